@@ -1,0 +1,1 @@
+"""The nouns: what the scheduler knows of pods, nodes and custom resources. Pure values, no I/O."""

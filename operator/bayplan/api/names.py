@@ -1,0 +1,32 @@
+"""Names that Bayplan writes into the cluster: labels, annotations, finalizers. One place."""
+
+GROUP = "bayplan.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+BATCHJOB = "BatchJob"
+LONGSERVICE = "LongService"
+SCHEDULER = "bayplan"
+
+# Labels on pods.
+JOB = f"{GROUP}/job"
+SERVICE = f"{GROUP}/service"
+RUN = f"{GROUP}/run"
+SLOT = f"{GROUP}/slot"  # epoch seconds, decimal
+ATTEMPT = f"{GROUP}/attempt"
+REVISION = f"{GROUP}/revision"
+TEMPLATE_HASH = f"{GROUP}/template-hash"
+
+# Annotations on pods and children.
+TRIGGER = f"{GROUP}/trigger"
+DIGEST = f"{GROUP}/digest"
+
+# Annotations as verbs on resources.
+RUN_NOW = f"{GROUP}/run-now"
+RESTARTED_AT = f"{GROUP}/restarted-at"
+
+# Finalizer on run pods.
+RUN_TRACKING = f"{GROUP}/run-tracking"
+
+# Others' names.
+DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"

@@ -1,0 +1,67 @@
+"""What the scheduler knows of a node: a frozen value, decoded at the border."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bayplan.model import resources
+
+HOSTNAME = "kubernetes.io/hostname"
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+REGION = "topology.kubernetes.io/region"
+ZONE = "topology.kubernetes.io/zone"
+CAPACITY_TYPE = "karpenter.sh/capacity-type"
+
+# Taints by which somebody says that a node is about to go: nothing new lands there, and services
+# start replacements at once (kubernetes.md §5.4).
+LEAVING_TAINTS = frozenset(
+    {
+        "karpenter.sh/disrupted",
+        "karpenter.sh/disruption",
+        "ToBeDeletedByClusterAutoscaler",
+        "aws-node-termination-handler/spot-itn",
+        "aws-node-termination-handler/scheduled-maintenance",
+        "aws-node-termination-handler/asg-lifecycle-termination",
+        "aws-node-termination-handler/rebalance-recommendation",
+        "bayplan.dev/draining",
+    }
+)
+# Taints by which the control plane says that it lost contact with the kubelet.
+LOST_TAINTS = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    key: str
+    value: str = ""
+    effect: str = "NoSchedule"  # NoSchedule, PreferNoSchedule or NoExecute
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node. `ready` is the Ready condition; `ready_changed_at` (epoch seconds) when it turned.
+
+    `allocatable` holds milli-CPU, bytes and counts (see `resources`). `price_microdollars` is an
+    hour's price when a label, an annotation or the settings tell it.
+    """
+
+    name: str
+    uid: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    deleting: bool = False
+    ready: bool = True
+    ready_changed_at: int = 0
+    allocatable: resources.Vector = resources.NOTHING
+    created_at: int = 0
+    price_microdollars: int | None = None
+    resource_version: str = ""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether somebody has said that this node is to be emptied: cordoned, tainted, deleted."""
+        return (
+            self.unschedulable
+            or self.deleting
+            or any(taint.key in LEAVING_TAINTS for taint in self.taints)
+        )

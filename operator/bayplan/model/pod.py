@@ -1,0 +1,190 @@
+"""What the scheduler knows of a pod: a frozen value, decoded at the border.
+
+Everything that many pods share (requests, constraints, labels) is held by reference to one
+interned value, so that fifty thousand pods of a few templates stay small and group quickly.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bayplan.model import node, requirement, resources
+
+
+class Phase(enum.Enum):
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+    def tolerates(self, taint: node.Taint) -> bool:
+        """Kubernetes' rule: an empty effect matches every effect, an empty key every key."""
+        if self.effect and self.effect != taint.effect:
+            return False
+        if self.key and self.key != taint.key:
+            return False
+        if self.operator == "Exists":
+            return True
+        return bool(self.key) and self.value == taint.value
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    port: int
+    protocol: str = "TCP"
+    ip: str = "0.0.0.0"  # noqa: S104  Kubernetes' word for "every address of the node"
+
+    def collides(self, other: "HostPort") -> bool:
+        if self.port != other.port or self.protocol != other.protocol:
+            return False
+        return self.ip == other.ip or "0.0.0.0" in {self.ip, other.ip}  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class PodTerm:
+    """A pod affinity term: pods that `selector` matches in `namespaces`, seen per `topology_key`.
+
+    `namespaces` empty means the pod's own namespace. `weight` is 0 for a required term.
+    """
+
+    selector: requirement.Term
+    topology_key: str
+    namespaces: frozenset[str] = frozenset()
+    all_namespaces: bool = False
+    weight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A topologySpreadConstraint; `hard` is DoNotSchedule."""
+
+    topology_key: str
+    selector: requirement.Term
+    max_skew: int = 1
+    min_domains: int = 1
+    hard: bool = True
+    honour_affinity: bool = True
+    honour_taints: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A volume that limits where a pod may run.
+
+    `terms`: node terms of the bound volume (any must match), empty when it may go anywhere.
+    `unbound`: waits for its first consumer; the pod cannot be born placed. `missing`: no such
+    claim (or it waits for an immediate provisioner), so the pod cannot run anywhere yet.
+    """
+
+    name: str
+    terms: tuple[requirement.Term, ...] = ()
+    unbound: bool = False
+    missing: bool = False
+    driver: str = ""  # CSI driver, for attach limits
+    handle: str = ""  # one volume counted once a node
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """Where a pod may run. Hashable: pods with equal constraints form classes."""
+
+    selector: tuple[tuple[str, str], ...] = ()  # nodeSelector, sorted
+    affinity: tuple[requirement.Term, ...] | None = None  # required node affinity: any term
+    preferred: tuple[tuple[int, requirement.Term], ...] = ()  # (weight, term)
+    tolerations: tuple[Toleration, ...] = ()
+    host_ports: tuple[HostPort, ...] = ()
+    pod_affinity: tuple[PodTerm, ...] = ()
+    pod_anti_affinity: tuple[PodTerm, ...] = ()
+    spread: tuple[Spread, ...] = ()
+    claims: tuple[str, ...] = ()  # names of PersistentVolumeClaims
+    resource_claims: bool = False  # DRA: must be bound by binding, never born placed
+
+
+ANYWHERE = Constraints()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The controller in a pod's ownerReferences."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a pod's containers ended or fare: the worst of them tells.
+
+    `exit_code` and `reason` come from the terminated container that failed (else the last one);
+    times are epoch seconds.
+    """
+
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
+    started_at: int | None = None
+    finished_at: int | None = None
+    restarts: int = 0
+    waiting: str = ""  # CrashLoopBackOff, ImagePullBackOff, ErrImageNeverPull …
+
+
+FRESH = Ending()
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod. `node` is empty while it is unplaced; times are epoch seconds."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+    node: str = ""
+    nominated: str = ""
+    scheduler: str = ""
+    request: resources.Vector = resources.ONE_POD
+    constraints: Constraints = ANYWHERE
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)  # ours (bayplan.dev/…) only
+    priority: int = 0
+    owner: Owner | None = None
+    finalizers: tuple[str, ...] = ()
+    created_at: int = 0
+    deleted_at: int | None = None  # deletionTimestamp: when its grace ends
+    phase: Phase = Phase.PENDING
+    reason: str = ""  # status.reason: Evicted, OutOfcpu, NodeAffinity, NodeLost …
+    message: str = ""
+    ready: bool = False
+    ready_since: int | None = None
+    scheduled_reason: str = ""  # reason of PodScheduled=False: Unschedulable, SchedulingGated …
+    disrupted: str = ""  # reason of DisruptionTarget=True
+    gated: bool = False
+    ending: Ending = FRESH
+    resource_version: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+    @property
+    def terminal(self) -> bool:
+        """Whether its containers have ended for good: it holds no room any more."""
+        return self.phase in {Phase.SUCCEEDED, Phase.FAILED}
+
+    @property
+    def terminating(self) -> bool:
+        return self.deleted_at is not None
+
+    @property
+    def assumed(self) -> bool:
+        """Whether it is only counted on: its CREATE has not been seen yet."""
+        return not self.uid

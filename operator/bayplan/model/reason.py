@@ -1,0 +1,85 @@
+"""Why a node refuses a class, why a task waits: the only place where the words of refusals live.
+
+A refusal is a value; the same value becomes a status, an Event, a metric's label and a sentence
+of `bayplan explain`. `Reason`'s order is the order of the funnel: each node is charged to the
+first reason that holds (Mesos' funnel, mesosphere/marathon NoOfferMatchReason).
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Reason(enum.Enum):
+    """Each member's value is the CamelCase word of the API; `words` is what a sentence says."""
+
+    NOT_READY = "NodeNotReady"
+    CORDONED = "NodeCordoned"
+    LEAVING = "NodeLeaving"
+    COOLING = "NodeCoolingDown"
+    TAINT = "Taint"
+    SELECTOR = "NodeSelector"
+    AFFINITY = "NodeAffinity"
+    CONSTRAINT = "Constraint"
+    VOLUME_ZONE = "VolumeZone"
+    VOLUME_LIMIT = "VolumeLimit"
+    HOST_PORT = "HostPort"
+    POD_AFFINITY = "PodAffinity"
+    ANTI_AFFINITY = "PodAntiAffinity"
+    SPREAD = "TopologySpread"
+    HELD = "HeldForAnother"
+    TOO_BIG = "TooBigForNode"
+    RESOURCES = "InsufficientResources"
+
+    @property
+    def words(self) -> str:
+        return _WORDS[self]
+
+
+_WORDS = {
+    Reason.NOT_READY: "not ready",
+    Reason.CORDONED: "cordoned",
+    Reason.LEAVING: "leaving",
+    Reason.COOLING: "cooling down after a refusal",
+    Reason.TAINT: "taint",
+    Reason.SELECTOR: "node selector",
+    Reason.AFFINITY: "node affinity",
+    Reason.CONSTRAINT: "constraint",
+    Reason.VOLUME_ZONE: "volume in another zone",
+    Reason.VOLUME_LIMIT: "no more volumes attachable",
+    Reason.HOST_PORT: "host port taken",
+    Reason.POD_AFFINITY: "pod affinity",
+    Reason.ANTI_AFFINITY: "pod anti-affinity",
+    Reason.SPREAD: "topology spread",
+    Reason.HELD: "held for another task",
+    Reason.TOO_BIG: "too small for it even when empty",
+    Reason.RESOURCES: "insufficient",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nodes refuse: the reason, what exactly (a taint's key, a resource's name), how many."""
+
+    reason: Reason
+    detail: str = ""
+    nodes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The node that came closest and what it lacks (milli-CPU, bytes, counts)."""
+
+    node: str
+    lacks: Mapping[str, int] = field(default_factory=dict)
+    reason: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """The truth about a class that found no room: its refusals add up to `considered`."""
+
+    considered: int
+    refusals: tuple[Refusal, ...] = ()
+    nearest: Nearest | None = None

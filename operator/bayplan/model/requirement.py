@@ -1,0 +1,117 @@
+"""Requirements on labels as sets: what values one label may have.
+
+`In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt` of Kubernetes are one kind of set: some values
+or all but some values, within integer bounds, with or without the label being absent. After
+Karpenter's requirement algebra (kubernetes-sigs/karpenter, pkg/scheduling/requirement.go).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+Labels = Mapping[str, str]
+
+_MOST_DIGITS = 19  # of a 64-bit integer: what Kubernetes parses in Gt and Lt
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """The values that one label may have.
+
+    `complement` turns `values` into the forbidden ones. `absent_ok` says whether a thing without
+    the label is accepted: true for NotIn and DoesNotExist only (Kubernetes' rule). `above` and
+    `below` are exclusive integer bounds; a value that is no integer never meets one.
+    """
+
+    values: frozenset[str] = frozenset()
+    complement: bool = False
+    absent_ok: bool = False
+    above: int | None = None
+    below: int | None = None
+
+    def has(self, value: str | None) -> bool:
+        """Whether a label of this value (None: the label is absent) is accepted."""
+        if value is None:
+            return self.absent_ok
+        if (value in self.values) is self.complement:
+            return False
+        if self.above is None and self.below is None:
+            return True
+        number = _integer(value)
+        if number is None:
+            return False
+        above = self.above is None or number > self.above
+        return above and (self.below is None or number < self.below)
+
+    def __and__(self, other: "Requirement") -> "Requirement":
+        """What both accept: `(a & b).has(v) == (a.has(v) and b.has(v))` for every value."""
+        match self.complement, other.complement:
+            case True, True:
+                values, complement = self.values | other.values, True
+            case True, False:
+                values, complement = other.values - self.values, False
+            case False, True:
+                values, complement = self.values - other.values, False
+            case _:
+                values, complement = self.values & other.values, False
+        aboves = [bound for bound in (self.above, other.above) if bound is not None]
+        belows = [bound for bound in (self.below, other.below) if bound is not None]
+        return Requirement(
+            values,
+            complement=complement,
+            absent_ok=self.absent_ok and other.absent_ok,
+            above=max(aboves, default=None),
+            below=min(belows, default=None),
+        )
+
+
+ANYTHING = Requirement(complement=True, absent_ok=True)
+NOTHING = Requirement()
+
+
+def requirement(operator: str, values: Collection[str] = ()) -> Requirement:
+    """The set that a Kubernetes operator and its values mean.
+
+    An operator or a bound that Kubernetes does not know accepts nothing: a pod that asks for
+    the unknown waits with a reason rather than running where it should not.
+    """
+    match operator:
+        case "In":
+            return Requirement(frozenset(values))
+        case "NotIn":
+            return Requirement(frozenset(values), complement=True, absent_ok=True)
+        case "Exists":
+            return Requirement(complement=True)
+        case "DoesNotExist":
+            return Requirement(absent_ok=True)
+        case "Gt" | "Lt":
+            bound = _integer(next(iter(values), ""))
+            if bound is None:
+                return NOTHING
+            if operator == "Gt":
+                return Requirement(complement=True, above=bound)
+            return Requirement(complement=True, below=bound)
+        case _:
+            return NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Requirements that must all hold: on labels, and on fields (`metadata.name` only)."""
+
+    labels: tuple[tuple[str, Requirement], ...] = ()
+    name: Requirement = ANYTHING
+    never: bool = False  # an empty node selector term matches nothing (Kubernetes' rule)
+
+    def matches(self, labels: Labels, name: str = "") -> bool:
+        if self.never or not self.name.has(name):
+            return False
+        return all(wanted.has(labels.get(key)) for key, wanted in self.labels)
+
+
+def _integer(text: str) -> int | None:
+    digits = text[1:] if text[:1] in {"-", "+"} else text
+    return (
+        int(text)
+        if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS
+        else None
+    )

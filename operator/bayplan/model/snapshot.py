@@ -1,0 +1,117 @@
+"""What one cycle sees: nodes, pods and free room, frozen at one moment.
+
+A snapshot may be changed to ask "what if": every change returns its undo, so that a simulation
+leaves it as it was. Rows of the matrices are nodes, columns are resources (`columns`); amounts
+are int64 in the units of `resources`.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import resources
+
+IntMatrix = npt.NDArray[np.int64]
+IntVector = npt.NDArray[np.int64]
+Undo = Callable[[], None]
+PodKey = tuple[str, str]  # namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSet:
+    """Room to keep: one pod of it will come to every node that its constraints accept."""
+
+    namespace: str
+    name: str
+    uid: str
+    request: resources.Vector = resources.ONE_POD
+    constraints: pods_.Constraints = pods_.ANYWHERE
+
+
+@dataclass(slots=True, eq=False)
+class Snapshot:
+    """Nodes in name order and what is free on them: allocatable minus requests of every pod.
+
+    `free` counts every non-terminal pod on a node whoever placed it, terminating ones until they
+    are gone, and assumed ones. It may be negative where others over-committed. Room for
+    DaemonSet pods still to come is *not* yet subtracted (that needs filters; `solve` does it).
+    `nodes_version` changes whenever a node's labels, taints, readiness or the set of nodes do:
+    what was computed from nodes alone stays valid while it is the same.
+    """
+
+    nodes: tuple[nodes_.Node, ...]
+    columns: tuple[str, ...]
+    allocatable: IntMatrix
+    free: IntMatrix
+    rows: Mapping[str, int]  # node name -> row
+    on_node: Mapping[str, Mapping[PodKey, pods_.Pod]]  # node name -> non-terminal pods there
+    daemonsets: tuple[DaemonSet, ...] = ()
+    claims: Mapping[PodKey, pods_.Claim] = field(default_factory=dict)
+    attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
+    nodes_version: int = 0
+    _changed: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)
+
+    def vector(self, request: resources.Vector) -> IntVector | None:
+        """A request as a row over `columns`; None when no node has one of its resources."""
+        row = np.zeros(len(self.columns), dtype=np.int64)
+        named = 0
+        for index, column in enumerate(self.columns):
+            amount = request.amount(column)
+            if amount:
+                row[index] = amount
+                named += 1
+        return row if named == len(request) else None
+
+    def pods_on(self, name: str) -> Collection[pods_.Pod]:
+        """Non-terminal pods on a node, what-if changes included."""
+        changed = self._changed.get(name)
+        return (changed if changed is not None else self.on_node.get(name, {})).values()
+
+    def pods(self) -> Iterator[pods_.Pod]:
+        """Every non-terminal pod that has a node, what-if changes included."""
+        for name in self.on_node.keys() | self._changed.keys():
+            yield from self.pods_on(name)
+
+    def place(self, pod: pods_.Pod, name: str) -> Undo:
+        """Look as if this pod ran on that node; returns the undo."""
+        return self._change(pod, name, joins=True)
+
+    def remove(self, pod: pods_.Pod) -> Undo:
+        """Look as if this placed pod had left its node; returns the undo."""
+        return self._change(pod, pod.node, joins=False)
+
+    @contextlib.contextmanager
+    def without(self, pods: Collection[pods_.Pod]) -> Iterator[None]:
+        """Look as if these pods had left; restored on exit, after an exception too."""
+        with contextlib.ExitStack() as undo:
+            for pod in pods:
+                undo.callback(self.remove(pod))
+            yield
+
+    def _change(self, pod: pods_.Pod, name: str, *, joins: bool) -> Undo:
+        before = self._changed.get(name)
+        after = dict(before if before is not None else self.on_node.get(name, {}))
+        if joins:
+            after[pod.key] = pod
+        else:
+            del after[pod.key]
+        self._changed[name] = after
+        row = self.rows.get(name)
+        amount = self.vector(pod.request)
+        if row is not None and amount is not None:
+            self.free[row] += -amount if joins else amount
+
+        def undo() -> None:
+            if before is None:
+                self._changed.pop(name, None)
+            else:
+                self._changed[name] = before
+            if row is not None and amount is not None:
+                self.free[row] += amount if joins else -amount
+
+        return undo

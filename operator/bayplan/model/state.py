@@ -1,0 +1,198 @@
+"""What is known of the cluster, kept by increments: the book behind every snapshot.
+
+Whoever feeds it (informers, a folder of manifests, a test) says what is; it keeps the indexes
+and the sums. It knows no API server, no clock and no threads: one owner calls it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import resources, snapshot
+
+PodKey = snapshot.PodKey
+_NO_PODS: Mapping[PodKey, pods_.Pod] = {}
+
+
+class _Sums:
+    """Requested amounts per node as one growing matrix; rows and columns are never reused."""
+
+    __slots__ = ("_amounts", "_columns", "_rows")
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._columns: dict[str, int] = {}
+        self._amounts = np.zeros((64, 8), dtype=np.int64)
+
+    def add(self, node: str, request: resources.Vector, sign: int) -> None:
+        row = self._rows.setdefault(node, len(self._rows))
+        for name in request:
+            self._columns.setdefault(name, len(self._columns))
+        self._grow()
+        line = self._amounts[row]
+        for name, amount in request.items():
+            line[self._columns[name]] += sign * amount
+
+    def requested(self, nodes: list[str], columns: tuple[str, ...]) -> snapshot.IntMatrix:
+        requested = np.zeros((len(nodes), len(columns)), dtype=np.int64)
+        known = [(at, self._rows[name]) for at, name in enumerate(nodes) if name in self._rows]
+        if not known:
+            return requested
+        at, rows = (np.array(indexes, dtype=np.intp) for indexes in zip(*known, strict=True))
+        for index, column in enumerate(columns):
+            source = self._columns.get(column)
+            if source is not None:
+                requested[at, index] = self._amounts[rows, source]
+        return requested
+
+    def _grow(self) -> None:
+        rows, columns = self._amounts.shape
+        if len(self._rows) <= rows and len(self._columns) <= columns:
+            return
+        grown = np.zeros(
+            (max(rows, 2 * len(self._rows)), max(columns, 2 * len(self._columns))), dtype=np.int64
+        )
+        grown[:rows, :columns] = self._amounts
+        self._amounts = grown
+
+
+@dataclass(slots=True)
+class State:
+    """Nodes and pods with what is requested on each node.
+
+    Assumed pods (counted on before their write is seen) stand among the others; `forget` takes
+    them back, the first sight of the real pod confirms them.
+    """
+
+    scheduler: str = "bayplan"
+    eligible: Callable[[nodes_.Node], bool] = lambda _: True  # which nodes are ours to fill
+    nodes: dict[str, nodes_.Node] = field(default_factory=dict)
+    pods: dict[PodKey, pods_.Pod] = field(default_factory=dict)
+    by_owner: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)  # owner uid -> pods
+    on_node: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)  # non-terminal
+    unplaced: dict[PodKey, pods_.Pod] = field(default_factory=dict)  # ours to place
+    assumed: dict[PodKey, str] = field(default_factory=dict)  # pod -> node counted on
+    daemonsets: dict[str, snapshot.DaemonSet] = field(default_factory=dict)  # uid -> DaemonSet
+    claims: dict[PodKey, pods_.Claim] = field(default_factory=dict)
+    attach_limits: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    nodes_version: int = 0
+    _sums: _Sums = field(default_factory=_Sums)
+
+    def set_node(self, node: nodes_.Node) -> None:
+        before = self.nodes.get(node.name)
+        self.nodes[node.name] = node
+        if before is None or replace(before, resource_version=node.resource_version) != node:
+            self.nodes_version += 1
+
+    def drop_node(self, name: str) -> None:
+        if self.nodes.pop(name, None) is not None:
+            self.nodes_version += 1
+
+    def set_pod(self, pod: pods_.Pod) -> pods_.Pod | None:
+        """Make the book say this of the pod; returns what it said before.
+
+        An unplaced sight of a pod whose binding is on its way does not take the assumption back;
+        a sight with a node, or the pod's end, confirms or ends it.
+        """
+        key = pod.key
+        counted_on = self.assumed.get(key)
+        if counted_on is not None:
+            if pod.uid and (pod.node or pod.terminal or pod.terminating):
+                del self.assumed[key]
+            elif pod.uid:
+                pod = replace(pod, node=counted_on)
+        before = self.pods.get(key)
+        self._unlink(before)
+        self.pods[key] = pod
+        self._link(pod)
+        return before
+
+    def drop_pod(self, key: PodKey) -> pods_.Pod | None:
+        self.assumed.pop(key, None)
+        before = self.pods.pop(key, None)
+        self._unlink(before)
+        return before
+
+    def assume(self, pod: pods_.Pod) -> None:
+        """Count on this placed pod from now: a CREATE (no uid yet) or a binding is on its way."""
+        self.set_pod(pod)
+        self.assumed[pod.key] = pod.node
+
+    def forget(self, key: PodKey) -> None:
+        """Take an assumption back: the write failed. A pod that was seen since stays as seen."""
+        if self.assumed.pop(key, None) is None:
+            return
+        pod = self.pods[key]
+        if pod.assumed:
+            self.drop_pod(key)
+        else:
+            self.set_pod(replace(pod, node=""))
+
+    def set_daemonset(self, daemonset: snapshot.DaemonSet) -> None:
+        self.daemonsets[daemonset.uid] = daemonset
+
+    def drop_daemonset(self, uid: str) -> None:
+        self.daemonsets.pop(uid, None)
+
+    def owned(self, uid: str) -> Mapping[PodKey, pods_.Pod]:
+        """The pods whose controller has this uid, assumed and terminal ones too."""
+        return self.by_owner.get(uid, _NO_PODS)
+
+    def snapshot(self) -> snapshot.Snapshot:
+        """Freeze what is known. O(nodes); the indexes are shared until the next change."""
+        nodes = tuple(node for _, node in sorted(self.nodes.items()) if self.eligible(node))
+        columns = self._columns(nodes)
+        allocatable = np.array(
+            [[node.allocatable.amount(column) for column in columns] for node in nodes],
+            dtype=np.int64,
+        ).reshape(len(nodes), len(columns))
+        free = allocatable - self._sums.requested([node.name for node in nodes], columns)
+        return snapshot.Snapshot(
+            nodes=nodes,
+            columns=columns,
+            allocatable=allocatable,
+            free=free,
+            rows={node.name: row for row, node in enumerate(nodes)},
+            on_node=self.on_node,
+            daemonsets=tuple(self.daemonsets.values()),
+            claims=self.claims,
+            attach_limits=self.attach_limits,
+            nodes_version=self.nodes_version,
+        )
+
+    def _columns(self, nodes: tuple[nodes_.Node, ...]) -> tuple[str, ...]:
+        extended = {name for node in nodes for name in node.allocatable}
+        return (*resources.STANDARD, *sorted(extended - set(resources.STANDARD)))
+
+    def _link(self, pod: pods_.Pod) -> None:
+        if pod.owner is not None:
+            self.by_owner.setdefault(pod.owner.uid, {})[pod.key] = pod
+        if pod.terminal:
+            return
+        if pod.node:
+            self.on_node.setdefault(pod.node, {})[pod.key] = pod
+            self._sums.add(pod.node, pod.request, 1)
+        elif pod.scheduler == self.scheduler and not pod.gated and not pod.terminating:
+            self.unplaced[pod.key] = pod
+
+    def _unlink(self, pod: pods_.Pod | None) -> None:
+        if pod is None:
+            return
+        if pod.owner is not None:
+            siblings = self.by_owner.get(pod.owner.uid, {})
+            siblings.pop(pod.key, None)
+            if not siblings:
+                self.by_owner.pop(pod.owner.uid, None)
+        if pod.terminal:
+            return
+        if pod.node:
+            there = self.on_node.get(pod.node, {})
+            there.pop(pod.key, None)
+            if not there:
+                self.on_node.pop(pod.node, None)
+            self._sums.add(pod.node, pod.request, -1)
+        else:
+            self.unplaced.pop(pod.key, None)

@@ -1,0 +1,173 @@
+"""What `reconcile` answers and what the writer carries out: data only.
+
+A reconcile function looks at one resource, its pods and a view of the cluster, and returns an
+`Outcome`: which tasks should exist, which pods should go, what the status is, when to look again.
+It decides nothing about nodes; that is `solve`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayplan.model import node as nodes_
+from bayplan.model import reason, resources
+
+ResourceKey = tuple[str, str, str]  # kind, namespace, name
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A pod that should exist and does not. Its name is its identity: CREATE commits it once.
+
+    `labels`, `annotations` and `environment` are added to the template's. `since` is when it
+    became due (epoch seconds); `avoid` are nodes that lost or refused it lately.
+    """
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    since: int = 0
+    avoid: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """A pod should go; `uid` is the precondition, so that a namesake never goes instead."""
+
+    namespace: str
+    name: str
+    uid: str
+    why: str
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePod:
+    """A run pod is accounted for in the written status: its finalizer may be removed."""
+
+    namespace: str
+    name: str
+    uid: str
+    finalizers: tuple[str, ...]  # what remains
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """An existing unplaced pod gets its node."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUnschedulable:
+    """An unplaced pod says why in its PodScheduled condition, so that autoscalers buy."""
+
+    namespace: str
+    name: str
+    uid: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyObject:
+    """A child of a resource (Service, PodDisruptionBudget, ControllerRevision), whole."""
+
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject:
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmitEvent:
+    """An Event on the resource; `reason` comes from a closed CamelCase list."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A stored object that a resource owns. `digest` tells whether it is as we last applied it."""
+
+    kind: str
+    name: str
+    uid: str
+    digest: str = ""  # annotation bayplan.dev/digest
+    revision: int = 0  # of a ControllerRevision
+    body: Mapping[str, Any] = field(default_factory=dict)  # of a ControllerRevision: its data
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the API server answered to a dry-run CREATE of one pod of a template.
+
+    `refusal` empty: it would accept, and `request` is what the stored pod would ask for (after
+    LimitRange, webhooks, sidecars). Otherwise a closed reason: `InvalidTemplate` (final until the
+    template changes), `TemplateRefused` or `QuotaExceeded` (tried again at `retry_at`).
+    """
+
+    template_hash: str
+    request: resources.Vector = resources.NOTHING
+    refusal: str = ""
+    message: str = ""
+    checked_at: int = 0
+    retry_at: int = 0
+
+    @property
+    def final(self) -> bool:
+        return self.refusal == "InvalidTemplate"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What the last solve said of a resource's tasks that found no room."""
+
+    pending: int
+    since: int
+    funnel: reason.Funnel
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of the cluster a reconcile function may look at, beside the resource and its pods.
+
+    `admission` is None until the current template was dry-run; `placement` is None when every
+    task has room. `nodes` holds every node by name; a pod on a node that is not there has lost
+    it. `children` are stored objects owned by the resource, by (kind, name).
+    """
+
+    nodes: Mapping[str, nodes_.Node]
+    admission: Admission | None = None
+    placement: Placement | None = None
+    children: Mapping[tuple[str, str], Child] = field(default_factory=dict)
+    namespace_deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that should be true of one resource, and what is missing for it.
+
+    `status` is the whole wanted status, or None when the stored one is to stay. `probe` asks for
+    a dry run of the template. `wake_at` (epoch seconds) is when time alone changes the answer.
+    """
+
+    tasks: tuple[Task, ...] = ()
+    deletes: tuple[DeletePod, ...] = ()
+    releases: tuple[ReleasePod, ...] = ()
+    objects: tuple[ApplyObject, ...] = ()
+    drops: tuple[DeleteObject, ...] = ()
+    events: tuple[EmitEvent, ...] = ()
+    status: Mapping[str, Any] | None = None
+    probe: bool = False
+    wake_at: int | None = None
