@@ -1,0 +1,121 @@
+"""Conditions in the form that kubectl wait, Flux, Argo CD and Helm read: one merge for both kinds.
+
+What is wanted is said anew each time; the stored list gives only the moment at which a status last
+changed. It does NOT know which conditions a kind has, and it never raises on what it finds stored:
+a person may have edited that.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bayplan.api.meta import epoch_of, rfc3339
+
+READY = "Ready"
+PLACED = "Placed"
+SUSPENDED = "Suspended"
+RECONCILING = "Reconciling"  # present only while true (kstatus: in progress)
+STALLED = "Stalled"  # present only while true (kstatus: failed; only the user can heal it)
+
+LONGEST_MESSAGE = 1024  # characters, as in the schema
+
+_STATUSES = frozenset({"True", "False", "Unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One aspect as it is now; `reason` comes from a closed CamelCase list."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str = ""
+
+
+def true(type_: str, reason: str, message: str = "") -> Condition:
+    return Condition(type_, "True", reason, message)
+
+
+def false(type_: str, reason: str, message: str = "") -> Condition:
+    return Condition(type_, "False", reason, message)
+
+
+def unknown(type_: str, reason: str, message: str = "") -> Condition:
+    return Condition(type_, "Unknown", reason, message)
+
+
+def stalled(reason: str, message: str) -> tuple[Condition, Condition]:
+    """Only the user can heal it: Ready is False, and Stalled says so to kstatus."""
+    return false(READY, reason, message), true(STALLED, reason, message)
+
+
+def unseen(message: str = "The template has not been checked yet.") -> tuple[Condition, Condition]:
+    """Taken up, nothing known yet: tools must wait and not take it for current."""
+    return (
+        unknown(READY, "Checking", message),
+        true(RECONCILING, "Checking", message),
+    )
+
+
+def merged(
+    stored: object, wanted: Iterable[Condition], generation: int, now: int
+) -> list[dict[str, Any]]:
+    """The list to store, in the order wanted; what is not wanted is gone.
+
+    `lastTransitionTime` moves only when the status does. O(conditions).
+    """
+    before = _by_type(stored)
+    return [_stored_form(one, before.get(one.type), generation, now) for one in wanted]
+
+
+def status_of(stored: object, type_: str) -> str:
+    """`True`, `False` or `Unknown` of one stored condition; empty when it is absent."""
+    status = _by_type(stored).get(type_, {}).get("status")
+    return status if isinstance(status, str) and status in _STATUSES else ""
+
+
+def reason_of(stored: object, type_: str) -> str:
+    """The stored reason of one condition; empty when it is absent."""
+    reason = _by_type(stored).get(type_, {}).get("reason")
+    return reason if isinstance(reason, str) else ""
+
+
+def _stored_form(
+    one: Condition, before: Mapping[str, Any] | None, generation: int, now: int
+) -> dict[str, Any]:
+    since = rfc3339(now)
+    if before is not None and before.get("status") == one.status:
+        since = _valid_time(before.get("lastTransitionTime")) or since
+    return {
+        "type": one.type,
+        "status": one.status,
+        "observedGeneration": generation,
+        "lastTransitionTime": since,
+        "reason": one.reason,
+        "message": cut(one.message),
+    }
+
+
+def cut(message: str, limit: int = LONGEST_MESSAGE) -> str:
+    """User text may be part of a message: at most `limit` characters, the end marked."""
+    return message if len(message) <= limit else f"{message[: limit - 1]}…"
+
+
+def _by_type(stored: object) -> dict[str, Mapping[str, Any]]:
+    if not isinstance(stored, list | tuple):
+        return {}
+    return {
+        one["type"]: one
+        for one in stored
+        if isinstance(one, Mapping) and isinstance(one.get("type"), str)
+    }
+
+
+def _valid_time(text: object) -> str:
+    if not isinstance(text, str):
+        return ""
+    try:
+        epoch_of(text)
+    except (ValueError, OverflowError):
+        return ""
+    return text
