@@ -1,0 +1,305 @@
+"""BatchJob: work that ends. Runs by schedule, or once."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from bayplan.api import names
+from bayplan.api.meta import (
+    Column,
+    Condition,
+    EffectiveRequests,
+    Flag,
+    Integer,
+    Kind,
+    Long,
+    Name,
+    Part,
+    Placement,
+    PlacementStatus,
+    Time,
+    Word,
+    crd,
+    grown,
+)
+from bayplan.api.template import RunTemplate
+
+YEAR = 366 * 86_400  # seconds, the longest duration anywhere in a spec
+
+
+class RetryPolicy(Part):
+    """How often a failed run is tried again, and when."""
+
+    limit: Integer = Field(
+        default=2,
+        ge=0,
+        le=100,
+        description=(
+            "Further attempts after a failed one, per run. Attempts lost to their node (drained, "
+            "gone, preempted, refused by the kubelet) do not count."
+        ),
+    )
+    delay_seconds: Integer = Field(
+        default=60, ge=0, le=86_400, description="Seconds before the first retry."
+    )
+    backoff_percent: Integer = Field(
+        default=100,
+        ge=0,
+        le=1000,
+        description=(
+            "By how many percent the delay grows with each further retry: 100 doubles it, 0 keeps "
+            "it. Retry n waits delaySeconds · ((100 + backoffPercent) / 100)^(n - 1), rounded "
+            "down to a second, at most maxDelaySeconds."
+        ),
+    )
+    max_delay_seconds: Integer = Field(
+        default=3600, ge=0, le=86_400, description="The longest delay in seconds."
+    )
+
+    def delay_seconds_before(self, retry: int) -> int:
+        """Seconds to wait before the n-th retry of a run; the first is 1. Exact integers."""
+        return grown(
+            self.delay_seconds, 100 + self.backoff_percent, retry - 1, self.max_delay_seconds
+        )
+
+
+class Unreachable(Part):
+    """What happens to an attempt whose node has fallen silent."""
+
+    retry_after_seconds: Integer = Field(
+        default=300,
+        ge=0,
+        le=7 * 86_400,
+        description=(
+            "An attempt on a node silent for this many seconds counts as lost and is tried "
+            "again elsewhere. The old container may still be running."
+        ),
+    )
+
+
+class History(Part):
+    """How many finished runs keep their pods, and so their logs."""
+
+    successful: Integer = Field(default=3, ge=0, le=100, description="Runs that succeeded.")
+    failed: Integer = Field(default=3, ge=0, le=100, description="Runs that failed.")
+
+
+class BatchJobSpec(Part):
+    """What should run, and when."""
+
+    schedule: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description=(
+            "When runs start: five cron fields (minute hour day-of-month month day-of-week; names, "
+            "ranges, steps, H for a value hashed from namespace/name), @hourly, @daily, "
+            "@midnight, @weekly, @monthly, @yearly, or an ISO 8601 repeating interval "
+            "R[n]/[start]/period such as R/2026-01-31T06:00/P1M. Absent: one run, at once."
+        ),
+    )
+    time_zone: str = Field(
+        default="UTC",
+        min_length=1,
+        max_length=64,
+        description=(
+            "IANA time zone of the schedule, such as Europe/Berlin. A daily run happens exactly "
+            "once on days with a clock change."
+        ),
+    )
+    suspend: Flag = Field(default=False, description="True: no new runs start; running ones go on.")
+    concurrency_policy: Literal["Forbid", "Allow", "Replace"] = Field(
+        default="Forbid",
+        description=(
+            "When a run is due while another is unfinished. Forbid: it waits, at most one does. "
+            "Allow: both run. Replace: the unfinished one is cancelled."
+        ),
+    )
+    starting_deadline_seconds: Long | None = Field(
+        default=None,
+        ge=10,
+        le=YEAR,
+        description=(
+            "A scheduled run that could not start within this many seconds of its time is missed: "
+            "reported, not run. Absent: it may start however late."
+        ),
+    )
+    missed_run_policy: Literal["RunLatest", "RunAll", "Skip"] = Field(
+        default="RunLatest",
+        description=(
+            "After an outage. RunLatest: one run, for the newest time that passed. RunAll: one for "
+            "every time that passed, at most 100. Skip: none."
+        ),
+    )
+    retry_policy: RetryPolicy = Field(
+        default=RetryPolicy(), description="How often a failed run is tried again, and when."
+    )
+    unreachable: Unreachable = Field(
+        default=Unreachable(),
+        description="What happens to an attempt whose node has fallen silent.",
+    )
+    active_deadline_seconds: Long | None = Field(
+        default=None,
+        ge=1,
+        le=YEAR,
+        description="An attempt that runs longer than this many seconds is ended and has failed.",
+    )
+    expected_duration_seconds: Long | None = Field(
+        default=None,
+        ge=1,
+        le=YEAR,
+        description=(
+            "How long a run usually takes. Running longer is reported, and what is expected to "
+            "take 600 seconds or more is protected from autoscalers."
+        ),
+    )
+    history: History = Field(
+        default=History(), description="How many finished runs keep their pods, and so their logs."
+    )
+    placement: Placement = Field(default=Placement(), description="How pods share nodes.")
+    template: Annotated[dict[str, Any], RunTemplate] = Field(
+        description=(
+            "The pod of a run, as in a Job; fields not listed here are passed on untouched. "
+            "restartPolicy must be absent or Never."
+        ),
+    )
+
+
+class ActiveRun(Part):
+    """A run that has not finished."""
+
+    run: Word = Field(description="Identity of the run within this BatchJob, part of pod names.")
+    trigger: Literal["Schedule", "Once", "RunNow"] | None = Field(
+        default=None, description="Why it runs."
+    )
+    slot_time: Time | None = Field(default=None, description="The scheduled time it belongs to.")
+    since: Time | None = Field(default=None, description="When it became due and was taken up.")
+    attempt: Integer | None = Field(
+        default=None, ge=0, description="Number of the current attempt; the first is 0."
+    )
+    failures: Integer | None = Field(
+        default=None, ge=0, description="Failed attempts so far that count against the limit."
+    )
+    disruptions: Integer | None = Field(
+        default=None, ge=0, description="Attempts so far that were lost to their node."
+    )
+    retry_time: Time | None = Field(
+        default=None, description="When the next attempt starts; absent while one exists."
+    )
+    start_time: Time | None = Field(
+        default=None, description="When the first container of the run started."
+    )
+    pods: tuple[Name, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Pods of the current attempt.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    reason: Word | None = Field(default=None, description="How the last attempt ended.")
+    node: Name | None = Field(default=None, description="Node of the current or last attempt.")
+
+
+class FinishedRun(Part):
+    """A run that has finished, or was missed."""
+
+    run: Word = Field(description="Identity of the run within this BatchJob.")
+    slot_time: Time | None = Field(default=None, description="The scheduled time it belonged to.")
+    outcome: Literal["Succeeded", "Failed", "Cancelled", "Missed"] = Field(
+        description="How it ended."
+    )
+    reason: Word | None = Field(default=None, description="One word for the cause.")
+    exit_code: Integer | None = Field(
+        default=None, description="Exit code of the container that decided the outcome."
+    )
+    node: Name | None = Field(default=None, description="Node of the last attempt.")
+    start_time: Time | None = Field(default=None, description="When its first container started.")
+    end_time: Time | None = Field(default=None, description="When it ended.")
+    attempts: Integer | None = Field(default=None, ge=0, description="How often it was tried.")
+
+
+class Statistics(Part):
+    """Counters since creation; they never fall."""
+
+    runs: Long | None = Field(default=None, ge=0, description="Runs that finished.")
+    successes: Long | None = Field(default=None, ge=0, description="Runs that succeeded.")
+    failures: Long | None = Field(default=None, ge=0, description="Runs that failed for good.")
+    cancelled: Long | None = Field(default=None, ge=0, description="Runs that were cancelled.")
+    missed: Long | None = Field(
+        default=None, ge=0, description="Scheduled times that passed without a run."
+    )
+    lost: Long | None = Field(default=None, ge=0, description="Attempts lost to their node.")
+    consecutive_failures: Long | None = Field(
+        default=None, ge=0, description="Failed runs since the last success."
+    )
+
+
+class BatchJobStatus(Part):
+    """What is known of the job; written by the operator only."""
+
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        description=(
+            "Ready, Placed, LastRunSucceeded, Suspended; Complete or Failed without a schedule; "
+            "Reconciling and Stalled only while true."
+        ),
+        json_schema_extra=crd(list_type="map", list_map_keys=["type"]),
+    )
+    observed_generation: Long | None = Field(
+        default=None, description="The generation of the spec that this status answers."
+    )
+    next_slot_time: Time | None = Field(default=None, description="The next scheduled time.")
+    last_slot_time: Time | None = Field(
+        default=None,
+        description="The newest scheduled time that was taken up or missed; never goes back.",
+    )
+    remaining_runs: Long | None = Field(
+        default=None, ge=0, description="Scheduled times still to come of a finite schedule."
+    )
+    running: Integer | None = Field(default=None, ge=0, description="Runs not finished.")
+    active: tuple[ActiveRun, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Runs not finished, the oldest first.",
+        json_schema_extra=crd(list_type="map", list_map_keys=["run"]),
+    )
+    history: tuple[FinishedRun, ...] = Field(
+        default=(),
+        max_length=10,
+        description="The last ten runs that finished or were missed, the newest first.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    statistics: Statistics | None = Field(default=None, description="Counters since creation.")
+    effective_requests: EffectiveRequests | None = Field(
+        default=None, description="What one pod really asks for."
+    )
+    handled_tokens: tuple[Word, ...] = Field(
+        default=(),
+        max_length=20,
+        description="Values of the annotation bayplan.dev/run-now that were taken up.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    placement: PlacementStatus | None = Field(
+        default=None, description="Why something waits; absent while nothing does."
+    )
+
+
+KIND = Kind(
+    name=names.BATCHJOB,
+    plural="batchjobs",
+    short="bj",
+    description="Work that ends: runs by schedule or once, packed onto the fewest nodes.",
+    spec=BatchJobSpec,
+    status=BatchJobStatus,
+    columns=(
+        Column("Schedule", ".spec.schedule"),
+        Column("Next", ".status.nextSlotTime"),
+        Column("Last", ".status.lastSlotTime", kind="date"),
+        Column("Result", '.status.conditions[?(@.type=="LastRunSucceeded")].reason'),
+        Column("Running", ".status.running", kind="integer"),
+        Column("Suspend", ".spec.suspend", kind="boolean"),
+        Column("Age", ".metadata.creationTimestamp", kind="date"),
+        Column("Status", '.status.conditions[?(@.type=="Ready")].reason', priority=1),
+        Column("Waiting", ".status.placement.message", priority=1),
+    ),
+)

@@ -1,0 +1,292 @@
+"""LongService: work that does not end. Instances, updates, a Service and a disruption budget."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, WithJsonSchema
+
+from bayplan.api import names
+from bayplan.api.meta import (
+    Column,
+    Condition,
+    EffectiveRequests,
+    Integer,
+    Kind,
+    Long,
+    Message,
+    Name,
+    Part,
+    Placement,
+    PlacementStatus,
+    Time,
+    Word,
+    crd,
+    grown,
+)
+from bayplan.api.template import InstanceTemplate
+
+MAXIMUM_REPLICAS = 10_000
+
+
+class UpdateStrategy(Part):
+    """How instances of a new template replace those of the old one."""
+
+    minimum_healthy_percent: Integer = Field(
+        default=100,
+        ge=0,
+        le=100,
+        description=(
+            "An update never leaves fewer healthy instances than this share of the replicas, "
+            "rounded up."
+        ),
+    )
+    maximum_surge_percent: Integer = Field(
+        default=25,
+        ge=0,
+        le=100,
+        description=(
+            "An update never runs more instances than the replicas and this share of them, rounded "
+            "down; one more where the other bound would leave no way to begin."
+        ),
+    )
+    min_ready_seconds: Integer = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="How long a new instance must be ready to count as healthy.",
+    )
+
+
+class RestartBackoff(Part):
+    """When the next pod follows one that ended: the kubelet refused it, or it failed for good."""
+
+    initial_seconds: Integer = Field(
+        default=1, ge=1, le=3600, description="Seconds after the first failure."
+    )
+    factor_percent: Integer = Field(
+        default=115,
+        ge=100,
+        le=1000,
+        description="Each further failure multiplies the delay by this many percent; 100 keeps it.",
+    )
+    max_seconds: Integer = Field(
+        default=300, ge=1, le=86_400, description="The longest delay in seconds."
+    )
+
+    def delay_milliseconds_after(self, failures: int) -> int:
+        """Milliseconds to wait after the n-th failure in a row; the first is 1. Exact integers."""
+        return grown(
+            self.initial_seconds * 1000, self.factor_percent, failures - 1, self.max_seconds * 1000
+        )
+
+
+class Unreachable(Part):
+    """What happens to instances on a node that has fallen silent."""
+
+    replace_after_seconds: Integer = Field(
+        default=60,
+        ge=0,
+        le=7 * 86_400,
+        description=(
+            "A replacement starts after this many seconds; when the node returns, the surplus goes."
+        ),
+    )
+
+
+class ScaleDown(Part):
+    """Which instances go first when there are too many."""
+
+    order: Literal["YoungestFirst", "OldestFirst"] = Field(
+        default="YoungestFirst",
+        description="By age, after those that are lost, without a node or not ready.",
+    )
+
+
+class ServicePort(Part):
+    """A port of the Service."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        description="Name of the port, unique in the list.",
+    )
+    port: Integer = Field(ge=1, le=65_535, description="Number clients connect to.")
+    target_port: Annotated[
+        int | str | None,
+        WithJsonSchema(
+            {
+                "anyOf": [{"type": "integer"}, {"type": "string"}],
+                "maxLength": 15,
+                "minimum": 1,
+                "maximum": 65_535,
+                **crd(int_or_string=True),
+            }
+        ),
+    ] = Field(
+        default=None,
+        description="Number, or name of a container's port, on the instance; absent: same as port.",
+    )
+    protocol: Literal["TCP", "UDP", "SCTP"] = Field(default="TCP", description="Protocol.")
+    node_port: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Number on every node, for NodePort and LoadBalancer; absent: chosen for you.",
+    )
+
+
+class Service(Part):
+    """A Service in front of the ready instances, named like the LongService."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
+        default="ClusterIP", description="How it can be reached, as in a Service."
+    )
+    ports: tuple[ServicePort, ...] = Field(
+        min_length=1,
+        max_length=16,
+        description="Ports of the Service.",
+        json_schema_extra=crd(list_type="map", list_map_keys=["name"]),
+    )
+    annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Annotations of the Service, for load balancer controllers.",
+    )
+
+
+class LongServiceSpec(Part):
+    """What should run, how many of it, and how it is updated and reached."""
+
+    replicas: Integer = Field(
+        default=1,
+        ge=0,
+        le=MAXIMUM_REPLICAS,
+        description="Wanted instances; 0 suspends the service. Autoscalers may write it.",
+    )
+    update_strategy: UpdateStrategy = Field(
+        default=UpdateStrategy(),
+        description="How instances of a new template replace those of the old one.",
+    )
+    restart_backoff: RestartBackoff = Field(
+        default=RestartBackoff(),
+        description="When the next pod follows one that ended; a drained pod is replaced at once.",
+    )
+    unreachable: Unreachable = Field(
+        default=Unreachable(),
+        description="What happens to instances on a node that has fallen silent.",
+    )
+    scale_down: ScaleDown = Field(
+        default=ScaleDown(), description="Which instances go first when there are too many."
+    )
+    service: Service | None = Field(
+        default=None, description="A Service in front of the ready instances; absent: none."
+    )
+    disruption_budget: Literal["Auto", "Strict", "None"] = Field(
+        default="Auto",
+        description=(
+            "How many instances a drain may take at once. Auto: one less than the healthy minimum "
+            "must stay, a single instance has no budget. Strict: the healthy minimum must stay, "
+            "also of one. None: no PodDisruptionBudget."
+        ),
+    )
+    revision_history_limit: Integer = Field(
+        default=10, ge=0, le=100, description="How many old templates are kept."
+    )
+    placement: Placement = Field(default=Placement(), description="How pods share nodes.")
+    template: Annotated[dict[str, Any], InstanceTemplate] = Field(
+        description=(
+            "The pod of an instance, as in a Deployment; fields not listed here are passed on "
+            "untouched. Only a change of the template restarts instances. restartPolicy must be "
+            "absent or Always."
+        ),
+    )
+
+
+class LastFailure(Part):
+    """The newest failure of an instance."""
+
+    pod: Name | None = Field(default=None, description="Name of the pod.")
+    node: Name | None = Field(default=None, description="Its node.")
+    reason: Word | None = Field(default=None, description="One word for the cause.")
+    exit_code: Integer | None = Field(default=None, description="Exit code of the container.")
+    message: Message | None = Field(default=None, description="The cause for people.")
+    time: Time | None = Field(default=None, description="When it happened.")
+
+
+class RestartBackoffStatus(Part):
+    """Where the back-off of the current template stands; absent without failures."""
+
+    revision: Word | None = Field(default=None, description="The template that fails.")
+    failures: Integer | None = Field(
+        default=None, ge=0, description="Pods that ended, one after the other."
+    )
+    retry_time: Time | None = Field(default=None, description="When the next pod may start.")
+    failure_time: Time | None = Field(default=None, description="When the last pod ended.")
+
+
+class LongServiceStatus(Part):
+    """What is known of the service; written by the operator only."""
+
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        description=(
+            "Ready, Available, Progressing, Placed; Reconciling and Stalled only while true."
+        ),
+        json_schema_extra=crd(list_type="map", list_map_keys=["type"]),
+    )
+    observed_generation: Long | None = Field(
+        default=None, description="The generation of the spec that this status answers."
+    )
+    replicas: Integer | None = Field(default=None, ge=0, description="Instances that exist.")
+    ready_replicas: Integer | None = Field(
+        default=None, ge=0, description="Instances that are ready."
+    )
+    updated_replicas: Integer | None = Field(
+        default=None, ge=0, description="Instances of the newest template."
+    )
+    available_replicas: Integer | None = Field(
+        default=None, ge=0, description="Instances ready for minReadySeconds."
+    )
+    selector: Annotated[str, Field(max_length=1024)] | None = Field(
+        default=None, description="Label selector of the instances, for autoscalers."
+    )
+    current_revision: Word | None = Field(
+        default=None, description="The template that instances had before the update."
+    )
+    update_revision: Word | None = Field(default=None, description="The newest template.")
+    effective_requests: EffectiveRequests | None = Field(
+        default=None, description="What one pod really asks for."
+    )
+    restart_backoff: RestartBackoffStatus | None = Field(
+        default=None, description="Where the back-off stands; absent without failures."
+    )
+    last_failure: LastFailure | None = Field(
+        default=None, description="The newest failure of an instance."
+    )
+    placement: PlacementStatus | None = Field(
+        default=None, description="Why something waits; absent while nothing does."
+    )
+
+
+KIND = Kind(
+    name=names.LONGSERVICE,
+    plural="longservices",
+    short="lsvc",
+    description="Work that does not end: instances packed onto the fewest nodes.",
+    spec=LongServiceSpec,
+    status=LongServiceStatus,
+    columns=(
+        Column("Desired", ".spec.replicas", kind="integer"),
+        Column("Ready", ".status.readyReplicas", kind="integer"),
+        Column("Updated", ".status.updatedReplicas", kind="integer"),
+        Column("Status", '.status.conditions[?(@.type=="Ready")].reason'),
+        Column("Age", ".metadata.creationTimestamp", kind="date"),
+        Column("Waiting", ".status.placement.message", priority=1),
+    ),
+    scale={
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    },
+)

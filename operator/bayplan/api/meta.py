@@ -1,0 +1,210 @@
+"""What both kinds share: the base model, bounded types, times, conditions, placement.
+
+Models parse what the API server stores: unknown fields are ignored (an operator may be older than
+its resources), integers are strict (`"3"`, `3.0` and `true` are refused), times are epoch seconds
+here and RFC 3339 text on the wire. Lists are tuples, models are frozen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+
+class Part(BaseModel):
+    """Any object of a custom resource; fields are snake_case here, camelCase on the wire."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """As JSON for the API server; what is unset or equal to its default is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+
+
+def rfc3339(epoch: int) -> str:
+    """UTC text of epoch seconds: 0 is `1970-01-01T00:00:00Z`."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def epoch_of(text: str) -> int:
+    """Epoch seconds of RFC 3339 text; fractions of a second are dropped (MicroTime)."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} must end in Z or an offset such as +02:00")
+    return int(moment.timestamp() // 1)
+
+
+def _from_wire(value: object) -> object:
+    return epoch_of(value) if isinstance(value, str) else value
+
+
+def _cut(limit: int) -> AfterValidator:
+    return AfterValidator(lambda text: text if len(text) <= limit else text[: limit - 1] + "…")
+
+
+def crd(**extensions: object) -> dict[str, Any]:
+    """Schema extensions by short name: `list_type="set"` is `x-kubernetes-list-type: set`."""
+    return {f"x-kubernetes-{name.replace('_', '-')}": value for name, value in extensions.items()}
+
+
+def rule(cel: str, message: str, **more: str) -> dict[str, str]:
+    """One CEL rule; the message says what must be so, and what to write."""
+    return {"rule": cel, "message": message, **more}
+
+
+Integer = Annotated[int, Strict()]
+Long = Annotated[int, Strict(), Field(json_schema_extra={"format": "int64"})]
+Flag = Annotated[bool, Strict()]
+Time = Annotated[
+    int,
+    BeforeValidator(_from_wire),
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Name = Annotated[str, _cut(253), Field(json_schema_extra={"maxLength": 253})]
+Word = Annotated[str, _cut(64), Field(json_schema_extra={"maxLength": 64})]
+Message = Annotated[str, _cut(1024), Field(json_schema_extra={"maxLength": 1024})]
+Quantity = Annotated[str, Field(max_length=64)]
+
+
+class Condition(Part):
+    """One aspect of the resource, in the form that kubectl wait, Flux and Helm read."""
+
+    type: Annotated[str, Field(max_length=64, description="Name of the aspect.")]
+    status: Annotated[
+        Literal["True", "False", "Unknown"], Field(description="True, False or Unknown.")
+    ]
+    observed_generation: Annotated[
+        Long | None, Field(description="The generation that this was said of.")
+    ] = None
+    last_transition_time: Annotated[Time, Field(description="When the status last changed.")]
+    reason: Annotated[Word, Field(description="One word for the cause; a closed, documented list.")]
+    message: Annotated[Message, Field(description="The cause for people, with its numbers.")] = ""
+
+
+class Placement(Part):
+    """How pods share nodes."""
+
+    isolation: Literal["Shared", "Strict"] = Field(
+        default="Shared",
+        description=(
+            "Shared: a missing request becomes 100m CPU or 128Mi memory, the memory limit is the "
+            "request unless set, CPU has no limit. Strict: limits are set equal to requests "
+            "(QoS class Guaranteed)."
+        ),
+    )
+    disruption: Literal["Auto", "Protect", "Allow"] = Field(
+        default="Auto",
+        description=(
+            "Whether autoscalers may move these pods. Auto: runs expected to last 600 seconds or "
+            "more are protected, all else may move. Protect: never. Allow: always."
+        ),
+    )
+
+
+class Refused(Part):
+    """How many nodes were refused for one reason."""
+
+    reason: Word = Field(description="The first reason why these nodes were refused.")
+    detail: Message | None = Field(
+        default=None, description="What exactly: a taint's key, a resource."
+    )
+    nodes: Integer = Field(ge=0, description="How many nodes.")
+
+
+class Nearest(Part):
+    """The node that came nearest to having room."""
+
+    node: Name = Field(description="Name of the node.")
+    lacks: Annotated[str, _cut(256), Field(json_schema_extra={"maxLength": 256})] = Field(
+        description="What it lacks, such as 300m cpu."
+    )
+
+
+class PlacementStatus(Part):
+    """Why something waits; absent while nothing does."""
+
+    pending_tasks: Integer | None = Field(
+        default=None, ge=0, description="Pods that wait for room."
+    )
+    pending_since: Time | None = Field(
+        default=None, description="Since when the oldest of them waits."
+    )
+    message: Message | None = Field(default=None, description="The answer in one sentence.")
+    nodes_considered: Integer | None = Field(
+        default=None, ge=0, description="Nodes that were looked at."
+    )
+    refusals: tuple[Refused, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Nodes refused, by the first reason of each.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    nearest: Nearest | None = Field(
+        default=None, description="The node that came nearest to having room, and what it lacks."
+    )
+
+
+class EffectiveRequests(Part):
+    """What one pod of the template really asks for, learned from the API server."""
+
+    template_hash: Word | None = Field(default=None, description="The template that was asked.")
+    requests: dict[str, Quantity] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="Requests of one pod after defaults, limit ranges, webhooks and overhead.",
+    )
+    checked_time: Time | None = Field(default=None, description="When the server was asked.")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `kubectl get`; priority 1 shows under `-o wide` only."""
+
+    name: str
+    path: str
+    kind: str = "string"
+    description: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One custom resource: its names, models and columns."""
+
+    name: str
+    plural: str
+    short: str
+    description: str
+    spec: type[Part]
+    status: type[Part]
+    columns: tuple[Column, ...]
+    scale: Mapping[str, str] | None = None
+
+
+def grown(initial: int, factor_percent: int, step: int, maximum: int) -> int:
+    """Exactly `min(maximum, initial · (factor_percent / 100)^step)`, rounded down.
+
+    Stops multiplying at the maximum, so any number of steps is cheap.
+    """
+    numerator, denominator = initial, 1
+    for _ in range(step if factor_percent > 100 and initial else 0):  # noqa: PLR2004
+        if numerator >= maximum * denominator:
+            break
+        numerator *= factor_percent
+        denominator *= 100
+    return min(maximum, numerator // denominator)
