@@ -100,7 +100,7 @@ class State:
         key = pod.key
         counted_on = self.assumed.get(key)
         if counted_on is not None:
-            if pod.uid and (pod.node or pod.terminal or pod.terminating):
+            if pod.uid and (pod.node or pod.terminal or pod.terminating or not counted_on):
                 del self.assumed[key]
             elif pod.uid:
                 pod = replace(pod, node=counted_on)
@@ -117,7 +117,11 @@ class State:
         return before
 
     def assume(self, pod: pods_.Pod) -> None:
-        """Count on this placed pod from now: a CREATE (no uid yet) or a binding is on its way."""
+        """Count on this pod from now: its CREATE (no uid yet) or its binding is on its way.
+
+        A pod created without a node is assumed too, so that nobody creates it twice; it is not
+        `unplaced` (nobody can bind it) before it has been seen.
+        """
         self.set_pod(pod)
         self.assumed[pod.key] = pod.node
 
@@ -175,8 +179,12 @@ class State:
         if pod.node:
             self.on_node.setdefault(pod.node, {})[pod.key] = pod
             self._sums.add(pod.node, pod.request, 1)
-        elif pod.scheduler == self.scheduler and not pod.gated and not pod.terminating:
+        elif self._may_be_bound(pod):
             self.unplaced[pod.key] = pod
+
+    def _may_be_bound(self, pod: pods_.Pod) -> bool:
+        ours = pod.scheduler == self.scheduler and not pod.assumed
+        return ours and not pod.gated and not pod.terminating
 
     def _unlink(self, pod: pods_.Pod | None) -> None:
         if pod is None:

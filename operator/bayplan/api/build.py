@@ -1,0 +1,153 @@
+"""From a resource and a task to the pod that is written: pure, a plain dict comes out.
+
+What the packer and the autoscalers must agree on is on the pod itself: requests, limits, owner,
+annotations. The template's hash is never over what is compiled here, so that an upgrade of the
+operator restarts nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bayplan.api import names
+from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.resource import Resource
+
+DEFAULT_CPU = "100m"
+DEFAULT_MEMORY = "128Mi"
+# A run expected to last this long is protected from autoscalers' moves; see design.md §2.
+PROTECTED_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A template compiled once; `pod` adds what differs from task to task."""
+
+    namespace: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    owner: Mapping[str, Any]
+    finalizers: tuple[str, ...]
+    spec: Mapping[str, Any]
+
+    def pod(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+        environment: Mapping[str, str],
+        node: str = "",
+    ) -> dict[str, Any]:
+        """The pod to write. With a node it is born placed; without, it waits for its binding.
+
+        Shares what it can with the blueprint: the result is to be written, not changed.
+        """
+        metadata: dict[str, Any] = {
+            "namespace": self.namespace,
+            "name": name,
+            "labels": {**self.labels, **labels},
+            "annotations": {**self.annotations, **annotations},
+            "ownerReferences": [self.owner],
+        }
+        if self.finalizers:
+            metadata["finalizers"] = list(self.finalizers)
+        spec = dict(self.spec)
+        if environment:
+            for group in ("containers", "initContainers"):
+                if group in spec:
+                    spec[group] = [_with_environment(one, environment) for one in spec[group]]
+        if node:
+            spec["nodeName"] = node
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def blueprint(resource: Resource, template: Mapping[str, Any] | None = None) -> Blueprint:
+    """Compile a resource's template, or another revision's `template` under its present rules.
+
+    The resource's spec must have been parsed.
+    """
+    spec = resource.spec
+    if spec is None:
+        raise ValueError(f"{resource.key} has no readable spec")
+    source = spec.template if template is None else template
+    metadata = source.get("metadata") or {}
+    pod_spec = dict(source.get("spec") or {})
+    strict = spec.placement.isolation == "Strict"
+    for group in ("containers", "initContainers"):
+        if pod_spec.get(group):
+            pod_spec[group] = [_with_resources(one, strict=strict) for one in pod_spec[group]]
+    pod_spec["schedulerName"] = names.SCHEDULER
+    runs = isinstance(spec, BatchJobSpec)
+    pod_spec["restartPolicy"] = "Never" if runs else "Always"
+    if isinstance(spec, BatchJobSpec) and spec.active_deadline_seconds is not None:
+        pod_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
+    return Blueprint(
+        namespace=resource.namespace,
+        labels=dict(metadata.get("labels") or {}),
+        annotations={**_disruption(resource), **(metadata.get("annotations") or {})},
+        owner=owner_reference(resource),
+        finalizers=(names.RUN_TRACKING,) if runs else (),
+        spec=pod_spec,
+    )
+
+
+def owner_reference(resource: Resource) -> dict[str, Any]:
+    """What ties a child to its resource for garbage collection."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": resource.kind,
+        "name": resource.name,
+        "uid": resource.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _disruption(resource: Resource) -> dict[str, str]:
+    """What autoscalers may do to a pod, by `placement.disruption` and the expected duration."""
+    spec = resource.spec
+    if spec is None:
+        return {}
+    match spec.placement.disruption:
+        case "Protect":
+            return {names.DO_NOT_DISRUPT: "true", names.SAFE_TO_EVICT: "false"}
+        case "Allow":
+            return {names.SAFE_TO_EVICT: "true"}
+    if isinstance(spec, BatchJobSpec):
+        expected = spec.expected_duration_seconds or spec.active_deadline_seconds or 0
+        if expected >= PROTECTED_SECONDS:
+            return {names.DO_NOT_DISRUPT: f"{expected}s", names.SAFE_TO_EVICT: "false"}
+    return {names.SAFE_TO_EVICT: "true"}
+
+
+def _with_environment(
+    container: Mapping[str, Any], environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """Ours win over the template's of the same name: a run must be able to trust them."""
+    kept = [one for one in container.get("env") or [] if one.get("name") not in environment]
+    ours = [{"name": name, "value": value} for name, value in environment.items()]
+    return {**container, "env": [*kept, *ours]}
+
+
+def _with_resources(container: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
+    """Fill in what `isolation` promises.
+
+    A missing request with a limit beside it is left to the API server, which takes the limit.
+    """
+    stated = container.get("resources") or {}
+    requests = dict(stated.get("requests") or {})
+    limits = dict(stated.get("limits") or {})
+    for name, default in (("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)):
+        if name not in requests:
+            requests[name] = limits.get(name, default)
+    if strict:
+        limits.update(
+            {name: requests[name] for name in requests if name not in limits or name in _SHARED}
+        )
+    else:
+        limits.setdefault("memory", requests["memory"])
+    return {**container, "resources": {**stated, "requests": requests, "limits": limits}}
+
+
+_SHARED = frozenset({"cpu", "memory"})  # what makes a pod Guaranteed

@@ -1,0 +1,126 @@
+"""A stored BatchJob or LongService as the operator sees it: metadata, parsed spec, raw status.
+
+Parsing never raises: what cannot be parsed becomes problems, which reconcile turns into a
+condition. An object whose spec is unreadable still has its name, so that its pods stay cared for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pydantic
+
+from bayplan.api import names
+from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.longservice import LongServiceSpec
+from bayplan.api.meta import epoch_of
+from bayplan.api.problems import Problem, problems
+from bayplan.api.template import template_hash
+
+Key = tuple[str, str, str]  # kind, namespace, name
+
+PLURALS: Mapping[str, str] = {names.BATCHJOB: "batchjobs", names.LONGSERVICE: "longservices"}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One custom resource. `spec` is None exactly when it could not be parsed.
+
+    `created_at` is in epoch seconds; `template_hash` is over the user's template as stored.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    generation: int = 1
+    resource_version: str = ""
+    created_at: int = 0
+    deleting: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    spec: BatchJobSpec | LongServiceSpec | None = None
+    problems: tuple[Problem, ...] = ()
+    status: Mapping[str, Any] = field(default_factory=dict)
+    template_hash: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.namespace, self.name
+
+    @property
+    def selector(self) -> str:
+        """The label selector of the pods that belong to it."""
+        label = names.JOB if self.kind == names.BATCHJOB else names.SERVICE
+        return f"{label}={self.name}"
+
+
+def resource(body: Mapping[str, Any], known: Resource | None = None) -> Resource:
+    """The stored object, read.
+
+    `known` is the former reading; its parsed spec is kept while uid and generation are the same,
+    so that a status write costs no parsing.
+    """
+    metadata = _mapping(body.get("metadata"))
+    kind = str(body.get("kind", ""))
+    read = Resource(
+        kind=kind,
+        namespace=str(metadata.get("namespace", "")),
+        name=str(metadata.get("name", "")),
+        uid=str(metadata.get("uid", "")),
+        generation=int(metadata.get("generation", 0) or 0),
+        resource_version=str(metadata.get("resourceVersion", "")),
+        created_at=_epoch(metadata.get("creationTimestamp")),
+        deleting=metadata.get("deletionTimestamp") is not None,
+        labels=_texts(metadata.get("labels")),
+        annotations=_texts(metadata.get("annotations")),
+        status=_mapping(body.get("status")),
+    )
+    if known is not None and (known.uid, known.generation) == (read.uid, read.generation):
+        return replace(
+            read,
+            spec=known.spec,
+            problems=known.problems,
+            template_hash=known.template_hash,
+        )
+    raw = _mapping(body.get("spec"))
+    spec, found = _parse(kind, raw)
+    return replace(
+        read,
+        spec=spec,
+        problems=found,
+        template_hash=template_hash(_mapping(raw.get("template"))),
+    )
+
+
+def _parse(
+    kind: str, raw: Mapping[str, Any]
+) -> tuple[BatchJobSpec | LongServiceSpec | None, tuple[Problem, ...]]:
+    model = BatchJobSpec if kind == names.BATCHJOB else LongServiceSpec
+    try:
+        spec = model.model_validate(raw)
+    except pydantic.ValidationError as error:
+        return None, tuple(
+            Problem(
+                reason="InvalidSpec",
+                field=".".join(["spec", *(str(part) for part in line["loc"])]),
+                message=line["msg"],
+            )
+            for line in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+    return spec, problems(kind, spec)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: object) -> Mapping[str, str]:
+    return {str(key): str(text) for key, text in _mapping(value).items()}
+
+
+def _epoch(value: object) -> int:
+    try:
+        return epoch_of(value) if isinstance(value, str) else 0
+    except ValueError:
+        return 0

@@ -1,0 +1,37 @@
+"""kopf's settings, login and probe, all by hand: kopf is a shell that delivers, nothing more."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Make kopf write nothing, peer with nobody and survive what watches do."""
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.watching.chunk_size = 500
+    settings.watching.server_timeout = 290
+    settings.networking.request_timeout = 30
+    settings.queueing.worker_limit = 64
+    settings.persistence.finalizer = "bayplan.dev/never-used"
+    settings.process.ultimate_exiting_timeout = None
+
+
+def register(
+    registry: kopf.OperatorRegistry, probe: Callable[[], Mapping[str, Any]] = dict
+) -> None:
+    """Startup, login and probe on this registry. A probe that raises makes liveness fail."""
+
+    @kopf.on.startup(registry=registry, id="configure")
+    async def start(*, settings: kopf.OperatorSettings, **_: object) -> None:
+        configure(settings)
+
+    @kopf.on.login(registry=registry, id="login")
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_via_client(**kwargs)
+
+    @kopf.on.probe(registry=registry, id="bayplan")
+    async def alive(**_: object) -> Mapping[str, Any]:
+        return probe()

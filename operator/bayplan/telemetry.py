@@ -1,0 +1,154 @@
+"""Metrics and log fields, named in one table. Nothing here decides anything.
+
+Labels are few and closed: never a pod's, a job's or a namespace's name. Names are part of the
+product's interface (docs/reference/metrics.md is generated from this file).
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_CYCLE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_LATENCY_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
+
+
+@dataclass(slots=True, eq=False)
+class Metrics:
+    """One registry per process; tests make their own."""
+
+    registry: CollectorRegistry = field(
+        default_factory=lambda: CollectorRegistry(auto_describe=True)
+    )
+    nodes: Gauge = field(init=False)
+    allocatable: Gauge = field(init=False)
+    requested: Gauge = field(init=False)
+    stranded: Gauge = field(init=False)
+    cost: Gauge = field(init=False)
+    pending: Gauge = field(init=False)
+    leader: Gauge = field(init=False)
+    resources: Gauge = field(init=False)
+    cycle_seconds: Histogram = field(init=False)
+    solve_seconds: Histogram = field(init=False)
+    slot_lateness: Histogram = field(init=False)
+    decision_to_running: Histogram = field(init=False)
+    loop_lag: Gauge = field(init=False)
+    writes: Counter = field(init=False)
+    watch_restarts: Counter = field(init=False)
+    runs: Counter = field(init=False)
+    slots_missed: Counter = field(init=False)
+    undecodable: Counter = field(init=False)
+    reconcile_errors: Counter = field(init=False)
+
+    def __post_init__(self) -> None:
+        def gauge(name: str, words: str, *labels: str) -> Gauge:
+            return Gauge(f"bayplan_{name}", words, labels, registry=self.registry)
+
+        def counter(name: str, words: str, *labels: str) -> Counter:
+            return Counter(f"bayplan_{name}", words, labels, registry=self.registry)
+
+        def histogram(name: str, words: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"bayplan_{name}", words, buckets=buckets, registry=self.registry)
+
+        self.nodes = gauge("nodes", "Nodes that Bayplan fills, by state.", "state")
+        self.allocatable = gauge(
+            "allocatable", "What nodes have for pods (cores, bytes, counts).", "resource"
+        )
+        self.requested = gauge(
+            "requested", "What pods on those nodes ask for (cores, bytes, counts).", "resource"
+        )
+        self.stranded = gauge(
+            "stranded",
+            "Free part on nodes whose cpu, memory or pods are used up (cores, bytes, counts).",
+            "resource",
+        )
+        self.cost = gauge("cost_dollars_per_hour", "Price of the nodes in use, where known.")
+        self.pending = gauge(
+            "pending_tasks", "Tasks without room, by their first reason.", "reason"
+        )
+        self.leader = gauge("leader", "1 while this process holds the lease.")
+        self.resources = gauge("resources", "BatchJobs and LongServices known.", "kind")
+        self.cycle_seconds = histogram("cycle_seconds", "Length of a cycle.", _CYCLE_BUCKETS)
+        self.solve_seconds = histogram("solve_seconds", "Length of a solve.", _CYCLE_BUCKETS)
+        self.slot_lateness = histogram(
+            "slot_lateness_seconds", "From a slot to the CREATE of its run.", _LATENCY_BUCKETS
+        )
+        self.decision_to_running = histogram(
+            "decision_to_running_seconds", "From placing a pod to seeing it run.", _LATENCY_BUCKETS
+        )
+        self.loop_lag = gauge("loop_lag_seconds", "How late the event loop ran at its last look.")
+        self.writes = counter(
+            "api_writes", "Writes answered by the API server.", "verb", "kind", "code"
+        )
+        self.watch_restarts = counter(
+            "watch_restarts", "Watches begun again, by kind and cause.", "kind", "cause"
+        )
+        self.runs = counter("runs", "Finished runs, by outcome.", "outcome")
+        self.slots_missed = counter("slots_missed", "Slots that were missed, not run.")
+        self.undecodable = counter("undecodable_objects", "Objects that could not be read.", "kind")
+        self.reconcile_errors = counter(
+            "reconcile_errors", "Resources whose reconcile failed: a defect of ours."
+        )
+
+    def page(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return prometheus_client.generate_latest(self.registry)
+
+
+def logger() -> logging.Logger:
+    return logging.getLogger("bayplan")
+
+
+def say(level: int, what: str, **fields: object) -> None:
+    """One line for one decision: words, then `key=value`."""
+    log = logger()
+    if log.isEnabledFor(level):
+        log.log(level, what, extra={"fields": fields})
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        pairs = "".join(f" {key}={_quoted(value)}" for key, value in fields.items())
+        moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
+        line = f"{moment} {record.levelname:<7} {record.getMessage()}{pairs}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{
+                key: value if isinstance(value, int | float) else str(value)
+                for key, value in fields.items()
+            },
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def set_up_logging(form: str, level: str) -> None:
+    """Send everything to standard error in one form; libraries only from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if form == "json" else _Text())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logger().setLevel(level.upper())
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    if text and text.isprintable() and not any(sign in text for sign in ' ="'):
+        return text
+    return json.dumps(text, ensure_ascii=False)
