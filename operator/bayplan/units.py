@@ -59,6 +59,22 @@ def count(text: str | int) -> int:
     return whole
 
 
+def amount(resource: str, text: str | int) -> int:
+    """The amount of a named resource in the package's units: milli for `cpu`, else base units."""
+    return cpu_milli(text) if resource == "cpu" else quantity(text)
+
+
+def format_amount(resource: str, amount: int) -> str:
+    """Exact canonical text: `amount(resource, format_amount(resource, n)) == n`."""
+    if resource == "cpu":
+        return format_cpu(amount)
+    if resource in {"memory", "ephemeral-storage"}:
+        for suffix, bits in reversed(_UNITS):
+            if bits and amount and amount % (1 << bits) == 0:
+                return f"{amount >> bits}{suffix}"
+    return str(amount)
+
+
 def _scaled(text: object, factor: int) -> int:
     if isinstance(text, str):
         value = _parsed(text) * factor
