@@ -185,6 +185,11 @@ class Pod:
         return self.deleted_at is not None
 
     @property
+    def resident(self) -> bool:
+        """Whether it belongs to its node (DaemonSet, static pod): it does not make a node used."""
+        return self.owner is not None and self.owner.kind in {"DaemonSet", "Node"}
+
+    @property
     def assumed(self) -> bool:
         """Whether it is only counted on: its CREATE has not been seen yet."""
         return not self.uid

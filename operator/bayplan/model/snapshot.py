@@ -6,15 +6,16 @@ are int64 in the units of `resources`.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from bayplan.model import census as census_
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.model import resources
+from bayplan.model import requirement, resources
 
 IntMatrix = npt.NDArray[np.int64]
 IntVector = npt.NDArray[np.int64]
@@ -41,20 +42,24 @@ class Snapshot:
     are gone, and assumed ones. It may be negative where others over-committed. Room for
     DaemonSet pods still to come is *not* yet subtracted (that needs filters; `solve` does it).
     `nodes_version` changes whenever a node's labels, taints, readiness or the set of nodes do:
-    what was computed from nodes alone stays valid while it is the same.
+    what was computed from nodes alone stays valid while it is the same. `busy` counts the pods of
+    a node that are not its residents: a node with none of them costs money for nothing.
     """
 
     nodes: tuple[nodes_.Node, ...]
     columns: tuple[str, ...]
     allocatable: IntMatrix
     free: IntMatrix
+    busy: IntVector
     rows: Mapping[str, int]  # node name -> row
     on_node: Mapping[str, Mapping[PodKey, pods_.Pod]]  # node name -> non-terminal pods there
     daemonsets: tuple[DaemonSet, ...] = ()
     claims: Mapping[PodKey, pods_.Claim] = field(default_factory=dict)
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
     nodes_version: int = 0
+    census: census_.Census = field(default_factory=census_.Census)
     _changed: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)
+    _delta: census_.Census = field(default_factory=census_.Census)  # what-if changes, signed
 
     def vector(self, request: resources.Vector) -> IntVector | None:
         """A request as a row over `columns`; None when no node has one of its resources."""
@@ -76,6 +81,48 @@ class Snapshot:
         """Every non-terminal pod that has a node, what-if changes included."""
         for name in self.on_node.keys() | self._changed.keys():
             yield from self.pods_on(name)
+
+    def peers(
+        self, namespaces: frozenset[str] | None, wanted: requirement.Term, *, terminating: bool
+    ) -> IntVector:
+        """[N]: how many pods of these namespaces (None: all) a label selector matches."""
+        counts = np.zeros(len(self.nodes), dtype=np.int64)
+        for census in (self.census, self._delta):
+            for group in census.matching(namespaces, wanted.matches, terminating=terminating):
+                self._add(counts, group.nodes)
+        return counts
+
+    def averse(self) -> Iterator[tuple[str, tuple[pods_.PodTerm, ...], IntVector]]:
+        """Required anti-affinity of placed pods: their namespace, the terms, [N] how many."""
+        for namespace, terms in sorted(
+            self.census.averse.keys() | self._delta.averse.keys(), key=repr
+        ):
+            yield namespace, terms, self._counts("averse", (namespace, terms))
+
+    def with_port(self, wanted: pods_.HostPort) -> IntVector:
+        """[N]: how many pods hold a host port that collides with this one."""
+        counts = np.zeros(len(self.nodes), dtype=np.int64)
+        for census in (self.census, self._delta):
+            for port, nodes in census.ports.items():
+                if port.collides(wanted):
+                    self._add(counts, nodes)
+        return counts
+
+    def claims_in_use(self) -> Iterator[tuple[PodKey, IntVector]]:
+        """Claims that placed pods mount: (namespace, claim), [N] by how many pods."""
+        for key in sorted(self.census.claims.keys() | self._delta.claims.keys()):
+            yield key, self._counts("claims", key)
+
+    def without_daemon(self, uid: str, among: frozenset[str]) -> list[int]:
+        """Rows of those of these nodes where a DaemonSet has no pod."""
+        there = self.census.daemons.get(uid, {})
+        lacking = among.difference(there)
+        change = self._delta.daemons.get(uid)
+        if change is not None:
+            after = {name: there.get(name, 0) + count for name, count in change.items()}
+            lacking -= {name for name, count in after.items() if count > 0}
+            lacking |= {name for name, count in after.items() if count <= 0} & among
+        return sorted(self.rows[name] for name in lacking)
 
     def place(self, pod: pods_.Pod, name: str) -> Undo:
         """Look as if this pod ran on that node; returns the undo."""
@@ -101,17 +148,34 @@ class Snapshot:
         else:
             del after[pod.key]
         self._changed[name] = after
-        row = self.rows.get(name)
-        amount = self.vector(pod.request)
-        if row is not None and amount is not None:
-            self.free[row] += -amount if joins else amount
+        self._count(pod, name, 1 if joins else -1)
 
         def undo() -> None:
             if before is None:
                 self._changed.pop(name, None)
             else:
                 self._changed[name] = before
-            if row is not None and amount is not None:
-                self.free[row] += amount if joins else -amount
+            self._count(pod, name, -1 if joins else 1)
 
         return undo
+
+    def _count(self, pod: pods_.Pod, name: str, sign: int) -> None:
+        self._delta.count(pod, name, sign)
+        row = self.rows.get(name)
+        if row is None:
+            return
+        for index, column in enumerate(self.columns):
+            self.free[row, index] -= sign * pod.request.amount(column)
+        self.busy[row] += 0 if pod.resident else sign
+
+    def _counts(self, index: str, key: Hashable) -> IntVector:
+        counts = np.zeros(len(self.nodes), dtype=np.int64)
+        for census in (self.census, self._delta):
+            self._add(counts, getattr(census, index).get(key, {}))
+        return counts
+
+    def _add(self, counts: IntVector, nodes: Mapping[str, int]) -> None:
+        for name, count in nodes.items():
+            row = self.rows.get(name)
+            if row is not None:
+                counts[row] += count

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bayplan.model import census as census_
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, snapshot
 
 PodKey = snapshot.PodKey
 _NO_PODS: Mapping[PodKey, pods_.Pod] = {}
+_BUSY = "*"  # no resource: how many pods are not residents of their node
+_ONE_BUSY = resources.Vector({_BUSY: 1})
 
 
 class _Sums:
@@ -36,16 +39,18 @@ class _Sums:
         for name, amount in request.items():
             line[self._columns[name]] += sign * amount
 
-    def requested(self, nodes: list[str], columns: tuple[str, ...]) -> snapshot.IntMatrix:
-        requested = np.zeros((len(nodes), len(columns)), dtype=np.int64)
-        known = [(at, self._rows[name]) for at, name in enumerate(nodes) if name in self._rows]
-        if not known:
-            return requested
-        at, rows = (np.array(indexes, dtype=np.intp) for indexes in zip(*known, strict=True))
+    def rows(self, nodes: tuple[nodes_.Node, ...]) -> snapshot.IntVector:
+        """A row for each node; stays right for ever."""
+        rows = [self._rows.setdefault(node.name, len(self._rows)) for node in nodes]
+        self._grow()
+        return np.array(rows, dtype=np.int64)
+
+    def requested(self, rows: snapshot.IntVector, columns: tuple[str, ...]) -> snapshot.IntMatrix:
+        requested = np.zeros((len(rows), len(columns)), dtype=np.int64, order="F")
         for index, column in enumerate(columns):
             source = self._columns.get(column)
             if source is not None:
-                requested[at, index] = self._amounts[rows, source]
+                requested[:, index] = self._amounts[rows, source]
         return requested
 
     def _grow(self) -> None:
@@ -57,6 +62,18 @@ class _Sums:
         )
         grown[:rows, :columns] = self._amounts
         self._amounts = grown
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What of a snapshot hangs on nodes alone, kept while `nodes_version` is the same."""
+
+    version: int
+    nodes: tuple[nodes_.Node, ...]
+    columns: tuple[str, ...]
+    allocatable: snapshot.IntMatrix
+    rows: Mapping[str, int]
+    sums: snapshot.IntVector  # row of each node in _Sums
 
 
 @dataclass(slots=True)
@@ -79,7 +96,9 @@ class State:
     claims: dict[PodKey, pods_.Claim] = field(default_factory=dict)
     attach_limits: dict[str, Mapping[str, int]] = field(default_factory=dict)
     nodes_version: int = 0
+    _census: census_.Census = field(default_factory=census_.Census)
     _sums: _Sums = field(default_factory=_Sums)
+    _frame: _Frame | None = None
 
     def set_node(self, node: nodes_.Node) -> None:
         before = self.nodes.get(node.name)
@@ -146,30 +165,52 @@ class State:
         return self.by_owner.get(uid, _NO_PODS)
 
     def snapshot(self) -> snapshot.Snapshot:
-        """Freeze what is known. O(nodes); the indexes are shared until the next change."""
-        nodes = tuple(node for _, node in sorted(self.nodes.items()) if self.eligible(node))
-        columns = self._columns(nodes)
-        allocatable = np.array(
-            [[node.allocatable.amount(column) for column in columns] for node in nodes],
-            dtype=np.int64,
-        ).reshape(len(nodes), len(columns))
-        free = allocatable - self._sums.requested([node.name for node in nodes], columns)
+        """Freeze what is known. A few vector passes; the indexes are shared until the next change.
+
+        A node that differs from its last sight in nothing but its resourceVersion may be shown
+        with the older one.
+        """
+        frame = self._frame
+        if frame is None or frame.version != self.nodes_version:
+            frame = self._frame = self._framed()
+        requested = self._sums.requested(frame.sums, (*frame.columns, _BUSY))
         return snapshot.Snapshot(
-            nodes=nodes,
-            columns=columns,
-            allocatable=allocatable,
-            free=free,
-            rows={node.name: row for row, node in enumerate(nodes)},
+            nodes=frame.nodes,
+            columns=frame.columns,
+            allocatable=frame.allocatable,
+            free=frame.allocatable - requested[:, :-1],
+            busy=requested[:, -1],
+            rows=frame.rows,
             on_node=self.on_node,
             daemonsets=tuple(self.daemonsets.values()),
             claims=self.claims,
             attach_limits=self.attach_limits,
             nodes_version=self.nodes_version,
+            census=self._census,
         )
 
-    def _columns(self, nodes: tuple[nodes_.Node, ...]) -> tuple[str, ...]:
+    def _framed(self) -> _Frame:
+        nodes = tuple(node for _, node in sorted(self.nodes.items()) if self.eligible(node))
         extended = {name for node in nodes for name in node.allocatable}
-        return (*resources.STANDARD, *sorted(extended - set(resources.STANDARD)))
+        columns = (*resources.STANDARD, *sorted(extended - set(resources.STANDARD)))
+        allocatable = np.zeros((len(nodes), len(columns)), dtype=np.int64, order="F")
+        for index, column in enumerate(columns):
+            allocatable[:, index] = [node.allocatable.amount(column) for node in nodes]
+        allocatable.setflags(write=False)
+        return _Frame(
+            version=self.nodes_version,
+            nodes=nodes,
+            columns=columns,
+            allocatable=allocatable,
+            rows={node.name: row for row, node in enumerate(nodes)},
+            sums=self._sums.rows(nodes),
+        )
+
+    def _place(self, pod: pods_.Pod, sign: int) -> None:
+        self._sums.add(pod.node, pod.request, sign)
+        if not pod.resident:
+            self._sums.add(pod.node, _ONE_BUSY, sign)
+        self._census.count(pod, pod.node, sign)
 
     def _link(self, pod: pods_.Pod) -> None:
         if pod.owner is not None:
@@ -178,7 +219,7 @@ class State:
             return
         if pod.node:
             self.on_node.setdefault(pod.node, {})[pod.key] = pod
-            self._sums.add(pod.node, pod.request, 1)
+            self._place(pod, 1)
         elif self._may_be_bound(pod):
             self.unplaced[pod.key] = pod
 
@@ -201,6 +242,6 @@ class State:
             there.pop(pod.key, None)
             if not there:
                 self.on_node.pop(pod.node, None)
-            self._sums.add(pod.node, pod.request, -1)
+            self._place(pod, -1)
         else:
             self.unplaced.pop(pod.key, None)

@@ -1,0 +1,128 @@
+"""The book behind every snapshot: sums by increments equal sums from scratch."""
+
+import dataclasses
+
+from bayplan.model import pod as pods_
+from tests.builders import GIB, make_node, make_pod, make_snapshot, make_state
+
+
+def test_free_counts_every_pod_that_is_not_terminal() -> None:
+    """Free is allocatable minus requests of running, pending and terminating pods of anybody."""
+    book = make_state(
+        make_node(cpu=4000, memory=16),
+        make_pod("running", "n1", 100, memory=1),
+        make_pod("foreign", "n1", 200, scheduler="default-scheduler"),
+        make_pod("terminating", "n1", 400, deleted_at=9),
+        make_pod("done", "n1", 800, phase=pods_.Phase.SUCCEEDED),
+    )
+    frozen = book.snapshot()
+
+    assert [3300, 15 * GIB, 0, 107] == frozen.free[0].tolist()
+    assert [3] == frozen.busy.tolist()
+
+
+def test_a_confirmed_assumption_is_counted_once() -> None:
+    """Assume, then the sight of the real pod: the room is taken once, nothing is assumed."""
+    book = make_state(make_node(cpu=1000))
+    book.assume(make_pod("p", "n1", 300, uid=""))
+    counted_on = book.snapshot().free[0, 0]
+    book.set_pod(make_pod("p", "n1", 300))
+
+    assert 700 == counted_on == book.snapshot().free[0, 0]
+    assert {} == book.assumed
+
+
+def test_forgetting_a_create_leaves_nothing() -> None:
+    """A CREATE that failed: no pod, no request, no assumption; forgetting twice is once."""
+    book = make_state(make_node(cpu=1000))
+    book.assume(make_pod("p", "n1", 300, uid="", owner_uid="s"))
+    book.forget(("default", "p"))
+    book.forget(("default", "p"))
+
+    assert 1000 == book.snapshot().free[0, 0]
+    assert ({}, {}, {}) == (book.pods, book.assumed, dict(book.owned("s")))
+
+
+def test_forgetting_a_binding_makes_the_pod_wait_again() -> None:
+    """A binding that failed: the pod stands among the unplaced again and holds no room."""
+    book = make_state(make_node(cpu=1000), make_pod("p", "", 300))
+    book.assume(make_pod("p", "n1", 300))
+    placed = dict(book.unplaced)
+    book.forget(("default", "p"))
+
+    assert {} == placed
+    assert [("default", "p")] == list(book.unplaced)
+    assert 1000 == book.snapshot().free[0, 0]
+
+
+def test_an_unplaced_sight_does_not_take_a_binding_back() -> None:
+    """A status update that arrives while the binding is under way still counts on the node."""
+    book = make_state(make_node(cpu=1000), make_pod("p", "", 300))
+    book.assume(make_pod("p", "n1", 300))
+    book.set_pod(make_pod("p", "", 300, scheduled_reason="Unschedulable"))
+
+    assert 700 == book.snapshot().free[0, 0]
+    assert {("default", "p"): "n1"} == book.assumed
+
+
+def test_an_assumed_pod_that_ends_at_once_holds_nothing() -> None:
+    """A kubelet's refusal (phase Failed) ends the assumption and gives the room back."""
+    book = make_state(make_node(cpu=1000))
+    book.assume(make_pod("p", "n1", 300, uid=""))
+    book.set_pod(make_pod("p", "n1", 300, phase=pods_.Phase.FAILED, reason="OutOfcpu"))
+
+    assert 1000 == book.snapshot().free[0, 0]
+    assert {} == book.assumed
+
+
+def test_nodes_version_stands_still_when_only_the_resource_version_moves() -> None:
+    """What was computed from nodes stays valid through heartbeats, not through a change."""
+    node = make_node()
+    book = make_state(node)
+    before = book.nodes_version
+    book.set_node(dataclasses.replace(node, resource_version="2"))
+    after_heartbeat = book.nodes_version
+    book.set_node(dataclasses.replace(node, unschedulable=True))
+
+    assert before == after_heartbeat
+    assert before != book.nodes_version
+    assert book.snapshot().nodes[0].unschedulable
+
+
+def test_a_node_that_returns_still_carries_its_pods() -> None:
+    """Pods of a node that left and came back under its name are counted on it."""
+    book = make_state(make_node(cpu=1000), make_pod("p", "n1", 300))
+    book.drop_node("n1")
+    gone = book.snapshot().nodes
+    book.set_node(make_node(cpu=2000))
+
+    assert () == gone
+    assert 1700 == book.snapshot().free[0, 0]
+
+
+def test_resources_that_no_node_has_do_not_stand_in_the_way() -> None:
+    """A placed pod that requests an unknown resource is counted in the known ones."""
+    frozen = make_snapshot(make_node(cpu=1000), make_pod("p", "n1", 300, extended={"x/gpu": 1}))
+
+    assert 700 == frozen.free[0, 0]
+    assert None is frozen.vector(make_pod(extended={"x/gpu": 1}).request)
+
+
+def test_only_eligible_nodes_are_seen() -> None:
+    """Nodes outside our set are not in the snapshot, their pods hurt nobody."""
+    book = make_state(make_node("ours"), make_node("theirs"), make_pod("p", "theirs"))
+    book.eligible = lambda node: node.name == "ours"
+
+    assert ("ours",) == tuple(node.name for node in book.snapshot().nodes)
+
+
+def test_gated_terminating_and_foreign_pods_are_not_ours_to_place() -> None:
+    """Unplaced holds what names our scheduler and may be placed now."""
+    book = make_state(
+        make_pod("ours"),
+        make_pod("gated", gated=True),
+        make_pod("leaving", deleted_at=5),
+        make_pod("foreign", scheduler="default-scheduler"),
+    )
+
+    assert [("default", "ours")] == list(book.unplaced)
