@@ -1,0 +1,367 @@
+"""One running cluster: started, used, disturbed on purpose, stopped without a trace."""
+
+import contextlib
+import datetime
+import itertools
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from localcluster import control_plane, ec2, kwok, pki, processes, programs, state
+from localcluster.api import Api, ApiError
+
+_MASTERS = "system:masters"
+_STARTED_SECONDS = 90  # of one program; a busy machine takes ten times its usual 4 s
+_PLANE = ("etcd", "etcd-peer", "apiserver")
+
+
+class Cluster:
+    """A handle on a cluster that runs; `start` makes one, `open` finds one by name."""
+
+    def __init__(self, record: state.Record, *, stops: bool = False) -> None:
+        self._record = record
+        self._stops = stops
+        self._files = control_plane.Files(record.folder)
+        admin = self._files.pki / "admin.crt", self._files.pki / "admin.key"
+        self._authority = pki.Authority(self._files.pki)
+        if not admin[0].exists():
+            admin = self._authority.client("admin", "kubernetes-admin", [_MASTERS])
+        self._api = Api(record.ports["apiserver"], self.ca, *admin)
+
+    @classmethod
+    def start(
+        cls,
+        name: str | None = None,
+        *,
+        kwok: str = "",
+        kubelets: int = 0,
+        scheduler: bool = False,
+        controller_manager: bool = True,
+        audit: bool = False,
+        port: int | None = None,
+        apiserver_flags: Sequence[str] = (),
+        controller_manager_flags: Sequence[str] = (),
+        node_monitor_grace_seconds: int = control_plane.KUBERNETES_GRACE_SECONDS,
+        stays: bool = False,
+    ) -> Self:
+        """A cluster that answers, its nodes Ready. Programs that are not built yet are built.
+
+        As a context manager it is stopped at the end of the block. One whose owner died without
+        stopping it is cleared away by the next start, unless it `stays` (the command line's do).
+        """
+        ec2.shapes(kwok)  # a slip in the text costs nothing yet
+        for abandoned in filter(lambda each: each.abandoned, state.all_records()):
+            remove(abandoned.name)
+        options = {
+            "scheduler": scheduler,
+            "controller_manager": controller_manager,
+            "audit": audit,
+            "apiserver_flags": list(apiserver_flags),
+            "controller_manager_flags": list(controller_manager_flags),
+            "node_monitor_grace_seconds": node_monitor_grace_seconds,
+        }
+        programs.build()
+        record = state.create(
+            name or f"c{os.getpid()}-{secrets.token_hex(3)}",
+            _PLANE,
+            options=options,
+            fixed={"apiserver": port} if port else {},
+            owner=None if stays else state.Owner.this_process(),
+        )
+        try:
+            cluster = cls(record, stops=True)
+            cluster._start_plane()  # noqa: SLF001: ours
+            if kwok:
+                cluster.add_kwok_nodes(kwok)
+        except BaseException:
+            remove(record.name)
+            raise
+        return cluster
+
+    @classmethod
+    def open(cls, name: str) -> Self:
+        """A cluster that another process started. Raises `state.NoSuchClusterError`."""
+        return cls(state.load(name))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stops:
+            self.stop()
+
+    # ── where it is ──────────────────────────────────────────────────────────────────────────
+
+    @property
+    def name(self) -> str:
+        return self._record.name
+
+    @property
+    def directory(self) -> Path:
+        """Certificates, logs (`logs/`), the data of etcd; gone after `stop`."""
+        return self._record.folder
+
+    @property
+    def server(self) -> str:
+        return f"https://127.0.0.1:{self._record.ports['apiserver']}"
+
+    @property
+    def ca(self) -> Path:
+        return self._authority.certificate_path
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self._files.kubeconfig("admin")
+
+    @property
+    def audit_log(self) -> Path:
+        """One JSON event a line, if the cluster was started with `audit`."""
+        return self._files.audit_log
+
+    def client_kubeconfig(self, user: str, groups: Sequence[str] = ()) -> Path:
+        """A kubeconfig as which the server sees `user` in `groups`: what RBAC grants and no more.
+
+        A service account's name (`system:serviceaccount:NAMESPACE:NAME`) brings its groups along.
+        """
+        account = user.split(":")
+        if account[:2] == ["system", "serviceaccount"]:
+            of_namespace = f"system:serviceaccounts:{account[2]}"
+            groups = ["system:serviceaccounts", of_namespace, *groups]
+        return self._write_kubeconfig(user.replace(":", "-").replace("/", "-"), user, groups)
+
+    # ── using it ─────────────────────────────────────────────────────────────────────────────
+
+    def kubectl(
+        self,
+        *words: str,
+        input: str | None = None,
+        check: bool = True,  # noqa: A002: as in run()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the kubectl that was built, as administrator; text in, text out, 60 s at most."""
+        program = programs.path("kubectl")
+        command = [str(program), f"--kubeconfig={self.kubeconfig}", *words]
+        done = subprocess.run(
+            command, input=input, capture_output=True, text=True, timeout=60, check=False
+        )
+        if check and done.returncode:
+            raise subprocess.SubprocessError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
+        return done
+
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        """One request as administrator; the decoded answer. PATCH is a merge patch."""
+        return self._api.request(method, path, body)
+
+    def audit_events(self) -> Iterator[dict[str, Any]]:
+        """The requests that the server has answered so far, oldest first."""
+        with self.audit_log.open() as lines:
+            yield from map(json.loads, lines)
+
+    # ── nodes ────────────────────────────────────────────────────────────────────────────────
+
+    def add_kwok_nodes(self, text: str) -> list[str]:
+        """More fake nodes, Ready and played by kwok when this returns; their names."""
+        known = self._nodes()
+        taken = {node["metadata"]["name"] for node in known}
+        now = datetime.datetime.now(datetime.UTC)
+        version = programs.pinned_version("kubernetes")
+        used = {each["address"] for node in known for each in node["status"]["addresses"]}
+        addresses = (text for text in map(kwok_address, itertools.count(1)) if text not in used)
+        bodies = []
+        for shape in ec2.shapes(text):
+            free = (n for n in itertools.count(1) if f"{shape.stem}-{n}" not in taken)
+            for number in itertools.islice(free, shape.count):
+                bodies.append(ec2.node(shape, number, next(addresses), version=version, now=now))
+            taken |= {body["metadata"]["name"] for body in bodies}
+        self._api.each(("POST", "/api/v1/nodes", body) for body in bodies)
+        names = [body["metadata"]["name"] for body in bodies]
+        self._await_nodes(set(names))
+        return names
+
+    def delete_node(self, node: str) -> None:
+        """The Node object goes, as when its instance was terminated."""
+        self.request("DELETE", f"/api/v1/nodes/{node}")
+
+    def stop_heartbeat(self, node: str) -> None:
+        """A fake node falls silent: no lease, no status, its pods as they were; see `silent_for`.
+
+        kwok is started anew, as it would still write what it had planned for that node's pods.
+        """
+        self._set_kubelet(node, kwok.SILENT)
+        self._restart_kwok()
+
+    def resume_heartbeat(self, node: str) -> None:
+        """A silent fake node speaks again; what its pods did meanwhile is reported now."""
+        self._set_kubelet(node, kwok.PLAYED)
+
+    # ── disturbing the control plane ─────────────────────────────────────────────────────────
+
+    def pause_apiserver(self) -> None:
+        """The API server stands still: connections stay open and nothing is answered."""
+        processes.send(self._pids("kube-apiserver"), signal.SIGSTOP)
+
+    def resume_apiserver(self) -> None:
+        processes.send(self._pids("kube-apiserver"), signal.SIGCONT)
+
+    def stop_apiserver(self) -> None:
+        """The API server is gone; connections are refused. Its data stays in etcd."""
+        processes.end(self._pids("kube-apiserver"))
+
+    def restart_apiserver(self) -> None:
+        """A new API server on the same port and data; returns when it answers."""
+        self.stop_apiserver()
+        self._start_apiserver()
+
+    # ── its end ──────────────────────────────────────────────────────────────────────────────
+
+    def stop(self) -> None:
+        """Nothing of it is left: processes, mounts, devices, cgroups, files."""
+        self._api.close()
+        remove(self.name)
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────
+
+    def _start_plane(self) -> None:
+        files, ports, options = self._files, self._record.ports, self._record.options
+        self._authority.server("apiserver", control_plane.SERVER_NAMES)
+        pki.service_account_keys(files.pki)
+        files.audit_policy.write_text(control_plane.AUDIT_POLICY)
+        self._write_kubeconfig("admin", "kubernetes-admin", [_MASTERS])
+        self._write_kubeconfig("controller-manager", "system:kube-controller-manager")
+        self._write_kubeconfig("scheduler", "system:kube-scheduler")
+        self._write_kubeconfig("kwok", "kwok", [_MASTERS])
+        etcd = control_plane.etcd(
+            programs.path("etcd"), files, port=ports["etcd"], peer_port=ports["etcd-peer"]
+        )
+        self._launch("etcd", etcd)
+        self._await("etcd", lambda: _accepts(ports["etcd"]))
+        self._start_apiserver()
+        grace = options["node_monitor_grace_seconds"]
+        if options["controller_manager"]:
+            manager = control_plane.controller_manager(
+                programs.path("kube-controller-manager"),
+                files,
+                grace_seconds=grace,
+                extra=options["controller_manager_flags"],
+            )
+            self._launch("kube-controller-manager", manager)
+        if options["scheduler"]:
+            scheduler = control_plane.scheduler(programs.path("kube-scheduler"), files)
+            self._launch("kube-scheduler", scheduler)
+        lease_seconds = min(grace, control_plane.KUBERNETES_GRACE_SECONDS)
+        (files.folder / "kwok.yaml").write_text(kwok.configuration(lease_seconds=lease_seconds))
+        self._launch("kwok", control_plane.kwok(programs.path("kwok"), files))
+        if options["controller_manager"]:
+            account = "/api/v1/namespaces/default/serviceaccounts/default"
+            self._await("kube-controller-manager", lambda: self._api.answers(account))
+
+    def _start_apiserver(self) -> None:
+        ports, options = self._record.ports, self._record.options
+        words = control_plane.apiserver(
+            programs.path("kube-apiserver"),
+            self._files,
+            port=ports["apiserver"],
+            etcd_port=ports["etcd"],
+            audit=options["audit"],
+            controller_manager=options["controller_manager"],
+            extra=options["apiserver_flags"],
+        )
+        self._launch("kube-apiserver", words)
+        self._await("kube-apiserver", lambda: self._api.answers("/readyz"))
+
+    def _launch(self, role: str, command: Sequence[str | Path]) -> None:
+        processes.launch(self.directory, role, command)
+
+    def _await(self, role: str, met: Any) -> None:
+        """Wait for a program to be of use; if it ended instead, say its last words."""
+
+        def met_or_dead() -> bool:
+            return bool(met()) or not self._pids(role)
+
+        processes.wait_until(met_or_dead, role, within_seconds=_STARTED_SECONDS)
+        if not met():
+            log = self.directory / "logs" / f"{role}.log"
+            last = log.read_text(errors="replace").splitlines()[-5:]
+            raise processes.NotInTimeError(f"{role} ended: " + "\n".join(last))
+
+    def _pids(self, role: str) -> list[int]:
+        return processes.marked(self.directory, role)
+
+    def _write_kubeconfig(self, file: str, user: str, groups: Sequence[str] = ()) -> Path:
+        certificate, key = self._authority.client(file, user, groups)
+        return pki.write_kubeconfig(
+            self._files.kubeconfig(file),
+            cluster=self.name,
+            server=self.server,
+            authority=self.ca,
+            certificate=certificate,
+            key=key,
+        )
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.request("GET", "/api/v1/nodes")["items"]
+        return listed
+
+    def _await_nodes(self, names: set[str]) -> None:
+        """Until kwok holds the nodes' leases and the taint of the unready is off them."""
+
+        def settled() -> bool:
+            leases = self.request(
+                "GET", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+            )["items"]
+            held = {lease["metadata"]["name"] for lease in leases}
+            return names <= held and names <= {
+                node["metadata"]["name"] for node in self._nodes() if not _not_ready(node)
+            }
+
+        what = f"{len(names)} nodes Ready (see {self.directory}/logs)"
+        seconds = _STARTED_SECONDS + len(names) // 20
+        processes.wait_until(settled, what, within_seconds=seconds, every_seconds=0.2)
+
+    def _set_kubelet(self, node: str, how: str) -> None:
+        labels = {"metadata": {"labels": {kwok.LABEL: how}}}
+        self.request("PATCH", f"/api/v1/nodes/{node}", labels)
+
+    def _restart_kwok(self) -> None:
+        """A new kwok waits until the old one's leases have run out unless they are gone."""
+        processes.end(self._pids("kwok"))
+        leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        played = self.request("GET", f"/api/v1/nodes?labelSelector={kwok.LABEL}%3D{kwok.PLAYED}")
+        names = [node["metadata"]["name"] for node in played["items"]]
+        with contextlib.suppress(ApiError):  # a node without a lease yet
+            self._api.each(("DELETE", f"{leases}/{name}", None) for name in names)
+        self._launch("kwok", control_plane.kwok(programs.path("kwok"), self._files))
+
+
+def remove(name: str) -> None:
+    """Nothing of the cluster is left, whatever state it was in; no error if there was none."""
+    folder = state.home() / name
+    for _ in range(3):  # a process may start another while we look
+        pids = processes.marked(folder)
+        if not pids:
+            break
+        processes.end(pids)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def kwok_address(number: int) -> str:
+    """A node address of its own for each number, in 10.0.0.0/10."""
+    return f"10.{number >> 16 & 63}.{number >> 8 & 255}.{number & 255}"
+
+
+def _not_ready(node: dict[str, Any]) -> bool:
+    keys = {taint["key"] for taint in node["spec"].get("taints", ())}
+    return "node.kubernetes.io/not-ready" in keys
+
+
+def _accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False

@@ -1,0 +1,186 @@
+"""The programs of a cluster, built from pinned Go modules and kept in the user's cache.
+
+Each folder under `go/` is one module: its go.mod names the programs as tools and pins every version,
+its go.sum pins every content. A module's programs live in a cache folder named by the hash of both
+files and of the flags, so that a changed pin builds anew and an unchanged one never does. A build
+that is interrupted leaves no half program (each is renamed into place) and goes on where it stopped
+(Go's own cache). Two builders never collide: one waits for the other's file lock.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+GO = Path(__file__).parent / "go"
+_POLL_SECONDS = 0.2
+_VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Program:
+    """One program: the module folder that pins it and the Go package that is its main."""
+
+    name: str
+    module: str  # folder under go/
+    package: str
+
+
+_KUBERNETES = "k8s.io/kubernetes/cmd"
+PROGRAMS: Mapping[str, Program] = {
+    program.name: program
+    for program in (
+        Program("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+        Program("kube-apiserver", "kubernetes", f"{_KUBERNETES}/kube-apiserver"),
+        Program("kube-controller-manager", "kubernetes", f"{_KUBERNETES}/kube-controller-manager"),
+        Program("kube-scheduler", "kubernetes", f"{_KUBERNETES}/kube-scheduler"),
+        Program("kubelet", "kubernetes", f"{_KUBERNETES}/kubelet"),
+        Program("kubectl", "kubernetes", f"{_KUBERNETES}/kubectl"),
+        Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    )
+}
+CLUSTER = tuple(PROGRAMS)  # what `build` makes when nothing is named
+
+
+class BuildError(RuntimeError):
+    """A program could not be built; the message says which and ends with Go's own words."""
+
+
+def cache_home() -> Path:
+    """Where built programs are kept: `$XDG_CACHE_HOME` or `~/.cache`, then bayplan/localcluster."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "bayplan" / "localcluster"
+
+
+def path(name: str) -> Path:
+    """Where a program is, or will be once it is built."""
+    module = PROGRAMS[name].module
+    return cache_home() / f"{module}-{_key(module)}" / name
+
+
+def missing(names: Sequence[str] = CLUSTER) -> list[str]:
+    """Those of the programs that are not built yet, in the given order."""
+    return [name for name in names if not path(name).exists()]
+
+
+def build(names: Sequence[str] = CLUSTER, console: Console | None = None) -> dict[str, Path]:
+    """Every named program is built; what is there already costs a look. Cold: about 8 minutes.
+
+    Returns program name -> path. Raises `BuildError`.
+    """
+    if missing(names):
+        shown = console or Console(stderr=True)
+        with _lock(shown):
+            todo = missing(names)  # another builder may have made them while we waited
+            for number, name in enumerate(todo, start=1):
+                _build_one(PROGRAMS[name], f"{number}/{len(todo)} {name}", shown)
+    return {name: path(name) for name in names}
+
+
+def ldflags(module: str, pins: str) -> str:
+    """Linker flags: small programs, and for Kubernetes the version that it will report.
+
+    Without a version the API server calls itself v0.0.0 and Helm's kubeVersion gate refuses it.
+    """
+    flags = ["-s", "-w"]
+    if module == "kubernetes":
+        version = pinned(pins, "k8s.io/kubernetes")
+        major, minor, _ = version.removeprefix("v").split(".", 2)
+        known = {
+            "gitVersion": version,
+            "gitMajor": major,
+            "gitMinor": minor,
+            "gitTreeState": "clean",
+        }
+        for package in _VERSION_PACKAGES:
+            flags += [f"-X {package}.{name}={value}" for name, value in known.items()]
+    return " ".join(flags)
+
+
+def pinned(pins: str, module: str) -> str:
+    """The version that the text of a go.mod requires of a module; replacements are not looked at."""
+    for line in pins.splitlines():
+        words = line.removeprefix("require ").split()
+        if words[:1] == [module] and "=>" not in words:
+            return words[1]
+    raise KeyError(module)
+
+
+@functools.cache
+def _key(module: str) -> str:
+    folder = GO / module
+    pins = (folder / "go.mod").read_bytes()
+    text = pins + (folder / "go.sum").read_bytes() + ldflags(module, pins.decode()).encode()
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def _lock(console: Console) -> Iterator[None]:
+    home = cache_home()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "build.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("Another build is running; waiting for it.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build_one(program: Program, title: str, console: Console) -> None:
+    if shutil.which("go") is None:
+        raise BuildError("Go is not installed: https://go.dev/doc/install")
+    folder = GO / program.module
+    target = path(program.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(".unfinished")
+    flags = ldflags(program.module, (folder / "go.mod").read_text())
+    command = ["go", "build", "-buildvcs=false", "-trimpath", "-ldflags", flags]
+    command += ["-o", str(unfinished), program.package]
+    environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": ""}
+    began = time.monotonic()
+    output = target.with_suffix(".log")
+    with output.open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            _show(process, title, began, console)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # the compilers too
+            process.wait()
+            raise
+    if process.returncode:
+        raise BuildError(f"{program.name}: {' '.join(output.read_text().split())[-2000:]}")
+    unfinished.rename(target)
+    output.unlink()
+
+
+def _show(process: subprocess.Popen[bytes], title: str, began: float, console: Console) -> None:
+    """Wait for the build; on a terminal the elapsed time runs, elsewhere one line says the end."""
+    with console.status(f"Building {title}") as status:
+        while process.poll() is None:
+            status.update(f"Building {title} · {_clock(time.monotonic() - began)}")
+            time.sleep(_POLL_SECONDS)
+    verb = "Failed" if process.returncode else "Built"
+    console.print(f"{verb} {title} in {_clock(time.monotonic() - began)}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def pinned_version(module: str) -> str:
+    """The version of Kubernetes that a module folder pins, as nodes and servers report it."""
+    return pinned((GO / module / "go.mod").read_text(), "k8s.io/kubernetes")

@@ -1,0 +1,166 @@
+"""What is known of a cluster outside its processes: one folder, and in it `cluster.json`.
+
+The record is written BEFORE anything is started, so that `stop` always has something to go by. Ports
+are chosen under a lock that all starters share and below the range from which the kernel takes
+ports for outgoing connections; a port stays taken as long as its cluster's folder exists.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+RECORD = "cluster.json"
+_FIRST_PORT, _LAST_PORT = 20_000, 29_999
+_LONGEST_NAME = 24  # socket paths below the folder stay within the kernel's 107 bytes
+
+
+class ClusterExistsError(RuntimeError):
+    """A cluster of that name is there already."""
+
+
+class NoSuchClusterError(RuntimeError):
+    """There is no cluster of that name."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that will stop the cluster; pid and start time, as a pid alone is used again."""
+
+    pid: int
+    started_ticks: int
+
+    @classmethod
+    def this_process(cls) -> Self:
+        return cls(os.getpid(), _started_ticks(os.getpid()))
+
+    def lives(self) -> bool:
+        with contextlib.suppress(OSError):
+            return _started_ticks(self.pid) == self.started_ticks
+        return False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """One cluster on this machine. `options` are those of its start; `owner` None: it stays."""
+
+    name: str
+    ports: Mapping[str, int]  # what for -> port on 127.0.0.1
+    options: Mapping[str, Any]
+    owner: Owner | None = None
+
+    @property
+    def folder(self) -> Path:
+        return home() / self.name
+
+    @property
+    def abandoned(self) -> bool:
+        """Its owner was to stop it and ended without doing so."""
+        return self.owner is not None and not self.owner.lives()
+
+
+def home() -> Path:
+    """Where clusters keep their folders; `$BAYPLAN_LOCALCLUSTER_HOME` overrides the XDG default."""
+    override = os.environ.get("BAYPLAN_LOCALCLUSTER_HOME")
+    if override:
+        return Path(override).absolute()
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "bayplan" / "localcluster"
+
+
+def create(
+    name: str,
+    wanted: Sequence[str],
+    *,
+    options: Mapping[str, Any],
+    fixed: Mapping[str, int],
+    owner: Owner | None,
+) -> Record:
+    """A new cluster's folder and record, with a free port for each of `wanted`.
+
+    `fixed` are ports that the user chose. Raises `ClusterExistsError`, or `ValueError` for a name
+    that is not a DNS label of at most 24 characters.
+    """
+    if not (is_label(name) and len(name) <= _LONGEST_NAME):
+        raise ValueError(f"{name!r}: lower-case letters, digits, inner hyphens; at most 24")
+    with _lock():
+        if (home() / name).exists():
+            raise ClusterExistsError(f"cluster {name!r} exists; stop it first or choose a --name")
+        ports = _ports(wanted, fixed)
+        record = Record(name, ports, options, owner)
+        record.folder.mkdir(parents=True, mode=0o700)
+        _write(record)
+    return record
+
+
+def load(name: str) -> Record:
+    """The record of a cluster. Raises `NoSuchClusterError`."""
+    try:
+        fields = json.loads((home() / name / RECORD).read_text())
+    except FileNotFoundError:
+        raise NoSuchClusterError(f"no cluster named {name!r}") from None
+    owner = fields["owner"] and Owner(**fields["owner"])
+    return Record(fields["name"], fields["ports"], fields["options"], owner)
+
+
+def all_records() -> list[Record]:
+    """Every cluster that has a folder, by name."""
+    return [load(path.parent.name) for path in sorted(home().glob(f"*/{RECORD}"))]
+
+
+def add_ports(record: Record, wanted: Sequence[str]) -> Record:
+    """The record with more ports, written before it is returned."""
+    with _lock():
+        more = _ports(wanted, {})
+        grown = dataclasses.replace(record, ports={**record.ports, **more})
+        _write(grown)
+    return grown
+
+
+def is_label(name: str) -> bool:
+    """A DNS label: lower-case ASCII letters, digits, and hyphens inside."""
+    inner = name.replace("-", "a")
+    plain = inner.isascii() and inner.isalnum() and inner == inner.lower()
+    return plain and not name.startswith("-") and not name.endswith("-")
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
+    home().mkdir(parents=True, exist_ok=True)
+    with (home() / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write(record: Record) -> None:
+    text = json.dumps(dataclasses.asdict(record), indent=1)
+    unfinished = record.folder / f"{RECORD}.unfinished"
+    unfinished.write_text(text)
+    unfinished.rename(record.folder / RECORD)
+
+
+def _ports(wanted: Sequence[str], fixed: Mapping[str, int]) -> dict[str, int]:
+    taken = {port for record in all_records() for port in record.ports.values()}
+    free = (port for port in range(_FIRST_PORT, _LAST_PORT) if port not in taken and _is_free(port))
+    return {what: fixed.get(what) or next(free) for what in wanted}
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _started_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot: field 22, behind the name in brackets."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[19])
