@@ -20,7 +20,8 @@ class Task:
     """A pod that should exist and does not. Its name is its identity: CREATE commits it once.
 
     `labels`, `annotations` and `environment` are added to the template's. `since` is when it
-    became due (epoch seconds); `avoid` are nodes that lost or refused it lately.
+    became due (epoch seconds); `avoid` are nodes that lost or refused it lately. `template` is
+    another revision's (as its ControllerRevision keeps it); None means the resource's own.
     """
 
     name: str
@@ -29,11 +30,16 @@ class Task:
     environment: Mapping[str, str] = field(default_factory=dict)
     since: int = 0
     avoid: frozenset[str] = frozenset()
+    template: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """A pod should go; `uid` is the precondition, so that a namesake never goes instead."""
+    """A pod should go; `uid` is the precondition, so that a namesake never goes instead.
+
+    From the moment it is decided the pod counts as terminating (`deleted_at` set), whatever an
+    older event still says of it; a refused delete takes that back.
+    """
 
     namespace: str
     name: str
@@ -144,7 +150,9 @@ class View:
 
     `admission` is None until the current template was dry-run; `placement` is None when every
     task has room. `nodes` holds every node by name; a pod on a node that is not there has lost
-    it. `children` are stored objects owned by the resource, by (kind, name).
+    it. `children` are stored objects owned by the resource, by (kind, name). `foreign` are
+    (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
+    name and another owner or none.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -152,6 +160,7 @@ class View:
     placement: Placement | None = None
     children: Mapping[tuple[str, str], Child] = field(default_factory=dict)
     namespace_deleting: bool = False
+    foreign: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
