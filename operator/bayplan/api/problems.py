@@ -1,0 +1,116 @@
+"""What the schema cannot say about a spec: each problem with its field and its remedy.
+
+The first problem becomes a `Stalled=True` condition: a person has to change the spec. What the
+cluster may refuse for a while (quota, a missing ServiceAccount) is NOT found here, and what only
+the API server knows of pods is left to the dry run of the template.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bayplan import units
+from bayplan.api import names
+from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.longservice import LongServiceSpec
+from bayplan.model import schedule
+
+Reason = Literal["InvalidSpec", "InvalidTimeZone", "InvalidSchedule", "InvalidTemplate"]
+
+_CHOSEN = {
+    "nodeName": "must be absent: Bayplan chooses the node; use nodeSelector or affinity",
+    "schedulerName": "must be absent: Bayplan places these pods itself; remove it",
+    "priority": "must be absent: name a PriorityClass in priorityClassName",
+}
+_NATIVE = ("cpu", "memory", "ephemeral-storage")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a spec cannot work: a closed reason, the field's path, what must be and what to write."""
+
+    reason: Reason
+    field: str
+    message: str
+
+
+def problems(kind: str, spec: BatchJobSpec | LongServiceSpec) -> tuple[Problem, ...]:
+    """Everything wrong with a parsed spec, the gravest first; empty when it can work."""
+    found = [*_of_schedule(spec)] if isinstance(spec, BatchJobSpec) else []
+    restart_policy = "Never" if kind == names.BATCHJOB else "Always"
+    pod = _mapping(spec.template.get("spec"))
+    if not _list(pod.get("containers")):
+        found.append(_template("containers", "must list at least one container"))
+    for field, message in _CHOSEN.items():
+        if pod.get(field) is not None:
+            found.append(_template(field, message))
+    if pod.get("restartPolicy") not in {None, restart_policy}:
+        found.append(_template("restartPolicy", f"must be absent or {restart_policy}"))
+    found.extend(_of_amounts(pod))
+    return tuple(found)
+
+
+def _of_schedule(spec: BatchJobSpec) -> Iterator[Problem]:
+    try:
+        schedule.parse(spec.schedule or "@daily", spec.time_zone, key="", anchor=0)
+    except schedule.TimeZoneError as error:
+        yield Problem("InvalidTimeZone", "spec.timeZone", str(error))
+    except schedule.ScheduleError as error:
+        yield Problem("InvalidSchedule", "spec.schedule", str(error))
+
+
+def _of_amounts(pod: Mapping[str, Any]) -> Iterator[Problem]:
+    """Amounts that are no quantities, negative, more than their limit, or parts of a thing."""
+    yield from _of_resources("resources", _mapping(pod.get("resources")))
+    yield from _of_resources("", {"overhead": pod.get("overhead")})
+    for group in ("initContainers", "containers"):
+        for index, container in enumerate(_list(pod.get(group))):
+            where = f"{group}[{index}].resources"
+            yield from _of_resources(where, _mapping(_mapping(container).get("resources")))
+
+
+def _of_resources(where: str, resources: Mapping[str, Any]) -> Iterator[Problem]:
+    amounts: dict[tuple[str, str], int] = {}  # part, resource -> thousandths
+    for part in ("requests", "limits", "overhead"):
+        for resource, text in _mapping(resources.get(part)).items():
+            path = ".".join(filter(None, (where, part, resource)))
+            try:
+                amounts[part, resource] = units.milli(text)
+            except units.QuantityError as error:
+                yield _template(path, str(error))
+            else:
+                yield from _of_amount(path, resource, text, amounts[part, resource])
+    for (part, resource), amount in amounts.items():
+        limit = amounts.get(("limits", resource))
+        if part == "requests" and limit is not None and amount > limit:
+            yield _template(
+                f"{where}.requests.{resource}",
+                f"must not exceed the limit {units.shown(resources['limits'][resource])}; lower "
+                "the request or raise the limit",
+            )
+
+
+def _of_amount(path: str, resource: str, text: str | int, milli: int) -> Iterator[Problem]:
+    if milli < 0:
+        yield _template(path, f"must not be negative, is {units.shown(text)}")
+    elif resource == "cpu" or milli % 1000 == 0:
+        return
+    elif resource in _NATIVE or resource.startswith("hugepages-"):
+        yield _template(
+            path,
+            f"{units.shown(text)} is a part of a byte (m means thousandths); write M or Mi",
+        )
+    else:
+        yield _template(path, f"{units.shown(text)} is not a whole number; write one")
+
+
+def _template(path: str, message: str) -> Problem:
+    return Problem("InvalidTemplate", f"spec.template.spec.{path}", message)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,51 @@
+"""Schedules: when runs of a BatchJob are due.
+
+A schedule is a function from its text, time zone, name (for `H`) and anchor to a set of moments
+in epoch seconds; it keeps no state and knows no clock, so a restart cannot change what was due.
+Both kinds answer the same questions: `next_after`, `latest_at`, `slots_between` (oldest first),
+`latest` (newest first to be kept), `count_between`, `remaining_after`.
+"""
+
+from functools import lru_cache
+
+from bayplan import units
+from bayplan.model import cron, interval
+from bayplan.model.cron import Cron
+from bayplan.model.interval import Interval
+from bayplan.model.zone import ScheduleError, TimeZoneError, zone
+
+__all__ = ["Cron", "Interval", "Schedule", "ScheduleError", "TimeZoneError", "parse"]
+
+Schedule = Cron | Interval
+
+LONGEST = 256  # characters
+
+
+def parse(text: str, time_zone: str, *, key: str, anchor: int) -> Schedule:
+    """Read a schedule; raises ScheduleError with the remedy.
+
+    `key` is namespace/name, from which `H` is hashed. `anchor` (epoch seconds: when the resource
+    was created) is slot 0 of an interval without a start. Remembered: a second call is a look-up.
+    """
+    where = zone(time_zone)
+    if len(text) > LONGEST:
+        raise ScheduleError(f"{units.shown(text)} is longer than {LONGEST} characters; shorten it")
+    text = text.strip(" \t")
+    if not text or not text.isascii() or not text.replace("\t", " ").isprintable():
+        raise ScheduleError(
+            f"{units.shown(text)} is no schedule; write five cron fields such as 0 6 * * *, or "
+            "R//PT15M"
+        )
+    if text.startswith("R"):
+        return _interval(text, where.key, anchor if "//" in text else 0)
+    return _cron(text, where.key, key if "H" in text.upper() else "")
+
+
+@lru_cache(maxsize=16384)
+def _cron(text: str, time_zone: str, key: str) -> Cron:
+    return cron.parse(text, zone(time_zone), key=key)
+
+
+@lru_cache(maxsize=16384)
+def _interval(text: str, time_zone: str, anchor: int) -> Interval:
+    return interval.parse(text, zone(time_zone), anchor=anchor)
