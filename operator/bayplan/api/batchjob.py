@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from bayplan.api import names
 from bayplan.api.meta import (
+    NAME_RULE,
     Column,
     Condition,
     EffectiveRequests,
@@ -19,16 +20,39 @@ from bayplan.api.meta import (
     PlacementStatus,
     Time,
     Word,
+    cel_text,
     crd,
     grown,
+    rule,
 )
 from bayplan.api.template import RunTemplate
 
 YEAR = 366 * 86_400  # seconds, the longest duration anywhere in a spec
 
 
+# The shape only, in RE2; whether it can ever be due is said by the condition Stalled.
+_ALIAS = "@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
+_CRON = r"([-0-9A-Za-z*,/#()]+[ \t]+){4}[-0-9A-Za-z*,/#()]+"
+_INTERVAL = "R[0-9]*/[-+.,:0-9TZ]*/P[0-9A-Z]+"
+SCHEDULE_PATTERN = rf"^[ \t]*({_ALIAS}|{_CRON}|{_INTERVAL})[ \t]*$"
+TIME_ZONE_PATTERN = "^[A-Za-z][-+_A-Za-z0-9]*(/[-+_A-Za-z0-9]+)*$"
+
+
 class RetryPolicy(Part):
     """How often a failed run is tried again, and when."""
+
+    model_config = ConfigDict(
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    "self.delaySeconds <= self.maxDelaySeconds",
+                    "delaySeconds must not exceed maxDelaySeconds (3600 unless set); raise "
+                    "`maxDelaySeconds`",
+                    fieldPath=".delaySeconds",
+                )
+            ]
+        )
+    )
 
     limit: Integer = Field(
         default=2,
@@ -87,6 +111,26 @@ class History(Part):
 class BatchJobSpec(Part):
     """What should run, and when."""
 
+    model_config = ConfigDict(
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    "!has(self.startingDeadlineSeconds) || has(self.schedule)",
+                    "must be absent without `schedule`: a run without a scheduled time is never "
+                    "late; remove it or add `schedule`",
+                    fieldPath=".startingDeadlineSeconds",
+                ),
+                rule(
+                    "!has(self.expectedDurationSeconds) || !has(self.activeDeadlineSeconds) || "
+                    "self.expectedDurationSeconds <= self.activeDeadlineSeconds",
+                    "must not exceed activeDeadlineSeconds, which ends the run; raise "
+                    "`activeDeadlineSeconds` or lower this",
+                    fieldPath=".expectedDurationSeconds",
+                ),
+            ]
+        )
+    )
+
     schedule: str | None = Field(
         default=None,
         min_length=1,
@@ -97,6 +141,15 @@ class BatchJobSpec(Part):
             "@midnight, @weekly, @monthly, @yearly, or an ISO 8601 repeating interval "
             "R[n]/[start]/period such as R/2026-01-31T06:00/P1M. Absent: one run, at once."
         ),
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    f"self.matches({cel_text(SCHEDULE_PATTERN)})",
+                    "must be five cron fields (0 6 * * MON-FRI), @hourly, @daily, @midnight, "
+                    "@weekly, @monthly, @yearly, or R[n]/[start]/period (R//PT15M)",
+                )
+            ]
+        ),
     )
     time_zone: str = Field(
         default="UTC",
@@ -105,6 +158,14 @@ class BatchJobSpec(Part):
         description=(
             "IANA time zone of the schedule, such as Europe/Berlin. A daily run happens exactly "
             "once on days with a clock change."
+        ),
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    f"self.matches({cel_text(TIME_ZONE_PATTERN)})",
+                    "must be an IANA time zone name such as UTC or Europe/Berlin",
+                )
+            ]
         ),
     )
     suspend: Flag = Field(default=False, description="True: no new runs start; running ones go on.")
@@ -253,6 +314,16 @@ class BatchJobStatus(Part):
         default=None,
         description="The newest scheduled time that was taken up or missed; never goes back.",
     )
+    schedule_hash: Word | None = Field(
+        default=None, description="The schedule and time zone that times are counted by."
+    )
+    schedule_since_time: Time | None = Field(
+        default=None,
+        description=(
+            "Scheduled times before this do not count: the schedule was changed, or suspension "
+            "ended, then."
+        ),
+    )
     remaining_runs: Long | None = Field(
         default=None, ge=0, description="Scheduled times still to come of a finite schedule."
     )
@@ -276,7 +347,10 @@ class BatchJobStatus(Part):
     handled_tokens: tuple[Word, ...] = Field(
         default=(),
         max_length=20,
-        description="Values of the annotation bayplan.dev/run-now that were taken up.",
+        description=(
+            "Runs that values of the annotation bayplan.dev/run-now led to, the newest first; a "
+            "value stands for the same run for ever, and is never taken up twice."
+        ),
         json_schema_extra=crd(list_type="atomic"),
     )
     placement: PlacementStatus | None = Field(
@@ -301,5 +375,15 @@ KIND = Kind(
         Column("Age", ".metadata.creationTimestamp", kind="date"),
         Column("Status", '.status.conditions[?(@.type=="Ready")].reason', priority=1),
         Column("Waiting", ".status.placement.message", priority=1),
+    ),
+    rules=(
+        NAME_RULE,
+        rule(
+            "!has(oldSelf.status) || !has(oldSelf.status.lastSlotTime) || (has(self.status) && "
+            "has(self.status.lastSlotTime) && "
+            "self.status.lastSlotTime >= oldSelf.status.lastSlotTime)",
+            "must not go back: a run could be repeated; read the newest status and decide again",
+            fieldPath=".status.lastSlotTime",
+        ),
     ),
 )
