@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from bayplan.api import names
 from bayplan.api.meta import (
+    NAME_RULE,
     Column,
     Condition,
     EffectiveRequests,
@@ -21,6 +22,7 @@ from bayplan.api.meta import (
     Word,
     crd,
     grown,
+    rule,
 )
 from bayplan.api.template import InstanceTemplate
 
@@ -58,6 +60,19 @@ class UpdateStrategy(Part):
 
 class RestartBackoff(Part):
     """When the next pod follows one that ended: the kubelet refused it, or it failed for good."""
+
+    model_config = ConfigDict(
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    "self.initialSeconds <= self.maxSeconds",
+                    "initialSeconds must not exceed maxSeconds (300 unless set); raise "
+                    "`maxSeconds`",
+                    fieldPath=".initialSeconds",
+                )
+            ]
+        )
+    )
 
     initial_seconds: Integer = Field(
         default=1, ge=1, le=3600, description="Seconds after the first failure."
@@ -137,6 +152,25 @@ class ServicePort(Part):
 
 class Service(Part):
     """A Service in front of the ready instances, named like the LongService."""
+
+    model_config = ConfigDict(
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    "self.type != 'ClusterIP' || self.ports.all(p, !has(p.nodePort))",
+                    "nodePort must be absent with type ClusterIP; remove it or set `type` to "
+                    "NodePort or LoadBalancer",
+                    fieldPath=".ports",
+                ),
+                rule(
+                    "self.ports.all(p, self.ports.exists_one(q, q.port == p.port && "
+                    "q.protocol == p.protocol))",
+                    "each port number must appear once for each protocol; remove the second",
+                    fieldPath=".ports",
+                ),
+            ]
+        )
+    )
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
         default="ClusterIP", description="How it can be reached, as in a Service."
@@ -283,6 +317,14 @@ KIND = Kind(
         Column("Status", '.status.conditions[?(@.type=="Ready")].reason'),
         Column("Age", ".metadata.creationTimestamp", kind="date"),
         Column("Waiting", ".status.placement.message", priority=1),
+    ),
+    rules=(
+        NAME_RULE,
+        rule(
+            "!has(self.spec.service) || self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "`metadata.name` must begin with a letter and have no dots when `spec.service` is set, "
+            "since the Service has the same name; choose such a name",
+        ),
     ),
     scale={
         "specReplicasPath": ".spec.replicas",

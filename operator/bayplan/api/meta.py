@@ -66,6 +66,11 @@ def rule(cel: str, message: str, **more: str) -> dict[str, str]:
     return {"rule": cel, "message": message, **more}
 
 
+def cel_text(text: str) -> str:
+    """A raw string of CEL."""
+    return f"r'{text}'"
+
+
 Integer = Annotated[int, Strict()]
 Long = Annotated[int, Strict(), Field(json_schema_extra={"format": "int64"})]
 Flag = Annotated[bool, Strict()]
@@ -79,6 +84,12 @@ Name = Annotated[str, _cut(253), Field(json_schema_extra={"maxLength": 253})]
 Word = Annotated[str, _cut(64), Field(json_schema_extra={"maxLength": 64})]
 Message = Annotated[str, _cut(1024), Field(json_schema_extra={"maxLength": 1024})]
 Quantity = Annotated[str, Field(max_length=64)]
+
+NAME_RULE = rule(
+    "self.metadata.name.size() <= 63",
+    "`metadata.name` must be no longer than 63 characters, since it becomes a label of the pods; "
+    "choose a shorter one",
+)
 
 
 class Condition(Part):
@@ -178,13 +189,12 @@ class Column:
     name: str
     path: str
     kind: str = "string"
-    description: str = ""
     priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One custom resource: its names, models and columns."""
+    """One custom resource: its names, models, columns and rules over the whole object."""
 
     name: str
     plural: str
@@ -193,6 +203,7 @@ class Kind:
     spec: type[Part]
     status: type[Part]
     columns: tuple[Column, ...]
+    rules: tuple[Mapping[str, str], ...]
     scale: Mapping[str, str] | None = None
 
 

@@ -119,7 +119,7 @@ class Container(Open):
 class Requirement(Part):
     """A set of values that one label of a node may have."""
 
-    key: Label = Field(description="Label of the node, or metadata.name among fields.")
+    key: Label = Field(description="Label of the node.")
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = Field(
         description="How the label is compared with the values."
     )
@@ -131,19 +131,13 @@ class Requirement(Part):
     )
 
 
-class NodeTerm(Part):
-    """Requirements that must all hold."""
+class NodeTerm(Open):
+    """Requirements that must all hold; matchFields as in Kubernetes."""
 
     match_expressions: tuple[Requirement, ...] | None = Field(
         default=None,
         max_length=32,
         description="Requirements on labels.",
-        json_schema_extra=crd(list_type="atomic"),
-    )
-    match_fields: tuple[Requirement, ...] | None = Field(
-        default=None,
-        max_length=8,
-        description="Requirements on fields.",
         json_schema_extra=crd(list_type="atomic"),
     )
 
