@@ -1,0 +1,407 @@
+"""What is known of the cluster, live: the one mutable thing that outlives a cycle.
+
+Informers, kopf's deliveries and the answers to our own writes feed it; each sight of an object
+counts only when it is newer than what is known, so that doubled, reordered and late news are
+harmless. It rings the doorbell where a decision may have changed and decides nothing itself. It
+belongs to one event loop and has no locks.
+"""
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bayplan.api import names
+from bayplan.api import resource as resources_
+from bayplan.cluster import decode, wire
+from bayplan.cluster.decode import Seen
+from bayplan.cluster.storage import Storage
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import snapshot, state
+from bayplan.reconcile import action
+
+Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
+
+_OURS = (names.BATCHJOB, names.LONGSERVICE)
+_CHILDREN = ("ControllerRevision", "PodDisruptionBudget", "Service")
+# Deletions remembered per kind, so that late older news does not bring an object back. News is
+# late by seconds; at 600 deletions a second this reaches half a minute back.
+_TOMBSTONES = 20_000
+
+
+class Doorbell(Protocol):
+    """Whom to tell that a look may be worth it."""
+
+    def mark(self, key: resources_.Key) -> None: ...
+
+    def mark_placement(self) -> None: ...
+
+    def mark_namespace(self, namespace: str) -> None:
+        """What admission says of new pods in this namespace may have changed."""
+        ...
+
+
+@dataclass(slots=True)
+class _Versions:
+    """The newest known sight of each object of a kind: its uid and version, deletions too."""
+
+    known: dict[Key, tuple[str, int]] = field(default_factory=dict)
+    buried: dict[Key, tuple[str, int]] = field(default_factory=dict)
+
+    def newer(self, seen: Seen) -> bool:
+        """Take note of a sight; False when as much or more is known already."""
+        known = self.known.get(seen.key)
+        if known is not None and seen.version <= known[1]:
+            return False
+        buried = self.buried.get(seen.key)
+        if buried is not None and (seen.uid == buried[0] or seen.version <= buried[1]):
+            return False
+        self.known[seen.key] = (seen.uid, seen.version)
+        return True
+
+    def ended(self, key: Key, uid: str, version: int) -> bool:
+        """Take note of a deletion; False when something newer of that name is known.
+
+        A deletion of the known uid always counts. `uid` empty: whatever has that name.
+        """
+        known = self.known.get(key)
+        if known is not None:
+            if known[0] != uid and uid and known[1] > version:
+                return False
+            if not uid and known[1] > version:
+                return False
+            del self.known[key]
+        self.buried.pop(key, None)
+        self.buried[key] = (uid or (known[0] if known is not None else ""), version)
+        if len(self.buried) > _TOMBSTONES:
+            del self.buried[next(iter(self.buried))]
+        return known is not None
+
+
+@dataclass(slots=True, eq=False)
+class Cache:
+    """`state` is the book of nodes and pods; the rest is what reconcile needs beside it."""
+
+    state: state.State
+    doorbell: Doorbell
+    resources: dict[resources_.Key, resources_.Resource] = field(default_factory=dict)
+    namespaces_deleting: set[str] = field(default_factory=set)
+    priorities: dict[str, decode.Priority] = field(default_factory=dict)  # by PriorityClass name
+    synced_kinds: set[str] = field(default_factory=set)
+    _versions: dict[str, _Versions] = field(default_factory=dict)  # by kind
+    _children: dict[str, dict[tuple[str, str], action.Child]] = field(default_factory=dict)
+    _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
+    _by_uid: dict[str, resources_.Key] = field(default_factory=dict)
+    _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
+    _set: Mapping[str, Callable[[Seen], None]] = field(init=False)  # by kind
+    _drop: Mapping[str, Callable[[Key], None]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        storage = Storage(self.state, self.doorbell.mark_placement)
+        self._set = {
+            "Pod": self._set_pod,
+            "Node": self._set_node,
+            "DaemonSet": self._set_daemonset,
+            "Namespace": self._set_namespace,
+            "ResourceQuota": self._set_quota,
+            "LimitRange": lambda seen: self.doorbell.mark_namespace(seen.namespace),
+            "PriorityClass": self._set_priority,
+            "PersistentVolumeClaim": storage.set_claim,
+            "PersistentVolume": storage.set_volume,
+            "StorageClass": storage.set_class,
+            "CSINode": storage.set_limits,
+            **{kind: functools.partial(self._set_child, kind) for kind in _CHILDREN},
+            **{kind: functools.partial(self._set_resource, kind) for kind in _OURS},
+        }
+        self._drop = {
+            "Pod": self._drop_pod,
+            "Node": self._drop_node,
+            "DaemonSet": self._drop_daemonset,
+            "Namespace": lambda key: self.namespaces_deleting.discard(key[1]),
+            "ResourceQuota": self._drop_quota,
+            "LimitRange": lambda key: self.doorbell.mark_namespace(key[0]),
+            "PriorityClass": self._drop_priority,
+            "PersistentVolumeClaim": storage.drop_claim,
+            "PersistentVolume": storage.drop_volume,
+            "StorageClass": storage.drop_class,
+            "CSINode": storage.drop_limits,
+            **{kind: functools.partial(self._drop_child, kind) for kind in _CHILDREN},
+            **{kind: functools.partial(self._drop_resource, kind) for kind in _OURS},
+        }
+
+    # ---- what a cycle asks ----------------------------------------------------------------
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind has been listed once: nothing may be decided before."""
+        return decode.KINDS.keys() <= self.synced_kinds
+
+    def snapshot(self) -> snapshot.Snapshot:
+        return self.state.snapshot()
+
+    def children(self, uid: str) -> Mapping[tuple[str, str], action.Child]:
+        """What a resource owns beside pods, by kind and name; without what is being deleted."""
+        return self._children.get(uid, {})
+
+    def by_uid(self, uid: str) -> resources_.Resource | None:
+        key = self._by_uid.get(uid)
+        return self.resources.get(key) if key is not None else None
+
+    # ---- what we count on -----------------------------------------------------------------
+
+    def assume(self, pod: pods_.Pod) -> None:
+        """Count on this placed pod: its CREATE or its binding is on its way.
+
+        An unplaced one is counted as existing, so that nobody creates it twice.
+        """
+        if pod.node:
+            self.state.assume(pod)
+        else:
+            self.state.set_pod(pod)
+
+    def forget(self, key: Key) -> None:
+        """Take it back: the write has failed. What was seen meanwhile stays."""
+        self.state.forget(key)
+        pod = self.state.pods.get(key)
+        if pod is not None and pod.assumed:
+            self.state.drop_pod(key)
+        self.doorbell.mark_placement()
+
+    # ---- what informers and answers tell --------------------------------------------------
+
+    def upsert(self, kind: str, seen: Seen) -> bool:
+        """Take in one sight; False when it told nothing new."""
+        if not self._of(kind).newer(seen):
+            return False
+        self._set[kind](seen)
+        return True
+
+    def delete(self, kind: str, key: Key, uid: str, version: int) -> bool:
+        """The object has gone as of this version. An empty uid: whatever has that name."""
+        if not self._of(kind).ended(key, uid, version):
+            return False
+        self._drop[kind](key)
+        return True
+
+    def retain(self, kind: str, listed: Collection[Key], version: int) -> int:
+        """A whole list has been seen: what it does not hold has left, unless it is newer."""
+        known = self._of(kind).known
+        left = [key for key, (_, seen) in known.items() if key not in listed and seen <= version]
+        for key in left:
+            self.delete(kind, key, known[key][0], version)
+        return len(left)
+
+    def sync(self, kind: str) -> None:
+        """The first list of a kind is in."""
+        if kind not in self.synced_kinds:
+            self.synced_kinds.add(kind)
+            self.doorbell.mark_placement()
+
+    # ---- custom resources, from wherever they come ----------------------------------------
+
+    def put_resource(self, body: Mapping[str, Any]) -> None:
+        """A custom resource as kopf delivers it."""
+        metadata = body["metadata"]
+        self.upsert(
+            body["kind"],
+            Seen(
+                metadata["namespace"],
+                metadata["name"],
+                metadata["uid"],
+                wire.version_of(metadata.get("resourceVersion")),
+                body,
+            ),
+        )
+
+    def drop_resource(self, key: resources_.Key, uid: str) -> None:
+        """It has gone: kopf saw it deleted, or its status answered 404. Never another uid."""
+        kind, namespace, name = key
+        known = self._of(kind).known.get((namespace, name))
+        if known is not None and known[0] == uid:
+            self.delete(kind, (namespace, name), uid, known[1])
+
+    def version_of(self, kind: str, key: Key) -> int:
+        """The newest known version of an object; 0 when it is not known."""
+        return self._of(kind).known.get(key, ("", 0))[1]
+
+    # ---- pods and nodes -------------------------------------------------------------------
+
+    def _of(self, kind: str) -> _Versions:
+        return self._versions.setdefault(kind, _Versions())
+
+    def _set_pod(self, seen: Seen) -> None:
+        pod: pods_.Pod = seen.value
+        before = self.state.set_pod(pod)
+        if before is not None and _looks(before) == _looks(pod):
+            return
+        self._ring_owner(pod)
+        freed = (
+            before is not None
+            and before.node
+            and not before.terminal
+            and (pod.terminal or pod.node != before.node or pod.request != before.request)
+        )
+        waits = not pod.node and pod.scheduler == self.state.scheduler and not pod.terminal
+        if freed or waits:
+            self.doorbell.mark_placement()
+
+    def _drop_pod(self, key: Key) -> None:
+        before = self.state.drop_pod(key)
+        if before is None:
+            return
+        self._ring_owner(before)
+        if before.node and not before.terminal:
+            self.doorbell.mark_placement()
+
+    def _ring_owner(self, pod: pods_.Pod) -> None:
+        owner = pod.owner
+        if owner is not None and owner.kind in _OURS:
+            self.doorbell.mark((owner.kind, pod.namespace, owner.name))
+
+    def _set_node(self, seen: Seen) -> None:
+        node: nodes_.Node = seen.value
+        before = self.state.nodes.get(node.name)
+        self.state.set_node(node)
+        if before is not None and _same_node(before, node):
+            return
+        self.doorbell.mark_placement()
+        if before is None or _moves_pods(before, node):
+            self._ring_pods_on(node.name)
+
+    def _drop_node(self, key: Key) -> None:
+        name = key[1]
+        self.state.drop_node(name)
+        self._ring_pods_on(name)
+        self.doorbell.mark_placement()
+
+    def _ring_pods_on(self, name: str) -> None:
+        for pod in self.state.on_node.get(name, {}).values():
+            self._ring_owner(pod)
+
+    def _set_daemonset(self, seen: Seen) -> None:
+        if self.state.daemonsets.get(seen.uid) != seen.value:
+            self.state.set_daemonset(seen.value)
+            self.doorbell.mark_placement()
+
+    def _drop_daemonset(self, key: Key) -> None:
+        for uid, daemonset in tuple(self.state.daemonsets.items()):
+            if (daemonset.namespace, daemonset.name) == key:
+                self.state.drop_daemonset(uid)
+                self.doorbell.mark_placement()
+
+    # ---- resources and what they own ------------------------------------------------------
+
+    def _set_resource(self, kind: str, seen: Seen) -> None:
+        body: Mapping[str, Any] = seen.value
+        metadata = body["metadata"]
+        known = self.resources.get((kind, metadata["namespace"], metadata["name"]))
+        read = resources_.resource({**body, "kind": kind}, known)
+        self.resources[read.key] = read
+        if known is not None and known.uid != read.uid:
+            self._by_uid.pop(known.uid, None)
+        self._by_uid[read.uid] = read.key
+        if known is None or not _echoes(known, read):
+            self.doorbell.mark(read.key)
+
+    def _drop_resource(self, kind: str, key: Key) -> None:
+        known = self.resources.pop((kind, *key), None)
+        if known is not None:
+            self._by_uid.pop(known.uid, None)
+            self.doorbell.mark(known.key)
+
+    def _set_child(self, kind: str, seen: Seen) -> None:
+        owned: decode.Owned | None = seen.value
+        at = kind, seen.key
+        before = self._owned.pop(at, None)
+        if before is not None:
+            self._unlink_child(before)
+        if owned is not None:
+            self._owned[at] = owned
+            if not owned.deleting:
+                children = self._children.setdefault(owned.owner.uid, {})
+                children[kind, seen.name] = owned.child
+        if before != owned:
+            for one in (before, owned):
+                if one is not None:
+                    self._ring_parent(one, seen.namespace)
+
+    def _drop_child(self, kind: str, key: Key) -> None:
+        before = self._owned.pop((kind, key), None)
+        if before is not None:
+            self._unlink_child(before)
+            self._ring_parent(before, key[0])
+
+    def _unlink_child(self, owned: decode.Owned) -> None:
+        children = self._children.get(owned.owner.uid, {})
+        children.pop((owned.child.kind, owned.child.name), None)
+        if not children:
+            self._children.pop(owned.owner.uid, None)
+
+    def _ring_parent(self, owned: decode.Owned, namespace: str) -> None:
+        self.doorbell.mark((owned.owner.kind, namespace, owned.owner.name))
+
+    # ---- what admission depends on --------------------------------------------------------
+
+    def _set_quota(self, seen: Seen) -> None:
+        before = self._quotas.get(seen.key)
+        self._quotas[seen.key] = seen.value
+        if before is None or seen.value.loosened(before):
+            self.doorbell.mark_namespace(seen.namespace)
+
+    def _drop_quota(self, key: Key) -> None:
+        self._quotas.pop(key, None)
+        self.doorbell.mark_namespace(key[0])
+
+    def _set_priority(self, seen: Seen) -> None:
+        self.priorities[seen.name] = seen.value
+
+    def _drop_priority(self, key: Key) -> None:
+        self.priorities.pop(key[1], None)
+
+    def _set_namespace(self, seen: Seen) -> None:
+        deleting = bool(seen.value)
+        if deleting == (seen.name in self.namespaces_deleting):
+            return
+        if deleting:
+            self.namespaces_deleting.add(seen.name)
+        else:
+            self.namespaces_deleting.discard(seen.name)
+        self.doorbell.mark_namespace(seen.name)
+        for key in self.resources:
+            if key[1] == seen.name:
+                self.doorbell.mark(key)
+
+
+# All of a pod but its version: what a look could see.
+_looks = operator.attrgetter(
+    *(each.name for each in dataclasses.fields(pods_.Pod) if each.name != "resource_version")
+)
+
+
+def _same_node(before: nodes_.Node, after: nodes_.Node) -> bool:
+    return before == dataclasses.replace(after, resource_version=before.resource_version)
+
+
+def _moves_pods(before: nodes_.Node, after: nodes_.Node) -> bool:
+    """Whether the owners of the pods there have to look: readiness, taints, cordon, identity."""
+    return (
+        before.uid != after.uid
+        or before.ready != after.ready
+        or before.unschedulable != after.unschedulable
+        or before.deleting != after.deleting
+        or before.taints != after.taints
+    )
+
+
+def _echoes(before: resources_.Resource, after: resources_.Resource) -> bool:
+    """Whether nothing but the status has changed, which is ours alone to write."""
+    return (
+        before.uid == after.uid
+        and before.generation == after.generation
+        and before.deleting == after.deleting
+        and before.labels == after.labels
+        and before.annotations == after.annotations
+    )

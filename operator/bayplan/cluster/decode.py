@@ -1,0 +1,592 @@
+"""Bytes to model objects, kind by kind; lists and watch events to sights of objects.
+
+Nothing outside this package knows how Kubernetes spells things. A Struct lives for one call: it
+becomes a frozen model object at once. One unreadable object never fails a list: it is left out,
+counted and told.
+"""
+
+import functools
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from bayplan import units
+from bayplan.api import names
+from bayplan.cluster import pods, wire
+from bayplan.cluster.pods import pod_from_dict
+from bayplan.cluster.wire import DecodeError, Seen, Struct
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import requirement, snapshot
+from bayplan.reconcile import action
+
+__all__ = [
+    "KINDS",
+    "Chunk",
+    "DecodeError",
+    "Kind",
+    "Seen",
+    "Storage",
+    "Volume",
+    "chunk",
+    "event",
+    "pod",
+    "pod_from_dict",
+]
+
+_log = logging.getLogger(__name__)
+
+pod = pods.pod
+
+PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
+
+
+def _sight(metadata: wire.Metadata, value: Any, *, namespaced: bool = True) -> Seen:
+    return Seen(
+        sys.intern(metadata.namespace or "default") if namespaced else "",
+        metadata.name,
+        metadata.uid or "",
+        wire.version_of(metadata.resource_version),
+        value,
+    )
+
+
+# ---- nodes ------------------------------------------------------------------------------------
+
+
+class _Taint(Struct):
+    key: str = ""
+    value: str | None = None
+    effect: str | None = None
+
+
+class _NodeSpec(Struct):
+    unschedulable: bool | None = None
+    taints: list[_Taint] | None = None
+
+
+class _NodeCondition(Struct):
+    type: str = ""
+    status: str = ""
+    last_transition_time: str | None = None
+
+
+class _NodeStatus(Struct):
+    allocatable: Raw = Raw()
+    conditions: list[_NodeCondition] | None = None
+
+
+class _Node(Struct):
+    metadata: wire.Metadata
+    spec: _NodeSpec = msgspec.field(default_factory=_NodeSpec)
+    status: _NodeStatus = msgspec.field(default_factory=_NodeStatus)
+
+
+def node(raw: bytes | Raw) -> nodes_.Node:
+    """Read one node. Without a Ready condition it is not ready: its kubelet has not spoken yet."""
+    stored = wire.read(raw, _Node)
+    metadata = stored.metadata
+    conditions = {one.type: one for one in stored.status.conditions or ()}
+    ready = conditions.get("Ready")
+    labels = wire.texts(bytes(metadata.labels))
+    return nodes_.Node(
+        name=sys.intern(metadata.name),
+        uid=metadata.uid or "",
+        labels=labels,
+        taints=_taints(
+            tuple((one.key, one.value or "", one.effect or "") for one in stored.spec.taints or ())
+        ),
+        unschedulable=bool(stored.spec.unschedulable),
+        deleting=metadata.deletion_timestamp is not None,
+        ready=ready is not None and ready.status == "True",
+        ready_changed_at=(wire.epoch(ready.last_transition_time) or 0 if ready is not None else 0),
+        allocatable=wire.vector(bytes(stored.status.allocatable)),
+        created_at=wire.epoch(metadata.creation_timestamp) or 0,
+        price_microdollars=_price(labels, metadata.annotations),
+        resource_version=metadata.resource_version or "",
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _taints(found: tuple[tuple[str, str, str], ...]) -> tuple[nodes_.Taint, ...]:
+    return tuple(nodes_.Taint(*one) for one in found)
+
+
+def _price(labels: Mapping[str, str], annotations: Raw) -> int | None:
+    """An hour's price in millionths of a dollar. Whoever may label the node sets it."""
+    text = labels.get(PRICE)
+    if text is None and PRICE.encode() in bytes(annotations):
+        text = wire.texts(bytes(annotations)).get(PRICE)
+    if text is None:
+        return None
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not price.is_finite() or price < 0 or price.adjusted() > 6:  # noqa: PLR2004  $10M an hour
+        return None
+    return int((price * 1_000_000).to_integral_value())
+
+
+def _node(raw: Raw) -> Seen:
+    found = node(raw)
+    version = wire.version_of(found.resource_version)
+    return Seen("", found.name, found.uid, version, found)
+
+
+# ---- DaemonSets -------------------------------------------------------------------------------
+
+
+class _Template(Struct):
+    metadata: wire.Metadata = msgspec.field(default_factory=wire.Metadata)
+    spec: pods.PodSpec = msgspec.field(default_factory=pods.PodSpec)
+
+
+class _DaemonSetSpec(Struct):
+    template: _Template = msgspec.field(default_factory=_Template)
+
+
+class _DaemonSet(Struct):
+    metadata: wire.Metadata
+    spec: _DaemonSetSpec = msgspec.field(default_factory=_DaemonSetSpec)
+
+
+# What the DaemonSet controller adds to every pod of it (kubernetes/pkg/controller/daemon/util).
+_DAEMON_TOLERATIONS = tuple(
+    pods_.Toleration(f"node.kubernetes.io/{key}", "Exists", "", effect)
+    for key, effect in (
+        ("not-ready", "NoExecute"),
+        ("unreachable", "NoExecute"),
+        ("disk-pressure", "NoSchedule"),
+        ("memory-pressure", "NoSchedule"),
+        ("pid-pressure", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+        ("network-unavailable", "NoSchedule"),
+    )
+)
+
+
+def _daemonset(raw: Raw) -> Seen:
+    """The room that its pods will take, with the tolerations that its controller adds."""
+    stored = wire.read(raw, _DaemonSet)
+    spec = stored.spec.template.spec
+    constraints = pods.constraints(spec, bytes(stored.spec.template.metadata.labels))
+    return _sight(
+        stored.metadata,
+        snapshot.DaemonSet(
+            namespace=stored.metadata.namespace or "default",
+            name=stored.metadata.name,
+            uid=stored.metadata.uid or "",
+            request=pods.request(spec),
+            constraints=_tolerating(constraints),
+        ),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _tolerating(constraints: pods_.Constraints) -> pods_.Constraints:
+    # Not dataclasses.replace: the fields a daemon has no use for stay behind.
+    return pods_.Constraints(
+        selector=constraints.selector,
+        affinity=constraints.affinity,
+        tolerations=(*constraints.tolerations, *_DAEMON_TOLERATIONS),
+        host_ports=constraints.host_ports,
+    )
+
+
+# ---- storage ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A PersistentVolume: where it may be used, and how a node attaches it."""
+
+    terms: tuple[requirement.Term, ...] = ()
+    driver: str = ""
+    handle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeClaim:
+    """A PersistentVolumeClaim; `volume` is empty while unbound, `storage` None: the default."""
+
+    volume: str = ""
+    storage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A StorageClass; `waits` for its first consumer; `terms` are its allowed topologies."""
+
+    waits: bool = False
+    default: bool = False
+    terms: tuple[requirement.Term, ...] = ()
+
+
+class _ClaimSpec(Struct):
+    volume_name: str | None = None
+    storage_class_name: str | None = None
+
+
+class _Claim(Struct):
+    metadata: wire.Metadata
+    spec: _ClaimSpec = msgspec.field(default_factory=_ClaimSpec)
+
+
+def _volume_claim(raw: Raw) -> Seen:
+    stored = wire.read(raw, _Claim)
+    return _sight(
+        stored.metadata,
+        VolumeClaim(stored.spec.volume_name or "", stored.spec.storage_class_name),
+    )
+
+
+class _VolumeSelector(Struct):
+    node_selector_terms: list[wire.NodeTerm] | None = None
+
+
+class _VolumeAffinity(Struct):
+    required: _VolumeSelector | None = None
+
+
+class _Csi(Struct):
+    driver: str = ""
+    volume_handle: str = ""
+
+
+class _Ebs(Struct):
+    volume_id: str = msgspec.field(default="", name="volumeID")
+
+
+class _VolumeSpec(Struct):
+    node_affinity: _VolumeAffinity | None = None
+    csi: _Csi | None = None
+    aws_elastic_block_store: _Ebs | None = None
+
+
+class _Volume(Struct):
+    metadata: wire.Metadata
+    spec: _VolumeSpec = msgspec.field(default_factory=_VolumeSpec)
+
+
+def _volume(raw: Raw) -> Seen:
+    stored = wire.read(raw, _Volume)
+    affinity = stored.spec.node_affinity
+    required = affinity.required if affinity is not None else None
+    driver, handle = "", ""
+    if stored.spec.csi is not None:
+        driver, handle = stored.spec.csi.driver, stored.spec.csi.volume_handle
+    elif stored.spec.aws_elastic_block_store is not None:
+        # Kubernetes has migrated these to the CSI driver, under whose limit they count.
+        driver, handle = "ebs.csi.aws.com", stored.spec.aws_elastic_block_store.volume_id
+    terms = (required.node_selector_terms if required is not None else None) or ()
+    volume = Volume(tuple(wire.node_term(term) for term in terms), driver, handle)
+    return _sight(stored.metadata, volume, namespaced=False)
+
+
+class _TopologyExpression(Struct):
+    key: str = ""
+    values: list[str] | None = None
+
+
+class _Topology(Struct):
+    match_label_expressions: list[_TopologyExpression] | None = None
+
+
+class _StorageClass(Struct):
+    metadata: wire.Metadata
+    volume_binding_mode: str | None = None
+    allowed_topologies: list[_Topology] | None = None
+
+
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+
+def _storage_class(raw: Raw) -> Seen:
+    stored = wire.read(raw, _StorageClass)
+    terms = tuple(
+        requirement.Term(
+            tuple(
+                (one.key, requirement.requirement("In", one.values or ()))
+                for one in topology.match_label_expressions or ()
+            )
+        )
+        for topology in stored.allowed_topologies or ()
+    )
+    annotations = wire.texts(bytes(stored.metadata.annotations))
+    storage = Storage(
+        waits=stored.volume_binding_mode == "WaitForFirstConsumer",
+        default=annotations.get(_DEFAULT_CLASS) == "true",
+        terms=terms,
+    )
+    return _sight(stored.metadata, storage, namespaced=False)
+
+
+class _Count(Struct):
+    count: int | None = None
+
+
+class _Driver(Struct):
+    name: str = ""
+    allocatable: _Count | None = None
+
+
+class _CsiNodeSpec(Struct):
+    drivers: list[_Driver] | None = None
+
+
+class _CsiNode(Struct):
+    metadata: wire.Metadata
+    spec: _CsiNodeSpec = msgspec.field(default_factory=_CsiNodeSpec)
+
+
+def _csi_node(raw: Raw) -> Seen:
+    """How many volumes each driver attaches to this node; a driver without a limit is left out."""
+    stored = wire.read(raw, _CsiNode)
+    limits = {
+        one.name: one.allocatable.count
+        for one in stored.spec.drivers or ()
+        if one.allocatable is not None and one.allocatable.count is not None
+    }
+    return _sight(stored.metadata, limits, namespaced=False)
+
+
+# ---- what a resource owns ---------------------------------------------------------------------
+
+
+_OURS = frozenset({names.BATCHJOB, names.LONGSERVICE})
+
+
+class _Revision(Struct):
+    metadata: wire.Metadata
+    revision: int = 0
+    data: dict[str, Any] | None = None
+
+
+def _child(kind: str, raw: Raw) -> Seen:
+    """A child of one of our resources; None for everybody else's."""
+    meta = wire.read(raw, wire.Meta).metadata
+    controller = wire.controller(meta.owner_references)
+    if controller is None or controller.kind not in _OURS:
+        return _sight(meta, None)
+    revision, data = 0, dict[str, Any]()
+    if kind == "ControllerRevision":
+        stored = wire.read(raw, _Revision)
+        revision, data = stored.revision, stored.data or {}
+    child = action.Child(
+        kind=kind,
+        name=meta.name,
+        uid=meta.uid or "",
+        digest=wire.texts(bytes(meta.annotations)).get(names.DIGEST, ""),
+        revision=revision,
+        body=data,
+    )
+    return _sight(meta, Owned(controller, child, meta.deletion_timestamp is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A child, whose it is, and whether it is being deleted."""
+
+    owner: pods_.Owner
+    child: action.Child
+    deleting: bool = False
+
+
+# ---- what changes admission -------------------------------------------------------------------
+
+
+class _NamespaceStatus(Struct):
+    phase: str | None = None
+
+
+class _Namespace(Struct):
+    metadata: wire.Metadata
+    status: _NamespaceStatus | None = None
+
+
+def _namespace(raw: Raw) -> Seen:
+    """Whether it is being deleted."""
+    stored = wire.read(raw, _Namespace)
+    going = stored.metadata.deletion_timestamp is not None or (
+        stored.status is not None and stored.status.phase == "Terminating"
+    )
+    return _sight(stored.metadata, going, namespaced=False)
+
+
+class _QuotaSpec(Struct):
+    hard: Raw = Raw()
+
+
+class _QuotaStatus(Struct):
+    used: Raw = Raw()
+
+
+class _Quota(Struct):
+    metadata: wire.Metadata
+    spec: _QuotaSpec = msgspec.field(default_factory=_QuotaSpec)
+    status: _QuotaStatus = msgspec.field(default_factory=_QuotaStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a namespace may hold and what it holds, for telling whether room has appeared."""
+
+    hard: Mapping[str, str]
+    used: Mapping[str, str]
+
+    def loosened(self, before: "Quota") -> bool:
+        """Whether a CREATE that was refused before may be accepted now."""
+        return self.hard != before.hard or any(
+            _thousandths(amount) > _thousandths(self.used.get(name, "0"))
+            for name, amount in before.used.items()
+        )
+
+
+def _thousandths(text: str) -> int:
+    try:
+        return units.milli(text)
+    except units.QuantityError:
+        return 0
+
+
+def _quota(raw: Raw) -> Seen:
+    stored = wire.read(raw, _Quota)
+    hard, used = bytes(stored.spec.hard), bytes(stored.status.used)
+    return _sight(stored.metadata, Quota(wire.texts(hard), wire.texts(used)))
+
+
+class _Limits(Struct):
+    metadata: wire.Metadata
+    spec: Raw = Raw()
+
+
+def _limit_range(raw: Raw) -> Seen:
+    stored = wire.read(raw, _Limits)
+    return _sight(stored.metadata, bytes(stored.spec))
+
+
+class _Priority(Struct):
+    metadata: wire.Metadata
+    value: int = 0
+    global_default: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    value: int
+    default: bool = False
+
+
+def _priority_class(raw: Raw) -> Seen:
+    stored = wire.read(raw, _Priority)
+    value = Priority(stored.value, bool(stored.global_default))
+    return _sight(stored.metadata, value, namespaced=False)
+
+
+def _resource(raw: Raw) -> Seen:
+    """A custom resource stays a mapping: pydantic reads it."""
+    body = msgspec.json.decode(raw)
+    if not isinstance(body, dict):
+        raise DecodeError("not an object")
+    return _sight(wire.read(raw, wire.Meta).metadata, body)
+
+
+# ---- every kind -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind that is listed and watched: how to read one object of it."""
+
+    name: str
+    decode: Callable[[Raw], Seen]
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("Node", _node),
+        Kind("Pod", pods.seen),
+        Kind("DaemonSet", _daemonset),
+        Kind("Namespace", _namespace),
+        Kind("PersistentVolumeClaim", _volume_claim),
+        Kind("PersistentVolume", _volume),
+        Kind("StorageClass", _storage_class),
+        Kind("CSINode", _csi_node),
+        Kind("PriorityClass", _priority_class),
+        Kind("ResourceQuota", _quota),
+        Kind("LimitRange", _limit_range),
+        Kind("ControllerRevision", functools.partial(_child, "ControllerRevision")),
+        Kind("PodDisruptionBudget", functools.partial(_child, "PodDisruptionBudget")),
+        Kind("Service", functools.partial(_child, "Service")),
+        Kind(names.BATCHJOB, _resource),
+        Kind(names.LONGSERVICE, _resource),
+    )
+}
+
+
+class _ListMeta(Struct):
+    resource_version: str | None = None
+    token: str | None = msgspec.field(default=None, name="continue")
+
+
+class _List(Struct):
+    metadata: _ListMeta = msgspec.field(default_factory=_ListMeta)
+    items: list[Raw] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk of a list: what could be read, how many could not, the token of the next chunk."""
+
+    seen: tuple[Seen, ...]
+    unreadable: int
+    version: str
+    token: str
+
+
+def chunk(kind: Kind, body: bytes) -> Chunk:
+    try:
+        found = msgspec.json.decode(body, type=_List)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DecodeError(f"list of {kind.name}: {error}") from error
+    seen: list[Seen] = []
+    unreadable = 0
+    for raw in found.items or ():
+        try:
+            seen.append(kind.decode(raw))
+        except (DecodeError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            unreadable += 1
+            _log.warning("unreadable kind=%s error=%s", kind.name, error)
+    return Chunk(
+        tuple(seen), unreadable, found.metadata.resource_version or "", found.metadata.token or ""
+    )
+
+
+class Event(Struct):
+    """A line of a watch: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR, and its object."""
+
+    type: str = ""
+    object: Raw = Raw()
+
+
+_decode_event = msgspec.json.Decoder(Event).decode
+
+
+def event(line: bytes) -> Event:
+    try:
+        return _decode_event(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DecodeError(f"line of a watch: {error}") from error
+
+
+def version(raw: Raw | bytes) -> str:
+    """The resourceVersion of any object, as a bookmark carries it."""
+    return wire.read(raw, wire.Meta).metadata.resource_version or ""

@@ -1,0 +1,137 @@
+"""What can go wrong between us and the API server, sorted by what the caller does next.
+
+    ClusterError
+    ├── Unavailable        no answer, 401, 408, 429, 5xx   → the same request again, later
+    ├── Gone               410, in stream or over HTTP      → list again
+    ├── Conflict           409, 412, a spent budget (429)   → forget, look again next cycle
+    │   └── AlreadyExists  409 to a CREATE                  → ours? then it has succeeded
+    ├── NotFound           404                              → it is not there: forget it
+    ├── Rejected           every other 4xx                  → a condition; never retried unchanged
+    └── LeaseLost          we may not write any more        → the process ends
+
+This is the only tree; nobody catches an exception of the HTTP library outside `transport`.
+"""
+
+from typing import Any
+
+import msgspec
+
+_LONGEST_MESSAGE = 2048  # characters; a server's sentence about one object is shorter
+
+
+class ClusterError(Exception):
+    """`status` is the HTTP code (0: no answer), `reason` and `message` the server's own words."""
+
+    def __init__(self, message: str = "", *, status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.message = message[:_LONGEST_MESSAGE]
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        parts = (str(self.status or ""), self.reason, self.message)
+        return " ".join(part for part in parts if part)
+
+
+class Unavailable(ClusterError):  # noqa: N818  the tree names outcomes, not exceptions
+    """No answer or not now. Whether a write was carried out is unknown."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        reason: str = "",
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, reason=reason)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Gone(ClusterError):  # noqa: N818
+    """The resourceVersion or continue token is older than what the server still knows."""
+
+
+class Conflict(ClusterError):  # noqa: N818
+    """The object is not as we thought: another version, another uid, a spent budget."""
+
+
+class AlreadyExists(Conflict):
+    """The name of a CREATE is taken."""
+
+
+class NotFound(ClusterError):  # noqa: N818
+    """The object, or the namespace it should be in, is not there."""
+
+
+class Rejected(ClusterError):  # noqa: N818
+    """The server understood and will not: admission, quota, validation, rights."""
+
+
+class LeaseLost(ClusterError):  # noqa: N818
+    """We may not write any more."""
+
+
+class _Cause(msgspec.Struct):
+    reason: str | None = None
+    field: str | None = None
+
+
+class _Details(msgspec.Struct):
+    causes: list[_Cause] | None = None
+    retry_after_seconds: int | None = msgspec.field(default=None, name="retryAfterSeconds")
+
+
+class _Status(msgspec.Struct):
+    message: str | None = None
+    reason: str | None = None
+    code: int | None = None
+    details: _Details | None = None
+
+
+_decode_status = msgspec.json.Decoder(_Status).decode
+
+
+def of(status: int, body: bytes = b"", retry_after_seconds: float | None = None) -> ClusterError:
+    """The error that an HTTP answer of this status (400 or more) is.
+
+    A body that is no Status object still gives an error: its first words become the message.
+    """
+    said = _said(body)
+    if retry_after_seconds is None and said.details is not None:
+        retry_after_seconds = said.details.retry_after_seconds
+    causes = (said.details.causes if said.details is not None else None) or []
+    words: dict[str, Any] = {
+        "message": said.message or "",
+        "reason": said.reason or "",
+        "status": status,
+    }
+    match status:
+        case 404:
+            return NotFound(**words)
+        case 409 if said.reason == "AlreadyExists":
+            return AlreadyExists(**words)
+        case 409 | 412:
+            return Conflict(**words)
+        case 410:
+            return Gone(**words)
+        case 429 if any(cause.reason == "DisruptionBudget" for cause in causes):
+            return Conflict(**{**words, "reason": "DisruptionBudget"})
+        # 401: the transport has renewed the credentials already; later they may be accepted.
+        case 401 | 408 | 429:
+            return Unavailable(**words, retry_after_seconds=retry_after_seconds)
+    if status < 500:  # noqa: PLR2004  4xx and 5xx, as in HTTP
+        return Rejected(**words)
+    return Unavailable(**words, retry_after_seconds=retry_after_seconds)
+
+
+def of_event(body: bytes) -> ClusterError:
+    """The error that an ERROR event of a watch carries; without a code it counts as a 500."""
+    return of(_said(body).code or 500, body)
+
+
+def _said(body: bytes) -> _Status:
+    try:
+        return _decode_status(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Status(message=body[:_LONGEST_MESSAGE].decode(errors="replace").strip())

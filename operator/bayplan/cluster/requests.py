@@ -1,0 +1,318 @@
+"""Requests as data: one function per thing that we ask of the API server. Nothing is sent here.
+
+Paths and group versions of every kind we touch are in `PATHS`, nowhere else.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bayplan.api import names
+from bayplan.api.meta import rfc3339
+from bayplan.cluster import transport
+from bayplan.cluster.transport import Request
+from bayplan.reconcile import action
+
+FIELD_MANAGER = "bayplan"
+
+_OURS = f"/apis/{names.API_VERSION}"
+# kind -> (prefix of its group version, plural, namespaced)
+PATHS: Mapping[str, tuple[str, str, bool]] = {
+    "Pod": ("/api/v1", "pods", True),
+    "Node": ("/api/v1", "nodes", False),
+    "Namespace": ("/api/v1", "namespaces", False),
+    "Service": ("/api/v1", "services", True),
+    "LimitRange": ("/api/v1", "limitranges", True),
+    "ResourceQuota": ("/api/v1", "resourcequotas", True),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims", True),
+    "PersistentVolume": ("/api/v1", "persistentvolumes", False),
+    "StorageClass": ("/apis/storage.k8s.io/v1", "storageclasses", False),
+    "CSINode": ("/apis/storage.k8s.io/v1", "csinodes", False),
+    "PriorityClass": ("/apis/scheduling.k8s.io/v1", "priorityclasses", False),
+    "DaemonSet": ("/apis/apps/v1", "daemonsets", True),
+    "ControllerRevision": ("/apis/apps/v1", "controllerrevisions", True),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets", True),
+    "Lease": ("/apis/coordination.k8s.io/v1", "leases", True),
+    "Event": ("/apis/events.k8s.io/v1", "events", True),
+    names.BATCHJOB: (_OURS, "batchjobs", True),
+    names.LONGSERVICE: (_OURS, "longservices", True),
+}
+
+encode = msgspec.json.encode
+
+
+def path(kind: str, namespace: str = "", name: str = "", part: str = "") -> str:
+    """The path of a collection, or of one object, or of one of its subresources."""
+    prefix, plural, namespaced = PATHS[kind]
+    steps = [prefix]
+    if namespaced and namespace:
+        steps += ["namespaces", namespace]
+    steps.append(plural)
+    if name:
+        steps.append(name)
+    if part:
+        steps.append(part)
+    return "/".join(steps)
+
+
+def api_version(kind: str) -> str:
+    return PATHS[kind][0].removeprefix("/apis/").removeprefix("/api/")
+
+
+def get(kind: str, namespace: str, name: str) -> Request:
+    return Request("GET", path(kind, namespace, name), verb="get", kind=kind)
+
+
+def list_chunk(
+    kind: str, *, limit: int, token: str = "", selector: str = "", accept: str = transport.JSON
+) -> Request:
+    """One chunk of a list over all namespaces; consistent: it shows what is stored now.
+
+    A following chunk (`token`) shows the same moment as the first one.
+    """
+    query = [("limit", str(limit))]
+    if selector:
+        query.append(("labelSelector", selector))
+    if token:
+        query.append(("continue", token))
+    return Request(
+        "GET", path(kind), tuple(query), verb="list", kind=kind, accept=accept, timeout_seconds=60
+    )
+
+
+def watch(
+    kind: str, version: str, *, seconds: int, selector: str = "", accept: str = transport.JSON
+) -> Request:
+    """Everything that happens after `version`; the server closes after about `seconds`."""
+    query = [
+        ("watch", "1"),
+        ("allowWatchBookmarks", "true"),
+        ("resourceVersion", version),
+        ("timeoutSeconds", str(seconds)),
+    ]
+    if selector:
+        query.append(("labelSelector", selector))
+    return Request("GET", path(kind), tuple(query), verb="watch", kind=kind, accept=accept)
+
+
+def create_pod(body: Mapping[str, Any], *, dry_run: bool = False) -> Request:
+    """The CREATE of a pod. A dry run answers what would be stored and stores nothing."""
+    query = [("fieldManager", FIELD_MANAGER)]
+    if dry_run:
+        query.append(("dryRun", "All"))
+    return Request(
+        "POST",
+        path("Pod", body["metadata"]["namespace"]),
+        tuple(query),
+        encode(body),
+        verb="dry-run" if dry_run else "create",
+        kind="Pod",
+    )
+
+
+def bind(wanted: action.Bind) -> Request:
+    """Say where a pod runs; 409 when it runs already, is another one, or is being deleted."""
+    body = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": wanted.name, "namespace": wanted.namespace, "uid": wanted.uid},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": wanted.node},
+    }
+    return Request(
+        "POST",
+        path("Pod", wanted.namespace, wanted.name, "binding"),
+        body=encode(body),
+        verb="bind",
+        kind="Pod",
+    )
+
+
+def delete_pod(wanted: action.DeletePod) -> Request:
+    return _delete("Pod", wanted.namespace, wanted.name, wanted.uid, grace=wanted.grace_seconds)
+
+
+def delete_object(wanted: action.DeleteObject) -> Request:
+    return _delete(wanted.kind, wanted.namespace, wanted.name, wanted.uid)
+
+
+def _delete(kind: str, namespace: str, name: str, uid: str, *, grace: int | None = None) -> Request:
+    body: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": {"uid": uid},
+    }
+    if grace is not None:
+        body["gracePeriodSeconds"] = grace
+    return Request(
+        "DELETE", path(kind, namespace, name), body=encode(body), verb="delete", kind=kind
+    )
+
+
+def evict(namespace: str, name: str, uid: str) -> Request:
+    """Ask for a pod to go, disruption budgets respected; a spent budget is a `Conflict`."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": namespace},
+        "deleteOptions": {"preconditions": {"uid": uid}},
+    }
+    return Request(
+        "POST",
+        path("Pod", namespace, name, "eviction"),
+        body=encode(body),
+        verb="evict",
+        kind="Pod",
+    )
+
+
+def release_pod(wanted: action.ReleasePod) -> Request:
+    """Remove our finalizer and no other: the strategic patch names what goes, not what stays."""
+    body = {
+        "metadata": {
+            "uid": wanted.uid,
+            "$deleteFromPrimitiveList/finalizers": [names.RUN_TRACKING],
+        }
+    }
+    return Request(
+        "PATCH",
+        path("Pod", wanted.namespace, wanted.name),
+        (("fieldManager", FIELD_MANAGER),),
+        encode(body),
+        transport.STRATEGIC_PATCH,
+        verb="release",
+        kind="Pod",
+    )
+
+
+def mark_unschedulable(wanted: action.MarkUnschedulable, now: int) -> Request:
+    """Say in PodScheduled why a pod waits: autoscalers read the reason `Unschedulable`."""
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": wanted.message,
+        "lastTransitionTime": rfc3339(now),
+    }
+    body = {"metadata": {"uid": wanted.uid}, "status": {"conditions": [condition]}}
+    return Request(
+        "PATCH",
+        path("Pod", wanted.namespace, wanted.name, "status"),
+        (("fieldManager", FIELD_MANAGER),),
+        encode(body),
+        transport.STRATEGIC_PATCH,
+        verb="mark",
+        kind="Pod",
+    )
+
+
+def write_status(
+    key: action.ResourceKey, version: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Request:
+    """Make a custom resource's status equal to `new`, if it still is `old` at `version`."""
+    kind, namespace, name = key
+    body = {"metadata": {"resourceVersion": version}, "status": merge_patch(old, new)}
+    return Request(
+        "PATCH",
+        path(kind, namespace, name, "status"),
+        (("fieldManager", FIELD_MANAGER),),
+        encode(body),
+        transport.MERGE_PATCH,
+        verb="status",
+        kind=kind,
+    )
+
+
+def apply_object(wanted: action.ApplyObject, uid: str = "") -> Request:
+    """Server-side apply of a whole child. With a uid only onto that very object."""
+    body = wanted.body
+    metadata = body["metadata"]
+    if uid:
+        body = {**body, "metadata": {**metadata, "uid": uid}}
+    return Request(
+        "PATCH",
+        path(body["kind"], metadata["namespace"], metadata["name"]),
+        (("fieldManager", FIELD_MANAGER), ("force", "true")),
+        encode(body),
+        transport.APPLY,
+        verb="apply",
+        kind=body["kind"],
+    )
+
+
+def create_event(body: Mapping[str, Any]) -> Request:
+    return Request(
+        "POST",
+        path("Event", body["metadata"]["namespace"]),
+        body=encode(body),
+        verb="create",
+        kind="Event",
+        timeout_seconds=10,
+    )
+
+
+def count_event(namespace: str, name: str, count: int, last_seen: str) -> Request:
+    """Say that a stored Event has happened again; `last_seen` is a MicroTime."""
+    return Request(
+        "PATCH",
+        path("Event", namespace, name),
+        body=encode({"series": {"count": count, "lastObservedTime": last_seen}}),
+        content_type=transport.MERGE_PATCH,
+        verb="patch",
+        kind="Event",
+        timeout_seconds=10,
+    )
+
+
+def create_lease(body: Mapping[str, Any], seconds: float) -> Request:
+    return Request(
+        "POST",
+        path("Lease", body["metadata"]["namespace"]),
+        body=encode(body),
+        verb="create",
+        kind="Lease",
+        timeout_seconds=seconds,
+    )
+
+
+def get_lease(namespace: str, name: str, seconds: float) -> Request:
+    where = path("Lease", namespace, name)
+    return Request("GET", where, verb="get", kind="Lease", timeout_seconds=seconds)
+
+
+def write_lease(
+    namespace: str, name: str, version: str, spec: Mapping[str, Any], seconds: float
+) -> Request:
+    """Write these fields, if the Lease still has this version: 409 otherwise."""
+    return Request(
+        "PATCH",
+        path("Lease", namespace, name),
+        body=encode({"metadata": {"resourceVersion": version}, "spec": spec}),
+        content_type=transport.MERGE_PATCH,
+        verb="patch",
+        kind="Lease",
+        timeout_seconds=seconds,
+    )
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch (RFC 7386) that turns `old` into `new`; empty when they are equal.
+
+    A null in `new` is what a patch cannot set, so it means absence. Lists are replaced whole.
+    """
+    patch: dict[str, Any] = {
+        key: None for key, value in old.items() if value is not None and new.get(key) is None
+    }
+    for key, value in new.items():
+        before = old.get(key)
+        if value is None:
+            continue
+        if isinstance(value, Mapping):
+            if not isinstance(before, Mapping):
+                patch[key] = merge_patch({}, value)
+            elif inner := merge_patch(before, value):
+                patch[key] = inner
+        elif type(before) is not type(value) or before != value:
+            patch[key] = value
+    return patch

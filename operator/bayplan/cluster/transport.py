@@ -1,0 +1,306 @@
+"""The seam to the API server: a request out, bytes back.
+
+Credentials, TLS and connection reuse stay behind `Transport`; what an answer means is decided in
+`errors`, what its bytes mean in `decode`. `kubernetes.aio` finds the configuration (kubeconfig,
+in-cluster token, exec plugin) and the TLS settings; requests go straight through aiohttp, because
+its methods cost three times as much a write and its models lose what they do not know.
+"""
+
+import asyncio
+import contextlib
+import email.utils
+import os
+import pathlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import yarl
+from kubernetes.aio import client, config
+
+from bayplan.cluster import errors
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"  # JSON is YAML
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request as data. `verb` and `kind` name it in metrics and logs.
+
+    `timeout_seconds` bounds the whole exchange, of a stream only the time to its first byte.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    content_type: str = JSON
+    accept: str = JSON
+    verb: str = ""
+    kind: str = ""
+    timeout_seconds: float = 30.0
+
+    @property
+    def target(self) -> str:
+        """Path and query, percent-encoded."""
+        path = quote(self.path, safe="/:@")
+        return f"{path}?{urlencode(self.query)}" if self.query else path
+
+
+class Transport(Protocol):
+    """One request out, bytes back. Both raise only errors of the tree in `errors`."""
+
+    async def send(self, request: Request) -> bytes: ...
+
+    def stream(self, request: Request) -> AsyncIterator[bytes]:
+        """The body as it arrives, cut anywhere; ends when the server closes it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a configuration says: where, with which TLS settings, and the header to show.
+
+    `authorization` is asked before requests, at most every few seconds: token files change.
+    `expires_at` is when an exec plugin's token ends (epoch seconds).
+    """
+
+    base_url: str
+    tls: ssl.SSLContext
+    authorization: Callable[[], Awaitable[str | None]]
+    expires_at: float | None = None
+    proxy: str | None = None
+    server_name: str | None = None
+
+
+async def credentials(kubeconfig: str | None = None, context: str | None = None) -> Credentials:
+    """Load the file given, else that of $KUBECONFIG, else the pod's own, else ~/.kube/config."""
+    settings = client.Configuration()
+    path = kubeconfig or os.environ.get("KUBECONFIG")
+    loader: Any = None
+    try:
+        if path is None and _in_cluster():
+            config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=settings
+            )
+        else:
+            loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=path,
+                context=context,
+                client_configuration=settings,
+                persist_config=False,
+            )
+        tls = client.rest.RESTClientObject(settings).ssl_context
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise errors.Unavailable(f"no usable configuration: {error}") from error
+
+    async def authorization() -> str | None:
+        shown = (await settings.auth_settings()).get("BearerToken")
+        return str(shown["value"]) if shown is not None and shown["value"] else None
+
+    expiry = getattr(loader, "exec_plugin_expiry", None)
+    return Credentials(
+        base_url=settings.host.rstrip("/"),
+        tls=tls,
+        authorization=authorization,
+        expires_at=expiry.timestamp() if expiry is not None else None,
+        proxy=settings.proxy or None,
+        server_name=settings.tls_server_name or None,
+    )
+
+
+def _in_cluster() -> bool:
+    return pathlib.Path(config.incluster_config.SERVICE_TOKEN_FILENAME).is_file()
+
+
+_HEADER_SECONDS = 5.0  # how long an authorization header is used before it is asked for again
+_EARLY_SECONDS = 60.0  # credentials are renewed this long before they expire
+_LOAD_SECONDS = 30.0  # the longest that an exec plugin may take
+_RENEW_SECONDS = 10.0  # and not more often than this
+_SKEW_SECONDS = 30.0  # how often the server's clock is compared with ours
+
+
+class HttpTransport:
+    """The transport of a running operator: one aiohttp session to one API server.
+
+    It belongs to one event loop. Credentials that expire or are refused (401) are loaded again
+    once and the request is repeated; a second refusal is `Unavailable`. `skew_seconds` is the
+    server's clock minus ours by its Date headers (None: not seen yet; resolution 1 s).
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Awaitable[Credentials]],
+        *,
+        connections: int = 64,
+        user_agent: str = "bayplan",
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.skew_seconds: float | None = None
+        self._load = load
+        self._connections = connections
+        self._user_agent = user_agent
+        self._wall = wall
+        self._credentials: Credentials | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._retired: list[aiohttp.ClientSession] = []
+        self._renewing = asyncio.Lock()
+        self._renewed_at = float("-inf")
+        self._header: tuple[float, Mapping[str, str]] = (float("-inf"), {})
+        self._skew_at = float("-inf")
+
+    @classmethod
+    async def connect(
+        cls,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        *,
+        connections: int = 64,
+        user_agent: str = "bayplan",
+    ) -> Self:
+        """Load the configuration; no request is sent yet."""
+        transport = cls(
+            lambda: credentials(kubeconfig, context),
+            connections=connections,
+            user_agent=user_agent,
+        )
+        await transport._renew(None)
+        return transport
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        for session in (*self._retired, *([self._session] if self._session else [])):
+            await session.close()
+        self._retired.clear()
+        self._session = None
+
+    async def send(self, request: Request) -> bytes:
+        try:
+            async with (
+                asyncio.timeout(request.timeout_seconds),
+                self._exchange(request) as response,
+            ):
+                return await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+            raise _unanswered(error) from error
+
+    async def stream(self, request: Request) -> AsyncIterator[bytes]:
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with asyncio.timeout(request.timeout_seconds):
+                    response = await stack.enter_async_context(self._exchange(request))
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
+            raise _unanswered(error) from error
+
+    @contextlib.asynccontextmanager
+    async def _exchange(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send once, and once more when the credentials were refused; raise what is no success."""
+        for last in (False, True):
+            used = await self._current()
+            async with await self._request(used, request) as response:
+                self._compare_clocks(response)
+                if response.status == 401 and not last:  # noqa: PLR2004  Unauthorized
+                    await response.read()
+                    await self._renew(used)
+                    continue
+                if response.status >= 400:  # noqa: PLR2004  HTTP's errors
+                    raise errors.of(
+                        response.status, await response.read(), _retry_after(response.headers)
+                    )
+                yield response
+                return
+
+    async def _request(self, used: Credentials, request: Request) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise errors.Unavailable("the connection is closed")
+        headers = {**await self._authorization(used), "Accept": request.accept}
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        return await self._session.request(
+            request.method,
+            yarl.URL(used.base_url + request.target, encoded=True),
+            data=request.body,
+            headers=headers,
+            proxy=used.proxy,
+            server_hostname=used.server_name,
+            allow_redirects=False,
+        )
+
+    async def _authorization(self, used: Credentials) -> Mapping[str, str]:
+        now = asyncio.get_running_loop().time()
+        asked_at, header = self._header
+        if now - asked_at >= _HEADER_SECONDS:
+            try:
+                shown = await used.authorization()
+            except (config.ConfigException, OSError) as error:
+                raise errors.Unavailable(f"no credentials: {error}") from error
+            header = {"Authorization": shown} if shown else {}
+            self._header = (now, header)
+        return header
+
+    async def _current(self) -> Credentials:
+        used = self._credentials
+        expires_at = used.expires_at if used is not None else None
+        if used is None or (expires_at is not None and expires_at - _EARLY_SECONDS <= self._wall()):
+            await self._renew(used)
+        if self._credentials is None:
+            raise errors.Unavailable("no credentials")
+        return self._credentials
+
+    async def _renew(self, refused: Credentials | None) -> None:
+        """Load the configuration again, unless somebody did since `refused` was in use."""
+        async with self._renewing:
+            now = asyncio.get_running_loop().time()
+            if self._credentials is not refused or now - self._renewed_at < _RENEW_SECONDS:
+                return
+            self._renewed_at = now
+            async with asyncio.timeout(_LOAD_SECONDS):
+                fresh = await self._load()
+            self._header = (float("-inf"), {})
+            self._credentials = fresh
+            if self._session is not None:
+                # Streams that are open go on; the old session closes with the transport.
+                self._retired.append(self._session)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._connections, ssl=fresh.tls, ttl_dns_cache=30, keepalive_timeout=60
+                ),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+                headers={"User-Agent": self._user_agent},
+                read_bufsize=2**20,
+                trust_env=fresh.proxy is None,
+            )
+
+    def _compare_clocks(self, response: aiohttp.ClientResponse) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._skew_at < _SKEW_SECONDS:
+            return
+        with contextlib.suppress(KeyError, ValueError, TypeError):
+            served = email.utils.parsedate_to_datetime(response.headers["Date"])
+            self.skew_seconds = served.timestamp() - self._wall()
+            self._skew_at = now
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    try:
+        return max(0.0, float(headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _unanswered(error: Exception) -> errors.Unavailable:
+    return errors.Unavailable(f"{type(error).__name__}: {error}".rstrip(": "))

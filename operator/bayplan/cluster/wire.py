@@ -1,0 +1,217 @@
+"""How Kubernetes spells what all kinds share: metadata, owners, times, amounts, selectors.
+
+Structs name only the fields we read; what they do not name is skipped in C. Readings of raw bytes
+are kept in bounded caches, so that what many objects share is read once and held once.
+"""
+
+import functools
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from bayplan import units
+from bayplan.model import pod as pods_
+from bayplan.model import requirement, resources
+
+_log = logging.getLogger(__name__)
+
+S = TypeVar("S")
+
+
+class DecodeError(ValueError):
+    """The bytes are no object of the kind asked for."""
+
+
+class Struct(msgspec.Struct, rename="camel", gc=False):
+    """Fields are camelCase on the wire. `gc=False`: none ever holds a cycle."""
+
+
+class OwnerReference(Struct):
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
+class Metadata(Struct):
+    name: str = ""
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: Raw = Raw()
+    annotations: Raw = Raw()
+    owner_references: list[OwnerReference] | None = None
+    finalizers: list[str] | None = None
+
+
+class Meta(Struct):
+    """Any object, of which only the metadata matters."""
+
+    metadata: Metadata
+
+
+class Expression(Struct):
+    key: str
+    operator: str
+    values: list[str] | None = None
+
+
+class NodeTerm(Struct):
+    match_expressions: list[Expression] | None = None
+    match_fields: list[Expression] | None = None
+
+
+class LabelSelector(Struct):
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[Expression] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One sight of an object. `version` orders the sights of a kind (resourceVersion; 0: none)."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: int
+    value: Any
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
+
+def read(raw: bytes | Raw, kind: type[S]) -> S:
+    """Decode strictly, which is fast; what is odd is read once more, slowly and leniently.
+
+    Leniently: nulls count as absent, numbers may be quoted.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    try:
+        loose = _without_nulls(msgspec.json.decode(raw))
+        return msgspec.json.decode(msgspec.json.encode(loose), type=kind, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(str(error)) from error
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value if one is not None]
+    return value
+
+
+def epoch(text: str | None) -> int | None:
+    """Epoch seconds of RFC 3339 text; None for what is none. Fractions are dropped."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() // 1)
+
+
+def version_of(text: str | None) -> int:
+    """A resourceVersion as a number: it grows with every write (Kubernetes KEP-5504)."""
+    return int(text) if text and text.isascii() and text.isdecimal() else 0
+
+
+@functools.lru_cache(maxsize=16384)
+def texts(raw: bytes) -> Mapping[str, str]:
+    """A mapping of strings, one object for all that have the same; other values are left out."""
+    try:
+        found = msgspec.json.decode(raw) if raw else None
+    except msgspec.DecodeError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {
+        sys.intern(key): sys.intern(value) for key, value in found.items() if isinstance(value, str)
+    }
+
+
+@functools.lru_cache(maxsize=16384)
+def owner(kind: str, name: str, uid: str) -> pods_.Owner:
+    """One object for all pods of an owner."""
+    return pods_.Owner(kind, name, uid)
+
+
+def controller(references: list[OwnerReference] | None) -> pods_.Owner | None:
+    for one in references or ():
+        if one.controller:
+            return owner(one.kind, one.name, one.uid)
+    return None
+
+
+def complain(what: str, error: object) -> None:
+    """Callers sit behind a cache keyed by the bytes: the same oddity is told once."""
+    _log.warning("unreadable what=%s error=%s", what, error)
+
+
+def amounts(found: Mapping[str, Any] | None) -> dict[str, int]:
+    """Quantities as integers; what cannot be read is left out and told."""
+    known: dict[str, int] = {}
+    for name, text in (found or {}).items():
+        try:
+            # A person's YAML may hold 0.5: its shortest decimal text is what was meant.
+            known[name] = units.amount(name, repr(text) if isinstance(text, float) else text)
+        except units.QuantityError as error:
+            complain(f"quantity of {units.shown(name)}", error)
+    return known
+
+
+@functools.lru_cache(maxsize=4096)
+def vector(raw: bytes) -> resources.Vector:
+    """A resource list, one object for all that have the same."""
+    try:
+        found = msgspec.json.decode(raw, type=dict[str, Any] | None) if raw else None
+    except msgspec.DecodeError as error:
+        complain("resource list", error)
+        found = None
+    return resources.Vector(amounts(found))
+
+
+def node_term(term: NodeTerm) -> requirement.Term:
+    """A node selector term: all expressions hold; one without any matches nothing."""
+    labels = tuple(
+        (one.key, requirement.requirement(one.operator, one.values or ()))
+        for one in term.match_expressions or ()
+    )
+    name = requirement.ANYTHING
+    for field in term.match_fields or ():
+        wanted = requirement.requirement(field.operator, field.values or ())
+        name = name & (wanted if field.key == "metadata.name" else requirement.NOTHING)
+    return requirement.Term(labels, name, never=not labels and not term.match_fields)
+
+
+def selector_term(
+    selector: LabelSelector | None, more: Mapping[str, str] | None = None
+) -> requirement.Term:
+    """A label selector; none at all matches nothing, an empty one everything.
+
+    `more` are further labels that must be equal (matchLabelKeys).
+    """
+    if selector is None:
+        return requirement.Term(never=True)
+    equal = {**(selector.match_labels or {}), **(more or {})}
+    labels = [(key, requirement.requirement("In", [value])) for key, value in sorted(equal.items())]
+    labels += [
+        (one.key, requirement.requirement(one.operator, one.values or ()))
+        for one in selector.match_expressions or ()
+    ]
+    return requirement.Term(tuple(labels))
