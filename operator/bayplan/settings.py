@@ -6,6 +6,7 @@ it, what it needs is passed down.
 
 import enum
 from pathlib import Path
+from typing import Any, Literal
 
 import pydantic
 
@@ -18,31 +19,63 @@ class Mode(enum.Enum):
     OBSERVE = "Observe"  # plans, metrics and explanations; no write but the lease
 
 
+def _knob(default: object, words: str, **bounds: float) -> Any:
+    return pydantic.Field(default=default, description=words, **bounds)  # type: ignore[call-overload]
+
+
 class Settings(pydantic.BaseModel):
     """Defaults suit one operator per cluster; see docs/reference/settings.md."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    mode: Mode = Mode.ACT
-    kubeconfig: Path | None = None
-    node_selector: str = ""
-    identity: str = ""
-    lease_namespace: str = "default"
-    lease_name: str = "bayplan"
-    lease_duration_seconds: float = pydantic.Field(default=15, gt=0)
-    lease_renew_deadline_seconds: float = pydantic.Field(default=10, gt=0)
-    lease_retry_seconds: float = pydantic.Field(default=2, gt=0)
-    stuck_after_seconds: float = pydantic.Field(default=60, gt=0)
-    writes_in_flight: int = pydantic.Field(default=48, ge=1, le=1024)
-    relist_seconds: float = pydantic.Field(default=300, gt=0)
-    status_interval_seconds: float = pydantic.Field(default=1, ge=0)
-    dry_runs_per_second: float = pydantic.Field(default=20, gt=0)
-    metrics_port: int = pydantic.Field(default=9090, ge=0, le=65535)
-    liveness_port: int = pydantic.Field(default=8080, ge=0, le=65535)
-    listen_address: str = "0.0.0.0"  # noqa: S104  a pod's probes and scrapes come from outside
-    log_format: str = pydantic.Field(default="text", pattern="^(text|json)$")
-    log_level: str = pydantic.Field(default="info", pattern="^(debug|info|warning|error)$")
-    shutdown_seconds: float = pydantic.Field(default=5, gt=0)
+    mode: Mode = _knob(
+        Mode.ACT, "Act, or Observe: plans, metrics and explanations, no write but the lease."
+    )
+    kubeconfig: Path | None = _knob(
+        None, "Kubeconfig file; else $KUBECONFIG, else the pod's own account, else ~/.kube/config."
+    )
+    node_selector: str = _knob(
+        "", "Labels of the nodes to fill, as key=value,key!=value,key,!key; empty: all."
+    )
+    identity: str = _knob(
+        "",
+        "Name in the lease; a restarted process of the same name goes on at once. Else $HOSTNAME.",
+    )
+    lease_namespace: str = _knob("default", "Namespace of the lease.")
+    lease_name: str = _knob("bayplan", "Name of the lease; one holder writes.")
+    lease_duration_seconds: float = _knob(
+        15, "After this long without a sign of the holder another may take over.", gt=0
+    )
+    lease_renew_deadline_seconds: float = _knob(
+        10, "A holder that could not renew for this long stops writing.", gt=0
+    )
+    lease_retry_seconds: float = _knob(2, "Pause between two tries of the lease.", gt=0)
+    stuck_after_seconds: float = _knob(
+        60, "A main loop silent for this long loses the lease and fails liveness.", gt=0
+    )
+    writes_in_flight: int = _knob(48, "Writes under way at once, at most.", ge=1, le=1024)
+    relist_seconds: float = _knob(
+        300, "How often both kinds are listed whole, in case a watch lost something.", gt=0
+    )
+    status_interval_seconds: float = _knob(
+        1, "At most one status write per object in this time.", ge=0
+    )
+    dry_runs_per_second: float = _knob(
+        20, "How many templates a second the API server is asked about, at most.", gt=0
+    )
+    metrics_port: int = _knob(
+        9090, "Port of /metrics and /readyz; 0: any free one.", ge=0, le=65535
+    )
+    liveness_port: int = _knob(8080, "Port of /healthz; 0: none.", ge=0, le=65535)
+    listen_address: str = _knob(
+        "0.0.0.0",  # noqa: S104  a pod's probes and scrapes come from outside
+        "Address of both ports.",
+    )
+    log_format: Literal["text", "json"] = _knob("text", "Form of log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = _knob("info", "Least level logged.")
+    shutdown_seconds: float = _knob(
+        5, "From SIGTERM to the end: writes under way finish, the lease is released.", gt=0
+    )
 
     @pydantic.model_validator(mode="after")
     def _lease_times_leave_room(self) -> "Settings":
@@ -81,9 +114,7 @@ def node_term(selector: str) -> requirement.Term:
         elif part.startswith("!"):
             wanted.append((part[1:].strip(), requirement.requirement("DoesNotExist")))
         elif "(" in part or " " in part:
-            raise ValueError(
-                f"--node-selector: {part!r} is not of the form key=value, key!=value, key or !key"
-            )
+            raise ValueError(f"{part!r} is not of the form key=value, key!=value, key or !key")
         else:
             wanted.append((part, requirement.requirement("Exists")))
     return requirement.Term(labels=tuple(wanted))

@@ -1,0 +1,215 @@
+"""What a template really asks for: the API server is asked once, by a dry-run CREATE of one pod.
+
+LimitRange, mutating webhooks, sidecars and overhead are in its answer, so the plan is made from
+what would be stored and not from what was written. Answers are kept in memory and, through the
+status, over restarts; they are renewed after an hour.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayplan import telemetry, units
+from bayplan.api import build, names
+from bayplan.api.meta import epoch_of
+from bayplan.api.resource import Key, Resource
+from bayplan.cluster import errors
+from bayplan.model import pod as pods_
+from bayplan.model import resources, workload
+from bayplan.reconcile import action
+
+RENEW_SECONDS = 3600
+FIRST_RETRY_SECONDS = 5
+LONGEST_RETRY_SECONDS = 300
+
+DryRun = Callable[[Mapping[str, Any]], Awaitable[pods_.Pod]]
+Read = Callable[[Mapping[str, Any]], pods_.Pod]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one resource's template."""
+
+    template_hash: str
+    admission: action.Admission
+    pod: pods_.Pod | None = None  # the API server's answer; None when only the status told
+    refusals: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Admissions:
+    """Answers by resource uid. `dry_run` raises the errors of `cluster.errors`.
+
+    `read` decodes a pod that was only built, for what a restart has to know before it has asked
+    again. `now` is epoch seconds; `answered` rings for the resource.
+    """
+
+    dry_run: DryRun
+    read: Read
+    now: Callable[[], int]
+    answered: Callable[[Key], None]
+    per_second: float = 20
+    _known: dict[str, _Known] = field(default_factory=dict)
+    _asking: set[str] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _next_at: float = 0.0
+
+    def of(self, resource: Resource) -> action.Admission | None:
+        """What is known of the present template: asked lately, or told by the status."""
+        known = self._known.get(resource.uid)
+        if known is not None and known.template_hash == resource.template_hash:
+            return known.admission
+        told = _told_by_status(resource)
+        if told is not None:
+            self._known[resource.uid] = _Known(resource.template_hash, told)
+        return told
+
+    def shape(self, resource: Resource, blueprint: build.Blueprint) -> workload.PodClass:
+        """The class of the resource's tasks: as the API server would store them."""
+        known = self._known.get(resource.uid)
+        current = known if known and known.template_hash == resource.template_hash else None
+        pod = current.pod if current is not None else None
+        if pod is None:
+            pod = self.read(_sample(resource, blueprint))
+        request = current.admission.request if current is not None else resources.NOTHING
+        return workload.PodClass(
+            namespace=resource.namespace,
+            request=request or pod.request,
+            constraints=pod.constraints,
+            labels=tuple(sorted(pod.labels.items())),
+            priority=pod.priority,
+            workload=f"{resource.kind}/{resource.namespace}/{resource.name}",
+        )
+
+    def ask(self, resource: Resource) -> None:
+        """Have the API server asked, unless it is being asked already."""
+        if resource.uid in self._asking or resource.spec is None:
+            return
+        self._asking.add(resource.uid)
+        task = asyncio.get_running_loop().create_task(self._ask(resource))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def refuse(self, resource: Resource, error: errors.ClusterError) -> None:
+        """A real CREATE was refused: what the dry run said is no longer so."""
+        before = self._known.get(resource.uid)
+        refusals = before.refusals + 1 if before is not None else 1
+        now = self.now()
+        wait = min(FIRST_RETRY_SECONDS * 2 ** (refusals - 1), LONGEST_RETRY_SECONDS)
+        word = _word(error)
+        self._known[resource.uid] = _Known(
+            resource.template_hash,
+            action.Admission(
+                template_hash=resource.template_hash,
+                refusal=word,
+                message=_clear(error),
+                checked_at=now,
+                retry_at=now + wait,
+            ),
+            pod=before.pod if before is not None else None,
+            refusals=refusals,
+        )
+        telemetry.say(
+            logging.WARNING,
+            "template refused",
+            resource="/".join(resource.key),
+            reason=word,
+            message=_clear(error),
+        )
+        self.answered(resource.key)
+
+    def learn(self, resource: Resource, pod: pods_.Pod) -> None:
+        """A stored pod asks for something else than planned: plan the next ones with that."""
+        self._accept(resource, pod)
+
+    def retry_namespace(self, namespace: str, held: Mapping[str, Resource]) -> None:
+        """A quota, a LimitRange or the namespace changed: ask again at once where refused."""
+        for uid, known in self._known.items():
+            resource = held.get(uid)
+            if resource is not None and resource.namespace == namespace and known.admission.refusal:
+                self.ask(resource)
+
+    def forget(self, uid: str) -> None:
+        self._known.pop(uid, None)
+
+    async def close(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _ask(self, resource: Resource) -> None:
+        try:
+            await self._turn()
+            pod = await self.dry_run(_sample(resource, build.blueprint(resource)))
+        except errors.ClusterError as error:
+            self.refuse(resource, error)
+        else:
+            self._accept(resource, pod)
+        finally:
+            self._asking.discard(resource.uid)
+
+    async def _turn(self) -> None:
+        """At most `per_second` questions a second, in the order in which they were asked."""
+        loop = asyncio.get_running_loop()
+        mine = max(self._next_at, loop.time())
+        self._next_at = mine + 1 / self.per_second
+        await asyncio.sleep(mine - loop.time())
+
+    def _accept(self, resource: Resource, pod: pods_.Pod) -> None:
+        admission = action.Admission(
+            template_hash=resource.template_hash, request=pod.request, checked_at=self.now()
+        )
+        self._known[resource.uid] = _Known(resource.template_hash, admission, pod)
+        self.answered(resource.key)
+
+
+def _sample(resource: Resource, blueprint: build.Blueprint) -> dict[str, Any]:
+    """A pod like the resource's real ones; its name can be no real one's."""
+    digest = hashlib.sha256(f"{resource.uid}/{resource.template_hash}".encode()).hexdigest()[:10]
+    label = names.JOB if resource.kind == names.BATCHJOB else names.SERVICE
+    return blueprint.pod(
+        f"{resource.name[:40].rstrip('-.')}-{digest}-dry-run",
+        labels={label: resource.name[:63], names.TEMPLATE_HASH: resource.template_hash},
+        annotations={},
+        environment={},
+    )
+
+
+def _told_by_status(resource: Resource) -> action.Admission | None:
+    """The status' own record, when it is of this template and readable."""
+    record = resource.status.get("effectiveRequests")
+    if not isinstance(record, Mapping) or record.get("templateHash") != resource.template_hash:
+        return None
+    requests = record.get("requests")
+    if not isinstance(requests, Mapping):
+        return None
+    try:
+        request = resources.Vector(
+            {str(name): units.amount(str(name), text) for name, text in requests.items()}
+        )
+        checked_at = epoch_of(str(record.get("checkedTime", "")))
+    except ValueError:
+        return None
+    return action.Admission(
+        template_hash=resource.template_hash,
+        request=request + resources.ONE_POD if not request.amount(resources.PODS) else request,
+        checked_at=checked_at,
+    )
+
+
+def _word(error: errors.ClusterError) -> str:
+    """The closed reason of a refusal; only what the template itself causes is final."""
+    if isinstance(error, errors.Rejected):
+        if error.status in {400, 422}:
+            return "InvalidTemplate"
+        if "exceeded quota" in str(error):
+            return "QuotaExceeded"
+    return "TemplateRefused"
+
+
+def _clear(error: errors.ClusterError) -> str:
+    """The server's own text, bounded: it names the field; what it says is never interpreted."""
+    return str(error)[:1000]

@@ -1,0 +1,373 @@
+"""Composition root: builds everything, supervises it, ends it in order. Imported by starters only.
+
+Threads: main (informers, cycle, writer), one for kopf, one for the lease, one for scrapes. Any of
+them ending by itself ends the process: a supervisor starts it again, and everything that matters
+is in the API server.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from bayplan import admission, endpoint, inbox, loop, telemetry
+from bayplan import settings as settings_
+from bayplan.api.resource import Key
+from bayplan.cluster import cache, decode, errors, informer, lease, transport, writer
+from bayplan.handlers import delivery, lifecycle, serve
+from bayplan.model import pod as pods_
+from bayplan.model import state
+
+# What is decoded lives long; young garbage is rare. Measured: a list of pods costs half as much.
+_GC_THRESHOLDS = (50_000, 20, 50)
+# kopf's new listing is followed by ours after this pause, so that both see the same.
+_HEAL_SECONDS = 1.0
+_LAG_SECONDS = 1.0
+
+
+class WallClock:
+    """The clocks of this machine."""
+
+    def now(self) -> int:
+        return int(time.time())
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def run(settings: settings_.Settings) -> int:
+    """Serve until SIGTERM or SIGINT (0), or until something essential ended (1)."""
+    telemetry.set_up_logging(settings.log_format, settings.log_level)
+    gc.set_threshold(*_GC_THRESHOLDS)
+    if settings.kubeconfig is not None:
+        os.environ["KUBECONFIG"] = str(settings.kubeconfig)  # kopf's login reads it there
+    try:
+        asyncio.run(_serve_until_signal(settings))
+    except Ended as ended:
+        telemetry.say(logging.ERROR, "ended", why=str(ended))
+        return 1
+    return 0
+
+
+class Ended(Exception):  # noqa: N818  what happened, not a fault of the caller
+    """Something essential ended by itself."""
+
+
+async def _serve_until_signal(settings: settings_.Settings) -> None:
+    stop = asyncio.Event()
+    running = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(name, stop.set)
+    async with Operator(settings) as operator:
+        await operator.serve(stop)
+
+
+@dataclass(slots=True, eq=False)
+class _Doorbell:
+    """What the cache rings: keys, free room, and namespaces whose rules changed."""
+
+    inbox: inbox.Inbox
+    operator: "Operator"
+
+    def mark(self, key: Key) -> None:
+        self.inbox.mark(key)
+
+    def mark_placement(self) -> None:
+        self.inbox.mark_placement()
+
+    def mark_namespace(self, namespace: str) -> None:
+        self.operator.namespace_changed(namespace)
+
+
+@dataclass(slots=True, eq=False)
+class _Sink:
+    """From kopf's thread into the main loop, where the cache lives."""
+
+    running: asyncio.AbstractEventLoop
+    operator: "Operator"
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        self.running.call_soon_threadsafe(self.operator.cache.put_resource, body)
+
+    def drop(self, key: Key, uid: str) -> None:
+        self.running.call_soon_threadsafe(self.operator.cache.drop_resource, key, uid)
+
+    def relisted(self) -> None:
+        self.running.call_soon_threadsafe(self.operator.heal_soon)
+
+
+@dataclass(slots=True, eq=False)
+class _Reports:
+    """What the writer tells: the plan is compared with what the API server made of it."""
+
+    operator: "Operator"
+
+    def created(self, key: Key, planned: pods_.Pod, stored: pods_.Pod) -> None:
+        self.operator.loop.created(key, planned, stored)
+
+    def refused(self, key: Key | None, error: errors.ClusterError, what: str) -> None:
+        self.operator.loop.refused(key, error, what)
+
+    def missing(self, key: Key) -> None:
+        """A status write met no object: kopf missed its end, so list again before creating more."""
+        held = self.operator.cache.resources.get(key)
+        if held is not None:
+            self.operator.cache.drop_resource(key, held.uid)
+        self.operator.heal_soon()
+
+    def counted(self, verb: str, kind: str, code: str) -> None:
+        self.operator.metrics.writes.labels(verb, kind, code).inc()
+
+
+class Operator:
+    """Everything that runs, wired. `async with` connects and closes."""
+
+    transport: transport.HttpTransport
+    cache: cache.Cache
+    writer: writer.Writer
+    loop: loop.Loop
+    lease: lease.Lease
+
+    def __init__(self, settings: settings_.Settings) -> None:
+        self.settings = settings
+        self.metrics = telemetry.Metrics()
+        self.clock = WallClock()
+        self._fatal: asyncio.Future[str] | None = None
+        self._heal = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beaten_at = time.monotonic()
+
+    async def __aenter__(self) -> "Operator":
+        settings = self.settings
+        kubeconfig = str(settings.kubeconfig) if settings.kubeconfig else None
+        self.transport = await transport.HttpTransport.connect(
+            kubeconfig, connections=settings.writes_in_flight + 32
+        )
+        self._fatal = asyncio.get_running_loop().create_future()
+        self._build()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.transport.close()
+
+    def _build(self) -> None:
+        settings = self.settings
+        running = asyncio.get_running_loop()
+        self._synced = asyncio.Event()
+        ours = settings_.node_term(settings.node_selector)
+        self.inbox = inbox.Inbox(clock=running.time)
+        self.cache = cache.Cache(
+            state.State(eligible=lambda node: settings_.is_ours(node, ours)),
+            _Doorbell(self.inbox, self),
+        )
+        self.lease = self._lease()
+        self.writer = writer.Writer(
+            self.transport,
+            self.cache,
+            may_write=self.lease.holding,
+            reports=_Reports(self),
+            in_flight=settings.writes_in_flight,
+            status_interval_seconds=settings.status_interval_seconds,
+            jitter=random.random,
+        )
+        self.admissions = admission.Admissions(
+            dry_run=self.writer.dry_run,
+            read=decode.pod_from_dict,
+            now=self.clock.now,
+            answered=self.inbox.mark,
+            per_second=settings.dry_runs_per_second,
+        )
+        self.loop = loop.Loop(
+            clock=self.clock,
+            inbox=self.inbox,
+            cache=self.cache,
+            writer=self.writer,
+            admissions=self.admissions,
+            metrics=self.metrics,
+            leads=self.lease.holding,
+            beat=self._beat,
+            acts=settings.mode is settings_.Mode.ACT,
+        )
+
+    def _lease(self) -> lease.Lease:
+        settings = self.settings
+        running = asyncio.get_running_loop()
+        return lease.Lease(
+            lambda: transport.HttpTransport.connect(
+                str(settings.kubeconfig) if settings.kubeconfig else None, connections=1
+            ),
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=settings.identity or os.environ.get("HOSTNAME") or socket.gethostname(),
+            duration_seconds=settings.lease_duration_seconds,
+            renew_deadline_seconds=settings.lease_renew_deadline_seconds,
+            retry_seconds=settings.lease_retry_seconds,
+            stuck_after_seconds=settings.stuck_after_seconds,
+            on_gain=lambda: running.call_soon_threadsafe(self._gained),
+            on_loss=lambda: running.call_soon_threadsafe(self._fail, "the lease was lost"),
+        )
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run until `stop`; raises Ended when something essential ends by itself."""
+        settings = self.settings
+        registry = kopf.OperatorRegistry()
+        running = asyncio.get_running_loop()
+        lifecycle.register(registry, self._alive)
+        delivery.register(registry, _Sink(running, self))
+        live = f"http://{settings.listen_address}:{settings.liveness_port}/healthz"
+        shell = serve.Server(
+            registry,
+            liveness_endpoint=live if settings.liveness_port else None,
+            on_death=lambda error: running.call_soon_threadsafe(
+                self._fail, f"kopf ended: {error!r}"
+            ),
+        )
+        scrapes = endpoint.Endpoint(
+            settings.listen_address,
+            settings.metrics_port,
+            page=self.metrics.page,
+            ready=self._lacks,
+        )
+        scrapes.start()
+        telemetry.say(logging.INFO, "start", mode=settings.mode.value, metrics_port=scrapes.port)
+        shell.start()
+        try:
+            await self._supervise(stop)
+        finally:
+            await self._wind_down()
+            shell.stop(1.0)
+            scrapes.stop()
+            telemetry.say(logging.INFO, "stopped")
+
+    async def _supervise(self, stop: asyncio.Event) -> None:
+        self._start("heal", self._keep_resources_equal())
+        for kind in informer.KINDS:
+            watch = informer.Informer(
+                kind,
+                self.transport,
+                self.cache,
+                jitter=random.random,
+                restarted=lambda kind, cause: self.metrics.watch_restarts.labels(kind, cause).inc(),
+            )
+            self._start(f"informer {kind}", watch.run())
+        self._start("writer", self.writer.run())
+        self._start("loop", self._lead_when_synced())
+        self._start("lag", self._watch_lag())
+        ended = asyncio.create_task(stop.wait())
+        fatal = self._fatal
+        assert fatal is not None  # noqa: S101  set when entered
+        await asyncio.wait({ended, fatal}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if fatal.done():
+            raise Ended(fatal.result())
+
+    async def _lead_when_synced(self) -> None:
+        """Nobody leads before it has seen everything: a half-seen cluster gives wrong decisions."""
+        await self._synced.wait()
+        gc.collect()
+        gc.freeze()  # what was listed stays; later collections need not look at it
+        telemetry.say(
+            logging.INFO,
+            "synced",
+            nodes=len(self.cache.state.nodes),
+            pods=len(self.cache.state.pods),
+            resources=len(self.cache.resources),
+        )
+        self.lease.start()
+        await self.loop.run()
+
+    async def _keep_resources_equal(self) -> None:
+        """List both kinds at the start, every few minutes, and soon after kopf listed again."""
+        while True:
+            try:
+                await informer.relist_resources(self.transport, self.cache)
+            except errors.ClusterError as error:
+                telemetry.say(logging.WARNING, "list failed", error=str(error))
+                await asyncio.sleep(_HEAL_SECONDS)
+                continue
+            if self.cache.synced:
+                self._synced.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.relist_seconds):
+                    await self._heal.wait()
+                await asyncio.sleep(_HEAL_SECONDS)
+            self._heal.clear()
+
+    async def _watch_lag(self) -> None:
+        """Measure how late this loop runs; refresh the gauges while at it."""
+        running = asyncio.get_running_loop()
+        while True:
+            before = running.time()
+            await asyncio.sleep(_LAG_SECONDS)
+            self.metrics.loop_lag.set(max(running.time() - before - _LAG_SECONDS, 0))
+            if self.cache.synced:
+                self._synced.set()
+                self.loop.measure()
+
+    async def _wind_down(self) -> None:
+        """Stop deciding, finish writes under way, release the lease: in that order."""
+        ending = [task for task in self._tasks if task.get_name() != "writer"]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        await self.admissions.close()
+        await self.writer.drain(self.settings.shutdown_seconds / 2)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.lease.stop, self.settings.shutdown_seconds / 2)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                telemetry.logger().error("task ended", exc_info=error)
+            self._fail(f"{task.get_name()} ended: {error!r}")
+
+    def _fail(self, why: str) -> None:
+        if self._fatal is not None and not self._fatal.done():
+            self._fatal.set_result(why)
+
+    def _gained(self) -> None:
+        telemetry.say(logging.INFO, "leading")
+        self.metrics.leader.set(1)
+        self.inbox.mark_placement()
+
+    def _beat(self) -> None:
+        self._beaten_at = time.monotonic()
+        self.lease.beat()
+
+    def _alive(self) -> Mapping[str, Any]:
+        """What liveness shows; raises when the main loop is stuck. Called from kopf's thread."""
+        silent = time.monotonic() - self._beaten_at
+        if silent > self.settings.stuck_after_seconds and self.lease.holding():
+            raise RuntimeError(f"the main loop has been silent for {silent:.0f} s")
+        return {"leader": self.lease.holding(), "synced": self.cache.synced}
+
+    def _lacks(self) -> str:
+        """Why this replica is not ready; empty when it is. A warm standby is ready."""
+        return "" if self.cache.synced else "not synced yet"
+
+    def heal_soon(self) -> None:
+        """Have both custom kinds listed again in a moment."""
+        self._heal.set()
+
+    def namespace_changed(self, namespace: str) -> None:
+        held = {one.uid: one for one in self.cache.resources.values()}
+        self.admissions.retry_namespace(namespace, held)

@@ -1,0 +1,444 @@
+"""The cycle: look, decide on a frozen copy, count on the decision, write, explain.
+
+One cycle is one synchronous decision between two waits; nothing in it blocks on the network or
+on a long solve. Level, not edge: what rang only says where to look, the truth is in the cache.
+When to look again comes from state (next slot, retry, deadline), never from a timer that a
+restart would lose.
+"""
+
+import heapq
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from bayplan import admission, inbox, telemetry
+from bayplan.api import build, names
+from bayplan.api.resource import Key, Resource
+from bayplan.cluster import cache as cache_
+from bayplan.cluster import errors, writer
+from bayplan.model import pod as pods_
+from bayplan.model import resources, workload
+from bayplan.placement import explain, solve
+from bayplan.reconcile import action, batchjob, longservice
+
+# A cycle looks at the wall clock at least this often, so that a step of it is noticed.
+LONGEST_WAIT_SECONDS = 1.0
+# A resource whose reconcile failed (a defect of ours) is looked at again after this.
+DEFECT_SECONDS = 60
+
+TaskKey = workload.TaskKey
+
+
+class Clock(Protocol):
+    def now(self) -> int:
+        """Wall clock in whole epoch seconds: when slots are due."""
+
+    def monotonic(self) -> float:
+        """Seconds that never step: how long to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A task on its way through a cycle: whose it is and what its pod will be."""
+
+    resource: Resource
+    task: action.Task
+    blueprint: build.Blueprint
+    kind: workload.PodClass
+
+
+@dataclass(slots=True, eq=False)
+class Loop:
+    """`leads` says whether this process may write; `acts` is False in `--mode Observe`."""
+
+    clock: Clock
+    inbox: inbox.Inbox
+    cache: cache_.Cache
+    writer: writer.Writer
+    admissions: admission.Admissions
+    metrics: telemetry.Metrics
+    leads: Callable[[], bool]
+    beat: Callable[[], None]
+    acts: bool = True
+    policy: solve.Policy = field(default_factory=solve.Policy)
+    _memo: solve.Memo = field(default_factory=solve.Memo)
+    _blueprints: dict[tuple[str, str, int], build.Blueprint] = field(default_factory=dict)
+    _wakes: list[tuple[int, Key]] = field(default_factory=list)  # heap
+    _wake_of: dict[Key, int] = field(default_factory=dict)
+    _placements: dict[Key, action.Placement] = field(default_factory=dict)
+    _counted: dict[Key, Mapping[str, object]] = field(default_factory=dict)
+    _led: bool = False
+    _cycle: int = 0
+
+    async def run(self) -> None:
+        """Cycle until cancelled."""
+        while True:
+            batch = await self.inbox.window(self.clock.monotonic() + self._wait())  # 1. wait
+            self.beat()
+            self.cycle(batch)
+
+    def cycle(self, batch: inbox.Batch) -> None:
+        """One decision. A standby decides nothing; a new leader looks at everything."""
+        if not self.leads():
+            self._led = False
+            return
+        if not self._led:
+            self._led = True
+            batch = inbox.Batch(frozenset(self.cache.resources), placement=True)
+            self._release_orphans()
+        self._cycle += 1
+        with self.metrics.cycle_seconds.time():
+            self._decide(batch)
+
+    def _decide(self, batch: inbox.Batch) -> None:
+        now = self.clock.now()
+        due = self._due(batch, now)
+        if not due and not batch.placement:
+            return
+        wanted: dict[TaskKey, _Wanted] = {}
+        for key in due:  # 2. what should run
+            for one in self._reconcile(key, now):
+                wanted[one.resource.namespace, one.task.name] = one
+        waiting = [*_classes(wanted), *self._unplaced()]
+        if not waiting:
+            self._settle({})
+            return
+        snapshot = self.cache.snapshot()  # 3. freeze what is known
+        with self.metrics.solve_seconds.time():  # 4, 5. order and place
+            plan = solve.solve(snapshot, waiting, now, self.policy, self._memo)
+        self._carry_out(plan, wanted, now)  # 6, 7. assume and write
+        self._explain(plan, wanted)  # 8. say the truth
+
+    def _reconcile(self, key: Key, now: int) -> Iterable[_Wanted]:
+        """Ask the pure function; hand over all it says but the tasks, which it returns."""
+        resource = self.cache.resources.get(key)
+        if resource is None:
+            self._drop(key)
+            return ()
+        self._count(resource)
+        view = action.View(
+            nodes=self.cache.state.nodes,
+            admission=self.admissions.of(resource),
+            placement=self._placements.get(key),
+            children=self.cache.children(resource.uid),
+            namespace_deleting=resource.namespace in self.cache.namespaces_deleting,
+        )
+        pods = self.cache.state.owned(resource.uid)
+        decide = batchjob.reconcile if resource.kind == names.BATCHJOB else longservice.reconcile
+        try:
+            outcome = decide(resource, pods, view, now)
+        except Exception:  # noqa: BLE001  see the next line
+            # One resource that trips over a defect of ours must not stop all the others.
+            self.metrics.reconcile_errors.inc()
+            telemetry.logger().exception(
+                "reconcile failed", extra={"fields": {"resource": "/".join(key)}}
+            )
+            self._wake(key, now + DEFECT_SECONDS)
+            return ()
+        self._wake(key, outcome.wake_at)
+        if not self.acts:
+            return self._tasks(resource, outcome.tasks)
+        if outcome.probe:
+            self.admissions.ask(resource)
+        self.writer.carry_out(resource, outcome)
+        return self._tasks(resource, outcome.tasks)
+
+    def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
+        if not tasks:
+            return []
+        blueprint = self._blueprint(resource)
+        kind = self.admissions.shape(resource, blueprint)
+        return [_Wanted(resource, task, blueprint, kind) for task in tasks]
+
+    def _blueprint(self, resource: Resource) -> build.Blueprint:
+        at = (resource.uid, resource.template_hash, resource.generation)
+        known = self._blueprints.get(at)
+        if known is None:
+            known = self._blueprints[at] = build.blueprint(resource)
+        return known
+
+    def _unplaced(self) -> list[workload.Waiting]:
+        """Existing pods without a node, ours and foreign, by class; oldest first within one."""
+        groups: dict[workload.PodClass, list[pods_.Pod]] = {}
+        for pod in self.cache.state.unplaced.values():
+            groups.setdefault(_class_of(pod), []).append(pod)
+        return [
+            workload.Waiting(
+                kind=kind,
+                keys=tuple(
+                    pod.key for pod in sorted(pods, key=lambda pod: (pod.created_at, pod.key))
+                ),
+                since=min(pod.created_at for pod in pods),
+            )
+            for kind, pods in groups.items()
+        ]
+
+    def _carry_out(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int) -> None:
+        for key, node in plan.placements.items():
+            if key in wanted:
+                self._create(wanted[key], node, now)
+            else:
+                self._bind(self.cache.state.unplaced[key], node)
+        for refused in plan.refused:
+            sentence = explain.sentence(refused.funnel)
+            for key in refused.keys:
+                if key in wanted:
+                    self._create(wanted[key], "", now)
+                else:
+                    self._mark(self.cache.state.unplaced[key], sentence)
+
+    def _create(self, wanted: _Wanted, node: str, now: int) -> None:
+        """Born placed, or unplaced and soon marked Unschedulable so that autoscalers buy."""
+        resource, task = wanted.resource, wanted.task
+        planned = pods_.Pod(
+            namespace=resource.namespace,
+            name=task.name,
+            node=node,
+            scheduler=names.SCHEDULER,
+            request=wanted.kind.request,
+            constraints=wanted.kind.constraints,
+            labels={**dict(wanted.kind.labels), **task.labels},
+            annotations=task.annotations,
+            priority=wanted.kind.priority,
+            owner=pods_.Owner(resource.kind, resource.name, resource.uid),
+            finalizers=wanted.blueprint.finalizers,
+            created_at=now,
+        )
+        telemetry.say(
+            logging.INFO,
+            "place" if node else "no room",
+            cycle=self._cycle,
+            pod=f"{resource.namespace}/{task.name}",
+            node=node or "-",
+        )
+        if not self.acts:
+            return
+        body = wanted.blueprint.pod(
+            task.name,
+            labels=task.labels,
+            annotations=task.annotations,
+            environment=task.environment,
+            node=node,
+        )
+        self.cache.assume(planned)
+        self.writer.create(resource, planned, body)
+
+    def _bind(self, pod: pods_.Pod, node: str) -> None:
+        telemetry.say(logging.INFO, "bind", cycle=self._cycle, pod="/".join(pod.key), node=node)
+        if self.acts:
+            self.cache.assume(replace(pod, node=node))
+            self.writer.bind(action.Bind(pod.namespace, pod.name, pod.uid, node))
+
+    def _mark(self, pod: pods_.Pod, sentence: str) -> None:
+        if self.acts and pod.scheduled_reason != "Unschedulable":
+            self.writer.mark(action.MarkUnschedulable(pod.namespace, pod.name, pod.uid, sentence))
+
+    def _explain(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted]) -> None:
+        """Keep, per resource, what of it waits and why; ring where that changed."""
+        told: dict[Key, action.Placement] = {}
+        for refused in plan.refused:
+            for key, count in self._owners(refused.keys, wanted).items():
+                before = told.get(key)
+                told[key] = action.Placement(
+                    pending=count + (before.pending if before else 0),
+                    since=min(refused.waiting.since, before.since)
+                    if before
+                    else refused.waiting.since,
+                    funnel=before.funnel if before else refused.funnel,
+                )
+        self._settle(told)
+
+    def _owners(self, keys: Iterable[TaskKey], wanted: Mapping[TaskKey, _Wanted]) -> dict[Key, int]:
+        """How many of these tasks belong to each of our resources; foreign pods to none."""
+        counts: dict[Key, int] = {}
+        for key in keys:
+            if key in wanted:
+                owner = wanted[key].resource.key
+            else:
+                pod = self.cache.state.pods.get(key)
+                if pod is None or pod.owner is None:
+                    continue
+                owner = (pod.owner.kind, pod.namespace, pod.owner.name)
+            counts[owner] = counts.get(owner, 0) + 1
+        return counts
+
+    def _settle(self, told: Mapping[Key, action.Placement]) -> None:
+        pending: dict[str, int] = {}
+        for key in self._placements.keys() | told.keys():
+            before, after = self._placements.get(key), told.get(key)
+            if after is None:
+                del self._placements[key]
+            else:
+                self._placements[key] = after
+                for refusal in after.funnel.refusals[:1]:
+                    word = refusal.reason.value
+                    pending[word] = pending.get(word, 0) + after.pending
+            if before != after and key in self.cache.resources:
+                self.inbox.mark(key)
+        self.metrics.pending.clear()
+        for word, count in pending.items():
+            self.metrics.pending.labels(word).set(count)
+
+    def _due(self, batch: inbox.Batch, now: int) -> list[Key]:
+        """What rang and whose time has come, in a fixed order."""
+        due = set(batch.keys)
+        while self._wakes and self._wakes[0][0] <= now:
+            at, key = heapq.heappop(self._wakes)
+            if self._wake_of.get(key) == at:
+                del self._wake_of[key]
+                due.add(key)
+        return sorted(due)
+
+    def _wake(self, key: Key, at: int | None) -> None:
+        if at is None:
+            self._wake_of.pop(key, None)
+        elif self._wake_of.get(key) != at:
+            self._wake_of[key] = at
+            heapq.heappush(self._wakes, (at, key))
+
+    def _wait(self) -> float:
+        """Seconds until the next thing is due by itself."""
+        while self._wakes and self._wake_of.get(self._wakes[0][1]) != self._wakes[0][0]:
+            heapq.heappop(self._wakes)
+        if not self._wakes:
+            return LONGEST_WAIT_SECONDS
+        return min(max(self._wakes[0][0] - self.clock.now(), 0), LONGEST_WAIT_SECONDS)
+
+    def created(self, key: Key, planned: pods_.Pod, stored: pods_.Pod) -> None:
+        """Compare the CREATE's answer with the plan; what does not hold is taken back."""
+        resource = self.cache.resources.get(key)
+        if resource is None:
+            return
+        if stored.request != planned.request:
+            self.admissions.learn(resource, stored)
+        why = self._misplaced(planned, stored)
+        if why:
+            telemetry.say(
+                logging.WARNING, "take back", pod="/".join(stored.key), node=stored.node, why=why
+            )
+            self.writer.delete(action.DeletePod(stored.namespace, stored.name, stored.uid, why))
+
+    def _misplaced(self, planned: pods_.Pod, stored: pods_.Pod) -> str:
+        """Why a pod cannot stay where it was born; empty when it can.
+
+        The API server accepts any node name, and names are used again on EKS: a node younger
+        than the decision is not the one that was decided on.
+        """
+        if not stored.node:
+            return ""
+        node = self.cache.state.nodes.get(stored.node)
+        if node is None or node.created_at > planned.created_at:
+            return "its node has gone"
+        if stored.request == planned.request:
+            return ""
+        row = self.cache.snapshot()
+        at = row.rows.get(stored.node)
+        over = at is not None and bool((row.free[at] < 0).any())
+        return "it asks for more than was planned and does not fit" if over else ""
+
+    def refused(self, key: Key | None, error: errors.ClusterError, what: str) -> None:
+        """A write was refused for good. Of a CREATE, what the dry run said is no longer so."""
+        telemetry.say(logging.WARNING, "refused", what=what, error=str(error)[:500])
+        resource = self.cache.resources.get(key) if key is not None else None
+        if resource is not None and what == "create":
+            self.admissions.refuse(resource, error)
+
+    def _drop(self, key: Key) -> None:
+        """A resource has gone: nothing of it is kept, and its finished pods are let go."""
+        self._wake(key, None)
+        self._placements.pop(key, None)
+        self._counted.pop(key, None)
+        self._release_orphans()
+
+    def _release_orphans(self) -> None:
+        """Take the finalizer off run pods whose BatchJob has gone: nobody will account for them."""
+        if not self.acts:
+            return
+        for uid, pods in tuple(self.cache.state.by_owner.items()):
+            held = any(names.RUN_TRACKING in pod.finalizers for pod in pods.values())
+            if held and self.cache.by_uid(uid) is None:
+                for release in batchjob.release_orphans(pods):
+                    self.writer.release(release)
+        gone = [uid for uid, _, _ in self._blueprints if self.cache.by_uid(uid) is None]
+        for uid in gone:
+            self.admissions.forget(uid)
+        self._blueprints = {
+            at: known for at, known in self._blueprints.items() if at[0] not in set(gone)
+        }
+
+    def _count(self, resource: Resource) -> None:
+        """Move the counters by what a stored status has gained since it was last looked at."""
+        found = resource.status.get("statistics")
+        statistics = found if isinstance(found, Mapping) else {}
+        before = self._counted.get(resource.key)
+        self._counted[resource.key] = statistics
+        if before is None or before is statistics:
+            return
+        for name, outcome in (("successes", "Succeeded"), ("failures", "Failed"), ("lost", "Lost")):
+            self.metrics.runs.labels(outcome).inc(_gained(before, statistics, name))
+        self.metrics.slots_missed.inc(_gained(before, statistics, "missed"))
+
+    def measure(self) -> None:
+        """Set the gauges that describe the nodes. O(nodes)."""
+        frozen = self.cache.snapshot()
+        self.metrics.nodes.clear()
+        states: dict[str, int] = {}
+        for node in frozen.nodes:
+            word = "leaving" if node.leaving else "ready" if node.ready else "not-ready"
+            states[word] = states.get(word, 0) + 1
+        for word, count in states.items():
+            self.metrics.nodes.labels(word).set(count)
+        exhausted = (frozen.free[:, [0, 1, 3]] <= frozen.allocatable[:, [0, 1, 3]] // 50).any(
+            axis=1
+        )
+        for index, name in enumerate(frozen.columns):
+            scale = 1000 if name == resources.CPU else 1
+            allocatable, free = frozen.allocatable[:, index], frozen.free[:, index]
+            self.metrics.allocatable.labels(name).set(int(allocatable.sum()) / scale)
+            self.metrics.requested.labels(name).set(int((allocatable - free).sum()) / scale)
+            self.metrics.stranded.labels(name).set(int(free[exhausted].clip(min=0).sum()) / scale)
+        prices = [node.price_microdollars for node in frozen.nodes if frozen.pods_on(node.name)]
+        self.metrics.cost.set(sum(price or 0 for price in prices) / 1e6)
+        kinds = [key[0] for key in self.cache.resources]
+        for kind in (names.BATCHJOB, names.LONGSERVICE):
+            self.metrics.resources.labels(kind).set(kinds.count(kind))
+
+
+def _gained(before: Mapping[str, object], after: Mapping[str, object], name: str) -> int:
+    numbers = [one.get(name, 0) for one in (before, after)]
+    old, new = (number if isinstance(number, int) else 0 for number in numbers)
+    return max(new - old, 0)
+
+
+def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
+    """Tasks grouped by class and by the nodes they avoid, oldest first within a group."""
+    groups: dict[tuple[workload.PodClass, frozenset[str]], list[TaskKey]] = {}
+    for key, one in wanted.items():
+        groups.setdefault((one.kind, one.task.avoid), []).append(key)
+    return [
+        workload.Waiting(
+            kind=kind,
+            keys=tuple(keys),
+            since=min(wanted[key].task.since for key in keys),
+            avoid=avoid,
+        )
+        for (kind, avoid), keys in groups.items()
+    ]
+
+
+# Labels that tell runs of one job apart: no constraint counts by them, so they split no class.
+_PER_TASK = frozenset({names.RUN, names.SLOT, names.ATTEMPT})
+
+
+def _class_of(pod: pods_.Pod) -> workload.PodClass:
+    """The class of an existing unplaced pod, as `Admissions.shape` gives it for our own tasks."""
+    owner = pod.owner
+    return workload.PodClass(
+        namespace=pod.namespace,
+        request=pod.request,
+        constraints=pod.constraints,
+        labels=tuple(sorted(item for item in pod.labels.items() if item[0] not in _PER_TASK)),
+        priority=pod.priority,
+        workload=f"{owner.kind}/{pod.namespace}/{owner.name}" if owner is not None else "",
+    )

@@ -1,0 +1,47 @@
+"""The cluster under test and the operator under test, for every test that needs a real API server.
+
+Which cluster: BAYPLAN_TEST_KUBECONFIG, else kind where BAYPLAN_TEST_CLUSTER=kind says so (it needs
+Docker), else localcluster. The operator runs outside the cluster, as its own process, under the
+role that the chart gives it and nothing more.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcluster import Cluster
+from tests.cluster.kube import Kube
+from tests.cluster.under_test import OperatorProcess, Site, kind_cluster
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A cluster with the CRDs and the operator's rights, and no operator yet."""
+    folder = tmp_path_factory.mktemp("site")
+    given = os.environ.get("BAYPLAN_TEST_KUBECONFIG")
+    if given:
+        site = Site(Kube(Path(given)), None, folder).prepare()
+        yield site
+        site.close()
+    elif os.environ.get("BAYPLAN_TEST_CLUSTER") == "kind":
+        with kind_cluster(folder) as kubeconfig:
+            yield Site(Kube(kubeconfig), None, folder).prepare()
+    else:
+        with Cluster.start(node_monitor_grace_seconds=8) as local:
+            yield Site(Kube(local.kubeconfig), local, folder).prepare()
+
+
+@pytest.fixture(scope="session")
+def operator(site: Site) -> Iterator[OperatorProcess]:
+    """An operator that every test may use and none may stop; a test that kills starts its own."""
+    with site.operator() as running:
+        yield running
+        assert running.running, f"the operator ended by itself:\n{running.log()[-4000:]}"
+
+
+@pytest.fixture
+def namespace(site: Site, operator: OperatorProcess) -> str:
+    """A fresh namespace that the running operator serves."""
+    return site.namespace()

@@ -1,0 +1,195 @@
+"""What tests hold in hand: a site (a cluster prepared for Bayplan) and operator processes on it."""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from localcluster import Cluster
+from tests.cluster.kube import Kube
+
+ROOT = Path(__file__).parents[2]
+NAMESPACE = "bayplan-system"
+ACCOUNT = "bayplan"
+GROUP = "/apis/bayplan.dev/v1alpha1"
+# Lease times for tests: a killed operator's successor of another name waits this long.
+_LEASE = {"duration": "4", "renew-deadline": "3", "retry": "0.5"}
+
+
+@dataclass
+class Site:
+    """A cluster with the CRDs and the operator's rights. `local` is None on somebody's cluster."""
+
+    kube: Kube
+    local: Cluster | None
+    folder: Path
+    _namespaces: list[str] = field(default_factory=list)
+
+    def prepare(self) -> Self:
+        """Install what `helm install` would: CRDs, the namespace, the account and its rights."""
+        self.kube.kubectl("apply", "-f", str(ROOT / "crds"))
+        self.kube.kubectl(
+            "wait", "--for=condition=established", "--timeout=60s", "-f", str(ROOT / "crds")
+        )
+        self.kube.apply(*rights())
+        return self
+
+    def namespace(self) -> str:
+        """A fresh namespace; it goes with the site."""
+        name = f"t-{secrets.token_hex(4)}"
+        self.kube.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        # Pods need the account that the controller manager makes a moment later.
+        self.kube.until(
+            f"/api/v1/namespaces/{name}/serviceaccounts", lambda found: "default" in found
+        )
+        self._namespaces.append(name)
+        return name
+
+    def nodes(self, text: str, **labels: str) -> list[str]:
+        """Fake nodes such as `m5.2xlarge:us-east-1a=3`, with these labels beside their own."""
+        if self.local is None:
+            raise NotImplementedError("fake nodes need localcluster")
+        names = self.local.add_kwok_nodes(text)
+        for name in names if labels else ():
+            self.kube.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}})
+        return names
+
+    def operator(self, *options: str, identity: str = "operator-0") -> "OperatorProcess":
+        """An operator on this site, not started yet."""
+        return OperatorProcess(self, options, identity)
+
+    def account_kubeconfig(self) -> Path:
+        """The operator's own account, by a token as a pod would have: its rights and no more."""
+        path = self.folder / "operator.kubeconfig"
+        if path.exists():
+            return path
+        answer = self.kube.create(
+            f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token",
+            {"spec": {"expirationSeconds": 7200}},
+        )
+        config = yaml.safe_load(self.kube.kubeconfig.read_text())
+        named = {"name": ACCOUNT, "user": {"token": answer["status"]["token"]}}
+        config["users"] = [named]
+        for context in config["contexts"]:
+            context["context"]["user"] = ACCOUNT
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def close(self) -> None:
+        for name in self._namespaces:
+            self.kube.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+class OperatorProcess:
+    """`python -m bayplan` as its own process; killed at the end of the block if it still runs."""
+
+    def __init__(self, site: Site, options: Sequence[str], identity: str) -> None:
+        self._site = site
+        self._options = options
+        self._identity = identity
+        self._log = site.folder / f"{identity}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        lease = [
+            word for name, value in _LEASE.items() for word in (f"--lease-{name}-seconds", value)
+        ]
+        command = [
+            *(sys.executable, "-m", "bayplan", "--identity", self._identity),
+            *("--kubeconfig", str(self._site.account_kubeconfig())),
+            *("--lease-namespace", NAMESPACE, "--listen-address", "127.0.0.1"),
+            *("--metrics-port", "0", "--liveness-port", "0"),
+            *lease,
+            *self._options,
+        ]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self._site.folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "PYTHONUNBUFFERED": "1"},
+            )
+        return self
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL: as a crash, nothing is cleaned up."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def terminate(self, within: float = 10) -> int:
+        """SIGTERM, and the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(within)
+
+
+def rights() -> Iterator[Mapping[str, Any]]:
+    """The objects of the chart that matter to an operator outside the cluster."""
+    rules = yaml.safe_load((ROOT / "charts/bayplan/files/rules.yaml").read_text())
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
+    rbac = "rbac.authorization.k8s.io"
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    yield {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
+    }
+    yield {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "bayplan"},
+        "rules": rules,
+    }
+    yield {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "bayplan"},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "bayplan"},
+        "subjects": [subject],
+    }
+
+
+@contextlib.contextmanager
+def kind_cluster(folder: Path) -> Iterator[Path]:
+    """A kind cluster from kind-config.yaml; needs Docker."""
+    name = f"bayplan-{secrets.token_hex(3)}"
+    kubeconfig = folder / "kubeconfig"
+    subprocess.run(
+        [
+            *("kind", "create", "cluster", "--name", name, "--wait", "120s"),
+            *("--config", str(ROOT / "kind-config.yaml"), "--kubeconfig", str(kubeconfig)),
+        ],
+        check=True,
+    )
+    try:
+        yield kubeconfig
+    finally:
+        subprocess.run(["kind", "delete", "cluster", "--name", name], check=True)
