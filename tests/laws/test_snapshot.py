@@ -48,7 +48,7 @@ def seen(frozen: snapshots_.Snapshot) -> object:
         frozen.busy.tolist(),
         {name: sorted(pod.name for pod in frozen.pods_on(name)) for name in NODES},
         counts,
-        [(names, terms, rows.tolist()) for names, terms, rows in frozen.averse() if rows.any()],
+        [frozen.bearers(key).tolist() for key in frozen.averse() if frozen.bearers(key).any()],
         frozen.with_port(pods_.HostPort(80)).tolist(),
         [(key, rows.tolist()) for key, rows in frozen.claims_in_use() if rows.any()],
         frozen.without_daemon("DaemonSet", frozenset({"a", "b"})),

@@ -21,6 +21,7 @@ class Reason(enum.Enum):
     SELECTOR = "NodeSelector"
     AFFINITY = "NodeAffinity"
     CONSTRAINT = "Constraint"
+    VOLUME_MISSING = "VolumeMissing"
     VOLUME_ZONE = "VolumeZone"
     VOLUME_LIMIT = "VolumeLimit"
     HOST_PORT = "HostPort"
@@ -45,6 +46,7 @@ _WORDS = {
     Reason.SELECTOR: "node selector",
     Reason.AFFINITY: "node affinity",
     Reason.CONSTRAINT: "constraint",
+    Reason.VOLUME_MISSING: "volume claim not ready",
     Reason.VOLUME_ZONE: "volume in another zone",
     Reason.VOLUME_LIMIT: "no more volumes attachable",
     Reason.HOST_PORT: "host port taken",

@@ -21,6 +21,7 @@ IntMatrix = npt.NDArray[np.int64]
 IntVector = npt.NDArray[np.int64]
 Undo = Callable[[], None]
 PodKey = tuple[str, str]  # namespace, name
+Aversion = tuple[str, tuple[pods_.PodTerm, ...]]  # namespace, required anti-affinity terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,13 @@ class Snapshot:
                 self._add(counts, group.nodes)
         return counts
 
-    def averse(self) -> Iterator[tuple[str, tuple[pods_.PodTerm, ...], IntVector]]:
-        """Required anti-affinity of placed pods: their namespace, the terms, [N] how many."""
-        for namespace, terms in sorted(
-            self.census.averse.keys() | self._delta.averse.keys(), key=repr
-        ):
-            yield namespace, terms, self._counts("averse", (namespace, terms))
+    def averse(self) -> list[Aversion]:
+        """Required anti-affinity of placed pods: whose namespace, which terms."""
+        return list(self.census.averse.keys() | self._delta.averse.keys())
+
+    def bearers(self, aversion: Aversion) -> IntVector:
+        """[N]: how many placed pods have this anti-affinity."""
+        return self._counts("averse", aversion)
 
     def with_port(self, wanted: pods_.HostPort) -> IntVector:
         """[N]: how many pods hold a host port that collides with this one."""

@@ -1,0 +1,108 @@
+"""The working state of one solve: what is free and who stands where, as classes land.
+
+The snapshot stays as it was; what this solve has placed so far is kept beside it, per class and
+not per pod, so that later classes see earlier ones in free room, ports, spread and affinity.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bayplan.model import pod as pods_
+from bayplan.model import requirement
+from bayplan.model.snapshot import Aversion, Snapshot
+from bayplan.model.workload import PodClass
+from bayplan.placement.table import NodeTable
+
+BoolVector = npt.NDArray[np.bool_]
+IntVector = npt.NDArray[np.int64]
+IntMatrix = npt.NDArray[np.int64]
+FloatVector = npt.NDArray[np.float64]
+Namespaces = frozenset[str] | None  # None: all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landed:
+    """A class that this solve has placed: how many on each node."""
+
+    kind: PodClass
+    labels: dict[str, str]
+    nodes: IntVector
+    aversions: tuple[pods_.PodTerm, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Board:
+    snapshot: Snapshot
+    table: NodeTable
+    free: IntMatrix  # room for DaemonSet pods to come is already kept
+    busy: BoolVector
+    scale: FloatVector  # [D] the largest allocatable of each resource
+    cost: FloatVector  # [N] share of the dearest node
+    landed: list[Landed] = field(default_factory=list)
+    averse: list[Aversion] = field(default_factory=list)  # of running pods
+    averse_landed: list[Landed] = field(default_factory=list)
+    _peers: dict[object, IntVector] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, table: NodeTable) -> "Board":
+        return cls(
+            snapshot=snapshot,
+            table=table,
+            free=np.array(snapshot.free, order="F"),
+            busy=snapshot.busy > 0,
+            scale=np.maximum(snapshot.allocatable.max(axis=0, initial=1), 1).astype(np.float64),
+            cost=table.costs(),
+            averse=snapshot.averse(),
+        )
+
+    def land(self, kind: PodClass, request: IntVector, nodes: IntVector) -> None:
+        """Count on `nodes[n]` more pods of this class on node n."""
+        taken = np.flatnonzero(nodes)
+        for column in np.flatnonzero(request):
+            self.free[taken, column] -= nodes[taken] * request[column]
+        self.busy[taken] = True
+        aversions = tuple(term for term in kind.constraints.pod_anti_affinity if not term.weight)
+        landed = Landed(kind, dict(kind.labels), nodes, aversions)
+        self.landed.append(landed)
+        if aversions:
+            self.averse_landed.append(landed)
+
+    def peers(
+        self, namespaces: Namespaces, wanted: requirement.Term, *, terminating: bool
+    ) -> IntVector:
+        """[N]: pods that a selector matches, running ones and those landed by this solve."""
+        key = (namespaces, wanted, terminating)
+        running = self._peers.get(key)
+        if running is None:
+            running = self.snapshot.peers(namespaces, wanted, terminating=terminating)
+            self._peers[key] = running
+        return running + self._landed(
+            lambda other: (
+                (namespaces is None or other.kind.namespace in namespaces)
+                and wanted.matches(other.labels)
+            )
+        )
+
+    def with_port(self, wanted: pods_.HostPort) -> BoolVector:
+        """[N]: where a host port that collides with this one is taken."""
+        taken = self.snapshot.with_port(wanted) + self._landed(
+            lambda other: any(port.collides(wanted) for port in other.kind.constraints.host_ports)
+        )
+        return taken > 0
+
+    def _landed(self, counts: Callable[[Landed], bool]) -> IntVector:
+        total = np.zeros(len(self.table.nodes), dtype=np.int64)
+        for other in self.landed:
+            if counts(other):
+                total += other.nodes
+        return total
+
+
+def reach(term: pods_.PodTerm, own: str) -> Namespaces:
+    """The namespaces that a pod affinity term of a pod in namespace `own` looks at."""
+    if term.all_namespaces:
+        return None
+    return term.namespaces or frozenset({own})

@@ -1,0 +1,271 @@
+"""Which nodes refuse a class, and for which reason.
+
+Every filter answers with the nodes that refuse and a detail; `solve` takes the nodes that no
+filter refuses, and the funnel charges each node to the first reason that holds, in the order of
+`model.reason`. What hangs on nodes alone is asked once per `nodes_version`. Constraints that also
+bind the pods of the class among each other become rules (`spread`) that are kept while it is
+placed. Resources are not here: `bulk.fit` counts them, the funnel words them.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from bayplan.model import pod as pods_
+from bayplan.model import requirement
+from bayplan.model.reason import Reason
+from bayplan.model.workload import PodClass, Waiting
+from bayplan.placement import spread
+from bayplan.placement.board import Board, Namespaces, reach
+from bayplan.placement.table import NodeTable, Refusing, Verdict
+
+BoolVector = npt.NDArray[np.bool_]
+IntVector = npt.NDArray[np.int64]
+
+
+def of_nodes(wanted: pods_.Constraints, table: NodeTable) -> Verdict:
+    """What nodes alone say; the same answer until a node changes."""
+    key = (wanted.selector, wanted.affinity, wanted.tolerations)
+    known = table.verdicts.get(key)
+    if known is not None:
+        return known
+    refusing = (
+        *table.leaving(),
+        *_tainted(wanted, table),
+        *_missing_selector(wanted, table),
+        *_missing_affinity(wanted, table),
+    )
+    open_ = np.ones(len(table.nodes), dtype=np.bool_)
+    for refusal in refusing:
+        open_ &= ~refusal.nodes
+    return table.remember(key, Verdict(refusing, open_))
+
+
+def of_the_moment(waiting: Waiting, board: Board) -> Iterator[Refusing]:
+    """What refuses because of who stands where now."""
+    kind = waiting.kind
+    if waiting.avoid:
+        yield from _cooling(waiting, board)
+    if kind.constraints.claims:
+        yield from _volumes(kind, board)
+    for port in kind.constraints.host_ports:
+        yield Refusing(Reason.HOST_PORT, str(port.port), board.with_port(port))
+    if kind.constraints.pod_affinity:
+        yield from _affinity(kind, board)
+    yield from _anti_affinity(kind, board)
+
+
+def rules(kind: PodClass, board: Board, *, hard: bool = True) -> list[spread.Rule]:
+    """What binds the pods of the class among each other; soft ones are ScheduleAnyway."""
+    wanted = kind.constraints
+    found: list[spread.Rule] = [
+        _even(constraint, kind, board) for constraint in wanted.spread if constraint.hard is hard
+    ]
+    if not hard:
+        return found
+    labels = dict(kind.labels)
+    if wanted.host_ports:
+        each = board.table.each()
+        none = np.zeros(len(each.values), dtype=np.int64)
+        ports = str(wanted.host_ports[0].port)
+        found.append(spread.Cap(Reason.HOST_PORT, ports, each, none, limit=1))
+    for term in wanted.pod_anti_affinity:
+        if not term.weight and _meets(term, kind.namespace, kind.namespace, labels):
+            domains = board.table.domains(term.topology_key)
+            counts = domains.sums(
+                board.peers(reach(term, kind.namespace), term.selector, terminating=True)
+            )
+            found.append(
+                spread.Cap(
+                    Reason.ANTI_AFFINITY,
+                    term.topology_key,
+                    domains,
+                    counts,
+                    limit=1,
+                    exempt=True,
+                )
+            )
+    joint = _joint(kind)
+    if joint is not None and _selected(joint, kind.namespace, labels):
+        peers = board.peers(*joint, terminating=True)
+        if not peers.any():
+            for key in sorted(
+                {term.topology_key for term in wanted.pod_affinity if not term.weight}
+            ):
+                domains = board.table.domains(key)
+                none = np.zeros(len(domains.values), dtype=np.int64)
+                found.append(spread.Together(Reason.POD_AFFINITY, key, domains, none))
+    return found
+
+
+def _tainted(wanted: pods_.Constraints, table: NodeTable) -> Iterator[Refusing]:
+    for key, nodes in table.untolerated(wanted.tolerations).items():
+        yield Refusing(Reason.TAINT, key, nodes)
+
+
+def _missing_selector(wanted: pods_.Constraints, table: NodeTable) -> Iterator[Refusing]:
+    for label, value in wanted.selector:
+        yield Refusing(Reason.SELECTOR, label, ~table.equal(label, value))
+
+
+def _missing_affinity(wanted: pods_.Constraints, table: NodeTable) -> Iterator[Refusing]:
+    if wanted.affinity is not None:
+        yield Refusing(Reason.AFFINITY, "", ~table.matching_any(wanted.affinity))
+
+
+def _cooling(waiting: Waiting, board: Board) -> Iterator[Refusing]:
+    rows = [board.snapshot.rows[name] for name in waiting.avoid if name in board.snapshot.rows]
+    nodes = np.zeros(len(board.table.nodes), dtype=np.bool_)
+    nodes[rows] = True
+    yield Refusing(Reason.COOLING, "", nodes)
+
+
+def _volumes(kind: PodClass, board: Board) -> Iterator[Refusing]:
+    """Claims that cannot be mounted at all, volumes elsewhere, nodes with too many of them."""
+    everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
+    mounted: dict[str, set[str]] = {}  # driver -> volumes
+    for name in kind.constraints.claims:
+        claim = board.snapshot.claims.get((kind.namespace, name))
+        if claim is None or claim.missing:
+            yield Refusing(Reason.VOLUME_MISSING, name, everywhere)
+            continue
+        if claim.terms:
+            yield Refusing(Reason.VOLUME_ZONE, name, ~board.table.matching_any(claim.terms))
+        if claim.driver:
+            mounted.setdefault(claim.driver, set()).add(_volume(kind.namespace, claim))
+    for driver, volumes in sorted(mounted.items()):
+        limits = np.array(
+            [
+                board.snapshot.attach_limits.get(node.name, {}).get(driver, -1)
+                for node in board.table.nodes
+            ],
+            dtype=np.int64,
+        )
+        if not (limits >= 0).any():
+            continue
+        attached = _attached(driver, board)
+        count = np.zeros(len(limits), dtype=np.int64)
+        new = np.full(len(limits), len(volumes), dtype=np.int64)
+        for volume, nodes in attached.items():
+            count += nodes
+            if volume in volumes:
+                new -= nodes
+        full = (limits >= 0) & (new > 0) & (count + new > limits)
+        yield Refusing(Reason.VOLUME_LIMIT, driver, full)
+
+
+def _attached(driver: str, board: Board) -> dict[str, BoolVector]:
+    """Volume of this driver -> nodes that have it attached, or will."""
+    attached: dict[str, BoolVector] = {}
+    in_use = [(key, nodes > 0) for key, nodes in board.snapshot.claims_in_use()]
+    in_use += [
+        ((other.kind.namespace, name), other.nodes > 0)
+        for other in board.landed
+        for name in other.kind.constraints.claims
+    ]
+    for (namespace, name), nodes in in_use:
+        claim = board.snapshot.claims.get((namespace, name))
+        if claim is not None and claim.driver == driver:
+            volume = _volume(namespace, claim)
+            attached[volume] = attached[volume] | nodes if volume in attached else nodes
+    return attached
+
+
+def _volume(namespace: str, claim: pods_.Claim) -> str:
+    return claim.handle or f"{namespace}/{claim.name}"
+
+
+def _joint(kind: PodClass) -> tuple[Namespaces, requirement.Term] | None:
+    """What one pod must match to be near for the class: Kubernetes asks for all terms at once."""
+    terms = [term for term in kind.constraints.pod_affinity if not term.weight]
+    if not terms:
+        return None
+    namespaces: Namespaces = None
+    for term in terms:
+        near = reach(term, kind.namespace)
+        namespaces = near if namespaces is None else namespaces & (near or namespaces)
+    labels = tuple(pair for term in terms for pair in term.selector.labels)
+    return namespaces, requirement.Term(labels, never=any(term.selector.never for term in terms))
+
+
+def _affinity(kind: PodClass, board: Board) -> Iterator[Refusing]:
+    joint = _joint(kind)
+    if joint is None:
+        return
+    peers = board.peers(*joint, terminating=True)
+    first = not peers.any() and _selected(joint, kind.namespace, dict(kind.labels))
+    for key in sorted({t.topology_key for t in kind.constraints.pod_affinity if not t.weight}):
+        domains = board.table.domains(key)
+        near = np.ones(len(domains.values), dtype=np.bool_) if first else domains.sums(peers) > 0
+        yield Refusing(Reason.POD_AFFINITY, key, ~domains.of_nodes(near))
+
+
+def _anti_affinity(kind: PodClass, board: Board) -> Iterator[Refusing]:
+    """Domains of pods that it shuns, and of pods that shun it."""
+    shunned: dict[str, BoolVector] = {}  # topology key -> nodes
+    for key, pods in _shunned(kind, board):
+        domains = board.table.domains(key)
+        nodes = domains.of_nodes(domains.sums(pods) > 0)
+        shunned[key] = shunned[key] | nodes if key in shunned else nodes
+    for key in sorted(shunned):
+        yield Refusing(Reason.ANTI_AFFINITY, key, shunned[key])
+
+
+def _shunned(kind: PodClass, board: Board) -> Iterator[tuple[str, IntVector]]:
+    """(topology key, [N] pods in whose domains the class may not be)."""
+    labels = dict(kind.labels)
+    for term in kind.constraints.pod_anti_affinity:
+        if not term.weight and not _meets(term, kind.namespace, kind.namespace, labels):
+            near = reach(term, kind.namespace)
+            yield term.topology_key, board.peers(near, term.selector, terminating=True)
+    for namespace, terms in board.averse:
+        for term in terms:
+            if _meets(term, namespace, kind.namespace, labels):
+                yield term.topology_key, board.snapshot.bearers((namespace, terms))
+    for other in board.averse_landed:
+        for term in other.aversions:
+            if _meets(term, other.kind.namespace, kind.namespace, labels):
+                yield term.topology_key, other.nodes
+
+
+def _meets(term: pods_.PodTerm, own: str, namespace: str, labels: dict[str, str]) -> bool:
+    """Whether a term of a pod in namespace `own` selects pods of this namespace and labels."""
+    return _selected((reach(term, own), term.selector), namespace, labels)
+
+
+def _selected(
+    joint: tuple[Namespaces, requirement.Term], namespace: str, labels: dict[str, str]
+) -> bool:
+    namespaces, selector = joint
+    return (namespaces is None or namespace in namespaces) and selector.matches(labels)
+
+
+def _even(constraint: pods_.Spread, kind: PodClass, board: Board) -> spread.Even:
+    """A topology spread as a rule: domains and counts of the nodes that Kubernetes looks at."""
+    table, wanted = board.table, kind.constraints
+    domains = table.domains(constraint.topology_key)
+    eligible = domains.codes >= 0
+    for other in wanted.spread:
+        if other.hard is constraint.hard:
+            eligible = eligible & (table.domains(other.topology_key).codes >= 0)
+    if constraint.honour_affinity:
+        for label, value in wanted.selector:
+            eligible = eligible & table.equal(label, value)
+        if wanted.affinity is not None:
+            eligible = eligible & table.matching_any(wanted.affinity)
+    if constraint.honour_taints:
+        for nodes in table.untolerated(wanted.tolerations).values():
+            eligible = eligible & ~nodes
+    own = frozenset({kind.namespace})
+    peers = board.peers(own, constraint.selector, terminating=False)
+    return spread.Even(
+        Reason.SPREAD,
+        constraint.topology_key,
+        domains,
+        domains.sums(np.where(eligible, peers, 0)),
+        skew=constraint.max_skew,
+        least=constraint.min_domains,
+        known=domains.sums(eligible.astype(np.int64)) > 0,
+        grows=constraint.selector.matches(dict(kind.labels)),
+    )

@@ -1,0 +1,246 @@
+"""Constraints that bind the pods of one class among each other, kept while the class is placed.
+
+A rule looks at domains (the values of one label) and how many pods each has. It answers how many
+more each domain may take *at once*, whichever of them are then taken, so that whole classes are
+placed in a few vector rounds and any order of nodes is right. Every round fills the most preferred
+nodes first within what all rules allow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bayplan.model.reason import Reason
+from bayplan.placement import bulk
+from bayplan.placement.table import Domains
+
+BoolVector = npt.NDArray[np.bool_]
+IntVector = npt.NDArray[np.int64]
+FloatVector = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True, eq=False)
+class Rule:
+    """One constraint: pods per domain so far (`counts`, changed as pods land)."""
+
+    reason: Reason
+    detail: str
+    domains: Domains
+    counts: IntVector
+
+    def allowance(self, offer: "Offer") -> IntVector:
+        """How many more pods each domain may take in this round, in any combination."""
+        raise NotImplementedError
+
+    def full(self) -> BoolVector:
+        """Domains that may take no more pod now."""
+        raise NotImplementedError
+
+    def absent_ok(self) -> bool:
+        """Whether nodes without the label are free of the rule instead of refused by it."""
+        return False
+
+    def refuses(self) -> BoolVector:
+        """[N]: nodes that may take no more pod now."""
+        return self.domains.of_nodes(self.full(), absent=not self.absent_ok())
+
+    def land(self, nodes: IntVector) -> None:
+        self.counts = self.counts + self.domains.sums(nodes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """What a round has for a rule: room and first rank per domain, pods left, rules beside it."""
+
+    room: IntVector  # [V] copies that fit in each domain
+    rank: IntVector  # [V] position of its most preferred node; larger than all without one
+    left: int
+    alone: bool  # no other rule holds pods back
+
+
+@dataclass(slots=True, eq=False)
+class Cap(Rule):
+    """At most `limit` pods a domain: host ports, anti-affinity to itself, Unique, MaxPer."""
+
+    limit: int = 1
+    exempt: bool = False  # nodes without the label are free
+
+    def allowance(self, offer: Offer) -> IntVector:
+        del offer
+        return np.maximum(self.limit - self.counts, 0)
+
+    def full(self) -> BoolVector:
+        return self.counts >= self.limit
+
+    def absent_ok(self) -> bool:
+        return self.exempt
+
+
+@dataclass(slots=True, eq=False)
+class Together(Rule):
+    """All pods in one domain, wherever the first lands: affinity to itself, Cluster."""
+
+    def allowance(self, offer: Offer) -> IntVector:
+        if self.counts.any():
+            return np.where(self.counts > 0, bulk.UNBOUNDED, 0)
+        allowed = np.zeros(len(self.counts), dtype=np.int64)
+        if offer.room.any():
+            holds = np.minimum(offer.room, offer.left)
+            allowed[np.lexsort((offer.rank, -holds))[0]] = bulk.UNBOUNDED
+        return allowed
+
+    def full(self) -> BoolVector:
+        full: BoolVector = (self.counts == 0) & bool(self.counts.any())
+        return full
+
+
+@dataclass(slots=True, eq=False)
+class Even(Rule):
+    """Kubernetes' topology spread: a pod may come where count + 1 − minimum ≤ `skew`.
+
+    The minimum is taken over `known` domains, whether they have room or not; it is 0 while there
+    are fewer than `least` of them. `grows`: the pods count themselves.
+    """
+
+    skew: int = 1
+    least: int = 1
+    known: BoolVector | None = None
+    grows: bool = True
+
+    def allowance(self, offer: Offer) -> IntVector:
+        if not self.grows:
+            return np.where(self.full(), 0, bulk.UNBOUNDED)
+        if not offer.alone:
+            return np.maximum(self._minimum(self.counts) + self.skew - self.counts, 0)
+        # Alone, the water level can rise at once: as high as the pods last, and never higher than
+        # `skew` above the first domain that is full.
+        ceiling = self._minimum(self.counts + offer.room) + self.skew
+        low = int(self.counts.min(initial=0))
+        high = min(ceiling, int(self.counts.max(initial=0)) + offer.left) + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if int(self._rise(middle, offer.room).sum()) <= offer.left:
+                low = middle
+            else:
+                high = middle
+        rise = self._rise(low, offer.room)
+        return rise if rise.any() else self._rise(min(low + 1, ceiling), offer.room)
+
+    def full(self) -> BoolVector:
+        own = 1 if self.grows else 0
+        return self.counts + own - self._minimum(self.counts) > self.skew
+
+    def land(self, nodes: IntVector) -> None:
+        if self.grows:
+            self.counts = self.counts + self.domains.sums(nodes)
+
+    def _minimum(self, counts: IntVector) -> int:
+        known = counts if self.known is None else counts[self.known]
+        return int(known.min()) if len(known) and len(known) >= self.least else 0
+
+    def _rise(self, level: int, room: IntVector) -> IntVector:
+        return np.clip(level - self.counts, 0, room)
+
+
+def distribute(
+    fits: IntVector, preference: FloatVector, count: int, rules: Sequence[Rule]
+) -> IntVector:
+    """Pods per node [N]: as many of `count` as the rules let land, most preferred nodes first.
+
+    The rules' counts are changed. O(N log N) and a few rounds; with two or more rules over groups
+    of nodes one round per pod and domain at most.
+    """
+    groups: list[Rule] = []
+    for rule in rules:
+        if isinstance(rule, Cap) and rule.domains.alone:
+            fits = np.minimum(fits, _per_node(rule))
+        else:
+            groups.append(rule)
+    placed = np.zeros(len(fits), dtype=np.int64)
+    if count == 1:
+        for rule in groups:
+            fits = np.where(rule.refuses(), 0, fits)
+        if fits.any():
+            open_ = fits > 0
+            placed[int(np.argmax(np.where(open_, preference, -np.inf)))] = 1
+    elif groups:
+        placed = _rounds(fits, preference, count, groups)
+    else:
+        placed = _fill(fits, preference, count)
+    for rule in rules:
+        if rule not in groups or count == 1:
+            rule.land(placed)
+    return placed
+
+
+def _per_node(rule: Cap) -> IntVector:
+    room = np.maximum(rule.limit - rule.counts, 0)
+    absent = bulk.UNBOUNDED if rule.exempt else np.int64(0)
+    return np.append(room, absent)[rule.domains.codes]
+
+
+def _fill(fits: IntVector, preference: FloatVector, count: int) -> IntVector:
+    """`bulk.fill`, spared the sorting of nodes that cannot be among the first `count`."""
+    open_ = np.flatnonzero(fits > 0)
+    if count < len(open_) // 4:
+        worst = np.partition(preference[open_], -count)[-count]
+        fits = np.where(preference >= worst, fits, 0)
+    return bulk.fill(fits, preference, count)
+
+
+def _rounds(
+    fits: IntVector, preference: FloatVector, count: int, rules: Sequence[Rule]
+) -> IntVector:
+    candidates = np.flatnonzero(fits > 0)
+    ranked = candidates[np.argsort(-preference[candidates], kind="stable")]
+    placed = np.zeros(len(fits), dtype=np.int64)
+    left = count
+    while left > 0:
+        room = np.minimum(fits[ranked] - placed[ranked], left)
+        for rule in rules:
+            room = np.where(rule.refuses()[ranked], 0, room)
+        take = room
+        for rule in rules:
+            codes = rule.domains.codes[ranked]
+            allowed = rule.allowance(_offer(rule, codes, room, left, alone=len(rules) == 1))
+            allowed = np.append(allowed, bulk.UNBOUNDED if rule.absent_ok() else np.int64(0))
+            take = _within(take, codes, allowed)
+        before = np.cumsum(take) - take
+        take = np.clip(left - before, 0, take)
+        if not take.any():
+            break
+        landed = np.zeros(len(fits), dtype=np.int64)
+        landed[ranked] = take
+        for rule in rules:
+            rule.land(landed)
+        placed += landed
+        left -= int(take.sum())
+    return placed
+
+
+def _offer(rule: Rule, codes: IntVector, room: IntVector, left: int, *, alone: bool) -> Offer:
+    values = len(rule.domains.values)
+    open_ = (room > 0) & (codes >= 0)
+    sums = np.bincount(codes[open_], room[open_], minlength=values).astype(np.int64)
+    rank = np.full(values, len(codes), dtype=np.int64)
+    positions = np.flatnonzero(open_)[::-1]
+    rank[codes[positions]] = positions  # the first of a domain is written last
+    return Offer(sums, rank, left, alone)
+
+
+def _within(amounts: IntVector, codes: IntVector, allowed: IntVector) -> IntVector:
+    """Amounts cut so that each domain's sum stays within its allowance, the first ones kept.
+
+    Code -1 (no domain) reads the last allowance, node by node.
+    """
+    order = np.argsort(codes, kind="stable")
+    sorted_codes, sorted_amounts = codes[order], amounts[order]
+    before = np.cumsum(sorted_amounts) - sorted_amounts
+    starts = np.flatnonzero(np.diff(sorted_codes, prepend=np.int64(-2)))
+    lengths = np.diff(np.append(starts, len(sorted_codes)))
+    before -= np.repeat(before[starts], lengths)
+    within = np.empty_like(amounts)
+    within[order] = np.clip(allowed[sorted_codes] - before, 0, sorted_amounts)
+    return within

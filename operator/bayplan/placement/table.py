@@ -1,0 +1,215 @@
+"""Nodes as columns: what filters ask of nodes alone, answered for all of them in one pass.
+
+Labels become codes (one integer per distinct value), so that a requirement is asked once per
+distinct value instead of once per node. Nothing here looks at pods or at free room; that is why
+one table serves every cycle until a node changes (`Memo`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import requirement, resources
+from bayplan.model.reason import Reason
+
+BoolVector = npt.NDArray[np.bool_]
+IntVector = npt.NDArray[np.int64]
+FloatVector = npt.NDArray[np.float64]
+
+BLOCKING = frozenset({"NoSchedule", "NoExecute"})
+# What a node without a known price is taken to cost an hour: the slope of EC2's general purpose
+# types, a CPU worth about 7 GiB. Only the order of nodes hangs on it.
+_MICRODOLLARS_PER_CPU_MILLI = 30.0
+_MICRODOLLARS_PER_BYTE = 4_300.0 / (1 << 30)
+_MOST_VERDICTS = 4096  # ~5 kB each at 5,000 nodes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Domains:
+    """One label over all nodes: `codes[n]` numbers node n's value, -1 where it is absent."""
+
+    codes: IntVector
+    values: tuple[str, ...]  # sorted; the value of code c is values[c]
+    index: dict[str, int]
+
+    @property
+    def alone(self) -> bool:
+        """Whether no two nodes share a value, as with hostnames."""
+        return len(self.values) == int((self.codes >= 0).sum())
+
+    def sums(self, amounts: IntVector) -> IntVector:
+        """Amounts per node added up per value."""
+        known = self.codes >= 0
+        sums = np.bincount(self.codes[known], amounts[known], minlength=len(self.values))
+        return sums.astype(np.int64)
+
+    def of_nodes(self, flags: BoolVector, *, absent: bool = False) -> BoolVector:
+        """Flags per value as flags per node; `absent` is for nodes without the label."""
+        return np.append(flags, absent)[self.codes]
+
+    def accepted(self, wanted: requirement.Requirement) -> BoolVector:
+        """[N]: where a requirement on this label holds."""
+        if wanted.above is None and wanted.below is None:
+            flags = np.full(len(self.values), wanted.complement)
+            for value in wanted.values:
+                code = self.index.get(value)
+                if code is not None:
+                    flags[code] = not wanted.complement
+        else:
+            flags = np.array([wanted.has(value) for value in self.values], dtype=np.bool_)
+        return self.of_nodes(flags, absent=wanted.absent_ok)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refusing:
+    """Nodes that refuse a class for one reason."""
+
+    reason: Reason
+    detail: str
+    nodes: BoolVector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdict:
+    """What nodes alone say to some constraints: every refusal, and who is left."""
+
+    refusing: tuple[Refusing, ...]
+    open: BoolVector
+
+
+@dataclass(slots=True, eq=False)
+class NodeTable:
+    """The nodes of one `nodes_version`. Columns are made when first asked for."""
+
+    nodes: tuple[nodes_.Node, ...]
+    version: int
+    verdicts: dict[object, Verdict] = field(default_factory=dict)
+    wishes: dict[object, FloatVector | None] = field(default_factory=dict)
+    daemons: dict[object, frozenset[str]] = field(default_factory=dict)  # names of nodes
+    _domains: dict[str, Domains] = field(default_factory=dict)
+    _taints: tuple[IntVector, tuple[tuple[nodes_.Taint, ...], ...]] | None = None
+    _leaving: tuple[Refusing, ...] | None = None
+    _names: Domains | None = None
+    _costs: FloatVector | None = None
+
+    def domains(self, key: str) -> Domains:
+        found = self._domains.get(key)
+        if found is None:
+            found = self._domains[key] = _domains([node.labels.get(key) for node in self.nodes])
+        return found
+
+    def each(self) -> Domains:
+        """Every node by its own name."""
+        if self._names is None:
+            self._names = _domains([node.name for node in self.nodes])
+        return self._names
+
+    def equal(self, label: str, value: str) -> BoolVector:
+        """[N]: where a label has this value."""
+        domains = self.domains(label)
+        equal: BoolVector = domains.codes == domains.index.get(value, -2)
+        return equal
+
+    def matching(self, term: requirement.Term) -> BoolVector:
+        """[N]: where a node selector term holds."""
+        if term.never:
+            return np.zeros(len(self.nodes), dtype=np.bool_)
+        holds = np.ones(len(self.nodes), dtype=np.bool_)
+        if term.name != requirement.ANYTHING:
+            holds &= self.each().accepted(term.name)
+        for key, wanted in term.labels:
+            holds &= self.domains(key).accepted(wanted)
+        return holds
+
+    def matching_any(self, terms: Iterable[requirement.Term]) -> BoolVector:
+        holds = np.zeros(len(self.nodes), dtype=np.bool_)
+        for term in terms:
+            holds |= self.matching(term)
+        return holds
+
+    def untolerated(self, tolerations: tuple[pods_.Toleration, ...]) -> dict[str, BoolVector]:
+        """Taint key -> nodes whose first untolerated taint is of that key."""
+        codes, distinct = self._taint_codes()
+        blocked: dict[str, BoolVector] = {}
+        for code, taints in enumerate(distinct):
+            for taint in taints:
+                if taint.effect in BLOCKING and not _tolerated(taint, tolerations):
+                    nodes = blocked.setdefault(taint.key, np.zeros(len(codes), dtype=np.bool_))
+                    nodes |= codes == code
+                    break
+        return dict(sorted(blocked.items()))
+
+    def disliked(self, tolerations: tuple[pods_.Toleration, ...]) -> IntVector:
+        """[N]: how many PreferNoSchedule taints are not tolerated."""
+        codes, distinct = self._taint_codes()
+        counts = [
+            sum(
+                taint.effect == "PreferNoSchedule" and not _tolerated(taint, tolerations)
+                for taint in taints
+            )
+            for taints in distinct
+        ]
+        return np.array(counts, dtype=np.int64)[codes]
+
+    def leaving(self) -> tuple[Refusing, ...]:
+        """Nodes on which nothing new lands, whatever it tolerates."""
+        if self._leaving is None:
+            flags = [
+                (Reason.NOT_READY, [not node.ready for node in self.nodes]),
+                (Reason.CORDONED, [node.unschedulable for node in self.nodes]),
+                (Reason.LEAVING, [_emptied(node) for node in self.nodes]),
+            ]
+            self._leaving = tuple(
+                Refusing(reason, "", np.array(nodes, dtype=np.bool_))
+                for reason, nodes in flags
+                if any(nodes)
+            )
+        return self._leaving
+
+    def costs(self) -> FloatVector:
+        """[N]: what a node costs as a share of the dearest; by size where nobody tells."""
+        if self._costs is None:
+            costs = np.array([_price(node) for node in self.nodes], dtype=np.float64)
+            self._costs = costs / max(costs.max(initial=0.0), 1.0)
+        return self._costs
+
+    def remember(self, key: object, verdict: Verdict) -> Verdict:
+        """Keep a verdict; all are dropped when there are too many."""
+        if len(self.verdicts) >= _MOST_VERDICTS:
+            self.verdicts.clear()
+            self.wishes.clear()
+        self.verdicts[key] = verdict
+        return verdict
+
+    def _taint_codes(self) -> tuple[IntVector, tuple[tuple[nodes_.Taint, ...], ...]]:
+        if self._taints is None:
+            codes: dict[tuple[nodes_.Taint, ...], int] = {}
+            rows = [codes.setdefault(node.taints, len(codes)) for node in self.nodes]
+            self._taints = np.array(rows, dtype=np.int64), tuple(codes)
+        return self._taints
+
+
+def _domains(values: list[str | None]) -> Domains:
+    distinct = tuple(sorted({value for value in values if value is not None}))
+    index = {value: code for code, value in enumerate(distinct)}
+    codes = [-1 if value is None else index[value] for value in values]
+    return Domains(np.array(codes, dtype=np.int64), distinct, index)
+
+
+def _price(node: nodes_.Node) -> float:
+    if node.price_microdollars is not None:
+        return float(node.price_microdollars)
+    cpu = node.allocatable.amount(resources.CPU) * _MICRODOLLARS_PER_CPU_MILLI
+    return cpu + node.allocatable.amount(resources.MEMORY) * _MICRODOLLARS_PER_BYTE
+
+
+def _tolerated(taint: nodes_.Taint, tolerations: tuple[pods_.Toleration, ...]) -> bool:
+    return any(toleration.tolerates(taint) for toleration in tolerations)
+
+
+def _emptied(node: nodes_.Node) -> bool:
+    return node.deleting or any(taint.key in nodes_.LEAVING_TAINTS for taint in node.taints)

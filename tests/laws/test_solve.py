@@ -1,0 +1,255 @@
+"""Laws of placing: nothing beyond allocatable, every constraint kept, nothing left to chance."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import requirement, snapshot, workload
+from bayplan.placement import explain
+from bayplan.placement.solve import Memo, Policy, solve
+from tests.builders import (
+    NOON,
+    make_class,
+    make_constraints,
+    make_node,
+    make_pod,
+    make_snapshot,
+    make_term,
+    make_vector,
+    make_waiting,
+)
+from tests.checker import landed, violations
+
+APPS = ("web", "db")
+KEYS = (nodes_.HOSTNAME, nodes_.ZONE, "rack")
+DAEMONS = (snapshot.DaemonSet("kube-system", "agent", "ds", make_vector(100)),)
+
+selectors = st.sampled_from([make_term(app=app) for app in APPS])
+node_terms = st.builds(
+    lambda key, operator, values: requirement.Term(
+        ((key, requirement.requirement(operator, values)),)
+    ),
+    st.sampled_from((nodes_.ZONE, "rack", "size")),
+    st.sampled_from(("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")),
+    st.lists(st.sampled_from(("a", "b", "1", "2")), min_size=1, max_size=2),
+)
+tolerations = st.sampled_from(
+    [(), (pods_.Toleration("dedicated", "Exists"),), (pods_.Toleration("", "Exists"),)]
+)
+
+
+@st.composite
+def node(draw: st.DrawFn, index: int) -> nodes_.Node:
+    """A node of a small unlike cluster: labels, taints and readiness as they come."""
+    labels = {
+        key: draw(st.sampled_from(values))
+        for key, values in ((nodes_.ZONE, "ab"), ("rack", "ab"), ("size", "12"))
+        if draw(st.integers(0, 4))
+    }
+    taint = draw(st.sampled_from(("", "", "", "dedicated", "soft", "karpenter.sh/disrupted")))
+    effect = "PreferNoSchedule" if taint == "soft" else "NoSchedule"
+    return make_node(
+        f"n{index}",
+        draw(st.sampled_from((500, 1000, 2000))),
+        2,
+        labels=labels,
+        taints=(nodes_.Taint(taint, effect=effect),) if taint else (),
+        ready=draw(st.integers(0, 9)) > 0,
+        unschedulable=draw(st.integers(0, 9)) == 0,
+        pods=draw(st.sampled_from((2, 5, 110))),
+        extended={"x/gpu": 2} if draw(st.booleans()) else {},
+        price_microdollars=draw(st.sampled_from((None, 1000, 5000))),
+    )
+
+
+@st.composite
+def clusters(draw: st.DrawFn, most: int = 6) -> list[nodes_.Node]:
+    return [draw(node(index)) for index in range(draw(st.integers(0, most)))]
+
+
+@st.composite
+def constraints(draw: st.DrawFn, app: str) -> pods_.Constraints:
+    """Any mixture, most fields most often empty; a spread counts the pods of its own app."""
+
+    def few(strategy: st.SearchStrategy[object]) -> tuple[object, ...]:
+        return (draw(strategy),) if draw(st.integers(0, 5)) == 0 else ()
+
+    terms = st.builds(
+        pods_.PodTerm,
+        selectors,
+        st.sampled_from(KEYS),
+        all_namespaces=st.booleans(),
+        weight=st.sampled_from((0, 0, 10)),
+    )
+    spreads = st.builds(
+        pods_.Spread,
+        st.sampled_from(KEYS),
+        st.just(make_term(app=app)),
+        max_skew=st.integers(1, 3),
+        min_domains=st.integers(1, 3),
+        hard=st.booleans(),
+        honour_affinity=st.booleans(),
+        honour_taints=st.booleans(),
+    )
+    return make_constraints(
+        selector=few(st.tuples(st.just(nodes_.ZONE), st.sampled_from("ab"))),
+        affinity=few(node_terms) or None,
+        preferred=few(st.tuples(st.just(7), node_terms)),
+        tolerations=draw(tolerations),
+        host_ports=few(st.sampled_from((pods_.HostPort(80), pods_.HostPort(80, ip="10.0.0.1")))),
+        pod_affinity=few(terms),
+        pod_anti_affinity=few(terms),
+        spread=(*few(spreads), *few(spreads)),
+    )
+
+
+@st.composite
+def queues(draw: st.DrawFn, plain: bool = False) -> list[workload.Waiting]:
+    """Up to four classes of up to five tasks; what spreads has an app of its own."""
+    queue = []
+    for index in range(draw(st.integers(0, 4))):
+        app = draw(st.sampled_from((*APPS, f"app{index}")))
+        wanted = pods_.ANYWHERE if plain else draw(constraints(app))
+        if wanted.spread:
+            app = f"app{index}"
+            own = tuple(
+                dataclasses.replace(spread, selector=make_term(app=app)) for spread in wanted.spread
+            )
+            wanted = dataclasses.replace(wanted, spread=own)
+        kind = make_class(
+            draw(st.sampled_from((100, 300, 700))),
+            constraints=wanted,
+            labels={"app": app},
+            priority=draw(st.integers(0, 2)),
+            extended={"x/gpu": 1} if draw(st.integers(0, 5)) == 0 else {},
+        )
+        count, since = draw(st.integers(1, 5)), draw(st.integers(0, 3))
+        queue.append(make_waiting(kind, count, f"q{index}", since=since))
+    return queue
+
+
+@st.composite
+def running_pods(draw: st.DrawFn) -> list[pods_.Pod]:
+    return [
+        make_pod(
+            f"r{index}",
+            draw(st.sampled_from(("n0", "n1", "n2", "elsewhere"))),
+            draw(st.sampled_from((50, 400))),
+            labels={"app": (app := draw(st.sampled_from((*APPS, "app0", "app1"))))},
+            constraints=draw(constraints(app)),
+            deleted_at=draw(st.sampled_from((None, None, 5))),
+            owner_uid=draw(st.sampled_from((None, "ds"))),
+            owner_kind="DaemonSet",
+        )
+        for index in range(draw(st.integers(0, 4)))
+    ]
+
+
+def plan_of(
+    nodes: Sequence[nodes_.Node],
+    queue: Sequence[workload.Waiting],
+    running: Sequence[pods_.Pod] = (),
+) -> workload.Plan:
+    return solve(make_snapshot(*nodes, *running, *DAEMONS), queue, NOON, Policy())
+
+
+thorough = settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+
+
+@thorough
+@given(clusters(), queues(), running_pods())
+def test_a_plan_keeps_every_rule_and_accounts_for_every_task(
+    nodes: list[nodes_.Node], queue: list[workload.Waiting], running: list[pods_.Pod]
+) -> None:
+    """The slow checker finds nothing wrong; every task is placed or refused, none both."""
+    running = [pod for pod in running if pod.node in {node.name for node in nodes}]
+    plan = plan_of(nodes, queue, running)
+    kept = [
+        daemonset
+        for daemonset in DAEMONS
+        if not any(node.taints for node in nodes)  # the checker keeps room on every node
+    ]
+
+    assert [] == violations(nodes, running, landed(queue, plan.placements), kept)
+    refused = [key for refusal in plan.refused for key in refusal.keys]
+    asked = [key for group in queue for key in group.keys]
+    assert sorted(asked) == sorted([*plan.placements, *refused])
+
+
+@thorough
+@given(clusters(), queues(), running_pods())
+def test_a_refusals_numbers_add_up(
+    nodes: list[nodes_.Node], queue: list[workload.Waiting], running: list[pods_.Pod]
+) -> None:
+    """Each node is charged once, in words; whoever is refused has a nearest node to look at."""
+    for refusal in plan_of(nodes, queue, running).refused:
+        funnel = refusal.funnel
+
+        assert len(nodes) == funnel.considered == sum(one.nodes for one in funnel.refusals)
+        assert (funnel.nearest is None) is (not nodes)
+        assert explain.sentence(funnel).startswith(f"0/{len(nodes)} nodes")
+
+
+@thorough
+@given(clusters(), queues(), running_pods(), st.data())
+def test_order_of_input_does_not_matter(
+    nodes: list[nodes_.Node],
+    queue: list[workload.Waiting],
+    running: list[pods_.Pod],
+    data: st.DataObject,
+) -> None:
+    """Nodes, pods and tasks in another order, with or without a memo: the same plan."""
+    memo = Memo()
+    frozen = make_snapshot(*nodes, *running)
+    first = solve(frozen, queue, NOON, Policy(), memo)
+    shuffled = make_snapshot(
+        *data.draw(st.permutations(nodes)), *data.draw(st.permutations(running))
+    )
+    second = solve(shuffled, data.draw(st.permutations(queue)), NOON, Policy())
+
+    assert first == second == solve(frozen, queue, NOON, Policy(), memo)
+
+
+@thorough
+@given(clusters(), queues(plain=True), st.data())
+def test_another_node_never_places_fewer_of_a_class(
+    nodes: list[nodes_.Node], queue: list[workload.Waiting], data: st.DataObject
+) -> None:
+    """Without constraints between pods, one more node takes no room away from a class alone."""
+    assume(queue)
+    more = [*nodes, data.draw(node(len(nodes)))]
+    group = queue[0]
+
+    assert len(plan_of(nodes, [group]).placements) <= len(plan_of(more, [group]).placements)
+
+
+@given(clusters(), queues(), running_pods())
+def test_the_snapshot_stays_as_it_was(
+    nodes: list[nodes_.Node], queue: list[workload.Waiting], running: list[pods_.Pod]
+) -> None:
+    """A solve changes nothing that it was given."""
+    frozen = make_snapshot(*nodes, *running)
+    before = frozen.free.tolist(), frozen.busy.tolist()
+    solve(frozen, queue, NOON, Policy())
+
+    assert before == (frozen.free.tolist(), frozen.busy.tolist())
+
+
+@thorough
+@given(clusters(), queues(plain=True), running_pods())
+def test_what_is_refused_has_no_room_anywhere(
+    nodes: list[nodes_.Node], queue: list[workload.Waiting], running: list[pods_.Pod]
+) -> None:
+    """After the plan, no refused task without constraints could be added to any open node."""
+    plan = plan_of(nodes, queue, running)
+    new = landed(queue, plan.placements)
+    for refusal in plan.refused:
+        probe = make_waiting(refusal.waiting.kind, 1, "probe")
+        for one in nodes:
+            tried = [*new, *landed([probe], {probe.keys[0]: one.name})]
+
+            assert violations(nodes, running, tried, DAEMONS)

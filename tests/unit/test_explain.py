@@ -1,0 +1,91 @@
+"""Why not, in words and in a status."""
+
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import workload
+from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
+from bayplan.placement import explain
+from bayplan.placement.solve import Policy, solve
+from tests.builders import GIB, NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
+
+FUNNEL = Funnel(
+    214,
+    (
+        Refusal(Reason.TAINT, "dedicated", 60),
+        Refusal(Reason.CONSTRAINT, "zone", 34),
+        Refusal(Reason.RESOURCES, "cpu", 120),
+    ),
+    Nearest("ip-10-0-3-7", {"cpu": 300}, Reason.RESOURCES, "cpu"),
+)
+
+
+def test_the_sentence_names_the_most_frequent_reason_first() -> None:
+    """Numbers by size, then the nearest node and what it lacks."""
+    assert (
+        "0/214 nodes: 120 insufficient cpu, 60 taint dedicated, 34 constraint zone; "
+        "nearest ip-10-0-3-7 lacks 300m cpu"
+    ) == explain.sentence(FUNNEL)
+
+
+def test_a_nearest_node_that_lacks_nothing_tells_its_reason() -> None:
+    """Where no resource is short, the sentence says what the nearest node holds against it."""
+    funnel = Funnel(
+        2,
+        (Refusal(Reason.CORDONED, "", 1), Refusal(Reason.TAINT, "gpu", 1)),
+        Nearest("n2", reason=Reason.TAINT, detail="gpu"),
+    )
+
+    assert "0/2 nodes: 1 cordoned, 1 taint gpu; nearest n2: taint gpu" == explain.sentence(funnel)
+
+
+def test_no_nodes_at_all() -> None:
+    """An empty cluster is said in four words and no colon."""
+    assert "0/0 nodes" == explain.sentence(Funnel(0))
+
+
+def test_the_status_is_the_funnel_in_the_words_of_the_api() -> None:
+    """status.placement holds counts by reason, RFC 3339 time, the nearest node."""
+    assert {
+        "pendingTasks": 7,
+        "pendingSince": "2026-09-21T14:13:20Z",
+        "message": explain.sentence(FUNNEL),
+        "nodesConsidered": 214,
+        "refusals": [
+            {"reason": "InsufficientResources", "detail": "cpu", "nodes": 120},
+            {"reason": "Taint", "detail": "dedicated", "nodes": 60},
+            {"reason": "Constraint", "detail": "zone", "nodes": 34},
+        ],
+        "nearest": {"node": "ip-10-0-3-7", "lacks": "300m cpu"},
+    } == explain.status(7, NOON, FUNNEL)
+
+
+def test_amounts_carry_their_units() -> None:
+    """CPU in milli, memory in powers of two, the rest as counts."""
+    lacks = {"cpu": 1500, "memory": 3 * GIB // 2, "pods": 1, "nvidia.com/gpu": 2}
+
+    assert "1500m cpu, 1.5Gi memory, 1 pods, 2 nvidia.com/gpu" == explain.lacking(lacks)
+
+
+def refusal_of(kind: workload.PodClass, *things: nodes_.Node | pods_.Pod) -> str:
+    plan = solve(make_snapshot(*things), [make_waiting(kind)], NOON, Policy())
+    return explain.sentence(plan.refused[0].funnel)
+
+
+def test_the_nearest_lacks_least_by_share_of_the_request() -> None:
+    """200m short of 2 CPU is nearer than 1 GiB short of 2 GiB."""
+    full = (make_node("a", 9000, 3), make_pod("p", "a", memory=2))
+    nearer = (make_node("b", 2000, 8), make_pod("q", "b", 200))
+
+    assert (
+        "0/2 nodes: 1 insufficient cpu, 1 insufficient memory; nearest b lacks 200m cpu"
+    ) == refusal_of(make_class(2000, memory=2), *full, *nearer)
+
+
+def test_too_big_for_a_node_is_told_apart_from_too_full() -> None:
+    """A node without the size says so; a resource that no node has is named."""
+    kind = make_class(2000, extended={"nvidia.com/gpu": 1})
+
+    assert (
+        "0/1 nodes: 1 too small for it even when empty (nvidia.com/gpu); "
+        "nearest a lacks 1 nvidia.com/gpu"
+    ) == refusal_of(kind, make_node("a", 4000))
