@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, Self
 
 import kopf
 
@@ -33,6 +33,14 @@ _GC_THRESHOLDS = (50_000, 20, 50)
 # kopf's new listing is followed by ours after this pause, so that both see the same.
 _HEAL_SECONDS = 1.0
 _LAG_SECONDS = 1.0
+
+
+class Shell(Protocol):
+    """Whatever runs kopf: a thread of ours, or `kopf run`."""
+
+    def start(self, operator: "Operator") -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class WallClock:
@@ -69,7 +77,31 @@ async def _serve_until_signal(settings: settings_.Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(name, stop.set)
     async with Operator(settings) as operator:
-        await operator.serve(stop)
+        await operator.serve(stop, KopfThread(settings))
+
+
+class KopfThread:
+    """kopf beside us, in a thread and a loop of its own."""
+
+    def __init__(self, settings: settings_.Settings) -> None:
+        self._settings = settings
+        self._server: serve.Server | None = None
+
+    def start(self, operator: "Operator") -> None:
+        registry = kopf.OperatorRegistry()
+        lifecycle.register(registry, operator.alive)
+        delivery.register(registry, operator.sink)
+        address, port = self._settings.listen_address, self._settings.liveness_port
+        self._server = serve.Server(
+            registry,
+            liveness_endpoint=f"http://{address}:{port}/healthz" if port else None,
+            on_death=lambda error: operator.fail_soon(f"kopf ended: {error!r}"),
+        )
+        self._server.start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop(1.0)
 
 
 @dataclass(slots=True, eq=False)
@@ -147,7 +179,7 @@ class Operator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._beaten_at = time.monotonic()
 
-    async def __aenter__(self) -> "Operator":
+    async def __aenter__(self) -> Self:
         settings = self.settings
         kubeconfig = str(settings.kubeconfig) if settings.kubeconfig else None
         self.transport = await transport.HttpTransport.connect(
@@ -163,7 +195,9 @@ class Operator:
     def _build(self) -> None:
         settings = self.settings
         running = asyncio.get_running_loop()
+        self._running = running
         self._synced = asyncio.Event()
+        self.sink = _Sink(running, self)
         ours = settings_.node_term(settings.node_selector)
         self.inbox = inbox.Inbox(clock=running.time)
         self.cache = cache.Cache(
@@ -214,24 +248,12 @@ class Operator:
             retry_seconds=settings.lease_retry_seconds,
             stuck_after_seconds=settings.stuck_after_seconds,
             on_gain=lambda: running.call_soon_threadsafe(self._gained),
-            on_loss=lambda: running.call_soon_threadsafe(self._fail, "the lease was lost"),
+            on_loss=lambda: self.fail_soon("the lease was lost"),
         )
 
-    async def serve(self, stop: asyncio.Event) -> None:
+    async def serve(self, stop: asyncio.Event, shell: "Shell") -> None:
         """Run until `stop`; raises Ended when something essential ends by itself."""
         settings = self.settings
-        registry = kopf.OperatorRegistry()
-        running = asyncio.get_running_loop()
-        lifecycle.register(registry, self._alive)
-        delivery.register(registry, _Sink(running, self))
-        live = f"http://{settings.listen_address}:{settings.liveness_port}/healthz"
-        shell = serve.Server(
-            registry,
-            liveness_endpoint=live if settings.liveness_port else None,
-            on_death=lambda error: running.call_soon_threadsafe(
-                self._fail, f"kopf ended: {error!r}"
-            ),
-        )
         scrapes = endpoint.Endpoint(
             settings.listen_address,
             settings.metrics_port,
@@ -240,12 +262,12 @@ class Operator:
         )
         scrapes.start()
         telemetry.say(logging.INFO, "start", mode=settings.mode.value, metrics_port=scrapes.port)
-        shell.start()
+        shell.start(self)
         try:
             await self._supervise(stop)
         finally:
             await self._wind_down()
-            shell.stop(1.0)
+            shell.stop()
             scrapes.stop()
             telemetry.say(logging.INFO, "stopped")
 
@@ -340,6 +362,10 @@ class Operator:
                 telemetry.logger().error("task ended", exc_info=error)
             self._fail(f"{task.get_name()} ended: {error!r}")
 
+    def fail_soon(self, why: str) -> None:
+        """End the process; may be called from any thread."""
+        self._running.call_soon_threadsafe(self._fail, why)
+
     def _fail(self, why: str) -> None:
         if self._fatal is not None and not self._fatal.done():
             self._fatal.set_result(why)
@@ -353,7 +379,7 @@ class Operator:
         self._beaten_at = time.monotonic()
         self.lease.beat()
 
-    def _alive(self) -> Mapping[str, Any]:
+    def alive(self) -> Mapping[str, Any]:
         """What liveness shows; raises when the main loop is stuck. Called from kopf's thread."""
         silent = time.monotonic() - self._beaten_at
         if silent > self.settings.stuck_after_seconds and self.lease.holding():

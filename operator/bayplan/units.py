@@ -65,7 +65,7 @@ def amount(resource: str, text: str | int) -> int:
 
 
 def format_amount(resource: str, amount: int) -> str:
-    """Exact canonical text: `amount(resource, format_amount(resource, n)) == n`."""
+    """Exact canonical text, which `amount` reads back to the same number."""
     if resource == "cpu":
         return format_cpu(amount)
     if resource in {"memory", "ephemeral-storage"}:
