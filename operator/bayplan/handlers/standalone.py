@@ -1,0 +1,108 @@
+"""`kopf run -m bayplan.handlers`: kopf owns the process, the operator runs in a thread beside it.
+
+Settings come from `BAYPLAN_…` variables, since the command line is kopf's. Importing this module
+registers on kopf's default registry; `python -m bayplan` uses a registry of its own and is not
+touched by that.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import kopf
+
+from bayplan.api.resource import Key
+from bayplan.handlers import delivery, lifecycle
+from bayplan.settings import Settings
+
+if TYPE_CHECKING:
+    from bayplan import app
+
+
+class _Beside:
+    """The operator in its thread, as kopf's handlers see it."""
+
+    def __init__(self) -> None:
+        self._operator: app.Operator | None = None
+        self._started = threading.Event()
+        self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._thread = threading.Thread(target=self._run, name="bayplan", daemon=True)
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        if self._operator is not None:
+            self._operator.sink.put(body)
+
+    def drop(self, key: Key, uid: str) -> None:
+        if self._operator is not None:
+            self._operator.sink.drop(key, uid)
+
+    def relisted(self) -> None:
+        if self._operator is not None:
+            self._operator.sink.relisted()
+
+    def alive(self) -> Mapping[str, Any]:
+        return self._operator.alive() if self._operator is not None else {"synced": False}
+
+    def begin(self) -> None:
+        """Start and wait until the sink is there: kopf delivers nothing before."""
+        self._thread.start()
+        self._started.wait()
+
+    def end(self) -> None:
+        if self._stop is not None:
+            running, stop = self._stop
+            running.call_soon_threadsafe(stop.set)
+            self._thread.join()
+
+    # What `app.Operator.serve` asks of a shell: kopf runs already and ends by itself.
+
+    def start(self, operator: "app.Operator") -> None:
+        self._operator = operator
+        self._started.set()
+
+    def stop(self) -> None:
+        self._operator = None
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._started.set()
+            os.kill(os.getpid(), signal.SIGTERM)  # kopf ends in order; a supervisor starts again
+
+    async def _serve(self) -> None:
+        # The one arrow back to the composition root: here kopf's command line is the starter.
+        from bayplan import app, telemetry  # noqa: PLC0415
+
+        settings = _settings()
+        telemetry.set_up_logging(settings.log_format, settings.log_level)
+        stop = asyncio.Event()
+        self._stop = asyncio.get_running_loop(), stop
+        async with app.Operator(settings) as operator:
+            await operator.serve(stop, self)
+
+
+def _settings() -> Settings:
+    known = Settings.model_fields
+    given = {name: os.environ.get(f"BAYPLAN_{name.upper()}") for name in known}
+    return Settings(**{name: text for name, text in given.items() if text is not None})
+
+
+def register() -> None:
+    """Register on kopf's default registry."""
+    registry = kopf.get_default_registry()
+    beside = _Beside()
+
+    @kopf.on.startup(registry=registry, id="begin")
+    async def begin(**_: object) -> None:
+        await asyncio.to_thread(beside.begin)
+
+    @kopf.on.cleanup(registry=registry, id="end")
+    async def end(**_: object) -> None:
+        await asyncio.to_thread(beside.end)
+
+    lifecycle.register(registry, beside.alive)
+    delivery.register(registry, beside)
