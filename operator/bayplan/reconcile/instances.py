@@ -1,0 +1,166 @@
+"""The pods of one service, sorted by what they are worth: live, lost, ended, going.
+
+One pass over the pods; what follows asks this book. It decides nothing.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api import names
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model.snapshot import PodKey
+
+# What a node is to the pods on it; a set of bits.
+_WELL, _SILENT, _LOST, _GONE, _LEAVING = 0, 1, 2, 4, 8
+
+# Ranks of `first_to_go`: the least worth first.
+_ON_SILENT_NODE, _HOMELESS, _NOT_READY, _TOO_NEW, _HEALTHY_LEAVING, _HEALTHY = range(6)
+
+
+@dataclass(slots=True)
+class Instances:
+    """What the instances are, at one moment.
+
+    `live`: neither ended, terminating nor lost. `lost`: on a node that has been silent for
+    `patience`. `orphaned`: on a node that is no more. `ended`: their containers are
+    over for good. `going`: terminating ones whose room still counts during an update. `turns`
+    are the moments (epoch seconds) at which time alone changes any of it.
+    """
+
+    revision: str = ""  # the newest
+    patience: int = 0  # seconds until a silent node is lost, a pod beyond its grace forgotten
+    oldest_first: bool = False
+    live: list[pods_.Pod] = field(default_factory=list)
+    lost: list[pods_.Pod] = field(default_factory=list)
+    orphaned: list[pods_.Pod] = field(default_factory=list)
+    ended: list[pods_.Pod] = field(default_factory=list)
+    going: int = 0
+    outdated_going: bool = False  # some of those are of another revision
+    ready: int = 0
+    turns: list[int] = field(default_factory=list)
+    available: set[PodKey] = field(default_factory=set)
+    silent: set[PodKey] = field(default_factory=set)  # live ones on a node that is not ready
+    leaving: set[PodKey] = field(default_factory=set)  # live ones on a node about to go
+
+    def node_state(self, node: nodes_.Node | None, now: int) -> int:
+        if node is None:
+            return _GONE
+        leaving = _LEAVING if node.leaving else _WELL
+        if node.ready:
+            return leaving
+        lost_at = node.ready_changed_at + self.patience
+        if lost_at <= now:
+            return _LOST | leaving
+        self.turns.append(lost_at)
+        return _SILENT | leaving
+
+    def count_going(self, pod: pods_.Pod, state: int, now: int) -> None:
+        """A terminating pod takes room during an update; `rollout` says which do not, and why."""
+        overdue_at = (pod.deleted_at or 0) + self.patience
+        if pod.terminal or pod.disrupted or state & (_LOST | _GONE) or overdue_at <= now:
+            return
+        self.turns.append(overdue_at)
+        self.going += 1
+        if self.revision_of(pod) != self.revision:
+            self.outdated_going = True
+
+    def count_ready(self, key: PodKey, healthy_at: int, now: int) -> None:
+        self.ready += 1
+        if healthy_at <= now:
+            self.available.add(key)
+        else:
+            self.turns.append(healthy_at)
+
+    def healthy(self, pod: pods_.Pod) -> bool:
+        """Ready for `min_ready` seconds on a node that answers."""
+        return pod.key in self.available
+
+    def healthy_among(self, pods: Iterable[pods_.Pod]) -> int:
+        available = self.available
+        return sum((pod.namespace, pod.name) in available for pod in pods)
+
+    def split_by_leaving(self, pods: list[pods_.Pod]) -> tuple[list[pods_.Pod], list[pods_.Pod]]:
+        """Those on nodes that stay (or on none yet), and those on nodes about to go."""
+        if not self.leaving:
+            return pods, []
+        stayers = [pod for pod in pods if pod.key not in self.leaving]
+        return stayers, [pod for pod in pods if pod.key in self.leaving]
+
+    def first_to_go(self, pods: Collection[pods_.Pod]) -> list[pods_.Pod]:
+        """Lost, without a node, not ready, just ready, on a leaving node, healthy; then by age."""
+        return sorted(pods, key=lambda pod: (self._rank(pod), *self._age(pod)))
+
+    def youngest(self, pods: Collection[pods_.Pod]) -> list[pods_.Pod]:
+        return sorted(pods, key=lambda pod: (-pod.created_at, -ordinal(pod.name), pod.name))
+
+    def revision_of(self, pod: pods_.Pod) -> str:
+        """The revision on the pod's label; empty when somebody took that off."""
+        return pod.labels.get(names.REVISION, "")
+
+    def _rank(self, pod: pods_.Pod) -> int:
+        if pod.key in self.silent:
+            return _ON_SILENT_NODE
+        if not pod.node:
+            return _HOMELESS
+        if not pod.ready:
+            return _NOT_READY
+        if pod.key not in self.available:
+            return _TOO_NEW
+        return _HEALTHY_LEAVING if pod.key in self.leaving else _HEALTHY
+
+    def _age(self, pod: pods_.Pod) -> tuple[int, int, str]:
+        sign = 1 if self.oldest_first else -1
+        return sign * pod.created_at, sign * ordinal(pod.name), pod.name
+
+
+def surveyed(
+    pods: Mapping[PodKey, pods_.Pod],
+    nodes: Mapping[str, nodes_.Node],
+    now: int,
+    *,
+    revision: str,
+    min_ready: int,
+    replace_after: int,
+    oldest_first: bool = False,
+) -> Instances:
+    """Sort the pods. `min_ready` and `replace_after` in seconds. O(pods)."""
+    book = Instances(revision=revision, patience=replace_after, oldest_first=oldest_first)
+    states: dict[str, int] = {"": _WELL}
+    for key, pod in pods.items():
+        state = states.get(pod.node)
+        if state is None:
+            state = states[pod.node] = book.node_state(nodes.get(pod.node), now)
+        if pod.deleted_at is not None:
+            book.count_going(pod, state, now)
+        elif pod.terminal:
+            book.ended.append(pod)
+        elif state & _GONE:
+            book.orphaned.append(pod)
+        elif state & _LOST:
+            book.lost.append(pod)
+        else:
+            book.live.append(pod)
+            if state & _LEAVING:
+                book.leaving.add(key)
+            if state & _SILENT:
+                book.silent.add(key)
+            elif pod.ready:
+                book.count_ready(key, (pod.ready_since or 0) + min_ready if min_ready else 0, now)
+    return book
+
+
+def ordinal(name: str) -> int:
+    """The N of SERVICE-REV5-N; -1 when the name does not end in one."""
+    last = name.rpartition("-")[2]
+    return int(last) if last.isascii() and last.isdecimal() else -1
+
+
+def ended_at(pod: pods_.Pod, now: int) -> int:
+    """When a pod ended, as well as it is known (epoch seconds); never before it was created.
+
+    A pod that the kubelet refused or evicted may have no container that tells, and a node's clock
+    may be ahead: a moment that has not come yet tells nothing.
+    """
+    told = pod.ending.finished_at or pod.ending.started_at or 0
+    return max(told if told <= now else 0, pod.created_at)

@@ -1,0 +1,163 @@
+"""Which instances to start and which to let go: Marathon's arithmetic, level-triggered.
+
+Everything is decided from what there is now, so a new template in mid-rollout, scaling while
+rolling and a restarted operator need no case of their own. Three promises hold for our own acts,
+whatever the order of events: never fewer healthy instances than `Bounds.healthy`, never more live
+ones than `Bounds.instances` (one more, or the surge, while nodes are being emptied), and nothing
+more to do once nothing changes.
+
+What counts: a **live** instance is neither ended, terminating nor lost. A terminating one serves
+nobody, so it is never healthy; during an update it still counts as room taken until it is gone,
+because the promise is about what runs (Marathon's rule; a Deployment forgets it at once). Three
+kinds do not count: evicted ones (not our act), ones on a lost node, ones that outlive their grace
+period; otherwise a stuck pod would block an update for ever. Outside an update a hole is filled
+at once, whatever is still terminating.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bayplan.model import pod as pods_
+from bayplan.reconcile.instances import Instances
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What an update keeps to: at least `healthy` healthy, at most `instances` live instances."""
+
+    healthy: int
+    instances: int
+
+
+def bounds(replicas: int, minimum_healthy_percent: int, maximum_surge_percent: int) -> Bounds:
+    """ceil(n·min), trunc(n·(1+surge)), and one more where both meet, or nothing could ever begin.
+
+    Whole percents and integers: Marathon's binary floats are off by one in 54 cases below n = 200.
+    """
+    healthy = -(-replicas * minimum_healthy_percent // 100)
+    instances = replicas * (100 + maximum_surge_percent) // 100
+    return Bounds(healthy, instances + 1 if healthy == instances else instances)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How many instances to start, of the newest revision and of the kept one, and who goes."""
+
+    start: int = 0
+    restore: int = 0  # of the revision that is known to work
+    leave: tuple[tuple[pods_.Pod, str], ...] = ()  # pod, why
+
+
+def settled(instances: Instances, replicas: int, limits: Bounds) -> Change:
+    """Outside an update: fill holes, move off leaving nodes, let the surplus go.
+
+    An instance on a leaving node keeps running until its replacement elsewhere is healthy. The
+    replacements may exceed `replicas` by the surge, by one at least: a node can always be
+    emptied. Once every instance stands on a node that stays, nothing is left to do, however long
+    the cordon lasts.
+    """
+    stayers, leavers = instances.split_by_leaving(instances.live)
+    short = replicas - len(instances.live)
+    if leavers:
+        surge = max(1, limits.instances - replicas)
+        short = max(short, short + surge - instances.going)
+    leave = [*_surplus(instances, stayers, replicas)]
+    healthy = instances.healthy_among(instances.live) - instances.healthy_among(leave)
+    moved = _moved(instances, leavers, healthy, replicas)
+    return Change(
+        start=max(0, min(replicas - len(stayers), short)),
+        leave=(
+            *((pod, "surplus") for pod in leave),
+            *((pod, "moved off its node") for pod in moved),
+            *_abandoned(instances.lost if replicas == 0 else ()),
+        ),
+    )
+
+
+def rolled(
+    instances: Instances,
+    revision: str,
+    replicas: int,
+    limits: Bounds,
+    *,
+    failing: bool,
+    restorable: bool,
+) -> Change:
+    """During an update: one step from the old instances towards `replicas` of `revision`.
+
+    Old ones without a node go at once. Old ones that are not healthy go next, but only as many
+    as would still leave the healthy minimum if the others recovered: one bad minute of a database
+    must not restart the whole service. Healthy ones go last, down to the healthy minimum.
+
+    `failing`: instances of the new revision keep failing. While none of it is healthy, what was
+    lost of the old one is restored up to the healthy minimum if that is `restorable`; failing
+    ones beyond the update's own share make room for it.
+    """
+    new = [pod for pod in instances.live if instances.revision_of(pod) == revision]
+    old = [pod for pod in instances.live if instances.revision_of(pod) != revision]
+    stayers, leavers = instances.split_by_leaving(new)
+    surplus = _surplus(instances, stayers, replicas)
+    healthy_new = instances.healthy_among(new) - instances.healthy_among(surplus)
+    healthy_old = instances.healthy_among(old)
+    moved = _moved(instances, leavers, healthy_new, replicas)
+    healthy = healthy_new - instances.healthy_among(moved) + healthy_old
+
+    leave = [
+        *((pod, "surplus") for pod in surplus),
+        *((pod, "moved off its node") for pod in moved),
+    ]
+    most = max(limits.instances, replicas + 1 if instances.leaving else 0)
+    room = max(0, most - len(instances.live) - instances.going)
+    restore = 0
+    stuck = failing and restorable and healthy_new == 0
+    if stuck:
+        deficit = max(0, limits.healthy - len(old))
+        restore = min(deficit, room)
+        leaving = {pod.key for pod, _ in leave}
+        staying = [pod for pod in instances.youngest(new) if pod.key not in leaving]
+        spare = len(staying) - (limits.instances - limits.healthy)
+        beyond = max(0, min(deficit - restore, spare))
+        leave += [(pod, "failing") for pod in staying[:beyond]]
+
+    outdated = instances.first_to_go(old)
+    homeless = [] if stuck else [pod for pod in outdated if not pod.node]
+    housed = [pod for pod in outdated if pod.node]
+    sick = [pod for pod in housed if not instances.healthy(pod)]
+    well = [pod for pod in housed if instances.healthy(pod)]
+    sick_budget = max(0, len(housed) + healthy_new - limits.healthy)
+    well_budget = max(0, healthy - limits.healthy)
+    leave += [(pod, "outdated") for pod in homeless]
+    leave += [(pod, "outdated") for pod in (*sick[:sick_budget], *well[:well_budget])]
+    if healthy >= limits.healthy:
+        everyone = replicas == 0
+        leave += _abandoned(
+            pod for pod in instances.lost if everyone or instances.revision_of(pod) != revision
+        )
+    return Change(
+        start=max(0, min(replicas - len(stayers), room - restore)),
+        restore=restore,
+        leave=tuple(leave),
+    )
+
+
+def _surplus(instances: Instances, stayers: list[pods_.Pod], replicas: int) -> list[pods_.Pod]:
+    """Who goes of those on nodes that stay: the healthy only after all who are not."""
+    count = len(stayers) - replicas
+    return instances.first_to_go(stayers)[:count] if count > 0 else []
+
+
+def _moved(
+    instances: Instances, leavers: list[pods_.Pod], healthy: int, replicas: int
+) -> list[pods_.Pod]:
+    """Who of those on leaving nodes may go: without them `replicas` healthy ones remain."""
+    gone = []
+    for pod in instances.first_to_go(leavers):
+        healthy -= instances.healthy(pod)
+        if healthy < replicas:
+            break
+        gone.append(pod)
+    return gone
+
+
+def _abandoned(pods: Iterable[pods_.Pod]) -> list[tuple[pods_.Pod, str]]:
+    return [(pod, "on a lost node") for pod in pods]
