@@ -7,6 +7,6 @@ from pathlib import Path
 if importlib.util.find_spec("bayplan") is None:  # a checkout without an install
     sys.path.append(str(Path(__file__).parents[1] / "operator"))
 
-from localcluster.cluster import Cluster  # noqa: E402: needs the path above
+from localcluster.cluster import Cluster
 
 __all__ = ["Cluster"]

@@ -1,7 +1,7 @@
 """One running cluster: started, used, disturbed on purpose, stopped without a trace."""
 
 import contextlib
-import datetime
+import datetime as dt
 import itertools
 import json
 import os
@@ -10,15 +10,16 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from localcluster import control_plane, ec2, kwok, pki, processes, programs, state
-from localcluster.api import Api, ApiError
+from localcluster.api import Api
 
 _MASTERS = "system:masters"
 _STARTED_SECONDS = 90  # of one program; a busy machine takes ten times its usual 4 s
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _PLANE = ("etcd", "etcd-peer", "apiserver")
 
 
@@ -77,7 +78,7 @@ class Cluster:
         )
         try:
             cluster = cls(record, stops=True)
-            cluster._start_plane()  # noqa: SLF001: ours
+            cluster._start_plane()
             if kwok:
                 cluster.add_kwok_nodes(kwok)
         except BaseException:
@@ -143,7 +144,7 @@ class Cluster:
         self,
         *words: str,
         input: str | None = None,
-        check: bool = True,  # noqa: A002: as in run()
+        check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run the kubectl that was built, as administrator; text in, text out, 60 s at most."""
         program = programs.path("kubectl")
@@ -170,7 +171,7 @@ class Cluster:
         """More fake nodes, Ready and played by kwok when this returns; their names."""
         known = self._nodes()
         taken = {node["metadata"]["name"] for node in known}
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         version = programs.pinned_version("kubernetes")
         used = {each["address"] for node in known for each in node["status"]["addresses"]}
         addresses = (text for text in map(kwok_address, itertools.count(1)) if text not in used)
@@ -178,10 +179,13 @@ class Cluster:
         for shape in ec2.shapes(text):
             free = (n for n in itertools.count(1) if f"{shape.stem}-{n}" not in taken)
             for number in itertools.islice(free, shape.count):
-                bodies.append(ec2.node(shape, number, next(addresses), version=version, now=now))
+                bodies.append(ec2.node(shape, number, next(addresses), version=version))
             taken |= {body["metadata"]["name"] for body in bodies}
-        self._api.each(("POST", "/api/v1/nodes", body) for body in bodies)
-        names = [body["metadata"]["name"] for body in bodies]
+        made = self._api.each(("POST", "/api/v1/nodes", body) for body in bodies)
+        names = [node["metadata"]["name"] for node in made]
+        at = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        leases = [kwok.lease(name, node["metadata"]["uid"], at) for name, node in zip(names, made)]
+        self._api.each(("POST", _LEASES, lease) for lease in leases)
         self._await_nodes(set(names))
         return names
 
@@ -190,12 +194,14 @@ class Cluster:
         self.request("DELETE", f"/api/v1/nodes/{node}")
 
     def stop_heartbeat(self, node: str) -> None:
-        """A fake node falls silent: no lease, no status, its pods as they were; see `silent_for`.
+        """A fake node falls silent: no lease, no status, its pods as they were.
 
-        kwok is started anew, as it would still write what it had planned for that node's pods.
+        The controller manager finds it out after `node_monitor_grace_seconds`. kwok is started
+        anew, as it would still write what it had planned for that node's pods.
         """
+        processes.end(self._pids("kwok"))
         self._set_kubelet(node, kwok.SILENT)
-        self._restart_kwok()
+        self._launch("kwok", control_plane.kwok(programs.path("kwok"), self._files))
 
     def resume_heartbeat(self, node: str) -> None:
         """A silent fake node speaks again; what its pods did meanwhile is reported now."""
@@ -240,8 +246,7 @@ class Cluster:
         etcd = control_plane.etcd(
             programs.path("etcd"), files, port=ports["etcd"], peer_port=ports["etcd-peer"]
         )
-        self._launch("etcd", etcd)
-        self._await("etcd", lambda: _accepts(ports["etcd"]))
+        self._await("etcd", self._launch("etcd", etcd), lambda: _accepts(ports["etcd"]))
         self._start_apiserver()
         grace = options["node_monitor_grace_seconds"]
         if options["controller_manager"]:
@@ -251,16 +256,17 @@ class Cluster:
                 grace_seconds=grace,
                 extra=options["controller_manager_flags"],
             )
-            self._launch("kube-controller-manager", manager)
+            manager_pid = self._launch("kube-controller-manager", manager)
         if options["scheduler"]:
             scheduler = control_plane.scheduler(programs.path("kube-scheduler"), files)
             self._launch("kube-scheduler", scheduler)
-        lease_seconds = min(grace, control_plane.KUBERNETES_GRACE_SECONDS)
-        (files.folder / "kwok.yaml").write_text(kwok.configuration(lease_seconds=lease_seconds))
+        heartbeat_seconds = max(1, min(grace, control_plane.KUBERNETES_GRACE_SECONDS) * 2 // 5)
+        configuration = kwok.configuration(heartbeat_seconds=heartbeat_seconds)
+        (files.folder / "kwok.yaml").write_text(configuration)
         self._launch("kwok", control_plane.kwok(programs.path("kwok"), files))
         if options["controller_manager"]:
             account = "/api/v1/namespaces/default/serviceaccounts/default"
-            self._await("kube-controller-manager", lambda: self._api.answers(account))
+            self._await("kube-controller-manager", manager_pid, lambda: self._api.answers(account))
 
     def _start_apiserver(self) -> None:
         ports, options = self._record.ports, self._record.options
@@ -273,20 +279,20 @@ class Cluster:
             controller_manager=options["controller_manager"],
             extra=options["apiserver_flags"],
         )
-        self._launch("kube-apiserver", words)
-        self._await("kube-apiserver", lambda: self._api.answers("/readyz"))
+        pid = self._launch("kube-apiserver", words)
+        self._await("kube-apiserver", pid, lambda: self._api.answers("/readyz"))
 
-    def _launch(self, role: str, command: Sequence[str | Path]) -> None:
-        processes.launch(self.directory, role, command)
+    def _launch(self, role: str, command: Sequence[str | Path]) -> int:
+        return processes.launch(self.directory, role, command)
 
-    def _await(self, role: str, met: Any) -> None:
+    def _await(self, role: str, pid: int, met: Callable[[], bool]) -> None:
         """Wait for a program to be of use; if it ended instead, say its last words."""
 
-        def met_or_dead() -> bool:
-            return bool(met()) or not self._pids(role)
+        def met_or_over() -> bool:
+            return met() or processes.has_ended(pid)
 
-        processes.wait_until(met_or_dead, role, within_seconds=_STARTED_SECONDS)
-        if not met():
+        processes.wait_until(met_or_over, role, within_seconds=_STARTED_SECONDS)
+        if processes.has_ended(pid):
             log = self.directory / "logs" / f"{role}.log"
             last = log.read_text(errors="replace").splitlines()[-5:]
             raise processes.NotInTimeError(f"{role} ended: " + "\n".join(last))
@@ -310,16 +316,10 @@ class Cluster:
         return listed
 
     def _await_nodes(self, names: set[str]) -> None:
-        """Until kwok holds the nodes' leases and the taint of the unready is off them."""
+        """Until kwok has them, which is when they are Ready, and no taint of a new node is on."""
 
         def settled() -> bool:
-            leases = self.request(
-                "GET", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-            )["items"]
-            held = {lease["metadata"]["name"] for lease in leases}
-            return names <= held and names <= {
-                node["metadata"]["name"] for node in self._nodes() if not _not_ready(node)
-            }
+            return names <= {node["metadata"]["name"] for node in self._nodes() if _is_ready(node)}
 
         what = f"{len(names)} nodes Ready (see {self.directory}/logs)"
         seconds = _STARTED_SECONDS + len(names) // 20
@@ -328,26 +328,13 @@ class Cluster:
     def _set_kubelet(self, node: str, how: str) -> None:
         labels = {"metadata": {"labels": {kwok.LABEL: how}}}
         self.request("PATCH", f"/api/v1/nodes/{node}", labels)
-
-    def _restart_kwok(self) -> None:
-        """A new kwok waits until the old one's leases have run out unless they are gone."""
-        processes.end(self._pids("kwok"))
-        leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-        played = self.request("GET", f"/api/v1/nodes?labelSelector={kwok.LABEL}%3D{kwok.PLAYED}")
-        names = [node["metadata"]["name"] for node in played["items"]]
-        with contextlib.suppress(ApiError):  # a node without a lease yet
-            self._api.each(("DELETE", f"{leases}/{name}", None) for name in names)
-        self._launch("kwok", control_plane.kwok(programs.path("kwok"), self._files))
+        self.request("PATCH", f"{_LEASES}/{node}", labels)
 
 
 def remove(name: str) -> None:
     """Nothing of the cluster is left, whatever state it was in; no error if there was none."""
     folder = state.home() / name
-    for _ in range(3):  # a process may start another while we look
-        pids = processes.marked(folder)
-        if not pids:
-            break
-        processes.end(pids)
+    processes.end_marked(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -356,9 +343,11 @@ def kwok_address(number: int) -> str:
     return f"10.{number >> 16 & 63}.{number >> 8 & 255}.{number & 255}"
 
 
-def _not_ready(node: dict[str, Any]) -> bool:
-    keys = {taint["key"] for taint in node["spec"].get("taints", ())}
-    return "node.kubernetes.io/not-ready" in keys
+def _is_ready(node: dict[str, Any]) -> bool:
+    conditions = node["status"].get("conditions", ())
+    said = {condition["type"]: condition["status"] for condition in conditions}
+    taints = {taint["key"] for taint in node["spec"].get("taints", ())}
+    return said.get("Ready") == "True" and "node.kubernetes.io/not-ready" not in taints
 
 
 def _accepts(port: int) -> bool:

@@ -46,7 +46,7 @@ class Files:
 
 
 def etcd(program: Path, files: Files, *, port: int, peer_port: int) -> list[str | Path]:
-    """etcd that never waits for a disk: its data does not outlive the cluster."""
+    """Etcd that never waits for a disk: its data does not outlive the cluster."""
     client, peer = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
     return [
         program,
@@ -146,11 +146,12 @@ def scheduler(program: Path, files: Files) -> list[str | Path]:
 
 
 def kwok(program: Path, files: Files) -> list[str | Path]:
-    """kwok with our stages."""
+    """Kwok with our stages."""
     return [
         program,
         f"--kubeconfig={files.kubeconfig('kwok')}",
         f"--config={files.folder / 'kwok.yaml'}",
+        "--node-lease-duration-seconds=0",
     ]
 
 

@@ -6,22 +6,14 @@ pod limits are those of EKS, from the operator's own catalogue, so that what pac
 """
 
 import dataclasses
-import datetime
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from bayplan.cloud import allocatable, catalogue
-
 from localcluster import kwok
 
 _CAPACITY_TYPES = ("on-demand", "spot")
-_CONDITIONS = (  # type, status, reason
-    ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
-    ("DiskPressure", "False", "KubeletHasNoDiskPressure"),
-    ("PIDPressure", "False", "KubeletHasSufficientPID"),
-    ("Ready", "True", "KubeletReady"),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,10 +37,8 @@ def shapes(text: str) -> list[Shape]:
     return [_shape(part.strip()) for part in text.split(",") if part.strip()]
 
 
-def node(
-    shape: Shape, number: int, address: str, *, version: str, now: datetime.datetime
-) -> dict[str, Any]:
-    """A Node as a kubelet on such an instance would register it, Ready from birth."""
+def node(shape: Shape, number: int, address: str, *, version: str) -> dict[str, Any]:
+    """A Node as a kubelet on such an instance would register it (kwok makes it Ready)."""
     name = f"{shape.stem}-{number}"
     instance_type = catalogue.load()[shape.instance_type]
     usable = allocatable.eks_allocatable(instance_type)
@@ -57,7 +47,6 @@ def node(
         "memory": instance_type.memory_bytes,
         "ephemeral-storage": allocatable.ROOT_VOLUME_BYTES,
     }
-    at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -69,17 +58,6 @@ def node(
             "addresses": [
                 {"type": "InternalIP", "address": address},
                 {"type": "Hostname", "address": name},
-            ],
-            "conditions": [
-                {
-                    "type": kind,
-                    "status": status,
-                    "reason": reason,
-                    "message": "played by kwok",
-                    "lastHeartbeatTime": at,
-                    "lastTransitionTime": at,
-                }
-                for kind, status, reason in _CONDITIONS
             ],
             "nodeInfo": {
                 "architecture": instance_type.arch,

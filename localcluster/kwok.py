@@ -23,10 +23,12 @@ What is NOT played: admission by the kubelet (OutOfcpu …), probes, images, vol
 """
 
 import json
+import textwrap
 from typing import Any
 
 LABEL = "sim.bayplan.dev/kubelet"  # of a node; kwok plays those that say PLAYED
 PLAYED, SILENT = "kwok", "silent"
+_GROUPS = {"Lease": "coordination.k8s.io/v1"}
 POD_NETWORK = "10.128.0.1/9"
 
 # The life of a pod in jq: `next` is the step that comes next and when, in ms since 1970.
@@ -74,6 +76,7 @@ def next:
 _DELAY = _LIFE + '([next.at - now * 1000, 0] | max | floor | tostring) + "ms"'
 
 _NOW = '{{ $now := Now }}{{ $id := printf "kwok://%d/%s" (now).UnixMilli .metadata.uid }}'
+_MICRO_NOW = '(now).UTC.Format "2006-01-02T15:04:05.000000Z07:00"'  # six digits, always
 _ROOT = "{{ $root := . }}"
 _CODE = (
     "{{ $notes := default dict .metadata.annotations }}"
@@ -122,17 +125,20 @@ initContainerStatuses:
 """
 
 
-def configuration(*, lease_seconds: int) -> str:
+def configuration(*, heartbeat_seconds: int) -> str:
     """The text of kwok's configuration file: options and stages, one JSON document each.
 
-    A node's lease is renewed every quarter of `lease_seconds`.
+    kwok's own lease keeper is off (`--node-lease-duration-seconds=0`): while its cache of leases
+    is young it takes its nodes for another's and leaves pods unplayed for good. A stage renews the
+    leases instead, which are made together with the nodes.
     """
     options = {
         "manageNodesWithLabelSelector": f"{LABEL}={PLAYED}",
-        "nodeLeaseDurationSeconds": lease_seconds,
-        "nodeLeaseParallelism": 4,
         "podPlayStageParallelism": 16,
         "nodePlayStageParallelism": 8,
+        "podsOnNodeSyncParallelism": 4,
+        "enablePodsOnNodeSyncListPager": False,
+        "enablePodsOnNodeSyncStreamWatch": False,
         "cidr": POD_NETWORK,
     }
     head = {
@@ -140,11 +146,22 @@ def configuration(*, lease_seconds: int) -> str:
         "kind": "KwokConfiguration",
         "options": options,
     }
-    return "\n---\n".join(json.dumps(each, indent=1) for each in [head, *stages()])
+    return "\n---\n".join(json.dumps(each, indent=1) for each in [head, *stages(heartbeat_seconds)])
 
 
-def stages() -> list[dict[str, Any]]:
-    """Every stage, node stages first; at most one matches an object at any time."""
+def lease(node: str, uid: str, at: str) -> dict[str, Any]:
+    """The lease by which a fake node shows that it lives; it goes when the node goes."""
+    owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": node, "labels": {LABEL: PLAYED}, "ownerReferences": [owner]},
+        "spec": {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": at},
+    }
+
+
+def stages(heartbeat_seconds: int) -> list[dict[str, Any]]:
+    """Every stage; at most one matches an object at any time."""
     pull = _conditions("False", "ContainersNotReady") + _containers(
         "0", "false", "{waiting: {reason: ContainerCreating}}"
     )
@@ -182,6 +199,7 @@ def stages() -> list[dict[str, Any]]:
     start = "phase: Running\nstartTime: {{ default $now .status.startTime | Quote }}\n"
     return [
         _node_stage(),
+        _lease_stage(heartbeat_seconds),
         _pod_stage("pull", pull + "startTime: {{ $now | Quote }}\n" + _NETWORK),
         _pod_stage("run", run + start + _NETWORK + _INIT),
         _pod_stage("ready", _readiness("True")),
@@ -195,7 +213,7 @@ def stages() -> list[dict[str, Any]]:
 
 
 def _node_stage() -> dict[str, Any]:
-    """A node that lost its heartbeat and has it again becomes Ready (nodes are born Ready)."""
+    """A new node, or one that has its heartbeat again, becomes Ready."""
     status = """
 {{ $now := Now }}
 phase: Running
@@ -211,7 +229,16 @@ conditions:
 """
     key = '.status.conditions[] | select(.type == "Ready") | .status'
     match = [{"key": key, "operator": "NotIn", "values": ["True"]}]
-    return _stage("node-heartbeat-again", "Node", match, [_patch(status)], None)
+    return _stage("node-ready", "Node", match, [_patch(status)], None)
+
+
+def _lease_stage(heartbeat_seconds: int) -> dict[str, Any]:
+    """Each renewal is an update, which brings the next one about."""
+    match = [{"key": f'.metadata.labels["{LABEL}"]', "operator": "In", "values": [PLAYED]}]
+    renewed = '.spec.renewTime | sub("[.][0-9]+"; "") | fromdateiso8601'
+    delay = f'([({renewed}) + {heartbeat_seconds} - now, 0] | max | tostring) + "s"'
+    patch = {"type": "merge", "template": "{spec: {renewTime: {{ %s | Quote }}}}" % _MICRO_NOW}
+    return _stage("lease-renewed", "Lease", match, [{"patch": patch}], delay)
 
 
 def _pod_stage(step: str, status: str, *, delete: bool = False) -> dict[str, Any]:
@@ -237,7 +264,7 @@ def _stage(
     delay: str | None,
 ) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        "resourceRef": {"apiGroup": "v1", "kind": kind},
+        "resourceRef": {"apiGroup": _GROUPS.get(kind, "v1"), "kind": kind},
         "selector": {"matchExpressions": match},
         "steps": steps,
     }
@@ -252,7 +279,13 @@ def _stage(
 
 
 def _patch(status: str) -> dict[str, Any]:
-    return {"patch": {"subresource": "status", "root": "status", "template": status}}
+    """A patch of the status, refused if the object has changed meanwhile.
+
+    The change is news, upon which kwok looks again; kwok may also play an old plan a second time.
+    """
+    same = "metadata: {resourceVersion: {{ .metadata.resourceVersion | Quote }}}"
+    template = f"{same}\nstatus:\n{textwrap.indent(status, '  ')}"
+    return {"patch": {"subresource": "status", "template": template}}
 
 
 def _over(phase: str, state: str, reason: str) -> str:

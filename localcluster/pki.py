@@ -5,7 +5,7 @@ guard a cluster that others can reach. Keys are ECDSA P-256, made in well under 
 """
 
 import base64
-import datetime
+import datetime as dt
 import ipaddress
 import json
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_VALID = datetime.timedelta(days=365)
-_EARLIER = datetime.timedelta(minutes=5)  # a clock that was set back still finds them valid
+_VALID = dt.timedelta(days=365)
+_EARLIER = dt.timedelta(minutes=5)  # a clock that was set back still finds them valid
 
 
 class Authority:
@@ -115,7 +115,7 @@ def _subject(user: str, groups: Sequence[str]) -> x509.Name:
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 FOLDER_MARK = "BAYPLAN_LOCALCLUSTER"
 ROLE_MARK = "BAYPLAN_LOCALCLUSTER_ROLE"
+_LOOKS, _BETWEEN_LOOKS_SECONDS = 2, 0.02
 
 
 class NotInTimeError(RuntimeError):
@@ -39,6 +40,16 @@ def launch(folder: Path, role: str, command: Sequence[str | Path]) -> int:
         ],
         setsid=True,
     )
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process that this one launched is over. Its marks would not do: they cannot be
+    read for a moment at its very start.
+    """
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def marked(folder: Path, role: str | None = None) -> list[int]:
@@ -76,6 +87,22 @@ def end(pids: Sequence[int], *, grace_seconds: float = 0, within_seconds: float 
     left = _awaited(pids, within_seconds)
     if left:
         raise NotInTimeError(f"processes {left} do not end")
+
+
+def end_marked(folder: Path) -> None:
+    """No process of the cluster is left, also none that another one started meanwhile.
+
+    Believed only after a second look: a process cannot be recognised for a moment at its start.
+    """
+    looks_without = 0
+    for _ in range(20):
+        pids = marked(folder)
+        end(pids)
+        looks_without = 0 if pids else looks_without + 1
+        if looks_without == _LOOKS:
+            return
+        time.sleep(_BETWEEN_LOOKS_SECONDS)
+    raise NotInTimeError(f"processes of {folder} keep coming back")
 
 
 def wait_until(

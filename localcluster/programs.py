@@ -1,10 +1,10 @@
 """The programs of a cluster, built from pinned Go modules and kept in the user's cache.
 
-Each folder under `go/` is one module: its go.mod names the programs as tools and pins every version,
-its go.sum pins every content. A module's programs live in a cache folder named by the hash of both
-files and of the flags, so that a changed pin builds anew and an unchanged one never does. A build
-that is interrupted leaves no half program (each is renamed into place) and goes on where it stopped
-(Go's own cache). Two builders never collide: one waits for the other's file lock.
+Each folder under `go/` is one module: its go.mod names the programs as tools and pins every
+version, its go.sum pins every content. A module's programs live in a cache folder named by the hash
+of both files and of the flags, so that a changed pin builds anew and an unchanged one never does. A
+build that is interrupted leaves no half program (each is renamed into place) and goes on where it
+stopped (Go's own cache). Two builders never collide: one waits for the other's file lock.
 """
 
 import contextlib
@@ -108,7 +108,7 @@ def ldflags(module: str, pins: str) -> str:
 
 
 def pinned(pins: str, module: str) -> str:
-    """The version that the text of a go.mod requires of a module; replacements are not looked at."""
+    """The version that a go.mod's text requires of a module; replacements are not looked at."""
     for line in pins.splitlines():
         words = line.removeprefix("require ").split()
         if words[:1] == [module] and "=>" not in words:

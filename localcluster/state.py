@@ -1,7 +1,7 @@
 """What is known of a cluster outside its processes: one folder, and in it `cluster.json`.
 
-The record is written BEFORE anything is started, so that `stop` always has something to go by. Ports
-are chosen under a lock that all starters share and below the range from which the kernel takes
+The record is written BEFORE anything is started, so that `stop` always has something to go by.
+Ports are chosen under a lock that all starters share and below the range from which the kernel takes
 ports for outgoing connections; a port stays taken as long as its cluster's folder exists.
 """
 
