@@ -1,0 +1,128 @@
+"""What no plan can beat: lower bounds that hold for every algorithm.
+
+`fluid` lets pods and nodes be cut into fractions: instant, and almost tight where many types mix.
+`farley` turns ANY class values, with upper bounds of what one node may hold, into a bound: the
+values are scaled down until no node holds more than it costs (and, where nodes are limited, than
+the right to it), then every plan pays at least value × demand minus the rights. Floats are rounded
+towards safety: a share of `_SAFETY` is given away, a thousand times what the sums can lose.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from bayplan.placement import linear
+from bayplan.placement.packing import FloatMatrix, FloatVector, Problem
+
+_SAFETY = 1e-9
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Fluid:
+    """The linear relaxation's answer; raw numbers of a solver, to be made safe by `farley`."""
+
+    value: FloatVector  # [K] microdollars a pod of the class is worth
+    multipliers: FloatMatrix  # [T, D] microdollars a unit of each resource
+    right: FloatVector  # [T] what one more node of a limited type would save
+    nodes: FloatVector  # [T] in fractions
+
+
+def farley(
+    problem: Problem,
+    value: FloatVector,
+    upper: FloatVector,
+    right: FloatVector | None = None,
+) -> int:
+    """Least cost of placing the whole demand, in microdollars: no plan is cheaper.
+
+    `value` ≥ 0 per class, `upper[t]` ≥ the value of any filling of one node of type t; `right` ≥ 0
+    per type is counted for each node that exists. Rounded up to what prices can add up to.
+    """
+    paid = float(value @ problem.demand)
+    if problem.available is None:
+        least = paid / _excess(upper, problem.price.astype(np.float64))
+        given_away = paid * _SAFETY
+    else:
+        there = problem.available.astype(np.float64)
+        known = np.zeros(len(there)) if right is None else right
+        scaled = paid / _excess(upper[there > 0], (problem.price + known)[there > 0])
+        # or, unscaled, each type's right as dear as its best filling demands
+        needed = np.maximum(upper - problem.price, 0.0) @ there
+        least = max(scaled - float(known @ there), paid - float(needed))
+        given_away = (paid + float(known @ there) + float(needed)) * _SAFETY
+    step = math.gcd(*(int(price) for price in problem.price))
+    return max(0, math.ceil((least - given_away) / step)) * step
+
+
+def fluid(problem: Problem) -> Fluid:
+    """The cheapest way to place everything if pods and nodes could be cut.
+
+    Caps per node count where they are tighter than the demand. Every class must fit some type.
+    """
+    limits = problem.limits()
+    types, resources = problem.capacity.shape
+    classes = len(problem.demand)
+    unit = np.maximum(problem.capacity.max(axis=0).astype(np.float64), 1.0)
+    of_type, of_class = np.nonzero(limits)  # one column of pods each, then one of nodes per type
+    cells = len(of_type)
+
+    request = (problem.request / unit)[of_class]
+    column, resource = np.nonzero(request)
+    node, held = np.nonzero(problem.capacity)
+    capped = np.flatnonzero((problem.per_node < problem.demand)[of_class])
+    first_cap = classes + types * resources
+    caps = first_cap + np.arange(len(capped))
+    entries = (
+        np.concatenate((np.arange(cells), column, cells + node, capped, cells + of_type[capped])),
+        np.concatenate(
+            (
+                of_class,
+                classes + of_type[column] * resources + resource,
+                classes + node * resources + held,
+                caps,
+                caps,
+            )
+        ),
+        np.concatenate(
+            (
+                np.ones(cells),
+                request[column, resource],
+                -(problem.capacity / unit)[node, held],
+                np.ones(len(capped)),
+                -problem.per_node[of_class[capped]].astype(np.float64),
+            )
+        ),
+    )
+    dollars = float(problem.price.max())
+    rows = first_cap + len(capped)
+    most = np.full(types, linear.FREE)
+    if problem.available is not None:
+        most = problem.available.astype(np.float64)
+    demand = problem.demand.astype(np.float64)
+    highs = linear.solver()
+    highs.passModel(
+        linear.program(
+            entries,
+            cost=np.concatenate((np.zeros(cells), problem.price / dollars)),
+            upper=np.concatenate((np.full(cells, linear.FREE), most)),
+            row_lower=np.concatenate((demand, np.full(rows - classes, -linear.FREE))),
+            row_upper=np.concatenate((np.full(classes, linear.FREE), np.zeros(rows - classes))),
+        )
+    )
+    highs.run()
+    solution = highs.getSolution()
+    duals = np.array(solution.row_dual) * dollars
+    prices = np.maximum(-duals[classes:first_cap].reshape(types, resources), 0.0) / unit
+    right = np.maximum(-np.array(solution.col_dual)[cells:] * dollars, 0.0)
+    return Fluid(
+        value=np.maximum(duals[:classes], 0.0),
+        multipliers=prices,
+        right=right if problem.available is not None else np.zeros(types),
+        nodes=np.array(solution.col_value)[cells:],
+    )
+
+
+def _excess(upper: FloatVector, allowed: FloatVector) -> float:
+    """By how much the dearest filling exceeds what it may be worth; at least 1."""
+    return max(1.0, float((upper / allowed).max(initial=0.0)) * (1 + _SAFETY))

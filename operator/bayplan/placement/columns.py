@@ -1,0 +1,280 @@
+"""Column generation over classes: whole-node patterns, a linear program that mixes them, a proof.
+
+Gilmore and Gomory's scheme with node types as bins of different price: the master program covers
+the demand with known patterns at least cost; its duals say what a pod of each class is worth; the
+beam looks for patterns worth more than their node costs. Values are smoothed towards those of the
+best bound so far (Wentges), else they swing and the bound crawls. The pool of patterns outlives
+the program: rounding draws on it.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bayplan.placement import bound as bounds
+from bayplan.placement import linear
+from bayplan.placement.knapsack import Beam, Relaxation, exact
+from bayplan.placement.packing import (
+    Budget,
+    FloatVector,
+    IntMatrix,
+    IntVector,
+    Problem,
+)
+
+_GRACE_SECONDS = 0.05  # a program cut short has no duals: better a little late
+_UNPLACED = 20.0  # times the dearest node: what the master pays for a pod left out
+_SMOOTHING = 0.5
+_IMPROVES = 1e-7
+_NOISE = 0.02
+_PER_ROUND = 400  # columns added at most
+_WIDTH, _WIDEST = 16, 1024
+_TYPES_AT_ONCE = 8
+_HOPEFUL = 0.9  # share of its price that a type's best filling must promise
+_STALLED = 3  # wider and wider beams before giving up
+_SETTLED_AT_MOST = 12  # types solved exactly in one go
+
+
+class Pool:
+    """Every pattern known so far, each once, as growing arrays."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.types: IntVector = np.zeros(0, np.int64)
+        self.patterns: IntMatrix = np.zeros((0, len(problem.demand)), np.int64)
+        self._seen: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+    def add(self, types: IntVector, patterns: IntMatrix) -> int:
+        """Take what is new, not empty and fits (integers decide); how many that were."""
+        good = patterns.any(axis=1)
+        types, patterns = types[good], patterns[good]
+        good = self.problem.holds(types, patterns)
+        fresh = []
+        for index in np.flatnonzero(good):
+            key = types[index].tobytes() + patterns[index].tobytes()
+            if key not in self._seen:
+                self._seen.add(key)
+                fresh.append(index)
+        self.types = np.concatenate((self.types, types[fresh]))
+        self.patterns = np.concatenate((self.patterns, patterns[fresh]))
+        return len(fresh)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Mixed:
+    """The master's answer: nodes (fractions) per pattern, and what classes and rights are worth."""
+
+    nodes: FloatVector  # [P]
+    value: FloatVector  # [K]
+    right: FloatVector  # [T]
+    cost: float
+
+
+class Master:
+    """The linear program over a pool's patterns; grows with it.
+
+    Its first K columns leave a pod out, at a price that makes it the last resort.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        problem = pool.problem
+        self._classes, self._types = len(problem.demand), len(problem.price)
+        self._dollars = float(problem.price.max())
+        self._loaded = 0
+        lower, upper = problem.demand.astype(np.float64), np.full(self._classes, linear.FREE)
+        if problem.available is not None:
+            lower = np.concatenate((lower, np.full(self._types, -linear.FREE)))
+            upper = np.concatenate((upper, problem.available.astype(np.float64)))
+        every = np.arange(self._classes)
+        self._solver = linear.solver()
+        self._solver.passModel(
+            linear.program(
+                (every, every, np.ones(self._classes)),
+                cost=np.full(self._classes, _UNPLACED),
+                upper=np.full(self._classes, linear.FREE),
+                row_lower=lower,
+                row_upper=upper,
+            )
+        )
+
+    def solve(self, seconds: float) -> Mixed:
+        """Load what the pool has gained, solve again from the last basis."""
+        self._load()
+        if np.isfinite(seconds):
+            end = self._solver.getRunTime() + seconds + _GRACE_SECONDS
+            self._solver.setOptionValue("time_limit", float(end))
+        self._solver.run()
+        solution = self._solver.getSolution()
+        duals = np.array(solution.row_dual) * self._dollars
+        right = np.zeros(self._types)
+        if self.pool.problem.available is not None:
+            right = np.maximum(-duals[self._classes :], 0.0)
+        return Mixed(
+            nodes=np.array(solution.col_value)[self._classes :],
+            value=np.maximum(duals[: self._classes], 0.0),
+            right=right,
+            cost=float(self._solver.getInfo().objective_function_value) * self._dollars,
+        )
+
+    def _load(self) -> None:
+        problem = self.pool.problem
+        types, patterns = self.pool.types[self._loaded :], self.pool.patterns[self._loaded :]
+        column, row = np.nonzero(patterns)
+        value = patterns[column, row].astype(np.float64)
+        if problem.available is not None:
+            column = np.concatenate((column, np.arange(len(types))))
+            row = np.concatenate((row, self._classes + types))
+            value = np.concatenate((value, np.ones(len(types))))
+        count = len(types)
+        starts, rows, values = linear.columnwise((column, row, value), count)
+        self._solver.addCols(
+            count,
+            problem.price[types] / self._dollars,
+            np.zeros(count),
+            np.full(count, linear.FREE),
+            len(values),
+            starts[:-1],
+            rows,
+            values,
+        )
+        self._loaded = len(self.pool)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Generated:
+    """Where the generation stopped: the last mix, and the best bound on the way."""
+
+    mixed: Mixed
+    bound: int  # of the problem's cost; 0 where none was sought
+
+
+Proof = tuple[FloatVector, FloatVector, FloatVector]  # value [K], upper [T], right [T]
+
+
+class Generator:
+    """Generates patterns for one problem into a pool until nothing improves or the budget ends.
+
+    `worth` may be given from a larger problem: then no bound is sought, patterns alone count.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        pool: Pool,
+        dice: np.random.Generator,
+        *,
+        worth: FloatVector | None = None,
+    ) -> None:
+        self.problem, self.pool, self._dice = problem, pool, dice
+        self.limits = problem.limits()
+        self._beam = Beam(problem)
+        self._relaxation = Relaxation(problem, self.limits)
+        self._master = Master(pool)
+        self._proving = worth is None
+        self.bound = 0
+        self.right = np.zeros(len(problem.price))
+        if worth is None:
+            start = bounds.fluid(problem)
+            worth, self.right = start.value, start.right
+            upper = self._relaxation.upper(worth, self._relaxation.multipliers(worth))
+            self.bound = bounds.farley(problem, worth, upper, self.right)
+            self.proof: Proof = (worth, upper, self.right)
+        self.worth = worth
+
+    def seed(self) -> None:
+        """Patterns that make the first mix feasible: each class alone, each type well filled."""
+        alone = np.diag(self.limits.max(axis=0))
+        self.pool.add(self.limits.argmax(axis=0), alone)
+        self._price(self.worth, self.right, _WIDTH)
+
+    def run(self, budget: Budget, *, gap: float = 1e-4) -> Generated:
+        """Rounds of pricing and mixing; wider beams when narrow ones find nothing."""
+        self._price(self.worth, self.right, _WIDTH)
+        mixed = self._master.solve(budget.left())
+        width, stalled = _WIDTH, 0
+        for _ in budget.turns():
+            smooth = _SMOOTHING * self.worth + (1 - _SMOOTHING) * mixed.value
+            right = _SMOOTHING * self.right + (1 - _SMOOTHING) * mixed.right
+            added = self._price(smooth, right, width, judge=mixed)
+            if not added:
+                added = self._price(mixed.value, mixed.right, width, judge=mixed)
+            if self.bound >= mixed.cost * (1 - gap):
+                break
+            if not added:
+                stalled += 1
+                width = min(4 * width, _WIDEST)
+                if stalled > _STALLED:
+                    added = self._settle(mixed, budget)
+                    if not added:
+                        break
+            else:
+                stalled = 0
+            if added:
+                mixed = self._master.solve(budget.left())
+        return Generated(mixed=mixed, bound=self.bound)
+
+    def _price(
+        self, value: FloatVector, right: FloatVector, width: int, *, judge: Mixed | None = None
+    ) -> int:
+        """Search the types that promise most at these values; keep what pays at the judge's."""
+        multipliers = self._relaxation.multipliers(value)
+        upper = self._relaxation.upper(value, multipliers)
+        net = self.problem.price + right
+        promise = upper / net
+        hopeful = np.arange(len(net))
+        if judge is not None:
+            hopeful = np.argsort(-promise, kind="stable")[:_TYPES_AT_ONCE]
+            hopeful = hopeful[promise[hopeful] >= min(_HOPEFUL, float(promise[hopeful[0]]))]
+        found = self._beam.search(
+            value,
+            multipliers,
+            self.limits,
+            width=width,
+            noise=_NOISE,
+            hint=self._relaxation.filling,
+            types=hopeful,
+            dice=self._dice,
+        )
+        upper[hopeful] = np.minimum(upper[hopeful], found.upper)
+        self._prove(value, right, upper)
+        types = np.repeat(hopeful, found.patterns.shape[1])
+        patterns = found.patterns.reshape(len(types), -1)
+        if judge is None:
+            return self.pool.add(types, patterns)
+        gain = (patterns @ judge.value) / (self.problem.price + judge.right)[types] - 1
+        useful = np.flatnonzero(gain > _IMPROVES)
+        best = useful[np.argsort(-gain[useful], kind="stable")[:_PER_ROUND]]
+        return self.pool.add(types[best], patterns[best])
+
+    def _settle(self, mixed: Mixed, budget: Budget) -> int:
+        """Where the widest beam leaves few types in doubt, solve those exactly."""
+        if not self._proving:
+            return 0
+        value, net = mixed.value, self.problem.price + mixed.right
+        multipliers = self._relaxation.multipliers(value)
+        upper = self._relaxation.upper(value, multipliers)
+        doubtful = np.flatnonzero(upper > net * (1 + _IMPROVES))
+        if len(doubtful) > _SETTLED_AT_MOST:
+            return 0
+        added = 0
+        for of_type in doubtful:
+            if budget.left() <= 0:
+                return added
+            limits = self.limits[of_type]
+            pattern, most = exact(self.problem, int(of_type), value, limits, budget.left() / 4)
+            upper[of_type] = min(upper[of_type], most)
+            if pattern @ value > net[of_type] * (1 + _IMPROVES):
+                added += self.pool.add(np.array([of_type]), pattern[None, :])
+        self._prove(value, mixed.right, upper)
+        return added
+
+    def _prove(self, value: FloatVector, right: FloatVector, upper: FloatVector) -> None:
+        if self._proving:
+            least = bounds.farley(self.problem, value, upper, right)
+            if least > self.bound:
+                self.bound, self.worth, self.right = least, value, right
+                self.proof = (value, upper.copy(), right)

@@ -1,0 +1,183 @@
+"""The nouns of the packing optimiser: what must fit, what may be used, what came out.
+
+Everything is an integer array: classes of alike pods are rows with a count, node types are rows
+with a price in microdollars an hour. Names, labels and constraints stay with the caller, who says
+them as numbers: an eligibility mask, a cap per node, pairs that must not meet. A `Packing` says how
+many nodes of which type hold which pattern, and carries the proof of how good that is.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+IntVector = npt.NDArray[np.int64]
+IntMatrix = npt.NDArray[np.int64]
+FloatVector = npt.NDArray[np.float64]
+FloatMatrix = npt.NDArray[np.float64]
+BoolVector = npt.NDArray[np.bool_]
+BoolMatrix = npt.NDArray[np.bool_]
+
+UNLIMITED = 1 << 40
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """K classes, T node types, D resources; all int64 but the masks. Made by `Problem.of`."""
+
+    demand: IntVector  # [K] pods of each class
+    request: IntMatrix  # [K, D] what one pod asks for
+    capacity: IntMatrix  # [T, D] what one node has for pods
+    price: IntVector  # [T] microdollars an hour, above 0
+    eligible: BoolMatrix  # [K, T]
+    per_node: IntVector  # [K] copies one node may hold
+    available: IntVector | None  # [T] nodes there are; None: as many as wanted
+    conflicts: BoolMatrix | None  # [K, K] symmetric: never on the same node
+
+    @classmethod
+    def of(
+        cls,
+        demand: IntVector,
+        request: IntMatrix,
+        capacity: IntMatrix,
+        price: IntVector,
+        *,
+        eligible: BoolMatrix | None = None,
+        per_node: IntVector | None = None,
+        available: IntVector | None = None,
+        conflicts: BoolMatrix | None = None,
+    ) -> Self:
+        """What is left out does not constrain; wrong shapes are a programmer's error."""
+        classes, types = len(demand), len(price)
+        if eligible is None:
+            eligible = np.ones((classes, types), np.bool_)
+        if per_node is None:
+            per_node = np.full(classes, UNLIMITED)
+        shapes = (request.shape[0], capacity.shape[0], eligible.shape, request.shape[1])
+        if shapes != (classes, types, (classes, types), capacity.shape[1]):
+            raise ValueError(f"{shapes} are not the shapes of {classes} classes, {types} types")
+        return cls(demand, request, capacity, price, eligible, per_node, available, conflicts)
+
+    def limits(self) -> IntMatrix:
+        """[T, K]: the most copies of a class that one node of a type may hold, alone there."""
+        most: IntMatrix = np.minimum(self.demand, self.per_node)[None, :] * self.eligible.T
+        for request, capacity in zip(self.request.T, self.capacity.T, strict=True):
+            asked = request > 0
+            most[:, asked] = np.minimum(most[:, asked], capacity[:, None] // request[None, asked])
+        np.maximum(most, 0, out=most)
+        return most
+
+    def placeable(self) -> BoolVector:
+        """[K]: the classes of which at least one pod fits some type."""
+        limits = self.limits()
+        if self.available is not None:
+            limits = limits[self.available > 0]
+        placeable: BoolVector = (limits > 0).any(axis=0)
+        return placeable
+
+    def holds(self, types: IntVector, patterns: IntMatrix) -> BoolVector:
+        """[P]: which patterns a node of their type can hold; integers decide, caps included."""
+        too_much = (patterns @ self.request > self.capacity[types]).any(axis=1)
+        too_much |= ((patterns > 0) & ~self.eligible.T[types]).any(axis=1)
+        too_much |= (patterns > self.per_node).any(axis=1)
+        if self.conflicts is not None:
+            present = (patterns > 0).astype(np.int64)
+            too_much |= ((present @ self.conflicts) * present).any(axis=1)
+        fits: BoolVector = ~too_much
+        return fits
+
+    def with_demand(self, demand: IntVector) -> "Problem":
+        """The same question for other counts."""
+        return dataclasses.replace(self, demand=demand)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Packing:
+    """P patterns: `nodes[p]` nodes of type `types[p]` each hold `patterns[p]` pods by class.
+
+    `bound` is proven: no plan that places as many pods of each class costs less.
+    """
+
+    types: IntVector  # [P]
+    patterns: IntMatrix  # [P, K]
+    nodes: IntVector  # [P]
+    unplaced: IntVector  # [K]
+    cost: int  # microdollars an hour
+    bound: int  # microdollars an hour
+
+    @classmethod
+    def of(
+        cls, problem: Problem, types: IntVector, patterns: IntMatrix, nodes: IntVector, bound: int
+    ) -> Self:
+        """Sums of the rows with nodes; the rows must not hold more than the demand."""
+        kept = (nodes > 0) & patterns.any(axis=1)
+        types, patterns, nodes = types[kept], patterns[kept], nodes[kept]
+        return cls(
+            types=types,
+            patterns=patterns,
+            nodes=nodes,
+            unplaced=problem.demand - nodes @ patterns,
+            cost=int(nodes @ problem.price[types]),
+            bound=bound,
+        )
+
+    @property
+    def gap(self) -> float:
+        """(cost − bound) ÷ bound; 0 where nothing costs anything."""
+        return (self.cost - self.bound) / self.bound if self.bound else 0.0
+
+    @property
+    def node_count(self) -> int:
+        return int(self.nodes.sum())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Budget:
+    """How long to improve: until a stopwatch shows `seconds` or `rounds` are done.
+
+    The stopwatch is the caller's; without one only rounds count and the same input gives the same
+    plan on any machine.
+    """
+
+    seconds: float = math.inf
+    rounds: int = 1 << 30
+    spent: Callable[[], float] = float  # 0.0: no time passes
+
+    def left(self) -> float:
+        """Seconds, never below 0."""
+        return max(0.0, self.seconds - self.spent())
+
+    def until(self, share: float) -> "Budget":
+        """The same stopwatch, stopping at a share of the seconds."""
+        return dataclasses.replace(self, seconds=self.seconds * share)
+
+    def turns(self) -> Iterator[int]:
+        """0, 1, 2 … while there is time and rounds are left."""
+        turn = 0
+        while turn < self.rounds and self.left() > 0:
+            yield turn
+            turn += 1
+
+
+def undominated(problem: Problem) -> IntVector:
+    """Types worth looking at: no other has at least as much for at most the price.
+
+    The other must also be open to every class that may use this one. Loses no plan; all types are
+    kept where their number is limited. Of equal ones the first stays.
+    """
+    if problem.available is not None:
+        return np.arange(len(problem.price))
+    keep = []
+    for index, (room, price) in enumerate(zip(problem.capacity, problem.price, strict=True)):
+        better = (problem.capacity >= room).all(axis=1) & (problem.price <= price)
+        own = problem.eligible[:, index]
+        better &= (problem.eligible | ~own[:, None]).all(axis=0)
+        same = (problem.capacity == room).all(axis=1) & (problem.price == price)
+        same &= (problem.eligible == own[:, None]).all(axis=0)
+        better &= ~same | (np.arange(len(better)) < index)
+        if not better.any():
+            keep.append(index)
+    return np.array(keep, np.int64)

@@ -1,0 +1,260 @@
+"""From fractions of nodes to nodes: whole plans out of a pool of patterns.
+
+Three ways, from quick to thorough. `completed` rounds a mix down and covers the rest greedily with
+clipped patterns of the pool. `dived` fixes the surest part, generates patterns anew for what is
+left, and goes on so until nothing is left. `rebuilt` (in `provision`) tears some nodes out of a
+finished plan and dives into the hole. Every plan stays within the integers of its problem.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bayplan.placement.columns import Generator, Mixed, Pool
+from bayplan.placement.knapsack import Beam
+from bayplan.placement.packing import (
+    Budget,
+    FloatVector,
+    IntMatrix,
+    IntVector,
+    Problem,
+)
+
+_NEAR_WHOLE = 1e-6
+_DIVE_ROUNDS = 4
+_SURE = 0.75  # a fraction from which a dive rounds up
+_KEPT = 0.9  # share of a pattern's worth that a clipped one must keep
+_KEPT_AT_LEAST, _KEPT_AT_MOST = 300, 1500  # patterns of a pool for a smaller demand
+_WORTHY = 0.93  # share of its price a pool pattern must be worth to be drawn on
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Draft:
+    """A plan being made: rows taken so far, pods and nodes still to be had."""
+
+    problem: Problem
+    rest: IntVector  # [K] pods not yet covered
+    left: IntVector | None  # [T] nodes not yet taken
+    types: list[IntVector] = dataclasses.field(default_factory=list)
+    patterns: list[IntMatrix] = dataclasses.field(default_factory=list)
+    nodes: list[IntVector] = dataclasses.field(default_factory=list)
+    cost: int = 0
+
+    @classmethod
+    def blank(cls, problem: Problem) -> "Draft":
+        available = problem.available
+        left = None if available is None else available.copy()
+        return cls(problem, problem.demand.copy(), left)
+
+    def copy(self) -> "Draft":
+        left = None if self.left is None else self.left.copy()
+        rows = (list(self.types), list(self.patterns), list(self.nodes))
+        return Draft(self.problem, self.rest.copy(), left, *rows, self.cost)
+
+    def take(self, of_type: int, pattern: IntVector, count: int) -> None:
+        """`count` nodes of this pattern, which must not exceed what is left."""
+        self.rest = self.rest - pattern * count
+        if self.left is not None:
+            self.left[of_type] -= count
+        self.types.append(np.array([of_type]))
+        self.patterns.append(pattern[None, :])
+        self.nodes.append(np.array([count]))
+        self.cost += int(self.problem.price[of_type]) * count
+
+    def most(self, of_type: int, pattern: IntVector) -> int:
+        """How many nodes of a pattern the rest fills without surplus."""
+        held = pattern > 0
+        most = int((self.rest[held] // pattern[held]).min())
+        return most if self.left is None else min(most, int(self.left[of_type]))
+
+    def take_mix(self, pool: Pool, nodes: IntVector, worth: FloatVector) -> None:
+        """Whole nodes of pool patterns; clipped where they would exceed the rest.
+
+        A mix may cover a class more than once over; a clipped pattern is taken while what is left
+        of it is worth most of what it was.
+        """
+        for index in np.flatnonzero(nodes):
+            of_type, pattern, wanted = int(pool.types[index]), pool.patterns[index], nodes[index]
+            least = _KEPT * float(pattern @ worth)
+            while wanted > 0 and pattern.any() and pattern @ worth >= least:
+                count = min(int(wanted), self.most(of_type, pattern))
+                if count > 0:
+                    self.take(of_type, pattern, count)
+                    wanted -= count
+                elif self.left is not None and self.left[of_type] <= 0:
+                    break
+                pattern = np.minimum(pattern, self.rest)
+
+    def take_all(self, types: IntVector, patterns: IntMatrix, nodes: IntVector) -> None:
+        """Rows of another plan of the same problem."""
+        kept = nodes > 0
+        types, patterns, nodes = types[kept], patterns[kept], nodes[kept]
+        self.rest = self.rest - nodes @ patterns
+        if self.left is not None:
+            np.subtract.at(self.left, types, nodes)
+        self.types.append(types)
+        self.patterns.append(patterns)
+        self.nodes.append(nodes)
+        self.cost += int(nodes @ self.problem.price[types])
+
+    def rows(self) -> tuple[IntVector, IntMatrix, IntVector]:
+        """All rows as arrays."""
+        if not self.types:
+            none = np.zeros(0, np.int64)
+            return none, np.zeros((0, len(self.rest)), np.int64), none
+        return tuple(map(np.concatenate, (self.types, self.patterns, self.nodes)))  # type: ignore[return-value]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What a rounding draws on: patterns, what classes are worth, chance."""
+
+    pool: Pool
+    worth: FloatVector  # [K]
+    dice: np.random.Generator
+
+
+def cheapest(problem: Problem, patterns: IntMatrix, among: IntVector | None = None) -> IntVector:
+    """[P] the cheapest type that can hold each pattern; −1 where none can.
+
+    `among` names the types to look at, in order of preference at equal prices.
+    """
+    types = np.arange(len(problem.price)) if among is None else among
+    order = types[np.argsort(problem.price[types], kind="stable")]
+    best = np.full(len(patterns), -1)
+    open_ = np.arange(len(patterns))
+    for of_type in order:
+        if not len(open_):
+            break
+        fits = problem.holds(np.full(len(open_), of_type), patterns[open_])
+        best[open_[fits]] = of_type
+        open_ = open_[~fits]
+    return best
+
+
+def completed(draft: Draft, source: Source, *, noise: float = 0.0) -> Draft:
+    """Cover the rest: always the clipped pattern worth most for its price, then one node for all.
+
+    With `noise` the worth of classes and patterns is shaken, so that trials differ. What fits
+    nowhere stays in `rest`.
+    """
+    problem, pool, worth, dice = draft.problem, source.pool, source.worth, source.dice
+    value = worth * np.exp(dice.normal(0.0, noise, len(worth))) if noise else worth
+    value = np.maximum(value, 1e-9 * float(value.max(initial=1.0)))
+    price = problem.price.astype(np.float64)
+    patterns = pool.patterns.astype(np.float64)
+    cost = price[pool.types]
+    if noise:
+        cost = cost * np.exp(dice.normal(0.0, noise / 10, len(cost)))
+    best: Draft | None = None
+    while draft.rest.any():
+        finish = _finished(draft)
+        if finish is not None and (best is None or finish.cost < best.cost):
+            best = finish
+        if best is not None and draft.cost >= best.cost:
+            return best
+        ratio = np.minimum(patterns, draft.rest) @ value / cost
+        if draft.left is not None:
+            ratio[draft.left[pool.types] <= 0] = -1.0
+        index = int(ratio.argmax()) if len(ratio) else -1
+        if index < 0 or ratio[index] <= 0:
+            _fill_any(draft, value)
+            break
+        pattern = np.minimum(pool.patterns[index], draft.rest)
+        of_type = int(pool.types[index])
+        if draft.left is None and (pattern < pool.patterns[index]).any():
+            of_type = int(cheapest(problem, pattern[None, :])[0])
+        draft.take(of_type, pattern, max(1, draft.most(of_type, pattern)))
+    if best is not None and (draft.rest.any() or best.cost < draft.cost):
+        return best
+    return draft
+
+
+def _fill_any(draft: Draft, value: FloatVector) -> None:
+    """Cover what no pattern of the pool can: fill the best node there is, until nothing fits."""
+    beam = Beam(draft.problem)
+    size = 1.0 / np.maximum(draft.problem.capacity, 1)
+    while draft.rest.any():
+        sub = dataclasses.replace(draft.problem, demand=draft.rest, available=draft.left)
+        limits = sub.limits()
+        if sub.available is not None:
+            limits[sub.available <= 0] = 0
+        if not limits.any():
+            return
+        found = beam.search(value, size * (sub.capacity > 0), limits, width=4)
+        ratio = found.values / sub.price[:, None]
+        for flat in np.argsort(-ratio, axis=None, kind="stable"):
+            of_type, index = np.unravel_index(int(flat), ratio.shape)
+            pattern = found.patterns[of_type, index]
+            if pattern.any() and sub.holds(np.array([of_type]), pattern[None, :])[0]:
+                draft.take(int(of_type), pattern, max(1, draft.most(int(of_type), pattern)))
+                break
+        else:
+            return
+
+
+def dived(draft: Draft, source: Source, budget: Budget) -> Draft:
+    """Cover the rest by fixing, generating anew for what is left, fixing again."""
+    cheapest_node = draft.problem.price.min()
+    while draft.rest.any() and budget.left() > 0:
+        sub = dataclasses.replace(draft.problem, demand=draft.rest, available=draft.left)
+        source = dataclasses.replace(source, pool=clipped(source, sub))
+        generator = Generator(sub, source.pool, source.dice, worth=source.worth)
+        mixed = generator.run(dataclasses.replace(budget, rounds=_DIVE_ROUNDS)).mixed
+        before = int(draft.rest.sum())
+        _fix(draft, source.pool, mixed)
+        finish = _finished(draft)
+        if finish is not None and finish.cost - draft.cost <= cheapest_node:
+            return finish
+        if int(draft.rest.sum()) == before:
+            break
+    return completed(draft, source)
+
+
+def clipped(source: Source, sub: Problem) -> Pool:
+    """The pool's good patterns cut down to a smaller demand, each on the cheapest type for it."""
+    pool = source.pool
+    types, patterns = pool.types, np.minimum(pool.patterns, sub.demand)
+    if sub.available is None:
+        cut = np.flatnonzero((patterns < pool.patterns).any(axis=1))
+        types = types.copy()
+        unique, back = np.unique(patterns[cut], axis=0, return_inverse=True)
+        types[cut] = cheapest(sub, unique)[back.ravel()]
+    else:
+        there = sub.available[types] > 0
+        types, patterns = types[there], patterns[there]
+    ratio = patterns @ source.worth / sub.price[types]
+    order = np.argsort(-ratio, kind="stable")
+    worthy = ratio[order] > _WORTHY * ratio.max(initial=0.0)
+    worthy[:_KEPT_AT_LEAST] = True
+    order = order[worthy][:_KEPT_AT_MOST]
+    fresh = Pool(sub)
+    fresh.add(types[order], patterns[order])
+    return fresh
+
+
+def _fix(draft: Draft, pool: Pool, mixed: Mixed) -> None:
+    """Take the whole part of a mix and what is surely rounded up; at least one node."""
+    whole = np.floor(mixed.nodes + _NEAR_WHOLE).astype(np.int64)
+    draft.take_mix(pool, whole, mixed.value)
+    fraction = mixed.nodes - whole
+    order = np.argsort(-fraction, kind="stable")
+    taken = bool(whole.any())
+    for index in order:
+        if fraction[index] <= _NEAR_WHOLE or (taken and fraction[index] < _SURE):
+            break
+        of_type, pattern = int(pool.types[index]), pool.patterns[index]
+        if draft.most(of_type, pattern) > 0:
+            draft.take(of_type, pattern, 1)
+            taken = True
+
+
+def _finished(draft: Draft) -> Draft | None:
+    """The draft with one more node for all of the rest, if a type holds it."""
+    open_types = None if draft.left is None else np.flatnonzero(draft.left > 0)
+    of_type = int(cheapest(draft.problem, draft.rest[None, :], open_types)[0])
+    if of_type < 0:
+        return None
+    finish = draft.copy()
+    finish.take(of_type, draft.rest.copy(), 1)
+    return finish
