@@ -1,0 +1,50 @@
+"""Readings of stored objects that several tests share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.cluster.kube import Objects
+
+API = "/apis/bayplan.dev/v1alpha1"
+
+Object = Mapping[str, Any]
+
+
+def jobs(namespace: str) -> str:
+    return f"{API}/namespaces/{namespace}/batchjobs"
+
+
+def services(namespace: str) -> str:
+    return f"{API}/namespaces/{namespace}/longservices"
+
+
+def pods(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods"
+
+
+def condition(one: Object | None, kind: str) -> Object:
+    """A condition by type; empty when it is not there."""
+    found = (one or {}).get("status", {}).get("conditions", [])
+    return next((each for each in found if each["type"] == kind), {})
+
+
+def holds(objects: Objects, name: str, kind: str, status: str = "True") -> bool:
+    """Whether an object has this condition in this status, seen for its present generation."""
+    one = objects.get(name)
+    found = condition(one, kind)
+    if one is None or found.get("status") != status:
+        return False
+    return bool(one["status"].get("observedGeneration") == one["metadata"]["generation"])
+
+
+def running(objects: Objects) -> dict[str, str]:
+    """Pods that run and are ready, name -> node, without those being deleted."""
+    return {
+        name: pod["spec"]["nodeName"]
+        for name, pod in objects.items()
+        if "deletionTimestamp" not in pod["metadata"]
+        and any(
+            each["type"] == "Ready" and each["status"] == "True"
+            for each in pod.get("status", {}).get("conditions", [])
+        )
+    }

@@ -1,0 +1,103 @@
+"""BatchJob from apply to status on a real API server."""
+
+import pytest
+
+from tests.cluster import read
+from tests.cluster.manifests import make_job
+from tests.cluster.under_test import Site
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nodes(site: Site) -> list[str]:
+    return site.nodes("m5.xlarge:us-east-1a=2", pool="jobs")
+
+
+POD = {"nodeSelector": {"pool": "jobs"}}
+
+
+def test_a_one_shot_runs_once_and_completes(site: Site, namespace: str) -> None:
+    """A job without a schedule runs once; its status tells the outcome and stays `Complete`."""
+    site.kube.apply(make_job("once", namespace, seconds=1, pod=POD))
+    done = site.kube.until(
+        read.jobs(namespace), lambda found: read.holds(found, "once", "Complete") and found["once"]
+    )
+
+    assert [("Succeeded", 0)] == [
+        (run["outcome"], run["exitCode"]) for run in done["status"]["history"]
+    ]
+    assert 1 == done["status"]["statistics"]["successes"]
+    assert "True" == read.condition(done, "Ready")["status"]
+
+
+def test_a_failing_run_is_retried_to_its_limit(site: Site, namespace: str) -> None:
+    """A run that fails is tried `limit` times more, by new pods; its last code is reported."""
+    policy = {"limit": 1, "delaySeconds": 1}
+    site.kube.apply(make_job("bad", namespace, seconds=1, code=7, retryPolicy=policy, pod=POD))
+    failed = site.kube.until(
+        read.jobs(namespace), lambda found: read.holds(found, "bad", "Failed") and found["bad"]
+    )
+    [run] = failed["status"]["history"]
+
+    assert ("Failed", 7, 2) == (run["outcome"], run["exitCode"], run["attempts"])
+    assert "False" == read.condition(failed, "LastRunSucceeded")["status"]
+
+
+def test_a_schedule_runs_slot_after_slot(site: Site, namespace: str) -> None:
+    """Every slot of a schedule gets one run, named by its slot, in order."""
+    site.kube.apply(make_job("often", namespace, schedule="R3//PT10S", seconds=1, pod=POD))
+    done = site.kube.until(
+        read.jobs(namespace),
+        lambda found: (
+            found["often"].get("status", {}).get("statistics", {}).get("successes") == 3
+            and found["often"]
+        ),
+        within=60,
+    )
+    slots = [run["slotTime"] for run in done["status"]["history"]]
+
+    assert 3 == len(set(slots))
+    assert 0 == done["status"]["remainingRuns"]
+
+
+def test_suspend_holds_and_run_now_runs(site: Site, namespace: str) -> None:
+    """A suspended job starts nothing by itself; a run-now token runs it exactly once."""
+    site.kube.apply(
+        make_job("held", namespace, schedule="* * * * *", suspend=True, seconds=1, pod=POD)
+    )
+    site.kube.until(read.jobs(namespace), lambda found: read.holds(found, "held", "Suspended"))
+    note = {"metadata": {"annotations": {"bayplan.dev/run-now": "one"}}}
+    site.kube.patch(f"{read.jobs(namespace)}/held", note)
+    ran = site.kube.until(
+        read.jobs(namespace),
+        lambda found: (
+            found["held"].get("status", {}).get("statistics", {}).get("runs") == 1 and found["held"]
+        ),
+    )
+
+    assert ["Succeeded"] == [run["outcome"] for run in ran["status"]["history"]]
+
+
+def test_a_deleted_job_leaves_nothing(site: Site, namespace: str) -> None:
+    """Deleting a job in mid-run removes its pods, finalizers and all."""
+    site.kube.apply(make_job("gone", namespace, seconds=600, pod=POD))
+    site.kube.until(read.pods(namespace), read.running)
+    site.kube.kubectl("delete", "batchjob", "gone", "-n", namespace, "--cascade=foreground")
+
+    assert not site.kube.listed(read.pods(namespace))
+
+
+def test_a_finished_run_releases_its_pod(site: Site, namespace: str) -> None:
+    """A run pod carries the tracking finalizer until its outcome is in the status, no longer."""
+    site.kube.apply(make_job("kept", namespace, seconds=1, pod=POD))
+    kept = site.kube.until(
+        read.pods(namespace),
+        lambda found: [
+            pod
+            for pod in found.values()
+            if pod["status"]["phase"] == "Succeeded" and "finalizers" not in pod["metadata"]
+        ],
+    )
+
+    assert 1 == len(kept)

@@ -1,0 +1,138 @@
+"""From a resource and a task to the pod that is written."""
+
+from typing import Any
+
+import pytest
+
+from bayplan.api import build, names
+from bayplan.api.resource import Resource, resource
+
+
+def stored(kind: str = "BatchJob", **spec: Any) -> Resource:
+    """A stored resource whose template has one container; `container` adds to it."""
+    container = {"name": "main", "image": "x", **spec.pop("container", {})}
+    template = {"metadata": spec.pop("metadata", {}), "spec": {"containers": [container]}}
+    metadata = {"namespace": "ns", "name": "r", "uid": "u1", "generation": 1}
+    return resource({"kind": kind, "metadata": metadata, "spec": {**spec, "template": template}})
+
+
+def built(made: Resource, **more: Any) -> dict[str, Any]:
+    task = {"labels": {}, "annotations": {}, "environment": {}, **more}
+    return build.blueprint(made).pod("r-1", **task)
+
+
+def resources_of(pod: dict[str, Any]) -> dict[str, Any]:
+    return dict(pod["spec"]["containers"][0]["resources"])
+
+
+def test_a_placed_pod_is_born_on_its_node() -> None:
+    """With a node the pod names it; without, it waits for this scheduler."""
+    placed, waiting = built(stored(), node="n1"), built(stored())
+
+    assert "n1" == placed["spec"]["nodeName"]
+    assert "nodeName" not in waiting["spec"]
+    assert names.SCHEDULER == waiting["spec"]["schedulerName"]
+
+
+def test_a_run_never_restarts_in_place_and_is_tracked() -> None:
+    """Run pods end for good and carry the tracking finalizer; instances do neither."""
+    run, instance = built(stored()), built(stored("LongService"))
+
+    assert ("Never", [names.RUN_TRACKING]) == (
+        run["spec"]["restartPolicy"],
+        run["metadata"]["finalizers"],
+    )
+    assert "Always" == instance["spec"]["restartPolicy"]
+    assert "finalizers" not in instance["metadata"]
+
+
+def test_the_owner_can_be_collected() -> None:
+    """The owner reference is a controller's and blocks the owner's deletion."""
+    [owner] = built(stored())["metadata"]["ownerReferences"]
+
+    assert ("BatchJob", "r", "u1", True, True) == (
+        owner["kind"],
+        owner["name"],
+        owner["uid"],
+        owner["controller"],
+        owner["blockOwnerDeletion"],
+    )
+
+
+def test_shared_fills_missing_requests_and_bounds_memory() -> None:
+    """Shared: 100m and 128Mi where nothing is said, a memory limit, no CPU limit."""
+    expected = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}}
+
+    assert expected == resources_of(built(stored()))
+
+
+def test_shared_keeps_what_is_said() -> None:
+    """A stated limit is kept, and is the request where none is stated."""
+    said = {"resources": {"limits": {"cpu": "2", "memory": "1Gi"}}}
+    expected = {
+        "requests": {"cpu": "2", "memory": "1Gi"},
+        "limits": {"cpu": "2", "memory": "1Gi"},
+    }
+
+    assert expected == resources_of(built(stored(container=said)))
+
+
+def test_strict_is_guaranteed() -> None:
+    """Strict: limits are the requests, so that the kubelet gives the pod its own share."""
+    said = {"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}}
+    made = resources_of(built(stored(container=said, placement={"isolation": "Strict"})))
+
+    assert {"cpu": "1", "memory": "1Gi"} == made["requests"] == made["limits"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, {names.SAFE_TO_EVICT: "true"}),
+        ({"expectedDurationSeconds": 599}, {names.SAFE_TO_EVICT: "true"}),
+        (
+            {"expectedDurationSeconds": 600},
+            {names.SAFE_TO_EVICT: "false", names.DO_NOT_DISRUPT: "600s"},
+        ),
+        (
+            {"activeDeadlineSeconds": 7200},
+            {names.SAFE_TO_EVICT: "false", names.DO_NOT_DISRUPT: "7200s"},
+        ),
+        (
+            {"placement": {"disruption": "Protect"}},
+            {names.SAFE_TO_EVICT: "false", names.DO_NOT_DISRUPT: "true"},
+        ),
+        (
+            {"expectedDurationSeconds": 7200, "placement": {"disruption": "Allow"}},
+            {names.SAFE_TO_EVICT: "true"},
+        ),
+    ],
+)
+def test_disruption_tells_autoscalers(spec: dict[str, Any], expected: dict[str, str]) -> None:
+    """Auto protects runs of ten minutes and more; Protect and Allow are what they say."""
+    assert expected == built(stored(**spec))["metadata"]["annotations"]
+
+
+def test_a_users_annotation_wins() -> None:
+    """What the template says of disruption stands."""
+    said = {"annotations": {names.SAFE_TO_EVICT: "false"}}
+
+    assert said["annotations"] == built(stored(metadata=said))["metadata"]["annotations"]
+
+
+def test_our_environment_wins() -> None:
+    """A run can trust BAYPLAN_ variables, whatever the template sets; the rest stays."""
+    said = {"env": [{"name": "BAYPLAN_RUN", "value": "forged"}, {"name": "A", "value": "b"}]}
+    pod = built(stored(container=said), environment={"BAYPLAN_RUN": "r-1"})
+    expected = [{"name": "A", "value": "b"}, {"name": "BAYPLAN_RUN", "value": "r-1"}]
+
+    assert expected == pod["spec"]["containers"][0]["env"]
+
+
+def test_compiling_changes_no_template() -> None:
+    """The stored template stays as it is: its hash is the revision's identity."""
+    made = stored()
+    before = repr(made.spec)
+    built(made, environment={"A": "b"}, node="n1")
+
+    assert before == repr(made.spec)
