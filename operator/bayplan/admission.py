@@ -53,6 +53,7 @@ class Admissions:
     answered: Callable[[Key], None]
     per_second: float = 20
     _known: dict[str, _Known] = field(default_factory=dict)
+    _shapes: dict[tuple[str, str, int], workload.PodClass] = field(default_factory=dict)
     _asking: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
@@ -67,14 +68,25 @@ class Admissions:
             self._known[resource.uid] = _Known(resource.template_hash, told)
         return told
 
-    def shape(self, resource: Resource, blueprint: build.Blueprint) -> workload.PodClass:
-        """The class of the resource's tasks: as the API server would store them."""
+    def shape(
+        self, resource: Resource, blueprint: build.Blueprint, template_hash: str
+    ) -> workload.PodClass:
+        """The class of a resource's tasks of one template: as the API server would store them."""
+        at = (resource.uid, template_hash, resource.generation)
+        shape = self._shapes.get(at)
+        if shape is None:
+            shape = self._shapes[at] = self._shaped(resource, blueprint, template_hash)
+        return shape
+
+    def _shaped(
+        self, resource: Resource, blueprint: build.Blueprint, template_hash: str
+    ) -> workload.PodClass:
         known = self._known.get(resource.uid)
-        current = known if known and known.template_hash == resource.template_hash else None
-        pod = current.pod if current is not None else None
+        request, pod = resources.NOTHING, None
+        if known is not None and known.template_hash == template_hash:
+            request, pod = known.admission.request, known.pod
         if pod is None:
-            pod = self.read(_sample(resource, blueprint))
-        request = current.admission.request if current is not None else resources.NOTHING
+            pod = self.read(_sample(resource, blueprint, template_hash))
         return workload.PodClass(
             namespace=resource.namespace,
             request=request or pod.request,
@@ -133,7 +145,13 @@ class Admissions:
                 self.ask(resource)
 
     def forget(self, uid: str) -> None:
+        """The resource has gone."""
         self._known.pop(uid, None)
+        self._forget_shapes(uid)
+
+    def _forget_shapes(self, uid: str) -> None:
+        for at in [at for at in self._shapes if at[0] == uid]:
+            del self._shapes[at]
 
     async def close(self) -> None:
         for task in tuple(self._tasks):
@@ -143,7 +161,8 @@ class Admissions:
     async def _ask(self, resource: Resource) -> None:
         try:
             await self._turn()
-            pod = await self.dry_run(_sample(resource, build.blueprint(resource)))
+            blueprint = build.blueprint(resource)
+            pod = await self.dry_run(_sample(resource, blueprint, resource.template_hash))
         except errors.ClusterError as error:
             self.refuse(resource, error)
         else:
@@ -163,16 +182,17 @@ class Admissions:
             template_hash=resource.template_hash, request=pod.request, checked_at=self.now()
         )
         self._known[resource.uid] = _Known(resource.template_hash, admission, pod)
+        self._forget_shapes(resource.uid)
         self.answered(resource.key)
 
 
-def _sample(resource: Resource, blueprint: build.Blueprint) -> dict[str, Any]:
+def _sample(resource: Resource, blueprint: build.Blueprint, template_hash: str) -> dict[str, Any]:
     """A pod like the resource's real ones; its name can be no real one's."""
-    digest = hashlib.sha256(f"{resource.uid}/{resource.template_hash}".encode()).hexdigest()[:10]
+    digest = hashlib.sha256(f"{resource.uid}/{template_hash}".encode()).hexdigest()[:10]
     label = names.JOB if resource.kind == names.BATCHJOB else names.SERVICE
     return blueprint.pod(
         f"{resource.name[:40].rstrip('-.')}-{digest}-dry-run",
-        labels={label: resource.name[:63], names.TEMPLATE_HASH: resource.template_hash},
+        labels={label: resource.name[:63], names.TEMPLATE_HASH: template_hash},
         annotations={},
         environment={},
     )

@@ -123,6 +123,7 @@ class Loop:
             placement=self._placements.get(key),
             children=self.cache.children(resource.uid),
             namespace_deleting=resource.namespace in self.cache.namespaces_deleting,
+            foreign=self.cache.foreign(resource),
         )
         pods = self.cache.state.owned(resource.uid)
         decide = batchjob.reconcile if resource.kind == names.BATCHJOB else longservice.reconcile
@@ -147,16 +148,21 @@ class Loop:
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
         if not tasks:
             return []
-        blueprint = self._blueprint(resource)
-        kind = self.admissions.shape(resource, blueprint)
-        return [_Wanted(resource, task, blueprint, kind) for task in tasks]
+        return [_Wanted(resource, task, *self._design(resource, task)) for task in tasks]
 
-    def _blueprint(self, resource: Resource) -> build.Blueprint:
-        at = (resource.uid, resource.template_hash, resource.generation)
-        known = self._blueprints.get(at)
-        if known is None:
-            known = self._blueprints[at] = build.blueprint(resource)
-        return known
+    def _design(
+        self, resource: Resource, task: action.Task
+    ) -> tuple[build.Blueprint, workload.PodClass]:
+        """What the task's pod will be and how it is packed, by the task's revision.
+
+        An older revision's template was admitted once and is not asked about again.
+        """
+        of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
+        at = (resource.uid, of_task, resource.generation)
+        blueprint = self._blueprints.get(at)
+        if blueprint is None:
+            blueprint = self._blueprints[at] = build.blueprint(resource, task.template)
+        return blueprint, self.admissions.shape(resource, blueprint, of_task)
 
     def _unplaced(self) -> list[workload.Waiting]:
         """Existing pods without a node, ours and foreign, by class; oldest first within one."""
