@@ -96,6 +96,7 @@ class Cache:
     _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
     _by_uid: dict[str, resources_.Key] = field(default_factory=dict)
     _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
+    _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
     _set: Mapping[str, Callable[[Seen], None]] = field(init=False)  # by kind
     _drop: Mapping[str, Callable[[Key], None]] = field(init=False)
 
@@ -146,6 +147,19 @@ class Cache:
         """What a resource owns beside pods, by kind and name; without what is being deleted."""
         return self._children.get(uid, {})
 
+    def foreign(self, resource: resources_.Resource) -> frozenset[tuple[str, str]]:
+        """Kind and name of what has the resource's name and is another's or nobody's."""
+        key = resource.namespace, resource.name
+        return frozenset(
+            (kind, resource.name)
+            for kind in ("Service", "PodDisruptionBudget")
+            if key in self._of(kind).known and not self._owns(resource.uid, kind, key)
+        )
+
+    def _owns(self, uid: str, kind: str, key: Key) -> bool:
+        owned = self._owned.get((kind, key))
+        return owned is not None and owned.owner.uid == uid
+
     def by_uid(self, uid: str) -> resources_.Resource | None:
         key = self._by_uid.get(uid)
         return self.resources.get(key) if key is not None else None
@@ -153,22 +167,30 @@ class Cache:
     # ---- what we count on -----------------------------------------------------------------
 
     def assume(self, pod: pods_.Pod) -> None:
-        """Count on this placed pod: its CREATE or its binding is on its way.
-
-        An unplaced one is counted as existing, so that nobody creates it twice.
-        """
-        if pod.node:
-            self.state.assume(pod)
-        else:
-            self.state.set_pod(pod)
+        """Count on this pod: its CREATE or its binding is on its way."""
+        self.state.assume(pod)
 
     def forget(self, key: Key) -> None:
         """Take it back: the write has failed. What was seen meanwhile stays."""
         self.state.forget(key)
-        pod = self.state.pods.get(key)
-        if pod is not None and pod.assumed:
-            self.state.drop_pod(key)
         self.doorbell.mark_placement()
+
+    def assume_leaving(self, key: Key, uid: str, at: int) -> None:
+        """A delete is decided: the pod counts as terminating, whatever older news says of it."""
+        pod = self.state.pods.get(key)
+        if pod is not None and pod.uid == uid and not pod.terminating:
+            self._leaving[key] = uid, at
+            self.state.set_pod(dataclasses.replace(pod, deleted_at=at))
+
+    def forget_leaving(self, key: Key, uid: str) -> None:
+        """The delete was refused: the pod stays."""
+        leaving = self._leaving.get(key)
+        if leaving is None or leaving[0] != uid:
+            return
+        del self._leaving[key]
+        pod = self.state.pods.get(key)
+        if pod is not None and pod.uid == uid:
+            self.state.set_pod(dataclasses.replace(pod, deleted_at=None))
 
     # ---- what informers and answers tell --------------------------------------------------
 
@@ -217,15 +239,14 @@ class Cache:
         )
 
     def drop_resource(self, key: resources_.Key, uid: str) -> None:
-        """It has gone: kopf saw it deleted, or its status answered 404. Never another uid."""
-        kind, namespace, name = key
-        known = self._of(kind).known.get((namespace, name))
-        if known is not None and known[0] == uid:
-            self.delete(kind, (namespace, name), uid, known[1])
+        """A custom resource has gone: kopf saw it deleted, or its status answered 404."""
+        self.drop(key[0], key[1:], uid)
 
-    def version_of(self, kind: str, key: Key) -> int:
-        """The newest known version of an object; 0 when it is not known."""
-        return self._of(kind).known.get(key, ("", 0))[1]
+    def drop(self, kind: str, key: Key, uid: str) -> None:
+        """A write has shown that the object of this uid is there no more."""
+        known = self._of(kind).known.get(key)
+        if known is not None and known[0] == uid:
+            self.delete(kind, key, uid, known[1])
 
     # ---- pods and nodes -------------------------------------------------------------------
 
@@ -233,7 +254,7 @@ class Cache:
         return self._versions.setdefault(kind, _Versions())
 
     def _set_pod(self, seen: Seen) -> None:
-        pod: pods_.Pod = seen.value
+        pod = self._with_leaving(seen.value)
         before = self.state.set_pod(pod)
         if before is not None and _looks(before) == _looks(pod):
             return
@@ -248,7 +269,17 @@ class Cache:
         if freed or waits:
             self.doorbell.mark_placement()
 
+    def _with_leaving(self, pod: pods_.Pod) -> pods_.Pod:
+        leaving = self._leaving.get(pod.key)
+        if leaving is None:
+            return pod
+        if pod.terminating or pod.uid != leaving[0]:
+            del self._leaving[pod.key]
+            return pod
+        return dataclasses.replace(pod, deleted_at=leaving[1])
+
     def _drop_pod(self, key: Key) -> None:
+        self._leaving.pop(key, None)
         before = self.state.drop_pod(key)
         if before is None:
             return
@@ -327,18 +358,27 @@ class Cache:
             for one in (before, owned):
                 if one is not None:
                     self._ring_parent(one, seen.namespace)
+        elif owned is None:
+            self._ring_namesake(seen.key)
 
     def _drop_child(self, kind: str, key: Key) -> None:
         before = self._owned.pop((kind, key), None)
         if before is not None:
             self._unlink_child(before)
             self._ring_parent(before, key[0])
+        else:
+            self._ring_namesake(key)
 
     def _unlink_child(self, owned: decode.Owned) -> None:
         children = self._children.get(owned.owner.uid, {})
         children.pop((owned.child.kind, owned.child.name), None)
         if not children:
             self._children.pop(owned.owner.uid, None)
+
+    def _ring_namesake(self, key: Key) -> None:
+        """Somebody else's object has come, changed or gone: it may have stood in the way."""
+        if (names.LONGSERVICE, *key) in self.resources:
+            self.doorbell.mark((names.LONGSERVICE, *key))
 
     def _ring_parent(self, owned: decode.Owned, namespace: str) -> None:
         self.doorbell.mark((owned.owner.kind, namespace, owned.owner.name))

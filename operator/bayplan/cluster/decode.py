@@ -544,10 +544,14 @@ class _List(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk of a list: what could be read, how many could not, the token of the next chunk."""
+    """A chunk of a list: what could be read, the names of what could not, the next chunk's token.
+
+    `whole` is False when not even the name of something could be read.
+    """
 
     seen: tuple[Seen, ...]
-    unreadable: int
+    unreadable: tuple[tuple[str, str], ...]
+    whole: bool
     version: str
     token: str
 
@@ -558,15 +562,23 @@ def chunk(kind: Kind, body: bytes) -> Chunk:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(f"list of {kind.name}: {error}") from error
     seen: list[Seen] = []
-    unreadable = 0
+    unreadable: list[tuple[str, str]] = []
+    whole = True
     for raw in found.items or ():
         try:
             seen.append(kind.decode(raw))
         except (DecodeError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            unreadable += 1
             _log.warning("unreadable kind=%s error=%s", kind.name, error)
+            try:
+                unreadable.append(_sight(wire.read(raw, wire.Meta).metadata, None).key)
+            except DecodeError:
+                whole = False
     return Chunk(
-        tuple(seen), unreadable, found.metadata.resource_version or "", found.metadata.token or ""
+        tuple(seen),
+        tuple(unreadable),
+        whole,
+        found.metadata.resource_version or "",
+        found.metadata.token or "",
     )
 
 

@@ -29,8 +29,7 @@ class ClusterError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        parts = (str(self.status or ""), self.reason, self.message)
-        return " ".join(part for part in parts if part)
+        return self.message or f"{self.reason} {self.status or 'no answer'}".strip()
 
 
 class Unavailable(ClusterError):  # noqa: N818  the tree names outcomes, not exceptions

@@ -1,0 +1,144 @@
+"""Events for people: accumulated, bounded, and dropped rather than waited for.
+
+The same thing said again of the same object counts up one stored Event, at most once a minute. An
+Event explains a decision; the status records it, so that losing one loses nothing.
+"""
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from bayplan.api import names
+from bayplan.api.resource import Resource
+from bayplan.cluster import errors, requests
+from bayplan.cluster.transport import Request, Transport
+from bayplan.reconcile import action
+
+_log = logging.getLogger(__name__)
+
+COUNT_SECONDS = 60.0  # a stored Event is counted up at most this often
+FORGET_SECONDS = 600.0  # said again after this long, it is a new Event
+PER_SECOND = 10.0
+BURST = 50
+_MOST_KNOWN = 10_000
+_MOST_WAITING = 1_000
+_LONGEST_NOTE = 1024  # characters (events.k8s.io/v1 validation)
+_NUMBERS = re.compile(r"[0-9]+")
+
+_Class = tuple[str, str, str]  # uid, reason, message without its numbers
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    namespace: str
+    name: str
+    count: int
+    written_at: float
+
+
+@dataclass(slots=True, eq=False)
+class Events:
+    """`instance` names this process; `now` is epoch seconds, with fractions."""
+
+    transport: Transport
+    may_write: Callable[[], bool]
+    now: Callable[[], float]
+    instance: str
+    counted: Callable[[str, str, str], None]  # verb, kind, code
+    _known: OrderedDict[_Class, _Known] = field(default_factory=OrderedDict)
+    _waiting: asyncio.Queue[Request] = field(
+        default_factory=lambda: asyncio.Queue(maxsize=_MOST_WAITING)
+    )
+    _tokens: float = BURST
+    _filled_at: float = 0.0
+
+    def emit(self, resource: Resource, event: action.EmitEvent) -> None:
+        """Say it, or count it up; returns at once."""
+        now = asyncio.get_running_loop().time()
+        at = (resource.uid, event.reason, _NUMBERS.sub("0", event.message))
+        known = self._known.get(at)
+        if known is not None and now - known.written_at < FORGET_SECONDS:
+            known.count += 1
+            self._known.move_to_end(at)
+            if now - known.written_at >= COUNT_SECONDS:
+                known.written_at = now
+                self._put(
+                    requests.count_event(
+                        known.namespace, known.name, known.count, micro_time(self.now())
+                    )
+                )
+            return
+        body = self._body(resource, event, at)
+        metadata = body["metadata"]
+        self._known[at] = _Known(metadata["namespace"], metadata["name"], 1, now)
+        self._known.move_to_end(at)
+        if len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        self._put(requests.create_event(body))
+
+    async def run(self) -> NoReturn:
+        """Write what was said, at a bounded pace."""
+        while True:
+            request = await self._waiting.get()
+            await self._pace()
+            if not self.may_write():
+                continue
+            try:
+                await self.transport.send(request)
+            except errors.ClusterError as error:
+                self.counted(request.verb, request.kind, str(error.status or "none"))
+                _log.info("event dropped path=%s error=%s", request.path, error)
+            else:
+                self.counted(request.verb, request.kind, "2xx")
+
+    async def _pace(self) -> None:
+        """A bucket of BURST, filled with PER_SECOND."""
+        loop = asyncio.get_running_loop()
+        filled = self._tokens + (loop.time() - self._filled_at) * PER_SECOND
+        self._filled_at = loop.time()
+        self._tokens = min(filled, BURST) - 1
+        if self._tokens < 0:
+            await asyncio.sleep(-self._tokens / PER_SECOND)
+
+    def _put(self, request: Request) -> None:
+        try:
+            self._waiting.put_nowait(request)
+        except asyncio.QueueFull:
+            self.counted(request.verb, request.kind, "dropped")
+
+    def _body(self, resource: Resource, event: action.EmitEvent, at: _Class) -> dict[str, Any]:
+        said_at = micro_time(self.now())
+        digest = hashlib.sha256("\0".join((*at, said_at)).encode()).hexdigest()[:16]
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {
+                "namespace": resource.namespace,
+                "name": f"{resource.name[:200]}.{digest}",
+            },
+            "eventTime": said_at,
+            "reportingController": names.GROUP,
+            "reportingInstance": self.instance,
+            "action": event.reason,
+            "reason": event.reason,
+            "regarding": {
+                "apiVersion": names.API_VERSION,
+                "kind": resource.kind,
+                "namespace": resource.namespace,
+                "name": resource.name,
+                "uid": resource.uid,
+            },
+            "note": event.message[:_LONGEST_NOTE],
+            "type": "Warning" if event.warning else "Normal",
+        }
+
+
+def micro_time(epoch: float) -> str:
+    """UTC with microseconds, as Kubernetes' MicroTime wants it."""
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,213 @@
+"""List, compare, watch: one informer keeps the cache equal to what the server stores of one kind.
+
+It carries news and decides nothing. A stream that ends is resumed where it stopped; anything odd
+(410, an ERROR of any code, silence, half a line, a line that is no JSON) leads to a new list, and
+a list also tells what has left unseen. Sights may be doubled or late: the cache takes the newest.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
+
+from bayplan.api import names
+from bayplan.cluster import decode, errors, requests
+from bayplan.cluster.decode import DecodeError, Kind, Seen
+from bayplan.cluster.transport import Transport
+
+_log = logging.getLogger(__name__)
+
+CHUNK = 500  # objects a list request
+WATCH_SECONDS = 290  # the server ends a watch after this; below what proxies allow
+# Bookmarks come every minute (kube-apiserver, bookmarkFrequency): longer silence is a dead stream.
+SILENCE_SECONDS = 90
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 30.0
+
+
+class Sink(Protocol):
+    """Where news goes; see `Cache`."""
+
+    def upsert(self, kind: str, seen: Seen) -> bool: ...
+    def delete(self, kind: str, key: tuple[str, str], uid: str, version: int) -> bool: ...
+    def retain(self, kind: str, listed: Collection[tuple[str, str]], version: int) -> int: ...
+    def sync(self, kind: str) -> None: ...
+
+
+class _Relist(Exception):  # noqa: N818  a turn of the protocol, not an error
+    """The stream cannot be trusted or resumed; `cause` is a word for the metric."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(slots=True, eq=False)
+class Informer:
+    """`jitter` gives 0 … 1; `restarted` counts by kind and cause, `unreadable` objects by kind."""
+
+    kind: Kind
+    transport: Transport
+    sink: Sink
+    jitter: Callable[[], float]
+    restarted: Callable[[str, str], None]
+    unreadable: Callable[[str, int], None] = lambda _kind, _count: None
+    silence_seconds: float = SILENCE_SECONDS
+    _version: str = field(default="", init=False)
+    _failures: int = field(default=0, init=False)
+
+    async def run(self) -> NoReturn:
+        """Keep the sink equal to the server until cancelled."""
+        while True:
+            try:
+                if not self._version:
+                    self._version = await relist(
+                        self.kind, self.transport, self.sink, self.unreadable
+                    )
+                await self._watch()
+            except _Relist as turn:
+                self._version = ""
+                await self._pause(turn.cause)
+            except errors.Gone:
+                self._version = ""
+                await self._pause("gone")
+            except errors.ClusterError as error:
+                # A resumed watch shows what was missed; a list that failed is begun again.
+                await self._pause(_cause(error))
+
+    async def _pause(self, cause: str) -> None:
+        """Wait a little longer each time nothing has come since the last failure."""
+        self.restarted(self.kind.name, cause)
+        _log.info("watch restarts kind=%s cause=%s", self.kind.name, cause)
+        longest = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LONGEST_BACKOFF_SECONDS)
+        self._failures = min(self._failures + 1, 10)
+        await asyncio.sleep(longest * (0.5 + 0.5 * self.jitter()))
+
+    async def _watch(self) -> None:
+        """Follow one stream to its end; a clean end is resumed at once."""
+        seconds = int(WATCH_SECONDS * (0.8 + 0.2 * self.jitter()))
+        request = requests.watch(self.kind.name, self._version, seconds=seconds)
+        started = asyncio.get_running_loop().time()
+        async for line in lines(self.transport.stream(request), self.silence_seconds):
+            self._take(line)
+            self._failures = 0
+        if asyncio.get_running_loop().time() - started < 1:
+            raise errors.Unavailable("the watch ended at once")
+
+    def _take(self, line: bytes) -> None:
+        """Take in one event."""
+        try:
+            event = decode.event(line)
+            if event.type == "ERROR":
+                error = errors.of_event(bytes(event.object))
+                raise _Relist("gone" if isinstance(error, errors.Gone) else "error")
+            if event.type == "BOOKMARK":
+                self._advance(decode.version(event.object))
+                return
+        except DecodeError as error:
+            raise _Relist("unreadable") from error
+        try:
+            seen = self.kind.decode(event.object)
+        except DecodeError as error:
+            # One odd object: it is left out, and the stream goes on behind it.
+            self.unreadable(self.kind.name, 1)
+            _log.warning("unreadable kind=%s error=%s", self.kind.name, error)
+            return
+        if event.type == "DELETED":
+            self.sink.delete(self.kind.name, seen.key, seen.uid, seen.version)
+        else:
+            self.sink.upsert(self.kind.name, seen)
+        self._advance(str(seen.version))
+
+    def _advance(self, version: str) -> None:
+        """Never back: a doubled or reordered line must not make the next watch begin earlier."""
+        if version.isdecimal() and int(version) > int(self._version or 0):
+            self._version = version
+
+
+async def relist(
+    kind: Kind,
+    transport: Transport,
+    sink: Sink,
+    unreadable: Callable[[str, int], None] = lambda _kind, _count: None,
+) -> str:
+    """Make the sink equal to the server's list; return the resourceVersion to watch from.
+
+    Chunks are taken in as they come, what is not in any of them leaves at the end. A continue
+    token that has expired is a `Gone`: the list is then begun again by the caller.
+    """
+    listed: set[tuple[str, str]] = set()
+    token, whole = "", True
+    while True:
+        body = await transport.send(requests.list_chunk(kind.name, limit=CHUNK, token=token))
+        try:
+            chunk = decode.chunk(kind, body)
+        except DecodeError as error:
+            raise errors.Unavailable(str(error)) from error
+        for seen in chunk.seen:
+            listed.add(seen.key)
+            sink.upsert(kind.name, seen)
+        listed.update(chunk.unreadable)
+        if chunk.unreadable or not chunk.whole:
+            unreadable(kind.name, len(chunk.unreadable) + (not chunk.whole))
+        whole = whole and chunk.whole
+        token = chunk.token
+        if not token:
+            break
+    if whole:  # otherwise what has no readable name may be anything that is known
+        sink.retain(kind.name, listed, int(chunk.version or 0))
+    sink.sync(kind.name)
+    return chunk.version
+
+
+async def relist_resources(transport: Transport, sink: Sink) -> None:
+    """Make both custom kinds equal to the server's lists."""
+    for name in (names.BATCHJOB, names.LONGSERVICE):
+        await relist(decode.KINDS[name], transport, sink)
+
+
+# What an informer watches; the custom kinds are delivered by kopf and listed from time to time.
+KINDS = tuple(
+    kind for name, kind in decode.KINDS.items() if name not in {names.BATCHJOB, names.LONGSERVICE}
+)
+
+
+async def lines(chunks: AsyncIterator[bytes], silence_seconds: float) -> AsyncIterator[bytes]:
+    """Whole lines of any length; silence and half a line at the end lead to a new list."""
+    held: list[bytes] = []  # of a line that has not ended yet
+    source = chunks.__aiter__()
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(silence_seconds):
+                    chunk = await anext(source)
+            except StopAsyncIteration:
+                break
+            except TimeoutError:
+                raise _Relist("silence") from None
+            *whole, rest = chunk.split(b"\n")
+            if whole:
+                held.append(whole[0])
+                whole[0] = b"".join(held)
+                held.clear()
+            for line in whole:
+                if line:
+                    yield line
+            if rest:
+                held.append(rest)
+    finally:
+        await _close(source)
+    if held:
+        raise _Relist("truncated")
+
+
+async def _close(source: AsyncIterator[bytes]) -> None:
+    """Give the connection back now, not when the collector comes by."""
+    close = getattr(source, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def _cause(error: errors.ClusterError) -> str:
+    return f"http-{error.status}" if error.status else "no-answer"

@@ -1,0 +1,249 @@
+"""How writes leave: bounded parallelism, order per object, one retry policy.
+
+What they mean is `writer`'s part. The window of writes in flight shrinks by half when the server
+says 429, fails or is slow, and grows by one per window of good answers (AIMD, as TCP does). Urgent
+jobs (statuses, deletes, finalizers) and the others each get half of it while both wait, so that
+neither starves behind the other.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from bayplan.cluster import errors
+from bayplan.cluster.transport import Request, Transport
+
+_log = logging.getLogger(__name__)
+
+Key = tuple[str, str, str]  # kind, namespace, name
+
+FIRST_RETRY_SECONDS = 0.2
+LONGEST_RETRY_SECONDS = 15.0
+PATIENCE_SECONDS = 120.0  # a write is given up this long after its first attempt
+SLOW_SECONDS = 5.0  # an answer that takes longer says that the server is busy
+REMEMBER_SECONDS = 5.0  # how long a write that was done is not done again
+_SMALLEST_WINDOW = 4.0
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One thing to write. `attempt` sends and reads the answer; it may run several times.
+
+    `attempt` raises `Unavailable` to be run again later, any other `ClusterError` when the write
+    has failed for good: then `failed` is told. Jobs of one key run one after the other; a job
+    whose identity is waiting or running already is dropped, and also, with `once`, one that was
+    done a moment ago.
+    """
+
+    key: Key
+    identity: Hashable
+    attempt: Callable[[], Awaitable[None]]
+    failed: Callable[[errors.ClusterError], None]
+    urgent: bool = False
+    once: bool = False
+    attempts: int = 0
+    first_at: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Sender:
+    """`may_write` is asked before every single request; `jitter` gives 0 … 1."""
+
+    transport: Transport
+    may_write: Callable[[], bool]
+    counted: Callable[[str, str, str], None]  # verb, kind, code
+    jitter: Callable[[], float]
+    most_in_flight: int = 48
+    _window: float = field(init=False)
+    _urgent: deque[Job] = field(default_factory=deque)
+    _others: deque[Job] = field(default_factory=deque)
+    _behind: dict[Key, deque[Job]] = field(default_factory=dict)  # busy key -> jobs behind
+    _known: set[Hashable] = field(default_factory=set)  # identities waiting or running
+    _done: dict[Hashable, float] = field(default_factory=dict)  # identity -> when
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _urgent_in_flight: int = 0
+    _paused_until: float = 0.0
+    _shrunk_at: float = float("-inf")
+    _wakes_at: float | None = None
+    _closed: bool = False
+    _defect: asyncio.Future[NoReturn] | None = None
+
+    def __post_init__(self) -> None:
+        self._window = float(self.most_in_flight)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs not done yet, those in flight too."""
+        return len(self._known)
+
+    async def run(self) -> NoReturn:
+        """Wait for ever; raise when a job met a defect of ours, for the process to end."""
+        self._defect = asyncio.get_running_loop().create_future()
+        await self._defect
+        raise AssertionError("unreachable")
+
+    def submit(self, job: Job) -> bool:
+        """Queue a job; False when it is a duplicate or nothing is taken any more."""
+        now = _now()
+        if self._closed or job.identity in self._known:
+            return False
+        if job.once and now - self._done.get(job.identity, float("-inf")) < REMEMBER_SECONDS:
+            return False
+        self._known.add(job.identity)
+        behind = self._behind.get(job.key)
+        if behind is not None:
+            behind.append(job)
+        else:
+            self._behind[job.key] = deque()
+            self._queue(job)
+        return True
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing more, let what is in flight finish, drop the rest."""
+        self._closed = True
+        self._urgent.clear()
+        self._others.clear()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    async def send(self, request: Request) -> bytes:
+        """Send one request now, if we still may."""
+        if not self.may_write():
+            raise errors.LeaseLost("may not write", reason="LeaseLost")
+        started = _now()
+        try:
+            body = await self.transport.send(request)
+        except errors.ClusterError as error:
+            self.counted(request.verb, request.kind, str(error.status or "none"))
+            if isinstance(error, errors.Unavailable):
+                self._shrink(error.retry_after_seconds or 0.0)
+            raise
+        self.counted(request.verb, request.kind, "2xx")
+        if _now() - started > SLOW_SECONDS:
+            self._shrink(0.0)
+        else:
+            self._window = min(self._window + 1 / self._window, self.most_in_flight)
+        return body
+
+    def _shrink(self, pause_seconds: float) -> None:
+        """Halve the window, once for all answers of a second; pause when the server says so."""
+        now = _now()
+        if now - self._shrunk_at >= 1.0:
+            self._shrunk_at = now
+            self._window = max(self._window / 2, _SMALLEST_WINDOW)
+        if pause_seconds:
+            # Jitter, so that not all who were refused come back in the same moment.
+            until = now + pause_seconds * (1.0 + 0.1 * self.jitter())
+            self._paused_until = max(self._paused_until, until)
+
+    def _queue(self, job: Job, *, first: bool = False) -> None:
+        lane = self._urgent if job.urgent else self._others
+        if first:
+            lane.appendleft(job)
+        else:
+            lane.append(job)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Start what the window allows."""
+        if self._closed:
+            return
+        now = _now()
+        if now < self._paused_until:
+            self._wake_at(self._paused_until)
+            return
+        while (self._urgent or self._others) and len(self._tasks) < int(self._window):
+            job = self._next()
+            self._urgent_in_flight += job.urgent
+            task = asyncio.get_running_loop().create_task(self._run(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    def _next(self) -> Job:
+        """While both lanes wait, each gets half of the window."""
+        if self._urgent and (
+            not self._others or self._urgent_in_flight < max(self._window / 2, 1.0)
+        ):
+            return self._urgent.popleft()
+        return self._others.popleft()
+
+    def _wake_at(self, when: float) -> None:
+        if self._wakes_at is None or when < self._wakes_at:
+            self._wakes_at = when
+            asyncio.get_running_loop().call_at(when, self._wake)
+
+    def _wake(self) -> None:
+        self._wakes_at = None
+        self._pump()
+
+    async def _run(self, job: Job) -> None:
+        job.attempts += 1
+        if job.attempts == 1:
+            job.first_at = _now()
+        try:
+            await job.attempt()
+        except errors.Unavailable as error:
+            if not self._retry(job, error):
+                self._end(job)
+                job.failed(error)
+        except errors.ClusterError as error:
+            self._end(job)
+            job.failed(error)
+        else:
+            self._end(job)
+            if job.once:
+                self._remember(job)
+        finally:
+            self._urgent_in_flight -= job.urgent
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        defect = task.exception()
+        if defect is not None:
+            _log.error("write met a defect", exc_info=defect)
+            if self._defect is not None and not self._defect.done():
+                self._defect.set_exception(defect)
+        self._pump()
+
+    def _retry(self, job: Job, error: errors.Unavailable) -> bool:
+        """Plan the next attempt: later each time, and not before the server wants it."""
+        now = _now()
+        if self._closed or now - job.first_at > PATIENCE_SECONDS:
+            return False
+        longest = min(FIRST_RETRY_SECONDS * 2 ** (job.attempts - 1), LONGEST_RETRY_SECONDS)
+        delay = max(longest * (0.5 + 0.5 * self.jitter()), error.retry_after_seconds or 0.0)
+        _log.info("write again verb=%s in=%.1fs error=%s", "/".join(job.key), delay, error)
+        asyncio.get_running_loop().call_later(delay, self._again, job)
+        return True
+
+    def _again(self, job: Job) -> None:
+        self._queue(job, first=True)
+
+    def _end(self, job: Job) -> None:
+        """Let the next job of this key go."""
+        self._known.discard(job.identity)
+        behind = self._behind[job.key]
+        if behind:
+            self._queue(behind.popleft())
+        else:
+            del self._behind[job.key]
+
+    def _remember(self, job: Job) -> None:
+        now = _now()
+        for identity, when in tuple(self._done.items()):  # in the order in which they were done
+            if now - when < REMEMBER_SECONDS:
+                break
+            del self._done[identity]
+        self._done.pop(job.identity, None)
+        self._done[job.identity] = now
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,441 @@
+"""What reconcile and the loop want written, and what each answer means.
+
+Every write may be repeated: names are deterministic, deletes and patches carry a uid, statuses the
+version they were computed from. Answers go into the cache like watch events, so that the next look
+already sees them. What failed for good is forgotten there and its resource rings; what the server
+refuses is told to `Reports`. Queues, retries and pace are in `sender`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+
+from bayplan.api import names
+from bayplan.api.resource import Key as ResourceKey
+from bayplan.api.resource import Resource
+from bayplan.cluster import decode, errors, pods, requests
+from bayplan.cluster.cache import Cache
+from bayplan.cluster.events import Events
+from bayplan.cluster.sender import Job, Sender
+from bayplan.cluster.transport import Request, Transport
+from bayplan.model import pod as pods_
+from bayplan.reconcile import action
+
+_log = logging.getLogger(__name__)
+
+# A resource whose write met a conflict is looked at again after this: the news that explains the
+# conflict is on its way, and a hot loop of conflicts would help nobody.
+CONFLICT_SECONDS = 1.0
+_MOST_IDLE_STATUSES = 10_000
+
+
+class Reports(Protocol):
+    """Who hears what became of writes, on the loop. Metrics and conditions are made of it."""
+
+    def created(self, key: ResourceKey, planned: pods_.Pod, stored: pods_.Pod) -> None:
+        """A CREATE has succeeded: compare what is stored with what was planned."""
+        ...
+
+    def refused(self, key: ResourceKey | None, error: errors.ClusterError, what: str) -> None:
+        """The server will not have this; `what` is the verb (create, bind, apply, delete …)."""
+        ...
+
+    def missing(self, key: ResourceKey) -> None:
+        """The resource's status answered 404: it has been dropped; list before you create."""
+        ...
+
+    def counted(self, verb: str, kind: str, code: str) -> None:
+        """A write was answered; `code` is 2xx, an HTTP code, or `none` for no answer."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Status:
+    """One resource's status on its way: the newest wanted one, and when one was last sent."""
+
+    wanted: tuple[Resource, Mapping[str, Any]] | None = None
+    planned: bool = False
+    sent_at: float = float("-inf")
+
+
+class Writer:
+    """Everything but `dry_run`, `run` and `drain` returns at once.
+
+    `may_write` is asked before every request; `now` is epoch seconds, `jitter` gives 0 … 1 and
+    `instance` names this process in Events.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        cache: Cache,
+        *,
+        may_write: Callable[[], bool],
+        reports: Reports,
+        jitter: Callable[[], float],
+        now: Callable[[], float] = time.time,
+        in_flight: int = 48,
+        status_interval_seconds: float = 1.0,
+        instance: str = "bayplan",
+    ) -> None:
+        self._transport = transport
+        self._cache = cache
+        self._reports = reports
+        self._now = now
+        self._interval = status_interval_seconds
+        self._statuses: dict[ResourceKey, _Status] = {}
+        self.sender = Sender(transport, may_write, reports.counted, jitter, in_flight)
+        self.events = Events(transport, may_write, now, instance, reports.counted)
+
+    async def run(self) -> NoReturn:
+        """Write Events for ever; raise when a write met a defect of ours."""
+        await asyncio.gather(self.sender.run(), self.events.run())
+        raise AssertionError("unreachable")
+
+    async def drain(self, seconds: float) -> None:
+        """Let what is in flight finish, for at most this long; start nothing more."""
+        await self.sender.drain(seconds)
+
+    # ---- what is wanted -------------------------------------------------------------------
+
+    def carry_out(self, resource: Resource, outcome: action.Outcome) -> None:
+        """Everything that reconcile said of a resource but its tasks and its probe."""
+        if outcome.status is not None:
+            self.write_status(resource, outcome.status)
+        for release in outcome.releases:
+            self.release(release, resource.key)
+        for delete in outcome.deletes:
+            self.delete(delete, resource.key)
+        for wanted in outcome.objects:
+            self.apply(resource, wanted)
+        for drop in outcome.drops:
+            self.drop(drop, resource.key)
+        for event in outcome.events:
+            self.events.emit(resource, event)
+
+    def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
+        """Create a pod that the cache already counts on; taken back when it fails."""
+        request = requests.create_pod(body)
+
+        async def attempt() -> None:
+            stored = await self._created(request, planned, resource.uid)
+            self._reports.created(resource.key, planned, stored)
+
+        def failed(error: errors.ClusterError) -> None:
+            self._cache.forget(planned.key)
+            self._failed(resource.key, error, "create")
+
+        job = Job(_pod(planned.key), ("create", planned.key), attempt, failed)
+        if not self.sender.submit(job):
+            _log.debug("already being created pod=%s/%s", *planned.key)
+
+    def bind(self, wanted: action.Bind) -> None:
+        """Bind a pod that the cache already counts on there; taken back when it fails."""
+        key = wanted.namespace, wanted.name
+
+        async def attempt() -> None:
+            try:
+                await self.sender.send(requests.bind(wanted))
+            except errors.Conflict:
+                stored = await self._look(key)
+                if stored is None or stored.uid != wanted.uid or stored.node != wanted.node:
+                    raise
+            except errors.NotFound:
+                self._cache.drop("Pod", key, wanted.uid)
+                raise
+
+        def failed(error: errors.ClusterError) -> None:
+            _log.info("bind failed pod=%s/%s error=%s", *key, error)
+            self._cache.forget(key)
+
+        self.sender.submit(
+            Job(_pod(key), ("bind", key, wanted.uid, wanted.node), attempt, failed, once=True)
+        )
+
+    def mark(self, wanted: action.MarkUnschedulable) -> None:
+        """Say on an unplaced pod why it waits."""
+        key = wanted.namespace, wanted.name
+
+        async def attempt() -> None:
+            request = requests.mark_unschedulable(wanted, int(self._now()))
+            await self._patched(request, key, wanted.uid)
+
+        self._submit_pod(key, ("mark", key, wanted.uid, wanted.message), attempt, None)
+
+    def evict(self, namespace: str, name: str, uid: str) -> None:
+        """Ask for a pod to go; a spent disruption budget leaves it where it is."""
+        key = namespace, name
+
+        async def attempt() -> None:
+            try:
+                await self.sender.send(requests.evict(namespace, name, uid))
+            except errors.NotFound:
+                self._cache.drop("Pod", key, uid)
+
+        self._submit_pod(key, ("evict", key, uid), attempt, None)
+
+    def delete(self, wanted: action.DeletePod, resource: ResourceKey | None = None) -> None:
+        """Delete a pod; from now on it counts as terminating."""
+        key = wanted.namespace, wanted.name
+        self._cache.assume_leaving(key, wanted.uid, int(self._now()))
+
+        async def attempt() -> None:
+            await self._patched(requests.delete_pod(wanted), key, wanted.uid)
+
+        def failed(error: errors.ClusterError) -> None:
+            self._cache.forget_leaving(key, wanted.uid)
+            self._failed(resource, error, "delete")
+
+        self._submit_pod(key, ("delete", key, wanted.uid), attempt, failed)
+
+    def release(self, wanted: action.ReleasePod, resource: ResourceKey | None = None) -> None:
+        """Remove our finalizer from a pod that a written status accounts for."""
+        key = wanted.namespace, wanted.name
+
+        async def attempt() -> None:
+            await self._patched(requests.release_pod(wanted), key, wanted.uid)
+
+        def failed(error: errors.ClusterError) -> None:
+            self._failed(resource, error, "release")
+
+        self._submit_pod(key, ("release", key, wanted.uid), attempt, failed)
+
+    def apply(self, resource: Resource, wanted: action.ApplyObject) -> None:
+        """Make a child equal to this, unless somebody else has its name."""
+        kind, metadata = wanted.body["kind"], wanted.body["metadata"]
+        key = metadata["namespace"], metadata["name"]
+
+        async def attempt() -> None:
+            uid = await self._owned_uid(kind, key, resource.uid)
+            answer = await self.sender.send(requests.apply_object(wanted, uid))
+            self._feed(kind, answer)
+
+        def failed(error: errors.ClusterError) -> None:
+            self._failed(resource.key, error, "apply")
+
+        digest = (metadata.get("annotations") or {}).get(names.DIGEST, "")
+        identity = ("apply", kind, key, resource.uid, digest)
+        self.sender.submit(Job((kind, *key), identity, attempt, failed, urgent=True))
+
+    def drop(self, wanted: action.DeleteObject, resource: ResourceKey) -> None:
+        """Delete a child."""
+        kind, key = wanted.kind, (wanted.namespace, wanted.name)
+
+        async def attempt() -> None:
+            # A 409 to a delete: that name is another object's by now.
+            with contextlib.suppress(errors.NotFound, errors.Conflict):
+                await self.sender.send(requests.delete_object(wanted))
+            self._cache.drop(kind, key, wanted.uid)
+
+        def failed(error: errors.ClusterError) -> None:
+            self._failed(resource, error, "delete")
+
+        identity = ("delete", kind, key, wanted.uid)
+        self.sender.submit(Job((kind, *key), identity, attempt, failed, urgent=True, once=True))
+
+    async def dry_run(self, body: Mapping[str, Any]) -> pods_.Pod:
+        """What the server would store of this pod. Stores nothing, hence any replica may ask."""
+        return pods.pod(await self._transport.send(requests.create_pod(body, dry_run=True)))
+
+    # ---- statuses -------------------------------------------------------------------------
+
+    def write_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Make the stored status this one: the first at once, then one an interval, newest wins."""
+        slot = self._statuses.get(resource.key)
+        if not requests.merge_patch(resource.status, status):
+            if slot is not None:
+                slot.wanted = None  # what is stored is what is wanted by now
+            return
+        if slot is None:
+            self._forget_idle()
+            slot = self._statuses[resource.key] = _Status()
+        slot.wanted = resource, status
+        self._plan(slot)
+
+    def _plan(self, slot: _Status) -> None:
+        if slot.planned or slot.wanted is None:
+            return
+        slot.planned = True
+        loop = asyncio.get_running_loop()
+        due = slot.sent_at + self._interval
+        if due <= loop.time():
+            self._submit_status(slot)
+        else:
+            loop.call_at(due, self._submit_status, slot)
+
+    def _submit_status(self, slot: _Status) -> None:
+        if slot.wanted is None:
+            slot.planned = False
+            return
+        key = slot.wanted[0].key
+
+        async def attempt() -> None:
+            if slot.wanted is not None:
+                await self._status_written(slot, *slot.wanted)
+            slot.planned = False
+            self._plan(slot)
+
+        def failed(error: errors.ClusterError) -> None:
+            slot.planned = False
+            if slot.wanted is not None:
+                resource = slot.wanted[0]
+                slot.wanted = None
+                if isinstance(error, errors.NotFound):
+                    self._cache.drop_resource(resource.key, resource.uid)
+                    self._reports.missing(resource.key)
+                else:
+                    self._failed(resource.key, error, "status")
+
+        if not self.sender.submit(Job(key, ("status", key), attempt, failed, urgent=True)):
+            slot.planned = False
+
+    async def _status_written(
+        self, slot: _Status, resource: Resource, status: Mapping[str, Any]
+    ) -> None:
+        current = self._cache.resources.get(resource.key)
+        if current is None or current.resource_version != resource.resource_version:
+            # The resource has moved on since: the server would say 409. Look again instead.
+            slot.wanted = None
+            self._cache.doorbell.mark(resource.key)
+            return
+        slot.sent_at = asyncio.get_running_loop().time()
+        answer = await self.sender.send(
+            requests.write_status(resource.key, resource.resource_version, resource.status, status)
+        )
+        self._feed(resource.kind, answer)
+        stored = self._cache.resources.get(resource.key)
+        wanted = slot.wanted
+        if wanted is None or wanted[1] is status:
+            slot.wanted = None
+        elif stored is not None and wanted[0].resource_version == resource.resource_version:
+            # Wanted since, on top of the same version: only our own write lies between.
+            rebased = replace(
+                wanted[0], resource_version=stored.resource_version, status=stored.status
+            )
+            slot.wanted = rebased, wanted[1]
+
+    def _forget_idle(self) -> None:
+        if len(self._statuses) < _MOST_IDLE_STATUSES:
+            return
+        now = asyncio.get_running_loop().time()
+        self._statuses = {
+            key: slot
+            for key, slot in self._statuses.items()
+            if slot.planned or now - slot.sent_at < self._interval
+        }
+
+    # ---- what answers mean ----------------------------------------------------------------
+
+    def _submit_pod(
+        self,
+        key: tuple[str, str],
+        identity: tuple[object, ...],
+        attempt: Callable[[], Awaitable[None]],
+        failed: Callable[[errors.ClusterError], None] | None,
+    ) -> None:
+        def told(error: errors.ClusterError) -> None:
+            _log.info("write failed verb=%s pod=%s/%s error=%s", identity[0], *key, error)
+
+        self.sender.submit(
+            Job(_pod(key), identity, attempt, failed or told, urgent=True, once=True)
+        )
+
+    async def _created(self, request: Request, planned: pods_.Pod, uid: str) -> pods_.Pod:
+        """The stored pod; a lost answer is repeated with the same name until one says so."""
+        try:
+            return self._fed(await self.sender.send(request))
+        except errors.AlreadyExists as taken:
+            stored = await self._look(planned.key)
+            if stored is None:
+                raise errors.Unavailable("the name was taken a moment ago") from taken
+            if stored.owner is None or stored.owner.uid != uid:
+                raise errors.Rejected(
+                    f"a pod of this name exists and is not ours: {planned.name}",
+                    status=taken.status,
+                    reason="NameTaken",
+                ) from taken
+            if stored.terminating:
+                raise errors.Conflict(
+                    "the pod of this name is being deleted", status=taken.status
+                ) from taken
+            return stored
+        except errors.Conflict as error:
+            # Two requests counted the same quota at once: nothing was stored.
+            raise errors.Unavailable(error.message, status=error.status) from error
+
+    async def _patched(self, request: Request, key: tuple[str, str], uid: str) -> None:
+        """A write to a pod that must have this uid. If it has gone, there is nothing to do."""
+        try:
+            answer = await self.sender.send(request)
+        except errors.NotFound:
+            self._cache.drop("Pod", key, uid)
+        except errors.Conflict:
+            stored = await self._look(key)
+            if stored is not None and stored.uid == uid:
+                raise
+            self._cache.drop("Pod", key, uid)
+        else:
+            self._feed("Pod", answer)
+
+    async def _look(self, key: tuple[str, str]) -> pods_.Pod | None:
+        """The pod as stored now; None when there is none."""
+        try:
+            return self._fed(await self.sender.send(requests.get("Pod", *key)))
+        except errors.NotFound:
+            return None
+
+    async def _owned_uid(self, kind: str, key: tuple[str, str], owner_uid: str) -> str:
+        """The uid of our child of this name, empty when there is none yet."""
+        try:
+            answer = await self.sender.send(requests.get(kind, *key))
+        except errors.NotFound:
+            return ""
+        seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
+        owned: decode.Owned | None = seen.value
+        if owned is None or owned.owner.uid != owner_uid:
+            raise errors.Rejected(
+                f"a {kind} of this name exists and is not ours: {key[1]}",
+                status=409,
+                reason="NameTaken",
+            )
+        if owned.deleting:
+            raise errors.Conflict(f"the {kind} is being deleted", status=409)
+        return seen.uid
+
+    def _fed(self, answer: bytes) -> pods_.Pod:
+        seen = pods.seen(answer)
+        self._cache.upsert("Pod", seen)
+        pod: pods_.Pod = seen.value
+        return pod
+
+    def _feed(self, kind: str, answer: bytes) -> None:
+        """Take an answer in as news; a Status (the object went at once) tells nothing of it."""
+        seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
+        if seen.uid and seen.name:
+            self._cache.upsert(kind, seen)
+
+    def _failed(self, resource: ResourceKey | None, error: errors.ClusterError, what: str) -> None:
+        _log.info(
+            "write failed verb=%s resource=%s status=%s error=%s",
+            what,
+            "/".join(resource or ()),
+            error.status,
+            error,
+        )
+        if isinstance(error, errors.LeaseLost):
+            return
+        if isinstance(error, errors.Rejected | errors.NotFound):
+            self._reports.refused(resource, error, what)
+        elif resource is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(CONFLICT_SECONDS, self._cache.doorbell.mark, resource)
+
+
+def _pod(key: tuple[str, str]) -> ResourceKey:
+    return "Pod", *key
