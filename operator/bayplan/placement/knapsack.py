@@ -219,7 +219,7 @@ class Beam:
         """Prices under which every class costs something: a free class would have no density."""
         worth = (multipliers * capacity).sum(axis=1, keepdims=True)
         least: FloatMatrix = np.where(worth > 0, _LEAST_PRICE * worth, 1.0) * self._scale
-        return multipliers + least
+        return np.asarray(multipliers + least)
 
     def _views(self, multipliers: FloatMatrix) -> Any:
         """[J, T, D] prices of room under which to doubt a filling.

@@ -75,8 +75,7 @@ class Problem:
         limits = self.limits()
         if self.available is not None:
             limits = limits[self.available > 0]
-        placeable: BoolVector = (limits > 0).any(axis=0)
-        return placeable
+        return np.asarray((limits > 0).any(axis=0))
 
     def holds(self, types: IntVector, patterns: IntMatrix) -> BoolVector:
         """[P]: which patterns a node of their type can hold; integers decide, caps included."""
@@ -86,8 +85,7 @@ class Problem:
         if self.conflicts is not None:
             present = (patterns > 0).astype(np.int64)
             too_much |= ((present @ self.conflicts) * present).any(axis=1)
-        fits: BoolVector = ~too_much
-        return fits
+        return np.asarray(~too_much)
 
     def with_demand(self, demand: IntVector) -> "Problem":
         """The same question for other counts."""
