@@ -1,0 +1,172 @@
+"""BatchJob: which pods should exist, which may go, what the status is. Level-triggered and pure.
+
+The CREATE of a deterministically named pod is what starts an attempt; the stored status is what
+ends it. So a crash after any write repeats a CREATE that exists or a status that is the same, and
+a pod goes only after the status that accounts for it was read back. What is NOT defended against
+is a person who removes finalizers or edits the status.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from bayplan.api import names
+from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.meta import rfc3339
+from bayplan.api.resource import Resource
+from bayplan.model import pod as pods_
+from bayplan.model.snapshot import PodKey
+from bayplan.reconcile import identity, jobstatus, ledger
+from bayplan.reconcile.action import Admission, Outcome, Task, View
+from bayplan.reconcile.course import REPLACED, Course, Scene, book_of, course_of
+from bayplan.reconcile.runs import Progress, Rules, avoided
+from bayplan.reconcile.tidy import release_orphans, tidied
+
+__all__ = ["reconcile", "release_orphans"]
+
+RENEW_SECONDS = 3600  # an answer older than this is asked for again when it is used
+
+_GRACE_SECONDS = 30  # Kubernetes' default of terminationGracePeriodSeconds
+
+
+def reconcile(job: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: int) -> Outcome:
+    """All that should be true of this job now, and what is missing for it."""
+    if job.deleting or view.namespace_deleting:
+        return Outcome(releases=release_orphans(pods.values()))
+    if not isinstance(job.spec, BatchJobSpec):
+        word, message = jobstatus.problem(job.problems)
+        status = jobstatus.stalled(job.status, word, message, job.generation, now)
+        return Outcome(status=None if status == job.status else status)
+    scene = _scene(job, job.spec, pods, view, now)
+    course = course_of(scene)
+    tasks, wakes = _tasks(scene, course)
+    report = jobstatus.report(scene, course)
+    deletes, releases = tidied(scene)
+    news = report.status != job.status
+    marks = [
+        report.wake_at,
+        course.due.next_at,
+        course.due.expires_at,
+        *wakes,
+        *(one.wake_at for one in course.runs),
+        *_asks_again(view.admission),
+    ]
+    return Outcome(
+        tasks=tasks,
+        deletes=deletes,
+        releases=releases,
+        events=report.events if news else (),
+        status=report.status if news else None,
+        probe=_wants_probe(scene, tasks),
+        wake_at=min((mark for mark in marks if mark is not None and mark > now), default=None),
+    )
+
+
+def _scene(
+    job: Resource, spec: BatchJobSpec, pods: Mapping[PodKey, pods_.Pod], view: View, now: int
+) -> Scene:
+    prefix = identity.prefix(job.name, job.uid)
+    return Scene(
+        job=job,
+        spec=spec,
+        view=view,
+        now=now,
+        prefix=prefix,
+        stored=ledger.read(job.status),
+        book=book_of(prefix, pods),
+        rules=Rules(
+            retry=spec.retry_policy,
+            patience_seconds=spec.unreachable.retry_after_seconds,
+            grace_seconds=_grace_seconds(spec.template),
+            expected_seconds=spec.expected_duration_seconds,
+            nodes=view.nodes,
+        ),
+    )
+
+
+def _grace_seconds(template: Mapping[str, object]) -> int:
+    """What the template gives its containers to stop."""
+    pod = template.get("spec")
+    told = pod.get("terminationGracePeriodSeconds") if isinstance(pod, Mapping) else None
+    return told if isinstance(told, int) and told >= 0 else _GRACE_SECONDS
+
+
+def _tasks(scene: Scene, course: Course) -> tuple[tuple[Task, ...], list[int]]:
+    """The attempts that should begin now, and when the nodes they avoid have cooled down."""
+    if not scene.accepted:
+        return (), []
+    tasks, wakes = [], []
+    for one in _may_begin(scene, course):
+        if not _is_owed(scene, one):
+            continue
+        avoid, until = avoided(one.run, scene.now)
+        tasks.append(_task(scene, one, avoid))
+        if until is not None:
+            wakes.append(until)
+    return tuple(tasks), wakes
+
+
+def _may_begin(scene: Scene, course: Course) -> Iterable[Progress]:
+    """The runs without a pod that concurrency lets have one."""
+    if scene.spec.concurrency_policy == "Allow":
+        return [one for one in course.runs if one.pod is None]
+    replaced = any(one.reason == REPLACED for one in course.finished)
+    if replaced or course.hindered or any(one.pod is not None for one in course.runs):
+        return []
+    return course.runs[:1]
+
+
+def _is_owed(scene: Scene, one: Progress) -> bool:
+    """Whether this attempt is due and may exist.
+
+    A retry waits for the stored status: it must account for the attempt before.
+    """
+    run = one.run
+    if run.retry_at is not None and scene.now < run.retry_at:
+        return False
+    if run.attempt == 0:
+        return not scene.suspended or bool(run.pod)
+    entry = scene.stored.entry(run.id)
+    return entry is not None and entry.attempt == run.attempt
+
+
+def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
+    run, job = one.run, scene.job
+    labels = {
+        names.JOB: identity.label(job.name),
+        names.RUN: run.id,
+        names.ATTEMPT: str(run.attempt),
+        names.TEMPLATE_HASH: job.template_hash,
+    }
+    if run.slot is not None:
+        labels[names.SLOT] = str(run.slot)
+    return Task(
+        name=identity.pod_name(scene.prefix, run.id, run.attempt),
+        labels=labels,
+        annotations={names.TRIGGER: run.trigger},
+        environment={
+            "BAYPLAN_JOB": job.name,
+            "BAYPLAN_SLOT": rfc3339(run.since if run.slot is None else run.slot),
+            "BAYPLAN_RUN": run.id,
+            "BAYPLAN_ATTEMPT": str(run.attempt),
+            "BAYPLAN_TASK_INDEX": "0",
+        },
+        since=run.since if run.retry_at is None else run.retry_at,
+        avoid=avoid,
+    )
+
+
+def _wants_probe(scene: Scene, tasks: tuple[Task, ...]) -> bool:
+    """Whether the API server is to be asked what the template asks for."""
+    if scene.job.problems:
+        return False
+    admission = scene.view.admission
+    if admission is None:
+        return True
+    if admission.refusal:
+        return not admission.final and scene.now >= admission.retry_at
+    return bool(tasks) and scene.now - admission.checked_at >= RENEW_SECONDS
+
+
+def _asks_again(admission: Admission | None) -> tuple[int, ...]:
+    if admission is None or not admission.refusal or admission.final:
+        return ()
+    return (admission.retry_at,)

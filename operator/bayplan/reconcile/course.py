@@ -1,0 +1,293 @@
+"""What becomes of a job's runs at one moment: how the known ones stand, which new one begins.
+
+Everything is derived from the stored status and the pods; the status is the authority on what was
+accounted for, pods on what happened since. Nothing is written here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bayplan.api import names
+from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.resource import Resource
+from bayplan.model import pod as pods_
+from bayplan.model import schedule as schedules
+from bayplan.model.snapshot import PodKey
+from bayplan.reconcile import conditions, identity, triggers
+from bayplan.reconcile.action import View
+from bayplan.reconcile.ledger import MOST_ACTIVE, MOST_HANDLED, Ledger, time_of
+from bayplan.reconcile.runs import Finished, Progress, Rules, Run, Trigger, advanced, cancelled
+from bayplan.reconcile.triggers import Due
+from bayplan.reconcile.verdict import Standing
+
+REPLACED = "Replaced"
+
+# An edit is seen, and its status written, within seconds; a slot of the new schedule that falls
+# in between must not be lost.
+EDIT_GRACE_SECONDS = 10
+
+Book = Mapping[str, Mapping[int, pods_.Pod]]  # run -> attempt -> pod
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is known of one job with a readable spec, at one moment."""
+
+    job: Resource
+    spec: BatchJobSpec
+    view: View
+    now: int
+    prefix: str
+    stored: Ledger
+    book: Book
+    rules: Rules
+
+    @property
+    def accepted(self) -> bool:
+        """Whether pods may be created: no problems, and the API server took the template."""
+        admission = self.view.admission
+        return not self.job.problems and admission is not None and not admission.refusal
+
+    @property
+    def suspended(self) -> bool:
+        return self.spec.suspend
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What becomes of the runs. `runs` are the unfinished ones, the oldest first.
+
+    `hindered`: a pod of a run that is over still runs. `missed` slots passed without a run, the
+    newest of them `missed_slot`; `passed` went by while the job was suspended.
+    """
+
+    runs: tuple[Progress, ...]
+    finished: tuple[Finished, ...]
+    last_slot: int
+    since: int
+    handled: tuple[str, ...]
+    due: Due
+    schedule: schedules.Schedule | None
+    hindered: bool = False
+    missed: int = 0
+    missed_slot: int | None = None
+    passed: int = 0
+    refused: str = ""  # the run that a run-now token would have led to
+
+
+def book_of(prefix: str, pods: Mapping[PodKey, pods_.Pod]) -> Book:
+    """The pods by run and attempt; what has no name of ours is nobody's run."""
+    book: dict[str, dict[int, pods_.Pod]] = {}
+    for _, name in pods:
+        found = identity.attempt_of(prefix, name)
+        if found is not None:
+            run, attempt = found
+            book.setdefault(run, {})
+            book[run][attempt] = pods[_, name]
+    return book
+
+
+def course_of(scene: Scene) -> Course:
+    progress = [
+        advanced(run, scene.book.get(run.id, {}), scene.rules, scene.now)
+        for run in known_runs(scene)
+    ]
+    runs = [one for one in progress if one.finished is None]
+    finished = [one.finished for one in progress if one.finished is not None]
+    handled = [
+        one.run.id
+        for one in progress
+        if one.run.slot is None and one.run.id not in scene.stored.handled
+    ]
+    schedule = None if scene.job.problems else triggers.schedule_of(scene.job, scene.spec)
+    hindered = _hindered(scene, progress)
+    since = _since(scene)
+    floor = _floor(scene, schedule, since)
+    slots = {one.run.slot for one in progress if one.run.slot is not None}
+
+    due = Due()
+    if not scene.job.problems and not scene.suspended:
+        due = triggers.due(
+            schedule,
+            scene.spec,
+            after=max(floor, *slots) if slots else floor,
+            created_at=scene.job.created_at,
+            free_at=_free_at(scene, finished, busy=bool(runs) or hindered),
+            now=scene.now,
+        )
+    taken = _slot_taken(scene, due, runs, hindered=hindered)
+    if taken is not None:
+        runs, replaced = _joined(scene, runs, taken)
+        finished += replaced
+        slots.add(taken.slot or 0)
+    refused = ""
+    asked = _asked(scene, progress)
+    if asked is not None and not (taken is not None and _replaces(scene)):
+        match _token_taken(scene, runs, hindered=hindered):
+            case "Take":
+                runs, replaced = _joined(scene, runs, asked)
+                finished += replaced
+                handled.append(asked.id)
+            case "Refuse":
+                refused = asked.id
+                handled.append(asked.id)
+
+    last_slot = max(scene.stored.last_slot, due.settled, *slots, -1)
+    missed, missed_slot = triggers.missed(schedule, floor, last_slot, frozenset(slots))
+    return Course(
+        runs=tuple(runs),
+        finished=tuple(finished),
+        last_slot=last_slot,
+        since=since,
+        handled=(*reversed(handled), *scene.stored.handled)[:MOST_HANDLED],
+        due=due,
+        schedule=schedule,
+        hindered=hindered,
+        missed=missed,
+        missed_slot=missed_slot,
+        passed=_passed(scene, schedule, since),
+        refused=refused,
+    )
+
+
+def known_runs(scene: Scene) -> list[Run]:
+    """The unfinished runs of the stored status, then those whose pods alone tell of them."""
+    runs = list(scene.stored.active)
+    known = {run.id for run in runs}
+    fresh = []
+    for run, attempts in scene.book.items():
+        if run in known or scene.stored.took_up(run):
+            continue
+        slot = identity.slot_of(run)
+        if slot is None and not any(map(tracked, attempts.values())):
+            continue  # accounted for so long ago that the status has forgotten it
+        created = min(pod.created_at or scene.now for pod in attempts.values())
+        fresh.append(Run(run, trigger_of(scene, slot), slot, since=created))
+    return runs + sorted(
+        fresh, key=lambda run: (run.since if run.slot is None else run.slot, run.id)
+    )
+
+
+def tracked(pod: pods_.Pod) -> bool:
+    """Whether our finalizer still holds it: not known to be accounted for."""
+    return names.RUN_TRACKING in pod.finalizers
+
+
+def trigger_of(scene: Scene, slot: int | None) -> Trigger:
+    if slot is None:
+        return "RunNow"
+    return "Once" if scene.spec.schedule is None else "Schedule"
+
+
+def _replaces(scene: Scene) -> bool:
+    return scene.spec.concurrency_policy == "Replace"
+
+
+def _slot_taken(scene: Scene, due: Due, runs: list[Progress], *, hindered: bool) -> Run | None:
+    """The run of the due slot, if nothing hinders it now."""
+    if due.slot is None or not scene.accepted or len(runs) >= MOST_ACTIVE:
+        return None
+    match scene.spec.concurrency_policy:
+        case "Forbid":
+            free = not runs and not hindered
+        case "Replace":
+            free = bool(runs) or not hindered
+        case _:
+            # In order: a later slot's pod must not exist while an earlier one's CREATE may fail.
+            free = not any(one.pod is not None and one.pod.assumed for one in runs)
+    if not free:
+        return None
+    run = identity.slot_run(due.slot)
+    since = min(max(due.slot, 0), scene.now)
+    return Run(run, trigger_of(scene, due.slot), due.slot, since=since)
+
+
+def _asked(scene: Scene, progress: Iterable[Progress]) -> Run | None:
+    """The run that the run-now annotation asks for and that never was."""
+    token = scene.job.annotations.get(names.RUN_NOW, "")
+    if not token or scene.job.problems or scene.suspended:
+        return None
+    run = identity.token_run(token)
+    if run in scene.book or scene.stored.took_up(run):
+        return None
+    if any(one.run.id == run for one in progress):
+        return None
+    return Run(run, "RunNow", None, since=scene.now)
+
+
+def _token_taken(scene: Scene, runs: list[Progress], *, hindered: bool) -> str:
+    """Whether a run asked for is taken up now (it may still wait there), refused, or stays asked.
+
+    It is taken up before it can start, so that removing the annotation changes nothing.
+    """
+    if len(runs) >= MOST_ACTIVE:
+        return "Wait"
+    match scene.spec.concurrency_policy:
+        case "Forbid" if any(_waits(one) for one in runs):
+            return "Refuse"
+        case "Replace" if (runs or hindered) and not scene.accepted:
+            return "Wait"
+        case _:
+            return "Take"
+
+
+def _waits(one: Progress) -> bool:
+    return one.run.trigger == "RunNow" and one.pod is None and one.run.attempt == 0
+
+
+def _joined(scene: Scene, runs: list[Progress], run: Run) -> tuple[list[Progress], list[Finished]]:
+    """The unfinished runs with this one, and those that it replaces."""
+    if not _replaces(scene):
+        return [*runs, Progress(run)], []
+    ended = [cancelled(one.run, REPLACED, scene.now) for one in runs]
+    return [Progress(run)], ended
+
+
+def _hindered(scene: Scene, progress: Iterable[Progress]) -> bool:
+    """Whether a pod of a run that is over is still alive."""
+    known = {one.run.id for one in progress}
+    return any(
+        not pod.terminal and scene.rules.verdict(pod, scene.now).standing is Standing.LIVE
+        for run, attempts in scene.book.items()
+        if run not in known
+        for pod in attempts.values()
+    )
+
+
+def _free_at(scene: Scene, finished: Iterable[Finished], *, busy: bool) -> int:
+    """Since when no other run hindered one; now, while one does or the template is unknown."""
+    if busy or scene.view.admission is None:
+        return scene.now
+    ends = [one.ended_at for one in finished]
+    ends += [time_of(one.get("endTime")) or 0 for one in scene.stored.history]
+    return min(max(ends, default=0), scene.now)
+
+
+def _since(scene: Scene) -> int:
+    """The floor of slots: moved by an edit of the schedule and by the end of a suspension."""
+    stored = scene.stored
+    if scene.job.problems:
+        return stored.since
+    edited = stored.schedule_hash not in {"", triggers.schedule_hash(scene.spec)}
+    if edited or _resumed(scene):
+        return max(stored.since, scene.now - EDIT_GRACE_SECONDS)
+    return stored.since
+
+
+def _resumed(scene: Scene) -> bool:
+    before = conditions.status_of(scene.job.status.get("conditions"), conditions.SUSPENDED)
+    return before == "True" and not scene.suspended
+
+
+def _floor(scene: Scene, schedule: schedules.Schedule | None, since: int) -> int:
+    """The moment after which slots count and are not yet settled in the stored status."""
+    if schedule is None:
+        return scene.stored.last_slot
+    return max(scene.stored.last_slot, scene.job.created_at - 1, since - 1)
+
+
+def _passed(scene: Scene, schedule: schedules.Schedule | None, since: int) -> int:
+    """How many slots went by while the job was suspended, once it is resumed."""
+    if schedule is None or since == scene.stored.since or not _resumed(scene):
+        return 0
+    return schedule.count_between(_floor(scene, schedule, scene.stored.since), since - 1)

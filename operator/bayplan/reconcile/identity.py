@@ -1,0 +1,90 @@
+"""The names of runs and their pods: deterministic, so that a CREATE can be repeated blindly.
+
+A pod is `JOB-UID5-TRIGGER-ATTEMPT`; the trigger is the run's identity within its job: `s` and its
+slot, or `r` and a hash of the run-now token. What a pod belongs to is read from its name, which
+nobody can change, and NOT from its labels.
+"""
+
+import hashlib
+import re
+from functools import lru_cache
+
+LONGEST_JOB = 40  # characters of the job's name in a pod's; 63 less uid, trigger and attempt
+LONGEST_LABEL = 63
+LARGEST_ATTEMPT = 999
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PLAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SLOT_RUN = re.compile(r"s(0|[1-9a-z][0-9a-z]{0,7})")
+_TOKEN_RUN = re.compile(r"r[0-9a-z]{8}")
+_ATTEMPT = re.compile(r"0|[1-9][0-9]{0,2}")
+
+
+@lru_cache(maxsize=16384)
+def prefix(job: str, uid: str) -> str:
+    """What the names of all pods of a job begin with, its dash included.
+
+    The start of the uid tells it from a former job of the same name. A name that is too long or
+    holds dots is cut, and a hash of it keeps it apart.
+    """
+    return f"{_short(job, LONGEST_JOB)}-{uid[:5]}-"
+
+
+@lru_cache(maxsize=16384)
+def label(job: str) -> str:
+    """The job's name as a label's value, which is shorter than a name may be."""
+    return job if len(job) <= LONGEST_LABEL else _short(job, LONGEST_LABEL)
+
+
+def pod_name(prefix: str, run: str, attempt: int) -> str:
+    return f"{prefix}{run}-{attempt}"
+
+
+def attempt_of(prefix: str, pod: str) -> tuple[str, int] | None:
+    """The run and the attempt that a pod's name tells; None when it is not of this job."""
+    if not pod.startswith(prefix):
+        return None
+    run, dash, attempt = pod[len(prefix) :].partition("-")
+    if not dash or not is_run(run) or _ATTEMPT.fullmatch(attempt) is None:
+        return None
+    return run, int(attempt)
+
+
+def slot_run(slot: int) -> str:
+    """The run of a slot (epoch seconds)."""
+    return f"s{_base36(max(slot, 0))}"
+
+
+def token_run(token: str) -> str:
+    """The run of a run-now token, whatever the token holds."""
+    return f"r{_hash(token)}"
+
+
+def slot_of(run: str) -> int | None:
+    """The slot of a run; None when it has none."""
+    return int(run[1:], 36) if run.startswith("s") else None
+
+
+def is_run(text: str) -> bool:
+    return (_SLOT_RUN.fullmatch(text) or _TOKEN_RUN.fullmatch(text)) is not None
+
+
+def _short(name: str, longest: int) -> str:
+    if len(name) <= longest and _PLAIN.fullmatch(name):
+        return name
+    kept = re.sub(r"[^-a-z0-9]", "-", name.lower())[: longest - 9].strip("-")
+    return f"{kept}-{_hash(name)}" if kept else f"j{_hash(name)}"
+
+
+def _hash(text: str) -> str:
+    """Eight characters: one in 2.8 million million for two texts to share."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return _base36(int.from_bytes(digest[:8], "big")).rjust(8, "0")[-8:]
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"

@@ -1,0 +1,246 @@
+"""What the stored status says of runs, as values; and values as the status stores them.
+
+Reading never raises: a person may have edited the status, so what makes no sense is left out.
+Reading back what was written here gives the same values, so that a steady job is not rewritten.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_args
+
+from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.reconcile import identity
+from bayplan.reconcile.runs import Finished, Outcome, Run, Trigger
+
+MOST_ACTIVE = 100
+MOST_HISTORY = 10
+MOST_HANDLED = 20
+COUNTERS = (
+    "runs",
+    "successes",
+    "failures",
+    "cancelled",
+    "missed",
+    "lost",
+    "consecutiveFailures",
+)
+
+_LAST_TIME = 253_402_300_799  # the end of the year 9999
+_LARGEST_COUNT = 2**63 - 1
+_LARGEST_ATTEMPT = 500  # of a stored one; retries add 121 at most, names hold 999
+_LONGEST_WORD = 64
+_LONGEST_NAME = 253
+_OUTCOMES = frozenset(get_args(Outcome))
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The runs as the stored status tells them. It is the authority on what was accounted for.
+
+    `last_slot` is -1 when no slot was taken up yet; `since` is the floor that an edit or the end
+    of a suspension set. `history` and `handled` have the newest first.
+    """
+
+    last_slot: int = -1
+    schedule_hash: str = ""
+    since: int = -1
+    active: tuple[Run, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
+    statistics: Mapping[str, int] = field(default_factory=dict)
+    handled: tuple[str, ...] = ()
+
+    def entry(self, run: str) -> Run | None:
+        """The unfinished run of this identity."""
+        return next((one for one in self.active if one.id == run), None)
+
+    def took_up(self, run: str) -> bool:
+        """Whether this run was ever taken into the status; if it is not active it has ended."""
+        slot = identity.slot_of(run)
+        if slot is not None:
+            return slot <= self.last_slot
+        return run in self.handled or any(one.get("run") == run for one in self.history)
+
+    @property
+    def last_finished(self) -> Mapping[str, Any] | None:
+        """The newest run that finished; a missed slot is none."""
+        return next((one for one in self.history if one["outcome"] != "Missed"), None)
+
+
+def read(status: Mapping[str, Any]) -> Ledger:
+    """The ledger of a stored status, whatever it holds."""
+    if not status:
+        return Ledger()
+    return Ledger(
+        last_slot=_time(status.get("lastSlotTime"), -1),
+        schedule_hash=_text(status.get("scheduleHash"), _LONGEST_WORD),
+        since=_time(status.get("scheduleSinceTime"), -1),
+        active=_runs(status.get("active")),
+        history=_each(status.get("history"), _history, MOST_HISTORY),
+        statistics=_statistics(status.get("statistics")),
+        handled=_each(status.get("handledTokens"), _run_id, MOST_HANDLED),
+    )
+
+
+def wire_run(run: Run) -> dict[str, Any]:
+    """An entry of `active`."""
+    told: dict[str, Any] = {
+        "run": run.id,
+        "trigger": run.trigger,
+        "slotTime": _when(run.slot),
+        "since": _when(run.since),
+        "attempt": run.attempt,
+        "failures": run.failures or None,
+        "disruptions": run.disruptions or None,
+        "retryTime": _when(run.retry_at),
+        "startTime": _when(run.started_at),
+        "pods": [run.pod] if run.pod else None,
+        "reason": run.reason or None,
+        "node": run.node or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def wire_finished(finished: Finished) -> dict[str, Any]:
+    """An entry of `history` for a run that ended."""
+    run = finished.run
+    told: dict[str, Any] = {
+        "run": run.id,
+        "slotTime": _when(run.slot),
+        "outcome": finished.outcome,
+        "reason": finished.reason[:_LONGEST_WORD] or None,
+        "exitCode": finished.exit_code,
+        "node": run.node or None,
+        "startTime": _when(run.started_at),
+        "endTime": _when(finished.ended_at),
+        "attempts": run.attempt + 1,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def wire_missed(slot: int, reason: str) -> dict[str, Any]:
+    """An entry of `history` for a slot that passed without a run."""
+    return {
+        "run": identity.slot_run(slot),
+        "slotTime": rfc3339(slot),
+        "outcome": "Missed",
+        "reason": reason,
+    }
+
+
+def counted(
+    before: Mapping[str, int], finished: Sequence[Finished], missed: int, lost: int
+) -> dict[str, int]:
+    """The counters after these ends, to be stored in the write that moves the runs."""
+    after = {name: before.get(name, 0) for name in COUNTERS}
+    for one in finished:
+        after["runs"] += 1
+        match one.outcome:
+            case "Succeeded":
+                after["successes"] += 1
+                after["consecutiveFailures"] = 0
+            case "Failed":
+                after["failures"] += 1
+                after["consecutiveFailures"] += 1
+            case _:
+                after["cancelled"] += 1
+    after["missed"] += missed
+    after["lost"] += lost
+    return {name: min(count, _LARGEST_COUNT) for name, count in after.items()}
+
+
+def time_of(value: object) -> int | None:
+    """Epoch seconds of a stored time; None when it is none, or lies outside 1970-9999."""
+    at = _time(value, -1)
+    return None if at < 0 else at
+
+
+def _runs(value: object) -> tuple[Run, ...]:
+    found: dict[str, Run] = {}
+    for run in _each(value, _run, MOST_ACTIVE):
+        found.setdefault(run.id, run)
+    return tuple(found.values())
+
+
+def _run(value: object) -> Run | None:
+    if not isinstance(value, Mapping):
+        return None
+    run = _run_id(value.get("run"))
+    since = time_of(value.get("since"))
+    if run is None:
+        return None
+    slot = identity.slot_of(run)
+    failures, disruptions = (
+        _count(value.get(name), _LARGEST_ATTEMPT) for name in ("failures", "disruptions")
+    )
+    trigger = value.get("trigger")
+    pods = value.get("pods")
+    return Run(
+        id=run,
+        trigger=_trigger(trigger, slot),
+        slot=slot,
+        since=since if since is not None else max(slot or 0, 0),
+        attempt=_count(value.get("attempt"), _LARGEST_ATTEMPT),
+        failures=failures,
+        disruptions=disruptions,
+        retry_at=time_of(value.get("retryTime")),
+        started_at=time_of(value.get("startTime")),
+        pod=_text(pods[0], _LONGEST_NAME) if isinstance(pods, list) and pods else "",
+        node=_text(value.get("node"), _LONGEST_NAME),
+        reason=_text(value.get("reason"), _LONGEST_WORD),
+    )
+
+
+def _trigger(value: object, slot: int | None) -> Trigger:
+    if slot is None:
+        return "RunNow"
+    return "Once" if value == "Once" else "Schedule"
+
+
+def _history(value: object) -> Mapping[str, Any] | None:
+    if not isinstance(value, Mapping) or not isinstance(value.get("run"), str):
+        return None
+    outcome = value.get("outcome")
+    return value if isinstance(outcome, str) and outcome in _OUTCOMES else None
+
+
+def _run_id(value: object) -> str | None:
+    return value if isinstance(value, str) and identity.is_run(value) else None
+
+
+def _statistics(value: object) -> dict[str, int]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: _count(value.get(name), _LARGEST_COUNT) for name in COUNTERS}
+
+
+def _count(value: object, largest: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return 0
+    return min(value, largest)
+
+
+def _each(value: object, read: Callable[[object], T | None], limit: int) -> tuple[T, ...]:
+    if not isinstance(value, list | tuple):
+        return ()
+    found = (read(one) for one in value[:limit])
+    return tuple(one for one in found if one is not None)
+
+
+def _text(value: object, longest: int) -> str:
+    return value[:longest] if isinstance(value, str) else ""
+
+
+def _time(value: object, absent: int) -> int:
+    if not isinstance(value, str):
+        return absent
+    try:
+        at = epoch_of(value)
+    except (ValueError, OverflowError):
+        return absent
+    return at if 0 <= at <= _LAST_TIME else absent
+
+
+def _when(at: int | None) -> str | None:
+    return None if at is None else rfc3339(min(max(at, 0), _LAST_TIME))

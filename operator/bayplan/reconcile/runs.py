@@ -1,0 +1,210 @@
+"""One run from its trigger to its end: attempts, retries, what counts.
+
+A run is advanced over the pods of its attempts, always from what the status last said of it, so
+that the same pods always tell the same story however often and whenever they are read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bayplan.api.batchjob import RetryPolicy
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.reconcile.verdict import LOST_TO_NODE, Standing, Verdict, verdict
+
+Trigger = Literal["Schedule", "Once", "RunNow"]
+Outcome = Literal["Succeeded", "Failed", "Cancelled", "Missed"]
+
+TOO_MANY_DISRUPTIONS = "TooManyDisruptions"
+VANISHED = "Vanished"
+LATE = "Late"
+
+MOST_DISRUPTIONS = 20  # per run; one more and it fails
+_LONGEST_DISRUPTION_DELAY = 300  # seconds
+_COOLING = 30  # seconds after the first loss on a node, doubling with each
+_LONGEST_COOLING = 3600
+
+# What keeps a pod from starting for as long as nobody mends it; an image that cannot be pulled
+# alternates between two words.
+_WAITING = {
+    "CreateContainerConfigError": "CreateContainerConfigError",
+    "CreateContainerError": "CreateContainerError",
+    "ErrImageNeverPull": "ErrImageNeverPull",
+    "ErrImagePull": "ImagePullBackOff",
+    "ImagePullBackOff": "ImagePullBackOff",
+    "InvalidImageName": "InvalidImageName",
+}
+_OF_LIVE = frozenset({LATE, *_WAITING.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An unfinished run. `attempt` is the one that exists or comes next; times are epoch seconds.
+
+    `failures` and `disruptions` are of earlier attempts; `retry_at` is None while an attempt
+    exists and before the first. `pod` is the attempt's, once it was seen.
+    """
+
+    id: str
+    trigger: Trigger
+    slot: int | None
+    since: int
+    attempt: int = 0
+    failures: int = 0
+    disruptions: int = 0
+    retry_at: int | None = None
+    started_at: int | None = None
+    pod: str = ""
+    node: str = ""
+    reason: str = ""
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        return self.attempt, self.failures, self.disruptions
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a run ended; the run as it stood tells the rest."""
+
+    run: Run
+    outcome: Outcome
+    reason: str
+    ended_at: int
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of the job and the cluster decides about attempts."""
+
+    retry: RetryPolicy
+    patience_seconds: int
+    grace_seconds: int
+    expected_seconds: int | None
+    nodes: Mapping[str, nodes_.Node]
+
+    def verdict(self, pod: pods_.Pod, now: int) -> Verdict:
+        return verdict(pod, self.nodes, self.patience_seconds, self.grace_seconds, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands now. `pod` is its live attempt; `wake_at` when time alone changes it."""
+
+    run: Run
+    finished: Finished | None = None
+    pod: pods_.Pod | None = None
+    wake_at: int | None = None
+
+
+def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) -> Progress:
+    """The run after all that its pods (by attempt) tell."""
+    newest = max(pods, default=-1)
+    while True:
+        pod = pods.get(run.attempt)
+        if pod is None and run.attempt >= newest:
+            return Progress(run, wake_at=run.retry_at)
+        if pod is None:  # removed by force, finalizer and all
+            found = Verdict(Standing.LOST, VANISHED, at=now)
+        else:
+            found = rules.verdict(pod, now)
+            if found.standing is Standing.LIVE and run.attempt < newest:
+                # The next attempt exists, so this one was given up, whatever its node says now.
+                found = Verdict(Standing.LOST, LOST_TO_NODE, at=now)
+            if found.standing is Standing.LIVE:
+                return _live(run, pod, found, rules, now)
+            started_at = _first(run.started_at, pod.ending.started_at)
+            run = replace(run, started_at=started_at, node=pod.node, pod=pod.name)
+        finished = _ended(run, found, rules, now)
+        if isinstance(finished, Finished):
+            return Progress(finished.run, finished)
+        run = finished
+
+
+def avoided(run: Run, now: int) -> tuple[frozenset[str], int | None]:
+    """The node that lost or refused the last attempt, while it cools down, and until when."""
+    if run.retry_at is None or not run.node or not run.disruptions or run.reason == VANISHED:
+        return frozenset(), None
+    ended_at = run.retry_at - _disruption_delay(run.disruptions)
+    until = ended_at + min(_COOLING << min(run.disruptions - 1, 16), _LONGEST_COOLING)
+    return (frozenset({run.node}), until) if now < until else (frozenset(), None)
+
+
+def cancelled(run: Run, reason: str, now: int) -> Finished:
+    return Finished(run, "Cancelled", reason, now)
+
+
+def _ended(run: Run, found: Verdict, rules: Rules, now: int) -> Run | Finished:
+    """What the end of the current attempt makes of the run."""
+    at = now if found.at is None else found.at
+    match found.standing:
+        case Standing.SUCCEEDED:
+            return Finished(run, "Succeeded", found.reason, at, found.exit_code)
+        case Standing.CANCELLED:
+            return Finished(run, "Cancelled", found.reason, at, found.exit_code)
+        case Standing.FAILED:
+            if run.failures >= rules.retry.limit:
+                return Finished(run, "Failed", found.reason, at, found.exit_code)
+            failures = run.failures + 1
+            retry_at = at + rules.retry.delay_seconds_before(failures)
+            return _next(run, found.reason, retry_at, failures=failures)
+        case _:
+            disruptions = run.disruptions + 1
+            if disruptions > MOST_DISRUPTIONS:
+                run = replace(run, disruptions=disruptions)
+                return Finished(run, "Failed", TOO_MANY_DISRUPTIONS, at, found.exit_code)
+            retry_at = at + _disruption_delay(disruptions)
+            return _next(run, found.reason, retry_at, disruptions=disruptions)
+
+
+def _next(
+    run: Run,
+    reason: str,
+    retry_at: int,
+    *,
+    failures: int | None = None,
+    disruptions: int | None = None,
+) -> Run:
+    return replace(
+        run,
+        attempt=run.attempt + 1,
+        failures=run.failures if failures is None else failures,
+        disruptions=run.disruptions if disruptions is None else disruptions,
+        retry_at=retry_at,
+        reason=reason[:64],
+        pod="",
+    )
+
+
+def _live(run: Run, pod: pods_.Pod, found: Verdict, rules: Rules, now: int) -> Progress:
+    started_at = pod.ending.started_at
+    if started_at is None and pod.phase is pods_.Phase.RUNNING:
+        started_at = pod.created_at
+    reason = "" if run.reason in _OF_LIVE or run.attempt == 0 else run.reason
+    reason = _WAITING.get(pod.ending.waiting, reason)
+    late_at = None
+    if rules.expected_seconds is not None and started_at is not None:
+        late_at = started_at + rules.expected_seconds
+        if now >= late_at:
+            reason, late_at = LATE, None
+    run = replace(
+        run,
+        retry_at=None,
+        started_at=_first(run.started_at, started_at),
+        pod="" if pod.assumed else pod.name,
+        node=pod.node,
+        reason=reason,
+    )
+    marks = [mark for mark in (found.at, late_at) if mark is not None]
+    return Progress(run, pod=pod, wake_at=min(marks, default=None))
+
+
+def _disruption_delay(disruptions: int) -> int:
+    """Seconds after the n-th lost attempt: 1, 2, 4 … 300."""
+    return min(1 << min(disruptions - 1, 16), _LONGEST_DISRUPTION_DELAY)
+
+
+def _first(known: int | None, told: int | None) -> int | None:
+    return told if known is None else known

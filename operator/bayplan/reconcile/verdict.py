@@ -1,0 +1,144 @@
+"""How one attempt of a run stands: alive, succeeded, failed, lost to its node, or cancelled.
+
+Which failures count against the retry limit is decided here and nowhere else. A lost attempt
+(drained, preempted, refused by the kubelet, on a node that is gone or silent) does not count.
+A kubelet eviction counts when it was for the pod's own excess: over its storage limit (no
+DisruptionTarget), or because the node ran short and the kubelet names a container that used more
+than it requested; a pod evicted within its requests is a victim and does not count.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+
+LOST_TO_NODE = "NodeLost"
+DELETED = "Deleted"
+
+# The kubelet's words for "not here" (pkg/kubelet: lifecycle, preemption, cm, nodeshutdown); each
+# pod that a node refuses goes elsewhere. OutOf… is matched by its beginning.
+_REFUSALS = frozenset(
+    {
+        "InvalidNodeInfo",
+        "NodeAffinity",
+        "NodeLost",
+        "NodeName",
+        "NodePorts",
+        "NodeShutdown",
+        "NodeUnschedulable",
+        "PodOSNotSupported",
+        "PodOSSelectorNodeLabelDoesNotMatch",
+        "Preempting",
+        "SMTAlignmentError",
+        "Shutdown",
+        "TaintToleration",
+        "Terminated",
+        "TopologyAffinityError",
+        "UnexpectedAdmissionError",
+    }
+)
+# Said by the kubelet of a container that used more than its request when the node ran short.
+_OWN_EXCESS = "larger consumption of"
+
+
+class Standing(enum.Enum):
+    LIVE = enum.auto()
+    SUCCEEDED = enum.auto()
+    FAILED = enum.auto()
+    LOST = enum.auto()
+    CANCELLED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How an attempt stands. `at` is when it ended, or when a live one would count as lost.
+
+    `at` is None for a live attempt that nothing threatens. Times are epoch seconds.
+    """
+
+    standing: Standing
+    reason: str = ""
+    exit_code: int | None = None
+    at: int | None = None
+
+
+def verdict(
+    pod: pods_.Pod,
+    nodes: Mapping[str, nodes_.Node],
+    patience_seconds: int,
+    grace_seconds: int,
+    now: int,
+) -> Verdict:
+    """How this attempt stands now.
+
+    `patience_seconds` is how long a node may be silent, or a pod overdue to be gone;
+    `grace_seconds` is what the template gives its containers to stop.
+    """
+    if pod.phase is pods_.Phase.SUCCEEDED:
+        return Verdict(Standing.SUCCEEDED, "Completed", pod.ending.exit_code, _ended_at(pod, now))
+    if pod.phase is pods_.Phase.FAILED:
+        return _failed(pod, grace_seconds, now)
+    if pod.assumed:
+        return Verdict(Standing.LIVE)
+    if pod.terminating and not pod.node:
+        # Nothing will ever run it, and no kubelet will say so.
+        return Verdict(Standing.LOST, pod.disrupted or DELETED, at=_ended_at(pod, now))
+    lost_at = _lost_at(pod, nodes, patience_seconds)
+    if lost_at is None or now < lost_at:
+        return Verdict(Standing.LIVE, at=lost_at)
+    if _cancelled(pod):
+        return Verdict(Standing.CANCELLED, DELETED, at=now)
+    return Verdict(Standing.LOST, LOST_TO_NODE, at=now)
+
+
+def _failed(pod: pods_.Pod, grace_seconds: int, now: int) -> Verdict:
+    ended_at, exit_code = _ended_at(pod, now), pod.ending.exit_code
+    if pod.reason == "Evicted" and (not pod.disrupted or _OWN_EXCESS in pod.message):
+        return Verdict(Standing.FAILED, "Evicted", exit_code, ended_at)
+    if pod.disrupted:
+        return Verdict(Standing.LOST, pod.disrupted, exit_code, ended_at)
+    if pod.reason in _REFUSALS or pod.reason.startswith("OutOf"):
+        return Verdict(Standing.LOST, pod.reason, exit_code, ended_at)
+    if pod.reason == "DeadlineExceeded":
+        return Verdict(Standing.FAILED, pod.reason, exit_code, ended_at)
+    if pod.deleted_at is not None and ended_at >= pod.deleted_at - grace_seconds:
+        # It ended because somebody deleted it; a pod that never ran was not cancelled but is
+        # owed: deletes of our own writer (its node went meanwhile) look the same.
+        if _cancelled(pod):
+            return Verdict(Standing.CANCELLED, DELETED, exit_code, ended_at)
+        return Verdict(Standing.LOST, DELETED, exit_code, ended_at)
+    if pod.ending.reason == "ContainerStatusUnknown":
+        # The kubelet restarted and its container was gone: the node's doing (a reboot).
+        return Verdict(Standing.LOST, "ContainerStatusUnknown", exit_code, ended_at)
+    reason = pod.ending.reason if pod.reason in {"", "Error"} else pod.reason
+    return Verdict(Standing.FAILED, reason or "Error", exit_code, ended_at)
+
+
+def _cancelled(pod: pods_.Pod) -> bool:
+    """Whether somebody deleted it while it ran. Drains, taints and evictions say so themselves."""
+    started = pod.ending.started_at is not None or pod.phase is pods_.Phase.RUNNING
+    return pod.terminating and not pod.disrupted and started
+
+
+def _lost_at(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], patience_seconds: int) -> int | None:
+    """When it counts as lost if nothing changes; None while nothing threatens it."""
+    overdue_at = None if pod.deleted_at is None else pod.deleted_at + patience_seconds
+    if not pod.node:
+        return overdue_at
+    node = nodes.get(pod.node)
+    if node is None:
+        return 0
+    if node.ready:
+        return overdue_at
+    silent_at = node.ready_changed_at + patience_seconds
+    return silent_at if overdue_at is None else min(silent_at, overdue_at)
+
+
+def _ended_at(pod: pods_.Pod, now: int) -> int:
+    """When its containers ended; never in the future, since nodes' clocks go wrong."""
+    told = pod.ending.finished_at
+    if told is None:
+        told = pod.deleted_at
+    return now if told is None else min(told, now)

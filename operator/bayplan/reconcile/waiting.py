@@ -1,0 +1,57 @@
+"""`status.placement`: why tasks wait, rewritten only when that is news.
+
+A thousand tasks that wait for the same room would otherwise be a thousand writes each time a node
+fills or empties.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bayplan.placement import explain
+from bayplan.reconcile import conditions
+from bayplan.reconcile.action import Placement
+
+PATIENCE_SECONDS = 10  # what waits less long than this is not explained
+
+_LONGEST_LACKS = 256
+
+
+def shown(placement: Placement | None, now: int) -> Placement | None:
+    """The placement as far as it is worth a word: what has only begun to wait is not."""
+    if placement is None or now - placement.since < PATIENCE_SECONDS:
+        return None
+    return placement
+
+
+def wire(placement: Placement | None, stored: object) -> Mapping[str, Any] | None:
+    """What to store; the stored one while top reason, nearest node and number are the same."""
+    if placement is None:
+        return None
+    told = explain.status(placement.pending, placement.since, placement.funnel)
+    told["message"] = conditions.cut(str(told.get("message", "")))
+    # One entry a reason: the list's key. The message tells the taints and resources apart.
+    nodes: dict[str, int] = {}
+    for refusal in told.get("refusals", ()):
+        nodes[refusal["reason"]] = nodes.get(refusal["reason"], 0) + refusal["nodes"]
+    told["refusals"] = [
+        {"reason": reason, "nodes": count}
+        for reason, count in sorted(nodes.items(), key=lambda one: -one[1])
+    ]
+    if not told["refusals"]:
+        del told["refusals"]
+    nearest = told.get("nearest")
+    if isinstance(nearest, dict):
+        nearest["lacks"] = conditions.cut(nearest["lacks"], _LONGEST_LACKS)
+    if isinstance(stored, Mapping) and _gist(stored) == _gist(told):
+        return stored
+    return told
+
+
+def _gist(told: Mapping[str, Any]) -> tuple[object, ...]:
+    refusals, nearest = told.get("refusals"), told.get("nearest")
+    top = refusals[0] if isinstance(refusals, list) and refusals else None
+    return (
+        top.get("reason") if isinstance(top, Mapping) else None,
+        nearest.get("node") if isinstance(nearest, Mapping) else None,
+        told.get("pendingTasks"),
+    )
