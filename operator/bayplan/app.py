@@ -288,8 +288,11 @@ class Operator:
         ended = asyncio.create_task(stop.wait())
         fatal = self._fatal
         assert fatal is not None  # noqa: S101  set when entered
-        await asyncio.wait({ended, fatal}, return_when=asyncio.FIRST_COMPLETED)
-        ended.cancel()
+        try:
+            awaited: set[asyncio.Future[Any]] = {ended, fatal}
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
         if fatal.done():
             raise Ended(fatal.result())
 

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from bayplan import admission, inbox, telemetry
+from bayplan import admission, telemetry
+from bayplan import inbox as inbox_
 from bayplan.api import build, names
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
-from bayplan.cluster import errors, writer
+from bayplan.cluster import errors
+from bayplan.cluster import writer as writer_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
 from bayplan.placement import explain, solve
@@ -53,9 +55,9 @@ class Loop:
     """`leads` says whether this process may write; `acts` is False in `--mode Observe`."""
 
     clock: Clock
-    inbox: inbox.Inbox
+    inbox: inbox_.Inbox
     cache: cache_.Cache
-    writer: writer.Writer
+    writer: writer_.Writer
     admissions: admission.Admissions
     metrics: telemetry.Metrics
     leads: Callable[[], bool]
@@ -78,20 +80,20 @@ class Loop:
             self.beat()
             self.cycle(batch)
 
-    def cycle(self, batch: inbox.Batch) -> None:
+    def cycle(self, batch: inbox_.Batch) -> None:
         """One decision. A standby decides nothing; a new leader looks at everything."""
         if not self.leads():
             self._led = False
             return
         if not self._led:
             self._led = True
-            batch = inbox.Batch(frozenset(self.cache.resources), placement=True)
+            batch = inbox_.Batch(frozenset(self.cache.resources), placement=True)
             self._release_orphans()
         self._cycle += 1
         with self.metrics.cycle_seconds.time():
             self._decide(batch)
 
-    def _decide(self, batch: inbox.Batch) -> None:
+    def _decide(self, batch: inbox_.Batch) -> None:
         now = self.clock.now()
         due = self._due(batch, now)
         if not due and not batch.placement:
@@ -286,7 +288,7 @@ class Loop:
         for word, count in pending.items():
             self.metrics.pending.labels(word).set(count)
 
-    def _due(self, batch: inbox.Batch, now: int) -> list[Key]:
+    def _due(self, batch: inbox_.Batch, now: int) -> list[Key]:
         """What rang and whose time has come, in a fixed order."""
         due = set(batch.keys)
         while self._wakes and self._wakes[0][0] <= now:
@@ -345,7 +347,7 @@ class Loop:
 
     def refused(self, key: Key | None, error: errors.ClusterError, what: str) -> None:
         """A write was refused for good. Of a CREATE, what the dry run said is no longer so."""
-        telemetry.say(logging.WARNING, "refused", what=what, error=str(error)[:500])
+        telemetry.say(logging.WARNING, "refused", verb=what, error=str(error)[:500])
         resource = self.cache.resources.get(key) if key is not None else None
         if resource is not None and what == "create":
             self.admissions.refuse(resource, error)
@@ -364,7 +366,7 @@ class Loop:
         for uid, pods in tuple(self.cache.state.by_owner.items()):
             held = any(names.RUN_TRACKING in pod.finalizers for pod in pods.values())
             if held and self.cache.by_uid(uid) is None:
-                for release in batchjob.release_orphans(pods):
+                for release in batchjob.release_orphans(pods.values()):
                     self.writer.release(release)
         gone = [uid for uid, _, _ in self._blueprints if self.cache.by_uid(uid) is None]
         for uid in gone:

@@ -24,10 +24,9 @@ class Sink(Protocol):
 def register(registry: kopf.OperatorRegistry, sink: Sink) -> None:
     """Let kopf deliver both kinds from this registry into this sink."""
     for kind, plural in resource.PLURALS.items():
-        deliver = _Delivery(kind, sink)
         kopf.on.event(
             names.GROUP, names.VERSION, plural, registry=registry, id=f"deliver-{plural}"
-        )(deliver)
+        )(_Delivery(kind, sink).deliver)
 
 
 class _Delivery:
@@ -37,9 +36,8 @@ class _Delivery:
         self._kind = kind
         self._sink = sink
         self._watched = False
-        self.__name__ = f"deliver_{kind.lower()}"
 
-    async def __call__(self, *, event: Mapping[str, Any], **_: object) -> None:
+    async def deliver(self, *, event: Mapping[str, Any], **_: object) -> None:
         """A type of None comes from a list: after watched events it means kopf listed again."""
         body = event["object"]
         if event["type"] is None and self._watched:

@@ -88,7 +88,7 @@ class _Beside:
 def _settings() -> Settings:
     known = Settings.model_fields
     given = {name: os.environ.get(f"BAYPLAN_{name.upper()}") for name in known}
-    return Settings(**{name: text for name, text in given.items() if text is not None})
+    return Settings.model_validate({name: text for name, text in given.items() if text})
 
 
 def register() -> None:
