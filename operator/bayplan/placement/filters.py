@@ -56,14 +56,24 @@ def of_the_moment(waiting: Waiting, board: Board) -> Iterator[Refusing]:
     yield from _anti_affinity(kind, board)
 
 
-def rules(kind: PodClass, board: Board, *, hard: bool = True) -> list[spread.Rule]:
-    """What binds the pods of the class among each other; soft ones are ScheduleAnyway."""
-    wanted = kind.constraints
-    found: list[spread.Rule] = [
-        _even(constraint, kind, board) for constraint in wanted.spread if constraint.hard is hard
+def wishes(kind: PodClass, among: BoolVector, board: Board) -> list[spread.Rule]:
+    """ScheduleAnyway as rules over these nodes alone: `solve` keeps them as long as it can."""
+    return [
+        _even(constraint, among, kind, board)
+        for constraint in kind.constraints.spread
+        if not constraint.hard
     ]
-    if not hard:
-        return found
+
+
+def rules(kind: PodClass, board: Board) -> list[spread.Rule]:
+    """What binds the pods of the class among each other."""
+    wanted = kind.constraints
+    everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
+    found: list[spread.Rule] = [
+        _even(constraint, everywhere, kind, board)
+        for constraint in wanted.spread
+        if constraint.hard
+    ]
     labels = dict(kind.labels)
     if wanted.host_ports:
         each = board.table.each()
@@ -241,11 +251,11 @@ def _selected(
     return (namespaces is None or namespace in namespaces) and selector.matches(labels)
 
 
-def _even(constraint: pods_.Spread, kind: PodClass, board: Board) -> spread.Even:
+def _even(constraint: pods_.Spread, among: BoolVector, kind: PodClass, board: Board) -> spread.Even:
     """A topology spread as a rule: domains and counts of the nodes that Kubernetes looks at."""
     table, wanted = board.table, kind.constraints
     domains = table.domains(constraint.topology_key)
-    eligible = domains.codes >= 0
+    eligible = among & (domains.codes >= 0)
     for other in wanted.spread:
         if other.hard is constraint.hard:
             eligible = eligible & (table.domains(other.topology_key).codes >= 0)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bayplan.model import pod as pods_
+from bayplan.model import resources
 from bayplan.model.workload import PodClass
 from bayplan.placement.board import Board, reach
 from bayplan.placement.table import NodeTable
@@ -22,7 +23,11 @@ _DISLIKED = 1e9
 _USED = 1e7
 _WISH = 1e2  # a point of weight; packing stays below half of it
 _MOST_WISHES = 40_000
-_FULLNESS = 2.0  # how much being full counts beside the shape (packing.md §4.3, §4.5)
+_MOST_PACKING = 49.0
+_SHAPED = [0, 1]  # cpu and memory: what nodes are bought for
+_FULLNESS = 2.0  # how much being full counts beside the shape
+_SCARCE = 10.0
+_FOR_OTHERS = 0.5  # what of an empty node others will use
 
 
 def preference(
@@ -41,20 +46,26 @@ def preference(
 
 
 def _packing(request: IntVector, fits: IntVector, count: int, board: Board) -> FloatVector:
-    """Within ±49: alignment less free room on used nodes, cheapness on empty ones."""
-    scale, cost = board.scale, board.cost
-    asked = np.flatnonzero(request)
-    share = request[asked] / scale[asked]
-    free = board.free[:, asked] / scale[asked]
-    total = free.sum(axis=1)
-    norm = np.sqrt((free * free).sum(axis=1) + 1e-12) * float(
-        np.sqrt((share * share).sum()) + 1e-12
-    )
-    shape = (free @ share) / norm
-    used = shape - _FULLNESS * total
+    """Within ±49. Used nodes: free room shaped like the request, less free room as such.
+
+    Empty nodes: cheapness for the share of the node that these pods take, the rest of it valued
+    at half, since others will come. Measured on 100,000 pods of 46 classes on 10,000 empty nodes
+    and on arrivals and departures: docs/design/placing-score.md.
+    """
+    scale = board.scale[_SHAPED]
+    share = request[_SHAPED] / scale
+    cpu, memory = (board.free[:, column] / scale[column] for column in _SHAPED)
+    total = cpu + memory
+    norm = np.sqrt((cpu * cpu + memory * memory) * float(share @ share) + 1e-12)
+    used = (cpu * share[0] + memory * share[1]) / norm - _FULLNESS * total
+    for column in range(len(resources.STANDARD), len(board.scale)):
+        if not request[column]:  # GPUs and their like are left to those who ask for them
+            used -= _SCARCE * board.free[:, column] / board.scale[column]
     copies = np.minimum(fits, count)
-    empty = -cost / np.maximum(copies, 1)
-    return np.where(board.busy, used, empty)
+    taken = np.minimum(copies * share[0], cpu) + np.minimum(copies * share[1], memory)
+    empty = -board.cost / np.maximum(taken + _FOR_OTHERS * (total - taken), 1e-3)
+    packing: FloatVector = np.where(board.busy, used, empty)
+    return packing.clip(-_MOST_PACKING, _MOST_PACKING)
 
 
 def _of_nodes(wanted: pods_.Constraints, table: NodeTable) -> FloatVector | None:

@@ -6,14 +6,14 @@ placing looks at), a handful of vector passes over all nodes for any number of t
 buy nodes, move running pods or preempt them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Plan, Refused, TaskKey, Waiting
+from bayplan.model.workload import Plan, PodClass, Refused, TaskKey, Waiting
 from bayplan.placement import bulk, daemons, explain, filters, scores, spread
 from bayplan.placement.board import Board
 from bayplan.placement.order import ordered
@@ -104,18 +104,23 @@ def _placed(group: Waiting, board: Board) -> _Attempt:
     if not fits.any():
         return attempt
     preference = scores.preference(kind, request, fits, count, board)
-    wishes = filters.rules(kind, board, hard=False)
-    # A soft spread is kept on used nodes first, then given up before a new node is opened.
-    used = np.where(board.busy, fits, 0)
-    steps = ((used, wishes), (used, []), (fits, wishes), (fits, [])) if wishes else ((fits, []),)
-    for room, soft in steps:
+    for among, soft in _steps(kind, board):
         left = count - int(nodes.sum())
-        if left == 0:
-            break
-        more = spread.distribute(np.minimum(room, fits - nodes), preference, left, [*rules, *soft])
-        nodes += more
-        for rule in wishes:
-            if not soft:
-                rule.land(more)
+        for rule in soft:
+            rule.land(nodes)
+        if left > 0:
+            room = np.where(among, fits - nodes, 0)
+            nodes += spread.distribute(room, preference, left, [*rules, *soft])
     board.land(kind, request, nodes)
     return attempt
+
+
+def _steps(kind: PodClass, board: Board) -> Iterator[tuple[BoolVector, list[spread.Rule]]]:
+    """Nodes to fill and wishes to keep, in turn: no wish opens a node that could stay empty."""
+    everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
+    if any(not constraint.hard for constraint in kind.constraints.spread):
+        for among in (board.busy, everywhere):
+            yield among, filters.wishes(kind, among, board)
+            yield among, []
+    else:
+        yield everywhere, []
