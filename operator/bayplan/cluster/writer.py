@@ -309,6 +309,8 @@ class Writer:
             requests.write_status(resource.key, resource.resource_version, resource.status, status)
         )
         self._feed(resource.kind, answer)
+        # What waits for the record (finalizers, deletions) may go on now.
+        self._cache.doorbell.mark(resource.key)
         stored = self._cache.resources.get(resource.key)
         wanted = slot.wanted
         if wanted is None or wanted[1] is status:

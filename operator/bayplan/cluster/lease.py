@@ -1,0 +1,316 @@
+"""The right to write: one Lease, held by one process, in a thread of its own.
+
+A solve or a decode that blocks the main loop for seconds must not cost the lease, so it is renewed
+from its own thread over its own connection. Time is monotonic: a foreign holder counts as dead when
+its record has not changed for its whole duration, as seen from here, whatever the clocks say. We
+count as holder only until the renew deadline after the *start* of the last renewal that succeeded,
+which is before anybody else may take over; asking `holding()` needs no thread and no lock.
+
+Identity is the pod's name: a restarted container finds its own lease and goes on at once. Two
+living processes of one identity are told apart by what each has written. A lease that is lost is
+never taken again by the same process: it ends.
+"""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from bayplan.cluster import errors, requests, wire
+from bayplan.cluster.events import micro_time
+from bayplan.cluster.transport import Request
+from bayplan.cluster.wire import Struct
+
+_log = logging.getLogger(__name__)
+
+
+class Connection(Protocol):
+    """What the lease needs of a transport."""
+
+    async def send(self, request: Request) -> bytes: ...
+    async def close(self) -> None: ...
+
+
+class _Spec(Struct):
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class _Lease(Struct):
+    metadata: wire.Metadata
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+
+
+_STEP_SECONDS = 0.1  # how soon a request to stop is noticed
+
+
+class _LostError(Exception):
+    """Somebody else holds it now."""
+
+
+class Lease:
+    """`start` begins to try, `stop` releases; `on_gain` and `on_loss` come from its thread.
+
+    `beat` is called by the main loop; when it stays away for `stuck_after_seconds` the lease is not
+    renewed, so that a process that is stuck gives way. `monotonic` and `wall` are seconds; `wait`
+    sleeps, and is where tests put their own time.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Connection]],
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        on_gain: Callable[[], None],
+        on_loss: Callable[[], None],
+        duration_seconds: float = 15,
+        renew_deadline_seconds: float = 10,
+        retry_seconds: float = 2,
+        stuck_after_seconds: float = 60,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._connect = connect
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._on_gain = on_gain
+        self._on_loss = on_loss
+        self._duration = duration_seconds
+        self._deadline = renew_deadline_seconds
+        self._retry = retry_seconds
+        self._stuck_after = stuck_after_seconds
+        self._monotonic = monotonic
+        self._wall = wall
+        self._wait = wait
+        self._held_until = float("-inf")
+        self._beaten_at = monotonic()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        # The stored record: its version, what it says, and since when we have seen it say so.
+        self._version = ""
+        self._record = _Spec()
+        self._exists = False
+        self._observed_at = float("-inf")
+        # Renew times of ours that may be stored: a record with another one is somebody else's.
+        self._written: set[str] = set()
+
+    # ---- any thread -----------------------------------------------------------------------
+
+    def holding(self) -> bool:
+        """Whether we may write now."""
+        return self._monotonic() < self._held_until
+
+    def beat(self) -> None:
+        """The main loop is alive."""
+        self._beaten_at = self._monotonic()
+
+    def start(self) -> None:
+        """Begin to try, in a thread of its own."""
+        self.beat()
+        self._thread = threading.Thread(target=self._in_thread, name="lease", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Release the lease, if it is held; wait for that for at most this long."""
+        self._stopping = True
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+
+    def _in_thread(self) -> None:
+        asyncio.run(self.run())
+
+    # ---- its own thread -------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Take the lease when it is free, keep it, release it when asked to stop."""
+        try:
+            connection = await self._connected()
+            if connection is None:
+                return
+            try:
+                await self._take(connection)
+                await self._keep(connection)
+                if self.holding():
+                    await self._release(connection)
+            finally:
+                await connection.close()
+        except _LostError as lost:
+            _log.error("lease lost: %s", lost)
+            self._lose()
+        except Exception:
+            # A defect here must end the process as a loss does, not leave it without a lease.
+            _log.exception("lease thread failed")
+            self._lose()
+
+    def _lose(self) -> None:
+        self._held_until = float("-inf")
+        self._on_loss()
+
+    async def _connected(self) -> Connection | None:
+        while not self._stopping:
+            try:
+                return await self._connect()
+            except errors.ClusterError as error:
+                _log.warning("lease: no connection: %s", error)
+                await self._pause(self._retry)
+        return None
+
+    async def _take(self, connection: Connection) -> None:
+        """Wait until it is free or already ours, then write ourselves into it."""
+        while not self._stopping:
+            try:
+                await self._read(connection)
+                if self._free() and self._alive():
+                    await self._write(connection)
+                    _log.info("lease gained identity=%s", self._identity)
+                    self._on_gain()
+                    return
+            except errors.ClusterError as error:
+                # Also a 409: somebody was faster, or the record moved; read it again.
+                _log.info("lease not taken: %s", error)
+            await self._pause(self._retry)
+
+    async def _keep(self, connection: Connection) -> None:
+        """Renew until asked to stop; raises _LostError when it can be held no longer."""
+        while not self._stopping:
+            await self._pause(self._retry)
+            if self._stopping:
+                return
+            if not self.holding():
+                raise _LostError("not renewed in time")
+            if not self._alive():
+                _log.warning("lease not renewed: the main loop is silent")
+                continue
+            try:
+                await self._renew(connection)
+            except errors.Conflict:
+                await self._inspect(connection)
+            except errors.ClusterError as error:
+                _log.warning("lease not renewed: %s", error)
+
+    async def _renew(self, connection: Connection) -> None:
+        try:
+            await self._write(connection)
+        except errors.NotFound:
+            # Somebody deleted it: make it again at once, or lose to who has done so.
+            self._exists = False
+            await self._write(connection)
+
+    async def _inspect(self, connection: Connection) -> None:
+        """The record has moved: go on if it is what we wrote ourselves, else it is lost."""
+        try:
+            await self._read(connection)
+        except errors.ClusterError as error:
+            _log.warning("lease not read: %s", error)
+            return
+        if self._exists and not self._is_ours():
+            raise _LostError(f"held by {self._record.holder_identity!r}")
+
+    def _is_ours(self) -> bool:
+        return (
+            self._record.holder_identity == self._identity
+            and self._record.renew_time in self._written
+        )
+
+    def _free(self) -> bool:
+        """Whether nobody holds it, we do, or its holder has been silent for its duration."""
+        holder = self._record.holder_identity
+        if not self._exists or not holder or holder == self._identity:
+            return True
+        duration = self._record.lease_duration_seconds or self._duration
+        return self._monotonic() - self._observed_at >= duration
+
+    def _alive(self) -> bool:
+        return self._monotonic() - self._beaten_at < self._stuck_after
+
+    async def _read(self, connection: Connection) -> None:
+        request = requests.get_lease(self._namespace, self._name, self._answer_seconds())
+        try:
+            self._observe(await connection.send(request))
+        except errors.NotFound:
+            self._exists = False
+            self._record = _Spec()
+
+    def _observe(self, answer: bytes) -> None:
+        """Note what the record says; its age counts from when it last changed."""
+        try:
+            stored = wire.read(answer, _Lease)
+        except wire.DecodeError as error:
+            raise errors.Unavailable(f"unreadable lease: {error}") from error
+        if not self._exists or stored.spec != self._record:
+            self._observed_at = self._monotonic()
+        self._exists = True
+        self._record = stored.spec
+        self._version = stored.metadata.resource_version or ""
+
+    async def _write(self, connection: Connection) -> None:
+        """Write ourselves into the record as it was last read; 409 when it has moved since."""
+        began = self._monotonic()
+        renew_time = micro_time(self._wall())
+        changes = self._record.holder_identity != self._identity
+        transitions = self._record.lease_transitions or 0
+        spec = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": math.ceil(self._duration),
+            "acquireTime": renew_time if changes else self._record.acquire_time or renew_time,
+            "renewTime": renew_time,
+            "leaseTransitions": transitions + (changes and self._exists),
+        }
+        self._written.add(renew_time)
+        stored = await connection.send(self._request(spec))
+        self._observe(stored)
+        self._written = {renew_time}
+        # From before the request: nobody can have seen this record earlier than that.
+        self._held_until = began + self._deadline
+
+    async def _release(self, connection: Connection) -> None:
+        """Let the next one have it at once."""
+        self._held_until = float("-inf")
+        spec = {
+            "holderIdentity": "",
+            "leaseDurationSeconds": 1,
+            "renewTime": micro_time(self._wall()),
+        }
+        try:
+            await connection.send(self._request(spec))
+        except errors.ClusterError as error:
+            _log.info("lease not released: %s", error)
+        else:
+            _log.info("lease released")
+
+    def _request(self, spec: Mapping[str, Any]) -> Request:
+        seconds = self._answer_seconds()
+        if self._exists:
+            return requests.write_lease(self._namespace, self._name, self._version, spec, seconds)
+        metadata = {"namespace": self._namespace, "name": self._name}
+        return requests.create_lease(
+            {
+                "apiVersion": requests.api_version("Lease"),
+                "kind": "Lease",
+                "metadata": metadata,
+                "spec": spec,
+            },
+            seconds,
+        )
+
+    def _answer_seconds(self) -> float:
+        """How long one answer may take: two tries must fit into the deadline."""
+        return max(self._deadline / 2 - self._retry / 2, 0.5)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not past a request to stop: in steps, because that comes from outside."""
+        until = self._monotonic() + seconds
+        while not self._stopping and (remaining := until - self._monotonic()) > 0:
+            await self._wait(min(remaining, _STEP_SECONDS))
