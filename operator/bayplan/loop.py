@@ -10,7 +10,7 @@ import heapq
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from bayplan import admission, telemetry
 from bayplan import inbox as inbox_
@@ -18,11 +18,10 @@ from bayplan.api import build, names
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import errors
-from bayplan.cluster import writer as writer_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
 from bayplan.placement import explain, solve
-from bayplan.reconcile import action, batchjob, longservice
+from bayplan.reconcile import action, batchjob, longservice, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -30,6 +29,22 @@ LONGEST_WAIT_SECONDS = 1.0
 DEFECT_SECONDS = 60
 
 TaskKey = workload.TaskKey
+
+
+class Writing(Protocol):
+    """What the loop asks of the writer; each returns at once, the write follows."""
+
+    def carry_out(self, resource: Resource, outcome: action.Outcome) -> None: ...
+
+    def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None: ...
+
+    def bind(self, wanted: action.Bind) -> None: ...
+
+    def mark(self, wanted: action.MarkUnschedulable) -> None: ...
+
+    def delete(self, wanted: action.DeletePod) -> None: ...
+
+    def release(self, wanted: action.ReleasePod) -> None: ...
 
 
 class Clock(Protocol):
@@ -57,7 +72,7 @@ class Loop:
     clock: Clock
     inbox: inbox_.Inbox
     cache: cache_.Cache
-    writer: writer_.Writer
+    writer: Writing
     admissions: admission.Admissions
     metrics: telemetry.Metrics
     leads: Callable[[], bool]
@@ -70,6 +85,7 @@ class Loop:
     _wake_of: dict[Key, int] = field(default_factory=dict)
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
     _counted: dict[Key, Mapping[str, object]] = field(default_factory=dict)
+    _starting: dict[str, dict[TaskKey, float]] = field(default_factory=dict)  # uid -> placed at
     _led: bool = False
     _cycle: int = 0
 
@@ -119,6 +135,7 @@ class Loop:
             self._drop(key)
             return ()
         self._count(resource)
+        self._time_starts(resource)
         view = action.View(
             nodes=self.cache.state.nodes,
             admission=self.admissions.of(resource),
@@ -222,6 +239,12 @@ class Loop:
         )
         if not self.acts:
             return
+        slot = task.labels.get(names.SLOT, "")
+        if slot.isdecimal():
+            self.metrics.slot_lateness.observe(max(now - int(slot), 0))
+        if node:
+            placed = self._starting.setdefault(resource.uid, {})
+            placed[planned.key] = self.clock.monotonic()
         body = wanted.blueprint.pod(
             task.name,
             labels=task.labels,
@@ -366,7 +389,7 @@ class Loop:
         for uid, pods in tuple(self.cache.state.by_owner.items()):
             held = any(names.RUN_TRACKING in pod.finalizers for pod in pods.values())
             if held and self.cache.by_uid(uid) is None:
-                for release in batchjob.release_orphans(pods.values()):
+                for release in tidy.release_orphans(pods.values()):
                     self.writer.release(release)
         gone = [uid for uid, _, _ in self._blueprints if self.cache.by_uid(uid) is None]
         for uid in gone:
@@ -386,6 +409,18 @@ class Loop:
         for name, outcome in (("successes", "Succeeded"), ("failures", "Failed"), ("lost", "Lost")):
             self.metrics.runs.labels(outcome).inc(_gained(before, statistics, name))
         self.metrics.slots_missed.inc(_gained(before, statistics, "missed"))
+
+    def _time_starts(self, resource: Resource) -> None:
+        """Observe how long the pods that were placed here took until they ran."""
+        starting = self._starting.get(resource.uid)
+        for key in tuple(starting or ()):
+            pod = self.cache.state.pods.get(key)
+            if starting is not None and (pod is None or pod.phase is not pods_.Phase.PENDING):
+                placed_at = starting.pop(key)
+                if pod is not None:
+                    self.metrics.decision_to_running.observe(self.clock.monotonic() - placed_at)
+        if not starting:
+            self._starting.pop(resource.uid, None)
 
     def measure(self) -> None:
         """Set the gauges that describe the nodes. O(nodes)."""
