@@ -1,0 +1,156 @@
+"""How an attempt stands, and what counts against the retry limit."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bayplan.model import pod as pods_
+from bayplan.reconcile.verdict import Standing, Verdict, verdict
+from tests.builders import make_node
+from tests.jobs import START, ended, make_run_pod
+
+NODES = {"n1": make_node("n1")}
+LATER = START + 1000
+PATIENCE, GRACE = 300, 30
+
+
+def judged(pod: pods_.Pod, now: int = LATER, **nodes: Any) -> Verdict:
+    return verdict(pod, nodes or NODES, PATIENCE, GRACE, now)
+
+
+def failed(reason: str = "", **more: Any) -> pods_.Pod:
+    """A pod that the kubelet ended for this reason; no container tells an exit code."""
+    ending = pods_.Ending(finished_at=START + 5)
+    return make_run_pod("s1", phase=pods_.Phase.FAILED, reason=reason, **{"ending": ending, **more})
+
+
+@pytest.mark.parametrize(
+    ("pod", "standing", "reason"),
+    [
+        (ended(make_run_pod("s1"), START + 5), Standing.SUCCEEDED, "Completed"),
+        (ended(make_run_pod("s1"), START + 5, 3), Standing.FAILED, "Error"),
+        (
+            failed(ending=pods_.Ending(exit_code=137, reason="OOMKilled")),
+            Standing.FAILED,
+            "OOMKilled",
+        ),
+        (failed("DeadlineExceeded"), Standing.FAILED, "DeadlineExceeded"),
+        (failed("OutOfcpu"), Standing.LOST, "OutOfcpu"),
+        (failed("OutOfnvidia.com/gpu"), Standing.LOST, "OutOfnvidia.com/gpu"),
+        (failed("NodeAffinity"), Standing.LOST, "NodeAffinity"),
+        (failed("UnexpectedAdmissionError"), Standing.LOST, "UnexpectedAdmissionError"),
+        (failed("NodeShutdown"), Standing.LOST, "NodeShutdown"),
+        (
+            failed("Terminated", disrupted="TerminationByKubelet"),
+            Standing.LOST,
+            "TerminationByKubelet",
+        ),
+        (
+            ended(make_run_pod("s1"), START + 5, 137, disrupted="EvictionByEvictionAPI"),
+            Standing.LOST,
+            "EvictionByEvictionAPI",
+        ),
+        (
+            failed(ending=pods_.Ending(exit_code=137, reason="ContainerStatusUnknown")),
+            Standing.LOST,
+            "ContainerStatusUnknown",
+        ),
+        (failed("SysctlForbidden"), Standing.FAILED, "SysctlForbidden"),
+        (make_run_pod("s1"), Standing.LIVE, ""),
+        (make_run_pod("s1", node="", phase=pods_.Phase.PENDING), Standing.LIVE, ""),
+        (make_run_pod("s1", uid="", node="gone"), Standing.LIVE, ""),
+        (make_run_pod("s1", node="gone"), Standing.LOST, "NodeLost"),
+    ],
+)
+def test_ends(pod: pods_.Pod, standing: Standing, reason: str) -> None:
+    """A node's doing is lost and does not count; the container's doing has failed and counts."""
+    found = judged(pod)
+
+    assert (standing, reason) == (found.standing, found.reason)
+
+
+@pytest.mark.parametrize(
+    ("disrupted", "message", "standing"),
+    [
+        (
+            "",
+            "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.",
+            Standing.FAILED,
+        ),
+        (
+            "TerminationByKubelet",
+            "Container main was using 20Gi, request is 0, has larger consumption of it. ",
+            Standing.FAILED,
+        ),
+        ("TerminationByKubelet", "The node was low on resource: memory. ", Standing.LOST),
+    ],
+)
+def test_kubelet_evictions(disrupted: str, message: str, standing: Standing) -> None:
+    """An eviction for the pod's own excess counts; one within its requests does not."""
+    pod = failed("Evicted", disrupted=disrupted, message=message)
+
+    assert standing is judged(pod).standing
+
+
+def test_a_silent_node_loses_its_attempts_after_a_while() -> None:
+    """Lost exactly when the node has been silent for the patience, and the moment is foretold."""
+    node = make_node("n1", ready=False, ready_changed_at=LATER)
+    before, at = (judged(make_run_pod("s1"), now, n1=node) for now in (LATER + 299, LATER + 300))
+
+    assert (Standing.LIVE, LATER + 300) == (before.standing, before.at)
+    assert (Standing.LOST, "NodeLost") == (at.standing, at.reason)
+
+
+def test_deleting_a_running_pod_cancels() -> None:
+    """The container ended within the grace after somebody's delete: neither failed nor lost."""
+    deleted = replace(make_run_pod("s1"), deleted_at=LATER + GRACE)
+    over = ended(deleted, LATER + 2, 143)
+
+    assert Standing.LIVE is judged(deleted).standing
+    assert (Standing.CANCELLED, "Deleted") == (
+        judged(over, LATER + 5).standing,
+        judged(over).reason,
+    )
+
+
+def test_deleting_an_ended_pod_changes_nothing() -> None:
+    """What failed before somebody deleted it has failed."""
+    over = replace(ended(make_run_pod("s1"), START + 5, 1), deleted_at=LATER)
+
+    assert Standing.FAILED is judged(over).standing
+
+
+def test_deleting_a_pod_that_never_ran_loses_the_attempt() -> None:
+    """It was owed a run; a writer that takes a CREATE back deletes it too."""
+    waiting = make_run_pod("s1", node="", phase=pods_.Phase.PENDING, ending=pods_.FRESH)
+    placed = make_run_pod("s1", phase=pods_.Phase.FAILED, ending=pods_.FRESH)
+
+    assert Standing.LIVE is judged(waiting).standing
+    assert Standing.LOST is judged(replace(waiting, deleted_at=LATER)).standing
+    assert Standing.LOST is judged(replace(placed, deleted_at=LATER)).standing
+
+
+def test_a_drained_pod_is_lost_not_cancelled() -> None:
+    """Evictions, taints and pod garbage collection say that they disrupt."""
+    deleted = replace(make_run_pod("s1"), deleted_at=LATER, disrupted="DeletionByTaintManager")
+
+    assert Standing.LIVE is judged(deleted).standing
+    assert Standing.LOST is judged(ended(deleted, LATER, 143)).standing
+
+
+@pytest.mark.parametrize(
+    ("disrupted", "standing"),
+    [("", Standing.CANCELLED), ("EvictionByEvictionAPI", Standing.LOST)],
+)
+def test_a_pod_that_never_goes(disrupted: str, standing: Standing) -> None:
+    """A terminating pod that no kubelet ends is given up after the patience."""
+    stuck = replace(make_run_pod("s1"), deleted_at=LATER, disrupted=disrupted)
+
+    assert Standing.LIVE is judged(stuck, LATER + PATIENCE - 1).standing
+    assert standing is judged(stuck, LATER + PATIENCE).standing
+
+
+def test_no_end_lies_in_the_future() -> None:
+    """A node whose clock is ahead does not postpone a retry."""
+    assert LATER == judged(ended(make_run_pod("s1"), LATER + 900, 1)).at
