@@ -149,7 +149,7 @@ class Lease:
         except _LostError as lost:
             _log.error("lease lost: %s", lost)
             self._lose()
-        except Exception:
+        except Exception:  # noqa: BLE001  see below
             # A defect here must end the process as a loss does, not leave it without a lease.
             _log.exception("lease thread failed")
             self._lose()

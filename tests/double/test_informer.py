@@ -1,0 +1,259 @@
+"""Whatever the stream does, the cache ends equal to what the server stores."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+
+from bayplan.cluster import cache, decode, informer
+from bayplan.model import state
+from tests.double import bodies
+from tests.double.bodies import bookmark, line, listed, pod
+from tests.double.loop import run
+from tests.double.transport import Answer, Break, Double, NoAnswer, Part, Pause, Reply
+
+ONE = listed(pod("a", 10), version=100)
+
+
+class Bell:
+    """Counts rings."""
+
+    def __init__(self) -> None:
+        self.keys: list[tuple[str, str, str]] = []
+        self.placement = 0
+        self.namespaces: list[str] = []
+
+    def mark(self, key: tuple[str, str, str]) -> None:
+        self.keys.append(key)
+
+    def mark_placement(self) -> None:
+        self.placement += 1
+
+    def mark_namespace(self, namespace: str) -> None:
+        self.namespaces.append(namespace)
+
+
+class Followed:
+    """One pod informer run against a script for `seconds` of virtual time."""
+
+    def __init__(
+        self, lists: list[Reply], *streams: tuple[Part, ...], seconds: float = 3600
+    ) -> None:
+        self.double = Double()
+        self.double.reply("list", "Pod", *lists)
+        self.double.streams(*streams)
+        self.cache = cache.Cache(state.State(), Bell())
+        self.restarts: list[str] = []
+        self.unreadable = 0
+        run(self._follow(seconds))
+
+    async def _follow(self, seconds: float) -> None:
+        follower = informer.Informer(
+            decode.KINDS["Pod"],
+            self.double,
+            self.cache,
+            jitter=lambda: 1.0,
+            restarted=lambda _, cause: self.restarts.append(cause),
+            unreadable=self._count,
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await follower.run()
+
+    def _count(self, _: str, count: int) -> None:
+        self.unreadable += count
+
+    @property
+    def names(self) -> set[str]:
+        return {name for _, name in self.cache.state.pods}
+
+    @property
+    def watched_from(self) -> list[str]:
+        return [dict(request.query)["resourceVersion"] for request in self.double.asked("watch")]
+
+
+def test_follows() -> None:
+    """What is added, changed and deleted after the list is in the cache."""
+    followed = Followed(
+        [Answer(ONE)],
+        (
+            line("ADDED", pod("b", 101)),
+            line("MODIFIED", pod("b", 102, node="n1")),
+            line("DELETED", pod("a", 103)),
+        ),
+        seconds=1,
+    )
+
+    assert {"b"} == followed.names
+    assert "n1" == followed.cache.state.pods["default", "b"].node
+    assert "Pod" in followed.cache.synced_kinds
+
+
+def test_cut_anywhere() -> None:
+    """Chunks of a stream are cut anywhere: in a line, in a character, behind many lines."""
+    big = pod("big", 104, spec={"nodeSelector": {"note": "ü" * 300_000}})
+    whole = line("ADDED", pod("b", 101)) + line("ADDED", pod("c", 102)) + line("ADDED", big)
+    whole = json.dumps(json.loads(whole.splitlines()[0])).encode() + b"\n" + whole
+    for size in (997, 65536, len(whole)):
+        parts = tuple(whole[at : at + size] for at in range(0, len(whole), size))
+
+        assert {"a", "b", "c", "big"} == Followed([Answer(ONE)], parts, seconds=1).names
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ((Answer(bodies.encoded(bodies.status(410)), 410),), "gone"),
+        ((line("ERROR", bodies.status(410, "Expired")),), "gone"),
+        ((line("ERROR", bodies.status(500, "InternalError")),), "error"),
+        ((line("ERROR", {}),), "error"),
+        ((line("ADDED", pod("x", 101))[:-20],), "truncated"),
+        ((b"{nonsense\n",), "unreadable"),
+        ((bookmark(101), Pause()), "silence"),
+    ],
+)
+def test_odd_streams_lead_to_a_list(fault: tuple[Part, ...], cause: str) -> None:
+    """A stream that is refused, errs, breaks in a line or falls silent is followed by a new list.
+
+    What was deleted in the meantime is gone then, without its DELETED ever being seen.
+    """
+    followed = Followed(
+        [Answer(ONE), Answer(listed(pod("c", 205), version=210))], fault, seconds=130
+    )
+
+    assert {"c"} == followed.names
+    assert cause == followed.restarts[0]
+    assert "210" == followed.watched_from[-1]
+
+
+def test_plain_end_is_resumed() -> None:
+    """A stream that ends, or breaks between lines, goes on where it stopped: no new list."""
+    followed = Followed(
+        [Answer(ONE)],
+        (line("ADDED", pod("b", 101)), Pause(5)),
+        (bookmark(150), Break()),
+        (line("ADDED", pod("c", 151)),),
+        seconds=60,
+    )
+
+    assert {"a", "b", "c"} == followed.names
+    assert ["100", "101", "150", "151"] == followed.watched_from[:4]
+    assert 1 == len(followed.double.asked("list"))
+
+
+def test_late_news_is_harmless() -> None:
+    """Doubled and reordered events leave the newest state, and nothing comes back from the dead."""
+    followed = Followed(
+        [Answer(ONE)],
+        (
+            line("MODIFIED", pod("a", 105, node="n1")),
+            line("MODIFIED", pod("a", 104)),
+            line("MODIFIED", pod("a", 105, node="n1")),
+            line("DELETED", pod("b", 110)),
+            line("ADDED", pod("b", 107)),
+            line("MODIFIED", pod("b", 109)),
+        ),
+        seconds=1,
+    )
+
+    assert {"a"} == followed.names
+    assert "n1" == followed.cache.state.pods["default", "a"].node
+
+
+def test_reborn_name() -> None:
+    """A new pod of a deleted pod's name is another pod: its events count, the old one's do not."""
+    followed = Followed(
+        [Answer(ONE)],
+        (
+            line("DELETED", pod("a", 110)),
+            line("ADDED", pod("a", 111, uid="second")),
+            line("DELETED", pod("a", 110)),
+        ),
+        seconds=1,
+    )
+
+    assert "second" == followed.cache.state.pods["default", "a"].uid
+
+
+def test_chunks() -> None:
+    """A list comes in chunks; all of them are one list."""
+    followed = Followed(
+        [
+            Answer(listed(pod("a", 10), token="next")),  # noqa: S106
+            Answer(listed(pod("b", 11))),
+        ],
+        seconds=1,
+    )
+
+    assert {"a", "b"} == followed.names
+    assert [None, "next"] == [
+        dict(request.query).get("continue") for request in followed.double.asked("list")
+    ]
+
+
+def test_expired_token() -> None:
+    """A continue token that has expired begins the list again; nothing is taken as gone before."""
+    gone = Answer(bodies.encoded(bodies.status(410, "Expired")), 410)
+    followed = Followed(
+        [
+            Answer(listed(pod("a", 10), token="next")),  # noqa: S106
+            gone,
+            Answer(listed(pod("a", 10), token="again", version=120)),  # noqa: S106
+            Answer(listed(pod("b", 11), version=120)),
+        ],
+        seconds=30,
+    )
+
+    assert {"a", "b"} == followed.names
+    assert "120" == followed.watched_from[0]
+
+
+def test_newer_than_the_list() -> None:
+    """What is newer than the list, as the answer to our own CREATE, is not taken as gone."""
+    double = Double()
+    double.reply("list", "Pod", Answer(ONE))
+    known = cache.Cache(state.State(), Bell())
+    kind = decode.KINDS["Pod"]
+    known.upsert("Pod", decode.Seen("default", "new", "u", 101, decode.pod_from_dict(pod("new"))))
+    known.upsert("Pod", decode.Seen("default", "old", "u", 99, decode.pod_from_dict(pod("old"))))
+    run(informer.relist(kind, double, known))
+
+    assert {"new", "a"} == {name for _, name in known.state.pods}
+
+
+def test_one_odd_object() -> None:
+    """An object that cannot be read is left out and counted; it is not taken as gone either."""
+    odd = pod("odd", 12)
+    odd["spec"]["containers"] = 7
+    followed = Followed(
+        [
+            Answer(listed(pod("a", 10), pod("odd", 11))),
+            Answer(listed(pod("a", 10), odd, version=200)),
+        ],
+        (line("MODIFIED", odd), line("ERROR", bodies.status(500))),
+        seconds=30,
+    )
+
+    assert {"a", "odd"} == followed.names
+    assert 2 == followed.unreadable
+
+
+def test_backs_off() -> None:
+    """While the server is away it is asked less and less often, at most twice a minute."""
+    followed = Followed([NoAnswer()], seconds=600)
+    gaps = [
+        after - before
+        for before, after in zip(followed.double.times, followed.double.times[1:], strict=False)
+    ]
+
+    assert sorted(gaps) == gaps
+    assert 30 == gaps[-1]
+    assert len(gaps) < 30
+
+
+def test_failing_watch_backs_off() -> None:
+    """A list that works does not hide a watch that never does."""
+    followed = Followed([Answer(ONE)], *[(line("ERROR", bodies.status(500)),)] * 1000, seconds=600)
+
+    assert len(followed.double.asked("list")) < 30

@@ -1,0 +1,691 @@
+"""What an answer means: nothing twice, nothing lost, nothing written over what others wrote."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from bayplan.api.resource import Resource
+from bayplan.cluster import cache, decode, errors, sender, writer
+from bayplan.cluster.transport import Request
+from bayplan.model import pod as pods_
+from bayplan.model import state
+from bayplan.reconcile import action
+from tests.double import bodies
+from tests.double.bodies import encoded
+from tests.double.loop import run
+from tests.double.test_informer import Bell
+from tests.double.transport import Answer, Double, NoAnswer, Reply
+
+WEB = ("LongService", "default", "web")
+TAKEN = Answer(encoded(bodies.status(409, "AlreadyExists", "pods p1 already exists")), 409)
+CONFLICT = Answer(encoded(bodies.status(409, "Conflict", "the object has been modified")), 409)
+GONE = Answer(encoded(bodies.status(404, "NotFound", "not found")), 404)
+BUSY = Answer(encoded(bodies.status(429, "TooManyRequests")), 429, retry_after=7)
+LATE = Answer(encoded(bodies.status(504, "Timeout")), 504)
+ODD = Answer(encoded(bodies.status(500, "InternalError", "etcdserver: leader changed")), 500)
+
+
+class Reported:
+    """Records what the writer tells."""
+
+    def __init__(self) -> None:
+        self.stored: list[pods_.Pod] = []
+        self.refusals: list[tuple[str, int, str]] = []
+        self.lost: list[tuple[str, str, str]] = []
+        self.codes: list[str] = []
+
+    def created(self, _key: tuple[str, str, str], _planned: pods_.Pod, stored: pods_.Pod) -> None:
+        self.stored.append(stored)
+
+    def refused(
+        self, _key: tuple[str, str, str] | None, error: errors.ClusterError, what: str
+    ) -> None:
+        self.refusals.append((what, error.status, error.reason))
+
+    def missing(self, key: tuple[str, str, str]) -> None:
+        self.lost.append(key)
+
+    def counted(self, verb: str, _kind: str, code: str) -> None:
+        self.codes.append(f"{verb} {code}")
+
+
+class Desk:
+    """A writer at a scripted server, with the service `web` and whatever pods in the cache."""
+
+    def __init__(self, *pods: Mapping[str, Any], in_flight: int = 48) -> None:
+        self.double = Double()
+        self.bell = Bell()
+        self.cache = cache.Cache(state.State(), self.bell)
+        self.reports = Reported()
+        self.may_write = True
+        self.cache.put_resource(bodies.service(10))
+        for body in pods:
+            read = decode.pod_from_dict(body)
+            seen = decode.Seen(
+                read.namespace, read.name, read.uid, int(read.resource_version), read
+            )
+            self.cache.upsert("Pod", seen)
+        self.bell.keys.clear()
+        self.bell.placement = 0
+        self._in_flight = in_flight
+        self.writer: writer.Writer
+
+    @property
+    def web(self) -> Resource:
+        return self.cache.resources[WEB]
+
+    def work(self, act: Callable[[], None], seconds: float = 300) -> None:
+        """Do it, and let virtual time pass."""
+
+        async def body() -> None:
+            self.writer = writer.Writer(
+                self.double,
+                self.cache,
+                may_write=lambda: self.may_write,
+                reports=self.reports,
+                jitter=lambda: 1.0,
+                now=lambda: 1_800_000_000.0,
+                in_flight=self._in_flight,
+            )
+            act()
+            await asyncio.sleep(seconds)
+
+        run(body())
+
+    def create(self, body: Mapping[str, Any] | None = None) -> None:
+        """Plan the pod p1 on n1 and have it written."""
+        body = body or bodies.pod(version=0, node="n1", owner="uid-web")
+        planned = pods_.Pod(
+            "default", body["metadata"]["name"], node="n1", scheduler="bayplan",
+            owner=pods_.Owner("LongService", "web", "uid-web"),
+        )  # fmt: skip
+        self.cache.assume(planned)
+        self.writer.create(self.web, planned, body)
+
+    def pod(self, name: str = "p1") -> pods_.Pod | None:
+        return self.cache.state.pods.get(("default", name))
+
+
+def stored(version: int = 20, **more: Any) -> Answer:
+    return Answer(encoded(bodies.pod(version=version, node="n1", **{"owner": "uid-web", **more})))
+
+
+def test_create() -> None:
+    """A CREATE's answer is seen like an event: the pod is known before the watch tells."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", stored())
+    desk.work(desk.create)
+
+    assert ["uid-p1"] == [pod.uid for pod in desk.reports.stored]
+    assert desk.pod() == desk.reports.stored[0]
+    assert {} == desk.cache.state.assumed
+
+
+@pytest.mark.parametrize("lost", [NoAnswer(), NoAnswer(None), LATE, ODD])
+def test_lost_answer(lost: Reply) -> None:
+    """A CREATE whose answer was lost is repeated with the same name; ours counts as success."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", lost, TAKEN)
+    desk.double.reply("get", "Pod", stored())
+    desk.work(desk.create)
+    names = {
+        json.loads(each.body or b"")["metadata"]["name"] for each in desk.double.asked("create")
+    }
+
+    assert {"p1"} == names
+    assert 2 == len(desk.double.asked("create"))
+    assert ["uid-p1"] == [pod.uid for pod in desk.reports.stored]
+
+
+def test_name_is_foreign() -> None:
+    """A name that somebody else's pod has is refused with a reason, and nothing is counted on."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", TAKEN)
+    desk.double.reply("get", "Pod", stored(owner="uid-other"))
+    desk.work(desk.create)
+
+    assert [("create", 409, "NameTaken")] == desk.reports.refusals
+    assert [] == desk.reports.stored
+    assert {} == desk.cache.state.assumed
+
+
+def test_name_is_still_leaving() -> None:
+    """Our own pod of that name that is being deleted is no success: look again later."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", TAKEN)
+    desk.double.reply("get", "Pod", stored(deleted=True))
+    desk.work(desk.create)
+
+    assert [] == desk.reports.stored
+    assert desk.pod() is not None
+    assert WEB in desk.bell.keys
+
+
+def test_name_freed_meanwhile() -> None:
+    """A name that was taken and is not any more is tried again."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", TAKEN, stored())
+    desk.double.reply("get", "Pod", GONE)
+    desk.work(desk.create)
+
+    assert 2 == len(desk.double.asked("create"))
+    assert ["uid-p1"] == [pod.uid for pod in desk.reports.stored]
+
+
+def test_quota_being_counted() -> None:
+    """A 409 to a CREATE that is no AlreadyExists is the quota's: the same request again."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", CONFLICT, stored())
+    desk.work(desk.create)
+
+    assert 1 == len(desk.reports.stored)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(403, "Forbidden"), (422, "Invalid"), (404, "NotFound")]
+)
+def test_refused_create(code: int, reason: str) -> None:
+    """A refusal is told, taken back, and never repeated unchanged."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", Answer(encoded(bodies.status(code, reason)), code))
+    desk.work(desk.create)
+
+    assert [("create", code, reason)] == desk.reports.refusals
+    assert 1 == len(desk.double.asked("create"))
+    assert desk.pod() is None
+
+
+def test_retry_after() -> None:
+    """After a 429 nothing at all is sent before the time that the server asked for."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", BUSY, stored())
+
+    def act() -> None:
+        desk.create()
+        asyncio.get_running_loop().call_later(3, desk.create, bodies.pod("p2", 0))
+
+    desk.work(act)
+    first, *later = desk.double.times
+
+    assert 3 == len(desk.double.times)
+    assert all(at - first >= 7 for at in later)
+
+
+def test_gives_up() -> None:
+    """A server that never answers is given up on after a while, and nothing stays counted on."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", NoAnswer())
+    desk.work(desk.create)
+
+    assert desk.pod() is None
+    assert WEB in desk.bell.keys
+    assert len(desk.double.times) < 30
+
+
+def test_lease_lost_between_tries() -> None:
+    """Each try asks anew whether we may write: after the loss nothing more is sent."""
+    desk = Desk()
+
+    def lose(_: Request) -> NoAnswer:
+        desk.may_write = False
+        return NoAnswer(1)
+
+    desk.double.reply("create", "Pod", lose)
+    desk.work(desk.create)
+
+    assert 1 == len(desk.double.seen)
+    assert desk.pod() is None
+    assert [] == desk.reports.refusals
+
+
+def test_same_write_twice() -> None:
+    """The same write decided twice is sent once: while it waits, while it runs, just after."""
+    desk = Desk(bodies.pod(node="n1", owner="uid-web"))
+    desk.double.reply("delete", "Pod", stored(deleted=True))
+    wanted = action.DeletePod("default", "p1", "uid-p1", "scale down")
+
+    def act() -> None:
+        desk.writer.delete(wanted, WEB)
+        desk.writer.delete(wanted, WEB)
+        asyncio.get_running_loop().call_later(1, desk.writer.delete, wanted, WEB)
+
+    desk.work(act)
+
+    assert 1 == len(desk.double.seen)
+
+
+def test_delete_counts_at_once() -> None:
+    """A pod whose delete is decided counts as terminating, whatever older news says of it."""
+    desk = Desk(bodies.pod(node="n1", owner="uid-web"))
+    desk.double.reply("delete", "Pod", NoAnswer(), stored(deleted=True))
+    noted: list[bool] = []
+
+    def note() -> None:
+        pod = desk.pod()
+        noted.append(pod is not None and pod.terminating)
+
+    def act() -> None:
+        desk.writer.delete(action.DeletePod("default", "p1", "uid-p1", "old"), WEB)
+        note()
+        older = decode.pod_from_dict(bodies.pod(version=11, node="n1", owner="uid-web"))
+        desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-p1", 11, older))
+        note()
+
+    desk.work(act)
+    note()
+
+    assert [True, True, True] == noted
+
+
+@pytest.mark.parametrize(
+    ("answer", "look", "stays"),
+    [
+        (GONE, None, False),
+        (CONFLICT, stored(uid="second"), True),
+        (CONFLICT, GONE, False),
+        (Answer(encoded(bodies.status(403, "Forbidden")), 403), None, True),
+        (Answer(encoded({"kind": "Status", "status": "Success", "metadata": {}})), None, True),
+    ],
+)
+def test_delete_answers(answer: Answer, look: Answer | None, stays: bool) -> None:
+    """Gone is gone; another uid is another pod; a refused delete leaves a living pod behind."""
+    desk = Desk(bodies.pod(node="n1", owner="uid-web"))
+    desk.double.reply("delete", "Pod", answer)
+    if look is not None:
+        desk.double.reply("get", "Pod", look)
+    wanted = action.DeletePod("default", "p1", "uid-p1", "old", grace_seconds=5)
+    desk.work(lambda: desk.writer.delete(wanted, WEB))
+    sent = json.loads(desk.double.seen[0].body or b"")
+    pod = desk.pod()
+
+    assert {"uid": "uid-p1"} == sent["preconditions"]
+    assert 5 == sent["gracePeriodSeconds"]
+    assert stays == (pod is not None)
+    assert answer.status < 400 or pod is None or not pod.terminating
+
+
+def test_release() -> None:
+    """Only our finalizer is named, and only of the pod with this uid."""
+    desk = Desk(bodies.pod(node="n1", finalizers=["bayplan.dev/run-tracking", "other/one"]))
+    desk.double.reply("release", "Pod", stored(finalizers=["other/one"]))
+    desk.work(lambda: desk.writer.release(action.ReleasePod("default", "p1", "uid-p1", ())))
+    pod = desk.pod()
+
+    assert {
+        "metadata": {
+            "uid": "uid-p1",
+            "$deleteFromPrimitiveList/finalizers": ["bayplan.dev/run-tracking"],
+        }
+    } == json.loads(desk.double.seen[0].body or b"")
+    assert pod is not None
+    assert ("other/one",) == pod.finalizers
+
+
+@pytest.mark.parametrize(
+    ("answers", "look", "bound"),
+    [
+        ([Answer(b'{"kind":"Status"}')], None, True),
+        ([NoAnswer(), CONFLICT], stored(owner=None), True),
+        ([CONFLICT], stored(owner=None), False),
+        ([GONE], None, False),
+    ],
+)
+def test_bind(answers: list[Reply], look: Answer | None, bound: bool) -> None:
+    """A bind that met a 409 has succeeded when the pod runs where it should; else not."""
+    desk = Desk(bodies.pod())
+    desk.double.reply("bind", "Pod", *answers)
+    if look is not None:
+        body = json.loads(look.body)
+        body["spec"]["nodeName"] = "n1" if bound else "n2"
+        desk.double.reply("get", "Pod", Answer(encoded(body)))
+
+    def act() -> None:
+        before = desk.pod()
+        assert before is not None
+        desk.cache.assume(pods_.Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
+
+    desk.work(act)
+    pod = desk.pod()
+
+    assert bound == (pod is not None and pod.node == "n1")
+
+
+def test_mark() -> None:
+    """An unplaced pod says Unschedulable in PodScheduled: what autoscalers read."""
+    desk = Desk(bodies.pod())
+    desk.double.reply("mark", "Pod", Answer(encoded(bodies.pod(version=11))))
+    wanted = action.MarkUnschedulable("default", "p1", "uid-p1", "0/3 nodes: 3 insufficient cpu")
+    desk.work(lambda: desk.writer.mark(wanted))
+    (condition,) = json.loads(desk.double.seen[0].body or b"")["status"]["conditions"]
+
+    assert ("PodScheduled", "False", "Unschedulable") == (
+        condition["type"],
+        condition["status"],
+        condition["reason"],
+    )
+
+
+class TestStatus:
+    """Statuses are coalesced, and fenced by the version they were computed from."""
+
+    def answer(self, version: int) -> Callable[[Request], Answer]:
+        """The stored object after a status write: what a server with our patch would say."""
+
+        def reply(request: Request) -> Answer:
+            status = json.loads(request.body or b"")["status"]
+            return Answer(encoded(bodies.service(version, **status)), after=0.1)
+
+        return reply
+
+    def versions(self, desk: Desk) -> list[str]:
+        return [
+            json.loads(each.body or b"")["metadata"]["resourceVersion"]
+            for each in desk.double.asked("status")
+        ]
+
+    def test_first_at_once(self) -> None:
+        """The first status is written at once; once stored, the resource is looked at again.
+
+        What waited for the record (finalizers, deletes) may go on then.
+        """
+        desk = Desk()
+        desk.double.reply("status", "LongService", self.answer(11))
+        desk.work(lambda: desk.writer.write_status(desk.web, {"replicas": 1}))
+
+        assert [0.0] == desk.double.times
+        assert {"replicas": 1} == desk.web.status
+        assert "11" == desk.web.resource_version
+        assert [WEB] == desk.bell.keys
+
+    def test_coalesced(self) -> None:
+        """Within an interval only the newest is written, once, on top of our own last write."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", self.answer(11), self.answer(12))
+        old = desk.web
+
+        def act() -> None:
+            loop = asyncio.get_running_loop()
+            for at, count in enumerate((1, 2, 3, 4)):
+                loop.call_later(at * 0.02, desk.writer.write_status, old, {"replicas": count})
+
+        desk.work(act)
+
+        assert [0.0, 1.0] == desk.double.times
+        assert ["10", "11"] == self.versions(desk)
+        assert {"replicas": 4} == desk.web.status
+
+    def test_equal_is_not_written(self) -> None:
+        """A status equal to the stored one is not written, and takes back one that waits."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", self.answer(11))
+
+        def act() -> None:
+            desk.writer.write_status(desk.web, {})
+            desk.writer.write_status(desk.web, {"replicas": 1})
+            asyncio.get_running_loop().call_later(
+                0.2, lambda: desk.writer.write_status(desk.web, {"replicas": 2})
+            )
+            asyncio.get_running_loop().call_later(
+                0.3, lambda: desk.writer.write_status(desk.web, {"replicas": 1})
+            )
+
+        desk.work(act)
+
+        assert 1 == len(desk.double.seen)
+
+    def test_outdated(self) -> None:
+        """A status computed from an older version than is known is not sent: look again."""
+        desk = Desk()
+        old = desk.web
+
+        def act() -> None:
+            desk.cache.put_resource(bodies.service(15, generation=2))
+            desk.bell.keys.clear()
+            desk.writer.write_status(old, {"replicas": 1})
+
+        desk.work(act)
+
+        assert [] == desk.double.seen
+        assert [WEB] == desk.bell.keys
+
+    def test_conflict(self) -> None:
+        """A 409 drops the status and has the resource looked at again, after the news came."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", CONFLICT)
+        desk.work(lambda: desk.writer.write_status(desk.web, {"replicas": 1}))
+
+        assert 1 == len(desk.double.seen)
+        assert [WEB] == desk.bell.keys
+
+    def test_lost_answer(self) -> None:
+        """A status whose answer was lost is repeated on the same version; the 409 then ends it."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", NoAnswer(), CONFLICT)
+        desk.work(lambda: desk.writer.write_status(desk.web, {"replicas": 1}))
+
+        assert ["10", "10"] == self.versions(desk)
+
+    def test_missing(self) -> None:
+        """A 404 drops the resource and says so, before anything more is created for it."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", GONE)
+        desk.work(lambda: desk.writer.write_status(desk.web, {"replicas": 1}))
+
+        assert [WEB] == desk.reports.lost
+        assert {} == desk.cache.resources
+
+    def test_after_a_failure(self) -> None:
+        """A failed write does not stop later ones."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", CONFLICT, self.answer(11))
+
+        def act() -> None:
+            desk.writer.write_status(desk.web, {"replicas": 1})
+            asyncio.get_running_loop().call_later(
+                5, lambda: desk.writer.write_status(desk.web, {"replicas": 2})
+            )
+
+        desk.work(act)
+
+        assert {"replicas": 2} == desk.web.status
+
+
+class TestApply:
+    """Children are applied whole, and only where the name is ours or free."""
+
+    BODY: Mapping[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"namespace": "default", "name": "web"},
+        "spec": {"ports": [{"port": 80}]},
+    }
+
+    def stored(self, owner: str | None, **more: Any) -> Answer:
+        return Answer(
+            encoded(
+                {**self.BODY, "metadata": bodies.pod("web", 30, owner=owner, **more)["metadata"]}
+            )
+        )
+
+    def test_new(self) -> None:
+        """A name that is free is applied by force of our field manager."""
+        desk = Desk()
+        desk.double.reply("get", "Service", GONE)
+        desk.double.reply("apply", "Service", self.stored("uid-web"))
+        desk.work(lambda: desk.writer.apply(desk.web, action.ApplyObject(self.BODY)))
+        (request,) = desk.double.asked("apply")
+
+        assert (("fieldManager", "bayplan"), ("force", "true")) == request.query
+        assert ("Service", "web") in desk.cache.children("uid-web")
+
+    def test_ours(self) -> None:
+        """Ours is applied onto that very object."""
+        desk = Desk()
+        desk.double.reply("get", "Service", self.stored("uid-web"))
+        desk.double.reply("apply", "Service", self.stored("uid-web"))
+        desk.work(lambda: desk.writer.apply(desk.web, action.ApplyObject(self.BODY)))
+        (request,) = desk.double.asked("apply")
+
+        assert "uid-web" == json.loads(request.body or b"")["metadata"]["uid"]
+
+    @pytest.mark.parametrize("owner", ["uid-other", None])
+    def test_foreign(self, owner: str | None) -> None:
+        """Somebody else's object, or nobody's, is never overwritten."""
+        desk = Desk()
+        desk.double.reply("get", "Service", self.stored(owner))
+        desk.work(lambda: desk.writer.apply(desk.web, action.ApplyObject(self.BODY)))
+
+        assert [("apply", 409, "NameTaken")] == desk.reports.refusals
+        assert [] == desk.double.asked("apply")
+
+    def test_leaving(self) -> None:
+        """One that is being deleted is waited for."""
+        desk = Desk()
+        desk.double.reply("get", "Service", self.stored("uid-web", deleted=True))
+        desk.work(lambda: desk.writer.apply(desk.web, action.ApplyObject(self.BODY)))
+
+        assert [] == desk.double.asked("apply")
+        assert [WEB] == desk.bell.keys
+
+
+def test_window_shrinks_and_grows() -> None:
+    """Writes in flight never exceed the window, which a failing server halves."""
+    desk = Desk(in_flight=8)
+    running = most = 0
+
+    class Counting(Double):
+        async def send(self, request: Request) -> bytes:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            try:
+                return await Double.send(self, request)
+            finally:
+                running -= 1
+
+    desk.double = Counting()
+    desk.double.reply("create", "Pod", Answer(stored().body, after=0.05))
+    desk.work(lambda: [desk.create(bodies.pod(f"p{n}", 0)) for n in range(100)] and None)
+
+    assert 8 == most
+    assert 100 == len(desk.double.seen)
+
+
+def test_urgent_is_not_starved() -> None:
+    """A status passes five thousand creates that wait."""
+    desk = Desk(in_flight=10)
+    desk.double.reply("create", "Pod", Answer(stored().body, after=0.1))
+    desk.double.reply("status", "LongService", TestStatus().answer(11))
+
+    def act() -> None:
+        for number in range(5000):
+            desk.create(bodies.pod(f"p{number}", 0))
+        desk.writer.write_status(desk.web, {"replicas": 1})
+
+    desk.work(act, seconds=60)
+    at = next(
+        at
+        for at, each in zip(desk.double.times, desk.double.seen, strict=True)
+        if each.verb == "status"
+    )
+
+    assert at <= 0.2
+    assert 5001 == len(desk.double.seen)
+
+
+def test_others_are_not_starved() -> None:
+    """A create passes five hundred deletes that wait."""
+    pods = [bodies.pod(f"d{number}", node="n1") for number in range(500)]
+    desk = Desk(*pods, in_flight=10)
+    desk.double.reply("create", "Pod", stored())
+    desk.double.reply("delete", "Pod", Answer(stored(deleted=True).body, after=0.1))
+
+    def act() -> None:
+        for number in range(500):
+            desk.writer.delete(action.DeletePod("default", f"d{number}", f"uid-d{number}", "old"))
+        desk.create()
+
+    desk.work(act, seconds=60)
+    at = next(
+        at
+        for at, each in zip(desk.double.times, desk.double.seen, strict=True)
+        if each.verb == "create"
+    )
+
+    assert at <= 0.2
+
+
+def test_one_in_flight_for_an_object() -> None:
+    """Writes to one object go one after the other, in the order in which they were decided."""
+    desk = Desk(bodies.pod(node="n1"))
+    desk.double.reply("release", "Pod", Answer(stored(version=11).body, after=1))
+    desk.double.reply("delete", "Pod", Answer(stored(version=12, deleted=True).body, after=1))
+
+    def act() -> None:
+        desk.writer.release(action.ReleasePod("default", "p1", "uid-p1", ()))
+        desk.writer.delete(action.DeletePod("default", "p1", "uid-p1", "old"))
+
+    desk.work(act)
+
+    assert ["release", "delete"] == [request.verb for request in desk.double.seen]
+    assert [0.0, 1.0] == desk.double.times
+
+
+def test_drain() -> None:
+    """At the end what is in flight finishes and nothing new begins."""
+    desk = Desk(in_flight=2)
+    desk.double.reply("create", "Pod", Answer(stored().body, after=1))
+
+    def act() -> None:
+        for number in range(5):
+            desk.create(bodies.pod(f"p{number}", 0))
+        asyncio.get_running_loop().call_later(
+            0.5, lambda: asyncio.ensure_future(desk.writer.drain(5))
+        )
+
+    desk.work(act)
+
+    assert 2 == len(desk.double.seen)
+    assert 2 == len(desk.reports.stored)
+
+
+def test_a_defect_ends_the_writer() -> None:
+    """A defect in reading an answer is not swallowed: `run` raises it."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", Answer(b"[]"))
+    met: list[BaseException] = []
+
+    def act() -> None:
+        async def watch() -> None:
+            try:
+                await desk.writer.run()
+            except decode.DecodeError as error:
+                met.append(error)
+
+        asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(watch()))
+        asyncio.get_running_loop().call_later(1, desk.create)
+
+    desk.work(act)
+
+    assert 1 == len(met)
+
+
+def test_waiting_is_counted() -> None:
+    """`waiting` counts what is not done, so that its end can be waited for."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", Answer(stored().body, after=1))
+    noted: list[int] = []
+
+    def act() -> None:
+        desk.create()
+        noted.append(desk.writer.sender.waiting)
+        asyncio.get_running_loop().call_later(2, lambda: noted.append(desk.writer.sender.waiting))
+
+    desk.work(act)
+
+    assert [1, 0] == noted
+    assert sender.PATIENCE_SECONDS > 60
