@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 
 from bayplan.api import names
 from bayplan.api.batchjob import BatchJobSpec
-from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
@@ -144,7 +143,7 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
         annotations={names.TRIGGER: run.trigger},
         environment={
             "BAYPLAN_JOB": job.name,
-            "BAYPLAN_SLOT": rfc3339(run.since if run.slot is None else run.slot),
+            "BAYPLAN_SLOT": ledger.time_text(run.since if run.slot is None else run.slot),
             "BAYPLAN_RUN": run.id,
             "BAYPLAN_ATTEMPT": str(run.attempt),
             "BAYPLAN_TASK_INDEX": "0",

@@ -7,6 +7,7 @@ a person may have edited that.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from bayplan.api.meta import epoch_of, rfc3339
@@ -83,14 +84,14 @@ def reason_of(stored: object, type_: str) -> str:
 def _stored_form(
     one: Condition, before: Mapping[str, Any] | None, generation: int, now: int
 ) -> dict[str, Any]:
-    since = rfc3339(now)
+    since = ""
     if before is not None and before.get("status") == one.status:
-        since = _valid_time(before.get("lastTransitionTime")) or since
+        since = _valid_time(before.get("lastTransitionTime"))
     return {
         "type": one.type,
         "status": one.status,
         "observedGeneration": generation,
-        "lastTransitionTime": since,
+        "lastTransitionTime": since or rfc3339(now),
         "reason": one.reason,
         "message": cut(one.message),
     }
@@ -112,10 +113,13 @@ def _by_type(stored: object) -> dict[str, Mapping[str, Any]]:
 
 
 def _valid_time(text: object) -> str:
-    if not isinstance(text, str):
-        return ""
+    return text if isinstance(text, str) and _is_time(text) else ""
+
+
+@lru_cache(maxsize=65536)  # a steady condition is read again and again
+def _is_time(text: str) -> bool:
     try:
         epoch_of(text)
     except (ValueError, OverflowError):
-        return ""
-    return text
+        return False
+    return True

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayplan import units
-from bayplan.api.meta import rfc3339
 from bayplan.model import resources
 from bayplan.reconcile import conditions, triggers, waiting
 from bayplan.reconcile.action import Admission, EmitEvent, Placement
@@ -19,6 +18,7 @@ from bayplan.reconcile.course import Course, Scene
 from bayplan.reconcile.ledger import (
     MOST_HISTORY,
     counted,
+    time_text,
     wire_finished,
     wire_missed,
     wire_run,
@@ -53,7 +53,7 @@ def report(scene: Scene, course: Course) -> Report:
         "conditions": _conditions(scene, course, shown, history, placement),
         "observedGeneration": scene.job.generation,
         "nextSlotTime": _next_slot(scene, course, last_slot),
-        "lastSlotTime": rfc3339(last_slot) if last_slot >= 0 else None,
+        "lastSlotTime": time_text(last_slot) if last_slot >= 0 else None,
         **_schedule_seen(scene, course),
         "remainingRuns": triggers.remaining(
             course.schedule, max(last_slot, course.since - 1, scene.job.created_at - 1)
@@ -102,7 +102,7 @@ def effective_requests(
     }
     if before is not None and {**before, **told} == before:
         return before
-    return {**told, "checkedTime": rfc3339(admission.checked_at)}
+    return {**told, "checkedTime": time_text(admission.checked_at)}
 
 
 def is_young(one: Progress, now: int) -> bool:
@@ -151,8 +151,8 @@ def _next_slot(scene: Scene, course: Course, last_slot: int) -> str | None:
     if course.schedule is None or scene.suspended:
         return None
     after = max(last_slot, course.since - 1, scene.job.created_at - 1)
-    slot = course.schedule.next_after(after)
-    return None if slot is None else rfc3339(slot)
+    slot = triggers.next_after(course.schedule, after)
+    return None if slot is None else time_text(slot)
 
 
 def _schedule_seen(scene: Scene, course: Course) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _schedule_seen(scene: Scene, course: Course) -> dict[str, Any]:
         name = scene.stored.schedule_hash
     return {
         "scheduleHash": name or None,
-        "scheduleSinceTime": rfc3339(course.since) if course.since >= 0 else None,
+        "scheduleSinceTime": time_text(course.since) if course.since >= 0 else None,
     }
 
 
@@ -317,7 +317,7 @@ def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
         times = "1 scheduled time" if course.missed == 1 else f"{course.missed} scheduled times"
         yield EmitEvent(
             "Missed",
-            f"{times} passed without a run, the newest {rfc3339(course.missed_slot)} ({reason}).",
+            f"{times} passed without a run, the newest {time_text(course.missed_slot)} ({reason}).",
             warning=True,
         )
     if course.passed:
@@ -352,7 +352,11 @@ def _run_events(scene: Scene, progress: Progress) -> Iterable[EmitEvent]:
 
 def _wake_at(scene: Scene, course: Course) -> int | None:
     """When what is kept quiet becomes worth a write."""
-    marks = [_began_at(one) + QUIET_SECONDS for one in course.runs if is_young(one, scene.now)]
+    marks = [
+        _began_at(one) + QUIET_SECONDS
+        for one in course.runs
+        if one.pod is not None or scene.stored.entry(one.run.id) is None
+    ]
     placement = scene.view.placement
     if placement is not None:
         marks.append(placement.since + waiting.PATIENCE_SECONDS)

@@ -6,6 +6,7 @@ Reading back what was written here gives the same values, so that a steady job i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar, get_args
 
 from bayplan.api.meta import epoch_of, rfc3339
@@ -123,7 +124,7 @@ def wire_missed(slot: int, reason: str) -> dict[str, Any]:
     """An entry of `history` for a slot that passed without a run."""
     return {
         "run": identity.slot_run(slot),
-        "slotTime": rfc3339(slot),
+        "slotTime": time_text(slot),
         "outcome": "Missed",
         "reason": reason,
     }
@@ -235,12 +236,24 @@ def _text(value: object, longest: int) -> str:
 def _time(value: object, absent: int) -> int:
     if not isinstance(value, str):
         return absent
+    at = _epoch(value)
+    return absent if at is None else at
+
+
+@lru_cache(maxsize=65536)  # a steady job's times are read again and again
+def _epoch(text: str) -> int | None:
     try:
-        at = epoch_of(value)
+        at = epoch_of(text)
     except (ValueError, OverflowError):
-        return absent
-    return at if 0 <= at <= _LAST_TIME else absent
+        return None
+    return at if 0 <= at <= _LAST_TIME else None
+
+
+@lru_cache(maxsize=65536)
+def time_text(at: int) -> str:
+    """RFC 3339; what lies outside 1970-9999 is told as the nearest that does not."""
+    return rfc3339(min(max(at, 0), _LAST_TIME))
 
 
 def _when(at: int | None) -> str | None:
-    return None if at is None else rfc3339(min(max(at, 0), _LAST_TIME))
+    return None if at is None else time_text(at)

@@ -65,11 +65,11 @@ def due(
     """
     if schedule is None:
         return Due(slot=created_at) if after < created_at else Due()
-    first = schedule.next_after(after)
+    first = next_after(schedule, after)
     if first is None or first > now:
         return Due(next_at=first)
     newest = schedule.latest_at(now)
-    next_at = schedule.next_after(now)
+    next_at = next_after(schedule, now)
     if newest is None:
         return Due(next_at=next_at)
     deadline = spec.starting_deadline_seconds
@@ -93,6 +93,12 @@ def due(
     if settled >= 0 and spec.missed_run_policy != "Skip":
         reason = TOO_LATE if deadline is not None else SUPERSEDED
     return Due(slot, settled, reason, next_at, expires_at)
+
+
+@lru_cache(maxsize=16384)  # an idle job asks the same until its slot comes
+def next_after(schedule: schedules.Schedule, after: int) -> int | None:
+    """The first slot after the moment."""
+    return schedule.next_after(after)
 
 
 def missed(

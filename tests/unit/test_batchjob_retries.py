@@ -1,0 +1,271 @@
+"""Attempts of a run: retries, back-off, losses, cancels."""
+
+from dataclasses import replace
+
+from bayplan.reconcile import batchjob
+from bayplan.reconcile.identity import slot_run
+from tests.builders import make_node
+from tests.jobs import PREFIX, START, World
+
+HOUR = 3600
+HOURLY = {"schedule": "30 * * * *"}
+SLOT = START + HOUR // 2
+RUN = slot_run(SLOT)
+
+
+def first_run(world: World) -> World:
+    world.wait(SLOT - world.now)
+    return world
+
+
+def attempts_of(world: World) -> list[tuple[int, str]]:
+    """(seconds after the slot, attempt) of every pod created."""
+    return [(at - SLOT, name.removeprefix(f"{PREFIX}{RUN}-")) for at, name in world.created]
+
+
+def test_a_failed_attempt_is_tried_again_after_its_delay() -> None:
+    """60 s after the first end, 120 s after the second; then the run has failed."""
+    world = first_run(World(HOURLY))
+    for _ in range(3):
+        world.now += 5
+        world.finish(exit_code=7)
+        world.wait(600)
+
+    assert [(0, "0"), (65, "1"), (730, "2")] == attempts_of(world)
+    assert [(RUN, "Failed")] == world.history()
+    entry = world.status["history"][0]
+    assert (3, 7, "Error") == (entry["attempts"], entry["exitCode"], entry["reason"])
+    assert 1 == world.status["statistics"]["failures"]
+    assert ["RunFailed"] == [event.reason for event in world.events]
+
+
+def test_not_a_second_before_its_delay() -> None:
+    """At 59 s nothing, at 60 s the next attempt."""
+    world = first_run(World(HOURLY))
+    world.finish(exit_code=1)
+    world.wait(59)
+    early = attempts_of(world)
+    world.wait(1)
+
+    assert ([(0, "0")], [(0, "0"), (60, "1")]) == (early, attempts_of(world))
+
+
+def test_each_run_has_the_full_budget() -> None:
+    """Limit 2, always failing: three attempts in every run (Chronos gave later runs none)."""
+    world = World({**HOURLY, "retryPolicy": {"delaySeconds": 10, "backoffPercent": 0}})
+    for hour in range(3):
+        world.wait(SLOT + hour * HOUR - world.now)
+        for _ in range(3):
+            world.finish(exit_code=1)
+            world.wait(10)
+
+    assert 9 == len(world.created)
+    assert 3 == world.status["statistics"]["failures"] == world.status["statistics"]["runs"]
+    assert 3 == world.status["statistics"]["consecutiveFailures"]
+
+
+def test_a_retry_that_succeeds_ends_the_row_of_failures() -> None:
+    """One run, one success."""
+    world = first_run(World(HOURLY))
+    world.finish(exit_code=1)
+    world.wait(60)
+    world.finish()
+    world.settle()
+
+    assert [(RUN, "Succeeded")] == world.history()
+    assert (1, 0, 0) == tuple(
+        world.status["statistics"][name]
+        for name in ("successes", "failures", "consecutiveFailures")
+    )
+    assert 2 == world.status["history"][0]["attempts"]
+
+
+def test_a_retry_waits_for_the_status_that_accounts_for_the_failure() -> None:
+    """With a status that cannot be written no further attempt begins."""
+    world = first_run(World({**HOURLY, "retryPolicy": {"delaySeconds": 0}}))
+    world.finish(exit_code=1)
+    world.lost_status = True
+    for _ in range(5):
+        world.step()
+    held = attempts_of(world)
+    world.lost_status = False
+    world.settle()
+
+    assert ([(0, "0")], [(0, "0"), (0, "1")]) == (held, attempts_of(world))
+
+
+def test_a_failed_attempts_pod_stays_until_the_next_exists() -> None:
+    """Its logs can be read while one waits; then it goes."""
+    world = first_run(World(HOURLY))
+    world.finish(exit_code=1)
+    world.wait(30)
+    waiting = [name for _, name in world.pods]
+    world.wait(30)
+
+    assert [f"{PREFIX}{RUN}-0"] == waiting
+    assert [f"{PREFIX}{RUN}-1"] == [name for _, name in world.pods]
+
+
+def test_losses_do_not_count_and_go_elsewhere() -> None:
+    """A refused attempt comes back after 1 s on another node; the limit stays whole."""
+    world = World({**HOURLY, "retryPolicy": {"limit": 0}})
+    world.nodes["n2"] = make_node("n2")
+    first_run(world)
+    world.finish(exit_code=1, reason="OutOfcpu")
+    world.wait(1)
+
+    assert [(0, "0"), (1, "1")] == attempts_of(world)
+    assert "n2" == world.live().node
+    assert 1 == world.status["statistics"]["lost"]
+    world.finish()
+    world.settle()
+
+    assert [(RUN, "Succeeded")] == world.history()
+    assert 1 == world.status["statistics"]["lost"]
+
+
+def test_a_node_cools_down() -> None:
+    """30 s after the first loss, 60 s after the second; the wake-up is asked for."""
+    world = first_run(World(HOURLY))
+    world.finish(exit_code=1, reason="OutOfcpu")
+    world.admitted = False
+    world.wait(1)
+    world.admitted = True
+    avoided = {}
+    for seconds in (1, 29, 30):
+        world.now = SLOT + seconds
+        outcome = batchjob.reconcile(world.job, world.pods, world.view(), world.now)
+        avoided[seconds] = sorted(outcome.tasks[0].avoid), outcome.wake_at
+
+    assert {
+        1: (["n1"], SLOT + 30),
+        29: (["n1"], SLOT + 30),
+        30: ([], SLOT + HOUR),
+    } == avoided
+
+
+def test_too_many_losses_end_the_run() -> None:
+    """Twenty are borne, with 1, 2, 4 … 300 s between; one more and the run has failed."""
+    world = first_run(World({"schedule": "30 14 * * *"}))
+    for _ in range(20):
+        world.finish(exit_code=137, disrupted="EvictionByEvictionAPI")
+        world.wait(300)
+    before = world.history()
+    world.finish(exit_code=137, disrupted="EvictionByEvictionAPI")
+    world.settle()
+
+    moments = [at - 300 * number for number, (at, _) in enumerate(attempts_of(world))]
+    assert [0, *(min(2**n, 300) - 300 for n in range(20))] == moments
+    assert ([], [(RUN, "Failed")]) == (before, world.history())
+    assert "TooManyDisruptions" == world.status["history"][0]["reason"]
+    assert 21 == world.status["statistics"]["lost"]
+
+
+def test_a_delete_by_a_person_cancels() -> None:
+    """No retry; counted as cancelled; the next slot comes as ever."""
+    world = first_run(World(HOURLY))
+    world.now += 20
+    world.settle()
+    world.delete_by_person()
+    world.settle()
+    world.now += 2
+    world.stop()
+    world.wait(HOUR - 22)
+
+    assert [(RUN, "Cancelled")] == world.history()
+    assert ("False", "Cancelled") == world.condition("LastRunSucceeded")
+    assert 1 == world.status["statistics"]["cancelled"]
+    assert 2 == len(world.created)
+    assert ("default", f"{PREFIX}{RUN}-0") not in world.pods
+
+
+def test_a_silent_node_loses_the_attempt_after_its_time() -> None:
+    """After retryAfterSeconds it is retried elsewhere and the old pod deleted, status first."""
+    world = World({**HOURLY, "unreachable": {"retryAfterSeconds": 120}})
+    world.nodes["n2"] = make_node("n2")
+    first_run(world)
+    world.wait(60)
+    silent = world.live()
+    world.nodes["n1"] = replace(world.nodes["n1"], ready=False, ready_changed_at=world.now)
+    world.wait(119)
+    before = attempts_of(world)
+    world.wait(2)
+
+    assert [(0, "0")] == before
+    assert [(0, "0"), (181, "1")] == attempts_of(world)
+    assert world.pods[silent.key].terminating
+    assert () == world.pods[silent.key].finalizers
+    assert 1 == world.status["statistics"]["lost"]
+    assert "AttemptLost" in [event.reason for event in world.events]
+
+
+def test_a_node_that_returns_in_time_loses_nothing() -> None:
+    """Silence shorter than retryAfterSeconds is nothing."""
+    world = first_run(World(HOURLY))
+    world.wait(20)
+    world.nodes["n1"] = replace(world.nodes["n1"], ready=False, ready_changed_at=world.now)
+    world.wait(299)
+    world.nodes["n1"] = replace(world.nodes["n1"], ready=True)
+    world.wait(600)
+
+    assert [(0, "0")] == attempts_of(world)
+
+
+def test_a_node_that_is_gone_loses_its_attempts_at_once() -> None:
+    """There is nothing to wait for."""
+    world = World(HOURLY)
+    world.nodes["n2"] = make_node("n2")
+    first_run(world)
+    del world.nodes["n1"]
+    world.wait(1)
+
+    assert [(0, "0"), (1, "1")] == attempts_of(world)
+
+
+def test_a_run_that_takes_longer_than_expected_is_reported_once() -> None:
+    """An event, and the entry says so."""
+    world = first_run(World({**HOURLY, "expectedDurationSeconds": 100}))
+    world.wait(99)
+    before = list(world.events)
+    world.wait(500)
+
+    assert [] == before
+    assert ["RunLate"] == [event.reason for event in world.events]
+    assert "Late" == world.status["active"][0]["reason"]
+
+
+def test_an_image_that_cannot_be_pulled_is_named_without_flapping() -> None:
+    """The two words that alternate are told as one."""
+    world = first_run(World(HOURLY))
+    for word in ("ErrImagePull", "ImagePullBackOff", "ErrImagePull"):
+        world.now += 20
+        pod = world.live()
+        world.pods[pod.key] = replace(pod, ending=replace(pod.ending, waiting=word))
+        world.settle()
+
+    assert "ImagePullBackOff" == world.status["active"][0]["reason"]
+    assert 1 == len([one for one in world.statuses if one.get("active")])
+
+
+def test_a_limit_lowered_meanwhile_ends_the_run_at_its_next_failure() -> None:
+    """The present spec decides."""
+    world = first_run(World({**HOURLY, "retryPolicy": {"limit": 5, "delaySeconds": 10}}))
+    world.finish(exit_code=1)
+    world.wait(10)
+    world.spec = {**HOURLY, "retryPolicy": {"limit": 1, "delaySeconds": 10}}
+    world.generation += 1
+    world.finish(exit_code=1)
+    world.wait(100)
+
+    assert [(RUN, "Failed")] == world.history()
+    assert 2 == len(world.created)
+
+
+def test_a_pod_removed_by_force_is_made_again() -> None:
+    """Somebody stripped the finalizer of a long run: the same attempt comes again."""
+    world = first_run(World(HOURLY))
+    world.wait(20)
+    world.pods.clear()
+    world.settle()
+
+    assert [(0, "0"), (20, "0")] == attempts_of(world)
