@@ -1,58 +1,118 @@
-"""The command line."""
+"""The command line: start a cluster, use it with kubectl, stop it.
+
+Errors that a user can act on end in one line; anything else is a bug and shows its traceback.
+"""
 
 import shlex
+from pathlib import Path
+from typing import Any
 
 import click
 
-from localcluster import cluster, processes, programs, state
-from localcluster.cluster import Cluster
+from localcluster import cluster, kubelets, processes, programs, state
+from localcluster.cluster import KUBELET_SHAPES, Cluster
+from localcluster.control_plane import KUBERNETES_GRACE_SECONDS
 
 _NAME = click.option("--name", default="bayplan", show_default=True, help="Which cluster.")
-_ROLES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+_EXPLAINED = (  # their messages say what to do
+    programs.BuildError,
+    processes.NotInTimeError,
+    state.ClusterExistsError,
+    state.NoSuchClusterError,
+    kubelets.NotPossibleError,
+    ValueError,
+)
 
 
-@click.group(help=__doc__)
+class _Explained(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what a user can act on becomes one line and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except _EXPLAINED as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Explained)
 def main() -> None:
-    """Errors that a user can act on end in one line."""
+    """A real Kubernetes control plane on this machine, without Docker."""
 
 
 @main.command()
 @click.argument("names", nargs=-1)
-def build(names: tuple[str, ...]) -> None:
-    """Build the programs (once; about 8 minutes on 2 cores) into the user's cache."""
-    for name, path in programs.build(names or programs.CLUSTER).items():
+@click.option("--kind", is_flag=True, help="Also kind, which checks kind-config.yaml.")
+def build(names: tuple[str, ...], *, kind: bool) -> None:
+    """Build the programs into the user's cache (once; about 8 minutes on 2 cores).
+
+    As root, the Debian packages that real nodes need are installed first.
+    """
+    if not names and kubelets.installable():
+        click.echo(f"Installing with apt-get: {' '.join(kubelets.PACKAGES)}")
+        kubelets.install()
+    wanted = [*(names or programs.CLUSTER), *(["kind"] if kind else [])]
+    unknown = [name for name in wanted if name not in programs.PROGRAMS]
+    if unknown:
+        raise click.UsageError(
+            f"no program {unknown[0]!r}; there are {', '.join(programs.PROGRAMS)}"
+        )
+    for name, path in programs.build(wanted).items():
         click.echo(f"{name:24} {path}")
 
 
 @main.command()
 @_NAME
-@click.option("--kwok", default="", help='Fake nodes: "m5.2xlarge:us-east-1a=6,c5.xlarge:…=10".')
-@click.option("--scheduler", is_flag=True, help="kube-scheduler, for pods that name none.")
-@click.option("--audit", is_flag=True, help="Keep an audit log.")
-@click.option("--port", type=int, help="Port of the API server.")
-def start(name: str, kwok: str, scheduler: bool, audit: bool, port: int | None) -> None:
+@click.option("--kwok", default="", help="Fake nodes: 'm5.2xlarge:us-east-1a=6,c5.xlarge:…=10'.")
+@click.option("--kubelets", default=0, help="Real nodes: kubelets with containerd (root).")
+@click.option(
+    "--kubelet-shapes",
+    default=KUBELET_SHAPES,
+    show_default=True,
+    help="As what the real nodes show themselves, in turn.",
+)
+@click.option("--scheduler", is_flag=True, help="kube-scheduler, for pods that name no other.")
+@click.option("--audit", is_flag=True, help="Keep an audit log of every request.")
+@click.option("--port", type=int, help="Port of the API server; else a free one.")
+@click.option(
+    "--apiserver-flag", "apiserver_flags", multiple=True, help="One more flag; repeatable."
+)
+@click.option(
+    "--controller-manager-flag",
+    "controller_manager_flags",
+    multiple=True,
+    help="One more flag; repeatable.",
+)
+@click.option(
+    "--node-monitor-grace-seconds",
+    default=KUBERNETES_GRACE_SECONDS,
+    show_default=True,
+    help="A silent node counts as unreachable after this.",
+)
+@click.option(
+    "--prices",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Prices file; fake nodes are labelled with them.",
+)
+def start(name: str, **options: Any) -> None:
     """Start a cluster that stays until `stop`."""
-    started = Cluster.start(
-        name, kwok=kwok, scheduler=scheduler, audit=audit, port=port, stays=True
-    )
+    started = Cluster.start(name, stays=True, **options)
     click.echo(f"{started.server}\nexport KUBECONFIG={shlex.quote(str(started.kubeconfig))}")
 
 
 @main.command()
 @_NAME
 @click.option("--all", "every", is_flag=True, help="Every cluster of this user.")
-def stop(name: str, every: bool) -> None:
-    """Stop a cluster and leave nothing behind."""
-    for each in [record.name for record in state.all_records()] if every else [name]:
+def stop(name: str, *, every: bool) -> None:
+    """Stop a cluster, whatever state it is in, and leave nothing behind."""
+    for each in state.names() if every else [name]:
         cluster.remove(each)
         click.echo(f"{each}: stopped")
 
 
 @main.command()
 def status() -> None:
-    """Every cluster and which of its programs run."""
+    """Every cluster, where it answers and which of its programs run."""
     for record in state.all_records():
-        running = [role for role in _ROLES if processes.marked(record.folder, role)]
+        running = sorted(set(processes.roles(record.folder)))
         port = record.ports["apiserver"]
         click.echo(f"{record.name}: https://127.0.0.1:{port}  {' '.join(running) or 'not running'}")
 
@@ -60,14 +120,14 @@ def status() -> None:
 @main.command()
 @_NAME
 def kubeconfig(name: str) -> None:
-    """The path of the administrator's kubeconfig."""
+    """Print the path of the administrator's kubeconfig."""
     click.echo(Cluster.open(name).kubeconfig)
 
 
 @main.command()
 @_NAME
 def env(name: str) -> None:
-    """Shell lines to be evaluated: KUBECONFIG, and PATH with the kubectl that was built."""
+    """Print shell lines to evaluate: KUBECONFIG, and PATH with the kubectl that was built."""
     kubectl = programs.path("kubectl").parent
     click.echo(f"export KUBECONFIG={shlex.quote(str(Cluster.open(name).kubeconfig))}")
     click.echo(f"export PATH={shlex.quote(str(kubectl))}:$PATH")

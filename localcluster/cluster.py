@@ -6,21 +6,23 @@ import itertools
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
 from localcluster import control_plane, ec2, kwok, pki, processes, programs, state
+from localcluster import kubelets as real
 from localcluster.api import Api
 
 _MASTERS = "system:masters"
 _STARTED_SECONDS = 90  # of one program; a busy machine takes ten times its usual 4 s
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _PLANE = ("etcd", "etcd-peer", "apiserver")
+KUBELET_SHAPES = "t3.medium:us-east-1a,t3.medium:us-east-1b,t3.medium:us-east-1c"
 
 
 class Cluster:
@@ -43,6 +45,7 @@ class Cluster:
         *,
         kwok: str = "",
         kubelets: int = 0,
+        kubelet_shapes: str = KUBELET_SHAPES,
         scheduler: bool = False,
         controller_manager: bool = True,
         audit: bool = False,
@@ -50,6 +53,7 @@ class Cluster:
         apiserver_flags: Sequence[str] = (),
         controller_manager_flags: Sequence[str] = (),
         node_monitor_grace_seconds: int = control_plane.KUBERNETES_GRACE_SECONDS,
+        prices: Path | None = None,
         stays: bool = False,
     ) -> Self:
         """A cluster that answers, its nodes Ready. Programs that are not built yet are built.
@@ -57,9 +61,12 @@ class Cluster:
         As a context manager it is stopped at the end of the block. One whose owner died without
         stopping it is cleared away by the next start, unless it `stays` (the command line's do).
         """
-        ec2.shapes(kwok)  # a slip in the text costs nothing yet
-        for abandoned in filter(lambda each: each.abandoned, state.all_records()):
-            remove(abandoned.name)
+        _ = ec2.shapes(kwok), ec2.shapes(kubelet_shapes)  # a slip in the text costs nothing yet
+        if kubelets:
+            real.check(state.home())
+        for record in state.all_records():
+            if record.abandoned:
+                remove(record.name)
         options = {
             "scheduler": scheduler,
             "controller_manager": controller_manager,
@@ -67,11 +74,14 @@ class Cluster:
             "apiserver_flags": list(apiserver_flags),
             "controller_manager_flags": list(controller_manager_flags),
             "node_monitor_grace_seconds": node_monitor_grace_seconds,
+            "kubelets": kubelets,
+            "kubelet_shapes": kubelet_shapes,
+            "prices": ec2.dollars(prices) if prices else {},
         }
         programs.build()
         record = state.create(
             name or f"c{os.getpid()}-{secrets.token_hex(3)}",
-            _PLANE,
+            [*_PLANE, *(f"kubelet-{number}" for number in range(1, kubelets + 1))],
             options=options,
             fixed={"apiserver": port} if port else {},
             owner=None if stays else state.Owner.this_process(),
@@ -79,6 +89,7 @@ class Cluster:
         try:
             cluster = cls(record, stops=True)
             cluster._start_plane()
+            cluster._start_kubelets()
             if kwok:
                 cluster.add_kwok_nodes(kwok)
         except BaseException:
@@ -143,7 +154,7 @@ class Cluster:
     def kubectl(
         self,
         *words: str,
-        input: str | None = None,
+        input: str | None = None,  # noqa: A002 - as subprocess.run has it
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run the kubectl that was built, as administrator; text in, text out, 60 s at most."""
@@ -171,21 +182,24 @@ class Cluster:
         """More fake nodes, Ready and played by kwok when this returns; their names."""
         known = self._nodes()
         taken = {node["metadata"]["name"] for node in known}
-        now = dt.datetime.now(dt.UTC)
-        version = programs.pinned_version("kubernetes")
         used = {each["address"] for node in known for each in node["status"]["addresses"]}
         addresses = (text for text in map(kwok_address, itertools.count(1)) if text not in used)
+        dollars, version = self._record.options["prices"], programs.kubernetes_version()
         bodies = []
         for shape in ec2.shapes(text):
             free = (n for n in itertools.count(1) if f"{shape.stem}-{n}" not in taken)
-            for number in itertools.islice(free, shape.count):
-                bodies.append(ec2.node(shape, number, next(addresses), version=version))
-            taken |= {body["metadata"]["name"] for body in bodies}
-        made = self._api.each(("POST", "/api/v1/nodes", body) for body in bodies)
-        names = [node["metadata"]["name"] for node in made]
-        at = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
-        leases = [kwok.lease(name, node["metadata"]["uid"], at) for name, node in zip(names, made)]
+            price = dollars.get(shape.instance_type)
+            made = [
+                ec2.node(shape, number, next(addresses), version=version, price=price)
+                for number in itertools.islice(free, shape.count)
+            ]
+            taken |= {node["metadata"]["name"] for node in made}
+            bodies += made
+        nodes = self._api.each(("POST", "/api/v1/nodes", body) for body in bodies)
+        at = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        leases = [kwok.lease(node["metadata"], at) for node in nodes]
         self._api.each(("POST", _LEASES, lease) for lease in leases)
+        names = [node["metadata"]["name"] for node in nodes]
         self._await_nodes(set(names))
         return names
 
@@ -206,6 +220,19 @@ class Cluster:
     def resume_heartbeat(self, node: str) -> None:
         """A silent fake node speaks again; what its pods did meanwhile is reported now."""
         self._set_kubelet(node, kwok.PLAYED)
+
+    def stop_kubelet(self, node: str) -> None:
+        """A real node falls silent; its containers go on, as when it is cut off."""
+        real.stop_kubelet(self._real_node(node))
+
+    def start_kubelet(self, node: str) -> None:
+        """The kubelet of a real node is back and finds its containers again."""
+        found = self._real_node(node)
+        real.start_kubelet(found, programs.path("kubelet"))
+
+    def lose_node(self, node: str) -> None:
+        """A real node is gone with all that ran on it, as when its instance lost power."""
+        real.lose(self._real_node(node))
 
     # ── disturbing the control plane ─────────────────────────────────────────────────────────
 
@@ -267,6 +294,39 @@ class Cluster:
         if options["controller_manager"]:
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             self._await("kube-controller-manager", manager_pid, lambda: self._api.answers(account))
+
+    def _start_kubelets(self) -> None:
+        grace = self._record.options["node_monitor_grace_seconds"]
+        for node in self._real_nodes():
+            user = f"system:node:{node.name}"
+            real.prepare(
+                node,
+                kubeconfig=self._write_kubeconfig(node.name, user, ["system:nodes"]),
+                authority=self.ca,
+                serving=self._authority.server(f"{node.name}-serving", [node.name, node.address]),
+                lease_seconds=min(grace, control_plane.KUBERNETES_GRACE_SECONDS),
+            )
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda n: real.start(n, programs.path("kubelet")), self._real_nodes()))
+        self._await_nodes({node.name for node in self._real_nodes()})
+
+    def _real_nodes(self) -> list[real.Node]:
+        shapes = ec2.shapes(self._record.options["kubelet_shapes"])
+        return [
+            real.Node(
+                cluster=self.directory,
+                number=number,
+                subnet=self._record.ports[f"kubelet-{number}"] - state.FIRST_PORT,
+                shape=shapes[(number - 1) % len(shapes)],
+            )
+            for number in range(1, self._record.options["kubelets"] + 1)
+        ]
+
+    def _real_node(self, name: str) -> real.Node:
+        found = {node.name: node for node in self._real_nodes()}
+        if name not in found:
+            raise KeyError(f"{name!r} is not a real node of this cluster: {sorted(found)}")
+        return found[name]
 
     def _start_apiserver(self) -> None:
         ports, options = self._record.ports, self._record.options
@@ -335,7 +395,8 @@ def remove(name: str) -> None:
     """Nothing of the cluster is left, whatever state it was in; no error if there was none."""
     folder = state.home() / name
     processes.end_marked(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    real.clear(folder)
+    state.forget(name)
 
 
 def kwok_address(number: int) -> str:

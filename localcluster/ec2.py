@@ -1,18 +1,21 @@
 """Fake nodes shaped like EC2 instances: what a user writes, and the Node objects made of it.
 
 `m5.2xlarge:us-east-1a=6,c5.xlarge:us-east-1b=10` means six m5.2xlarge in one zone and ten c5.xlarge
-in another; a third part names the capacity type, as in `m5.large:us-east-1a:spot=3`. Allocatable and
-pod limits are those of EKS, from the operator's own catalogue, so that what packs here packs there.
+in another; a third part names the capacity type, as in `m5.large:us-east-1a:spot=3`. Allocatable
+and pod limits are those of EKS, from the operator's own catalogue, so that what packs here packs
+there.
 """
 
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from bayplan.cloud import allocatable, catalogue
+from bayplan.cloud import allocatable, catalogue, prices
 from localcluster import kwok
 
+PRICE_LABEL = prices.NODE_PRICE_KEYS[0]
 _CAPACITY_TYPES = ("on-demand", "spot")
 
 
@@ -37,11 +40,17 @@ def shapes(text: str) -> list[Shape]:
     return [_shape(part.strip()) for part in text.split(",") if part.strip()]
 
 
-def node(shape: Shape, number: int, address: str, *, version: str) -> dict[str, Any]:
-    """A Node as a kubelet on such an instance would register it (kwok makes it Ready)."""
+def node(
+    shape: Shape, number: int, address: str, *, version: str, price: str | None = None
+) -> dict[str, Any]:
+    """A Node as a kubelet on such an instance would register it; kwok makes it Ready.
+
+    `price` are dollars an hour, shown by eks-node-viewer.
+    """
     name = f"{shape.stem}-{number}"
     instance_type = catalogue.load()[shape.instance_type]
-    usable = allocatable.eks_allocatable(instance_type)
+    usable = allocatable_of(shape.instance_type)
+    own = labels(shape, name, price)
     capacity = usable | {
         "cpu": instance_type.cpu_milli,
         "memory": instance_type.memory_bytes,
@@ -50,7 +59,7 @@ def node(shape: Shape, number: int, address: str, *, version: str) -> dict[str, 
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": labels(shape, name) | {kwok.LABEL: kwok.PLAYED}},
+        "metadata": {"name": name, "labels": own | {kwok.LABEL: kwok.PLAYED}},
         "spec": {"providerID": f"aws:///{shape.zone}/{instance_id(name)}"},
         "status": {
             "capacity": quantities(capacity),
@@ -75,9 +84,14 @@ def node(shape: Shape, number: int, address: str, *, version: str) -> dict[str, 
     }
 
 
-def labels(shape: Shape, name: str) -> dict[str, str]:
+def allocatable_of(instance_type: str) -> dict[str, int]:
+    """Resource -> amount that pods may use of such an instance on EKS; cpu milli, bytes, counts."""
+    return allocatable.eks_allocatable(catalogue.load()[instance_type])
+
+
+def labels(shape: Shape, name: str, price: str | None = None) -> dict[str, str]:
     """What EKS, the kubelet and Karpenter would say about such a node."""
-    return {
+    said = {
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": catalogue.load()[shape.instance_type].arch,
@@ -86,6 +100,14 @@ def labels(shape: Shape, name: str) -> dict[str, str]:
         "topology.kubernetes.io/region": _region(shape.zone),
         "karpenter.sh/capacity-type": shape.capacity_type,
     }
+    return said | ({PRICE_LABEL: price} if price else {})
+
+
+def dollars(file: Path) -> dict[str, str]:
+    """Instance type -> dollars an hour, from a prices file as the operator reads it."""
+    known = prices.from_file(file)
+    parts = {name: divmod(known[name].microdollars_per_hour, 10**6) for name in known}
+    return {name: f"{whole}.{micro:06}" for name, (whole, micro) in parts.items()}
 
 
 def instance_id(name: str) -> str:
@@ -104,9 +126,10 @@ def quantities(amounts: Mapping[str, int]) -> dict[str, str]:
 
 def _shape(part: str) -> Shape:
     what, _, number = part.partition("=")
+    number = number or "1"
     words = what.split(":")
     if len(words) not in (2, 3):
-        raise ValueError(f"{part!r} is not INSTANCE-TYPE:ZONE=COUNT")
+        raise ValueError(f"{part!r} is not INSTANCE-TYPE:ZONE[:CAPACITY-TYPE][=COUNT]")
     instance_type, zone, capacity_type = (*words, "on-demand")[:3]
     if instance_type not in catalogue.load():
         raise ValueError(f"{part!r}: {instance_type!r} is not an EC2 instance type")

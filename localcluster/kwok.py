@@ -24,12 +24,13 @@ What is NOT played: admission by the kubelet (OutOfcpu …), probes, images, vol
 
 import json
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 LABEL = "sim.bayplan.dev/kubelet"  # of a node; kwok plays those that say PLAYED
 PLAYED, SILENT = "kwok", "silent"
 _GROUPS = {"Lease": "coordination.k8s.io/v1"}
-POD_NETWORK = "10.128.0.1/9"
+POD_NETWORK = "10.128.0.1/10"
 
 # The life of a pod in jq: `next` is the step that comes next and when, in ms since 1970.
 _LIFE = r"""
@@ -57,7 +58,8 @@ def next:
     else {step: "run", at: (since + lasts("start-latency"))} end
   else [
     (if .spec.activeDeadlineSeconds then
-      {step: "deadline", at: ((.status.startTime | clock) + (.spec.activeDeadlineSeconds + 1) * 1000)}
+      {step: "deadline",
+        at: ((.status.startTime | clock) + (.spec.activeDeadlineSeconds + 1) * 1000)}
     else empty end),
     (if main.state.waiting then
       {step: "restart", at: (since + span(note("restart-delay") // "1s"))}
@@ -99,7 +101,8 @@ _NETWORK = """
 hostIP: {{ NodeIPWith .spec.nodeName | Quote }}
 hostIPs: [{ip: {{ NodeIPWith .spec.nodeName | Quote }}}]
 {{ if not .status.podIP }}
-{{ $ip := PodIPWith .spec.nodeName (or .spec.hostNetwork false) .metadata.uid .metadata.name .metadata.namespace }}
+{{ $m := .metadata }}{{ $host := or .spec.hostNetwork false }}
+{{ $ip := PodIPWith .spec.nodeName $host $m.uid $m.name $m.namespace }}
 podIP: {{ $ip | Quote }}
 podIPs: [{ip: {{ $ip | Quote }}}]
 {{ end }}
@@ -118,7 +121,12 @@ initContainerStatuses:
   state: {running: {startedAt: {{ $now | Quote }}}}
   {{ else }}
   started: false
-  state: {terminated: {exitCode: 0, reason: Completed, startedAt: {{ $now | Quote }}, finishedAt: {{ $now | Quote }}}}
+  state:
+    terminated:
+      exitCode: 0
+      reason: Completed
+      startedAt: {{ $now | Quote }}
+      finishedAt: {{ $now | Quote }}
   {{ end }}
 {{ end }}
 {{ end }}
@@ -149,14 +157,18 @@ def configuration(*, heartbeat_seconds: int) -> str:
     return "\n---\n".join(json.dumps(each, indent=1) for each in [head, *stages(heartbeat_seconds)])
 
 
-def lease(node: str, uid: str, at: str) -> dict[str, Any]:
-    """The lease by which a fake node shows that it lives; it goes when the node goes."""
-    owner = {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}
+def lease(node: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """The lease by which a fake node shows that it lives; it goes when the node goes.
+
+    `node` is the Node's metadata, `at` now in RFC 3339 with microseconds.
+    """
+    name = node["name"]
+    owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["uid"]}
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": node, "labels": {LABEL: PLAYED}, "ownerReferences": [owner]},
-        "spec": {"holderIdentity": node, "leaseDurationSeconds": 40, "renewTime": at},
+        "metadata": {"name": name, "labels": {LABEL: PLAYED}, "ownerReferences": [owner]},
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": at},
     }
 
 
@@ -237,13 +249,16 @@ def _lease_stage(heartbeat_seconds: int) -> dict[str, Any]:
     match = [{"key": f'.metadata.labels["{LABEL}"]', "operator": "In", "values": [PLAYED]}]
     renewed = '.spec.renewTime | sub("[.][0-9]+"; "") | fromdateiso8601'
     delay = f'([({renewed}) + {heartbeat_seconds} - now, 0] | max | tostring) + "s"'
-    patch = {"type": "merge", "template": "{spec: {renewTime: {{ %s | Quote }}}}" % _MICRO_NOW}
+    renewal = "{spec: {renewTime: {{ " + _MICRO_NOW + " | Quote }}}}"
+    patch = {"type": "merge", "template": renewal}
     return _stage("lease-renewed", "Lease", match, [{"patch": patch}], delay)
 
 
 def _pod_stage(step: str, status: str, *, delete: bool = False) -> dict[str, Any]:
     """The stage of one step of `_LIFE`; cheap questions first, as each is asked of each update."""
-    match = [{"key": f'{_LIFE} next.step == "{step}"', "operator": "In", "values": ["true"]}]
+    match: list[dict[str, Any]] = [
+        {"key": f'{_LIFE} next.step == "{step}"', "operator": "In", "values": ["true"]}
+    ]
     phases = {"pull": "Pending", "run": "Pending"}
     if step != "stop":
         phase = phases.get(step, "Running")

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 FOLDER_MARK = "BAYPLAN_LOCALCLUSTER"
@@ -43,8 +43,9 @@ def launch(folder: Path, role: str, command: Sequence[str | Path]) -> int:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process that this one launched is over. Its marks would not do: they cannot be
-    read for a moment at its very start.
+    """Whether a process that this one launched is over.
+
+    Its marks would not tell: for a moment at its very start they cannot be read.
     """
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -54,16 +55,23 @@ def has_ended(pid: int) -> bool:
 
 def marked(folder: Path, role: str | None = None) -> list[int]:
     """Pids of the living processes that bear the marks of this cluster (and role)."""
-    wanted = {f"{FOLDER_MARK}={folder}".encode()}
-    if role is not None:
-        wanted.add(f"{ROLE_MARK}={role}".encode())
-    found = []
+    return [pid for pid, its in _marks(folder) if role in (None, its)]
+
+
+def roles(folder: Path) -> list[str]:
+    """The role of each living process of this cluster."""
+    return [role for _, role in _marks(folder)]
+
+
+def _marks(folder: Path) -> Iterator[tuple[int, str]]:
+    wanted, role_mark = f"{FOLDER_MARK}={folder}".encode(), f"{ROLE_MARK}=".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):  # gone meanwhile, or another user's
-                if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
-                    found.append(int(entry.name))
-    return found
+                words = (entry / "environ").read_bytes().split(b"\0")
+                if wanted in words:
+                    its = (word for word in words if word.startswith(role_mark))
+                    yield int(entry.name), next(its, b"").removeprefix(role_mark).decode()
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:

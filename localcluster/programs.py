@@ -181,6 +181,6 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{rest:02}"
 
 
-def pinned_version(module: str) -> str:
-    """The version of Kubernetes that a module folder pins, as nodes and servers report it."""
-    return pinned((GO / module / "go.mod").read_text(), "k8s.io/kubernetes")
+def kubernetes_version() -> str:
+    """The version that the servers and fake nodes report."""
+    return pinned((GO / "kubernetes" / "go.mod").read_text(), "k8s.io/kubernetes")

@@ -1,8 +1,8 @@
 """What is known of a cluster outside its processes: one folder, and in it `cluster.json`.
 
 The record is written BEFORE anything is started, so that `stop` always has something to go by.
-Ports are chosen under a lock that all starters share and below the range from which the kernel takes
-ports for outgoing connections; a port stays taken as long as its cluster's folder exists.
+Ports are chosen under a lock that all starters share, and below the range from which the kernel
+takes ports for outgoing connections; a port stays taken as long as its cluster's folder exists.
 """
 
 import contextlib
@@ -10,13 +10,14 @@ import dataclasses
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 RECORD = "cluster.json"
-_FIRST_PORT, _LAST_PORT = 20_000, 29_999
+FIRST_PORT, LAST_PORT = 20_000, 29_999
 _LONGEST_NAME = 24  # socket paths below the folder stay within the kernel's 107 bytes
 
 
@@ -108,18 +109,29 @@ def load(name: str) -> Record:
     return Record(fields["name"], fields["ports"], fields["options"], owner)
 
 
+def names() -> list[str]:
+    """Every cluster that has a folder, in order; a folder may have lost its record."""
+    return sorted(path.name for path in home().glob("*") if path.is_dir())
+
+
 def all_records() -> list[Record]:
-    """Every cluster that has a folder, by name."""
-    return [load(path.parent.name) for path in sorted(home().glob(f"*/{RECORD}"))]
+    """Every cluster that can be read. One that is being removed meanwhile is left out."""
+    found = []
+    for name in names():
+        with contextlib.suppress(NoSuchClusterError):
+            found.append(load(name))
+    return found
 
 
-def add_ports(record: Record, wanted: Sequence[str]) -> Record:
-    """The record with more ports, written before it is returned."""
-    with _lock():
-        more = _ports(wanted, {})
-        grown = dataclasses.replace(record, ports={**record.ports, **more})
-        _write(grown)
-    return grown
+def forget(name: str) -> None:
+    """The folder is gone, the record as the last file of it, so that a removal can be repeated."""
+    folder = home() / name
+    for path in sorted(folder.glob("*")):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != RECORD:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_label(name: str) -> bool:
@@ -146,7 +158,7 @@ def _write(record: Record) -> None:
 
 def _ports(wanted: Sequence[str], fixed: Mapping[str, int]) -> dict[str, int]:
     taken = {port for record in all_records() for port in record.ports.values()}
-    free = (port for port in range(_FIRST_PORT, _LAST_PORT) if port not in taken and _is_free(port))
+    free = (port for port in range(FIRST_PORT, LAST_PORT) if port not in taken and _is_free(port))
     return {what: fixed.get(what) or next(free) for what in wanted}
 
 
