@@ -128,6 +128,8 @@ def test_counts_are_of_slots(text: str, where: str, after: int, length: int) -> 
 @given(expressions, zones, moments)
 @example("*/7 * * * *", "America/St_Johns", 1162080000)
 @example("30 23 * * SAT", "America/St_Johns", 1162080000)
+@example("* 2 * * *", "Europe/Berlin", 1774742400)
+@example("15 * * * *", "Europe/Berlin", 1792886400)
 @example("15 2 * * *", "Australia/Lord_Howe", 1791072000)
 @example("0 10 30 12 *", "Pacific/Apia", 1325203200)
 @example("0 0 6 9 *", "America/Santiago", 1788652800)
