@@ -143,7 +143,7 @@ def test_cron_is_what_the_clock_on_the_wall_reads(text: str, where: str, near: i
     minutes = range(day - DAY, day + 2 * DAY, 60)
     clock = [(minute, zone.reading_at(read.zone, minute)) for minute in minutes]
     matching = walked(text, [reading for _, reading in clock])
-    if read.once:
+    if not any(given.startswith("*") for given in text.split()[:2]):
         due = came_to(clock, matching)
     else:
         due = [minute for minute, reading in clock if reading in matching]
