@@ -47,9 +47,11 @@ PROGRAMS: Mapping[str, Program] = {
         Program("kubelet", "kubernetes", f"{_KUBERNETES}/kubelet"),
         Program("kubectl", "kubernetes", f"{_KUBERNETES}/kubectl"),
         Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+        Program("kind", "kind", "sigs.k8s.io/kind"),
     )
 }
-CLUSTER = tuple(PROGRAMS)  # what `build` makes when nothing is named
+_ON_DEMAND = ("kind",)  # no part of a cluster
+CLUSTER = tuple(name for name in PROGRAMS if name not in _ON_DEMAND)
 
 
 class BuildError(RuntimeError):
