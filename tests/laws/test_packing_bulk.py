@@ -59,3 +59,19 @@ def test_fill_without_preference_goes_by_index(fits: list[int], count: int) -> N
         left -= expected[-1]
 
     assert expected == bulk.fill(np.array(fits, np.int64), None, count).tolist()
+
+
+@given(pools(), st.lists(st.integers(0, 20), min_size=3, max_size=3))
+def test_placing_leaves_its_input_alone_and_never_overfills(
+    pool: tuple[bulk.IntMatrix, bulk.IntVector], demand: list[int]
+) -> None:
+    """Room given is what is taken from, as a copy; where one more fits nothing was left out."""
+    free, request = np.maximum(pool[0], 0), np.array([pool[1], [0, 0, 1], [5, 5, 5]])
+    wanted, before = np.array(demand, np.int64), free.copy()
+    counts = bulk.placed(free, request, wanted, np.arange(len(free)))
+    left = free - counts @ request
+
+    assert (before == free).all()
+    assert (left >= 0).all()
+    out = np.flatnonzero(counts.sum(axis=0) < wanted)
+    assert not any(bulk.fit(left, request[k]).any() for k in out)

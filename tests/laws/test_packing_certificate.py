@@ -97,7 +97,7 @@ def test_no_plan_beats_the_bound_and_ours_does_not_beat_the_best(seeds: range) -
 
 @pytest.mark.parametrize("seed", range(0, 200, 10))
 def test_the_fluid_bound_holds_too(seed: int) -> None:
-    """Cutting pods and nodes never costs more than whole ones; so does what `farley` makes of it."""
+    """Cutting pods and nodes costs no more than whole ones, whatever `farley` makes of it."""
     problem = instance(seed)
     placeable = problem.placeable()
     whole = Problem.of(

@@ -10,6 +10,7 @@ towards safety: a share of `_SAFETY` is given away, a thousand times what the su
 import dataclasses
 import math
 
+import highspy
 import numpy as np
 
 from bayplan.placement import linear
@@ -55,10 +56,11 @@ def farley(
     return max(0, math.ceil((least - given_away) / step)) * step
 
 
-def fluid(problem: Problem) -> Fluid:
+def fluid(problem: Problem, seconds: float = math.inf) -> Fluid | None:
     """The cheapest way to place everything if pods and nodes could be cut.
 
     Caps per node count where they are tighter than the demand. Every class must fit some type.
+    None when that took longer than `seconds`.
     """
     limits = problem.limits()
     types, resources = problem.capacity.shape
@@ -110,7 +112,11 @@ def fluid(problem: Problem) -> Fluid:
             row_upper=np.concatenate((np.full(classes, linear.FREE), np.zeros(rows - classes))),
         )
     )
+    if math.isfinite(seconds):
+        highs.setOptionValue("time_limit", max(seconds, 0.0))
     highs.run()
+    if highs.getModelStatus() == highspy.HighsModelStatus.kTimeLimit:
+        return None
     solution = highs.getSolution()
     duals = np.array(solution.row_dual) * dollars
     prices = np.maximum(-duals[classes:first_cap].reshape(types, resources), 0.0) / unit

@@ -38,9 +38,77 @@ def fill(fits: IntVector, preference: FloatVector | IntVector | None, count: int
         return placed
     candidates = np.flatnonzero(fits > 0)
     if preference is not None:
-        ranked = np.argsort(-preference[candidates], kind="stable")
-        candidates = candidates[ranked]
+        candidates = _foremost(candidates, fits, -preference[candidates], count)
     room = np.minimum(fits[candidates], count)
     before = np.cumsum(room) - room
     placed[candidates] = np.clip(count - before, 0, room)
     return placed
+
+
+def _foremost(
+    candidates: IntVector, fits: IntVector, rank: FloatVector | IntVector, count: int
+) -> IntVector:
+    """Candidates by rank then index, as many as take `count`: most nodes need not be sorted.
+
+    A guess of how many are needed is partitioned off (all of equal rank with it) and doubled until
+    it suffices.
+    """
+    room = np.minimum(fits[candidates], count)
+    needed = 1 + int(count * len(candidates) / max(1, int(room.sum())))
+    while needed < len(candidates) // 2:
+        worst = np.partition(rank, needed)[needed]
+        first = np.flatnonzero(rank <= worst)
+        if int(room[first].sum()) >= count:
+            return candidates[first[np.argsort(rank[first], kind="stable")]]
+        needed *= 2
+    return candidates[np.argsort(rank, kind="stable")]
+
+
+def placed(
+    free: IntMatrix,
+    request: IntMatrix,
+    demand: IntVector,
+    price: IntVector,
+    *,
+    may: npt.NDArray[np.bool_] | None = None,
+    per_node: IntVector | None = None,
+) -> IntMatrix:
+    """[N, K] copies per node: every class once, large ones first, on nodes that cost something.
+
+    A used node before an unused one; among used ones the fullest whose free room is shaped like the
+    request; among unused ones the cheapest for the room it brings. `may` is [K, N].
+    """
+    room = free.T.copy(order="C")  # [D, N]: whole columns are read
+    counts = np.zeros((len(demand), len(free)), np.int64)
+    scale = 1.0 / np.maximum(free.max(axis=0, initial=1), 1)
+    share = request * scale
+    scarce = (demand @ request) / np.maximum(free.sum(axis=0), 1)
+    size = (scale * scarce) @ room
+    dear = price / np.maximum(size, 1e-9)
+    empty = -dear / max(float(dear.max(initial=0.0)), 1.0) - 2.0 * len(scale)
+    used = np.zeros(len(free), np.bool_)
+    for k in np.argsort(-share.max(axis=1), kind="stable"):
+        fits = fit(room.T, request[k])
+        if per_node is not None:
+            np.minimum(fits, per_node[k], out=fits)
+        if may is not None:
+            fits *= may[k]
+        preference = np.where(used, _shape(room, request[k], scale), empty)
+        taken = fill(fits, preference, int(demand[k]))
+        touched = np.flatnonzero(taken)
+        room[:, touched] -= request[k][:, None] * taken[touched]
+        counts[k] = taken
+        used[touched] = True
+    return counts.T
+
+
+def _shape(room: IntMatrix, request: IntVector, scale: FloatVector) -> FloatVector:
+    """[N] how alike request and free room are (cosine) minus how much room there is."""
+    along = total = square = np.zeros(room.shape[1])
+    length = 0.0
+    for d in np.flatnonzero(request):
+        left = room[d] * scale[d]
+        share = float(request[d] * scale[d])
+        along, total, square = along + left * share, total + left, square + left * left
+        length += share * share
+    return along / (np.sqrt(square * length) + 1e-9) - total

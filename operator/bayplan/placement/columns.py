@@ -8,6 +8,7 @@ the program: rounding draws on it.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -168,6 +169,7 @@ class Generator:
         dice: np.random.Generator,
         *,
         worth: FloatVector | None = None,
+        seconds: float = math.inf,
     ) -> None:
         self.problem, self.pool, self._dice = problem, pool, dice
         self.limits = problem.limits()
@@ -178,8 +180,11 @@ class Generator:
         self.bound = 0
         self.right = np.zeros(len(problem.price))
         if worth is None:
-            start = bounds.fluid(problem)
-            worth, self.right = start.value, start.right
+            start = bounds.fluid(problem, seconds)
+            if start is None:
+                worth = _share_of_price(problem)
+            else:
+                worth, self.right = start.value, start.right
             upper = self._relaxation.upper(worth, self._relaxation.multipliers(worth))
             self.bound = bounds.farley(problem, worth, upper, self.right)
             self.proof: Proof = (worth, upper, self.right)
@@ -278,3 +283,12 @@ class Generator:
             if least > self.bound:
                 self.bound, self.worth, self.right = least, value, right
                 self.proof = (value, upper.copy(), right)
+
+
+def _share_of_price(problem: Problem) -> FloatVector:
+    """[K] a first guess of worth: the share of the cheapest node that one pod takes of it."""
+    worth = np.full(len(problem.demand), np.inf)
+    for of_type, (room, price) in enumerate(zip(problem.capacity, problem.price, strict=True)):
+        share = (problem.request / np.maximum(room, 1)).max(axis=1) * price
+        np.minimum(worth, share, out=worth, where=problem.eligible[:, of_type])
+    return np.where(np.isfinite(worth), worth, 0.0)

@@ -65,7 +65,8 @@ class Relaxation:
         if len(duals) != self._types * self._resources:
             return np.zeros((self._types, self._resources))
         self.filling[self._of_type, self._of_class] = np.array(solution.col_value)
-        return np.maximum(duals.reshape(self._types, -1), 0.0) / self._unit
+        prices: FloatMatrix = np.maximum(duals.reshape(self._types, -1), 0.0) / self._unit
+        return prices
 
     def upper(self, value: FloatVector, multipliers: FloatMatrix) -> FloatVector:
         """[T] no filling is worth more: holds for ANY multipliers that are not negative."""
@@ -334,25 +335,22 @@ class _State:
 
 
 def _choices(fits: FloatMatrix, near: FloatVector | None) -> Any:
-    """[T, B, O] how many copies to try, each number once, −1 for none of a choice.
+    """[T, B, 7] how many copies to try, each number once, below 0 for no choice.
 
-    All that fit, one and two less, half, one, none; and what the relaxation would take.
+    All that fit, one and two less, none, half; and the two numbers around the relaxation's.
     """
-    options = [
-        fits,
-        fits - 1,
-        fits - 2,
-        np.floor(fits / 2),
-        np.minimum(fits, 1),
-        np.zeros_like(fits),
-    ]
+    counts = np.full((*fits.shape, 7), -1.0)
+    least = fits - 2
+    half = np.floor(fits / 2)
+    counts[:, :, 0], counts[:, :, 1], counts[:, :, 2] = fits, fits - 1, least
+    counts[:, :, 3] = np.where(least > 0, 0.0, -1.0)
+    counts[:, :, 4] = np.where(half < least, half, -1.0)
     if near is not None:
         low = np.floor(near + 1e-6)[:, None]
-        options += [np.minimum(low, fits), np.minimum(low + 1, fits)]
-    counts = np.stack(options, axis=2)
-    for later in range(1, len(options)):
-        doubled = (counts[:, :, :later] == counts[:, :, later, None]).any(axis=2)
-        counts[:, :, later][doubled] = -1
+        fresh = (low < least) & (low != half) & (low > 0)
+        counts[:, :, 5] = np.where(fresh, low, -1.0)
+        fresh = (low + 1 < least) & (low + 1 != half)
+        counts[:, :, 6] = np.where(fresh, low + 1, -1.0)
     return counts
 
 

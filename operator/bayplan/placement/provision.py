@@ -22,7 +22,11 @@ from bayplan.placement.packing import (
 from bayplan.placement.rounding import Draft, Source, clipped, completed, dived
 
 _GOOD_ENOUGH = 1e-5
-_GENERATING, _ROUNDING = 0.45, 0.6  # shares of the time after which the next step begins
+_STARTING, _GENERATING, _ROUNDING = (
+    0.15,
+    0.45,
+    0.6,
+)  # shares of the time: first bound, patterns, trials
 _TRIALS, _TRIAL_NOISE = 24, 0.15
 _NEAR_WHOLE = 1e-6
 _TORN = (6, 30)  # nodes torn out at once
@@ -31,6 +35,11 @@ _LEAST_CHANCE = 1e-3  # of a node that is filled to its price
 
 def provision(problem: Problem, budget: Budget, seed: int = 0) -> Packing:
     """The best packing found; never dearer than the greedy one. What fits nowhere is unplaced."""
+    return proven(problem, budget, seed)[0]
+
+
+def proven(problem: Problem, budget: Budget, seed: int) -> tuple[Packing, FloatVector]:
+    """The same, with the class values [K] that its bound rests on."""
     chosen = _types_in_order(problem, undominated(problem))
     wanted = np.flatnonzero((problem.demand > 0) & problem.placeable())
     classes = _classes_in_order(problem, wanted, chosen)
@@ -38,6 +47,7 @@ def provision(problem: Problem, budget: Budget, seed: int = 0) -> Packing:
     types = np.zeros(0, np.int64)
     patterns = np.zeros((0, len(problem.demand)), np.int64)
     nodes, bound = types, 0
+    value = np.zeros(len(problem.demand))
     if len(classes):
         best, proof = _packed(small, budget, np.random.default_rng(seed))
         bound = farley(small.with_demand(small.demand - best.rest), *proof)
@@ -45,7 +55,8 @@ def provision(problem: Problem, budget: Budget, seed: int = 0) -> Packing:
         patterns = np.zeros((len(types), len(problem.demand)), np.int64)
         patterns[:, classes] = inner
         types = chosen[types]
-    return Packing.of(problem, types, patterns, nodes, bound)
+        value[classes] = proof[0]
+    return Packing.of(problem, types, patterns, nodes, bound), value
 
 
 def _types_in_order(problem: Problem, types: IntVector) -> IntVector:
@@ -78,10 +89,11 @@ def _restricted(problem: Problem, classes: IntVector, types: IntVector) -> Probl
 
 def _packed(problem: Problem, budget: Budget, dice: np.random.Generator) -> tuple[Draft, Proof]:
     pool = Pool(problem)
-    generator = Generator(problem, pool, dice)
+    generator = Generator(problem, pool, dice, seconds=budget.left() * _STARTING)
     generator.seed()
-    blank = Draft.blank(problem)
-    best = completed(blank.copy(), Source(pool, generator.worth, dice))
+    blank = best = Draft.blank(problem)
+    if problem.available is None:
+        best = completed(blank.copy(), Source(pool, generator.worth, dice))
     generated = generator.run(budget.until(_GENERATING))
     source = Source(pool, generated.mixed.value, dice)
     whole = np.floor(generated.mixed.nodes + _NEAR_WHOLE).astype(np.int64)

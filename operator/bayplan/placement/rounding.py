@@ -22,6 +22,7 @@ from bayplan.placement.packing import (
 
 _NEAR_WHOLE = 1e-6
 _DIVE_ROUNDS = 4
+_LOOKED_AT = 8  # types searched for one node
 _SURE = 0.75  # a fraction from which a dive rounds up
 _KEPT = 0.9  # share of a pattern's worth that a clipped one must keep
 _KEPT_AT_LEAST, _KEPT_AT_MOST = 300, 1500  # patterns of a pool for a smaller demand
@@ -114,13 +115,9 @@ class Source:
     dice: np.random.Generator
 
 
-def cheapest(problem: Problem, patterns: IntMatrix, among: IntVector | None = None) -> IntVector:
-    """[P] the cheapest type that can hold each pattern; −1 where none can.
-
-    `among` names the types to look at, in order of preference at equal prices.
-    """
-    types = np.arange(len(problem.price)) if among is None else among
-    order = types[np.argsort(problem.price[types], kind="stable")]
+def cheapest(problem: Problem, patterns: IntMatrix) -> IntVector:
+    """[P] the cheapest type that can hold each pattern; −1 where none can."""
+    order = np.argsort(problem.price, kind="stable")
     best = np.full(len(patterns), -1)
     open_ = np.arange(len(patterns))
     for of_type in order:
@@ -171,26 +168,29 @@ def completed(draft: Draft, source: Source, *, noise: float = 0.0) -> Draft:
 
 
 def _fill_any(draft: Draft, value: FloatVector) -> None:
-    """Cover what no pattern of the pool can: fill the best node there is, until nothing fits."""
-    beam = Beam(draft.problem)
-    size = 1.0 / np.maximum(draft.problem.capacity, 1)
+    """Cover what no pattern of the pool can: fill the node that looks best, until nothing fits."""
+    problem = draft.problem
+    beam = Beam(problem)
+    unit = 1.0 / np.maximum(problem.capacity.max(axis=0), 1)
     while draft.rest.any():
-        sub = dataclasses.replace(draft.problem, demand=draft.rest, available=draft.left)
+        sub = dataclasses.replace(problem, demand=draft.rest, available=draft.left)
         limits = sub.limits()
         if sub.available is not None:
             limits[sub.available <= 0] = 0
-        if not limits.any():
+        open_ = np.flatnonzero(limits.any(axis=1))
+        if not len(open_):
             return
-        found = beam.search(value, size * (sub.capacity > 0), limits, width=4)
-        ratio = found.values / sub.price[:, None]
-        for flat in np.argsort(-ratio, axis=None, kind="stable"):
-            of_type, index = np.unravel_index(int(flat), ratio.shape)
-            pattern = found.patterns[of_type, index]
-            if pattern.any() and sub.holds(np.array([of_type]), pattern[None, :])[0]:
-                draft.take(int(of_type), pattern, max(1, draft.most(int(of_type), pattern)))
-                break
-        else:
+        scarce = (draft.rest @ problem.request) * unit
+        promise = np.minimum(problem.capacity * unit, scarce) @ scarce / problem.price
+        types = open_[np.argsort(-promise[open_], kind="stable")[:_LOOKED_AT]]
+        prices = np.broadcast_to(scarce * unit + unit / len(unit), problem.capacity.shape)
+        found = beam.search(value, prices, limits, width=4, types=types)
+        ratio = found.values / sub.price[types, None]
+        row, index = np.unravel_index(int(ratio.argmax()), ratio.shape)
+        of_type, pattern = int(types[row]), found.patterns[row, index]
+        if not (pattern.any() and sub.holds(types[row : row + 1], pattern[None, :])[0]):
             return
+        draft.take(of_type, pattern, max(1, draft.most(of_type, pattern)))
 
 
 def dived(draft: Draft, source: Source, budget: Budget) -> Draft:
@@ -251,10 +251,17 @@ def _fix(draft: Draft, pool: Pool, mixed: Mixed) -> None:
 
 def _finished(draft: Draft) -> Draft | None:
     """The draft with one more node for all of the rest, if a type holds it."""
-    open_types = None if draft.left is None else np.flatnonzero(draft.left > 0)
-    of_type = int(cheapest(draft.problem, draft.rest[None, :], open_types)[0])
-    if of_type < 0:
+    types = np.arange(len(draft.problem.price))
+    if draft.left is not None:
+        types = np.flatnonzero(draft.left > 0)
+    load = draft.rest @ draft.problem.request
+    types = types[(load <= draft.problem.capacity[types]).all(axis=1)]
+    if not len(types):
+        return None
+    rest = np.broadcast_to(draft.rest, (len(types), len(draft.rest)))
+    types = types[draft.problem.holds(types, rest)]
+    if not len(types):
         return None
     finish = draft.copy()
-    finish.take(of_type, draft.rest.copy(), 1)
+    finish.take(int(types[draft.problem.price[types].argmin()]), draft.rest.copy(), 1)
     return finish
