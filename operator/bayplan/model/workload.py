@@ -1,12 +1,81 @@
 """Work as the scheduler sees it: classes of tasks that wait, and the plan that places them."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.model import reason, resources
+from bayplan.model import reason, requirement, resources
 
 TaskKey = tuple[str, str]  # namespace, name of the pod
+
+# On pods of a workload with the strategy Exclusive: nothing of another workload joins them.
+EXCLUSIVE = "bayplan.dev/exclusive"
+
+# Short names of node labels in `placement.constraints`.
+ALIASES = {
+    "hostname": nodes_.HOSTNAME,
+    "zone": nodes_.ZONE,
+    "region": nodes_.REGION,
+    "instance-type": nodes_.INSTANCE_TYPE,
+}
+
+
+class Operator(enum.Enum):
+    """Marathon's seven (mesos-semantics.md §1.2, §6.1)."""
+
+    UNIQUE = "Unique"
+    CLUSTER = "Cluster"
+    GROUP_BY = "GroupBy"
+    LIKE = "Like"
+    UNLIKE = "Unlike"
+    MAX_PER = "MaxPer"
+    IS = "Is"
+
+
+class Strategy(enum.Enum):
+    BIN_PACK = "BinPack"
+    SPREAD = "Spread"
+    EXCLUSIVE = "Exclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceConstraint:
+    """One `placement.constraints` entry: `key` is a node label or one of ALIASES."""
+
+    key: str
+    operator: Operator
+    value: str = ""
+
+    @property
+    def label(self) -> str:
+        return ALIASES.get(self.key, self.key)
+
+
+NOBODY = requirement.Term(never=True)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRules:
+    """Where a workload wants its pods beyond what PodSpec says.
+
+    `peers` selects, in the class's own namespace, the pods that count together (same workload and
+    revision), `mates` those of the same workload whatever their revision; both by their labels.
+    Pods of an Exclusive workload carry the label EXCLUSIVE.
+    `instances` is how many pods there will be (0: those that are and those that wait). `gang`: a
+    Waiting of this class is placed whole or not at all.
+    """
+
+    constraints: tuple[PlaceConstraint, ...] = ()
+    strategy: Strategy = Strategy.BIN_PACK
+    gang: bool = False
+    peers: requirement.Term = NOBODY
+    mates: requirement.Term = NOBODY
+    instances: int = 0
+
+
+FREELY = PlacementRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +92,7 @@ class PodClass:
     labels: tuple[tuple[str, str], ...] = ()  # sorted
     priority: int = 0
     workload: str = ""
+    placement: PlacementRules = FREELY
 
 
 @dataclass(frozen=True, slots=True)

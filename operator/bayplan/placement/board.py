@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bayplan.model import pod as pods_
 from bayplan.model import requirement
 from bayplan.model.snapshot import Aversion, Snapshot
-from bayplan.model.workload import PodClass
+from bayplan.model.workload import EXCLUSIVE, PodClass
 from bayplan.placement.table import NodeTable
 
 BoolVector = npt.NDArray[np.bool_]
@@ -21,6 +21,8 @@ IntVector = npt.NDArray[np.int64]
 IntMatrix = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 Namespaces = frozenset[str] | None  # None: all
+
+_EXCLUSIVE = requirement.Term(((EXCLUSIVE, requirement.requirement("Exists")),))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,12 +40,13 @@ class Board:
     snapshot: Snapshot
     table: NodeTable
     free: IntMatrix  # room for DaemonSet pods to come is already kept
-    busy: BoolVector
+    pods: IntVector  # [N] pods that are not their node's residents
     scale: FloatVector  # [D] the largest allocatable of each resource
     cost: FloatVector  # [N] share of the dearest node
     landed: list[Landed] = field(default_factory=list)
     averse: list[Aversion] = field(default_factory=list)  # of running pods
     averse_landed: list[Landed] = field(default_factory=list)
+    exclusive_landed: list[Landed] = field(default_factory=list)
     _peers: dict[object, IntVector] = field(default_factory=dict)
 
     @classmethod
@@ -52,7 +55,7 @@ class Board:
             snapshot=snapshot,
             table=table,
             free=np.array(snapshot.free, order="F"),
-            busy=snapshot.busy > 0,
+            pods=snapshot.busy.copy(),
             scale=np.maximum(snapshot.allocatable.max(axis=0, initial=1), 1).astype(np.float64),
             cost=table.costs(),
             averse=snapshot.averse(),
@@ -60,25 +63,34 @@ class Board:
 
     def land(self, kind: PodClass, request: IntVector, nodes: IntVector) -> None:
         """Count on `nodes[n]` more pods of this class on node n."""
-        taken = np.flatnonzero(nodes)
-        for column in np.flatnonzero(request):
-            self.free[taken, column] -= nodes[taken] * request[column]
-        self.busy[taken] = True
+        self._take(request, nodes)
         aversions = tuple(term for term in kind.constraints.pod_anti_affinity if not term.weight)
         landed = Landed(kind, dict(kind.labels), nodes, aversions)
         self.landed.append(landed)
         if aversions:
             self.averse_landed.append(landed)
+        if EXCLUSIVE in landed.labels:
+            self.exclusive_landed.append(landed)
+
+    def lift(self, request: IntVector) -> None:
+        """Take back what landed last."""
+        last = self.landed.pop()
+        if last.aversions:
+            self.averse_landed.pop()
+        if EXCLUSIVE in last.labels:
+            self.exclusive_landed.pop()
+        self._take(request, -last.nodes)
+
+    @property
+    def busy(self) -> BoolVector:
+        """[N]: nodes in use."""
+        return self.pods > 0
 
     def peers(
         self, namespaces: Namespaces, wanted: requirement.Term, *, terminating: bool
     ) -> IntVector:
         """[N]: pods that a selector matches, running ones and those landed by this solve."""
-        key = (namespaces, wanted, terminating)
-        running = self._peers.get(key)
-        if running is None:
-            running = self.snapshot.peers(namespaces, wanted, terminating=terminating)
-            self._peers[key] = running
+        running = self._running(namespaces, wanted, terminating=terminating)
         return running + self._landed(
             lambda other: (
                 (namespaces is None or other.kind.namespace in namespaces)
@@ -86,12 +98,35 @@ class Board:
             )
         )
 
+    def exclusive(self) -> IntVector:
+        """[N]: pods that want no other workload beside them."""
+        total = self._running(None, _EXCLUSIVE, terminating=True)
+        for other in self.exclusive_landed:
+            total = total + other.nodes
+        return total
+
     def with_port(self, wanted: pods_.HostPort) -> BoolVector:
         """[N]: where a host port that collides with this one is taken."""
         taken = self.snapshot.with_port(wanted) + self._landed(
             lambda other: any(port.collides(wanted) for port in other.kind.constraints.host_ports)
         )
         return taken > 0
+
+    def _running(
+        self, namespaces: Namespaces, wanted: requirement.Term, *, terminating: bool
+    ) -> IntVector:
+        key = (namespaces, wanted, terminating)
+        running = self._peers.get(key)
+        if running is None:
+            running = self.snapshot.peers(namespaces, wanted, terminating=terminating)
+            self._peers[key] = running
+        return running
+
+    def _take(self, request: IntVector, nodes: IntVector) -> None:
+        taken = np.flatnonzero(nodes)
+        for column in np.flatnonzero(request):
+            self.free[taken, column] -= nodes[taken] * request[column]
+        self.pods[taken] += nodes[taken]
 
     def _landed(self, counts: Callable[[Landed], bool]) -> IntVector:
         total = np.zeros(len(self.table.nodes), dtype=np.int64)

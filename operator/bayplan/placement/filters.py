@@ -16,7 +16,7 @@ from bayplan.model import pod as pods_
 from bayplan.model import requirement
 from bayplan.model.reason import Reason
 from bayplan.model.workload import PodClass, Waiting
-from bayplan.placement import spread
+from bayplan.placement import constraints, spread
 from bayplan.placement.board import Board, Namespaces, reach
 from bayplan.placement.table import NodeTable, Refusing, Verdict
 
@@ -24,9 +24,10 @@ BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
 
 
-def of_nodes(wanted: pods_.Constraints, table: NodeTable) -> Verdict:
+def of_nodes(kind: PodClass, table: NodeTable) -> Verdict:
     """What nodes alone say; the same answer until a node changes."""
-    key = (wanted.selector, wanted.affinity, wanted.tolerations)
+    wanted = kind.constraints
+    key = (wanted.selector, wanted.affinity, wanted.tolerations, kind.placement.constraints)
     known = table.verdicts.get(key)
     if known is not None:
         return known
@@ -35,6 +36,7 @@ def of_nodes(wanted: pods_.Constraints, table: NodeTable) -> Verdict:
         *_tainted(wanted, table),
         *_missing_selector(wanted, table),
         *_missing_affinity(wanted, table),
+        *constraints.of_nodes(kind.placement, table),
     )
     open_ = np.ones(len(table.nodes), dtype=np.bool_)
     for refusal in refusing:
@@ -47,6 +49,7 @@ def of_the_moment(waiting: Waiting, board: Board) -> Iterator[Refusing]:
     kind = waiting.kind
     if waiting.avoid:
         yield from _cooling(waiting, board)
+    yield from constraints.company(kind, board)
     if kind.constraints.claims:
         yield from _volumes(kind, board)
     for port in kind.constraints.host_ports:
@@ -65,11 +68,12 @@ def wishes(kind: PodClass, among: BoolVector, board: Board) -> list[spread.Rule]
     ]
 
 
-def rules(kind: PodClass, board: Board) -> list[spread.Rule]:
-    """What binds the pods of the class among each other."""
+def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list[spread.Rule]:
+    """What binds the pods of the class among each other; `open_` nodes could take one."""
     wanted = kind.constraints
     everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
-    found: list[spread.Rule] = [
+    found = constraints.rules(kind, open_, waiting, board)
+    found += [
         _even(constraint, everywhere, kind, board)
         for constraint in wanted.spread
         if constraint.hard

@@ -25,16 +25,15 @@ _WISH = 1e2  # a point of weight; packing stays below half of it
 _MOST_WISHES = 40_000
 _MOST_PACKING = 49.0
 _SHAPED = [0, 1]  # cpu and memory: what nodes are bought for
+_EXTENDED = len(resources.STANDARD)  # the first column of an extended resource
 _FULLNESS = 2.0  # how much being full counts beside the shape
 _SCARCE = 10.0
 _FOR_OTHERS = 0.5  # what of an empty node others will use
 
 
-def preference(
-    kind: PodClass, request: IntVector, fits: IntVector, count: int, board: Board
-) -> FloatVector:
+def preference(kind: PodClass, fits: IntVector, count: int, board: Board) -> FloatVector:
     """[N]: the higher the sooner. `fits` are the copies that each node has room for."""
-    score = board.busy * _USED + _packing(request, fits, count, board)
+    score = board.busy * _USED + _packing(kind.request, fits, count, board)
     wishes = _of_nodes(kind.constraints, board.table)
     if wishes is not None:
         score += wishes
@@ -45,7 +44,7 @@ def preference(
     return score
 
 
-def _packing(request: IntVector, fits: IntVector, count: int, board: Board) -> FloatVector:
+def _packing(asked: resources.Vector, fits: IntVector, count: int, board: Board) -> FloatVector:
     """Within ±49. Used nodes: free room shaped like the request, less free room as such.
 
     Empty nodes: cheapness for the share of the node that these pods take, the rest of it valued
@@ -53,13 +52,13 @@ def _packing(request: IntVector, fits: IntVector, count: int, board: Board) -> F
     and on arrivals and departures: docs/design/placing-score.md.
     """
     scale = board.scale[_SHAPED]
-    share = request[_SHAPED] / scale
+    share = np.array([asked.amount(resources.CPU), asked.amount(resources.MEMORY)]) / scale
     cpu, memory = (board.free[:, column] / scale[column] for column in _SHAPED)
     total = cpu + memory
     norm = np.sqrt((cpu * cpu + memory * memory) * float(share @ share) + 1e-12)
     used = (cpu * share[0] + memory * share[1]) / norm - _FULLNESS * total
-    for column in range(len(resources.STANDARD), len(board.scale)):
-        if not request[column]:  # GPUs and their like are left to those who ask for them
+    for column, name in enumerate(board.snapshot.columns[_EXTENDED:], _EXTENDED):
+        if not asked.amount(name):  # GPUs and their like are left to those who ask for them
             used -= _SCARCE * board.free[:, column] / board.scale[column]
     copies = np.minimum(fits, count)
     taken = np.minimum(copies * share[0], cpu) + np.minimum(copies * share[1], memory)

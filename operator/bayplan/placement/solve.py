@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from bayplan.model.reason import Funnel
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Plan, PodClass, Refused, TaskKey, Waiting
-from bayplan.placement import bulk, daemons, explain, filters, scores, spread
+from bayplan.placement import bulk, constraints, daemons, explain, filters, scores, spread
 from bayplan.placement.board import Board
 from bayplan.placement.order import ordered
 from bayplan.placement.table import NodeTable, Refusing
@@ -60,64 +61,72 @@ def solve(
     placements: dict[TaskKey, str] = {}
     refused: list[Refused] = []
     for group in ordered(waiting):
-        attempt = _placed(group, board)
-        rows = np.flatnonzero(attempt.nodes)
+        nodes, funnel = _placed(group, board)
+        rows = np.flatnonzero(nodes)
         names = [board.table.nodes[row].name for row in rows.tolist()]
-        chosen = np.repeat(np.arange(len(rows)), attempt.nodes[rows]).tolist()
+        chosen = np.repeat(np.arange(len(rows)), nodes[rows]).tolist()
         placements.update(zip(group.keys, (names[index] for index in chosen), strict=False))
-        if len(chosen) < len(group.keys):
-            funnel = explain.funnel(group.kind.request, attempt.refusing(), board)
+        if funnel is not None:
             refused.append(Refused(group, group.keys[len(chosen) :], funnel))
     return Plan(placements, tuple(refused))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Attempt:
-    """How many of a class landed on each node, and who refuses one more of them."""
-
-    nodes: IntVector
-    filtered: tuple[Refusing, ...]
-    rules: list[spread.Rule]
-
-    def refusing(self) -> list[Refusing]:
-        return [
-            *self.filtered,
-            *(Refusing(rule.reason, rule.detail, rule.refuses()) for rule in self.rules),
-        ]
-
-
-def _placed(group: Waiting, board: Board) -> _Attempt:
-    """Land as many tasks of one class as find room; the board counts on them."""
+def _placed(group: Waiting, board: Board) -> tuple[IntVector, Funnel | None]:
+    """Land as many tasks of one class as find room: [N] how many, and why not all of them."""
     kind, count = group.kind, len(group.keys)
-    verdict = filters.of_nodes(kind.constraints, board.table)
+    verdict = filters.of_nodes(kind, board.table)
     moment = tuple(filters.of_the_moment(group, board))
-    rules = filters.rules(kind, board)
-    nodes = np.zeros(len(board.table.nodes), dtype=np.int64)
-    attempt = _Attempt(nodes, (*verdict.refusing, *moment), rules)
-    request = board.snapshot.vector(kind.request)
-    if request is None:
-        return attempt
     open_ = verdict.open
     for refusal in moment:
         open_ = open_ & ~refusal.nodes
-    fits = np.where(open_, bulk.fit(board.free, request), 0)
-    if not fits.any():
-        return attempt
-    preference = scores.preference(kind, request, fits, count, board)
+    rules = filters.rules(kind, open_, count, board)
+    nodes = np.zeros(len(board.table.nodes), dtype=np.int64)
+    request = board.snapshot.vector(kind.request)
+    if request is not None:
+        fits = np.where(open_, bulk.fit(board.free, request), 0)
+        if fits.any():
+            nodes = _filled(kind, count, fits, rules, board)
+            board.land(kind, request, nodes)
+    if nodes.sum() == count:
+        return nodes, None
+    refusing = [
+        *verdict.refusing,
+        *moment,
+        *(Refusing(rule.reason, rule.detail, rule.refuses()) for rule in rules),
+    ]
+    funnel = explain.funnel(kind.request, refusing, board)
+    if kind.placement.gang and request is not None and nodes.any():
+        # Told as it stood with part of the gang placed: that is what the rest of it lacks.
+        board.lift(request)
+        nodes = np.zeros(len(nodes), dtype=np.int64)
+    return nodes, funnel
+
+
+def _filled(
+    kind: PodClass, count: int, fits: IntVector, rules: list[spread.Rule], board: Board
+) -> IntVector:
+    """[N]: how many of a class go where, wishes kept as long as they leave room for all."""
+    preference = scores.preference(kind, fits, count, board)
+    nodes = np.zeros(len(fits), dtype=np.int64)
     for among, soft in _steps(kind, board):
         left = count - int(nodes.sum())
+        if left == 0:
+            break
         for rule in soft:
             rule.land(nodes)
-        if left > 0:
-            room = np.where(among, fits - nodes, 0)
-            nodes += spread.distribute(room, preference, left, [*rules, *soft])
-    board.land(kind, request, nodes)
-    return attempt
+        room = np.where(among, fits - nodes, 0)
+        nodes += spread.distribute(room, preference, left, [*rules, *soft])
+    return nodes
 
 
 def _steps(kind: PodClass, board: Board) -> Iterator[tuple[BoolVector, list[spread.Rule]]]:
-    """Nodes to fill and wishes to keep, in turn: no wish opens a node that could stay empty."""
+    """Nodes to fill and wishes to keep, in turn.
+
+    ScheduleAnyway opens no node that could stay empty; the strategy Spread is there to do so.
+    """
     everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
+    for soft in constraints.wishes(kind, board):
+        yield everywhere, soft
     if any(not constraint.hard for constraint in kind.constraints.spread):
         for among in (board.busy, everywhere):
             yield among, filters.wishes(kind, among, board)

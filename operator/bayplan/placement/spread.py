@@ -144,6 +144,45 @@ class Even(Rule):
         return np.clip(level - self.counts, 0, room)
 
 
+@dataclass(slots=True, eq=False)
+class Groups(Rule):
+    """Marathon's GroupBy: `instances` over `expected` domains, each its floor or ceiling share.
+
+    Any order of filling is right: a domain takes more than the floor only while fewer than
+    `instances mod expected` pods do, a new domain only while fewer than `expected` are in use.
+    """
+
+    instances: int = 0
+    expected: int = 1
+
+    def allowance(self, offer: Offer) -> IntVector:
+        each, extra = divmod(self.instances, max(self.expected, 1))
+        used = self.counts > 0
+        holds = np.minimum(offer.room, each + 1)
+        fresh = np.flatnonzero(~used & (offer.room > 0))
+        order = fresh[np.lexsort((offer.rank[fresh], -holds[fresh]))]
+        usable = used.copy()
+        usable[order[: max(self.expected - int(used.sum()), 0)]] = True
+        floor = np.where(usable, np.maximum(each - self.counts, 0), 0)
+        if np.minimum(floor, offer.room).any():
+            return floor
+        spare = extra - int(np.maximum(self.counts - each, 0).sum())
+        next_ = np.flatnonzero(usable & (self.counts == each) & (offer.room > 0))
+        next_ = next_[np.argsort(offer.rank[next_], kind="stable")]
+        allowed = np.zeros(len(self.counts), dtype=np.int64)
+        allowed[next_[: max(spare, 0)]] = 1
+        return allowed
+
+    def full(self) -> BoolVector:
+        each, extra = divmod(self.instances, max(self.expected, 1))
+        over = int(np.maximum(self.counts - each, 0).sum())
+        open_ = (self.counts < each) | ((self.counts == each) & (over < extra))
+        if int((self.counts > 0).sum()) >= self.expected:
+            open_ &= self.counts > 0
+        full: BoolVector = ~open_
+        return full
+
+
 def distribute(
     fits: IntVector, preference: FloatVector, count: int, rules: Sequence[Rule]
 ) -> IntVector:

@@ -1,0 +1,141 @@
+"""Rules between the pods of a class: the worked vectors, and any order of filling."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayplan.model.reason import Reason
+from bayplan.placement import spread
+from bayplan.placement.table import NodeTable
+from tests.builders import make_node
+
+FITS = st.lists(st.integers(0, 6), min_size=1, max_size=8)
+MakeRule = Callable[..., spread.Rule]
+
+
+def make_rule(kind: MakeRule, zones: str, counts: list[int], **more: object) -> spread.Rule:
+    """A rule over nodes in these zones (`-`: without the label); counts by zone in order."""
+    nodes = tuple(
+        make_node(f"n{index:02}", **({} if zone == "-" else {"zone": zone}))
+        for index, zone in enumerate(zones)
+    )
+    domains = NodeTable(nodes, 0).domains("topology.kubernetes.io/zone")
+    padded = np.array((counts + [0] * len(domains.values))[: len(domains.values)], dtype=np.int64)
+    return kind(Reason.CONSTRAINT, "zone", domains, padded, **more)
+
+
+def placed(fits: list[int], count: int, *rules: spread.Rule) -> list[int]:
+    """Pods per node, the first node preferred most."""
+    preference = -np.arange(len(fits), dtype=np.float64)
+    return spread.distribute(np.array(fits, dtype=np.int64), preference, count, rules).tolist()
+
+
+def test_a_cap_counts_over_all_nodes_of_a_zone() -> None:
+    """Two nodes of a zone share its cap; nodes without the label are out, or free."""
+    out = make_rule(spread.Cap, "aab-", [1, 0], limit=3)
+    free = make_rule(spread.Cap, "aab-", [1, 0], limit=3, exempt=True)
+
+    assert [1, 1, 3, 0] == placed([1, 5, 5, 5], 20, out)
+    assert [1, 1, 3, 5] == placed([1, 5, 5, 5], 20, free)
+
+
+@pytest.mark.parametrize(
+    ("instances", "expected", "counts", "fits", "result"),
+    [
+        (7, 3, [], [9, 9, 9], [3, 2, 2]),
+        (7, 3, [], [9, 9, 9, 9], [3, 2, 2, 0]),
+        (5, 3, [2, 2, 0], [9, 9, 9], [0, 0, 1]),
+        (2, 3, [1, 0, 0], [9, 9, 9], [0, 1, 0]),
+        (6, 2, [], [9, 9, 9], [3, 3, 0]),
+        (6, 2, [], [1, 9, 9], [0, 3, 3]),
+        (7, 3, [], [1, 9, 9], [1, 3, 2]),
+        (9, 3, [6, 0, 0], [9, 9, 9], [0, 3, 0]),
+        (3, 5, [], [9, 9, 9], [1, 1, 1]),
+        (0, 0, [], [9, 9], [0, 0]),
+    ],
+)
+def test_group_by(
+    instances: int, expected: int, counts: list[int], fits: list[int], result: list[int]
+) -> None:
+    """Marathon's GroupBy with a number, by zone: floor or ceiling each, no zone too many."""
+    zones = "abcd"[: len(fits)]
+    rule = make_rule(spread.Groups, zones, counts, instances=instances, expected=expected)
+
+    assert result == placed(fits, instances - sum(counts) or 1, rule)
+
+
+@given(st.permutations([0, 0, 0, 1, 1, 2]), st.integers(1, 4), st.integers(1, 12))
+def test_group_by_is_right_in_any_order(order: list[int], expected: int, instances: int) -> None:
+    """One at a time, on whichever node comes: the end is even over at most `expected` zones."""
+    rule = make_rule(spread.Groups, "abc", [], instances=instances, expected=min(expected, 3))
+    at_once = make_rule(spread.Groups, "abc", [], instances=instances, expected=min(expected, 3))
+    landed = 0
+    for turn in range(90):
+        node = order[turn % len(order)]
+        fits = [int(index == node) for index in range(3)]
+        landed += sum(placed(fits, 1, rule))
+    in_use = [count for count in rule.counts.tolist() if count]
+
+    assert instances == landed == sum(placed([99] * 3, instances, at_once))
+    assert max(in_use) - min(in_use) <= 1
+    assert min(expected, 3, instances) == len(in_use)
+    assert sorted(rule.counts.tolist()) == sorted(at_once.counts.tolist())
+
+
+@given(
+    FITS, st.text("abc", min_size=8, max_size=8), st.integers(1, 30), st.integers(1, 3), st.data()
+)
+def test_even_at_once_is_even_step_by_step(
+    fits: list[int], zones: str, count: int, skew: int, data: st.DataObject
+) -> None:
+    """Water level: as many land as one by one, and never is a zone above the least by more."""
+    zones = zones[: len(fits)]
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=3, max_size=3))
+    least = data.draw(st.integers(1, 3))
+    known = np.array([zone in zones for zone in sorted(set(zones))])
+    more = {"skew": skew, "least": least, "known": known}
+    rule = make_rule(spread.Even, zones, counts, **more)
+    steps = make_rule(spread.Even, zones, counts, **more)
+    before = rule.counts.copy()
+    result = placed(fits, count, rule)
+    left, one_by_one = list(fits), 0
+    for _ in range(count):
+        step = placed(left, 1, steps)
+        one_by_one += sum(step)
+        left = [room - taken for room, taken in zip(left, step, strict=True)]
+    minimum = rule.counts.min() if len(known) >= least else 0
+    grown = rule.counts[rule.counts > before]
+
+    assert one_by_one == sum(result)
+    assert all(taken <= room for taken, room in zip(result, fits, strict=True))
+    assert not len(grown) or int(grown.max()) - minimum <= skew
+
+
+@given(FITS, st.text("abc-", min_size=8, max_size=8), st.integers(1, 20), st.integers(1, 3))
+def test_several_rules_hold_together(fits: list[int], zones: str, count: int, limit: int) -> None:
+    """With a cap a zone and a spread over racks at once, both hold at the end."""
+    zones = zones[: len(fits)]
+    cap = make_rule(spread.Cap, zones, [], limit=limit)
+    racks = ("abab" * 2)[: len(fits)]
+    even = make_rule(spread.Even, racks, [], skew=1)
+    result = placed(fits, count, cap, even)
+
+    assert all(total <= limit for total in cap.counts.tolist())
+    assert int(even.counts.max()) - int(even.counts.min()) <= 1
+    assert sum(result) == int(even.counts.sum())
+    assert 0 == sum(taken for taken, zone in zip(result, zones, strict=True) if zone == "-")
+
+
+def test_together_takes_the_zone_with_the_most_room() -> None:
+    """Where nobody is yet, the zone that holds most; where somebody is, only there."""
+    assert [0, 3, 2] == placed([4, 3, 3], 5, make_rule(spread.Together, "abb", []))
+    assert [4, 0, 0] == placed([4, 3, 3], 5, make_rule(spread.Together, "abb", [1, 0]))
+    assert [0, 0, 0] == placed([0, 3, 3], 5, make_rule(spread.Together, "abb", [1, 0]))
+
+
+def test_without_rules_the_most_preferred_fill_up() -> None:
+    """The first nodes take all they can."""
+    assert [2, 1, 0] == placed([2, 2, 2], 3)
