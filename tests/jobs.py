@@ -122,6 +122,7 @@ class World:
     events: list[action.EmitEvent] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     before_write: Callable[[str], None] = lambda _: None
+    audit: Callable[[str, pods_.Pod], None] = lambda _, __: None  # of each CREATE and release
     lost_status: bool = False  # status writes never arrive
     outcome: action.Outcome = field(default_factory=action.Outcome)
 
@@ -164,7 +165,7 @@ class World:
             self._delete(delete)
         return outcome
 
-    def settle(self, limit: int = 20) -> None:
+    def settle(self, limit: int = 250) -> None:
         """Reconcile until nothing is written any more; fails when that never happens."""
         for _ in range(limit):
             before = len(self.writes)
@@ -233,7 +234,7 @@ class World:
             name for name, node in self.nodes.items() if node.ready and name not in task.avoid
         )
         self.created.append((self.now, task.name))
-        self.pods[key] = pods_.Pod(
+        pod = pods_.Pod(
             namespace="default",
             name=task.name,
             uid=f"uid-{task.name}-{len(self.created)}",
@@ -245,6 +246,8 @@ class World:
             phase=pods_.Phase.RUNNING if room else pods_.Phase.PENDING,
             ending=pods_.Ending(started_at=self.now if room else None),
         )
+        self.audit("create", pod)
+        self.pods[key] = pod
 
     def _store(self, outcome: action.Outcome) -> None:
         assert outcome.status is not None
@@ -261,6 +264,7 @@ class World:
     def _release(self, release: action.ReleasePod) -> None:
         pod = self.pods.get((release.namespace, release.name))
         if pod is not None and pod.uid == release.uid:
+            self.audit("release", pod)
             self.pods[pod.key] = replace(pod, finalizers=release.finalizers)
             self._collect(pod.key)
 

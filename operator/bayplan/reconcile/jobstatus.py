@@ -126,7 +126,8 @@ def _is_news(scene: Scene, course: Course) -> bool:
 def _moved(scene: Scene, one: Progress) -> bool:
     entry = scene.stored.entry(one.run.id)
     if entry is None:
-        return one.run.attempt > 0 or one.run.slot is None or not is_young(one, scene.now)
+        old = one.pod is not None and not is_young(one, scene.now)
+        return one.run.attempt > 0 or one.run.slot is None or old
     return entry.counts != one.run.counts
 
 
@@ -352,11 +353,7 @@ def _run_events(scene: Scene, progress: Progress) -> Iterable[EmitEvent]:
 
 def _wake_at(scene: Scene, course: Course) -> int | None:
     """When what is kept quiet becomes worth a write."""
-    marks = [
-        _began_at(one) + QUIET_SECONDS
-        for one in course.runs
-        if one.pod is not None or scene.stored.entry(one.run.id) is None
-    ]
+    marks = [_began_at(one) + QUIET_SECONDS for one in course.runs if one.pod is not None]
     placement = scene.view.placement
     if placement is not None:
         marks.append(placement.since + waiting.PATIENCE_SECONDS)

@@ -1,0 +1,370 @@
+"""A BatchJob through histories of faults: nothing twice, nothing lost, all counted once.
+
+A history is a list of acts: time passes or jumps, pods end, nodes fall silent or vanish, people
+delete, edit, suspend and ask for runs, the operator reconciles and dies between two writes. What
+is checked is read from the server's side: pods created and the stored status.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from bayplan.api import names
+from bayplan.api.meta import epoch_of
+from bayplan.model import pod as pods_
+from bayplan.model import schedule as schedules
+from bayplan.reconcile import identity
+from tests.builders import make_node
+from tests.jobs import PREFIX, START, Crash, World, ended
+
+SCHEDULE = "*/5 * * * *"
+PATIENCE = 120
+
+Act = tuple[str, int]
+
+ACTS = st.one_of(
+    st.tuples(st.just("pass"), st.sampled_from([1, 2, 9, 10, 30, 60, 61, 299, 300, 900, 7200])),
+    st.tuples(st.just("reconcile"), st.just(0)),
+    st.tuples(st.just("crash"), st.integers(0, 4)),  # before so many writes have been made
+    st.tuples(st.just("blind"), st.just(0)),  # with a status that it saw before
+    st.tuples(st.just("unheard"), st.just(0)),  # status writes do not arrive
+    st.tuples(st.just("succeed"), st.integers(0, 3)),  # which pod
+    st.tuples(st.just("fail"), st.integers(0, 3)),
+    st.tuples(st.just("refuse"), st.integers(0, 3)),
+    st.tuples(st.just("evict"), st.integers(0, 3)),
+    st.tuples(st.just("bind"), st.just(0)),
+    st.tuples(st.just("stop"), st.just(0)),  # kubelets end terminating pods
+)
+NODE_ACTS = st.one_of(
+    st.tuples(st.sampled_from(["silence", "return", "vanish", "collect"]), st.integers(1, 2)),
+    st.tuples(st.just("kill"), st.integers(0, 3)),  # a person deletes a pod
+)
+TIME_ACTS = st.tuples(st.just("pass"), st.sampled_from([-1, -300, -7200, 86_400]))
+PEOPLE_ACTS = st.one_of(
+    st.tuples(st.just("ask"), st.integers(0, 3)),  # run-now
+    st.tuples(st.sampled_from(["suspend", "resume", "strip"]), st.just(0)),
+    st.tuples(st.just("edit"), st.integers(0, 2)),
+)
+EDITS = [SCHEDULE, "*/7 * * * *", "0 * * * *"]
+
+SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "concurrencyPolicy": st.sampled_from(["Forbid", "Allow", "Replace"]),
+        "missedRunPolicy": st.sampled_from(["RunLatest", "RunAll", "Skip"]),
+        "retryPolicy": st.sampled_from([{"limit": 0}, {"limit": 2, "delaySeconds": 20}]),
+        "history": st.sampled_from([{"successful": 0, "failed": 0}, {"successful": 1}]),
+        "unreachable": st.just({"retryAfterSeconds": PATIENCE}),
+    },
+    optional={"startingDeadlineSeconds": st.sampled_from([10, 200, 1000])},
+)
+
+
+@dataclass
+class History:
+    """A world, what happened in it, and the auditor that watches it."""
+
+    spec: dict[str, Any]
+    world: World = field(init=False)
+    troubled: set[str] = field(default_factory=set)  # nodes that ever fell silent or vanished
+    seen: set[str] = field(default_factory=set)  # every run that a pod or a status told of
+    succeeded: set[str] = field(default_factory=set)
+    latest: int = START  # the latest that the clock ever showed
+
+    def __post_init__(self) -> None:
+        self.world = World(dict(self.spec))
+        self.world.nodes["n2"] = make_node("n2")
+        self.world.audit = self.audit
+
+    def act(self, act: Act) -> None:
+        """One act, then the laws that hold at every moment."""
+        kind, number = act
+        before = dict(self.world.status)
+        getattr(self, f"_{kind}")(number)
+        self._watch(before)
+
+    def heal(self) -> None:
+        """All faults end; every pod succeeds; time passes until nothing is owed any more."""
+        world = self.world
+        world.before_write, world.lost_status = lambda _: None, False
+        self._resume(0)
+        for number in (1, 2):
+            self._return(number)
+        for _ in range(400):
+            before = dict(world.status)
+            world.settle()
+            self._watch(before)
+            self._bind(0)
+            world.stop()
+            live = [pod for pod in world.pods.values() if not pod.terminal]
+            for pod in live:
+                self._end(pod, 0)
+            if not live and not world.status.get("active"):
+                break
+            if not live:
+                world.now = world.outcome.wake_at or world.now + 1
+        before = dict(world.status)
+        world.settle()
+        self._watch(before)
+        assert not world.status.get("active"), "a run never ended"
+
+    # --- Acts ---------------------------------------------------------------------------------
+
+    def _pass(self, seconds: int) -> None:
+        self.world.now += seconds
+        self.latest = max(self.latest, self.world.now)
+
+    def _reconcile(self, _: int) -> None:
+        self.world.step()
+
+    def _blind(self, _: int) -> None:
+        self.world.step(look=False)
+
+    def _unheard(self, _: int) -> None:
+        self.world.lost_status = True
+        self.world.step()
+        self.world.lost_status = False
+
+    def _crash(self, number: int) -> None:
+        left = [number]
+
+        def die(_: str) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Crash
+
+        self.world.before_write = die
+        try:
+            self.world.step()
+        except Crash:
+            pass
+        finally:
+            self.world.before_write = lambda _: None
+
+    def _succeed(self, number: int) -> None:
+        self._end(self._running(number), 0)
+
+    def _fail(self, number: int) -> None:
+        self._end(self._running(number), 1)
+
+    def _refuse(self, number: int) -> None:
+        self._end(self._running(number), 1, reason="OutOfcpu", ending=pods_.FRESH)
+
+    def _evict(self, number: int) -> None:
+        self._end(self._running(number), 143, disrupted="EvictionByEvictionAPI")
+
+    def _kill(self, number: int) -> None:
+        pod = self._running(number)
+        if pod is not None and not pod.terminating:
+            self.world.delete_by_person(pod.name)
+
+    def _bind(self, _: int) -> None:
+        room = sorted(name for name, node in self.world.nodes.items() if node.ready)
+        for pod in list(self.world.pods.values()):
+            if room and not pod.node and not pod.terminal:
+                ending = pods_.Ending(started_at=self.world.now)
+                self.world.pods[pod.key] = replace(
+                    pod, node=room[0], phase=pods_.Phase.RUNNING, ending=ending
+                )
+
+    def _stop(self, _: int) -> None:
+        self.world.stop()
+
+    def _silence(self, number: int) -> None:
+        node = self.world.nodes.get(f"n{number}")
+        if node is not None and node.ready:
+            self.troubled.add(node.name)
+            self.world.nodes[node.name] = replace(
+                node, ready=False, ready_changed_at=self.world.now
+            )
+
+    def _return(self, number: int) -> None:
+        self.world.nodes[f"n{number}"] = make_node(f"n{number}", ready_changed_at=self.world.now)
+
+    def _vanish(self, number: int) -> None:
+        self.troubled.add(f"n{number}")
+        self.world.nodes.pop(f"n{number}", None)
+
+    def _collect(self, _: int) -> None:
+        """Pod garbage collection: pods of vanished nodes are marked, failed and deleted."""
+        for pod in list(self.world.pods.values()):
+            if pod.node and pod.node not in self.world.nodes:
+                if not pod.terminal:
+                    gone = ended(pod, self.world.now, 137, disrupted="DeletionByPodGC")
+                    self.world.pods[pod.key] = gone
+                self.world.pods[pod.key] = replace(
+                    self.world.pods[pod.key], deleted_at=pod.deleted_at or self.world.now
+                )
+                if not pod.finalizers:
+                    del self.world.pods[pod.key]
+
+    def _ask(self, number: int) -> None:
+        self.world.annotations[names.RUN_NOW] = f"token-{number}"
+
+    def _strip(self, _: int) -> None:
+        self.world.annotations.clear()
+
+    def _suspend(self, _: int) -> None:
+        self._edited(suspend=True)
+
+    def _resume(self, _: int) -> None:
+        if self.world.spec.get("suspend"):
+            self._edited(suspend=False)
+
+    def _edit(self, number: int) -> None:
+        if self.world.spec.get("schedule"):
+            self._edited(schedule=EDITS[number])
+
+    def _edited(self, **fields: Any) -> None:
+        self.world.spec = {**self.world.spec, **fields}
+        self.world.generation += 1
+
+    def _running(self, number: int) -> pods_.Pod | None:
+        live = [
+            pod
+            for pod in self.world.pods.values()
+            if pod.node in self.world.nodes and not pod.terminal
+        ]
+        return live[number % len(live)] if live else None
+
+    def _end(self, pod: pods_.Pod | None, exit_code: int, **more: Any) -> None:
+        if pod is not None:
+            self.world.pods[pod.key] = ended(pod, self.world.now, exit_code, **more)
+            if exit_code == 0:
+                self.succeeded.add(_run_of(pod)[0])
+            self.world._collect(pod.key)  # noqa: SLF001 -- what the API server does next
+
+    # --- Laws ---------------------------------------------------------------------------------
+
+    def audit(self, what: str, pod: pods_.Pod) -> None:
+        run, attempt = _run_of(pod)
+        if what == "release":
+            assert _accounts_for(self.world.status, run, attempt), "released too early"
+            return
+        slot = identity.slot_of(run)
+        assert slot is None or slot <= max(self.latest, self.world.now), "started early"
+        assert run not in self.succeeded or self.troubled, "an attempt after a success"
+        live = [
+            other
+            for other in self.world.pods.values()
+            if not other.terminal and other.node not in self.troubled
+        ]
+        twins = [other for other in live if _run_of(other)[0] == run]
+        assert [] == twins, "two attempts of a run are alive"
+        if self.spec["concurrencyPolicy"] != "Allow":
+            assert [] == live, "two runs of a job are alive"
+
+    def _watch(self, before: Mapping[str, Any]) -> None:
+        after = self.world.status
+        created = Counter(name for _, name in self.world.created)
+        assert 1 >= max(created.values(), default=0), "a pod was made twice"
+        old, new = before.get("statistics", {}), after.get("statistics", {})
+        for name in old.keys() - {"consecutiveFailures"}:
+            assert old[name] <= new[name], "a counter fell"
+        assert new.get("runs", 0) == sum(
+            new.get(name, 0) for name in ("successes", "failures", "cancelled")
+        )
+        self.seen |= {identity.attempt_of(PREFIX, name)[0] for name in created}  # type: ignore[index]
+        self.seen |= {one["run"] for one in after.get("active", [])}
+        self.seen |= {one["run"] for one in after.get("history", []) if one["outcome"] != "Missed"}
+
+    def settled(self, *, plain: bool) -> None:
+        """The laws at the end; `plain` histories had no edits and no suspension."""
+        world = self.world
+        counters = world.status.get("statistics", {})
+        assert len(self.seen) == counters.get("runs", 0), "runs are not counted once each"
+        assert not any(pod.finalizers for pod in world.pods.values()), "a pod is held for ever"
+        slots = {run for run in self.seen if identity.slot_of(run) is not None}
+        text = world.spec.get("schedule")
+        if text is None:
+            assert {identity.slot_run(START)} == slots
+        elif plain:
+            schedule = schedules.parse(text, "UTC", key="default/report", anchor=START)
+            last = _epoch(world.status.get("lastSlotTime"))
+            due = schedule.count_between(START - 1, last)
+            assert due == len(slots) + counters.get("missed", 0), "a slot was lost"
+            newest = schedule.latest_at(world.now) or 0
+            assert newest <= max(last, START - 1), "a slot is still owed"
+        if plain and not self.troubled and self.spec["concurrencyPolicy"] != "Replace":
+            assert len(self.succeeded) >= counters.get("successes", 0)
+
+
+def _run_of(pod: pods_.Pod) -> tuple[str, int]:
+    found = identity.attempt_of(PREFIX, pod.name)
+    assert found is not None
+    return found
+
+
+def _accounts_for(status: Mapping[str, Any], run: str, attempt: int) -> bool:
+    """Whether this status tells how the attempt ended, read without the product's own reader."""
+    for entry in status.get("active", []):
+        if entry["run"] == run:
+            return bool(attempt < entry["attempt"])
+    slot = identity.slot_of(run)
+    if slot is None:
+        return run in status.get("handledTokens", [])
+    return slot <= _epoch(status.get("lastSlotTime"))
+
+
+def _epoch(text: str | None) -> int:
+    return -1 if text is None else epoch_of(text)
+
+
+def live_through(spec: dict[str, Any], acts: list[Act], *, plain: bool) -> History:
+    history = History(spec)
+    for act in acts:
+        history.act(act)
+    history.heal()
+    history.settled(plain=plain)
+    return history
+
+
+QUICK = settings(
+    max_examples=250,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@QUICK
+@given(SPECS, st.lists(ACTS, max_size=60))
+@example(
+    {
+        "concurrencyPolicy": "Forbid",
+        "missedRunPolicy": "RunLatest",
+        "retryPolicy": {"limit": 0},
+        "history": {"successful": 0, "failed": 0},
+        "unreachable": {"retryAfterSeconds": PATIENCE},
+    },
+    [("reconcile", 0), ("succeed", 0), ("crash", 1), ("crash", 1), ("crash", 1)],
+)
+def test_nothing_twice_nothing_lost(spec: dict[str, Any], acts: list[Act]) -> None:
+    """Crashes after any write, late and lost status: each slot runs once or is counted missed."""
+    live_through({**spec, "schedule": SCHEDULE}, acts, plain=True)
+
+
+@QUICK
+@given(SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, TIME_ACTS), max_size=60))
+def test_lost_nodes_and_jumping_clocks(spec: dict[str, Any], acts: list[Act]) -> None:
+    """The same while nodes fall silent, vanish and return, people delete pods, clocks step."""
+    live_through({**spec, "schedule": SCHEDULE}, acts, plain=True)
+
+
+@QUICK
+@given(SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, PEOPLE_ACTS), max_size=60))
+def test_edits_suspension_and_run_now(spec: dict[str, Any], acts: list[Act]) -> None:
+    """No run twice and each counted once while people edit, suspend and ask for runs."""
+    live_through({**spec, "schedule": SCHEDULE}, acts, plain=False)
+
+
+@QUICK
+@given(SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, TIME_ACTS), max_size=40))
+def test_a_one_shot_runs_once_ever(spec: dict[str, Any], acts: list[Act]) -> None:
+    """Whatever happens, one run, and its outcome is told."""
+    history = live_through(spec, acts, plain=True)
+    told = [history.world.condition(type_)[0] for type_ in ("Complete", "Failed")]
+
+    assert ["True"] == [status for status in told if status]
