@@ -167,8 +167,13 @@ class Cache:
     # ---- what we count on -----------------------------------------------------------------
 
     def assume(self, pod: pods_.Pod) -> None:
-        """Count on this pod: its CREATE or its binding is on its way."""
-        self.state.assume(pod)
+        """Count on this pod: its CREATE or its binding is on its way.
+
+        A pod that is seen under the name of one to be created stays: the CREATE will find it too.
+        """
+        seen = self.state.pods.get(pod.key)
+        if seen is None or seen.uid == pod.uid:
+            self.state.assume(pod)
 
     def forget(self, key: Key) -> None:
         """Take it back: the write has failed. What was seen meanwhile stays."""

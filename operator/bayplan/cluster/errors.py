@@ -3,7 +3,7 @@
     ClusterError
     ├── Unavailable        no answer, 401, 408, 429, 5xx   → the same request again, later
     ├── Gone               410, in stream or over HTTP      → list again
-    ├── Conflict           409, 412, a spent budget (429)   → forget, look again next cycle
+    ├── Conflict           409, 412; another uid (422), a spent budget (429): look again
     │   └── AlreadyExists  409 to a CREATE                  → ours? then it has succeeded
     ├── NotFound           404                              → it is not there: forget it
     ├── Rejected           every other 4xx                  → a condition; never retried unchanged
@@ -111,6 +111,9 @@ def of(status: int, body: bytes = b"", retry_after_seconds: float | None = None)
         case 409 if said.reason == "AlreadyExists":
             return AlreadyExists(**words)
         case 409 | 412:
+            return Conflict(**words)
+        case 422 if any(cause.field == "metadata.uid" for cause in causes):
+            # A patch that names a uid met another object: 422 where a delete says 409.
             return Conflict(**words)
         case 410:
             return Gone(**words)

@@ -22,6 +22,7 @@ CHUNK = 500  # objects a list request
 WATCH_SECONDS = 290  # the server ends a watch after this; below what proxies allow
 # Bookmarks come every minute (kube-apiserver, bookmarkFrequency): longer silence is a dead stream.
 SILENCE_SECONDS = 90
+_EARLY_SECONDS = 60  # a watch that ends sooner has not run its time
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
 
@@ -74,12 +75,12 @@ class Informer:
                 await self._pause("gone")
             except errors.ClusterError as error:
                 # A resumed watch shows what was missed; a list that failed is begun again.
-                await self._pause(_cause(error))
+                await self._pause(_cause(error), error)
 
-    async def _pause(self, cause: str) -> None:
+    async def _pause(self, cause: str, error: errors.ClusterError | None = None) -> None:
         """Wait a little longer each time nothing has come since the last failure."""
         self.restarted(self.kind.name, cause)
-        _log.info("watch restarts kind=%s cause=%s", self.kind.name, cause)
+        _log.info("watch restarts kind=%s cause=%s error=%s", self.kind.name, cause, error)
         longest = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LONGEST_BACKOFF_SECONDS)
         self._failures = min(self._failures + 1, 10)
         await asyncio.sleep(longest * (0.5 + 0.5 * self.jitter()))
@@ -88,12 +89,16 @@ class Informer:
         """Follow one stream to its end; a clean end is resumed at once."""
         seconds = int(WATCH_SECONDS * (0.8 + 0.2 * self.jitter()))
         request = requests.watch(self.kind.name, self._version, seconds=seconds)
-        started = asyncio.get_running_loop().time()
+        started, heard = asyncio.get_running_loop().time(), False
         async for line in lines(self.transport.stream(request), self.silence_seconds):
             self._take(line)
+            heard = True
             self._failures = 0
-        if asyncio.get_running_loop().time() - started < 1:
-            raise errors.Unavailable("the watch ended at once")
+        if asyncio.get_running_loop().time() - started < _EARLY_SECONDS:
+            # A server under load closes watches that do not keep up, and expects them again.
+            self.restarted(self.kind.name, "closed")
+            if not heard:
+                raise errors.Unavailable("the watch ended at once")
 
     def _take(self, line: bytes) -> None:
         """Take in one event."""

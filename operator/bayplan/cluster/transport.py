@@ -9,14 +9,16 @@ its methods cost three times as much a write and its models lose what they do no
 import asyncio
 import contextlib
 import email.utils
+import functools
 import os
 import pathlib
 import ssl
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 import yarl
@@ -51,7 +53,11 @@ class Request:
     def target(self) -> str:
         """Path and query, percent-encoded."""
         path = quote(self.path, safe="/:@")
-        return f"{path}?{urlencode(self.query)}" if self.query else path
+        return f"{path}?{_encoded(self.query)}" if self.query else path
+
+
+# Of most requests the query is always the same.
+_encoded = functools.lru_cache(maxsize=256)(urlencode)
 
 
 class Transport(Protocol):
@@ -111,13 +117,21 @@ async def credentials(kubeconfig: str | None = None, context: str | None = None)
         tls=tls,
         authorization=authorization,
         expires_at=expiry.timestamp() if expiry is not None else None,
-        proxy=settings.proxy or None,
+        proxy=settings.proxy or _environment_proxy(settings.host),
         server_name=settings.tls_server_name or None,
     )
 
 
 def _in_cluster() -> bool:
     return pathlib.Path(config.incluster_config.SERVICE_TOKEN_FILENAME).is_file()
+
+
+def _environment_proxy(url: str) -> str | None:
+    """$HTTPS_PROXY unless $NO_PROXY names the host; asked once, aiohttp asks at each request."""
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
 
 
 _HEADER_SECONDS = 5.0  # how long an authorization header is used before it is asked for again
@@ -181,10 +195,11 @@ class HttpTransport:
         await self.close()
 
     async def close(self) -> None:
-        for session in (*self._retired, *([self._session] if self._session else [])):
-            await session.close()
+        sessions = [*self._retired, *([self._session] if self._session else [])]
+        self._session = None  # first: who still sends learns that it is closed
         self._retired.clear()
-        self._session = None
+        for session in sessions:
+            await session.close()
 
     async def send(self, request: Request) -> bytes:
         try:
@@ -282,7 +297,6 @@ class HttpTransport:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
                 headers={"User-Agent": self._user_agent},
                 read_bufsize=2**20,
-                trust_env=fresh.proxy is None,
             )
 
     def _compare_clocks(self, response: aiohttp.ClientResponse) -> None:
