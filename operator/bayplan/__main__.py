@@ -4,6 +4,7 @@ Every field of Settings is an option and a `BAYPLAN_…` variable; there is no s
 """
 
 import enum
+import os
 import sys
 from typing import Any, Literal, get_args, get_origin
 
@@ -41,6 +42,9 @@ def _serve(**values: Any) -> None:
         first = error.errors(include_url=False)[0]
         where = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"])
         raise click.UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from error
+    if settings.kubeconfig is not None:
+        # kopf's login reads it there, and the library behind it only while it is imported.
+        os.environ["KUBECONFIG"] = str(settings.kubeconfig)
     from bayplan import app  # noqa: PLC0415  a wrong option is told before kopf is loaded (1 s)
 
     sys.exit(app.run(settings))

@@ -57,8 +57,6 @@ def run(settings: settings_.Settings) -> int:
     """Serve until SIGTERM or SIGINT (0), or until something essential ended (1)."""
     telemetry.set_up_logging(settings.log_format, settings.log_level)
     gc.set_threshold(*_GC_THRESHOLDS)
-    if settings.kubeconfig is not None:
-        os.environ["KUBECONFIG"] = str(settings.kubeconfig)  # kopf's login reads it there
     try:
         asyncio.run(_serve_until_signal(settings))
     except Ended as ended:
