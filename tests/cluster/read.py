@@ -48,3 +48,13 @@ def running(objects: Objects) -> dict[str, str]:
             for each in pod.get("status", {}).get("conditions", [])
         )
     }
+
+
+def unschedulable(pod: Object) -> bool:
+    """Whether a pod says that it found no room, in the way autoscalers look for."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(
+        (each["type"], each["status"], each.get("reason"))
+        == ("PodScheduled", "False", "Unschedulable")
+        for each in conditions
+    )

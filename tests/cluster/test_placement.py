@@ -13,18 +13,12 @@ pytestmark = pytest.mark.cluster
 
 def test_no_room_is_told_and_a_new_node_heals(site: Site, namespace: str) -> None:
     """What finds no room exists unplaced and Unschedulable, with the truth; a new node takes it."""
+    site.nodes("m5.xlarge:us-east-1a=1", pool="another")
     pod = {"nodeSelector": {"pool": namespace}}
     site.kube.apply(make_service("big", namespace, replicas=1, cpu="3", pod=pod))
     waiting = site.kube.until(
         read.pods(namespace),
-        lambda found: [
-            one
-            for one in found.values()
-            if any(
-                each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable"
-                for each in one["status"].get("conditions", [])
-            )
-        ],
+        lambda found: [one for one in found.values() if read.unschedulable(one)],
     )
     told = site.kube.until(
         read.services(namespace),
@@ -106,11 +100,7 @@ def test_nothing_is_placed_beyond_allocatable(site: Site, namespace: str) -> Non
     placed = site.kube.until(
         read.pods(namespace),
         lambda found: (
-            all(
-                one["spec"].get("nodeName")
-                or any(c.get("reason") == "Unschedulable" for c in one["status"]["conditions"])
-                for one in found.values()
-            )
+            all(one["spec"].get("nodeName") or read.unschedulable(one) for one in found.values())
             and found
         ),
     )
