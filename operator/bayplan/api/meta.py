@@ -37,7 +37,7 @@ class Part(BaseModel):
 
 def rfc3339(epoch: int) -> str:
     """UTC text of epoch seconds: 0 is `1970-01-01T00:00:00Z`."""
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(epoch, UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def epoch_of(text: str) -> int:
