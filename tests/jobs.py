@@ -195,9 +195,11 @@ class World:
         [pod] = [pod for pod in self.pods.values() if not pod.terminal]
         return pod
 
-    def stop(self) -> None:
-        """Kubelets end terminating pods; these go when nothing holds them."""
+    def stop(self, *, overdue: bool = False) -> None:
+        """Kubelets end terminating pods, or only those whose grace is over."""
         for pod in list(self.pods.values()):
+            if overdue and self.now < (pod.deleted_at or 0):
+                continue
             if pod.terminating and pod.node and not pod.terminal and self._answers(pod):
                 self.pods[pod.key] = ended(pod, min(self.now, pod.deleted_at or 0), 143)
                 self._collect(pod.key)

@@ -97,18 +97,16 @@ class History:
             before = dict(world.status)
             world.settle()
             self._watch(before)
-            self._bind(0)
-            world.stop()
             live = [pod for pod in world.pods.values() if not pod.terminal]
-            for pod in live:
-                self._end(pod, 0)
             if not live and not world.status.get("active"):
                 break
             if not live:
                 world.now = world.outcome.wake_at or world.now + 1
-        before = dict(world.status)
-        world.settle()
-        self._watch(before)
+            self._bind(0)
+            world.stop()
+            for pod in world.pods.copy().values():
+                if not pod.terminal:
+                    self._end(pod, 0)
         assert not world.status.get("active"), "a run never ended"
 
     # --- Acts ---------------------------------------------------------------------------------
@@ -116,6 +114,7 @@ class History:
     def _pass(self, seconds: int) -> None:
         self.world.now += seconds
         self.latest = max(self.latest, self.world.now)
+        self.world.stop(overdue=True)
 
     def _reconcile(self, _: int) -> None:
         self.world.step()
