@@ -20,10 +20,16 @@ from typing import Any, Protocol, Self
 
 import kopf
 
-from bayplan import admission, endpoint, inbox, loop, telemetry
+from bayplan import admission, endpoint, telemetry
+from bayplan import inbox as inbox_
+from bayplan import loop as loop_
 from bayplan import settings as settings_
 from bayplan.api.resource import Key
-from bayplan.cluster import cache, decode, errors, informer, lease, transport, writer
+from bayplan.cluster import cache as cache_
+from bayplan.cluster import decode, errors, informer
+from bayplan.cluster import lease as lease_
+from bayplan.cluster import transport as transport_
+from bayplan.cluster import writer as writer_
 from bayplan.handlers import delivery, lifecycle, serve
 from bayplan.model import pod as pods_
 from bayplan.model import state
@@ -106,7 +112,7 @@ class KopfThread:
 class _Doorbell:
     """What the cache rings: keys, free room, and namespaces whose rules changed."""
 
-    inbox: inbox.Inbox
+    inbox: inbox_.Inbox
     operator: "Operator"
 
     def mark(self, key: Key) -> None:
@@ -162,11 +168,11 @@ class _Reports:
 class Operator:
     """Everything that runs, wired. `async with` connects and closes."""
 
-    transport: transport.HttpTransport
-    cache: cache.Cache
-    writer: writer.Writer
-    loop: loop.Loop
-    lease: lease.Lease
+    transport: transport_.HttpTransport
+    cache: cache_.Cache
+    writer: writer_.Writer
+    loop: loop_.Loop
+    lease: lease_.Lease
 
     def __init__(self, settings: settings_.Settings) -> None:
         self.settings = settings
@@ -180,7 +186,7 @@ class Operator:
     async def __aenter__(self) -> Self:
         settings = self.settings
         kubeconfig = str(settings.kubeconfig) if settings.kubeconfig else None
-        self.transport = await transport.HttpTransport.connect(
+        self.transport = await transport_.HttpTransport.connect(
             kubeconfig, connections=settings.writes_in_flight + 32
         )
         self._fatal = asyncio.get_running_loop().create_future()
@@ -197,13 +203,13 @@ class Operator:
         self._synced = asyncio.Event()
         self.sink = _Sink(running, self)
         ours = settings_.node_term(settings.node_selector)
-        self.inbox = inbox.Inbox(clock=running.time)
-        self.cache = cache.Cache(
+        self.inbox = inbox_.Inbox(clock=running.time)
+        self.cache = cache_.Cache(
             state.State(eligible=lambda node: settings_.is_ours(node, ours)),
             _Doorbell(self.inbox, self),
         )
         self.lease = self._lease()
-        self.writer = writer.Writer(
+        self.writer = writer_.Writer(
             self.transport,
             self.cache,
             may_write=self.lease.holding,
@@ -219,7 +225,7 @@ class Operator:
             answered=self.inbox.mark,
             per_second=settings.dry_runs_per_second,
         )
-        self.loop = loop.Loop(
+        self.loop = loop_.Loop(
             clock=self.clock,
             inbox=self.inbox,
             cache=self.cache,
@@ -231,11 +237,10 @@ class Operator:
             acts=settings.mode is settings_.Mode.ACT,
         )
 
-    def _lease(self) -> lease.Lease:
+    def _lease(self) -> lease_.Lease:
         settings = self.settings
-        running = asyncio.get_running_loop()
-        return lease.Lease(
-            lambda: transport.HttpTransport.connect(
+        return lease_.Lease(
+            lambda: transport_.HttpTransport.connect(
                 str(settings.kubeconfig) if settings.kubeconfig else None, connections=1
             ),
             namespace=settings.lease_namespace,
@@ -245,7 +250,7 @@ class Operator:
             renew_deadline_seconds=settings.lease_renew_deadline_seconds,
             retry_seconds=settings.lease_retry_seconds,
             stuck_after_seconds=settings.stuck_after_seconds,
-            on_gain=lambda: running.call_soon_threadsafe(self._gained),
+            on_gain=self._gain_soon,
             on_loss=lambda: self.fail_soon("the lease was lost"),
         )
 
@@ -370,6 +375,10 @@ class Operator:
     def _fail(self, why: str) -> None:
         if self._fatal is not None and not self._fatal.done():
             self._fatal.set_result(why)
+
+    def _gain_soon(self) -> None:
+        """The lease is ours; told from its thread."""
+        self._running.call_soon_threadsafe(self._gained)
 
     def _gained(self) -> None:
         telemetry.say(logging.INFO, "leading")

@@ -31,6 +31,15 @@ DEFECT_SECONDS = 60
 TaskKey = workload.TaskKey
 
 
+Decide = Callable[
+    [Resource, Mapping[TaskKey, pods_.Pod], action.View, int], action.Outcome
+]  # (resource, its pods, the cluster, now)
+DECIDERS: Mapping[str, Decide] = {
+    names.BATCHJOB: batchjob.reconcile,
+    names.LONGSERVICE: longservice.reconcile,
+}
+
+
 class Writing(Protocol):
     """What the loop asks of the writer; each returns at once, the write follows."""
 
@@ -78,6 +87,7 @@ class Loop:
     leads: Callable[[], bool]
     beat: Callable[[], None]
     acts: bool = True
+    deciders: Mapping[str, Decide] = field(default_factory=lambda: DECIDERS)
     policy: solve.Policy = field(default_factory=solve.Policy)
     _memo: solve.Memo = field(default_factory=solve.Memo)
     _blueprints: dict[tuple[str, str, int], build.Blueprint] = field(default_factory=dict)
@@ -92,7 +102,7 @@ class Loop:
     async def run(self) -> None:
         """Cycle until cancelled."""
         while True:
-            batch = await self.inbox.window(self.clock.monotonic() + self._wait())  # 1. wait
+            batch = await self.inbox.window(self.clock.monotonic() + self.due_in())  # 1. wait
             self.beat()
             self.cycle(batch)
 
@@ -145,9 +155,8 @@ class Loop:
             foreign=self.cache.foreign(resource),
         )
         pods = self.cache.state.owned(resource.uid)
-        decide = batchjob.reconcile if resource.kind == names.BATCHJOB else longservice.reconcile
         try:
-            outcome = decide(resource, pods, view, now)
+            outcome = self.deciders[resource.kind](resource, pods, view, now)
         except Exception:  # noqa: BLE001  see the next line
             # One resource that trips over a defect of ours must not stop all the others.
             self.metrics.reconcile_errors.inc()
@@ -328,7 +337,7 @@ class Loop:
             self._wake_of[key] = at
             heapq.heappush(self._wakes, (at, key))
 
-    def _wait(self) -> float:
+    def due_in(self) -> float:
         """Seconds until the next thing is due by itself."""
         while self._wakes and self._wake_of.get(self._wakes[0][1]) != self._wakes[0][0]:
             heapq.heappop(self._wakes)

@@ -1,0 +1,358 @@
+"""The cycle: looks, decides, counts on it, hands over; nothing here needs a cluster."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from bayplan import admission, inbox, loop, telemetry
+from bayplan.api import names
+from bayplan.api.resource import Key, Resource
+from bayplan.cluster import cache, decode, errors
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import state
+from bayplan.reconcile import action
+from tests.builders import NOON, make_node, make_pod
+from tests.services import make_body
+
+EVERYTHING = inbox.Batch(frozenset(), placement=True)
+
+
+@dataclass
+class Notebook:
+    """A writer that notes what it was asked; nothing comes of it until the test says so."""
+
+    outcomes: list[action.Outcome] = field(default_factory=list)
+    created: dict[str, tuple[pods_.Pod, Mapping[str, Any]]] = field(default_factory=dict)
+    bound: list[action.Bind] = field(default_factory=list)
+    marked: list[action.MarkUnschedulable] = field(default_factory=list)
+    deleted: list[action.DeletePod] = field(default_factory=list)
+    released: list[action.ReleasePod] = field(default_factory=list)
+
+    def carry_out(self, _: Resource, outcome: action.Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def create(self, _: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
+        self.created[planned.name] = planned, body
+
+    def bind(self, wanted: action.Bind) -> None:
+        self.bound.append(wanted)
+
+    def mark(self, wanted: action.MarkUnschedulable) -> None:
+        self.marked.append(wanted)
+
+    def delete(self, wanted: action.DeletePod) -> None:
+        self.deleted.append(wanted)
+
+    def release(self, wanted: action.ReleasePod) -> None:
+        self.released.append(wanted)
+
+    @property
+    def silent(self) -> bool:
+        return not (self.outcomes or self.created or self.bound or self.marked or self.deleted)
+
+
+@dataclass
+class Clock:
+    wall: int = NOON
+    passed: float = 0.0
+
+    def now(self) -> int:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.passed
+
+
+@dataclass
+class Bell:
+    """The cache's doorbell; the tests look at everything anyway."""
+
+    keys: set[Key] = field(default_factory=set)
+
+    def mark(self, key: Key) -> None:
+        self.keys.add(key)
+
+    def mark_placement(self) -> None: ...
+
+    def mark_namespace(self, namespace: str) -> None: ...
+
+
+class Scene:
+    """A loop over a cache, with a notebook for a writer. `service` is admitted at once."""
+
+    def __init__(self, **more: Any) -> None:
+        self.clock = Clock()
+        self.notes = Notebook()
+        self.bell = Bell()
+        self.cache = cache.Cache(state.State(), self.bell)
+        self.version = 0
+        self.leads = True
+        self.answered = asyncio.Event()
+        self.admissions = admission.Admissions(
+            dry_run=self._dry_run,
+            read=decode.pod_from_dict,
+            now=self.clock.now,
+            answered=lambda _: self.answered.set(),
+        )
+        self.metrics = telemetry.Metrics()
+        self.loop = loop.Loop(
+            clock=self.clock,
+            inbox=inbox.Inbox(clock=self.clock.monotonic),
+            cache=self.cache,
+            writer=self.notes,
+            admissions=self.admissions,
+            metrics=self.metrics,
+            leads=lambda: self.leads,
+            beat=lambda: None,
+            **more,
+        )
+
+    async def _dry_run(self, body: Mapping[str, Any]) -> pods_.Pod:
+        return replace(decode.pod_from_dict(body), uid="dry-run")
+
+    def see(self, kind: str, name: str, value: object, namespace: str = "default") -> None:
+        self.version += 1
+        space = "" if kind == "Node" else namespace
+        seen = decode.Seen(space, name, f"uid-{name}-{self.version}", self.version, value)
+        self.cache.upsert(kind, seen)
+
+    def node(self, name: str = "n1", **more: Any) -> nodes_.Node:
+        node = make_node(name, **more)
+        self.see("Node", name, node)
+        return node
+
+    def service(self, name: str = "web", **spec: Any) -> Resource:
+        """A stored LongService whose template the API server has accepted."""
+        body = {**make_body(name, **spec), "kind": names.LONGSERVICE}
+        body["metadata"] = {**body["metadata"], "resourceVersion": str(self.version + 1)}
+        self.version += 1
+        self.cache.put_resource(body)
+        resource = self.cache.resources[names.LONGSERVICE, body["metadata"]["namespace"], name]
+        asyncio.run(self._admit(resource))
+        return resource
+
+    async def _admit(self, resource: Resource) -> None:
+        self.admissions.ask(resource)
+        await self.answered.wait()
+        self.answered.clear()
+
+    def look(self) -> None:
+        """One cycle over everything."""
+        self.loop.cycle(inbox.Batch(frozenset(self.cache.resources), placement=True))
+
+    def seen_as_created(self) -> None:
+        """What the notebook created becomes what the API server has."""
+        for planned, _ in self.notes.created.values():
+            stored = replace(planned, uid=f"uid-{planned.name}", phase=pods_.Phase.RUNNING)
+            self.see("Pod", planned.name, stored, planned.namespace)
+
+
+def test_what_fits_is_born_placed() -> None:
+    """A task that has room is created with its node."""
+    scene = Scene()
+    scene.node()
+    scene.service(replicas=2)
+    scene.look()
+    bodies = [body for _, body in scene.notes.created.values()]
+
+    assert ["n1", "n1"] == [body["spec"]["nodeName"] for body in bodies]
+
+
+def test_a_decision_is_counted_on_before_it_is_seen() -> None:
+    """Looking again before the writes are seen creates nothing twice."""
+    scene = Scene()
+    scene.node()
+    scene.service(replicas=2)
+    scene.look()
+    first = dict(scene.notes.created)
+    scene.notes.created.clear()
+    scene.look()
+
+    assert 2 == len(first)
+    assert {} == scene.notes.created
+
+
+def test_what_finds_no_room_exists_unplaced_and_says_so() -> None:
+    """A task without room is created without a node; once seen it is marked with the sentence."""
+    scene = Scene()
+    scene.node(cpu=50)
+    scene.service(replicas=1)
+    scene.look()
+    [(planned, body)] = scene.notes.created.values()
+    scene.see("Pod", planned.name, replace(planned, uid="u1"), planned.namespace)
+    scene.look()
+
+    assert "nodeName" not in body["spec"]
+    assert ["0/1 nodes: 1 too small for it even when empty (cpu); nearest n1 lacks 50m cpu"] == [
+        mark.message for mark in scene.notes.marked
+    ]
+
+
+def test_a_marked_pod_is_not_marked_again() -> None:
+    """What the API server says already is not written."""
+    scene = Scene()
+    scene.see("Pod", "guest", make_pod("guest", cpu=100, scheduled_reason="Unschedulable"))
+    scene.look()
+
+    assert [] == scene.notes.marked
+
+
+def test_a_waiting_pod_is_bound_when_room_appears() -> None:
+    """A pod of anybody that names this scheduler gets a node, once."""
+    scene = Scene()
+    scene.see("Pod", "guest", make_pod("guest", cpu=100))
+    scene.look()
+    scene.node()
+    scene.look()
+    scene.look()
+
+    assert [("guest", "n1")] == [(bind.name, bind.node) for bind in scene.notes.bound]
+
+
+def test_a_standby_hands_nothing_over() -> None:
+    """Without the lease nothing is decided; gaining it, everything is looked at unasked."""
+    scene = Scene()
+    scene.leads = False
+    scene.node()
+    scene.service(replicas=1)
+    scene.look()
+
+    assert scene.notes.silent
+
+    scene.leads = True
+    scene.loop.cycle(inbox.Batch(frozenset(), placement=False))
+
+    assert 1 == len(scene.notes.created)
+
+
+def test_observing_writes_nothing() -> None:
+    """In Observe mode the plan is made and nothing is handed to the writer."""
+    scene = Scene(acts=False)
+    scene.node()
+    scene.service(replicas=1)
+    scene.see("Pod", "guest", make_pod("guest", cpu=100))
+    scene.look()
+
+    assert scene.notes.silent
+
+
+def test_a_defect_in_one_resource_stops_no_other() -> None:
+    """When deciding about one resource fails, the others are decided, and it is tried again."""
+
+    def trips(resource: Resource, *rest: Any) -> action.Outcome:
+        if resource.name == "bad":
+            raise ZeroDivisionError
+        return loop.DECIDERS[names.LONGSERVICE](resource, *rest)
+
+    scene = Scene(deciders={names.LONGSERVICE: trips})
+    scene.node()
+    scene.service("bad", replicas=1)
+    scene.service("good", replicas=1)
+    scene.look()
+
+    assert ["good"] == [
+        planned.owner.name for planned, _ in scene.notes.created.values() if planned.owner
+    ]
+    assert b"bayplan_reconcile_errors_total 1.0" in scene.metrics.page()
+
+
+def test_a_pod_on_a_vanished_node_is_taken_back() -> None:
+    """The API server accepts any node name: a CREATE whose node has gone meanwhile is deleted."""
+    scene = Scene()
+    scene.node()
+    service = scene.service(replicas=1)
+    scene.look()
+    [(planned, _)] = scene.notes.created.values()
+    scene.cache.delete("Node", ("", "n1"), "", scene.version + 1)
+    scene.loop.created(service.key, planned, replace(planned, uid="u1"))
+
+    assert [("u1", "its node has gone")] == [(gone.uid, gone.why) for gone in scene.notes.deleted]
+
+
+def test_a_pod_on_a_namesake_of_its_node_is_taken_back() -> None:
+    """Node names are used again on EKS: a node younger than the decision is another one."""
+    scene = Scene()
+    scene.node()
+    service = scene.service(replicas=1)
+    scene.look()
+    [(planned, _)] = scene.notes.created.values()
+    scene.node(created_at=planned.created_at + 5)
+    scene.loop.created(service.key, planned, replace(planned, uid="u1"))
+
+    assert ["u1"] == [gone.uid for gone in scene.notes.deleted]
+
+
+@pytest.mark.parametrize(("cpu", "expected"), [(1000, []), (5000, ["u1"])])
+def test_a_pod_that_grew_stays_only_where_it_fits(cpu: int, expected: list[str]) -> None:
+    """Webhooks make pods bigger: one that no longer fits is taken back, one that fits stays."""
+    scene = Scene()
+    scene.node(cpu=4000)
+    service = scene.service(replicas=1)
+    scene.look()
+    [(planned, _)] = scene.notes.created.values()
+    request = make_pod(cpu=cpu).request
+    stored = replace(planned, uid="u1", request=request)
+    scene.see("Pod", planned.name, stored, planned.namespace)
+    scene.loop.created(service.key, planned, stored)
+
+    assert expected == [gone.uid for gone in scene.notes.deleted]
+    assert request == scene.admissions.of(service).request  # type: ignore[union-attr]
+
+
+def test_orphaned_run_pods_are_let_go() -> None:
+    """Run pods whose BatchJob has gone lose the tracking finalizer; others keep theirs."""
+    scene = Scene()
+    owner = pods_.Owner(names.BATCHJOB, "gone", "uid-gone")
+    orphan = make_pod("run", "n1", owner=owner, finalizers=("a/b", names.RUN_TRACKING))
+    scene.see("Pod", "run", orphan)
+    scene.loop.cycle(inbox.Batch(frozenset({(names.BATCHJOB, "default", "gone")}), placement=False))
+
+    assert [("run", ("a/b",))] == [(one.name, one.finalizers) for one in scene.notes.released]
+
+
+def test_a_quota_refusal_waits_and_then_asks_again() -> None:
+    """A CREATE refused for quota is remembered with its retry time; nothing more is created."""
+    scene = Scene()
+    scene.node()
+    service = scene.service(replicas=1)
+    error = errors.Rejected("exceeded quota: few", status=403, reason="Forbidden")
+    scene.loop.refused(service.key, error, "create")
+    scene.look()
+    known = scene.admissions.of(service)
+
+    assert {} == scene.notes.created
+    assert known is not None
+    assert ("QuotaExceeded", NOON + admission.FIRST_RETRY_SECONDS) == (
+        known.refusal,
+        known.retry_at,
+    )
+
+
+def test_it_wakes_when_state_says_so() -> None:
+    """The next look by itself is when a reconcile said, and never later than a second."""
+    scene = Scene(deciders={names.LONGSERVICE: lambda *_: action.Outcome(wake_at=NOON + 1)})
+    scene.service(replicas=1)
+    scene.look()
+    before = scene.loop.due_in()
+    scene.clock.wall += 1
+
+    assert (1.0, 0.0) == (before, scene.loop.due_in())
+
+
+def test_nodes_are_measured() -> None:
+    """Gauges tell nodes by state, what they have and what is requested."""
+    scene = Scene()
+    scene.node("n1", cpu=4000)
+    scene.node("n2", cpu=4000, unschedulable=True)
+    scene.see("Pod", "p1", make_pod("p1", "n1", cpu=1500))
+    scene.loop.measure()
+    page = scene.metrics.page().decode()
+
+    assert 'bayplan_nodes{state="ready"} 1.0' in page
+    assert 'bayplan_nodes{state="leaving"} 1.0' in page
+    assert 'bayplan_allocatable{resource="cpu"} 8.0' in page
+    assert 'bayplan_requested{resource="cpu"} 1.5' in page
