@@ -136,9 +136,9 @@ class Scene:
         return resource
 
     async def _admit(self, resource: Resource) -> None:
+        self.answered = asyncio.Event()
         self.admissions.ask(resource)
         await self.answered.wait()
-        self.answered.clear()
 
     def look(self) -> None:
         """One cycle over everything."""
