@@ -1,0 +1,327 @@
+"""What the API server itself says to good and bad resources: schema, CEL, subresources, kubectl.
+
+All by server-side dry run, except where the law is about what was stored.
+"""
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.cluster.kube import RefusedError
+from tests.cluster.manifests import make_job, make_service
+from tests.cluster.under_test import GROUP, ROOT, Site
+
+pytestmark = pytest.mark.cluster
+
+STRICT = "dryRun=All&fieldValidation=Strict"
+PLURALS = {"BatchJob": "batchjobs", "LongService": "longservices"}
+POD = "template.spec"
+MAIN = "template.spec.containers.0"
+
+
+def changed(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """The manifest with one field of its spec set; None removes it."""
+    body = copy.deepcopy(body)
+    *above, last = path.split(".")
+    inner: Any = body["spec"]
+    for name in above:
+        inner = inner[int(name)] if isinstance(inner, list) else inner.setdefault(name, {})
+    if isinstance(inner, list):
+        inner[int(last)] = value
+    elif value is None:
+        inner.pop(last, None)
+    else:
+        inner[last] = value
+    return body
+
+
+def create(site: Site, body: dict[str, Any], query: str = STRICT) -> Any:
+    plural = PLURALS[body["kind"]]
+    return site.kube.create(f"{GROUP}/namespaces/default/{plural}?{query}", body)
+
+
+def refusal(site: Site, body: dict[str, Any]) -> str:
+    """The API server's own words."""
+    with pytest.raises(RefusedError) as refused:
+        create(site, body)
+    assert refused.value.status in {400, 422}, refused.value
+    message: str = json.loads(str(refused.value).partition(": ")[2])["message"]
+    return message
+
+
+JOB = make_job("good", "default", schedule="0 6 * * *")
+SERVICE = make_service(
+    "good", "default", service={"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
+)
+PORT = {"name": "http", "port": 80}
+
+REFUSED_JOBS = [
+    ("schedule", "", "at least 1 chars"),
+    ("schedule", "x" * 257, "may not be more than 256"),
+    ("schedule", "* * * *", "must be five cron fields"),
+    ("schedule", "* * * * * *", "must be five cron fields"),
+    ("schedule", "@every 5m", "must be five cron fields"),
+    ("schedule", "TZ=UTC * * * * *", "must be five cron fields"),
+    ("schedule", "R/P1D", "R[n]/[start]/period"),
+    ("schedule", "0 6 * * *\n", "must be five cron fields"),
+    ("schedule", 5, "must be of type string"),
+    ("timeZone", "../../etc/passwd", "must be an IANA time zone name"),
+    ("timeZone", "/UTC", "must be an IANA time zone name"),
+    ("timeZone", "", "at least 1 chars"),
+    ("timeZone", "x" * 65, "may not be more than 64"),
+    ("suspend", "yes", "must be of type boolean"),
+    ("concurrencyPolicy", "forbid", 'supported values: "Forbid", "Allow", "Replace"'),
+    ("missedRunPolicy", "RunOnce", 'supported values: "RunLatest", "RunAll", "Skip"'),
+    ("startingDeadlineSeconds", 9, "greater than or equal to 10"),
+    ("retryPolicy", {"limit": -1}, "greater than or equal to 0"),
+    ("retryPolicy", {"limit": 101}, "less than or equal to 100"),
+    ("retryPolicy", {"limit": "2"}, "must be of type integer"),
+    ("retryPolicy", {"limit": 1.5}, "must be of type integer"),
+    ("retryPolicy", {"delaySeconds": 7200}, "raise `maxDelaySeconds`"),
+    ("retryPolicy", {"limits": 2}, 'unknown field "spec.retryPolicy.limits"'),
+    ("unreachable", {"retryAfterSeconds": 604_801}, "less than or equal to 604800"),
+    ("activeDeadlineSeconds", 0, "greater than or equal to 1"),
+    ("history", {"failed": 101}, "less than or equal to 100"),
+    ("placement", {"isolation": "strict"}, 'supported values: "Shared", "Strict"'),
+    ("placement", {"disruption": "Never"}, '"Auto", "Protect", "Allow"'),
+    ("parents", [{"name": "a"}], 'unknown field "spec.parents"'),
+    ("template", None, "spec.template: Required value"),
+    (POD, None, "spec.template.spec: Required value"),
+    (f"{POD}.containers", None, "containers: Required value"),
+    (f"{POD}.containers", [], "should have at least 1 items"),
+    (f"{POD}.containers", [{"name": "a"}, {"name": "a"}], "Duplicate value"),
+    (f"{MAIN}.name", None, "name: Required value"),
+    (f"{MAIN}.name", "Main", "should match"),
+    (f"{MAIN}.image", "x" * 1025, "may not be more than 1024"),
+    (f"{MAIN}.resources.requests.cpu", "1mi", "should match"),
+    (f"{MAIN}.resources.requests.cpu", "-1", "should match"),
+    (f"{MAIN}.resources.requests.cpu", -1, "greater than or equal to 0"),
+    (f"{MAIN}.resources.requests.cpu", 0.5, "must be of type integer,string"),
+    (f"{MAIN}.resources.limits.memory", "1 Gi", "should match"),
+    (f"{MAIN}.ports", [{"containerPort": 0}], "greater than or equal to 1"),
+    (f"{MAIN}.ports", [{"containerPort": 1, "protocol": "tcp"}], '"TCP", "UDP", "SCTP"'),
+    (f"{POD}.nodeName", "a", "say which nodes will do with `nodeSelector`"),
+    (f"{POD}.schedulerName", "default-scheduler", "remove `schedulerName`"),
+    (f"{POD}.priority", 7, "name a PriorityClass in `priorityClassName`"),
+    (f"{POD}.restartPolicy", "OnFailure", "must be absent or Never"),
+    (f"{POD}.restartPolicy", "Sometimes", 'supported values: "Always", "Never", "OnFailure"'),
+    (f"{POD}.tolerations", [{"effect": "NoRun"}], '"NoSchedule", "PreferNoSchedule"'),
+    (f"{POD}.topologySpreadConstraints", [{"maxSkew": 1}], "topologyKey: Required value"),
+    (f"{POD}.affinity", {"nodeAffinty": {}}, "unknown field"),
+    (f"{POD}.affinity", {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}},
+     "topologyKey: Required value"),
+]  # fmt: skip
+
+REFUSED_SERVICES = [
+    ("replicas", -1, "greater than or equal to 0"),
+    ("replicas", 10_001, "less than or equal to 10000"),
+    ("replicas", "3", "must be of type integer"),
+    ("updateStrategy", {"minimumHealthyPercent": 101}, "less than or equal to 100"),
+    ("updateStrategy", {"maximumSurgePercent": "25%"}, "must be of type integer"),
+    ("updateStrategy", {"minReadySeconds": -1}, "greater than or equal to 0"),
+    ("restartBackoff", {"factorPercent": 99}, "greater than or equal to 100"),
+    ("restartBackoff", {"initialSeconds": 600}, "raise `maxSeconds`"),
+    ("unreachable", {"replaceAfterSeconds": -1}, "greater than or equal to 0"),
+    ("scaleDown", {"order": "Random"}, '"YoungestFirst", "OldestFirst"'),
+    ("disruptionBudget", "Always", '"Auto", "Strict", "None"'),
+    ("revisionHistoryLimit", 101, "less than or equal to 100"),
+    ("service", {"ports": []}, "should have at least 1 items"),
+    ("service", {"type": "ExternalName", "ports": [PORT]}, '"ClusterIP", "NodePort"'),
+    ("service", {"ports": [{"port": 80}]}, "name: Required value"),
+    ("service", {"ports": [{"name": "http", "port": 0}]}, "greater than or equal to 1"),
+    ("service", {"ports": [{**PORT, "targetPort": 65_536}]}, "less than or equal to 65535"),
+    ("service", {"ports": [{**PORT, "targetPort": 1.5}]}, "must be of type integer,string"),
+    ("service", {"ports": [PORT, PORT]}, "Duplicate value"),
+    ("service", {"ports": [PORT, {**PORT, "name": "b"}]}, "once for each protocol"),
+    ("service", {"ports": [{**PORT, "nodePort": 30_080}]}, "set `type` to NodePort"),
+    ("service", {"ports": [PORT], "annotations": {"a": 1}}, "must be of type string"),
+    (f"{POD}.restartPolicy", "Never", "must be absent or Always"),
+    (f"{POD}.nodeName", "a", "`nodeSelector`"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "part"), REFUSED_JOBS)
+def test_refuses_a_batchjob(site: Site, path: str, value: object, part: str) -> None:
+    """One wrong field is refused, and the message says what must be."""
+    assert part in refusal(site, changed(JOB, path, value))
+
+
+@pytest.mark.parametrize(("path", "value", "part"), REFUSED_SERVICES)
+def test_refuses_a_longservice(site: Site, path: str, value: object, part: str) -> None:
+    """One wrong field is refused, and the message says what must be."""
+    assert part in refusal(site, changed(SERVICE, path, value))
+
+
+def test_refuses_what_two_fields_say_together(site: Site) -> None:
+    """Rules over two fields of a job, and over the name."""
+    once = changed(changed(JOB, "schedule", None), "startingDeadlineSeconds", 60)
+    long = changed(changed(JOB, "activeDeadlineSeconds", 60), "expectedDurationSeconds", 61)
+
+    assert "remove it or add `schedule`" in refusal(site, once)
+    assert "raise `activeDeadlineSeconds`" in refusal(site, long)
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "part"),
+    [
+        (JOB, "x" * 64, "no longer than 63 characters"),
+        (SERVICE, "x" * 64, "no longer than 63 characters"),
+        (SERVICE, "1st", "begin with a letter and have no dots"),
+        (SERVICE, "a.b", "begin with a letter and have no dots"),
+    ],
+)
+def test_refuses_names(site: Site, body: dict[str, Any], name: str, part: str) -> None:
+    """A name becomes a label of pods, and the name of a Service."""
+    assert part in refusal(site, {**body, "metadata": {"name": name, "namespace": "default"}})
+
+
+ACCEPTED = [
+    ("BatchJob", "schedule", None),
+    *(("BatchJob", "schedule", text) for text in ("@daily", "H H(0-5) * * MON-FRI", "0 0 L * *")),
+    *(("BatchJob", "schedule", text) for text in ("  0\t6 * * *", "0,30 */2 1-7/2 JAN,jul MON#2")),
+    *(("BatchJob", "schedule", text) for text in ("R//PT15M", "R5/2015-01-01T00:00:00.000Z/P1D")),
+    ("BatchJob", "schedule", "R/2026-01-31T06:00+05:30/P1Y2M3W4DT5H6M7S"),
+    *(("BatchJob", "timeZone", name) for name in ("Europe/Berlin", "Etc/GMT+5", "EST5EDT")),
+    ("BatchJob", "timeZone", "America/Argentina/Buenos_Aires"),
+    ("BatchJob", "retryPolicy", {"limit": 0, "delaySeconds": 0, "maxDelaySeconds": 0}),
+    ("BatchJob", "history", {"successful": 0, "failed": 0}),
+    ("BatchJob", f"{MAIN}.resources", {"requests": {"cpu": 2, "memory": "1e9", "a.b/c": "1"}}),
+    ("BatchJob", f"{MAIN}.resources", {"limits": {"cpu": ".5", "memory": "+1.5Gi"}}),
+    ("BatchJob", f"{POD}.restartPolicy", "Never"),
+    ("BatchJob", f"{POD}.tolerations", [{"operator": "Exists"}]),
+    ("BatchJob", f"{POD}.tomorrow", {"field": [1, {"deep": True}]}),
+    ("BatchJob", f"{MAIN}.tomorrow", {"field": 1.5}),
+    ("LongService", "replicas", 0),
+    ("LongService", "replicas", 10_000),
+    ("LongService", "service", None),
+    ("LongService", "service", {"type": "NodePort", "ports": [{**PORT, "nodePort": 30_080}]}),
+    ("LongService", "service", {"ports": [PORT, {"name": "u", "port": 80, "protocol": "UDP"}]}),
+    ("LongService", "service", {"ports": [{**PORT, "targetPort": "web"}]}),
+    ("LongService", "updateStrategy", {"minimumHealthyPercent": 0, "maximumSurgePercent": 0}),
+    ("LongService", f"{POD}.restartPolicy", "Always"),
+    ("LongService", f"{POD}.initContainers", [{"name": "proxy", "restartPolicy": "Always"}]),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value"), ACCEPTED)
+def test_accepts(site: Site, kind: str, path: str, value: object) -> None:
+    """Unusual and right: stored as written, unknown fields of pods included."""
+    body = changed(JOB if kind == "BatchJob" else SERVICE, path, value)
+    stored = create(site, body)
+
+    assert contains(stored["spec"], body["spec"])
+
+
+def contains(whole: Any, part: Any) -> bool:
+    """Whether the stored value is the written one, apart from defaults of ours."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(
+            key in whole and contains(whole[key], value) for key, value in part.items()
+        )
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(contains, whole, part))
+    return bool(whole == part)
+
+
+def test_defaults_are_filled_in_but_none_in_the_template(site: Site) -> None:
+    """What `kubectl get -o yaml` shows of a short manifest; the template stays as written."""
+    body = make_job("short", "default", history={})
+    spec = create(site, body)["spec"]
+
+    assert body["spec"]["template"] == spec.pop("template")
+    assert {
+        "concurrencyPolicy": "Forbid",
+        "history": {"failed": 3, "successful": 3},
+        "missedRunPolicy": "RunLatest",
+        "suspend": False,
+        "timeZone": "UTC",
+    } == spec
+
+
+@pytest.fixture
+def stored(site: Site) -> Iterator[str]:
+    """The path of a stored, suspended job that has handled a slot; no operator is needed."""
+    namespace = site.namespace()
+    jobs = f"{GROUP}/namespaces/{namespace}/batchjobs"
+    site.kube.create(jobs, make_job("kept", namespace, schedule="@yearly", suspend=True))
+    path = f"{jobs}/kept"
+    site.kube.patch(f"{path}/status", {"status": {"lastSlotTime": "2026-06-01T00:00:00Z"}})
+    yield path
+    site.kube.delete(path)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"status": {"lastSlotTime": "2026-05-31T23:59:59Z"}},
+        {"status": {"lastSlotTime": None}},
+        {"status": None},
+    ],
+)
+def test_the_last_slot_never_goes_back(site: Site, stored: str, patch: dict[str, Any]) -> None:
+    """A former leader that was paused cannot turn the clock back, nor forget it."""
+    with pytest.raises(RefusedError, match="must not go back"):
+        site.kube.patch(f"{stored}/status?dryRun=All", patch)
+
+
+def test_the_last_slot_may_stay_or_go_on(site: Site, stored: str) -> None:
+    """The same time and a later one are taken; an edit of the spec does not touch it."""
+    for time in ("2026-06-01T00:00:00Z", "2026-06-01T00:00:01Z"):
+        patched = site.kube.patch(f"{stored}/status", {"status": {"lastSlotTime": time}})
+
+        assert time == patched["status"]["lastSlotTime"]
+
+    edited = site.kube.patch(stored, {"spec": {"schedule": "@monthly"}, "status": None})
+
+    assert "2026-06-01T00:00:01Z" == edited["status"]["lastSlotTime"]
+
+
+def test_a_status_is_only_written_through_its_subresource(site: Site) -> None:
+    """What a manifest says of its status is not stored."""
+    body = {**JOB, "status": {"running": 7}}
+
+    assert "status" not in create(site, body)
+
+
+def test_scale(site: Site) -> None:
+    """`kubectl scale` and autoscalers see wanted and existing instances and their selector."""
+    namespace = site.namespace()
+    services = f"{GROUP}/namespaces/{namespace}/longservices"
+    site.kube.create(services, make_service("web", namespace, replicas=0))
+    site.kube.kubectl("scale", "lsvc/web", "-n", namespace, "--replicas=0")
+    status = {"replicas": 0, "selector": "bayplan.dev/service=web"}
+    site.kube.patch(f"{services}/web/status", {"status": status})
+    scale = site.kube.get(f"{services}/web/scale")
+    site.kube.delete(f"{services}/web")
+
+    assert 0 == scale["spec"].get("replicas", 0)
+    assert "bayplan.dev/service=web" == scale["status"]["selector"]
+
+
+def test_kubectl_applies_explains_and_lists(site: Site) -> None:
+    """Client-side apply twice, explain of a deep field, short names, category and columns."""
+    applied = site.kube.kubectl("apply", "-f", str(ROOT / "crds")).stdout
+    explained = site.kube.kubectl("explain", "batchjob.spec.retryPolicy.backoffPercent").stdout
+    listed = site.kube.kubectl("api-resources", "--categories=bayplan", "-o", "wide").stdout
+    table = site.kube.kubectl("get", "bj,lsvc", "-A").stderr
+
+    assert 2 == applied.count("unchanged")
+    assert "100 doubles it" in " ".join(explained.split())
+    assert {"bj", "lsvc"} <= set(listed.split())
+    assert "" == table or "No resources found" in table
+
+
+def test_definitions_have_no_warnings(site: Site) -> None:
+    """Established, and structural in the API server's own judgement."""
+    for plural in PLURALS.values():
+        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.bayplan.dev"
+        found = {
+            one["type"]: one["status"] for one in site.kube.get(quote(path))["status"]["conditions"]
+        }
+
+        assert "True" == found["Established"]
+        assert "NonStructuralSchema" not in found
