@@ -507,20 +507,21 @@ class Kind:
 
     name: str
     decode: Callable[[Raw], Seen]
+    namespaced: bool = True
 
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("Node", _node),
+        Kind("Node", _node, namespaced=False),
         Kind("Pod", pods.seen),
         Kind("DaemonSet", _daemonset),
-        Kind("Namespace", _namespace),
+        Kind("Namespace", _namespace, namespaced=False),
         Kind("PersistentVolumeClaim", _volume_claim),
-        Kind("PersistentVolume", _volume),
-        Kind("StorageClass", _storage_class),
-        Kind("CSINode", _csi_node),
-        Kind("PriorityClass", _priority_class),
+        Kind("PersistentVolume", _volume, namespaced=False),
+        Kind("StorageClass", _storage_class, namespaced=False),
+        Kind("CSINode", _csi_node, namespaced=False),
+        Kind("PriorityClass", _priority_class, namespaced=False),
         Kind("ResourceQuota", _quota),
         Kind("LimitRange", _limit_range),
         Kind("ControllerRevision", functools.partial(_child, "ControllerRevision")),
@@ -570,7 +571,8 @@ def chunk(kind: Kind, body: bytes) -> Chunk:
         except (DecodeError, msgspec.DecodeError, UnicodeDecodeError) as error:
             _log.warning("unreadable kind=%s error=%s", kind.name, error)
             try:
-                unreadable.append(_sight(wire.read(raw, wire.Meta).metadata, None).key)
+                meta = wire.read(raw, wire.Meta).metadata
+                unreadable.append(_sight(meta, None, namespaced=kind.namespaced).key)
             except DecodeError:
                 whole = False
     return Chunk(

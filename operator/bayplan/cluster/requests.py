@@ -313,6 +313,11 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
                 patch[key] = merge_patch({}, value)
             elif inner := merge_patch(before, value):
                 patch[key] = inner
-        elif type(before) is not type(value) or before != value:
+        elif before is None or _canonical(before) != _canonical(value):
             patch[key] = value
     return patch
+
+
+def _canonical(value: object) -> bytes:
+    """Equal for equal JSON: a tuple is a list, but 1 is not true."""
+    return encode(value, order="deterministic")

@@ -166,10 +166,11 @@ def complain(what: str, error: object) -> None:
 def amounts(found: Mapping[str, Any] | None) -> dict[str, int]:
     """Quantities as integers; what cannot be read is left out and told."""
     known: dict[str, int] = {}
-    for name, text in (found or {}).items():
+    for name, value in (found or {}).items():
+        # A person's YAML may hold 0.5: its shortest decimal text is what was meant.
+        text = repr(value) if isinstance(value, float | dict | list | None) else value
         try:
-            # A person's YAML may hold 0.5: its shortest decimal text is what was meant.
-            known[name] = units.amount(name, repr(text) if isinstance(text, float) else text)
+            known[name] = units.amount(name, text)
         except units.QuantityError as error:
             complain(f"quantity of {units.shown(name)}", error)
     return known

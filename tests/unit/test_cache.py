@@ -1,0 +1,542 @@
+"""The newest sight of everything, what we count on beside it, and who is to look at a change."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from bayplan.api.resource import Resource
+from bayplan.cluster import cache, decode
+from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import requirement, resources, snapshot, state
+from bayplan.reconcile import action
+from tests.builders import make_node, make_pod
+
+WEB = ("LongService", "default", "web")
+OWNER = pods_.Owner("LongService", "web", "uid-web")
+
+
+class Bell:
+    """Records rings."""
+
+    def __init__(self) -> None:
+        self.keys: list[tuple[str, str, str]] = []
+        self.placement = 0
+        self.namespaces: list[str] = []
+
+    def mark(self, key: tuple[str, str, str]) -> None:
+        self.keys.append(key)
+
+    def mark_placement(self) -> None:
+        self.placement += 1
+
+    def mark_namespace(self, namespace: str) -> None:
+        self.namespaces.append(namespace)
+
+    def silence(self) -> None:
+        self.keys, self.placement, self.namespaces = [], 0, []
+
+
+class Held:
+    """A cache and its bell."""
+
+    def __init__(self) -> None:
+        self.bell = Bell()
+        self.cache = cache.Cache(state.State(), self.bell)
+
+    def pod(self, version: int = 10, name: str = "p1", **more: Any) -> bool:
+        pod = make_pod(name, **{"owner": OWNER, "resource_version": str(version), **more})
+        return self.cache.upsert("Pod", Seen("default", name, pod.uid, version, pod))
+
+    def node(self, version: int = 10, name: str = "n1", **more: Any) -> bool:
+        node = make_node(name, **{"resource_version": str(version), **more})
+        return self.cache.upsert("Node", Seen("", name, node.uid, version, node))
+
+    def put(
+        self, kind: str, name: str, value: Any, version: int = 10, namespace: str = "default"
+    ) -> None:
+        self.cache.upsert(kind, Seen(namespace, name, f"uid-{name}", version, value))
+
+    def gone(self, kind: str, name: str, version: int = 99, namespace: str = "default") -> bool:
+        return self.cache.delete(kind, (namespace, name), f"uid-{name}", version)
+
+
+def service(version: int = 10, generation: int = 1, **more: Any) -> Mapping[str, Any]:
+    return {
+        "kind": "LongService",
+        "metadata": {
+            "name": "web", "namespace": "default", "uid": "uid-web", "generation": generation,
+            "resourceVersion": str(version), **more,
+        },
+        "spec": {},
+        "status": {"observed": version},
+    }  # fmt: skip
+
+
+class TestPods:
+    def test_rings_its_owner(self) -> None:
+        """A pod's event marks its owner; another kind of owner is nobody we know."""
+        held = Held()
+        held.pod(owner=None, name="a")
+        held.pod(owner=pods_.Owner("ReplicaSet", "x", "1"), name="b")
+
+        assert [] == held.bell.keys
+
+        held.pod()
+
+        assert [WEB] == held.bell.keys
+
+    def test_same_again_is_silent(self) -> None:
+        """An event that changes nothing we read rings nobody."""
+        held = Held()
+        held.pod(10, node="n1")
+        held.bell.silence()
+        held.pod(11, node="n1")
+
+        assert ([], 0) == (held.bell.keys, held.bell.placement)
+        assert "11" == held.cache.state.pods["default", "p1"].resource_version
+
+    @pytest.mark.parametrize(
+        ("after", "frees"),
+        [
+            ({"node": "n1", "phase": pods_.Phase.SUCCEEDED}, True),
+            ({"node": "n1", "cpu": 50}, True),
+            ({"node": "n1", "ready": True}, False),
+            ({"node": "n1", "deleted_at": 5}, False),
+        ],
+    )
+    def test_free_room_rings_placement(self, after: dict[str, Any], frees: bool) -> None:
+        """Only what frees room makes those look who wait for room."""
+        held = Held()
+        held.pod(10, node="n1")
+        held.bell.silence()
+        held.pod(11, **after)
+
+        assert frees == (held.bell.placement > 0)
+
+    def test_end_rings_placement_once(self) -> None:
+        """A finished pod that is deleted frees nothing any more."""
+        held = Held()
+        held.pod(10, node="n1", phase=pods_.Phase.FAILED)
+        held.bell.silence()
+        held.gone("Pod", "p1")
+
+        assert ([WEB], 0) == (held.bell.keys, held.bell.placement)
+
+    def test_waiting_pod_rings_placement(self) -> None:
+        """An unplaced pod of ours is to be placed; one of another scheduler is not."""
+        held = Held()
+        held.pod(scheduler="default-scheduler", name="a")
+
+        assert 0 == held.bell.placement
+
+        held.pod(name="b")
+
+        assert 1 == held.bell.placement
+
+    def test_never_back(self) -> None:
+        """An older version never replaces a newer one, nor anything a deletion."""
+        held = Held()
+        held.pod(12, node="n1")
+
+        assert not held.pod(11)
+        assert not held.pod(12)
+        assert held.gone("Pod", "p1", 15)
+        assert not held.pod(14)
+        assert not held.pod(16)  # the same uid: it is dead, whatever its version
+        assert held.pod(17, uid="second")
+
+    def test_older_deletion(self) -> None:
+        """The deletion of a former pod of that name does not touch the present one."""
+        held = Held()
+        held.pod(20, uid="second")
+
+        assert not held.cache.delete("Pod", ("default", "p1"), "uid-p1", 15)
+        assert ("default", "p1") in held.cache.state.pods
+
+    def test_retain(self) -> None:
+        """What a list does not hold has left, unless it is newer than the list."""
+        held = Held()
+        for version, name in ((10, "a"), (11, "b"), (31, "c")):
+            held.pod(version, name)
+
+        assert 1 == held.cache.retain("Pod", {("default", "a")}, 30)
+        assert {"a", "c"} == {name for _, name in held.cache.state.pods}
+
+
+class TestCountedOn:
+    def test_confirmed(self) -> None:
+        """The first sight of a created pod confirms it; room is counted once throughout."""
+        held = Held()
+        held.node()
+        free = held.cache.snapshot().free.copy()
+        held.cache.assume(make_pod(node="n1", uid="", owner=OWNER))
+        counted = held.cache.snapshot().free.copy()
+        held.pod(node="n1")
+
+        assert (free != counted).any()
+        assert (counted == held.cache.snapshot().free).all()
+        assert {} == held.cache.state.assumed
+
+    def test_forgotten(self) -> None:
+        """A failed CREATE gives its room back and rings for those who wait."""
+        held = Held()
+        held.node()
+        free = held.cache.snapshot().free.copy()
+        held.cache.assume(make_pod(node="n1", uid="", owner=OWNER))
+        held.bell.silence()
+        held.cache.forget(("default", "p1"))
+
+        assert (free == held.cache.snapshot().free).all()
+        assert 1 == held.bell.placement
+        assert {} == held.cache.state.pods
+
+    def test_seen_before_it_failed(self) -> None:
+        """What the watch has shown stays, though the answer to its CREATE was lost for good."""
+        held = Held()
+        held.cache.assume(make_pod(node="n1", uid="", owner=OWNER))
+        held.pod(node="n1")
+        held.cache.forget(("default", "p1"))
+
+        assert "n1" == held.cache.state.pods["default", "p1"].node
+
+    def test_foreign_namesake_stays(self) -> None:
+        """A pod that somebody else has under that name is not lost from sight."""
+        held = Held()
+        held.pod(owner=None, node="n2")
+        held.cache.assume(make_pod(node="n1", uid="", owner=OWNER))
+        held.cache.forget(("default", "p1"))
+
+        assert "n2" == held.cache.state.pods["default", "p1"].node
+
+    def test_leaving(self) -> None:
+        """A pod whose delete is decided counts as terminating until that is refused."""
+        held = Held()
+        held.pod(10, node="n1")
+        held.cache.assume_leaving(("default", "p1"), "uid-p1", 77)
+        held.pod(11, node="n1", ready=True)
+
+        assert 77 == held.cache.state.pods["default", "p1"].deleted_at
+
+        held.cache.forget_leaving(("default", "p1"), "uid-p1")
+
+        assert not held.cache.state.pods["default", "p1"].terminating
+
+        held.pod(12, node="n1", ready=False)
+
+        assert not held.cache.state.pods["default", "p1"].terminating
+
+    def test_leaving_is_confirmed(self) -> None:
+        """Once the API server says so, its word counts; another pod of that name is alive."""
+        held = Held()
+        held.pod(10, node="n1")
+        held.cache.assume_leaving(("default", "p1"), "uid-p1", 77)
+        held.pod(11, node="n1", deleted_at=99)
+        held.cache.forget_leaving(("default", "p1"), "uid-p1")
+
+        assert 99 == held.cache.state.pods["default", "p1"].deleted_at
+
+        held.gone("Pod", "p1", 12)
+        held.pod(13, uid="second")
+
+        assert not held.cache.state.pods["default", "p1"].terminating
+
+
+class TestNodes:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"ready": False},
+            {"unschedulable": True},
+            {"deleting": True},
+            {"uid": "another"},
+            {"taints": (nodes_.Taint("karpenter.sh/disrupted"),)},
+        ],
+    )
+    def test_rings_owners(self, change: dict[str, Any]) -> None:
+        """Readiness, cordon, taints, identity: whose pods are there has to look."""
+        held = Held()
+        held.node()
+        held.pod(node="n1")
+        held.bell.silence()
+        held.node(11, **change)
+
+        assert [WEB] == held.bell.keys
+        assert held.bell.placement
+
+    def test_heartbeat_is_silent(self) -> None:
+        """A heartbeat rings nobody and leaves the nodes' version alone."""
+        held = Held()
+        held.node()
+        held.bell.silence()
+        before = held.cache.state.nodes_version
+        held.node(11)
+
+        assert (before, 0) == (held.cache.state.nodes_version, held.bell.placement)
+
+    def test_room_rings_placement_only(self) -> None:
+        """More room is news for those who wait, not for those who run there."""
+        held = Held()
+        held.node()
+        held.pod(node="n1")
+        held.bell.silence()
+        held.node(11, labels={"new": "label"})
+
+        assert [] == held.bell.keys
+        assert held.bell.placement
+
+    def test_gone(self) -> None:
+        """A node that goes rings for the pods that it leaves behind."""
+        held = Held()
+        held.node()
+        held.pod(node="n1")
+        held.bell.silence()
+        held.cache.delete("Node", ("", "n1"), "", 50)
+
+        assert [WEB] == held.bell.keys
+
+
+class TestResources:
+    def test_echo(self) -> None:
+        """The echo of our own status rings nobody; its version and status are known."""
+        held = Held()
+        held.cache.put_resource(service(10))
+        held.bell.silence()
+        held.cache.put_resource(service(11))
+
+        assert [] == held.bell.keys
+        assert "11" == held.cache.resources[WEB].resource_version
+        assert {"observed": 11} == held.cache.resources[WEB].status
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"generation": 2},
+            {"annotations": {"bayplan.dev/run-now": "1"}},
+            {"labels": {"team": "a"}},
+            {"deletionTimestamp": "2026-11-23T06:00:00Z"},
+            {"uid": "second"},
+        ],
+    )
+    def test_changes_ring(self, change: dict[str, Any]) -> None:
+        """A new generation, annotation, label, deletion or identity rings."""
+        held = Held()
+        held.cache.put_resource(service(10))
+        held.bell.silence()
+        held.cache.put_resource(service(11, **change))
+
+        assert [WEB] == held.bell.keys
+
+    def test_late_delivery(self) -> None:
+        """A late delivery neither takes the status back nor revives what was deleted."""
+        held = Held()
+        held.cache.put_resource(service(12))
+        held.cache.put_resource(service(11, generation=2))
+
+        assert 1 == held.cache.resources[WEB].generation
+
+        held.cache.drop_resource(WEB, "uid-web")
+        held.cache.put_resource(service(11))
+
+        assert {} == held.cache.resources
+
+    def test_drop(self) -> None:
+        """Only the resource of that uid goes; it rings, so that what is left is looked after."""
+        held = Held()
+        held.cache.put_resource(service())
+        held.bell.silence()
+        held.cache.drop_resource(WEB, "uid-other")
+
+        assert held.cache.by_uid("uid-web") is not None
+
+        held.cache.drop_resource(WEB, "uid-web")
+
+        assert held.cache.by_uid("uid-web") is None
+        assert [WEB] == held.bell.keys
+
+    def test_synced(self) -> None:
+        """Synced is when every kind has been listed once, the custom ones too."""
+        held = Held()
+        for kind in decode.KINDS:
+            assert not held.cache.synced
+            held.cache.sync(kind)
+
+        assert held.cache.synced
+
+
+class TestChildren:
+    CHILD = action.Child("Service", "web", "uid-child")
+
+    def test_known_by_owner(self) -> None:
+        """A child is known by its owner's uid until it is being deleted."""
+        held = Held()
+        held.put("Service", "web", decode.Owned(OWNER, self.CHILD))
+
+        assert {("Service", "web"): self.CHILD} == held.cache.children("uid-web")
+
+        held.put("Service", "web", decode.Owned(OWNER, self.CHILD, deleting=True), 11)
+
+        assert {} == held.cache.children("uid-web")
+
+        held.bell.silence()
+        held.gone("Service", "web")
+
+        assert [WEB] == held.bell.keys
+
+    def test_foreign(self) -> None:
+        """Another's or nobody's object of our name is foreign; it rings when it goes."""
+        held = Held()
+        held.cache.put_resource(service())
+        web = held.cache.resources[WEB]
+        held.put("PodDisruptionBudget", "web", None)
+        held.put("Service", "web", decode.Owned(OWNER, self.CHILD))
+
+        assert frozenset({("PodDisruptionBudget", "web")}) == held.cache.foreign(web)
+        assert 2 == len(held.cache.foreign(Resource("LongService", "default", "web", "another")))
+
+        held.bell.silence()
+        held.gone("PodDisruptionBudget", "web")
+
+        assert frozenset() == held.cache.foreign(web)
+        assert [WEB] == held.bell.keys
+
+    def test_changes_hands(self) -> None:
+        """A child that gets another owner rings for both."""
+        held = Held()
+        other = pods_.Owner("LongService", "other", "uid-other")
+        held.put("Service", "web", decode.Owned(OWNER, self.CHILD))
+        held.bell.silence()
+        held.put("Service", "web", decode.Owned(other, self.CHILD), 11)
+
+        assert {} == held.cache.children("uid-web")
+        assert {WEB, ("LongService", "default", "other")} == set(held.bell.keys)
+
+
+class TestAdmission:
+    def test_namespace(self) -> None:
+        """A namespace that is being deleted rings for all that is in it."""
+        held = Held()
+        held.cache.put_resource(service())
+        held.put("Namespace", "default", False, 10, "")
+        held.bell.silence()
+        held.put("Namespace", "default", True, 11, "")
+
+        assert {"default"} == held.cache.namespaces_deleting
+        assert ([WEB], ["default"]) == (held.bell.keys, held.bell.namespaces)
+
+        held.cache.delete("Namespace", ("", "default"), "", 12)
+
+        assert set() == held.cache.namespaces_deleting
+
+    @pytest.mark.parametrize(
+        ("hard", "used", "rings"),
+        [("10", "5", False), ("10", "6", False), ("10", "4500m", True), ("11", "5", True)],
+    )
+    def test_quota(self, hard: str, used: str, rings: bool) -> None:
+        """A quota that fills up is no news; one that has room again is."""
+        held = Held()
+        held.put("ResourceQuota", "q", decode.Quota({"cpu": "10"}, {"cpu": "5"}))
+        held.bell.silence()
+        held.put("ResourceQuota", "q", decode.Quota({"cpu": hard}, {"cpu": used}), 11)
+
+        assert (["default"] if rings else []) == held.bell.namespaces
+
+    def test_limit_range_and_priorities(self) -> None:
+        """A LimitRange rings when it comes, changes and goes; priorities are known by name."""
+        held = Held()
+        held.put("LimitRange", "l", b"{}")
+        held.gone("LimitRange", "l")
+        held.put("PriorityClass", "high", decode.Priority(1000), 10, "")
+
+        assert ["default", "default"] == held.bell.namespaces
+        assert 1000 == held.cache.priorities["high"].value
+
+
+class TestVolumes:
+    ZONE = (requirement.Term((("zone", requirement.requirement("In", ["a"])),)),)
+
+    def claim(self, *acts: Callable[[Held], None]) -> pods_.Claim:
+        held = Held()
+        for act in acts:
+            act(held)
+        return held.cache.state.claims["default", "data"]
+
+    def bound(self, held: Held) -> None:
+        held.put("PersistentVolumeClaim", "data", VolumeClaim("v1", "gp3"))
+
+    def unbound(self, held: Held) -> None:
+        held.put("PersistentVolumeClaim", "data", VolumeClaim("", "gp3"), 9)
+
+    def default(self, held: Held) -> None:
+        held.put("PersistentVolumeClaim", "data", VolumeClaim("", None), 9)
+
+    def volume(self, held: Held) -> None:
+        held.put("PersistentVolume", "v1", Volume(self.ZONE, "ebs", "vol"), 10, "")
+
+    def lazy(self, held: Held) -> None:
+        held.put("StorageClass", "gp3", Storage(waits=True, default=True, terms=self.ZONE), 10, "")
+
+    def eager(self, held: Held) -> None:
+        held.put("StorageClass", "gp3", Storage(waits=False), 10, "")
+
+    def test_bound(self) -> None:
+        """A bound claim goes where its volume is; the order of arrival does not matter."""
+        wanted = pods_.Claim("data", terms=self.ZONE, driver="ebs", handle="vol")
+
+        assert wanted == self.claim(self.bound, self.volume)
+        assert wanted == self.claim(self.volume, self.bound)
+        assert wanted == self.claim(self.lazy, self.unbound, self.volume, self.bound)
+
+    def test_unbound(self) -> None:
+        """A claim that waits for its consumer may go where its class allows."""
+        wanted = pods_.Claim("data", terms=self.ZONE, unbound=True)
+
+        assert wanted == self.claim(self.unbound, self.lazy)
+        assert wanted == self.claim(self.default, self.lazy)
+
+    def test_missing(self) -> None:
+        """Where somebody else has to act first, the pod cannot run yet."""
+        for acts in ([self.bound], [self.unbound], [self.unbound, self.eager], [self.default]):
+            assert self.claim(*acts).missing
+
+    def test_rings(self) -> None:
+        """A claim that becomes usable rings; one that goes is no claim any more."""
+        held = Held()
+        self.bound(held)
+        held.bell.silence()
+        self.volume(held)
+
+        assert 1 == held.bell.placement
+
+        held.gone("PersistentVolumeClaim", "data")
+
+        assert {} == held.cache.state.claims
+
+
+def test_daemonsets() -> None:
+    """A DaemonSet's room is known until it goes, and asked for again when it changes."""
+    held = Held()
+    daemon = snapshot.DaemonSet("default", "d", "uid-d", resources.Vector({"cpu": 5}))
+    held.put("DaemonSet", "d", daemon)
+    held.bell.silence()
+    held.put("DaemonSet", "d", daemon, 11)
+
+    assert ({"uid-d": daemon}, 0) == (held.cache.state.daemonsets, held.bell.placement)
+
+    held.gone("DaemonSet", "d")
+
+    assert ({}, 1) == (held.cache.state.daemonsets, held.bell.placement)
+
+
+def test_attach_limits() -> None:
+    """How many volumes a node takes, until it goes."""
+    held = Held()
+    held.put("CSINode", "n1", {"ebs": 25}, 10, "")
+
+    assert {"n1": {"ebs": 25}} == held.cache.state.attach_limits
+
+    held.gone("CSINode", "n1", 99, "")
+
+    assert {} == held.cache.state.attach_limits
