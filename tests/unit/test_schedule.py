@@ -3,6 +3,7 @@
 import itertools
 import re
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -350,3 +351,18 @@ def test_every_zone_reads() -> None:
     noon = moment("2026-06-01T12:00")
     for name in zone.names():
         assert 15 * 3600 > abs(make_schedule("@daily", name).latest_at(noon) - noon) - 86_400
+
+
+def documented() -> list[tuple[str, str, str, str]]:
+    """The lines of the reference's table of examples."""
+    page = Path(__file__).parents[2] / "docs" / "reference" / "schedules.md"
+    table = page.read_text(encoding="utf-8").partition("## Examples")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(.+?)` \| (\S+) \| (\S+) \| (.+?) \|$", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("text", "where", "after", "expected"), documented())
+def test_the_reference_is_true(text: str, where: str, after: str, expected: str) -> None:
+    """What the documentation promises of an example is what happens."""
+    slots = make_schedule(text, where).slots_between(moment(after), 2**60, 2)
+
+    assert expected.split(", ") == texts(slots)
