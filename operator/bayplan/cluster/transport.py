@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import email.utils
 import functools
+import hashlib
 import os
 import pathlib
 import ssl
@@ -75,13 +76,15 @@ class Credentials:
     """What a configuration says: where, with which TLS settings, and the header to show.
 
     `authorization` is asked before requests, at most every few seconds: token files change.
-    `expires_at` is when an exec plugin's token ends (epoch seconds).
+    `expires_at` is when an exec plugin's token ends (epoch seconds). While `tls_digest` is the
+    same, open connections may go on under new credentials.
     """
 
     base_url: str
-    tls: ssl.SSLContext
+    tls: ssl.SSLContext | bool
     authorization: Callable[[], Awaitable[str | None]]
     expires_at: float | None = None
+    tls_digest: str = ""
     proxy: str | None = None
     server_name: str | None = None
 
@@ -117,6 +120,7 @@ async def credentials(kubeconfig: str | None = None, context: str | None = None)
         tls=tls,
         authorization=authorization,
         expires_at=expiry.timestamp() if expiry is not None else None,
+        tls_digest=_digest(settings.ssl_ca_cert, settings.cert_file, settings.key_file),
         proxy=settings.proxy or _environment_proxy(settings.host),
         server_name=settings.tls_server_name or None,
     )
@@ -124,6 +128,12 @@ async def credentials(kubeconfig: str | None = None, context: str | None = None)
 
 def _in_cluster() -> bool:
     return pathlib.Path(config.incluster_config.SERVICE_TOKEN_FILENAME).is_file()
+
+
+def _digest(*files: str | None) -> str:
+    """Of what these files hold now."""
+    held = [pathlib.Path(file).read_bytes() if file else b"" for file in files]
+    return hashlib.sha256(b"\0".join(held)).hexdigest()
 
 
 def _environment_proxy(url: str) -> str | None:
@@ -138,6 +148,7 @@ _HEADER_SECONDS = 5.0  # how long an authorization header is used before it is a
 _EARLY_SECONDS = 60.0  # credentials are renewed this long before they expire
 _LOAD_SECONDS = 30.0  # the longest that an exec plugin may take
 _RENEW_SECONDS = 10.0  # and not more often than this
+_RETIRED_SECONDS = 600.0  # after this no stream of a former session is open any more
 _SKEW_SECONDS = 30.0  # how often the server's clock is compared with ours
 
 
@@ -164,7 +175,7 @@ class HttpTransport:
         self._wall = wall
         self._credentials: Credentials | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._retired: list[aiohttp.ClientSession] = []
+        self._retired: list[tuple[float, aiohttp.ClientSession]] = []  # since when, which
         self._renewing = asyncio.Lock()
         self._renewed_at = float("-inf")
         self._header: tuple[float, Mapping[str, str]] = (float("-inf"), {})
@@ -195,7 +206,9 @@ class HttpTransport:
         await self.close()
 
     async def close(self) -> None:
-        sessions = [*self._retired, *([self._session] if self._session else [])]
+        sessions = [session for _, session in self._retired]
+        if self._session is not None:
+            sessions.append(self._session)
         self._session = None  # first: who still sends learns that it is closed
         self._retired.clear()
         for session in sessions:
@@ -282,14 +295,24 @@ class HttpTransport:
             now = asyncio.get_running_loop().time()
             if self._credentials is not refused or now - self._renewed_at < _RENEW_SECONDS:
                 return
-            self._renewed_at = now
-            async with asyncio.timeout(_LOAD_SECONDS):
-                fresh = await self._load()
+            if self._credentials is not None:
+                self._renewed_at = now
+            try:
+                async with asyncio.timeout(_LOAD_SECONDS):
+                    fresh = await self._load()
+            except TimeoutError as error:
+                raise errors.Unavailable("loading the configuration takes too long") from error
             self._header = (float("-inf"), {})
-            self._credentials = fresh
-            if self._session is not None:
-                # Streams that are open go on; the old session closes with the transport.
-                self._retired.append(self._session)
+            before, self._credentials = self._credentials, fresh
+            if before is not None:
+                if self._session is None:
+                    return  # closed meanwhile
+                if (before.base_url, before.tls_digest) == (fresh.base_url, fresh.tls_digest):
+                    return
+                # Streams that are open go on for a while; then the old session is closed.
+                self._retired.append((now, self._session))
+            while self._retired and now - self._retired[0][0] > _RETIRED_SECONDS:
+                await self._retired.pop(0)[1].close()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=self._connections, ssl=fresh.tls, ttl_dns_cache=30, keepalive_timeout=60
