@@ -45,13 +45,13 @@ def funnel(request: resources.Vector, refusing: Sequence[Refusing], board: Board
     return Funnel(total, tuple(_merged(refusals)), nearest)
 
 
-def sentence(funnel: Funnel) -> str:
+def sentence(funnel: Funnel, what: str = "nodes") -> str:
     """`0/214 nodes: 120 insufficient cpu, 60 taint dedicated; nearest n7 lacks 300m cpu`."""
     said = ", ".join(
         f"{refusal.nodes} {_worded(refusal.reason, refusal.detail)}"
         for refusal in sorted(funnel.refusals, key=lambda refusal: -refusal.nodes)
     )
-    text = f"0/{funnel.considered} nodes" + (f": {said}" if said else "")
+    text = f"0/{funnel.considered} {what}" + (f": {said}" if said else "")
     nearest = funnel.nearest
     if nearest is None:
         return text

@@ -1,0 +1,32 @@
+"""`bayplan` and `kubectl bayplan`: the commands; each is loaded when it is asked for."""
+
+import importlib
+from typing import ClassVar
+
+import click
+
+from bayplan import __version__
+
+
+class _Lazy(click.Group):
+    """Commands by name and module, so that `--help` costs no numpy."""
+
+    modules: ClassVar[dict[str, str]] = {"simulate": "bayplan.cli.simulate"}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        module = self.modules.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bayplan")
+def main() -> None:
+    """Pack Kubernetes workloads onto the fewest, cheapest nodes, and say why."""

@@ -1,0 +1,104 @@
+"""The instance types that a simulation may buy: what pods can use of them, what they cost."""
+
+import dataclasses
+import fnmatch
+from collections.abc import Sequence
+from pathlib import Path
+
+from bayplan.cli.problem import BadInput
+from bayplan.cloud import allocatable, catalogue, prices
+from bayplan.model import node as nodes_
+from bayplan.model import resources
+
+_SMALLEST_CPU_MILLI, _LARGEST_CPU_MILLI = 2_000, 32_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Offer:
+    """One instance type of the menu; `price` in microdollars an hour, `source` says whose."""
+
+    name: str
+    arch: str
+    room: resources.Vector
+    price: int
+    source: str
+
+    def node(self, name: str, zone: str) -> nodes_.Node:
+        """A node of this type as it would join the cluster."""
+        return nodes_.Node(
+            name=name,
+            labels={
+                nodes_.HOSTNAME: name,
+                nodes_.INSTANCE_TYPE: self.name,
+                nodes_.ZONE: zone,
+                nodes_.REGION: zone.rstrip("abcdefghijklmnopqrstuvwxyz"),
+                nodes_.CAPACITY_TYPE: "on-demand",
+                "kubernetes.io/arch": self.arch,
+                "kubernetes.io/os": "linux",
+            },
+            allocatable=self.room,
+            price_microdollars=self.price,
+        )
+
+
+def book_of(price_file: Path | None) -> prices.Book:
+    """The user's prices, the model behind them."""
+    try:
+        return prices.Book(file=prices.from_file(price_file) if price_file is not None else {})
+    except (OSError, ValueError) as error:
+        raise BadInput("--prices", str(error)) from error
+
+
+def priced(node: nodes_.Node, book: prices.Book) -> tuple[nodes_.Node, str]:
+    """A node of a known type with a price, and whose price it is; `unknown` without either."""
+    if node.price_microdollars is not None:
+        return node, "node"
+    known = catalogue.load().get(node.labels.get(nodes_.INSTANCE_TYPE, ""))
+    if known is None:
+        return node, "unknown"
+    price = book.of(known)
+    return dataclasses.replace(node, price_microdollars=price.microdollars_per_hour), price.source
+
+
+def offers(
+    wanted: Sequence[str],
+    book: prices.Book,
+    *,
+    max_pods: int | None = None,
+    prefix_delegation: bool = False,
+) -> list[Offer]:
+    """Types by name or pattern (`m7i.*`); without any, current c, m and r of 2 to 32 vCPU."""
+    known = catalogue.load()
+    chosen: dict[str, catalogue.InstanceType] = {}
+    for pattern in wanted:
+        found = [name for name in known if fnmatch.fnmatchcase(name, pattern)]
+        if not found:
+            raise BadInput("--instance-type", f"no instance type is called {pattern!r}")
+        chosen.update((name, known[name]) for name in found)
+    if not wanted:
+        chosen = {name: one for name, one in known.items() if _usual(one)}
+    return [_offer(one, book, max_pods, prefix_delegation) for one in chosen.values()]
+
+
+def _offer(
+    one: catalogue.InstanceType, book: prices.Book, max_pods: int | None, prefix_delegation: bool
+) -> Offer:
+    room = allocatable.eks_allocatable(one, max_pods, prefix_delegation)
+    price = book.of(one)
+    return Offer(
+        one.name, one.arch, resources.Vector(room), price.microdollars_per_hour, price.source
+    )
+
+
+def _usual(one: catalogue.InstanceType) -> bool:
+    """What a general pool holds: no accelerator, no burstable, bare-metal or flex type."""
+    return (
+        one.family[0] in "cmr"
+        and one.family[1:2].isdigit()
+        and one.arch == "amd64"
+        and one.current_generation
+        and "-flex" not in one.family
+        and not one.bare_metal
+        and not one.gpus
+        and _SMALLEST_CPU_MILLI <= one.cpu_milli <= _LARGEST_CPU_MILLI
+    )

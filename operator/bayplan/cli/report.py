@@ -1,0 +1,198 @@
+"""A simulation's result as a table, and as data with a stable shape.
+
+Costs are dollars, amounts are in the units of Kubernetes; the data holds integers with the unit in
+the name beside them. Month: 730 hours.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bayplan.cli.simulation import Filled, Result
+from bayplan.model import resources
+from bayplan.placement import explain
+
+SCHEMA = "bayplan.dev/simulation/v1"
+_HOURS_A_MONTH = 730
+_MICRO = 1_000_000
+_WIDE = 160  # columns where no terminal tells
+
+
+def data(result: Result) -> dict[str, Any]:
+    """The result for programs."""
+    bound = result.bound or None
+    return {
+        "schema": SCHEMA,
+        "placed": result.pods,
+        "unplaced": sum(one.count for one in result.missing),
+        "nodes": len(result.nodes),
+        "newNodes": sum(one.new for one in result.nodes),
+        "costMicrodollarsPerHour": result.cost,
+        "costDollarsPerMonth": round(result.cost * _HOURS_A_MONTH / _MICRO, 2),
+        "bought": {
+            "costMicrodollarsPerHour": result.bought,
+            "boundMicrodollarsPerHour": bound,
+            "gapPercent": round(100 * result.gap, 3) if bound else None,
+        },
+        "types": [_type(kind, nodes) for kind, nodes in by_type(result).items()],
+        "fillPercent": fill(result.nodes),
+        "stranded": dict(stranded(result.nodes)),
+        "unplacedWorkloads": [
+            {
+                "workload": one.title,
+                "pods": one.count,
+                "message": explain.sentence(one.funnel, one.what),
+            }
+            for one in result.missing
+        ],
+        "nodeList": [_node(one) for one in result.nodes],
+    }
+
+
+def by_type(result: Result) -> dict[str, list[Filled]]:
+    """Nodes by instance type, dearest in sum first."""
+    groups: dict[str, list[Filled]] = {}
+    for one in sorted(result.nodes, key=lambda one: one.kind):
+        groups.setdefault(one.kind, []).append(one)
+    return dict(sorted(groups.items(), key=lambda pair: -_price(pair[1])))
+
+
+def fill(nodes: Iterable[Filled]) -> dict[str, float]:
+    """Requested as a percentage of allocatable, per resource that is asked for."""
+    total = requested = resources.NOTHING
+    for one in nodes:
+        total, requested = total + one.node.allocatable, requested + one.requested
+    return {
+        name: round(100 * amount / total.amount(name), 1)
+        for name, amount in requested.items()
+        if total.amount(name)
+    }
+
+
+def stranded(nodes: Iterable[Filled]) -> resources.Vector:
+    """Free room on nodes where none of the workloads' pods would fit any more."""
+    return sum((_unusable(one) for one in nodes), start=resources.NOTHING)
+
+
+def full_by(nodes: Iterable[Filled]) -> Mapping[str, int]:
+    """The fullest resource of the nodes that take no more: resource -> nodes."""
+    closed = [one for one in nodes if one.closed and one.requested]
+    return Counter(max(_shares(one).items(), key=lambda pair: pair[1])[0] for one in closed)
+
+
+def dollars(micro: int, digits: int = 2) -> str:
+    return f"${micro / _MICRO:,.{digits}f}"
+
+
+def table(result: Result, *, wide: bool, width: int | None = None) -> str:
+    """The result for people; wide adds a line for every node."""
+    # rich is 100 ms to load: only who prints a table pays it.
+    from rich import box  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(width=width, highlight=False)
+    if width is None and not console.is_terminal:
+        console.width = _WIDE
+    shown = Table("Type", box=box.SIMPLE_HEAD)
+    for title in ("Nodes", "$/h", "$/month", "CPU", "Memory", "Pods"):
+        shown.add_column(title, justify="right")
+    for kind, nodes in by_type(result).items():
+        shown.add_row(kind, str(len(nodes)), *_money(_price(nodes)), *_fills(nodes))
+    if result.nodes:
+        shown.add_section()
+        shown.add_row(
+            "all", str(len(result.nodes)), *_money(result.cost), *_fills(result.nodes), ""
+        )
+    with console.capture() as text:
+        console.print(shown)
+        if wide:
+            console.print(_wide(result))
+        for line in _lines(result):
+            console.print(line, markup=False, soft_wrap=True)
+    return text.get()
+
+
+def _wide(result: Result) -> Any:
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    shown = Table("Node", "Zone", "New", "CPU", "Memory", "Pods", "Holds", box=box.SIMPLE_HEAD)
+    for one in result.nodes:
+        zone = one.node.labels.get("topology.kubernetes.io/zone", "")
+        holds = ", ".join(f"{pods} × {title}" for title, pods, _ in one.held)
+        shown.add_row(one.node.name, zone, "yes" if one.new else "", *_fills([one]), holds)
+    return shown
+
+
+def _lines(result: Result) -> Iterable[str]:
+    yield f"{result.pods} pods on {len(result.nodes)} nodes"
+    if result.nodes:
+        yield f"prices: {_sources(result.nodes)}"
+    if result.bound:
+        yield (
+            f"bought for {dollars(result.bought, 4)} an hour; no plan costs less than "
+            f"{dollars(result.bound, 4)} (gap {100 * result.gap:.2f} %)"
+        )
+    lost = stranded(result.nodes)
+    if lost:
+        full = ", ".join(f"{name} on {nodes}" for name, nodes in full_by(result.nodes).items())
+        shown = resources.Vector({name: lost.amount(name) for name in ("cpu", "memory")})
+        yield f"stranded, since nothing fits any more: {explain.lacking(shown)} (full: {full})"
+    for one in result.missing:
+        yield f"no room for {one.count} of {one.title}: {explain.sentence(one.funnel, one.what)}"
+
+
+def _type(kind: str, nodes: list[Filled]) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "nodes": len(nodes),
+        "costMicrodollarsPerHour": _price(nodes),
+        "fillPercent": fill(nodes),
+        "priceSource": _sources(nodes),
+    }
+
+
+def _node(one: Filled) -> dict[str, Any]:
+    return {
+        "name": one.node.name,
+        "type": one.kind,
+        "zone": one.node.labels.get("topology.kubernetes.io/zone", ""),
+        "new": one.new,
+        "costMicrodollarsPerHour": one.node.price_microdollars,
+        "allocatable": dict(one.node.allocatable),
+        "requested": dict(one.requested),
+        "holds": [{"workload": title, "pods": pods} for title, pods, _ in one.held],
+    }
+
+
+def _unusable(one: Filled) -> resources.Vector:
+    if not one.closed:
+        return resources.NOTHING
+    return resources.Vector({name: max(0, amount) for name, amount in one.free.items()})
+
+
+def _shares(one: Filled) -> dict[str, float]:
+    room = one.node.allocatable
+    return {
+        name: amount / room.amount(name)
+        for name, amount in one.requested.items()
+        if room.amount(name)
+    }
+
+
+def _price(nodes: Iterable[Filled]) -> int:
+    return sum(one.node.price_microdollars or 0 for one in nodes)
+
+
+def _money(micro: int) -> tuple[str, str]:
+    return dollars(micro, 4), dollars(micro * _HOURS_A_MONTH)
+
+
+def _fills(nodes: Iterable[Filled]) -> tuple[str, ...]:
+    shares = fill(nodes)
+    return tuple(f"{shares.get(name, 0.0):.1f} %" for name in ("cpu", "memory", "pods"))
+
+
+def _sources(nodes: Iterable[Filled]) -> str:
+    return ", ".join(sorted({one.source for one in nodes}))

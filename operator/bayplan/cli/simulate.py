@@ -1,0 +1,127 @@
+"""`bayplan simulate`: what manifests would need, place and cost. No cluster, nothing written."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bayplan.cli.problem import BadInput
+
+if TYPE_CHECKING:
+    from bayplan.cli import simulation
+
+_DIGITS = 9
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(short_help="Place manifests on nodes or on a menu of instance types.")
+@click.argument("paths", nargs=-1, metavar="[FILE|FOLDER|-]...")
+@click.option("-f", "--filename", "more", multiple=True, help="As the argument; may be repeated.")
+@click.option(
+    "--instance-type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    help="Buy only this type; a pattern such as 'm7i.*' works. Without nodes in the input and "
+    "without this: current c, m and r types of 2 to 32 vCPU.",
+)
+@click.option("--scale", multiple=True, metavar="NAME=N", help="As if this workload had N pods.")
+@click.option("--remove-node", multiple=True, metavar="NODE", help="As if this node were gone.")
+@click.option("--prices", type=_FILE, help="Dollars an hour by type: a JSON object or CSV.")
+@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Where new nodes may be.")
+@click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods a new node takes.")
+@click.option("--prefix-delegation", is_flag=True, help="The VPC CNI hands out prefixes.")
+@click.option("--seconds", type=click.FloatRange(0.01, 600), default=1.0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the optimiser's dice.")
+@click.option("--ignore-unknown", is_flag=True, help="Skip kinds that are not known here.")
+@click.option("--picture", type=_FILE, metavar="FILE", help="Draw the nodes into an SVG file.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table"
+)
+@click.pass_context
+def simulate(  # noqa: PLR0917  click hands over one parameter for each option
+    context: click.Context,
+    paths: tuple[str, ...],
+    more: tuple[str, ...],
+    types: tuple[str, ...],
+    scale: tuple[str, ...],
+    remove_node: tuple[str, ...],
+    prices: Path | None,
+    zones: tuple[str, ...],
+    max_pods: int | None,
+    prefix_delegation: bool,
+    seconds: float,
+    seed: int,
+    ignore_unknown: bool,
+    picture: Path | None,
+    output: str,
+) -> None:
+    """Say which nodes the manifests need, what they cost and how full they are.
+
+    Reads BatchJob, LongService, Deployment, StatefulSet, ReplicaSet, DaemonSet, Job, CronJob, Pod
+    and Node, also in lists as kubectl prints them. With nodes in the input their room is used
+    first, and more is bought only if --instance-type is given. Every job counts as running.
+
+    Exit code: 0 all placed, 1 something has no room, 2 the input is wrong.
+    """
+    # Loaded late: --help and wrong options answer at once.
+    from bayplan.cli import manifests, menu, simulation, workloads  # noqa: PLC0415
+
+    given = (*paths, *more)
+    if not given:
+        raise click.UsageError("Name at least one file or folder, or - for standard input.")
+    counts = _counts(scale)
+    found = workloads.inventory(
+        manifests.documents(given, sys.stdin.buffer), counts, lenient=ignore_unknown
+    )
+    had_nodes = bool(found.nodes)
+    workloads.without_nodes(found, remove_node)
+    book = menu.book_of(prices)
+    offers = []
+    if types or not had_nodes:
+        offers = menu.offers(types, book, max_pods=max_pods, prefix_delegation=prefix_delegation)
+    settings = simulation.Settings(seconds=seconds, seed=seed, book=book)
+    if zones:
+        settings = simulation.Settings(seconds, seed, tuple(sorted(set(zones))), book)
+    result = simulation.simulate(found, offers, settings)
+    click.echo(_printed(result, output), nl=False)
+    if picture is not None:
+        _draw(result, picture)
+    context.exit(1 if result.missing else 0)
+
+
+def _printed(result: "simulation.Result", output: str) -> str:
+    from bayplan.cli import report  # noqa: PLC0415
+
+    if output in {"table", "wide"}:
+        return report.table(result, wide=output == "wide")
+    if output == "json":
+        return json.dumps(report.data(result), indent=2, ensure_ascii=False) + "\n"
+    import yaml  # noqa: PLC0415
+
+    return yaml.safe_dump(report.data(result), sort_keys=False, allow_unicode=True)
+
+
+def _draw(result: "simulation.Result", file: Path) -> None:
+    from bayplan.cli import picture  # noqa: PLC0415
+
+    try:
+        file.write_text(picture.svg(result), encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"--picture {file}", error.strerror or "cannot be written") from error
+
+
+def _counts(scale: tuple[str, ...]) -> dict[str, int]:
+    from bayplan.cli import workloads  # noqa: PLC0415
+
+    counts = {}
+    for text in scale:
+        name, equals, number = text.rpartition("=")
+        if not (equals and name and number.isascii() and number.isdecimal()):
+            raise BadInput("--scale", f"{text!r} is not NAME=N, such as web=40")
+        if int(number[:_DIGITS]) > workloads.MOST_PODS or len(number) > _DIGITS:
+            raise BadInput("--scale", f"{name} would have more than {workloads.MOST_PODS} pods")
+        counts[name] = int(number)
+    return counts

@@ -1,0 +1,243 @@
+"""`bayplan simulate`: what manifests need, place and cost, by the operator's own engine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from bayplan.cli.main import main
+
+BASE = ("simulate", "--seconds", "0.05", "-o", "json")
+
+
+def container(cpu: str = "500m", memory: str = "1Gi", **extended: str) -> dict[str, Any]:
+    requests = {"cpu": cpu, "memory": memory, **extended}
+    return {"containers": [{"name": "main", "image": "x", "resources": {"requests": requests}}]}
+
+
+def workload(kind: str = "Deployment", name: str = "web", replicas: int = 3, **pod: Any) -> Any:
+    template = {"metadata": {"labels": {"app": name}}, "spec": {**container(), **pod}}
+    spec = {"replicas": replicas, "template": template}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def node(name: str, cpu: str = "4", pods: str = "110", **labels: str) -> Any:
+    return {
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **labels}},
+        "status": {"allocatable": {"cpu": cpu, "memory": "16Gi", "pods": pods}},
+    }
+
+
+def run(*bodies: Any, options: tuple[str, ...] = ()) -> Result:
+    """The command on these objects from standard input."""
+    text = yaml.safe_dump_all(bodies)
+    return CliRunner().invoke(main, [*BASE, *options, "-"], input=text)
+
+
+def answer(*bodies: Any, options: tuple[str, ...] = (), code: int = 0) -> dict[str, Any]:
+    result = run(*bodies, options=options)
+
+    assert code == result.exit_code, result.output
+    body: dict[str, Any] = json.loads(result.output)
+    return body
+
+
+def test_pods_of_a_deployment_are_bought_for() -> None:
+    """All placed, exit 0, a bound below the cost, a price whose source is told."""
+    body = answer(workload(replicas=20))
+
+    assert (20, 0) == (body["placed"], body["unplaced"])
+    bought = body["bought"]
+    assert 0 < bought["boundMicrodollarsPerHour"] <= bought["costMicrodollarsPerHour"]
+    assert all(one["priceSource"] for one in body["types"])
+    assert 20 == sum(held["pods"] for one in body["nodeList"] for held in one["holds"])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (workload("StatefulSet", replicas=2), 2),
+        ({**workload(), "kind": "Pod", "spec": container()}, 1),
+        ({"kind": "Job", "metadata": {"name": "j"}, "spec": {"parallelism": 4}}, 4),
+        (
+            {
+                "kind": "Job",
+                "metadata": {"name": "j"},
+                "spec": {"parallelism": 4, "completions": 2},
+            },
+            2,
+        ),
+        ({"kind": "Job", "metadata": {"name": "j"}, "spec": {"suspend": True}}, 0),
+        ({"kind": "CronJob", "metadata": {"name": "c"}, "spec": {"schedule": "@daily"}}, 1),
+        ({"kind": "BatchJob", "metadata": {"name": "b"}, "spec": {"tasks": 3}}, 3),
+        ({"kind": "LongService", "metadata": {"name": "s"}, "spec": {"replicas": 5}}, 5),
+    ],
+)
+def test_every_kind_counts_its_pods(body: dict[str, Any], expected: int) -> None:
+    """Replicas, parallel pods, tasks; what is suspended counts none."""
+    spec = body["spec"]
+    if body["kind"] == "CronJob":
+        spec["jobTemplate"] = {"spec": {"template": {"spec": container()}}}
+    elif "template" not in spec and "containers" not in spec:
+        spec["template"] = {"spec": container()}
+    other = workload(name="other", replicas=1)
+
+    assert expected + 1 == answer(body, other)["placed"]
+
+
+def test_our_own_kinds_get_their_default_requests() -> None:
+    """A LongService without requests is packed with what its pods would be given."""
+    spec = {"template": {"spec": {"containers": [{"name": "a", "image": "x"}]}}}
+    body = answer({"kind": "LongService", "metadata": {"name": "s"}, "spec": spec})
+
+    assert {"cpu": 100, "memory": 128 << 20, "pods": 1} == body["nodeList"][0]["requested"]
+
+
+def test_given_nodes_are_used_first_and_only() -> None:
+    """With nodes in the input nothing is bought unless a type is named; what lacks is told."""
+    full = answer(node("a"), workload(replicas=9), code=1)
+    bought = answer(node("a"), workload(replicas=9), options=("--instance-type", "m5.large"))
+
+    assert (8, 1, 0) == (full["placed"], full["unplaced"], full["newNodes"])
+    assert full["unplacedWorkloads"][0]["message"] == (
+        "0/1 nodes: 1 insufficient cpu; nearest a lacks 500m cpu"
+    )
+    assert (9, 1) == (bought["placed"], bought["newNodes"])
+
+
+def test_running_pods_keep_their_room() -> None:
+    """Pods on given nodes count once, as part of the workload that owns them."""
+    owner = {"kind": "StatefulSet", "name": "web", "uid": "u", "controller": True}
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "web-0", "ownerReferences": [owner], "uid": "p"},
+        "spec": {**container("3"), "nodeName": "a"},
+    }
+    body = answer(node("a"), pod, workload("StatefulSet", replicas=3))
+
+    assert 3 == body["placed"]
+    assert {"cpu": 4000, "memory": 3 << 30, "pods": 3} == body["nodeList"][0]["requested"]
+
+
+def test_a_removed_node_sends_its_pods_away() -> None:
+    """--remove-node: its pods need another place, or have none."""
+    pod = {**workload(), "kind": "Pod", "spec": {**container(), "nodeName": "a"}}
+    one = answer(node("a"), node("b"), pod, options=("--remove-node", "a"))
+    none = answer(node("a"), pod, options=("--remove-node", "a", "--instance-type", "c5.large"))
+
+    assert [["b", 1]] == [[n["name"], len(n["holds"])] for n in one["nodeList"]]
+    assert 1 == none["newNodes"]
+
+
+def test_scale_changes_a_count() -> None:
+    """--scale NAME=N wins over the manifest; an unknown name is an error."""
+    assert 40 == answer(workload(), options=("--scale", "web=40"))["placed"]
+    assert 2 == run(workload(), options=("--scale", "db=40")).exit_code
+
+
+def test_what_fits_no_type_is_told_by_types() -> None:
+    """A GPU task on a menu without GPUs: exit 1, the rest is placed."""
+    job = {"kind": "Job", "metadata": {"name": "g"}}
+    job["spec"] = {"template": {"spec": container(**{"nvidia.com/gpu": "1"})}}  # type: ignore[assignment]
+    body = answer(workload(), job, code=1)
+
+    assert (3, 1) == (body["placed"], body["unplaced"])
+    assert "instance types: " in body["unplacedWorkloads"][0]["message"]
+    gpu = answer(workload(), job, options=("--instance-type", "g4dn.xlarge"))
+    assert {"g4dn.xlarge"} == {one["type"] for one in gpu["types"]}
+
+
+def test_daemonsets_take_their_room_on_every_new_node() -> None:
+    """Each bought node holds one pod of the DaemonSet beside the workload's."""
+    daemon = workload("DaemonSet", "agent")
+    body = answer(daemon, workload(replicas=30), options=("--instance-type", "m5.large"))
+    held = [{one["workload"] for one in each["holds"]} for each in body["nodeList"]]
+
+    assert held
+    assert all("DaemonSet default/agent" in one for one in held)
+
+
+def test_hard_spread_and_anti_affinity_hold_on_what_is_bought() -> None:
+    """Zones differ by one at most; a pod that wants its node alone from its kind has it."""
+    app = {"matchLabels": {"app": "web"}}
+    zone = "topology.kubernetes.io/zone"
+    spread = {"maxSkew": 1, "topologyKey": zone, "whenUnsatisfiable": "DoNotSchedule"}
+    term = {"labelSelector": app, "topologyKey": "kubernetes.io/hostname"}
+    apart = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    body = answer(
+        workload(replicas=7, topologySpreadConstraints=[{**spread, "labelSelector": app}]),
+        workload(name="db", replicas=4, affinity=_for("db", apart)),
+        workload(name="plain", replicas=40),
+    )
+    zones: dict[str, int] = {}
+    for one in body["nodeList"]:
+        for held in one["holds"]:
+            if held["workload"] == "Deployment default/web":
+                zones[one["zone"]] = zones.get(one["zone"], 0) + held["pods"]
+            if held["workload"] == "Deployment default/db":
+                assert 1 == held["pods"]
+
+    assert [2, 2, 3] == sorted(zones.values())
+    assert (51, 0) == (body["placed"], body["unplaced"])
+
+
+def _for(name: str, affinity: dict[str, Any]) -> dict[str, Any]:
+    changed: dict[str, Any] = json.loads(json.dumps(affinity).replace('"web"', f'"{name}"'))
+    return changed
+
+
+def test_folders_lists_and_files(tmp_path: Path) -> None:
+    """A folder is read whole; a list as kubectl prints it is taken apart; JSON is YAML."""
+    (tmp_path / "deep").mkdir()
+    listed = {"kind": "List", "items": [workload(name="a"), workload(name="b")]}
+    (tmp_path / "deep" / "list.yaml").write_text(yaml.safe_dump(listed))
+    (tmp_path / "c.json").write_text(json.dumps(workload(name="c")))
+    (tmp_path / "notes.txt").write_text("{{{ not read")
+    result = CliRunner().invoke(main, [*BASE, str(tmp_path)])
+
+    assert 9 == json.loads(result.output)["placed"]
+
+
+def test_prices_of_the_user_win(tmp_path: Path) -> None:
+    """--prices FILE: the cost is what the file says."""
+    file = tmp_path / "prices.csv"
+    file.write_text("m5.large,0.05\n")
+    options = ("--instance-type", "m5.large", "--prices", str(file))
+    body = answer(workload(replicas=1), options=options)
+
+    assert (50_000, 36.5) == (body["costMicrodollarsPerHour"], body["costDollarsPerMonth"])
+
+
+def test_the_picture_is_plain_svg(tmp_path: Path) -> None:
+    """One group a node, no script, text of users escaped."""
+    file = tmp_path / "bins.svg"
+    run(workload(name="a"), node("<b&>"), options=("--picture", str(file)))
+    text = file.read_text()
+
+    assert text.startswith("<svg ")
+    assert 1 == text.count("<g ")
+    assert "&lt;b&amp;&gt;" in text
+
+
+@pytest.mark.parametrize("output", ["table", "wide", "yaml"])
+def test_other_outputs(output: str) -> None:
+    """Table, wide and YAML tell the same numbers."""
+    result = run(workload(), options=("-o", output))
+
+    assert 0 == result.exit_code
+    assert {"table": "3 pods on", "wide": "3 × Deployment", "yaml": "placed: 3"}[
+        output
+    ] in result.output
+
+
+def test_the_same_input_gives_the_same_answer() -> None:
+    """Given the same objects in another order, cost and counts are the same."""
+    bodies = [workload(name=f"w{index}", replicas=index + 1) for index in range(4)]
+    first, second = answer(*bodies), answer(*reversed(bodies))
+
+    assert first["costMicrodollarsPerHour"] == second["costMicrodollarsPerHour"]
+    assert first["types"] == second["types"]
