@@ -4,6 +4,7 @@ The rules of structural schemas are written down here a second time, from the AP
 so that a fault of the generator does not hide behind itself.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -273,3 +274,25 @@ def test_write_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert {"batchjobs.bayplan.dev.yaml", "longservices.bayplan.dev.yaml"} == {
         path.name for path in (tmp_path / "crds").iterdir()
     }
+
+
+def attributes() -> set[str]:
+    """Every attribute that the operator's code reads."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("operator/**/*.py"))
+    return {
+        node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_does_something(kind: str) -> None:
+    """A field of the spec that no code reads is not offered."""
+    words = {
+        re.sub(r"([A-Z])", r"_\1", name).lower()
+        for path, _ in nodes(schema_of(kind, "spec"))
+        for name in path.strip(".").split(".")
+        if name.isalpha() and ".template." not in path
+    }
+
+    assert words
+    assert set() == words - attributes()
