@@ -90,8 +90,11 @@ class Desk:
                 now=lambda: 1_800_000_000.0,
                 in_flight=self._in_flight,
             )
+            telling = asyncio.create_task(self.writer.run())
             act()
             await asyncio.sleep(seconds)
+            telling.cancel()
+            await asyncio.wait([telling])
 
         run(body())
 
@@ -417,6 +420,33 @@ class TestStatus:
         assert [0.0, 1.0] == desk.double.times
         assert ["10", "11"] == self.versions(desk)
         assert {"replicas": 4} == desk.web.status
+
+    def test_events_come_with_their_status(self) -> None:
+        """Events are emitted when the status that accounts for them is accepted, each once."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", self.answer(11), self.answer(12))
+        desk.double.reply("create", "Event", Answer(b"{}"), Answer(b"{}"))
+        old = desk.web
+        first, second = action.EmitEvent("Missed", "one"), action.EmitEvent("Failed", "two")
+
+        def act() -> None:
+            loop = asyncio.get_running_loop()
+            desk.writer.write_status(old, {"replicas": 1}, (first,))
+            loop.call_later(0.02, desk.writer.write_status, old, {"replicas": 2}, (first, second))
+
+        desk.work(act)
+        told = [json.loads(each.body or b"") for each in desk.double.asked("create")]
+
+        assert ["Missed", "Failed"] == [each["reason"] for each in told]
+
+    def test_events_of_a_refused_status_wait(self) -> None:
+        """A status that is not accepted emits nothing: reconcile will say it again."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", CONFLICT)
+        event = action.EmitEvent("Missed", "one")
+        desk.work(lambda: desk.writer.write_status(desk.web, {"replicas": 1}, (event,)))
+
+        assert [] == desk.double.asked("create")
 
     def test_equal_is_not_written(self) -> None:
         """A status equal to the stored one is not written, and takes back one that waits."""

@@ -7,6 +7,7 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
+from bayplan.model import pod as pods_
 from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile import action, batchjob
 from bayplan.reconcile.identity import slot_run, token_run
@@ -476,6 +477,18 @@ def test_a_suspended_job_starts_nothing_and_owes_nothing() -> None:
     assert ["5 scheduled times passed while suspended."] == [one.message for one in world.events]
 
 
+def test_the_floor_of_an_edit_never_goes_back() -> None:
+    """An edit seen by a clock that was set back does not uncover slots that were passed over."""
+    floor = START + 6 * HOUR
+    status = {"scheduleHash": "other", "scheduleSinceTime": rfc3339(floor)}
+    job = make_job(status=status, **HOURLY)
+    outcome = batchjob.reconcile(job, {}, make_view(job), START + HOUR)
+
+    assert () == outcome.tasks
+    assert outcome.status is not None
+    assert rfc3339(floor) == outcome.status["scheduleSinceTime"]
+
+
 def test_running_ones_go_on_while_suspended() -> None:
     """Retries too: the run was taken up before."""
     world = first_run(World({**HOURLY, "retryPolicy": {"delaySeconds": 60}}))
@@ -485,6 +498,16 @@ def test_running_ones_go_on_while_suspended() -> None:
     world.wait(60)
 
     assert [f"{slot_run(SLOT)}-0", f"{slot_run(SLOT)}-1"] == names_of(world)
+
+
+def test_a_person_may_run_a_suspended_job() -> None:
+    """run-now starts one run of a suspended job, and no second for the same token."""
+    world = World({**HOURLY, "suspend": True}, annotations={names.RUN_NOW: "by-hand"})
+    world.settle()
+    world.finish()
+    world.wait(5 * HOUR)
+
+    assert [f"{token_run('by-hand')}-0"] == names_of(world)
 
 
 def test_a_suspended_one_shot_runs_when_it_is_resumed() -> None:
@@ -623,16 +646,15 @@ def test_run_now_under_forbid_waits_and_survives_the_loss_of_its_annotation() ->
     assert ["RunNowRefused"] == [event.reason for event in world.events]
 
 
-def test_run_now_waits_while_suspended() -> None:
-    """Suspended means that nothing new starts; the token stands in the annotation."""
-    world = World({**HOURLY, "suspend": True}, annotations={names.RUN_NOW: "a"})
-    world.wait(60)
-    before = list(world.created)
-    world.spec = dict(HOURLY)
-    world.generation += 1
-    world.settle()
+def test_a_forgotten_token_whose_pod_is_kept_does_not_run_again() -> None:
+    """The status remembers twenty tokens; the pod's name remembers its own for as long as it is."""
+    kept = make_run_pod(token_run("a"), finalizers=(), phase=pods_.Phase.SUCCEEDED)
+    job = make_job(annotations={names.RUN_NOW: "a"}, **HOURLY)
+    outcome = batchjob.reconcile(job, {kept.key: kept}, make_view(job), START)
 
-    assert ([], [f"{token_run('a')}-0"]) == (before, names_of(world))
+    assert () == outcome.tasks
+    assert outcome.status is not None
+    assert "statistics" not in outcome.status
 
 
 def test_run_now_under_replace_replaces() -> None:

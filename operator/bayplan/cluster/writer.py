@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Protocol
 
@@ -55,11 +55,20 @@ class Reports(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A status, the resource it was computed from, and the Events that it accounts for."""
+
+    resource: Resource
+    status: Mapping[str, Any]
+    events: tuple[action.EmitEvent, ...] = ()
+
+
 @dataclass(slots=True, eq=False)
 class _Status:
     """One resource's status on its way: the newest wanted one, and when one was last sent."""
 
-    wanted: tuple[Resource, Mapping[str, Any]] | None = None
+    wanted: _Wanted | None = None
     planned: bool = False
     sent_at: float = float("-inf")
 
@@ -105,9 +114,15 @@ class Writer:
     # ---- what is wanted -------------------------------------------------------------------
 
     def carry_out(self, resource: Resource, outcome: action.Outcome) -> None:
-        """Everything that reconcile said of a resource but its tasks and its probe."""
+        """Everything that reconcile said of a resource but its tasks and its probe.
+
+        Events belong to the status that accounts for them: they are emitted when it is accepted,
+        since reconcile says them again until then.
+        """
         if outcome.status is not None:
-            self.write_status(resource, outcome.status)
+            self.write_status(resource, outcome.status, outcome.events)
+        else:
+            self._emit(resource, outcome.events)
         for release in outcome.releases:
             self.release(release, resource.key)
         for delete in outcome.deletes:
@@ -116,7 +131,9 @@ class Writer:
             self.apply(resource, wanted)
         for drop in outcome.drops:
             self.drop(drop, resource.key)
-        for event in outcome.events:
+
+    def _emit(self, resource: Resource, events: Iterable[action.EmitEvent]) -> None:
+        for event in events:
             self.events.emit(resource, event)
 
     def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
@@ -245,17 +262,23 @@ class Writer:
 
     # ---- statuses -------------------------------------------------------------------------
 
-    def write_status(self, resource: Resource, status: Mapping[str, Any]) -> None:
+    def write_status(
+        self,
+        resource: Resource,
+        status: Mapping[str, Any],
+        events: tuple[action.EmitEvent, ...] = (),
+    ) -> None:
         """Make the stored status this one: the first at once, then one an interval, newest wins."""
         slot = self._statuses.get(resource.key)
         if not requests.merge_patch(resource.status, status):
             if slot is not None:
                 slot.wanted = None  # what is stored is what is wanted by now
+            self._emit(resource, events)
             return
         if slot is None:
             self._forget_idle()
             slot = self._statuses[resource.key] = _Status()
-        slot.wanted = resource, status
+        slot.wanted = _Wanted(resource, status, events)
         self._plan(slot)
 
     def _plan(self, slot: _Status) -> None:
@@ -273,18 +296,18 @@ class Writer:
         if slot.wanted is None:
             slot.planned = False
             return
-        key = slot.wanted[0].key
+        key = slot.wanted.resource.key
 
         async def attempt() -> None:
             if slot.wanted is not None:
-                await self._status_written(slot, *slot.wanted)
+                await self._status_written(slot, slot.wanted)
             slot.planned = False
             self._plan(slot)
 
         def failed(error: errors.ClusterError) -> None:
             slot.planned = False
             if slot.wanted is not None:
-                resource = slot.wanted[0]
+                resource = slot.wanted.resource
                 slot.wanted = None
                 if isinstance(error, errors.NotFound):
                     self._cache.drop_resource(resource.key, resource.uid)
@@ -295,9 +318,8 @@ class Writer:
         if not self.sender.submit(Job(key, ("status", key), attempt, failed, urgent=True)):
             slot.planned = False
 
-    async def _status_written(
-        self, slot: _Status, resource: Resource, status: Mapping[str, Any]
-    ) -> None:
+    async def _status_written(self, slot: _Status, sent: _Wanted) -> None:
+        resource = sent.resource
         current = self._cache.resources.get(resource.key)
         if current is None or current.resource_version != resource.resource_version:
             # The resource has moved on since: the server would say 409. Look again instead.
@@ -306,21 +328,27 @@ class Writer:
             return
         slot.sent_at = asyncio.get_running_loop().time()
         answer = await self.sender.send(
-            requests.write_status(resource.key, resource.resource_version, resource.status, status)
+            requests.write_status(
+                resource.key, resource.resource_version, resource.status, sent.status
+            )
         )
         self._feed(resource.kind, answer)
+        self._emit(resource, sent.events)
         # What waits for the record (finalizers, deletions) may go on now.
         self._cache.doorbell.mark(resource.key)
         stored = self._cache.resources.get(resource.key)
         wanted = slot.wanted
-        if wanted is None or wanted[1] is status:
+        if wanted is None or wanted is sent:
             slot.wanted = None
-        elif stored is not None and wanted[0].resource_version == resource.resource_version:
+        elif stored is not None and wanted.resource.resource_version == resource.resource_version:
             # Wanted since, on top of the same version: only our own write lies between.
-            rebased = replace(
-                wanted[0], resource_version=stored.resource_version, status=stored.status
+            slot.wanted = _Wanted(
+                replace(
+                    wanted.resource, resource_version=stored.resource_version, status=stored.status
+                ),
+                wanted.status,
+                tuple(event for event in wanted.events if event not in sent.events),
             )
-            slot.wanted = rebased, wanted[1]
 
     def _forget_idle(self) -> None:
         if len(self._statuses) < _MOST_IDLE_STATUSES:

@@ -122,7 +122,7 @@ def _is_owed(scene: Scene, one: Progress) -> bool:
     if run.retry_at is not None and scene.now < run.retry_at:
         return False
     if run.attempt == 0:
-        return not scene.suspended or bool(run.pod)
+        return not scene.suspended or bool(run.pod) or run.trigger == "RunNow"
     entry = scene.stored.entry(run.id)
     return entry is not None and entry.attempt == run.attempt
 

@@ -203,9 +203,12 @@ def _slot_taken(scene: Scene, due: Due, runs: list[Progress], *, hindered: bool)
 
 
 def _asked(scene: Scene, progress: Iterable[Progress]) -> Run | None:
-    """The run that the run-now annotation asks for and that never was."""
+    """The run that the run-now annotation asks for and that never was.
+
+    A person's word counts on a suspended job too, as `kubectl create job --from` does.
+    """
     token = scene.job.annotations.get(names.RUN_NOW, "")
-    if not token or scene.job.problems or scene.suspended:
+    if not token or scene.job.problems:
         return None
     run = identity.token_run(token)
     if run in scene.book or scene.stored.took_up(run):
