@@ -124,6 +124,7 @@ class World:
     before_write: Callable[[str], None] = lambda _: None
     audit: Callable[[str, pods_.Pod], None] = lambda _, __: None  # of each CREATE and release
     lost_status: bool = False  # status writes never arrive
+    slow_creates: bool = False  # pods are only counted on until `arrive` or `forget`
     outcome: action.Outcome = field(default_factory=action.Outcome)
 
     @property
@@ -195,6 +196,20 @@ class World:
         [pod] = [pod for pod in self.pods.values() if not pod.terminal]
         return pod
 
+    def arrive(self) -> None:
+        """CREATEs on their way are committed."""
+        for pod in list(self.pods.values()):
+            if pod.assumed:
+                self.created.append((self.now, pod.name))
+                uid = f"uid-{pod.name}-{len(self.created)}"
+                self.pods[pod.key] = replace(pod, uid=uid)
+
+    def forget(self) -> None:
+        """CREATEs on their way have failed, or the operator that made them is gone."""
+        for pod in list(self.pods.values()):
+            if pod.assumed:
+                del self.pods[pod.key]
+
     def stop(self, *, overdue: bool = False) -> None:
         """Kubelets end terminating pods, or only those whose grace is over."""
         for pod in list(self.pods.values()):
@@ -235,11 +250,9 @@ class World:
         room = sorted(
             name for name, node in self.nodes.items() if node.ready and name not in task.avoid
         )
-        self.created.append((self.now, task.name))
         pod = pods_.Pod(
             namespace="default",
             name=task.name,
-            uid=f"uid-{task.name}-{len(self.created)}",
             node=room[0] if room else "",
             labels=task.labels,
             annotations=task.annotations,
@@ -250,6 +263,8 @@ class World:
         )
         self.audit("create", pod)
         self.pods[key] = pod
+        if not self.slow_creates:
+            self.arrive()
 
     def _store(self, outcome: action.Outcome) -> None:
         assert outcome.status is not None

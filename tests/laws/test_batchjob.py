@@ -32,6 +32,8 @@ ACTS = st.one_of(
     st.tuples(st.just("crash"), st.integers(0, 4)),  # before so many writes have been made
     st.tuples(st.just("blind"), st.just(0)),  # with a status that it saw before
     st.tuples(st.just("unheard"), st.just(0)),  # status writes do not arrive
+    st.tuples(st.just("slowly"), st.just(0)),  # CREATEs are on their way …
+    st.tuples(st.sampled_from(["arrive", "forget"]), st.just(0)),  # … and are committed or not
     st.tuples(st.just("succeed"), st.integers(0, 3)),  # which pod
     st.tuples(st.just("fail"), st.integers(0, 3)),
     st.tuples(st.just("refuse"), st.integers(0, 3)),
@@ -89,7 +91,7 @@ class History:
     def heal(self) -> None:
         """All faults end; every pod succeeds; time passes until nothing is owed any more."""
         world = self.world
-        world.before_write, world.lost_status = lambda _: None, False
+        world.forget()
         self._resume(0)
         for number in (1, 2):
             self._return(number)
@@ -127,6 +129,17 @@ class History:
         self.world.step()
         self.world.lost_status = False
 
+    def _slowly(self, _: int) -> None:
+        self.world.slow_creates = True
+        self.world.step()
+        self.world.slow_creates = False
+
+    def _arrive(self, _: int) -> None:
+        self.world.arrive()
+
+    def _forget(self, _: int) -> None:
+        self.world.forget()
+
     def _crash(self, number: int) -> None:
         left = [number]
 
@@ -142,6 +155,7 @@ class History:
             pass
         finally:
             self.world.before_write = lambda _: None
+            self.world.forget()
 
     def _succeed(self, number: int) -> None:
         self._end(self._running(number), 0)
@@ -163,7 +177,7 @@ class History:
     def _bind(self, _: int) -> None:
         room = sorted(name for name, node in self.world.nodes.items() if node.ready)
         for pod in list(self.world.pods.values()):
-            if room and not pod.node and not pod.terminal:
+            if room and not pod.node and not pod.terminal and not pod.assumed:
                 ending = pods_.Ending(started_at=self.world.now)
                 self.world.pods[pod.key] = replace(
                     pod, node=room[0], phase=pods_.Phase.RUNNING, ending=ending
@@ -225,7 +239,7 @@ class History:
         live = [
             pod
             for pod in self.world.pods.values()
-            if pod.node in self.world.nodes and not pod.terminal
+            if pod.node in self.world.nodes and not pod.terminal and not pod.assumed
         ]
         return live[number % len(live)] if live else None
 
@@ -322,14 +336,14 @@ def live_through(spec: dict[str, Any], acts: list[Act], *, plain: bool) -> Histo
 
 
 QUICK = settings(
-    max_examples=250,
+    max_examples=600,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
 @QUICK
-@given(SPECS, st.lists(ACTS, max_size=60))
+@given(SPECS, st.lists(ACTS, min_size=6, max_size=60))
 @example(
     {
         "concurrencyPolicy": "Forbid",
@@ -346,14 +360,14 @@ def test_nothing_twice_nothing_lost(spec: dict[str, Any], acts: list[Act]) -> No
 
 
 @QUICK
-@given(SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, TIME_ACTS), max_size=60))
+@given(SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, TIME_ACTS), min_size=6, max_size=60))
 def test_lost_nodes_and_jumping_clocks(spec: dict[str, Any], acts: list[Act]) -> None:
     """The same while nodes fall silent, vanish and return, people delete pods, clocks step."""
     live_through({**spec, "schedule": SCHEDULE}, acts, plain=True)
 
 
 @QUICK
-@given(SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, PEOPLE_ACTS), max_size=60))
+@given(SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, PEOPLE_ACTS), min_size=6, max_size=60))
 def test_edits_suspension_and_run_now(spec: dict[str, Any], acts: list[Act]) -> None:
     """No run twice and each counted once while people edit, suspend and ask for runs."""
     live_through({**spec, "schedule": SCHEDULE}, acts, plain=False)
