@@ -259,6 +259,7 @@ REFUSED = [
     ("0 0 6 * * *", "has 6 fields; write five"),
     ("@reboot", "write one of @hourly"),
     ("@every 5m", "R//PT15M"),
+    ("@Daily", "write one of @hourly"),
     ("TZ=UTC 0 6 * * *", "set `timeZone`"),
     ("CRON_TZ=UTC 0 6 * * *", "set `timeZone`"),
     ("60 * * * *", "minute field '60' must hold 0-59"),

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from bayplan import units
+from bayplan.model.slots import Slots
 from bayplan.model.zone import (
     LAST_MOMENT,
     ScheduleError,
@@ -49,7 +50,7 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Cron:
+class Cron(Slots):
     """A cron schedule in a time zone. Equal when text (H replaced) and zone are."""
 
     text: str
@@ -62,7 +63,6 @@ class Cron:
     once: bool = field(compare=False, repr=False)  # each time once a day, whatever the clock does
 
     def next_after(self, moment: int) -> int | None:
-        """The first slot after the moment; None when none comes within 50 years."""
         if moment >= LAST_MOMENT:
             return None
         moment = max(moment, -1)
@@ -74,7 +74,6 @@ class Cron:
         return next((slot for slot in slots if slot is not None), None)
 
     def latest_at(self, moment: int) -> int | None:
-        """The last slot not after the moment; None when none was in the 50 years before."""
         if moment < 0:
             return None
         moment = min(moment, LAST_MOMENT)
@@ -85,26 +84,8 @@ class Cron:
         slots = (self._last(day, moment) for day in self._dates(today - _DAY, step=-1))
         return next((slot for slot in slots if slot is not None), None)
 
-    def slots_between(self, after: int, until: int, limit: int) -> tuple[int, ...]:
-        """The oldest `limit` slots with after < slot <= until, in order."""
-        slots: list[int] = []
-        slot = self.next_after(after)
-        while slot is not None and slot <= until and len(slots) < limit:
-            slots.append(slot)
-            slot = self.next_after(slot)
-        return tuple(slots)
-
-    def latest(self, after: int, until: int, limit: int) -> tuple[int, ...]:
-        """The newest `limit` slots with after < slot <= until, in order; however long the gap."""
-        slots: list[int] = []
-        slot = self.latest_at(until)
-        while slot is not None and slot > after and len(slots) < limit:
-            slots.append(slot)
-            slot = self.latest_at(slot - 1)
-        return tuple(reversed(slots))
-
     def count_between(self, after: int, until: int) -> int:
-        """How many slots with after < slot <= until; a few microseconds for each day between."""
+        """A few microseconds for each day between, 50 years at most."""
         after, until = max(after, -1), min(until, LAST_MOMENT)
         if until <= after:
             return 0
@@ -236,8 +217,8 @@ def parse(text: str, zone: ZoneInfo, *, key: str) -> Cron:
 
 def _five(text: str) -> list[str]:
     if text.startswith("@"):
-        if text.lower() in ALIASES:
-            return ALIASES[text.lower()].split(" ")
+        if text in ALIASES:
+            return ALIASES[text].split(" ")
         raise ScheduleError(
             f"{units.shown(text)} is not known; write one of {' '.join(ALIASES)}, or R//PT15M "
             "for every 15 minutes"

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bayplan import units
+from bayplan.model.slots import Slots
 from bayplan.model.zone import LAST_MOMENT, ScheduleError, first_moment, reading_at
 
 _SHAPE = re.compile(r"R([0-9]{0,9})/([^/]*)/([^/]*)")
@@ -30,7 +31,7 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Slots):
     """A repeating interval in a time zone; `total` is None when it never ends."""
 
     zone: ZoneInfo
@@ -66,37 +67,15 @@ class Interval:
         return index if self.total is None else min(index, self.total - 1)
 
     def next_after(self, moment: int) -> int | None:
-        """The first slot after the moment; None when there is none."""
         return self.slot(self.index_at(moment) + 1)
 
     def latest_at(self, moment: int) -> int | None:
-        """The last slot not after the moment; None when there is none."""
         return self.slot(self.index_at(moment))
 
-    def slots_between(self, after: int, until: int, limit: int) -> tuple[int, ...]:
-        """The oldest `limit` slots with after < slot <= until, in order."""
-        slots: list[int] = []
-        slot = self.next_after(after)
-        while slot is not None and slot <= until and len(slots) < limit:
-            slots.append(slot)
-            slot = self.next_after(slot)
-        return tuple(slots)
-
-    def latest(self, after: int, until: int, limit: int) -> tuple[int, ...]:
-        """The newest `limit` slots with after < slot <= until, in order; however long the gap."""
-        slots: list[int] = []
-        slot = self.latest_at(until)
-        while slot is not None and slot > after and len(slots) < limit:
-            slots.append(slot)
-            slot = self.latest_at(slot - 1)
-        return tuple(reversed(slots))
-
     def count_between(self, after: int, until: int) -> int:
-        """How many slots with after < slot <= until."""
         return max(0, self.index_at(until) - self.index_at(after))
 
     def remaining_after(self, moment: int) -> int | None:
-        """How many slots come after the moment; None when it never ends."""
         return None if self.total is None else self.total - 1 - self.index_at(moment)
 
     def _moment(self, index: int) -> int:

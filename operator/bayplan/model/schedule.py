@@ -2,8 +2,7 @@
 
 A schedule is a function from its text, time zone, name (for `H`) and anchor to a set of moments
 in epoch seconds; it keeps no state and knows no clock, so a restart cannot change what was due.
-Both kinds answer the same questions: `next_after`, `latest_at`, `slots_between` (oldest first),
-`latest` (newest first to be kept), `count_between`, `remaining_after`.
+Both kinds answer the questions of `slots.Slots`.
 """
 
 from functools import lru_cache
