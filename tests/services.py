@@ -5,7 +5,7 @@ asked for itself counted in (assumed creates, deletes and status). Nothing runs 
 lets kubelets work, time pass and news arrive.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from bayplan.reconcile import action, longservice
 from tests.builders import NOON, make_node, make_vector
 
 GRACE = 30
+
+Check = Callable[[action.Outcome], None]
 
 
 def make_body(name: str = "web", **spec: Any) -> dict[str, Any]:
@@ -126,9 +128,11 @@ class World:
     def look(self) -> action.Outcome:
         return longservice.reconcile(self.service, self.visible(), self.view(), self.now)
 
-    def act(self) -> action.Outcome:
+    def act(self, check: Check | None = None) -> action.Outcome:
         """One cycle: look, and carry out."""
         self.last = self.look()
+        if check is not None:
+            check(self.last)
         self.carry_out(self.last)
         return self.last
 
@@ -298,19 +302,19 @@ class World:
         ]
         return str(found[0])
 
-    def settle(self, rounds: int = 200) -> None:
+    def settle(self, rounds: int = 200, check: Check | None = None) -> None:
         """Kubelets work and news arrives until the operator has nothing to do any more."""
         for _ in range(rounds):
-            self.hear()
-            before = self.writes
-            self.act()
-            if before == self.writes and not self.news:
-                wake_at = self.last.wake_at
-                if wake_at is None:
-                    return
-                self.now = max(self.now, wake_at)
             self.work()
             self.bind()
+            heard = bool(self.news)
+            self.hear()
+            before = self.writes
+            self.act(check)
+            if before == self.writes and not heard and not self.news:
+                if self.last.wake_at is None:
+                    return
+                self.now = max(self.now, self.last.wake_at)
         raise AssertionError(f"still busy after {rounds} rounds: {self.last}")
 
 

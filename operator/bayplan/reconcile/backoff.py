@@ -47,8 +47,12 @@ class Backoff:
     retry_at: int
 
     def covers(self, pod: pods_.Pod, now: int) -> bool:
-        """Whether this pod's end is counted in, so that the pod may be deleted."""
-        return ended_at(pod, now) <= self.retry_at
+        """Whether this pod's end is counted in, so that the pod may be deleted.
+
+        A delay is a second at least, so the failure itself lies before `retry_at`, and a pod made
+        then that fails within the same second counts.
+        """
+        return ended_at(pod, now) < self.retry_at
 
     def wire(self) -> dict[str, Any]:
         return {

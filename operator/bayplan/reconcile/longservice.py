@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bayplan.api import build, names
-from bayplan.api.longservice import LongServiceSpec
+from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
@@ -153,12 +153,21 @@ def _scene(
 
 def _refused(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: int) -> Outcome:
     """A spec that cannot work disturbs nobody: what runs goes on, the status says why."""
+    spec = service.spec if isinstance(service.spec, LongServiceSpec) else None
     update = revisions.newest(service, revisions.stored(view.children).values())
-    instances = surveyed(pods, view.nodes, now, revision=update.id, min_ready=0, replace_after=0)
+    instances = surveyed(
+        pods,
+        view.nodes,
+        now,
+        revision=update.id,
+        min_ready=(spec.update_strategy if spec else UpdateStrategy()).min_ready_seconds,
+        replace_after=(spec.unreachable if spec else Unreachable()).replace_after_seconds,
+    )
     status = servicestatus.refused(service, instances, _updated(instances, update), now)
     return Outcome(
         events=servicestatus.events(service.status, status),
         status=None if status == service.status else status,
+        wake_at=min(instances.turns, default=None),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bayplan import units
+from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.meta import epoch_of, rfc3339
 from bayplan.api.resource import Resource
@@ -18,7 +19,7 @@ from bayplan.model import pod as pods_
 from bayplan.model import resources
 from bayplan.placement import explain
 from bayplan.reconcile import backoff as backoff_
-from bayplan.reconcile import conditions
+from bayplan.reconcile import conditions, revisions
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.instances import Instances, ended_at
@@ -119,7 +120,7 @@ def status(standing: Standing) -> dict[str, Any]:
         "readyReplicas": instances.ready,
         "updatedReplicas": standing.updated,
         "availableReplicas": len(instances.available),
-        "selector": standing.service.selector,
+        "selector": _selector(standing.service),
         "currentRevision": standing.current_revision,
         "updateRevision": standing.update_revision,
         "effectiveRequests": _effective_requests(standing.admission, stored),
@@ -148,8 +149,12 @@ def refused(service: Resource, instances: Instances, updated: int, now: int) -> 
         "readyReplicas": instances.ready,
         "updatedReplicas": updated,
         "availableReplicas": len(instances.available),
-        "selector": service.selector,
+        "selector": _selector(service),
     }
+
+
+def _selector(service: Resource) -> str:
+    return f"{names.SERVICE}={revisions.label(service.name)}"
 
 
 def _merged(service: Resource, wanted: Iterable[Condition], now: int) -> list[dict[str, Any]]:

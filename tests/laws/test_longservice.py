@@ -1,0 +1,344 @@
+"""Laws of a LongService, whatever happens in whatever order (reliability.md I3, I8).
+
+A state machine edits, scales, breaks, drains and restarts; the operator looks at stale news. The
+checks count by themselves, from the world's own pods, and share no code with the operator.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from bayplan.api import names
+from bayplan.model import pod as pods_
+from bayplan.reconcile import action
+from tests.builders import make_node
+from tests.services import World, accepted, make_world, refused
+
+PATIENCE = 60
+NODES = 4
+
+
+def event(**strategies: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
+    """Something happens; then the cluster and the operator may get on for a few cycles.
+
+    `heard` is how much news arrives in each: None all of it. Without `working` kubelets pause.
+    """
+
+    def decorated(happen: Any) -> Any:
+        @rule(
+            cycles=st.integers(0, 4),
+            heard=st.sampled_from([None, None, 0, 1, 3]),
+            working=st.booleans(),
+            **strategies,
+        )
+        @functools.wraps(happen)
+        def happens(
+            self: "Services", cycles: int, heard: int | None, *, working: bool, **more: Any
+        ) -> None:
+            happen(self, **more)
+            for _ in range(cycles):
+                if working:
+                    self.world.work()
+                    self.world.bind()
+                self.world.hear(heard)
+                self.act()
+
+        return happens
+
+    return decorated
+
+
+class Services(RuleBasedStateMachine):
+    """One service in a small cluster in which everything can go wrong."""
+
+    world: World
+
+    @initialize(
+        replicas=st.integers(0, 6),
+        minimum=st.sampled_from([0, 34, 50, 80, 100]),
+        surge=st.sampled_from([0, 20, 25, 50, 100]),
+        min_ready=st.sampled_from([0, 0, 10]),
+        order=st.sampled_from(["YoungestFirst", "OldestFirst"]),
+        room=st.sampled_from([1000, 1000, 5]),
+    )
+    def begin(
+        self, *, replicas: int, minimum: int, surge: int, min_ready: int, order: str, room: int
+    ) -> None:
+        self.world = make_world(
+            replicas,
+            NODES,
+            updateStrategy={
+                "minimumHealthyPercent": minimum,
+                "maximumSurgePercent": surge,
+                "minReadySeconds": min_ready,
+            },
+            scaleDown={"order": order},
+            unreachable={"replaceAfterSeconds": PATIENCE},
+        )
+        self.world.room = room
+
+    # People.
+
+    @event(image=st.integers(1, 3))
+    def update(self, image: int) -> None:
+        self.world.edit(image=f"web:{image}")
+
+    @event(replicas=st.integers(0, 6))
+    def scale(self, replicas: int) -> None:
+        self.world.edit(replicas=replicas)
+
+    @event(moment=st.integers(1, 3))
+    def restart_instances(self, moment: int) -> None:
+        self.world.annotate(**{names.RESTARTED_AT: f"t{moment}"})
+
+    @event()
+    def strip_annotations(self) -> None:
+        """Taking the verb off again changes nothing once it was begun."""
+        before = self._newest(self.world.look())
+        self.world.annotate()
+        numbers = {child.name: child.revision for child in self.world.children.values()}
+        if numbers.get(before) == max(numbers.values(), default=0):
+            assert before == self._newest(self.world.look())
+
+    @event(word=st.sampled_from(["TemplateRefused", "QuotaExceeded", "InvalidTemplate"]))
+    def refuse(self, word: str) -> None:
+        self.world.admission = refused(self.world.service, word, retry_at=self.world.now + 5)
+
+    @event()
+    def know_nothing(self) -> None:
+        self.world.admission = None
+
+    @event()
+    def accept(self) -> None:
+        self.world.admission = accepted(self.world.service)
+
+    # Instances.
+
+    @event(which=st.integers(0, 20))
+    def evict(self, which: int) -> None:
+        self._hit(which, lambda pod: self.world.end(pod, disrupted="EvictionByEvictionAPI"))
+
+    @event(which=st.integers(0, 20))
+    def delete(self, which: int) -> None:
+        self._hit(which, self.world.end)
+
+    @event(which=st.integers(0, 20))
+    def turn_unready(self, which: int) -> None:
+        self._hit(which, lambda pod: self.world.put(replace(pod, ready=False, ready_since=None)))
+
+    @event(
+        which=st.integers(0, 20),
+        reason=st.sampled_from(["", "OutOfcpu", "Evicted", "NodeShutdown"]),
+    )
+    def fail(self, which: int, reason: str) -> None:
+        def ended(pod: pods_.Pod) -> None:
+            ending = pods_.Ending(exit_code=1, finished_at=self.world.now)
+            self.world.put(
+                replace(pod, phase=pods_.Phase.FAILED, reason=reason, ready=False, ending=ending)
+            )
+
+        self._hit(which, ended)
+
+    @event(which=st.integers(0, 20))
+    def crash(self, which: int) -> None:
+        def crashing(pod: pods_.Pod) -> None:
+            ending = pods_.Ending(
+                exit_code=1, finished_at=self.world.now, restarts=3, waiting="CrashLoopBackOff"
+            )
+            self.world.put(replace(pod, ready=False, ready_since=None, ending=ending))
+
+        self._hit(which, crashing)
+
+    @event(some=st.integers(0, 63), ready=st.booleans())
+    def kubelets_work(self, some: int, *, ready: bool) -> None:
+        """Kubelets get on with some of the pods."""
+        pods = [pod for index, pod in enumerate(self.world.pods.values()) if some >> index % 6 & 1]
+        self.world.work(pods, ready=ready)
+
+    @event()
+    def room_appears(self) -> None:
+        self.world.bind()
+
+    # Nodes.
+
+    @event(node=st.integers(0, NODES - 1))
+    def cordon(self, node: int) -> None:
+        self._node(node, self.world.cordon)
+
+    @event(node=st.integers(0, NODES - 1))
+    def uncordon(self, node: int) -> None:
+        self._node(node, lambda name: self.world.cordon(name, unschedulable=False))
+
+    @event(node=st.integers(0, NODES - 1))
+    def silence(self, node: int) -> None:
+        self._node(node, self.world.silence)
+
+    @event(node=st.integers(0, NODES - 1))
+    def revive(self, node: int) -> None:
+        self._node(node, self.world.revive)
+
+    @event(node=st.integers(0, NODES - 1))
+    def remove_node(self, node: int) -> None:
+        self._node(node, self.world.remove)
+
+    @event(node=st.integers(0, NODES - 1))
+    def add_node(self, node: int) -> None:
+        if f"n{node}" not in self.world.nodes:
+            self.world.collect()  # a new node of an old name comes later than garbage collection
+            self.world.nodes[f"n{node}"] = make_node(f"n{node}")
+
+    @event()
+    def collect_garbage(self) -> None:
+        self.world.collect()
+
+    # Time and the operator.
+
+    @event(seconds=st.sampled_from([1, 5, 31, 61, 400]))
+    def pass_time(self, seconds: int) -> None:
+        self.world.now += seconds
+
+    @event()
+    def restart_operator(self) -> None:
+        self.world.restart()
+
+    @rule()
+    def calm_down(self) -> None:
+        """When nothing happens any more, the service becomes what its spec says, and stays so."""
+        world = self.world
+        world.admission = accepted(world.service)
+        world.room = 1000
+        for name in list(world.nodes):
+            world.revive(name)
+        if all(node.leaving for node in world.nodes.values()):
+            world.nodes["spare"] = make_node("spare")
+        world.collect()
+        for pod in list(world.pods.values()):
+            world.put(replace(pod, ending=pods_.FRESH))
+        world.settle(300, self._check)
+
+        assert world.last == action.Outcome()
+        standing = world.standing()
+        hashes = {pod.labels[names.TEMPLATE_HASH] for pod in standing}
+        assert world.spec.replicas == len(standing)
+        assert hashes <= {world.service.template_hash}
+        assert all(pod.ready for pod in standing)
+        assert not any(world.nodes[pod.node].leaving for pod in standing)
+        assert len(standing) == len(world.pods)
+        assert world.condition("Ready").startswith("True")
+
+    @invariant()
+    def knows_its_own_mind(self) -> None:
+        """Asked again about its own answer, the operator has nothing to add (twice = once)."""
+        if not hasattr(self, "world"):
+            return
+        copy = replace(
+            self.world,
+            pods=dict(self.world.pods),
+            seen=dict(self.world.seen),
+            news=list(self.world.news),
+            children=dict(self.world.children),
+            creating=dict(self.world.creating),
+            deleting=dict(self.world.deleting),
+        )
+        copy.carry_out(copy.look())
+        again = copy.look()
+
+        assert () == again.tasks
+        assert () == tuple(d for d in again.deletes if "ended" not in d.why)  # once status is known
+        assert () == again.objects
+        assert () == again.drops
+
+    # Checks.
+
+    def act(self) -> None:
+        self.world.act(self._check)
+
+    def _check(self, outcome: action.Outcome) -> None:
+        world, shown = self.world, self.world.visible()
+        n = world.spec.replicas
+        strategy = world.spec.update_strategy
+        minimum = ceil(Fraction(n * strategy.minimum_healthy_percent, 100))
+        most = floor(Fraction(n * (100 + strategy.maximum_surge_percent), 100))
+        most += minimum == most
+        live = [pod for pod in shown.values() if self._live(pod)]
+        leaving = any(world.nodes[pod.node].leaving for pod in live if pod.node)
+        newest = self._newest(outcome)[-10:]
+        going = [pod for pod in shown.values() if self._takes_room(pod)]
+        labels = [one.labels[names.REVISION] for one in (*live, *going, *outcome.tasks)]
+        if outcome.tasks:
+            after = len(live) + len(outcome.tasks)
+            ceiling = max(most, n + 1 if leaving else 0)
+            assert ceiling >= after
+            stayers = [pod for pod in live if not pod.node or not world.nodes[pod.node].leaving]
+            updated = [pod for pod in stayers if pod.labels[names.REVISION] == newest]
+            started = [task for task in outcome.tasks if task.template is None]
+            assert n >= len(updated) + len(started)
+            if len(set(labels)) == 1 and not leaving:
+                assert n >= after
+            if self._admitted() and {newest} != set(labels):
+                assert ceiling >= after + len(going)
+        deleted = {delete.uid for delete in outcome.deletes}
+        healthy = [pod for pod in live if self._healthy(pod)]
+        hurt = [pod for pod in healthy if pod.uid in deleted]
+        if hurt:
+            assert minimum <= len(healthy) - len(hurt)
+        assert len(deleted) == len(outcome.deletes)
+        assert "" not in deleted
+
+    def _newest(self, outcome: action.Outcome) -> str:
+        return str((outcome.status or self.world.service.status)["updateRevision"])
+
+    def _admitted(self) -> bool:
+        admission, hash_ = self.world.admission, self.world.service.template_hash
+        return bool(admission and not admission.refusal and admission.template_hash == hash_)
+
+    def _live(self, pod: pods_.Pod) -> bool:
+        if pod.terminal or pod.terminating:
+            return False
+        return not pod.node or not self._lost(pod)
+
+    def _lost(self, pod: pods_.Pod) -> bool:
+        node = self.world.nodes.get(pod.node)
+        if node is None:
+            return True
+        return not node.ready and node.ready_changed_at + PATIENCE <= self.world.now
+
+    def _takes_room(self, pod: pods_.Pod) -> bool:
+        if not pod.terminating or pod.terminal or pod.disrupted or self._lost_or_unplaced(pod):
+            return False
+        assert pod.deleted_at is not None
+        return pod.deleted_at + PATIENCE > self.world.now
+
+    def _lost_or_unplaced(self, pod: pods_.Pod) -> bool:
+        return bool(pod.node) and self._lost(pod)
+
+    def _healthy(self, pod: pods_.Pod) -> bool:
+        node = self.world.nodes.get(pod.node)
+        if node is None or not node.ready or not pod.ready or pod.ready_since is None:
+            return False
+        return pod.ready_since + self.world.spec.update_strategy.min_ready_seconds <= self.world.now
+
+    def _hit(self, which: int, happen: Callable[[pods_.Pod], None]) -> None:
+        standing = [pod for pod in self.world.standing() if pod.node in self.world.nodes]
+        if standing:
+            happen(standing[which % len(standing)])
+
+    def _node(self, node: int, happen: Callable[[str], None]) -> None:
+        if f"n{node}" in self.world.nodes:
+            happen(f"n{node}")
+
+
+Services.TestCase.settings = settings(
+    max_examples=500,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestServices = Services.TestCase

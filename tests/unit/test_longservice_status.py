@@ -1,0 +1,240 @@
+"""What the status of a LongService says, and when it is not written."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from bayplan.api.longservice import LongServiceStatus
+from bayplan.api.meta import rfc3339
+from bayplan.model import pod as pods_
+from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
+from bayplan.reconcile import action
+from bayplan.reconcile.action import Placement
+from tests.builders import NOON
+from tests.services import World, make_world, running
+
+CONDITIONS = ("Ready", "Available", "Progressing", "Placed", "Reconciling", "Stalled")
+
+
+def told(world: World) -> list[str]:
+    return [world.condition(name) for name in CONDITIONS]
+
+
+def make_crash(world: World, index: int = 0, **fields: object) -> None:
+    """The container of an instance crashes again and again; heard at once."""
+    ending = pods_.Ending(
+        **{"exit_code": 137, "reason": "OOMKilled", "finished_at": world.now, "restarts": 4}
+        | {"waiting": "CrashLoopBackOff"}
+        | fields  # type: ignore[arg-type]
+    )
+    pod = world.standing()[index]
+    world.put(replace(pod, ready=False, ready_since=None, ending=ending))
+    world.hear()
+
+
+def make_funnel(cpu: int = 2, node: str = "n1") -> Funnel:
+    return Funnel(
+        3,
+        (Refusal(Reason.RESOURCES, "cpu", cpu), Refusal(Reason.TAINT, "x")),
+        Nearest(node, {"cpu": 300}),
+    )
+
+
+def test_conditions_on_the_way() -> None:
+    """From the first look to ready, kstatus sees progress and then the end of it."""
+    world = make_world(2)
+    starting = (world.act(), told(world))[1]
+    world.settle()
+
+    assert [
+        "False:InstancesStarting",
+        "False:BelowMinimumHealthy",
+        "True:InstancesStarting",
+        "Unknown:Placing",
+        "True:InstancesStarting",
+        "",
+    ] == starting
+    assert ["True:Ready", "True:MinimumHealthy", "True:RolledOut", "True:Placed", "", ""] == told(
+        world
+    )
+
+
+def test_conditions_of_an_update() -> None:
+    """During an update Ready is False, Available stays, Reconciling says why."""
+    world = running(3)
+    world.edit(image="web:2")
+    world.act()
+
+    assert ["False:RollingOut", "True:MinimumHealthy", "True:RollingOut"] == told(world)[:3]
+    assert 2 == world.service.status["observedGeneration"]
+    assert "True:RollingOut" == world.condition("Reconciling")
+
+
+def test_zero_replicas_is_ready() -> None:
+    """A suspended service is as its spec says, once the last instance is gone."""
+    world = running(2)
+    world.edit(replicas=0)
+    world.act()
+    stopping = world.condition("Ready")
+    world.settle()
+
+    assert "False:InstancesStopping" == stopping
+    assert "True:ScaledToZero" == world.condition("Ready")
+    assert 0 == world.service.status["replicas"]
+
+
+def test_counts_and_selector() -> None:
+    """The scale subresource finds numbers and a selector as a string."""
+    world = running(3)
+    pod = world.standing()[0]
+    world.put(replace(pod, ready=False))
+    world.hear()
+    world.act()
+    status = world.service.status
+
+    assert [3, 2, 3, 2] == [
+        status[f"{name}eplicas"] for name in ("r", "readyR", "updatedR", "availableR")
+    ]
+    assert "bayplan.dev/service=web" == status["selector"]
+
+
+def test_status_is_what_the_schema_stores() -> None:
+    """Every status that is written parses as LongServiceStatus and comes out the same."""
+    world = running(2)
+    make_crash(world)
+    world.placement = Placement(1, NOON, make_funnel())
+    world.act()
+    status = json.loads(json.dumps(world.service.status))
+    stored = LongServiceStatus.model_validate(status).model_dump(
+        mode="json", by_alias=True, exclude_unset=True
+    )
+
+    assert status == stored
+
+
+def test_crash_loop_is_one_sentence() -> None:
+    """A crash loop tells how many fail, which, where, the exit code and how often."""
+    world = running(3)
+    make_crash(world)
+    world.act()
+    pod = world.standing()[0]
+
+    assert "False:InstancesFailing" == world.condition("Ready")
+    assert (
+        f"2 of 3 instances are available; 1 failing, such as {pod.name} on {pod.node} "
+        "(exit code 137, OOMKilled, 4 restarts)."
+    ) == world.message("Ready")
+    assert {
+        "pod": pod.name,
+        "node": pod.node,
+        "reason": "OOMKilled",
+        "exitCode": 137,
+        "time": rfc3339(world.now),
+    } == world.service.status["lastFailure"]
+
+
+def test_same_failure_within_a_minute_is_no_news() -> None:
+    """A crash loop writes its last failure at most once a minute, another failure at once."""
+    world = running(2)
+    make_crash(world)
+    world.act()
+    first = world.service.status["lastFailure"]
+    world.now += 30
+    make_crash(world)
+    world.act()
+    again = world.service.status["lastFailure"]
+    make_crash(world, exit_code=1)
+    world.act()
+    other = world.service.status["lastFailure"]
+    world.now += 60
+    make_crash(world, exit_code=1)
+    world.act()
+
+    assert first == again
+    assert 1 == other["exitCode"]
+    assert other != world.service.status["lastFailure"]
+
+
+def test_no_room_tells_the_funnel() -> None:
+    """Instances that found no room say why: Placed, Ready and the placement tell one story."""
+    world = running(2)
+    world.edit(replicas=3)
+    world.room = 0
+    world.act()
+    world.hear()
+    world.placement = Placement(1, NOON, make_funnel())
+    world.act()
+
+    assert "False:NoRoom" == world.condition("Placed")
+    assert "1 instance found no room: 0/3 nodes" in world.message("Placed")
+    assert 1 == world.service.status["placement"]["pendingTasks"]
+    assert "n1" == world.service.status["placement"]["nearest"]["node"]
+
+
+@pytest.mark.parametrize(
+    ("after", "written"), [(make_funnel(cpu=1), False), (make_funnel(node="n2"), True)]
+)
+def test_other_numbers_are_no_news(after: Funnel, *, written: bool) -> None:
+    """The placement is written again when the answer changes, not when its numbers do."""
+    world = running(1)
+    world.placement = Placement(1, NOON, make_funnel())
+    world.act()
+    before = world.service.status["placement"]
+    world.placement = Placement(1, NOON, after)
+    world.act()
+
+    assert written == (before != world.service.status["placement"])
+
+
+def test_effective_requests_are_kept_as_the_server_told_them() -> None:
+    """Requests are written as quantities; being checked again alone is no reason to write."""
+    world = running(1)
+    requests = world.service.status["effectiveRequests"]
+    assert world.admission is not None
+    world.admission = replace(world.admission, checked_at=NOON + 3600)
+
+    assert {"cpu": "100m"} == requests["requests"]
+    assert action.Outcome() == world.act()
+
+
+def test_garbage_in_the_stored_status_is_survived() -> None:
+    """Whatever somebody wrote into the status is replaced by the truth."""
+    world = running(2)
+    garbage = {
+        "conditions": "none",
+        "restartBackoff": {"revision": world.service.status["updateRevision"], "failures": "x"},
+        "lastFailure": [],
+        "placement": 7,
+        "effectiveRequests": "?",
+        "currentRevision": 9,
+    }
+    expected = dict(world.service.status)
+    world.service = replace(world.service, status=garbage)
+    world.act()
+
+    assert expected.keys() == world.service.status.keys()
+    assert expected["currentRevision"] == world.service.status["currentRevision"]
+
+
+def test_events_tell_each_turn_once() -> None:
+    """An update begins and ends with one Event each; looking again tells nothing."""
+    world = running(2)
+    world.edit(image="web:2")
+    reasons = []
+    for _ in range(12):
+        world.hear()
+        reasons += [event.reason for event in world.act().events]
+        world.work()
+
+    assert ["RolloutStarted", "RolloutFinished"] == reasons
+
+
+def test_failing_instance_is_an_event() -> None:
+    """A new failure is told as a warning."""
+    world = running(2)
+    make_crash(world)
+
+    assert [("InstanceFailed", True)] == [
+        (event.reason, event.warning) for event in world.act().events
+    ]
