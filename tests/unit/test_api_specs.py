@@ -129,7 +129,7 @@ def test_retry_delays(policy: dict[str, int], delays: list[int]) -> None:
 
 
 def test_restart_delays_are_those_of_marathon() -> None:
-    """1 s, factor 1.15, 300 s at most: mesos-semantics' worked values, in milliseconds."""
+    """1 s, factor 1.15, 300 s at most: Marathon's launch delays, in whole milliseconds."""
     backoff = RestartBackoff()
     delays = {n: backoff.delay_milliseconds_after(n) for n in (1, 2, 3, 10, 20, 30, 41, 42, 10**9)}
 
