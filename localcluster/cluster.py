@@ -86,28 +86,33 @@ class Cluster:
             fixed={"apiserver": port} if port else {},
             owner=None if stays else state.Owner.this_process(),
         )
+        cluster = cls(record, stops=True)
         try:
-            cluster = cls(record, stops=True)
             cluster._start_plane()
             cluster._start_kubelets()
             if kwok:
                 cluster.add_kwok_nodes(kwok)
         except BaseException:
-            remove(record.name)
+            cluster.stop()
             raise
         return cluster
 
     @classmethod
     def open(cls, name: str) -> Self:
-        """A cluster that another process started. Raises `state.NoSuchClusterError`."""
+        """A cluster that another process started. Raises `state.NoSuchClusterError`.
+
+        As a context manager it is let go at the end of the block, not stopped.
+        """
         return cls(state.load(name))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop what `start` has started; what `open` has found goes on."""
+        self._api.close()
         if self._stops:
-            self.stop()
+            remove(self.name)
 
     # ── where it is ──────────────────────────────────────────────────────────────────────────
 

@@ -153,6 +153,7 @@ def kwok(program: Path, files: Files) -> list[str | Path]:
         f"--kubeconfig={files.kubeconfig('kwok')}",
         f"--config={files.folder / 'kwok.yaml'}",
         "--node-lease-duration-seconds=0",
+        "--v=WARN",
     ]
 
 

@@ -69,7 +69,7 @@ class Node:
 
     @property
     def bridge(self) -> str:
-        return f"{_bridge_prefix(self.cluster)}{self.number}"
+        return f"{bridge_prefix(self.cluster)}{self.number}"
 
     def role(self, program: str) -> str:
         return f"{program}-{self.number}"
@@ -178,9 +178,9 @@ def lose(node: Node) -> None:
 def clear(cluster: Path) -> None:
     """Bridges and cgroups of a cluster whose processes have ended are gone."""
     links = Path("/sys/class/net")
-    for link in sorted(links.glob(f"{_bridge_prefix(cluster)}*")) if links.exists() else ():
+    for link in sorted(links.glob(f"{bridge_prefix(cluster)}*")) if links.exists() else ():
         subprocess.run(["ip", "link", "delete", link.name], check=False, capture_output=True)
-    for top in _cgroup_folders(cluster):
+    for top in cgroup_folders(cluster):
         _remove_cgroup(top)
 
 
@@ -212,7 +212,7 @@ def _retry(command: Sequence[str], what: str) -> None:
         time.sleep(0.1)
 
 
-def _bridge_prefix(cluster: Path) -> str:
+def bridge_prefix(cluster: Path) -> str:
     """At most 10 of the 15 characters that the kernel allows, from the folder's hash."""
     return f"bp{hashlib.sha256(str(cluster).encode()).hexdigest()[:7]}n"
 
@@ -227,10 +227,10 @@ def _make_bridge(node: Node) -> None:
 
 
 def _cgroup_name(cluster: Path) -> str:
-    return f"bayplan-{_bridge_prefix(cluster)}"
+    return f"bayplan-{bridge_prefix(cluster)}"
 
 
-def _cgroup_folders(cluster: Path) -> list[Path]:
+def cgroup_folders(cluster: Path) -> list[Path]:
     """The cluster's folder in each hierarchy: one for cgroup v2, one a controller for v1."""
     if (_CGROUPS / "cgroup.controllers").exists():
         tops = [_CGROUPS]
@@ -240,7 +240,7 @@ def _cgroup_folders(cluster: Path) -> list[Path]:
 
 
 def _make_cgroups(node: Node) -> None:
-    for top in _cgroup_folders(node.cluster):
+    for top in cgroup_folders(node.cluster):
         (top / node.name).mkdir(parents=True, exist_ok=True)
         for name in ("cpuset.cpus", "cpuset.mems"):  # v1: empty in a new folder, then unusable
             if (top.parent / name).exists() and top.parent.name == "cpuset":

@@ -27,6 +27,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from localcluster import statuses
+
 LABEL = "sim.bayplan.dev/kubelet"  # of a node; kwok plays those that say PLAYED
 PLAYED, SILENT = "kwok", "silent"
 _GROUPS = {"Lease": "coordination.k8s.io/v1"}
@@ -75,62 +77,27 @@ def next:
     else empty end)
   ] | min_by(.at) // {step: "rest"} end;
 """
+_Question = tuple[str, str, list[str]]  # a jq expression, an operator, values
+_DELETED = ".metadata.deletionTimestamp"
+_READY = '.status.conditions[] | select(.type == "Ready") | .status'
+_WAITING = ".status.containerStatuses[0].state.waiting"
+_NOTES = '.metadata.annotations["sim.bayplan.dev/" + '
 _DELAY = _LIFE + '([next.at - now * 1000, 0] | max | floor | tostring) + "ms"'
 
-_NOW = '{{ $now := Now }}{{ $id := printf "kwok://%d/%s" (now).UnixMilli .metadata.uid }}'
 _MICRO_NOW = '(now).UTC.Format "2006-01-02T15:04:05.000000Z07:00"'  # six digits, always
-_ROOT = "{{ $root := . }}"
-_CODE = (
-    "{{ $notes := default dict .metadata.annotations }}"
-    '{{ $code := atoi (default "0" (index $notes "sim.bayplan.dev/exit-code")) }}'
-    '{{ $reason := "Completed" }}{{ if $code }}{{ $reason = "Error" }}{{ end }}'
-)
-_READY_AT_ONCE = (
-    "{{ $notes := default dict .metadata.annotations }}"
-    '{{ $ready := and (not (index $notes "sim.bayplan.dev/ready-delay"))'
-    ' (ne (index $notes "sim.bayplan.dev/ready" | toString) "false") }}'
-)
-_WAS = "{{ $was := index $root.status.containerStatuses $i }}"
-_STARTED = '{{ $started := dig "state" "running" "startedAt" $now $was }}'  # a crashed one: now
-_RUNNING = "{running: {startedAt: {{ $now | Quote }}}}"
-_ENDED = (
-    "{terminated: {exitCode: %s, reason: %s, startedAt: {{ $started | Quote }},"
-    " finishedAt: {{ $now | Quote }}, containerID: {{ $was.containerID | Quote }}}}"
-)
-_NETWORK = """
-hostIP: {{ NodeIPWith .spec.nodeName | Quote }}
-hostIPs: [{ip: {{ NodeIPWith .spec.nodeName | Quote }}}]
-{{ if not .status.podIP }}
-{{ $m := .metadata }}{{ $host := or .spec.hostNetwork false }}
-{{ $ip := PodIPWith .spec.nodeName $host $m.uid $m.name $m.namespace }}
-podIP: {{ $ip | Quote }}
-podIPs: [{ip: {{ $ip | Quote }}}]
-{{ end }}
-"""
-_INIT = """
-{{ if .spec.initContainers }}
-initContainerStatuses:
-{{ range .spec.initContainers }}
-- name: {{ .name | Quote }}
-  image: {{ .image | Quote }}
-  imageID: ""
-  restartCount: 0
-  ready: true
-  {{ if eq (.restartPolicy | toString) "Always" }}
-  started: true
-  state: {running: {startedAt: {{ $now | Quote }}}}
-  {{ else }}
-  started: false
-  state:
-    terminated:
-      exitCode: 0
-      reason: Completed
-      startedAt: {{ $now | Quote }}
-      finishedAt: {{ $now | Quote }}
-  {{ end }}
-{{ end }}
-{{ end }}
-"""
+
+# step of `_LIFE` -> the status it brings and a cheap question that most pods answer with no: every
+# stage is asked at every update of every pod, and `_LIFE` costs kwok a tenth of a millisecond
+_STEPS: dict[str, tuple[str, _Question]] = {
+    "pull": (statuses.PULLING, (_NOTES + '"start-latency"]', "Exists", [])),
+    "run": (statuses.RUNNING, (".status.phase", "In", ["Pending"])),
+    "ready": (statuses.READY, (_READY, "NotIn", ["True"])),
+    "unready": (statuses.UNREADY, (_NOTES + '"ready"]', "In", ["false"])),
+    "crash": (statuses.CRASHED, (_NOTES + '"duration"]', "Exists", [])),
+    "restart": (statuses.RESTARTED, (_WAITING, "Exists", [])),
+    "finish": (statuses.ENDED, (_NOTES + '"duration"]', "Exists", [])),
+    "deadline": (statuses.OVERDUE, (".spec.activeDeadlineSeconds", "Exists", [])),
+}
 
 
 def configuration(*, heartbeat_seconds: int) -> str:
@@ -174,54 +141,20 @@ def lease(node: Mapping[str, Any], at: str) -> dict[str, Any]:
 
 def stages(heartbeat_seconds: int) -> list[dict[str, Any]]:
     """Every stage; at most one matches an object at any time."""
-    pull = _conditions("False", "ContainersNotReady") + _containers(
-        "0", "false", "{waiting: {reason: ContainerCreating}}"
-    )
-    run = (
-        _READY_AT_ONCE
-        + _conditions('{{ $ready | ternary "True" "False" }}')
-        + _containers("0", "{{ $ready }}", _RUNNING)
-    )
-    restarted = "{{ add (atoi (toString $was.restartCount)) 1 }}"
-    restart = (
-        _READY_AT_ONCE
-        + _conditions('{{ $ready | ternary "True" "False" }}')
-        + _containers(restarted, "{{ $ready }}", _RUNNING, "{{ $was.lastState | toRawJson }}")
-    )
-    ended = _ENDED % ("{{ $code }}", "{{ $reason }}")
-    waiting = "{waiting: {reason: CrashLoopBackOff, message: back-off restarting failed container}}"
-    crash = _conditions("False", "ContainersNotReady") + _containers(
-        "{{ $was.restartCount }}", "false", waiting, ended
-    )
-    finish = _over(
-        "{{ if $code }}Failed{{ else }}Succeeded{{ end }}",
-        ended,
-        "{{ if $code }}PodFailed{{ else }}PodCompleted{{ end }}",
-    )
-    deadline = _over("Failed", _ENDED % (137, "Error"), "PodFailed") + (
-        "\nreason: DeadlineExceeded"
-        "\nmessage: Pod was active on the node longer than the specified deadline"
-    )
-    stop = (
-        "{{ if and .metadata.finalizers"
-        ' (ne .status.phase "Succeeded") (ne .status.phase "Failed") }}'
-        + _over("Failed", _ENDED % (143, "Error"), "PodFailed")
-        + "{{ else }}{}{{ end }}"  # nobody would read it: one write less
-    )
-    start = "phase: Running\nstartTime: {{ default $now .status.startTime | Quote }}\n"
-    return [
-        _node_stage(),
-        _lease_stage(heartbeat_seconds),
-        _pod_stage("pull", pull + "startTime: {{ $now | Quote }}\n" + _NETWORK),
-        _pod_stage("run", run + start + _NETWORK + _INIT),
-        _pod_stage("ready", _readiness("True")),
-        _pod_stage("unready", _readiness("False", "ContainersNotReady")),
-        _pod_stage("crash", _CODE + crash),
-        _pod_stage("restart", restart),
-        _pod_stage("finish", _CODE + finish),
-        _pod_stage("deadline", deadline),
-        _pod_stage("stop", stop, delete=True),
-    ]
+    templates = statuses.templates()
+    pods = []
+    for step, (status, question) in _STEPS.items():
+        phase = "Pending" if step in ("pull", "run") else "Running"
+        questions = [(_DELETED, "DoesNotExist", []), (".status.phase", "In", [phase]), question]
+        pods.append(_pod_stage(step, questions, [_patch(templates[status])]))
+    for question, steps in (
+        ("Exists", [_patch(templates[statuses.STOPPED]), {"delete": True}]),
+        ("DoesNotExist", [{"delete": True}]),  # nobody would read its end: one write less
+    ):
+        name = "stop" if question == "Exists" else "leave"
+        questions = [(_DELETED, "Exists", []), (".metadata.finalizers", question, [])]
+        pods.append(_pod_stage("stop", questions, steps, name=name))
+    return [_node_stage(), _lease_stage(heartbeat_seconds), *pods]
 
 
 def _node_stage() -> dict[str, Any]:
@@ -239,45 +172,37 @@ conditions:
   lastTransitionTime: {{ $now | Quote }}
 {{ end }}
 """
-    key = '.status.conditions[] | select(.type == "Ready") | .status'
-    match = [{"key": key, "operator": "NotIn", "values": ["True"]}]
-    return _stage("node-ready", "Node", match, [_patch(status)], None)
+    return _stage("node-ready", "Node", [(_READY, "NotIn", ["True"])], [_patch(status)], None)
 
 
 def _lease_stage(heartbeat_seconds: int) -> dict[str, Any]:
     """Each renewal is an update, which brings the next one about."""
-    match = [{"key": f'.metadata.labels["{LABEL}"]', "operator": "In", "values": [PLAYED]}]
+    questions = [(f'.metadata.labels["{LABEL}"]', "In", [PLAYED])]
     renewed = '.spec.renewTime | sub("[.][0-9]+"; "") | fromdateiso8601'
     delay = f'([({renewed}) + {heartbeat_seconds} - now, 0] | max | tostring) + "s"'
     renewal = "{spec: {renewTime: {{ " + _MICRO_NOW + " | Quote }}}}"
     patch = {"type": "merge", "template": renewal}
-    return _stage("lease-renewed", "Lease", match, [{"patch": patch}], delay)
+    return _stage("lease-renewed", "Lease", questions, [{"patch": patch}], delay)
 
 
-def _pod_stage(step: str, status: str, *, delete: bool = False) -> dict[str, Any]:
-    """The stage of one step of `_LIFE`; cheap questions first, as each is asked of each update."""
-    match: list[dict[str, Any]] = [
-        {"key": f'{_LIFE} next.step == "{step}"', "operator": "In", "values": ["true"]}
-    ]
-    phases = {"pull": "Pending", "run": "Pending"}
-    if step != "stop":
-        phase = phases.get(step, "Running")
-        match.insert(0, {"key": ".status.phase", "operator": "In", "values": [phase]})
-    deleting = {"key": ".metadata.deletionTimestamp"}
-    match.insert(0, deleting | {"operator": "Exists" if delete else "DoesNotExist"})
-    steps: list[dict[str, Any]] = [_patch(_NOW + _ROOT + "\n" + status)]
-    if delete:
-        steps.append({"delete": True})
-    return _stage(f"pod-{step}", "Pod", match, steps, _DELAY)
+def _pod_stage(
+    step: str, questions: list[_Question], steps: list[dict[str, Any]], *, name: str | None = None
+) -> dict[str, Any]:
+    asked = [*questions, (f'{_LIFE} next.step == "{step}"', "In", ["true"])]
+    return _stage(f"pod-{name or step}", "Pod", asked, steps, _DELAY)
 
 
 def _stage(
     name: str,
     kind: str,
-    match: list[dict[str, Any]],
+    questions: list[_Question],
     steps: list[dict[str, Any]],
     delay: str | None,
 ) -> dict[str, Any]:
+    """`delay` is a jq expression; a stage without one comes at once."""
+    match = [
+        {"key": key, "operator": operator, "values": values} for key, operator, values in questions
+    ]
     spec: dict[str, Any] = {
         "resourceRef": {"apiGroup": _GROUPS.get(kind, "v1"), "kind": kind},
         "selector": {"matchExpressions": match},
@@ -301,84 +226,3 @@ def _patch(status: str) -> dict[str, Any]:
     same = "metadata: {resourceVersion: {{ .metadata.resourceVersion | Quote }}}"
     template = f"{same}\nstatus:\n{textwrap.indent(status, '  ')}"
     return {"patch": {"subresource": "status", "template": template}}
-
-
-def _over(phase: str, state: str, reason: str) -> str:
-    """Every container has ended; what has ended before keeps its end."""
-    kept = (
-        "{{ if and $was.state (not $was.state.running) }}{{ $was.state | toRawJson }}"
-        "{{ else }}" + state + "{{ end }}"
-    )
-    return (
-        _conditions("False", reason)
-        + _containers("{{ $was.restartCount }}", "false", kept, only_known=True)
-        + f"phase: {phase}\n"
-    )
-
-
-def _readiness(ready: str, reason: str = "") -> str:
-    """Only readiness changes; containers go on as they are."""
-    kept = "{{ $was.state | toRawJson }}"
-    last = "{{ default dict $was.lastState | toRawJson }}"
-    container = _containers("{{ $was.restartCount }}", ready.lower(), kept, last, same_id=True)
-    return _conditions(ready, reason) + container
-
-
-def _conditions(ready: str, reason: str = "") -> str:
-    """The kubelet's four conditions, and the scheduler's for pods that were born placed."""
-    rows = [("PodScheduled", "True", ""), ("PodReadyToStartContainers", "True", "")]
-    rows += [("Initialized", "True", "")]
-    rows += [("ContainersReady", ready, reason), ("Ready", ready, reason)]
-    lines = ["conditions:"]
-    for kind, status, why in rows:
-        # a condition that stays keeps its transition time
-        lines.append(
-            f"{{{{ $at := $now }}}}{{{{ range $root.status.conditions }}}}"
-            f'{{{{ if and (eq .type "{kind}") (eq .status "{status}") }}}}'
-            f"{{{{ $at = default $now .lastTransitionTime }}}}{{{{ end }}}}{{{{ end }}}}"
-            if "{{" not in status
-            else "{{ $at := $now }}"
-        )
-        why_text = f', reason: "{why}"' if why else ""
-        lines.append(
-            f'- {{type: {kind}, status: "{status}"{why_text},'
-            " lastTransitionTime: {{ $at | Quote }}}"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _containers(
-    restarts: str,
-    ready: str,
-    state: str,
-    last: str = "{}",
-    *,
-    same_id: bool = False,
-    only_known: bool = False,
-) -> str:
-    """One status a container; `$was` is its status until now, empty before the first one.
-
-    `only_known` leaves out containers that never had a status: a pod deleted before it started.
-    """
-    new_id = '{{ printf "%s/%s" $id $c.name | Quote }}'
-    old_id = "{{ $was.containerID | Quote }}"
-    condition = "{{ if .status.containerStatuses }}" if only_known else ""
-    return f"""
-{condition}
-containerStatuses:
-{{{{ range $i, $c := .spec.containers }}}}
-{{{{ $was := dict "restartCount" 0 }}}}
-{{{{ if $root.status.containerStatuses }}}}{_WAS.replace(":=", "=")}{{{{ end }}}}
-{_STARTED}
-- name: {{{{ $c.name | Quote }}}}
-  image: {{{{ $c.image | Quote }}}}
-  imageID: ""
-  containerID: {old_id if same_id or only_known else new_id}
-  restartCount: {restarts}
-  ready: {ready}
-  started: {"false" if only_known else "true"}
-  state: {state}
-  lastState: {last}
-{{{{ end }}}}
-{"{{ end }}" if only_known else ""}
-"""
