@@ -137,7 +137,7 @@ class _Budget:
             case int():
                 return value
             case float() if math.isfinite(value):
-                return value
+                return repr(value)  # quantities only have fractions, and they are text
             case dict():
                 return {self._key(key): self.plain(one, depth + 1) for key, one in value.items()}
             case list():

@@ -169,11 +169,14 @@ class _Run:
         rows = shop.rows([(kind, len(keys)) for kind, keys in merged.items()])
         places = shop.places(rows)
         packed = self._optimised(shop.problem(rows, places))
-        bound = packed.bound
+        bound: int = packed.bound
         if any(row.zone for row in rows):
             # Shares by zone are our choice: what no plan can beat is found without them.
             free = [_Row(kind, len(keys)) for kind, keys in merged.items()]
             bound = self._optimised(shop.problem(free, shop.places(free))).bound
+        # A linear bound buys parts of nodes; whole ones cost at least what the pod that is
+        # hardest to please costs alone.
+        bound = max(bound, *(shop.least(kind) for kind in merged))
         lines = zip(packed.types.tolist(), packed.patterns, packed.nodes.tolist(), strict=True)
         for place, pattern, count in lines:
             for _ in range(count):
@@ -377,6 +380,12 @@ class _Shop:
         cost = np.array([offer.price for offer in self.menu], dtype=np.float64) * nodes
         best = int(np.argmin(np.where(fits > 0, cost, np.inf)))
         return [(self.menu[best], zone) for zone in self.zones for _ in range(int(nodes[best]))]
+
+    def least(self, kind: PodClass) -> int:
+        """The price of the cheapest type that holds one pod of a class; 0 when none does."""
+        holds = self.problem([_Row(kind, 1)], [(offer, "") for offer in self.menu]).limits()[:, 0]
+        fitting = zip(self.menu, holds.tolist(), strict=True)
+        return min((offer.price for offer, fits in fitting if fits), default=0)
 
     def holder(self, total: resources.Vector, kinds: Iterable[PodClass], zone: str) -> Offer | None:
         """The cheapest type with this much room that takes all these classes in a zone."""

@@ -36,6 +36,18 @@ BESIDE = frozenset(
 # fmt: on
 
 
+_SHAPES: Mapping[str, type] = {
+    "containers": list,
+    "initContainers": list,
+    "tolerations": list,
+    "topologySpreadConstraints": list,
+    "volumes": list,
+    "affinity": dict,
+    "nodeSelector": dict,
+    "overhead": dict,
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Demand:
     """Pods of one workload that have no node yet. `title` is `Deployment default/web`."""
@@ -64,11 +76,11 @@ def inventory(
     for document in documents:
         by_kind.setdefault(_sort(document, lenient=lenient), []).append(document)
     found = Inventory(
-        nodes=[_node(document) for document in by_kind.get("Node", ())],
+        nodes=_nodes(by_kind.get("Node", ())),
         daemonsets=[_daemonset(document) for document in by_kind.get("DaemonSet", ())],
     )
     workloads = [one for one in by_kind.get("workload", ()) if not _controller(one)]
-    _check_names(found, workloads, scale)
+    _check_names(workloads, scale)
     living = _living(found, by_kind.get("Pod", ()))
     for document in workloads:
         count = scale.get(document.name, _count(document))
@@ -130,15 +142,20 @@ def without_nodes(found: Inventory, names: Iterable[str]) -> None:
             found.demands.append(Demand(owner_title(pod), pod.name, 1, waiting))
 
 
-def _check_names(found: Inventory, workloads: list[Document], scale: Mapping[str, int]) -> None:
+def _check_names(workloads: list[Document], scale: Mapping[str, int]) -> None:
     unknown = sorted(scale.keys() - {document.name for document in workloads})
     if unknown:
         raise BadInput("--scale", f"no workload is called {units.shown(unknown[0])}")
-    seen: set[str] = set()
-    for node in found.nodes:
-        if node.name in seen:
-            raise BadInput(f"Node {node.name}", "stands in the input twice")
-        seen.add(node.name)
+
+
+def _nodes(documents: Iterable[Document]) -> list[nodes_.Node]:
+    nodes: dict[str, nodes_.Node] = {}
+    for document in documents:
+        node = _node(document)
+        if node.name in nodes:
+            raise BadInput(document.called, "stands in the input twice")
+        nodes[node.name] = node
+    return list(nodes.values())
 
 
 def _thin_out(found: Inventory, title: str, surplus: int) -> None:
@@ -212,8 +229,9 @@ def _pod(document: Document, body: Mapping[str, Any]) -> pods_.Pod:
     from bayplan.cluster import pods, wire  # noqa: PLC0415  msgspec: only when needed
 
     spec = mapping(body.get("spec"))
-    if not isinstance(spec.get("containers"), list) or not spec["containers"]:
+    if not spec.get("containers"):
         raise BadInput(document.called, "no container in its pod template")
+    _check_shape(document, spec)
     for where, stated in _amounts(spec):
         _check_amounts(document, where, stated)
     metadata = mapping(body.get("metadata"))
@@ -224,6 +242,26 @@ def _pod(document: Document, body: Mapping[str, Any]) -> pods_.Pod:
         raise BadInput(document.called, str(error)) from error
     constraints = dataclasses.replace(pod.constraints, claims=())
     return dataclasses.replace(pod, constraints=constraints, nominated="", gated=False)
+
+
+def _check_shape(document: Document, spec: Mapping[str, Any]) -> None:
+    """Refuse what the operator's decoder, which must live with anything, would read leniently."""
+    for field, kind in _SHAPES.items():
+        value = spec.get(field)
+        if value is not None and not isinstance(value, kind):
+            raise BadInput(document.called, f"{field} is {units.shown(value)}, no {kind.__name__}")
+        for index, one in enumerate(value if isinstance(value, list) else ()):
+            if not isinstance(one, dict):
+                raise BadInput(
+                    document.called, f"{field}[{index}] is {units.shown(one)}, no object"
+                )
+    for group in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(group) or ()):
+            stated = container.get("resources")
+            for value in (stated, *mapping(stated).values()):
+                if value is not None and not isinstance(value, dict | list):
+                    where = f"{group}[{index}].resources"
+                    raise BadInput(document.called, f"{where} holds {units.shown(value)}")
 
 
 def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -237,6 +275,8 @@ def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 def _check_amounts(document: Document, where: str, stated: Mapping[str, Any]) -> None:
     for name, text in stated.items():
+        if not isinstance(text, str | int) or isinstance(text, bool):
+            raise BadInput(document.called, f"{where}.{name} is no amount: {units.shown(text)}")
         try:
             amount = units.milli(text) if name == resources.CPU else units.quantity(text)
         except units.QuantityError as error:
@@ -250,6 +290,9 @@ def _node(document: Document) -> nodes_.Node:
     from bayplan.cluster import decode, wire  # noqa: PLC0415
 
     status = mapping(document.body.get("status"))
+    taints = mapping(document.body.get("spec")).get("taints")
+    if not isinstance(taints, list | None):
+        raise BadInput(document.called, f"spec.taints is {units.shown(taints)}, not a list")
     _check_amounts(document, "status.allocatable", mapping(status.get("allocatable")))
     conditions = status.get("conditions")
     conditions = conditions if isinstance(conditions, list) else []
