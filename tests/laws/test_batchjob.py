@@ -8,21 +8,23 @@ is checked is read from the server's side: pods created and the stored status.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bayplan.api import names
+from bayplan.api import names, problems
 from bayplan.api.meta import epoch_of
 from bayplan.model import pod as pods_
 from bayplan.model import schedule as schedules
 from bayplan.reconcile import identity
+from bayplan.reconcile.jobconditions import Reason
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, Crash, World, ended
 
 SCHEDULE = "*/5 * * * *"
 PATIENCE = 120
+CLOSED = {str(one) for one in Reason} | set(get_args(problems.Reason))
 
 Act = tuple[str, int]
 
@@ -274,6 +276,8 @@ class History:
         after = self.world.status
         created = Counter(name for _, name in self.world.created)
         assert 1 >= max(created.values(), default=0), "a pod was made twice"
+        told = {one["reason"] for one in after.get("conditions", [])}
+        assert told <= CLOSED, "a reason that is not documented"
         old, new = before.get("statistics", {}), after.get("statistics", {})
         for name in old.keys() - {"consecutiveFailures"}:
             assert old[name] <= new[name], "a counter fell"

@@ -72,7 +72,7 @@ def test_a_failed_one_shot_is_stalled() -> None:
     world.finish()
     world.settle()
 
-    assert (("True", "Error"), ("True", "RunFailed")) == failed
+    assert (("True", "RunFailed"), ("True", "RunFailed")) == failed
     assert [("", ""), ("", ""), ("True", "Complete")] == [
         world.condition(type_) for type_ in ("Failed", "Stalled", "Complete")
     ]

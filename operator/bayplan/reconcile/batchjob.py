@@ -13,7 +13,7 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import identity, jobstatus, ledger
+from bayplan.reconcile import identity, jobconditions, jobstatus, ledger
 from bayplan.reconcile.action import Admission, Outcome, Task, View
 from bayplan.reconcile.course import REPLACED, Course, Scene, book_of, course_of
 from bayplan.reconcile.runs import Progress, Rules, avoided
@@ -31,8 +31,8 @@ def reconcile(job: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: 
     if job.deleting or view.namespace_deleting:
         return Outcome(releases=release_orphans(pods.values()))
     if not isinstance(job.spec, BatchJobSpec):
-        word, message = jobstatus.problem(job.problems)
-        status = jobstatus.stalled(job.status, word, message, job.generation, now)
+        word, message = jobconditions.problem(job.problems)
+        status = jobconditions.stalled(job.status, word, message, job.generation, now)
         return Outcome(status=None if status == job.status else status)
     scene = _scene(job, job.spec, pods, view, now)
     course = course_of(scene)

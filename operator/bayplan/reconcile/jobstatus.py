@@ -1,4 +1,4 @@
-"""A BatchJob's whole status, its conditions, and the events that go with the change.
+"""A BatchJob's whole status, and the events that go with the change.
 
 A status says where the runs stand; the start of a run is no news until it has run for ten
 seconds, so a short run costs one write. Numbers change in the write that moves a run to the
@@ -11,10 +11,10 @@ from typing import Any
 
 from bayplan import units
 from bayplan.model import resources
-from bayplan.reconcile import conditions, triggers, waiting
-from bayplan.reconcile.action import Admission, EmitEvent, Placement
-from bayplan.reconcile.conditions import Condition, false, true, unknown
+from bayplan.reconcile import triggers, waiting
+from bayplan.reconcile.action import Admission, EmitEvent
 from bayplan.reconcile.course import Course, Scene
+from bayplan.reconcile.jobconditions import how, job_conditions
 from bayplan.reconcile.ledger import (
     MOST_HISTORY,
     counted,
@@ -26,12 +26,6 @@ from bayplan.reconcile.ledger import (
 from bayplan.reconcile.runs import LATE, Progress, Run
 
 QUIET_SECONDS = 10  # a run that ends before this age is written once, at its end
-
-LAST_RUN_SUCCEEDED = "LastRunSucceeded"
-COMPLETE = "Complete"
-FAILED = "Failed"
-
-_KEPT = (conditions.READY, conditions.RECONCILING, conditions.STALLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +44,7 @@ def report(scene: Scene, course: Course) -> Report:
     history = _history(scene, course)
     placement = waiting.shown(scene.view.placement, scene.now)
     body: dict[str, Any] = {
-        "conditions": _conditions(scene, course, shown, history, placement),
+        "conditions": job_conditions(scene, course, shown, history, placement),
         "observedGeneration": scene.job.generation,
         "nextSlotTime": _next_slot(scene, course, last_slot),
         "lastSlotTime": time_text(last_slot) if last_slot >= 0 else None,
@@ -68,20 +62,6 @@ def report(scene: Scene, course: Course) -> Report:
     }
     status = {name: value for name, value in body.items() if value is not None}
     return Report(status, tuple(_events(scene, course)), _wake_at(scene, course))
-
-
-def stalled(
-    status: Mapping[str, Any], word: str, message: str, generation: int, now: int
-) -> Mapping[str, Any]:
-    """The stored status with the one thing that a person has to mend; all else stays said."""
-    before = status.get("conditions")
-    kept = _kept(before, exclude=_KEPT)
-    wanted = [*conditions.stalled(word, message), *kept]
-    return {
-        **status,
-        "conditions": conditions.merged(before, wanted, generation, now),
-        "observedGeneration": generation,
-    }
 
 
 def effective_requests(
@@ -190,128 +170,6 @@ def _statistics(scene: Scene, course: Course) -> Mapping[str, int] | None:
     return counted(before, course.finished, course.missed, lost)
 
 
-def _conditions(
-    scene: Scene,
-    course: Course,
-    shown: Iterable[Progress],
-    history: list[Mapping[str, Any]],
-    placement: Placement | None,
-) -> list[dict[str, Any]]:
-    before = scene.job.status.get("conditions")
-    newest = next((one for one in history if one.get("outcome") != "Missed"), None)
-    wanted = [
-        *_ready(scene, course, tuple(shown), newest),
-        _placed(placement),
-        _last_run(newest),
-        _suspended(scene),
-    ]
-    if scene.spec.schedule is None:
-        wanted += _ended(newest, before)
-    return conditions.merged(before, wanted, scene.job.generation, scene.now)
-
-
-def _ready(
-    scene: Scene, course: Course, shown: tuple[Progress, ...], newest: Mapping[str, Any] | None
-) -> Iterable[Condition]:
-    job, admission = scene.job, scene.view.admission
-    if job.problems:
-        return conditions.stalled(*problem(job.problems))
-    if admission is None:
-        before = job.status.get("conditions")
-        if job.status.get("observedGeneration") == job.generation:
-            kept = _kept(before, only=_KEPT)
-            if any(one.type == conditions.READY for one in kept):
-                return kept  # a restart has not asked again yet; what was said still holds
-        return conditions.unseen()
-    if admission.final:
-        return conditions.stalled(admission.refusal, admission.message)
-    if admission.refusal:
-        return [false(conditions.READY, admission.refusal, admission.message)]
-    if scene.spec.schedule is None:
-        return _ready_once(scene, shown, newest)
-    if scene.suspended:
-        return [true(conditions.READY, "Suspended", "No new runs start: spec.suspend is true.")]
-    if not shown and not course.runs and course.due.slot is None and course.due.next_at is None:
-        return [true(conditions.READY, "Finished", "The schedule has come to its end.")]
-    return [true(conditions.READY, "Scheduled", "Runs start by the schedule.")]
-
-
-def _ready_once(
-    scene: Scene, shown: tuple[Progress, ...], newest: Mapping[str, Any] | None
-) -> Iterable[Condition]:
-    """A job without a schedule is in progress until its run has a node."""
-    if any(one.pod is not None and one.pod.node for one in shown):
-        return [true(conditions.READY, "Running", "The run has a node.")]
-    if shown or newest is None:
-        if scene.suspended and not shown:
-            return [true(conditions.READY, "Suspended", "No run starts: spec.suspend is true.")]
-        retrying = any(one.run.retry_at is not None for one in shown)
-        word = "Retrying" if retrying else "Starting"
-        message = "The next attempt waits for its time." if retrying else "The run gets a node."
-        return [false(conditions.READY, word, message), true(conditions.RECONCILING, word, message)]
-    if newest.get("outcome") == "Succeeded":
-        return [true(conditions.READY, COMPLETE, "The run succeeded.")]
-    return conditions.stalled("RunFailed", f"{_how(newest)}; ask for another with run-now.")
-
-
-def _placed(placement: Placement | None) -> Condition:
-    if placement is None:
-        return true(conditions.PLACED, "Placed", "Nothing waits for room.")
-    count = placement.pending
-    return false(
-        conditions.PLACED,
-        "NoRoom",
-        f"{count} {'task finds' if count == 1 else 'tasks find'} no room.",
-    )
-
-
-def _last_run(newest: Mapping[str, Any] | None) -> Condition:
-    if newest is None:
-        return unknown(LAST_RUN_SUCCEEDED, "NoRunYet", "No run has finished yet.")
-    outcome = str(newest.get("outcome"))
-    if outcome == "Succeeded":
-        return true(LAST_RUN_SUCCEEDED, outcome, _how(newest))
-    return false(LAST_RUN_SUCCEEDED, outcome, _how(newest))
-
-
-def _suspended(scene: Scene) -> Condition:
-    if scene.suspended:
-        return true(conditions.SUSPENDED, "Suspended", "spec.suspend is true.")
-    return false(conditions.SUSPENDED, "NotSuspended")
-
-
-def _ended(newest: Mapping[str, Any] | None, before: object) -> list[Condition]:
-    """Complete or Failed of a job without a schedule: as its newest run ended."""
-    if newest is None:
-        return list(_kept(before, only=(COMPLETE, FAILED)))
-    if newest.get("outcome") == "Succeeded":
-        return [true(COMPLETE, COMPLETE, _how(newest))]
-    return [true(FAILED, str(newest.get("reason") or FAILED), _how(newest))]
-
-
-def problem(problems: Iterable[Any]) -> tuple[str, str]:
-    """The gravest problem's word, and a sentence that names fields and remedies."""
-    listed = list(problems)
-    message = "; ".join(f"{one.field}: {one.message}" for one in listed)
-    return listed[0].reason, message
-
-
-def _how(finished: Mapping[str, Any]) -> str:
-    """`Run s1abc2 failed: OOMKilled, exit code 137, attempt 3, on ip-10-0-3-7`."""
-    told = f"Run {finished.get('run')} {str(finished.get('outcome')).lower()}"
-    details = []
-    if finished.get("outcome") != "Succeeded":
-        details = [str(finished.get("reason") or "Error")]
-        if isinstance(finished.get("exitCode"), int):
-            details.append(f"exit code {finished['exitCode']}")
-    attempts = finished.get("attempts")
-    if isinstance(attempts, int) and attempts > 1:
-        details.append(f"{attempts} attempts")
-    if finished.get("node"):
-        details.append(f"on {finished['node']}")
-    return f"{told}: {', '.join(details)}" if details else told
-
-
 def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
     if course.missed and course.missed_slot is not None:
         reason = course.due.reason or triggers.SUPERSEDED
@@ -329,9 +187,9 @@ def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
         yield EmitEvent("RunNowRefused", "A run that was asked for waits already.", warning=True)
     for one in course.finished:
         if one.outcome == "Failed":
-            yield EmitEvent("RunFailed", f"{_how(wire_finished(one))}.", warning=True)
+            yield EmitEvent("RunFailed", f"{how(wire_finished(one))}.", warning=True)
         elif one.outcome == "Cancelled":
-            yield EmitEvent("RunCancelled", f"{_how(wire_finished(one))}.")
+            yield EmitEvent("RunCancelled", f"{how(wire_finished(one))}.")
     for progress in course.runs:
         yield from _run_events(scene, progress)
 
@@ -358,19 +216,3 @@ def _wake_at(scene: Scene, course: Course) -> int | None:
     if placement is not None:
         marks.append(placement.since + waiting.PATIENCE_SECONDS)
     return min((mark for mark in marks if mark > scene.now), default=None)
-
-
-def _kept(
-    before: object, *, only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
-) -> list[Condition]:
-    """Stored conditions as they are, the sound ones."""
-    kept = []
-    for one in before if isinstance(before, list) else ():
-        type_ = one.get("type") if isinstance(one, Mapping) else None
-        if not isinstance(type_, str) or type_ in exclude or (only and type_ not in only):
-            continue
-        status, reason, message = (one.get(name) for name in ("status", "reason", "message"))
-        if status in ("True", "False", "Unknown") and isinstance(reason, str):
-            text = message if isinstance(message, str) else ""
-            kept.append(Condition(type_, status, reason, text))
-    return kept

@@ -1,0 +1,217 @@
+"""A BatchJob's conditions: one closed list of reasons, each with its sentence.
+
+Ready of a scheduled job says that the schedule is accepted, not that a run goes on: a nightly
+failure must not fail a GitOps sync. A job without a schedule is in progress until its run has a
+node, and stalled when the run has failed, since only a person asks for another.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bayplan.api.problems import Problem
+from bayplan.reconcile import conditions
+from bayplan.reconcile.action import Placement
+from bayplan.reconcile.conditions import Condition, false, true, unknown
+from bayplan.reconcile.course import Course, Scene
+from bayplan.reconcile.runs import TOO_MANY_DISRUPTIONS, Progress
+
+LAST_RUN_SUCCEEDED = "LastRunSucceeded"
+COMPLETE = "Complete"
+FAILED = "Failed"
+
+
+class Reason(enum.StrEnum):
+    """Every reason that a condition of a BatchJob can have, beside those of `problems`."""
+
+    SCHEDULED = "Scheduled"
+    SUSPENDED = "Suspended"
+    NOT_SUSPENDED = "NotSuspended"
+    FINISHED = "Finished"
+    CHECKING = "Checking"
+    INVALID_TEMPLATE = "InvalidTemplate"
+    TEMPLATE_REFUSED = "TemplateRefused"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    STARTING = "Starting"
+    RETRYING = "Retrying"
+    RUNNING = "Running"
+    COMPLETE = "Complete"
+    RUN_FAILED = "RunFailed"
+    RUN_CANCELLED = "RunCancelled"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    TOO_MANY_DISRUPTIONS = TOO_MANY_DISRUPTIONS
+    PLACED = "Placed"
+    NO_ROOM = "NoRoom"
+    NO_RUN_YET = "NoRunYet"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+_KEPT = (conditions.READY, conditions.RECONCILING, conditions.STALLED)
+_OUTCOMES = {
+    "Succeeded": Reason.SUCCEEDED,
+    "Failed": Reason.FAILED,
+    "Cancelled": Reason.CANCELLED,
+}
+_ENDS = {str(one): one for one in (Reason.DEADLINE_EXCEEDED, Reason.TOO_MANY_DISRUPTIONS)}
+
+
+def stalled(
+    status: Mapping[str, Any], word: str, message: str, generation: int, now: int
+) -> Mapping[str, Any]:
+    """The stored status with the one thing that a person has to mend; all else stays said."""
+    before = status.get("conditions")
+    kept = _kept(before, exclude=_KEPT)
+    wanted = [*conditions.stalled(word, message), *kept]
+    return {
+        **status,
+        "conditions": conditions.merged(before, wanted, generation, now),
+        "observedGeneration": generation,
+    }
+
+
+def job_conditions(
+    scene: Scene,
+    course: Course,
+    shown: Iterable[Progress],
+    history: list[Mapping[str, Any]],
+    placement: Placement | None,
+) -> list[dict[str, Any]]:
+    before = scene.job.status.get("conditions")
+    newest = next((one for one in history if one.get("outcome") != "Missed"), None)
+    wanted = [
+        *_ready(scene, course, tuple(shown), newest),
+        _placed(placement),
+        _last_run(newest),
+        _suspended(scene),
+    ]
+    if scene.spec.schedule is None:
+        wanted += _ended(newest, before)
+    return conditions.merged(before, wanted, scene.job.generation, scene.now)
+
+
+def _ready(
+    scene: Scene, course: Course, shown: tuple[Progress, ...], newest: Mapping[str, Any] | None
+) -> Iterable[Condition]:
+    job, admission = scene.job, scene.view.admission
+    if job.problems:
+        return conditions.stalled(*problem(job.problems))
+    if admission is None:
+        before = job.status.get("conditions")
+        if job.status.get("observedGeneration") == job.generation:
+            kept = _kept(before, only=_KEPT)
+            if any(one.type == conditions.READY for one in kept):
+                return kept  # a restart has not asked again yet; what was said still holds
+        return conditions.unseen()
+    if admission.final:
+        return conditions.stalled(admission.refusal, admission.message)
+    if admission.refusal:
+        return [false(conditions.READY, admission.refusal, admission.message)]
+    if scene.spec.schedule is None:
+        return _ready_once(scene, shown, newest)
+    if scene.suspended:
+        return [
+            true(
+                conditions.READY, Reason.SUSPENDED, "No scheduled run starts: spec.suspend is true."
+            )
+        ]
+    if not shown and not course.runs and course.due.slot is None and course.due.next_at is None:
+        return [true(conditions.READY, Reason.FINISHED, "The schedule has come to its end.")]
+    return [true(conditions.READY, Reason.SCHEDULED, "Runs start by the schedule.")]
+
+
+def _ready_once(
+    scene: Scene, shown: tuple[Progress, ...], newest: Mapping[str, Any] | None
+) -> Iterable[Condition]:
+    """A job without a schedule is in progress until its run has a node."""
+    if any(one.pod is not None and one.pod.node for one in shown):
+        return [true(conditions.READY, Reason.RUNNING, "The run has a node.")]
+    if shown or newest is None:
+        if scene.suspended and not shown:
+            return [
+                true(conditions.READY, Reason.SUSPENDED, "No run starts: spec.suspend is true.")
+            ]
+        retrying = any(one.run.retry_at is not None for one in shown)
+        word = Reason.RETRYING if retrying else Reason.STARTING
+        message = "The next attempt waits for its time." if retrying else "The run gets a node."
+        return [false(conditions.READY, word, message), true(conditions.RECONCILING, word, message)]
+    if newest.get("outcome") == "Succeeded":
+        return [true(conditions.READY, Reason.COMPLETE, "The run succeeded.")]
+    return conditions.stalled(Reason.RUN_FAILED, f"{how(newest)}; ask for another with run-now.")
+
+
+def _placed(placement: Placement | None) -> Condition:
+    if placement is None:
+        return true(conditions.PLACED, Reason.PLACED, "Nothing waits for room.")
+    count = placement.pending
+    return false(
+        conditions.PLACED,
+        Reason.NO_ROOM,
+        f"{count} {'task finds' if count == 1 else 'tasks find'} no room.",
+    )
+
+
+def _last_run(newest: Mapping[str, Any] | None) -> Condition:
+    if newest is None:
+        return unknown(LAST_RUN_SUCCEEDED, Reason.NO_RUN_YET, "No run has finished yet.")
+    reason = _OUTCOMES[str(newest["outcome"])]
+    if reason is Reason.SUCCEEDED:
+        return true(LAST_RUN_SUCCEEDED, reason, how(newest))
+    return false(LAST_RUN_SUCCEEDED, reason, how(newest))
+
+
+def _suspended(scene: Scene) -> Condition:
+    if scene.suspended:
+        return true(conditions.SUSPENDED, Reason.SUSPENDED, "spec.suspend is true.")
+    return false(conditions.SUSPENDED, Reason.NOT_SUSPENDED)
+
+
+def _ended(newest: Mapping[str, Any] | None, before: object) -> list[Condition]:
+    """Complete or Failed of a job without a schedule: as its newest run ended."""
+    if newest is None:
+        return list(_kept(before, only=(COMPLETE, FAILED)))
+    if newest.get("outcome") == "Succeeded":
+        return [true(COMPLETE, Reason.COMPLETE, how(newest))]
+    cancelled = newest.get("outcome") == "Cancelled"
+    other = Reason.RUN_CANCELLED if cancelled else Reason.RUN_FAILED
+    return [true(FAILED, _ENDS.get(str(newest.get("reason")), other), how(newest))]
+
+
+def problem(problems: Iterable[Problem]) -> tuple[str, str]:
+    """The gravest problem's word, and a sentence that names fields and remedies."""
+    listed = list(problems)
+    message = "; ".join(f"{one.field}: {one.message}" for one in listed)
+    return listed[0].reason, message
+
+
+def how(finished: Mapping[str, Any]) -> str:
+    """`Run s1abc2 failed: OOMKilled, exit code 137, attempt 3, on ip-10-0-3-7`."""
+    told = f"Run {finished.get('run')} {str(finished.get('outcome')).lower()}"
+    details = []
+    if finished.get("outcome") != "Succeeded":
+        details = [str(finished.get("reason") or "Error")]
+        if isinstance(finished.get("exitCode"), int):
+            details.append(f"exit code {finished['exitCode']}")
+    attempts = finished.get("attempts")
+    if isinstance(attempts, int) and attempts > 1:
+        details.append(f"{attempts} attempts")
+    if finished.get("node"):
+        details.append(f"on {finished['node']}")
+    return f"{told}: {', '.join(details)}" if details else told
+
+
+def _kept(
+    before: object, *, only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
+) -> list[Condition]:
+    """Stored conditions as they are, the sound ones."""
+    kept = []
+    for one in before if isinstance(before, list) else ():
+        type_ = one.get("type") if isinstance(one, Mapping) else None
+        if not isinstance(type_, str) or type_ in exclude or (only and type_ not in only):
+            continue
+        status, reason, message = (one.get(name) for name in ("status", "reason", "message"))
+        if status in ("True", "False", "Unknown") and isinstance(reason, str):
+            text = message if isinstance(message, str) else ""
+            kept.append(Condition(type_, status, reason, text))
+    return kept
