@@ -1,4 +1,4 @@
-"""The layout's laws: no package named operator, arrows that hold, nothing of this machine inside."""
+"""The layout: no package named operator, arrows that hold, planted faults that are found."""
 
 import shutil
 import subprocess
