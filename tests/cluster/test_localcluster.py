@@ -434,6 +434,57 @@ def test_a_warm_start_takes_seconds() -> None:
         assert time.monotonic() - began < 20
 
 
+# ── building ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def builder(tmp_path: Path) -> Callable[[], subprocess.Popen[str]]:
+    """Starts `build kind` into an empty cache of programs; Go's own cache stays."""
+    go = subprocess.run(["go", "env", "GOCACHE"], capture_output=True, text=True, check=True)
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "GOCACHE": go.stdout.strip()}
+
+    def build() -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "localcluster", "build", "kind"]
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return build
+
+
+def test_two_builders_do_not_collide(builder: Callable[[], subprocess.Popen[str]]) -> None:
+    """One builds, the other waits for it and then has nothing to do; both name the program."""
+    both = [builder(), builder()]
+    said = [each.communicate(timeout=200)[0] for each in both]
+
+    assert [0, 0] == [each.returncode for each in both]
+    assert sum("Built 1/1 kind in" in text for text in said) == 1
+    paths = {text.split()[-1] for text in said}
+    assert len(paths) == 1
+    assert subprocess.run([paths.pop(), "version"], check=True, capture_output=True).stdout
+
+
+def test_an_interrupted_build_leaves_no_half_program(
+    builder: Callable[[], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """Ctrl-C ends the compilers too; the next build goes on and the program works."""
+    first = builder()
+    until(lambda: list(tmp_path.glob("**/kind.log")), "the compiler runs")
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    programs_there = [path for path in tmp_path.glob("**/kind") if path.is_file()]
+    second = builder()
+    said = second.communicate(timeout=200)[0]
+
+    assert (first.returncode != 0, programs_there) == (True, [])
+    assert "Built 1/1 kind in" in said
+    assert second.returncode == 0
+
+
 # ── the command line ─────────────────────────────────────────────────────────────────────────────
 
 
