@@ -510,6 +510,16 @@ def test_a_person_may_run_a_suspended_job() -> None:
     assert [f"{token_run('by-hand')}-0"] == names_of(world)
 
 
+def test_a_run_held_by_suspension_does_not_hold_a_persons() -> None:
+    """A slot that was taken up but never got its pod waits; run-now passes it."""
+    taken = {"run": slot_run(SLOT), "since": rfc3339(SLOT), "attempt": 0}
+    status = {"lastSlotTime": rfc3339(SLOT), "active": [taken]}
+    job = make_job(status=status, annotations={names.RUN_NOW: "a"}, suspend=True, **HOURLY)
+    [task] = batchjob.reconcile(job, {}, make_view(job), SLOT).tasks
+
+    assert f"{PREFIX}{token_run('a')}-0" == task.name
+
+
 def test_a_suspended_one_shot_runs_when_it_is_resumed() -> None:
     """As a suspended Job does."""
     world = World({"suspend": True})

@@ -168,7 +168,10 @@ class BatchJobSpec(Part):
             ]
         ),
     )
-    suspend: Flag = Field(default=False, description="True: no new runs start; running ones go on.")
+    suspend: Flag = Field(
+        default=False,
+        description="True: no scheduled run starts; running ones go on, run-now still works.",
+    )
     concurrency_policy: Literal["Forbid", "Allow", "Replace"] = Field(
         default="Forbid",
         description=(

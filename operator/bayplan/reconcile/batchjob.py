@@ -110,7 +110,7 @@ def _may_begin(scene: Scene, course: Course) -> Iterable[Progress]:
     replaced = any(one.reason == REPLACED for one in course.finished)
     if replaced or course.hindered or any(one.pod is not None for one in course.runs):
         return []
-    return course.runs[:1]
+    return [one for one in course.runs if not _is_held(scene, one)][:1]
 
 
 def _is_owed(scene: Scene, one: Progress) -> bool:
@@ -122,9 +122,15 @@ def _is_owed(scene: Scene, one: Progress) -> bool:
     if run.retry_at is not None and scene.now < run.retry_at:
         return False
     if run.attempt == 0:
-        return not scene.suspended or bool(run.pod) or run.trigger == "RunNow"
+        return not _is_held(scene, one)
     entry = scene.stored.entry(run.id)
     return entry is not None and entry.attempt == run.attempt
+
+
+def _is_held(scene: Scene, one: Progress) -> bool:
+    """Whether suspension holds back a run that has not begun. A person's run-now it does not."""
+    run = one.run
+    return scene.suspended and run.attempt == 0 and not run.pod and run.trigger != "RunNow"
 
 
 def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
