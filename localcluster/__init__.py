@@ -20,7 +20,7 @@ From Python:
     kubelets=0                real nodes, named kubelet-1, kubelet-2 …
     kubelet_shapes=…          as what those show themselves, in turn; at most what the machine has
     scheduler=False           kube-scheduler, for pods that name no other and for DaemonSets
-    controller_manager=True   without it: nobody collects garbage, taints nodes or deletes namespaces
+    controller_manager=True   it collects garbage, taints silent nodes, deletes namespaces …
     audit=False               an audit log of every request, metadata only
     port=None                 of the API server; else a free one
     apiserver_flags=(), controller_manager_flags=()
