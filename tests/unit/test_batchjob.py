@@ -730,7 +730,7 @@ def test_a_status_that_equals_the_stored_is_not_written() -> None:
 
 
 def test_why_a_run_waits_is_told_after_ten_seconds() -> None:
-    """Placed is False and the funnel is in the status; one refusal a reason."""
+    """Placed is False and the funnel is in the status, the largest refusal first."""
     job = make_job(**HOURLY)
     funnel = Funnel(
         considered=3,
@@ -745,7 +745,10 @@ def test_why_a_run_waits_is_told_after_ten_seconds() -> None:
     assert early.status is not None
     assert "placement" not in early.status
     assert told is not None
-    assert [{"reason": "Taint", "nodes": 3}] == told["placement"]["refusals"]
+    assert [
+        {"reason": "Taint", "nodes": 2, "detail": "b"},
+        {"reason": "Taint", "nodes": 1, "detail": "a"},
+    ] == told["placement"]["refusals"]
     assert {"node": "n3", "lacks": "300m cpu"} == told["placement"]["nearest"]
     assert "NoRoom" in [one["reason"] for one in told["conditions"]]
 

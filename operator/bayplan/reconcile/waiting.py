@@ -29,16 +29,6 @@ def wire(placement: Placement | None, stored: object) -> Mapping[str, Any] | Non
         return None
     told = explain.status(placement.pending, placement.since, placement.funnel)
     told["message"] = conditions.cut(str(told.get("message", "")))
-    # One entry a reason: the list's key. The message tells the taints and resources apart.
-    nodes: dict[str, int] = {}
-    for refusal in told.get("refusals", ()):
-        nodes[refusal["reason"]] = nodes.get(refusal["reason"], 0) + refusal["nodes"]
-    told["refusals"] = [
-        {"reason": reason, "nodes": count}
-        for reason, count in sorted(nodes.items(), key=lambda one: -one[1])
-    ]
-    if not told["refusals"]:
-        del told["refusals"]
     nearest = told.get("nearest")
     if isinstance(nearest, dict):
         nearest["lacks"] = conditions.cut(nearest["lacks"], _LONGEST_LACKS)
