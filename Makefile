@@ -38,10 +38,10 @@ crds: $(STAMP)  ## write crds/ and charts/bayplan-crds from the models
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --write
 
 demo: $(STAMP)  ## the main job on a real local cluster
-	PYTHONPATH=operator $(BIN)/python tools/demo.py
+	PYTHONPATH=operator $(BIN)/python -m tools.demo
 
 down: $(STAMP)  ## stop what the demo left up
-	PYTHONPATH=operator $(BIN)/python tools/demo.py --down
+	PYTHONPATH=operator $(BIN)/python -m tools.demo --down
 
 kind-test: $(STAMP)  ## the cluster tests on kind (needs Docker)
 	BAYPLAN_TEST_CLUSTER=kind $(BIN)/pytest -q -m cluster

@@ -1,0 +1,225 @@
+"""How the demo looks: bars that move on a terminal, plain lines elsewhere, then tables."""
+
+import shlex
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from bayplan import units
+from tools.demo import company, picture, scene
+
+_BAR_CELLS = 16
+_NEWS_SECONDS = 5  # between two lines where nothing can be redrawn
+_PLAIN_COLUMNS = 110
+ExitCodes = Mapping[tuple[str, str], Mapping[int, int]]  # (job, run) -> attempt -> code
+_FULL_PERCENT, _HALF_PERCENT = 80, 50
+
+
+def console() -> Console:
+    """Standard output; as wide as the tables need where it is no terminal."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=_PLAIN_COLUMNS)
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02}"
+
+
+class Progress:
+    """Shows views as they come: redrawn in place on a terminal, else a line now and then."""
+
+    def __init__(self, on: Console, began: float) -> None:
+        self._console = on
+        self._began = began
+        self._live = (
+            Live(console=on, auto_refresh=False, transient=True) if on.is_terminal else None
+        )
+        self._said, self._said_at = "", 0.0
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, view: scene.View, awaited: Sequence[str]) -> None:
+        if not (view.stored_nodes and view.services):
+            return  # the first lists are still to come
+        now = time.monotonic()
+        headline = _headline(view)
+        if self._live:
+            goal = f"waiting for {', '.join(awaited)}" if awaited else "all seen"
+            head = Text(f"{clock(now - self._began)}  {headline}", style="bold")
+            table = _node_table(picture.used(view.nodes), self._console)
+            self._live.update(Group(head, Text(goal, style="dim"), table), refresh=True)
+        elif headline != self._said and (now - self._said_at >= _NEWS_SECONDS or not awaited):
+            self._console.print(f"{clock(now - self._began)}  {headline}")
+            self._said, self._said_at = headline, now
+
+
+def tables(on: Console, fullest: scene.View, last: scene.View, exit_codes: ExitCodes) -> None:
+    """Where everything went at the fullest moment, what waits, how runs ended."""
+    holding = picture.used(fullest.nodes)
+    moment = time.strftime("%H:%M:%S", time.localtime(fullest.at))
+    heading(on, f"The fullest moment, {moment}: {len(holding)} of {len(fullest.nodes)} nodes used")
+    on.print(_node_table(holding, on, total=True))
+    on.print(f"Prices: {'; '.join(picture.price_sources(holding))}", style="dim")
+    heading(on, "What waits, and why")
+    waiting = picture.waiting(last.jobs, last.services)
+    for one in waiting:
+        on.print(f"{one.kind} {one.name} ({one.tasks}): {one.message}")
+    if not waiting:
+        on.print("Nothing.")
+    heading(on, "How runs ended")
+    on.print(_run_table(last, exit_codes))
+
+
+def comparison(
+    on: Console,
+    ours: Sequence[picture.Node],
+    theirs: Sequence[picture.Node],
+    waiting: tuple[int, int],
+) -> None:
+    """The same pods on identical nodes, side by side."""
+    pods = sum(node.pods for node in ours) + waiting[0]
+    heading(
+        on, f"The same {pods} pods on the same {len(ours)} nodes; real nodes and theirs left out"
+    )
+    table = _table("", "Bayplan", "kube-scheduler")
+    sides = [picture.used(ours), picture.used(theirs)]
+    table.add_row("nodes used", *(f"{len(side)} of {len(ours)}" for side in sides))
+    table.add_row("of which", *("\n".join(_types(side)) for side in sides))
+    for resource in picture.RESOURCES:
+        filled = (f"{picture.percent(resource, side)} %" for side in sides)
+        table.add_row(f"{resource} requested of those", *filled)
+    costs = [picture.microdollars_per_hour(side) for side in sides]
+    table.add_row("$/h of those", *(picture.dollars(cost) for cost in costs), style="bold")
+    table.add_row("pods without room", *map(str, waiting))
+    on.print(table)
+    on.print(
+        "Both with default settings; kube-scheduler was given all of them at once.", style="dim"
+    )
+
+
+def what_next(on: Console, kubeconfig: Path, metrics_port: int, node: str) -> None:
+    """Commands to try on the cluster that stays up."""
+    heading(on, "The cluster stays up. Try")
+    python = shlex.quote(_relative(company.ROOT / ".venv" / "bin" / "python"))
+    add = "from localcluster import Cluster; Cluster.open('demo').add_kwok_nodes"
+    in_namespace = f"-n {company.NAMESPACE}"
+    for words, why in (
+        (f'eval "$({python} -m localcluster env --name demo)"', "kubectl for this cluster"),
+        (
+            f"kubectl get batchjobs,longservices {in_namespace} -o wide",
+            "everything, and why it waits",
+        ),
+        (
+            f"kubectl logs {in_namespace} -l bayplan.dev/job=nightly-publish --prefix",
+            "what a real container said",
+        ),
+        (f"kubectl scale longservice api --replicas=8 {in_namespace}", "five more, packed"),
+        (f"kubectl cordon {node}", "its instances move, replacements first"),
+        (f"{python} -c \"{add}('r5.4xlarge:us-east-1a=1')\"", "room for what waits"),
+        (
+            f"curl -s http://127.0.0.1:{metrics_port}/metrics | grep ^bayplan_",
+            "the operator's metrics",
+        ),
+        ("make down", "stops all of it"),
+    ):
+        on.print(Text(f"  # {why}", style="dim"))
+        on.print(Text(f"  {words}"), soft_wrap=True)
+    on.print(f"KUBECONFIG is {kubeconfig}", style="dim", soft_wrap=True)
+
+
+def heading(on: Console, text: str) -> None:
+    on.print()
+    on.print(Text(text, style="bold"))
+
+
+def _headline(view: scene.View) -> str:
+    totals = picture.counts(view.jobs, view.services)
+    waiting = sum(one.tasks for one in picture.waiting(view.jobs, view.services))
+    return (
+        f"services {totals.ready}/{totals.desired} ready · runs {totals.succeeded} done, "
+        f"{totals.failed} failed, {totals.running} under way · {waiting} waiting for room · "
+        f"{len(picture.used(view.nodes))}/{len(view.nodes)} nodes"
+    )
+
+
+def _node_table(nodes: Sequence[picture.Node], on: Console, *, total: bool = False) -> Table:
+    table = _table("node", "pods", "cpu requested", "memory requested", "$/h")
+    for node in nodes:
+        table.add_row(
+            node.name,
+            str(node.pods),
+            *(_fill(resource, [node], on) for resource in ("cpu", "memory")),
+            picture.dollars(node.price.microdollars_per_hour),
+        )
+    if total:
+        table.add_section()
+        table.add_row(
+            f"{len(nodes)} nodes",
+            str(sum(node.pods for node in nodes)),
+            *(_fill(resource, nodes, on) for resource in ("cpu", "memory")),
+            picture.dollars(picture.microdollars_per_hour(nodes)),
+            style="bold",
+        )
+    return table
+
+
+def _fill(resource: str, nodes: Sequence[picture.Node], on: Console) -> Text:
+    percent = picture.percent(resource, nodes)
+    full, empty = ("█", "░") if on.encoding.startswith("utf") else ("#", ".")
+    cells = percent * _BAR_CELLS // 100
+    style = "green" if percent >= _FULL_PERCENT else "yellow" if percent >= _HALF_PERCENT else "red"
+    asked = sum(node.requested[resource] for node in nodes)
+    shown = units.format_cpu(asked) if resource == "cpu" else units.format_bytes(asked)
+    bar = (full * cells, style), (empty * (_BAR_CELLS - cells), "dim")
+    return Text.assemble(*bar, f" {percent:3} %  {shown}")
+
+
+def _run_table(view: scene.View, exit_codes: ExitCodes) -> Table:
+    table = _table("job", "runs", "the last one", "exit codes", "node")
+    crawlers = [job for job in view.jobs if company.is_crawler(job)]
+    others = [job for job in view.jobs if not company.is_crawler(job)]
+    for run in picture.last_runs(others):
+        codes = exit_codes.get((run.job, run.run), {})
+        if run.exit_code is not None:
+            codes = {**codes, run.attempts - 1: run.exit_code}
+        shown = ", then ".join(str(codes[attempt]) for attempt in sorted(codes))
+        said = " ".join(dict.fromkeys(filter(None, (run.outcome, run.reason))))
+        table.add_row(run.job, str(run.runs), said, shown, run.node)
+    totals = picture.counts(crawlers, [])
+    table.add_row(
+        f"{len(crawlers)} crawlers",
+        str(totals.succeeded + totals.failed),
+        f"{totals.succeeded} succeeded, {totals.failed} failed",
+    )
+    return table
+
+
+def _types(nodes: Iterable[picture.Node]) -> list[str]:
+    names = [node.instance_type for node in nodes]
+    return [f"{names.count(name)} × {name}" for name in dict.fromkeys(names)]
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0)
+    return table
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
