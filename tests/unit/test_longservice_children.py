@@ -161,6 +161,20 @@ def test_history_is_pruned_but_never_what_lives() -> None:
     assert [6] == revisions_of(world)
 
 
+def test_revision_with_pods_is_kept_beyond_the_limit() -> None:
+    """A revision that never became current stays in the history while it has pods."""
+    world = running(4, revisionHistoryLimit=0)
+    for image in ("web:2", "web:3"):
+        world.edit(image=image)
+        for _ in range(2):
+            world.act()
+            world.hear()
+            world.work()
+            world.hear()
+
+    assert [1, 2, 3] == revisions_of(world)
+
+
 def test_refused_template_is_not_stored() -> None:
     """A template that never ran leaves nothing in the history."""
     world = running(2)
