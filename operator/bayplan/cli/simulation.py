@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bayplan.cli import menu as menu_
-from bayplan.cli import workloads
+from bayplan.cli import shop, workloads
 from bayplan.cli.menu import Offer
 from bayplan.cli.workloads import Demand, Inventory
 from bayplan.cloud import prices
@@ -25,7 +25,7 @@ from bayplan.model import pod as pods_
 from bayplan.model import resources, snapshot, state
 from bayplan.model.reason import Funnel
 from bayplan.model.workload import PodClass, Waiting
-from bayplan.placement import daemons, filters, packing, provision
+from bayplan.placement import daemons, packing, provision
 from bayplan.placement.solve import Policy, solve
 from bayplan.placement.table import NodeTable
 
@@ -35,7 +35,7 @@ _HOURS_A_MONTH = 730
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    seconds: float = 1.0  # for the optimiser
+    seconds: float = 2.0  # for the optimiser
     seed: int = 0
     zones: tuple[str, ...] = ("us-east-1a", "us-east-1b", "us-east-1c")
     book: prices.Book = dataclasses.field(default_factory=prices.Book)
@@ -116,7 +116,7 @@ class _Run:
         self.titles: dict[tuple[str, str], str] = {}  # pod -> title of its workload
         self.offers: dict[str, Offer] = {}  # new node -> what it is
         self.kinds: list[tuple[Demand, PodClass]] = [
-            (demand, _class(demand)) for demand in found.demands
+            (demand, shop.class_of(demand.pod)) for demand in found.demands
         ]
         self.sources: dict[str, str] = {}  # node -> whose price it is
         self.requests = {kind for _, kind in self.kinds}
@@ -162,31 +162,33 @@ class _Run:
 
     def buy(self, left: Sequence[tuple[Waiting, Funnel]]) -> int:
         """Let nodes of the optimiser's patterns join, filled with what has no ties; the bound."""
-        merged: dict[PodClass, list[tuple[str, str]]] = {}
-        for group, _ in left:
-            merged.setdefault(group.kind, []).extend(group.keys)
-        shop = _Shop(self.menu, self.settings.zones, self.found.daemonsets)
-        rows = shop.rows([(kind, len(keys)) for kind, keys in merged.items()])
-        places = shop.places(rows)
-        packed = self._optimised(shop.problem(rows, places))
-        bound: int = packed.bound
+        store = shop.Shop(self.menu, self.settings.zones, self.found.daemonsets)
+        waiting = [group for group, _ in left]
+        rows, members = shop.rows(waiting, () if self.found.running else self.settings.zones)
+        places = store.places(rows)
+        bound = 0
         if any(row.zone for row in rows):
-            # Shares by zone are our choice: what no plan can beat is found without them.
-            free = [_Row(kind, len(keys)) for kind, keys in merged.items()]
-            bound = self._optimised(shop.problem(free, shop.places(free))).bound
+            # Shares by zone are our choice: what no plan can beat is found without them. The
+            # types of that plan are enough, and three times fewer places three times as fast.
+            free, _ = shop.rows(waiting, ())
+            open_ = store.places(free)
+            plan = self._optimised(store.problem(free, open_))
+            bound, liked = plan.bound, {open_[place][0].name for place in plan.types.tolist()}
+            places = [(offer, zone) for offer, zone in places if offer.name in liked]
+        packed = self._optimised(store.problem(rows, places))
+        bound = bound or packed.bound
         # A linear bound buys parts of nodes; whole ones cost at least what the pod that is
         # hardest to please costs alone.
-        bound = max(bound, *(shop.least(kind) for kind in merged))
+        bound = max(bound, *(store.least(row) for row in rows))
         lines = zip(packed.types.tolist(), packed.patterns, packed.nodes.tolist(), strict=True)
         for place, pattern, count in lines:
             for _ in range(count):
                 name = self._join(*places[place])
                 for index in np.flatnonzero(pattern).tolist():
-                    kind = rows[index].kind
-                    if not _tied(kind):
-                        keys = merged[kind]
-                        taken = [keys.pop() for _ in range(min(int(pattern[index]), len(keys)))]
-                        self._land(kind, [(key, name) for key in taken])
+                    pairs = members[index] if not rows[index].tied else []
+                    for _ in range(min(int(pattern[index]), len(pairs))):
+                        kind, key = pairs.pop()
+                        self._land(kind, [(key, name)])
         return bound
 
     def _optimised(self, problem: packing.Problem) -> packing.Packing:
@@ -198,20 +200,20 @@ class _Run:
 
     def add_until_placed(self, left: list[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:
         """More nodes in every zone for pods whose ties kept them off the others, while it helps."""
-        shop = _Shop(self.menu, self.settings.zones, self.found.daemonsets)
+        store = shop.Shop(self.menu, self.settings.zones, self.found.daemonsets)
         for _ in range(_MOST_ROUNDS):
             before = sum(len(group.keys) for group, _ in left)
             for group, _ in left:
                 each = math.ceil(len(group.keys) / len(self.settings.zones))
-                for offer, zone in shop.more(group.kind, each):
+                for offer, zone in store.more(group.kind, each):
                     self._join(offer, zone)
             left = self.place(self.remaining(left))
             if not left or sum(len(group.keys) for group, _ in left) == before:
                 break
-        self._shrink(shop)
+        self._shrink(store)
         return left
 
-    def _shrink(self, shop: "_Shop") -> None:
+    def _shrink(self, store: shop.Shop) -> None:
         """Each new node becomes the cheapest type that holds what it holds."""
         for name, offer in list(self.offers.items()):
             pods = list(self.book.on_node.get(name, {}).values())
@@ -219,8 +221,8 @@ class _Run:
                 continue
             zone = self.book.nodes[name].labels[nodes_.ZONE]
             total = sum((pod.request for pod in pods), start=resources.NOTHING)
-            kinds = {_class_of(pod) for pod in pods}
-            smaller = shop.holder(total, kinds, zone)
+            kinds = {shop.class_of(pod) for pod in pods}
+            smaller = store.holder(total, kinds, zone)
             if smaller is not None and smaller.price < offer.price:
                 other = self._join(smaller, zone)
                 for pod in pods:
@@ -306,155 +308,6 @@ class _Run:
             requested=total,
             closed=not any(kind.request.fits(free) for kind in self.requests),
         )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Row:
-    """Pods of one class to buy for; `zone` where a spread gives each zone its share."""
-
-    kind: PodClass
-    count: int
-    zone: str = ""
-
-
-class _Shop:
-    """The menu as the optimiser's arrays."""
-
-    def __init__(
-        self,
-        menu: Sequence[Offer],
-        zones: Sequence[str],
-        daemonsets: Sequence[snapshot.DaemonSet],
-    ) -> None:
-        self.menu, self.zones = menu, zones
-        samples = [offer.node(f"{offer.name} {zone}", zone) for offer in menu for zone in zones]
-        self.table = NodeTable(tuple(samples), 0)
-        self.room = []  # what a node of each type has for the pods that are not residents
-        for index, offer in enumerate(menu):
-            name = samples[index * len(zones)].name
-            kept = [one.request for one in daemonsets if name in daemons.accepting(one, self.table)]
-            self.room.append(offer.room - sum(kept, start=resources.NOTHING))
-
-    def rows(self, demand: Iterable[tuple[PodClass, int]]) -> list[_Row]:
-        """A class with a hard spread over zones is bought for zone by zone."""
-        rows = []
-        for kind, count in demand:
-            if not _zoned(kind):
-                rows.append(_Row(kind, count))
-                continue
-            each, more = divmod(count, len(self.zones))
-            rows += [
-                _Row(kind, each + (index < more), zone)
-                for index, zone in enumerate(self.zones)
-                if each + (index < more)
-            ]
-        return rows
-
-    def places(self, rows: Sequence[_Row]) -> list[tuple[Offer, str]]:
-        """What can be bought: types, in each zone where any row cares about zones."""
-        care = any(row.zone for row in rows) or any(
-            not (mask == mask[:, :1]).all() for mask in map(self._open, rows)
-        )
-        return [(offer, zone) for offer in self.menu for zone in (self.zones if care else ("",))]
-
-    def problem(self, rows: Sequence[_Row], places: Sequence[tuple[Offer, str]]) -> packing.Problem:
-        columns = sorted({name for row in rows for name in row.kind.request})
-        each = len(places) // len(self.menu)
-        eligible = [self._open(row)[:, :each].reshape(-1) for row in rows]
-        return packing.Problem.of(
-            demand=np.array([row.count for row in rows], dtype=np.int64),
-            request=_matrix([row.kind.request for row in rows], columns),
-            capacity=np.repeat(np.maximum(_matrix(self.room, columns), 0), each, axis=0),
-            price=np.array([offer.price for offer, _ in places], dtype=np.int64),
-            eligible=np.array(eligible, dtype=np.bool_),
-            per_node=np.array([_per_node(row.kind) for row in rows], dtype=np.int64),
-        )
-
-    def more(self, kind: PodClass, count: int) -> list[tuple[Offer, str]]:
-        """Nodes, of the type that holds so many pods of a class for the least, in each zone."""
-        holds = self.problem([_Row(kind, count)], [(offer, "") for offer in self.menu]).limits()
-        fits = holds[:, 0]
-        if not fits.any():
-            return []
-        nodes = -(-count // np.maximum(fits, 1))
-        cost = np.array([offer.price for offer in self.menu], dtype=np.float64) * nodes
-        best = int(np.argmin(np.where(fits > 0, cost, np.inf)))
-        return [(self.menu[best], zone) for zone in self.zones for _ in range(int(nodes[best]))]
-
-    def least(self, kind: PodClass) -> int:
-        """The price of the cheapest type that holds one pod of a class; 0 when none does."""
-        holds = self.problem([_Row(kind, 1)], [(offer, "") for offer in self.menu]).limits()[:, 0]
-        fitting = zip(self.menu, holds.tolist(), strict=True)
-        return min((offer.price for offer, fits in fitting if fits), default=0)
-
-    def holder(self, total: resources.Vector, kinds: Iterable[PodClass], zone: str) -> Offer | None:
-        """The cheapest type with this much room that takes all these classes in a zone."""
-        column = self.zones.index(zone)
-        open_ = np.ones(len(self.menu), dtype=np.bool_)
-        for kind in kinds:
-            open_ &= self._open(_Row(kind, 1))[:, column]
-        fitting = [
-            offer
-            for offer, room, ok in zip(self.menu, self.room, open_, strict=True)
-            if ok and total.fits(room)
-        ]
-        return min(fitting, key=lambda offer: (offer.price, offer.name), default=None)
-
-    def _open(self, row: _Row) -> packing.BoolMatrix:
-        """[types, zones]: where pods of a row may be."""
-        mask = filters.of_nodes(row.kind, self.table).open.reshape(-1, len(self.zones))
-        if row.zone:
-            mask = mask & (np.array(self.zones) == row.zone)
-        return mask
-
-
-def _class(demand: Demand) -> PodClass:
-    return _class_of(demand.pod)
-
-
-def _class_of(pod: pods_.Pod) -> PodClass:
-    return PodClass(
-        namespace=pod.namespace,
-        request=pod.request,
-        constraints=pod.constraints,
-        labels=tuple(sorted(pod.labels.items())),
-        priority=pod.priority,
-    )
-
-
-def _zoned(kind: PodClass) -> bool:
-    """Whether its own pods must be spread over zones."""
-    labels = dict(kind.labels)
-    return any(
-        spread.hard and spread.topology_key == nodes_.ZONE and spread.selector.matches(labels)
-        for spread in kind.constraints.spread
-    )
-
-
-def _tied(kind: PodClass) -> bool:
-    """Whether where its pods may be hangs on where others are."""
-    wanted = kind.constraints
-    hard = any(spread.hard for spread in wanted.spread)
-    terms = (*wanted.pod_affinity, *wanted.pod_anti_affinity)
-    return bool(wanted.host_ports) or hard or any(not term.weight for term in terms)
-
-
-def _per_node(kind: PodClass) -> int:
-    """How many of a class one node may hold because of its ties to itself."""
-    labels = dict(kind.labels)
-    apart = any(
-        not term.weight
-        and term.topology_key == nodes_.HOSTNAME
-        and term.selector.matches(labels)
-        and (term.all_namespaces or kind.namespace in (term.namespaces or {kind.namespace}))
-        for term in kind.constraints.pod_anti_affinity
-    )
-    return 1 if apart or kind.constraints.host_ports else packing.UNLIMITED
-
-
-def _matrix(vectors: Sequence[resources.Vector], columns: Sequence[str]) -> packing.IntMatrix:
-    rows = [[vector.amount(column) for column in columns] for vector in vectors]
-    return np.array(rows, dtype=np.int64).reshape(len(vectors), len(columns))
 
 
 def _to_come(

@@ -1,0 +1,210 @@
+"""The menu and the demand as the optimiser's arrays.
+
+Pods that differ in nothing the optimiser looks at are one row, whatever workload they belong to:
+three hundred Deployments of twenty sizes are twenty rows.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from bayplan.cli.menu import Offer
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import resources, snapshot
+from bayplan.model.workload import PodClass, Waiting
+from bayplan.placement import daemons, filters, packing
+from bayplan.placement.table import NodeTable
+
+Key = tuple[str, str]  # namespace and name of a pod
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """Pods to buy for. `zone` where a spread gives each zone its share.
+
+    `tied`: the optimiser's patterns say how much to buy, not where these pods go.
+    """
+
+    kind: PodClass
+    zone: str = ""
+    per_node: int = packing.UNLIMITED
+    tied: bool = False
+    count: int = 0
+
+
+def rows(
+    waiting: Sequence[Waiting], zones: Sequence[str]
+) -> tuple[list[Row], list[list[tuple[PodClass, Key]]]]:
+    """Alike pods together, and who they are; hard spreads over zones zone by zone, if any given."""
+    members: dict[Row, list[tuple[PodClass, Key]]] = {}
+    for group in waiting:
+        kind = group.kind
+        limit = _per_node(kind)
+        # What may stand on a node once is counted by itself: merged, two would be one too many.
+        merged = alike(kind) if limit == packing.UNLIMITED else kind
+        shares = zones if zones and _zoned(kind) else ("",)
+        free = not _tied(kind) or (len(shares) > 1 and _shared_out(kind, shares, waiting))
+        for index, zone in enumerate(shares):
+            keys = group.keys[index :: len(shares)]
+            pairs = members.setdefault(Row(merged, zone, limit, not free), [])
+            pairs += [(kind, key) for key in keys]
+    found = [dataclasses.replace(row, count=len(pairs)) for row, pairs in members.items() if pairs]
+    return found, [pairs for pairs in members.values() if pairs]
+
+
+def class_of(pod: pods_.Pod) -> PodClass:
+    return PodClass(
+        namespace=pod.namespace,
+        request=pod.request,
+        constraints=pod.constraints,
+        labels=tuple(sorted(pod.labels.items())),
+        priority=pod.priority,
+    )
+
+
+def alike(kind: PodClass) -> PodClass:
+    """What of a class decides which types it may use and what it takes of them."""
+    wanted = kind.constraints
+    constraints = pods_.Constraints(
+        selector=wanted.selector, affinity=wanted.affinity, tolerations=wanted.tolerations
+    )
+    return PodClass(namespace="", request=kind.request, constraints=constraints)
+
+
+def _tied(kind: PodClass) -> bool:
+    """Whether where its pods may be hangs on where others are."""
+    wanted = kind.constraints
+    hard = any(spread.hard for spread in wanted.spread)
+    terms = (*wanted.pod_affinity, *wanted.pod_anti_affinity)
+    return bool(wanted.host_ports) or hard or any(not term.weight for term in terms)
+
+
+def _shared_out(kind: PodClass, zones: Sequence[str], waiting: Sequence[Waiting]) -> bool:
+    """Whether an equal share a zone is all that its ties ask for.
+
+    So it is when its one tie is the spread over zones and no other pods count in it.
+    """
+    wanted = kind.constraints
+    hard = [spread for spread in wanted.spread if spread.hard]
+    alone = dataclasses.replace(wanted, spread=())
+    if len(hard) > 1 or _tied(dataclasses.replace(kind, constraints=alone)):
+        return False
+    selects = hard[0].selector.matches
+    others = [group for group in waiting if selects(dict(group.kind.labels))]
+    return len(others) == 1 and hard[0].min_domains <= len(zones)
+
+
+class Shop:
+    """What can be bought."""
+
+    def __init__(
+        self,
+        menu: Sequence[Offer],
+        zones: Sequence[str],
+        daemonsets: Sequence[snapshot.DaemonSet],
+    ) -> None:
+        self.menu, self.zones = menu, zones
+        samples = [offer.node(f"{offer.name} {zone}", zone) for offer in menu for zone in zones]
+        self.table = NodeTable(tuple(samples), 0)
+        self.room = []  # what a node of each type has for the pods that are not residents
+        for index, offer in enumerate(menu):
+            name = samples[index * len(zones)].name
+            kept = [one.request for one in daemonsets if name in daemons.accepting(one, self.table)]
+            self.room.append(offer.room - sum(kept, start=resources.NOTHING))
+
+    def places(self, wanted: Sequence[Row]) -> list[tuple[Offer, str]]:
+        """What can be bought: types, in each zone where any row cares about zones."""
+        care = any(row.zone for row in wanted) or any(
+            not (mask == mask[:, :1]).all() for mask in map(self._open, wanted)
+        )
+        return [(offer, zone) for offer in self.menu for zone in (self.zones if care else ("",))]
+
+    def problem(
+        self, wanted: Sequence[Row], places: Sequence[tuple[Offer, str]]
+    ) -> packing.Problem:
+        columns = sorted({name for row in wanted for name in row.kind.request})
+        index = {offer.name: at for at, offer in enumerate(self.menu)}
+        types = [index[offer.name] for offer, _ in places]
+        zones = [self.zones.index(zone) if zone else 0 for _, zone in places]
+        eligible = [self._open(row)[types, zones] for row in wanted]
+        return packing.Problem.of(
+            demand=np.array([row.count for row in wanted], dtype=np.int64),
+            request=_matrix([row.kind.request for row in wanted], columns),
+            capacity=np.maximum(_matrix([self.room[at] for at in types], columns), 0),
+            price=np.array([offer.price for offer, _ in places], dtype=np.int64),
+            eligible=np.array(eligible, dtype=np.bool_),
+            per_node=np.array([row.per_node for row in wanted], dtype=np.int64),
+        )
+
+    def more(self, kind: PodClass, count: int) -> list[tuple[Offer, str]]:
+        """Nodes, of the type that holds so many pods of a class for the least, in each zone."""
+        fits = self._holds(Row(kind, per_node=_per_node(kind), count=count))
+        if not fits.any():
+            return []
+        nodes = -(-count // np.maximum(fits, 1))
+        cost = np.array([offer.price for offer in self.menu], dtype=np.float64) * nodes
+        best = int(np.argmin(np.where(fits > 0, cost, np.inf)))
+        return [(self.menu[best], zone) for zone in self.zones for _ in range(int(nodes[best]))]
+
+    def least(self, row: Row) -> int:
+        """The price of the cheapest type that holds one pod of a row; 0 when none does."""
+        fitting = zip(self.menu, self._holds(row).tolist(), strict=True)
+        return min((offer.price for offer, fits in fitting if fits), default=0)
+
+    def holder(self, total: resources.Vector, kinds: Iterable[PodClass], zone: str) -> Offer | None:
+        """The cheapest type with this much room that takes all these classes in a zone."""
+        column = self.zones.index(zone)
+        open_ = np.ones(len(self.menu), dtype=np.bool_)
+        for kind in kinds:
+            open_ &= self._open(Row(kind))[:, column]
+        fitting = [
+            offer
+            for offer, room, ok in zip(self.menu, self.room, open_, strict=True)
+            if ok and total.fits(room)
+        ]
+        return min(fitting, key=lambda offer: (offer.price, offer.name), default=None)
+
+    def _holds(self, row: Row) -> packing.IntVector:
+        """[types]: how many pods of a row one node holds, in any zone."""
+        mask = self._open(row).any(axis=1)
+        limits = self.problem([row], [(offer, "") for offer in self.menu]).capacity
+        columns = sorted(row.kind.request)
+        request = np.array([row.kind.request.amount(name) for name in columns], dtype=np.int64)
+        fits: packing.IntVector = (limits // request).min(axis=1) * mask
+        return np.minimum(fits, row.per_node)
+
+    def _open(self, row: Row) -> packing.BoolMatrix:
+        """[types, zones]: where pods of a row may be."""
+        mask = filters.of_nodes(row.kind, self.table).open.reshape(-1, len(self.zones))
+        if row.zone:
+            mask = mask & (np.array(self.zones) == row.zone)
+        return mask
+
+
+def _zoned(kind: PodClass) -> bool:
+    """Whether its own pods must be spread over zones."""
+    labels = dict(kind.labels)
+    return any(
+        spread.hard and spread.topology_key == nodes_.ZONE and spread.selector.matches(labels)
+        for spread in kind.constraints.spread
+    )
+
+
+def _per_node(kind: PodClass) -> int:
+    """How many of a class one node may hold because of its ties to itself."""
+    labels = dict(kind.labels)
+    apart = any(
+        not term.weight
+        and term.topology_key == nodes_.HOSTNAME
+        and term.selector.matches(labels)
+        and (term.all_namespaces or kind.namespace in (term.namespaces or {kind.namespace}))
+        for term in kind.constraints.pod_anti_affinity
+    )
+    return 1 if apart or kind.constraints.host_ports else packing.UNLIMITED
+
+
+def _matrix(vectors: Sequence[resources.Vector], columns: Sequence[str]) -> packing.IntMatrix:
+    lines = [[vector.amount(column) for column in columns] for vector in vectors]
+    return np.array(lines, dtype=np.int64).reshape(len(vectors), len(columns))
