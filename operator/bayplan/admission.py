@@ -96,6 +96,18 @@ class Admissions:
             workload=f"{resource.kind}/{resource.namespace}/{resource.name}",
         )
 
+    def presume(self, resource: Resource) -> None:
+        """Plan from the template as written: for an observer, which asks the server nothing."""
+        sample = _sample(resource, build.blueprint(resource), resource.template_hash)
+        self._known[resource.uid] = _Known(
+            resource.template_hash,
+            action.Admission(
+                template_hash=resource.template_hash,
+                request=self.read(sample).request,
+                checked_at=self.now(),
+            ),
+        )
+
     def ask(self, resource: Resource) -> None:
         """Have the API server asked, unless it is being asked already."""
         if resource.uid in self._asking or resource.spec is None:

@@ -146,6 +146,8 @@ class Loop:
             return ()
         self._count(resource)
         self._time_starts(resource)
+        if not self.acts and resource.spec is not None:
+            self.admissions.presume(resource)
         view = action.View(
             nodes=self.cache.state.nodes,
             admission=self.admissions.of(resource),

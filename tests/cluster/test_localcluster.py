@@ -108,6 +108,18 @@ def test_a_client_certificate_brings_no_more_than_its_role(cluster: Cluster) -> 
     assert (refused.returncode, "Forbidden" in refused.stderr) == (1, True)
 
 
+def test_another_client_never_replaces_the_administrator(cluster: Cluster) -> None:
+    """Whatever the name: files are named by user and groups together."""
+    paths = {
+        cluster.client_kubeconfig("admin"),
+        cluster.client_kubeconfig("admin", ["some"]),
+        cluster.kubeconfig,
+    }
+
+    assert len(paths) == 3
+    assert "m5-2xlarge" in cluster.kubectl("get", "nodes").stdout
+
+
 def test_every_request_is_in_the_audit_log(cluster: Cluster) -> None:
     """A refused one too, with user, verb and code."""
     with pytest.raises(ApiError, match="404"):

@@ -21,7 +21,7 @@ NAMESPACE = "bayplan-system"
 ACCOUNT = "bayplan"
 GROUP = "/apis/bayplan.dev/v1alpha1"
 # Lease times for tests: a killed operator's successor of another name waits this long.
-_LEASE = {"duration": "4", "renew-deadline": "3", "retry": "0.5"}
+_LEASE = {"DURATION": "4", "RENEW_DEADLINE": "3", "RETRY": "0.5"}
 
 
 @dataclass
@@ -89,34 +89,48 @@ class Site:
 
 
 class OperatorProcess:
-    """`python -m bayplan` as its own process; killed at the end of the block if it still runs."""
+    """The operator as its own process; killed at the end of the block if it still runs.
 
-    def __init__(self, site: Site, options: Sequence[str], identity: str) -> None:
+    `program` is what python runs: our own starter, or kopf's.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        options: Sequence[str],
+        identity: str,
+        program: Sequence[str] = ("-m", "bayplan"),
+    ) -> None:
         self._site = site
-        self._options = options
+        self._command = [sys.executable, *program, *options]
         self._identity = identity
         self._log = site.folder / f"{identity}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        lease = [
-            word for name, value in _LEASE.items() for word in (f"--lease-{name}-seconds", value)
-        ]
-        command = [
-            *(sys.executable, "-m", "bayplan", "--identity", self._identity),
-            *("--kubeconfig", str(self._site.account_kubeconfig())),
-            *("--lease-namespace", NAMESPACE, "--listen-address", "127.0.0.1"),
-            *("--metrics-port", "0", "--liveness-port", "0"),
-            *lease,
-            *self._options,
-        ]
+        kubeconfig = str(self._site.account_kubeconfig())
+        settings = {
+            "KUBECONFIG": kubeconfig,
+            "IDENTITY": self._identity,
+            "LEASE_NAMESPACE": NAMESPACE,
+            "LISTEN_ADDRESS": "127.0.0.1",
+            "METRICS_PORT": "0",
+            "LIVENESS_PORT": "0",
+            **{f"LEASE_{name}_SECONDS": value for name, value in _LEASE.items()},
+        }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 stdout=log,
                 stderr=log,
                 cwd=self._site.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT / "operator"), "PYTHONUNBUFFERED": "1"},
+                env={
+                    **os.environ,
+                    **{f"BAYPLAN_{name}": value for name, value in settings.items()},
+                    "KUBECONFIG": kubeconfig,
+                    "PYTHONPATH": str(ROOT / "operator"),
+                    "PYTHONUNBUFFERED": "1",
+                },
             )
         return self
 
@@ -137,6 +151,15 @@ class OperatorProcess:
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")
+
+    def until_logged(self, text: str, within: float = 30) -> None:
+        """Wait for a line that holds this text, reading the log as it grows."""
+        follow = ["timeout", str(within), "tail", "-n", "+1", "-F", str(self._log)]
+        with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as lines:
+            assert lines.stdout is not None
+            found = any(text in line for line in lines.stdout)
+            lines.kill()
+        assert found, f"not logged within {within} s: {text!r}\n{self.log()[-2000:]}"
 
     def kill(self) -> None:
         """SIGKILL: as a crash, nothing is cleaned up."""

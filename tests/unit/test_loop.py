@@ -229,15 +229,17 @@ def test_a_standby_hands_nothing_over() -> None:
     assert 1 == len(scene.notes.created)
 
 
-def test_observing_writes_nothing() -> None:
-    """In Observe mode the plan is made and nothing is handed to the writer."""
+def test_observing_writes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """In Observe mode the plan is made and told, and nothing is handed to the writer."""
     scene = Scene(acts=False)
     scene.node()
     scene.service(replicas=1)
     scene.see("Pod", "guest", make_pod("guest", cpu=100))
-    scene.look()
+    with caplog.at_level("INFO", "bayplan"):
+        scene.look()
 
     assert scene.notes.silent
+    assert {"place", "bind"} == {record.message for record in caplog.records}
 
 
 def test_a_defect_in_one_resource_stops_no_other() -> None:
