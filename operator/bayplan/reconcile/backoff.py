@@ -120,3 +120,8 @@ def advanced(
 
 def forgotten_at(backoff: Backoff, rules: RestartBackoff) -> int:
     return backoff.retry_at + rules.max_seconds
+
+
+def cooling_until(pod: pods_.Pod, now: int) -> int:
+    """Until when (epoch seconds) the node of this ended pod gets no other; 0: it may."""
+    return ended_at(pod, now) + COOLING_SECONDS if refused_by_node(pod) else 0

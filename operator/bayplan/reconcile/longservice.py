@@ -14,7 +14,15 @@ from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import backoff, children, revisions, rollout, servicestatus
+from bayplan.reconcile import (
+    backoff,
+    children,
+    failures,
+    revisions,
+    rollout,
+    servicestatus,
+    waiting,
+)
 from bayplan.reconcile.action import (
     Admission,
     ApplyObject,
@@ -24,7 +32,7 @@ from bayplan.reconcile.action import (
     Task,
     View,
 )
-from bayplan.reconcile.instances import Instances, ended_at, surveyed
+from bayplan.reconcile.instances import Instances, surveyed
 from bayplan.reconcile.revisions import Revision
 
 
@@ -180,7 +188,7 @@ def _backoff(
     return backoff.advanced(before, ended, making.name, scene.spec.restart_backoff, scene.now)
 
 
-def _change(scene: _Scene, waiting: backoff.Backoff | None) -> rollout.Change:
+def _change(scene: _Scene, pause: backoff.Backoff | None) -> rollout.Change:
     if not scene.rolling:
         return rollout.settled(scene.instances, scene.spec.replicas, scene.limits)
     kept = scene.kept
@@ -189,14 +197,14 @@ def _change(scene: _Scene, waiting: backoff.Backoff | None) -> rollout.Change:
         scene.update.id,
         scene.spec.replicas,
         scene.limits,
-        failing=waiting is not None or _update_fails(scene),
+        failing=pause is not None or _update_fails(scene),
         restorable=kept is not None and kept.name == _stored_current(scene.service),
     )
 
 
 def _update_fails(scene: _Scene) -> bool:
     return any(
-        servicestatus.fails(pod)
+        failures.fails(pod)
         for pod in scene.instances.live
         if scene.instances.revision_of(pod) == scene.update.id
     )
@@ -206,14 +214,13 @@ def _tasks(
     scene: _Scene,
     making: Revision | None,
     change: rollout.Change,
-    waiting: backoff.Backoff | None,
+    pause: backoff.Backoff | None,
 ) -> tuple[Task, ...]:
     """The pods to make, by name; none of a revision whose back-off still runs."""
     tasks: list[Task] = []
-    avoid = frozenset(
-        pod.node for pod in scene.instances.ended if _cooling_until(pod, scene.now) > scene.now
-    )
-    starts = 0 if waiting is not None and waiting.retry_at > scene.now else change.start
+    ended, now = scene.instances.ended, scene.now
+    avoid = frozenset(pod.node for pod in ended if backoff.cooling_until(pod, now) > now)
+    starts = 0 if pause is not None and pause.retry_at > now else change.start
     taken = {name for _, name in scene.pods}
     for revision, count in ((making, starts), (scene.kept, change.restore)):
         if revision is None or not count:
@@ -225,7 +232,7 @@ def _tasks(
         }
         template = None if revision.id == scene.update.id else revision.template
         tasks += [
-            Task(name=name, labels=labels, since=scene.now, avoid=avoid, template=template)
+            Task(name=name, labels=labels, since=now, avoid=avoid, template=template)
             for name in revisions.pod_names(scene.service.name, revision, count, taken)
         ]
     return tuple(tasks)
@@ -247,7 +254,7 @@ def _ends(
         )
         if counted and (covered is None or not covered.covers(pod, scene.now)):
             continue
-        if _cooling_until(pod, scene.now) <= scene.now:
+        if backoff.cooling_until(pod, scene.now) <= scene.now:
             gone.append((pod, "ended"))
     return _departures(scene.service, gone)
 
@@ -255,13 +262,6 @@ def _ends(
 def _departures(service: Resource, leave: Collection[tuple[pods_.Pod, str]]) -> list[DeletePod]:
     """Deletes for pods that were seen; an assumed one goes when it has a uid, no other for it."""
     return [DeletePod(service.namespace, pod.name, pod.uid, why) for pod, why in leave if pod.uid]
-
-
-def _cooling_until(pod: pods_.Pod, now: int) -> int:
-    """Until when (epoch seconds) the node of this ended pod gets no other; 0: it may."""
-    if not backoff.refused_by_node(pod):
-        return 0
-    return ended_at(pod, now) + backoff.COOLING_SECONDS
 
 
 def _history(scene: _Scene, tasks: Collection[Task]) -> list[ApplyObject]:
@@ -308,7 +308,7 @@ def _failing(instances: Instances) -> tuple[pods_.Pod, ...]:
     if len(instances.available) == len(instances.live):
         return ()
     return tuple(
-        pod for pod in instances.live if not instances.healthy(pod) and servicestatus.fails(pod)
+        pod for pod in instances.live if not instances.healthy(pod) and failures.fails(pod)
     )
 
 
@@ -319,15 +319,17 @@ def _probes(admission: Admission | None, now: int) -> bool:
     return bool(admission.refusal) and not admission.final and admission.retry_at <= now
 
 
-def _wake_at(scene: _Scene, waiting: backoff.Backoff | None) -> int | None:
+def _wake_at(scene: _Scene, pause: backoff.Backoff | None) -> int | None:
     """The next moment at which time alone changes the answer."""
     turns = [
         *scene.instances.turns,
-        *(_cooling_until(pod, scene.now) for pod in scene.instances.ended),
+        *(backoff.cooling_until(pod, scene.now) for pod in scene.instances.ended),
     ]
-    if waiting is not None:
+    if pause is not None:
         rules = scene.spec.restart_backoff
-        turns += [waiting.retry_at, backoff.forgotten_at(waiting, rules)]
+        turns += [pause.retry_at, backoff.forgotten_at(pause, rules)]
     if scene.admission is not None and scene.admission.refusal:
         turns.append(scene.admission.retry_at)
+    if scene.view.placement is not None:
+        turns.append(scene.view.placement.since + waiting.PATIENCE_SECONDS)
     return min((turn for turn in turns if turn > scene.now), default=None)

@@ -10,27 +10,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bayplan import units
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
-from bayplan.model import resources
 from bayplan.placement import explain
 from bayplan.reconcile import backoff as backoff_
-from bayplan.reconcile import conditions, revisions
+from bayplan.reconcile import conditions, failures, revisions, waiting
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
-from bayplan.reconcile.instances import Instances, ended_at
+from bayplan.reconcile.instances import Instances
+from bayplan.reconcile.jobstatus import effective_requests
 from bayplan.reconcile.rollout import Bounds
 
 AVAILABLE = "Available"
 PROGRESSING = "Progressing"
-
-REPEAT_SECONDS = 60  # the same failure again, or the same refusal with other numbers
-
-_LONGEST_WORD = 64
 
 
 class Reason(enum.StrEnum):
@@ -57,22 +52,6 @@ class Reason(enum.StrEnum):
     PLACING = "Placing"
 
 
-_FAILURES_OF_WAITING = frozenset(
-    {
-        "CrashLoopBackOff",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImageInspectError",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RegistryUnavailable",
-        "RunContainerError",
-    }
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What is known and decided in this cycle. `updated` and `outdated` count live instances."""
@@ -94,6 +73,11 @@ class Standing:
     taken: tuple[str, ...] = ()  # kinds of children whose name somebody else has
 
     @property
+    def placement(self) -> Placement | None:
+        """Why instances find no room, once that is worth a word."""
+        return waiting.shown(self.view.placement, self.now)
+
+    @property
     def done(self) -> bool:
         """Whether everything is as the spec says."""
         return (
@@ -101,12 +85,6 @@ class Standing:
             and len(self.instances.available) >= self.spec.replicas
             and (self.spec.replicas > 0 or not self.instances.live)
         )
-
-
-def fails(pod: pods_.Pod) -> bool:
-    """Whether a pod that is not ready has shown why: it crashes, or its container cannot start."""
-    ending = pod.ending
-    return ending.waiting in _FAILURES_OF_WAITING or (ending.restarts > 0 and not pod.ready)
 
 
 def status(standing: Standing) -> dict[str, Any]:
@@ -123,10 +101,10 @@ def status(standing: Standing) -> dict[str, Any]:
         "selector": _selector(standing.service),
         "currentRevision": standing.current_revision,
         "updateRevision": standing.update_revision,
-        "effectiveRequests": _effective_requests(standing.admission, stored),
+        "effectiveRequests": effective_requests(standing.admission, stored),
         "restartBackoff": standing.backoff.wire() if standing.backoff is not None else None,
-        "lastFailure": _last_failure(instances, stored.get("lastFailure"), standing.now),
-        "placement": _placement(standing.view.placement, stored.get("placement")),
+        "lastFailure": failures.newest(instances, stored.get("lastFailure"), standing.now),
+        "placement": waiting.wire(standing.placement, stored.get("placement")),
     }
     return {name: value for name, value in told.items() if value is not None and value != ""}
 
@@ -200,13 +178,13 @@ def _ready(standing: Standing) -> Condition:
 
 def _unready(standing: Standing) -> tuple[Reason, str]:
     """Why instances are missing: the first of these that holds, to go on with a sentence."""
-    instances, backoff, placement = standing.instances, standing.backoff, standing.view.placement
+    instances, backoff, placement = standing.instances, standing.backoff, standing.placement
     if standing.failing:
-        return Reason.FAILING, f"; {_failing(standing.failing)}"
+        return Reason.FAILING, f"; {failures.sentence(standing.failing)}"
     if backoff is not None and backoff.retry_at > standing.now:
-        failures = _times(backoff.failures, "failure")
+        row = f"{failures.counted(backoff.failures, 'failure')} in a row"
         retry = rfc3339(backoff.retry_at)
-        return Reason.BACKING_OFF, f"; after {failures} in a row the next pod starts at {retry}"
+        return Reason.BACKING_OFF, f"; after {row} the next pod starts at {retry}"
     if placement is not None:
         return Reason.NO_ROOM, f"; {_no_room(placement)}"
     if instances.silent:
@@ -217,7 +195,8 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
         rest = f"{standing.updated} updated, {standing.outdated} of older templates left"
         return Reason.ROLLING_OUT, f"; {rest}"
     if standing.spec.replicas == 0:
-        return Reason.STOPPING, f"; {_times(len(instances.live), 'instance')} left to stop"
+        rest = failures.counted(len(instances.live), "instance")
+        return Reason.STOPPING, f"; {rest} left to stop"
     return Reason.STARTING, ""
 
 
@@ -246,7 +225,7 @@ def _progressing(standing: Standing, ready: Condition) -> Condition:
 
 
 def _placed(standing: Standing) -> Condition:
-    placement = standing.view.placement
+    placement = standing.placement
     if placement is not None:
         return false(conditions.PLACED, Reason.NO_ROOM, f"{_no_room(placement)}.")
     homeless = sum(not pod.node for pod in standing.instances.live)
@@ -257,108 +236,8 @@ def _placed(standing: Standing) -> Condition:
 
 
 def _no_room(placement: Placement) -> str:
-    waiting = _times(placement.pending, "instance")
-    return f"{waiting} found no room: {explain.sentence(placement.funnel)}"
-
-
-def _failing(failing: tuple[pods_.Pod, ...]) -> str:
-    """One sentence for all: how many, and the worst of them."""
-    worst = max(failing, key=lambda pod: (pod.ending.restarts, pod.name))
-    ending = worst.ending
-    what = ending.waiting or ending.reason or "not ready"
-    if ending.exit_code is not None:
-        what = f"exit code {ending.exit_code}"
-        if ending.reason not in {"", "Error", "Completed"}:
-            what = f"{what}, {ending.reason}"
-    if ending.restarts:
-        what = f"{what}, {_times(ending.restarts, 'restart')}"
-    where = f" on {worst.node}" if worst.node else ""
-    hint = f": {ending.message.strip().splitlines()[-1]}" if ending.message.strip() else ""
-    return (
-        f"{len(failing)} failing, such as {worst.name}{where} ({what}){conditions.cut(hint, 300)}"
-    )
-
-
-def _effective_requests(
-    admission: Admission | None, stored: Mapping[str, Any]
-) -> Mapping[str, Any] | None:
-    """What a pod asks for; `checkedTime` alone is no reason to write."""
-    before = stored.get("effectiveRequests")
-    if admission is None or admission.refusal:
-        return before if isinstance(before, Mapping) else None
-    requests = {
-        name: units.format_amount(name, amount)
-        for name, amount in admission.request.items()
-        if name != resources.PODS
-    }
-    told = {"templateHash": admission.template_hash, "requests": requests}
-    if isinstance(before, Mapping) and {**before, **told} == before:
-        return before
-    return {**told, "checkedTime": rfc3339(admission.checked_at)}
-
-
-def _placement(placement: Placement | None, stored: object) -> Mapping[str, Any] | None:
-    """Why instances wait; other numbers behind the same answer are no reason to write."""
-    if placement is None:
-        return None
-    told = explain.status(placement.pending, placement.since, placement.funnel)
-    return stored if isinstance(stored, Mapping) and _answer(stored) == _answer(told) else told
-
-
-def _answer(told: Mapping[str, Any]) -> tuple[object, ...]:
-    refusals, nearest = told.get("refusals"), told.get("nearest")
-    return (
-        told.get("pendingTasks"),
-        told.get("pendingSince"),
-        refusals[0].get("reason") if refusals else "",
-        nearest.get("node") if nearest else "",
-    )
-
-
-def _last_failure(instances: Instances, stored: object, now: int) -> Mapping[str, Any] | None:
-    """The newest failure; the same one again within a minute is no news."""
-    before = stored if isinstance(stored, Mapping) else None
-    failed = max(_failures(instances, now), key=lambda one: (one[0], one[1].name), default=None)
-    if failed is None:
-        return before
-    time, pod = failed
-    ending = pod.ending
-    reason = pod.reason or ending.reason or ending.waiting or "Failed"
-    told: dict[str, Any] = {"pod": pod.name, "node": pod.node, "reason": reason[:_LONGEST_WORD]}
-    if ending.exit_code is not None:
-        told["exitCode"] = ending.exit_code
-    told["message"] = conditions.cut((pod.message or ending.message).strip())
-    told["time"] = rfc3339(time)
-    told = {name: value for name, value in told.items() if value != ""}
-    if before is None:
-        return told
-    same = all(before.get(name) == told.get(name) for name in ("reason", "exitCode"))
-    return told if time >= _time(before) + (REPEAT_SECONDS if same else 1) else before
-
-
-def _failures(instances: Instances, now: int) -> Iterable[tuple[int, pods_.Pod]]:
-    for pod in instances.ended:
-        if backoff_.counts(pod):
-            yield ended_at(pod, now), pod
-    for pod in instances.live:
-        ending = pod.ending
-        if ending is pods_.FRESH:
-            continue
-        if ending.restarts > 0 and ending.finished_at is not None:
-            yield ending.finished_at, pod
-        elif ending.waiting in _FAILURES_OF_WAITING:
-            yield pod.created_at, pod
-
-
-def _time(stored: Mapping[str, Any]) -> int:
-    try:
-        return epoch_of(stored["time"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return 0
-
-
-def _times(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    count = failures.counted(placement.pending, "instance")
+    return f"{count} found no room: {explain.sentence(placement.funnel)}"
 
 
 def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEvent, ...]:
