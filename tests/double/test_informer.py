@@ -102,28 +102,28 @@ def test_cut_anywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "cause"),
+    ("fault", "cause", "seconds"),
     [
-        ((Answer(bodies.encoded(bodies.status(410)), 410),), "gone"),
-        ((line("ERROR", bodies.status(410, "Expired")),), "gone"),
-        ((line("ERROR", bodies.status(500, "InternalError")),), "error"),
-        ((line("ERROR", {}),), "error"),
-        ((line("ADDED", pod("x", 101))[:-20],), "truncated"),
-        ((b"{nonsense\n",), "unreadable"),
-        ((bookmark(101), Pause()), "silence"),
+        ((Answer(bodies.encoded(bodies.status(410)), 410),), "gone", 20),
+        ((line("ERROR", bodies.status(410, "Expired")),), "gone", 20),
+        ((line("ERROR", bodies.status(500, "InternalError")),), "error", 20),
+        ((line("ERROR", {}),), "error", 20),
+        ((line("ADDED", pod("x", 101))[:-20],), "truncated", 20),
+        ((b"{nonsense\n",), "unreadable", 20),
+        ((bookmark(101), Pause()), "silence", 130),
     ],
 )
-def test_odd_streams_lead_to_a_list(fault: tuple[Part, ...], cause: str) -> None:
+def test_odd_streams_lead_to_a_list(fault: tuple[Part, ...], cause: str, seconds: float) -> None:
     """A stream that is refused, errs, breaks in a line or falls silent is followed by a new list.
 
     What was deleted in the meantime is gone then, without its DELETED ever being seen.
     """
     followed = Followed(
-        [Answer(ONE), Answer(listed(pod("c", 205), version=210))], fault, seconds=130
+        [Answer(ONE), Answer(listed(pod("c", 205), version=210))], fault, seconds=seconds
     )
 
     assert {"c"} == followed.names
-    assert cause == followed.restarts[0]
+    assert [cause] == followed.restarts
     assert "210" == followed.watched_from[-1]
 
 
@@ -158,6 +158,7 @@ def test_late_news_is_harmless() -> None:
     )
 
     assert {"a"} == followed.names
+    assert "110" == followed.watched_from[-1]
     assert "n1" == followed.cache.state.pods["default", "a"].node
 
 
@@ -237,6 +238,18 @@ def test_one_odd_object() -> None:
 
     assert {"a", "odd"} == followed.names
     assert 2 == followed.unreadable
+
+
+def test_one_nameless_object() -> None:
+    """What has not even a name may be anything that is known: then nothing is taken as gone."""
+    followed = Followed(
+        [Answer(listed(pod("a", 10), pod("b", 11))), Answer(listed(pod("a", 10), {}, version=200))],
+        (line("ERROR", bodies.status(500)),),
+        seconds=30,
+    )
+
+    assert {"a", "b"} == followed.names
+    assert 1 == followed.unreadable
 
 
 def test_backs_off() -> None:

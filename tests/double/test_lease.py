@@ -32,6 +32,7 @@ class Server:
             }
         self.broken = False
         self.deaf = False  # carries out, and its answer is lost
+        self.slow = 0.0  # seconds until an answer
         self.writes: list[tuple[float, dict[str, Any]]] = []
         self.connections = 0
 
@@ -68,6 +69,7 @@ class Server:
         self.writes.append((asyncio.get_running_loop().time(), dict(self.spec)))
         if self.deaf:
             raise errors.Unavailable("reset")
+        await asyncio.sleep(self.slow)
         return self._body()
 
     def _body(self) -> bytes:
@@ -227,6 +229,24 @@ def test_api_away() -> None:
     assert 1 == len(me.lost)
     assert 30 <= me.lost[0] <= 38
     assert 0 == server.connections
+
+
+def test_slow_answer() -> None:
+    """The deadline counts from when a renewal was sent: others have seen it since."""
+    server = Server()
+    me = Candidate(server)
+    noted: list[bool] = []
+    play(
+        me,
+        at={
+            21: lambda: setattr(server, "slow", 3.5),
+            26: lambda: setattr(server, "broken", True),
+            31: held(me, noted),
+            33: held(me, noted),
+        },
+    )
+
+    assert [True, False] == noted
 
 
 def test_short_outage() -> None:

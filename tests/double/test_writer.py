@@ -357,6 +357,21 @@ def test_bind(answers: list[Reply], look: Answer | None, bound: bool) -> None:
     assert bound == (pod is not None and pod.node == "n1")
 
 
+def test_bind_of_a_leaving_pod() -> None:
+    """A pod that cannot be bound because it is being deleted holds no room."""
+    desk = Desk(bodies.pod())
+    desk.double.reply("bind", "Pod", CONFLICT)
+    desk.double.reply("get", "Pod", Answer(encoded(bodies.pod(version=10))))
+
+    def act() -> None:
+        desk.cache.assume(pods_.Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
+
+    desk.work(act)
+
+    assert {} == desk.cache.state.assumed
+
+
 def test_mark() -> None:
     """An unplaced pod says Unschedulable in PodScheduled: what autoscalers read."""
     desk = Desk(bodies.pod())
@@ -663,6 +678,22 @@ def test_one_in_flight_for_an_object() -> None:
 
     assert ["release", "delete"] == [request.verb for request in desk.double.seen]
     assert [0.0, 1.0] == desk.double.times
+
+
+def test_repeated_first() -> None:
+    """A write of unknown outcome is repeated before the many that wait behind it."""
+    desk = Desk(in_flight=4)
+    desk.double.reply("create", "Pod", NoAnswer(), Answer(stored().body, after=0.1))
+
+    def act() -> None:
+        for number in range(200):
+            desk.create(bodies.pod(f"p{number}", 0))
+
+    desk.work(act)
+    sent = [json.loads(each.body or b"")["metadata"]["name"] for each in desk.double.seen]
+
+    assert 201 == len(sent)
+    assert sent[1:].index("p0") < 20
 
 
 def test_drain() -> None:

@@ -117,13 +117,14 @@ class TestPods:
         assert frees == (held.bell.placement > 0)
 
     def test_end_rings_placement_once(self) -> None:
-        """A finished pod that is deleted frees nothing any more."""
+        """A finished pod that changes or is deleted frees nothing any more."""
         held = Held()
-        held.pod(10, node="n1", phase=pods_.Phase.FAILED)
+        held.pod(10, node="n1", phase=pods_.Phase.FAILED, finalizers=("a",))
         held.bell.silence()
+        held.pod(11, node="n1", phase=pods_.Phase.FAILED)
         held.gone("Pod", "p1")
 
-        assert ([WEB], 0) == (held.bell.keys, held.bell.placement)
+        assert ([WEB, WEB], 0) == (held.bell.keys, held.bell.placement)
 
     def test_waiting_pod_rings_placement(self) -> None:
         """An unplaced pod of ours is to be placed; one of another scheduler is not."""
@@ -146,6 +147,7 @@ class TestPods:
         assert held.gone("Pod", "p1", 15)
         assert not held.pod(14)
         assert not held.pod(16)  # the same uid: it is dead, whatever its version
+        assert not held.pod(9, uid="zeroth")
         assert held.pod(17, uid="second")
 
     def test_older_deletion(self) -> None:
