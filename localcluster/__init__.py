@@ -24,11 +24,12 @@ From Python:
     audit=False               an audit log of every request, metadata only
     port=None                 of the API server; else a free one
     apiserver_flags=(), controller_manager_flags=()
-    node_monitor_grace_seconds=40     a silent node counts as unreachable after this
+    node_monitor_grace_seconds=40     a silent node counts as unreachable after this; fake nodes
+                              renew their leases two and a half times as often
     prices=None               a prices file of the operator; fake nodes are labelled with it
     stays=False               it is not cleared away when this process has died
 
-What can be done to it, each returning when it is true:
+What can be done to it:
 
     c.add_kwok_nodes("c5.xlarge:us-east-1b=2")     names, e.g. c5-xlarge-us-east-1b-1
     c.stop_heartbeat(node), c.resume_heartbeat(node)   a fake node is cut off, is back

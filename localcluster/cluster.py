@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import hashlib
 import itertools
 import json
 import os
@@ -152,7 +153,8 @@ class Cluster:
         if account[:2] == ["system", "serviceaccount"]:
             of_namespace = f"system:serviceaccounts:{account[2]}"
             groups = ["system:serviceaccounts", of_namespace, *groups]
-        return self._write_kubeconfig(user.replace(":", "-").replace("/", "-"), user, groups)
+        which = hashlib.sha256(repr((user, tuple(groups))).encode()).hexdigest()[:12]
+        return self._write_kubeconfig(f"user-{which}", user, groups)
 
     # ── using it ─────────────────────────────────────────────────────────────────────────────
 
@@ -179,7 +181,7 @@ class Cluster:
     def audit_events(self) -> Iterator[dict[str, Any]]:
         """The requests that the server has answered so far, oldest first."""
         with self.audit_log.open() as lines:
-            yield from map(json.loads, lines)
+            yield from (json.loads(line) for line in lines if line.endswith("\n"))  # else half one
 
     # ── nodes ────────────────────────────────────────────────────────────────────────────────
 
@@ -292,8 +294,7 @@ class Cluster:
         if options["scheduler"]:
             scheduler = control_plane.scheduler(programs.path("kube-scheduler"), files)
             self._launch("kube-scheduler", scheduler)
-        heartbeat_seconds = max(1, min(grace, control_plane.KUBERNETES_GRACE_SECONDS) * 2 // 5)
-        configuration = kwok.configuration(heartbeat_seconds=heartbeat_seconds)
+        configuration = kwok.configuration(heartbeat_seconds=max(1, grace * 2 // 5))
         (files.folder / "kwok.yaml").write_text(configuration)
         self._launch("kwok", control_plane.kwok(programs.path("kwok"), files))
         if options["controller_manager"]:

@@ -147,13 +147,14 @@ def stages(heartbeat_seconds: int) -> list[dict[str, Any]]:
         phase = "Pending" if step in ("pull", "run") else "Running"
         questions = [(_DELETED, "DoesNotExist", []), (".status.phase", "In", [phase]), question]
         pods.append(_pod_stage(step, questions, [_patch(templates[status])]))
-    for question, steps in (
-        ("Exists", [_patch(templates[statuses.STOPPED]), {"delete": True}]),
-        ("DoesNotExist", [{"delete": True}]),  # nobody would read its end: one write less
-    ):
-        name = "stop" if question == "Exists" else "leave"
-        questions = [(_DELETED, "Exists", []), (".metadata.finalizers", question, [])]
-        pods.append(_pod_stage("stop", questions, steps, name=name))
+    finalizers = ".metadata.finalizers"
+    stop: list[_Question] = [(_DELETED, "Exists", []), (finalizers, "Exists", [])]
+    leave: list[_Question] = [(_DELETED, "Exists", []), (finalizers, "DoesNotExist", [])]
+    delete = {"delete": True}
+    pods += [
+        _pod_stage("stop", stop, [_patch(templates[statuses.STOPPED]), delete]),
+        _pod_stage("stop", leave, [delete], name="leave"),  # nobody would read its end
+    ]
     return [_node_stage(), _lease_stage(heartbeat_seconds), *pods]
 
 

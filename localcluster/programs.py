@@ -81,7 +81,7 @@ def build(names: Sequence[str] = CLUSTER, console: Console | None = None) -> dic
     Returns program name -> path. Raises `BuildError`.
     """
     if missing(names):
-        shown = console or Console(stderr=True)
+        shown = console or Console(stderr=True, highlight=False)
         with _lock(shown):
             todo = missing(names)  # another builder may have made them while we waited
             for number, name in enumerate(todo, start=1):
@@ -169,7 +169,9 @@ def _build_one(program: Program, title: str, console: Console) -> None:
 
 
 def _show(process: subprocess.Popen[bytes], title: str, began: float, console: Console) -> None:
-    """Wait for the build; on a terminal the elapsed time runs, elsewhere one line says the end."""
+    """Wait for the build; on a terminal the elapsed time runs, elsewhere two lines frame it."""
+    if not console.is_terminal:
+        console.print(f"Building {title}")
     with console.status(f"Building {title}") as status:
         while process.poll() is None:
             status.update(f"Building {title} · {_clock(time.monotonic() - began)}")
