@@ -76,6 +76,7 @@ class World:
     creating: dict[PodKey, pods_.Pod] = field(default_factory=dict)
     deleting: dict[str, int] = field(default_factory=dict)  # uid -> when the grace ends
     last: action.Outcome = field(default_factory=action.Outcome)
+    status_lost: bool = False  # whether status writes fail
     writes: int = 0
     born: int = 0
 
@@ -145,7 +146,7 @@ class World:
             self._delete(delete)
         for task in outcome.tasks:
             self._create(task)
-        if outcome.status is not None:
+        if outcome.status is not None and not self.status_lost:
             self.service = replace(self.service, status=outcome.status)
         changes = (outcome.tasks, outcome.deletes, outcome.objects, outcome.drops)
         self.writes += sum(len(kind) for kind in changes) + (outcome.status is not None)

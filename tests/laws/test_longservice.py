@@ -204,6 +204,10 @@ class Services(RuleBasedStateMachine):
     def pass_time(self, seconds: int) -> None:
         self.world.now += seconds
 
+    @event(lost=st.booleans())
+    def lose_status_writes(self, *, lost: bool) -> None:
+        self.world.status_lost = lost
+
     @event()
     def restart_operator(self) -> None:
         self.world.restart()
@@ -214,6 +218,7 @@ class Services(RuleBasedStateMachine):
         world = self.world
         world.admission = accepted(world.service)
         world.room = 1000
+        world.status_lost = False
         for name in list(world.nodes):
             world.revive(name)
         if all(node.leaving for node in world.nodes.values()):
