@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bayplan.model import pod as pods_
 from bayplan.model import snapshot as snapshots_
 from bayplan.model import state
+from bayplan.model.workload import EXCLUSIVE
 from tests.builders import make_constraints, make_node, make_pod, make_state, make_term
 
 NODES = ("a", "b", "gone")
@@ -22,7 +23,7 @@ pods = st.builds(
         name,
         node,
         cpu,
-        labels={"app": app},
+        labels={"app": app, **({EXCLUSIVE: "true"} if special else {})},
         phase=phase,
         deleted_at=1 if leaving else None,
         owner_uid=kind,
@@ -50,6 +51,7 @@ def seen(frozen: snapshots_.Snapshot) -> object:
         counts,
         [frozen.bearers(key).tolist() for key in frozen.averse() if frozen.bearers(key).any()],
         frozen.with_port(pods_.HostPort(80)).tolist(),
+        frozen.exclusive().tolist(),
         [(key, rows.tolist()) for key, rows in frozen.claims_in_use() if rows.any()],
         frozen.without_daemon("DaemonSet", frozenset({"a", "b"})),
     )
@@ -62,7 +64,10 @@ def fresh(news: Sequence[pods_.Pod]) -> state.State:
 @given(st.lists(pods, max_size=12), st.sets(st.sampled_from("pqrst")))
 def test_increments_equal_a_book_written_anew(news: list[pods_.Pod], drops: set[str]) -> None:
     """However often pods change and leave, the book equals one that saw only the last state."""
-    book = fresh(news)
+    book = fresh([])
+    seen(book.snapshot())  # from now on its indexes must follow
+    for pod in news:
+        book.set_pod(pod)
     for name in drops:
         book.drop_pod(("default", name))
     last = {pod.name: pod for pod in news if pod.name not in drops}

@@ -5,22 +5,26 @@ pods for each of them would cost more than the whole solve, so the counts are ke
 go. Counts are signed: a snapshot's what-if is a second census that is added to the first.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bayplan.model import pod as pods_
+from bayplan.model import requirement
+from bayplan.model.workload import EXCLUSIVE
 
 Counts = dict[str, int]  # node name -> how many pods; never zero
 Labels = tuple[tuple[str, str], ...]  # sorted
+GroupKey = tuple[str, Labels, bool]  # namespace, labels, terminating
 PodKey = tuple[str, str]  # namespace, name
 K = TypeVar("K")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Group:
     """Placed pods of one namespace with equal labels; those being deleted stand apart."""
 
+    namespace: str
     labels: Mapping[str, str]
     terminating: bool
     nodes: Counts = field(default_factory=dict)
@@ -30,25 +34,17 @@ class Group:
 class Census:
     """Non-terminal pods that have a node."""
 
-    groups: dict[str, dict[tuple[Labels, bool], Group]] = field(default_factory=dict)
+    groups: dict[GroupKey, Group] = field(default_factory=dict)
     averse: dict[tuple[str, tuple[pods_.PodTerm, ...]], Counts] = field(default_factory=dict)
     ports: dict[pods_.HostPort, Counts] = field(default_factory=dict)
     claims: dict[PodKey, Counts] = field(default_factory=dict)
     daemons: dict[str, Counts] = field(default_factory=dict)  # DaemonSet uid -> nodes that have it
+    exclusive: Counts = field(default_factory=dict)  # pods that want their node for themselves
+    _by_label: dict[str, dict[str, dict[GroupKey, Group]]] = field(default_factory=dict)
 
     def count(self, pod: pods_.Pod, node: str, sign: int) -> None:
         """Count a pod that joins (1) or leaves (-1) this node."""
-        labels = tuple(sorted(pod.labels.items()))
-        group_key = (labels, pod.terminating)
-        groups = self.groups.setdefault(pod.namespace, {})
-        group = groups.get(group_key)
-        if group is None:
-            group = groups[group_key] = Group(pod.labels, pod.terminating)
-        _step(group.nodes, node, sign)
-        if not group.nodes:
-            del groups[group_key]
-            if not groups:
-                del self.groups[pod.namespace]
+        self._count_labels(pod, node, sign)
         constraints = pod.constraints
         if constraints.pod_anti_affinity:
             terms = tuple(term for term in constraints.pod_anti_affinity if not term.weight)
@@ -60,19 +56,61 @@ class Census:
             _step_in(self.claims, (pod.namespace, claim), node, sign)
         if pod.owner is not None and pod.owner.kind == "DaemonSet":
             _step_in(self.daemons, pod.owner.uid, node, sign)
+        if EXCLUSIVE in pod.labels:
+            _step(self.exclusive, node, sign)
 
-    def matching(
-        self,
-        namespaces: frozenset[str] | None,
-        wanted: Callable[[Mapping[str, str]], bool],
-        *,
-        terminating: bool,
-    ) -> Iterator[Group]:
-        """Groups whose labels are wanted; None looks at every namespace."""
-        for namespace in sorted(self.groups.keys() if namespaces is None else namespaces):
-            for group in self.groups.get(namespace, {}).values():
-                if (terminating or not group.terminating) and wanted(group.labels):
-                    yield group
+    def matching(self, wanted: requirement.Term) -> Iterable[Group]:
+        """Groups whose labels a selector matches, in any namespace.
+
+        Runs carry labels of their own, so there may be as many groups as pods. A selector that
+        names a value of a label looks only at the groups that have it: the first question for a
+        label makes its index, which is kept from then on.
+        """
+        named = (
+            (key, values) for key, one in wanted.labels if (values := _values(one)) is not None
+        )
+        key, values = next(named, ("", frozenset[str]()))
+        if not key:
+            return (one for one in self.groups.values() if wanted.matches(one.labels))
+        index = self._by_label.get(key)
+        if index is None:
+            index = self._by_label[key] = {}
+            for group_key, group in self.groups.items():
+                if key in group.labels:
+                    index.setdefault(group.labels[key], {})[group_key] = group
+        return (
+            group
+            for value in sorted(values)
+            for group in index.get(value, {}).values()
+            if wanted.matches(group.labels)
+        )
+
+    def _count_labels(self, pod: pods_.Pod, node: str, sign: int) -> None:
+        key = (pod.namespace, tuple(sorted(pod.labels.items())), pod.terminating)
+        group = self.groups.get(key)
+        if group is None:
+            group = self.groups[key] = Group(pod.namespace, pod.labels, pod.terminating)
+            for label, index in self._by_label.items():
+                if label in pod.labels:
+                    index.setdefault(pod.labels[label], {})[key] = group
+        _step(group.nodes, node, sign)
+        if not group.nodes:
+            del self.groups[key]
+            for label, index in self._by_label.items():
+                if label in pod.labels:
+                    _drop(index, pod.labels[label], key)
+
+
+def _values(wanted: requirement.Requirement) -> frozenset[str] | None:
+    """The only values that a requirement accepts; None where they cannot be listed."""
+    return None if wanted.complement or wanted.absent_ok else wanted.values
+
+
+def _drop(index: dict[str, dict[GroupKey, Group]], value: str, key: GroupKey) -> None:
+    groups = index[value]
+    del groups[key]
+    if not groups:
+        del index[value]
 
 
 def _step(counts: Counts, node: str, sign: int) -> None:

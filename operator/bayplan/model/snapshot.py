@@ -89,8 +89,10 @@ class Snapshot:
         """[N]: how many pods of these namespaces (None: all) a label selector matches."""
         counts = np.zeros(len(self.nodes), dtype=np.int64)
         for census in (self.census, self._delta):
-            for group in census.matching(namespaces, wanted.matches, terminating=terminating):
-                self._add(counts, group.nodes)
+            for group in census.matching(wanted):
+                inside = namespaces is None or group.namespace in namespaces
+                if inside and (terminating or not group.terminating):
+                    self._add(counts, group.nodes)
         return counts
 
     def averse(self) -> list[Aversion]:
@@ -100,6 +102,13 @@ class Snapshot:
     def bearers(self, aversion: Aversion) -> IntVector:
         """[N]: how many placed pods have this anti-affinity."""
         return self._counts("averse", aversion)
+
+    def exclusive(self) -> IntVector:
+        """[N]: how many pods want no other workload beside them."""
+        counts = np.zeros(len(self.nodes), dtype=np.int64)
+        for census in (self.census, self._delta):
+            self._add(counts, census.exclusive)
+        return counts
 
     def with_port(self, wanted: pods_.HostPort) -> IntVector:
         """[N]: how many pods hold a host port that collides with this one."""

@@ -22,8 +22,6 @@ IntMatrix = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 Namespaces = frozenset[str] | None  # None: all
 
-_EXCLUSIVE = requirement.Term(((EXCLUSIVE, requirement.requirement("Exists")),))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landed:
@@ -100,9 +98,9 @@ class Board:
 
     def exclusive(self) -> IntVector:
         """[N]: pods that want no other workload beside them."""
-        total = self._running(None, _EXCLUSIVE, terminating=True)
+        total = self.snapshot.exclusive()
         for other in self.exclusive_landed:
-            total = total + other.nodes
+            total += other.nodes
         return total
 
     def with_port(self, wanted: pods_.HostPort) -> BoolVector:

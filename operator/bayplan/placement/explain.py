@@ -111,32 +111,35 @@ def _short(
     rows = np.flatnonzero(left)
     asked = list(request.items())
     columns = {column: index for index, column in enumerate(board.snapshot.columns)}
-    lacks = np.zeros((len(rows), len(asked)), dtype=np.int64)
-    beyond = np.zeros((len(rows), len(asked)), dtype=np.bool_)
-    for index, (name, wanted) in enumerate(asked):
+    lacks, share = [], np.zeros(len(rows))
+    full = np.full(len(rows), len(asked), dtype=np.int64)  # the first resource short now
+    beyond = full.copy()  # the first resource short even when empty
+    for index, (name, wanted) in reversed(list(enumerate(asked))):
         column = columns.get(name)
         if column is None:
-            lacks[:, index], beyond[:, index] = wanted, True
-            continue
-        lacks[:, index] = np.maximum(wanted - np.maximum(board.free[rows, column], 0), 0)
-        beyond[:, index] = board.snapshot.allocatable[rows, column] < wanted
-    small: BoolVector = np.any(beyond, axis=1)
-    first = np.where(small, beyond.argmax(axis=1), (lacks > 0).argmax(axis=1))
+            lack = np.full(len(rows), wanted, dtype=np.int64)
+            beyond[:] = index
+        else:
+            lack = np.clip(wanted - board.free[rows, column], 0, wanted)
+            beyond[board.snapshot.allocatable[rows, column] < wanted] = index
+        full[lack > 0] = index
+        share += lack / wanted
+        lacks.append((name, lack))
+    small = beyond < len(asked)
     refusals: list[Refusal] = []
-    for reason, nodes in ((Reason.TOO_BIG, small), (Reason.RESOURCES, ~small)):
-        counts = np.bincount(first[nodes], minlength=len(asked))
+    for reason, first in ((Reason.TOO_BIG, beyond[small]), (Reason.RESOURCES, full[~small])):
+        counts = np.bincount(first, minlength=len(asked)).tolist()
         refusals += [
-            Refusal(reason, name, int(count))
-            for (name, _), count in zip(asked, counts, strict=True)
+            Refusal(reason, name, count)
+            for (name, _), count in zip(asked, counts, strict=False)
             if count
         ]
-    shares = lacks / np.array([wanted for _, wanted in asked], dtype=np.float64)
-    best = int(np.lexsort((shares.sum(axis=1), small))[0])
+    best = int(np.argmin(share + np.where(small, len(asked) + 1.0, 0.0)))
     nearest = Nearest(
         node=board.table.nodes[int(rows[best])].name,
-        lacks={name: int(lack) for (name, _), lack in zip(asked, lacks[best], strict=True) if lack},
+        lacks={name: int(lack[best]) for name, lack in reversed(lacks) if lack[best]},
         reason=Reason.TOO_BIG if small[best] else Reason.RESOURCES,
-        detail=asked[int(first[best])][0],
+        detail=asked[int(beyond[best] if small[best] else full[best])][0],
     )
     return refusals, nearest
 

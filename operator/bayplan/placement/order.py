@@ -9,9 +9,9 @@ from bayplan.model.workload import TaskKey, Waiting
 
 
 def ordered(waiting: Sequence[Waiting]) -> list[Waiting]:
-    """Highest priority first, among equals the longest wait, then the first key."""
+    """Highest priority first, among equals the longest wait, then the name of its first task."""
     return sorted((group for group in waiting if group.keys), key=_rank)
 
 
 def _rank(group: Waiting) -> tuple[int, int, TaskKey]:
-    return -group.kind.priority, group.since, min(group.keys)
+    return -group.kind.priority, group.since, group.keys[0]

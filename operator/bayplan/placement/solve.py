@@ -63,11 +63,10 @@ def solve(
     for group in ordered(waiting):
         nodes, funnel = _placed(group, board)
         rows = np.flatnonzero(nodes)
-        names = [board.table.nodes[row].name for row in rows.tolist()]
-        chosen = np.repeat(np.arange(len(rows)), nodes[rows]).tolist()
-        placements.update(zip(group.keys, (names[index] for index in chosen), strict=False))
+        names = board.table.names()[np.repeat(rows, nodes[rows])].tolist()
+        placements.update(zip(group.keys, names, strict=False))
         if funnel is not None:
-            refused.append(Refused(group, group.keys[len(chosen) :], funnel))
+            refused.append(Refused(group, group.keys[len(names) :], funnel))
     return Plan(placements, tuple(refused))
 
 

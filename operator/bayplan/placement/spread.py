@@ -21,6 +21,9 @@ IntVector = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 
 
+_GENEROUS = 3  # times the nodes that a class would need at the mean room
+
+
 @dataclass(slots=True, eq=False)
 class Rule:
     """One constraint: pods per domain so far (`counts`, changed as pods land)."""
@@ -221,11 +224,15 @@ def _per_node(rule: Cap) -> IntVector:
 
 
 def _fill(fits: IntVector, preference: FloatVector, count: int) -> IntVector:
-    """`bulk.fill`, spared the sorting of nodes that cannot be among the first `count`."""
+    """`bulk.fill`, spared the sorting of nodes that are not reached."""
     open_ = np.flatnonzero(fits > 0)
-    if count < len(open_) // 4:
-        worst = np.partition(preference[open_], -count)[-count]
-        fits = np.where(preference >= worst, fits, 0)
+    room = int(np.minimum(fits[open_], count).sum())
+    likely = _GENEROUS * count * len(open_) // max(room, 1) + 1
+    if likely < len(open_) // _GENEROUS:
+        worst = np.partition(preference[open_], -likely)[-likely]
+        first = np.where(preference >= worst, fits, 0)
+        if int(np.minimum(first, count).sum()) >= count:
+            fits = first
     return bulk.fill(fits, preference, count)
 
 

@@ -94,6 +94,7 @@ class NodeTable:
     _taints: tuple[IntVector, tuple[tuple[nodes_.Taint, ...], ...]] | None = None
     _leaving: tuple[Refusing, ...] | None = None
     _names: Domains | None = None
+    _picked: npt.NDArray[np.object_] | None = None
     _costs: FloatVector | None = None
 
     def domains(self, key: str) -> Domains:
@@ -101,6 +102,12 @@ class NodeTable:
         if found is None:
             found = self._domains[key] = _domains([node.labels.get(key) for node in self.nodes])
         return found
+
+    def names(self) -> npt.NDArray[np.object_]:
+        """[N]: names of the nodes, to be picked by rows."""
+        if self._picked is None:
+            self._picked = np.array([node.name for node in self.nodes], dtype=np.object_)
+        return self._picked
 
     def each(self) -> Domains:
         """Every node by its own name."""
