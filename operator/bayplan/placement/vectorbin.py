@@ -61,7 +61,8 @@ def _filled(items: IntMatrix, capacity: IntVector) -> IntVector:
     shares = np.broadcast_to(share, copies.shape)
     rule = np.arange(_RULES)
     bins = _greedy(copies, shares, capacity, np.ones(copies.shape[:2]), rule)
-    return bins[int(bins.max(axis=1, initial=-1).argmin())]
+    fewest: IntVector = bins[int(bins.max(axis=1, initial=-1).argmin())]
+    return fewest
 
 
 def _greedy(

@@ -1,0 +1,153 @@
+"""What others would do with the same pods: re-implementations, for comparison only.
+
+They follow the published algorithms, not the binaries; docs and output must say so. `karpenter` has
+the best case for packing (all pods in one batch, no time-out). `kube_scheduler` works beside an
+ideal autoscaler: a node of one type appears when nothing fits. Constraints beyond eligibility and
+resources are left out of both, which favours them.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from bayplan.placement.packing import BoolMatrix, BoolVector, IntMatrix, IntVector, Packing, Problem
+
+_MANY_NODES = 100  # from here on kube-scheduler looks at a share of them
+_SCORES = 100
+
+
+def karpenter(problem: Problem) -> Packing:
+    """Karpenter's provisioning: first fit over claims that keep every type that still fits.
+
+    Pods by CPU, then memory, largest first; claims with the fewest pods first; what fits no claim
+    opens one; in the end each claim becomes the cheapest type left to it. (After
+    kubernetes-sigs/karpenter, pkg/controllers/provisioning/scheduling.)
+    """
+    classes = np.lexsort((-problem.request[:, 1], -problem.request[:, 0]))
+    limits = problem.limits()
+    claims = _Claims.none(problem)
+    for k in classes:
+        open_types = limits[:, k] > 0
+        if not open_types.any():
+            continue
+        claims.closed[:] = False
+        for _ in range(int(problem.demand[k])):
+            claims.take(int(k), problem, open_types)
+    return claims.launched(problem)
+
+
+def kube_scheduler(problem: Problem, of_type: int, *, most: bool, seed: int = 0) -> Packing:
+    """kube-scheduler filling nodes of one type, pods in random order.
+
+    NodeResourcesFit by LeastAllocated, or MostAllocated with `most`, and BalancedAllocation, each
+    0–100 on CPU and memory; from 100 nodes on it scores an adaptive share of them, starting where
+    it stopped; ties by chance. What does not fit an empty node stays out.
+    """
+    dice = np.random.default_rng(seed)
+    room = problem.capacity[of_type]
+    fits = problem.limits()[of_type] > 0
+    pods = dice.permutation(np.repeat(np.flatnonzero(fits), problem.demand[fits]))
+    free = np.zeros((64, len(room)), np.int64)
+    counts = np.zeros((64, len(problem.demand)), np.int64)
+    nodes = start = 0
+    for k in pods.tolist():
+        request = problem.request[k]
+        able = np.flatnonzero((free[:nodes] >= request).all(axis=1))
+        if nodes and len(able):
+            first = np.searchsorted(able, start)
+            able = np.concatenate((able[first:], able[:first]))[: _looked_at(nodes)]
+            start = (int(able[-1]) + 1) % nodes
+            score = _score(free[able], request, room, most=most)
+            node = int(dice.choice(able[score == score.max()]))
+        else:
+            node, nodes = nodes, nodes + 1
+            if nodes > len(free):
+                free = np.concatenate((free, np.zeros_like(free)))
+                counts = np.concatenate((counts, np.zeros_like(counts)))
+            free[node] = room
+        free[node] -= request
+        counts[node, k] += 1
+    types = np.full(nodes, of_type)
+    return Packing.of(problem, types, counts[:nodes], np.ones(nodes, np.int64), 0)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Claims:
+    """In-flight nodes: what they hold, and which types could still be meant."""
+
+    load: IntMatrix  # [C, D]
+    counts: IntMatrix  # [C, K]
+    types: BoolMatrix  # [C, T]
+    pods: IntVector  # [C]
+    closed: BoolVector  # [C] to the class at hand
+    count: int
+
+    @classmethod
+    def none(cls, problem: Problem) -> "_Claims":
+        rows = 64
+        return cls(
+            load=np.zeros((rows, problem.request.shape[1]), np.int64),
+            counts=np.zeros((rows, len(problem.demand)), np.int64),
+            types=np.zeros((rows, len(problem.price)), np.bool_),
+            pods=np.zeros(rows, np.int64),
+            closed=np.zeros(rows, np.bool_),
+            count=0,
+        )
+
+    def take(self, k: int, problem: Problem, open_types: BoolVector) -> None:
+        """One pod into the claim with the fewest pods that can hold it, else into a new one.
+
+        A claim that could not take a pod of this class never can again: loads only grow.
+        """
+        request = problem.request[k]
+        while not self.closed[: self.count].all():
+            full = np.iinfo(np.int64).max
+            claim = int(np.where(self.closed, full, self.pods)[: self.count].argmin())
+            left = self.types[claim] & open_types
+            left &= (self.load[claim] + request <= problem.capacity).all(axis=1)
+            if left.any():
+                self._put(claim, k, request, left)
+                return
+            self.closed[claim] = True
+        if self.count == len(self.pods):
+            self._grow()
+        self.count += 1
+        left = open_types & (request <= problem.capacity).all(axis=1)
+        self._put(self.count - 1, k, request, left)
+
+    def launched(self, problem: Problem) -> Packing:
+        """Each claim as the cheapest type left to it."""
+        price = np.where(self.types[: self.count], problem.price, np.iinfo(np.int64).max)
+        nodes = np.ones(self.count, np.int64)
+        return Packing.of(problem, price.argmin(axis=1), self.counts[: self.count], nodes, 0)
+
+    def _put(self, claim: int, k: int, request: IntVector, left: BoolVector) -> None:
+        self.load[claim] += request
+        self.types[claim] = left
+        self.counts[claim, k] += 1
+        self.pods[claim] += 1
+
+    def _grow(self) -> None:
+        self.load = np.concatenate((self.load, np.zeros_like(self.load)))
+        self.counts = np.concatenate((self.counts, np.zeros_like(self.counts)))
+        self.types = np.concatenate((self.types, np.zeros_like(self.types)))
+        self.pods = np.concatenate((self.pods, np.zeros_like(self.pods)))
+        self.closed = np.concatenate((self.closed, np.zeros_like(self.closed)))
+
+
+def _looked_at(nodes: int) -> int:
+    """How many feasible nodes are enough to choose from (adaptive percentageOfNodesToScore)."""
+    if nodes < _MANY_NODES:
+        return nodes
+    return max(_MANY_NODES, nodes * max(5, 50 - nodes // 125) // 100)
+
+
+def _score(free: IntMatrix, request: IntVector, room: IntVector, *, most: bool) -> IntVector:
+    """[N] allocation score plus balance, both whole numbers up to 100."""
+    used = room[:2] - free[:, :2] + request[:2]
+    allocated = used if most else room[:2] - used
+    allocation = (allocated * _SCORES // room[:2]).sum(axis=1) // 2
+    share = used / room[:2]
+    balance = (_SCORES * (1 - np.abs(share[:, 0] - share[:, 1]) / 2)).astype(np.int64)
+    score: IntVector = allocation + balance
+    return score
