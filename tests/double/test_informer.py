@@ -240,6 +240,27 @@ def test_one_odd_object() -> None:
     assert 2 == followed.unreadable
 
 
+def test_older_list() -> None:
+    """A list older than what was seen takes nothing away, and is asked for again."""
+    followed = Followed(
+        [Answer(ONE), Answer(listed(pod("b", 50), version=90)), Answer(ONE)],
+        (bookmark(95), line("ERROR", bodies.status(500))),
+        seconds=30,
+    )
+
+    assert ["error", "older"] == followed.restarts
+    assert "a" in followed.names
+
+
+def test_store_has_gone_back() -> None:
+    """Lists that stay older mean a restored store: the informer ends, and with it the process."""
+    with pytest.raises(informer.OlderError):
+        Followed(
+            [Answer(ONE), Answer(listed(version=90))],
+            (line("ERROR", bodies.status(500)),),
+        )
+
+
 def test_one_nameless_object() -> None:
     """What has not even a name may be anything that is known: then nothing is taken as gone."""
     followed = Followed(

@@ -402,22 +402,10 @@ class Owned:
 # ---- what changes admission -------------------------------------------------------------------
 
 
-class _NamespaceStatus(Struct):
-    phase: str | None = None
-
-
-class _Namespace(Struct):
-    metadata: wire.Metadata
-    status: _NamespaceStatus | None = None
-
-
 def _namespace(raw: Raw) -> Seen:
     """Whether it is being deleted."""
-    stored = wire.read(raw, _Namespace)
-    going = stored.metadata.deletion_timestamp is not None or (
-        stored.status is not None and stored.status.phase == "Terminating"
-    )
-    return _sight(stored.metadata, going, namespaced=False)
+    meta = wire.read(raw, wire.Meta).metadata
+    return _sight(meta, meta.deletion_timestamp is not None, namespaced=False)
 
 
 class _QuotaSpec(Struct):
@@ -462,14 +450,9 @@ def _quota(raw: Raw) -> Seen:
     return _sight(stored.metadata, Quota(wire.texts(hard), wire.texts(used)))
 
 
-class _Limits(Struct):
-    metadata: wire.Metadata
-    spec: Raw = Raw()
-
-
 def _limit_range(raw: Raw) -> Seen:
-    stored = wire.read(raw, _Limits)
-    return _sight(stored.metadata, bytes(stored.spec))
+    """That it has changed is all that matters: a dry run tells what it does."""
+    return _sight(wire.read(raw, wire.Meta).metadata, None)
 
 
 class _Priority(Struct):
@@ -503,11 +486,15 @@ def _resource(raw: Raw) -> Seen:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind that is listed and watched: how to read one object of it."""
+    """A kind that is listed and watched: how to read one object of it.
+
+    `partial`: nothing but its metadata is asked for.
+    """
 
     name: str
     decode: Callable[[Raw], Seen]
     namespaced: bool = True
+    partial: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
@@ -516,17 +503,17 @@ KINDS: Mapping[str, Kind] = {
         Kind("Node", _node, namespaced=False),
         Kind("Pod", pods.seen),
         Kind("DaemonSet", _daemonset),
-        Kind("Namespace", _namespace, namespaced=False),
+        Kind("Namespace", _namespace, namespaced=False, partial=True),
         Kind("PersistentVolumeClaim", _volume_claim),
         Kind("PersistentVolume", _volume, namespaced=False),
         Kind("StorageClass", _storage_class, namespaced=False),
         Kind("CSINode", _csi_node, namespaced=False),
         Kind("PriorityClass", _priority_class, namespaced=False),
         Kind("ResourceQuota", _quota),
-        Kind("LimitRange", _limit_range),
+        Kind("LimitRange", _limit_range, partial=True),
         Kind("ControllerRevision", functools.partial(_child, "ControllerRevision")),
-        Kind("PodDisruptionBudget", functools.partial(_child, "PodDisruptionBudget")),
-        Kind("Service", functools.partial(_child, "Service")),
+        Kind("PodDisruptionBudget", functools.partial(_child, "PodDisruptionBudget"), partial=True),
+        Kind("Service", functools.partial(_child, "Service"), partial=True),
         Kind(names.BATCHJOB, _resource),
         Kind(names.LONGSERVICE, _resource),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from bayplan.api import names
-from bayplan.cluster import decode, errors, requests
+from bayplan.cluster import decode, errors, requests, wire
 from bayplan.cluster.decode import DecodeError, Kind, Seen
 from bayplan.cluster.transport import Transport
 
@@ -22,6 +22,7 @@ CHUNK = 500  # objects a list request
 WATCH_SECONDS = 290  # the server ends a watch after this; below what proxies allow
 # Bookmarks come every minute (kube-apiserver, bookmarkFrequency): longer silence is a dead stream.
 SILENCE_SECONDS = 90
+MOST_OLDER_LISTS = 8  # with the back-off: about a minute
 _EARLY_SECONDS = 60  # a watch that ends sooner has not run its time
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -34,6 +35,10 @@ class Sink(Protocol):
     def delete(self, kind: str, key: tuple[str, str], uid: str, version: int) -> bool: ...
     def retain(self, kind: str, listed: Collection[tuple[str, str]], version: int) -> int: ...
     def sync(self, kind: str) -> None: ...
+
+
+class OlderError(Exception):
+    """A list shows an older moment than has been seen."""
 
 
 class _Relist(Exception):  # noqa: N818  a turn of the protocol, not an error
@@ -56,6 +61,8 @@ class Informer:
     unreadable: Callable[[str, int], None] = lambda _kind, _count: None
     silence_seconds: float = SILENCE_SECONDS
     _version: str = field(default="", init=False)
+    _newest: int = field(default=0, init=False)
+    _older: int = field(default=0, init=False)
     _failures: int = field(default=0, init=False)
 
     async def run(self) -> NoReturn:
@@ -63,9 +70,7 @@ class Informer:
         while True:
             try:
                 if not self._version:
-                    self._version = await relist(
-                        self.kind, self.transport, self.sink, self.unreadable
-                    )
+                    self._version = await self._relist()
                 await self._watch()
             except _Relist as turn:
                 self._version = ""
@@ -77,10 +82,30 @@ class Informer:
                 # A resumed watch shows what was missed; a list that failed is begun again.
                 await self._pause(_cause(error), error)
 
+    async def _relist(self) -> str:
+        """List anew. A list older than what was seen already is no news: the cache would refuse it.
+
+        Lists are consistent, so that one which stays older means that the store itself has gone
+        back (a restored backup). Then nothing known here is of worth and the process has to end.
+        """
+        try:
+            version = await relist(
+                self.kind, self.transport, self.sink, self.unreadable, self._newest
+            )
+        except OlderError:
+            self._older += 1
+            if self._older >= MOST_OLDER_LISTS:
+                raise
+            raise _Relist("older") from None
+        self._older = 0
+        self._newest = max(self._newest, wire.version_of(version))
+        return version
+
     async def _pause(self, cause: str, error: errors.ClusterError | None = None) -> None:
         """Wait a little longer each time nothing has come since the last failure."""
         self.restarted(self.kind.name, cause)
-        _log.info("watch restarts kind=%s cause=%s error=%s", self.kind.name, cause, error)
+        level = logging.INFO if isinstance(error, errors.Unavailable | None) else logging.WARNING
+        _log.log(level, "watch restarts kind=%s cause=%s error=%s", self.kind.name, cause, error)
         longest = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LONGEST_BACKOFF_SECONDS)
         self._failures = min(self._failures + 1, 10)
         await asyncio.sleep(longest * (0.5 + 0.5 * self.jitter()))
@@ -88,7 +113,9 @@ class Informer:
     async def _watch(self) -> None:
         """Follow one stream to its end; a clean end is resumed at once."""
         seconds = int(WATCH_SECONDS * (0.8 + 0.2 * self.jitter()))
-        request = requests.watch(self.kind.name, self._version, seconds=seconds)
+        request = requests.watch(
+            self.kind.name, self._version, seconds=seconds, partial=self.kind.partial
+        )
         started, heard = asyncio.get_running_loop().time(), False
         async for line in lines(self.transport.stream(request), self.silence_seconds):
             self._take(line)
@@ -127,8 +154,10 @@ class Informer:
 
     def _advance(self, version: str) -> None:
         """Never back: a doubled or reordered line must not make the next watch begin earlier."""
-        if version.isdecimal() and int(version) > int(self._version or 0):
+        number = wire.version_of(version)
+        if number > wire.version_of(self._version):
             self._version = version
+            self._newest = max(self._newest, number)
 
 
 async def relist(
@@ -136,8 +165,11 @@ async def relist(
     transport: Transport,
     sink: Sink,
     unreadable: Callable[[str, int], None] = lambda _kind, _count: None,
+    newest: int = 0,
 ) -> str:
     """Make the sink equal to the server's list; return the resourceVersion to watch from.
+
+    `newest` is a version seen before the list was asked for.
 
     Chunks are taken in as they come, what is not in any of them leaves at the end. A continue
     token that has expired is a `Gone`: the list is then begun again by the caller.
@@ -145,7 +177,8 @@ async def relist(
     listed: set[tuple[str, str]] = set()
     token, whole = "", True
     while True:
-        body = await transport.send(requests.list_chunk(kind.name, limit=CHUNK, token=token))
+        request = requests.list_chunk(kind.name, limit=CHUNK, token=token, partial=kind.partial)
+        body = await transport.send(request)
         try:
             chunk = decode.chunk(kind, body)
         except DecodeError as error:
@@ -160,8 +193,11 @@ async def relist(
         token = chunk.token
         if not token:
             break
+    version = wire.version_of(chunk.version)
+    if version < newest:
+        raise OlderError(f"list of {kind.name} at {chunk.version}, seen {newest}")
     if whole:  # otherwise what has no readable name may be anything that is known
-        sink.retain(kind.name, listed, int(chunk.version or 0))
+        sink.retain(kind.name, listed, version)
     sink.sync(kind.name)
     return chunk.version
 

@@ -64,36 +64,41 @@ def get(kind: str, namespace: str, name: str) -> Request:
     return Request("GET", path(kind, namespace, name), verb="get", kind=kind)
 
 
-def list_chunk(
-    kind: str, *, limit: int, token: str = "", selector: str = "", accept: str = transport.JSON
-) -> Request:
+def list_chunk(kind: str, *, limit: int, token: str = "", partial: bool = False) -> Request:
     """One chunk of a list over all namespaces; consistent: it shows what is stored now.
 
-    A following chunk (`token`) shows the same moment as the first one.
+    A following chunk (`token`) shows the same moment as the first one. `partial`: metadata only.
     """
     query = [("limit", str(limit))]
-    if selector:
-        query.append(("labelSelector", selector))
     if token:
         query.append(("continue", token))
     return Request(
-        "GET", path(kind), tuple(query), verb="list", kind=kind, accept=accept, timeout_seconds=60
+        "GET",
+        path(kind),
+        tuple(query),
+        accept=transport.PARTIAL_LIST if partial else transport.JSON,
+        verb="list",
+        kind=kind,
+        timeout_seconds=60,
     )
 
 
-def watch(
-    kind: str, version: str, *, seconds: int, selector: str = "", accept: str = transport.JSON
-) -> Request:
+def watch(kind: str, version: str, *, seconds: int, partial: bool = False) -> Request:
     """Everything that happens after `version`; the server closes after about `seconds`."""
-    query = [
+    query = (
         ("watch", "1"),
         ("allowWatchBookmarks", "true"),
         ("resourceVersion", version),
         ("timeoutSeconds", str(seconds)),
-    ]
-    if selector:
-        query.append(("labelSelector", selector))
-    return Request("GET", path(kind), tuple(query), verb="watch", kind=kind, accept=accept)
+    )
+    return Request(
+        "GET",
+        path(kind),
+        query,
+        accept=transport.PARTIAL if partial else transport.JSON,
+        verb="watch",
+        kind=kind,
+    )
 
 
 def create_pod(body: Mapping[str, Any], *, dry_run: bool = False) -> Request:

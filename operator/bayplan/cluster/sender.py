@@ -22,6 +22,7 @@ Key = tuple[str, str, str]  # kind, namespace, name
 
 FIRST_RETRY_SECONDS = 0.2
 LONGEST_RETRY_SECONDS = 15.0
+LONGEST_PAUSE_SECONDS = 60.0  # whatever a server's Retry-After says
 PATIENCE_SECONDS = 120.0  # a write is given up this long after its first attempt
 SLOW_SECONDS = 5.0  # an answer that takes longer says that the server is busy
 REMEMBER_SECONDS = 5.0  # how long a write that was done is not done again
@@ -121,7 +122,7 @@ class Sender:
         except errors.ClusterError as error:
             self.counted(request.verb, request.kind, str(error.status or "none"))
             if isinstance(error, errors.Unavailable):
-                self._shrink(error.retry_after_seconds or 0.0)
+                self._shrink(_wanted_pause(error))
             raise
         self.counted(request.verb, request.kind, "2xx")
         if _now() - started > SLOW_SECONDS:
@@ -218,7 +219,7 @@ class Sender:
         if self._closed or now - job.first_at > PATIENCE_SECONDS:
             return False
         longest = min(FIRST_RETRY_SECONDS * 2 ** (job.attempts - 1), LONGEST_RETRY_SECONDS)
-        delay = max(longest * (0.5 + 0.5 * self.jitter()), error.retry_after_seconds or 0.0)
+        delay = max(longest * (0.5 + 0.5 * self.jitter()), _wanted_pause(error))
         _log.info("write again verb=%s in=%.1fs error=%s", "/".join(job.key), delay, error)
         asyncio.get_running_loop().call_later(delay, self._again, job)
         return True
@@ -243,6 +244,10 @@ class Sender:
             del self._done[identity]
         self._done.pop(job.identity, None)
         self._done[job.identity] = now
+
+
+def _wanted_pause(error: errors.Unavailable) -> float:
+    return min(error.retry_after_seconds or 0.0, LONGEST_PAUSE_SECONDS)
 
 
 def _now() -> float:
