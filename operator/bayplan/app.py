@@ -20,25 +20,31 @@ from typing import Any, Protocol, Self
 
 import kopf
 
-from bayplan import admission, endpoint, telemetry
+from bayplan import admission, endpoint, telemetry, worker
 from bayplan import inbox as inbox_
 from bayplan import loop as loop_
 from bayplan import settings as settings_
 from bayplan.api.resource import Key
+from bayplan.cloud import catalogue, prices
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import decode, errors, informer
 from bayplan.cluster import lease as lease_
 from bayplan.cluster import transport as transport_
 from bayplan.cluster import writer as writer_
 from bayplan.handlers import delivery, lifecycle, serve
+from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.placement import appraise
 
 # What is decoded lives long; young garbage is rare. Measured: a list of pods costs half as much.
 _GC_THRESHOLDS = (50_000, 20, 50)
 # kopf's new listing is followed by ours after this pause, so that both see the same.
 _HEAL_SECONDS = 1.0
 _LAG_SECONDS = 1.0
+# How often the packing is appraised, and how long the optimiser may improve its answer.
+_APPRAISAL_SECONDS = 60.0
+_SOLVE_SECONDS = 1.0
 
 
 class Shell(Protocol):
@@ -182,6 +188,7 @@ class Operator:
         self._heal = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._beaten_at = time.monotonic()
+        self._worker = worker.Worker()
 
     async def __aenter__(self) -> Self:
         settings = self.settings
@@ -235,6 +242,7 @@ class Operator:
             leads=self.lease.holding,
             beat=self._beat,
             acts=settings.mode is settings_.Mode.ACT,
+            price=self._price,
         )
 
     def _lease(self) -> lease_.Lease:
@@ -288,6 +296,7 @@ class Operator:
         self._start("writer", self.writer.run())
         self._start("loop", self._lead_when_synced())
         self._start("lag", self._watch_lag())
+        self._start("appraisal", self._keep_appraising())
         ended = asyncio.create_task(stop.wait())
         fatal = self._fatal
         assert fatal is not None  # noqa: S101  set when entered
@@ -342,6 +351,29 @@ class Operator:
                 self._synced.set()
                 self.loop.measure()
 
+    async def _keep_appraising(self) -> None:
+        """Every minute say what the nodes in use cost and what they provably must."""
+        asked: bytes = b""
+        while True:
+            await asyncio.sleep(_APPRAISAL_SECONDS)
+            if not self.lease.holding():
+                continue
+            now = appraise.appraisal(self.cache.snapshot(), self._price)
+            if now is None or now.digest == asked:
+                continue
+            answer = await self._worker.ask(now.question, _SOLVE_SECONDS)
+            if answer is not None and answer.bound > 0:
+                asked = now.digest
+                self.metrics.bound.set(answer.bound / 1e6)
+                self.metrics.gap.set((now.cost - answer.bound) / answer.bound)
+
+    def _price(self, node: nodes_.Node) -> int | None:
+        """Microdollars an hour: what the node says, else what its type is modelled to cost."""
+        if node.price_microdollars is not None:
+            return node.price_microdollars
+        known = catalogue.load().get(node.labels.get(nodes_.INSTANCE_TYPE, ""))
+        return prices.modelled(known).microdollars_per_hour if known is not None else None
+
     async def _wind_down(self) -> None:
         """Stop deciding, finish writes under way, release the lease: in that order."""
         ending = [task for task in self._tasks if task.get_name() != "writer"]
@@ -349,6 +381,7 @@ class Operator:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
         await self.admissions.close()
+        self._worker.close()
         await self.writer.drain(self.settings.shutdown_seconds / 2)
         for task in tuple(self._tasks):
             task.cancel()

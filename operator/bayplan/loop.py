@@ -18,6 +18,7 @@ from bayplan.api import build, names
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import errors
+from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
 from bayplan.placement import explain, solve
@@ -88,6 +89,7 @@ class Loop:
     beat: Callable[[], None]
     acts: bool = True
     deciders: Mapping[str, Decide] = field(default_factory=lambda: DECIDERS)
+    price: Callable[[nodes_.Node], int | None] = lambda node: node.price_microdollars
     policy: solve.Policy = field(default_factory=solve.Policy)
     _memo: solve.Memo = field(default_factory=solve.Memo)
     _blueprints: dict[tuple[str, str, int], build.Blueprint] = field(default_factory=dict)
@@ -452,7 +454,11 @@ class Loop:
             self.metrics.allocatable.labels(name).set(int(allocatable.sum()) / scale)
             self.metrics.requested.labels(name).set(int((allocatable - free).sum()) / scale)
             self.metrics.stranded.labels(name).set(int(free[exhausted].clip(min=0).sum()) / scale)
-        prices = [node.price_microdollars for node in frozen.nodes if frozen.pods_on(node.name)]
+        prices = [
+            self.price(node)
+            for node in frozen.nodes
+            if any(not pod.resident for pod in frozen.pods_on(node.name))
+        ]
         self.metrics.cost.set(sum(price or 0 for price in prices) / 1e6)
         kinds = [key[0] for key in self.cache.resources]
         for kind in (names.BATCHJOB, names.LONGSERVICE):

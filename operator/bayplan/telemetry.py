@@ -29,6 +29,8 @@ class Metrics:
     requested: Gauge = field(init=False)
     stranded: Gauge = field(init=False)
     cost: Gauge = field(init=False)
+    bound: Gauge = field(init=False)
+    gap: Gauge = field(init=False)
     pending: Gauge = field(init=False)
     leader: Gauge = field(init=False)
     resources: Gauge = field(init=False)
@@ -67,6 +69,11 @@ class Metrics:
             "resource",
         )
         self.cost = gauge("cost_dollars_per_hour", "Price of the nodes in use, where known.")
+        self.bound = gauge(
+            "cost_bound_dollars_per_hour",
+            "Proven least price of nodes of the present kinds for the pods that run.",
+        )
+        self.gap = gauge("packing_gap_ratio", "(cost - bound) / bound, of the nodes in use.")
         self.pending = gauge(
             "pending_tasks", "Tasks without room, by their first reason.", "reason"
         )

@@ -1,0 +1,117 @@
+"""What the running pods should cost: the present placement as a question to the optimiser.
+
+Node types are the kinds of node that are there; every movable pod is demand. Constraints between
+pods are left out, which can only lower the answer, so its bound holds for any placement.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import resources
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workload import PodClass
+from bayplan.placement import filters
+from bayplan.placement.packing import Problem
+from bayplan.placement.table import NodeTable
+
+# Labels that tell single nodes apart; they make no new kind of node.
+_OF_ONE_NODE = frozenset(
+    {nodes_.HOSTNAME, "alpha.eksctl.io/instance-id", "topology.k8s.aws/zone-id"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """`cost` is what the nodes in use cost now, in microdollars an hour; `question` the rest."""
+
+    cost: int
+    question: Problem
+
+    @property
+    def digest(self) -> bytes:
+        """Equal for equal questions: an answer given before still holds."""
+        asked = self.question
+        parts = (asked.demand, asked.request, asked.capacity, asked.price, asked.eligible)
+        return b"".join(part.tobytes() for part in parts) + self.cost.to_bytes(8, "big")
+
+
+def appraisal(snapshot: Snapshot, price: Callable[[nodes_.Node], int | None]) -> Appraisal | None:
+    """Cost and question for the pods that run now; None when there is nothing to compare.
+
+    A node in use without a known price leaves the cost unknown, and so there is no answer.
+    """
+    fit = [node for node in snapshot.nodes if node.ready and not node.leaving]
+    demand = _demand(snapshot)
+    if not fit or not demand:
+        return None
+    prices = {node.name: price(node) for node in snapshot.nodes}
+    in_use = [prices[node.name] for node in snapshot.nodes if _moves(snapshot, node.name)]
+    if any(each is None for each in in_use):
+        return None
+    kinds: dict[object, list[nodes_.Node]] = {}
+    for node in fit:
+        if prices[node.name]:
+            kinds.setdefault(_kind(node, prices[node.name]), []).append(node)
+    samples = tuple(nodes[0] for nodes in kinds.values())
+    table = NodeTable(samples, version=0)
+    classes = tuple(demand)
+    columns = snapshot.columns
+    return Appraisal(
+        cost=sum(each or 0 for each in in_use),
+        question=Problem.of(
+            demand=np.array([demand[each] for each in classes], dtype=np.int64),
+            request=_matrix([each.request for each in classes], columns),
+            capacity=_matrix([_room(snapshot, nodes) for nodes in kinds.values()], columns),
+            price=np.array([prices[node.name] for node in samples], dtype=np.int64),
+            eligible=np.array([filters.of_nodes(each, table).open for each in classes]),
+        ),
+    )
+
+
+def _demand(snapshot: Snapshot) -> dict[PodClass, int]:
+    """Movable pods by what their placing depends on, nodes alone considered."""
+    counts: dict[tuple[resources.Vector, pods_.Constraints], int] = {}
+    for node in snapshot.nodes:
+        for pod in snapshot.pods_on(node.name):
+            if not pod.resident:
+                at = pod.request, pod.constraints
+                counts[at] = counts.get(at, 0) + 1
+    return {
+        PodClass(namespace="", request=request, constraints=constraints): count
+        for (request, constraints), count in counts.items()
+    }
+
+
+def _moves(snapshot: Snapshot, name: str) -> bool:
+    return any(not pod.resident for pod in snapshot.pods_on(name))
+
+
+def _kind(node: nodes_.Node, price: int | None) -> object:
+    labels = tuple(sorted(item for item in node.labels.items() if item[0] not in _OF_ONE_NODE))
+    return labels, node.taints, node.allocatable, price
+
+
+def _room(snapshot: Snapshot, nodes: list[nodes_.Node]) -> resources.Vector:
+    """What a node of this kind has for movable pods: the most that any of them has."""
+    rooms = (node.allocatable - _resident(snapshot, node.name) for node in nodes)
+    most = resources.NOTHING
+    for room in rooms:
+        most = most | room
+    return most
+
+
+def _resident(snapshot: Snapshot, name: str) -> resources.Vector:
+    taken = resources.NOTHING
+    for pod in snapshot.pods_on(name):
+        if pod.resident:
+            taken = taken + pod.request
+    return taken
+
+
+def _matrix(vectors: list[resources.Vector], columns: tuple[str, ...]) -> np.ndarray:
+    rows = [[vector.amount(column) for column in columns] for vector in vectors]
+    return np.array(rows, dtype=np.int64).reshape(len(vectors), len(columns))

@@ -1,0 +1,79 @@
+"""Long solves in one process of their own: arrays in, arrays out, one question at a time.
+
+HiGHS holds the interpreter lock and cannot be interrupted, so a solve that may run long never runs
+in the operator's process. The worker is spawned at the first question, ends when its pipe closes
+(also when the operator is killed), and is replaced when it does not answer in time.
+"""
+
+import asyncio
+import contextlib
+import multiprocessing
+import time
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from bayplan.placement.packing import Budget, Packing, Problem
+from bayplan.placement.provision import provision
+
+# Beyond the deadline it was given: start-up, a last pivot, the way through the pipe.
+_GRACE_SECONDS = 10.0
+
+
+class Worker:
+    """`ask` answers None when the worker died or did not answer; the next question starts anew."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._busy = asyncio.Lock()
+
+    async def ask(self, question: Problem, seconds: float, seed: int = 0) -> Packing | None:
+        """The cheapest packing found within `seconds`, with its bound. The loop goes on."""
+        async with self._busy:
+            try:
+                return await asyncio.to_thread(self._exchange, question, seconds, seed)
+            except (EOFError, OSError, TimeoutError):
+                self.close()
+                return None
+
+    def end_process(self) -> None:
+        """End the process; it holds nothing that is worth saving. A later question replaces it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+
+    def close(self) -> None:
+        self.end_process()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._pipe = self._process = None
+
+    def _exchange(self, question: Problem, seconds: float, seed: int) -> Packing:
+        pipe = self._pipe if self._pipe is not None else self._start()
+        pipe.send((question, seconds, seed))
+        if not pipe.poll(seconds + _GRACE_SECONDS):
+            raise TimeoutError
+        answer: Packing = pipe.recv()
+        return answer
+
+    def _start(self) -> Connection:
+        ours, theirs = self._context.Pipe()
+        self._process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._pipe = ours
+        return ours
+
+
+def _work(pipe: Connection) -> None:
+    """Answer questions until the pipe closes."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            question, seconds, seed = pipe.recv()
+            pipe.send(provision(question, _budget(seconds), seed))
+
+
+def _budget(seconds: float) -> Budget:
+    started = time.monotonic()
+    return Budget(seconds=seconds, spent=lambda: time.monotonic() - started)
