@@ -532,6 +532,25 @@ def test_api_server_restarts(server: Site) -> None:
     at(server, act)
 
 
+def test_too_old(server: Site) -> None:
+    """A version that the server has forgotten is `Gone`, whichever way the server says so."""
+    local = server.local
+    assert local is not None
+    local.restart_apiserver()  # its history of watch events begins anew
+
+    async def told(desk: Desk) -> None:
+        stream = desk.transport.stream(requests.watch("Pod", "1", seconds=10))
+        async for line in informer.lines(stream, 10):
+            event = decode.event(line)
+            assert "ERROR" == event.type
+            raise errors.of_event(bytes(event.object))
+
+    async def act(desk: Desk) -> None:
+        assert isinstance(await refused(told(desk)), errors.Gone)
+
+    at(server, act)
+
+
 def test_lease(server: Site) -> None:
     """The lease goes from one to the next when it is released, and is never held by both."""
     path = str(server.account_kubeconfig())
