@@ -37,7 +37,7 @@ pods = st.builds(
     special=st.booleans(),
     phase=st.sampled_from(pods_.Phase),
     leaving=st.booleans(),
-    kind=st.sampled_from(("DaemonSet", "LongService")),
+    kind=st.sampled_from(("DaemonSet", "LongService", "BatchJob")),
 )
 
 
@@ -47,6 +47,7 @@ def seen(frozen: snapshots_.Snapshot) -> object:
     return (
         frozen.free.tolist(),
         frozen.busy.tolist(),
+        frozen.passing.tolist(),
         {name: sorted(pod.name for pod in frozen.pods_on(name)) for name in NODES},
         counts,
         [frozen.bearers(key).tolist() for key in frozen.averse() if frozen.bearers(key).any()],

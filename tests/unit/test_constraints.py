@@ -149,6 +149,27 @@ def test_group_by_known_zones() -> None:
     assert 6 == sum(counts(kind, 6, *two_zones(), cordoned).values())
 
 
+def test_group_by_counts_a_zone_that_only_has_pods() -> None:
+    """A zone whose nodes take nothing new keeps the share of the pod that still runs there."""
+    kind = web(("zone", Operator.GROUP_BY, ""), instances=6)
+    cordoned = make_node("c1", zone="c", unschedulable=True)
+    peer = make_pod("p", "c1", labels=LABELS)
+    placed = counts(kind, 5, *two_zones(), cordoned, peer)
+
+    assert (2, 4) == (placed["b1"], sum(placed.values()))
+
+
+def test_leaving_peers_hold_their_host_but_no_share() -> None:
+    """A pod that is being deleted still stands in the way of Unique, no longer of GroupBy."""
+    leaving = make_pod("p", "b1", labels=LABELS, deleted_at=3)
+    unique = web(("zone", Operator.UNIQUE, ""))
+    grouped = web(("zone", Operator.GROUP_BY, ""), instances=2)
+
+    assert {"b1"} != counts(unique, 2, *two_zones(), leaving).keys()
+    assert 1 == sum(counts(unique, 2, *two_zones(), leaving).values())
+    assert 1 == counts(grouped, 2, *two_zones(), leaving)["b1"]
+
+
 def test_all_constraints_must_hold() -> None:
     """Like a zone, one a host, at most two a zone."""
     kind = web(
@@ -167,7 +188,7 @@ def test_exclusive_wants_the_node_to_itself() -> None:
     other = make_pod("o", "a2")
     kind = web(strategy=Strategy.EXCLUSIVE)
 
-    assert {"a1": 2} == counts(kind, 2, *two_zones(), daemon, former, other)
+    assert {"a1": 38, "b1": 3} == counts(kind, 90, *two_zones(), daemon, former, other)
     assert "a1" not in counts(make_class(), 90, *two_zones(), daemon, former, other)
     plan = solve(
         make_snapshot(make_node()), [make_group(kind), make_group(name="x")], NOON, Policy()

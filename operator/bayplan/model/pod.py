@@ -190,6 +190,12 @@ class Pod:
         return self.owner is not None and self.owner.kind in {"DaemonSet", "Node"}
 
     @property
+    def passing(self) -> bool:
+        """Whether it will leave its node by itself: a run, or one that is being deleted."""
+        run = self.owner is not None and self.owner.kind in {"BatchJob", "Job"}
+        return run or self.terminating
+
+    @property
     def assumed(self) -> bool:
         """Whether it is only counted on: its CREATE has not been seen yet."""
         return not self.uid

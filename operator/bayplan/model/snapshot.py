@@ -44,7 +44,8 @@ class Snapshot:
     DaemonSet pods still to come is *not* yet subtracted (that needs filters; `solve` does it).
     `nodes_version` changes whenever a node's labels, taints, readiness or the set of nodes do:
     what was computed from nodes alone stays valid while it is the same. `busy` counts the pods of
-    a node that are not its residents: a node with none of them costs money for nothing.
+    a node that are not its residents: a node with none of them costs money for nothing. `passing`
+    is what those request that will leave by themselves.
     """
 
     nodes: tuple[nodes_.Node, ...]
@@ -52,6 +53,7 @@ class Snapshot:
     allocatable: IntMatrix
     free: IntMatrix
     busy: IntVector
+    passing: IntMatrix
     rows: Mapping[str, int]  # node name -> row
     on_node: Mapping[str, Mapping[PodKey, pods_.Pod]]  # node name -> non-terminal pods there
     daemonsets: tuple[DaemonSet, ...] = ()
@@ -176,7 +178,9 @@ class Snapshot:
         if row is None:
             return
         for index, column in enumerate(self.columns):
-            self.free[row, index] -= sign * pod.request.amount(column)
+            amount = sign * pod.request.amount(column)
+            self.free[row, index] -= amount
+            self.passing[row, index] += amount if pod.passing else 0
         self.busy[row] += 0 if pod.resident else sign
 
     def _counts(self, index: str, key: Hashable) -> IntVector:

@@ -4,6 +4,7 @@ Whoever feeds it (informers, a folder of manifests, a test) says what is; it kee
 and the sums. It knows no API server, no clock and no threads: one owner calls it.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,12 @@ PodKey = snapshot.PodKey
 _NO_PODS: Mapping[PodKey, pods_.Pod] = {}
 _BUSY = "*"  # no resource: how many pods are not residents of their node
 _ONE_BUSY = resources.Vector({_BUSY: 1})
+_PASSING = "~"  # before a resource: what pods request that leave by themselves
+
+
+@functools.lru_cache(maxsize=4096)
+def _as_passing(request: resources.Vector) -> resources.Vector:
+    return resources.Vector({_PASSING + name: amount for name, amount in request.items()})
 
 
 class _Sums:
@@ -173,13 +180,16 @@ class State:
         frame = self._frame
         if frame is None or frame.version != self.nodes_version:
             frame = self._frame = self._framed()
-        requested = self._sums.requested(frame.sums, (*frame.columns, _BUSY))
+        columns = (*frame.columns, *(_PASSING + column for column in frame.columns), _BUSY)
+        requested = self._sums.requested(frame.sums, columns)
+        width = len(frame.columns)
         return snapshot.Snapshot(
             nodes=frame.nodes,
             columns=frame.columns,
             allocatable=frame.allocatable,
-            free=frame.allocatable - requested[:, :-1],
+            free=frame.allocatable - requested[:, :width],
             busy=requested[:, -1],
+            passing=requested[:, width:-1],
             rows=frame.rows,
             on_node=self.on_node,
             daemonsets=tuple(self.daemonsets.values()),
@@ -210,6 +220,8 @@ class State:
         self._sums.add(pod.node, pod.request, sign)
         if not pod.resident:
             self._sums.add(pod.node, _ONE_BUSY, sign)
+        if pod.passing:
+            self._sums.add(pod.node, _as_passing(pod.request), sign)
         self._census.count(pod, pod.node, sign)
 
     def _link(self, pod: pods_.Pod) -> None:

@@ -120,7 +120,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole decision of a cycle: task -> node name, and what was refused."""
+    """The whole decision of a cycle: task -> node name, and what was refused.
+
+    `holds`: task that has waited long -> the node that takes nothing new until the task is there;
+    to be given to the next solve, and to be shown as the pod's nominatedNodeName.
+    """
 
     placements: Mapping[TaskKey, str] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
+    holds: Mapping[TaskKey, str] = field(default_factory=dict)

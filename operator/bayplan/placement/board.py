@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bayplan.model import pod as pods_
 from bayplan.model import requirement
 from bayplan.model.snapshot import Aversion, Snapshot
-from bayplan.model.workload import EXCLUSIVE, PodClass
+from bayplan.model.workload import EXCLUSIVE, PodClass, TaskKey, Waiting
 from bayplan.placement.table import NodeTable
 
 BoolVector = npt.NDArray[np.bool_]
@@ -38,6 +38,7 @@ class Board:
     snapshot: Snapshot
     table: NodeTable
     free: IntMatrix  # room for DaemonSet pods to come is already kept
+    before: IntMatrix  # the same before anything landed
     pods: IntVector  # [N] pods that are not their node's residents
     scale: FloatVector  # [D] the largest allocatable of each resource
     cost: FloatVector  # [N] share of the dearest node
@@ -45,6 +46,7 @@ class Board:
     averse: list[Aversion] = field(default_factory=list)  # of running pods
     averse_landed: list[Landed] = field(default_factory=list)
     exclusive_landed: list[Landed] = field(default_factory=list)
+    held: dict[int, tuple[TaskKey, Waiting]] = field(default_factory=dict)  # row -> for whom
     _peers: dict[object, IntVector] = field(default_factory=dict)
 
     @classmethod
@@ -53,6 +55,7 @@ class Board:
             snapshot=snapshot,
             table=table,
             free=np.array(snapshot.free, order="F"),
+            before=snapshot.free,
             pods=snapshot.busy.copy(),
             scale=np.maximum(snapshot.allocatable.max(axis=0, initial=1), 1).astype(np.float64),
             cost=table.costs(),

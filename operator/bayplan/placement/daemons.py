@@ -37,6 +37,7 @@ def keep_room(board: Board) -> None:
             continue
         for index, column in enumerate(columns):
             board.free[rows, index] -= daemonset.request.amount(column)
+    board.before = board.free.copy(order="F")
 
 
 def accepting(daemonset: DaemonSet, table: NodeTable) -> frozenset[str]:

@@ -49,6 +49,8 @@ def of_the_moment(waiting: Waiting, board: Board) -> Iterator[Refusing]:
     kind = waiting.kind
     if waiting.avoid:
         yield from _cooling(waiting, board)
+    if board.held:
+        yield from _held(waiting, board)
     yield from constraints.company(kind, board)
     if kind.constraints.claims:
         yield from _volumes(kind, board)
@@ -133,6 +135,12 @@ def _cooling(waiting: Waiting, board: Board) -> Iterator[Refusing]:
     nodes = np.zeros(len(board.table.nodes), dtype=np.bool_)
     nodes[rows] = True
     yield Refusing(Reason.COOLING, "", nodes)
+
+
+def _held(waiting: Waiting, board: Board) -> Iterator[Refusing]:
+    nodes = np.zeros(len(board.table.nodes), dtype=np.bool_)
+    nodes[[row for row, (_, group) in board.held.items() if group is not waiting]] = True
+    yield Refusing(Reason.HELD, "", nodes)
 
 
 def _volumes(kind: PodClass, board: Board) -> Iterator[Refusing]:

@@ -6,7 +6,7 @@ placing looks at), a handful of vector passes over all nodes for any number of t
 buy nodes, move running pods or preempt them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from bayplan.model.reason import Funnel
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Plan, PodClass, Refused, TaskKey, Waiting
 from bayplan.placement import bulk, constraints, daemons, explain, filters, scores, spread
+from bayplan.placement import holds as holding
 from bayplan.placement.board import Board
 from bayplan.placement.order import ordered
 from bayplan.placement.table import NodeTable, Refusing
@@ -53,24 +54,41 @@ def solve(
     now: int,
     policy: Policy,
     memo: Memo | None = None,
+    *,
+    holds: Mapping[TaskKey, str] | None = None,
 ) -> Plan:
-    """Every task gets a node or is among the refused, with the reason. The snapshot stays as is."""
-    del now, policy  # no rule needs them yet; callers pass them so that none will read a clock
+    """Every task gets a node or is among the refused, with the reason. The snapshot stays as is.
+
+    `holds` are the former plan's.
+    """
+    del policy  # no rule draws yet; callers pass it so that none will find its own dice
     board = Board.of(snapshot, (memo if memo is not None else Memo()).table(snapshot))
     daemons.keep_room(board)
+    board.held = holding.kept(holds or {}, waiting, board)
+    starving: list[holding.Starving] = []
     placements: dict[TaskKey, str] = {}
     refused: list[Refused] = []
     for group in ordered(waiting):
-        nodes, funnel = _placed(group, board)
+        nodes, short = _placed(group, board)
         rows = np.flatnonzero(nodes)
         names = board.table.names()[np.repeat(rows, nodes[rows])].tolist()
         placements.update(zip(group.keys, names, strict=False))
-        if funnel is not None:
-            refused.append(Refused(group, group.keys[len(names) :], funnel))
-    return Plan(placements, tuple(refused))
+        if short is not None:
+            left = group.keys[len(names) :]
+            refused.append(Refused(group, left, short.funnel))
+            starving.append(holding.Starving(group, left[0], short.open_))
+    return Plan(placements, tuple(refused), holding.renewed(starving, now, board))
 
 
-def _placed(group: Waiting, board: Board) -> tuple[IntVector, Funnel | None]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Short:
+    """Why not all of a class found room; `open_` nodes lack nothing but resources."""
+
+    funnel: Funnel
+    open_: BoolVector
+
+
+def _placed(group: Waiting, board: Board) -> tuple[IntVector, _Short | None]:
     """Land as many tasks of one class as find room: [N] how many, and why not all of them."""
     kind, count = group.kind, len(group.keys)
     verdict = filters.of_nodes(kind, board.table)
@@ -98,7 +116,9 @@ def _placed(group: Waiting, board: Board) -> tuple[IntVector, Funnel | None]:
         # Told as it stood with part of the gang placed: that is what the rest of it lacks.
         board.lift(request)
         nodes = np.zeros(len(nodes), dtype=np.int64)
-    return nodes, funnel
+    for rule in rules:
+        open_ = open_ & ~rule.refuses()
+    return nodes, _Short(funnel, open_)
 
 
 def _filled(

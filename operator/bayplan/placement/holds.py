@@ -1,0 +1,80 @@
+"""No starvation: who has waited long gets one node held, so that small tasks cannot pass for ever.
+
+A hold is for a task that some node could take once runs on it have ended. Nothing new lands on the
+held node but its task; when the task has room anywhere, the hold ends. It is decided from the
+snapshot and the former holds alone: a restart reads them back from nominatedNodeName. NOT here:
+backfill by expected run times, preemption.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bayplan.model.workload import TaskKey, Waiting
+from bayplan.placement.board import Board
+
+BoolVector = npt.NDArray[np.bool_]
+IntVector = npt.NDArray[np.int64]
+IntMatrix = npt.NDArray[np.int64]
+
+AFTER_SECONDS = 60
+_NODES_PER_HOLD = 20  # of twenty nodes at most one is held, and always at least one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Starving:
+    """A class that found no room: `open_` nodes refuse it for nothing but lack of resources."""
+
+    waiting: Waiting
+    key: TaskKey  # the first task without a node
+    open_: BoolVector
+
+
+def kept(
+    holds: Mapping[TaskKey, str], waiting: Iterable[Waiting], board: Board
+) -> dict[int, tuple[TaskKey, Waiting]]:
+    """Row of a held node -> for whom, as far as the node is there and the task still waits."""
+    if not holds:
+        return {}
+    groups = {key: group for group in waiting for key in group.keys if key in holds}
+    rows = board.snapshot.rows
+    return {rows[holds[key]]: (key, group) for key, group in groups.items() if holds[key] in rows}
+
+
+def renewed(starving: Iterable[Starving], now: int, board: Board) -> dict[TaskKey, str]:
+    """Holds from now on: a former one while its node can still do, one a class, oldest first."""
+    former = {key: row for row, (key, _) in board.held.items()}
+    most = max(1, len(board.table.nodes) // _NODES_PER_HOLD)
+    holds: dict[TaskKey, str] = {}
+    taken: set[int] = set()
+    by_age = sorted(starving, key=lambda one: (one.waiting.since, one.key))
+    for one in by_age:
+        if len(holds) == most:
+            break
+        if now - one.waiting.since < AFTER_SECONDS or one.waiting.kind.placement.gang:
+            continue
+        row = _row(one, former.get(one.key), taken, board)
+        if row is not None:
+            taken.add(row)
+            holds[one.key] = board.table.nodes[row].name
+    return holds
+
+
+def _row(one: Starving, former: int | None, taken: set[int], board: Board) -> int | None:
+    """The node that lacks the least of what its runs will give back; the former one if it can."""
+    request = board.snapshot.vector(one.waiting.kind.request)
+    if request is None:
+        return None
+    asked = np.flatnonzero(request)
+    # What landed in this very solve is not looked at: a hold that it spoils moves next time.
+    room = board.before[:, asked] + board.snapshot.passing[:, asked]
+    could = one.open_ & (room >= request[asked]).all(axis=1)
+    could[list(taken)] = False
+    if former is not None and could[former]:
+        return former
+    if not could.any():
+        return None
+    lack = np.maximum(request[asked] - board.free[:, asked], 0) / request[asked]
+    return int(np.argmin(np.where(could, lack.sum(axis=1), np.inf)))
