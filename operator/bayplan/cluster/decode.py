@@ -18,12 +18,13 @@ from msgspec import Raw
 
 from bayplan import units
 from bayplan.api import names
-from bayplan.cluster import pods, wire
+from bayplan.cluster import pods, podspec, volumes, wire
 from bayplan.cluster.pods import pod_from_dict
+from bayplan.cluster.volumes import Storage, Volume, VolumeClaim
 from bayplan.cluster.wire import DecodeError, Seen, Struct
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.model import requirement, snapshot
+from bayplan.model import snapshot
 from bayplan.reconcile import action
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Seen",
     "Storage",
     "Volume",
+    "VolumeClaim",
     "chunk",
     "event",
     "pod",
@@ -45,16 +47,6 @@ _log = logging.getLogger(__name__)
 pod = pods.pod
 
 PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
-
-
-def _sight(metadata: wire.Metadata, value: Any, *, namespaced: bool = True) -> Seen:
-    return Seen(
-        sys.intern(metadata.namespace or "default") if namespaced else "",
-        metadata.name,
-        metadata.uid or "",
-        wire.version_of(metadata.resource_version),
-        value,
-    )
 
 
 # ---- nodes ------------------------------------------------------------------------------------
@@ -145,7 +137,7 @@ def _node(raw: Raw) -> Seen:
 
 class _Template(Struct):
     metadata: wire.Metadata = msgspec.field(default_factory=wire.Metadata)
-    spec: pods.PodSpec = msgspec.field(default_factory=pods.PodSpec)
+    spec: podspec.PodSpec = msgspec.field(default_factory=podspec.PodSpec)
 
 
 class _DaemonSetSpec(Struct):
@@ -176,14 +168,14 @@ def _daemonset(raw: Raw) -> Seen:
     """The room that its pods will take, with the tolerations that its controller adds."""
     stored = wire.read(raw, _DaemonSet)
     spec = stored.spec.template.spec
-    constraints = pods.constraints(spec, bytes(stored.spec.template.metadata.labels))
-    return _sight(
+    constraints = podspec.constraints(spec, bytes(stored.spec.template.metadata.labels))
+    return wire.sight(
         stored.metadata,
         snapshot.DaemonSet(
             namespace=stored.metadata.namespace or "default",
             name=stored.metadata.name,
             uid=stored.metadata.uid or "",
-            request=pods.request(spec),
+            request=podspec.request(spec),
             constraints=_tolerating(constraints),
         ),
     )
@@ -198,163 +190,6 @@ def _tolerating(constraints: pods_.Constraints) -> pods_.Constraints:
         tolerations=(*constraints.tolerations, *_DAEMON_TOLERATIONS),
         host_ports=constraints.host_ports,
     )
-
-
-# ---- storage ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A PersistentVolume: where it may be used, and how a node attaches it."""
-
-    terms: tuple[requirement.Term, ...] = ()
-    driver: str = ""
-    handle: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeClaim:
-    """A PersistentVolumeClaim; `volume` is empty while unbound, `storage` None: the default."""
-
-    volume: str = ""
-    storage: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """A StorageClass; `waits` for its first consumer; `terms` are its allowed topologies."""
-
-    waits: bool = False
-    default: bool = False
-    terms: tuple[requirement.Term, ...] = ()
-
-
-class _ClaimSpec(Struct):
-    volume_name: str | None = None
-    storage_class_name: str | None = None
-
-
-class _Claim(Struct):
-    metadata: wire.Metadata
-    spec: _ClaimSpec = msgspec.field(default_factory=_ClaimSpec)
-
-
-def _volume_claim(raw: Raw) -> Seen:
-    stored = wire.read(raw, _Claim)
-    return _sight(
-        stored.metadata,
-        VolumeClaim(stored.spec.volume_name or "", stored.spec.storage_class_name),
-    )
-
-
-class _VolumeSelector(Struct):
-    node_selector_terms: list[wire.NodeTerm] | None = None
-
-
-class _VolumeAffinity(Struct):
-    required: _VolumeSelector | None = None
-
-
-class _Csi(Struct):
-    driver: str = ""
-    volume_handle: str = ""
-
-
-class _Ebs(Struct):
-    volume_id: str = msgspec.field(default="", name="volumeID")
-
-
-class _VolumeSpec(Struct):
-    node_affinity: _VolumeAffinity | None = None
-    csi: _Csi | None = None
-    aws_elastic_block_store: _Ebs | None = None
-
-
-class _Volume(Struct):
-    metadata: wire.Metadata
-    spec: _VolumeSpec = msgspec.field(default_factory=_VolumeSpec)
-
-
-def _volume(raw: Raw) -> Seen:
-    stored = wire.read(raw, _Volume)
-    affinity = stored.spec.node_affinity
-    required = affinity.required if affinity is not None else None
-    driver, handle = "", ""
-    if stored.spec.csi is not None:
-        driver, handle = stored.spec.csi.driver, stored.spec.csi.volume_handle
-    elif stored.spec.aws_elastic_block_store is not None:
-        # Kubernetes has migrated these to the CSI driver, under whose limit they count.
-        driver, handle = "ebs.csi.aws.com", stored.spec.aws_elastic_block_store.volume_id
-    terms = (required.node_selector_terms if required is not None else None) or ()
-    volume = Volume(tuple(wire.node_term(term) for term in terms), driver, handle)
-    return _sight(stored.metadata, volume, namespaced=False)
-
-
-class _TopologyExpression(Struct):
-    key: str = ""
-    values: list[str] | None = None
-
-
-class _Topology(Struct):
-    match_label_expressions: list[_TopologyExpression] | None = None
-
-
-class _StorageClass(Struct):
-    metadata: wire.Metadata
-    volume_binding_mode: str | None = None
-    allowed_topologies: list[_Topology] | None = None
-
-
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-
-
-def _storage_class(raw: Raw) -> Seen:
-    stored = wire.read(raw, _StorageClass)
-    terms = tuple(
-        requirement.Term(
-            tuple(
-                (one.key, requirement.requirement("In", one.values or ()))
-                for one in topology.match_label_expressions or ()
-            )
-        )
-        for topology in stored.allowed_topologies or ()
-    )
-    annotations = wire.texts(bytes(stored.metadata.annotations))
-    storage = Storage(
-        waits=stored.volume_binding_mode == "WaitForFirstConsumer",
-        default=annotations.get(_DEFAULT_CLASS) == "true",
-        terms=terms,
-    )
-    return _sight(stored.metadata, storage, namespaced=False)
-
-
-class _Count(Struct):
-    count: int | None = None
-
-
-class _Driver(Struct):
-    name: str = ""
-    allocatable: _Count | None = None
-
-
-class _CsiNodeSpec(Struct):
-    drivers: list[_Driver] | None = None
-
-
-class _CsiNode(Struct):
-    metadata: wire.Metadata
-    spec: _CsiNodeSpec = msgspec.field(default_factory=_CsiNodeSpec)
-
-
-def _csi_node(raw: Raw) -> Seen:
-    """How many volumes each driver attaches to this node; a driver without a limit is left out."""
-    stored = wire.read(raw, _CsiNode)
-    limits = {
-        one.name: one.allocatable.count
-        for one in stored.spec.drivers or ()
-        if one.allocatable is not None and one.allocatable.count is not None
-    }
-    return _sight(stored.metadata, limits, namespaced=False)
 
 
 # ---- what a resource owns ---------------------------------------------------------------------
@@ -374,7 +209,7 @@ def _child(kind: str, raw: Raw) -> Seen:
     meta = wire.read(raw, wire.Meta).metadata
     controller = wire.controller(meta.owner_references)
     if controller is None or controller.kind not in _OURS:
-        return _sight(meta, None)
+        return wire.sight(meta, None)
     revision, data = 0, dict[str, Any]()
     if kind == "ControllerRevision":
         stored = wire.read(raw, _Revision)
@@ -387,7 +222,7 @@ def _child(kind: str, raw: Raw) -> Seen:
         revision=revision,
         body=data,
     )
-    return _sight(meta, Owned(controller, child, meta.deletion_timestamp is not None))
+    return wire.sight(meta, Owned(controller, child, meta.deletion_timestamp is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +240,7 @@ class Owned:
 def _namespace(raw: Raw) -> Seen:
     """Whether it is being deleted."""
     meta = wire.read(raw, wire.Meta).metadata
-    return _sight(meta, meta.deletion_timestamp is not None, namespaced=False)
+    return wire.sight(meta, meta.deletion_timestamp is not None, namespaced=False)
 
 
 class _QuotaSpec(Struct):
@@ -447,12 +282,12 @@ def _thousandths(text: str) -> int:
 def _quota(raw: Raw) -> Seen:
     stored = wire.read(raw, _Quota)
     hard, used = bytes(stored.spec.hard), bytes(stored.status.used)
-    return _sight(stored.metadata, Quota(wire.texts(hard), wire.texts(used)))
+    return wire.sight(stored.metadata, Quota(wire.texts(hard), wire.texts(used)))
 
 
 def _limit_range(raw: Raw) -> Seen:
     """That it has changed is all that matters: a dry run tells what it does."""
-    return _sight(wire.read(raw, wire.Meta).metadata, None)
+    return wire.sight(wire.read(raw, wire.Meta).metadata, None)
 
 
 class _Priority(Struct):
@@ -470,7 +305,7 @@ class Priority:
 def _priority_class(raw: Raw) -> Seen:
     stored = wire.read(raw, _Priority)
     value = Priority(stored.value, bool(stored.global_default))
-    return _sight(stored.metadata, value, namespaced=False)
+    return wire.sight(stored.metadata, value, namespaced=False)
 
 
 def _resource(raw: Raw) -> Seen:
@@ -478,7 +313,7 @@ def _resource(raw: Raw) -> Seen:
     body = msgspec.json.decode(raw)
     if not isinstance(body, dict):
         raise DecodeError("not an object")
-    return _sight(wire.read(raw, wire.Meta).metadata, body)
+    return wire.sight(wire.read(raw, wire.Meta).metadata, body)
 
 
 # ---- every kind -------------------------------------------------------------------------------
@@ -504,10 +339,10 @@ KINDS: Mapping[str, Kind] = {
         Kind("Pod", pods.seen),
         Kind("DaemonSet", _daemonset),
         Kind("Namespace", _namespace, namespaced=False, partial=True),
-        Kind("PersistentVolumeClaim", _volume_claim),
-        Kind("PersistentVolume", _volume, namespaced=False),
-        Kind("StorageClass", _storage_class, namespaced=False),
-        Kind("CSINode", _csi_node, namespaced=False),
+        Kind("PersistentVolumeClaim", volumes.volume_claim),
+        Kind("PersistentVolume", volumes.volume, namespaced=False),
+        Kind("StorageClass", volumes.storage_class, namespaced=False),
+        Kind("CSINode", volumes.csi_node, namespaced=False),
         Kind("PriorityClass", _priority_class, namespaced=False),
         Kind("ResourceQuota", _quota),
         Kind("LimitRange", _limit_range, partial=True),
@@ -559,7 +394,7 @@ def chunk(kind: Kind, body: bytes) -> Chunk:
             _log.warning("unreadable kind=%s error=%s", kind.name, error)
             try:
                 meta = wire.read(raw, wire.Meta).metadata
-                unreadable.append(_sight(meta, None, namespaced=kind.namespaced).key)
+                unreadable.append(wire.sight(meta, None, namespaced=kind.namespaced).key)
             except DecodeError:
                 whole = False
     return Chunk(

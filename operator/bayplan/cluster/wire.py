@@ -89,6 +89,17 @@ class Seen:
         return self.namespace, self.name
 
 
+def sight(metadata: Metadata, value: Any, *, namespaced: bool = True) -> Seen:
+    """A sight of the object that has this metadata."""
+    return Seen(
+        sys.intern(metadata.namespace or "default") if namespaced else "",
+        metadata.name,
+        metadata.uid or "",
+        version_of(metadata.resource_version),
+        value,
+    )
+
+
 def read(raw: bytes | Raw, kind: type[S]) -> S:
     """Decode strictly, which is fast; what is odd is read once more, slowly and leniently.
 

@@ -1,0 +1,466 @@
+"""What a pod asks for and where it may run, from its spec.
+
+What it asks for follows Kubernetes' own sum (component-helpers, resource.PodRequests): its
+containers together, or any init container beside the sidecars started before it if that is more;
+pod-level resources instead where stated; overhead on top; while a resize is under way the larger of
+what is wanted and what is given. And `pods: 1`. Pods that ask alike, or may run alike, hold one
+object: readings are looked up by the bytes they come from.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from bayplan.cluster import wire
+from bayplan.cluster.wire import Struct
+from bayplan.model import pod as pods_
+from bayplan.model import requirement, resources
+
+# ---- as on the wire ---------------------------------------------------------------------------
+
+
+class _Port(Struct):
+    host_port: int | None = None
+    protocol: str | None = None
+    host_ip: str | None = msgspec.field(default=None, name="hostIP")
+
+
+class _Container(Struct):
+    name: str = ""
+    resources: Raw = Raw()
+    ports: Raw = Raw()
+    restart_policy: str | None = None
+
+
+class _ClaimSource(Struct):
+    claim_name: str = ""
+
+
+class _Volume(Struct):
+    name: str = ""
+    persistent_volume_claim: _ClaimSource | None = None
+    ephemeral: Raw = Raw()
+
+
+class PodSpec(Struct):
+    containers: list[_Container] | None = None
+    init_containers: list[_Container] | None = None
+    overhead: Raw = Raw()
+    resources: Raw = Raw()
+    node_name: str | None = None
+    scheduler_name: str | None = None
+    priority: int | None = None
+    node_selector: Raw = Raw()
+    affinity: Raw = Raw()
+    tolerations: Raw = Raw()
+    topology_spread_constraints: Raw = Raw()
+    volumes: list[_Volume] | None = None
+    resource_claims: list[Raw] | None = None
+    scheduling_gates: list[Raw] | None = None
+
+
+class Waiting(Struct):
+    reason: str | None = None
+    message: str | None = None
+
+
+class Running(Struct):
+    started_at: str | None = None
+
+
+class Terminated(Struct):
+    exit_code: int = 0
+    reason: str | None = None
+    message: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class State(Struct):
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Struct):
+    name: str = ""
+    restart_count: int = 0
+    state: State | None = None
+    last_state: State | None = None
+    allocated_resources: Raw = Raw()
+    resources: Raw = Raw()
+
+
+class Condition(Struct):
+    type: str = ""
+    status: str = ""
+    reason: str | None = None
+    last_transition_time: str | None = None
+
+
+class PodStatus(Struct):
+    phase: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    nominated_node_name: str | None = None
+    conditions: list[Condition] | None = None
+    container_statuses: list[ContainerStatus] | None = None
+    init_container_statuses: list[ContainerStatus] | None = None
+
+
+# ---- what it asks for -------------------------------------------------------------------------
+
+# A container's wishes: resources, then allocatedResources and resources of its status.
+_Wish = tuple[bytes, bytes, bytes]
+
+
+def request(spec: PodSpec, status: PodStatus | None = None) -> resources.Vector:
+    """What a pod asks for, one object for all pods that ask the same."""
+    given: dict[str, tuple[bytes, bytes]] = {}
+    infeasible = False
+    if status is not None:
+        for group in (status.container_statuses, status.init_container_statuses):
+            for one in group or ():
+                if one.allocated_resources or one.resources:
+                    given[one.name] = bytes(one.allocated_resources), bytes(one.resources)
+        infeasible = any(
+            one.type == "PodResizePending" and one.reason == "Infeasible" and one.status == "True"
+            for one in status.conditions or ()
+        )
+    return _request(
+        _wishes(spec.containers, given),
+        _wishes(spec.init_containers, given),
+        tuple(one.restart_policy == "Always" for one in spec.init_containers or ()),
+        bytes(spec.overhead),
+        bytes(spec.resources),
+        infeasible,
+    )
+
+
+_NOTHING_GIVEN = (b"", b"")
+
+
+def _wishes(
+    containers: list[_Container] | None, given: Mapping[str, tuple[bytes, bytes]]
+) -> tuple[_Wish, ...]:
+    return tuple(
+        (bytes(one.resources), *given.get(one.name, _NOTHING_GIVEN)) for one in containers or ()
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _request(  # noqa: PLR0917  the key of a cache
+    containers: tuple[_Wish, ...],
+    inits: tuple[_Wish, ...],
+    sidecars: tuple[bool, ...],
+    overhead: bytes,
+    whole: bytes,
+    infeasible: bool,
+) -> resources.Vector:
+    total = resources.NOTHING
+    for wish in containers:
+        total = total + _wanted(wish, infeasible)
+    started = most = resources.NOTHING  # sidecars so far; the most that any init step needs
+    for wish, sidecar in zip(inits, sidecars, strict=True):
+        wanted = _wanted(wish, infeasible)
+        if sidecar:
+            total = total + wanted
+            started = started + wanted
+            most = most | started
+        else:
+            most = most | (wanted + started)
+    total = total | most
+    stated = _stated(whole)
+    if stated:
+        total = resources.Vector({**total, **stated})
+    total = total + wire.vector(overhead)
+    return resources.Vector({**total, resources.PODS: 1})
+
+
+class _Resources(Struct):
+    requests: dict[str, Any] | None = None
+    limits: dict[str, Any] | None = None
+
+
+@functools.lru_cache(maxsize=4096)
+def _requests(raw: bytes) -> resources.Vector:
+    """Requests, a limit standing in for a request that is absent (the API server's default)."""
+    if not raw:
+        return resources.NOTHING
+    try:
+        found = wire.read(raw, _Resources)
+    except wire.DecodeError as error:
+        wire.complain("resources of a container", error)
+        return resources.NOTHING
+    return resources.Vector(wire.amounts({**(found.limits or {}), **(found.requests or {})}))
+
+
+def _wanted(wish: _Wish, infeasible: bool) -> resources.Vector:
+    stated, allocated, running = wish
+    given = wire.vector(allocated) | _running(running)
+    if infeasible and given:
+        return given
+    return _requests(stated) | given
+
+
+@functools.lru_cache(maxsize=4096)
+def _running(raw: bytes) -> resources.Vector:
+    """What a container is running with, by its status: requests alone, never limits."""
+    if not raw:
+        return resources.NOTHING
+    try:
+        return resources.Vector(wire.amounts(wire.read(raw, _Resources).requests))
+    except wire.DecodeError as error:
+        wire.complain("resources of a container status", error)
+        return resources.NOTHING
+
+
+def _stated(raw: bytes) -> dict[str, int]:
+    """Pod-level resources: they stand instead of the containers' sum."""
+    return {
+        name: amount
+        for name, amount in _requests(raw).items()
+        if name in {resources.CPU, resources.MEMORY} or name.startswith("hugepages-")
+    }
+
+
+# ---- where it may run -------------------------------------------------------------------------
+
+
+def constraints(
+    spec: PodSpec, labels: bytes = b"", *, pinned: bool = False, stored_as: str = ""
+) -> pods_.Constraints:
+    """Where a pod may run, one object for all pods that may run alike.
+
+    A claim that Kubernetes makes for this pod alone (an ephemeral volume: `POD-VOLUME`) appears
+    only once the pod is stored, so that such a pod cannot be born placed, as with DRA claims.
+    """
+    spread = bytes(spec.topology_spread_constraints)
+    affinity = b"" if pinned else bytes(spec.affinity)
+    claims: list[str] = []
+    late = bool(spec.resource_claims)
+    for one in spec.volumes or ():
+        if one.persistent_volume_claim is not None:
+            claims.append(one.persistent_volume_claim.claim_name)
+        elif one.ephemeral:
+            late = True
+            if stored_as:
+                claims.append(f"{stored_as}-{one.name}")
+    return _constraints(
+        bytes(spec.node_selector),
+        affinity,
+        bytes(spec.tolerations),
+        spread,
+        _host_ports([*(spec.containers or ()), *sidecars(spec)]),
+        tuple(claims),
+        late,
+        # Only a spread that looks at its own pod's labels differs from pod to pod.
+        labels if b"matchLabelKeys" in spread else b"",
+    )
+
+
+def sidecars(spec: PodSpec) -> list[_Container]:
+    return [one for one in spec.init_containers or () if one.restart_policy == "Always"]
+
+
+@functools.lru_cache(maxsize=4096)
+def _constraints(  # noqa: PLR0917  the key of a cache
+    selector: bytes,
+    affinity: bytes,
+    tolerations: bytes,
+    spread: bytes,
+    host_ports: tuple[pods_.HostPort, ...],
+    claims: tuple[str, ...],
+    resource_claims: bool,
+    labels: bytes,
+) -> pods_.Constraints:
+    required, preferred, together, apart = _affinity(affinity)
+    return pods_.Constraints(
+        selector=tuple(sorted(wire.texts(selector).items())),
+        affinity=required,
+        preferred=preferred,
+        tolerations=_tolerations(tolerations),
+        host_ports=host_ports,
+        pod_affinity=together,
+        pod_anti_affinity=apart,
+        spread=_spread(spread, labels),
+        claims=claims,
+        resource_claims=resource_claims,
+    )
+
+
+def _host_ports(containers: Sequence[_Container]) -> tuple[pods_.HostPort, ...]:
+    found: list[pods_.HostPort] = []
+    for one in containers:
+        ports = bytes(one.ports)
+        if b"hostPort" in ports:
+            found += _ports(ports)
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=1024)
+def _ports(raw: bytes) -> tuple[pods_.HostPort, ...]:
+    return tuple(
+        pods_.HostPort(one.host_port, one.protocol or "TCP", one.host_ip or pods_.HostPort(0).ip)
+        for one in _part(raw, list[_Port]) or ()
+        if one.host_port
+    )
+
+
+class _Toleration(Struct):
+    key: str | None = None
+    operator: str | None = None
+    value: str | None = None
+    effect: str | None = None
+
+
+@functools.lru_cache(maxsize=4096)
+def _tolerations(raw: bytes) -> tuple[pods_.Toleration, ...]:
+    return tuple(
+        pods_.Toleration(one.key or "", one.operator or "Equal", one.value or "", one.effect or "")
+        for one in _part(raw, list[_Toleration]) or ()
+    )
+
+
+class _Preferred(Struct):
+    weight: int = 0
+    preference: wire.NodeTerm = msgspec.field(default_factory=wire.NodeTerm)
+
+
+class _NodeSelector(Struct):
+    node_selector_terms: list[wire.NodeTerm] | None = None
+
+
+class _NodeAffinity(Struct):
+    required: _NodeSelector | None = msgspec.field(
+        default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    preferred: list[_Preferred] | None = msgspec.field(
+        default=None, name="preferredDuringSchedulingIgnoredDuringExecution"
+    )
+
+
+class _PodTerm(Struct):
+    label_selector: wire.LabelSelector | None = None
+    topology_key: str = ""
+    namespaces: list[str] | None = None
+    namespace_selector: wire.LabelSelector | None = None
+
+
+class _WeightedPodTerm(Struct):
+    weight: int = 0
+    pod_affinity_term: _PodTerm = msgspec.field(default_factory=_PodTerm)
+
+
+class _PodAffinity(Struct):
+    required: list[_PodTerm] | None = msgspec.field(
+        default=None, name="requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    preferred: list[_WeightedPodTerm] | None = msgspec.field(
+        default=None, name="preferredDuringSchedulingIgnoredDuringExecution"
+    )
+
+
+class _Affinity(Struct):
+    node_affinity: _NodeAffinity | None = None
+    pod_affinity: _PodAffinity | None = None
+    pod_anti_affinity: _PodAffinity | None = None
+
+
+_Affine = tuple[
+    tuple[requirement.Term, ...] | None,
+    tuple[tuple[int, requirement.Term], ...],
+    tuple[pods_.PodTerm, ...],
+    tuple[pods_.PodTerm, ...],
+]
+
+
+@functools.lru_cache(maxsize=4096)
+def _affinity(raw: bytes) -> _Affine:
+    """Required node terms, preferred ones, pods to be near, pods to be apart from."""
+    found = _part(raw, _Affinity) or _Affinity()
+    nodes = found.node_affinity or _NodeAffinity()
+    required = None
+    if nodes.required is not None:
+        terms = nodes.required.node_selector_terms or ()
+        required = tuple(wire.node_term(term) for term in terms)
+    preferred = tuple((one.weight, wire.node_term(one.preference)) for one in nodes.preferred or ())
+    return (
+        required,
+        preferred,
+        _pod_terms(found.pod_affinity, strict=False),
+        _pod_terms(found.pod_anti_affinity, strict=True),
+    )
+
+
+def _pod_terms(found: _PodAffinity | None, *, strict: bool) -> tuple[pods_.PodTerm, ...]:
+    if found is None:
+        return ()
+    required = [_pod_term(one, 0, strict=strict) for one in found.required or ()]
+    preferred = [
+        _pod_term(one.pod_affinity_term, one.weight, strict=strict) for one in found.preferred or ()
+    ]
+    return tuple(required + preferred)
+
+
+def _pod_term(term: _PodTerm, weight: int, *, strict: bool) -> pods_.PodTerm:
+    """One term; a namespace selector that is not empty is not followed.
+
+    To be apart (`strict`) it counts as every namespace, to be near as those that are named.
+    """
+    selector = term.namespace_selector
+    everywhere = selector is not None and (
+        strict or not (selector.match_labels or selector.match_expressions)
+    )
+    return pods_.PodTerm(
+        selector=wire.selector_term(term.label_selector),
+        topology_key=term.topology_key,
+        namespaces=frozenset(term.namespaces or ()),
+        all_namespaces=everywhere,
+        weight=weight,
+    )
+
+
+class _Spread(Struct):
+    topology_key: str = ""
+    label_selector: wire.LabelSelector | None = None
+    max_skew: int = 1
+    min_domains: int | None = None
+    when_unsatisfiable: str | None = None
+    node_affinity_policy: str | None = None
+    node_taints_policy: str | None = None
+    match_label_keys: list[str] | None = None
+
+
+@functools.lru_cache(maxsize=4096)
+def _spread(raw: bytes, labels: bytes) -> tuple[pods_.Spread, ...]:
+    own = wire.texts(labels)
+    return tuple(
+        pods_.Spread(
+            topology_key=one.topology_key,
+            selector=wire.selector_term(
+                one.label_selector,
+                {key: own[key] for key in one.match_label_keys or () if key in own},
+            ),
+            max_skew=one.max_skew,
+            min_domains=one.min_domains or 1,
+            hard=one.when_unsatisfiable != "ScheduleAnyway",
+            honour_affinity=one.node_affinity_policy != "Ignore",
+            honour_taints=one.node_taints_policy == "Honor",
+        )
+        for one in _part(raw, list[_Spread]) or ()
+    )
+
+
+def _part(raw: bytes, kind: type[wire.S]) -> wire.S | None:
+    """A part of a pod; one that cannot be read counts as absent and is told."""
+    if not raw or raw == b"null":
+        return None
+    try:
+        return wire.read(raw, kind)
+    except wire.DecodeError as error:
+        wire.complain("part of a pod", error)
+        return None
