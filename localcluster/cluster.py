@@ -389,7 +389,8 @@ class Cluster:
 
         what = f"{len(names)} nodes Ready (see {self.directory}/logs)"
         seconds = _STARTED_SECONDS + len(names) // 20
-        processes.wait_until(settled, what, within_seconds=seconds, every_seconds=0.2)
+        pause = 0.2 + len(names) / 1000  # thousands of nodes are megabytes to ask for
+        processes.wait_until(settled, what, within_seconds=seconds, every_seconds=pause)
 
     def _set_kubelet(self, node: str, how: str) -> None:
         labels = {"metadata": {"labels": {kwok.LABEL: how}}}

@@ -126,6 +126,7 @@ def controller_manager(
         "--leader-elect=false",
         "--use-service-account-credentials=true",
         "--secure-port=0",
+        "--controllers=*,-ttl-controller",  # it writes every node, for kubelets' caches
         f"--node-monitor-grace-period={grace_seconds}s",
         f"--node-monitor-period={grace_seconds * 1000 // 8}ms",
         f"--kube-api-qps={_QPS}",

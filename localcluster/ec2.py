@@ -51,6 +51,7 @@ def node(
     instance_type = catalogue.load()[shape.instance_type]
     usable = allocatable_of(shape.instance_type)
     own = labels(shape, name, price)
+    older = {f"beta.{key}": own[key] for key in ("kubernetes.io/os", "kubernetes.io/arch")}
     capacity = usable | {
         "cpu": instance_type.cpu_milli,
         "memory": instance_type.memory_bytes,
@@ -59,7 +60,7 @@ def node(
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "labels": own | {kwok.LABEL: kwok.PLAYED}},
+        "metadata": {"name": name, "labels": own | older | {kwok.LABEL: kwok.PLAYED}},
         "spec": {"providerID": f"aws:///{shape.zone}/{instance_id(name)}"},
         "status": {
             "capacity": quantities(capacity),

@@ -90,6 +90,8 @@ def test_a_fake_node_offers_what_eks_would() -> None:
         "kubernetes.io/hostname": "m5-2xlarge-us-east-1a-3",
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": "amd64",
+        "beta.kubernetes.io/os": "linux",
+        "beta.kubernetes.io/arch": "amd64",
         "node.kubernetes.io/instance-type": "m5.2xlarge",
         "topology.kubernetes.io/zone": "us-east-1a",
         "topology.kubernetes.io/region": "us-east-1",
