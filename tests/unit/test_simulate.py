@@ -1,6 +1,8 @@
 """`bayplan simulate`: what manifests need, place and cost, by the operator's own engine."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+import bayplan
 from bayplan.cli.main import main
 
 BASE = ("simulate", "--seconds", "0.05", "-o", "json")
@@ -241,3 +244,41 @@ def test_the_same_input_gives_the_same_answer() -> None:
 
     assert first["costMicrodollarsPerHour"] == second["costMicrodollarsPerHour"]
     assert first["types"] == second["types"]
+
+
+def test_pods_read_one_by_one_are_one_class() -> None:
+    """Two thousand single pods take no longer than a Deployment of as many."""
+    pods = [
+        {"kind": "Pod", "metadata": {"name": f"p{index}"}, "spec": container("100m", "128Mi")}
+        for index in range(2000)
+    ]
+
+    assert 2000 == answer(*pods)["placed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "absent"),
+    [
+        (["--help"], {"numpy", "pydantic", "rich", "yaml", "msgspec"}),
+        (["simulate", "--help"], {"numpy", "pydantic", "rich", "yaml", "msgspec"}),
+        (["simulate", "-o", "json", "--seconds", "0.01", "-"], {"pydantic", "rich"}),
+    ],
+)
+def test_nothing_is_loaded_that_is_not_needed(arguments: list[str], absent: set[str]) -> None:
+    """What makes the command slow to start stays out: never kopf, kubernetes or aiohttp."""
+    code = (
+        "import sys; from bayplan.cli.main import main; main(sys.argv[1:], standalone_mode=False);"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        input=yaml.safe_dump(workload()),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(Path(bayplan.__file__).parents[1])},
+    )
+    loaded = set(run.stderr.split())
+
+    assert "click" in loaded
+    assert set() == loaded & (absent | {"kopf", "kubernetes", "aiohttp", "prometheus_client"})

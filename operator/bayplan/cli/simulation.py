@@ -130,16 +130,19 @@ class _Run:
             self.titles[pod.key] = workloads.owner_title(pod)
 
     def groups(self) -> list[Waiting]:
-        """All demands as waiting tasks; a task's name tells its workload."""
-        groups = []
+        """All demands as waiting tasks, class by class; each task knows its workload's title."""
+        members: dict[PodClass, list[tuple[str, str]]] = {}
         for index, (demand, kind) in enumerate(self.kinds):
-            keys = tuple(
+            keys = [
                 (kind.namespace, f"{index:06}-{demand.name}-{number}")
                 for number in range(demand.count)
-            )
+            ]
             self.titles.update(dict.fromkeys(keys, demand.title))
-            groups.append(Waiting(kind, keys, since=index))
-        return groups
+            members.setdefault(kind, []).extend(keys)
+        return [
+            Waiting(kind, tuple(keys), since=index)
+            for index, (kind, keys) in enumerate(members.items())
+        ]
 
     def place(self, groups: Sequence[Waiting]) -> list[tuple[Waiting, Funnel]]:
         """Solve on what there is and count on it; what is left, with why."""
@@ -238,9 +241,9 @@ class _Run:
         ]
         missing: dict[str, Missing] = {}  # pods that were read one by one count together
         for group, funnel in left:
-            title = self.titles[group.keys[0]]
-            known = missing.get(title) or self._why(title, group, funnel)
-            missing[title] = dataclasses.replace(known, count=known.count + len(group.keys))
+            for title, count in Counter(self.titles[key] for key in group.keys).items():
+                known = missing.get(title) or self._why(title, group, funnel)
+                missing[title] = dataclasses.replace(known, count=known.count + count)
         bought = sum(one.node.price_microdollars or 0 for one in filled if one.new)
         return Result(
             nodes=tuple(filled),
