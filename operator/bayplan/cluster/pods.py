@@ -45,7 +45,7 @@ def pod(raw: bytes | Raw) -> pods_.Pod:
         node=node,
         nominated=status.nominated_node_name or "",
         scheduler=sys.intern(spec.scheduler_name or "default-scheduler"),
-        request=podspec.request(spec, status),
+        request=podspec.request(spec, status, conditions.get("PodResizePending")),
         # A placed DaemonSet pod's affinity names its own node: nobody asks for it again, and
         # keeping one for each node would cost what all templates together do not.
         constraints=podspec.constraints(
@@ -124,6 +124,12 @@ def _ending(spec: PodSpec, status: PodStatus) -> pods_.Ending:
     inits = status.init_container_statuses or []
     if not main and not inits:
         return pods_.FRESH
+    running = [one.state.running for one in main if one.state is not None and one.state.running]
+    if not inits and len(running) == len(main):  # the common case, made cheap
+        return pods_.Ending(
+            started_at=wire.epoch(min(one.started_at or "" for one in running)),
+            restarts=sum(one.restart_count for one in main),
+        )
     if inits:
         sidecars = {one.name for one in podspec.sidecars(spec)}
         inits = [one for one in inits if one.name not in sidecars]

@@ -117,26 +117,26 @@ class PodStatus(Struct):
 _Wish = tuple[bytes, bytes, bytes]
 
 
-def request(spec: PodSpec, status: PodStatus | None = None) -> resources.Vector:
-    """What a pod asks for, one object for all pods that ask the same."""
+def request(
+    spec: PodSpec, status: PodStatus | None = None, resizing: Condition | None = None
+) -> resources.Vector:
+    """What a pod asks for, one object for all pods that ask the same.
+
+    `resizing` is the condition PodResizePending.
+    """
     given: dict[str, tuple[bytes, bytes]] = {}
-    infeasible = False
     if status is not None:
         for group in (status.container_statuses, status.init_container_statuses):
             for one in group or ():
                 if one.allocated_resources or one.resources:
                     given[one.name] = bytes(one.allocated_resources), bytes(one.resources)
-        infeasible = any(
-            one.type == "PodResizePending" and one.reason == "Infeasible" and one.status == "True"
-            for one in status.conditions or ()
-        )
     return _request(
         _wishes(spec.containers, given),
         _wishes(spec.init_containers, given),
         tuple(one.restart_policy == "Always" for one in spec.init_containers or ()),
         bytes(spec.overhead),
         bytes(spec.resources),
-        infeasible,
+        resizing is not None and (resizing.status, resizing.reason) == ("True", "Infeasible"),
     )
 
 

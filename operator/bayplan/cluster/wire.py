@@ -124,6 +124,7 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
+@functools.lru_cache(maxsize=4096)  # what happens in a second happens to many
 def epoch(text: str | None) -> int | None:
     """Epoch seconds of RFC 3339 text; None for what is none. Fractions are dropped."""
     if not text:
