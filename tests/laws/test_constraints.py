@@ -1,0 +1,139 @@
+"""Marathon's operators on random clusters, checked pod by pod as their table reads."""
+
+import re
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayplan.model import node as nodes_
+from bayplan.model.workload import Operator, PlaceConstraint, PlacementRules
+from bayplan.placement.solve import Policy, solve
+from tests.builders import (
+    NOON,
+    make_class,
+    make_node,
+    make_pod,
+    make_snapshot,
+    make_term,
+    make_waiting,
+)
+
+KEYS = {"zone": nodes_.ZONE, "hostname": nodes_.HOSTNAME, "rack": "rack"}
+VALUES = {
+    Operator.UNIQUE: ("",),
+    Operator.MAX_PER: ("1", "2", "none"),
+    Operator.GROUP_BY: ("", "1", "2", "3", "-4"),
+    Operator.CLUSTER: ("", "a"),
+    Operator.LIKE: ("a|b", "[", "n.*"),
+    Operator.UNLIKE: ("a", "[", "n0"),
+    Operator.IS: ("a", "1.0"),
+}
+
+constraints = st.sampled_from(Operator).flatmap(
+    lambda operator: st.builds(
+        PlaceConstraint,
+        st.sampled_from(sorted(KEYS)),
+        st.just(operator),
+        st.sampled_from(VALUES[operator]),
+    )
+)
+nodes = st.lists(
+    st.builds(
+        lambda zone, rack, cpu: (zone, rack, cpu),
+        st.sampled_from(("a", "b", "c", None)),
+        st.sampled_from(("1", "1.0", "x", None)),
+        st.sampled_from((200, 500, 1000)),
+    ),
+    max_size=7,
+)
+
+
+def violation(
+    constraint: PlaceConstraint,
+    where: list[nodes_.Node],
+    new: list[nodes_.Node],
+    rules: PlacementRules,
+    asked: int,
+) -> str:
+    """What the table of mesos-semantics.md says against pods on `where`, the last ones new."""
+    label = KEYS[constraint.key]
+    counts = Counter(node.labels.get(label) for node in where)
+    texts = [node.labels.get(label) for node in new]
+    wanted = constraint.value
+    if constraint.operator is Operator.UNLIKE:
+        return (
+            "unlike" if wanted == "[" or any(t and re.fullmatch(wanted, t) for t in texts) else ""
+        )
+    if None in texts:
+        return "missing label"
+    match constraint.operator:
+        case Operator.UNIQUE:
+            wrong = any(counts[text] > 1 for text in texts)
+        case Operator.MAX_PER:
+            most = int(wanted) if wanted.isdecimal() else 0
+            wrong = any(counts[text] > most for text in texts)
+        case Operator.LIKE:
+            wrong = wanted == "[" or not all(re.fullmatch(wanted, str(text)) for text in texts)
+        case Operator.IS:
+            wrong = not all(t == wanted or (wanted, t) == ("1.0", "1") for t in texts)
+        case Operator.CLUSTER:
+            wrong = (wanted != "" and set(texts) != {wanted}) or (
+                wanted == "" and len(set(texts)) > 1 and len(where) == len(new)
+            )
+        case _:
+            groups = int(wanted) if wanted.isdecimal() else 0
+            known = groups or len({text for text in counts if text is not None})
+            total = max(rules.instances, len(where) - len(new) + asked)
+            most = -(-total // max(known, 1))
+            used = sum(1 for text in counts if text is not None)
+            wrong = any(counts[text] > most for text in texts) or (
+                groups > 0 and used > groups and any(counts[text] == 1 for text in texts)
+            )
+    return constraint.operator.value if wrong else ""
+
+
+@given(
+    nodes,
+    st.lists(constraints, min_size=1, max_size=3),
+    st.lists(st.integers(0, 6), max_size=3),
+    st.integers(1, 8),
+    st.integers(0, 9),
+)
+def test_every_constraint_holds_for_every_pod_that_lands(
+    cluster: list[tuple[str | None, str | None, int]],
+    wanted: list[PlaceConstraint],
+    running: list[int],
+    count: int,
+    instances: int,
+) -> None:
+    """Whatever is combined with whatever: no new pod stands where a constraint forbids it."""
+    made = [
+        make_node(
+            f"n{index}",
+            cpu,
+            labels={
+                key: value
+                for key, value in ((nodes_.ZONE, zone), ("rack", rack))
+                if value is not None
+            },
+        )
+        for index, (zone, rack, cpu) in enumerate(cluster)
+    ]
+    labels = {"service": "web"}
+    peers = [
+        make_pod(f"p{index}", f"n{row}", labels=labels)
+        for index, row in enumerate(running)
+        if row < len(made)
+    ]
+    rules = PlacementRules(tuple(wanted), peers=make_term(service="web"), instances=instances)
+    kind = make_class(labels=labels, placement=rules)
+    plan = solve(make_snapshot(*made, *peers), [make_waiting(kind, count)], NOON, Policy())
+    by_name = {node.name: node for node in made}
+    new = [by_name[name] for name in plan.placements.values()]
+    where = [by_name[pod.node] for pod in peers] + new
+    faults = [violation(one, where, new, rules, count) for one in wanted] if new else []
+
+    assert [""] * len(faults) == faults
+    for refused in plan.refused:
+        assert len(made) == sum(one.nodes for one in refused.funnel.refusals)
