@@ -26,6 +26,7 @@ from bayplan.placement.packing import (
 
 _HALF = 0.5  # added before a floor: exact for integers below 2**50, divided by reciprocals
 _BUCKET = 0.01  # classes this close in value for room count as equal: the larger goes first
+_FEWER = np.array([0.0, 1.0, 2.0])
 _LEAST_PRICE = 1e-7  # of a node's worth, spread over each resource
 _SOLVER_ERROR = 1e-6  # the mixed-integer solver's tolerances, added to its bound
 
@@ -207,9 +208,9 @@ class Beam:
             order=order,
             limit=limit,
             value=value[order],
-            request=request,
-            inverse=np.where(asked, 1.0 / np.where(asked, request, 1.0), 0.0),
-            unasked=np.where(asked, 0.0, np.inf),
+            request=_by_step(request),
+            inverse=_by_step(np.where(asked, 1.0 / np.where(asked, request, 1.0), 0.0)),
+            unasked=_by_step(np.where(asked, 0.0, np.inf)),
             views=views,
             cost=cost,
             later=_after(limit * np.maximum(value[order] - price, 0.0), np.add),
@@ -247,9 +248,9 @@ class _Ways:
     order: IntMatrix  # [T, S]
     limit: FloatMatrix  # [T, S]
     value: FloatMatrix  # [T, S]
-    request: Any  # [T, S, D]
-    inverse: Any  # [T, S, D] 1 ÷ request
-    unasked: Any  # [T, S, D] infinite where nothing is asked
+    request: Any  # [S, D, T, 1]
+    inverse: Any  # [S, D, T, 1] 1 ÷ request
+    unasked: Any  # [S, D, T, 1] infinite where nothing is asked
     views: Any  # [J, T, D]
     cost: Any  # [J, T, S] of one pod's room
     later: FloatMatrix  # [T, S + 1] most that later classes add beyond the room's price
@@ -279,13 +280,9 @@ class _State:
 
     def fits(self, ways: _Ways, step: int) -> FloatMatrix:
         """[T, B] copies of the step's class that still fit."""
-        fits = np.broadcast_to(ways.limit[:, step, None], self.got.shape)
-        for resource, room in enumerate(self.room):
-            inverse = ways.inverse[:, step, resource, None]
-            fits = np.minimum(
-                fits, (room + _HALF) * inverse + ways.unasked[:, step, resource, None]
-            )
-        fits = np.maximum(np.floor(fits), 0.0)
+        each = (self.room + _HALF) * ways.inverse[step] + ways.unasked[step]
+        fits: FloatMatrix = np.minimum(each.min(axis=0), ways.limit[:, step, None])
+        fits = np.maximum(np.floor(fits, out=fits), 0.0, out=fits)
         if self.free is None:
             return fits
         width = np.arange(fits.shape[1])
@@ -321,7 +318,7 @@ class _State:
         self.got = self.got[row, parent] + taken * ways.value[:, step, None]
         self.got[dead] = -np.inf
         self.worth = self.worth[:, row, parent] - taken * ways.cost[:, :, step, None]
-        self.room = self.room[:, row, parent] - taken * ways.request[:, step].T[:, :, None]
+        self.room = self.room[:, row, parent] - taken * ways.request[step]
         if self.conflicts is not None:
             against = self.conflicts[ways.order[:, step]][:, None, :]
             self.free = self.free[row, parent] & ~((taken > 0)[:, :, None] & against)
@@ -342,7 +339,7 @@ def _choices(fits: FloatMatrix, near: FloatVector | None) -> Any:
     counts = np.full((*fits.shape, 7), -1.0)
     least = fits - 2
     half = np.floor(fits / 2)
-    counts[:, :, 0], counts[:, :, 1], counts[:, :, 2] = fits, fits - 1, least
+    counts[:, :, :3] = fits[:, :, None] - _FEWER
     counts[:, :, 3] = np.where(least > 0, 0.0, -1.0)
     counts[:, :, 4] = np.where(half < least, half, -1.0)
     if near is not None:
@@ -352,6 +349,11 @@ def _choices(fits: FloatMatrix, near: FloatVector | None) -> Any:
         fresh = (low + 1 < least) & (low + 1 != half)
         counts[:, :, 6] = np.where(fresh, low + 1, -1.0)
     return counts
+
+
+def _by_step(each: Any) -> Any:
+    """[T, S, D] → [S, D, T, 1]: what one step needs lies together."""
+    return np.ascontiguousarray(each.transpose(1, 2, 0))[:, :, :, None]
 
 
 def _after(each: Any, operation: np.ufunc) -> Any:

@@ -21,7 +21,7 @@ from bayplan.placement.packing import (
 )
 
 _NEAR_WHOLE = 1e-6
-_DIVE_ROUNDS = 4
+_DIVE_ROUNDS, _DIVE_ROUNDS_LIMITED = 4, 16  # where nodes run out, old patterns help less
 _LOOKED_AT = 8  # types searched for one node
 _SURE = 0.75  # a fraction from which a dive rounds up
 _KEPT = 0.9  # share of a pattern's worth that a clipped one must keep
@@ -200,7 +200,8 @@ def dived(draft: Draft, source: Source, budget: Budget) -> Draft:
         sub = dataclasses.replace(draft.problem, demand=draft.rest, available=draft.left)
         source = dataclasses.replace(source, pool=clipped(source, sub))
         generator = Generator(sub, source.pool, source.dice, worth=source.worth)
-        mixed = generator.run(dataclasses.replace(budget, rounds=_DIVE_ROUNDS)).mixed
+        rounds = _DIVE_ROUNDS if sub.available is None else _DIVE_ROUNDS_LIMITED
+        mixed = generator.run(dataclasses.replace(budget, rounds=rounds)).mixed
         before = int(draft.rest.sum())
         _fix(draft, source.pool, mixed)
         finish = _finished(draft)

@@ -1,0 +1,251 @@
+"""The cases of the bench: each returns its figures by name, as `budgets.yaml` knows them."""
+
+import csv
+import importlib.util
+import json
+import os
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from constrained import constrained, violations
+from mixes import data_directory, menu, mix, problem
+from openb import allocated_percent, trace
+
+from bayplan.placement import bound as bounds
+from bayplan.placement import bulk, pool, rivals, vectorbin
+from bayplan.placement.packing import Budget, IntMatrix, IntVector, Problem, undominated
+from bayplan.placement.provision import provision
+from bayplan.placement.rightsize import rightsized
+
+Figures = dict[str, float | str]
+_IN_TIME = 0.94  # share of a limit that the search may use: the rest is for its last step
+
+
+def watch() -> Callable[[], float]:
+    """Seconds since now, by the clock that the bench was asked to use."""
+    busy = os.environ.get("BAYPLAN_BENCH_CLOCK") == "cpu"
+    clock = time.process_time if busy else time.perf_counter
+    start = clock()
+    return lambda: clock() - start
+
+
+def provisioning(kind: str, menu_kind: str, pods: int, seconds: float) -> Figures:
+    """The cheapest nodes from nothing, beside Karpenter's."""
+    question = problem(kind, menu_kind, pods)
+    rival = rivals.karpenter(question).cost
+    spent = watch()
+    packing = provision(question, Budget(seconds * _IN_TIME, spent=spent))
+    took = spent()
+    assert not packing.unplaced.any()
+    assert question.holds(packing.types, packing.patterns).all()
+    return {
+        "gap_percent": 100 * packing.gap,
+        "seconds": took,
+        "nodes": packing.node_count,
+        "dollars_per_hour": packing.cost / 1e6,
+        "bound_dollars_per_hour": packing.bound / 1e6,
+        "karpenter_over_bound_percent": 100 * (rival / packing.bound - 1),
+    }
+
+
+def one_type() -> Figures:
+    """Nodes of one type, beside kube-scheduler's with an ideal autoscaler."""
+    question = problem("ec2", "m5x4", 10_000)
+    least, most = (rivals.kube_scheduler(question, 0, most=each) for each in (False, True))
+    figures = provisioning("ec2", "m5x4", 10_000, 10.0)
+    return figures | {
+        "kube_scheduler_least_nodes": least.node_count,
+        "kube_scheduler_most_nodes": most.node_count,
+    }
+
+
+def right_sized() -> Figures:
+    """Ten thousand pods, no two alike."""
+    _, request = mix("cont", 10_000)
+    offered = menu("cast")
+    spent = watch()
+    plan = rightsized(request, offered.capacity, offered.price, Budget(10 * _IN_TIME, spent=spent))
+    took = spent()
+    placed = plan.node >= 0
+    load = np.zeros((len(plan.types), request.shape[1]), np.int64)
+    np.add.at(load, plan.node[placed], request[placed])
+    assert (load <= offered.capacity[plan.types]).all()
+    fits = [(each <= offered.capacity).all(axis=1).any() for each in request]
+    assert fits == placed.tolist()
+    return {"gap_percent": 100 * plan.gap, "seconds": took, "nodes": len(plan.types)}
+
+
+def existing_pool() -> tuple[pool.Pool, IntVector, IntMatrix]:
+    """10,000 nodes of 27 types with 1.6 times the room that 100,000 pods need; seed 3."""
+    question = problem("ec2cpu", "cast", 100_000)
+    kept = undominated(question)
+    capacity, price = question.capacity[kept], question.price[kept]
+    dice = np.random.default_rng(3)
+    total = question.demand @ question.request
+    best: tuple[float, IntVector] | None = None
+    for tilt in np.linspace(-2, 2, 41):
+        weight = capacity[:, 0].astype(float) ** tilt
+        types = dice.choice(len(price), 10_000, p=weight / weight.sum())
+        ratio = float((capacity[types].sum(axis=0)[:2] / total[:2]).min())
+        if best is None or abs(ratio - 1.6) < abs(best[0] - 1.6):
+            best = (ratio, types)
+    assert best is not None
+    return pool.Pool(capacity[best[1]], price[best[1]]), question.demand, question.request
+
+
+def bulk_fill() -> Figures:
+    """One pass of every class over all nodes; the quickest of five."""
+    nodes, demand, request = existing_pool()
+    times = []
+    for _ in range(5):
+        spent = watch()
+        counts = bulk.placed(nodes.free, request, demand, nodes.price)
+        times.append(spent())
+    assert (counts @ request <= nodes.free).all()
+    cost = int(nodes.price[counts.any(axis=1)].sum())
+    return {
+        "milliseconds": 1000 * min(times),
+        "unplaced": int((demand - counts.sum(axis=0)).sum()),
+        "dollars_per_hour": cost / 1e6,
+    }
+
+
+def pool_use() -> Figures:
+    """Which nodes of the pool to use."""
+    nodes, demand, request = existing_pool()
+    spent = watch()
+    use = pool.used(nodes, demand, request, Budget(_IN_TIME, spent=spent))
+    took = spent()
+    assert (use.counts @ request <= nodes.free).all()
+    assert not use.unplaced.any()
+    return {
+        "gap_percent": 100 * use.gap,
+        "seconds": took,
+        "dollars_per_hour": use.cost / 1e6,
+        "nodes": int(use.counts.any(axis=1).sum()),
+    }
+
+
+def with_constraints() -> Figures:
+    """Unique, MaxPer, GroupBy zone and anti-affinity, against the bound that ignores them."""
+    free = problem("ec2cpu", "cast", 10_000)
+    kept = undominated(free)
+    free = Problem.of(free.demand, free.request, free.capacity[kept], free.price[kept])
+    question = constrained(free)
+    spent = watch()
+    packing = provision(question.bound, Budget(10 * _IN_TIME, spent=spent))
+    took = spent()
+    start = bounds.fluid(free)
+    assert start is not None
+    upper = (start.multipliers * free.capacity).sum(axis=1)
+    reduced = np.maximum(start.value - start.multipliers @ free.request.T, 0)
+    least = bounds.farley(free, start.value, upper + (reduced * free.limits()).sum(axis=1))
+    return {
+        "gap_percent": 100 * (packing.cost / least - 1),
+        "violations": violations(question, packing),
+        "seconds": took,
+    }
+
+
+def vectorpack(name: str, every: int, *, optima: bool = False) -> Figures:
+    """Bins against the best published ones; feasibility asserted for each instance."""
+    directory = data_directory() / "vectorpack"
+    with (directory / f"{name}_summary_known.csv").open(newline="") as lines:
+        known = {row["instance_name"]: row for row in csv.DictReader(lines, delimiter="\t")}
+    ours = published = optimal = 0
+    longest = 0.0
+    instances = list(_instances(directory / f"{name}_instances.tar.gz", set(known)))[::every]
+    for instance, capacity, items in instances:
+        spent = watch()
+        bins = vectorbin.packed(items, capacity, Budget(0.3 * _IN_TIME, spent=spent))
+        longest = max(longest, spent())
+        assert (vectorbin.loads(items, bins.of) <= capacity).all()
+        assert (bins.of >= 0).all()
+        ours += bins.count
+        published += int(known[instance]["best_overall"])
+        optimal += bins.count == int(known[instance]["OPT"])
+    figures: Figures = {"seconds_each": longest, "instances": len(instances)}
+    if optima:
+        return figures | {"solved_percent": 100 * optimal / len(instances)}
+    return figures | {"bins_above_published": ours - published, "bins": ours}
+
+
+def gpus() -> Figures:
+    """The openb trace, arrivals one by one, ten seeds."""
+    loaded = trace(data_directory() / "openb")
+    each = [allocated_percent(loaded, seed) for seed in range(10)]
+    return {"allocated_percent": sum(each) / len(each), "spread": max(each) - min(each)}
+
+
+def certificate() -> Figures:
+    """Bound ≤ optimum ≤ cost on 200 small instances, as in the tests of the laws."""
+    path = Path(__file__).resolve().parents[2] / "laws" / "test_packing_certificate.py"
+    spec = importlib.util.spec_from_file_location("certificate", path)
+    assert spec is not None
+    assert spec.loader is not None
+    checks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checks)
+    above = below = 0
+    for seed in range(200):
+        question = checks.instance(seed)
+        packing = provision(question, Budget(rounds=6), seed)
+        best = checks.optimum(question, question.demand - packing.unplaced)
+        above += packing.bound > best + 0.5
+        below += packing.cost < best - 0.5
+    return {"bounds_above_optimum": above, "costs_below_optimum": below}
+
+
+def serialise() -> Figures:
+    """From patterns to JSON that names every pod and its node."""
+    question = problem("ec2cpu", "cast", 100_000)
+    packing = provision(question, Budget(2.0, spent=watch()))
+    spent = watch()
+    counts = np.repeat(packing.patterns, packing.nodes, axis=0)
+    node, kind = np.nonzero(counts)
+    times = counts[node, kind]
+    nodes, kinds = np.repeat(node, times), np.repeat(kind, times)
+    plan = [
+        {"pod": f"pod-{k}-{n}", "node": f"node-{at}"}
+        for n, (k, at) in enumerate(zip(kinds.tolist(), nodes.tolist(), strict=True))
+    ]
+    text = json.dumps(plan)
+    return {"seconds": spent(), "pods": len(plan), "mebibytes": len(text) / 2**20}
+
+
+CASES: dict[str, Callable[[], Figures]] = {
+    "provision_10k_1s": lambda: provisioning("ec2cpu", "cast", 10_000, 1.0),
+    "provision_10k_10s": lambda: provisioning("ec2cpu", "cast", 10_000, 10.0),
+    "provision_100k_3s": lambda: provisioning("ec2cpu", "cast", 100_000, 3.0),
+    "provision_100k_20s": lambda: provisioning("ec2cpu", "cast", 100_000, 20.0),
+    "two_classes_10k": lambda: provisioning("seed", "cast", 10_000, 1.0),
+    "right_sized_10k": right_sized,
+    "one_type_10k": one_type,
+    "bulk_100k_on_10k": bulk_fill,
+    "pool_100k_on_10k": pool_use,
+    "constrained_10k": with_constraints,
+    "vectorpack_panigrahy": lambda: vectorpack("Panigrahy", 20),
+    "vectorpack_new": lambda: vectorpack("New", 20),
+    "vectorpack_triplet": lambda: vectorpack("Triplet", 20),
+    "triplets_optimal": lambda: vectorpack("Triplet", 1, optima=True),
+    "openb_default": gpus,
+    "certificate_200": certificate,
+    "serialise_100k": serialise,
+}
+
+
+def _instances(archive: Path, wanted: set[str]) -> Iterator[tuple[str, IntVector, IntMatrix]]:
+    """Name, capacity and items, in the order of paths; `D / caps / n / n lines: sizes, count`."""
+    with tarfile.open(archive) as packed:
+        members = {each.name: each for each in packed if each.name.endswith(".vbp")}
+        for name in sorted(members):
+            stem = Path(name).stem
+            lines = packed.extractfile(members[name])
+            if stem not in wanted or lines is None:
+                continue
+            numbers = np.array(lines.read().split(), float).astype(np.int64)
+            size = int(numbers[0])
+            rows = numbers[2 + size :].reshape(int(numbers[1 + size]), size + 1)
+            yield stem, numbers[1 : 1 + size], np.repeat(rows[:, :size], rows[:, size], axis=0)
