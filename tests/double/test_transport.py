@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import json
+import ssl
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -25,14 +27,14 @@ PODS = Request("GET", "/api/v1/pods", verb="list", kind="Pod", timeout_seconds=5
 
 
 @contextlib.asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[str]:
+async def served(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server on loopback; its address."""
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -47,7 +49,7 @@ def loads(url: str, *tokens: str, **more: Any) -> Callable[[], Awaitable[Credent
         async def authorization() -> str:
             return f"Bearer {token}"
 
-        return Credentials(base_url=url, tls=False, authorization=authorization, **more)
+        return Credentials(base_url=url, authorization=authorization, **{"tls": False, **more})
 
     return load
 
@@ -329,7 +331,7 @@ class TestCredentials:
 
     def test_in_cluster(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a pod without $KUBECONFIG its own service account counts."""
-        for name, text in (("TOKEN", "sa"), ("CERT", certificate())):
+        for name, text in (("TOKEN", "sa"), ("CERT", authority("ca")[0])):
             (tmp_path / name).write_text(text)
             monkeypatch.setattr(
                 config.incluster_config, f"SERVICE_{name}_FILENAME", str(tmp_path / name)
@@ -359,18 +361,51 @@ class TestCredentials:
         assert self.load(path)[0].proxy is None
 
 
-def certificate() -> str:
-    """A certificate authority's, of today's form."""
+def test_rotated_authority(tmp_path: Path) -> None:
+    """When TLS fails the configuration is loaded again; the next request may succeed."""
+    (tmp_path / "cert").write_text("".join(pem := authority("127.0.0.1")))
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(tmp_path / "cert")
+    trusts = [ssl.create_default_context(cadata=one) for one in (authority("old")[0], pem[0])]
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=b"ok")
+
+    async def body() -> bytes:
+        async with served(handler, serving) as url:
+            left = list(enumerate(trusts))
+
+            async def load() -> Credentials:
+                number, tls = left.pop(0)
+                return await loads(url, "t", tls_digest=str(number), tls=tls)()
+
+            async with HttpTransport(load) as used:
+                with pytest.raises(errors.Unavailable):
+                    await used.send(PODS)
+                return await used.send(PODS)
+
+    assert b"ok" == asyncio.run(body())
+
+
+def authority(name: str) -> tuple[str, str]:
+    """A certificate that is its own authority, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     built = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2036, 1, 1, tzinfo=UTC))
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2100, 1, 1, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    return built.public_bytes(serialization.Encoding.PEM).decode()
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(
+        encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return built.public_bytes(encoding).decode(), private.decode()

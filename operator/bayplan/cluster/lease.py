@@ -52,6 +52,11 @@ class _Lease(Struct):
 _STEP_SECONDS = 0.1  # how soon a request to stop is noticed
 
 
+def boot_seconds() -> float:
+    """Monotonic seconds that go on while the machine sleeps, where the system has such a clock."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class _LostError(Exception):
     """Somebody else holds it now."""
 
@@ -77,7 +82,7 @@ class Lease:
         renew_deadline_seconds: float = 10,
         retry_seconds: float = 2,
         stuck_after_seconds: float = 60,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = boot_seconds,
         wall: Callable[[], float] = time.time,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

@@ -260,15 +260,19 @@ class HttpTransport:
         headers = {**await self._authorization(used), "Accept": request.accept}
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        return await self._session.request(
-            request.method,
-            yarl.URL(used.base_url + request.target, encoded=True),
-            data=request.body,
-            headers=headers,
-            proxy=used.proxy,
-            server_hostname=used.server_name,
-            allow_redirects=False,
-        )
+        try:
+            return await self._session.request(
+                request.method,
+                yarl.URL(used.base_url + request.target, encoded=True),
+                data=request.body,
+                headers=headers,
+                proxy=used.proxy,
+                server_hostname=used.server_name,
+                allow_redirects=False,
+            )
+        except aiohttp.ClientSSLError:
+            await self._renew(used)  # authorities and certificates are rotated, too
+            raise
 
     async def _authorization(self, used: Credentials) -> Mapping[str, str]:
         now = asyncio.get_running_loop().time()
