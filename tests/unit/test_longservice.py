@@ -39,8 +39,8 @@ def test_instances_are_named_by_service_revision_and_ordinal() -> None:
     } == tasks[0].labels
 
 
-def test_smallest_free_ordinal_is_taken_also_by_a_terminating_pod() -> None:
-    """A hole gets the smallest free N; a pod that still stops keeps its own."""
+def test_name_is_not_used_again_at_once() -> None:
+    """A hole gets the N after the highest: a drain that evicts by name must not meet the next."""
     world = running(3)
     first, second, third = world.standing()
     world.end(first)
@@ -50,7 +50,16 @@ def test_smallest_free_ordinal_is_taken_also_by_a_terminating_pod() -> None:
     tasks = world.act().tasks
 
     prefix = third.name[:-1]
-    assert [f"{prefix}1", f"{prefix}3"] == [task.name for task in tasks]
+    assert [f"{prefix}3", f"{prefix}4"] == [task.name for task in tasks]
+
+
+def test_ordinals_begin_again_after_a_hundred_thousand() -> None:
+    """Names stay short however often instances move within one revision."""
+    update = revisions.newest(make_service(), ())
+    prefix = revisions.pod_names("web", update, 1, ())[0][:-1]
+    taken = {f"{prefix}{number}" for number in (0, 2, 99_999)}
+
+    assert [f"{prefix}1", f"{prefix}3"] == revisions.pod_names("web", update, 2, taken)
 
 
 def test_long_names_fit_and_stay_apart() -> None:

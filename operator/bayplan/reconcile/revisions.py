@@ -6,6 +6,7 @@ again, and the verb, so that taking the annotation off again changes nothing.
 """
 
 import hashlib
+import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,13 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.reconcile.action import Child, DeleteObject
+from bayplan.reconcile.instances import ordinal
 
 KIND = "ControllerRevision"
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _LONGEST_NAME = 63  # of a pod's hostname and of a label's value
-_LONGEST_ORDINAL = 6  # digits
+_LONGEST_ORDINAL = 5  # digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +135,20 @@ def superfluous(
 
 
 def pod_names(service: str, revision: Revision, count: int, taken: Collection[str]) -> list[str]:
-    """SERVICE-REV5-N with the `count` smallest free N. O(count + taken)."""
+    """SERVICE-REV5-N with the `count` next N after the highest one in use. O(count + taken).
+
+    The name of an instance that has just gone is not used again at once: `kubectl drain` repeats
+    a refused eviction by name and would go after the replacement on another node. A view that
+    lacks the newest pods leads to names that exist, never to more pods. Only after a hundred
+    thousand moves in one revision do the smallest free N follow.
+    """
     prefix = f"{_stem(service, 5 + 2 + _LONGEST_ORDINAL)}-{revision.id[:5]}-"
-    free: list[str] = []
-    ordinal = 0
-    while len(free) < count:
-        name = f"{prefix}{ordinal}"
-        if name not in taken:
-            free.append(name)
-        ordinal += 1
-    return free
+    used = {ordinal(name) for name in taken if name.startswith(prefix)}
+    first = max(used, default=-1) + 1
+    if first + count <= 10**_LONGEST_ORDINAL:
+        return [f"{prefix}{number}" for number in range(first, first + count)]
+    free = (number for number in itertools.count() if number not in used)
+    return [f"{prefix}{number}" for number in itertools.islice(free, count)]
 
 
 def label(name: str) -> str:
