@@ -23,7 +23,7 @@ from bayplan.placement.packing import (
     Problem,
 )
 
-_GRACE_SECONDS = 0.05  # a program cut short has no duals: better a little late
+_GRACE_SECONDS = 1.0  # a program cut short has no duals: better a little late
 _UNPLACED = 20.0  # times the dearest node: what the master pays for a pod left out
 _SMOOTHING = 0.5
 _IMPROVES = 1e-7

@@ -22,6 +22,7 @@ _SMOOTH = 0.02  # of a bin, added to room before dividing by it
 _PERFECT_ITEMS = 1200  # more have too many pairs to list
 _PERFECT_FILLINGS = 20_000
 _RULES = 4
+_TRIALS, _CELLS = 8, 60_000  # of a group at once; numbers in the largest array
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -81,31 +82,34 @@ def _greedy(
     rows = np.arange(groups)
     here = np.zeros((groups, count), np.int64)
     open_: npt.NDArray[np.bool_] = np.asarray(share.any(axis=2))
-    left = (share * open_[:, :, None]).sum(axis=1)  # [G, D] demand that remains
-    room = np.tile(capacity, (groups, 1))
-    inverse = 1.0 / np.maximum(capacity, 1)
+    # dimensions first: a reduction over a short last axis is several times slower
+    sizes = np.ascontiguousarray(items.transpose(2, 0, 1))  # [D, G, N]
+    shares = np.ascontiguousarray(share.transpose(2, 0, 1))
+    left = shares.sum(axis=2)  # [D, G] demand that remains
+    room = np.repeat(capacity[:, None], groups, axis=1)
+    inverse = (1.0 / np.maximum(capacity, 1))[:, None]
     number = np.zeros(groups, np.int64)
-    divides = (rule % 2 == 1)[:, None]
-    power = np.where(rule >= 2, 2.0, 1.0)[:, None]  # noqa: PLR2004  the squared rules
+    divides = rule % 2 == 1
+    power = np.where(rule >= 2, 2.0, 1.0)  # noqa: PLR2004  the squared rules
     pending = open_.sum(axis=1)
     while pending.any():
-        fits = open_ & (items <= room[:, None, :]).all(axis=2)
+        fits = open_ & (sizes <= room[:, :, None]).all(axis=0)
         free = room * inverse
         weight = left**power * np.where(divides, 1.0 / (free + _SMOOTH), free)
-        score = np.einsum("gnd,gd->gn", share, weight) * chance
+        score = (shares * weight[:, :, None]).sum(axis=0) * chance
         score[~fits] = -1.0
         chosen = score.argmax(axis=1)
         put = score[rows, chosen] >= 0
         took, item = rows[put], chosen[put]
         here[took, item] = number[took]
         open_[took, item] = False
-        room[took] -= items[took, item]
-        left[took] -= share[took, item]
+        room[:, took] -= sizes[:, took, item]
+        left[:, took] -= shares[:, took, item]
         np.maximum(left, 1e-9, out=left)
         pending[took] -= 1
         shut = ~put & (pending > 0)
         number[shut] += 1
-        room[shut] = capacity
+        room[:, shut] = capacity[:, None]
     return here
 
 
@@ -124,29 +128,35 @@ def _recreated(
     of_bin[dice.permutation(count)] = np.arange(count) % groups
     members, place = _dealt(of_bin[bins], groups)
     share = items / np.maximum(capacity, 1)
+    # small arrays cost as much as larger ones: several trials of each group side by side
+    trials = int(np.clip(_CELLS // (place.size * items.shape[1]), 1, _TRIALS))
+    place = np.tile(place, (trials, 1))
     padded = np.concatenate((items, np.zeros_like(items[:1])))[place]
     shares = np.concatenate((share, np.zeros_like(share[:1])))[place]
-    spread = 0.4 * dice.random((groups, 1))
+    spread = 0.4 * dice.random((len(place), 1))
     chance = np.exp(spread * dice.standard_normal(place.shape))
-    fresh = _greedy(padded, shares, capacity, chance, dice.integers(0, _RULES, groups))
+    fresh = _greedy(padded, shares, capacity, chance, dice.integers(0, _RULES, len(place)))
 
     weight = share.sum(axis=0) / max(float(share.sum()), 1e-9)
     load = share @ weight
     old = np.bincount(of_bin, np.bincount(bins, load, minlength=count) ** 2, minlength=groups)
-    # new bins are numbered after all old ones, group by group
-    most = place.shape[1]
-    numbered = fresh + np.arange(groups)[:, None] * most
-    real = place < len(items)
-    new_load = np.bincount(numbered[real], load[place[real]], minlength=groups * most)
-    new = (new_load.reshape(groups, most) ** 2).sum(axis=1)
-    used = np.where(real, fresh, -1).max(axis=1) + 1
     before = np.bincount(of_bin, minlength=groups)
-    better = (used < before) | ((used == before) & (new >= old - 1e-12))
-    taken = better[members]
-    result = bins.copy()
+    most = place.shape[1]
+    numbered = fresh + np.arange(len(place))[:, None] * most
+    real = place < len(items)
+    filled = np.bincount(numbered[real], load[place[real]], minlength=len(place) * most)
+    squares = (filled.reshape(trials, groups, most) ** 2).sum(axis=2)
+    used = (np.where(real, fresh, -1).max(axis=1) + 1).reshape(trials, groups)
+    chosen = (used - squares / (1 + squares.max())).argmin(axis=0)  # fewest bins, then squares
+    every = np.arange(groups)
+    used, squares = used[chosen, every], squares[chosen, every]
+    better = (used < before) | ((used == before) & (squares >= old - 1e-12))
+    row = chosen * groups + every
+    kept = real[row]
     where = np.empty(len(items), np.int64)
-    where[place[real]] = numbered[real]
-    result[taken] = count + where[taken]
+    where[place[row][kept]] = numbered[row][kept]
+    # new bins are numbered after all old ones, row by row
+    result = np.where(better[members], count + where, bins)
     return np.unique(result, return_inverse=True)[1].ravel()
 
 
