@@ -161,13 +161,13 @@ def test_group_by_counts_a_zone_that_only_has_pods() -> None:
 
 def test_leaving_peers_hold_their_host_but_no_share() -> None:
     """A pod that is being deleted still stands in the way of Unique, no longer of GroupBy."""
-    leaving = make_pod("p", "b1", labels=LABELS, deleted_at=3)
+    zones = make_node("a1", zone="a"), make_node("b1", zone="b")
+    leaving = [make_pod(f"p{one}", "b1", labels=LABELS, deleted_at=3) for one in range(2)]
     unique = web(("zone", Operator.UNIQUE, ""))
-    grouped = web(("zone", Operator.GROUP_BY, ""), instances=2)
+    grouped = web(("zone", Operator.GROUP_BY, ""), instances=4)
 
-    assert {"b1"} != counts(unique, 2, *two_zones(), leaving).keys()
-    assert 1 == sum(counts(unique, 2, *two_zones(), leaving).values())
-    assert 1 == counts(grouped, 2, *two_zones(), leaving)["b1"]
+    assert {"a1": 1} == counts(unique, 2, *zones, *leaving)
+    assert {"a1": 2, "b1": 2} == counts(grouped, 4, *zones, *leaving)
 
 
 def test_all_constraints_must_hold() -> None:
