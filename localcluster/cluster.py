@@ -237,6 +237,15 @@ class Cluster:
         found = self._real_node(node)
         real.start_kubelet(found, programs.path("kubelet"))
 
+    def static_pod(self, node: str, manifest: dict[str, Any]) -> Path:
+        """A pod that a real node runs from a file; it ends when the file is removed.
+
+        In a namespace that does not exist the API server never hears of it.
+        """
+        path = self._real_node(node).static_pods / f"{manifest['metadata']['name']}.json"
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", **manifest}))
+        return path
+
     def lose_node(self, node: str) -> None:
         """A real node is gone with all that ran on it, as when its instance lost power."""
         real.lose(self._real_node(node))

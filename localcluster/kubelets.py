@@ -60,6 +60,11 @@ class Node:
         return self.cluster / self.name
 
     @property
+    def static_pods(self) -> Path:
+        """Manifests here run without the API server's leave, as on any node."""
+        return self.folder / "static-pods"
+
+    @property
     def network(self) -> str:
         return f"10.{_FIRST_SUBNET_OCTET + (self.subnet >> 8)}.{self.subnet & 255}"
 
@@ -118,7 +123,7 @@ def prepare(
 ) -> None:
     """Everything in the node's folder that its programs read."""
     folder = node.folder
-    for each in ("cni", "containerd", "kubelet", "pod-logs", "volume-plugins"):
+    for each in ("cni", "containerd", "kubelet", "pod-logs", "static-pods", "volume-plugins"):
         (folder / each).mkdir(parents=True, exist_ok=True)
     (folder / "containerd.toml").write_text(_containerd(node))
     (folder / "cni" / "10-bridge.conflist").write_text(json.dumps(_network(node)))
@@ -323,6 +328,7 @@ def _kubelet(
         "kind": "KubeletConfiguration",
         "address": node.address,
         "healthzPort": 0,
+        "staticPodPath": str(node.static_pods),
         "readOnlyPort": 0,
         "tlsCertFile": str(certificate),
         "tlsPrivateKeyFile": str(key),

@@ -62,6 +62,17 @@ class Site:
             self.kube.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}})
         return names
 
+    def until_node_has(self, node: str, pod: str, within: float = 60) -> None:
+        """Wait until a real node's kubelet knows a pod, whether the API server does or not."""
+        path = f"/api/v1/nodes/{node}/proxy/pods"
+        leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+        def known(_: object) -> bool:
+            return any(one["metadata"]["name"] == pod for one in self.kube.get(path)["items"])
+
+        # Kubelets renew their leases every few seconds: an occasion to ask again.
+        self.kube.until(leases, known, within=within)
+
     def operator(self, *options: str, identity: str = "operator-0") -> "OperatorProcess":
         """An operator on this site, not started yet."""
         return OperatorProcess(self, options, identity)
