@@ -21,9 +21,6 @@ IntVector = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 
 
-_GENEROUS = 3  # times the nodes that a class would need at the mean room
-
-
 @dataclass(slots=True, eq=False)
 class Rule:
     """One constraint: pods per domain so far (`counts`, changed as pods land)."""
@@ -210,7 +207,7 @@ def distribute(
     elif groups:
         placed = _rounds(fits, preference, count, groups)
     else:
-        placed = _fill(fits, preference, count)
+        placed = bulk.fill(fits, preference, count)
     for rule in rules:
         if rule not in groups or count == 1:
             rule.land(placed)
@@ -221,19 +218,6 @@ def _per_node(rule: Cap) -> IntVector:
     room = np.maximum(rule.limit - rule.counts, 0)
     absent = bulk.UNBOUNDED if rule.exempt else np.int64(0)
     return np.append(room, absent)[rule.domains.codes]
-
-
-def _fill(fits: IntVector, preference: FloatVector, count: int) -> IntVector:
-    """`bulk.fill`, spared the sorting of nodes that are not reached."""
-    open_ = np.flatnonzero(fits > 0)
-    room = int(np.minimum(fits[open_], count).sum())
-    likely = _GENEROUS * count * len(open_) // max(room, 1) + 1
-    if likely < len(open_) // _GENEROUS:
-        worst = np.partition(preference[open_], -likely)[-likely]
-        first = np.where(preference >= worst, fits, 0)
-        if int(np.minimum(first, count).sum()) >= count:
-            fits = first
-    return bulk.fill(fits, preference, count)
 
 
 def _rounds(
