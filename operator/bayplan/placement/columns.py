@@ -14,9 +14,10 @@ import numpy as np
 
 from bayplan.placement import bound as bounds
 from bayplan.placement import linear
-from bayplan.placement.knapsack import Beam, Relaxation, exact
+from bayplan.placement.knapsack import Beam, Relaxation, ceiling, exact
 from bayplan.placement.packing import (
     Budget,
+    FloatMatrix,
     FloatVector,
     IntMatrix,
     IntVector,
@@ -30,6 +31,7 @@ _IMPROVES = 1e-7
 _NOISE = 0.02
 _PER_ROUND = 400  # columns added at most
 _WIDTH, _WIDEST = 16, 1024
+_TYPES = 48  # that are looked at again and again
 _TYPES_AT_ONCE = 8
 _HOPEFUL = 0.9  # share of its price that a type's best filling must promise
 _STALLED = 3  # wider and wider beams before giving up
@@ -159,7 +161,8 @@ Proof = tuple[FloatVector, FloatVector, FloatVector]  # value [K], upper [T], ri
 class Generator:
     """Generates patterns for one problem into a pool until nothing improves or the budget ends.
 
-    `worth` may be given from a larger problem: then no bound is sought, patterns alone count.
+    `worth` and `prices` may be given from a larger problem: then no bound is sought, patterns alone
+    count.
     """
 
     def __init__(
@@ -169,26 +172,40 @@ class Generator:
         dice: np.random.Generator,
         *,
         worth: FloatVector | None = None,
+        prices: FloatMatrix | None = None,
         seconds: float = math.inf,
     ) -> None:
         self.problem, self.pool, self._dice = problem, pool, dice
         self.limits = problem.limits()
         self._beam = Beam(problem)
-        self._relaxation = Relaxation(problem, self.limits)
         self._master = Master(pool)
         self._proving = worth is None
         self.bound = 0
         self.right = np.zeros(len(problem.price))
         if worth is None:
             start = bounds.fluid(problem, seconds)
-            if start is None:
-                worth = _share_of_price(problem)
-            else:
-                worth, self.right = start.value, start.right
+            worth = _share_of_price(problem)
+            if start is not None:
+                worth, prices, self.right = start.value, start.multipliers, start.right
+        self.worth = worth
+        self._relaxation = self._relaxed(prices)
+        if self._proving:
             upper = self._relaxation.upper(worth, self._relaxation.multipliers(worth))
             self.bound = bounds.farley(problem, worth, upper, self.right)
             self.proof: Proof = (worth, upper, self.right)
-        self.worth = worth
+
+    @property
+    def prices(self) -> FloatMatrix:
+        """[T, D] what a unit of each resource was worth last."""
+        return self._relaxation.prices
+
+    def _relaxed(self, prices: FloatMatrix | None) -> Relaxation:
+        """The relaxation of the types that promise most at given prices; of all where few."""
+        solved = None
+        if prices is not None and len(self.limits) > _TYPES and self.problem.available is None:
+            upper = ceiling(self.problem, self.limits, self.worth, prices)
+            solved = np.sort(np.argsort(-upper / self.problem.price, kind="stable")[:_TYPES])
+        return Relaxation(self.problem, self.limits, solved=solved, prices=prices)
 
     def seed(self) -> None:
         """Patterns that make the first mix feasible: each class alone, each type well filled."""
@@ -230,9 +247,9 @@ class Generator:
         upper = self._relaxation.upper(value, multipliers)
         net = self.problem.price + right
         promise = upper / net
-        hopeful = np.arange(len(net))
+        hopeful = self._relaxation.solved
         if judge is not None:
-            hopeful = np.argsort(-promise, kind="stable")[:_TYPES_AT_ONCE]
+            hopeful = hopeful[np.argsort(-promise[hopeful], kind="stable")[:_TYPES_AT_ONCE]]
             hopeful = hopeful[promise[hopeful] >= min(_HOPEFUL, float(promise[hopeful[0]]))]
         found = self._beam.search(
             value,

@@ -41,16 +41,29 @@ class Fillings:
 
 
 class Relaxation:
-    """The linear knapsack of every type as one program; solved again as class values change."""
+    """The linear knapsack of many types as one program; solved again as class values change.
 
-    def __init__(self, problem: Problem, limits: IntMatrix) -> None:
+    Types not among `solved` keep the prices they are given: their bound holds, but loosens.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        limits: IntMatrix,
+        *,
+        solved: IntVector | None = None,
+        prices: FloatMatrix | None = None,
+    ) -> None:
+        self.solved = np.arange(len(limits)) if solved is None else solved
+        self.prices = np.zeros(problem.capacity.shape) if prices is None else prices.copy()
         self.filling = np.zeros(limits.shape)  # [T, K] the last call's answer, in fractions
+        self._problem = problem
         self._limits = limits.astype(np.float64)
         self._request = problem.request.astype(np.float64)
         self._capacity = problem.capacity.astype(np.float64)
-        self._types, self._resources = problem.capacity.shape
+        self._resources = problem.capacity.shape[1]
         self._unit = np.maximum(self._capacity.max(axis=0), 1.0)
-        self._of_type, self._of_class = np.nonzero(limits)
+        self._row, self._of_class = np.nonzero(limits[self.solved])
         self._solver = linear.solver()
         self._solver.setOptionValue("simplex_strategy", 4)  # primal: only the values ever change
         self._load()
@@ -63,34 +76,41 @@ class Relaxation:
         self._solver.run()
         solution = self._solver.getSolution()
         duals = np.array(solution.row_dual)
-        if len(duals) != self._types * self._resources:
-            return np.zeros((self._types, self._resources))
-        self.filling[self._of_type, self._of_class] = np.array(solution.col_value)
-        prices: FloatMatrix = np.maximum(duals.reshape(self._types, -1), 0.0) / self._unit
-        return prices
+        if len(duals) == len(self.solved) * self._resources:
+            self.filling[self.solved[self._row], self._of_class] = np.array(solution.col_value)
+            prices = np.maximum(duals.reshape(len(self.solved), -1), 0.0) / self._unit
+            self.prices[self.solved] = prices
+        return self.prices
 
     def upper(self, value: FloatVector, multipliers: FloatMatrix) -> FloatVector:
-        """[T] no filling is worth more: holds for ANY multipliers that are not negative."""
-        reduced = value[None, :] - multipliers @ self._request.T
-        gain = (self._limits * np.maximum(reduced, 0.0)).sum(axis=1)
-        upper: FloatVector = gain + (multipliers * self._capacity).sum(axis=1)
-        return upper
+        """[T] no filling is worth more."""
+        return ceiling(self._problem, self._limits, value, multipliers)
 
     def _load(self) -> None:
         scaled = (self._request / self._unit)[self._of_class]
         column, resource = np.nonzero(scaled)
-        row = self._of_type[column] * self._resources + resource
-        room = (self._capacity / self._unit).ravel()
+        row = self._row[column] * self._resources + resource
+        room = (self._capacity[self.solved] / self._unit).ravel()
         self._solver.passModel(
             linear.program(
                 (column, row, scaled[column, resource]),
                 cost=np.zeros(len(scaled)),
-                upper=self._limits[self._of_type, self._of_class],
+                upper=self._limits[self.solved[self._row], self._of_class],
                 row_lower=np.full(len(room), -linear.FREE),
                 row_upper=room,
                 maximise=True,
             )
         )
+
+
+def ceiling(
+    problem: Problem, limits: IntMatrix | FloatMatrix, value: FloatVector, prices: FloatMatrix
+) -> FloatVector:
+    """[T] no filling of a type is worth more: holds for ANY prices [T, D] that are not negative."""
+    reduced = value[None, :] - prices @ problem.request.T
+    gain = (limits * np.maximum(reduced, 0.0)).sum(axis=1)
+    upper: FloatVector = gain + (prices * problem.capacity).sum(axis=1)
+    return upper
 
 
 def exact(

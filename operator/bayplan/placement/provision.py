@@ -22,11 +22,8 @@ from bayplan.placement.packing import (
 from bayplan.placement.rounding import Draft, Source, clipped, completed, dived
 
 _GOOD_ENOUGH = 1e-5
-_STARTING, _GENERATING, _ROUNDING = (
-    0.15,
-    0.45,
-    0.6,
-)  # shares of the time: first bound, patterns, trials
+# shares of the time after which the next step begins: first bound, patterns, trials
+_STARTING, _GENERATING, _ROUNDING = 0.3, 0.45, 0.6
 _TRIALS, _TRIAL_NOISE = 24, 0.15
 _NEAR_WHOLE = 1e-6
 _TORN = (6, 30)  # nodes torn out at once
@@ -93,9 +90,9 @@ def _packed(problem: Problem, budget: Budget, dice: np.random.Generator) -> tupl
     generator.seed()
     blank = best = Draft.blank(problem)
     if problem.available is None:
-        best = completed(blank.copy(), Source(pool, generator.worth, dice))
+        best = completed(blank.copy(), Source(pool, generator.worth, generator.prices, dice))
     generated = generator.run(budget.until(_GENERATING))
-    source = Source(pool, generated.mixed.value, dice)
+    source = Source(pool, generated.mixed.value, generator.prices, dice)
     whole = np.floor(generated.mixed.nodes + _NEAR_WHOLE).astype(np.int64)
     base = blank.copy()
     base.take_mix(pool, whole, source.worth)

@@ -14,6 +14,7 @@ from bayplan.placement.columns import Generator, Mixed, Pool
 from bayplan.placement.knapsack import Beam
 from bayplan.placement.packing import (
     Budget,
+    FloatMatrix,
     FloatVector,
     IntMatrix,
     IntVector,
@@ -112,6 +113,7 @@ class Source:
 
     pool: Pool
     worth: FloatVector  # [K]
+    prices: FloatMatrix  # [T, D] of a unit of each resource
     dice: np.random.Generator
 
 
@@ -199,7 +201,9 @@ def dived(draft: Draft, source: Source, budget: Budget) -> Draft:
     while draft.rest.any() and budget.left() > 0:
         sub = dataclasses.replace(draft.problem, demand=draft.rest, available=draft.left)
         source = dataclasses.replace(source, pool=clipped(source, sub))
-        generator = Generator(sub, source.pool, source.dice, worth=source.worth)
+        generator = Generator(
+            sub, source.pool, source.dice, worth=source.worth, prices=source.prices
+        )
         rounds = _DIVE_ROUNDS if sub.available is None else _DIVE_ROUNDS_LIMITED
         mixed = generator.run(dataclasses.replace(budget, rounds=rounds)).mixed
         before = int(draft.rest.sum())
