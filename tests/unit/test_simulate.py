@@ -232,7 +232,7 @@ def test_other_outputs(output: str) -> None:
     result = run(workload(), options=("-o", output))
 
     assert 0 == result.exit_code
-    assert {"table": "3 pods on", "wide": "3 × Deployment", "yaml": "placed: 3"}[
+    assert {"table": "3 pods on 1 node, $", "wide": "3 × Deployment", "yaml": "placed: 3"}[
         output
     ] in result.output
 

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
+from bayplan.cli import report
 from bayplan.cli.simulation import Filled, Result
 from bayplan.model import resources
 
@@ -22,7 +23,7 @@ def svg(result: Result) -> str:
     cell, line = 2 * _BAR + _GAP, _HEIGHT + 2 * _GAP
     width = _GAP + cell * min(max(len(nodes), 8), _ACROSS)
     height = _TITLE + line * -(-len(nodes) // _ACROSS) + _GAP
-    said = f"{result.pods} pods on {len(result.nodes)} nodes, ${result.cost / 1e6:,.2f} an hour"
+    said = report.headline(result)
     if len(result.nodes) > len(nodes):
         said += f" (the first {len(nodes)} are shown)"
     parts = [

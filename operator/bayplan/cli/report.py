@@ -80,6 +80,12 @@ def full_by(nodes: Iterable[Filled]) -> Mapping[str, int]:
     return Counter(max(_shares(one).items(), key=lambda pair: pair[1])[0] for one in closed)
 
 
+def headline(result: Result) -> str:
+    """`40 pods on 3 nodes, $1.25 an hour`."""
+    pods, nodes = _number(result.pods, "pod"), _number(len(result.nodes), "node")
+    return f"{pods} on {nodes}, {dollars(result.cost)} an hour"
+
+
 def dollars(micro: int, digits: int = 2) -> str:
     return f"${micro / _MICRO:,.{digits}f}"
 
@@ -126,7 +132,7 @@ def _wide(result: Result) -> Any:
 
 
 def _lines(result: Result) -> Iterable[str]:
-    yield f"{result.pods} pods on {len(result.nodes)} nodes"
+    yield headline(result)
     if result.nodes:
         yield f"prices: {_sources(result.nodes)}"
     if result.bound:
@@ -141,6 +147,10 @@ def _lines(result: Result) -> Iterable[str]:
         yield f"stranded, since nothing fits any more: {explain.lacking(shown)} (full: {full})"
     for one in result.missing:
         yield f"no room for {one.count} of {one.title}: {explain.sentence(one.funnel, one.what)}"
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _type(kind: str, nodes: list[Filled]) -> dict[str, Any]:

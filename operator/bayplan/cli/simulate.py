@@ -1,5 +1,6 @@
 """`bayplan simulate`: what manifests would need, place and cost. No cluster, nothing written."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from bayplan.cli import simulation
 
 _DIGITS = 9
+_LONG_SECONDS = 3
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -85,11 +87,21 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     settings = simulation.Settings(seconds=seconds, seed=seed, book=book)
     if zones:
         settings = simulation.Settings(seconds, seed, tuple(sorted(set(zones))), book)
-    result = simulation.simulate(found, offers, settings)
+    with _waiting(seconds):
+        result = simulation.simulate(found, offers, settings)
     click.echo(_printed(result, output), nl=False)
     if picture is not None:
         _draw(result, picture)
     context.exit(1 if result.missing else 0)
+
+
+def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
+    """A spinner for a person who waits long; nothing in a pipe."""
+    if seconds < _LONG_SECONDS or not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=True).status(f"packing for {seconds:g} s …")
 
 
 def _printed(result: "simulation.Result", output: str) -> str:
