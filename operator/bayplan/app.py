@@ -42,6 +42,7 @@ _GC_THRESHOLDS = (50_000, 20, 50)
 # kopf's new listing is followed by ours after this pause, so that both see the same.
 _HEAL_SECONDS = 1.0
 _LAG_SECONDS = 1.0
+_CLOCK_SECONDS = 30.0
 # How often the packing is appraised, and how long the optimiser may improve its answer.
 _APPRAISAL_SECONDS = 60.0
 _SOLVE_SECONDS = 1.0
@@ -188,7 +189,9 @@ class Operator:
         self._heal = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._beaten_at = time.monotonic()
+        self._skewed = False
         self._worker = worker.Worker()
+        self._identity = settings.identity or os.environ.get("HOSTNAME") or socket.gethostname()
 
     async def __aenter__(self) -> Self:
         settings = self.settings
@@ -224,6 +227,7 @@ class Operator:
             in_flight=settings.writes_in_flight,
             status_interval_seconds=settings.status_interval_seconds,
             jitter=random.random,
+            instance=self._identity,
         )
         self.admissions = admission.Admissions(
             dry_run=self.writer.dry_run,
@@ -239,7 +243,7 @@ class Operator:
             writer=self.writer,
             admissions=self.admissions,
             metrics=self.metrics,
-            leads=self.lease.holding,
+            leads=self._leads,
             beat=self._beat,
             acts=settings.mode is settings_.Mode.ACT,
             price=self._price,
@@ -253,7 +257,7 @@ class Operator:
             ),
             namespace=settings.lease_namespace,
             name=settings.lease_name,
-            identity=settings.identity or os.environ.get("HOSTNAME") or socket.gethostname(),
+            identity=self._identity,
             duration_seconds=settings.lease_duration_seconds,
             renew_deadline_seconds=settings.lease_renew_deadline_seconds,
             retry_seconds=settings.lease_retry_seconds,
@@ -291,11 +295,13 @@ class Operator:
                 self.cache,
                 jitter=random.random,
                 restarted=lambda kind, cause: self.metrics.watch_restarts.labels(kind, cause).inc(),
+                unreadable=lambda kind, count: self.metrics.undecodable.labels(kind).inc(count),
             )
             self._start(f"informer {kind}", watch.run())
         self._start("writer", self.writer.run())
         self._start("loop", self._lead_when_synced())
         self._start("lag", self._watch_lag())
+        self._start("clock", self._watch_clock())
         self._start("appraisal", self._keep_appraising())
         ended = asyncio.create_task(stop.wait())
         fatal = self._fatal
@@ -350,6 +356,13 @@ class Operator:
             if self.cache.synced:
                 self._synced.set()
                 self.loop.measure()
+
+    async def _watch_clock(self) -> None:
+        """See the API server's clock now and then, also when there is nothing else to ask."""
+        while True:
+            with contextlib.suppress(errors.ClusterError):
+                await self.transport.send(transport_.Request("GET", "/version"))
+            await asyncio.sleep(_CLOCK_SECONDS)
 
     async def _keep_appraising(self) -> None:
         """Every minute say what the nodes in use cost and what they provably must."""
@@ -408,6 +421,24 @@ class Operator:
     def _fail(self, why: str) -> None:
         if self._fatal is not None and not self._fatal.done():
             self._fatal.set_result(why)
+
+    def _leads(self) -> bool:
+        """Whether decisions may be made here: the lease is ours and our clock can be trusted.
+
+        Slots are due by this machine's clock; one that is far from the API server's decides
+        nothing. Whoever holds the lease keeps it: another replica's clock may be no better.
+        """
+        if not self.lease.holding():
+            return False
+        skew = self.transport.skew_seconds or 0.0
+        self.metrics.clock_skew.set(skew)
+        limit = self.settings.most_skew_seconds
+        if (abs(skew) > limit) is not self._skewed:
+            self._skewed = not self._skewed
+            level = logging.ERROR if self._skewed else logging.INFO
+            words = "clock is off, deciding nothing" if self._skewed else "clock is right again"
+            telemetry.say(level, words, skew_seconds=round(skew, 1), limit_seconds=limit)
+        return not self._skewed
 
     def _gain_soon(self) -> None:
         """The lease is ours; told from its thread."""

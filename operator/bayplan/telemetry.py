@@ -39,6 +39,7 @@ class Metrics:
     slot_lateness: Histogram = field(init=False)
     decision_to_running: Histogram = field(init=False)
     loop_lag: Gauge = field(init=False)
+    clock_skew: Gauge = field(init=False)
     writes: Counter = field(init=False)
     watch_restarts: Counter = field(init=False)
     runs: Counter = field(init=False)
@@ -88,6 +89,9 @@ class Metrics:
             "decision_to_running_seconds", "From placing a pod to seeing it run.", _LATENCY_BUCKETS
         )
         self.loop_lag = gauge("loop_lag_seconds", "How late the event loop ran at its last look.")
+        self.clock_skew = gauge(
+            "clock_skew_seconds", "The API server's clock minus ours, to the second."
+        )
         self.writes = counter(
             "api_writes", "Writes answered by the API server.", "verb", "kind", "code"
         )
