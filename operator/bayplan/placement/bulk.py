@@ -13,6 +13,8 @@ IntVector = npt.NDArray[np.int64]
 IntMatrix = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 
+_FULLNESS = 2.0  # how much being full counts beside the shape
+_FOR_OTHERS = 0.5  # what of an unused node's rest others will use
 UNBOUNDED = np.int64(1) << 40  # "as many as you like": a class that requests nothing
 
 
@@ -76,16 +78,17 @@ def placed(
     """[N, K] copies per node: every class once, large ones first, on nodes that cost something.
 
     A used node before an unused one; among used ones the fullest whose free room is shaped like the
-    request; among unused ones the cheapest for the room it brings. `may` is [K, N].
+    request; among unused ones the cheapest for the room that is taken and half of the rest. `may`
+    is [K, N].
     """
     room = free.T.copy(order="C")  # [D, N]: whole columns are read
     counts = np.zeros((len(demand), len(free)), np.int64)
     scale = 1.0 / np.maximum(free.max(axis=0, initial=1), 1)
     share = request * scale
     scarce = (demand @ request) / np.maximum(free.sum(axis=0), 1)
-    size = (scale * scarce) @ room
-    dear = price / np.maximum(size, 1e-9)
-    empty = -dear / max(float(dear.max(initial=0.0)), 1.0) - 2.0 * len(scale)
+    weight = scale * scarce  # what is scarce makes a node worth its price
+    size = weight @ room
+    dearest = float((price / np.maximum(size, 1e-9)).max(initial=0.0)) + 1.0
     used = np.zeros(len(free), np.bool_)
     for k in np.argsort(-share.max(axis=1), kind="stable"):
         fits = fit(room.T, request[k])
@@ -93,6 +96,9 @@ def placed(
             np.minimum(fits, per_node[k], out=fits)
         if may is not None:
             fits *= may[k]
+        landing = np.minimum(fits, demand[k]) * float(weight @ request[k])
+        dear = price / np.maximum(landing + _FOR_OTHERS * (size - landing), 1e-9)
+        empty = -dear / dearest - 2.0 * _FULLNESS * len(scale)
         preference = np.where(used, _shape(room, request[k], scale), empty)
         taken = fill(fits, preference, int(demand[k]))
         touched = np.flatnonzero(taken)
@@ -111,4 +117,4 @@ def _shape(room: IntMatrix, request: IntVector, scale: FloatVector) -> FloatVect
         share = float(request[d] * scale[d])
         along, total, square = along + left * share, total + left, square + left * left
         length += share * share
-    return along / (np.sqrt(square * length) + 1e-9) - total
+    return along / (np.sqrt(square * length) + 1e-9) - _FULLNESS * total
