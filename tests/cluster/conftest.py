@@ -5,6 +5,7 @@ Docker), else localcluster. The operator runs outside the cluster, as its own pr
 role that the chart gives it and nothing more.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +23,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     given = os.environ.get("BAYPLAN_TEST_KUBECONFIG")
     if given:
-        site = Site(Kube(Path(given)), None, folder).prepare()
-        yield site
-        site.close()
+        with contextlib.closing(Site(Kube(Path(given)), None, folder).prepare()) as site:
+            yield site
     elif os.environ.get("BAYPLAN_TEST_CLUSTER") == "kind":
-        with kind_cluster(folder) as kubeconfig:
-            yield Site(Kube(kubeconfig), None, folder).prepare()
+        with (
+            kind_cluster(folder) as kubeconfig,
+            contextlib.closing(Site(Kube(kubeconfig), None, folder).prepare()) as site,
+        ):
+            yield site
     else:
         with Cluster.start(node_monitor_grace_seconds=8) as local:
             yield Site(Kube(local.kubeconfig), local, folder).prepare()

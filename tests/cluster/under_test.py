@@ -14,6 +14,7 @@ from typing import Any, Self
 import yaml
 
 from localcluster import Cluster
+from localcluster.guest import FakeNodes
 from tests.cluster.kube import Kube
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,7 @@ class Site:
     local: Cluster | None
     folder: Path
     _namespaces: list[str] = field(default_factory=list)
+    _fake: FakeNodes | None = None
 
     def prepare(self) -> Self:
         """Install what `helm install` would: CRDs, the namespace, the account and its rights."""
@@ -55,9 +57,7 @@ class Site:
 
     def nodes(self, text: str, **labels: str) -> list[str]:
         """Fake nodes such as `m5.2xlarge:us-east-1a=3`, with these labels beside their own."""
-        if self.local is None:
-            raise NotImplementedError("fake nodes need localcluster")
-        names = self.local.add_kwok_nodes(text)
+        names = self.local.add_kwok_nodes(text) if self.local else self._guests().add(text)
         for name in names if labels else ():
             self.kube.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}})
         return names
@@ -95,8 +95,16 @@ class Site:
         return path
 
     def close(self) -> None:
+        """Take away what is ours from somebody's cluster."""
         for name in self._namespaces:
             self.kube.kubectl("delete", "namespace", name, "--wait=false", check=False)
+        if self._fake is not None:
+            self._fake.close()
+
+    def _guests(self) -> FakeNodes:
+        if self._fake is None:
+            self._fake = FakeNodes(self.kube.kubeconfig, self.folder, self.kube.request)
+        return self._fake
 
 
 class OperatorProcess:
