@@ -84,6 +84,12 @@ REFUSED_JOBS = [
     ("retryPolicy", {"delaySeconds": 7200}, "raise `maxDelaySeconds`"),
     ("retryPolicy", {"limits": 2}, 'unknown field "spec.retryPolicy.limits"'),
     ("unreachable", {"retryAfterSeconds": 604_801}, "less than or equal to 604800"),
+    ("successExitCodes", [256], "less than or equal to 255"),
+    ("successExitCodes", [0, 0], "Duplicate value"),
+    ("noRetryExitCodes", [-1], "greater than or equal to 0"),
+    ("onLost", "Ignore", 'supported values: "Retry", "Fail"'),
+    ("suspendAfterFailures", 1001, "less than or equal to 1000"),
+    ("ttlSecondsAfterFinished", -1, "greater than or equal to 0"),
     ("activeDeadlineSeconds", 0, "greater than or equal to 1"),
     ("history", {"failed": 101}, "less than or equal to 100"),
     ("placement", {"isolation": "strict"}, 'supported values: "Shared", "Strict"'),
@@ -160,8 +166,10 @@ def test_refuses_what_two_fields_say_together(site: Site) -> None:
     """Rules over two fields of a job, and over the name."""
     once = changed(changed(JOB, "schedule", None), "startingDeadlineSeconds", 60)
     long = changed(changed(JOB, "activeDeadlineSeconds", 60), "expectedDurationSeconds", 61)
+    both = changed(changed(JOB, "successExitCodes", [0, 3]), "noRetryExitCodes", [3])
 
     assert "remove it or add `schedule`" in refusal(site, once)
+    assert "remove it from one of them" in refusal(site, both)
     assert "raise `activeDeadlineSeconds`" in refusal(site, long)
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bayplan.api import names, problems
-from bayplan.api.meta import epoch_of
+from bayplan.api.meta import epoch_of, rfc3339
 from bayplan.model import pod as pods_
 from bayplan.model import schedule as schedules
 from bayplan.reconcile import identity
@@ -52,6 +52,7 @@ PEOPLE_ACTS = st.one_of(
     st.tuples(st.just("ask"), st.integers(0, 3)),  # run-now
     st.tuples(st.sampled_from(["suspend", "resume", "strip"]), st.just(0)),
     st.tuples(st.just("edit"), st.integers(0, 2)),
+    st.tuples(st.just("pause"), st.sampled_from([-10, 0, 1, 300, 7200])),
 )
 EDITS = [SCHEDULE, "*/7 * * * *", "0 * * * *"]
 
@@ -63,7 +64,15 @@ SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "history": st.sampled_from([{"successful": 0, "failed": 0}, {"successful": 1}]),
         "unreachable": st.just({"retryAfterSeconds": PATIENCE}),
     },
-    optional={"startingDeadlineSeconds": st.sampled_from([10, 200, 1000])},
+    optional={
+        "startingDeadlineSeconds": st.sampled_from([10, 200, 1000]),
+        "ttlSecondsAfterFinished": st.sampled_from([0, 60]),
+        "onLost": st.just("Fail"),
+        "noRetryExitCodes": st.just([1]),
+    },
+)
+HELD_SPECS = st.builds(
+    lambda spec, limit: {**spec, "suspendAfterFailures": limit}, SPECS, st.integers(0, 2)
 )
 
 
@@ -233,6 +242,9 @@ class History:
         if self.world.spec.get("schedule"):
             self._edited(schedule=EDITS[number])
 
+    def _pause(self, seconds: int) -> None:
+        self.world.annotations[names.PAUSED_UNTIL] = rfc3339(max(self.world.now + seconds, 0))
+
     def _edited(self, **fields: Any) -> None:
         self.world.spec = {**self.world.spec, **fields}
         self.world.generation += 1
@@ -262,6 +274,7 @@ class History:
         slot = identity.slot_of(run)
         assert slot is None or slot <= max(self.latest, self.world.now), "started early"
         assert run not in self.succeeded or self.troubled, "an attempt after a success"
+        assert slot is None or attempt or not self._held(), "a run began while the job was held"
         live = [
             other
             for other in self.world.pods.values()
@@ -271,6 +284,11 @@ class History:
         assert [] == twins, "two attempts of a run are alive"
         if self.spec["concurrencyPolicy"] != "Allow":
             assert [] == live, "two runs of a job are alive"
+
+    def _held(self) -> bool:
+        world = self.world
+        paused = world.annotations.get(names.PAUSED_UNTIL) or world.seen[1].get("pausedUntil")
+        return bool(world.spec.get("suspend")) or _epoch(paused) > world.now
 
     def _watch(self, before: Mapping[str, Any]) -> None:
         after = self.world.status
@@ -371,7 +389,7 @@ def test_lost_nodes_and_jumping_clocks(spec: dict[str, Any], acts: list[Act]) ->
 
 
 @QUICK
-@given(SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, PEOPLE_ACTS), min_size=6, max_size=60))
+@given(HELD_SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, PEOPLE_ACTS), min_size=6, max_size=60))
 def test_edits_suspension_and_run_now(spec: dict[str, Any], acts: list[Act]) -> None:
     """No run twice and each counted once while people edit, suspend and ask for runs."""
     live_through({**spec, "schedule": SCHEDULE}, acts, plain=False)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, Strict
 
 from bayplan.api import names
 from bayplan.api.meta import (
@@ -87,6 +87,9 @@ class RetryPolicy(Part):
         )
 
 
+ExitCode = Annotated[int, Strict(), Field(ge=0, le=255)]
+
+
 class Unreachable(Part):
     """What happens to an attempt whose node has fallen silent."""
 
@@ -126,6 +129,13 @@ class BatchJobSpec(Part):
                     "must not exceed activeDeadlineSeconds, which ends the run; raise "
                     "`activeDeadlineSeconds` or lower this",
                     fieldPath=".expectedDurationSeconds",
+                ),
+                rule(
+                    "!has(self.successExitCodes) || !has(self.noRetryExitCodes) || "
+                    "self.noRetryExitCodes.all(code, !(code in self.successExitCodes))",
+                    "must not name a code of successExitCodes: a run cannot succeed and fail; "
+                    "remove it from one of them",
+                    fieldPath=".noRetryExitCodes",
                 ),
             ]
         )
@@ -202,6 +212,44 @@ class BatchJobSpec(Part):
         default=Unreachable(),
         description="What happens to an attempt whose node has fallen silent.",
     )
+    on_lost: Literal["Retry", "Fail"] = Field(
+        default="Retry",
+        description=(
+            "When an attempt that may have begun was lost to its node. Retry: it is tried again. "
+            "Fail: the run has failed; with retryPolicy.limit 0 it begins at most once."
+        ),
+    )
+    success_exit_codes: tuple[ExitCode, ...] = Field(
+        default=(),
+        max_length=16,
+        description=(
+            "Exit codes that mean success; absent or empty: 0 alone. What the kernel or the "
+            "kubelet ended (OOMKilled, Evicted, DeadlineExceeded) has failed whatever its code."
+        ),
+        json_schema_extra=crd(list_type="set"),
+    )
+    no_retry_exit_codes: tuple[ExitCode, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Exit codes after which a failed run is not tried again.",
+        json_schema_extra=crd(list_type="set"),
+    )
+    treat_failure_as_success: Flag = Field(
+        default=False,
+        description=(
+            "True: a run that has failed for good counts as a success for the jobs that name "
+            "this one as a parent. Its own status tells the failure."
+        ),
+    )
+    suspend_after_failures: Integer = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description=(
+            "After this many failed runs in a row no scheduled run starts, until a run-now "
+            "succeeds or the spec is changed. 0: never."
+        ),
+    )
     active_deadline_seconds: Long | None = Field(
         default=None,
         ge=1,
@@ -219,6 +267,15 @@ class BatchJobSpec(Part):
     )
     history: History = Field(
         default=History(), description="How many finished runs keep their pods, and so their logs."
+    )
+    ttl_seconds_after_finished: Long | None = Field(
+        default=None,
+        ge=0,
+        le=YEAR,
+        description=(
+            "Pods of finished runs go after this many seconds, also those that `history` would "
+            "keep. The status tells of the runs all the same."
+        ),
     )
     placement: Placement = Field(default=Placement(), description="How pods share nodes.")
     template: Annotated[dict[str, Any], RunTemplate] = Field(
@@ -279,6 +336,13 @@ class FinishedRun(Part):
     start_time: Time | None = Field(default=None, description="When its first container started.")
     end_time: Time | None = Field(default=None, description="When it ended.")
     attempts: Integer | None = Field(default=None, ge=0, description="How often it was tried.")
+
+
+class Fulfilled(Part):
+    """A run that counts as a success for the jobs that have this one as a parent."""
+
+    run: Word = Field(description="Identity of the run within this BatchJob.")
+    end_time: Time | None = Field(default=None, description="When it ended.")
 
 
 class Statistics(Part):
@@ -343,9 +407,33 @@ class BatchJobStatus(Part):
         description="The last ten runs that finished or were missed, the newest first.",
         json_schema_extra=crd(list_type="atomic"),
     )
+    fulfilled: tuple[Fulfilled, ...] = Field(
+        default=(),
+        max_length=10,
+        description=(
+            "The last ten runs that count as successes for jobs that name this one as a parent, "
+            "the newest first."
+        ),
+        json_schema_extra=crd(list_type="atomic"),
+    )
     statistics: Statistics | None = Field(default=None, description="Counters since creation.")
     effective_requests: EffectiveRequests | None = Field(
         default=None, description="What one pod really asks for."
+    )
+    forgiven_failures: Long | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "How many of consecutiveFailures were before the spec was last changed; "
+            "suspendAfterFailures counts those after."
+        ),
+    )
+    paused_until: Time | None = Field(
+        default=None,
+        description=(
+            "No scheduled run starts before this: taken from the annotation "
+            "bayplan.dev/paused-until, which may be removed then."
+        ),
     )
     handled_tokens: tuple[Word, ...] = Field(
         default=(),

@@ -22,7 +22,10 @@ DIGEST = f"{GROUP}/digest"
 
 # Annotations as verbs on resources.
 RUN_NOW = f"{GROUP}/run-now"
+PAUSED_UNTIL = f"{GROUP}/paused-until"  # RFC 3339; a time that has passed resumes
 RESTARTED_AT = f"{GROUP}/restarted-at"
+ROLLBACK_TO = f"{GROUP}/rollback-to"  # name of a kept ControllerRevision
+PROMOTE = f"{GROUP}/promote"  # a new value lets one step of an update pass
 
 # Finalizer on run pods.
 RUN_TRACKING = f"{GROUP}/run-tracking"

@@ -15,8 +15,9 @@ from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import identity, jobconditions, jobstatus, ledger
 from bayplan.reconcile.action import Admission, Outcome, Task, View
-from bayplan.reconcile.course import REPLACED, Course, Scene, book_of, course_of
+from bayplan.reconcile.course import REPLACED, Course, book_of, course_of
 from bayplan.reconcile.runs import Progress, Rules, avoided
+from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.tidy import release_orphans, tidied
 
 __all__ = ["reconcile", "release_orphans"]
@@ -38,12 +39,14 @@ def reconcile(job: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: 
     course = course_of(scene)
     tasks, wakes = _tasks(scene, course)
     report = jobstatus.report(scene, course)
-    deletes, releases = tidied(scene)
+    deletes, releases, leave_at = tidied(scene)
     news = report.status != job.status
     marks = [
         report.wake_at,
         course.due.next_at,
         course.due.expires_at,
+        course.holding.until,
+        leave_at,
         *wakes,
         *(one.wake_at for one in course.runs),
         *_asks_again(view.admission),
@@ -77,6 +80,9 @@ def _scene(
             grace_seconds=_grace_seconds(spec.template),
             expected_seconds=spec.expected_duration_seconds,
             nodes=view.nodes,
+            success_codes=spec.success_exit_codes,
+            final_codes=spec.no_retry_exit_codes,
+            once=spec.on_lost == "Fail",
         ),
     )
 
@@ -94,7 +100,7 @@ def _tasks(scene: Scene, course: Course) -> tuple[tuple[Task, ...], list[int]]:
         return (), []
     tasks, wakes = [], []
     for one in _may_begin(scene, course):
-        if not _is_owed(scene, one):
+        if not _is_owed(scene, course, one):
             continue
         avoid, until = avoided(one.run, scene.now)
         tasks.append(_task(scene, one, avoid))
@@ -110,10 +116,10 @@ def _may_begin(scene: Scene, course: Course) -> Iterable[Progress]:
     replaced = any(one.reason == REPLACED for one in course.finished)
     if replaced or course.hindered or any(one.pod is not None for one in course.runs):
         return []
-    return [one for one in course.runs if not _is_held(scene, one)][:1]
+    return [one for one in course.runs if not _is_held(course, one)][:1]
 
 
-def _is_owed(scene: Scene, one: Progress) -> bool:
+def _is_owed(scene: Scene, course: Course, one: Progress) -> bool:
     """Whether this attempt is due and may exist.
 
     A retry waits for the stored status: it must account for the attempt before.
@@ -122,15 +128,15 @@ def _is_owed(scene: Scene, one: Progress) -> bool:
     if run.retry_at is not None and scene.now < run.retry_at:
         return False
     if run.attempt == 0:
-        return not _is_held(scene, one)
+        return not _is_held(course, one)
     entry = scene.stored.entry(run.id)
     return entry is not None and entry.attempt == run.attempt
 
 
-def _is_held(scene: Scene, one: Progress) -> bool:
+def _is_held(course: Course, one: Progress) -> bool:
     """Whether suspension holds back a run that has not begun. A person's run-now it does not."""
     run = one.run
-    return scene.suspended and run.attempt == 0 and not run.pod and run.trigger != "RunNow"
+    return bool(course.holding) and run.attempt == 0 and not run.pod and run.trigger != "RunNow"
 
 
 def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:

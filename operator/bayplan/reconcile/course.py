@@ -8,49 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bayplan.api import names
-from bayplan.api.batchjob import BatchJobSpec
-from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model import schedule as schedules
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import conditions, identity, triggers
-from bayplan.reconcile.action import View
-from bayplan.reconcile.ledger import MOST_ACTIVE, MOST_HANDLED, Ledger, time_of
-from bayplan.reconcile.runs import Finished, Progress, Rules, Run, Trigger, advanced, cancelled
+from bayplan.reconcile import identity, triggers
+from bayplan.reconcile.holding import EDIT_GRACE_SECONDS, Holding, holding, resumed
+from bayplan.reconcile.ledger import MOST_ACTIVE, MOST_HANDLED, time_of
+from bayplan.reconcile.runs import Finished, Progress, Run, Trigger, advanced, cancelled
+from bayplan.reconcile.scene import Book, Scene
 from bayplan.reconcile.triggers import Due
 from bayplan.reconcile.verdict import Standing
 
 REPLACED = "Replaced"
-
-# An edit is seen, and its status written, within seconds; a slot of the new schedule that falls
-# in between must not be lost.
-EDIT_GRACE_SECONDS = 10
-
-Book = Mapping[str, Mapping[int, pods_.Pod]]  # run -> attempt -> pod
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What is known of one job with a readable spec, at one moment."""
-
-    job: Resource
-    spec: BatchJobSpec
-    view: View
-    now: int
-    prefix: str
-    stored: Ledger
-    book: Book
-    rules: Rules
-
-    @property
-    def accepted(self) -> bool:
-        """Whether pods may be created: no problems, and the API server took the template."""
-        admission = self.view.admission
-        return not self.job.problems and admission is not None and not admission.refusal
-
-    @property
-    def suspended(self) -> bool:
-        return self.spec.suspend
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +35,7 @@ class Course:
     last_slot: int
     since: int
     handled: tuple[str, ...]
+    holding: Holding
     due: Due
     schedule: schedules.Schedule | None
     hindered: bool = False
@@ -101,12 +71,13 @@ def course_of(scene: Scene) -> Course:
     ]
     schedule = None if scene.job.problems else triggers.schedule_of(scene.job, scene.spec)
     hindered = _hindered(scene, progress)
-    since = _since(scene)
+    held = holding(scene, finished)
+    since = _since(scene, held)
     floor = _floor(scene, schedule, since)
     slots = {one.run.slot for one in progress if one.run.slot is not None}
 
     due = Due()
-    if not scene.job.problems and not scene.suspended:
+    if not scene.job.problems and not held:
         due = triggers.due(
             schedule,
             scene.spec,
@@ -140,12 +111,13 @@ def course_of(scene: Scene) -> Course:
         last_slot=last_slot,
         since=since,
         handled=(*reversed(handled), *scene.stored.handled)[:MOST_HANDLED],
+        holding=held,
         due=due,
         schedule=schedule,
         hindered=hindered,
         missed=missed,
         missed_slot=missed_slot,
-        passed=_passed(scene, schedule, since),
+        passed=_passed(scene, held, schedule, since),
         refused=refused,
     )
 
@@ -266,20 +238,16 @@ def _free_at(scene: Scene, finished: Iterable[Finished], *, busy: bool) -> int:
     return min(max(ends, default=0), scene.now)
 
 
-def _since(scene: Scene) -> int:
+def _since(scene: Scene, held: Holding) -> int:
     """The floor of slots: moved by an edit of the schedule and by the end of a suspension."""
     stored = scene.stored
     if scene.job.problems:
         return stored.since
     edited = stored.schedule_hash not in {"", triggers.schedule_hash(scene.spec)}
-    if edited or _resumed(scene):
+    if edited:
         return max(stored.since, scene.now - EDIT_GRACE_SECONDS)
-    return stored.since
-
-
-def _resumed(scene: Scene) -> bool:
-    before = conditions.status_of(scene.job.status.get("conditions"), conditions.SUSPENDED)
-    return before == "True" and not scene.suspended
+    resumed_at = resumed(scene, held)
+    return stored.since if resumed_at is None else max(stored.since, resumed_at)
 
 
 def _floor(scene: Scene, schedule: schedules.Schedule | None, since: int) -> int:
@@ -289,8 +257,8 @@ def _floor(scene: Scene, schedule: schedules.Schedule | None, since: int) -> int
     return max(scene.stored.last_slot, scene.job.created_at - 1, since - 1)
 
 
-def _passed(scene: Scene, schedule: schedules.Schedule | None, since: int) -> int:
+def _passed(scene: Scene, held: Holding, schedule: schedules.Schedule | None, since: int) -> int:
     """How many slots went by while the job was suspended, once it is resumed."""
-    if schedule is None or since == scene.stored.since or not _resumed(scene):
+    if schedule is None or since == scene.stored.since or resumed(scene, held) is None:
         return 0
     return schedule.count_between(_floor(scene, schedule, scene.stored.since), since - 1)

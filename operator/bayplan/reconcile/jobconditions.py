@@ -9,12 +9,16 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bayplan.api import names
+from bayplan.api.meta import rfc3339
 from bayplan.api.problems import Problem
-from bayplan.reconcile import conditions
+from bayplan.reconcile import conditions, holding
 from bayplan.reconcile.action import Placement
 from bayplan.reconcile.conditions import Condition, false, true, unknown
-from bayplan.reconcile.course import Course, Scene
+from bayplan.reconcile.course import Course
+from bayplan.reconcile.holding import Holding
 from bayplan.reconcile.runs import TOO_MANY_DISRUPTIONS, Progress
+from bayplan.reconcile.scene import Scene
 
 LAST_RUN_SUCCEEDED = "LastRunSucceeded"
 COMPLETE = "Complete"
@@ -26,6 +30,9 @@ class Reason(enum.StrEnum):
 
     SCHEDULED = "Scheduled"
     SUSPENDED = "Suspended"
+    PAUSED = "Paused"
+    TOO_MANY_FAILURES = "TooManyFailures"
+    INVALID_PAUSE = "InvalidPause"
     NOT_SUSPENDED = "NotSuspended"
     FINISHED = "Finished"
     CHECKING = "Checking"
@@ -48,6 +55,7 @@ class Reason(enum.StrEnum):
     CANCELLED = "Cancelled"
 
 
+_A_TIME = "2026-01-31T06:00:00Z"
 _KEPT = (conditions.READY, conditions.RECONCILING, conditions.STALLED)
 _OUTCOMES = {
     "Succeeded": Reason.SUCCEEDED,
@@ -84,7 +92,7 @@ def job_conditions(
         *_ready(scene, course, tuple(shown), newest),
         _placed(placement),
         _last_run(newest),
-        _suspended(scene),
+        _suspended(course.holding),
     ]
     if scene.spec.schedule is None:
         wanted += _ended(newest, before)
@@ -109,29 +117,24 @@ def _ready(
     if admission.refusal:
         return [false(conditions.READY, admission.refusal, admission.message)]
     if scene.spec.schedule is None:
-        return _ready_once(scene, shown, newest)
-    if scene.suspended:
-        return [
-            true(
-                conditions.READY, Reason.SUSPENDED, "No scheduled run starts: spec.suspend is true."
-            )
-        ]
+        return _ready_once(course.holding, shown, newest)
+    if course.holding:
+        why = _held(course.holding)
+        return [true(conditions.READY, course.holding.word, f"No scheduled run starts: {why}.")]
     if not shown and not course.runs and course.due.slot is None and course.due.next_at is None:
         return [true(conditions.READY, Reason.FINISHED, "The schedule has come to its end.")]
     return [true(conditions.READY, Reason.SCHEDULED, "Runs start by the schedule.")]
 
 
 def _ready_once(
-    scene: Scene, shown: tuple[Progress, ...], newest: Mapping[str, Any] | None
+    held: Holding, shown: tuple[Progress, ...], newest: Mapping[str, Any] | None
 ) -> Iterable[Condition]:
     """A job without a schedule is in progress until its run has a node."""
     if any(one.pod is not None and one.pod.node for one in shown):
         return [true(conditions.READY, Reason.RUNNING, "The run has a node.")]
     if shown or newest is None:
-        if scene.suspended and not shown:
-            return [
-                true(conditions.READY, Reason.SUSPENDED, "No run starts: spec.suspend is true.")
-            ]
+        if held and not shown:
+            return [true(conditions.READY, held.word, f"No run starts: {_held(held)}.")]
         retrying = any(one.run.retry_at is not None for one in shown)
         word = Reason.RETRYING if retrying else Reason.STARTING
         message = "The next attempt waits for its time." if retrying else "The run gets a node."
@@ -161,10 +164,28 @@ def _last_run(newest: Mapping[str, Any] | None) -> Condition:
     return false(LAST_RUN_SUCCEEDED, reason, how(newest))
 
 
-def _suspended(scene: Scene) -> Condition:
-    if scene.suspended:
-        return true(conditions.SUSPENDED, Reason.SUSPENDED, "spec.suspend is true.")
+def _suspended(held: Holding) -> Condition:
+    if held:
+        return true(conditions.SUSPENDED, held.word, f"{_held(held)}.")
+    if held.unread:
+        message = f"The annotation {names.PAUSED_UNTIL} is no time; write such as {_A_TIME}."
+        return false(conditions.SUSPENDED, Reason.INVALID_PAUSE, message)
     return false(conditions.SUSPENDED, Reason.NOT_SUSPENDED)
+
+
+def _held(held: Holding) -> str:
+    match held.word:
+        case holding.PAUSED:
+            return f"paused until {rfc3339(held.until or 0)}"
+        case holding.TOO_MANY_FAILURES:
+            return too_many(held)
+    return "spec.suspend is true"
+
+
+def too_many(held: Holding) -> str:
+    count = held.failures - held.forgiven
+    told = "the last run failed" if count == 1 else f"the last {count} runs failed"
+    return f"{told}; change the spec or ask for a run with run-now, which has to succeed"
 
 
 def _ended(newest: Mapping[str, Any] | None, before: object) -> list[Condition]:

@@ -11,19 +11,23 @@ from typing import Any
 
 from bayplan import units
 from bayplan.model import resources
-from bayplan.reconcile import triggers, waiting
+from bayplan.reconcile import conditions, triggers, waiting
 from bayplan.reconcile.action import Admission, EmitEvent
-from bayplan.reconcile.course import Course, Scene
-from bayplan.reconcile.jobconditions import how, job_conditions
+from bayplan.reconcile.course import Course
+from bayplan.reconcile.holding import TOO_MANY_FAILURES
+from bayplan.reconcile.jobconditions import how, job_conditions, too_many
 from bayplan.reconcile.ledger import (
     MOST_HISTORY,
+    Success,
     counted,
     time_text,
     wire_finished,
+    wire_fulfilled,
     wire_missed,
     wire_run,
 )
 from bayplan.reconcile.runs import LATE, Progress, Run
+from bayplan.reconcile.scene import Scene
 
 QUIET_SECONDS = 10  # a run that ends before this age is written once, at its end
 
@@ -55,8 +59,11 @@ def report(scene: Scene, course: Course) -> Report:
         "running": len(shown),
         "active": [_entry(scene, one) for one in shown] or None,
         "history": history or None,
+        "fulfilled": _fulfilled(scene, course) or None,
         "statistics": _statistics(scene, course),
         "effectiveRequests": effective_requests(scene.view.admission, scene.job.status),
+        "forgivenFailures": course.holding.forgiven or None,
+        "pausedUntil": None if course.holding.until is None else time_text(course.holding.until),
         "handledTokens": list(course.handled if news else scene.stored.handled) or None,
         "placement": waiting.wire(placement, scene.job.status.get("placement")),
     }
@@ -129,7 +136,7 @@ def _began_anew(scene: Scene, one: Progress, entry: Run) -> bool:
 
 def _next_slot(scene: Scene, course: Course, last_slot: int) -> str | None:
     """The next slot to be taken up; in the past while it waits for something."""
-    if course.schedule is None or scene.suspended:
+    if course.schedule is None or course.holding:
         return None
     after = max(last_slot, course.since - 1, scene.job.created_at - 1)
     slot = triggers.next_after(course.schedule, after)
@@ -159,6 +166,17 @@ def _history(scene: Scene, course: Course) -> list[Mapping[str, Any]]:
     return history[:MOST_HISTORY]
 
 
+def _fulfilled(scene: Scene, course: Course) -> list[dict[str, Any]]:
+    """What the job's children may count as a success."""
+    new = [
+        Success(one.run.id, one.ended_at)
+        for one in course.finished
+        if one.outcome == "Succeeded"
+        or (one.outcome == "Failed" and scene.spec.treat_failure_as_success)
+    ]
+    return wire_fulfilled(scene.stored.fulfilled, new)
+
+
 def _statistics(scene: Scene, course: Course) -> Mapping[str, int] | None:
     before = scene.stored.statistics
     lost = 0
@@ -183,6 +201,8 @@ def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
         yield EmitEvent(
             "PassedWhileSuspended", f"{course.passed} scheduled times passed while suspended."
         )
+    if course.holding.word == TOO_MANY_FAILURES and not _said(scene, TOO_MANY_FAILURES):
+        yield EmitEvent("Suspended", f"{too_many(course.holding)}.", warning=True)
     if course.refused:
         yield EmitEvent("RunNowRefused", "A run that was asked for waits already.", warning=True)
     for one in course.finished:
@@ -192,6 +212,12 @@ def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
             yield EmitEvent("RunCancelled", f"{how(wire_finished(one))}.")
     for progress in course.runs:
         yield from _run_events(scene, progress)
+
+
+def _said(scene: Scene, word: str) -> bool:
+    """Whether the stored status says already why the job is held."""
+    stored = scene.job.status.get("conditions")
+    return conditions.reason_of(stored, conditions.SUSPENDED) == word
 
 
 def _run_events(scene: Scene, progress: Progress) -> Iterable[EmitEvent]:

@@ -16,6 +16,7 @@ from bayplan.reconcile.runs import Finished, Outcome, Run, Trigger
 MOST_ACTIVE = 100
 MOST_HISTORY = 10
 MOST_HANDLED = 20
+MOST_FULFILLED = 10
 COUNTERS = (
     "runs",
     "successes",
@@ -37,11 +38,23 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Success:
+    """A run that counts as a success for a job's children; `ended_at` in epoch seconds."""
+
+    run: str
+    ended_at: int
+
+    @property
+    def slot(self) -> int | None:
+        return identity.slot_of(self.run)
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """The runs as the stored status tells them. It is the authority on what was accounted for.
 
     `last_slot` is -1 when no slot was taken up yet; `since` is the floor that an edit or the end
-    of a suspension set. `history` and `handled` have the newest first.
+    of a suspension set. `history`, `handled` and `fulfilled` have the newest first.
     """
 
     last_slot: int = -1
@@ -51,6 +64,9 @@ class Ledger:
     history: tuple[Mapping[str, Any], ...] = ()
     statistics: Mapping[str, int] = field(default_factory=dict)
     handled: tuple[str, ...] = ()
+    forgiven: int = 0
+    fulfilled: tuple[Success, ...] = ()
+    paused_until: int | None = None
 
     def entry(self, run: str) -> Run | None:
         """The unfinished run of this identity."""
@@ -81,7 +97,26 @@ def read(status: Mapping[str, Any]) -> Ledger:
         history=_each(status.get("history"), _history, MOST_HISTORY),
         statistics=_statistics(status.get("statistics")),
         handled=_each(status.get("handledTokens"), _run_id, MOST_HANDLED),
+        forgiven=_count(status.get("forgivenFailures"), _LARGEST_COUNT),
+        fulfilled=fulfilled_of(status),
+        paused_until=time_of(status.get("pausedUntil")),
     )
+
+
+def fulfilled_of(status: Mapping[str, Any]) -> tuple[Success, ...]:
+    """What a stored status tells a job's children."""
+    return _each(status.get("fulfilled"), _success, MOST_FULFILLED)
+
+
+def wire_fulfilled(known: Sequence[Success], new: Sequence[Success]) -> list[dict[str, Any]]:
+    """The list to store; a run is in it once, at its newest end."""
+    names = {one.run for one in new}
+    kept = [one for one in known if one.run not in names]
+    newest = sorted(new, key=lambda one: (one.ended_at, one.run), reverse=True)
+    return [
+        {"run": one.run, "endTime": time_text(one.ended_at)}
+        for one in [*newest, *kept][:MOST_FULFILLED]
+    ]
 
 
 def wire_run(run: Run) -> dict[str, Any]:
@@ -204,6 +239,13 @@ def _history(value: object) -> Mapping[str, Any] | None:
         return None
     outcome = value.get("outcome")
     return value if isinstance(outcome, str) and outcome in _OUTCOMES else None
+
+
+def _success(value: object) -> Success | None:
+    if not isinstance(value, Mapping):
+        return None
+    run, ended_at = _run_id(value.get("run")), time_of(value.get("endTime"))
+    return None if run is None or ended_at is None else Success(run, ended_at)
 
 
 def _run_id(value: object) -> str | None:

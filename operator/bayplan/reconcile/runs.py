@@ -11,7 +11,7 @@ from typing import Literal
 from bayplan.api.batchjob import RetryPolicy
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.reconcile.verdict import LOST_TO_NODE, Standing, Verdict, verdict
+from bayplan.reconcile.verdict import LOST_TO_NODE, Standing, Verdict, by_exit_code, verdict
 
 Trigger = Literal["Schedule", "Once", "RunNow"]
 Outcome = Literal["Succeeded", "Failed", "Cancelled", "Missed"]
@@ -84,9 +84,13 @@ class Rules:
     grace_seconds: int
     expected_seconds: int | None
     nodes: Mapping[str, nodes_.Node]
+    success_codes: tuple[int, ...] = ()
+    final_codes: tuple[int, ...] = ()  # not tried again
+    once: bool = False  # an attempt that may have begun is not tried again when it is lost
 
     def verdict(self, pod: pods_.Pod, now: int) -> Verdict:
-        return verdict(pod, self.nodes, self.patience_seconds, self.grace_seconds, now)
+        found = verdict(pod, self.nodes, self.patience_seconds, self.grace_seconds, now)
+        return by_exit_code(found, pod, self.success_codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +149,16 @@ def _ended(run: Run, found: Verdict, rules: Rules, now: int) -> Run | Finished:
         case Standing.CANCELLED:
             return Finished(run, "Cancelled", found.reason, at, found.exit_code)
         case Standing.FAILED:
-            if run.failures >= rules.retry.limit:
+            if run.failures >= rules.retry.limit or found.exit_code in rules.final_codes:
                 return Finished(run, "Failed", found.reason, at, found.exit_code)
             failures = run.failures + 1
             retry_at = at + rules.retry.delay_seconds_before(failures)
             return _next(run, found.reason, retry_at, failures=failures)
         case _:
             disruptions = run.disruptions + 1
+            if rules.once and found.began:
+                run = replace(run, disruptions=disruptions)
+                return Finished(run, "Failed", found.reason, at, found.exit_code)
             if disruptions > MOST_DISRUPTIONS:
                 run = replace(run, disruptions=disruptions)
                 return Finished(run, "Failed", TOO_MANY_DISRUPTIONS, at, found.exit_code)

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from bayplan.api import names
 from bayplan.model import pod as pods_
 from bayplan.reconcile.action import DeletePod, ReleasePod
-from bayplan.reconcile.course import Scene, tracked
+from bayplan.reconcile.course import tracked
+from bayplan.reconcile.scene import Scene
+from bayplan.reconcile.verdict import Standing
 
 
 def release_orphans(pods: Iterable[pods_.Pod]) -> tuple[ReleasePod, ...]:
@@ -27,8 +29,8 @@ def release_orphans(pods: Iterable[pods_.Pod]) -> tuple[ReleasePod, ...]:
     )
 
 
-def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...]]:
-    """What to delete and what to release."""
+def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...], int | None]:
+    """What to delete, what to release, and when time alone makes more of it go."""
     accounted: list[pods_.Pod] = []
     going: list[tuple[pods_.Pod, str]] = []
     records: list[pods_.Pod] = []  # the last pods of runs that have ended
@@ -49,12 +51,24 @@ def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...]]
             elif not last.terminating:
                 records.append(last)
     going += [(pod, "beyond spec.history") for pod in _beyond(scene, records)]
-    deletes = (
+    marks = []
+    if scene.spec.ttl_seconds_after_finished is not None:
+        marks = [_ended_at(scene, pod) + scene.spec.ttl_seconds_after_finished for pod in records]
+    gone = [pod for pod, at in zip(records, marks, strict=False) if at <= scene.now]
+    going += [(pod, "spec.ttlSecondsAfterFinished is over") for pod in gone]
+    reasons = {pod.key: (pod, why) for pod, why in going if pod.uid and not pod.terminating}
+    deletes = tuple(
         DeletePod(pod.namespace, pod.name, pod.uid, why)
-        for pod, why in sorted(going, key=lambda one: one[0].key)
-        if pod.uid and not pod.terminating
+        for _, (pod, why) in sorted(reasons.items())
     )
-    return tuple(deletes), release_orphans(accounted)
+    wake_at = min((at for at in marks if at > scene.now), default=None)
+    return deletes, release_orphans(accounted), wake_at
+
+
+def _ended_at(scene: Scene, pod: pods_.Pod) -> int:
+    """When it ended; a node's clock that is ahead must not keep it for ever."""
+    told = pod.ending.finished_at
+    return pod.created_at if told is None or told > scene.now else told
 
 
 def _superseded(over: Mapping[int, pods_.Pod], *, newer: bool) -> Iterable[tuple[pods_.Pod, str]]:
@@ -82,7 +96,7 @@ def _beyond(scene: Scene, records: Iterable[pods_.Pod]) -> list[pods_.Pod]:
     )
     beyond = []
     for pod in newest_first:
-        succeeded = pod.phase is pods_.Phase.SUCCEEDED
+        succeeded = scene.rules.verdict(pod, scene.now).standing is Standing.SUCCEEDED
         if keep[succeeded]:
             keep[succeeded] -= 1
         else:

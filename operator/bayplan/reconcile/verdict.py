@@ -8,8 +8,8 @@ than it requested; a pod evicted within its requests is a victim and does not co
 """
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
@@ -55,13 +55,15 @@ class Standing(enum.Enum):
 class Verdict:
     """How an attempt stands. `at` is when it ended, or when a live one would count as lost.
 
-    `at` is None for a live attempt that nothing threatens. Times are epoch seconds.
+    `at` is None for a live attempt that nothing threatens. Times are epoch seconds. `began` is
+    False when it is certain that no container of a lost attempt ever started.
     """
 
     standing: Standing
     reason: str = ""
     exit_code: int | None = None
     at: int | None = None
+    began: bool = True
 
 
 def verdict(
@@ -84,7 +86,8 @@ def verdict(
         return Verdict(Standing.LIVE)
     if pod.terminating and not pod.node:
         # Nothing will ever run it, and no kubelet will say so.
-        return Verdict(Standing.LOST, pod.disrupted or DELETED, at=_ended_at(pod, now))
+        reason = pod.disrupted or DELETED
+        return Verdict(Standing.LOST, reason, at=_ended_at(pod, now), began=False)
     lost_at = _lost_at(pod, nodes, patience_seconds)
     if lost_at is None or now < lost_at:
         return Verdict(Standing.LIVE, at=lost_at)
@@ -98,9 +101,11 @@ def _failed(pod: pods_.Pod, grace_seconds: int, now: int) -> Verdict:
     if pod.reason == "Evicted" and (not pod.disrupted or _OWN_EXCESS in pod.message):
         return Verdict(Standing.FAILED, "Evicted", exit_code, ended_at)
     if pod.disrupted:
-        return Verdict(Standing.LOST, pod.disrupted, exit_code, ended_at)
+        return Verdict(Standing.LOST, pod.disrupted, exit_code, ended_at, began=bool(pod.node))
+    # The kubelet that refused or ended it knows whether a container of it ever started.
+    began = pod.ending.started_at is not None
     if pod.reason in _REFUSALS or pod.reason.startswith("OutOf"):
-        return Verdict(Standing.LOST, pod.reason, exit_code, ended_at)
+        return Verdict(Standing.LOST, pod.reason, exit_code, ended_at, began)
     if pod.reason == "DeadlineExceeded":
         return Verdict(Standing.FAILED, pod.reason, exit_code, ended_at)
     if pod.deleted_at is not None and ended_at >= pod.deleted_at - grace_seconds:
@@ -108,12 +113,29 @@ def _failed(pod: pods_.Pod, grace_seconds: int, now: int) -> Verdict:
         # owed: deletes of our own writer (its node went meanwhile) look the same.
         if _cancelled(pod):
             return Verdict(Standing.CANCELLED, DELETED, exit_code, ended_at)
-        return Verdict(Standing.LOST, DELETED, exit_code, ended_at)
+        return Verdict(Standing.LOST, DELETED, exit_code, ended_at, began)
     if pod.ending.reason == "ContainerStatusUnknown":
         # The kubelet restarted and its container was gone: the node's doing (a reboot).
         return Verdict(Standing.LOST, "ContainerStatusUnknown", exit_code, ended_at)
     reason = pod.ending.reason if pod.reason in {"", "Error"} else pod.reason
     return Verdict(Standing.FAILED, reason or "Error", exit_code, ended_at)
+
+
+def by_exit_code(found: Verdict, pod: pods_.Pod, success: Collection[int]) -> Verdict:
+    """The verdict where `success` are the codes that mean it; none: as Kubernetes has it.
+
+    What the kernel or the kubelet ended did not end by itself, so its code says nothing; nor does
+    that of an init container that kept the others from starting.
+    """
+    if not success or found.exit_code is None:
+        return found
+    good = found.exit_code in success
+    if found.standing is Standing.SUCCEEDED and not good:
+        return replace(found, standing=Standing.FAILED, reason="ExitCode")
+    own = found.reason == "Error" and pod.ending.started_at is not None
+    if found.standing is Standing.FAILED and own and good:
+        return replace(found, standing=Standing.SUCCEEDED, reason="Completed")
+    return found
 
 
 def _cancelled(pod: pods_.Pod) -> bool:
