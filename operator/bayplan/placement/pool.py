@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from bayplan.placement import bound as bounds
 from bayplan.placement import bulk
 from bayplan.placement.knapsack import Relaxation
 from bayplan.placement.packing import (
@@ -27,6 +28,7 @@ Proven = tuple[Packing, FloatVector]  # class values [K] that its bound rests on
 _GROUPS = 96  # types that column generation is quick with
 _GRIDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # widths of a grid step, as shares
 _SAFETY = 1e-9
+_BOUND_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +151,20 @@ def _bound(pool: Pool, free: IntMatrix, problem: Problem, group: IntVector, proo
     exact = (problem.capacity[group] == free).all()
     if exact and (packing.unplaced == 0).all():
         return max(0, packing.bound - int((pool.price == 0).sum()))
+    roomiest = np.zeros_like(problem.capacity)
+    np.maximum.at(roomiest, group, free)
+    generous = dataclasses.replace(problem, capacity=roomiest)
+    guesses = [value]
+    start = bounds.fluid(generous, _BOUND_SECONDS) if problem.demand.any() else None
+    if start is not None:
+        guesses.append(start.value)
+    return max(_bound_of(pool, free, generous, group, guess) for guess in guesses)
+
+
+def _bound_of(
+    pool: Pool, free: IntMatrix, problem: Problem, group: IntVector, value: FloatVector
+) -> int:
+    """The bound that class values give over every single node."""
     limits = problem.limits()
     prices = Relaxation(problem, limits).multipliers(value)[group]  # [N, D]
     ceiling = (prices * free).sum(axis=1)
