@@ -162,6 +162,22 @@ def test_terms_look_into_their_namespaces() -> None:
     assert "n1" == node_of(kind(all_namespaces=True), node, peer)
 
 
+def test_company_must_match_all_terms_at_once() -> None:
+    """Two terms are met by one pod that both select, not by a pod for each."""
+    terms = (
+        pods_.PodTerm(make_term(app="db"), nodes_.ZONE, frozenset({"default", "other"})),
+        pods_.PodTerm(make_term(tier="1"), nodes_.ZONE, frozenset({"other"})),
+    )
+    kind = make_class(pod_affinity=terms)
+    node = make_node(zone="z")
+    db = make_pod("db", "n1", labels={"app": "db", "tier": "1"})
+    tier = make_pod("tier", "n1", namespace="other", labels={"tier": "1"})
+    both = make_pod("both", "n1", namespace="other", labels={"app": "db", "tier": "1"})
+
+    assert None is node_of(kind, node, db, tier)
+    assert "n1" == node_of(kind, node, both)
+
+
 def make_claimed(*claims: pods_.Claim, limit: int | None = None) -> snapshot.Snapshot:
     book = make_state(
         make_node("a", zone="z1"),
