@@ -165,8 +165,8 @@ def test_terms_look_into_their_namespaces() -> None:
 def test_company_must_match_all_terms_at_once() -> None:
     """Two terms are met by one pod that both select, not by a pod for each."""
     terms = (
-        pods_.PodTerm(make_term(app="db"), nodes_.ZONE, frozenset({"default", "other"})),
         pods_.PodTerm(make_term(tier="1"), nodes_.ZONE, frozenset({"other"})),
+        pods_.PodTerm(make_term(app="db"), nodes_.ZONE, frozenset({"default", "other"})),
     )
     kind = make_class(pod_affinity=terms)
     node = make_node(zone="z")
