@@ -53,7 +53,8 @@ class Admissions:
     answered: Callable[[Key], None]
     per_second: float = 20
     _known: dict[str, _Known] = field(default_factory=dict)
-    _shapes: dict[tuple[str, str, int], workload.PodClass] = field(default_factory=dict)
+    # uid -> (template hash, generation) -> class
+    _shapes: dict[str, dict[tuple[str, int], workload.PodClass]] = field(default_factory=dict)
     _asking: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
@@ -72,10 +73,11 @@ class Admissions:
         self, resource: Resource, blueprint: build.Blueprint, template_hash: str
     ) -> workload.PodClass:
         """The class of a resource's tasks of one template: as the API server would store them."""
-        at = (resource.uid, template_hash, resource.generation)
-        shape = self._shapes.get(at)
+        known = self._shapes.setdefault(resource.uid, {})
+        at = template_hash, resource.generation
+        shape = known.get(at)
         if shape is None:
-            shape = self._shapes[at] = self._shaped(resource, blueprint, template_hash)
+            shape = known[at] = self._shaped(resource, blueprint, template_hash)
         return shape
 
     def _shaped(
@@ -159,11 +161,7 @@ class Admissions:
     def forget(self, uid: str) -> None:
         """The resource has gone."""
         self._known.pop(uid, None)
-        self._forget_shapes(uid)
-
-    def _forget_shapes(self, uid: str) -> None:
-        for at in [at for at in self._shapes if at[0] == uid]:
-            del self._shapes[at]
+        self._shapes.pop(uid, None)
 
     async def close(self) -> None:
         for task in tuple(self._tasks):
@@ -194,7 +192,7 @@ class Admissions:
             template_hash=resource.template_hash, request=pod.request, checked_at=self.now()
         )
         self._known[resource.uid] = _Known(resource.template_hash, admission, pod)
-        self._forget_shapes(resource.uid)
+        self._shapes.pop(resource.uid, None)
         self.answered(resource.key)
 
 

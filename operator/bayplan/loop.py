@@ -26,6 +26,13 @@ from bayplan.reconcile import action, batchjob, longservice, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
+# Looking at one resource takes at most this part of the time: of a thousand pods that all report,
+# each look takes milliseconds, and the next one sees just as well what came meanwhile …
+_LOOKS_SHARE = 0.02
+# … and what rests is looked at again after this at the latest.
+_LONGEST_REST_SECONDS = 1.0
+# A resource that gets more pods than this in one cycle is logged in one line.
+_LINES_EACH = 20
 # A resource whose reconcile failed (a defect of ours) is looked at again after this.
 DEFECT_SECONDS = 60
 
@@ -98,6 +105,9 @@ class Loop:
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
     _counted: dict[Key, Mapping[str, object]] = field(default_factory=dict)
     _starting: dict[str, dict[TaskKey, float]] = field(default_factory=dict)  # uid -> placed at
+    _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
+    _resting: set[Key] = field(default_factory=set)  # rang while they rest
+    _orphaned: bool = False  # a resource has gone since orphans were last looked for
     _led: bool = False
     _cycle: int = 0
 
@@ -128,8 +138,10 @@ class Loop:
             return
         wanted: dict[TaskKey, _Wanted] = {}
         for key in due:  # 2. what should run
-            for one in self._reconcile(key, now):
+            for one in self._look(key, now):
                 wanted[one.resource.namespace, one.task.name] = one
+        if self._orphaned:
+            self._release_orphans()
         waiting = [*_classes(wanted), *self._unplaced()]
         if not waiting:
             self._settle({})
@@ -139,6 +151,16 @@ class Loop:
             plan = solve.solve(snapshot, waiting, now, self.policy, self._memo)
         self._carry_out(plan, wanted, now)  # 6, 7. assume and write
         self._explain(plan, wanted)  # 8. say the truth
+
+    def _look(self, key: Key, now: int) -> Iterable[_Wanted]:
+        """Reconcile, and let what took long rest before the next look."""
+        began = self.clock.monotonic()
+        found = self._reconcile(key, now)
+        ended = self.clock.monotonic()
+        rest = min((ended - began) / _LOOKS_SHARE, _LONGEST_REST_SECONDS)
+        if rest > inbox_.MOST_SECONDS:
+            self._rests[key] = ended + rest
+        return found
 
     def _reconcile(self, key: Key, now: int) -> Iterable[_Wanted]:
         """Ask the pure function; hand over all it says but the tasks, which it returns."""
@@ -213,6 +235,7 @@ class Loop:
         ]
 
     def _carry_out(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int) -> None:
+        self._say_placed(plan, wanted)
         for key, node in plan.placements.items():
             if key in wanted:
                 self._create(wanted[key], node, now)
@@ -225,6 +248,34 @@ class Loop:
                     self._create(wanted[key], "", now)
                 else:
                     self._mark(self.cache.state.unplaced[key], sentence)
+
+    def _say_placed(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted]) -> None:
+        """One line for each new pod; of a resource that gets many at once, one for all of them."""
+        nodes: dict[Key, dict[TaskKey, str]] = {}
+        for key, node in plan.placements.items():
+            if key in wanted:
+                nodes.setdefault(wanted[key].resource.key, {})[key] = node
+        for refused in plan.refused:
+            for key in refused.keys:
+                if key in wanted:
+                    nodes.setdefault(wanted[key].resource.key, {})[key] = ""
+        for resource, found in nodes.items():
+            if len(found) > _LINES_EACH:
+                placed = [node for node in found.values() if node]
+                telemetry.say(
+                    logging.INFO,
+                    "place many",
+                    cycle=self._cycle,
+                    resource="/".join(resource),
+                    pods=len(placed),
+                    nodes=len(set(placed)),
+                    no_room=len(found) - len(placed),
+                )
+                continue
+            for key, node in found.items():
+                words = "place" if node else "no room"
+                pod = "/".join(key)
+                telemetry.say(logging.INFO, words, cycle=self._cycle, pod=pod, node=node or "-")
 
     def _create(self, wanted: _Wanted, node: str, now: int) -> None:
         """Born placed, or unplaced and soon marked Unschedulable so that autoscalers buy."""
@@ -242,13 +293,6 @@ class Loop:
             owner=pods_.Owner(resource.kind, resource.name, resource.uid),
             finalizers=wanted.blueprint.finalizers,
             created_at=now,
-        )
-        telemetry.say(
-            logging.INFO,
-            "place" if node else "no room",
-            cycle=self._cycle,
-            pod=f"{resource.namespace}/{task.name}",
-            node=node or "-",
         )
         if not self.acts:
             return
@@ -326,13 +370,17 @@ class Loop:
 
     def _due(self, batch: inbox_.Batch, now: int) -> list[Key]:
         """What rang and whose time has come, in a fixed order."""
-        due = set(batch.keys)
+        due = {*batch.keys, *self._resting}
         while self._wakes and self._wakes[0][0] <= now:
             at, key = heapq.heappop(self._wakes)
             if self._wake_of.get(key) == at:
                 del self._wake_of[key]
                 due.add(key)
-        return sorted(due)
+        if self._rests:
+            moment = self.clock.monotonic()
+            self._rests = {key: until for key, until in self._rests.items() if until > moment}
+        self._resting = due & self._rests.keys()
+        return sorted(due - self._resting)
 
     def _wake(self, key: Key, at: int | None) -> None:
         if at is None:
@@ -345,9 +393,14 @@ class Loop:
         """Seconds until the next thing is due by itself."""
         while self._wakes and self._wake_of.get(self._wakes[0][1]) != self._wakes[0][0]:
             heapq.heappop(self._wakes)
-        if not self._wakes:
-            return LONGEST_WAIT_SECONDS
-        return min(max(self._wakes[0][0] - self.clock.now(), 0), LONGEST_WAIT_SECONDS)
+        wait = LONGEST_WAIT_SECONDS
+        if self._wakes:
+            wait = min(wait, self._wakes[0][0] - self.clock.now())
+        if self._resting:
+            wait = min(
+                wait, min(map(self._rests.__getitem__, self._resting)) - self.clock.monotonic()
+            )
+        return max(wait, 0.0)
 
     def created(self, key: Key, planned: pods_.Pod, stored: pods_.Pod) -> None:
         """Compare the CREATE's answer with the plan; what does not hold is taken back."""
@@ -393,10 +446,11 @@ class Loop:
         self._wake(key, None)
         self._placements.pop(key, None)
         self._counted.pop(key, None)
-        self._release_orphans()
+        self._orphaned = True  # many may go at once: one search serves them all
 
     def _release_orphans(self) -> None:
         """Take the finalizer off run pods whose BatchJob has gone: nobody will account for them."""
+        self._orphaned = False
         if not self.acts:
             return
         for uid, pods in tuple(self.cache.state.by_owner.items()):
@@ -404,11 +458,11 @@ class Loop:
             if held and self.cache.by_uid(uid) is None:
                 for release in tidy.release_orphans(pods.values()):
                     self.writer.release(release)
-        gone = [uid for uid, _, _ in self._blueprints if self.cache.by_uid(uid) is None]
+        gone = {uid for uid, _, _ in self._blueprints if self.cache.by_uid(uid) is None}
         for uid in gone:
             self.admissions.forget(uid)
         self._blueprints = {
-            at: known for at, known in self._blueprints.items() if at[0] not in set(gone)
+            at: known for at, known in self._blueprints.items() if at[0] not in gone
         }
 
     def _count(self, resource: Resource) -> None:
@@ -426,14 +480,18 @@ class Loop:
     def _time_starts(self, resource: Resource) -> None:
         """Observe how long the pods that were placed here took until they ran."""
         starting = self._starting.get(resource.uid)
-        for key in tuple(starting or ()):
-            pod = self.cache.state.pods.get(key)
-            if starting is not None and (pod is None or pod.phase is not pods_.Phase.PENDING):
-                placed_at = starting.pop(key)
-                if pod is not None:
-                    self.metrics.decision_to_running.observe(self.clock.monotonic() - placed_at)
+        if starting is None:
+            return
+        pods, pending, now = self.cache.state.pods, pods_.Phase.PENDING, self.clock.monotonic()
+        begun = [
+            key for key in starting if (pod := pods.get(key)) is None or pod.phase is not pending
+        ]
+        for key in begun:
+            placed_at = starting.pop(key)
+            if key in pods:
+                self.metrics.decision_to_running.observe(now - placed_at)
         if not starting:
-            self._starting.pop(resource.uid, None)
+            del self._starting[resource.uid]
 
     def measure(self) -> None:
         """Set the gauges that describe the nodes. O(nodes)."""

@@ -358,3 +358,40 @@ def test_nodes_are_measured() -> None:
     assert 'bayplan_nodes{state="leaving"} 1.0' in page
     assert 'bayplan_allocatable{resource="cpu"} 8.0' in page
     assert 'bayplan_requested{resource="cpu"} 1.5' in page
+
+
+def test_a_resource_that_takes_long_to_look_at_rests() -> None:
+    """After a look of 10 ms a resource is looked at again after 500 ms, rung or not; others go."""
+    looked: list[str] = []
+
+    def slow(resource: Resource, *_: Any) -> action.Outcome:
+        looked.append(resource.name)
+        scene.clock.passed += 0.01 if resource.name == "big" else 0.0001
+        return action.Outcome()
+
+    scene = Scene(deciders={names.LONGSERVICE: slow})
+    scene.service("big", replicas=0)
+    scene.service("small", replicas=0)
+    scene.look()
+    scene.look()
+    rests = scene.loop.due_in()
+    scene.clock.passed += rests
+    scene.loop.cycle(inbox.Batch(frozenset(), placement=False))
+
+    assert 0.49 < rests <= 0.5
+    assert ["big", "small", "small", "big"] == looked
+
+
+def test_many_placements_of_one_resource_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A resource that gets more than 20 pods at once is logged once, with the counts."""
+    scene = Scene()
+    scene.node(cpu=2000)
+    scene.service(replicas=21)
+    with caplog.at_level("INFO", "bayplan"):
+        scene.look()
+    [line] = [record.__dict__["fields"] for record in caplog.records]
+
+    assert 21 == len(scene.notes.created)
+    assert {"pods": 20, "no_room": 1, "nodes": 1} == {
+        key: line[key] for key in ("pods", "no_room", "nodes")
+    }

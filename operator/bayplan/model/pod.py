@@ -112,6 +112,10 @@ class Constraints:
 ANYWHERE = Constraints()
 
 
+# A tuple is searched by identity; a set would call the enum's hash, a Python function.
+_OVER = (Phase.SUCCEEDED, Phase.FAILED)
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """The controller in a pod's ownerReferences."""
@@ -178,7 +182,7 @@ class Pod:
     @property
     def terminal(self) -> bool:
         """Whether its containers have ended for good: it holds no room any more."""
-        return self.phase in {Phase.SUCCEEDED, Phase.FAILED}
+        return self.phase in _OVER
 
     @property
     def terminating(self) -> bool:

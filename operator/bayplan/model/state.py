@@ -5,6 +5,7 @@ and the sums. It knows no API server, no clock and no threads: one owner calls i
 """
 
 import functools
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,10 @@ from bayplan.model import resources, snapshot
 PodKey = snapshot.PodKey
 _NO_PODS: Mapping[PodKey, pods_.Pod] = {}
 _BUSY = "*"  # no resource: how many pods are not residents of their node
+# What of a placed pod is counted anywhere; see `Census.count` too.
+_counted = operator.attrgetter(
+    "node", "terminal", "terminating", "owner", "request", "labels", "constraints"
+)
 _ONE_BUSY = resources.Vector({_BUSY: 1})
 _PASSING = "~"  # before a resource: what pods request that leave by themselves
 
@@ -131,9 +136,12 @@ class State:
             elif pod.uid:
                 pod = replace(pod, node=counted_on)
         before = self.pods.get(key)
-        self._unlink(before)
         self.pods[key] = pod
-        self._link(pod)
+        if before is not None and self._stands(before) == self._stands(pod):
+            self._swap(pod)  # most news: it runs, it is ready; where it counts is the same
+        else:
+            self._unlink(before)
+            self._link(pod)
         return before
 
     def drop_pod(self, key: PodKey) -> pods_.Pod | None:
@@ -223,6 +231,23 @@ class State:
         if pod.passing:
             self._sums.add(pod.node, _as_passing(pod.request), sign)
         self._census.count(pod, pod.node, sign)
+
+    def _stands(self, pod: pods_.Pod) -> tuple[object, ...]:
+        """All that the indexes and sums are made of."""
+        may_be_bound = not pod.node and self._may_be_bound(pod)
+        return (*_counted(pod), may_be_bound)
+
+    def _swap(self, pod: pods_.Pod) -> None:
+        """Put a newer sight in the place of one that stands where it does."""
+        key = pod.key
+        if pod.owner is not None:
+            self.by_owner[pod.owner.uid][key] = pod
+        if pod.terminal:
+            return
+        if pod.node:
+            self.on_node[pod.node][key] = pod
+        elif key in self.unplaced:
+            self.unplaced[key] = pod
 
     def _link(self, pod: pods_.Pod) -> None:
         if pod.owner is not None:
