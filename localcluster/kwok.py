@@ -19,7 +19,9 @@ Every time counts from a moment written in the pod, never from when kwok looked,
 of the pod or a new kwok process in between changes nothing. Status has whole seconds only, hence
 that moment is the container ID: `kwok://MILLISECONDS SINCE 1970/POD UID/CONTAINER`.
 
-What is NOT played: admission by the kubelet (OutOfcpu …), probes, images, volumes, logs, exec.
+What is NOT played: admission by the kubelet (OutOfcpu …), probes, images, volumes, logs, exec; and
+the second DELETE by which a kubelet ends a deletion that the server left half done, as it does when
+the client of a DELETE is gone between the server's two writes: kwok's would name no uid.
 """
 
 import json
