@@ -1,0 +1,592 @@
+"""An independent auditor: it is told what the API server's watches tell, and says what is wrong.
+
+It shares no code with Bayplan; what it knows comes from Kubernetes' documentation and from what the
+user guide promises. Numbers of rules are those of the project's reliability page: I1–I8 are about
+every moment, P1–P10 about the history of runs. What it cannot know from watches alone (who deleted
+a pod, cron in other zones, templates that are refused) it does not judge, so every violation that
+it reports is one.
+
+Streams of different kinds are not ordered among each other, and operators act on what they saw a
+moment ago. So a decision is right when it was right by anything that was true in the last `LAG`
+seconds, and a suspicion becomes a violation only when nothing explains it `LAG` seconds later.
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from tests.audit import amounts, rules, targets
+
+Object = Mapping[str, Any]
+
+LAG = 3.0  # seconds
+ORPHANED_SECONDS = 60.0
+LATE_SECONDS = 20  # a slot younger than this may still be on its way
+_GROUP = "bayplan.dev"
+_OURS = {"BatchJob", "LongService"}
+_COUNTERS = ("runs", "successes", "failures", "missed", "lost", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken rule: which, of what, and what was seen."""
+
+    rule: str
+    subject: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.subject}: {self.text}"
+
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """An object through time: its newest version, and the former ones of the last `LAG` seconds."""
+
+    seen_at: float  # when it was seen first
+    now: Object
+    whole: bool  # seen from its beginning
+    former: list[tuple[float, Object]] = field(default_factory=list)  # (until when, version)
+    gone_at: float | None = None
+
+    def update(self, at: float, body: Object) -> None:
+        self.former = [(until, old) for until, old in self.former if at - until <= LAG]
+        self.former.append((at, self.now))
+        self.now = body
+
+    def lately(self, at: float) -> list[Object]:
+        """Every version that was true within `LAG` seconds before `at`."""
+        return [self.now, *(old for until, old in self.former if at - until <= LAG)]
+
+
+@dataclass(slots=True, eq=False)
+class _Suspicion:
+    at: float
+    violation: Violation
+    explained: Callable[[], bool]
+
+
+class Auditor:
+    """`see` everything in the order of each stream; `judge` from time to time and at the end."""
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+        self.seen = 0
+        self._pods: dict[str, Known] = {}  # by uid, also those that are gone
+        self._nodes: dict[str, Known] = {}  # by name
+        self._owners: dict[str, Known] = {}  # our resources by uid, also those that are gone
+        self._specs: dict[str, list[Object]] = {}  # every spec that a resource ever had
+        self._namespaces: dict[str, Known] = {}
+        self._owned: dict[str, list[str]] = {}  # owner's uid -> uids of all its pods ever
+        self._on: dict[str, set[str]] = {}  # node -> uids of pods there that have not gone
+        self._names: dict[tuple[str, str], list[str]] = {}  # pod's name -> uids
+        self._excused: set[str] = set()
+        self._told: set[Violation] = set()
+        self._suspicions: list[_Suspicion] = []
+
+    # ── what it is told ──────────────────────────────────────────────────────────────────────
+
+    def see(self, event: str, body: Object, at: float, *, listed: bool = False) -> None:
+        """One event of one watch. `listed`: it was there before the auditor came.
+
+        `at` is seconds on one clock that never steps.
+        """
+        self.seen += 1
+        kind = body["kind"]
+        if kind == "Pod":
+            self._see_pod(event, body, at, listed=listed)
+        elif kind == "Node":
+            self._keep(self._nodes, body["metadata"]["name"], event, body, at, listed=listed)
+        elif kind == "Namespace":
+            self._keep(self._namespaces, body["metadata"]["name"], event, body, at, listed=listed)
+        elif kind in _OURS:
+            self._see_resource(event, body, at, listed=listed)
+
+    def excuse(self, namespace: str) -> None:
+        """People delete pods in this namespace: fewer healthy instances are not our act."""
+        self._excused.add(namespace)
+
+    def judge(self, at: float, wall: float) -> list[Violation]:
+        """Everything that is known to be wrong by now. `wall`: epoch seconds, for slots."""
+        for one in self._suspicions:
+            if at - one.at >= LAG and not one.explained():
+                self._say(one.violation)
+        self._suspicions = [one for one in self._suspicions if at - one.at < LAG]
+        self._judge_orphans(at)
+        for uid, job in self._owners.items():
+            if job.now["kind"] == "BatchJob" and job.gone_at is None and job.whole:
+                self._judge_slots(uid, job.now, wall)
+                self._judge_counts(uid, job.now, wall)
+        return self.violations
+
+    # ── custom resources ─────────────────────────────────────────────────────────────────────
+
+    def _see_resource(self, event: str, body: Object, at: float, *, listed: bool) -> None:
+        uid = body["metadata"]["uid"]
+        known = self._owners.get(uid)
+        before = known.now if known else None
+        self._keep(self._owners, uid, event, body, at, listed=listed)
+        specs = self._specs.setdefault(uid, [])
+        if not specs or specs[-1] != body["spec"]:
+            specs.append(body["spec"])
+        if before is not None and event != "DELETED":
+            self._compare_statuses(before, body)
+
+    def _compare_statuses(self, before: Object, after: Object) -> None:
+        """P10: what was counted stays counted, and the clock of slots never goes back."""
+        old, new = before.get("status", {}), after.get("status", {})
+        for word in _COUNTERS:
+            was = old.get("statistics", {}).get(word, 0)
+            now = new.get("statistics", {}).get(word, 0)
+            if now < was:
+                self._wrong("P10", after, f"statistics.{word} fell from {was} to {now}")
+        if old.get("lastSlotTime") and new.get("lastSlotTime", "") < old["lastSlotTime"]:
+            self._wrong(
+                "P10", after, f"lastSlotTime {old['lastSlotTime']} → {new.get('lastSlotTime')}"
+            )
+
+    # ── pods ─────────────────────────────────────────────────────────────────────────────────
+
+    def _see_pod(self, event: str, body: Object, at: float, *, listed: bool) -> None:
+        metadata = body["metadata"]
+        uid = metadata["uid"]
+        known = self._pods.get(uid)
+        if event == "DELETED":
+            if known is not None:
+                known.update(at, body)
+                known.gone_at = at
+            self._on.get(body["spec"].get("nodeName", ""), set()).discard(uid)
+            return
+        if known is None:
+            known = self._pods[uid] = Known(at, body, not listed)
+            names = self._names.setdefault((metadata["namespace"], metadata["name"]), [])
+            names.append(uid)
+            owner = _owner(body)
+            if owner is not None:
+                self._owned.setdefault(owner["uid"], []).append(uid)
+            before = None
+        else:
+            before = known.now
+            known.update(at, body)
+        node = body["spec"].get("nodeName")
+        was = before["spec"].get("nodeName") if before is not None else None
+        if was and was != node:
+            self._wrong("I2", body, f"moved from {was} to {node}")
+        if node and not was:
+            self._on.setdefault(node, set()).add(uid)
+            if not listed and _is_ours(body):
+                self._judge_place(body, node, at)
+        if before is None and not listed and _is_ours(body):
+            self._judge_birth(body, at)
+        if before is not None and _is_leaving(body) and not _is_leaving(before):
+            self._judge_leave(before, body, at)
+
+    def _judge_place(self, pod: Object, node: str, at: float) -> None:
+        """I1, I2, I6 at the moment of placing."""
+        known = self._nodes.get(node)
+        if known is None:
+            return  # it left, or its own stream is behind: nothing to compare with
+        versions = known.lately(at)
+        why = [rules.misplaced(pod, version) for version in versions]
+        if all(why):
+            self._wrong("I2", pod, f"placed on {node} against its {why[0]}")
+        there = [self._pods[uid].now for uid in self._on[node]]
+        others = [other for other in there if _uid(other) != _uid(pod) and not _has_ended(other)]
+        taken = rules.ports(pod)
+        if any(rules.collide(taken, rules.ports(other)) for other in others):
+            self._wrong("I2", pod, f"its host port on {node} was taken")
+        if all(_is_ours(other) for other in others):  # else who came last is not known
+            total = sum(map(amounts.asked, [*others, pod]), Counter())
+            over = [_beyond(total, amounts.offered(version), pod) for version in versions]
+            if all(over):
+                self._wrong("I1", pod, f"{node} is over-committed: {over[0]}")
+        self._judge_priority(pod, known.now, others, at)
+
+    def _judge_priority(self, pod: Object, node: Object, others: list[Object], at: float) -> None:
+        """I6: nobody of a higher priority waits for what this pod was given."""
+        mine = pod["spec"].get("priority", 0)
+        free = amounts.offered(node)
+        free.subtract(sum(map(amounts.asked, others), Counter()))
+        for other in self._pods.values():
+            waits = other.gone_at is None and "nodeName" not in other.now["spec"]
+            if not waits or at - other.seen_at < LAG or not _is_ours(other.now):
+                continue
+            if _is_leaving(other.now) or other.now["spec"].get("schedulingGates"):
+                continue
+            larger = other.now["spec"].get("priority", 0) > mine
+            if larger and _is_simple(other.now) and not rules.misplaced(other.now, node):
+                asked = amounts.asked(other.now)
+                if all(free[name] >= value for name, value in asked.items()):
+                    name = other.now["metadata"]["name"]
+                    self._wrong("I6", pod, f"took the room that {name}, higher, waits for")
+
+    def _judge_birth(self, pod: Object, at: float) -> None:
+        owner = _owner(pod)
+        if owner is None:
+            return
+        self._judge_outlived(pod, owner["uid"], at)
+        if owner["kind"] == "BatchJob":
+            self._judge_run(pod, owner["uid"])
+        else:
+            self._judge_surge(pod, owner["uid"], at)
+
+    def _judge_outlived(self, pod: Object, uid: str, at: float) -> None:
+        """P8: nothing new for a resource that is deleted or being deleted."""
+        known = self._owners.get(uid)
+        if known is None:
+            return
+        leaving = all(_is_leaving(version) for version in known.lately(at))
+        if leaving or (known.gone_at is not None and at - known.gone_at > LAG):
+            self._wrong("P8", pod, "created for a resource that is being deleted")
+
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────
+
+    def _judge_run(self, pod: Object, uid: str) -> None:
+        """P2, P3, P4, P6, P7 when an attempt is created."""
+        run, _, slot = _run_of(pod)
+        others = [self._pods[other] for other in self._owned[uid] if other != _uid(pod)]
+        mates = [one for one in others if _run_of(one.now)[0] == run]
+        self._judge_mates(pod, mates)
+        specs = self._specs.get(uid, [])
+        if not specs:
+            return
+        self._judge_retry(pod, mates, specs)
+        if all(spec.get("concurrencyPolicy", "Forbid") == "Forbid" for spec in specs):
+            for other in others:
+                if _run_of(other.now)[0] != run and self._runs(other):
+                    name = other.now["metadata"]["name"]
+                    self._wrong("P4", pod, f"begins while {name} of the same job runs")
+        if slot is not None and _is_scheduled(pod):
+            self._judge_slot(pod, uid, slot, specs)
+
+    def _judge_mates(self, pod: Object, mates: Iterable[Known]) -> None:
+        """P2 and P6 among the attempts of one run."""
+        metadata = pod["metadata"]
+        run, attempt, _ = _run_of(pod)
+        same_name = self._names[metadata["namespace"], metadata["name"]][:-1]
+        if any(_has_begun(self._pods[other].now) for other in same_name):
+            self._wrong("P2", pod, "ran before under the same name: a doubled run")
+        for mate in mates:
+            if mate.now["metadata"]["name"] == metadata["name"]:
+                continue
+            if mate.now["status"].get("phase") == "Succeeded":
+                self._wrong("P6", pod, f"attempt {attempt} of run {run} after a success")
+            elif self._runs(mate):
+                self._wrong("P2", pod, f"run {run} has a second attempt beside a running one")
+
+    def _judge_slot(self, pod: Object, uid: str, slot: int, specs: list[Object]) -> None:
+        created = _seconds(pod["metadata"]["creationTimestamp"])
+        if created < slot:
+            self._wrong("P3", pod, f"began {slot - created} s before its slot")
+        born = _seconds(self._owners[uid].now["metadata"]["creationTimestamp"])
+        due = [_targets(spec, born, slot) for spec in specs]
+        if all(slots is not None and slot not in slots for slots in due):
+            self._wrong("P7", pod, f"slot {slot} is not one of the schedule's")
+
+    def _judge_retry(self, pod: Object, mates: Iterable[Known], specs: list[Object]) -> None:
+        failed = [mate.now for mate in mates if _counts_as_failure(mate.now)]
+        policies = [spec.get("retryPolicy", {}) for spec in specs]
+        limit = max(policy.get("limit", 2) for policy in policies)
+        if len(failed) > limit:
+            self._wrong("P6", pod, f"a retry after {len(failed)} failures; the limit is {limit}")
+        delay = min(
+            min(policy.get("delaySeconds", 60), policy.get("maxDelaySeconds", 3600))
+            for policy in policies
+        )
+        ends = [end for end in map(_ended_at, failed) if end is not None]
+        created = _seconds(pod["metadata"]["creationTimestamp"])
+        if ends and created < max(ends) + delay:
+            self._wrong("P6", pod, f"a retry {created - max(ends)} s after a failure, not {delay}")
+
+    def _judge_slots(self, uid: str, job: Object, wall: float) -> None:
+        """P1 and P10: every slot that is due has a run, or is reported as missed."""
+        specs = self._specs[uid]
+        spec, status = job["spec"], job.get("status", {})
+        schedules = {(one.get("schedule"), one.get("timeZone", "UTC")) for one in specs}
+        if len(schedules) > 1 or any(one.get("suspend") for one in specs):
+            return
+        if status.get("active") or _is_leaving(job) or _condition(job, "Ready") == "False":
+            return
+        if f"{_GROUP}/paused-until" in job["metadata"].get("annotations", {}):
+            return
+        born = _seconds(job["metadata"]["creationTimestamp"])
+        due = _targets(spec, born, int(wall) - LATE_SECONDS)
+        if due is None:
+            return
+        run = {_run_of(self._pods[one].now)[2] for one in self._owned.get(uid, ())}
+        without = sorted(due - run)
+        missed = status.get("statistics", {}).get("missed", 0)
+        if len(without) > missed:
+            self._wrong("P1", job, f"no run and no report of slots {without}; missed: {missed}")
+
+    def _judge_counts(self, uid: str, job: Object, wall: float) -> None:
+        """P10: as many successes are counted as there were."""
+        spec, status = job["spec"], job.get("status", {})
+        told = status.get("statistics", {}).get("successes", 0)
+        unusual = spec.get("successExitCodes") or spec.get("treatFailureAsSuccess")
+        if unusual or f"{_GROUP}/mark-success" in job["metadata"].get("annotations", {}):
+            return
+        ends: dict[str, int] = {}
+        for one in self._owned.get(uid, ()):
+            pod = self._pods[one].now
+            if pod["status"].get("phase") == "Succeeded":
+                ends[_run_of(pod)[0]] = _ended_at(pod) or int(wall)
+        settled = sum(wall - end > LATE_SECONDS for end in ends.values())
+        if not settled <= told <= len(ends):
+            self._wrong("P10", job, f"{told} successes counted, {len(ends)} pods succeeded")
+        for entry in status.get("history", ()):
+            if entry.get("outcome") == "Failed" and entry.get("run") in ends:
+                self._wrong("P10", job, f"run {entry['run']} succeeded and is called Failed")
+
+    # ── instances ────────────────────────────────────────────────────────────────────────────
+
+    def _judge_surge(self, pod: Object, uid: str, at: float) -> None:
+        """I3, above: never more than the surge allows, on nodes that stay."""
+        known = self._owners.get(uid)
+        if known is None:
+            return
+        live = [one for one in self._owned[uid] if self._is_live(self._pods[one])]
+        most = max(_most(version["spec"]) for version in known.lately(at))
+        if len(live) > most:
+            self._wrong("I3", pod, f"is instance {len(live)} of at most {most}")
+
+    def _judge_leave(self, before: Object, pod: Object, at: float) -> None:
+        """I3, below: our own acts leave enough healthy instances."""
+        owner = _owner(pod)
+        known = self._owners.get(owner["uid"]) if owner is not None else None
+        if owner is None or known is None or owner["kind"] != "LongService":
+            return
+        if not _is_ready(before) or _condition(pod, "DisruptionTarget") == "True":
+            return
+        namespace = pod["metadata"]["namespace"]
+        node = self._nodes.get(pod["spec"].get("nodeName", ""))
+        if node is None or node.gone_at is not None or _condition(node.now, "Ready") != "True":
+            return
+        others = [self._pods[uid] for uid in self._owned[owner["uid"]]]
+        left = sum(
+            one.gone_at is None and not _is_leaving(one.now) and _is_ready(one.now)
+            for one in others
+        )
+        least = min(_least(version["spec"]) for version in known.lately(at))
+        if left < least:
+            violation = Violation(
+                "I3", _name(pod), f"was deleted and left {left} healthy of at least {least}"
+            )
+
+            def explained() -> bool:
+                space = self._namespaces.get(namespace)
+                over = space is None or space.gone_at is not None or _is_leaving(space.now)
+                ended = known.gone_at is not None or _is_leaving(known.now)
+                smaller = min(_least(one["spec"]) for one in (known.now,)) <= left
+                return over or ended or smaller or namespace in self._excused
+
+            self._suspicions.append(_Suspicion(at, violation, explained))
+
+    # ── owners ───────────────────────────────────────────────────────────────────────────────
+
+    def _judge_orphans(self, at: float) -> None:
+        """I4: no pod outlives its owner by a minute."""
+        for known in self._pods.values():
+            owner = _owner(known.now)
+            if known.gone_at is not None or owner is None:
+                continue
+            parent = self._owners.get(owner["uid"])
+            if parent is not None and parent.gone_at is None:
+                continue
+            since = parent.gone_at if parent is not None else known.seen_at
+            if since is not None and at - since > ORPHANED_SECONDS:
+                self._wrong("I4", known.now, "its owner has been gone for a minute")
+
+    # ── small questions ──────────────────────────────────────────────────────────────────────
+
+    def _keep(
+        self,
+        kept: dict[str, Known],
+        key: str,
+        event: str,
+        body: Object,
+        at: float,
+        *,
+        listed: bool,
+    ) -> None:
+        known = kept.get(key)
+        if known is None or (known.gone_at is not None and event != "DELETED"):
+            kept[key] = known = Known(at, body, not listed)
+        else:
+            known.update(at, body)
+        if event == "DELETED":
+            known.gone_at = at
+
+    def _is_silent(self, pod: Object) -> bool:
+        """Whether its node is gone or cut off, so that nothing is known of it."""
+        name = pod["spec"].get("nodeName")
+        if not name:
+            return False
+        node = self._nodes.get(name)
+        return node is None or node.gone_at is not None or _condition(node.now, "Ready") != "True"
+
+    def _runs(self, known: Known) -> bool:
+        """Whether its containers run, or are about to."""
+        return (
+            known.gone_at is None and not _has_ended(known.now) and not self._is_silent(known.now)
+        )
+
+    def _is_live(self, known: Known) -> bool:
+        """An instance that counts: neither ended, leaving nor lost, on a node that stays."""
+        pod = known.now
+        if not self._runs(known) or _is_leaving(pod):
+            return False
+        node = self._nodes.get(pod["spec"].get("nodeName", ""))
+        return node is None or not (
+            _is_leaving(node.now)
+            or node.now["spec"].get("unschedulable")
+            or any(
+                t["effect"] in {"NoSchedule", "NoExecute"}
+                for t in node.now["spec"].get("taints", ())
+            )
+        )
+
+    def _wrong(self, rule: str, body: Object, text: str) -> None:
+        self._say(Violation(rule, _name(body), text))
+
+    def _say(self, violation: Violation) -> None:
+        if violation not in self._told:
+            self._told.add(violation)
+            self.violations.append(violation)
+
+    def of(self, namespaces: Iterable[str]) -> Iterator[Violation]:
+        """The violations in these namespaces."""
+        wanted = tuple(f"{name}/" for name in namespaces)
+        return (one for one in self.violations if one.subject.startswith(wanted))
+
+
+# ── readings ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _uid(body: Object) -> str:
+    uid: str = body["metadata"]["uid"]
+    return uid
+
+
+def _name(body: Object) -> str:
+    return f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
+
+
+def _owner(pod: Object) -> Object | None:
+    """The BatchJob or LongService that controls a pod."""
+    for one in pod["metadata"].get("ownerReferences", ()):
+        if one.get("controller") and one["apiVersion"].startswith(f"{_GROUP}/"):
+            found: Object = one
+            return found
+    return None
+
+
+def _is_ours(pod: Object) -> bool:
+    return _owner(pod) is not None or pod["spec"].get("schedulerName") == "bayplan"
+
+
+def _is_simple(pod: Object) -> bool:
+    """Whether nothing but size, selector, node affinity and taints decides where it may be."""
+    spec = pod["spec"]
+    between = {"podAffinity", "podAntiAffinity"} & spec.get("affinity", {}).keys()
+    volumes = any("persistentVolumeClaim" in one for one in spec.get("volumes", ()))
+    return not (between or volumes or spec.get("topologySpreadConstraints") or rules.ports(pod))
+
+
+def _is_leaving(body: Object) -> bool:
+    return "deletionTimestamp" in body["metadata"]
+
+
+def _condition(body: Object, kind: str) -> str:
+    found = body.get("status", {}).get("conditions", ())
+    return next((one["status"] for one in found if one["type"] == kind), "")
+
+
+def _is_ready(pod: Object) -> bool:
+    return _condition(pod, "Ready") == "True"
+
+
+def _has_ended(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+
+
+def _has_begun(pod: Object) -> bool:
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    return any(one.get("state", {}).keys() & {"running", "terminated"} for one in statuses)
+
+
+def _run_of(pod: Object) -> tuple[str, int, int | None]:
+    """(run and task, attempt, slot) by its labels."""
+    labels = pod["metadata"].get("labels", {})
+    run, task = labels.get(f"{_GROUP}/run", ""), labels.get(f"{_GROUP}/index", "")
+    slot = labels.get(f"{_GROUP}/slot", "")
+    attempt = labels.get(f"{_GROUP}/attempt", "0")
+    return run + (f"/{task}" if task else ""), int(attempt), int(slot) if slot.isdecimal() else None
+
+
+def _is_scheduled(pod: Object) -> bool:
+    trigger = pod["metadata"].get("annotations", {}).get(f"{_GROUP}/trigger")
+    return bool(trigger == "Schedule")
+
+
+def _counts_as_failure(pod: Object) -> bool:
+    """Whether an attempt failed by itself: its containers ended with an error, undisturbed."""
+    status = pod.get("status", {})
+    if status.get("phase") != "Failed" or _condition(pod, "DisruptionTarget") == "True":
+        return False
+    codes = [
+        one.get("state", {}).get("terminated", {}).get("exitCode")
+        for one in status.get("containerStatuses", ())
+    ]
+    return any(code not in {None, 0} for code in codes) and not _is_leaving(pod)
+
+
+def _ended_at(pod: Object) -> int | None:
+    ends = [
+        _seconds(one["state"]["terminated"]["finishedAt"])
+        for one in pod.get("status", {}).get("containerStatuses", ())
+        if one.get("state", {}).get("terminated", {}).get("finishedAt")
+    ]
+    return max(ends, default=None)
+
+
+def _seconds(text: str) -> int:
+    return int(dt.datetime.fromisoformat(text).timestamp())
+
+
+def _targets(spec: Object, born: int, until: int) -> set[int] | None:
+    if not spec.get("schedule"):
+        return None
+    return targets.targets(spec["schedule"], born, until, spec.get("timeZone", "UTC"))
+
+
+def _beyond(total: Counter[str], room: Counter[str], pod: Object) -> str:
+    """What is asked beyond the room, of the things that this pod asks for."""
+    mine = amounts.asked(pod)
+    return ", ".join(
+        f"{name} {total[name]} of {room[name]} (thousandths)"
+        for name in sorted(total)
+        if mine[name] and total[name] > room[name]
+    )
+
+
+def _least(spec: Object) -> int:
+    """Healthy instances that an update keeps."""
+    strategy = spec.get("updateStrategy", {})
+    return ceil(
+        int(spec.get("replicas", 1)) * int(strategy.get("minimumHealthyPercent", 100)) / 100
+    )
+
+
+def _most(spec: Object) -> int:
+    """Live instances that an update may have; while sick ones are replaced, some more."""
+    strategy = spec.get("updateStrategy", {})
+    replicas = int(spec.get("replicas", 1))
+    most = replicas * (100 + int(strategy.get("maximumSurgePercent", 25))) // 100
+    if most == _least(spec):
+        most += 1
+    sick = spec.get("unhealthy", {})
+    return most + (int(sick.get("maxConcurrent", 1)) if sick.get("replaceAfterSeconds") else 0)
