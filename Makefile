@@ -19,7 +19,7 @@ check: $(STAMP)  ## format, lint, types, arrows, generated files up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/builders.py localcluster
+	$(BIN)/mypy tests/builders.py localcluster tools/demo
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --check
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from localcluster import kubelets, processes, programs
 from localcluster.api import ApiError
-from tools.demo import company, mirror, picture, rival, scene, screen, site
+from tools.demo import company, mirror, rival, scene, screen, site
 
 _WATCHED_SECONDS = 120
 _EXPLAINED = (  # their messages say what to do
@@ -83,9 +83,8 @@ def _run(on: Console) -> None:
     pods = fullest.comparable_pods
     with _step(on, began, f"the same {len(pods)} pods on an identical cluster with kube-scheduler"):
         theirs, without_room = rival.placed(pods)
-    waiting = (picture.unplaced(pods), without_room)
-    screen.comparison(on, fullest.comparable_nodes, theirs, waiting)
-    screen.what_next(on, cluster.kubeconfig, operator.metrics_port, fullest.busiest_for_services)
+    screen.comparison(on, fullest, theirs, without_room)
+    screen.what_next(on, fullest, cluster.kubeconfig, operator.metrics_port)
     on.print(f"\nTook {screen.clock(time.monotonic() - began)} minutes.")
 
 

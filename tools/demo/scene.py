@@ -36,6 +36,10 @@ class View:
         return picture.nodes(self.stored_nodes, self.pods)
 
     @property
+    def has_real_nodes(self) -> bool:
+        return any(LABEL not in one["metadata"]["labels"] for one in self.stored_nodes)
+
+    @property
     def busiest_for_services(self) -> str:
         """The fake node with the most instances of services; empty without any."""
         names = [

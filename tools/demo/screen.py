@@ -1,8 +1,9 @@
 """How the demo looks: bars that move on a terminal, plain lines elsewhere, then tables."""
 
 import shlex
+import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -78,7 +79,7 @@ def tables(on: Console, fullest: scene.View, last: scene.View, exit_codes: ExitC
     heading(on, "What waits, and why")
     waiting = picture.waiting(last.jobs, last.services)
     for one in waiting:
-        on.print(f"{one.kind} {one.name} ({one.tasks}): {one.message}")
+        on.print(f"{one.kind} {one.name} ({one.tasks}): {one.message}", soft_wrap=True)
     if not waiting:
         on.print("Nothing.")
     heading(on, "How runs ended")
@@ -86,16 +87,13 @@ def tables(on: Console, fullest: scene.View, last: scene.View, exit_codes: ExitC
 
 
 def comparison(
-    on: Console,
-    ours: Sequence[picture.Node],
-    theirs: Sequence[picture.Node],
-    waiting: tuple[int, int],
+    on: Console, fullest: scene.View, theirs: Sequence[picture.Node], without_room: int
 ) -> None:
     """The same pods on identical nodes, side by side."""
-    pods = sum(node.pods for node in ours) + waiting[0]
-    heading(
-        on, f"The same {pods} pods on the same {len(ours)} nodes; real nodes and theirs left out"
-    )
+    ours, waiting = fullest.comparable_nodes, picture.unplaced(fullest.comparable_pods)
+    left_out = "; what runs on real nodes is left out" * fullest.has_real_nodes
+    pods = len(fullest.comparable_pods)
+    heading(on, f"The same {pods} pods on {len(ours)} nodes alike, side by side{left_out}")
     table = _table("", "Bayplan", "kube-scheduler")
     sides = [picture.used(ours), picture.used(theirs)]
     table.add_row("nodes used", *(f"{len(side)} of {len(ours)}" for side in sides))
@@ -105,41 +103,40 @@ def comparison(
         table.add_row(f"{resource} requested of those", *filled)
     costs = [picture.microdollars_per_hour(side) for side in sides]
     table.add_row("$/h of those", *(picture.dollars(cost) for cost in costs), style="bold")
-    table.add_row("pods without room", *map(str, waiting))
+    table.add_row("pods without room", str(waiting), str(without_room))
     on.print(table)
     on.print(
         "Both with default settings; kube-scheduler was given all of them at once.", style="dim"
     )
 
 
-def what_next(on: Console, kubeconfig: Path, metrics_port: int, node: str) -> None:
+def what_next(on: Console, fullest: scene.View, kubeconfig: Path, metrics_port: int) -> None:
     """Commands to try on the cluster that stays up."""
     heading(on, "The cluster stays up. Try")
-    python = shlex.quote(_relative(company.ROOT / ".venv" / "bin" / "python"))
-    add = "from localcluster import Cluster; Cluster.open('demo').add_kwok_nodes"
-    in_namespace = f"-n {company.NAMESPACE}"
-    for words, why in (
-        (f'eval "$({python} -m localcluster env --name demo)"', "kubectl for this cluster"),
-        (
-            f"kubectl get batchjobs,longservices {in_namespace} -o wide",
-            "everything, and why it waits",
-        ),
-        (
-            f"kubectl logs {in_namespace} -l bayplan.dev/job=nightly-publish --prefix",
-            "what a real container said",
-        ),
-        (f"kubectl scale longservice api --replicas=8 {in_namespace}", "five more, packed"),
-        (f"kubectl cordon {node}", "its instances move, replacements first"),
-        (f"{python} -c \"{add}('r5.4xlarge:us-east-1a=1')\"", "room for what waits"),
-        (
-            f"curl -s http://127.0.0.1:{metrics_port}/metrics | grep ^bayplan_",
-            "the operator's metrics",
-        ),
-        ("make down", "stops all of it"),
-    ):
+    for command, why in _hints(fullest, metrics_port):
         on.print(Text(f"  # {why}", style="dim"))
-        on.print(Text(f"  {words}"), soft_wrap=True)
+        on.print(Text(f"  {command}"), soft_wrap=True)
     on.print(f"KUBECONFIG is {kubeconfig}", style="dim", soft_wrap=True)
+
+
+def _hints(fullest: scene.View, metrics_port: int) -> Iterator[tuple[str, str]]:
+    """Commands and what they do."""
+    python, here = shlex.quote(_relative(Path(sys.executable))), f"-n {company.NAMESPACE}"
+    open_ = "from localcluster import Cluster; Cluster.open('demo')"
+    yield f'eval "$({python} -m localcluster env --name demo)"', "kubectl for this cluster"
+    yield f"kubectl get batchjobs,longservices {here} -o wide", "everything, and why it waits"
+    if fullest.has_real_nodes:
+        yield (
+            f"kubectl logs {here} -l bayplan.dev/job=nightly-publish --prefix",
+            "what a real container said",
+        )
+    yield f"kubectl scale longservice api --replicas=8 {here}", "five more, packed"
+    yield f"kubectl cordon {fullest.busiest_for_services}", "its instances move, replacements first"
+    add = f"{open_}.add_kwok_nodes('r5.4xlarge:us-east-1a=1')"
+    yield f'{python} -c "{add}"', "room for what waits"
+    metrics = f"http://127.0.0.1:{metrics_port}/metrics"
+    yield f"curl -s {metrics} | grep ^bayplan_", "the operator's metrics"
+    yield "make down", "stops all of it"
 
 
 def heading(on: Console, text: str) -> None:
