@@ -6,6 +6,7 @@ again by `close`: nodes first, then kwok.
 
 import datetime as dt
 import itertools
+import secrets
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,6 @@ Request = Callable[[str, str, Any], Any]  # (method, path, body) -> decoded answ
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _HEARTBEAT_SECONDS = 10
-_FIRST_ADDRESS = 1 << 16  # far from what clusters give their own nodes
 
 
 class FakeNodes:
@@ -26,7 +26,8 @@ class FakeNodes:
 
     def __init__(self, kubeconfig: Path, folder: Path, request: Request) -> None:
         self._request = request
-        self._numbers = itertools.count(1)
+        # Never a name that was there before: what belonged to its former bearer still goes.
+        self._numbers = itertools.count(secrets.randbelow(20_000) * 100 + 1)
         self._names: list[str] = []
         programs.build(["kwok"])
         configuration = folder / "kwok.yaml"
@@ -58,7 +59,7 @@ class FakeNodes:
                 body = ec2.node(
                     shape,
                     number,
-                    kwok_address(_FIRST_ADDRESS + number),
+                    kwok_address(number),
                     version=programs.kubernetes_version(),
                 )
                 made = self._request("POST", "/api/v1/nodes", body)

@@ -76,7 +76,7 @@ def test_an_update_never_goes_below_its_minimum(site: Site, namespace: str) -> N
     )
     site.kube.until(read.pods(namespace), replaced, within=60)
 
-    assert 4 <= min(ready for ready, _ in seen)
+    assert 4 <= min(ready for ready, _ in seen), seen
     assert 5 >= max(alive for _, alive in seen)
 
 
