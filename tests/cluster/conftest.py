@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from localcluster import Cluster
+from tests.audit.fixtures import audited, auditor  # noqa: F401  taken in for `namespace`
+from tests.audit.watcher import Watcher
 from tests.cluster.kube import Kube
 from tests.cluster.under_test import OperatorProcess, Site, kind_cluster
 
@@ -45,6 +47,6 @@ def operator(site: Site) -> Iterator[OperatorProcess]:
 
 
 @pytest.fixture
-def namespace(site: Site, operator: OperatorProcess) -> str:
-    """A fresh namespace that the running operator serves."""
+def namespace(site: Site, operator: OperatorProcess, audited: Watcher) -> str:  # noqa: F811
+    """A fresh namespace that the running operator serves, under the auditor's eyes."""
     return site.namespace()
