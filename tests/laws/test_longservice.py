@@ -59,6 +59,7 @@ class Services(RuleBasedStateMachine):
     """One service in a small cluster in which everything can go wrong."""
 
     world: World
+    strategy: dict[str, Any]
 
     @initialize(
         replicas=st.integers(0, 6),
@@ -67,18 +68,29 @@ class Services(RuleBasedStateMachine):
         min_ready=st.sampled_from([0, 0, 10]),
         order=st.sampled_from(["YoungestFirst", "OldestFirst"]),
         room=st.sampled_from([1000, 1000, 5]),
+        deadline=st.sampled_from([600, 60]),
     )
     def begin(
-        self, *, replicas: int, minimum: int, surge: int, min_ready: int, order: str, room: int
+        self,
+        *,
+        replicas: int,
+        minimum: int,
+        surge: int,
+        min_ready: int,
+        order: str,
+        room: int,
+        deadline: int,
     ) -> None:
+        self.strategy = {
+            "minimumHealthyPercent": minimum,
+            "maximumSurgePercent": surge,
+            "minReadySeconds": min_ready,
+            "progressDeadlineSeconds": deadline,
+        }
         self.world = make_world(
             replicas,
             NODES,
-            updateStrategy={
-                "minimumHealthyPercent": minimum,
-                "maximumSurgePercent": surge,
-                "minReadySeconds": min_ready,
-            },
+            updateStrategy=self.strategy,
             scaleDown={"order": order},
             unreachable={"replaceAfterSeconds": PATIENCE},
         )
@@ -98,13 +110,46 @@ class Services(RuleBasedStateMachine):
     def restart_instances(self, moment: int) -> None:
         self.world.annotate(**{names.RESTARTED_AT: f"t{moment}"})
 
+    @event(paused=st.booleans())
+    def pause(self, *, paused: bool) -> None:
+        self._strategy(paused=paused)
+
+    @event(
+        steps=st.lists(
+            st.tuples(st.sampled_from([10, 34, 50, 75]), st.sampled_from([None, 5])), max_size=3
+        )
+    )
+    def stage(self, steps: list[tuple[int, int | None]]) -> None:
+        """Canary steps, by hand or by time."""
+        self._strategy(
+            steps=[
+                {"percent": percent, "manual": True}
+                if seconds is None
+                else {"percent": percent, "pauseSeconds": seconds}
+                for percent, seconds in sorted(steps, key=lambda step: step[0])
+            ]
+        )
+
+    @event(token=st.integers(1, 3))
+    def promote(self, token: int) -> None:
+        self.world.annotate(**{names.PROMOTE: f"t{token}"})
+
+    @event(which=st.integers(0, 5))
+    def roll_back(self, which: int) -> None:
+        """A person goes back to a kept revision, or to none that is."""
+        kept = sorted(name for kind, name in self.world.children if kind == "ControllerRevision")
+        self.world.annotate(**{names.ROLLBACK_TO: [*kept, "never"][which % (len(kept) + 1)]})
+
     @event()
     def strip_annotations(self) -> None:
         """Taking the verb off again changes nothing once it was begun."""
         before = self._newest(self.world.look())
+        verb = self.world.service.annotations.get(names.ROLLBACK_TO, "")
+        handled = self.world.service.status.get("handledRollback", "")
         self.world.annotate()
         numbers = {child.name: child.revision for child in self.world.children.values()}
-        if numbers.get(before) == max(numbers.values(), default=0):
+        begun = numbers.get(before) == max(numbers.values(), default=0)
+        if begun and verb in {"", handled}:
             assert before == self._newest(self.world.look())
 
     @event(word=st.sampled_from(["TemplateRefused", "QuotaExceeded", "InvalidTemplate"]))
@@ -216,6 +261,7 @@ class Services(RuleBasedStateMachine):
     def calm_down(self) -> None:
         """When nothing happens any more, the service becomes what its spec says, and stays so."""
         world = self.world
+        self._strategy(paused=False, steps=[])
         world.admission = accepted(world.service)
         world.room = 1000
         world.status_lost = False
@@ -232,11 +278,13 @@ class Services(RuleBasedStateMachine):
         standing = world.standing()
         hashes = {pod.labels[names.TEMPLATE_HASH] for pod in standing}
         assert world.spec.replicas == len(standing)
-        assert hashes <= {world.service.template_hash}
+        assert hashes <= {self._wanted_hash()}
         assert all(pod.ready for pod in standing)
         assert not any(world.nodes[pod.node].leaving for pod in standing)
         assert len(standing) == len(world.pods)
-        assert world.condition("Ready").startswith("True")
+        gave_up = world.condition("Ready") == "False:RolledBack"
+        assert gave_up or world.condition("Ready").startswith("True")
+        assert gave_up == (world.condition("Stalled") == "True:RolledBack")
 
     @invariant()
     def knows_its_own_mind(self) -> None:
@@ -283,7 +331,7 @@ class Services(RuleBasedStateMachine):
             assert ceiling >= after
             stayers = [pod for pod in live if not pod.node or not world.nodes[pod.node].leaving]
             updated = [pod for pod in stayers if pod.labels[names.REVISION] == newest]
-            started = [task for task in outcome.tasks if task.template is None]
+            started = [task for task in outcome.tasks if task.labels[names.REVISION] == newest]
             assert n >= len(updated) + len(started)
             if len(set(labels)) == 1 and not leaving:
                 assert n >= after
@@ -299,6 +347,19 @@ class Services(RuleBasedStateMachine):
 
     def _newest(self, outcome: action.Outcome) -> str:
         return str((outcome.status or self.world.service.status)["updateRevision"])
+
+    def _wanted_hash(self) -> str:
+        """The template that all instances are to have: the spec's, unless a stored word says so."""
+        status = self.world.service.status
+        if "pinnedRevision" not in status and self.world.condition("Ready") != "False:RolledBack":
+            return self.world.service.template_hash
+        stored = self.world.children["ControllerRevision", status["updateRevision"]]
+        assert status["updateRevision"] in {status.get("pinnedRevision"), status["currentRevision"]}
+        return str(stored.body["templateHash"])
+
+    def _strategy(self, **more: Any) -> None:
+        self.world.edit(updateStrategy={**self.strategy, **more})
+        self.strategy.update(more)
 
     def _admitted(self) -> bool:
         admission, hash_ = self.world.admission, self.world.service.template_hash

@@ -10,6 +10,7 @@ from bayplan.api.meta import (
     Column,
     Condition,
     EffectiveRequests,
+    Flag,
     Integer,
     Kind,
     Long,
@@ -29,8 +30,58 @@ from bayplan.api.template import InstanceTemplate
 MAXIMUM_REPLICAS = 10_000
 
 
+class Step(Part):
+    """A share of the instances that gets the new template first, and what ends the wait."""
+
+    model_config = ConfigDict(
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    "self.manual != has(self.pauseSeconds)",
+                    "a step must have either pauseSeconds or `manual: true`; set one of them",
+                    fieldPath=".manual",
+                )
+            ]
+        )
+    )
+
+    percent: Integer = Field(
+        ge=1,
+        le=99,
+        description="Share of the replicas with the new template, rounded up.",
+    )
+    pause_seconds: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=7 * 86_400,
+        description="The update goes on so many seconds after this share was healthy.",
+    )
+    manual: Flag = Field(
+        default=False,
+        description="The update goes on when the annotation bayplan.dev/promote gets a new value.",
+    )
+
+
 class UpdateStrategy(Part):
     """How instances of a new template replace those of the old one."""
+
+    model_config = ConfigDict(
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    "self.progressDeadlineSeconds > self.minReadySeconds",
+                    "progressDeadlineSeconds (600 unless set) must exceed minReadySeconds; raise "
+                    "`progressDeadlineSeconds`",
+                    fieldPath=".progressDeadlineSeconds",
+                ),
+                rule(
+                    "!has(self.steps) || self.steps.map(s, s.percent).isSorted()",
+                    "percents of steps must rise; sort them",
+                    fieldPath=".steps",
+                ),
+            ]
+        )
+    )
 
     minimum_healthy_percent: Integer = Field(
         default=100,
@@ -55,6 +106,35 @@ class UpdateStrategy(Part):
         ge=0,
         le=86_400,
         description="How long a new instance must be ready to count as healthy.",
+    )
+    progress_deadline_seconds: Integer = Field(
+        default=600,
+        ge=1,
+        le=7 * 86_400,
+        description=(
+            "An update that gets no further for so long has failed; the clock stands still while "
+            "it is paused, waits at a step or may not create pods."
+        ),
+    )
+    auto_rollback: Flag = Field(
+        default=True,
+        description=(
+            "An update that has failed goes back to the template last rolled out; another template "
+            "or the annotation bayplan.dev/rollback-to starts the next try."
+        ),
+    )
+    paused: Flag = Field(
+        default=False,
+        description=(
+            "The update stands still: what has the new template keeps it, nothing more gets it. "
+            "Scaling and repairs go on."
+        ),
+    )
+    steps: tuple[Step, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Shares of the instances that get the new template first (canary).",
+        json_schema_extra=crd(list_type="atomic"),
     )
 
 
@@ -258,6 +338,40 @@ class RestartBackoffStatus(Part):
     failure_time: Time | None = Field(default=None, description="When the last pod ended.")
 
 
+class BadRevision(Part):
+    """A template that was given up."""
+
+    revision: Word = Field(description="Name of its ControllerRevision.")
+    reason: Word = Field(description="One word for what held it up.")
+    message: Message = Field(description="The cause for people.")
+    time: Time = Field(description="When it was given up.")
+
+
+class RolloutStatus(Part):
+    """How far the update has come; absent when none is on its way."""
+
+    revision: Word | None = Field(default=None, description="The template that is rolled out.")
+    step: Integer | None = Field(
+        default=None, ge=0, description="Steps that have passed, of updateStrategy.steps."
+    )
+    step_reached_time: Time | None = Field(
+        default=None, description="Since when the step's share is healthy."
+    )
+    handled_promote: Name | None = Field(
+        default=None, description="The last bayplan.dev/promote that was followed."
+    )
+    healthy: Integer | None = Field(
+        default=None, ge=0, description="The most instances of it that were healthy at once."
+    )
+    outdated: Integer | None = Field(
+        default=None, ge=0, description="The fewest instances of older templates so far."
+    )
+    progress_time: Time | None = Field(
+        default=None,
+        description="When it last got further; absent while the clock stands still.",
+    )
+
+
 class LongServiceStatus(Part):
     """What is known of the service; written by the operator only."""
 
@@ -288,7 +402,31 @@ class LongServiceStatus(Part):
     current_revision: Word | None = Field(
         default=None, description="The template that instances had before the update."
     )
-    update_revision: Word | None = Field(default=None, description="The newest template.")
+    update_revision: Word | None = Field(
+        default=None, description="The template that instances are to have."
+    )
+    rollout: RolloutStatus | None = Field(
+        default=None, description="How far the update has come; absent when none is on its way."
+    )
+    pinned_revision: Word | None = Field(
+        default=None,
+        description=(
+            "The template that bayplan.dev/rollback-to holds the service at, until the spec's "
+            "template changes."
+        ),
+    )
+    pinned_over: Word | None = Field(
+        default=None, description="The template of the spec that this was said of."
+    )
+    handled_rollback: Name | None = Field(
+        default=None, description="The last bayplan.dev/rollback-to that was followed."
+    )
+    bad_revisions: tuple[BadRevision, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Templates that were given up, the newest last.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
     effective_requests: EffectiveRequests | None = Field(
         default=None, description="What one pod really asks for."
     )

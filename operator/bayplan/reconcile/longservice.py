@@ -7,20 +7,23 @@ shows or refuses it. It decides nothing about nodes.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bayplan.api import build, names
 from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
+from bayplan.placement import explain
 from bayplan.reconcile import (
     backoff,
     children,
+    conditions,
     failures,
     revisions,
     rollout,
     servicestatus,
+    target,
     waiting,
 )
 from bayplan.reconcile.action import (
@@ -28,6 +31,7 @@ from bayplan.reconcile.action import (
     ApplyObject,
     DeleteObject,
     DeletePod,
+    EmitEvent,
     Outcome,
     Task,
     View,
@@ -47,14 +51,23 @@ class _Scene:
     now: int
     instances: Instances
     history: Mapping[str, Revision]
-    update: Revision
+    aim: target.Target
     kept: Revision | None
     alive: frozenset[str]  # revisions (ids) that have pods
     limits: rollout.Bounds
-    admission: Admission | None  # of the newest template; None: not known yet
+    admission: Admission | None  # of the spec's template; None: not known yet
+    progress: target.Progress | None = None  # None: nothing to roll out
+
+    @property
+    def update(self) -> Revision:
+        """The revision that instances are to have."""
+        return self.aim.revision
 
     @property
     def admitted(self) -> bool:
+        """Whether pods of it may be made; what is not the spec's own template once was."""
+        if self.update.template_hash != self.service.template_hash:
+            return True
         return self.admission is not None and not self.admission.refusal
 
     @property
@@ -63,12 +76,44 @@ class _Scene:
         return self.update if self.admitted else self.kept
 
     @property
+    def outdated(self) -> int:
+        """Live instances of other revisions."""
+        return len(self.instances.live) - _updated(self.instances, self.update)
+
+    @property
+    def goal(self) -> int:
+        """How many instances get the revision for now."""
+        rules, replicas = self.spec.update_strategy, self.spec.replicas
+        if self.progress is None or not self._staged:
+            return replicas
+        goal = target.share(replicas, rules, self.progress.step)
+        return min(goal, _updated(self.instances, self.update)) if rules.paused else goal
+
+    @property
+    def _staged(self) -> bool:
+        """Whether pause and steps hold: for a template of the spec that has one to replace."""
+        return self.kept is not None and self.update.name == self.aim.asked.name
+
+    @property
+    def waits(self) -> str:
+        """Why the update stands still by somebody's will; empty when it does not."""
+        if self.progress is None or not self._staged:
+            return ""
+        rules = self.spec.update_strategy
+        if rules.paused:
+            return servicestatus.Reason.PAUSED
+        reached = self.progress.reached_at is not None and self.progress.step < len(rules.steps)
+        return servicestatus.Reason.STEP_REACHED if reached else ""
+
+    @property
     def rolling(self) -> bool:
         """Whether instances of other revisions are to be replaced, or are still on their way."""
         if not self.admitted:
             return False
-        return self.instances.outdated_going or any(
-            self.instances.revision_of(pod) != self.update.id for pod in self.instances.live
+        return (
+            self.goal < self.spec.replicas
+            or self.instances.outdated_going
+            or any(self.instances.revision_of(pod) != self.update.id for pod in self.instances.live)
         )
 
 
@@ -79,7 +124,9 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     spec = service.spec
     if not isinstance(spec, LongServiceSpec) or service.problems:
         return _refused(service, pods, view, now)
-    scene = _scene(service, spec, pods, view, now)
+    scene = _progressed(_scene(service, spec, pods, view, now))
+    if _overdue(scene) and spec.update_strategy.auto_rollback and scene.aim.good is not None:
+        scene = _progressed(_scene(service, spec, pods, view, now, given=_given_up(scene)))
     making = scene.making
     before = backoff.stored(service.status, making.name) if making is not None else None
     after = _backoff(scene, making, before)
@@ -88,6 +135,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     bodies = children.wanted(service, spec, scene.limits.healthy)
     apply, drop = children.changes(service, view, bodies)
     current = _current_revision(scene)
+    waits = scene.waits
     status = servicestatus.status(
         servicestatus.Standing(
             service=service,
@@ -97,10 +145,13 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             instances=scene.instances,
             limits=scene.limits,
             updated=_updated(scene.instances, scene.update),
-            outdated=len(scene.instances.live) - _updated(scene.instances, scene.update),
+            outdated=scene.outdated,
             starting=len(tasks),
             current_revision=current,
-            update_revision=scene.update.name,
+            aim=scene.aim,
+            progress=scene.progress if current != scene.update.name else None,
+            waits=waits,
+            overdue=_overdue(scene),
             admission=scene.admission,
             backoff=after,
             failing=_failing(scene.instances),
@@ -112,7 +163,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
         deletes=(*_ends(scene, making, before), *_departures(service, change.leave)),
         objects=(*_history(scene, tasks), *apply),
         drops=(*drop, *_forgotten(scene, current)),
-        events=servicestatus.events(service.status, status),
+        events=(*_unknown_verb(scene), *servicestatus.events(service.status, status)),
         status=None if status == service.status else status,
         probe=_probes(scene.admission, now),
         wake_at=_wake_at(scene, after),
@@ -125,9 +176,12 @@ def _scene(
     pods: Mapping[PodKey, pods_.Pod],
     view: View,
     now: int,
+    *,
+    given: target.Target | None = None,
 ) -> _Scene:
     history = revisions.stored(view.children)
-    update = revisions.newest(service, history.values())
+    aim = given if given is not None else target.chosen(service, history)
+    update = aim.revision
     instances = surveyed(
         pods,
         view.nodes,
@@ -147,7 +201,7 @@ def _scene(
         now=now,
         instances=instances,
         history=history,
-        update=update,
+        aim=aim,
         kept=revisions.kept(history, update, _stored_current(service), alive),
         alive=alive,
         limits=rollout.bounds(
@@ -159,10 +213,73 @@ def _scene(
     )
 
 
+def _progressed(scene: _Scene) -> _Scene:
+    """With the progress of the rollout as it is now, steps that have passed included."""
+    service, spec, now = scene.service, scene.spec, scene.now
+    if scene.update.name == _stored_current(service) or not spec.replicas:
+        return scene
+    outdated = scene.outdated
+    before = target.progress(service, scene.update, outdated)
+    rules = spec.update_strategy
+    progress = target.promoted(before, service, rules, now)
+    staged = replace(scene, progress=progress)
+    healthy = scene.instances.healthy_among(
+        pod for pod in scene.instances.live if scene.instances.revision_of(pod) == scene.update.id
+    )
+    share = target.share(spec.replicas, rules, progress.step)
+    reached = healthy >= share and outdated <= spec.replicas - share
+    if progress.step < len(rules.steps) and reached and progress.reached_at is None:
+        progress = replace(progress, reached_at=now)
+        staged = replace(scene, progress=progress)
+    ticking = scene.admitted and not staged.waits and not scene.instances.outdated_going
+    return replace(staged, progress=progress.counted(healthy, outdated, now, ticking=ticking))
+
+
+def _overdue(scene: _Scene) -> bool:
+    """Whether the rollout has got no further for as long as it may."""
+    if scene.progress is None or scene.progress.progressed_at is None:
+        return False
+    deadline = scene.spec.update_strategy.progress_deadline_seconds
+    return scene.progress.progressed_at + deadline <= scene.now
+
+
+def _given_up(scene: _Scene) -> target.Target:
+    """The target after this rollout has failed, with what held it up."""
+    deadline = scene.spec.update_strategy.progress_deadline_seconds
+    failing = [
+        pod
+        for pod in _failing(scene.instances)
+        if scene.instances.revision_of(pod) == scene.update.id
+    ]
+    stored = scene.service.status.get("lastFailure")
+    reason, why = servicestatus.Reason.DEADLINE.value, "its instances did not become healthy"
+    if failing:
+        reason, why = servicestatus.Reason.FAILING.value, failures.sentence(failing)
+    elif scene.view.placement is not None:
+        reason = servicestatus.Reason.NO_ROOM.value
+        why = explain.sentence(scene.view.placement.funnel)
+    elif isinstance(stored, Mapping) and scene.service.status.get("restartBackoff"):
+        reason, why = servicestatus.Reason.FAILING.value, f"{stored.get('reason')} of its pods"
+    return scene.aim.without(reason, f"No progress for {deadline} s; {why}", scene.now)
+
+
+def _unknown_verb(scene: _Scene) -> tuple[EmitEvent, ...]:
+    """Say once that a `rollback-to` names nothing that is kept."""
+    if not scene.aim.unknown:
+        return ()
+    return (
+        EmitEvent(
+            "RollbackRefused",
+            f"No kept revision is named {conditions.cut(scene.aim.unknown, 100)}.",
+            warning=True,
+        ),
+    )
+
+
 def _refused(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: int) -> Outcome:
     """A spec that cannot work disturbs nobody: what runs goes on, the status says why."""
     spec = service.spec if isinstance(service.spec, LongServiceSpec) else None
-    update = revisions.newest(service, revisions.stored(view.children).values())
+    update = target.chosen(service, revisions.stored(view.children)).revision
     instances = surveyed(
         pods,
         view.nodes,
@@ -199,7 +316,15 @@ def _change(scene: _Scene, pause: backoff.Backoff | None) -> rollout.Change:
         scene.limits,
         failing=pause is not None or _update_fails(scene),
         restorable=kept is not None and kept.name == _stored_current(scene.service),
+        goal=scene.goal,
+        prefer=_nearest(scene.view),
     )
+
+
+def _nearest(view: View) -> str:
+    """The node where an instance that finds no room comes nearest to having some."""
+    nearest = view.placement.funnel.nearest if view.placement is not None else None
+    return nearest.node if nearest is not None else ""
 
 
 def _update_fails(scene: _Scene) -> bool:
@@ -230,7 +355,8 @@ def _tasks(
             names.REVISION: revision.id,
             names.TEMPLATE_HASH: revision.template_hash,
         }
-        template = None if revision.id == scene.update.id else revision.template
+        own = revision.template_hash == scene.service.template_hash
+        template = None if own else revision.template
         tasks += [
             Task(name=name, labels=labels, since=now, avoid=avoid, template=template)
             for name in revisions.pod_names(scene.service.name, revision, count, taken)
@@ -267,7 +393,9 @@ def _departures(service: Resource, leave: Collection[tuple[pods_.Pod, str]]) -> 
 def _history(scene: _Scene, tasks: Collection[Task]) -> list[ApplyObject]:
     """The newest revision is stored from its first task on, with the highest number."""
     update, latest = scene.update, max((one.number for one in scene.history.values()), default=0)
-    begun = update.id in scene.alive or any(task.template is None for task in tasks)
+    begun = update.id in scene.alive or any(
+        task.labels[names.REVISION] == update.id for task in tasks
+    )
     if not scene.admitted or not begun or (update.number and update.number == latest):
         return []
     owner = build.owner_reference(scene.service)
@@ -279,7 +407,7 @@ def _forgotten(scene: _Scene, current: str) -> tuple[DeleteObject, ...]:
         scene.history,
         scene.view.children,
         limit=scene.spec.revision_history_limit,
-        needed={scene.update.name, current},
+        needed={*target.needed(scene.aim), current},
         alive=scene.alive,
         namespace=scene.service.namespace,
     )
@@ -328,8 +456,25 @@ def _wake_at(scene: _Scene, pause: backoff.Backoff | None) -> int | None:
     if pause is not None:
         rules = scene.spec.restart_backoff
         turns += [pause.retry_at, backoff.forgotten_at(pause, rules)]
+    turns += _turns_of_progress(scene)
     if scene.admission is not None and scene.admission.refusal:
         turns.append(scene.admission.retry_at)
     if scene.view.placement is not None:
         turns.append(scene.view.placement.since + waiting.PATIENCE_SECONDS)
     return min((turn for turn in turns if turn > scene.now), default=None)
+
+
+def _turns_of_progress(scene: _Scene) -> list[int]:
+    """When the rollout is overdue, or a step's pause is over."""
+    progress, rules = scene.progress, scene.spec.update_strategy
+    turns = []
+    if progress is not None and progress.progressed_at is not None:
+        turns.append(progress.progressed_at + rules.progress_deadline_seconds)
+    if (
+        progress is not None
+        and progress.reached_at is not None
+        and progress.step < len(rules.steps)
+    ):
+        pause = rules.steps[progress.step].pause_seconds
+        turns.append(progress.reached_at + (pause or 0))
+    return turns

@@ -105,10 +105,16 @@ def body(
             "revision": revision.id,
             "templateHash": revision.template_hash,
             "restartedAt": revision.restarted_at,
-            "template": service.spec.template if service.spec is not None else {},
+            "template": _template(service, revision),
         },
         "revision": number,
     }
+
+
+def _template(service: Resource, revision: Revision) -> Mapping[str, Any]:
+    if revision.template is not None:
+        return revision.template
+    return service.spec.template if service.spec is not None else {}
 
 
 def digest(revision: Revision, number: int) -> str:

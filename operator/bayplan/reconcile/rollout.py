@@ -82,25 +82,35 @@ def rolled(
     *,
     failing: bool,
     restorable: bool,
+    goal: int | None = None,
+    prefer: str = "",
 ) -> Change:
     """During an update: one step from the old instances towards `replicas` of `revision`.
 
     Old ones without a node go at once. Old ones that are not healthy go next, but only as many
     as would still leave the healthy minimum if the others recovered: one bad minute of a database
-    must not restart the whole service. Healthy ones go last, down to the healthy minimum.
+    must not restart the whole service. Healthy ones go last, down to the healthy minimum; the one
+    on the node `prefer` first, where a new one that finds no room comes nearest to having some.
+
+    `goal`: only so many get the revision for now (all, if None); of the others as many are kept
+    and made anew as are missing.
 
     `failing`: instances of the new revision keep failing. While none of it is healthy, what was
     lost of the old one is restored up to the healthy minimum if that is `restorable`; failing
     ones beyond the update's own share make room for it.
     """
+    goal = replicas if goal is None else goal
     new = [pod for pod in instances.live if instances.revision_of(pod) == revision]
     old = [pod for pod in instances.live if instances.revision_of(pod) != revision]
     stayers, leavers = instances.split_by_leaving(new)
-    surplus = _surplus(instances, stayers, replicas)
+    healthy = instances.healthy_among(instances.live)
+    surplus = _spared(instances, _surplus(instances, stayers, goal), healthy - limits.healthy)
+    healthy -= instances.healthy_among(surplus)
     healthy_new = instances.healthy_among(new) - instances.healthy_among(surplus)
-    healthy_old = instances.healthy_among(old)
-    moved = _moved(instances, leavers, healthy_new, replicas)
-    healthy = healthy_new - instances.healthy_among(moved) + healthy_old
+    moved = _spared(
+        instances, _moved(instances, leavers, healthy_new, goal), healthy - limits.healthy
+    )
+    healthy -= instances.healthy_among(moved)
 
     leave = [
         *((pod, "surplus") for pod in surplus),
@@ -108,36 +118,59 @@ def rolled(
     ]
     most = max(limits.instances, replicas + 1 if instances.leaving else 0)
     room = max(0, most - len(instances.live) - instances.going)
+    kept = replicas - goal
     restore = 0
     stuck = failing and restorable and healthy_new == 0
+    if kept:
+        restore = min(max(0, kept - len(instances.split_by_leaving(old)[0])), room)
     if stuck:
         deficit = max(0, limits.healthy - len(old))
-        restore = min(deficit, room)
+        restore = max(restore, min(deficit, room))
         leaving = {pod.key for pod, _ in leave}
         staying = [pod for pod in instances.youngest(new) if pod.key not in leaving]
         spare = len(staying) - (limits.instances - limits.healthy)
         beyond = max(0, min(deficit - restore, spare))
         leave += [(pod, "failing") for pod in staying[:beyond]]
 
-    outdated = instances.first_to_go(old)
+    old_stayers, old_leavers = instances.split_by_leaving(old) if kept else (old, [])
+    outdated = instances.first_to_go(old_stayers)
     homeless = [] if stuck else [pod for pod in outdated if not pod.node]
     housed = [pod for pod in outdated if pod.node]
     sick = [pod for pod in housed if not instances.healthy(pod)]
     well = [pod for pod in housed if instances.healthy(pod)]
+    well.sort(key=lambda pod: bool(prefer) and pod.node != prefer)
     sick_budget = max(0, len(housed) + healthy_new - limits.healthy)
     well_budget = max(0, healthy - limits.healthy)
-    leave += [(pod, "outdated") for pod in homeless]
-    leave += [(pod, "outdated") for pod in (*sick[:sick_budget], *well[:well_budget])]
-    if healthy >= limits.healthy:
+    going = [*homeless, *sick[:sick_budget], *well[:well_budget]]
+    going = going[: max(0, len(old_stayers) - kept)]
+    leave += [(pod, "outdated") for pod in going]
+    if old_leavers:
+        healthy -= instances.healthy_among(going)
+        healthy_old = instances.healthy_among(old) - instances.healthy_among(going)
+        moved = _moved(instances, old_leavers, healthy_old, kept)
+        moved = _spared(instances, moved, healthy - limits.healthy)
+        leave += [(pod, "moved off its node") for pod in moved]
+    if healthy >= limits.healthy and not kept:
         everyone = replicas == 0
         leave += _abandoned(
             pod for pod in instances.lost if everyone or instances.revision_of(pod) != revision
         )
     return Change(
-        start=max(0, min(replicas - len(stayers), room - restore)),
+        start=max(0, min(goal - len(stayers), room - restore)),
         restore=restore,
         leave=tuple(leave),
     )
+
+
+def _spared(instances: Instances, pods: list[pods_.Pod], healthy: int) -> list[pods_.Pod]:
+    """Those of the pods that may go while no more than `healthy` healthy ones go with them."""
+    gone = []
+    for pod in pods:
+        healthy -= instances.healthy(pod)
+        if healthy < 0:
+            break
+        gone.append(pod)
+    return gone
 
 
 def _surplus(instances: Instances, stayers: list[pods_.Pod], replicas: int) -> list[pods_.Pod]:

@@ -17,7 +17,7 @@ from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.placement import explain
 from bayplan.reconcile import backoff as backoff_
-from bayplan.reconcile import conditions, failures, revisions, waiting
+from bayplan.reconcile import conditions, failures, revisions, target, waiting
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.instances import Instances
@@ -46,6 +46,10 @@ class Reason(enum.StrEnum):
     STARTING = "InstancesStarting"
     STOPPING = "InstancesStopping"
     ROLLED_OUT = "RolledOut"
+    ROLLED_BACK = "RolledBack"
+    PAUSED = "Paused"
+    STEP_REACHED = "StepReached"
+    DEADLINE = "ProgressDeadlineExceeded"
     MINIMUM_MET = "MinimumHealthy"
     MINIMUM_MISSED = "BelowMinimumHealthy"
     PLACED = "Placed"
@@ -66,7 +70,10 @@ class Standing:
     outdated: int
     starting: int  # instances that are to be made in this cycle
     current_revision: str
-    update_revision: str
+    aim: target.Target
+    progress: target.Progress | None
+    waits: str  # why the update stands still by somebody's will
+    overdue: bool  # whether it has got no further for as long as it may
     admission: Admission | None
     backoff: backoff_.Backoff | None
     failing: tuple[pods_.Pod, ...] = ()
@@ -100,7 +107,8 @@ def status(standing: Standing) -> dict[str, Any]:
         "availableReplicas": len(instances.available),
         "selector": _selector(standing.service),
         "currentRevision": standing.current_revision,
-        "updateRevision": standing.update_revision,
+        "updateRevision": standing.aim.revision.name,
+        **target.status(standing.aim, standing.progress),
         "effectiveRequests": effective_requests(standing.admission, stored),
         "restartBackoff": standing.backoff.wire() if standing.backoff is not None else None,
         "lastFailure": failures.newest(instances, stored.get("lastFailure"), standing.now),
@@ -143,7 +151,8 @@ def _merged(service: Resource, wanted: Iterable[Condition], now: int) -> list[di
 def _conditions(standing: Standing) -> list[Condition]:
     ready = _ready(standing)
     wanted = [ready, _available(standing), _progressing(standing, ready), _placed(standing)]
-    if standing.admission is not None and standing.admission.final:
+    refused = standing.admission is not None and standing.admission.final
+    if refused or ready.reason == Reason.ROLLED_BACK:
         wanted.append(true(conditions.STALLED, ready.reason, ready.message))
     elif ready.status != "True":
         wanted.append(true(conditions.RECONCILING, ready.reason, ready.message))
@@ -163,10 +172,20 @@ def _ready(standing: Standing) -> Condition:
             f"{kinds} named {standing.service.name} exists that this service does not own; "
             "delete it, or rename one of them.",
         )
+    given_up = standing.aim.rolled_back
+    if standing.done and given_up is not None:
+        return false(
+            conditions.READY,
+            Reason.ROLLED_BACK,
+            f"{given_up['revision']} was given up, {standing.aim.revision.name} runs instead: "
+            f"{given_up['message']}",
+        )
     if standing.done:
         if wanted == 0:
             return true(conditions.READY, Reason.SCALED_TO_ZERO, "replicas is 0.")
-        return true(conditions.READY, Reason.READY, f"{wanted} wanted, {wanted} available.")
+        held = standing.aim.pinned
+        held = f" Held at {held} by {names.ROLLBACK_TO}." if held else ""
+        return true(conditions.READY, Reason.READY, f"{wanted} wanted, {wanted} available.{held}")
     if admission is None:
         return unknown(conditions.READY, Reason.CHECKING, "The template has not been checked yet.")
     if admission.refusal:
@@ -186,11 +205,13 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
         retry = rfc3339(backoff.retry_at)
         return Reason.BACKING_OFF, f"; after {row} the next pod starts at {retry}"
     if placement is not None:
-        return Reason.NO_ROOM, f"; {_no_room(placement)}"
+        return Reason.NO_ROOM, f"; {_no_room(placement)}{_none_first(standing)}"
     if instances.silent:
         patience = standing.spec.unreachable.replace_after_seconds
         silent = f"{len(instances.silent)} on nodes that do not answer"
         return Reason.NODE_SILENT, f"; {silent}, replaced after {patience} s"
+    if standing.waits:
+        return Reason(standing.waits), f"; {_standstill(standing)}"
     if standing.outdated:
         rest = f"{standing.updated} updated, {standing.outdated} of older templates left"
         return Reason.ROLLING_OUT, f"; {rest}"
@@ -198,6 +219,31 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
         rest = failures.counted(len(instances.live), "instance")
         return Reason.STOPPING, f"; {rest} left to stop"
     return Reason.STARTING, ""
+
+
+def _none_first(standing: Standing) -> str:
+    """That an update finds no room, and no old instance may make it some."""
+    spare = len(standing.instances.available) - standing.limits.healthy
+    if not standing.outdated or standing.waits or spare > 0:
+        return ""
+    percent = standing.spec.update_strategy.minimum_healthy_percent
+    return (
+        f"; no older instance may go first, since minimumHealthyPercent is {percent}: "
+        "lower it or add a node"
+    )
+
+
+def _standstill(standing: Standing) -> str:
+    """Where an update waits, and what ends that."""
+    rules, progress = standing.spec.update_strategy, standing.progress
+    count = f"{standing.updated} of {standing.spec.replicas} instances have the newest template"
+    if standing.waits == Reason.PAUSED or progress is None:
+        return f"{count}, updateStrategy.paused is true"
+    step = rules.steps[progress.step]
+    until = f"until {names.PROMOTE} gets a new value"
+    if step.pause_seconds is not None and progress.reached_at is not None:
+        until = f"until {rfc3339(progress.reached_at + step.pause_seconds)}"
+    return f"{count}, step {progress.step + 1} of {len(rules.steps)} holds {until}"
 
 
 def _available(standing: Standing) -> Condition:
@@ -213,8 +259,16 @@ def _progressing(standing: Standing, ready: Condition) -> Condition:
     admission = standing.admission
     if admission is not None and (admission.final or (admission.refusal and not standing.done)):
         return false(PROGRESSING, ready.reason, ready.message)
+    given_up = standing.aim.rolled_back
+    if given_up is not None:
+        return false(PROGRESSING, Reason.ROLLED_BACK, str(given_up["message"]))
     if standing.done:
         return true(PROGRESSING, Reason.ROLLED_OUT, "Every instance has the newest template.")
+    if standing.waits:
+        return unknown(PROGRESSING, standing.waits, f"{_standstill(standing)}.")
+    if standing.overdue:
+        seconds = standing.spec.update_strategy.progress_deadline_seconds
+        return false(PROGRESSING, Reason.DEADLINE, f"No progress for {seconds} s; {ready.message}")
     if standing.outdated:
         return true(
             PROGRESSING,
@@ -249,6 +303,7 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
     was, is_ = before.get("currentRevision"), after.get("currentRevision")
     if is_ and was != is_:
         told.append(EmitEvent("RolloutFinished", f"Every instance has {is_}."))
+    told += _turns_of_rollout(before, after)
     failure = after.get("lastFailure")
     if failure and failure != before.get("lastFailure"):
         what = failure.get("message") or f"exit code {failure.get('exitCode', 'unknown')}"
@@ -264,3 +319,23 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
         ):
             told.append(EmitEvent(word, stalled["message"], warning=True))
     return tuple(told)
+
+
+def _turns_of_rollout(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:
+    told = []
+    bad = after.get("badRevisions") or ()
+    if bad and bad != before.get("badRevisions"):
+        newest = bad[-1]
+        known = [one for one in before.get("badRevisions") or () if isinstance(one, Mapping)]
+        if newest not in known:
+            message = f"{newest['revision']} was given up. {newest['message']}"
+            told.append(EmitEvent(Reason.ROLLED_BACK.value, message, warning=True))
+    for one in after["conditions"]:
+        word = one["reason"]
+        if one["type"] != PROGRESSING or word == conditions.reason_of(
+            before.get("conditions"), PROGRESSING
+        ):
+            continue
+        if word in {Reason.PAUSED, Reason.STEP_REACHED, Reason.DEADLINE}:
+            told.append(EmitEvent(word, one["message"], warning=word == Reason.DEADLINE))
+    return told
