@@ -38,7 +38,7 @@ class Metrics:
     solve_seconds: Histogram = field(init=False)
     slot_lateness: Histogram = field(init=False)
     decision_to_running: Histogram = field(init=False)
-    loop_lag: Gauge = field(init=False)
+    loop_lag: Histogram = field(init=False)
     clock_skew: Gauge = field(init=False)
     writes: Counter = field(init=False)
     watch_restarts: Counter = field(init=False)
@@ -88,7 +88,9 @@ class Metrics:
         self.decision_to_running = histogram(
             "decision_to_running_seconds", "From placing a pod to seeing it run.", _LATENCY_BUCKETS
         )
-        self.loop_lag = gauge("loop_lag_seconds", "How late the event loop ran at its last look.")
+        self.loop_lag = histogram(
+            "loop_lag_seconds", "How late the event loop runs, ten looks a second.", _CYCLE_BUCKETS
+        )
         self.clock_skew = gauge(
             "clock_skew_seconds", "The API server's clock minus ours, to the second."
         )
