@@ -245,20 +245,24 @@ def test_stream() -> None:
 
 
 def test_clock_skew() -> None:
-    """The server's clock minus ours is known from its Date header."""
+    """The server's clock minus ours is known from its Date header; a step of ours shows at once."""
+    wall = [90.0]
 
     async def handler(_: web.Request) -> web.Response:
         return web.Response(headers={"Date": "Thu, 01 Jan 1970 00:01:40 GMT"})
 
-    async def body() -> float | None:
+    async def body() -> list[float | None]:
         async with (
             served(handler) as url,
-            HttpTransport(loads(url, "t"), wall=lambda: 90.0) as used,
+            HttpTransport(loads(url, "t"), wall=lambda: wall[0], monotonic=lambda: 5.0) as used,
         ):
+            seen = [used.skew_seconds]
             await used.send(PODS)
-            return used.skew_seconds
+            seen.append(used.skew_seconds)
+            wall[0] += 3600.0
+            return [*seen, used.skew_seconds]
 
-    assert 10.0 == asyncio.run(body())
+    assert [None, 10.0, -3590.0] == asyncio.run(body())
 
 
 def test_closed() -> None:

@@ -158,8 +158,7 @@ class HttpTransport:
     """The transport of a running operator: one aiohttp session to one API server.
 
     It belongs to one event loop. Credentials that expire or are refused (401) are loaded again
-    once and the request is repeated; a second refusal is `Unavailable`. `skew_seconds` is the
-    server's clock minus ours by its Date headers (None: not seen yet; resolution 1 s).
+    once and the request is repeated; a second refusal is `Unavailable`.
     """
 
     def __init__(
@@ -169,19 +168,32 @@ class HttpTransport:
         connections: int = 64,
         user_agent: str = "bayplan",
         wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.skew_seconds: float | None = None
         self._load = load
         self._connections = connections
         self._user_agent = user_agent
         self._wall = wall
+        self._monotonic = monotonic
         self._credentials: Credentials | None = None
         self._session: aiohttp.ClientSession | None = None
         self._retired: list[tuple[float, aiohttp.ClientSession]] = []  # since when, which
         self._renewing = asyncio.Lock()
         self._renewed_at = float("-inf")
         self._header: tuple[float, Mapping[str, str]] = (float("-inf"), {})
-        self._skew_at = float("-inf")
+        self._served_at: float | None = None  # the server's clock when our monotonic one was 0
+        self._compared_at = float("-inf")
+
+    @property
+    def skew_seconds(self) -> float | None:
+        """The server's clock minus ours by its Date headers (None: not seen yet; within 1 s).
+
+        It is compared now and then and carried on by the monotonic clock, so that a step of our
+        wall clock shows at once.
+        """
+        if self._served_at is None:
+            return None
+        return self._served_at + self._monotonic() - self._wall()
 
     @classmethod
     async def connect(
@@ -332,13 +344,13 @@ class HttpTransport:
             )
 
     def _compare_clocks(self, response: aiohttp.ClientResponse) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._skew_at < _SKEW_SECONDS:
+        now = self._monotonic()
+        if now - self._compared_at < _SKEW_SECONDS:
             return
         with contextlib.suppress(KeyError, ValueError, TypeError):
             served = email.utils.parsedate_to_datetime(response.headers["Date"])
-            self.skew_seconds = served.timestamp() - self._wall()
-            self._skew_at = now
+            self._served_at = served.timestamp() - now
+            self._compared_at = now
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
