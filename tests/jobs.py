@@ -11,6 +11,7 @@ from bayplan.api.resource import Resource, resource
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action, batchjob
+from bayplan.reconcile.kin import ALONE, Kin
 from tests.builders import make_node, make_vector
 
 START = 1_789_999_200  # 2026-09-21T14:00:00Z: a full hour
@@ -117,6 +118,7 @@ class World:
     admitted: bool = True
     refusal: action.Admission | None = None
     deleting: bool = False
+    kin: Kin = ALONE
     created: list[tuple[int, str]] = field(default_factory=list)  # when, pod
     writes: list[str] = field(default_factory=list)
     events: list[action.EmitEvent] = field(default_factory=list)
@@ -141,7 +143,8 @@ class World:
     def view(self) -> action.View:
         job = self.job
         admission = self.refusal or make_admission(job, checked_at=self.now)
-        return action.View(nodes=self.nodes, admission=admission if self.admitted else None)
+        known = admission if self.admitted else None
+        return action.View(nodes=self.nodes, admission=known, kin=self.kin)
 
     def look(self) -> None:
         """The operator sees the stored status."""

@@ -6,6 +6,7 @@ When to look again comes from state (next slot, retry, deadline), never from a t
 restart would lose.
 """
 
+import functools
 import heapq
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +23,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
 from bayplan.placement import explain, solve
-from bayplan.reconcile import action, batchjob, longservice, tidy
+from bayplan.reconcile import action, batchjob, kin, longservice, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -179,6 +180,7 @@ class Loop:
             children=self.cache.children(resource.uid),
             namespace_deleting=resource.namespace in self.cache.namespaces_deleting,
             foreign=self.cache.foreign(resource),
+            kin=kin.kin(resource, functools.partial(self._job, resource.namespace)),
         )
         pods = self.cache.state.owned(resource.uid)
         try:
@@ -198,6 +200,9 @@ class Loop:
             self.admissions.ask(resource)
         self.writer.carry_out(resource, outcome)
         return self._tasks(resource, outcome.tasks)
+
+    def _job(self, namespace: str, name: str) -> Resource | None:
+        return self.cache.resources.get((names.BATCHJOB, namespace, name))
 
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
         if not tasks:

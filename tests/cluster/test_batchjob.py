@@ -61,6 +61,26 @@ def test_a_schedule_runs_slot_after_slot(site: Site, namespace: str) -> None:
     assert 0 == done["status"]["remainingRuns"]
 
 
+def test_children_run_when_their_parents_have_succeeded(site: Site, namespace: str) -> None:
+    """A chain applied at once, the last first: each runs once, after the one before it."""
+    chain = [("load", ["clean"]), ("clean", ["fetch"]), ("fetch", [])]
+    for name, parents in chain:
+        named = [{"name": parent} for parent in parents]
+        site.kube.apply(make_job(name, namespace, seconds=1, parents=named, pod=POD))
+    done = site.kube.until(
+        read.jobs(namespace),
+        lambda found: found["load"].get("status", {}).get("history") and found,
+        within=60,
+    )
+    ends = {name: done[name]["status"]["history"][0]["endTime"] for name, _ in chain}
+
+    assert ends["fetch"] <= ends["clean"] <= ends["load"]
+    assert [1, 1, 1] == [done[name]["status"]["statistics"]["runs"] for name, _ in chain]
+    assert [{"name": "clean", "run": done["clean"]["status"]["fulfilled"][0]["run"]}] == done[
+        "load"
+    ]["status"]["consumed"]
+
+
 def test_suspend_holds_and_run_now_runs(site: Site, namespace: str) -> None:
     """A suspended job starts nothing by itself; a run-now token runs it exactly once."""
     site.kube.apply(

@@ -19,6 +19,8 @@ from bayplan.model import pod as pods_
 from bayplan.model import schedule as schedules
 from bayplan.reconcile import identity
 from bayplan.reconcile.jobconditions import Reason
+from bayplan.reconcile.kin import Kin, ParentSummary
+from bayplan.reconcile.ledger import Success
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, Crash, World, ended
 
@@ -54,6 +56,7 @@ PEOPLE_ACTS = st.one_of(
     st.tuples(st.just("edit"), st.integers(0, 2)),
     st.tuples(st.just("pause"), st.sampled_from([-10, 0, 1, 300, 7200])),
 )
+PARENT_ACTS = st.tuples(st.just("inherit"), st.integers(0, 1))  # that parent has succeeded
 EDITS = [SCHEDULE, "*/7 * * * *", "0 * * * *"]
 
 SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -76,6 +79,16 @@ HELD_SPECS = st.builds(
 )
 
 
+CHILD_SPECS = st.builds(
+    lambda spec, same: {
+        **{name: value for name, value in spec.items() if name != "startingDeadlineSeconds"},
+        "parents": [{"name": "a", **same}, {"name": "b", **same}],
+    },
+    SPECS,
+    st.sampled_from([{}, {"match": "SameSlot"}]),
+)
+
+
 @dataclass
 class History:
     """A world, what happened in it, and the auditor that watches it."""
@@ -85,12 +98,14 @@ class History:
     troubled: set[str] = field(default_factory=set)  # nodes that ever fell silent or vanished
     seen: set[str] = field(default_factory=set)  # every run that a pod or a status told of
     succeeded: set[str] = field(default_factory=set)
+    used: dict[str, set[str]] = field(default_factory=dict)  # pod -> the parents' successes
     latest: int = START  # the latest that the clock ever showed
 
     def __post_init__(self) -> None:
         self.world = World(dict(self.spec))
         self.world.nodes["n2"] = make_node("n2")
         self.world.audit = self.audit
+        self.world.kin = Kin({name: ParentSummary() for name in "ab"})
 
     def act(self, act: Act) -> None:
         """One act, then the laws that hold at every moment."""
@@ -245,6 +260,13 @@ class History:
     def _pause(self, seconds: int) -> None:
         self.world.annotations[names.PAUSED_UNTIL] = rfc3339(max(self.world.now + seconds, 0))
 
+    def _inherit(self, number: int) -> None:
+        name = "ab"[number]
+        known = self.world.kin.parents[name].successes
+        slot = START + len(known) * 60  # a parent's n-th success, whenever it comes
+        summary = ParentSummary((Success(identity.slot_run(slot), self.world.now), *known))
+        self.world.kin = Kin({**self.world.kin.parents, name: summary})
+
     def _edited(self, **fields: Any) -> None:
         self.world.spec = {**self.world.spec, **fields}
         self.world.generation += 1
@@ -271,6 +293,7 @@ class History:
         if what == "release":
             assert _accounts_for(self.world.status, run, attempt), "released too early"
             return
+        self._uses(pod)
         slot = identity.slot_of(run)
         assert slot is None or slot <= max(self.latest, self.world.now), "started early"
         assert run not in self.succeeded or self.troubled, "an attempt after a success"
@@ -284,6 +307,14 @@ class History:
         assert [] == twins, "two attempts of a run are alive"
         if self.spec["concurrencyPolicy"] != "Allow":
             assert [] == live, "two runs of a job are alive"
+
+    def _uses(self, pod: pods_.Pod) -> None:
+        """A success is used by one run: of pods whose CREATE was committed, that is."""
+        told = pod.annotations.get(names.PARENTS, "")
+        self.used[pod.name] = set(told.split(",")) - {""}
+        for _, other in self.world.created:
+            if _run_of_name(other) != _run_of(pod)[0]:
+                assert not self.used[other] & self.used[pod.name], "a success was used twice"
 
     def _held(self) -> bool:
         world = self.world
@@ -314,7 +345,9 @@ class History:
         assert not any(pod.finalizers for pod in world.pods.values()), "a pod is held for ever"
         slots = {run for run in self.seen if identity.slot_of(run) is not None}
         text = world.spec.get("schedule")
-        if text is None:
+        if world.spec.get("parents"):
+            self._inherited()
+        elif text is None:
             assert {identity.slot_run(START)} == slots
         elif plain:
             schedule = schedules.parse(text, "UTC", key="default/report", anchor=START)
@@ -325,6 +358,22 @@ class History:
             assert newest <= max(last, START - 1), "a slot is still owed"
         if plain and not self.troubled and self.spec["concurrencyPolicy"] != "Replace":
             assert len(self.succeeded) >= counters.get("successes", 0)
+
+    def _inherited(self) -> None:
+        """No set of new successes is left over."""
+        parents = self.world.kin.parents
+        used = {one["name"]: one["run"] for one in self.world.status.get("consumed", [])}
+        news = [
+            bool(parent.successes) and parent.successes[0].run != used.get(name)
+            for name, parent in parents.items()
+        ]
+        assert not all(news), "a set of successes led to no run"
+
+
+def _run_of_name(name: str) -> str:
+    found = identity.attempt_of(PREFIX, name)
+    assert found is not None
+    return found[0]
 
 
 def _run_of(pod: pods_.Pod) -> tuple[str, int]:
@@ -393,6 +442,13 @@ def test_lost_nodes_and_jumping_clocks(spec: dict[str, Any], acts: list[Act]) ->
 def test_edits_suspension_and_run_now(spec: dict[str, Any], acts: list[Act]) -> None:
     """No run twice and each counted once while people edit, suspend and ask for runs."""
     live_through({**spec, "schedule": SCHEDULE}, acts, plain=False)
+
+
+@QUICK
+@given(CHILD_SPECS, st.lists(st.one_of(ACTS, PARENT_ACTS, PARENT_ACTS, NODE_ACTS), min_size=6))
+def test_a_child_runs_once_for_each_set(spec: dict[str, Any], acts: list[Act]) -> None:
+    """No success of a parent is used twice, and none is left when all have a new one."""
+    live_through(spec, acts, plain=True)
 
 
 @QUICK

@@ -39,6 +39,27 @@ class Bell:
         self.keys, self.placement, self.namespaces = [], 0, []
 
 
+def make_child(
+    name: str, parents: list[str], version: int = 10, generation: int = 1, **more: Any
+) -> dict[str, Any]:
+    """A stored BatchJob that names these as its parents."""
+    return {
+        "kind": "BatchJob",
+        "metadata": {
+            "namespace": "default",
+            "name": name,
+            "uid": f"uid-{name}",
+            "generation": generation,
+            "resourceVersion": str(version),
+        },
+        "spec": {
+            "template": {"spec": {"containers": [{"name": "main"}]}},
+            "parents": [{"name": parent} for parent in parents],
+        },
+        **more,
+    }
+
+
 class Held:
     """A cache and its bell."""
 
@@ -330,6 +351,23 @@ class TestResources:
         held.cache.put_resource(service(11, **change))
 
         assert [WEB] == held.bell.keys
+
+    def test_family(self) -> None:
+        """A parent's status rings its children; its edit and its end also theirs."""
+        held = Held()
+        for name, parents in (("a", []), ("b", ["a"]), ("c", ["b"])):
+            held.cache.put_resource(make_child(name, parents))
+        held.bell.silence()
+        held.cache.put_resource(make_child("a", [], version=11, status={"running": 1}))
+        told = set(held.bell.keys)
+        held.bell.silence()
+        held.cache.put_resource(make_child("a", [], version=12, generation=2))
+        edited = set(held.bell.keys)
+        held.bell.silence()
+        held.cache.drop_resource(("BatchJob", "default", "a"), "uid-a")
+
+        assert {("BatchJob", "default", "b")} == told
+        assert {("BatchJob", "default", name) for name in "abc"} == edited == set(held.bell.keys)
 
     def test_late_delivery(self) -> None:
         """A late delivery neither takes the status back nor revives what was deleted."""

@@ -9,6 +9,7 @@ import pytest
 
 from bayplan import admission, inbox, loop, telemetry
 from bayplan.api import names
+from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache, decode, errors
 from bayplan.model import node as nodes_
@@ -135,6 +136,24 @@ class Scene:
         asyncio.run(self._admit(resource))
         return resource
 
+    def job(self, name: str, *, status: Mapping[str, Any] | None = None, **spec: Any) -> Resource:
+        """A stored BatchJob whose template the API server has accepted."""
+        self.version += 1
+        metadata = {
+            "namespace": "default",
+            "name": name,
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "resourceVersion": str(self.version),
+            "creationTimestamp": rfc3339(self.clock.wall),
+        }
+        template = {"spec": {"containers": [{"name": "main"}]}}
+        body = {"metadata": metadata, "spec": {"template": template, **spec}}
+        self.cache.put_resource({**body, "kind": names.BATCHJOB, "status": dict(status or {})})
+        resource = self.cache.resources[names.BATCHJOB, "default", name]
+        asyncio.run(self._admit(resource))
+        return resource
+
     async def _admit(self, resource: Resource) -> None:
         self.answered = asyncio.Event()
         self.admissions.ask(resource)
@@ -174,6 +193,23 @@ def test_a_decision_is_counted_on_before_it_is_seen() -> None:
 
     assert 2 == len(first)
     assert {} == scene.notes.created
+
+
+def test_a_parents_success_starts_its_child() -> None:
+    """The loop tells a job of its parents' stored successes; none of an absent one."""
+    scene = Scene()
+    scene.node()
+    parent = scene.job("parent", schedule="@yearly")
+    scene.job("child", parents=[{"name": "parent"}])
+    scene.job("orphan", parents=[{"name": "nobody"}])
+    scene.look()
+    before = dict(scene.notes.created)
+    run = {"run": "s1", "endTime": rfc3339(scene.clock.wall)}
+    scene.job(parent.name, schedule="@yearly", status={"fulfilled": [run]})
+    scene.look()
+
+    assert {} == before
+    assert ["child"] == [planned.owner.name for planned, _ in scene.notes.created.values()]  # type: ignore[union-attr]
 
 
 def test_what_finds_no_room_exists_unplaced_and_says_so() -> None:

@@ -104,6 +104,21 @@ class Unreachable(Part):
     )
 
 
+class Parent(Part):
+    """A BatchJob of the same namespace whose success this one waits for."""
+
+    name: str = Field(
+        min_length=1, max_length=63, description="Name of the BatchJob, in the same namespace."
+    )
+    match: Literal["AnyNewer", "SameSlot"] = Field(
+        default="AnyNewer",
+        description=(
+            "Which success will do. AnyNewer: any since the one that this job last ran on. "
+            "SameSlot: one of the same scheduled time as the other parents with SameSlot."
+        ),
+    )
+
+
 class History(Part):
     """How many finished runs keep their pods, and so their logs."""
 
@@ -122,6 +137,12 @@ class BatchJobSpec(Part):
                     "must be absent without `schedule`: a run without a scheduled time is never "
                     "late; remove it or add `schedule`",
                     fieldPath=".startingDeadlineSeconds",
+                ),
+                rule(
+                    "!has(self.parents) || !has(self.schedule) || size(self.parents) == 0",
+                    "must be absent beside `schedule`: a job runs by time or on its parents; "
+                    "remove one of them",
+                    fieldPath=".parents",
                 ),
                 rule(
                     "!has(self.expectedDurationSeconds) || !has(self.activeDeadlineSeconds) || "
@@ -149,7 +170,8 @@ class BatchJobSpec(Part):
             "When runs start: five cron fields (minute hour day-of-month month day-of-week; names, "
             "ranges, steps, H for a value hashed from namespace/name), @hourly, @daily, "
             "@midnight, @weekly, @monthly, @yearly, or an ISO 8601 repeating interval "
-            "R[n]/[start]/period such as R/2026-01-31T06:00/P1M. Absent: one run, at once."
+            "R[n]/[start]/period such as R/2026-01-31T06:00/P1M. Absent: when its parents have "
+            "succeeded; without parents one run, at once."
         ),
         json_schema_extra=crd(
             validations=[
@@ -160,6 +182,15 @@ class BatchJobSpec(Part):
                 )
             ]
         ),
+    )
+    parents: tuple[Parent, ...] = Field(
+        default=(),
+        max_length=50,
+        description=(
+            "Jobs whose success starts this one: it runs each time all of them have succeeded "
+            "since the successes that it last ran on, once for each set of successes."
+        ),
+        json_schema_extra=crd(list_type="map", list_map_keys=["name"]),
     )
     time_zone: str = Field(
         default="UTC",
@@ -285,12 +316,24 @@ class BatchJobSpec(Part):
         ),
     )
 
+    @property
+    def runs_once(self) -> bool:
+        """Whether neither time nor parents start it: it runs when it is created."""
+        return self.schedule is None and not self.parents
+
+
+class Consumed(Part):
+    """The success of a parent that this job last ran on."""
+
+    name: Name = Field(description="Name of the parent.")
+    run: Word = Field(description="Identity of the parent's run.")
+
 
 class ActiveRun(Part):
     """A run that has not finished."""
 
     run: Word = Field(description="Identity of the run within this BatchJob, part of pod names.")
-    trigger: Literal["Schedule", "Once", "RunNow"] | None = Field(
+    trigger: Literal["Schedule", "Once", "RunNow", "Parents"] | None = Field(
         default=None, description="Why it runs."
     )
     slot_time: Time | None = Field(default=None, description="The scheduled time it belongs to.")
@@ -435,12 +478,19 @@ class BatchJobStatus(Part):
             "bayplan.dev/paused-until, which may be removed then."
         ),
     )
+    consumed: tuple[Consumed, ...] = Field(
+        default=(),
+        max_length=50,
+        description="The successes of its parents that it last ran on.",
+        json_schema_extra=crd(list_type="map", list_map_keys=["name"]),
+    )
     handled_tokens: tuple[Word, ...] = Field(
         default=(),
-        max_length=20,
+        max_length=128,
         description=(
             "Runs that values of the annotation bayplan.dev/run-now led to, the newest first; a "
-            "value stands for the same run for ever, and is never taken up twice."
+            "value stands for the same run for ever, and is never taken up twice. Also runs that "
+            "parents led to, as long as a pod of theirs exists."
         ),
         json_schema_extra=crd(list_type="atomic"),
     )

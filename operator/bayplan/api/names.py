@@ -19,6 +19,7 @@ TEMPLATE_HASH = f"{GROUP}/template-hash"
 # Annotations on pods and children.
 TRIGGER = f"{GROUP}/trigger"
 DIGEST = f"{GROUP}/digest"
+PARENTS = f"{GROUP}/parents"  # on pods: the successes that the run consumes, NAME=RUN,…
 
 # Annotations as verbs on resources.
 RUN_NOW = f"{GROUP}/run-now"
@@ -26,6 +27,7 @@ PAUSED_UNTIL = f"{GROUP}/paused-until"  # RFC 3339; a time that has passed resum
 RESTARTED_AT = f"{GROUP}/restarted-at"
 ROLLBACK_TO = f"{GROUP}/rollback-to"  # name of a kept ControllerRevision
 PROMOTE = f"{GROUP}/promote"  # a new value lets one step of an update pass
+IGNORE_MASS_LOSS = f"{GROUP}/ignore-mass-loss"  # "true": this service goes on in spite of it
 
 # Finalizer on run pods.
 RUN_TRACKING = f"{GROUP}/run-tracking"

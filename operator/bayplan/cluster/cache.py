@@ -21,7 +21,7 @@ from bayplan.cluster.storage import Storage
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import snapshot, state
-from bayplan.reconcile import action
+from bayplan.reconcile import action, kin
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
@@ -95,6 +95,7 @@ class Cache:
     _children: dict[str, dict[tuple[str, str], action.Child]] = field(default_factory=dict)
     _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
     _by_uid: dict[str, resources_.Key] = field(default_factory=dict)
+    lineage: kin.Lineage = field(default_factory=kin.Lineage)
     _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
     _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
     _set: Mapping[str, Callable[[Seen], None]] = field(init=False)  # by kind
@@ -339,14 +340,25 @@ class Cache:
         if known is not None and known.uid != read.uid:
             self._by_uid.pop(known.uid, None)
         self._by_uid[read.uid] = read.key
-        if known is None or not _echoes(known, read):
+        echo = known is not None and _echoes(known, read)
+        if not echo:
             self.doorbell.mark(read.key)
+        if kind == names.BATCHJOB:
+            self.lineage.link(read.key, kin.parents_of(read))
+            self._ring_descendants(read.key, near=echo)
+
+    def _ring_descendants(self, key: resources_.Key, *, near: bool = False) -> None:
+        """Those that wait for a job's success; after an edit also those that may be in a circle."""
+        for each in self.lineage.descendants(key, near=near):
+            self.doorbell.mark(each)
 
     def _drop_resource(self, kind: str, key: Key) -> None:
         known = self.resources.pop((kind, *key), None)
         if known is not None:
             self._by_uid.pop(known.uid, None)
             self.doorbell.mark(known.key)
+            self._ring_descendants(known.key)
+            self.lineage.link(known.key, ())
 
     def _set_child(self, kind: str, seen: Seen) -> None:
         owned: decode.Owned | None = seen.value

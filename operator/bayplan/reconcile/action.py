@@ -11,6 +11,7 @@ from typing import Any
 
 from bayplan.model import node as nodes_
 from bayplan.model import reason, resources
+from bayplan.reconcile.kin import ALONE, Kin
 
 ResourceKey = tuple[str, str, str]  # kind, namespace, name
 
@@ -152,7 +153,7 @@ class View:
     task has room. `nodes` holds every node by name; a pod on a node that is not there has lost
     it. `children` are stored objects owned by the resource, by (kind, name). `foreign` are
     (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
-    name and another owner or none.
+    name and another owner or none. `kin` is what is known of a BatchJob's parents.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -161,6 +162,7 @@ class View:
     children: Mapping[tuple[str, str], Child] = field(default_factory=dict)
     namespace_deleting: bool = False
     foreign: frozenset[tuple[str, str]] = frozenset()
+    kin: Kin = ALONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import identity, jobconditions, jobstatus, ledger
+from bayplan.reconcile import identity, jobconditions, jobstatus, ledger, parents
 from bayplan.reconcile.action import Admission, Outcome, Task, View
 from bayplan.reconcile.course import REPLACED, Course, book_of, course_of
 from bayplan.reconcile.runs import Progress, Rules, avoided
@@ -149,10 +149,13 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
     }
     if run.slot is not None:
         labels[names.SLOT] = str(run.slot)
+    annotations: dict[str, str] = {names.TRIGGER: run.trigger}
+    if run.parents:
+        annotations[names.PARENTS] = parents.text(run.parents)
     return Task(
         name=identity.pod_name(scene.prefix, run.id, run.attempt),
         labels=labels,
-        annotations={names.TRIGGER: run.trigger},
+        annotations=annotations,
         environment={
             "BAYPLAN_JOB": job.name,
             "BAYPLAN_SLOT": ledger.time_text(run.since if run.slot is None else run.slot),

@@ -15,6 +15,7 @@ from bayplan.api.meta import epoch_of, rfc3339
 READY = "Ready"
 PLACED = "Placed"
 SUSPENDED = "Suspended"
+LAST_RUN_SUCCEEDED = "LastRunSucceeded"
 RECONCILING = "Reconciling"  # present only while true (kstatus: in progress)
 STALLED = "Stalled"  # present only while true (kstatus: failed; only the user can heal it)
 

@@ -11,9 +11,9 @@ from bayplan.api import names
 from bayplan.model import pod as pods_
 from bayplan.model import schedule as schedules
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import identity, triggers
+from bayplan.reconcile import identity, parents, triggers
 from bayplan.reconcile.holding import EDIT_GRACE_SECONDS, Holding, holding, resumed
-from bayplan.reconcile.ledger import MOST_ACTIVE, MOST_HANDLED, time_of
+from bayplan.reconcile.ledger import MOST_ACTIVE, MOST_HANDLED, MOST_TOKENS, time_of
 from bayplan.reconcile.runs import Finished, Progress, Run, Trigger, advanced, cancelled
 from bayplan.reconcile.scene import Book, Scene
 from bayplan.reconcile.triggers import Due
@@ -35,6 +35,7 @@ class Course:
     last_slot: int
     since: int
     handled: tuple[str, ...]
+    consumed: Mapping[str, str]  # parent -> the run of it that this job last ran on
     holding: Holding
     due: Due
     schedule: schedules.Schedule | None
@@ -69,6 +70,7 @@ def course_of(scene: Scene) -> Course:
         for one in progress
         if one.run.slot is None and one.run.id not in scene.stored.handled
     ]
+    known = [one.run for one in progress]
     schedule = None if scene.job.problems else triggers.schedule_of(scene.job, scene.spec)
     hindered = _hindered(scene, progress)
     held = holding(scene, finished)
@@ -77,7 +79,7 @@ def course_of(scene: Scene) -> Course:
     slots = {one.run.slot for one in progress if one.run.slot is not None}
 
     due = Due()
-    if not scene.job.problems and not held:
+    if not scene.job.problems and not held and not scene.spec.parents:
         due = triggers.due(
             schedule,
             scene.spec,
@@ -86,11 +88,19 @@ def course_of(scene: Scene) -> Course:
             free_at=_free_at(scene, finished, busy=bool(runs) or hindered),
             now=scene.now,
         )
-    taken = _slot_taken(scene, due, runs, hindered=hindered)
+    taken = None
+    if _is_free(scene, runs, hindered=hindered):
+        taken = _slot_run(scene, due)
+        if scene.spec.parents and not held:
+            taken = parents.due(scene, known)
     if taken is not None:
         runs, replaced = _joined(scene, runs, taken)
         finished += replaced
-        slots.add(taken.slot or 0)
+        known.append(taken)
+        if taken.slot is None:
+            handled.append(taken.id)
+        else:
+            slots.add(taken.slot)
     refused = ""
     asked = _asked(scene, progress)
     if asked is not None and not (taken is not None and _replaces(scene)):
@@ -110,7 +120,8 @@ def course_of(scene: Scene) -> Course:
         finished=tuple(finished),
         last_slot=last_slot,
         since=since,
-        handled=(*reversed(handled), *scene.stored.handled)[:MOST_HANDLED],
+        handled=(*reversed(handled), *_remembered(scene))[:MOST_HANDLED],
+        consumed=parents.consumed(scene, known),
         holding=held,
         due=due,
         schedule=schedule,
@@ -134,7 +145,9 @@ def known_runs(scene: Scene) -> list[Run]:
         if slot is None and not any(map(tracked, attempts.values())):
             continue  # accounted for so long ago that the status has forgotten it
         created = min(pod.created_at or scene.now for pod in attempts.values())
-        fresh.append(Run(run, trigger_of(scene, slot), slot, since=created))
+        told = attempts[min(attempts)].annotations.get(names.PARENTS, "")
+        pairs = parents.read(told)
+        fresh.append(Run(run, trigger_of(scene, run), slot, since=created, parents=pairs))
     return runs + sorted(
         fresh, key=lambda run: (run.since if run.slot is None else run.slot, run.id)
     )
@@ -145,9 +158,11 @@ def tracked(pod: pods_.Pod) -> bool:
     return names.RUN_TRACKING in pod.finalizers
 
 
-def trigger_of(scene: Scene, slot: int | None) -> Trigger:
-    if slot is None:
+def trigger_of(scene: Scene, run: str) -> Trigger:
+    if run.startswith("r"):
         return "RunNow"
+    if run.startswith("p") or scene.spec.parents:
+        return "Parents"
     return "Once" if scene.spec.schedule is None else "Schedule"
 
 
@@ -155,23 +170,31 @@ def _replaces(scene: Scene) -> bool:
     return scene.spec.concurrency_policy == "Replace"
 
 
-def _slot_taken(scene: Scene, due: Due, runs: list[Progress], *, hindered: bool) -> Run | None:
-    """The run of the due slot, if nothing hinders it now."""
-    if due.slot is None or not scene.accepted or len(runs) >= MOST_ACTIVE:
-        return None
+def _is_free(scene: Scene, runs: list[Progress], *, hindered: bool) -> bool:
+    """Whether nothing hinders that a run which is due is taken up now."""
+    if not scene.accepted or len(runs) >= MOST_ACTIVE:
+        return False
     match scene.spec.concurrency_policy:
         case "Forbid":
-            free = not runs and not hindered
+            return not runs and not hindered
         case "Replace":
-            free = bool(runs) or not hindered
-        case _:
-            # In order: a later slot's pod must not exist while an earlier one's CREATE may fail.
-            free = not any(one.pod is not None and one.pod.assumed for one in runs)
-    if not free:
+            return bool(runs) or not hindered
+    # In order: a later run's pod must not exist while an earlier one's CREATE may fail.
+    return not any(one.pod is not None and one.pod.assumed for one in runs)
+
+
+def _slot_run(scene: Scene, due: Due) -> Run | None:
+    if due.slot is None:
         return None
     run = identity.slot_run(due.slot)
     since = min(max(due.slot, 0), scene.now)
-    return Run(run, trigger_of(scene, due.slot), due.slot, since=since)
+    return Run(run, trigger_of(scene, run), due.slot, since=since)
+
+
+def _remembered(scene: Scene) -> list[str]:
+    """The handled runs still to be known: what a token led to, and what has a pod."""
+    tokens = [run for run in scene.stored.handled if run.startswith("r")][:MOST_TOKENS]
+    return [*tokens, *(r for r in scene.stored.handled if r in scene.book and r not in tokens)]
 
 
 def _asked(scene: Scene, progress: Iterable[Progress]) -> Run | None:

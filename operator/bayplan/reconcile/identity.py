@@ -1,12 +1,13 @@
 """The names of runs and their pods: deterministic, so that a CREATE can be repeated blindly.
 
 A pod is `JOB-UID5-TRIGGER-ATTEMPT`; the trigger is the run's identity within its job: `s` and its
-slot, or `r` and a hash of the run-now token. What a pod belongs to is read from its name, which
-nobody can change, and NOT from its labels.
+slot, `r` and a hash of the run-now token, or `p` and a hash of the parents' successes. What a pod
+belongs to is read from its name, which nobody can change, and NOT from its labels.
 """
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 LONGEST_JOB = 40  # characters of the job's name in a pod's; 63 less uid, trigger and attempt
@@ -16,7 +17,7 @@ LARGEST_ATTEMPT = 999
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PLAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SLOT_RUN = re.compile(r"s(0|[1-9a-z][0-9a-z]{0,7})")
-_TOKEN_RUN = re.compile(r"r[0-9a-z]{8}")
+_TOKEN_RUN = re.compile(r"[pr][0-9a-z]{8}")
 _ATTEMPT = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
@@ -58,6 +59,11 @@ def slot_run(slot: int) -> str:
 def token_run(token: str) -> str:
     """The run of a run-now token, whatever the token holds."""
     return f"r{_hash(token)}"
+
+
+def parents_run(successes: Iterable[tuple[str, str]]) -> str:
+    """The run of a set of parents' successes, each (parent, run)."""
+    return f"p{_hash(','.join('='.join(one) for one in sorted(successes)))}"
 
 
 def slot_of(run: str) -> int | None:

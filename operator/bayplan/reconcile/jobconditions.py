@@ -20,7 +20,6 @@ from bayplan.reconcile.holding import Holding
 from bayplan.reconcile.runs import TOO_MANY_DISRUPTIONS, Progress
 from bayplan.reconcile.scene import Scene
 
-LAST_RUN_SUCCEEDED = "LastRunSucceeded"
 COMPLETE = "Complete"
 FAILED = "Failed"
 
@@ -35,6 +34,9 @@ class Reason(enum.StrEnum):
     INVALID_PAUSE = "InvalidPause"
     NOT_SUSPENDED = "NotSuspended"
     FINISHED = "Finished"
+    ON_PARENTS = "OnParents"
+    PARENT_MISSING = "ParentMissing"
+    PARENT_CYCLE = "ParentCycle"
     CHECKING = "Checking"
     INVALID_TEMPLATE = "InvalidTemplate"
     TEMPLATE_REFUSED = "TemplateRefused"
@@ -55,6 +57,7 @@ class Reason(enum.StrEnum):
     CANCELLED = "Cancelled"
 
 
+_MOST_LISTED = 10
 _A_TIME = "2026-01-31T06:00:00Z"
 _KEPT = (conditions.READY, conditions.RECONCILING, conditions.STALLED)
 _OUTCOMES = {
@@ -94,7 +97,7 @@ def job_conditions(
         _last_run(newest),
         _suspended(course.holding),
     ]
-    if scene.spec.schedule is None:
+    if scene.spec.runs_once:
         wanted += _ended(newest, before)
     return conditions.merged(before, wanted, scene.job.generation, scene.now)
 
@@ -116,14 +119,52 @@ def _ready(
         return conditions.stalled(admission.refusal, admission.message)
     if admission.refusal:
         return [false(conditions.READY, admission.refusal, admission.message)]
-    if scene.spec.schedule is None:
+    if scene.spec.runs_once:
         return _ready_once(course.holding, shown, newest)
+    return _ready_without(scene) or [_ready_again(scene, course)]
+
+
+def _ready_again(scene: Scene, course: Course) -> Condition:
+    """A job that runs again and again: ready means that its schedule or its parents are known."""
     if course.holding:
         why = _held(course.holding)
-        return [true(conditions.READY, course.holding.word, f"No scheduled run starts: {why}.")]
-    if not shown and not course.runs and course.due.slot is None and course.due.next_at is None:
-        return [true(conditions.READY, Reason.FINISHED, "The schedule has come to its end.")]
-    return [true(conditions.READY, Reason.SCHEDULED, "Runs start by the schedule.")]
+        return true(conditions.READY, course.holding.word, f"No run starts by itself: {why}.")
+    if scene.spec.parents:
+        message = "Runs each time its parents have succeeded"
+        parents = scene.view.kin.parents.items()
+        blocked = (
+            ("suspended", [name for name, parent in parents if parent.suspended]),
+            ("failed last", [name for name, parent in parents if parent.failed]),
+        )
+        told = [f"{_listed(some)} {why}" for why, some in blocked if some]
+        return true(conditions.READY, Reason.ON_PARENTS, f"{'; '.join([message, *told])}.")
+    if not course.runs and course.due.slot is None and course.due.next_at is None:
+        return true(conditions.READY, Reason.FINISHED, "The schedule has come to its end.")
+    return true(conditions.READY, Reason.SCHEDULED, "Runs start by the schedule.")
+
+
+def _ready_without(scene: Scene) -> Iterable[Condition]:
+    """What keeps the parents from ever leading to a run; none for most jobs.
+
+    An absent parent may be on its way (GitOps applies in any order); only a person ends a circle.
+    """
+    kin = scene.view.kin
+    if kin.cycle:
+        way = conditions.cut(" → ".join(reversed(kin.cycle)), 512)
+        return conditions.stalled(
+            Reason.PARENT_CYCLE, f"spec.parents: {way} is a circle; remove one of these parents"
+        )
+    missing = [one.name for one in scene.spec.parents if one.name not in kin.parents]
+    if not missing:
+        return ()
+    message = f"There is no BatchJob {_listed(missing)} in this namespace."
+    return [false(conditions.READY, Reason.PARENT_MISSING, message)]
+
+
+def _listed(some: list[str]) -> str:
+    told = ", ".join(some[:_MOST_LISTED])
+    more = len(some) - _MOST_LISTED
+    return f"{told} and {more} more" if more > 0 else told
 
 
 def _ready_once(
@@ -157,11 +198,11 @@ def _placed(placement: Placement | None) -> Condition:
 
 def _last_run(newest: Mapping[str, Any] | None) -> Condition:
     if newest is None:
-        return unknown(LAST_RUN_SUCCEEDED, Reason.NO_RUN_YET, "No run has finished yet.")
+        return unknown(conditions.LAST_RUN_SUCCEEDED, Reason.NO_RUN_YET, "No run has finished yet.")
     reason = _OUTCOMES[str(newest["outcome"])]
     if reason is Reason.SUCCEEDED:
-        return true(LAST_RUN_SUCCEEDED, reason, how(newest))
-    return false(LAST_RUN_SUCCEEDED, reason, how(newest))
+        return true(conditions.LAST_RUN_SUCCEEDED, reason, how(newest))
+    return false(conditions.LAST_RUN_SUCCEEDED, reason, how(newest))
 
 
 def _suspended(held: Holding) -> Condition:

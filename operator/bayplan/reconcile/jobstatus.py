@@ -64,6 +64,7 @@ def report(scene: Scene, course: Course) -> Report:
         "effectiveRequests": effective_requests(scene.view.admission, scene.job.status),
         "forgivenFailures": course.holding.forgiven or None,
         "pausedUntil": None if course.holding.until is None else time_text(course.holding.until),
+        "consumed": _consumed(scene, course, news=news) or None,
         "handledTokens": list(course.handled if news else scene.stored.handled) or None,
         "placement": waiting.wire(placement, scene.job.status.get("placement")),
     }
@@ -105,7 +106,8 @@ def _is_news(scene: Scene, course: Course) -> bool:
     """Whether anything happened beside the start of short runs."""
     if course.finished or course.missed or course.refused:
         return True
-    if course.handled != scene.stored.handled:
+    asked = (run for run in course.handled if run.startswith("r"))
+    if any(run not in scene.stored.handled for run in asked):
         return True
     return any(_moved(scene, one) for one in course.runs)
 
@@ -114,7 +116,7 @@ def _moved(scene: Scene, one: Progress) -> bool:
     entry = scene.stored.entry(one.run.id)
     if entry is None:
         old = one.pod is not None and not is_young(one, scene.now)
-        return one.run.attempt > 0 or one.run.slot is None or old
+        return one.run.attempt > 0 or one.run.trigger == "RunNow" or old
     return entry.counts != one.run.counts
 
 
@@ -164,6 +166,12 @@ def _history(scene: Scene, course: Course) -> list[Mapping[str, Any]]:
         reason = course.due.reason or triggers.SUPERSEDED
         history.insert(0, wire_missed(course.missed_slot, reason))
     return history[:MOST_HISTORY]
+
+
+def _consumed(scene: Scene, course: Course, *, news: bool) -> list[dict[str, str]]:
+    """The parents' successes that it last ran on; a young run's pod tells of its own."""
+    told = course.consumed if news else scene.stored.consumed
+    return [{"name": name, "run": run} for name, run in sorted(told.items())]
 
 
 def _fulfilled(scene: Scene, course: Course) -> list[dict[str, Any]]:

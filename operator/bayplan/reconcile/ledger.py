@@ -15,7 +15,9 @@ from bayplan.reconcile.runs import Finished, Outcome, Run, Trigger
 
 MOST_ACTIVE = 100
 MOST_HISTORY = 10
-MOST_HANDLED = 20
+MOST_HANDLED = 128
+MOST_TOKENS = 20
+MOST_PARENTS = 50
 MOST_FULFILLED = 10
 COUNTERS = (
     "runs",
@@ -66,6 +68,7 @@ class Ledger:
     handled: tuple[str, ...] = ()
     forgiven: int = 0
     fulfilled: tuple[Success, ...] = ()
+    consumed: Mapping[str, str] = field(default_factory=dict)  # parent -> its run
     paused_until: int | None = None
 
     def entry(self, run: str) -> Run | None:
@@ -99,6 +102,7 @@ def read(status: Mapping[str, Any]) -> Ledger:
         handled=_each(status.get("handledTokens"), _run_id, MOST_HANDLED),
         forgiven=_count(status.get("forgivenFailures"), _LARGEST_COUNT),
         fulfilled=fulfilled_of(status),
+        consumed=dict(_each(status.get("consumed"), _consumed, MOST_PARENTS)),
         paused_until=time_of(status.get("pausedUntil")),
     )
 
@@ -214,7 +218,7 @@ def _run(value: object) -> Run | None:
     pods = value.get("pods")
     return Run(
         id=run,
-        trigger=_trigger(trigger, slot),
+        trigger=_trigger(trigger, run),
         slot=slot,
         since=since if since is not None else max(slot or 0, 0),
         attempt=_count(value.get("attempt"), _LARGEST_ATTEMPT),
@@ -228,9 +232,11 @@ def _run(value: object) -> Run | None:
     )
 
 
-def _trigger(value: object, slot: int | None) -> Trigger:
-    if slot is None:
+def _trigger(value: object, run: str) -> Trigger:
+    if run.startswith("r"):
         return "RunNow"
+    if run.startswith("p") or value == "Parents":
+        return "Parents"
     return "Once" if value == "Once" else "Schedule"
 
 
@@ -246,6 +252,13 @@ def _success(value: object) -> Success | None:
         return None
     run, ended_at = _run_id(value.get("run")), time_of(value.get("endTime"))
     return None if run is None or ended_at is None else Success(run, ended_at)
+
+
+def _consumed(value: object) -> tuple[str, str] | None:
+    if not isinstance(value, Mapping):
+        return None
+    name, run = _text(value.get("name"), _LONGEST_NAME), _run_id(value.get("run"))
+    return None if run is None else (name, run)
 
 
 def _run_id(value: object) -> str | None:

@@ -13,7 +13,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.reconcile.verdict import LOST_TO_NODE, Standing, Verdict, by_exit_code, verdict
 
-Trigger = Literal["Schedule", "Once", "RunNow"]
+Trigger = Literal["Schedule", "Once", "RunNow", "Parents"]
 Outcome = Literal["Succeeded", "Failed", "Cancelled", "Missed"]
 
 TOO_MANY_DISRUPTIONS = "TooManyDisruptions"
@@ -43,7 +43,8 @@ class Run:
     """An unfinished run. `attempt` is the one that exists or comes next; times are epoch seconds.
 
     `failures` and `disruptions` are of earlier attempts; `retry_at` is None while an attempt
-    exists and before the first. `pod` is the attempt's, once it was seen.
+    exists and before the first. `pod` is the attempt's, once it was seen. `parents` are the
+    successes, each (parent, run), that it consumes: of a run that the status does not know yet.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Run:
     pod: str = ""
     node: str = ""
     reason: str = ""
+    parents: tuple[tuple[str, str], ...] = ()
 
     @property
     def counts(self) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from bayplan.api import names
 from bayplan.model import pod as pods_
+from bayplan.reconcile import identity
 from bayplan.reconcile.action import DeletePod, ReleasePod
 from bayplan.reconcile.course import tracked
 from bayplan.reconcile.scene import Scene
@@ -83,7 +84,7 @@ def _superseded(over: Mapping[int, pods_.Pod], *, newer: bool) -> Iterable[tuple
 
 def _forgotten(run: str, attempts: Mapping[int, pods_.Pod]) -> bool:
     """Whether it was accounted for so long ago that the status has forgotten its token."""
-    return run.startswith("r") and not any(map(tracked, attempts.values()))
+    return identity.slot_of(run) is None and not any(map(tracked, attempts.values()))
 
 
 def _beyond(scene: Scene, records: Iterable[pods_.Pod]) -> list[pods_.Pod]:

@@ -1,0 +1,113 @@
+"""Whether a job's parents let it run now, and on which of their successes.
+
+Metronome's rule: a job is due when each parent has a success that it has not run on yet. What it
+ran on is in its stored status, and before that on the pod of the run, so that neither a crash nor
+a lost write makes it run twice on one set of successes.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from bayplan.reconcile import identity
+from bayplan.reconcile.kin import ParentSummary
+from bayplan.reconcile.ledger import Success
+from bayplan.reconcile.runs import Run
+from bayplan.reconcile.scene import Scene
+
+Successes = Mapping[str, Success]  # parent -> the success to run on
+
+
+def consumed(scene: Scene, runs: Iterable[Run]) -> dict[str, str]:
+    """Parent -> the run of it that this job last ran on; `runs` in the order they began."""
+    named = {parent.name for parent in scene.spec.parents}
+    last = dict(scene.stored.consumed)
+    for run in runs:
+        last.update(run.parents)
+    return {name: run for name, run in last.items() if name in named}
+
+
+def due(scene: Scene, runs: Iterable[Run]) -> Run | None:
+    """The run that the parents' successes lead to, if each has one that is new.
+
+    `runs` are all that are known, in the order they began.
+    """
+    runs = tuple(runs)
+    last = consumed(scene, runs)
+    kin = scene.view.kin
+    if kin.cycle or any(parent.name not in kin.parents for parent in scene.spec.parents):
+        return None
+    chosen: dict[str, Success] = {}
+    slot = None
+    same = [one.name for one in scene.spec.parents if one.match == "SameSlot"]
+    if same:
+        slot = _common_slot(scene, runs, {name: kin.parents[name] for name in same})
+        if slot is None:
+            return None
+        for name in same:
+            successes = kin.parents[name].successes
+            chosen[name] = next(one for one in successes if one.slot == slot)
+    for parent in scene.spec.parents:
+        if parent.match == "AnyNewer":
+            newest = _newest(scene, kin.parents[parent.name], last.get(parent.name))
+            if newest is None:
+                return None
+            chosen[parent.name] = newest
+    return _run(scene, slot, chosen)
+
+
+def _run(scene: Scene, slot: int | None, chosen: Successes) -> Run:
+    pairs = tuple(sorted((name, success.run) for name, success in chosen.items()))
+    since = max(success.ended_at for success in chosen.values())
+    return Run(
+        identity.parents_run(pairs) if slot is None else identity.slot_run(slot),
+        "Parents",
+        slot,
+        since=min(since, scene.now),
+        parents=pairs,
+    )
+
+
+def _newest(scene: Scene, parent: ParentSummary, last: str | None) -> Success | None:
+    """The parent's newest success, when this job has not run on it.
+
+    Of a parent that it never ran on, what ended before the job was created is none of its
+    business; but a parent that runs once will have no other success.
+    """
+    newest = next(iter(parent.successes), None)
+    if newest is None or newest.run == last:
+        return None
+    if last is None and not parent.once and newest.ended_at < scene.job.created_at:
+        return None
+    return newest
+
+
+def _common_slot(
+    scene: Scene, runs: Iterable[Run], parents: Mapping[str, ParentSummary]
+) -> int | None:
+    """A scheduled time after the last one in which all these parents have succeeded.
+
+    The newest; with RunAll the oldest, so that each has its turn.
+    """
+    slots = [
+        {
+            one.slot
+            for one in parent.successes
+            if one.slot is not None and (parent.once or one.ended_at >= scene.job.created_at)
+        }
+        for parent in parents.values()
+    ]
+    floor = max([scene.stored.last_slot, *(run.slot for run in runs if run.slot is not None)])
+    common = sorted(slot for slot in set.intersection(*slots) if slot > floor)
+    if not common:
+        return None
+    return common[0] if scene.spec.missed_run_policy == "RunAll" else common[-1]
+
+
+def text(pairs: Iterable[tuple[str, str]]) -> str:
+    """As a pod's annotation keeps it: `a=s1,b=p2`."""
+    return ",".join(f"{name}={run}" for name, run in pairs)
+
+
+def read(told: str) -> tuple[tuple[str, str], ...]:
+    """What a pod's annotation tells; what makes no sense is left out."""
+    pairs = (part.partition("=") for part in told.split(",")[:50])
+    return tuple((name, run) for name, _, run in pairs if name and identity.is_run(run))
