@@ -5,7 +5,7 @@ checks count by themselves, from the world's own pods, and share no code with th
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil, floor
@@ -110,6 +110,13 @@ class Services(RuleBasedStateMachine):
     def restart_instances(self, moment: int) -> None:
         self.world.annotate(**{names.RESTARTED_AT: f"t{moment}"})
 
+    @event(seconds=st.sampled_from([None, 5, 60]), most=st.integers(1, 2))
+    def replace_unhealthy(self, seconds: int | None, most: int) -> None:
+        rule_ = {"maxConcurrent": most}
+        if seconds is not None:
+            rule_["replaceAfterSeconds"] = seconds
+        self.world.edit(unhealthy=rule_)
+
     @event(paused=st.booleans())
     def pause(self, *, paused: bool) -> None:
         self._strategy(paused=paused)
@@ -176,7 +183,8 @@ class Services(RuleBasedStateMachine):
 
     @event(which=st.integers(0, 20))
     def turn_unready(self, which: int) -> None:
-        self._hit(which, lambda pod: self.world.put(replace(pod, ready=False, ready_since=None)))
+        now = self.world.now
+        self._hit(which, lambda pod: self.world.put(replace(pod, ready=False, ready_since=now)))
 
     @event(
         which=st.integers(0, 20),
@@ -262,6 +270,7 @@ class Services(RuleBasedStateMachine):
         """When nothing happens any more, the service becomes what its spec says, and stays so."""
         world = self.world
         self._strategy(paused=False, steps=[])
+        world.edit(unhealthy={})
         world.admission = accepted(world.service)
         world.room = 1000
         world.status_lost = False
@@ -327,13 +336,19 @@ class Services(RuleBasedStateMachine):
         labels = [one.labels[names.REVISION] for one in (*live, *going, *outcome.tasks)]
         if outcome.tasks:
             after = len(live) + len(outcome.tasks)
-            ceiling = max(most, n + 1 if leaving else 0)
+            sick = any(self._sick(pod) for pod in live)
+            ceiling = max(most, n + 1 if leaving or sick else 0)
             assert ceiling >= after
-            stayers = [pod for pod in live if not pod.node or not world.nodes[pod.node].leaving]
+            stayers = [
+                pod
+                for pod in live
+                if not (pod.node and world.nodes[pod.node].leaving) and not self._sick(pod)
+            ]
             updated = [pod for pod in stayers if pod.labels[names.REVISION] == newest]
             started = [task for task in outcome.tasks if task.labels[names.REVISION] == newest]
             assert n >= len(updated) + len(started)
-            if len(set(labels)) == 1 and not leaving:
+            stays_put = not leaving and not sick
+            if len(set(labels)) == 1 and stays_put:
                 assert n >= after
             if self._admitted() and {newest} != set(labels):
                 assert ceiling >= after + len(going)
@@ -342,6 +357,9 @@ class Services(RuleBasedStateMachine):
         hurt = [pod for pod in healthy if pod.uid in deleted]
         if hurt:
             assert minimum <= len(healthy) - len(hurt)
+        if self._many_silent():
+            assert {"ended", "its node is gone"} >= {delete.why for delete in outcome.deletes}
+            assert len(outcome.tasks) <= max(0, n - len(self._standing(shown.values())))
         assert len(deleted) == len(outcome.deletes)
         assert "" not in deleted
 
@@ -369,6 +387,25 @@ class Services(RuleBasedStateMachine):
         if pod.terminal or pod.terminating:
             return False
         return not pod.node or not self._lost(pod)
+
+    def _sick(self, pod: pods_.Pod) -> bool:
+        after = self.world.spec.unhealthy.replace_after_seconds
+        if pod.ready or after is None or not pod.node:
+            return False
+        return max(pod.ready_since or 0, pod.created_at) + after <= self.world.now
+
+    def _many_silent(self) -> bool:
+        """Three of the four nodes fell silent within ten minutes."""
+        silent = [
+            node
+            for node in self.world.nodes.values()
+            if not node.ready and self.world.now - node.ready_changed_at < 600
+        ]
+        return len(silent) >= 3
+
+    def _standing(self, pods: Iterable[pods_.Pod]) -> list[pods_.Pod]:
+        here = [pod for pod in pods if not pod.node or pod.node in self.world.nodes]
+        return [pod for pod in here if not pod.terminal and not pod.terminating]
 
     def _lost(self, pod: pods_.Pod) -> bool:
         node = self.world.nodes.get(pod.node)

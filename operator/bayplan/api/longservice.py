@@ -187,6 +187,23 @@ class Unreachable(Part):
     )
 
 
+class Unhealthy(Part):
+    """What happens to instances that run and do not become ready."""
+
+    replace_after_seconds: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=7 * 86_400,
+        description=(
+            "An instance that is not ready for so long is replaced: its replacement becomes "
+            "healthy first. Absent: it stays, and its kubelet restarts what crashes."
+        ),
+    )
+    max_concurrent: Integer = Field(
+        default=1, ge=1, le=100, description="How many are being replaced at once, at most."
+    )
+
+
 class ScaleDown(Part):
     """Which instances go first when there are too many."""
 
@@ -288,6 +305,10 @@ class LongServiceSpec(Part):
     unreachable: Unreachable = Field(
         default=Unreachable(),
         description="What happens to instances on a node that has fallen silent.",
+    )
+    unhealthy: Unhealthy = Field(
+        default=Unhealthy(),
+        description="What happens to instances that run and do not become ready.",
     )
     scale_down: ScaleDown = Field(
         default=ScaleDown(), description="Which instances go first when there are too many."

@@ -168,7 +168,7 @@ class Pod:
     reason: str = ""  # status.reason: Evicted, OutOfcpu, NodeAffinity, NodeLost …
     message: str = ""
     ready: bool = False
-    ready_since: int | None = None
+    ready_since: int | None = None  # when `ready` last turned, either way
     scheduled_reason: str = ""  # reason of PodScheduled=False: Unschedulable, SchedulingGated …
     disrupted: str = ""  # reason of DisruptionTarget=True
     gated: bool = False

@@ -42,6 +42,8 @@ class Instances:
     available: set[PodKey] = field(default_factory=set)
     silent: set[PodKey] = field(default_factory=set)  # live ones on a node that is not ready
     leaving: set[PodKey] = field(default_factory=set)  # live ones on a node about to go
+    unhealthy_after: int | None = None  # seconds until one that is not ready is sick
+    sick: dict[PodKey, int] = field(default_factory=dict)  # -> since when it is not ready
 
     def node_state(self, node: nodes_.Node | None, now: int) -> int:
         if node is None:
@@ -71,6 +73,21 @@ class Instances:
             self.available.add(key)
         else:
             self.turns.append(healthy_at)
+
+    def count_unready(self, pod: pods_.Pod, now: int) -> None:
+        """One that is not ready for `unhealthy_after` is sick. Without a node it is not started."""
+        if self.unhealthy_after is None or not pod.node:
+            return
+        since = max(pod.ready_since or 0, pod.created_at)
+        if since + self.unhealthy_after <= now:
+            self.sick[pod.key] = since
+        else:
+            self.turns.append(since + self.unhealthy_after)
+
+    def longest_sick(self, count: int) -> set[PodKey]:
+        """The `count` that are sick for the longest time, on nodes that stay."""
+        here = sorted((since, key) for key, since in self.sick.items() if key not in self.leaving)
+        return {key for _, key in here[:count]}
 
     def healthy(self, pod: pods_.Pod) -> bool:
         """Ready for `min_ready` seconds on a node that answers."""
@@ -123,9 +140,15 @@ def surveyed(
     min_ready: int,
     replace_after: int,
     oldest_first: bool = False,
+    unhealthy_after: int | None = None,
 ) -> Instances:
-    """Sort the pods. `min_ready` and `replace_after` in seconds. O(pods)."""
-    book = Instances(revision=revision, patience=replace_after, oldest_first=oldest_first)
+    """Sort the pods. `min_ready`, `replace_after`, `unhealthy_after` in seconds. O(pods)."""
+    book = Instances(
+        revision=revision,
+        patience=replace_after,
+        oldest_first=oldest_first,
+        unhealthy_after=unhealthy_after,
+    )
     states: dict[str, int] = {"": _WELL}
     for key, pod in pods.items():
         state = states.get(pod.node)
@@ -147,6 +170,8 @@ def surveyed(
                 book.silent.add(key)
             elif pod.ready:
                 book.count_ready(key, (pod.ready_since or 0) + min_ready if min_ready else 0, now)
+            else:
+                book.count_unready(pod, now)
     return book
 
 

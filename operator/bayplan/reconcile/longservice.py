@@ -17,6 +17,7 @@ from bayplan.model.snapshot import PodKey
 from bayplan.placement import explain
 from bayplan.reconcile import (
     backoff,
+    brake,
     children,
     conditions,
     failures,
@@ -39,6 +40,8 @@ from bayplan.reconcile.action import (
 from bayplan.reconcile.instances import Instances, surveyed
 from bayplan.reconcile.revisions import Revision
 
+_NEVER_SECONDS = 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
@@ -57,6 +60,7 @@ class _Scene:
     limits: rollout.Bounds
     admission: Admission | None  # of the spec's template; None: not known yet
     progress: target.Progress | None = None  # None: nothing to roll out
+    braked_until: int | None = None  # many nodes fell silent at once: nothing goes till then
 
     @property
     def update(self) -> Revision:
@@ -96,7 +100,9 @@ class _Scene:
 
     @property
     def waits(self) -> str:
-        """Why the update stands still by somebody's will; empty when it does not."""
+        """Why the update stands still on purpose; empty when it does not."""
+        if self.braked_until is not None:
+            return servicestatus.Reason.MASS_LOSS
         if self.progress is None or not self._staged:
             return ""
         rules = self.spec.update_strategy
@@ -124,7 +130,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     spec = service.spec
     if not isinstance(spec, LongServiceSpec) or service.problems:
         return _refused(service, pods, view, now)
-    scene = _progressed(_scene(service, spec, pods, view, now))
+    scene = _progressed(_braked(_scene(service, spec, pods, view, now)))
     if _overdue(scene) and spec.update_strategy.auto_rollback and scene.aim.good is not None:
         scene = _progressed(_scene(service, spec, pods, view, now, given=_given_up(scene)))
     making = scene.making
@@ -152,6 +158,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             progress=scene.progress if current != scene.update.name else None,
             waits=waits,
             overdue=_overdue(scene),
+            braked_until=scene.braked_until,
             admission=scene.admission,
             backoff=after,
             failing=_failing(scene.instances),
@@ -190,6 +197,7 @@ def _scene(
         min_ready=spec.update_strategy.min_ready_seconds,
         replace_after=spec.unreachable.replace_after_seconds,
         oldest_first=spec.scale_down.order == "OldestFirst",
+        unhealthy_after=spec.unhealthy.replace_after_seconds,
     )
     alive = frozenset(pod.labels.get(names.REVISION, "") for pod in pods.values())
     known = view.admission
@@ -211,6 +219,31 @@ def _scene(
         ),
         admission=known if known and known.template_hash == service.template_hash else None,
     )
+
+
+def _braked(scene: _Scene) -> _Scene:
+    """As it is while too many nodes have fallen silent: nobody counts as lost, no node as leaving.
+
+    Asked only when something could go, since it looks at every node.
+    """
+    instances = scene.instances
+    calm = not (instances.lost or instances.silent or instances.leaving or instances.sick)
+    if calm and len(instances.live) <= scene.spec.replicas and not scene.rolling:
+        return scene
+    if scene.service.annotations.get(names.IGNORE_MASS_LOSS) == "true":
+        return scene
+    until = brake.braked_until(scene.view.nodes.values(), scene.now)
+    if until is None:
+        return scene
+    waiting_ = surveyed(
+        scene.pods,
+        scene.view.nodes,
+        scene.now,
+        revision=scene.update.id,
+        min_ready=scene.spec.update_strategy.min_ready_seconds,
+        replace_after=_NEVER_SECONDS,
+    )
+    return replace(scene, instances=waiting_, braked_until=until)
 
 
 def _progressed(scene: _Scene) -> _Scene:
@@ -306,9 +339,14 @@ def _backoff(
 
 
 def _change(scene: _Scene, pause: backoff.Backoff | None) -> rollout.Change:
+    kept, replicas = scene.kept, scene.spec.replicas
+    if scene.braked_until is not None:
+        known = scene.rolling and kept is not None
+        return rollout.braked(scene.instances, replicas, restorable=known)
     if not scene.rolling:
-        return rollout.settled(scene.instances, scene.spec.replicas, scene.limits)
-    kept = scene.kept
+        return rollout.settled(
+            scene.instances, replicas, scene.limits, scene.spec.unhealthy.max_concurrent
+        )
     return rollout.rolled(
         scene.instances,
         scene.update.id,
@@ -457,6 +495,8 @@ def _wake_at(scene: _Scene, pause: backoff.Backoff | None) -> int | None:
         rules = scene.spec.restart_backoff
         turns += [pause.retry_at, backoff.forgotten_at(pause, rules)]
     turns += _turns_of_progress(scene)
+    if scene.braked_until is not None:
+        turns.append(scene.braked_until)
     if scene.admission is not None and scene.admission.refusal:
         turns.append(scene.admission.retry_at)
     if scene.view.placement is not None:

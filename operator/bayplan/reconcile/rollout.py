@@ -48,30 +48,50 @@ class Change:
     leave: tuple[tuple[pods_.Pod, str], ...] = ()  # pod, why
 
 
-def settled(instances: Instances, replicas: int, limits: Bounds) -> Change:
+def settled(instances: Instances, replicas: int, limits: Bounds, most_sick: int = 0) -> Change:
     """Outside an update: fill holes, move off leaving nodes, let the surplus go.
 
     An instance on a leaving node keeps running until its replacement elsewhere is healthy. The
     replacements may exceed `replicas` by the surge, by one at least: a node can always be
     emptied. Once every instance stands on a node that stays, nothing is left to do, however long
     the cordon lasts.
+
+    `most_sick` of those that have not been ready for too long are replaced at once, a
+    replacement first: they go when nobody is on the way up any more. One that recovers before
+    that stays, and the surplus goes.
     """
+    sick = instances.longest_sick(most_sick)
     stayers, leavers = instances.split_by_leaving(instances.live)
+    replaced = [pod for pod in stayers if pod.key in sick]
+    stayers = [pod for pod in stayers if pod.key not in sick]
     short = replicas - len(instances.live)
-    if leavers:
+    if leavers or replaced:
         surge = max(1, limits.instances - replicas)
         short = max(short, short + surge - instances.going)
     leave = [*_surplus(instances, stayers, replicas)]
     healthy = instances.healthy_among(instances.live) - instances.healthy_among(leave)
     moved = _moved(instances, leavers, healthy, replicas)
+    starting = any(not instances.healthy(pod) and pod.key not in instances.sick for pod in stayers)
+    if len(stayers) < replicas or starting:
+        replaced = []
     return Change(
         start=max(0, min(replicas - len(stayers), short)),
         leave=(
             *((pod, "surplus") for pod in leave),
             *((pod, "moved off its node") for pod in moved),
+            *((pod, "unhealthy, replaced") for pod in replaced),
             *_abandoned(instances.lost if replicas == 0 else ()),
         ),
     )
+
+
+def braked(instances: Instances, replicas: int, *, restorable: bool) -> Change:
+    """While most of the cluster may only seem lost: holes are filled, nothing goes, nothing moves.
+
+    During an update the holes are filled by the revision that is known to work.
+    """
+    missing = max(0, replicas - len(instances.live))
+    return Change(restore=missing) if restorable else Change(start=missing)
 
 
 def rolled(

@@ -50,6 +50,7 @@ class Reason(enum.StrEnum):
     PAUSED = "Paused"
     STEP_REACHED = "StepReached"
     DEADLINE = "ProgressDeadlineExceeded"
+    MASS_LOSS = "MassLossBrake"
     MINIMUM_MET = "MinimumHealthy"
     MINIMUM_MISSED = "BelowMinimumHealthy"
     PLACED = "Placed"
@@ -73,6 +74,7 @@ class Standing:
     aim: target.Target
     progress: target.Progress | None
     waits: str  # why the update stands still by somebody's will
+    braked_until: int | None
     overdue: bool  # whether it has got no further for as long as it may
     admission: Admission | None
     backoff: backoff_.Backoff | None
@@ -198,6 +200,8 @@ def _ready(standing: Standing) -> Condition:
 def _unready(standing: Standing) -> tuple[Reason, str]:
     """Why instances are missing: the first of these that holds, to go on with a sentence."""
     instances, backoff, placement = standing.instances, standing.backoff, standing.placement
+    if standing.braked_until is not None:
+        return Reason.MASS_LOSS, f"; {_braked(standing.braked_until)}"
     if standing.failing:
         return Reason.FAILING, f"; {failures.sentence(standing.failing)}"
     if backoff is not None and backoff.retry_at > standing.now:
@@ -233,10 +237,19 @@ def _none_first(standing: Standing) -> str:
     )
 
 
+def _braked(until: int) -> str:
+    return (
+        f"many nodes fell silent at once: nothing is replaced, moved or taken away until "
+        f"{rfc3339(until)}, or until {names.IGNORE_MASS_LOSS} is true on this service"
+    )
+
+
 def _standstill(standing: Standing) -> str:
     """Where an update waits, and what ends that."""
     rules, progress = standing.spec.update_strategy, standing.progress
     count = f"{standing.updated} of {standing.spec.replicas} instances have the newest template"
+    if standing.braked_until is not None:
+        return _braked(standing.braked_until)
     if standing.waits == Reason.PAUSED or progress is None:
         return f"{count}, updateStrategy.paused is true"
     step = rules.steps[progress.step]
@@ -336,6 +349,7 @@ def _turns_of_rollout(before: Mapping[str, Any], after: Mapping[str, Any]) -> li
             before.get("conditions"), PROGRESSING
         ):
             continue
-        if word in {Reason.PAUSED, Reason.STEP_REACHED, Reason.DEADLINE}:
-            told.append(EmitEvent(word, one["message"], warning=word == Reason.DEADLINE))
+        if word in {Reason.PAUSED, Reason.STEP_REACHED, Reason.DEADLINE, Reason.MASS_LOSS}:
+            warning = word in {Reason.DEADLINE, Reason.MASS_LOSS}
+            told.append(EmitEvent(word, one["message"], warning=warning))
     return told
