@@ -28,11 +28,12 @@ format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff check --fix .
 
 unit: $(STAMP)  ## the tests that need no cluster (a minute or two)
-	$(BIN)/pytest -q -m "not cluster and not kubelet"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
 
 test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
+	$(BIN)/pytest -q -m "cluster or kubelet" --durations=20
 
 crds: $(STAMP)  ## write crds/ and charts/bayplan-crds from the models
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --write
