@@ -100,9 +100,9 @@ def comparison(
     table.add_row("of which", *("\n".join(_types(side)) for side in sides))
     for resource in picture.RESOURCES:
         filled = (f"{picture.percent(resource, side)} %" for side in sides)
-        table.add_row(f"{resource} requested of those", *filled)
+        table.add_row(f"their fill: {resource}", *filled)
     costs = [picture.microdollars_per_hour(side) for side in sides]
-    table.add_row("$/h of those", *(picture.dollars(cost) for cost in costs), style="bold")
+    table.add_row("their $/h", *(picture.dollars(cost) for cost in costs), style="bold")
     table.add_row("pods without room", str(waiting), str(without_room))
     on.print(table)
     on.print(
