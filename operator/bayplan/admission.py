@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan import telemetry, units
-from bayplan.api import build, names
+from bayplan.api import build, placing
 from bayplan.api.meta import epoch_of
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import errors
@@ -89,13 +89,15 @@ class Admissions:
             request, pod = known.admission.request, known.pod
         if pod is None:
             pod = self.read(_sample(resource, blueprint, template_hash))
+        rules = placing.rules(resource, template_hash)
         return workload.PodClass(
             namespace=resource.namespace,
             request=request or pod.request,
-            constraints=pod.constraints,
+            constraints=placing.stripped(pod.constraints, rules),
             labels=tuple(sorted(pod.labels.items())),
             priority=pod.priority,
             workload=f"{resource.kind}/{resource.namespace}/{resource.name}",
+            placement=rules,
         )
 
     def presume(self, resource: Resource) -> None:
@@ -199,10 +201,9 @@ class Admissions:
 def _sample(resource: Resource, blueprint: build.Blueprint, template_hash: str) -> dict[str, Any]:
     """A pod like the resource's real ones; its name can be no real one's."""
     digest = hashlib.sha256(f"{resource.uid}/{template_hash}".encode()).hexdigest()[:10]
-    label = names.JOB if resource.kind == names.BATCHJOB else names.SERVICE
     return blueprint.pod(
         f"{resource.name[:40].rstrip('-.')}-{digest}-dry-run",
-        labels={label: resource.name[:63], names.TEMPLATE_HASH: template_hash},
+        labels=placing.peer_labels(resource, template_hash),
         annotations={},
         environment={},
     )

@@ -6,6 +6,7 @@ import pytest
 
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
+from bayplan.model.place import same_number
 from bayplan.model.reason import Reason, Refusal
 from bayplan.model.workload import (
     EXCLUSIVE,
@@ -16,7 +17,6 @@ from bayplan.model.workload import (
     PodClass,
     Strategy,
 )
-from bayplan.placement.constraints import same_number
 from bayplan.placement.solve import Policy, solve
 from tests.builders import NOON, make_class, make_node, make_pod, make_snapshot, make_term
 from tests.builders import make_waiting as make_group

@@ -5,13 +5,14 @@ annotations. The template's hash is never over what is compiled here, so that an
 operator restarts nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.api import names
+from bayplan.api import names, placing
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
+from bayplan.model import place
 
 DEFAULT_CPU = "100m"
 DEFAULT_MEMORY = "128Mi"
@@ -29,6 +30,9 @@ class Blueprint:
     owner: Mapping[str, Any]
     finalizers: tuple[str, ...]
     spec: Mapping[str, Any]
+    caps: tuple[placing.Cap, ...] = ()
+    peers: Mapping[str, str] = field(default_factory=dict)  # labels of pods that count together
+    patterned: bool = False  # whether it hangs on which values of node labels are known
 
     def pod(
         self,
@@ -38,9 +42,11 @@ class Blueprint:
         annotations: Mapping[str, str],
         environment: Mapping[str, str],
         node: str = "",
+        places: Sequence[int] = (),
     ) -> dict[str, Any]:
         """The pod to write. With a node it is born placed; without, it waits for its binding.
 
+        `places`: one for each of `caps`, below its number of places.
         Shares what it can with the blueprint: the result is to be written, not changed.
         """
         metadata: dict[str, Any] = {
@@ -57,14 +63,24 @@ class Blueprint:
             for group in ("containers", "initContainers"):
                 if group in spec:
                     spec[group] = [_with_environment(one, environment) for one in spec[group]]
+        for cap, number in zip(self.caps, places, strict=False):
+            metadata["labels"][cap.label] = str(number)
+            placing.add_place(spec, {**self.peers, cap.label: str(number)}, cap)
         if node:
             spec["nodeName"] = node
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def blueprint(resource: Resource, template: Mapping[str, Any] | None = None) -> Blueprint:
+def blueprint(
+    resource: Resource,
+    template: Mapping[str, Any] | None = None,
+    *,
+    revision: str = "",
+    values: placing.Values = placing.nothing_known,
+) -> Blueprint:
     """Compile a resource's template, or another revision's `template` under its present rules.
 
+    `revision` is that template's hash; `values` knows what values node labels have, for patterns.
     The resource's spec must have been parsed.
     """
     spec = resource.spec
@@ -82,13 +98,18 @@ def blueprint(resource: Resource, template: Mapping[str, Any] | None = None) -> 
     pod_spec["restartPolicy"] = "Never" if runs else "Always"
     if isinstance(spec, BatchJobSpec) and spec.active_deadline_seconds is not None:
         pod_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
+    revision = revision or resource.template_hash
+    placing.compile_into(pod_spec, resource, revision, values)
     return Blueprint(
         namespace=resource.namespace,
-        labels=dict(metadata.get("labels") or {}),
+        labels={**(metadata.get("labels") or {}), **placing.own_labels(resource)},
         annotations={**_disruption(resource), **(metadata.get("annotations") or {})},
         owner=owner_reference(resource),
         finalizers=(names.RUN_TRACKING,) if runs else (),
         spec=pod_spec,
+        caps=placing.caps(resource),
+        peers=placing.peer_labels(resource, revision),
+        patterned=any(place.accepts(one) for one in placing.constraints(resource)),
     )
 
 

@@ -107,9 +107,94 @@ class Condition(Part):
     message: Annotated[Message, Field(description="The cause for people, with its numbers.")] = ""
 
 
+_LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+
+
+class PlacementConstraint(Part):
+    """One rule on where pods may run, by the value of a node label."""
+
+    model_config = ConfigDict(
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    "self.operator != 'Unique' || !has(self.value)",
+                    "must be absent beside Unique, which takes no value; remove `value`",
+                    fieldPath=".value",
+                ),
+                rule(
+                    "!(self.operator in ['Like', 'Unlike']) || (has(self.value) && "
+                    "size(self.value) > 0)",
+                    "Like and Unlike must have a regular expression of whole values; write "
+                    "`value: us-east-1[ab]` or the like",
+                    fieldPath=".operator",
+                ),
+                rule(
+                    "self.operator != 'MaxPer' || (has(self.value) && "
+                    "self.value.matches('^[1-9][0-9]{0,8}$'))",
+                    'MaxPer must have a whole number of pods, as text; write `value: "2"`',
+                    fieldPath=".operator",
+                ),
+                rule(
+                    "self.operator != 'GroupBy' || !has(self.value) || "
+                    "self.value.matches('^[1-9][0-9]{0,8}$')",
+                    'must be absent or a whole number of groups, as text; write `value: "3"`',
+                    fieldPath=".value",
+                ),
+                rule(
+                    "!(self.operator in ['Is', 'Cluster']) || (has(self.value) ? "
+                    "self.value.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') : "
+                    "self.operator == 'Cluster')",
+                    "the value of Is must be a label value, that of Cluster one or absent; write "
+                    "`value: us-east-1a` or the like",
+                    fieldPath=".operator",
+                ),
+            ]
+        )
+    )
+
+    key: str = Field(
+        min_length=1,
+        max_length=317,
+        pattern=_LABEL_KEY,
+        description=(
+            "A node label, or hostname, zone, region, instance-type for the standard ones. A node "
+            "without the label is refused by all operators but Unlike."
+        ),
+    )
+    operator: Literal["Unique", "Cluster", "GroupBy", "Like", "Unlike", "MaxPer", "Is"] = Field(
+        description=(
+            "Unique: one pod for each value. MaxPer: at most `value` pods for each value. GroupBy: "
+            "an even share for each value, differing by one at most; `value` is the number of "
+            "groups, else those that are known. Cluster: all pods at one value, the given or the "
+            "first one's. Like, Unlike: the whole value matches, or does not match, a regular "
+            "expression (RE2). Is: equal as text, or as numbers at three decimals. Pods of the "
+            "same workload and template count together."
+        )
+    )
+    value: str | None = Field(
+        default=None,
+        max_length=256,
+        description="What the operator compares with; numbers too are written as text.",
+    )
+
+
 class Placement(Part):
     """How pods share nodes."""
 
+    constraints: tuple[PlacementConstraint, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Rules on where the pods may run; all must hold.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    strategy: Literal["BinPack", "Spread", "Exclusive"] = Field(
+        default="BinPack",
+        description=(
+            "BinPack: the fewest, cheapest nodes. Spread: evenly over zones, then hosts, as far as "
+            "there is room. Exclusive: no pod of another workload on the same node, but for those "
+            "of DaemonSets."
+        ),
+    )
     isolation: Literal["Shared", "Strict"] = Field(
         default="Shared",
         description=(

@@ -15,6 +15,7 @@ SLOT = f"{GROUP}/slot"  # epoch seconds, decimal
 ATTEMPT = f"{GROUP}/attempt"
 REVISION = f"{GROUP}/revision"
 TEMPLATE_HASH = f"{GROUP}/template-hash"
+PLACE = f"{GROUP}/place"  # which of the N pods that MaxPer N allows a group
 
 # Annotations on pods and children.
 TRIGGER = f"{GROUP}/trigger"

@@ -13,7 +13,8 @@ from bayplan import units
 from bayplan.api import names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.model import schedule
+from bayplan.api.meta import Placement
+from bayplan.model import place, schedule
 
 Reason = Literal["InvalidSpec", "InvalidTimeZone", "InvalidSchedule", "InvalidTemplate"]
 
@@ -47,6 +48,7 @@ def problems(kind: str, spec: BatchJobSpec | LongServiceSpec) -> tuple[Problem, 
     if pod.get("restartPolicy") not in {None, restart_policy}:
         found.append(_template("restartPolicy", f"must be absent or {restart_policy}"))
     found.extend(_of_amounts(pod))
+    found.extend(_of_placement(spec.placement))
     return tuple(found)
 
 
@@ -57,6 +59,26 @@ def _of_schedule(spec: BatchJobSpec) -> Iterator[Problem]:
         yield Problem("InvalidTimeZone", "spec.timeZone", str(error))
     except schedule.ScheduleError as error:
         yield Problem("InvalidSchedule", "spec.schedule", str(error))
+
+
+def _of_placement(placement: Placement) -> Iterator[Problem]:
+    """Values of constraints that cannot be read: a task would wait for ever."""
+    for index, one in enumerate(placement.constraints):
+        field, value = f"spec.placement.constraints[{index}].value", one.value or ""
+        match one.operator:
+            case "Like" | "Unlike" if not value or place.pattern(value) is None:
+                message = (
+                    f"{units.shown(value)} is no regular expression of RE2 (no look-around, no "
+                    "back-references); write one that matches whole values, such as us-east-1[ab]"
+                )
+                yield Problem("InvalidSpec", field, message)
+            case "MaxPer" if place.count(value) == 0:
+                yield Problem("InvalidSpec", field, "must be a whole number from 1; write one")
+            case "GroupBy" if value and place.count(value) == 0:
+                message = "must be absent or a whole number from 1; write one"
+                yield Problem("InvalidSpec", field, message)
+            case _:
+                pass
 
 
 def _of_amounts(pod: Mapping[str, Any]) -> Iterator[Problem]:

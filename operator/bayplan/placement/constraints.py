@@ -6,14 +6,13 @@ and `Cluster` without a value count the pods of the same workload and revision (
 broken pattern, no number) refuses every node: a task waits with a reason rather than run wherever.
 """
 
-import decimal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-import re2
 
 from bayplan.model import node as nodes_
+from bayplan.model import place
 from bayplan.model.reason import Reason
 from bayplan.model.workload import (
     Operator,
@@ -28,23 +27,18 @@ from bayplan.placement.table import NodeTable, Refusing
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
-Test = Callable[[str], bool]
-
-MOST_PATTERN = 256  # characters of a user's regular expression
-_DIGITS = 9
-_THIRD_DECIMAL = decimal.Decimal("0.001")
-_NUMBER = re2.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?")
 
 
 def of_nodes(wanted: PlacementRules, table: NodeTable) -> Iterator[Refusing]:
     """Nodes whose own label fails a constraint."""
     for constraint in wanted.constraints:
-        test = _test(constraint)
+        test = place.accepts(constraint)
         if test is None:
             continue
         domains = table.domains(constraint.label)
         flags = np.array([test(value) for value in domains.values], dtype=np.bool_)
-        absent = constraint.operator is Operator.UNLIKE and _pattern(constraint.value) is not None
+        readable = place.pattern(constraint.value) is not None
+        absent = constraint.operator is Operator.UNLIKE and readable
         yield Refusing(
             Reason.CONSTRAINT, _detail(constraint), ~domains.of_nodes(flags, absent=absent)
         )
@@ -76,7 +70,7 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
             case Operator.UNIQUE:
                 found.append(spread.Cap(*shared, limit=1))
             case Operator.MAX_PER:
-                found.append(spread.Cap(*shared, limit=_count(constraint.value)))
+                found.append(spread.Cap(*shared, limit=place.count(constraint.value)))
             case Operator.CLUSTER if not constraint.value:
                 found.append(spread.Together(*shared))
             case Operator.GROUP_BY:
@@ -86,7 +80,7 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
                     spread.Groups(
                         *shared,
                         instances=max(wanted.instances, int(peers.sum()) + waiting),
-                        expected=_count(constraint.value) or int(known.sum()),
+                        expected=place.count(constraint.value) or int(known.sum()),
                     )
                 )
             case _:
@@ -108,52 +102,6 @@ def wishes(kind: PodClass, board: Board) -> list[list[spread.Rule]]:
         return spread.Even(Reason.SPREAD, label, domains, counts, known=known)
 
     return [[even(nodes_.ZONE), even(nodes_.HOSTNAME)], [even(nodes_.HOSTNAME)]]
-
-
-def same_number(one: str, other: str) -> bool:
-    """Whether two texts are numbers that are equal at three decimals, halves to even."""
-    if not (_NUMBER.fullmatch(one) and _NUMBER.fullmatch(other)):
-        return False
-    first, second = (
-        decimal.Decimal(text).quantize(_THIRD_DECIMAL, decimal.ROUND_HALF_EVEN)
-        for text in (one, other)
-    )
-    return first == second
-
-
-def _test(constraint: PlaceConstraint) -> Test | None:
-    """What a node's value must pass; None where the node alone cannot tell."""
-    wanted = constraint.value
-    match constraint.operator:
-        case Operator.IS:
-            return lambda value: value == wanted or same_number(value, wanted)
-        case Operator.CLUSTER if wanted:
-            return lambda value: value == wanted
-        case Operator.LIKE:
-            full = _pattern(wanted)
-            return lambda value: full is not None and full(value)
-        case Operator.UNLIKE:
-            full = _pattern(wanted)
-            return lambda value: full is not None and not full(value)
-    return None
-
-
-def _pattern(text: str) -> Test | None:
-    """A full match, as Marathon's; None for what is no pattern. Linear time, whatever it is."""
-    if len(text) > MOST_PATTERN:
-        return None
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        compiled = re2.compile(text, options)
-    except re2.error:
-        return None
-    return lambda value: compiled.fullmatch(value) is not None
-
-
-def _count(text: str) -> int:
-    """A number of pods or groups; 0 for what is none."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 def _detail(constraint: PlaceConstraint) -> str:
