@@ -136,3 +136,55 @@ def test_compiling_changes_no_template() -> None:
     built(made, environment={"A": "b"}, node="n1")
 
     assert before == repr(made.spec)
+
+
+SERVED = {"service": {"ports": [{"name": "http", "port": 80}]}}
+
+
+def drained(pod: dict[str, Any] | None = None, **container: Any) -> tuple[object, object]:
+    """(preStop of the container, grace period) of an instance behind a Service."""
+    service = stored("LongService", **SERVED, container=container)
+    assert service.spec is not None
+    service.spec.template["spec"].update(pod or {})
+    spec = built(service)["spec"]
+    lifecycle = spec["containers"][0].get("lifecycle", {})
+    return lifecycle.get("preStop"), spec.get("terminationGracePeriodSeconds")
+
+
+def test_an_instance_behind_a_service_serves_on_before_it_stops() -> None:
+    """A preStop sleep of `drainSeconds` on top of the default grace; a stated grace is kept."""
+    sleep = {"sleep": {"seconds": 5}}
+
+    assert (sleep, 35) == drained()
+    assert (sleep, 60) == drained({"terminationGracePeriodSeconds": 60})
+    assert ({"sleep": {"seconds": 2}}, 3) == drained({"terminationGracePeriodSeconds": 3})
+    assert (None, 1) == drained({"terminationGracePeriodSeconds": 1})
+
+
+def test_a_prestop_of_ones_own_stays() -> None:
+    """What a container states wins; a postStart beside it is kept."""
+    own = {"exec": {"command": ["/drain"]}}
+
+    assert own == drained(lifecycle={"preStop": own})[0]
+    assert {"sleep": {"seconds": 5}} == drained(lifecycle={"postStart": own})[0]
+
+
+@pytest.mark.parametrize("kind", ["off", "without"])
+def test_draining_can_be_off(kind: str) -> None:
+    """`drainSeconds: 0`, or no Service: the template as it is."""
+    spec = {"service": {**SERVED["service"], "drainSeconds": 0}} if kind == "off" else {}
+    pod = built(stored("LongService", **spec))["spec"]
+
+    assert "lifecycle" not in pod["containers"][0]
+    assert "terminationGracePeriodSeconds" not in pod
+
+
+def test_draining_is_not_in_the_hash() -> None:
+    """Turning it on or off restarts nothing."""
+    off = {"service": {**SERVED["service"], "drainSeconds": 0}}
+
+    assert (
+        stored("LongService", **SERVED).template_hash
+        == stored("LongService", **off).template_hash
+        == stored("LongService").template_hash
+    )

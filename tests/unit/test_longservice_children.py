@@ -186,3 +186,16 @@ def test_refused_template_is_not_stored() -> None:
     world.act()
 
     assert [1] == revisions_of(world)
+
+
+def test_headless_and_affinity_reach_the_service() -> None:
+    """`headless` is clusterIP None, `sessionAffinity` is the Service's; unstated, neither is."""
+    ports = [{"name": "http", "port": 80}]
+    plain = make_world(1, service={"ports": ports})
+    stateful = make_world(
+        1, service={"ports": ports, "headless": True, "sessionAffinity": "ClientIP"}
+    )
+    body = body_of(stateful.act(), "Service")["spec"]
+
+    assert ("None", "ClientIP") == (body["clusterIP"], body["sessionAffinity"])
+    assert not {"clusterIP", "sessionAffinity"} & body_of(plain.act(), "Service")["spec"].keys()

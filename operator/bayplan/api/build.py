@@ -6,18 +6,19 @@ operator restarts nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from bayplan.api import names, placing
+from bayplan.api import names
 from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.model import place
 
 DEFAULT_CPU = "100m"
 DEFAULT_MEMORY = "128Mi"
 # A run expected to last this long is protected from autoscalers' moves; see design.md §2.
 PROTECTED_SECONDS = 600
+_GRACE_SECONDS = 30  # Kubernetes' own default
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,6 @@ class Blueprint:
     owner: Mapping[str, Any]
     finalizers: tuple[str, ...]
     spec: Mapping[str, Any]
-    caps: tuple[placing.Cap, ...] = ()
-    peers: Mapping[str, str] = field(default_factory=dict)  # labels of pods that count together
-    patterned: bool = False  # whether it hangs on which values of node labels are known
 
     def pod(
         self,
@@ -42,11 +40,12 @@ class Blueprint:
         annotations: Mapping[str, str],
         environment: Mapping[str, str],
         node: str = "",
-        places: Sequence[int] = (),
+        arguments: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """The pod to write. With a node it is born placed; without, it waits for its binding.
 
-        `places`: one for each of `caps`, below its number of places.
+        `arguments` take the place of the first container's.
+
         Shares what it can with the blueprint: the result is to be written, not changed.
         """
         metadata: dict[str, Any] = {
@@ -63,24 +62,17 @@ class Blueprint:
             for group in ("containers", "initContainers"):
                 if group in spec:
                     spec[group] = [_with_environment(one, environment) for one in spec[group]]
-        for cap, number in zip(self.caps, places, strict=False):
-            metadata["labels"][cap.label] = str(number)
-            placing.add_place(spec, {**self.peers, cap.label: str(number)}, cap)
+        if arguments is not None:
+            first, *others = spec["containers"]
+            spec["containers"] = [{**first, "args": list(arguments)}, *others]
         if node:
             spec["nodeName"] = node
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def blueprint(
-    resource: Resource,
-    template: Mapping[str, Any] | None = None,
-    *,
-    revision: str = "",
-    values: placing.Values = placing.nothing_known,
-) -> Blueprint:
+def blueprint(resource: Resource, template: Mapping[str, Any] | None = None) -> Blueprint:
     """Compile a resource's template, or another revision's `template` under its present rules.
 
-    `revision` is that template's hash; `values` knows what values node labels have, for patterns.
     The resource's spec must have been parsed.
     """
     spec = resource.spec
@@ -96,20 +88,17 @@ def blueprint(
     pod_spec["schedulerName"] = names.SCHEDULER
     runs = isinstance(spec, BatchJobSpec)
     pod_spec["restartPolicy"] = "Never" if runs else "Always"
+    if isinstance(spec, LongServiceSpec) and spec.service is not None:
+        pod_spec = _draining(pod_spec, spec.service.drain_seconds)
     if isinstance(spec, BatchJobSpec) and spec.active_deadline_seconds is not None:
         pod_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
-    revision = revision or resource.template_hash
-    placing.compile_into(pod_spec, resource, revision, values)
     return Blueprint(
         namespace=resource.namespace,
-        labels={**(metadata.get("labels") or {}), **placing.own_labels(resource)},
+        labels=dict(metadata.get("labels") or {}),
         annotations={**_disruption(resource), **(metadata.get("annotations") or {})},
         owner=owner_reference(resource),
         finalizers=(names.RUN_TRACKING,) if runs else (),
         spec=pod_spec,
-        caps=placing.caps(resource),
-        peers=placing.peer_labels(resource, revision),
-        patterned=any(place.accepts(one) for one in placing.constraints(resource)),
     )
 
 
@@ -140,6 +129,26 @@ def _disruption(resource: Resource) -> dict[str, str]:
         if expected >= PROTECTED_SECONDS:
             return {names.DO_NOT_DISRUPT: f"{expected}s", names.SAFE_TO_EVICT: "false"}
     return {names.SAFE_TO_EVICT: "true"}
+
+
+def _draining(pod_spec: dict[str, Any], seconds: int) -> dict[str, Any]:
+    """Serve on for `seconds` after the decision to stop: endpoints and load balancers lag behind.
+
+    The sleep counts against the grace period, so an unstated one grows by it; a stated one is the
+    user's word and keeps a second for the signal. A container's own preStop stays.
+    """
+    stated = pod_spec.get("terminationGracePeriodSeconds")
+    if isinstance(stated, int):
+        seconds = min(seconds, stated - 1)
+    if seconds < 1:
+        return pod_spec
+    sleep = {"sleep": {"seconds": seconds}}
+    grace = stated if isinstance(stated, int) else _GRACE_SECONDS + seconds
+    containers = [
+        {**one, "lifecycle": {"preStop": sleep, **(one.get("lifecycle") or {})}}
+        for one in pod_spec.get("containers") or ()
+    ]
+    return {**pod_spec, "containers": containers, "terminationGracePeriodSeconds": grace}
 
 
 def _with_environment(

@@ -265,6 +265,17 @@ class Service(Part):
                     "each port number must appear once for each protocol; remove the second",
                     fieldPath=".ports",
                 ),
+                rule(
+                    "!self.headless || self.type == 'ClusterIP'",
+                    "headless must go with type ClusterIP; remove `type` or `headless`",
+                    fieldPath=".headless",
+                ),
+                rule(
+                    "self.headless == oldSelf.headless",
+                    "headless must stay as it is, since a Service keeps its address; remove "
+                    "`service`, apply, and add it again",
+                    fieldPath=".headless",
+                ),
             ]
         )
     )
@@ -277,6 +288,26 @@ class Service(Part):
         max_length=16,
         description="Ports of the Service.",
         json_schema_extra=crd(list_type="map", list_map_keys=["name"]),
+    )
+    headless: Flag = Field(
+        default=False,
+        description=(
+            "No address of its own: its name resolves to the addresses of the ready instances."
+        ),
+    )
+    session_affinity: Literal["None", "ClientIP"] = Field(
+        default="None",
+        description="ClientIP: connections of one client go to one instance, as in a Service.",
+    )
+    drain_seconds: Integer = Field(
+        default=5,
+        ge=0,
+        le=3600,
+        description=(
+            "An instance that is to go serves on for so long before its containers are told to "
+            "stop, so that clients and load balancers can turn away: a preStop sleep in each "
+            "container that has no preStop of its own. 0: none."
+        ),
     )
     annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
         default_factory=dict,

@@ -76,18 +76,17 @@ def taken_by_others(
 
 
 def _service(service: Resource, spec: ServiceSpec) -> dict[str, Any]:
-    label = revisions.label(service.name)
-    return _child(
-        service,
-        "v1",
-        SERVICE,
-        {
-            "type": spec.type,
-            "selector": {names.SERVICE: label},
-            "ports": [_port(one) for one in spec.ports],
-        },
-        spec.annotations,
-    )
+    body: dict[str, Any] = {
+        "type": spec.type,
+        "selector": {names.SERVICE: revisions.label(service.name)},
+        "ports": [_port(one) for one in spec.ports],
+    }
+    # Stated only when asked for: a Service of an earlier version of this operator stays as it is.
+    if spec.headless:
+        body["clusterIP"] = "None"
+    if spec.session_affinity != "None":
+        body["sessionAffinity"] = spec.session_affinity
+    return _child(service, "v1", SERVICE, body, spec.annotations)
 
 
 def _port(port: ServicePort) -> dict[str, Any]:
