@@ -6,10 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help check format test unit crds demo down kind-test bench-packing clean
+.PHONY: help check format test unit crds demo down kind-test bench-packing \
+	bench-e2e bench-start bench-idle bench-crs bench-due soak clean
 
 help:  ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 22
 
 $(STAMP): requirements-dev.lock pyproject.toml tools/bootstrap.sh
 	@tools/bootstrap.sh $(PYTHON) $(VENV)
@@ -49,6 +50,25 @@ kind-test: $(STAMP)  ## the cluster tests on kind (needs Docker)
 
 bench-packing: $(STAMP)  ## fewest, cheapest nodes: measured against rivals and a proven bound
 	PYTHONPATH=operator $(BIN)/python tests/scale/packing/bench.py
+
+bench-e2e: $(STAMP)  ## pods a second through a real API server, beside kube-scheduler
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_e2e
+
+bench-start: $(STAMP)  ## cold start with 5,000 nodes, 50,000 pods, 2,000 resources
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_start
+
+bench-idle: $(STAMP)  ## a steady cluster: no write but the lease
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_idle
+
+bench-crs: $(STAMP)  ## 5,000 BatchJobs and 100 status writes a second
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_crs
+
+bench-due: $(STAMP)  ## 1,000 BatchJobs due in one second
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_due
+
+MINUTES ?= 30
+soak: $(STAMP)  ## MINUTES=30 of edits, failures and node churn under the auditor
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.soak --minutes $(MINUTES)
 
 clean: down  ## remove the virtual environment
 	rm -rf $(VENV)
