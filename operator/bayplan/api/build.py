@@ -6,13 +6,14 @@ operator restarts nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.api import names
+from bayplan.api import names, placing
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
+from bayplan.model import place
 
 DEFAULT_CPU = "100m"
 DEFAULT_MEMORY = "128Mi"
@@ -31,6 +32,9 @@ class Blueprint:
     owner: Mapping[str, Any]
     finalizers: tuple[str, ...]
     spec: Mapping[str, Any]
+    caps: tuple[placing.Cap, ...] = ()
+    peers: Mapping[str, str] = field(default_factory=dict)  # labels of pods that count together
+    patterned: bool = False  # whether it hangs on which values of node labels are known
 
     def pod(
         self,
@@ -41,10 +45,12 @@ class Blueprint:
         environment: Mapping[str, str],
         node: str = "",
         arguments: Sequence[str] | None = None,
+        places: Sequence[int] = (),
     ) -> dict[str, Any]:
         """The pod to write. With a node it is born placed; without, it waits for its binding.
 
-        `arguments` take the place of the first container's.
+        `arguments` take the place of the first container's. `places`: one for each of `caps`,
+        below its number of places.
 
         Shares what it can with the blueprint: the result is to be written, not changed.
         """
@@ -65,14 +71,24 @@ class Blueprint:
         if arguments is not None:
             first, *others = spec["containers"]
             spec["containers"] = [{**first, "args": list(arguments)}, *others]
+        for cap, number in zip(self.caps, places, strict=False):
+            metadata["labels"][cap.label] = str(number)
+            placing.add_place(spec, {**self.peers, cap.label: str(number)}, cap)
         if node:
             spec["nodeName"] = node
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def blueprint(resource: Resource, template: Mapping[str, Any] | None = None) -> Blueprint:
+def blueprint(
+    resource: Resource,
+    template: Mapping[str, Any] | None = None,
+    *,
+    revision: str = "",
+    values: placing.Values = placing.nothing_known,
+) -> Blueprint:
     """Compile a resource's template, or another revision's `template` under its present rules.
 
+    `revision` is that template's hash; `values` knows what values node labels have, for patterns.
     The resource's spec must have been parsed.
     """
     spec = resource.spec
@@ -92,13 +108,18 @@ def blueprint(resource: Resource, template: Mapping[str, Any] | None = None) -> 
         pod_spec = _draining(pod_spec, spec.service.drain_seconds)
     if isinstance(spec, BatchJobSpec) and spec.active_deadline_seconds is not None:
         pod_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
+    revision = revision or resource.template_hash
+    placing.compile_into(pod_spec, resource, revision, values)
     return Blueprint(
         namespace=resource.namespace,
-        labels=dict(metadata.get("labels") or {}),
+        labels={**(metadata.get("labels") or {}), **placing.own_labels(resource)},
         annotations={**_disruption(resource), **(metadata.get("annotations") or {})},
         owner=owner_reference(resource),
         finalizers=(names.RUN_TRACKING,) if runs else (),
         spec=pod_spec,
+        caps=placing.caps(resource),
+        peers=placing.peer_labels(resource, revision),
+        patterned=any(place.accepts(one) for one in placing.constraints(resource)),
     )
 
 
