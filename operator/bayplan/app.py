@@ -248,6 +248,7 @@ class Operator:
             beat=self._beat,
             acts=settings.mode is settings_.Mode.ACT,
             price=self._price,
+            catalogue={nodes_.INSTANCE_TYPE: frozenset(catalogue.load())},
         )
 
     def _lease(self) -> lease_.Lease:

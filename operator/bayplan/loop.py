@@ -9,13 +9,13 @@ restart would lose.
 import functools
 import heapq
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from bayplan import admission, telemetry
+from bayplan import admission, places, telemetry
 from bayplan import inbox as inbox_
-from bayplan.api import build, names
+from bayplan.api import build, names, placing
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import errors
@@ -99,8 +99,13 @@ class Loop:
     deciders: Mapping[str, Decide] = field(default_factory=lambda: DECIDERS)
     price: Callable[[nodes_.Node], int | None] = lambda node: node.price_microdollars
     policy: solve.Policy = field(default_factory=solve.Policy)
+    catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     _memo: solve.Memo = field(default_factory=solve.Memo)
-    _blueprints: dict[tuple[str, str, int], build.Blueprint] = field(default_factory=dict)
+    # (uid, template hash, generation) -> version of the nodes it hangs on, blueprint
+    _blueprints: dict[tuple[str, str, int], tuple[int, build.Blueprint]] = field(
+        default_factory=dict
+    )
+    _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # the last plan's
     _wakes: list[tuple[int, Key]] = field(default_factory=list)  # heap
     _wake_of: dict[Key, int] = field(default_factory=dict)
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
@@ -128,6 +133,11 @@ class Loop:
             self._led = True
             batch = inbox_.Batch(frozenset(self.cache.resources), placement=True)
             self._release_orphans()
+            self._holds = {
+                key: pod.nominated
+                for key, pod in self.cache.state.unplaced.items()
+                if pod.nominated
+            }
         self._cycle += 1
         with self.metrics.cycle_seconds.time():
             self._decide(batch)
@@ -149,7 +159,8 @@ class Loop:
             return
         snapshot = self.cache.snapshot()  # 3. freeze what is known
         with self.metrics.solve_seconds.time():  # 4, 5. order and place
-            plan = solve.solve(snapshot, waiting, now, self.policy, self._memo)
+            plan = solve.solve(snapshot, waiting, now, self.policy, self._memo, holds=self._holds)
+        self._holds = plan.holds
         self._carry_out(plan, wanted, now)  # 6, 7. assume and write
         self._explain(plan, wanted)  # 8. say the truth
 
@@ -218,16 +229,30 @@ class Loop:
         """
         of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
         at = (resource.uid, of_task, resource.generation)
-        blueprint = self._blueprints.get(at)
-        if blueprint is None:
-            blueprint = self._blueprints[at] = build.blueprint(resource, task.template)
+        version, blueprint = self._blueprints.get(at, (0, None))
+        now = self.cache.state.nodes_version
+        if blueprint is None or (blueprint.patterned and version != now):
+            blueprint = build.blueprint(
+                resource, task.template, revision=of_task, values=self._known_values
+            )
+            self._blueprints[at] = now, blueprint
         return blueprint, self.admissions.shape(resource, blueprint, of_task)
+
+    def _known_values(self, label: str) -> Collection[str]:
+        """What nodes have, and what those that can be bought would."""
+        values = set(self.catalogue.get(label, ()))
+        for node in self.cache.state.nodes.values():
+            value = node.labels.get(label)
+            if value is not None:
+                values.add(value)
+        return values
 
     def _unplaced(self) -> list[workload.Waiting]:
         """Existing pods without a node, ours and foreign, by class; oldest first within one."""
         groups: dict[workload.PodClass, list[pods_.Pod]] = {}
         for pod in self.cache.state.unplaced.values():
-            groups.setdefault(_class_of(pod), []).append(pod)
+            owner = self.cache.by_uid(pod.owner.uid) if pod.owner is not None else None
+            groups.setdefault(_class_of(pod, owner), []).append(pod)
         return [
             workload.Waiting(
                 kind=kind,
@@ -242,17 +267,23 @@ class Loop:
     def _carry_out(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int) -> None:
         self._say_placed(plan, wanted)
         for key, node in plan.placements.items():
-            if key in wanted:
-                self._create(wanted[key], node, now)
-            else:
+            if key not in wanted:
                 self._bind(self.cache.state.unplaced[key], node)
+        # New pods choose among the places that those which have one already left.
+        free = places.Places(
+            self.cache.state.nodes, lambda uid: self.cache.state.owned(uid).values()
+        )
+        for key, node in plan.placements.items():
+            if key in wanted:
+                self._create(wanted[key], node, now, free)
         for refused in plan.refused:
             sentence = explain.sentence(refused.funnel)
             for key in refused.keys:
                 if key in wanted:
-                    self._create(wanted[key], "", now)
+                    self._create(wanted[key], "", now, free)
                 else:
-                    self._mark(self.cache.state.unplaced[key], sentence)
+                    held = plan.holds.get(key, "")
+                    self._mark(self.cache.state.unplaced[key], sentence, held)
 
     def _say_placed(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted]) -> None:
         """One line for each new pod; of a resource that gets many at once, one for all of them."""
@@ -282,9 +313,13 @@ class Loop:
                 pod = "/".join(key)
                 telemetry.say(logging.INFO, words, cycle=self._cycle, pod=pod, node=node or "-")
 
-    def _create(self, wanted: _Wanted, node: str, now: int) -> None:
+    def _create(self, wanted: _Wanted, node: str, now: int, free: places.Places) -> None:
         """Born placed, or unplaced and soon marked Unschedulable so that autoscalers buy."""
         resource, task = wanted.resource, wanted.task
+        taken = free.take(resource.uid, wanted.blueprint, node)
+        numbered = {
+            cap.label: str(number) for cap, number in zip(wanted.blueprint.caps, taken, strict=True)
+        }
         planned = pods_.Pod(
             namespace=resource.namespace,
             name=task.name,
@@ -292,7 +327,7 @@ class Loop:
             scheduler=names.SCHEDULER,
             request=wanted.kind.request,
             constraints=wanted.kind.constraints,
-            labels={**dict(wanted.kind.labels), **task.labels},
+            labels={**dict(wanted.kind.labels), **task.labels, **numbered},
             annotations=task.annotations,
             priority=wanted.kind.priority,
             owner=pods_.Owner(resource.kind, resource.name, resource.uid),
@@ -313,6 +348,7 @@ class Loop:
             annotations=task.annotations,
             environment=task.environment,
             node=node,
+            places=taken,
         )
         self.cache.assume(planned)
         self.writer.create(resource, planned, body)
@@ -323,9 +359,11 @@ class Loop:
             self.cache.assume(replace(pod, node=node))
             self.writer.bind(action.Bind(pod.namespace, pod.name, pod.uid, node))
 
-    def _mark(self, pod: pods_.Pod, sentence: str) -> None:
-        if self.acts and pod.scheduled_reason != "Unschedulable":
-            self.writer.mark(action.MarkUnschedulable(pod.namespace, pod.name, pod.uid, sentence))
+    def _mark(self, pod: pods_.Pod, sentence: str, held: str) -> None:
+        said = pod.scheduled_reason == "Unschedulable" and pod.nominated == held
+        if self.acts and not said:
+            wanted = action.MarkUnschedulable(pod.namespace, pod.name, pod.uid, sentence, held)
+            self.writer.mark(wanted)
 
     def _explain(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted]) -> None:
         """Keep, per resource, what of it waits and why; ring where that changed."""
@@ -554,14 +592,17 @@ def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
 _PER_TASK = frozenset({names.RUN, names.SLOT, names.ATTEMPT})
 
 
-def _class_of(pod: pods_.Pod) -> workload.PodClass:
+def _class_of(pod: pods_.Pod, resource: Resource | None) -> workload.PodClass:
     """The class of an existing unplaced pod, as `Admissions.shape` gives it for our own tasks."""
-    owner = pod.owner
+    owner, rules = pod.owner, workload.FREELY
+    if resource is not None:
+        rules = placing.rules(resource, pod.labels.get(names.TEMPLATE_HASH, ""))
     return workload.PodClass(
         namespace=pod.namespace,
         request=pod.request,
-        constraints=pod.constraints,
+        constraints=placing.stripped(pod.constraints, rules),
         labels=tuple(sorted(item for item in pod.labels.items() if item[0] not in _PER_TASK)),
         priority=pod.priority,
         workload=f"{owner.kind}/{pod.namespace}/{owner.name}" if owner is not None else "",
+        placement=rules,
     )

@@ -261,13 +261,15 @@ def test_delete(server: Site) -> None:
 
 
 def test_mark(server: Site) -> None:
-    """PodScheduled says why, whatever other conditions there are; a stranger is not marked."""
+    """PodScheduled says why, and which node is held, until none is; a stranger is not marked."""
 
     async def act(desk: Desk) -> None:
         pod = await desk.create("p")
-        for message in ("0/2 nodes", "0/3 nodes"):
-            desk.writer.mark(action.MarkUnschedulable(desk.namespace, "p", pod.uid, message))
+        held = []
+        for message, node in (("0/2 nodes", "n1"), ("0/3 nodes", "")):
+            desk.writer.mark(action.MarkUnschedulable(desk.namespace, "p", pod.uid, message, node))
             await desk.idle()
+            held.append((await desk.pod("p"))["status"].get("nominatedNodeName"))
         stranger = action.MarkUnschedulable(desk.namespace, "p", "another-uid", "x")
 
         assert isinstance(
@@ -277,6 +279,7 @@ def test_mark(server: Site) -> None:
 
         (condition,) = (await desk.pod("p"))["status"]["conditions"]
 
+        assert ["n1", None] == held
         assert ("PodScheduled", "False", "Unschedulable", "0/3 nodes") == (
             condition["type"],
             condition["status"],

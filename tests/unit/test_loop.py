@@ -431,3 +431,118 @@ def test_many_placements_of_one_resource_are_one_line(caplog: pytest.LogCaptureF
     assert {"pods": 20, "no_room": 1, "nodes": 1} == {
         key: line[key] for key in ("pods", "no_room", "nodes")
     }
+
+
+def test_a_node_is_held_for_who_has_waited_long_and_the_pod_says_so() -> None:
+    """A held node is told on the pod once, takes nothing else, and outlives a restart."""
+    scene = Scene()
+    scene.node("n1", cpu=4000)
+    run = make_pod("run", "n1", 2000, owner_uid="job", owner_kind="BatchJob")
+    large = make_pod("large", cpu=3000, created_at=NOON - 60)
+    scene.see("Pod", "run", run)
+    scene.see("Pod", "large", large)
+    scene.look()
+    first = scene.notes.marked.pop()
+    told = replace(large, scheduled_reason="Unschedulable", nominated="n1")
+    scene.see("Pod", "large", told)
+    scene.leads = False
+    scene.look()
+    scene.leads = True
+    scene.see("Pod", "small", make_pod("small", cpu=100, created_at=NOON))
+    scene.look()
+
+    assert "n1" == first.held
+    assert [] == scene.notes.bound
+    assert ["small"] == [one.name for one in scene.notes.marked]
+
+
+def test_a_hold_that_has_ended_is_taken_off_the_pod() -> None:
+    """A pod that names a node which is held no longer is told anew."""
+    scene = Scene()
+    scene.node("n1", cpu=1000)
+    said = {"scheduled_reason": "Unschedulable", "nominated": "gone"}
+    scene.see("Pod", "large", make_pod("large", cpu=3000, created_at=NOON, **said))
+    scene.look()
+
+    assert [""] == [one.held for one in scene.notes.marked]
+
+
+def placed_by_host(scene: Scene) -> dict[str, list[str]]:
+    """Node -> places of the pods that were created there."""
+    found: dict[str, list[str]] = {}
+    for _, body in scene.notes.created.values():
+        node = body["spec"].get("nodeName", "")
+        found.setdefault(node, []).append(body["metadata"]["labels"].get(names.PLACE, ""))
+    return {node: sorted(numbers) for node, numbers in sorted(found.items())}
+
+
+def test_max_per_gives_every_pod_of_a_host_its_own_place() -> None:
+    """Two a host, each with a place of its own; who waits shares the places out."""
+    scene = Scene()
+    for name in ("n1", "n2"):
+        scene.node(name, cpu=4000)
+    constraint = {"key": "hostname", "operator": "MaxPer", "value": "2"}
+    scene.service(replicas=6, placement={"constraints": [constraint]})
+    scene.look()
+
+    assert {"": ["0", "1"], "n1": ["0", "1"], "n2": ["0", "1"]} == placed_by_host(scene)
+
+
+def test_a_free_place_is_taken_again() -> None:
+    """A new pod takes the place that nobody of its host has, whatever came before."""
+    scene = Scene()
+    scene.node("n1", cpu=4000)
+    constraint = {"key": "hostname", "operator": "MaxPer", "value": "3"}
+    scene.service(replicas=3, placement={"constraints": [constraint]})
+    scene.look()
+    scene.seen_as_created()
+    [gone] = [one for one, _ in scene.notes.created.values() if one.labels[names.PLACE] == "1"]
+    scene.see("Pod", gone.name, replace(gone, uid="u", phase=pods_.Phase.FAILED), gone.namespace)
+    scene.notes.created.clear()
+    scene.clock.wall += 3600
+    scene.look()
+
+    assert {"n1": ["1"]} == placed_by_host(scene)
+
+
+def test_a_waiting_pod_is_packed_by_its_services_rules() -> None:
+    """An unplaced pod of ours counts its running peers as new tasks do, and goes elsewhere."""
+    scene = Scene()
+    scene.node("n1", cpu=4000)
+    constraint = {"key": "hostname", "operator": "Unique"}
+    scene.service(replicas=2, placement={"constraints": [constraint]})
+    scene.look()
+    scene.seen_as_created()
+    [waiting] = [one for one, _ in scene.notes.created.values() if not one.node]
+    unseen = replace(waiting, uid="u-2", phase=pods_.Phase.PENDING)
+    scene.see("Pod", waiting.name, unseen, waiting.namespace)
+    scene.look()
+    bound_before = list(scene.notes.bound)
+    scene.node("n2", cpu=4000)
+    scene.look()
+
+    told = "0/1 nodes: 1 constraint hostname Unique; nearest n1: constraint hostname Unique"
+
+    assert told == scene.notes.marked[0].message
+    assert [] == bound_before
+    assert ["n2"] == [one.node for one in scene.notes.bound]
+
+
+def test_patterns_know_the_nodes_of_today() -> None:
+    """A pattern is compiled over values of nodes and catalogue, and again when nodes come."""
+    scene = Scene(catalogue={nodes_.ZONE: {"a9"}})
+    scene.node("n1", cpu=150, zone="a1")
+    constraint = {"key": "zone", "operator": "Like", "value": "a."}
+    scene.service(replicas=2, placement={"constraints": [constraint]})
+    scene.look()
+    scene.node("n2", cpu=150, zone="a2")
+    scene.service("other", replicas=1, placement={"constraints": [constraint]})
+    scene.look()
+    hard = "requiredDuringSchedulingIgnoredDuringExecution"
+    values = {
+        tuple(term["matchExpressions"][0]["values"])
+        for _, body in scene.notes.created.values()
+        for term in body["spec"]["affinity"]["nodeAffinity"][hard]["nodeSelectorTerms"]
+    }
+
+    assert {("a1", "a9"), ("a1", "a2", "a9")} == values

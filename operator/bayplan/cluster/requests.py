@@ -200,7 +200,8 @@ def mark_unschedulable(wanted: action.MarkUnschedulable, now: int) -> Request:
         "message": wanted.message,
         "lastTransitionTime": rfc3339(now),
     }
-    body = {"metadata": {"uid": wanted.uid}, "status": {"conditions": [condition]}}
+    status = {"conditions": [condition], "nominatedNodeName": wanted.held or None}
+    body = {"metadata": {"uid": wanted.uid}, "status": status}
     return Request(
         "PATCH",
         path("Pod", wanted.namespace, wanted.name, "status"),

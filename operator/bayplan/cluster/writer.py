@@ -176,14 +176,14 @@ class Writer:
         )
 
     def mark(self, wanted: action.MarkUnschedulable) -> None:
-        """Say on an unplaced pod why it waits."""
+        """Say on an unplaced pod why it waits, and which node is held for it."""
         key = wanted.namespace, wanted.name
 
         async def attempt() -> None:
             request = requests.mark_unschedulable(wanted, int(self._now()))
             await self._patched(request, key, wanted.uid)
 
-        self._submit_pod(key, ("mark", key, wanted.uid, wanted.message), attempt, None)
+        self._submit_pod(key, ("mark", key, wanted.uid, wanted.message, wanted.held), attempt, None)
 
     def evict(self, namespace: str, name: str, uid: str) -> None:
         """Ask for a pod to go; a spent disruption budget leaves it where it is."""

@@ -71,12 +71,16 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class MarkUnschedulable:
-    """An unplaced pod says why in its PodScheduled condition, so that autoscalers buy."""
+    """An unplaced pod says why in its PodScheduled condition, so that autoscalers buy.
+
+    `held` is the node that takes nothing new until this pod is there; empty for none.
+    """
 
     namespace: str
     name: str
     uid: str
     message: str
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def main() -> int:
     if options.alone:
         figures = CASES[options.alone]()
         figures["memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps(figures))  # noqa: T201  read by the process that started this one
+        print(json.dumps(figures))
         return 0
     console = Console(width=int(os.environ.get("COLUMNS", "132")))
     if not (data_directory() / "ec2").is_dir():

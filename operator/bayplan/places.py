@@ -1,0 +1,56 @@
+"""Which of the N places of a MaxPer each new pod gets.
+
+A pod on a node takes the lowest place that nobody of its group has; the packer has seen to it that
+there is one. Pods that wait share the places out evenly, so that whoever buys nodes for them
+counts as many as are needed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api import build, placing
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+
+_Tally = dict[str | None, Counter[int]]  # value of the group's label, None for none -> by place
+
+
+@dataclass(slots=True)
+class Places:
+    """The places of one cycle. `pods` answers the pods of an owner by its uid."""
+
+    nodes: Mapping[str, nodes_.Node]
+    pods: Callable[[str], Iterable[pods_.Pod]]
+    _tallies: dict[tuple[str, tuple[tuple[str, str], ...], str], _Tally] = field(
+        default_factory=dict
+    )
+
+    def take(self, owner: str, blueprint: build.Blueprint, node: str) -> tuple[int, ...]:
+        """A place for each cap of the blueprint, from now on taken."""
+        return tuple(self._take(owner, blueprint.peers, cap, node) for cap in blueprint.caps)
+
+    def _take(self, owner: str, peers: Mapping[str, str], cap: placing.Cap, node: str) -> int:
+        key = owner, tuple(sorted(peers.items())), cap.label
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = self._counted(owner, peers, cap)
+        taken = tally.setdefault(self._group(node, cap), Counter())
+        # The least taken is found without looking at more places than there are pods.
+        number = min(range(min(cap.places, len(taken) + 1)), key=lambda one: (taken[one], one))
+        taken[number] += 1
+        return number
+
+    def _counted(self, owner: str, peers: Mapping[str, str], cap: placing.Cap) -> _Tally:
+        tally: _Tally = {}
+        for pod in self.pods(owner):
+            text = pod.labels.get(cap.label, "")
+            if pod.terminal or not (text.isascii() and text.isdecimal()):
+                continue
+            if all(pod.labels.get(label) == value for label, value in peers.items()):
+                tally.setdefault(self._group(pod.node, cap), Counter())[int(text)] += 1
+        return tally
+
+    def _group(self, node: str, cap: placing.Cap) -> str | None:
+        found = self.nodes.get(node)
+        return found.labels.get(cap.topology_key) if found is not None else None
