@@ -348,6 +348,7 @@ class Loop:
             annotations=task.annotations,
             environment=task.environment,
             node=node,
+            arguments=task.arguments,
             places=taken,
         )
         self.cache.assume(planned)

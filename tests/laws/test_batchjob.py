@@ -54,6 +54,7 @@ PEOPLE_ACTS = st.one_of(
     st.tuples(st.just("ask"), st.integers(0, 3)),  # run-now
     st.tuples(st.sampled_from(["suspend", "resume", "strip"]), st.just(0)),
     st.tuples(st.just("edit"), st.integers(0, 2)),
+    st.tuples(st.sampled_from(["cancel", "mark"]), st.integers(0, 5)),  # which known run
     st.tuples(st.just("pause"), st.sampled_from([-10, 0, 1, 300, 7200])),
 )
 PARENT_ACTS = st.tuples(st.just("inherit"), st.integers(0, 1))  # that parent has succeeded
@@ -257,13 +258,24 @@ class History:
         if self.world.spec.get("schedule"):
             self._edited(schedule=EDITS[number])
 
+    def _cancel(self, number: int) -> None:
+        self._say(names.CANCEL_RUN, number)
+
+    def _mark(self, number: int) -> None:
+        self._say(names.MARK_SUCCESS, number)
+
+    def _say(self, verb: str, number: int) -> None:
+        known = sorted(self.seen)
+        if known:
+            self.world.annotations[verb] = known[number % len(known)]
+
     def _pause(self, seconds: int) -> None:
         self.world.annotations[names.PAUSED_UNTIL] = rfc3339(max(self.world.now + seconds, 0))
 
     def _inherit(self, number: int) -> None:
         name = "ab"[number]
         known = self.world.kin.parents[name].successes
-        slot = START + len(known) * 60  # a parent's n-th success, whenever it comes
+        slot = START - 600_000 + len(known) * 60  # a parent's n-th success, whenever it comes
         summary = ParentSummary((Success(identity.slot_run(slot), self.world.now), *known))
         self.world.kin = Kin({**self.world.kin.parents, name: summary})
 

@@ -361,6 +361,11 @@ class ActiveRun(Part):
     )
     reason: Word | None = Field(default=None, description="How the last attempt ended.")
     node: Name | None = Field(default=None, description="Node of the current or last attempt.")
+    arguments: str | None = Field(
+        default=None,
+        max_length=4096,
+        description="What the annotation bayplan.dev/run-now-args gave it, as JSON.",
+    )
 
 
 class FinishedRun(Part):

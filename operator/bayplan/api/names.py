@@ -24,6 +24,9 @@ PARENTS = f"{GROUP}/parents"  # on pods: the successes that the run consumes, NA
 
 # Annotations as verbs on resources.
 RUN_NOW = f"{GROUP}/run-now"
+RUN_NOW_ARGS = f"{GROUP}/run-now-args"  # JSON: {"args": […], "env": {…}}; also on the run's pods
+CANCEL_RUN = f"{GROUP}/cancel-run"  # identity of a run
+MARK_SUCCESS = f"{GROUP}/mark-success"  # identity of a run
 PAUSED_UNTIL = f"{GROUP}/paused-until"  # RFC 3339; a time that has passed resumes
 RESTARTED_AT = f"{GROUP}/restarted-at"
 ROLLBACK_TO = f"{GROUP}/rollback-to"  # name of a kept ControllerRevision

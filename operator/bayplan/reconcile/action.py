@@ -23,6 +23,7 @@ class Task:
     `labels`, `annotations` and `environment` are added to the template's. `since` is when it
     became due (epoch seconds); `avoid` are nodes that lost or refused it lately. `template` is
     another revision's (as its ControllerRevision keeps it); None means the resource's own.
+    `arguments` take the place of the first container's `args`; None keeps those.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Task:
     since: int = 0
     avoid: frozenset[str] = frozenset()
     template: Mapping[str, Any] | None = None
+    arguments: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import identity, jobconditions, jobstatus, ledger, parents
+from bayplan.reconcile import identity, jobconditions, jobstatus, ledger, parents, verbs
 from bayplan.reconcile.action import Admission, Outcome, Task, View
 from bayplan.reconcile.course import REPLACED, Course, book_of, course_of
 from bayplan.reconcile.runs import Progress, Rules, avoided
@@ -152,11 +152,17 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
     annotations: dict[str, str] = {names.TRIGGER: run.trigger}
     if run.parents:
         annotations[names.PARENTS] = parents.text(run.parents)
+    given = verbs.Arguments()
+    if run.arguments:
+        annotations[names.RUN_NOW_ARGS] = run.arguments
+        given = verbs.arguments(run.arguments) or given
     return Task(
         name=identity.pod_name(scene.prefix, run.id, run.attempt),
         labels=labels,
         annotations=annotations,
+        arguments=given.args,
         environment={
+            **given.env,
             "BAYPLAN_JOB": job.name,
             "BAYPLAN_SLOT": ledger.time_text(run.since if run.slot is None else run.slot),
             "BAYPLAN_RUN": run.id,

@@ -11,7 +11,7 @@ from bayplan.api import names
 from bayplan.model import pod as pods_
 from bayplan.model import schedule as schedules
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import identity, parents, triggers
+from bayplan.reconcile import identity, parents, triggers, verbs
 from bayplan.reconcile.holding import EDIT_GRACE_SECONDS, Holding, holding, resumed
 from bayplan.reconcile.ledger import MOST_ACTIVE, MOST_HANDLED, MOST_TOKENS, time_of
 from bayplan.reconcile.runs import Finished, Progress, Run, Trigger, advanced, cancelled
@@ -43,7 +43,8 @@ class Course:
     missed: int = 0
     missed_slot: int | None = None
     passed: int = 0
-    refused: str = ""  # the run that a run-now token would have led to
+    refused: str = ""  # why a run-now token led to no run: Refuse, Unreadable
+    marked: str = ""  # the finished run that a person calls a success
 
 
 def book_of(prefix: str, pods: Mapping[PodKey, pods_.Pod]) -> Book:
@@ -60,7 +61,7 @@ def book_of(prefix: str, pods: Mapping[PodKey, pods_.Pod]) -> Book:
 
 def course_of(scene: Scene) -> Course:
     progress = [
-        advanced(run, scene.book.get(run.id, {}), scene.rules, scene.now)
+        verbs.ended(scene, advanced(run, scene.book.get(run.id, {}), scene.rules, scene.now))
         for run in known_runs(scene)
     ]
     runs = [one for one in progress if one.finished is None]
@@ -104,13 +105,13 @@ def course_of(scene: Scene) -> Course:
     refused = ""
     asked = _asked(scene, progress)
     if asked is not None and not (taken is not None and _replaces(scene)):
-        match _token_taken(scene, runs, hindered=hindered):
+        match _token_taken(scene, asked, runs, hindered=hindered):
             case "Take":
                 runs, replaced = _joined(scene, runs, asked)
                 finished += replaced
                 handled.append(asked.id)
-            case "Refuse":
-                refused = asked.id
+            case "Refuse" | "Unreadable" as why:
+                refused = why
                 handled.append(asked.id)
 
     last_slot = max(scene.stored.last_slot, due.settled, *slots, -1)
@@ -130,6 +131,7 @@ def course_of(scene: Scene) -> Course:
         missed_slot=missed_slot,
         passed=_passed(scene, held, schedule, since),
         refused=refused,
+        marked=verbs.marked(scene),
     )
 
 
@@ -145,9 +147,17 @@ def known_runs(scene: Scene) -> list[Run]:
         if slot is None and not any(map(tracked, attempts.values())):
             continue  # accounted for so long ago that the status has forgotten it
         created = min(pod.created_at or scene.now for pod in attempts.values())
-        told = attempts[min(attempts)].annotations.get(names.PARENTS, "")
-        pairs = parents.read(told)
-        fresh.append(Run(run, trigger_of(scene, run), slot, since=created, parents=pairs))
+        notes = attempts[min(attempts)].annotations
+        fresh.append(
+            Run(
+                run,
+                trigger_of(scene, run),
+                slot,
+                since=created,
+                parents=parents.read(notes.get(names.PARENTS, "")),
+                arguments=notes.get(names.RUN_NOW_ARGS, "")[: verbs.LONGEST_ARGUMENTS],
+            )
+        )
     return runs + sorted(
         fresh, key=lambda run: (run.since if run.slot is None else run.slot, run.id)
     )
@@ -210,14 +220,17 @@ def _asked(scene: Scene, progress: Iterable[Progress]) -> Run | None:
         return None
     if any(one.run.id == run for one in progress):
         return None
-    return Run(run, "RunNow", None, since=scene.now)
+    told = scene.job.annotations.get(names.RUN_NOW_ARGS, "")
+    return Run(run, "RunNow", None, since=scene.now, arguments=told)
 
 
-def _token_taken(scene: Scene, runs: list[Progress], *, hindered: bool) -> str:
+def _token_taken(scene: Scene, run: Run, runs: list[Progress], *, hindered: bool) -> str:
     """Whether a run asked for is taken up now (it may still wait there), refused, or stays asked.
 
     It is taken up before it can start, so that removing the annotation changes nothing.
     """
+    if verbs.arguments(run.arguments) is None:
+        return "Unreadable"
     if len(runs) >= MOST_ACTIVE:
         return "Wait"
     match scene.spec.concurrency_policy:
@@ -243,7 +256,7 @@ def _joined(scene: Scene, runs: list[Progress], run: Run) -> tuple[list[Progress
 
 def _hindered(scene: Scene, progress: Iterable[Progress]) -> bool:
     """Whether a pod of a run that is over is still alive."""
-    known = {one.run.id for one in progress}
+    known = {one.run.id for one in progress if one.finished is None}
     return any(
         not pod.terminal and scene.rules.verdict(pod, scene.now).standing is Standing.LIVE
         for run, attempts in scene.book.items()

@@ -12,6 +12,7 @@ from bayplan.reconcile import conditions
 from bayplan.reconcile.ledger import counted, time_of
 from bayplan.reconcile.runs import Finished
 from bayplan.reconcile.scene import Scene
+from bayplan.reconcile.verbs import heals
 
 SUSPENDED = "Suspended"
 PAUSED = "Paused"
@@ -46,6 +47,7 @@ def holding(scene: Scene, finished: Iterable[Finished]) -> Holding:
     until = scene.stored.paused_until if told is None else time_of(told)
     paused = until is not None and until > scene.now
     failures = counted(scene.stored.statistics, tuple(finished), 0, 0)["consecutiveFailures"]
+    failures = 0 if heals(scene) else failures
     forgiven = min(_forgiven(scene), failures)
     limit = scene.spec.suspend_after_failures
     word = ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayplan import units
+from bayplan.api import names
 from bayplan.model import resources
 from bayplan.reconcile import conditions, triggers, waiting
 from bayplan.reconcile.action import Admission, EmitEvent
@@ -28,6 +29,16 @@ from bayplan.reconcile.ledger import (
 )
 from bayplan.reconcile.runs import LATE, Progress, Run
 from bayplan.reconcile.scene import Scene
+from bayplan.reconcile.verbs import LONGEST_ARGUMENTS, MARKED
+
+_REFUSED = {
+    "Refuse": "A run that was asked for waits already.",
+    "Unreadable": (
+        f'The annotation {names.RUN_NOW_ARGS} must be JSON such as {{"args": ["-v"], "env": '
+        f'{{"DAY": "2026-01-31"}}}}, at most {LONGEST_ARGUMENTS} characters; write it and a new '
+        f"{names.RUN_NOW}."
+    ),
+}
 
 QUIET_SECONDS = 10  # a run that ends before this age is written once, at its end
 
@@ -104,7 +115,7 @@ def _began_at(one: Progress) -> int:
 
 def _is_news(scene: Scene, course: Course) -> bool:
     """Whether anything happened beside the start of short runs."""
-    if course.finished or course.missed or course.refused:
+    if course.finished or course.missed or course.refused or course.marked:
         return True
     asked = (run for run in course.handled if run.startswith("r"))
     if any(run not in scene.stored.handled for run in asked):
@@ -157,7 +168,10 @@ def _schedule_seen(scene: Scene, course: Course) -> dict[str, Any]:
 
 
 def _history(scene: Scene, course: Course) -> list[Mapping[str, Any]]:
-    history = list(scene.stored.history)
+    history: list[Mapping[str, Any]] = [
+        {**one, "outcome": "Succeeded", "reason": MARKED} if one["run"] == course.marked else one
+        for one in scene.stored.history
+    ]
     for one in sorted(course.finished, key=lambda one: (one.ended_at, one.run.id)):
         history.insert(0, wire_finished(one))
     if course.missed and course.missed_slot is not None:
@@ -182,6 +196,8 @@ def _fulfilled(scene: Scene, course: Course) -> list[dict[str, Any]]:
         if one.outcome == "Succeeded"
         or (one.outcome == "Failed" and scene.spec.treat_failure_as_success)
     ]
+    if course.marked:
+        new.append(Success(course.marked, scene.now))
     return wire_fulfilled(scene.stored.fulfilled, new)
 
 
@@ -193,7 +209,8 @@ def _statistics(scene: Scene, course: Course) -> Mapping[str, int] | None:
         lost += run.disruptions - (entry.disruptions if entry is not None else 0)
     if not (before or course.finished or course.missed or lost):
         return None
-    return counted(before, course.finished, course.missed, lost)
+    told = counted(before, course.finished, course.missed, lost)
+    return {**told, "consecutiveFailures": course.holding.failures}
 
 
 def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
@@ -212,7 +229,9 @@ def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
     if course.holding.word == TOO_MANY_FAILURES and not _said(scene, TOO_MANY_FAILURES):
         yield EmitEvent("Suspended", f"{too_many(course.holding)}.", warning=True)
     if course.refused:
-        yield EmitEvent("RunNowRefused", "A run that was asked for waits already.", warning=True)
+        yield EmitEvent("RunNowRefused", _REFUSED[course.refused], warning=True)
+    if course.marked:
+        yield EmitEvent("RunMarked", f"Run {course.marked} counts as a success: a person says so.")
     for one in course.finished:
         if one.outcome == "Failed":
             yield EmitEvent("RunFailed", f"{how(wire_finished(one))}.", warning=True)

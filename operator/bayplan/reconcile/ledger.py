@@ -138,6 +138,7 @@ def wire_run(run: Run) -> dict[str, Any]:
         "pods": [run.pod] if run.pod else None,
         "reason": run.reason or None,
         "node": run.node or None,
+        "arguments": run.arguments or None,
     }
     return {name: value for name, value in told.items() if value is not None}
 
@@ -229,6 +230,7 @@ def _run(value: object) -> Run | None:
         pod=_text(pods[0], _LONGEST_NAME) if isinstance(pods, list) and pods else "",
         node=_text(value.get("node"), _LONGEST_NAME),
         reason=_text(value.get("reason"), _LONGEST_WORD),
+        arguments=_text(value.get("arguments"), 4096),
     )
 
 

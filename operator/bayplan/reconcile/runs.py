@@ -60,6 +60,7 @@ class Run:
     node: str = ""
     reason: str = ""
     parents: tuple[tuple[str, str], ...] = ()
+    arguments: str = ""  # what a person gave it, as JSON
 
     @property
     def counts(self) -> tuple[int, int, int]:

@@ -1,0 +1,84 @@
+"""What people ask of runs by annotation: end one, call one a success, give one its arguments.
+
+Each is a statement about one run, so that it can be read any number of times and stay there.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api import names
+from bayplan.reconcile.runs import Finished, Progress, cancelled
+from bayplan.reconcile.scene import Scene
+
+REQUESTED = "Requested"
+MARKED = "MarkedSuccess"
+
+LONGEST_ARGUMENTS = 4096  # characters of the annotation
+_MOST_ARGUMENTS = 64
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,252}")
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a person gave a run: `args` in place of the first container's; None keeps them."""
+
+    args: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def ended(scene: Scene, one: Progress) -> Progress:
+    """The run as a person ended it; as it was if nobody did or it ended by itself."""
+    if one.finished is not None:
+        return one
+    if one.run.id == scene.job.annotations.get(names.MARK_SUCCESS):
+        return Progress(one.run, Finished(one.run, "Succeeded", MARKED, scene.now))
+    if one.run.id == scene.job.annotations.get(names.CANCEL_RUN):
+        return Progress(one.run, cancelled(one.run, REQUESTED, scene.now))
+    return one
+
+
+def marked(scene: Scene) -> str:
+    """The finished run that is to count as a success from now on; empty for none."""
+    wanted = scene.job.annotations.get(names.MARK_SUCCESS, "")
+    found = any(
+        one["run"] == wanted and one["outcome"] != "Succeeded" for one in scene.stored.history
+    )
+    return wanted if found else ""
+
+
+def heals(scene: Scene) -> bool:
+    """Whether that ends the row of failures: it was the last run to finish."""
+    last = scene.stored.last_finished
+    return last is not None and last["run"] == marked(scene)
+
+
+def arguments(text: str) -> Arguments | None:
+    """The annotation read; None when it is not what it must be. Nothing in it is interpreted."""
+    if not text:
+        return Arguments()
+    if len(text) > LONGEST_ARGUMENTS:
+        return None
+    try:
+        told = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict) or not told.keys() <= {"args", "env"}:
+        return None
+    args, env = told.get("args"), told.get("env", {})
+    if args is not None and not _are_texts(args):
+        return None
+    if not isinstance(env, dict) or not _are_texts(list(env.values())):
+        return None
+    if not all(_VARIABLE.fullmatch(name) for name in env):
+        return None
+    return Arguments(None if args is None else tuple(args), env)
+
+
+def _are_texts(values: object) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) <= _MOST_ARGUMENTS
+        and all(isinstance(one, str) and "\0" not in one for one in values)
+    )
