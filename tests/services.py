@@ -16,6 +16,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import action, longservice
+from bayplan.reconcile.dependencies import FREE, Dependencies
 from tests.builders import NOON, make_node, make_vector
 
 GRACE = 30
@@ -71,6 +72,7 @@ class World:
     admission: action.Admission | None = None
     placement: action.Placement | None = None
     foreign: frozenset[tuple[str, str]] = frozenset()
+    dependencies: Dependencies = FREE
     news: list[tuple[PodKey, pods_.Pod | None]] = field(default_factory=list)
     seen: dict[PodKey, pods_.Pod] = field(default_factory=dict)
     creating: dict[PodKey, pods_.Pod] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class World:
             placement=self.placement,
             children=self.children,
             foreign=self.foreign,
+            dependencies=self.dependencies,
         )
 
     def visible(self) -> dict[PodKey, pods_.Pod]:

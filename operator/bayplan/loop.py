@@ -23,7 +23,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
 from bayplan.placement import explain, solve
-from bayplan.reconcile import action, batchjob, kin, longservice, tidy
+from bayplan.reconcile import action, batchjob, dependencies, kin, longservice, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -192,6 +192,9 @@ class Loop:
             namespace_deleting=resource.namespace in self.cache.namespaces_deleting,
             foreign=self.cache.foreign(resource),
             kin=kin.kin(resource, functools.partial(self._job, resource.namespace)),
+            dependencies=dependencies.of(
+                resource, functools.partial(self._service, resource.namespace)
+            ),
         )
         pods = self.cache.state.owned(resource.uid)
         try:
@@ -214,6 +217,9 @@ class Loop:
 
     def _job(self, namespace: str, name: str) -> Resource | None:
         return self.cache.resources.get((names.BATCHJOB, namespace, name))
+
+    def _service(self, namespace: str, name: str) -> Resource | None:
+        return self.cache.resources.get((names.LONGSERVICE, namespace, name))
 
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
         if not tasks:

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from bayplan.api import names
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
+from bayplan.reconcile.dependencies import Dependencies
 from tests.builders import make_node
 from tests.services import World, accepted, make_world, refused
 
@@ -116,6 +117,16 @@ class Services(RuleBasedStateMachine):
         if seconds is not None:
             rule_["replaceAfterSeconds"] = seconds
         self.world.edit(unhealthy=rule_)
+
+    @event(
+        ready=st.sampled_from([None, {"db": True}, {"db": False}, {}]),
+        seconds=st.sampled_from([5, 60]),
+    )
+    def depend(self, ready: dict[str, bool] | None, seconds: int) -> None:
+        """The service waits for another (None: for nobody), which is ready, sick or absent."""
+        self.world.dependencies = Dependencies(ready or {})
+        waits = [] if ready is None else [{"name": "db", "timeoutSeconds": seconds}]
+        self.world.edit(dependsOn=waits)
 
     @event(paused=st.booleans())
     def pause(self, *, paused: bool) -> None:

@@ -316,6 +316,18 @@ class Service(Part):
     )
 
 
+class Dependency(Part):
+    """A LongService of the same namespace to wait for."""
+
+    name: str = Field(min_length=1, max_length=253, description="Name of the LongService.")
+    timeout_seconds: Integer = Field(
+        default=600,
+        ge=0,
+        le=86_400,
+        description="After so long a wait the service goes on without it.",
+    )
+
+
 class LongServiceSpec(Part):
     """What should run, how many of it, and how it is updated and reached."""
 
@@ -343,6 +355,15 @@ class LongServiceSpec(Part):
     )
     scale_down: ScaleDown = Field(
         default=ScaleDown(), description="Which instances go first when there are too many."
+    )
+    depends_on: tuple[Dependency, ...] = Field(
+        default=(),
+        max_length=16,
+        description=(
+            "Services that must be ready before the first start and before an update begins, for a "
+            "while. A circle is refused."
+        ),
+        json_schema_extra=crd(list_type="map", list_map_keys=["name"]),
     )
     service: Service | None = Field(
         default=None, description="A Service in front of the ready instances; absent: none."
@@ -417,6 +438,9 @@ class RolloutStatus(Part):
     )
     outdated: Integer | None = Field(
         default=None, ge=0, description="The fewest instances of older templates so far."
+    )
+    waiting_since: Time | None = Field(
+        default=None, description="Since when it waits for services that it depends on."
     )
     progress_time: Time | None = Field(
         default=None,

@@ -11,6 +11,7 @@ from typing import Any
 
 from bayplan.model import node as nodes_
 from bayplan.model import reason, resources
+from bayplan.reconcile.dependencies import FREE, Dependencies
 from bayplan.reconcile.kin import ALONE, Kin
 
 ResourceKey = tuple[str, str, str]  # kind, namespace, name
@@ -159,7 +160,8 @@ class View:
     task has room. `nodes` holds every node by name; a pod on a node that is not there has lost
     it. `children` are stored objects owned by the resource, by (kind, name). `foreign` are
     (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
-    name and another owner or none. `kin` is what is known of a BatchJob's parents.
+    name and another owner or none. `kin` is what is known of a BatchJob's parents,
+    `dependencies` of what a LongService waits for.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -169,6 +171,7 @@ class View:
     namespace_deleting: bool = False
     foreign: frozenset[tuple[str, str]] = frozenset()
     kin: Kin = ALONE
+    dependencies: Dependencies = FREE
 
 
 @dataclass(frozen=True, slots=True)

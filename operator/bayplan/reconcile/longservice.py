@@ -7,7 +7,7 @@ shows or refuses it. It decides nothing about nodes.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bayplan.api import build, names
 from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
@@ -20,6 +20,7 @@ from bayplan.reconcile import (
     brake,
     children,
     conditions,
+    dependencies,
     failures,
     revisions,
     rollout,
@@ -60,6 +61,7 @@ class _Scene:
     limits: rollout.Bounds
     admission: Admission | None  # of the spec's template; None: not known yet
     progress: target.Progress | None = None  # None: nothing to roll out
+    unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
     braked_until: int | None = None  # many nodes fell silent at once: nothing goes till then
 
     @property
@@ -88,10 +90,24 @@ class _Scene:
     def goal(self) -> int:
         """How many instances get the revision for now."""
         rules, replicas = self.spec.update_strategy, self.spec.replicas
+        if self.gated:
+            return 0
         if self.progress is None or not self._staged:
             return replicas
         goal = target.share(replicas, rules, self.progress.step)
         return min(goal, _updated(self.instances, self.update)) if rules.paused else goal
+
+    @property
+    def gated(self) -> bool:
+        """Whether the first instance of the revision waits for what the service depends on."""
+        return bool(self.unmet) or bool(self.view.dependencies.cycle and self.begins)
+
+    @property
+    def begins(self) -> bool:
+        """Whether the spec's template is to be rolled out and no instance of it is there."""
+        if self.progress is None or self.update.name != self.aim.asked.name:
+            return False
+        return not _updated(self.instances, self.update)
 
     @property
     def _staged(self) -> bool:
@@ -103,6 +119,8 @@ class _Scene:
         """Why the update stands still on purpose; empty when it does not."""
         if self.braked_until is not None:
             return servicestatus.Reason.MASS_LOSS
+        if self.gated:
+            return servicestatus.Reason.DEPENDS
         if self.progress is None or not self._staged:
             return ""
         rules = self.spec.update_strategy
@@ -158,6 +176,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             progress=scene.progress if current != scene.update.name else None,
             waits=waits,
             overdue=_overdue(scene),
+            unmet=scene.unmet,
             braked_until=scene.braked_until,
             admission=scene.admission,
             backoff=after,
@@ -256,6 +275,12 @@ def _progressed(scene: _Scene) -> _Scene:
     rules = spec.update_strategy
     progress = target.promoted(before, service, rules, now)
     staged = replace(scene, progress=progress)
+    unmet: Mapping[str, int] = {}
+    if spec.depends_on and staged.begins:
+        since = now if progress.waiting_since is None else progress.waiting_since
+        unmet = dependencies.unmet(spec, scene.view.dependencies, since, now)
+        progress = replace(progress, waiting_since=since)
+    staged = scene = replace(staged, progress=progress, unmet=unmet)
     healthy = scene.instances.healthy_among(
         pod for pod in scene.instances.live if scene.instances.revision_of(pod) == scene.update.id
     )
@@ -343,6 +368,8 @@ def _change(scene: _Scene, pause: backoff.Backoff | None) -> rollout.Change:
     if scene.braked_until is not None:
         known = scene.rolling and kept is not None
         return rollout.braked(scene.instances, replicas, restorable=known)
+    if scene.gated and kept is None:
+        return rollout.Change()
     if not scene.rolling:
         return rollout.settled(
             scene.instances, replicas, scene.limits, scene.spec.unhealthy.max_concurrent
@@ -497,6 +524,8 @@ def _wake_at(scene: _Scene, pause: backoff.Backoff | None) -> int | None:
     turns += _turns_of_progress(scene)
     if scene.braked_until is not None:
         turns.append(scene.braked_until)
+    if scene.unmet:
+        turns += [*scene.unmet.values(), scene.now + dependencies.LOOK_AGAIN_SECONDS]
     if scene.admission is not None and scene.admission.refusal:
         turns.append(scene.admission.retry_at)
     if scene.view.placement is not None:

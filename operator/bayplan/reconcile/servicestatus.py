@@ -51,6 +51,8 @@ class Reason(enum.StrEnum):
     STEP_REACHED = "StepReached"
     DEADLINE = "ProgressDeadlineExceeded"
     MASS_LOSS = "MassLossBrake"
+    DEPENDS = "WaitingForDependencies"
+    CYCLE = "DependencyCycle"
     MINIMUM_MET = "MinimumHealthy"
     MINIMUM_MISSED = "BelowMinimumHealthy"
     PLACED = "Placed"
@@ -74,6 +76,7 @@ class Standing:
     aim: target.Target
     progress: target.Progress | None
     waits: str  # why the update stands still by somebody's will
+    unmet: Mapping[str, int]  # services that it waits for -> until when
     braked_until: int | None
     overdue: bool  # whether it has got no further for as long as it may
     admission: Admission | None
@@ -154,7 +157,7 @@ def _conditions(standing: Standing) -> list[Condition]:
     ready = _ready(standing)
     wanted = [ready, _available(standing), _progressing(standing, ready), _placed(standing)]
     refused = standing.admission is not None and standing.admission.final
-    if refused or ready.reason == Reason.ROLLED_BACK:
+    if refused or ready.reason in {Reason.ROLLED_BACK, Reason.CYCLE}:
         wanted.append(true(conditions.STALLED, ready.reason, ready.message))
     elif ready.status != "True":
         wanted.append(true(conditions.RECONCILING, ready.reason, ready.message))
@@ -166,6 +169,11 @@ def _ready(standing: Standing) -> Condition:
     admission, wanted = standing.admission, standing.spec.replicas
     if admission is not None and admission.final:
         return false(conditions.READY, admission.refusal, admission.message)
+    if standing.view.dependencies.cycle:
+        way = " -> ".join(standing.view.dependencies.cycle)
+        return false(
+            conditions.READY, Reason.CYCLE, f"dependsOn leads in a circle: {way}; take one out."
+        )
     if standing.taken:
         kinds = " and ".join(f"a {kind}" for kind in standing.taken)
         return false(
@@ -250,6 +258,11 @@ def _standstill(standing: Standing) -> str:
     count = f"{standing.updated} of {standing.spec.replicas} instances have the newest template"
     if standing.braked_until is not None:
         return _braked(standing.braked_until)
+    if standing.unmet:
+        waits = " and ".join(
+            f"{name} (until {rfc3339(until)} at most)" for name, until in standing.unmet.items()
+        )
+        return f"it waits for {waits}"
     if standing.waits == Reason.PAUSED or progress is None:
         return f"{count}, updateStrategy.paused is true"
     step = rules.steps[progress.step]
@@ -271,6 +284,8 @@ def _progressing(standing: Standing, ready: Condition) -> Condition:
     """As on a Deployment: True while it goes on and when it is done, False when it cannot."""
     admission = standing.admission
     if admission is not None and (admission.final or (admission.refusal and not standing.done)):
+        return false(PROGRESSING, ready.reason, ready.message)
+    if ready.reason == Reason.CYCLE:
         return false(PROGRESSING, ready.reason, ready.message)
     given_up = standing.aim.rolled_back
     if given_up is not None:
@@ -349,7 +364,13 @@ def _turns_of_rollout(before: Mapping[str, Any], after: Mapping[str, Any]) -> li
             before.get("conditions"), PROGRESSING
         ):
             continue
-        if word in {Reason.PAUSED, Reason.STEP_REACHED, Reason.DEADLINE, Reason.MASS_LOSS}:
+        if word in {
+            Reason.PAUSED,
+            Reason.STEP_REACHED,
+            Reason.DEADLINE,
+            Reason.MASS_LOSS,
+            Reason.DEPENDS,
+        }:
             warning = word in {Reason.DEADLINE, Reason.MASS_LOSS}
             told.append(EmitEvent(word, one["message"], warning=warning))
     return told

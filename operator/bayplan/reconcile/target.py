@@ -111,6 +111,7 @@ class Progress:
     healthy: int = 0
     outdated: int = 0
     progressed_at: int | None = None
+    waiting_since: int | None = None  # for what the service depends on
 
     def wire(self) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -123,6 +124,8 @@ class Progress:
             told["stepReachedTime"] = rfc3339(self.reached_at)
         if self.promoted:
             told["handledPromote"] = self.promoted
+        if self.waiting_since is not None:
+            told["waitingSince"] = rfc3339(self.waiting_since)
         if self.progressed_at is not None:
             told["progressTime"] = rfc3339(self.progressed_at)
         return told
@@ -158,6 +161,7 @@ def progress(service: Resource, revision: Revision, outdated: int) -> Progress:
         healthy=healthy,
         outdated=least,
         progressed_at=_moment(told.get("progressTime")),
+        waiting_since=_moment(told.get("waitingSince")),
     )
 
 

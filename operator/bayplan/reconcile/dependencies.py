@@ -1,0 +1,57 @@
+"""What a service waits for before its first start and before an update, for a while.
+
+Marathon's dependents waited for ever for one that never got healthy; here each wait has an end, and
+a circle is said instead of waited for. What runs is never touched.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api.longservice import LongServiceSpec
+from bayplan.api.resource import Resource
+from bayplan.reconcile import conditions, kin
+
+LOOK_AGAIN_SECONDS = 5  # a service that waits asks so often; nobody rings for it
+
+Find = Callable[[str], Resource | None]  # a LongService of the namespace by name
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """By name whether it is ready; absent ones are not there. `cycle` leads back to the service."""
+
+    ready: Mapping[str, bool] = field(default_factory=dict)
+    cycle: tuple[str, ...] = ()
+
+
+FREE = Dependencies()
+
+
+def of(service: Resource, find: Find) -> Dependencies:
+    """What is known of the services that this one depends on; nothing for one without."""
+    names = _names(service)
+    if not names:
+        return FREE
+    found = {name: find(name) for name in names}
+    ready = {
+        name: conditions.status_of(one.status.get("conditions"), conditions.READY) == "True"
+        and one.status.get("observedGeneration") == one.generation
+        for name, one in found.items()
+        if one is not None and not one.deleting
+    }
+    return Dependencies(ready, kin.cycle(service.name, lambda name: _names(find(name))))
+
+
+def unmet(spec: LongServiceSpec, known: Dependencies, since: int, now: int) -> dict[str, int]:
+    """What is still waited for, and until when (epoch seconds)."""
+    return {
+        one.name: since + one.timeout_seconds
+        for one in spec.depends_on
+        if not known.ready.get(one.name) and since + one.timeout_seconds > now
+    }
+
+
+def _names(service: Resource | None) -> tuple[str, ...]:
+    if service is None or not isinstance(service.spec, LongServiceSpec):
+        return ()
+    return tuple(one.name for one in service.spec.depends_on)
