@@ -163,10 +163,8 @@ class _Reports:
         self.operator.loop.refused(key, error, what)
 
     def missing(self, key: Key) -> None:
-        """A status write met no object: kopf missed its end, so list again before creating more."""
-        held = self.operator.cache.resources.get(key)
-        if held is not None:
-            self.operator.cache.drop_resource(key, held.uid)
+        """A status write met no object: kopf missed its end, or the server errs. List again."""
+        telemetry.say(logging.WARNING, "status met no object", resource="/".join(key))
         self.operator.heal_soon()
 
     def counted(self, verb: str, kind: str, code: str) -> None:

@@ -396,6 +396,22 @@ class TestResources:
         assert held.cache.by_uid("uid-web") is None
         assert [WEB] == held.bell.keys
 
+    def test_doubt(self) -> None:
+        """What answered 404 leaves, and comes back unchanged when a list still shows it."""
+        held = Held()
+        held.cache.put_resource(service())
+        held.cache.doubt_resource(WEB, "uid-other")
+        kept = dict(held.cache.resources)
+        held.cache.doubt_resource(WEB, "uid-web")
+
+        assert [WEB] == list(kept)
+        assert {} == held.cache.resources
+
+        held.bell.silence()
+        held.cache.put_resource(service())
+
+        assert [WEB] == list(held.cache.resources) == held.bell.keys
+
     def test_synced(self) -> None:
         """Synced is when every kind has been listed once, the custom ones too."""
         held = Held()

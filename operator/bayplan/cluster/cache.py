@@ -245,8 +245,19 @@ class Cache:
         )
 
     def drop_resource(self, key: resources_.Key, uid: str) -> None:
-        """A custom resource has gone: kopf saw it deleted, or its status answered 404."""
+        """A custom resource has gone: kopf saw it deleted."""
         self.drop(key[0], key[1:], uid)
+
+    def doubt_resource(self, key: resources_.Key, uid: str) -> None:
+        """Its status answered 404: it leaves, but whoever sees it again brings it back.
+
+        A server that starts, or serves a definition anew, answers 404 for what is still stored.
+        """
+        versions = self._of(key[0])
+        known = versions.known.get(key[1:])
+        if known is not None and known[0] == uid:
+            del versions.known[key[1:]]
+            self._drop[key[0]](key[1:])
 
     def drop(self, kind: str, key: Key, uid: str) -> None:
         """A write has shown that the object of this uid is there no more."""

@@ -310,7 +310,7 @@ class Writer:
                 resource = slot.wanted.resource
                 slot.wanted = None
                 if isinstance(error, errors.NotFound):
-                    self._cache.drop_resource(resource.key, resource.uid)
+                    self._cache.doubt_resource(resource.key, resource.uid)
                     self._reports.missing(resource.key)
                 else:
                     self._failed(resource.key, error, "status")
