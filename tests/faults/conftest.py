@@ -13,7 +13,7 @@ from tests.faults.nursery import Nursery
 from tests.faults.proxy import Host, Upstream
 from tests.faults.world import Ground
 
-LANES = int(os.environ.get("BAYPLAN_FAULT_LANES", "8"))  # histories at the same time
+LANES = int(os.environ.get("BAYPLAN_FAULT_LANES", "12"))  # histories at the same time
 
 
 @pytest.fixture(scope="session")

@@ -500,12 +500,12 @@ class Proxy:
 
         self._host.run(wait(), within + 10)
 
-    def until_asked(self, match: Match, *, within: float = 30) -> None:
-        """Wait until a call that matches has arrived."""
+    def until_asked(self, match: Match, *, times: int = 1, within: float = 30) -> None:
+        """Wait until so many calls that match have arrived."""
 
         async def wait() -> None:
             async with asyncio.timeout(within), self._arrived:
-                await self._arrived.wait_for(lambda: any(map(match, self.calls)))
+                await self._arrived.wait_for(lambda: sum(map(match, self.calls)) >= times)
 
         self._host.run(wait(), within + 10)
 
@@ -719,13 +719,17 @@ class Host:
     async def send(
         self, method: str, target: str, body: bytes | None, headers: dict[str, str]
     ) -> aiohttp.ClientResponse:
+        """A caller that goes away does not cut a connection that is being made: it would leak."""
         assert self._session is not None
-        return await self._session.request(
-            method,
-            yarl.URL(self._upstream.server + target, encoded=True),
-            data=body,
-            headers=headers,
+        url = yarl.URL(self._upstream.server + target, encoded=True)
+        asked = asyncio.ensure_future(
+            self._session.request(method, url, data=body, headers=headers)
         )
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            asked.add_done_callback(_unwanted)
+            raise
 
     async def _open(self) -> None:
         authority = self._upstream.authority
@@ -744,6 +748,12 @@ class Host:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         await self._session.close()
+
+
+def _unwanted(asked: asyncio.Future[aiohttp.ClientResponse]) -> None:
+    """Nobody waits for this answer any more."""
+    if not asked.cancelled() and asked.exception() is None:
+        asked.result().close()
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
