@@ -15,26 +15,11 @@ from bayplan.api.longservice import RestartBackoff
 from bayplan.api.meta import epoch_of, rfc3339
 from bayplan.model import pod as pods_
 from bayplan.reconcile.instances import ended_at
+from bayplan.reconcile.refusals import is_refusal
 
 # A node that refused or evicted one of our pods gets no other for so long (seconds); the ended
 # pod is kept that long, since it is the only record of the refusal.
 COOLING_SECONDS = 60
-
-# The kubelet's words for "not on this node" (pkg/kubelet/lifecycle, cm, nodeshutdown).
-_REFUSALS = frozenset(
-    {
-        "AdmissionFailed",
-        "NodeAffinity",
-        "NodePorts",
-        "NodeShutdown",
-        "Preempting",
-        "PodOSNotSupported",
-        "PodOSSelectorNodeLabelDoesNotMatch",
-        "Terminated",
-        "TopologyAffinityError",
-        "UnexpectedAdmissionError",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +55,7 @@ def refused_by_node(pod: pods_.Pod) -> bool:
     """
     if pod.reason == "Evicted":
         return bool(pod.disrupted)
-    return pod.reason in _REFUSALS or pod.reason.startswith("OutOf")
+    return is_refusal(pod.reason)
 
 
 def counts(pod: pods_.Pod) -> bool:

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bayplan import units
 from bayplan.api import names
-from bayplan.model import resources
-from bayplan.reconcile import conditions, triggers, waiting
-from bayplan.reconcile.action import Admission, EmitEvent
+from bayplan.reconcile import conditions, figures, triggers, waiting
+from bayplan.reconcile.action import EmitEvent
 from bayplan.reconcile.course import Course
+from bayplan.reconcile.effective import effective_requests
 from bayplan.reconcile.holding import TOO_MANY_FAILURES
 from bayplan.reconcile.jobconditions import how, job_conditions, too_many
 from bayplan.reconcile.ledger import (
@@ -40,7 +39,10 @@ _REFUSED = {
     ),
 }
 
-QUIET_SECONDS = 10  # a run that ends before this age is written once, at its end
+# A run that ends before this age is written once, at its end; where runs are known to take longer,
+# this waits as long, so that a run costs four writes unless it takes more than a minute.
+QUIET_SECONDS = 10
+LONGEST_QUIET_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ def report(scene: Scene, course: Course) -> Report:
     shown = course.runs if news else _known_before(scene, course.runs)
     last_slot = course.last_slot if news else scene.stored.last_slot
     history = _history(scene, course)
+    samples = scene.samples.grown(course.finished)
     placement = waiting.shown(scene.view.placement, scene.now)
     body: dict[str, Any] = {
         "conditions": job_conditions(scene, course, shown, history, placement),
@@ -71,7 +74,8 @@ def report(scene: Scene, course: Course) -> Report:
         "active": [_entry(scene, one) for one in shown] or None,
         "history": history or None,
         "fulfilled": _fulfilled(scene, course) or None,
-        "statistics": _statistics(scene, course),
+        "statistics": _statistics(scene, course, samples),
+        "samples": samples.wire(),
         "effectiveRequests": effective_requests(scene.view.admission, scene.job.status),
         "forgivenFailures": course.holding.forgiven or None,
         "pausedUntil": None if course.holding.until is None else time_text(course.holding.until),
@@ -83,30 +87,15 @@ def report(scene: Scene, course: Course) -> Report:
     return Report(status, tuple(_events(scene, course)), _wake_at(scene, course))
 
 
-def effective_requests(
-    admission: Admission | None, stored: Mapping[str, Any]
-) -> Mapping[str, Any] | None:
-    """What one pod asks for; a new `checkedTime` alone is no reason to write."""
-    before = stored.get("effectiveRequests")
-    before = before if isinstance(before, Mapping) else None
-    if admission is None or admission.refusal:
-        return before
-    told = {
-        "templateHash": admission.template_hash,
-        "requests": {
-            name: units.format_amount(name, amount)
-            for name, amount in admission.request.items()
-            if name != resources.PODS
-        },
-    }
-    if before is not None and {**before, **told} == before:
-        return before
-    return {**told, "checkedTime": time_text(admission.checked_at)}
-
-
-def is_young(one: Progress, now: int) -> bool:
+def is_young(scene: Scene, one: Progress) -> bool:
     """Whether a run's present attempt began too lately to be worth a write."""
-    return now - _began_at(one) < QUIET_SECONDS
+    return scene.now - _began_at(one) < _quiet_seconds(scene)
+
+
+def _quiet_seconds(scene: Scene) -> int:
+    """For how long a start is no news: as long as the run will likely end by itself."""
+    usual = scene.spec.expected_duration_seconds or scene.samples.usual_seconds or 0
+    return min(max(usual + 1, QUIET_SECONDS), LONGEST_QUIET_SECONDS)
 
 
 def _began_at(one: Progress) -> int:
@@ -126,8 +115,9 @@ def _is_news(scene: Scene, course: Course) -> bool:
 def _moved(scene: Scene, one: Progress) -> bool:
     entry = scene.stored.entry(one.run.id)
     if entry is None:
-        old = one.pod is not None and not is_young(one, scene.now)
-        return one.run.attempt > 0 or one.run.trigger == "RunNow" or old
+        old = one.pod is not None and not is_young(scene, one)
+        told = one.run.trigger == "RunNow" or one.run.reason == LATE
+        return one.run.attempt > 0 or told or old
     return entry.counts != one.run.counts
 
 
@@ -144,7 +134,7 @@ def _entry(scene: Scene, one: Progress) -> dict[str, Any]:
 
 def _began_anew(scene: Scene, one: Progress, entry: Run) -> bool:
     """Whether only the attempt's start, and lately, is what the stored entry lacks."""
-    return one.pod is not None and not entry.pod and is_young(one, scene.now)
+    return one.pod is not None and not entry.pod and is_young(scene, one)
 
 
 def _next_slot(scene: Scene, course: Course, last_slot: int) -> str | None:
@@ -201,15 +191,17 @@ def _fulfilled(scene: Scene, course: Course) -> list[dict[str, Any]]:
     return wire_fulfilled(scene.stored.fulfilled, new)
 
 
-def _statistics(scene: Scene, course: Course) -> Mapping[str, int] | None:
+def _statistics(scene: Scene, course: Course, samples: figures.Samples) -> Mapping[str, int] | None:
     before = scene.stored.statistics
     lost = 0
     for run in [one.run for one in course.runs] + [one.run for one in course.finished]:
         entry = scene.stored.entry(run.id)
         lost += run.disruptions - (entry.disruptions if entry is not None else 0)
-    if not (before or course.finished or course.missed or lost):
+    late = sum(_is_newly_late(scene, one) for one in course.runs)
+    if not (before or course.finished or course.missed or lost or late):
         return None
-    told = counted(before, course.finished, course.missed, lost)
+    told = counted(before, course.finished, course.missed, lost, late)
+    told |= samples.quantiles()
     return {**told, "consecutiveFailures": course.holding.failures}
 
 
@@ -241,6 +233,11 @@ def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
         yield from _run_events(scene, progress)
 
 
+def _is_newly_late(scene: Scene, progress: Progress) -> bool:
+    entry = scene.stored.entry(progress.run.id)
+    return progress.run.reason == LATE and (entry is None or entry.reason != LATE)
+
+
 def _said(scene: Scene, word: str) -> bool:
     """Whether the stored status says already why the job is held."""
     stored = scene.job.status.get("conditions")
@@ -249,7 +246,7 @@ def _said(scene: Scene, word: str) -> bool:
 
 def _run_events(scene: Scene, progress: Progress) -> Iterable[EmitEvent]:
     run, entry = progress.run, scene.stored.entry(progress.run.id)
-    if run.reason == LATE and (entry is None or entry.reason != LATE):
+    if _is_newly_late(scene, progress):
         yield EmitEvent(
             "RunLate",
             f"Run {run.id} runs longer than the expected {scene.spec.expected_duration_seconds} s.",
@@ -264,7 +261,7 @@ def _run_events(scene: Scene, progress: Progress) -> Iterable[EmitEvent]:
 
 def _wake_at(scene: Scene, course: Course) -> int | None:
     """When what is kept quiet becomes worth a write."""
-    marks = [_began_at(one) + QUIET_SECONDS for one in course.runs if one.pod is not None]
+    marks = [_began_at(one) + _quiet_seconds(scene) for one in course.runs if one.pod is not None]
     placement = scene.view.placement
     if placement is not None:
         marks.append(placement.since + waiting.PATIENCE_SECONDS)

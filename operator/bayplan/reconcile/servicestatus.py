@@ -20,8 +20,8 @@ from bayplan.reconcile import backoff as backoff_
 from bayplan.reconcile import conditions, failures, revisions, target, waiting
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
+from bayplan.reconcile.effective import effective_requests
 from bayplan.reconcile.instances import Instances
-from bayplan.reconcile.jobstatus import effective_requests
 from bayplan.reconcile.rollout import Bounds
 
 AVAILABLE = "Available"

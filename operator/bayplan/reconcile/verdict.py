@@ -13,32 +13,11 @@ from dataclasses import dataclass, replace
 
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
+from bayplan.reconcile.refusals import is_refusal
 
 LOST_TO_NODE = "NodeLost"
 DELETED = "Deleted"
 
-# The kubelet's words for "not here" (pkg/kubelet: lifecycle, preemption, cm, nodeshutdown); each
-# pod that a node refuses goes elsewhere. OutOf… is matched by its beginning.
-_REFUSALS = frozenset(
-    {
-        "InvalidNodeInfo",
-        "NodeAffinity",
-        "NodeLost",
-        "NodeName",
-        "NodePorts",
-        "NodeShutdown",
-        "NodeUnschedulable",
-        "PodOSNotSupported",
-        "PodOSSelectorNodeLabelDoesNotMatch",
-        "Preempting",
-        "SMTAlignmentError",
-        "Shutdown",
-        "TaintToleration",
-        "Terminated",
-        "TopologyAffinityError",
-        "UnexpectedAdmissionError",
-    }
-)
 # Said by the kubelet of a container that used more than its request when the node ran short.
 _OWN_EXCESS = "larger consumption of"
 
@@ -104,7 +83,7 @@ def _failed(pod: pods_.Pod, grace_seconds: int, now: int) -> Verdict:
         return Verdict(Standing.LOST, pod.disrupted, exit_code, ended_at, began=bool(pod.node))
     # The kubelet that refused or ended it knows whether a container of it ever started.
     began = pod.ending.started_at is not None
-    if pod.reason in _REFUSALS or pod.reason.startswith("OutOf"):
+    if pod.reason == LOST_TO_NODE or is_refusal(pod.reason):
         return Verdict(Standing.LOST, pod.reason, exit_code, ended_at, began)
     if pod.reason == "DeadlineExceeded":
         return Verdict(Standing.FAILED, pod.reason, exit_code, ended_at)
