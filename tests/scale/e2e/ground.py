@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import re
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -95,6 +96,34 @@ class Operator:
         """CPU of all threads but the main one: kopf's, and what little lease and scrapes take."""
         threads = Path(f"/proc/{self.pid}/task").iterdir()
         return sum(_cpu(one / "stat") for one in threads if one.name != str(self.pid))
+
+
+class Control:
+    """How late a thread runs that does nothing: the lag that the machine gives to everybody."""
+
+    def __init__(self) -> None:
+        self._late: list[float] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def p99_ms(self) -> float:
+        ordered = sorted(self._late)
+        return round(1000 * ordered[int(0.99 * len(ordered))], 1) if ordered else 0.0
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._stop.is_set():
+            due += 0.1
+            self._stop.wait(max(due - time.monotonic(), 0))
+            self._late.append(max(time.monotonic() - due, 0.0))
 
 
 @dataclass(frozen=True)
