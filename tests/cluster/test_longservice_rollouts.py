@@ -87,6 +87,30 @@ def test_five_hundred_are_updated_between_their_bounds(site: Site, namespace: st
     assert 550 >= max(counts.live) > 500
 
 
+def test_racing_scales_end_at_the_last(site: Site, namespace: str) -> None:
+    """`kubectl scale` again and again, as autoscalers do: the last holds, none overshoots."""
+    pool = {"nodeSelector": {"pool": namespace}}
+    site.nodes("m5.2xlarge:us-east-1a=1", pool=namespace)
+    site.kube.apply(make_service("web", namespace, replicas=2, pod=pool))
+    counts = Counts()
+
+    def at_last(found: Objects) -> bool:
+        counts.add(found)
+        return counts.ready[-1] == counts.live[-1] == 6
+
+    with ThreadPoolExecutor(1) as aside:
+        words = ("scale", "longservice/web", "-n", namespace)
+        race = aside.submit(
+            lambda: [site.kube.kubectl(*words, f"--replicas={n}") for n in (5, 1, 8, 0, 3, 6)]
+        )
+        site.kube.until(read.pods(namespace), at_last)  # perhaps on the way
+        race.result()
+        site.kube.until(read.pods(namespace), at_last)
+        site.kube.until(read.services(namespace), lambda found: is_ready(found, 6))
+
+    assert 8 >= max(counts.live)
+
+
 def test_what_never_gets_ready_goes_back(site: Site, namespace: str) -> None:
     """A template that finds no readiness is given up after its deadline, with the reason."""
     pool = {"nodeSelector": {"pool": namespace}}

@@ -3,6 +3,7 @@
 One pass over the pods; what follows asks this book. It decides nothing.
 """
 
+import heapq
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -43,6 +44,7 @@ class Instances:
     silent: set[PodKey] = field(default_factory=set)  # live ones on a node that is not ready
     leaving: set[PodKey] = field(default_factory=set)  # live ones on a node about to go
     unhealthy_after: int | None = None  # seconds until one that is not ready is sick
+    groups: dict[str, str] = field(default_factory=dict)  # node -> group to keep balanced
     sick: dict[PodKey, int] = field(default_factory=dict)  # -> since when it is not ready
 
     def node_state(self, node: nodes_.Node | None, now: int) -> int:
@@ -88,6 +90,30 @@ class Instances:
         """The `count` that are sick for the longest time, on nodes that stay."""
         here = sorted((since, key) for key, since in self.sick.items() if key not in self.leaving)
         return {key for _, key in here[:count]}
+
+    def balanced(self, pods: Collection[pods_.Pod], count: int) -> list[pods_.Pod]:
+        """The `count` that go first; of the healthy ones, the largest group gives first.
+
+        So groups that differed by one at most still do. O(pods · log groups).
+        """
+        ordered = self.first_to_go(pods)
+        if not self.groups:
+            return ordered[:count]
+        gone = [pod for pod in ordered if not self.healthy(pod)][:count]
+        queues: dict[str, list[tuple[int, pods_.Pod]]] = {}  # last to go first
+        for place in range(len(ordered) - 1, -1, -1):
+            pod = ordered[place]
+            if self.healthy(pod):
+                queues.setdefault(self.groups.get(pod.node, ""), []).append((place, pod))
+        heap = [(-len(queue), queue[-1][0], group) for group, queue in queues.items()]
+        heapq.heapify(heap)
+        while heap and len(gone) < count:
+            group = heapq.heappop(heap)[2]
+            queue = queues[group]
+            gone.append(queue.pop()[1])
+            if queue:
+                heapq.heappush(heap, (-len(queue), queue[-1][0], group))
+        return gone
 
     def healthy(self, pod: pods_.Pod) -> bool:
         """Ready for `min_ready` seconds on a node that answers."""
@@ -141,14 +167,19 @@ def surveyed(
     replace_after: int,
     oldest_first: bool = False,
     unhealthy_after: int | None = None,
+    balance: str = "",
 ) -> Instances:
-    """Sort the pods. `min_ready`, `replace_after`, `unhealthy_after` in seconds. O(pods)."""
+    """Sort the pods. `min_ready`, `replace_after`, `unhealthy_after` in seconds. O(pods).
+
+    `balance` is the node label whose groups a scale-down keeps even; empty: none.
+    """
     book = Instances(
         revision=revision,
         patience=replace_after,
         oldest_first=oldest_first,
         unhealthy_after=unhealthy_after,
     )
+    book.groups = _groups(pods, nodes, balance)
     states: dict[str, int] = {"": _WELL}
     for key, pod in pods.items():
         state = states.get(pod.node)
@@ -173,6 +204,14 @@ def surveyed(
             else:
                 book.count_unready(pod, now)
     return book
+
+
+def _groups(
+    pods: Mapping[PodKey, pods_.Pod], nodes: Mapping[str, nodes_.Node], label: str
+) -> dict[str, str]:
+    """Node -> its value of the label; nothing without a label."""
+    here = {pod.node for pod in pods.values()} & nodes.keys() if label else ()
+    return {name: nodes[name].labels.get(label, "") for name in here}
 
 
 def ordinal(name: str) -> int:

@@ -9,11 +9,12 @@ shows or refuses it. It decides nothing about nodes.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from bayplan.api import build, names
+from bayplan.api import build, names, placing
 from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
+from bayplan.model.workload import Operator
 from bayplan.placement import explain
 from bayplan.reconcile import (
     backoff,
@@ -217,6 +218,7 @@ def _scene(
         replace_after=spec.unreachable.replace_after_seconds,
         oldest_first=spec.scale_down.order == "OldestFirst",
         unhealthy_after=spec.unhealthy.replace_after_seconds,
+        balance=_balanced_label(service),
     )
     alive = frozenset(pod.labels.get(names.REVISION, "") for pod in pods.values())
     known = view.admission
@@ -238,6 +240,12 @@ def _scene(
         ),
         admission=known if known and known.template_hash == service.template_hash else None,
     )
+
+
+def _balanced_label(service: Resource) -> str:
+    """The node label of the first GroupBy; empty without one."""
+    wanted = (one for one in placing.constraints(service) if one.operator is Operator.GROUP_BY)
+    return next((one.label for one in wanted), "")
 
 
 def _braked(scene: _Scene) -> _Scene:

@@ -196,7 +196,7 @@ def _spared(instances: Instances, pods: list[pods_.Pod], healthy: int) -> list[p
 def _surplus(instances: Instances, stayers: list[pods_.Pod], replicas: int) -> list[pods_.Pod]:
     """Who goes of those on nodes that stay: the healthy only after all who are not."""
     count = len(stayers) - replicas
-    return instances.first_to_go(stayers)[:count] if count > 0 else []
+    return instances.balanced(stayers, count) if count > 0 else []
 
 
 def _moved(
