@@ -526,6 +526,7 @@ class Loop:
         for name, outcome in (("successes", "Succeeded"), ("failures", "Failed"), ("lost", "Lost")):
             self.metrics.runs.labels(outcome).inc(_gained(before, statistics, name))
         self.metrics.slots_missed.inc(_gained(before, statistics, "missed"))
+        self.metrics.runs_late.inc(_gained(before, statistics, "late"))
 
     def _time_starts(self, resource: Resource) -> None:
         """Observe how long the pods that were placed here took until they ran."""

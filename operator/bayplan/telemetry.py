@@ -44,6 +44,7 @@ class Metrics:
     watch_restarts: Counter = field(init=False)
     runs: Counter = field(init=False)
     slots_missed: Counter = field(init=False)
+    runs_late: Counter = field(init=False)
     undecodable: Counter = field(init=False)
     reconcile_errors: Counter = field(init=False)
 
@@ -102,6 +103,7 @@ class Metrics:
         )
         self.runs = counter("runs", "Finished runs, by outcome.", "outcome")
         self.slots_missed = counter("slots_missed", "Slots that were missed, not run.")
+        self.runs_late = counter("runs_late", "Attempts that ran longer than expected.")
         self.undecodable = counter("undecodable_objects", "Objects that could not be read.", "kind")
         self.reconcile_errors = counter(
             "reconcile_errors", "Resources whose reconcile failed: a defect of ours."

@@ -394,7 +394,7 @@ class Fulfilled(Part):
 
 
 class Statistics(Part):
-    """Counters since creation; they never fall."""
+    """Counters since creation, which never fall, and times of the last runs."""
 
     runs: Long | None = Field(default=None, ge=0, description="Runs that finished.")
     successes: Long | None = Field(default=None, ge=0, description="Runs that succeeded.")
@@ -404,8 +404,50 @@ class Statistics(Part):
         default=None, ge=0, description="Scheduled times that passed without a run."
     )
     lost: Long | None = Field(default=None, ge=0, description="Attempts lost to their node.")
+    late: Long | None = Field(
+        default=None, ge=0, description="Attempts that ran longer than expectedDurationSeconds."
+    )
+    run_seconds_p50: Integer | None = Field(
+        default=None, ge=0, description="Half of the sampled runs took no longer."
+    )
+    run_seconds_p95: Integer | None = Field(
+        default=None, ge=0, description="19 of 20 sampled runs took no longer."
+    )
+    wait_seconds_p50: Integer | None = Field(
+        default=None,
+        ge=0,
+        description="From its scheduled time to its start half of the sampled runs took no longer.",
+    )
+    wait_seconds_p95: Integer | None = Field(
+        default=None, ge=0, description="And 19 of 20 took no longer."
+    )
+    usual_run_seconds: Integer | None = Field(
+        default=None,
+        ge=0,
+        description="What a run is expected to take, learned from five samples or more.",
+    )
     consecutive_failures: Long | None = Field(
         default=None, ge=0, description="Failed runs since the last success."
+    )
+
+
+Seconds = Annotated[int, Strict(), Field(ge=0, le=2**31 - 1)]
+
+
+class Samples(Part):
+    """The last twenty runs that succeeded at their first attempt, the newest first."""
+
+    run_seconds: tuple[Seconds, ...] = Field(
+        default=(),
+        max_length=20,
+        description="How long each ran.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    wait_seconds: tuple[Seconds, ...] = Field(
+        default=(),
+        max_length=20,
+        description="How long each waited from its scheduled time to its start.",
+        json_schema_extra=crd(list_type="atomic"),
     )
 
 
@@ -465,6 +507,9 @@ class BatchJobStatus(Part):
         json_schema_extra=crd(list_type="atomic"),
     )
     statistics: Statistics | None = Field(default=None, description="Counters since creation.")
+    samples: Samples | None = Field(
+        default=None, description="What the times of `statistics` are computed from."
+    )
     effective_requests: EffectiveRequests | None = Field(
         default=None, description="What one pod really asks for."
     )

@@ -8,12 +8,12 @@ is a person who removes finalizers or edits the status.
 
 from collections.abc import Iterable, Mapping
 
-from bayplan.api import names
+from bayplan.api import build, names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import identity, jobconditions, jobstatus, ledger, parents, verbs
+from bayplan.reconcile import figures, identity, jobconditions, jobstatus, ledger, parents, verbs
 from bayplan.reconcile.action import Admission, Outcome, Task, View
 from bayplan.reconcile.course import REPLACED, Course, book_of, course_of
 from bayplan.reconcile.runs import Progress, Rules, avoided
@@ -74,6 +74,7 @@ def _scene(
         prefix=prefix,
         stored=ledger.read(job.status),
         book=book_of(prefix, pods),
+        samples=figures.read(job.status.get("samples")),
         rules=Rules(
             retry=spec.retry_policy,
             patience_seconds=spec.unreachable.retry_after_seconds,
@@ -149,7 +150,7 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
     }
     if run.slot is not None:
         labels[names.SLOT] = str(run.slot)
-    annotations: dict[str, str] = {names.TRIGGER: run.trigger}
+    annotations: dict[str, str] = {names.TRIGGER: run.trigger, **_protection(scene)}
     if run.parents:
         annotations[names.PARENTS] = parents.text(run.parents)
     given = verbs.Arguments()
@@ -172,6 +173,21 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
         since=run.since if run.retry_at is None else run.retry_at,
         avoid=avoid,
     )
+
+
+def _protection(scene: Scene) -> dict[str, str]:
+    """Keeps autoscalers off a run that has been seen to take long, where the spec tells nothing.
+
+    Annotations that the template has itself stay as they are.
+    """
+    spec, usual = scene.spec, scene.samples.usual_seconds or 0
+    told = spec.placement.disruption != "Auto" or spec.expected_duration_seconds
+    if told or spec.active_deadline_seconds or usual < build.PROTECTED_SECONDS:
+        return {}
+    metadata = spec.template.get("metadata")
+    own = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    wanted = {names.DO_NOT_DISRUPT: f"{usual}s", names.SAFE_TO_EVICT: "false"}
+    return {name: value for name, value in wanted.items() if name not in (own or {})}
 
 
 def _wants_probe(scene: Scene, tasks: tuple[Task, ...]) -> bool:

@@ -26,9 +26,9 @@ from bayplan.reconcile.ledger import (
     wire_missed,
     wire_run,
 )
-from bayplan.reconcile.runs import LATE, Progress, Run
+from bayplan.reconcile.runs import LATE, MARKED, Progress, Run
 from bayplan.reconcile.scene import Scene
-from bayplan.reconcile.verbs import LONGEST_ARGUMENTS, MARKED
+from bayplan.reconcile.verbs import LONGEST_ARGUMENTS
 
 _REFUSED = {
     "Refuse": "A run that was asked for waits already.",

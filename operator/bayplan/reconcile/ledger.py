@@ -26,6 +26,7 @@ COUNTERS = (
     "cancelled",
     "missed",
     "lost",
+    "late",
     "consecutiveFailures",
 )
 
@@ -171,7 +172,7 @@ def wire_missed(slot: int, reason: str) -> dict[str, Any]:
 
 
 def counted(
-    before: Mapping[str, int], finished: Sequence[Finished], missed: int, lost: int
+    before: Mapping[str, int], finished: Sequence[Finished], missed: int, lost: int, late: int = 0
 ) -> dict[str, int]:
     """The counters after these ends, to be stored in the write that moves the runs."""
     after = {name: before.get(name, 0) for name in COUNTERS}
@@ -188,6 +189,7 @@ def counted(
                 after["cancelled"] += 1
     after["missed"] += missed
     after["lost"] += lost
+    after["late"] += late
     return {name: min(count, _LARGEST_COUNT) for name, count in after.items()}
 
 

@@ -19,6 +19,7 @@ Outcome = Literal["Succeeded", "Failed", "Cancelled", "Missed"]
 TOO_MANY_DISRUPTIONS = "TooManyDisruptions"
 VANISHED = "Vanished"
 LATE = "Late"
+MARKED = "MarkedSuccess"  # a person says that it has succeeded
 
 MOST_DISRUPTIONS = 20  # per run; one more and it fails
 _LONGEST_DISRUPTION_DELAY = 300  # seconds

@@ -7,6 +7,7 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.reconcile.action import View
+from bayplan.reconcile.figures import Samples
 from bayplan.reconcile.ledger import Ledger
 from bayplan.reconcile.runs import Rules
 
@@ -25,6 +26,7 @@ class Scene:
     stored: Ledger
     book: Book
     rules: Rules
+    samples: Samples
 
     @property
     def accepted(self) -> bool:

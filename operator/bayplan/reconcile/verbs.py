@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bayplan.api import names
-from bayplan.reconcile.runs import Finished, Progress, cancelled
+from bayplan.reconcile.runs import MARKED, Finished, Progress, cancelled
 from bayplan.reconcile.scene import Scene
 
 REQUESTED = "Requested"
-MARKED = "MarkedSuccess"
 
 LONGEST_ARGUMENTS = 4096  # characters of the annotation
 _MOST_ARGUMENTS = 64

@@ -1,0 +1,184 @@
+"""What is said of run times: from kept samples, by nearest rank, and what is learned of them."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayplan.api import names
+from bayplan.reconcile import figures
+from bayplan.reconcile.figures import Samples
+from tests.jobs import World
+from tests.schemas import schema_of, violations
+
+MINUTE, HOUR = 60, 3600
+HOURLY = {"schedule": "0 * * * *", "retryPolicy": {"limit": 1, "delaySeconds": 1}}
+
+
+def ran(world: World, seconds: int, exit_code: int = 0) -> None:
+    """The run of the present slot ends after this; then the next slot comes."""
+    world.wait(seconds)
+    world.finish(exit_code)
+    world.wait(HOUR - seconds)
+
+
+def running(spec: dict[str, Any] | None = None, *lengths: int) -> World:
+    """An hourly job whose runs took so long; the next has just begun."""
+    world = World({**HOURLY, **(spec or {})})
+    world.settle()
+    for seconds in lengths:
+        ran(world, seconds)
+    return world
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=40), st.integers(1, 100))
+def test_a_quantile_is_one_of_the_values(values: list[int], percent: int) -> None:
+    """At least so many percent do not exceed it, and no smaller value has that."""
+    found = figures.quantile(values, percent)
+    enough = math.ceil(len(values) * percent / 100)
+
+    assert found in values
+    assert enough <= sum(value <= found for value in values)
+    assert enough > sum(value < found for value in values)
+
+
+def test_times_of_the_last_runs() -> None:
+    """Quantiles follow from the samples beside them, which are the last twenty."""
+    world = running(None, *range(1, 23))
+    statistics, samples = world.status["statistics"], world.status["samples"]
+
+    assert list(range(22, 2, -1)) == samples["runSeconds"]
+    assert [0] * 20 == samples["waitSeconds"]
+    assert (12, 21, 0, 0) == tuple(
+        statistics[f"{what}Seconds{rank}"] for what in ("run", "wait") for rank in ("P50", "P95")
+    )
+    assert 21 == statistics["usualRunSeconds"]
+    assert [] == violations(schema_of("BatchJob", "status"), dict(world.status))
+
+
+def test_what_was_tried_again_or_failed_is_no_sample() -> None:
+    """Chronos mixed waiting and retries into its times; here a sample is one plain success."""
+    world = running()
+    world.wait(10)
+    world.finish(1)
+    world.wait(30)
+    world.finish()
+    world.settle()
+
+    assert 1 == world.status["statistics"]["successes"]
+    assert "samples" not in world.status
+    assert "runSecondsP50" not in world.status["statistics"]
+
+
+def test_waiting_is_told_apart_from_running() -> None:
+    """A run that the one before held up waited; how long it ran is another matter."""
+    world = running()
+    world.wait(HOUR + 5 * MINUTE)
+    world.finish()
+    world.wait(MINUTE)
+    world.finish()
+    world.settle()
+
+    assert {"runSeconds": [MINUTE, HOUR + 5 * MINUTE], "waitSeconds": [5 * MINUTE, 0]} == (
+        world.status["samples"]
+    )
+
+
+def test_little_teaches_nothing() -> None:
+    """Four runs do not say what is usual; a fifth does, and one slow run in twenty is ignored."""
+    slow = Samples((5000, *([7] * 19)), (0,) * 20)
+
+    assert "usualRunSeconds" not in running(None, *[5] * 4).status["statistics"]
+    assert 5 == running(None, *[5] * 5).status["statistics"]["usualRunSeconds"]
+    assert 7 == slow.usual_seconds
+
+
+LONG = {"samples": {"runSeconds": [900] * 5, "waitSeconds": [0] * 5}}
+PROTECTED = {names.DO_NOT_DISRUPT: "900s", names.SAFE_TO_EVICT: "false"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, PROTECTED),
+        ({"expectedDurationSeconds": 60}, {}),
+        ({"activeDeadlineSeconds": 4000}, {}),  # the template's own say it
+        ({"placement": {"disruption": "Allow"}}, {}),
+        (
+            {
+                "template": {
+                    "metadata": {"annotations": {names.SAFE_TO_EVICT: "true"}},
+                    "spec": {"containers": [{"name": "main"}]},
+                }
+            },
+            {names.DO_NOT_DISRUPT: "900s"},
+        ),
+    ],
+)
+def test_what_was_learned_protects_long_runs(
+    spec: dict[str, Any], expected: dict[str, str]
+) -> None:
+    """Ten minutes or more, seen often enough: autoscalers keep off, unless the spec tells."""
+    world = World(spec, status=LONG)
+    [task] = world.step().tasks
+
+    assert expected == {name: told for name, told in task.annotations.items() if name in PROTECTED}
+
+
+@pytest.mark.parametrize(
+    ("spec", "lengths", "quiet"),
+    [
+        ({}, [], 10),
+        ({}, [30] * 5, 31),
+        ({}, [3] * 5, 10),
+        ({}, [1200] * 5, 60),
+        ({"expectedDurationSeconds": 45}, [], 45),
+    ],
+)
+def test_a_start_is_told_when_the_run_should_have_ended(
+    spec: dict[str, Any], lengths: list[int], quiet: int
+) -> None:
+    """So that a run costs four writes; after a minute at the latest it is told all the same."""
+    world = running(spec, *lengths)
+    world.wait(quiet - 1)
+    before = world.status.get("running")
+    world.wait(1)
+
+    assert (0, 1) == (before, world.status["running"])
+
+
+def test_a_run_of_usual_length_costs_four_writes() -> None:
+    """CREATE, status, finalizer, DELETE, also when it takes half a minute."""
+    world = running({"history": {"successful": 0, "failed": 0}}, *[30] * 5)
+    writes = len(world.writes)
+    ran(world, 30)
+
+    assert ["status", "release", "delete", "create"] == [
+        write.split(" ")[0] for write in world.writes[writes:]
+    ]
+
+
+def test_a_late_run_is_counted_once() -> None:
+    """One event and one count for an attempt that outlives what was expected."""
+    world = running({"expectedDurationSeconds": 600})
+    world.wait(599)
+    before = world.status.get("statistics", {}).get("late", 0)
+    world.wait(1000)
+
+    assert (0, 1) == (before, world.status["statistics"]["late"])
+    assert ["RunLate"] == [event.reason for event in world.events]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *(None, 3, [], {"runSeconds": [1]}, {"runSeconds": [1], "waitSeconds": [1, 2]}),
+        *({"runSeconds": ["1"], "waitSeconds": [1]}, {"runSeconds": [-1], "waitSeconds": [0]}),
+        {"runSeconds": [True], "waitSeconds": [1]},
+    ],
+)
+def test_samples_that_make_no_sense_are_none(stored: object) -> None:
+    """A person may have edited the status."""
+    assert Samples() == figures.read(stored)
