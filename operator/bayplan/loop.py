@@ -23,7 +23,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
 from bayplan.placement import explain, solve
-from bayplan.reconcile import action, batchjob, dependencies, kin, longservice, tidy
+from bayplan.reconcile import action, batchjob, brake, dependencies, kin, longservice, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -554,6 +554,8 @@ class Loop:
             states[word] = states.get(word, 0) + 1
         for word, count in states.items():
             self.metrics.nodes.labels(word).set(count)
+        braked = brake.braked_until(frozen.nodes, self.clock.now())
+        self.metrics.mass_loss.set(braked is not None)
         exhausted = (frozen.free[:, [0, 1, 3]] <= frozen.allocatable[:, [0, 1, 3]] // 50).any(
             axis=1
         )

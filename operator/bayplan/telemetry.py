@@ -33,6 +33,7 @@ class Metrics:
     gap: Gauge = field(init=False)
     pending: Gauge = field(init=False)
     leader: Gauge = field(init=False)
+    mass_loss: Gauge = field(init=False)
     resources: Gauge = field(init=False)
     cycle_seconds: Histogram = field(init=False)
     solve_seconds: Histogram = field(init=False)
@@ -80,6 +81,10 @@ class Metrics:
             "pending_tasks", "Tasks without room, by their first reason.", "reason"
         )
         self.leader = gauge("leader", "1 while this process holds the lease.")
+        self.mass_loss = gauge(
+            "mass_loss_brake",
+            "1 while so many nodes fell silent that services replace and move nothing.",
+        )
         self.resources = gauge("resources", "BatchJobs and LongServices known.", "kind")
         self.cycle_seconds = histogram("cycle_seconds", "Length of a cycle.", _CYCLE_BUCKETS)
         self.solve_seconds = histogram("solve_seconds", "Length of a solve.", _CYCLE_BUCKETS)

@@ -396,6 +396,21 @@ def test_nodes_are_measured() -> None:
     assert 'bayplan_requested{resource="cpu"} 1.5' in page
 
 
+def test_the_brake_is_a_metric() -> None:
+    """1 while many nodes are silent that were ready before, 0 again when they return."""
+    scene = Scene()
+    pages = []
+    for ready in (False, True):
+        for index in range(4):
+            scene.node(f"n{index}", ready=ready, ready_changed_at=scene.clock.now())
+        scene.loop.measure()
+        pages.append(scene.metrics.page().decode())
+
+    assert ["bayplan_mass_loss_brake 1.0", "bayplan_mass_loss_brake 0.0"] == [
+        line for page in pages for line in page.splitlines() if line.startswith("bayplan_mass")
+    ]
+
+
 def test_a_resource_that_takes_long_to_look_at_rests() -> None:
     """After a look of 10 ms a resource is looked at again after 500 ms, rung or not; others go."""
     looked: list[str] = []
