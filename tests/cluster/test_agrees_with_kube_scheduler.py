@@ -1,0 +1,150 @@
+"""A real kube-scheduler given our unplaced pods: it never puts more into a group than we do.
+
+Autoscalers simulate that scheduler, so what is compiled into a pod decides what they buy for it.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pytest
+
+from bayplan.api import build, names, placing
+from bayplan.api.resource import Resource, resource
+from bayplan.cluster import decode
+from bayplan.model import node as nodes_
+from bayplan.model import state, workload
+from bayplan.placement.solve import Policy, solve
+from bayplan.places import Places
+from localcluster import Cluster
+from tests.cluster import read
+from tests.cluster.kube import Kube
+from tests.cluster.manifests import make_service
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(
+        "BAYPLAN_TEST_KUBECONFIG" in os.environ or "BAYPLAN_TEST_CLUSTER" in os.environ,
+        reason="it needs a cluster whose only pods are its own",
+    ),
+]
+
+NODES = "m5.xlarge:us-east-1a=2,m5.xlarge:us-east-1b=1,c5.xlarge:us-east-1c=1"
+
+
+@pytest.fixture(scope="module")
+def kube() -> Iterator[Kube]:
+    """An own cluster with kube-scheduler and empty nodes, and no operator."""
+    with Cluster.start(scheduler=True) as local:
+        local.add_kwok_nodes(NODES)
+        yield Kube(local.kubeconfig)
+
+
+def rule(key: str, operator: str, value: str = "") -> dict[str, str]:
+    return {"key": key, "operator": operator, **({"value": value} if value else {})}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "replicas", "constraints"),
+    [
+        ("unique", nodes_.HOSTNAME, 6, [rule("hostname", "Unique")]),
+        ("unique-zone", nodes_.ZONE, 5, [rule("zone", "Unique")]),
+        ("max-per", nodes_.HOSTNAME, 10, [rule("hostname", "MaxPer", "2")]),
+        ("max-per-zone", nodes_.ZONE, 9, [rule("zone", "MaxPer", "2")]),
+        ("group-by", nodes_.ZONE, 8, [rule("zone", "GroupBy")]),
+        ("group-by-more", nodes_.ZONE, 8, [rule("zone", "GroupBy", "4")]),
+        ("cluster", nodes_.ZONE, 4, [rule("zone", "Cluster")]),
+        ("cluster-at", nodes_.ZONE, 4, [rule("zone", "Cluster", "us-east-1b")]),
+        ("like", nodes_.ZONE, 4, [rule("zone", "Like", ".*[ab]"), rule("zone", "Unlike", ".*b")]),
+        ("unlike", nodes_.INSTANCE_TYPE, 4, [rule("instance-type", "Unlike", "m5.*")]),
+        ("is", nodes_.ZONE, 3, [rule("zone", "Is", "us-east-1a")]),
+        ("nowhere", nodes_.ZONE, 2, [rule("zone", "Is", "us-east-1z")]),
+    ],
+)
+def test_never_more_in_a_group(
+    kube: Kube, name: str, key: str, replicas: int, constraints: Sequence[dict[str, str]]
+) -> None:
+    """Group by group, fullest first, kube-scheduler places at most as many as we would."""
+    body = make_service(name, "default", replicas=replicas, placement={"constraints": constraints})
+    body["metadata"]["uid"] = f"uid-{name}"
+    service = resource(body)
+    nodes = [decode_node(one) for one in kube.listed("/api/v1/nodes").values()]
+    theirs = scheduled(kube, service, nodes, replicas, key)
+    ours = solved(service, nodes, replicas, key)
+
+    assert theirs.total() <= ours.total()
+    for fullest in range(1, len(theirs) + 1):
+        assert sum(sorted(theirs.values())[-fullest:]) <= sum(sorted(ours.values())[-fullest:])
+
+
+def decode_node(body: object) -> nodes_.Node:
+
+    return decode.node(msgspec.json.encode(body))
+
+
+def values(nodes: Sequence[nodes_.Node]) -> placing.Values:
+    return lambda label: {node.labels[label] for node in nodes if label in node.labels}
+
+
+def scheduled(
+    kube: Kube, service: Resource, nodes: Sequence[nodes_.Node], replicas: int, key: str
+) -> Counter[str]:
+    """Pods by group as kube-scheduler places what we would create without a node."""
+    blueprint = build.blueprint(service, values=values(nodes))
+    free = Places({}, lambda _: ())
+    for index in range(replicas):
+        labels = placing.peer_labels(service, service.template_hash)
+        pod = blueprint.pod(
+            f"{service.name}-{index}",
+            labels=labels,
+            annotations={},
+            environment={},
+            places=free.take(service.uid, blueprint, ""),
+        )
+        pod["spec"]["schedulerName"] = "default-scheduler"
+        del pod["metadata"]["ownerReferences"]
+        kube.create(read.pods("default"), pod)
+    mine = f"{read.pods('default')}?labelSelector={names.SERVICE}%3D{service.name}"
+    pods = kube.until(
+        mine,
+        lambda found: (
+            all(one["spec"].get("nodeName") or read.unschedulable(one) for one in found.values())
+            and found
+        ),
+    )
+    labels_of = {node.name: node.labels for node in nodes}
+    found = Counter(
+        labels_of[node][key] for one in pods.values() if (node := one["spec"].get("nodeName"))
+    )
+    for pod_name in pods:
+        kube.delete(f"{read.pods('default')}/{pod_name}", {"gracePeriodSeconds": 0})
+    kube.until(mine, lambda left: not left)
+    return found
+
+
+def solved(
+    service: Resource, nodes: Sequence[nodes_.Node], replicas: int, key: str
+) -> Counter[str]:
+    """Pods by group as we place them."""
+    book = state.State()
+    for node in nodes:
+        book.set_node(node)
+    rules = placing.rules(service, service.template_hash)
+    labels = placing.peer_labels(service, service.template_hash)
+    sample = decode.pod_from_dict(
+        build.blueprint(service, values=values(nodes)).pod(
+            "sample", labels=labels, annotations={}, environment={}
+        )
+    )
+    kind = workload.PodClass(
+        namespace="default",
+        request=sample.request,
+        constraints=placing.stripped(sample.constraints, rules),
+        labels=tuple(sorted(sample.labels.items())),
+        placement=rules,
+    )
+    keys = tuple(("default", f"{service.name}-{index}") for index in range(replicas))
+    plan = solve(book.snapshot(), [workload.Waiting(kind, keys)], 0, Policy())
+    labels_of = {node.name: node.labels for node in nodes}
+    return Counter(labels_of[node][key] for node in plan.placements.values())
