@@ -40,7 +40,7 @@ def test_a_nearest_node_that_lacks_nothing_tells_its_reason() -> None:
 
 def test_no_nodes_at_all() -> None:
     """An empty cluster is said in four words and no colon."""
-    assert "0/0 nodes" == explain.sentence(Funnel(0))
+    assert "0/0 nodes: there is no node that Bayplan fills" == explain.sentence(Funnel(0))
 
 
 def test_the_status_is_the_funnel_in_the_words_of_the_api() -> None:

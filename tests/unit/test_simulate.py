@@ -282,3 +282,112 @@ def test_nothing_is_loaded_that_is_not_needed(arguments: list[str], absent: set[
 
     assert "click" in loaded
     assert set() == loaded & (absent | {"kopf", "kubernetes", "aiohttp", "prometheus_client"})
+
+
+def test_rivals_stand_beside_and_are_named_as_re_implementations() -> None:
+    """Each rival's purchase for the same pods; none is cheaper than the bound."""
+    names = ("kube-scheduler-least", "kube-scheduler-most", "karpenter")
+    options = ("--compare", ",".join(names), "--instance-type", "m7i.*large")
+    body = answer(workload(replicas=40), workload(name="db", **container("1900m")), options=options)
+    shown = run(workload(), options=("--compare", "karpenter", "-o", "table"))
+
+    assert names == tuple(one["name"] for one in body["comparison"])
+    assert all(one["unplaced"] == 0 and one["nodes"] > 0 for one in body["comparison"])
+    assert body["bought"]["boundMicrodollarsPerHour"] <= min(
+        one["costMicrodollarsPerHour"] for one in body["comparison"]
+    )
+    assert "karpenter (re-implemented here;" in shown.output
+
+
+def test_an_unknown_rival_is_refused() -> None:
+    """The names that are known stand in the message."""
+    result = run(workload(), options=("--compare", "nomad"))
+
+    assert 2 == result.exit_code
+    assert "'nomad' is none of kube-scheduler-least" in result.output
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (container("5"), "if it asked for 1 cpu less"),
+        ({**container(), "nodeSelector": {"pool": "x"}}, "without node selector pool=x"),
+    ],
+)
+def test_what_would_make_it_fit(pod: dict[str, Any], expected: str) -> None:
+    """One change at a time that the same engine finds enough, and a node to buy."""
+    body = answer(node("a"), workload(replicas=1, **pod), code=1)
+    [hints] = [one["wouldFitIf"] for one in body["unplacedWorkloads"]]
+
+    assert expected in hints
+
+
+def test_a_node_that_would_help_is_named_with_its_price() -> None:
+    """What is full is helped by a node more."""
+    body = answer(node("a"), workload(replicas=9), code=1)
+    [hints] = [one["wouldFitIf"] for one in body["unplacedWorkloads"]]
+
+    assert any(hint.startswith("with one more ") and "an hour" in hint for hint in hints)
+
+
+def constrained(*constraints: dict[str, str], replicas: int = 4, **placement: Any) -> Any:
+    spec = {
+        "replicas": replicas,
+        "placement": {"constraints": list(constraints), **placement},
+        "template": {"spec": container()},
+    }
+    return {"kind": "LongService", "metadata": {"name": "s"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "expected"),
+    [
+        ({"key": "hostname", "operator": "Unique"}, [1, 1, 1, 1]),
+        ({"key": "hostname", "operator": "MaxPer", "value": "2"}, [2, 2]),
+    ],
+)
+def test_constraints_of_our_kinds_are_followed(
+    constraint: dict[str, str], expected: list[int]
+) -> None:
+    """As many nodes are bought as the constraint asks for."""
+    body = answer(constrained(constraint))
+
+    assert expected == [sum(held["pods"] for held in one["holds"]) for one in body["nodeList"]]
+
+
+def test_patterns_choose_among_types_and_zones() -> None:
+    """Like and Unlike shut types and zones of the menu out."""
+    zone = {"key": "zone", "operator": "Like", "value": ".*b"}
+    kind = {"key": "instance-type", "operator": "Unlike", "value": "c.*|r.*"}
+    body = answer(constrained(zone, kind, replicas=9))
+
+    assert {"us-east-1b"} == {one["zone"] for one in body["nodeList"]}
+    assert {"m"} == {one["type"][0] for one in body["types"]}
+
+
+def test_no_node_is_said_in_words() -> None:
+    """Removing the last node leaves nothing to fill."""
+    body = answer(node("a"), workload(replicas=1), options=("--remove-node", "a"), code=1)
+
+    assert (
+        "0/0 nodes: there is no node that Bayplan fills"
+        == (body["unplacedWorkloads"][0]["message"])
+    )
+
+
+def test_a_png_needs_a_converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one the file is a PNG, without one an SVG lies beside it and that is said."""
+    converter = tmp_path / "rsvg-convert"
+    converter.write_text("#!/bin/sh\nprintf '\\211PNG'\n")
+    converter.chmod(0o755)
+    file = tmp_path / "bins.png"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with_one = run(workload(), options=("--picture", str(file)))
+    drawn = file.read_bytes()
+    converter.unlink()
+    without = run(workload(), options=("--picture", str(file)))
+
+    assert b"\x89PNG" == drawn
+    assert "no converter" not in with_one.output
+    assert "no converter to PNG here: the picture is in" in without.output
+    assert "<svg" in (tmp_path / "bins.svg").read_text()

@@ -5,7 +5,10 @@ same for all nodes, heights are shares of allocatable. No script, no font, no li
 """
 
 import hashlib
+import shutil
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 from bayplan.cli import report
@@ -13,8 +16,35 @@ from bayplan.cli.simulation import Filled, Result
 from bayplan.model import resources
 
 MOST_NODES = 2_000
+_PNG = b"\x89PNG"
+_CONVERTERS = (  # from standard input to standard output
+    ("rsvg-convert", ("--format=png",)),
+    ("magick", ("svg:-", "png:-")),
+    ("convert", ("svg:-", "png:-")),
+)
 _BAR, _HEIGHT, _GAP, _ACROSS, _TITLE = 22, 120, 10, 24, 40
 _TRACKS = (resources.CPU, resources.MEMORY)
+
+
+def write(result: Result, file: Path) -> Path:
+    """Draw into a file; returns the file written, an .svg where a PNG cannot be made."""
+    text = svg(result)
+    if file.suffix.lower() != ".png":
+        file.write_text(text, encoding="utf-8")
+        return file
+    for program, arguments in _CONVERTERS:
+        found = shutil.which(program)
+        if found is None:
+            continue
+        done = subprocess.run(  # noqa: S603  a fixed program, our own text
+            [found, *arguments], input=text.encode(), capture_output=True, check=False, timeout=60
+        )
+        if done.returncode == 0 and done.stdout.startswith(_PNG):
+            file.write_bytes(done.stdout)
+            return file
+    file = file.with_suffix(".svg")
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
 def svg(result: Result) -> str:

@@ -42,8 +42,19 @@ def data(result: Result) -> dict[str, Any]:
                 "workload": one.title,
                 "pods": one.count,
                 "message": explain.sentence(one.funnel, one.what),
+                "wouldFitIf": list(one.hints),
             }
             for one in result.missing
+        ],
+        "comparison": [
+            {
+                "name": one.name,
+                "what": one.what,
+                "nodes": one.nodes,
+                "costMicrodollarsPerHour": one.cost,
+                "unplaced": one.unplaced,
+            }
+            for one in result.rivals
         ],
         "nodeList": [_node(one) for one in result.nodes],
     }
@@ -147,6 +158,18 @@ def _lines(result: Result) -> Iterable[str]:
         yield f"stranded, since nothing fits any more: {explain.lacking(shown)} (full: {full})"
     for one in result.missing:
         yield f"no room for {one.count} of {one.title}: {explain.sentence(one.funnel, one.what)}"
+        for hint in one.hints:
+            yield f"  would fit {hint}"
+    for rival in result.rivals:
+        more = (
+            f"{100 * (rival.cost - result.bought) / result.bought:+.1f} %"
+            if result.bought and not rival.unplaced
+            else f"{rival.unplaced} not placed"
+        )
+        yield (
+            f"{rival.name} (re-implemented here; {rival.what}): "
+            f"{_number(rival.nodes, 'node')}, {dollars(rival.cost, 4)} an hour ({more})"
+        )
 
 
 def _number(count: int, thing: str) -> str:

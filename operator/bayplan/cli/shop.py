@@ -11,9 +11,9 @@ import numpy as np
 
 from bayplan.cli.menu import Offer
 from bayplan.model import node as nodes_
+from bayplan.model import place, resources, snapshot
 from bayplan.model import pod as pods_
-from bayplan.model import resources, snapshot
-from bayplan.model.workload import PodClass, Waiting
+from bayplan.model.workload import FREELY, Operator, PlacementRules, PodClass, Waiting
 from bayplan.placement import daemons, filters, packing
 from bayplan.placement.table import NodeTable
 
@@ -54,13 +54,14 @@ def rows(
     return found, [pairs for pairs in members.values() if pairs]
 
 
-def class_of(pod: pods_.Pod) -> PodClass:
+def class_of(pod: pods_.Pod, rules: PlacementRules = FREELY) -> PodClass:
     return PodClass(
         namespace=pod.namespace,
         request=pod.request,
         constraints=pod.constraints,
         labels=tuple(sorted(pod.labels.items())),
         priority=pod.priority,
+        placement=rules,
     )
 
 
@@ -70,7 +71,13 @@ def alike(kind: PodClass) -> PodClass:
     constraints = pods_.Constraints(
         selector=wanted.selector, affinity=wanted.affinity, tolerations=wanted.tolerations
     )
-    return PodClass(namespace="", request=kind.request, constraints=constraints)
+    own = tuple(one for one in kind.placement.constraints if place.accepts(one) is not None)
+    return PodClass(
+        namespace="",
+        request=kind.request,
+        constraints=constraints,
+        placement=PlacementRules(constraints=own),
+    )
 
 
 def _tied(kind: PodClass) -> bool:
@@ -78,6 +85,8 @@ def _tied(kind: PodClass) -> bool:
     wanted = kind.constraints
     hard = any(spread.hard for spread in wanted.spread)
     terms = (*wanted.pod_affinity, *wanted.pod_anti_affinity)
+    if any(one.operator is Operator.MAX_PER for one in kind.placement.constraints):
+        return True
     return bool(wanted.host_ports) or hard or any(not term.weight for term in terms)
 
 
@@ -202,7 +211,14 @@ def _per_node(kind: PodClass) -> int:
         and (term.all_namespaces or kind.namespace in (term.namespaces or {kind.namespace}))
         for term in kind.constraints.pod_anti_affinity
     )
-    return 1 if apart or kind.constraints.host_ports else packing.UNLIMITED
+    if apart or kind.constraints.host_ports:
+        return 1
+    caps = (
+        place.count(one.value)
+        for one in kind.placement.constraints
+        if one.operator is Operator.MAX_PER and one.label == nodes_.HOSTNAME
+    )
+    return min(caps, default=packing.UNLIMITED)
 
 
 def _matrix(vectors: Sequence[resources.Vector], columns: Sequence[str]) -> packing.IntMatrix:

@@ -1,6 +1,8 @@
 """`bayplan simulate`: what manifests would need, place and cost. No cluster, nothing written."""
 
 import contextlib
+import dataclasses
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -38,7 +40,21 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--seconds", type=click.FloatRange(0.01, 600), default=2.0, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the optimiser's dice.")
 @click.option("--ignore-unknown", is_flag=True, help="Skip kinds that are not known here.")
-@click.option("--picture", type=_FILE, metavar="FILE", help="Draw the nodes into an SVG file.")
+@click.option(
+    "--compare",
+    metavar="NAME,…",
+    default="",
+    help="Show what re-implementations of kube-scheduler-least, kube-scheduler-most and karpenter "
+    "would buy for the same pods.",
+)
+@click.option("--cluster", is_flag=True, help="Start from the current cluster; it is only read.")
+@click.option("--context", "cluster_context", metavar="NAME", help="Of the kubeconfig; implies it.")
+@click.option(
+    "--picture",
+    type=_FILE,
+    metavar="FILE",
+    help="Draw the nodes into an SVG file, or a PNG where rsvg-convert or ImageMagick is there.",
+)
 @click.option(
     "-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table"
 )
@@ -57,14 +73,18 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     seconds: float,
     seed: int,
     ignore_unknown: bool,
+    compare: str,
+    cluster: bool,
+    cluster_context: str | None,
     picture: Path | None,
     output: str,
 ) -> None:
     """Say which nodes the manifests need, what they cost and how full they are.
 
     Reads BatchJob, LongService, Deployment, StatefulSet, ReplicaSet, DaemonSet, Job, CronJob, Pod
-    and Node, also in lists as kubectl prints them. With nodes in the input their room is used
-    first, and more is bought only if --instance-type is given. Every job counts as running.
+    and Node, also in lists as kubectl prints them; with --cluster what runs there as well. With
+    nodes in the input their room is used first, and more is bought only if --instance-type is
+    given. Every job counts as running. Nothing is written to a cluster.
 
     Exit code: 0 all placed, 1 something has no room, 2 the input is wrong.
     """
@@ -72,21 +92,25 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     from bayplan.cli import manifests, menu, simulation, workloads  # noqa: PLC0415
 
     given = (*paths, *more)
-    if not given:
-        raise click.UsageError("Name at least one file or folder, or - for standard input.")
-    counts = _counts(scale)
-    found = workloads.inventory(
-        manifests.documents(given, sys.stdin.buffer), counts, lenient=ignore_unknown
-    )
+    live = cluster or cluster_context is not None
+    if not (given or live):
+        raise click.UsageError("Name a file or folder, - for standard input, or use --cluster.")
+    counts, rivals = _counts(scale), _rivals(compare)
+    documents = manifests.documents(given, sys.stdin.buffer) if given else iter(())
+    if live:
+        from bayplan.cli import current  # noqa: PLC0415
+
+        documents = itertools.chain(documents, current.documents(cluster_context))
+    found = workloads.inventory(documents, counts, lenient=ignore_unknown)
     had_nodes = bool(found.nodes)
     workloads.without_nodes(found, remove_node)
     book = menu.book_of(prices)
     offers = []
     if types or not had_nodes:
         offers = menu.offers(types, book, max_pods=max_pods, prefix_delegation=prefix_delegation)
-    settings = simulation.Settings(seconds=seconds, seed=seed, book=book)
+    settings = simulation.Settings(seconds=seconds, seed=seed, book=book, rivals=rivals)
     if zones:
-        settings = simulation.Settings(seconds, seed, tuple(sorted(set(zones))), book)
+        settings = dataclasses.replace(settings, zones=tuple(sorted(set(zones))))
     with _waiting(seconds):
         result = simulation.simulate(found, offers, settings)
     click.echo(_printed(result, output), nl=False)
@@ -120,9 +144,22 @@ def _draw(result: "simulation.Result", file: Path) -> None:
     from bayplan.cli import picture  # noqa: PLC0415
 
     try:
-        file.write_text(picture.svg(result), encoding="utf-8")
+        written = picture.write(result, file)
     except OSError as error:
         raise BadInput(f"--picture {file}", error.strerror or "cannot be written") from error
+    if written != file:
+        click.echo(f"no converter to PNG here: the picture is in {written}", err=True)
+
+
+def _rivals(text: str) -> tuple[str, ...]:
+    from bayplan.cli import compare  # noqa: PLC0415
+
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in compare.NAMES:
+            known = ", ".join(compare.NAMES)
+            raise BadInput("--compare", f"{name!r} is none of {known}")
+    return names
 
 
 def _counts(scale: tuple[str, ...]) -> dict[str, int]:

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from bayplan.cli import compare, hints, shop, workloads
 from bayplan.cli import menu as menu_
-from bayplan.cli import shop, workloads
 from bayplan.cli.menu import Offer
 from bayplan.cli.workloads import Demand, Inventory
 from bayplan.cloud import prices
@@ -38,6 +38,7 @@ class Settings:
     seconds: float = 2.0  # for the optimiser
     seed: int = 0
     zones: tuple[str, ...] = ("us-east-1a", "us-east-1b", "us-east-1c")
+    rivals: tuple[str, ...] = ()  # of compare.NAMES
     book: prices.Book = dataclasses.field(default_factory=prices.Book)
 
 
@@ -69,6 +70,7 @@ class Missing:
     count: int
     funnel: Funnel
     what: str  # what was looked at: nodes, or the types that could be bought
+    hints: tuple[str, ...] = ()  # what would make one of them fit
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Result:
     pods: int
     bought: int
     bound: int
+    rivals: tuple[compare.Rival, ...] = ()
 
     @property
     def cost(self) -> int:
@@ -100,11 +103,13 @@ def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Res
     run = _Run(found, menu, settings)
     left = run.place(run.groups())
     bound = 0
+    rivals: tuple[compare.Rival, ...] = ()
     if menu and left:
         bound = run.buy(left)
+        rivals = run.compared(left)
         left = run.place(run.remaining(left))
         left = run.add_until_placed(left)
-    return run.result(left, bound)
+    return dataclasses.replace(run.result(left, bound), rivals=rivals)
 
 
 class _Run:
@@ -115,8 +120,9 @@ class _Run:
         self.book = state.State()
         self.titles: dict[tuple[str, str], str] = {}  # pod -> title of its workload
         self.offers: dict[str, Offer] = {}  # new node -> what it is
+        self.landed: dict[tuple[str, str], PodClass] = {}  # what was placed here
         self.kinds: list[tuple[Demand, PodClass]] = [
-            (demand, shop.class_of(demand.pod)) for demand in found.demands
+            (demand, shop.class_of(demand.pod, demand.rules)) for demand in found.demands
         ]
         self.sources: dict[str, str] = {}  # node -> whose price it is
         self.requests = {kind for _, kind in self.kinds}
@@ -194,6 +200,17 @@ class _Run:
                         self._land(kind, [(key, name)])
         return bound
 
+    def compared(self, left: Sequence[tuple[Waiting, Funnel]]) -> tuple[compare.Rival, ...]:
+        """What others would buy for the same pods, their ties left out."""
+        if not self.settings.rivals:
+            return ()
+        store = shop.Shop(self.menu, self.settings.zones, self.found.daemonsets)
+        rows, _ = shop.rows([group for group, _ in left], ())
+        places = store.places(rows)
+        problem = store.problem(rows, places)
+        types = [offer.name for offer, _ in places]
+        return compare.compared(self.settings.rivals, problem, types, self.settings.seed)
+
     def _optimised(self, problem: packing.Problem) -> packing.Packing:
         started = time.perf_counter()
         budget = packing.Budget(
@@ -224,7 +241,7 @@ class _Run:
                 continue
             zone = self.book.nodes[name].labels[nodes_.ZONE]
             total = sum((pod.request for pod in pods), start=resources.NOTHING)
-            kinds = {shop.class_of(pod) for pod in pods}
+            kinds = {self.landed[pod.key] for pod in pods}
             smaller = store.holder(total, kinds, zone)
             if smaller is not None and smaller.price < offer.price:
                 other = self._join(smaller, zone)
@@ -263,8 +280,16 @@ class _Run:
         alone = dataclasses.replace(group, keys=group.keys[:1])
         plan = solve(samples.snapshot(), [alone], 0, Policy())
         if self.menu and plan.refused:
-            return Missing(title, 0, plan.refused[0].funnel, "instance types")
-        return Missing(title, 0, funnel, "nodes")
+            said = hints.hints(samples.snapshot(), group.kind, plan.refused[0].funnel, ())
+            return Missing(title, 0, plan.refused[0].funnel, "instance types", said)
+        more = shop.Shop(
+            self.menu or menu_.offers((), self.settings.book),
+            self.settings.zones,
+            self.found.daemonsets,
+        ).more(group.kind, 1)
+        offers = [one for one, _ in more[:1]]
+        said = hints.hints(self.book.snapshot(), group.kind, funnel, offers)
+        return Missing(title, 0, funnel, "nodes", said)
 
     def _join(self, offer: Offer, zone: str = "") -> str:
         """A new node; where the zone is left open they take turns."""
@@ -288,6 +313,7 @@ class _Run:
                     labels=labels,
                 )
                 self.book.set_pod(pod)
+                self.landed[pod.key] = kind
 
     def _filled(self, node: nodes_.Node) -> Filled:
         pods: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from bayplan.cli.problem import BadInput
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, snapshot
+from bayplan.model import workload as workload_
 
 MOST_PODS = 1_000_000  # of one workload
 REPLICATED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
@@ -56,6 +57,7 @@ class Demand:
     name: str
     count: int
     pod: pods_.Pod
+    rules: workload_.PlacementRules = workload_.FREELY
 
 
 @dataclasses.dataclass(slots=True)
@@ -89,7 +91,8 @@ def inventory(
         _thin_out(found, title, -missing)
         if missing > 0:
             pod = _pod(document, _template(document))
-            found.demands.append(Demand(title, document.name, missing, pod))
+            demand = Demand(title, document.name, missing, pod, _rules(document))
+            found.demands.append(demand)
     return found
 
 
@@ -212,16 +215,24 @@ def _template(document: Document) -> dict[str, Any]:
 
 def _compiled(document: Document) -> dict[str, Any]:
     """Our own kinds go through the operator's own reading and building."""
-    from bayplan.api import build, names, resource  # noqa: PLC0415  pydantic: only when needed
+    from bayplan.api import build, placing, resource  # noqa: PLC0415  pydantic: only when needed
 
     read = resource.resource(document.body)
     if read.problems:
         first = read.problems[0]
         raise BadInput(document.called, f"{first.field}: {first.message}")
-    label = names.JOB if read.kind == names.BATCHJOB else names.SERVICE
-    return build.blueprint(read).pod(
-        read.name, labels={label: read.name}, annotations={}, environment={}
-    )
+    labels = placing.peer_labels(read, read.template_hash)
+    return build.blueprint(read).pod(read.name, labels=labels, annotations={}, environment={})
+
+
+def _rules(document: Document) -> workload_.PlacementRules:
+    """The placement of our own kinds; others say all in their pods."""
+    if document.kind not in OURS:
+        return workload_.FREELY
+    from bayplan.api import placing, resource  # noqa: PLC0415  pydantic: only when needed
+
+    read = resource.resource(document.body)
+    return placing.rules(read, read.template_hash)
 
 
 def _pod(document: Document, body: Mapping[str, Any]) -> pods_.Pod:

@@ -1,0 +1,73 @@
+"""What others would buy for the same pods: re-implementations, named as such wherever shown.
+
+All start from nothing and ignore ties between pods, which favours them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from bayplan.placement import packing, rivals
+
+MOST_PODS = 200_000  # they place pods one by one
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rival:
+    """A rival's purchase; `cost` in microdollars an hour, `what` says how it was run."""
+
+    name: str
+    what: str
+    nodes: int
+    cost: int
+    unplaced: int
+
+
+def compared(
+    wanted: Sequence[str], problem: packing.Problem, types: Sequence[str], seed: int
+) -> tuple[Rival, ...]:
+    """Each wanted rival on the same demand and menu. `types` names the problem's types."""
+    return tuple(_RUNS[name](name, problem, types, seed) for name in dict.fromkeys(wanted))
+
+
+def _karpenter(name: str, problem: packing.Problem, types: Sequence[str], seed: int) -> Rival:
+    del types, seed
+    return _rival(name, "all types, all pods in one batch", problem, rivals.karpenter(problem))
+
+
+def _kube_scheduler(*, most: bool) -> Callable[..., Rival]:
+    def run(name: str, problem: packing.Problem, types: Sequence[str], seed: int) -> Rival:
+        of_type = _best_type(problem)
+        found = rivals.kube_scheduler(problem, of_type, most=most, seed=seed)
+        return _rival(name, f"new {types[of_type]} nodes as needed", problem, found)
+
+    return run
+
+
+_RUNS: Mapping[str, Callable[..., Rival]] = {
+    "kube-scheduler-least": _kube_scheduler(most=False),
+    "kube-scheduler-most": _kube_scheduler(most=True),
+    "karpenter": _karpenter,
+}
+NAMES = tuple(_RUNS)
+
+
+def _best_type(problem: packing.Problem) -> int:
+    """The one type that takes the most pods, and of those the cheapest if filled to the brim."""
+    limits = problem.limits()
+    taken = (problem.demand * (limits > 0)).sum(axis=1)
+    asked = (problem.demand[None, :, None] * problem.request * (limits > 0)[:, :, None]).sum(axis=1)
+    nodes = (asked / np.maximum(problem.capacity, 1)).max(axis=1)
+    return int(np.lexsort((np.maximum(nodes, 1) * problem.price, -taken))[0])
+
+
+def _rival(name: str, what: str, problem: packing.Problem, found: packing.Packing) -> Rival:
+    placed = int((found.patterns * found.nodes[:, None]).sum())
+    return Rival(
+        name=name,
+        what=what,
+        nodes=int(found.nodes.sum()),
+        cost=int((problem.price[found.types] * found.nodes).sum()),
+        unplaced=int(problem.demand.sum()) - placed,
+    )

@@ -1,0 +1,45 @@
+"""What a cluster holds now, as manifests: its nodes, pods and DaemonSets. Read, never written."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from bayplan.cli.manifests import Document
+from bayplan.cli.problem import BadInput
+
+_KINDS = ("Node", "DaemonSet", "Pod")
+_CHUNK = 500
+_MOST_CHUNKS = 1_000
+
+
+def documents(context: str | None) -> Iterator[Document]:
+    """Objects of the current cluster, or of another context of the kubeconfig."""
+    from bayplan.cluster import errors  # noqa: PLC0415  only when needed
+
+    where = f"cluster {context}" if context else "the current cluster"
+    try:
+        bodies = asyncio.run(_listed(context))
+    except (errors.ClusterError, OSError) as error:
+        raise BadInput(where, str(error) or type(error).__name__) from error
+    for body in bodies:
+        yield Document(where, body)
+
+
+async def _listed(context: str | None) -> list[dict[str, Any]]:
+    # kubernetes and aiohttp take most of a second to load: only who asks for a cluster waits.
+    import msgspec  # noqa: PLC0415
+
+    from bayplan.cluster import requests, transport  # noqa: PLC0415
+
+    found: list[dict[str, Any]] = []
+    async with await transport.HttpTransport.connect(context=context, connections=2) as wire:
+        for kind in _KINDS:
+            token = ""
+            for _ in range(_MOST_CHUNKS):
+                request = requests.list_chunk(kind, limit=_CHUNK, token=token)
+                answer = msgspec.json.decode(await wire.send(request))
+                found += [{**item, "kind": kind} for item in answer.get("items") or ()]
+                token = (answer.get("metadata") or {}).get("continue") or ""
+                if not token:
+                    break
+    return found
