@@ -344,7 +344,7 @@ class Loop:
             return
         slot = task.labels.get(names.SLOT, "")
         if slot.isdecimal():
-            self.metrics.slot_lateness.observe(max(now - int(slot), 0))
+            self.metrics.slot_lateness.observe(max(now - task.since, 0))
         if node:
             placed = self._starting.setdefault(resource.uid, {})
             placed[planned.key] = self.clock.monotonic()

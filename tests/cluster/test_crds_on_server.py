@@ -84,6 +84,7 @@ REFUSED_JOBS = [
     ("retryPolicy", {"delaySeconds": 7200}, "raise `maxDelaySeconds`"),
     ("retryPolicy", {"limits": 2}, 'unknown field "spec.retryPolicy.limits"'),
     ("unreachable", {"retryAfterSeconds": 604_801}, "less than or equal to 604800"),
+    ("startWindowSeconds", 86_401, "less than or equal to 86400"),
     ("successExitCodes", [256], "less than or equal to 255"),
     ("successExitCodes", [0, 0], "Duplicate value"),
     ("noRetryExitCodes", [-1], "greater than or equal to 0"),

@@ -70,6 +70,7 @@ SPECS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     },
     optional={
         "startingDeadlineSeconds": st.sampled_from([10, 200, 1000]),
+        "startWindowSeconds": st.sampled_from([30, 200, 600]),
         "ttlSecondsAfterFinished": st.sampled_from([0, 60]),
         "onLost": st.just("Fail"),
         "noRetryExitCodes": st.just([1]),
@@ -366,7 +367,8 @@ class History:
             last = _epoch(world.status.get("lastSlotTime"))
             due = schedule.count_between(START - 1, last)
             assert due == len(slots) + counters.get("missed", 0), "a slot was lost"
-            newest = schedule.latest_at(world.now) or 0
+            window = world.spec.get("startWindowSeconds", 0)  # what is in it may wait
+            newest = schedule.latest_at(world.now - window) or 0
             assert newest <= max(last, START - 1), "a slot is still owed"
         if plain and not self.troubled and self.spec["concurrencyPolicy"] != "Replace":
             assert len(self.succeeded) >= counters.get("successes", 0)

@@ -139,6 +139,12 @@ class BatchJobSpec(Part):
                     fieldPath=".startingDeadlineSeconds",
                 ),
                 rule(
+                    "!has(self.startWindowSeconds) || self.startWindowSeconds == 0 || "
+                    "has(self.schedule)",
+                    "must be 0 or absent without `schedule`; remove it or add `schedule`",
+                    fieldPath=".startWindowSeconds",
+                ),
+                rule(
                     "!has(self.parents) || !has(self.schedule) || size(self.parents) == 0",
                     "must be absent beside `schedule`: a job runs by time or on its parents; "
                     "remove one of them",
@@ -227,6 +233,16 @@ class BatchJobSpec(Part):
         description=(
             "A scheduled run that could not start within this many seconds of its time is missed: "
             "reported, not run. Absent: it may start however late."
+        ),
+    )
+    start_window_seconds: Long = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description=(
+            "A scheduled run starts within so many seconds of its time, at a moment hashed from "
+            "namespace/name: always the same for one job, spread over the window for many, so "
+            "that full hours need fewer nodes. startingDeadlineSeconds counts from that moment."
         ),
     )
     missed_run_policy: Literal["RunLatest", "RunAll", "Skip"] = Field(

@@ -75,6 +75,7 @@ def course_of(scene: Scene) -> Course:
     schedule = None if scene.job.problems else triggers.schedule_of(scene.job, scene.spec)
     hindered = _hindered(scene, progress)
     held = holding(scene, finished)
+    delay = triggers.start_delay(scene.job, scene.spec)
     since = _since(scene, held)
     floor = _floor(scene, schedule, since)
     slots = {one.run.slot for one in progress if one.run.slot is not None}
@@ -86,9 +87,10 @@ def course_of(scene: Scene) -> Course:
             scene.spec,
             after=max(floor, *slots) if slots else floor,
             created_at=scene.job.created_at,
-            free_at=_free_at(scene, finished, busy=bool(runs) or hindered),
-            now=scene.now,
+            free_at=_free_at(scene, finished, busy=bool(runs) or hindered) - delay,
+            now=scene.now - delay,  # the schedule's clock goes behind by the start's delay
         )
+        due = triggers.delayed(due, delay)
     taken = None
     if _is_free(scene, runs, hindered=hindered):
         taken = _slot_run(scene, due)
@@ -197,7 +199,8 @@ def _slot_run(scene: Scene, due: Due) -> Run | None:
     if due.slot is None:
         return None
     run = identity.slot_run(due.slot)
-    since = min(max(due.slot, 0), scene.now)
+    delay = triggers.start_delay(scene.job, scene.spec)
+    since = min(max(due.slot + delay, 0), scene.now)
     return Run(run, trigger_of(scene, run), due.slot, since=since)
 
 
@@ -281,7 +284,8 @@ def _since(scene: Scene, held: Holding) -> int:
         return stored.since
     edited = stored.schedule_hash not in {"", triggers.schedule_hash(scene.spec)}
     if edited:
-        return max(stored.since, scene.now - EDIT_GRACE_SECONDS)
+        delay = triggers.start_delay(scene.job, scene.spec)
+        return max(stored.since, scene.now - delay - EDIT_GRACE_SECONDS)
     resumed_at = resumed(scene, held)
     return stored.since if resumed_at is None else max(stored.since, resumed_at)
 

@@ -6,7 +6,7 @@ again each time one looks, until it is taken up, superseded or too late.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from bayplan.api.batchjob import BatchJobSpec
@@ -48,6 +48,20 @@ def schedule_of(job: Resource, spec: BatchJobSpec) -> schedules.Schedule | None:
         return None
     key = f"{job.namespace}/{job.name}"
     return schedules.parse(spec.schedule, spec.time_zone, key=key, anchor=job.created_at)
+
+
+def start_delay(job: Resource, spec: BatchJobSpec) -> int:
+    """Seconds from a slot to its run's start: one moment of the window, the same for ever."""
+    if not spec.start_window_seconds:
+        return 0
+    return _chance(f"{job.namespace}/{job.name}") % (spec.start_window_seconds + 1)
+
+
+def delayed(found: Due, seconds: int) -> Due:
+    """What is due, as seen from the wall clock, when it was asked so many seconds behind it."""
+    next_at = None if found.next_at is None else found.next_at + seconds
+    expires_at = None if found.expires_at is None else found.expires_at + seconds
+    return replace(found, next_at=next_at, expires_at=expires_at)
 
 
 def due(
@@ -121,6 +135,11 @@ def remaining(schedule: schedules.Schedule | None, after: int) -> int | None:
     """Slots still to come of a schedule that ends."""
     left = None if schedule is None else schedule.remaining_after(after)
     return None if left is None else max(left, 0)
+
+
+@lru_cache(maxsize=16384)
+def _chance(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"start {key}".encode()).digest()[:8], "big")
 
 
 @lru_cache(maxsize=16384)

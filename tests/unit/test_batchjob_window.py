@@ -1,0 +1,82 @@
+"""A start window: when runs start within it, and what it does to the peak at full hours."""
+
+import pytest
+
+from bayplan.model import schedule as schedules
+from bayplan.reconcile import triggers
+from tests.jobs import START, World, make_job
+
+MINUTE, HOUR = 60, 3600
+WINDOWED = {"schedule": "0 * * * *", "startWindowSeconds": 20 * MINUTE}
+
+
+def delay_of(name: str, window: int) -> int:
+    job = make_job(name=name, schedule="0 * * * *", startWindowSeconds=window)
+    return triggers.start_delay(job, job.spec)  # type: ignore[arg-type]
+
+
+DELAY = delay_of("report", 20 * MINUTE)
+
+
+def test_a_run_starts_at_its_moment_of_the_window() -> None:
+    """Each slot at the same delay, not a second before; the run is of the slot."""
+    world = World(WINDOWED)
+    world.wait(DELAY - 1)
+    before = list(world.created)
+    world.wait(1)
+    world.finish()
+    world.wait(HOUR)
+
+    assert 0 < DELAY
+    assert [] == before
+    assert [START + DELAY, START + HOUR + DELAY] == [at for at, _ in world.created]
+    assert 0 == world.status["statistics"]["missed"]
+
+
+@pytest.mark.parametrize(("late", "runs"), [(10, 1), (11, 0)])
+def test_the_deadline_counts_from_the_start(late: int, runs: int) -> None:
+    """A run that waits for its moment is not late; one that could not start then is."""
+    world = World({**WINDOWED, "startingDeadlineSeconds": 10}, admitted=False)
+    world.now += DELAY + late
+    world.settle()
+    world.admitted = True
+    world.settle()
+
+    assert runs == len(world.created)
+
+
+@pytest.mark.parametrize("window", [0, 1, 59, HOUR, 86_400])
+def test_a_start_lies_in_its_window(window: int) -> None:
+    """Of a thousand jobs each starts within, and both ends are near to being used."""
+    delays = [delay_of(f"job-{number}", window) for number in range(1000)]
+
+    assert 0 <= min(delays) <= window // 50
+    assert window - window // 50 <= max(delays) <= window
+
+
+def peak(window: int) -> int:
+    """Nodes of 16 CPU at the fullest minute: 1,000 hourly jobs of one CPU that run 5 minutes."""
+    busy = [0] * (2 * HOUR // MINUTE)
+    for number in range(1000):
+        first = delay_of(f"job-{number}", window) // MINUTE
+        for minute in range(first, first + 5):
+            busy[minute] += 1
+    return -(-max(busy) // 16)
+
+
+def test_a_window_flattens_the_peak_of_a_full_hour() -> None:
+    """Without one all run at once; spread over 50 minutes a sixth of the nodes is enough."""
+    assert 63 == peak(0)
+    assert peak(50 * MINUTE) <= 63 // 6
+
+
+def test_an_edit_in_the_window_loses_no_slot() -> None:
+    """What has come and waits for its moment counts, whatever is edited meanwhile."""
+    world = World(WINDOWED)
+    world.wait(DELAY // 2)
+    world.spec = {**WINDOWED, "schedule": "0 */1 * * *"}
+    world.generation += 1
+    world.wait(DELAY)
+
+    assert 1 == len(world.created)
+    assert schedules.parse("0 */1 * * *", "UTC", key="", anchor=0).latest_at(START) == START
