@@ -448,7 +448,8 @@ def test_many_placements_of_one_resource_are_one_line(caplog: pytest.LogCaptureF
     }
 
 
-def test_a_node_is_held_for_who_has_waited_long_and_the_pod_says_so() -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_node_is_held_for_who_has_waited_long_and_the_pod_says_so(*, restarted: bool) -> None:
     """A held node is told on the pod once, takes nothing else, and outlives a restart."""
     scene = Scene()
     scene.node("n1", cpu=4000)
@@ -460,9 +461,10 @@ def test_a_node_is_held_for_who_has_waited_long_and_the_pod_says_so() -> None:
     first = scene.notes.marked.pop()
     told = replace(large, scheduled_reason="Unschedulable", nominated="n1")
     scene.see("Pod", "large", told)
-    scene.leads = False
-    scene.look()
-    scene.leads = True
+    if restarted:
+        scene.leads = False
+        scene.look()
+        scene.leads = True
     scene.see("Pod", "small", make_pod("small", cpu=100, created_at=NOON))
     scene.look()
 
@@ -550,8 +552,11 @@ def test_patterns_know_the_nodes_of_today() -> None:
     constraint = {"key": "zone", "operator": "Like", "value": "a."}
     scene.service(replicas=2, placement={"constraints": [constraint]})
     scene.look()
+    scene.seen_as_created()
+    [gone] = [one for one, _ in scene.notes.created.values() if one.node]
+    scene.see("Pod", gone.name, replace(gone, uid="u", phase=pods_.Phase.FAILED), gone.namespace)
     scene.node("n2", cpu=150, zone="a2")
-    scene.service("other", replicas=1, placement={"constraints": [constraint]})
+    scene.clock.wall += 3600
     scene.look()
     hard = "requiredDuringSchedulingIgnoredDuringExecution"
     values = {

@@ -48,7 +48,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "would buy for the same pods.",
 )
 @click.option("--cluster", is_flag=True, help="Start from the current cluster; it is only read.")
-@click.option("--context", "cluster_context", metavar="NAME", help="Of the kubeconfig; implies it.")
+@click.option(
+    "--context", "cluster_context", metavar="NAME", help="Of the kubeconfig; implies --cluster."
+)
 @click.option(
     "--picture",
     type=_FILE,
