@@ -363,7 +363,7 @@ class Operator:
             self._synced.set()
             if now - measured_at >= _GAUGES_SECONDS:
                 measured_at = now
-                self.loop.measure()
+                self.loop.tally.measure()
 
     async def _watch_clock(self) -> None:
         """See the API server's clock now and then, also when there is nothing else to ask."""

@@ -15,15 +15,16 @@ from typing import Any, Protocol
 
 from bayplan import admission, places, telemetry
 from bayplan import inbox as inbox_
+from bayplan import tally as tally_
 from bayplan.api import build, names, placing
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import errors
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.model import resources, workload
+from bayplan.model import workload
 from bayplan.placement import explain, solve
-from bayplan.reconcile import action, batchjob, brake, dependencies, kin, longservice, tidy
+from bayplan.reconcile import action, batchjob, dependencies, kin, longservice, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -65,14 +66,6 @@ class Writing(Protocol):
     def release(self, wanted: action.ReleasePod) -> None: ...
 
 
-class Clock(Protocol):
-    def now(self) -> int:
-        """Wall clock in whole epoch seconds: when slots are due."""
-
-    def monotonic(self) -> float:
-        """Seconds that never step: how long to wait."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """A task on its way through a cycle: whose it is and what its pod will be."""
@@ -87,7 +80,7 @@ class _Wanted:
 class Loop:
     """`leads` says whether this process may write; `acts` is False in `--mode Observe`."""
 
-    clock: Clock
+    clock: tally_.Clock
     inbox: inbox_.Inbox
     cache: cache_.Cache
     writer: Writing
@@ -100,6 +93,7 @@ class Loop:
     price: Callable[[nodes_.Node], int | None] = lambda node: node.price_microdollars
     policy: solve.Policy = field(default_factory=solve.Policy)
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
+    tally: tally_.Tally = field(init=False)
     _memo: solve.Memo = field(default_factory=solve.Memo)
     # (uid, template hash, generation) -> version of the nodes it hangs on, blueprint
     _blueprints: dict[tuple[str, str, int], tuple[int, build.Blueprint]] = field(
@@ -109,13 +103,14 @@ class Loop:
     _wakes: list[tuple[int, Key]] = field(default_factory=list)  # heap
     _wake_of: dict[Key, int] = field(default_factory=dict)
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
-    _counted: dict[Key, Mapping[str, object]] = field(default_factory=dict)
-    _starting: dict[str, dict[TaskKey, float]] = field(default_factory=dict)  # uid -> placed at
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
     _orphaned: bool = False  # a resource has gone since orphans were last looked for
     _led: bool = False
     _cycle: int = 0
+
+    def __post_init__(self) -> None:
+        self.tally = tally_.Tally(self.clock, self.cache, self.metrics, self.price)
 
     async def run(self) -> None:
         """Cycle until cancelled."""
@@ -180,8 +175,7 @@ class Loop:
         if resource is None:
             self._drop(key)
             return ()
-        self._count(resource)
-        self._time_starts(resource)
+        self.tally.look(resource)
         if not self.acts and resource.spec is not None:
             self.admissions.presume(resource)
         view = action.View(
@@ -346,8 +340,7 @@ class Loop:
         if slot.isdecimal():
             self.metrics.slot_lateness.observe(max(now - task.since, 0))
         if node:
-            placed = self._starting.setdefault(resource.uid, {})
-            placed[planned.key] = self.clock.monotonic()
+            self.tally.place(resource, planned.key)
         body = wanted.blueprint.pod(
             task.name,
             labels=task.labels,
@@ -495,7 +488,7 @@ class Loop:
         """A resource has gone: nothing of it is kept, and its finished pods are let go."""
         self._wake(key, None)
         self._placements.pop(key, None)
-        self._counted.pop(key, None)
+        self.tally.forget(key)
         self._orphaned = True  # many may go at once: one search serves them all
 
     def _release_orphans(self) -> None:
@@ -514,72 +507,6 @@ class Loop:
         self._blueprints = {
             at: known for at, known in self._blueprints.items() if at[0] not in gone
         }
-
-    def _count(self, resource: Resource) -> None:
-        """Move the counters by what a stored status has gained since it was last looked at."""
-        found = resource.status.get("statistics")
-        statistics = found if isinstance(found, Mapping) else {}
-        before = self._counted.get(resource.key)
-        self._counted[resource.key] = statistics
-        if before is None or before is statistics:
-            return
-        for name, outcome in (("successes", "Succeeded"), ("failures", "Failed"), ("lost", "Lost")):
-            self.metrics.runs.labels(outcome).inc(_gained(before, statistics, name))
-        self.metrics.slots_missed.inc(_gained(before, statistics, "missed"))
-        self.metrics.runs_late.inc(_gained(before, statistics, "late"))
-
-    def _time_starts(self, resource: Resource) -> None:
-        """Observe how long the pods that were placed here took until they ran."""
-        starting = self._starting.get(resource.uid)
-        if starting is None:
-            return
-        pods, pending, now = self.cache.state.pods, pods_.Phase.PENDING, self.clock.monotonic()
-        begun = [
-            key for key in starting if (pod := pods.get(key)) is None or pod.phase is not pending
-        ]
-        for key in begun:
-            placed_at = starting.pop(key)
-            if key in pods:
-                self.metrics.decision_to_running.observe(now - placed_at)
-        if not starting:
-            del self._starting[resource.uid]
-
-    def measure(self) -> None:
-        """Set the gauges that describe the nodes. O(nodes)."""
-        frozen = self.cache.snapshot()
-        self.metrics.nodes.clear()
-        states: dict[str, int] = {}
-        for node in frozen.nodes:
-            word = "leaving" if node.leaving else "ready" if node.ready else "not-ready"
-            states[word] = states.get(word, 0) + 1
-        for word, count in states.items():
-            self.metrics.nodes.labels(word).set(count)
-        braked = brake.braked_until(frozen.nodes, self.clock.now())
-        self.metrics.mass_loss.set(braked is not None)
-        exhausted = (frozen.free[:, [0, 1, 3]] <= frozen.allocatable[:, [0, 1, 3]] // 50).any(
-            axis=1
-        )
-        for index, name in enumerate(frozen.columns):
-            scale = 1000 if name == resources.CPU else 1
-            allocatable, free = frozen.allocatable[:, index], frozen.free[:, index]
-            self.metrics.allocatable.labels(name).set(int(allocatable.sum()) / scale)
-            self.metrics.requested.labels(name).set(int((allocatable - free).sum()) / scale)
-            self.metrics.stranded.labels(name).set(int(free[exhausted].clip(min=0).sum()) / scale)
-        prices = [
-            self.price(node)
-            for node in frozen.nodes
-            if any(not pod.resident for pod in frozen.pods_on(node.name))
-        ]
-        self.metrics.cost.set(sum(price or 0 for price in prices) / 1e6)
-        kinds = [key[0] for key in self.cache.resources]
-        for kind in (names.BATCHJOB, names.LONGSERVICE):
-            self.metrics.resources.labels(kind).set(kinds.count(kind))
-
-
-def _gained(before: Mapping[str, object], after: Mapping[str, object], name: str) -> int:
-    numbers = [one.get(name, 0) for one in (before, after)]
-    old, new = (number if isinstance(number, int) else 0 for number in numbers)
-    return max(new - old, 0)
 
 
 def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:

@@ -387,7 +387,7 @@ def test_nodes_are_measured() -> None:
     scene.node("n1", cpu=4000)
     scene.node("n2", cpu=4000, unschedulable=True)
     scene.see("Pod", "p1", make_pod("p1", "n1", cpu=1500))
-    scene.loop.measure()
+    scene.loop.tally.measure()
     page = scene.metrics.page().decode()
 
     assert 'bayplan_nodes{state="ready"} 1.0' in page
@@ -403,7 +403,7 @@ def test_the_brake_is_a_metric() -> None:
     for ready in (False, True):
         for index in range(4):
             scene.node(f"n{index}", ready=ready, ready_changed_at=scene.clock.now())
-        scene.loop.measure()
+        scene.loop.tally.measure()
         pages.append(scene.metrics.page().decode())
 
     assert ["bayplan_mass_loss_brake 1.0", "bayplan_mass_loss_brake 0.0"] == [
