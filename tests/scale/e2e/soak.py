@@ -29,6 +29,7 @@ NODES = "m5.2xlarge:us-east-1a=6,m5.2xlarge:us-east-1b=6,c5.2xlarge:us-east-1c=6
 A_SECOND = 5
 _MOST_JOBS, _MOST_SERVICES, _FEWEST_NODES = 60, 20, 12
 _SETTLE_SECONDS = 45
+_LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _PLAIN, _ROUGH = "plain", "rough"  # in the rough one people delete pods
 
 
@@ -137,6 +138,8 @@ class World:
         node = self.nodes.pop(self.dice.randrange(len(self.nodes)))
         self.cordoned.discard(node)
         self.local.delete_node(node)
+        # The next one may get the same name at once; whoever collects garbage takes a while.
+        self.site.kube.delete(f"{_LEASES}/{node}")
         zone = self.dice.choice("abc")
         self.nodes += self.local.add_kwok_nodes(f"m5.2xlarge:us-east-1{zone}=1")
 
