@@ -264,7 +264,11 @@ def test_defaults_are_filled_in_but_none_in_the_template(site: Site) -> None:
         "concurrencyPolicy": "Forbid",
         "history": {"failed": 3, "successful": 3},
         "missedRunPolicy": "RunLatest",
+        "onLost": "Retry",
+        "startWindowSeconds": 0,
         "suspend": False,
+        "suspendAfterFailures": 0,
+        "treatFailureAsSuccess": False,
         "timeZone": "UTC",
     } == spec
 
