@@ -71,7 +71,10 @@ def test_what_has_begun_goes_on() -> None:
     world.edit(image="web:2", dependsOn=WAITS)
     world.act()
     world.dependencies = UNREADY
-    world.settle()
+    for _ in range(20):
+        world.work()
+        world.hear()
+        world.act()
     updated = world.images()
     world.drop(world.standing()[0])
     world.hear()

@@ -80,6 +80,20 @@ def test_scaling_goes_on_while_paused() -> None:
     assert world.service.template_hash not in world.images()
 
 
+def test_a_cordoned_node_is_emptied_while_paused() -> None:
+    """A pause holds no drain up: the old ones there move, in their old template."""
+    world = running(4, nodes=4, **strategy())
+    old = world.service.template_hash
+    world.edit(image="web:2", **strategy(paused=True))
+    go_on(world, 3)
+    node = world.standing()[0].node
+    world.cordon(node)
+    go_on(world)
+
+    assert {old: 4} == world.images()
+    assert node not in {pod.node for pod in world.standing()}
+
+
 def test_first_start_knows_no_pause() -> None:
     """A pause holds updates; a service that never ran starts."""
     world = running(3, **strategy(paused=True))

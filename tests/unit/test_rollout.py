@@ -143,6 +143,21 @@ def test_bounds_leave_a_way_to_begin() -> None:
     assert [] == stuck
 
 
+def test_a_smaller_share_takes_no_healthy_one_below_the_minimum() -> None:
+    """Too many of a canary stay while they are what serves; they go when the others recover."""
+    new = make_instances(NEW, 2)
+    limits = rollout.bounds(4, 50, 25)
+    gone = []
+    for ready in (False, True):
+        pods = [*new, *make_instances(OLD, 3, ready=ready)]
+        change = rollout.rolled(
+            make_fleet(*pods), NEW, 4, limits, failing=False, restorable=True, goal=1
+        )
+        gone.append([pod.name for pod, _ in change.leave])
+
+    assert [[], ["new-1"]] == gone
+
+
 def test_four_at_half_trace() -> None:
     """4, 50 %, 0 %: two go; two start; each new one that is ready lets one old one go."""
     old, new = make_instances(OLD, 4), make_instances(NEW, 4)
