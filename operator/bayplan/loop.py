@@ -250,9 +250,16 @@ class Loop:
     def _unplaced(self) -> list[workload.Waiting]:
         """Existing pods without a node, ours and foreign, by class; oldest first within one."""
         groups: dict[workload.PodClass, list[pods_.Pod]] = {}
+        # (owner, template, interned constraints) -> rules: thousands that wait share a few
+        known: dict[tuple[str, str, int], _Ruled] = {}
         for pod in self.cache.state.unplaced.values():
-            owner = self.cache.by_uid(pod.owner.uid) if pod.owner is not None else None
-            groups.setdefault(_class_of(pod, owner), []).append(pod)
+            uid = pod.owner.uid if pod.owner is not None else ""
+            revision = pod.labels.get(names.TEMPLATE_HASH, "")
+            at = uid, revision, id(pod.constraints)
+            ruled = known.get(at)
+            if ruled is None:
+                ruled = known[at] = _ruled(self.cache.by_uid(uid), revision, pod.constraints)
+            groups.setdefault(_class_of(pod, *ruled), []).append(pod)
         return [
             workload.Waiting(
                 kind=kind,
@@ -529,15 +536,24 @@ def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
 _PER_TASK = frozenset({names.RUN, names.SLOT, names.ATTEMPT})
 
 
-def _class_of(pod: pods_.Pod, resource: Resource | None) -> workload.PodClass:
+_Ruled = tuple[workload.PlacementRules, pods_.Constraints]
+
+
+def _ruled(resource: Resource | None, revision: str, stored: pods_.Constraints) -> _Ruled:
+    """A pod's rules by its resource, and its constraints without what they were compiled into."""
+    rules = workload.FREELY if resource is None else placing.rules(resource, revision)
+    return rules, placing.stripped(stored, rules)
+
+
+def _class_of(
+    pod: pods_.Pod, rules: workload.PlacementRules, constraints: pods_.Constraints
+) -> workload.PodClass:
     """The class of an existing unplaced pod, as `Admissions.shape` gives it for our own tasks."""
-    owner, rules = pod.owner, workload.FREELY
-    if resource is not None:
-        rules = placing.rules(resource, pod.labels.get(names.TEMPLATE_HASH, ""))
+    owner = pod.owner
     return workload.PodClass(
         namespace=pod.namespace,
         request=pod.request,
-        constraints=placing.stripped(pod.constraints, rules),
+        constraints=constraints,
         labels=tuple(sorted(item for item in pod.labels.items() if item[0] not in _PER_TASK)),
         priority=pod.priority,
         workload=f"{owner.kind}/{pod.namespace}/{owner.name}" if owner is not None else "",
