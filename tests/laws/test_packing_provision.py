@@ -115,16 +115,6 @@ def test_the_same_question_has_the_same_answer(problem: Problem, seed: int) -> N
     assert first.nodes.tolist() == again.nodes.tolist()
 
 
-@settings(max_examples=25, deadline=None)
-@given(problems())
-def test_more_rounds_never_cost_more(problem: Problem) -> None:
-    """Improvement only improves: a plan after more rounds places no fewer pods."""
-    short, long = provision(problem, Budget(rounds=0)), provision(problem, Budget(rounds=8))
-
-    assert long.unplaced.sum() <= short.unplaced.sum()
-    assert long.unplaced.any() or long.cost <= short.cost
-
-
 @given(problems())
 def test_a_dominated_type_has_a_better_one_that_stays(problem: Problem) -> None:
     """Each type left out has one kept with as much of everything, open to as many, no dearer."""
