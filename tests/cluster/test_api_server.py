@@ -22,16 +22,39 @@ from bayplan.reconcile import action
 from localcluster import Cluster
 from tests.cluster.kube import Kube
 from tests.cluster.manifests import make_service
-from tests.cluster.under_test import NAMESPACE, Site
+from tests.cluster.under_test import ACCOUNT, NAMESPACE, Site
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A cluster of our own: no operator on it, two fake nodes."""
+    """A cluster of our own: no operator on it, two fake nodes.
+
+    The account may read resources and evict here as well: requests that are tried below and that
+    the running operator does not send.
+    """
+    rbac = "rbac.authorization.k8s.io"
+    more = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "more"},
+        "rules": [
+            {"apiGroups": ["bayplan.dev"], "resources": ["*"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
+        ],
+    }
+    bound = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "more"},
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "more"},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
+    }
     with Cluster.start(kwok="m5.24xlarge:us-east-1a=2") as local:
-        yield Site(Kube(local.kubeconfig), local, tmp_path_factory.mktemp("server")).prepare()
+        site = Site(Kube(local.kubeconfig), local, tmp_path_factory.mktemp("server")).prepare()
+        site.kube.apply(more, bound)
+        yield site
 
 
 class Bell:
