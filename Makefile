@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help check format test unit crds demo down kind-test bench-packing \
+.PHONY: help check format test test-faults unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due soak clean
 
 help:  ## what there is
@@ -34,7 +34,10 @@ unit: $(STAMP)  ## the tests that need no cluster (a minute or two)
 test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
-	$(BIN)/pytest -q -m "cluster or kubelet" --durations=20
+	$(BIN)/pytest -q -m "cluster or kubelet" --ignore=tests/faults --durations=20
+
+test-faults: $(STAMP)  ## crashes after every write, faults by script, two replicas, a storm (ten minutes)
+	$(BIN)/pytest -q -s tests/faults
 
 crds: $(STAMP)  ## write crds/ and charts/bayplan-crds from the models
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --write

@@ -65,7 +65,7 @@ def test_a_standby_takes_over_when_the_leader_is_killed(own: Site) -> None:
         own.kube.until(LEASES, lambda found: holder(found) == "first")
         with own.operator(identity="second"):
             first.kill()
-            own.kube.until(LEASES, lambda found: holder(found) == "second", within=15)
+            own.kube.until(LEASES, lambda found: holder(found) == "second", within=30)
             serves(own)
 
 

@@ -22,7 +22,7 @@ NAMESPACE = "bayplan-system"
 ACCOUNT = "bayplan"
 GROUP = "/apis/bayplan.dev/v1alpha1"
 # Lease times for tests: a killed operator's successor of another name waits this long.
-_LEASE = {"DURATION": "4", "RENEW_DEADLINE": "3", "RETRY": "0.5"}
+_LEASE = {"DURATION": "8", "RENEW_DEADLINE": "6", "RETRY": "0.5"}
 
 
 @dataclass
