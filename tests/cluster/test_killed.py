@@ -44,6 +44,7 @@ _IDLE_SECONDS = 4  # a moment without events is a moment too
 _APPLIED_SECONDS = 15  # both sets are applied before their first slot
 _SETTLED_SECONDS = 150
 _SLOTS, _PERIOD_SECONDS = 7, 10
+_COUNTERS = ("runs", "successes", "failures", "cancelled", "missed", "lost")
 _TOKENS = ("one", "two", "three")
 _LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 
@@ -248,10 +249,12 @@ def digest(on: Subject, begins: int) -> Digest:
 
 def of_job(job: Object, begins: int) -> Digest:
     status = job["status"]
-    plain = ("statistics", "remainingRuns", "running", "active", "placement", "handledTokens")
+    plain = ("remainingRuns", "running", "active", "placement", "handledTokens")
     told = ("outcome", "reason", "exitCode", "attempts")
     return {
         **{name: status.get(name) for name in plain},
+        # How long runs took and waited is a matter of the moment; how many there were is not.
+        "statistics": {name: status["statistics"].get(name) for name in _COUNTERS},
         "lastSlot": slot(job, status.get("lastSlotTime"), begins),
         "conditions": conditions(job),
         "history": [
