@@ -37,7 +37,7 @@ def test_a_storm_of_writes_loses_no_lease(tmp_path: Path) -> None:
             site.kube.create(read.services(namespace), service)
             site.kube.until(
                 read.services(namespace),
-                lambda found: found["storm"].get("status", {}).get("replicas") == PODS,
+                lambda found: found["storm"].get("status", {}).get("readyReplicas") == PODS,
                 within=240,
             )
             seconds = time.monotonic() - began
