@@ -16,7 +16,7 @@ from localcluster import Cluster
 from tests.audit.fixtures import audited, auditor  # noqa: F401  taken in for `namespace`
 from tests.audit.watcher import Watcher
 from tests.cluster.kube import Kube
-from tests.cluster.under_test import OperatorProcess, Site, kind_cluster
+from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site, kind_cluster
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +40,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def operator(site: Site) -> Iterator[OperatorProcess]:
-    """An operator that every test may use and none may stop; a test that kills starts its own."""
-    with site.operator() as running:
+    """An operator that every test may use and none may stop; a test that kills starts its own.
+
+    Its lease has the times of a real installation: nobody waits for it to be taken over.
+    """
+    with site.operator(*REAL_LEASE) as running:
         yield running
         assert running.running, f"the operator ended by itself:\n{running.log()[-4000:]}"
 

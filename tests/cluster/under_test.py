@@ -22,6 +22,10 @@ NAMESPACE = "bayplan-system"
 ACCOUNT = "bayplan"
 GROUP = "/apis/bayplan.dev/v1alpha1"
 # Lease times for tests: a killed operator's successor of another name waits this long.
+REAL_LEASE = (
+    *("--lease-duration-seconds", "15", "--lease-renew-deadline-seconds", "10"),
+    *("--lease-retry-seconds", "2"),
+)
 _LEASE = {"DURATION": "8", "RENEW_DEADLINE": "6", "RETRY": "0.5"}
 
 

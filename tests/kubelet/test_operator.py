@@ -11,7 +11,7 @@ from tests.cluster import read
 from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.test_longservice import available
-from tests.cluster.under_test import OperatorProcess, Site
+from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site
 
 pytestmark = [
     pytest.mark.kubelet,
@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def operator(site: Site) -> Iterator[OperatorProcess]:
-    with site.operator() as running:
+    with site.operator(*REAL_LEASE) as running:
         yield running
         assert running.running, f"the operator ended by itself:\n{running.log()[-4000:]}"
 
