@@ -6,7 +6,7 @@ from bayplan.handlers import lifecycle
 
 
 def test_a_long_list_does_not_hold_up_what_is_new() -> None:
-    """kopf's workers, each kept for the idle time after an object, turn over 1,000 a second."""
+    """Kopf's workers, each kept for the idle time after an object, turn over 1,000 a second."""
     settings = kopf.OperatorSettings()
     lifecycle.configure(settings)
     queueing = settings.queueing
