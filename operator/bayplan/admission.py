@@ -2,7 +2,7 @@
 
 LimitRange, mutating webhooks, sidecars and overhead are in its answer, so the plan is made from
 what would be stored and not from what was written. Answers are kept in memory and, through the
-status, over restarts; they are renewed after an hour.
+status, over restarts; reconcile asks for a new one after an hour.
 """
 
 import asyncio
@@ -21,7 +21,6 @@ from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
 from bayplan.reconcile import action
 
-RENEW_SECONDS = 3600
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
 

@@ -193,14 +193,16 @@ class Operator:
         self._identity = settings.identity or os.environ.get("HOSTNAME") or socket.gethostname()
 
     async def __aenter__(self) -> Self:
-        settings = self.settings
-        kubeconfig = str(settings.kubeconfig) if settings.kubeconfig else None
-        self.transport = await transport_.HttpTransport.connect(
-            kubeconfig, connections=settings.writes_in_flight + 32
-        )
+        self.transport = await self._connect(self.settings.writes_in_flight + 32)
         self._fatal = asyncio.get_running_loop().create_future()
         self._build()
         return self
+
+    async def _connect(self, connections: int) -> transport_.HttpTransport:
+        kubeconfig = self.settings.kubeconfig
+        return await transport_.HttpTransport.connect(
+            str(kubeconfig) if kubeconfig else None, connections=connections
+        )
 
     async def __aexit__(self, *_: object) -> None:
         await self.transport.close()
@@ -252,9 +254,7 @@ class Operator:
     def _lease(self) -> lease_.Lease:
         settings = self.settings
         return lease_.Lease(
-            lambda: transport_.HttpTransport.connect(
-                str(settings.kubeconfig) if settings.kubeconfig else None, connections=1
-            ),
+            lambda: self._connect(1),
             namespace=settings.lease_namespace,
             name=settings.lease_name,
             identity=self._identity,
@@ -338,8 +338,6 @@ class Operator:
                 telemetry.say(logging.WARNING, "list failed", error=str(error))
                 await asyncio.sleep(_HEAL_SECONDS)
                 continue
-            if self.cache.synced:
-                self._synced.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.settings.relist_seconds):
                     await self._heal.wait()
@@ -347,7 +345,7 @@ class Operator:
             self._heal.clear()
 
     async def _watch_lag(self) -> None:
-        """Measure how late this loop runs; refresh the gauges now and then.
+        """Measure how late this loop runs; see when all is synced; refresh the gauges at times.
 
         Looks are due at fixed moments: one stall makes all those late that fall into it.
         """

@@ -185,9 +185,11 @@ class Loop:
             children=self.cache.children(resource.uid),
             namespace_deleting=resource.namespace in self.cache.namespaces_deleting,
             foreign=self.cache.foreign(resource),
-            kin=kin.kin(resource, functools.partial(self._job, resource.namespace)),
+            kin=kin.kin(
+                resource, functools.partial(self._stored, names.BATCHJOB, resource.namespace)
+            ),
             dependencies=dependencies.of(
-                resource, functools.partial(self._service, resource.namespace)
+                resource, functools.partial(self._stored, names.LONGSERVICE, resource.namespace)
             ),
         )
         pods = self.cache.state.owned(resource.uid)
@@ -209,11 +211,8 @@ class Loop:
         self.writer.carry_out(resource, outcome)
         return self._tasks(resource, outcome.tasks)
 
-    def _job(self, namespace: str, name: str) -> Resource | None:
-        return self.cache.resources.get((names.BATCHJOB, namespace, name))
-
-    def _service(self, namespace: str, name: str) -> Resource | None:
-        return self.cache.resources.get((names.LONGSERVICE, namespace, name))
+    def _stored(self, kind: str, namespace: str, name: str) -> Resource | None:
+        return self.cache.resources.get((kind, namespace, name))
 
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
         if not tasks:
@@ -479,9 +478,9 @@ class Loop:
             return "its node has gone"
         if stored.request == planned.request:
             return ""
-        row = self.cache.snapshot()
-        at = row.rows.get(stored.node)
-        over = at is not None and bool((row.free[at] < 0).any())
+        frozen = self.cache.snapshot()
+        row = frozen.rows.get(stored.node)
+        over = row is not None and bool((frozen.free[row] < 0).any())
         return "it asks for more than was planned and does not fit" if over else ""
 
     def refused(self, key: Key | None, error: errors.ClusterError, what: str) -> None:
@@ -534,7 +533,6 @@ def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
 
 # Labels that tell runs of one job apart: no constraint counts by them, so they split no class.
 _PER_TASK = frozenset({names.RUN, names.SLOT, names.ATTEMPT})
-
 
 _Ruled = tuple[workload.PlacementRules, pods_.Constraints]
 

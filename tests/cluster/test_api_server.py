@@ -23,6 +23,7 @@ from localcluster import Cluster
 from tests.cluster.kube import Kube
 from tests.cluster.manifests import make_service
 from tests.cluster.under_test import ACCOUNT, NAMESPACE, Site
+from tests.double.bell import Bell
 
 pytestmark = pytest.mark.cluster
 
@@ -55,18 +56,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site = Site(Kube(local.kubeconfig), local, tmp_path_factory.mktemp("server")).prepare()
         site.kube.apply(more, bound)
         yield site
-
-
-class Bell:
-    def __init__(self) -> None:
-        self.keys: list[Key] = []
-
-    def mark(self, key: Key) -> None:
-        self.keys.append(key)
-
-    def mark_placement(self) -> None: ...
-
-    def mark_namespace(self, namespace: str) -> None: ...
 
 
 class Reported:

@@ -9,29 +9,12 @@ import pytest
 from bayplan.cluster import cache, decode, informer
 from bayplan.model import state
 from tests.double import bodies
+from tests.double.bell import Bell
 from tests.double.bodies import bookmark, line, listed, pod
 from tests.double.loop import run
 from tests.double.transport import Answer, Break, Double, NoAnswer, Part, Pause, Reply
 
 ONE = listed(pod("a", 10), version=100)
-
-
-class Bell:
-    """Counts rings."""
-
-    def __init__(self) -> None:
-        self.keys: list[tuple[str, str, str]] = []
-        self.placement = 0
-        self.namespaces: list[str] = []
-
-    def mark(self, key: tuple[str, str, str]) -> None:
-        self.keys.append(key)
-
-    def mark_placement(self) -> None:
-        self.placement += 1
-
-    def mark_namespace(self, namespace: str) -> None:
-        self.namespaces.append(namespace)
 
 
 class Followed:

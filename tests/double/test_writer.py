@@ -14,9 +14,9 @@ from bayplan.model import pod as pods_
 from bayplan.model import state
 from bayplan.reconcile import action
 from tests.double import bodies
+from tests.double.bell import Bell
 from tests.double.bodies import encoded
 from tests.double.loop import run
-from tests.double.test_informer import Bell
 from tests.double.transport import Answer, Double, NoAnswer, Reply
 
 WEB = ("LongService", "default", "web")

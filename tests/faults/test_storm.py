@@ -10,16 +10,12 @@ from localcluster import Cluster
 from tests.cluster import read
 from tests.cluster.kube import Kube
 from tests.cluster.manifests import make_service
-from tests.cluster.under_test import NAMESPACE, ROOT, Site
+from tests.cluster.under_test import NAMESPACE, REAL_LEASE, ROOT, Site
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 PODS = 5000
 FLOW = ROOT / "charts/bayplan/files/flowschema.yaml"
-REAL = [
-    *("--lease-duration-seconds", "15", "--lease-renew-deadline-seconds", "10"),
-    *("--lease-retry-seconds", "2"),
-]
 
 
 def test_a_storm_of_writes_loses_no_lease(tmp_path: Path) -> None:
@@ -31,7 +27,7 @@ def test_a_storm_of_writes_loses_no_lease(tmp_path: Path) -> None:
         site = Site(Kube(local.kubeconfig), local, tmp_path).prepare()
         site.kube.apply(yaml.safe_load(FLOW.read_text()))
         namespace = site.namespace()
-        with site.operator(*REAL) as operator:
+        with site.operator(*REAL_LEASE) as operator:
             service = make_service("storm", namespace, replicas=PODS, cpu="10m", memory="16Mi")
             began = time.monotonic()
             site.kube.create(read.services(namespace), service)

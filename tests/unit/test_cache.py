@@ -13,30 +13,10 @@ from bayplan.model import pod as pods_
 from bayplan.model import requirement, resources, snapshot, state
 from bayplan.reconcile import action
 from tests.builders import make_node, make_pod
+from tests.double.bell import Bell
 
 WEB = ("LongService", "default", "web")
 OWNER = pods_.Owner("LongService", "web", "uid-web")
-
-
-class Bell:
-    """Records rings."""
-
-    def __init__(self) -> None:
-        self.keys: list[tuple[str, str, str]] = []
-        self.placement = 0
-        self.namespaces: list[str] = []
-
-    def mark(self, key: tuple[str, str, str]) -> None:
-        self.keys.append(key)
-
-    def mark_placement(self) -> None:
-        self.placement += 1
-
-    def mark_namespace(self, namespace: str) -> None:
-        self.namespaces.append(namespace)
-
-    def silence(self) -> None:
-        self.keys, self.placement, self.namespaces = [], 0, []
 
 
 def make_child(

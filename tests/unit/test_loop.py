@@ -10,13 +10,14 @@ import pytest
 from bayplan import admission, inbox, loop, telemetry
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
-from bayplan.api.resource import Key, Resource
+from bayplan.api.resource import Resource
 from bayplan.cluster import cache, decode, errors
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import state
 from bayplan.reconcile import action
 from tests.builders import NOON, make_node, make_pod
+from tests.double.bell import Bell
 from tests.services import make_body
 
 EVERYTHING = inbox.Batch(frozenset(), placement=True)
@@ -66,20 +67,6 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.passed
-
-
-@dataclass
-class Bell:
-    """The cache's doorbell; the tests look at everything anyway."""
-
-    keys: set[Key] = field(default_factory=set)
-
-    def mark(self, key: Key) -> None:
-        self.keys.add(key)
-
-    def mark_placement(self) -> None: ...
-
-    def mark_namespace(self, namespace: str) -> None: ...
 
 
 class Scene:
