@@ -35,8 +35,9 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
 	$(BIN)/pytest -q -m "cluster or kubelet" --ignore=tests/faults --durations=20
+	$(BIN)/pytest -q -s tests/faults
 
-test-faults: $(STAMP)  ## crashes after every write, faults by script, two replicas, a storm (ten minutes)
+test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
 
 crds: $(STAMP)  ## write crds/ and charts/bayplan-crds from the models

@@ -254,6 +254,7 @@ class Auditor:
         if not specs:
             return
         self._judge_retry(pod, mates, specs)
+        self._judge_parents(pod, uid, specs)
         if all(spec.get("concurrencyPolicy", "Forbid") == "Forbid" for spec in specs):
             for other in others:
                 if _run_of(other.now)[0] != run and self._runs(other):
@@ -301,6 +302,33 @@ class Auditor:
         if ends and created < max(ends) + delay:
             self._wrong("P6", pod, f"a retry {created - max(ends)} s after a failure, not {delay}")
 
+    def _judge_parents(self, pod: Object, uid: str, specs: list[Object]) -> None:
+        """P5: a child runs after all its parents succeeded, once for each set of successes."""
+        child = self._owners[uid]
+        if not (_is_of_parents(pod) and child.whole and len(specs) == 1):
+            return
+        mine = {_run_of(self._pods[one].now)[0].partition("/")[0] for one in self._owned[uid]}
+        namespace = pod["metadata"]["namespace"]
+        for parent in specs[0].get("parents", ()):
+            known = [
+                one
+                for one in self._owners.values()
+                if one.now["kind"] == "BatchJob"
+                and one.now["metadata"]["namespace"] == namespace
+                and one.now["metadata"]["name"] == parent["name"]
+            ]
+            if not known or any(not one.whole or _is_lenient(one.now) for one in known):
+                continue
+            succeeded = {
+                _run_of(self._pods[run].now)[0].partition("/")[0]
+                for one in known
+                for run in self._owned.get(_uid(one.now), ())
+                if self._pods[run].now["status"].get("phase") == "Succeeded"
+            }
+            if len(mine) > len(succeeded):
+                ran = f"run {len(mine)} after {len(succeeded)} successes"
+                self._wrong("P5", pod, f"{ran} of its parent {parent['name']}")
+
     def _judge_slots(self, uid: str, job: Object, wall: float) -> None:
         """P1 and P10: every slot that is due has a run, or is reported as missed."""
         specs = self._specs[uid]
@@ -324,10 +352,9 @@ class Auditor:
 
     def _judge_counts(self, uid: str, job: Object, wall: float) -> None:
         """P10: as many successes are counted as there were."""
-        spec, status = job["spec"], job.get("status", {})
+        status = job.get("status", {})
         told = status.get("statistics", {}).get("successes", 0)
-        unusual = spec.get("successExitCodes") or spec.get("treatFailureAsSuccess")
-        if unusual or f"{_GROUP}/mark-success" in job["metadata"].get("annotations", {}):
+        if _is_lenient(job):
             return
         ends: dict[str, int] = {}
         for one in self._owned.get(uid, ()):
@@ -527,9 +554,24 @@ def _run_of(pod: Object) -> tuple[str, int, int | None]:
     return run + (f"/{task}" if task else ""), int(attempt), int(slot) if slot.isdecimal() else None
 
 
+def _trigger(pod: Object) -> str:
+    trigger: str = pod["metadata"].get("annotations", {}).get(f"{_GROUP}/trigger", "")
+    return trigger
+
+
 def _is_scheduled(pod: Object) -> bool:
-    trigger = pod["metadata"].get("annotations", {}).get(f"{_GROUP}/trigger")
-    return bool(trigger == "Schedule")
+    return _trigger(pod) == "Schedule"
+
+
+def _is_of_parents(pod: Object) -> bool:
+    return _trigger(pod) == "Parents"
+
+
+def _is_lenient(job: Object) -> bool:
+    """Whether more than an exit with 0 may be called a success."""
+    spec, annotations = job["spec"], job["metadata"].get("annotations", {})
+    unusual = spec.get("successExitCodes") or spec.get("treatFailureAsSuccess")
+    return bool(unusual) or f"{_GROUP}/mark-success" in annotations
 
 
 def _counts_as_failure(pod: Object) -> bool:

@@ -57,12 +57,13 @@ def make_pod(name: str, owner: dict[str, Any] | None = None, **given: Any) -> di
         ended = {"finishedAt": stamp(given.get("ended", T0)), "exitCode": given.get("code", 0)}
         state = {"terminated": ended}
     ready = {"type": "Ready", "status": "True" if given.get("ready") else "False"}
+    trigger = given.get("trigger", "Schedule" if "slot" in given else "")
     metadata = {
         "namespace": "ns",
         "name": name,
         "uid": given.get("uid", name),
         "labels": labels,
-        "annotations": {"bayplan.dev/trigger": "Schedule"} if "slot" in given else {},
+        "annotations": {"bayplan.dev/trigger": trigger} if trigger else {},
         "ownerReferences": reference,
         "creationTimestamp": stamp(given.get("at", T0)),
         **({"deletionTimestamp": stamp(T0)} if given.get("leaving") else {}),
@@ -253,6 +254,31 @@ def test_hasty_and_needless_retries_are_found() -> None:
     needless = Tape(make_node(), JOB, succeeded, run("r-1", run="s1", attempt=1, slot=T0))
 
     assert (["P6"], [], ["P6"]) == (hasty.found(), right.found(), needless.found())
+
+
+CHILD = make_owner("BatchJob", "child", parents=[{"name": "o"}])
+
+
+def test_a_child_before_its_parent_is_found() -> None:
+    """P5: the parent has failed and has not succeeded yet."""
+    tape = Tape(JOB, CHILD, make_pod("a", JOB, run="s1", phase="Failed", code=1))
+    tape.play(make_pod("c1", CHILD, run="p1", trigger="Parents"))
+
+    assert ["P5"] == tape.found()
+
+
+def test_a_child_that_runs_twice_for_one_success_is_found() -> None:
+    """P5: one success, one run, however often that is tried; two successes, two runs."""
+    tape = Tape(JOB, CHILD, make_pod("a", JOB, run="s1", phase="Succeeded"))
+    first = make_pod("c1-0", CHILD, run="p1", trigger="Parents", phase="Failed", code=1)
+    tape.play(first, make_pod("c1-1", CHILD, run="p1", attempt=1, trigger="Parents", at=T0 + 60))
+
+    assert [] == tape.found()
+
+    tape.play(make_pod("c1-1", CHILD, run="p1", attempt=1, trigger="Parents", phase="Succeeded"))
+    tape.play(make_pod("c2-0", CHILD, run="p2", trigger="Parents"))
+
+    assert ["P5"] == tape.found()
 
 
 def test_a_run_of_no_slot_is_found() -> None:
