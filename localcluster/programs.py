@@ -48,9 +48,11 @@ PROGRAMS: Mapping[str, Program] = {
         Program("kubectl", "kubernetes", f"{_KUBERNETES}/kubectl"),
         Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
         Program("kind", "kind", "sigs.k8s.io/kind"),
+        Program("helm3", "helm3", "helm.sh/helm/v3/cmd/helm"),
+        Program("helm4", "helm4", "helm.sh/helm/v4/cmd/helm"),
     )
 }
-_ON_DEMAND = ("kind",)  # no part of a cluster
+_ON_DEMAND = ("kind", "helm3", "helm4")  # no part of a cluster
 CLUSTER = tuple(name for name in PROGRAMS if name not in _ON_DEMAND)
 
 

@@ -104,8 +104,10 @@ class KopfThread:
         lifecycle.register(registry, operator.alive)
         delivery.register(registry, operator.sink)
         address, port = self._settings.listen_address, self._settings.liveness_port
+        namespace = self._settings.namespace
         self._server = serve.Server(
             registry,
+            namespaces=(namespace,) if namespace else (),
             liveness_endpoint=f"http://{address}:{port}/healthz" if port else None,
             on_death=lambda error: operator.fail_soon(f"kopf ended: {error!r}"),
         )
@@ -218,6 +220,7 @@ class Operator:
         self.cache = cache_.Cache(
             state.State(eligible=lambda node: settings_.is_ours(node, ours)),
             _Doorbell(self.inbox, self),
+            settings.namespace,
         )
         self.lease = self._lease()
         self.writer = writer_.Writer(
@@ -296,6 +299,7 @@ class Operator:
                 jitter=random.random,
                 restarted=lambda kind, cause: self.metrics.watch_restarts.labels(kind, cause).inc(),
                 unreadable=lambda kind, count: self.metrics.undecodable.labels(kind).inc(count),
+                namespace=informer.scope(kind, self.settings.namespace),
             )
             self._start(f"informer {kind}", watch.run())
         self._start("writer", self.writer.run())
@@ -333,7 +337,7 @@ class Operator:
         """List both kinds at the start, every few minutes, and soon after kopf listed again."""
         while True:
             try:
-                await informer.relist_resources(self.transport, self.cache)
+                await informer.relist_resources(self.transport, self.cache, self.settings.namespace)
             except errors.ClusterError as error:
                 telemetry.say(logging.WARNING, "list failed", error=str(error))
                 await asyncio.sleep(_HEAL_SECONDS)

@@ -37,6 +37,10 @@ class Settings(pydantic.BaseModel):
     node_selector: str = _knob(
         "", "Labels of the nodes to fill, as key=value,key!=value,key,!key; empty: all."
     )
+    namespace: str = _knob(
+        "",
+        "Serve this one namespace; pods of others still count on the nodes. Empty: all namespaces.",
+    )
     identity: str = _knob(
         "",
         "Name in the lease; a restarted process of the same name goes on at once. Else $HOSTNAME.",
@@ -93,6 +97,17 @@ class Settings(pydantic.BaseModel):
                 " < --lease-duration-seconds"
             )
         return self
+
+    @pydantic.field_validator("namespace")
+    @classmethod
+    def _namespace_is_one(cls, name: str) -> str:
+        plain = name.replace("-", "a")
+        if name and not (plain.isascii() and plain.isalnum() and name == name.lower()):
+            raise ValueError(
+                f"{name!r} is not the name of one namespace; run one operator for each, or leave it"
+                " empty for all"
+            )
+        return name
 
     @pydantic.field_validator("node_selector")
     @classmethod

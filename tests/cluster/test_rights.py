@@ -30,7 +30,8 @@ pytestmark = [
 
 Right = tuple[str, str, str]  # API group, resource with its part, verb
 
-RULES = yaml.safe_load((ROOT / "charts/bayplan/files/rules.yaml").read_text())
+PARTS = yaml.safe_load((ROOT / "charts/bayplan/files/rules.yaml").read_text())
+RULES = [rule for part in PARTS.values() for rule in part]
 _USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 _APPLIED = "a server-side apply that makes the object asks for it; it is logged as a patch"
 _BLOCKING = "asked by the admission of owner references that block deletion, where that is on"
@@ -77,7 +78,16 @@ def test_no_secrets_and_no_wildcards() -> None:
     secret = {"secrets", "configmaps", "pods/exec", "pods/log", "serviceaccounts/token"}
 
     assert set() == {word for word in words if "*" in word} | (words & secret)
-    assert set() == {key for rule in RULES for key in rule} - {"apiGroups", "resources", "verbs"}
+    assert {"apiGroups", "resources", "resourceNames", "verbs"} == {
+        key for rule in RULES for key in rule
+    }
+
+
+def test_the_whole_cluster_is_only_read() -> None:
+    """What an operator of one namespace may do outside of it: look."""
+    verbs = {verb for rule in PARTS["cluster"] for verb in rule["verbs"]}
+
+    assert {"list", "watch"} == verbs
 
 
 def granted() -> set[Right]:

@@ -200,6 +200,10 @@ class OperatorProcess:
 def rights() -> Iterator[Mapping[str, Any]]:
     """The objects of the chart that matter to an operator outside the cluster."""
     rules = yaml.safe_load((ROOT / "charts/bayplan/files/rules.yaml").read_text())
+    roles = {
+        "ClusterRole": [*rules["cluster"], *rules["namespace"]],
+        "Role": rules["lease"],
+    }
     subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
     rbac = "rbac.authorization.k8s.io"
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
@@ -208,19 +212,16 @@ def rights() -> Iterator[Mapping[str, Any]]:
         "kind": "ServiceAccount",
         "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
     }
-    yield {
-        "apiVersion": f"{rbac}/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": "bayplan"},
-        "rules": rules,
-    }
-    yield {
-        "apiVersion": f"{rbac}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "bayplan"},
-        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "bayplan"},
-        "subjects": [subject],
-    }
+    for kind, granted in roles.items():
+        where = {"namespace": NAMESPACE} if kind == "Role" else {}
+        about = {"apiVersion": f"{rbac}/v1", "metadata": {"name": "bayplan", **where}}
+        yield {**about, "kind": kind, "rules": granted}
+        yield {
+            **about,
+            "kind": f"{kind}Binding",
+            "roleRef": {"apiGroup": rbac, "kind": kind, "name": "bayplan"},
+            "subjects": [subject],
+        }
 
 
 @contextlib.contextmanager

@@ -274,3 +274,42 @@ def test_failing_watch_backs_off() -> None:
     followed = Followed([Answer(ONE)], *[(line("ERROR", bodies.status(500)),)] * 1000, seconds=600)
 
     assert len(followed.double.asked("list")) < 30
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("Pod", "/api/v1/pods"),
+        ("DaemonSet", "/apis/apps/v1/daemonsets"),
+        ("PersistentVolumeClaim", "/api/v1/persistentvolumeclaims"),
+        ("Node", "/api/v1/nodes"),
+        ("Service", "/api/v1/namespaces/mine/services"),
+        ("ResourceQuota", "/api/v1/namespaces/mine/resourcequotas"),
+        ("BatchJob", "/apis/bayplan.dev/v1alpha1/namespaces/mine/batchjobs"),
+    ],
+)
+def test_one_namespace_is_looked_at_but_load_everywhere(kind: str, expected: str) -> None:
+    """Serving one namespace: what takes room on nodes is listed and watched everywhere."""
+    known = decode.KINDS[kind]
+    double = Double()
+    double.reply("list", kind, Answer(listed(version=100)))
+    double.streams((Pause(10),))
+    follower = informer.Informer(
+        known,
+        double,
+        cache.Cache(state.State(), Bell()),
+        jitter=lambda: 1.0,
+        restarted=lambda *_: None,
+        namespace=informer.scope(known, "mine"),
+    )
+
+    async def follow() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await follower.run()
+
+    run(follow())
+
+    assert [expected, expected] == [
+        request.path for verb in ("list", "watch") for request in double.asked(verb)
+    ]

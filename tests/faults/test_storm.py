@@ -15,17 +15,17 @@ from tests.cluster.under_test import NAMESPACE, REAL_LEASE, ROOT, Site
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 PODS = 5000
-FLOW = ROOT / "charts/bayplan/files/flowschema.yaml"
+FLOWS = ROOT / "charts/bayplan/files/flowschemas.yaml"
 
 
 def test_a_storm_of_writes_loses_no_lease(tmp_path: Path) -> None:
-    """5,000 pods through 20 mutating requests at once, with the FlowSchema that the chart ships."""
+    """5,000 pods through 20 mutating requests at once, under the FlowSchemas of the chart."""
     with Cluster.start(
         kwok="m5.24xlarge:us-east-1a=8",
         apiserver_flags=["--max-mutating-requests-inflight=20", "--max-requests-inflight=40"],
     ) as local:
         site = Site(Kube(local.kubeconfig), local, tmp_path).prepare()
-        site.kube.apply(yaml.safe_load(FLOW.read_text()))
+        site.kube.apply(*yaml.safe_load(FLOWS.read_text()))
         namespace = site.namespace()
         with site.operator(*REAL_LEASE) as operator:
             service = make_service("storm", namespace, replicas=PODS, cpu="10m", memory="16Mi")

@@ -76,6 +76,41 @@ def service(version: int = 10, generation: int = 1, **more: Any) -> Mapping[str,
     }  # fmt: skip
 
 
+class TestOneNamespace:
+    """An operator of one namespace: pods of others take room and are nobody's to touch."""
+
+    def held(self) -> Held:
+        held = Held()
+        held.cache.namespace = "mine"
+        return held
+
+    def test_others_pods_are_load(self) -> None:
+        """They count on their node; they are not bound, not anybody's and ring nobody."""
+        held = self.held()
+        held.node()
+        held.pod(name="placed", node="n1", cpu=300)
+        held.pod(name="waits")
+
+        assert [("default", "placed")] == list(held.cache.state.on_node["n1"])
+        assert {} == held.cache.state.unplaced
+        assert {} == held.cache.state.by_owner
+        assert [] == held.bell.keys
+
+    def test_others_daemons_keep_their_owner(self) -> None:
+        """Whose daemon a pod is says whether one is still to come on its node."""
+        held = self.held()
+        held.pod(node="n1", owner=pods_.Owner("DaemonSet", "agent", "u1"))
+
+        assert ["u1"] == list(held.cache.state.by_owner)
+
+    def test_others_resources_are_not_taken_in(self) -> None:
+        """Whoever delivers more than was asked for is not heard."""
+        held = self.held()
+        held.cache.put_resource(service())
+
+        assert {} == held.cache.resources
+
+
 class TestPods:
     def test_rings_its_owner(self) -> None:
         """A pod's event marks its owner; another kind of owner is nobody we know."""

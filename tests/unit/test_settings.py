@@ -46,6 +46,13 @@ def test_lease_times_leave_room() -> None:
         Settings(lease_duration_seconds=5)
 
 
+@pytest.mark.parametrize("name", ["a,b", "Team", "team a", "*", "ä"])
+def test_one_namespace_or_all(name: str) -> None:
+    """A list or a pattern of namespaces is refused with what to do instead."""
+    with pytest.raises(pydantic.ValidationError, match="run one operator for each"):
+        Settings(namespace=name)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

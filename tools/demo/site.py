@@ -113,19 +113,25 @@ def _rights() -> Iterator[Mapping[str, Any]]:
     file = company.ROOT / "charts" / "bayplan" / "files" / "rules.yaml"
     group = "rbac.authorization.k8s.io"
     subject = {"kind": "ServiceAccount", "name": _ACCOUNT, "namespace": _SYSTEM}
-    role = {"apiVersion": f"{group}/v1", "metadata": {"name": "bayplan"}}
+    rules = yaml.safe_load(file.read_text(encoding="utf-8"))
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _SYSTEM}}
     yield {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": {"name": _ACCOUNT, "namespace": _SYSTEM},
     }
-    yield role | {"kind": "ClusterRole", "rules": yaml.safe_load(file.read_text(encoding="utf-8"))}
-    yield role | {
-        "kind": "ClusterRoleBinding",
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "bayplan"},
-        "subjects": [subject],
-    }
+    for kind, granted in (
+        ("ClusterRole", [*rules["cluster"], *rules["namespace"]]),
+        ("Role", rules["lease"]),
+    ):
+        where = {"namespace": _SYSTEM} if kind == "Role" else {}
+        role = {"apiVersion": f"{group}/v1", "metadata": {"name": "bayplan", **where}}
+        yield role | {"kind": kind, "rules": granted}
+        yield role | {
+            "kind": f"{kind}Binding",
+            "roleRef": {"apiGroup": group, "kind": kind, "name": "bayplan"},
+            "subjects": [subject],
+        }
 
 
 def _free_port() -> int:

@@ -11,7 +11,10 @@ from bayplan import __version__
 class _Lazy(click.Group):
     """Commands by name and module, so that `--help` costs no numpy."""
 
-    modules: ClassVar[dict[str, str]] = {"simulate": "bayplan.cli.simulate"}
+    modules: ClassVar[dict[str, str]] = {
+        "simulate": "bayplan.cli.simulate",
+        "uninstall": "bayplan.cli.uninstall",
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx

@@ -87,6 +87,7 @@ class Cache:
 
     state: state.State
     doorbell: Doorbell
+    namespace: str = ""  # the one that is served; empty: all
     resources: dict[resources_.Key, resources_.Resource] = field(default_factory=dict)
     namespaces_deleting: set[str] = field(default_factory=set)
     priorities: dict[str, decode.Priority] = field(default_factory=dict)  # by PriorityClass name
@@ -233,6 +234,8 @@ class Cache:
     def put_resource(self, body: Mapping[str, Any]) -> None:
         """A custom resource as kopf delivers it."""
         metadata = body["metadata"]
+        if not self._serves(metadata["namespace"]):
+            return
         self.upsert(
             body["kind"],
             Seen(
@@ -270,8 +273,13 @@ class Cache:
     def _of(self, kind: str) -> _Versions:
         return self._versions.setdefault(kind, _Versions())
 
+    def _serves(self, namespace: str) -> bool:
+        return not self.namespace or namespace == self.namespace
+
     def _set_pod(self, seen: Seen) -> None:
         pod = self._with_leaving(seen.value)
+        if not self._serves(pod.namespace):
+            pod = _as_load(pod)
         before = self.state.set_pod(pod)
         if before is not None and _looks(before) == _looks(pod):
             return
@@ -473,3 +481,9 @@ def _echoes(before: resources_.Resource, after: resources_.Resource) -> bool:
         and before.labels == after.labels
         and before.annotations == after.annotations
     )
+
+
+def _as_load(pod: pods_.Pod) -> pods_.Pod:
+    """A pod of a namespace that is not served: it takes room and is not ours to touch."""
+    owner = None if pod.owner is not None and pod.owner.kind in _OURS else pod.owner
+    return dataclasses.replace(pod, owner=owner, scheduler="another")

@@ -61,6 +61,7 @@ class Informer:
     restarted: Callable[[str, str], None]
     unreadable: Callable[[str, int], None] = lambda _kind, _count: None
     silence_seconds: float = SILENCE_SECONDS
+    namespace: str = ""  # empty: all
     _version: str = field(default="", init=False)
     _newest: int = field(default=0, init=False)
     _older: int = field(default=0, init=False)
@@ -91,7 +92,12 @@ class Informer:
         """
         try:
             version = await relist(
-                self.kind, self.transport, self.sink, self.unreadable, self._newest
+                self.kind,
+                self.transport,
+                self.sink,
+                self.unreadable,
+                self._newest,
+                namespace=self.namespace,
             )
         except OlderError:
             self._older += 1
@@ -115,7 +121,11 @@ class Informer:
         """Follow one stream to its end; a clean end is resumed at once."""
         seconds = int(WATCH_SECONDS * (0.8 + 0.2 * self.jitter()))
         request = requests.watch(
-            self.kind.name, self._version, seconds=seconds, partial=self.kind.partial
+            self.kind.name,
+            self._version,
+            self.namespace,
+            seconds=seconds,
+            partial=self.kind.partial,
         )
         started, heard = asyncio.get_running_loop().time(), False
         async for line in lines(self.transport.stream(request), self.silence_seconds):
@@ -167,6 +177,8 @@ async def relist(
     sink: Sink,
     unreadable: Callable[[str, int], None] = lambda _kind, _count: None,
     newest: int = 0,
+    *,
+    namespace: str = "",
 ) -> str:
     """Make the sink equal to the server's list; return the resourceVersion to watch from.
 
@@ -178,7 +190,9 @@ async def relist(
     listed: set[tuple[str, str]] = set()
     token, whole = "", True
     while True:
-        request = requests.list_chunk(kind.name, limit=CHUNK, token=token, partial=kind.partial)
+        request = requests.list_chunk(
+            kind.name, namespace, limit=CHUNK, token=token, partial=kind.partial
+        )
         body = await transport.send(request)
         try:
             chunk = decode.chunk(kind, body)
@@ -205,10 +219,21 @@ async def relist(
     return chunk.version
 
 
-async def relist_resources(transport: Transport, sink: Sink) -> None:
+async def relist_resources(transport: Transport, sink: Sink, namespace: str = "") -> None:
     """Make both custom kinds equal to the server's lists."""
     for name in (names.BATCHJOB, names.LONGSERVICE):
-        await relist(decode.KINDS[name], transport, sink)
+        await relist(decode.KINDS[name], transport, sink, namespace=namespace)
+
+
+def scope(kind: Kind, served: str) -> str:
+    """Where to look for a kind if one namespace is served: there, or everywhere (empty).
+
+    Whatever takes room on a node is looked for everywhere, whoever may have put it there.
+    """
+    return served if kind.namespaced and kind.name not in _TAKE_ROOM else ""
+
+
+_TAKE_ROOM = {"Pod", "DaemonSet", "PersistentVolumeClaim"}  # claims: a node's attach limit
 
 
 # What an informer watches; the custom kinds are delivered by kopf and listed from time to time.

@@ -64,8 +64,10 @@ def get(kind: str, namespace: str, name: str) -> Request:
     return Request("GET", path(kind, namespace, name), verb="get", kind=kind)
 
 
-def list_chunk(kind: str, *, limit: int, token: str = "", partial: bool = False) -> Request:
-    """One chunk of a list over all namespaces; consistent: it shows what is stored now.
+def list_chunk(
+    kind: str, namespace: str = "", *, limit: int, token: str = "", partial: bool = False
+) -> Request:
+    """One chunk of a list, over all namespaces if none is named; it shows what is stored now.
 
     A following chunk (`token`) shows the same moment as the first one. `partial`: metadata only.
     """
@@ -74,7 +76,7 @@ def list_chunk(kind: str, *, limit: int, token: str = "", partial: bool = False)
         query.append(("continue", token))
     return Request(
         "GET",
-        path(kind),
+        path(kind, namespace),
         tuple(query),
         accept=transport.PARTIAL_LIST if partial else transport.JSON,
         verb="list",
@@ -83,7 +85,9 @@ def list_chunk(kind: str, *, limit: int, token: str = "", partial: bool = False)
     )
 
 
-def watch(kind: str, version: str, *, seconds: int, partial: bool = False) -> Request:
+def watch(
+    kind: str, version: str, namespace: str = "", *, seconds: int, partial: bool = False
+) -> Request:
     """Everything that happens after `version`; the server closes after about `seconds`."""
     query = (
         ("watch", "1"),
@@ -93,7 +97,7 @@ def watch(kind: str, version: str, *, seconds: int, partial: bool = False) -> Re
     )
     return Request(
         "GET",
-        path(kind),
+        path(kind, namespace),
         query,
         accept=transport.PARTIAL if partial else transport.JSON,
         verb="watch",
