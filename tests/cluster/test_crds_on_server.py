@@ -69,6 +69,10 @@ REFUSED_JOBS = [
     ("schedule", "R/P1D", "R[n]/[start]/period"),
     ("schedule", "0 6 * * *\n", "must be five cron fields"),
     ("schedule", 5, "must be of type string"),
+    ("schedules", ["@hourly"], "write all of them into `schedules`"),
+    ("schedules", ["* * *"], "must be five cron fields"),
+    ("schedules", ["@daily", "@daily"], "Duplicate value"),
+    ("schedules", [f"{n} * * * *" for n in range(11)], "must have at most 10 items"),
     ("timeZone", "../../etc/passwd", "must be an IANA time zone name"),
     ("timeZone", "/UTC", "must be an IANA time zone name"),
     ("timeZone", "", "at least 1 chars"),
@@ -187,7 +191,11 @@ def test_refuses_what_two_fields_say_together(site: Site) -> None:
     long = changed(changed(JOB, "activeDeadlineSeconds", 60), "expectedDurationSeconds", 61)
     both = changed(changed(JOB, "successExitCodes", [0, 3]), "noRetryExitCodes", [3])
 
+    several = changed(changed(once, "schedules", ["@hourly", "@daily"]), "startWindowSeconds", 9)
+
     assert "remove it or add `schedule`" in refusal(site, once)
+    create(site, several)
+    assert "a job runs by time" in refusal(site, changed(several, "parents", [{"name": "a"}]))
     assert "remove it from one of them" in refusal(site, both)
     assert "raise `activeDeadlineSeconds`" in refusal(site, long)
 

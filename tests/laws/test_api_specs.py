@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bayplan.api import meta
-from bayplan.api.batchjob import BatchJobSpec, BatchJobStatus
+from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.jobstatus import BatchJobStatus
 from bayplan.api.longservice import LongServiceSpec, LongServiceStatus
 from bayplan.api.problems import problems
 from bayplan.api.resource import resource

@@ -357,13 +357,13 @@ class History:
         assert len(self.seen) == counters.get("runs", 0), "runs are not counted once each"
         assert not any(pod.finalizers for pod in world.pods.values()), "a pod is held for ever"
         slots = {run for run in self.seen if identity.slot_of(run) is not None}
-        text = world.spec.get("schedule")
+        texts = world.spec.get("schedules") or [world.spec.get("schedule")]
         if world.spec.get("parents"):
             self._inherited()
-        elif text is None:
+        elif texts == [None]:
             assert {identity.slot_run(START)} == slots
         elif plain:
-            schedule = schedules.parse(text, "UTC", key="default/report", anchor=START)
+            schedule = schedules.parse(texts[0], "UTC", key="default/report", anchor=START)
             last = _epoch(world.status.get("lastSlotTime"))
             due = schedule.count_between(START - 1, last)
             assert due == len(slots) + counters.get("missed", 0), "a slot was lost"
@@ -442,6 +442,13 @@ QUICK = settings(
 def test_nothing_twice_nothing_lost(spec: dict[str, Any], acts: list[Act]) -> None:
     """Crashes after any write, late and lost status: each slot runs once or is counted missed."""
     live_through({**spec, "schedule": SCHEDULE}, acts, plain=True)
+
+
+@QUICK
+@given(SPECS, st.lists(ACTS, min_size=6, max_size=40))
+def test_several_schedules(spec: dict[str, Any], acts: list[Act]) -> None:
+    """The same with schedules that share times: each time once."""
+    live_through({**spec, "schedules": [SCHEDULE, "*/10 * * * *"]}, acts, plain=True)
 
 
 @QUICK

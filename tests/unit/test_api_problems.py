@@ -42,12 +42,20 @@ def test_nothing_is_wrong() -> None:
         ({"schedule": "R//PT1S"}, ("InvalidSchedule", "spec.schedule", "10 seconds")),
         ({"timeZone": "Europe/Berlim"}, ("InvalidTimeZone", "spec.timeZone", "Europe/Berlin?")),
         (
+            {"schedules": ["@daily", "0 0 31 2 *"]},
+            ("InvalidSchedule", "spec.schedules[1]", "never due"),
+        ),
+        (
+            {"schedules": ["* * *", "x"], "timeZone": "../x"},
+            ("InvalidTimeZone", "spec.timeZone", "not an IANA"),
+        ),
+        (
             {"schedule": "* * *", "timeZone": "../x"},
             ("InvalidTimeZone", "spec.timeZone", "not an IANA"),
         ),
     ],
 )
-def test_schedules(spec: dict[str, str], expected: tuple[str, str, str]) -> None:
+def test_schedules(spec: dict[str, object], expected: tuple[str, str, str]) -> None:
     """Time zone first, then the schedule; each with its remedy."""
     (found,) = of_job(**spec)
 

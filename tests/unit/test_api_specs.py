@@ -7,7 +7,8 @@ import pydantic
 import pytest
 
 from bayplan.api import meta
-from bayplan.api.batchjob import BatchJobSpec, BatchJobStatus, RetryPolicy
+from bayplan.api.batchjob import BatchJobSpec, RetryPolicy
+from bayplan.api.jobstatus import BatchJobStatus
 from bayplan.api.longservice import LongServiceSpec, LongServiceStatus, RestartBackoff
 from bayplan.api.template import template_hash
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bayplan.api import names
-from bayplan.api.batchjob import BatchJobStatus
+from bayplan.api.jobstatus import BatchJobStatus
 from bayplan.model import pod as pods_
 from bayplan.reconcile import batchjob, ledger
 from bayplan.reconcile.identity import slot_run

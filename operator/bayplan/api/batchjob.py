@@ -5,21 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, Strict
 
 from bayplan.api import names
+from bayplan.api.jobstatus import BatchJobStatus
 from bayplan.api.meta import (
     NAME_RULE,
     Column,
-    Condition,
-    EffectiveRequests,
     Flag,
     Integer,
     Kind,
     Long,
-    Name,
     Part,
     Placement,
-    PlacementStatus,
-    Time,
-    Word,
     cel_text,
     crd,
     grown,
@@ -35,7 +30,19 @@ _ALIAS = "@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
 _CRON = r"([-0-9A-Za-z*,/#()]+[ \t]+){4}[-0-9A-Za-z*,/#()]+"
 _INTERVAL = "R[0-9]*/[-+.,:0-9TZ]*/P[0-9A-Z]+"
 SCHEDULE_PATTERN = rf"^[ \t]*({_ALIAS}|{_CRON}|{_INTERVAL})[ \t]*$"
+_TIMED = "(has(self.schedule) || (has(self.schedules) && size(self.schedules) > 0))"
+_SCHEDULE_RULE = rule(
+    f"self.matches({cel_text(SCHEDULE_PATTERN)})",
+    "must be five cron fields (0 6 * * MON-FRI), @hourly, @daily, @midnight, @weekly, @monthly, "
+    "@yearly, or R[n]/[start]/period (R//PT15M)",
+)
 TIME_ZONE_PATTERN = "^[A-Za-z][-+_A-Za-z0-9]*(/[-+_A-Za-z0-9]+)*$"
+
+
+ScheduleText = Annotated[
+    str,
+    Field(min_length=1, max_length=256, json_schema_extra=crd(validations=[_SCHEDULE_RULE])),
+]
 
 
 class RetryPolicy(Part):
@@ -133,19 +140,23 @@ class BatchJobSpec(Part):
         json_schema_extra=crd(
             validations=[
                 rule(
-                    "!has(self.startingDeadlineSeconds) || has(self.schedule)",
+                    "!has(self.schedule) || !has(self.schedules) || size(self.schedules) == 0",
+                    "must be absent beside `schedule`; write all of them into `schedules`",
+                    fieldPath=".schedules",
+                ),
+                rule(
+                    f"!has(self.startingDeadlineSeconds) || {_TIMED}",
                     "must be absent without `schedule`: a run without a scheduled time is never "
                     "late; remove it or add `schedule`",
                     fieldPath=".startingDeadlineSeconds",
                 ),
                 rule(
-                    "!has(self.startWindowSeconds) || self.startWindowSeconds == 0 || "
-                    "has(self.schedule)",
+                    f"!has(self.startWindowSeconds) || self.startWindowSeconds == 0 || {_TIMED}",
                     "must be 0 or absent without `schedule`; remove it or add `schedule`",
                     fieldPath=".startWindowSeconds",
                 ),
                 rule(
-                    "!has(self.parents) || !has(self.schedule) || size(self.parents) == 0",
+                    f"!has(self.parents) || !{_TIMED} || size(self.parents) == 0",
                     "must be absent beside `schedule`: a job runs by time or on its parents; "
                     "remove one of them",
                     fieldPath=".parents",
@@ -179,15 +190,16 @@ class BatchJobSpec(Part):
             "R[n]/[start]/period such as R/2026-01-31T06:00/P1M. Absent: when its parents have "
             "succeeded; without parents one run, at once."
         ),
-        json_schema_extra=crd(
-            validations=[
-                rule(
-                    f"self.matches({cel_text(SCHEDULE_PATTERN)})",
-                    "must be five cron fields (0 6 * * MON-FRI), @hourly, @daily, @midnight, "
-                    "@weekly, @monthly, @yearly, or R[n]/[start]/period (R//PT15M)",
-                )
-            ]
+        json_schema_extra=crd(validations=[_SCHEDULE_RULE]),
+    )
+    schedules: tuple[ScheduleText, ...] = Field(
+        default=(),
+        max_length=10,
+        description=(
+            "Several schedules instead of one; a time that two of them name is one run. The names "
+            "of runs and startingDeadlineSeconds know no difference between them."
         ),
+        json_schema_extra=crd(list_type="set"),
     )
     parents: tuple[Parent, ...] = Field(
         default=(),
@@ -335,234 +347,12 @@ class BatchJobSpec(Part):
     @property
     def runs_once(self) -> bool:
         """Whether neither time nor parents start it: it runs when it is created."""
-        return self.schedule is None and not self.parents
+        return not self.timetable and not self.parents
 
-
-class Consumed(Part):
-    """The success of a parent that this job last ran on."""
-
-    name: Name = Field(description="Name of the parent.")
-    run: Word = Field(description="Identity of the parent's run.")
-
-
-class ActiveRun(Part):
-    """A run that has not finished."""
-
-    run: Word = Field(description="Identity of the run within this BatchJob, part of pod names.")
-    trigger: Literal["Schedule", "Once", "RunNow", "Parents"] | None = Field(
-        default=None, description="Why it runs."
-    )
-    slot_time: Time | None = Field(default=None, description="The scheduled time it belongs to.")
-    since: Time | None = Field(default=None, description="When it became due and was taken up.")
-    attempt: Integer | None = Field(
-        default=None, ge=0, description="Number of the current attempt; the first is 0."
-    )
-    failures: Integer | None = Field(
-        default=None, ge=0, description="Failed attempts so far that count against the limit."
-    )
-    disruptions: Integer | None = Field(
-        default=None, ge=0, description="Attempts so far that were lost to their node."
-    )
-    retry_time: Time | None = Field(
-        default=None, description="When the next attempt starts; absent while one exists."
-    )
-    start_time: Time | None = Field(
-        default=None, description="When the first container of the run started."
-    )
-    pods: tuple[Name, ...] = Field(
-        default=(),
-        max_length=16,
-        description="Pods of the current attempt.",
-        json_schema_extra=crd(list_type="atomic"),
-    )
-    reason: Word | None = Field(default=None, description="How the last attempt ended.")
-    node: Name | None = Field(default=None, description="Node of the current or last attempt.")
-    arguments: str | None = Field(
-        default=None,
-        max_length=4096,
-        description="What the annotation bayplan.dev/run-now-args gave it, as JSON.",
-    )
-
-
-class FinishedRun(Part):
-    """A run that has finished, or was missed."""
-
-    run: Word = Field(description="Identity of the run within this BatchJob.")
-    slot_time: Time | None = Field(default=None, description="The scheduled time it belonged to.")
-    outcome: Literal["Succeeded", "Failed", "Cancelled", "Missed"] = Field(
-        description="How it ended."
-    )
-    reason: Word | None = Field(default=None, description="One word for the cause.")
-    exit_code: Integer | None = Field(
-        default=None, description="Exit code of the container that decided the outcome."
-    )
-    node: Name | None = Field(default=None, description="Node of the last attempt.")
-    start_time: Time | None = Field(default=None, description="When its first container started.")
-    end_time: Time | None = Field(default=None, description="When it ended.")
-    attempts: Integer | None = Field(default=None, ge=0, description="How often it was tried.")
-
-
-class Fulfilled(Part):
-    """A run that counts as a success for the jobs that have this one as a parent."""
-
-    run: Word = Field(description="Identity of the run within this BatchJob.")
-    end_time: Time | None = Field(default=None, description="When it ended.")
-
-
-class Statistics(Part):
-    """Counters since creation, which never fall, and times of the last runs."""
-
-    runs: Long | None = Field(default=None, ge=0, description="Runs that finished.")
-    successes: Long | None = Field(default=None, ge=0, description="Runs that succeeded.")
-    failures: Long | None = Field(default=None, ge=0, description="Runs that failed for good.")
-    cancelled: Long | None = Field(default=None, ge=0, description="Runs that were cancelled.")
-    missed: Long | None = Field(
-        default=None, ge=0, description="Scheduled times that passed without a run."
-    )
-    lost: Long | None = Field(default=None, ge=0, description="Attempts lost to their node.")
-    late: Long | None = Field(
-        default=None, ge=0, description="Attempts that ran longer than expectedDurationSeconds."
-    )
-    run_seconds_p50: Integer | None = Field(
-        default=None, ge=0, description="Half of the sampled runs took no longer."
-    )
-    run_seconds_p95: Integer | None = Field(
-        default=None, ge=0, description="19 of 20 sampled runs took no longer."
-    )
-    wait_seconds_p50: Integer | None = Field(
-        default=None,
-        ge=0,
-        description="From its scheduled time to its start half of the sampled runs took no longer.",
-    )
-    wait_seconds_p95: Integer | None = Field(
-        default=None, ge=0, description="And 19 of 20 took no longer."
-    )
-    usual_run_seconds: Integer | None = Field(
-        default=None,
-        ge=0,
-        description="What a run is expected to take, learned from five samples or more.",
-    )
-    consecutive_failures: Long | None = Field(
-        default=None, ge=0, description="Failed runs since the last success."
-    )
-
-
-Seconds = Annotated[int, Strict(), Field(ge=0, le=2**31 - 1)]
-
-
-class Samples(Part):
-    """The last twenty runs that succeeded at their first attempt, the newest first."""
-
-    run_seconds: tuple[Seconds, ...] = Field(
-        default=(),
-        max_length=20,
-        description="How long each ran.",
-        json_schema_extra=crd(list_type="atomic"),
-    )
-    wait_seconds: tuple[Seconds, ...] = Field(
-        default=(),
-        max_length=20,
-        description="How long each waited from its scheduled time to its start.",
-        json_schema_extra=crd(list_type="atomic"),
-    )
-
-
-class BatchJobStatus(Part):
-    """What is known of the job; written by the operator only."""
-
-    conditions: tuple[Condition, ...] = Field(
-        default=(),
-        max_length=16,
-        description=(
-            "Ready, Placed, LastRunSucceeded, Suspended; Complete or Failed without a schedule; "
-            "Reconciling and Stalled only while true."
-        ),
-        json_schema_extra=crd(list_type="map", list_map_keys=["type"]),
-    )
-    observed_generation: Long | None = Field(
-        default=None, description="The generation of the spec that this status answers."
-    )
-    next_slot_time: Time | None = Field(default=None, description="The next scheduled time.")
-    last_slot_time: Time | None = Field(
-        default=None,
-        description="The newest scheduled time that was taken up or missed; never goes back.",
-    )
-    schedule_hash: Word | None = Field(
-        default=None, description="The schedule and time zone that times are counted by."
-    )
-    schedule_since_time: Time | None = Field(
-        default=None,
-        description=(
-            "Scheduled times before this do not count: the schedule was changed, or suspension "
-            "ended, then."
-        ),
-    )
-    remaining_runs: Long | None = Field(
-        default=None, ge=0, description="Scheduled times still to come of a finite schedule."
-    )
-    running: Integer | None = Field(default=None, ge=0, description="Runs not finished.")
-    active: tuple[ActiveRun, ...] = Field(
-        default=(),
-        max_length=100,
-        description="Runs not finished, the oldest first.",
-        json_schema_extra=crd(list_type="map", list_map_keys=["run"]),
-    )
-    history: tuple[FinishedRun, ...] = Field(
-        default=(),
-        max_length=10,
-        description="The last ten runs that finished or were missed, the newest first.",
-        json_schema_extra=crd(list_type="atomic"),
-    )
-    fulfilled: tuple[Fulfilled, ...] = Field(
-        default=(),
-        max_length=10,
-        description=(
-            "The last ten runs that count as successes for jobs that name this one as a parent, "
-            "the newest first."
-        ),
-        json_schema_extra=crd(list_type="atomic"),
-    )
-    statistics: Statistics | None = Field(default=None, description="Counters since creation.")
-    samples: Samples | None = Field(
-        default=None, description="What the times of `statistics` are computed from."
-    )
-    effective_requests: EffectiveRequests | None = Field(
-        default=None, description="What one pod really asks for."
-    )
-    forgiven_failures: Long | None = Field(
-        default=None,
-        ge=0,
-        description=(
-            "How many of consecutiveFailures were before the spec was last changed; "
-            "suspendAfterFailures counts those after."
-        ),
-    )
-    paused_until: Time | None = Field(
-        default=None,
-        description=(
-            "No scheduled run starts before this: taken from the annotation "
-            "bayplan.dev/paused-until, which may be removed then."
-        ),
-    )
-    consumed: tuple[Consumed, ...] = Field(
-        default=(),
-        max_length=50,
-        description="The successes of its parents that it last ran on.",
-        json_schema_extra=crd(list_type="map", list_map_keys=["name"]),
-    )
-    handled_tokens: tuple[Word, ...] = Field(
-        default=(),
-        max_length=128,
-        description=(
-            "Runs that values of the annotation bayplan.dev/run-now led to, the newest first; a "
-            "value stands for the same run for ever, and is never taken up twice. Also runs that "
-            "parents led to, as long as a pod of theirs exists."
-        ),
-        json_schema_extra=crd(list_type="atomic"),
-    )
-    placement: PlacementStatus | None = Field(
-        default=None, description="Why something waits; absent while nothing does."
-    )
+    @property
+    def timetable(self) -> tuple[str, ...]:
+        """The schedules as written; none for a job that runs once or on its parents."""
+        return self.schedules if self.schedule is None else (self.schedule,)
 
 
 KIND = Kind(
@@ -580,6 +370,7 @@ KIND = Kind(
         Column("Running", ".status.running", kind="integer"),
         Column("Suspend", ".spec.suspend", kind="boolean"),
         Column("Age", ".metadata.creationTimestamp", kind="date"),
+        Column("Schedules", ".spec.schedules", priority=1),
         Column("Status", '.status.conditions[?(@.type=="Ready")].reason', priority=1),
         Column("Waiting", ".status.placement.message", priority=1),
     ),

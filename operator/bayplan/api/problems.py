@@ -53,12 +53,16 @@ def problems(kind: str, spec: BatchJobSpec | LongServiceSpec) -> tuple[Problem, 
 
 
 def _of_schedule(spec: BatchJobSpec) -> Iterator[Problem]:
-    try:
-        schedule.parse(spec.schedule or "@daily", spec.time_zone, key="", anchor=0)
-    except schedule.TimeZoneError as error:
-        yield Problem("InvalidTimeZone", "spec.timeZone", str(error))
-    except schedule.ScheduleError as error:
-        yield Problem("InvalidSchedule", "spec.schedule", str(error))
+    """What cannot be read of the time zone, which is said once, and of each schedule."""
+    for index, text in enumerate(spec.timetable or ("@daily",)):
+        try:
+            schedule.parse(text, spec.time_zone, key="", anchor=0)
+        except schedule.TimeZoneError as error:
+            yield Problem("InvalidTimeZone", "spec.timeZone", str(error))
+            return
+        except schedule.ScheduleError as error:
+            field = f"spec.schedules[{index}]" if spec.schedules else "spec.schedule"
+            yield Problem("InvalidSchedule", field, str(error))
 
 
 def _of_placement(placement: Placement) -> Iterator[Problem]:

@@ -2,25 +2,33 @@
 
 A schedule is a function from its text, time zone, name (for `H`) and anchor to a set of moments
 in epoch seconds; it keeps no state and knows no clock, so a restart cannot change what was due.
-Both kinds answer the questions of `slots.Slots`.
+All kinds answer the questions of `slots.Slots`.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from bayplan import units
 from bayplan.model import cron, interval
 from bayplan.model.cron import Cron
 from bayplan.model.interval import Interval
+from bayplan.model.timetable import Timetable
 from bayplan.model.zone import ScheduleError, TimeZoneError, zone
 
-__all__ = ["Cron", "Interval", "Schedule", "ScheduleError", "TimeZoneError", "parse"]
+__all__ = ["Cron", "Interval", "Schedule", "ScheduleError", "TimeZoneError", "parse", "together"]
 
-Schedule = Cron | Interval
+Schedule = Cron | Interval | Timetable
 
 LONGEST = 256  # characters
 
 
-def parse(text: str, time_zone: str, *, key: str, anchor: int) -> Schedule:
+def together(texts: Sequence[str], time_zone: str, *, key: str, anchor: int) -> Schedule:
+    """Read one or several schedules as one; a moment that two of them name is one slot."""
+    parts = tuple(parse(text, time_zone, key=key, anchor=anchor) for text in texts)
+    return parts[0] if len(parts) == 1 else Timetable(parts)
+
+
+def parse(text: str, time_zone: str, *, key: str, anchor: int) -> Cron | Interval:
     """Read a schedule; raises ScheduleError with the remedy.
 
     `key` is namespace/name, from which `H` is hashed. `anchor` (epoch seconds: when the resource

@@ -175,7 +175,7 @@ def trigger_of(scene: Scene, run: str) -> Trigger:
         return "RunNow"
     if run.startswith("p") or scene.spec.parents:
         return "Parents"
-    return "Once" if scene.spec.schedule is None else "Schedule"
+    return "Schedule" if scene.spec.timetable else "Once"
 
 
 def _replaces(scene: Scene) -> bool:

@@ -38,16 +38,16 @@ class Due:
 
 
 def schedule_hash(spec: BatchJobSpec) -> str:
-    """Names the schedule and its time zone; another name means that a person edited them."""
-    return _hash(spec.schedule, spec.time_zone)
+    """Names the schedules, in any order, and their zone; another means that a person edited."""
+    return _hash("\n".join(sorted(spec.timetable)) or None, spec.time_zone)
 
 
 def schedule_of(job: Resource, spec: BatchJobSpec) -> schedules.Schedule | None:
     """The job's schedule; None for a job that runs once. The spec must have no problems."""
-    if spec.schedule is None:
+    if not spec.timetable:
         return None
     key = f"{job.namespace}/{job.name}"
-    return schedules.parse(spec.schedule, spec.time_zone, key=key, anchor=job.created_at)
+    return schedules.together(spec.timetable, spec.time_zone, key=key, anchor=job.created_at)
 
 
 def start_delay(job: Resource, spec: BatchJobSpec) -> int:
