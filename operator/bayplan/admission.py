@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bayplan import telemetry, units
@@ -148,9 +148,19 @@ class Admissions:
         )
         self.answered(resource.key)
 
-    def learn(self, resource: Resource, pod: pods_.Pod) -> None:
-        """A stored pod asks for something else than planned: plan the next ones with that."""
-        self._accept(resource, pod)
+    def learn(self, resource: Resource, pod: pods_.Pod, template_hash: str) -> None:
+        """A stored pod asks for something else than planned: plan the next ones with that.
+
+        One of another template than the present one (a rollout keeps some of the former) tells of
+        that template alone.
+        """
+        if template_hash == resource.template_hash:
+            self._accept(resource, pod)
+            return
+        known = self._shapes.get(resource.uid, {})
+        for at, shape in tuple(known.items()):
+            if at[0] == template_hash:
+                known[at] = replace(shape, request=pod.request)
 
     def retry_namespace(self, namespace: str, held: Mapping[str, Resource]) -> None:
         """A quota, a LimitRange or the namespace changed: ask again at once where refused."""

@@ -457,7 +457,8 @@ class Loop:
         if resource is None:
             return
         if stored.request != planned.request:
-            self.admissions.learn(resource, stored)
+            of_task = planned.labels.get(names.TEMPLATE_HASH, resource.template_hash)
+            self.admissions.learn(resource, stored, of_task)
         why = self._misplaced(planned, stored)
         if why:
             telemetry.say(

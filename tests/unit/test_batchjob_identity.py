@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bayplan.api import names
 from bayplan.reconcile import identity
 
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -72,12 +73,12 @@ def test_other_names_are_nobodys_run(name: str) -> None:
 
 def test_long_names_stay_apart() -> None:
     """Names that are cut at the same place, or differ in a dot only, have different prefixes."""
-    names = ["x" * 60 + "a", "x" * 60 + "b", "a.b", "a-b"]
+    jobs = ["x" * 60 + "a", "x" * 60 + "b", "a.b", "a-b"]
 
-    assert len(names) == len({identity.prefix(name, UID) for name in names})
+    assert len(jobs) == len({identity.prefix(job, UID) for job in jobs})
 
 
 def test_a_label_holds_at_most_63_characters() -> None:
     """A short name is its own label, a long one is cut."""
-    assert "a.b" == identity.label("a.b")
-    assert len(identity.label("x" * 253)) <= 63
+    assert "a.b" == names.owner_value("a.b")
+    assert len(names.owner_value("x" * 253)) <= 63

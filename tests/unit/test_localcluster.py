@@ -314,7 +314,7 @@ def test_no_patch_of_a_stale_object() -> None:
         if "patch" in step and name != "lease-renewed"  # a renewal may be lost, another follows
     ]
 
-    assert len(patches) == 10
+    assert len(patches) == 11
     assert all(".metadata.resourceVersion" in template for template in patches)
 
 

@@ -74,7 +74,7 @@ def test_long_names_fit_and_stay_apart() -> None:
     assert 2 == len(set(taken))
     assert all(len(name) <= 63 for name in taken)
     assert all(len(update.name) <= 63 for update in updates)
-    assert 2 == len({revisions.label(service.name) for service in services})
+    assert 2 == len({names.owner_value(service.name) for service in services})
 
 
 def test_steady_service_writes_nothing() -> None:

@@ -553,3 +553,17 @@ def test_patterns_know_the_nodes_of_today() -> None:
     }
 
     assert {("a1", "a9"), ("a1", "a2", "a9")} == values
+
+
+def test_an_older_template_s_answer_tells_of_that_template_alone() -> None:
+    """A webhook made a pod of the former revision bigger: the present template's request stays."""
+    scene = Scene()
+    scene.node(cpu=8000)
+    service = scene.service(replicas=1)
+    scene.look()
+    [(planned, _)] = scene.notes.created.values()
+    before = scene.admissions.of(service)
+    older = replace(planned, labels={**planned.labels, names.TEMPLATE_HASH: "older"})
+    scene.loop.created(service.key, older, replace(older, request=make_pod(cpu=5000).request))
+
+    assert before == scene.admissions.of(service)

@@ -11,6 +11,7 @@ from bayplan.api.resource import Resource, resource
 from bayplan.cluster import decode
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
+from bayplan.model import requirement
 from bayplan.model.workload import EXCLUSIVE, FREELY, Strategy
 
 HARD = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -29,7 +30,7 @@ def constrained(*wanted: tuple[str, str, str | None], **more: Any) -> Resource:
         for key, operator, value in wanted
     ]
     pod = {"containers": [{"name": "main", "image": "x"}], **more.pop("pod", {})}
-    metadata = {"namespace": "ns", "name": "web", "uid": "u1", "generation": 1}
+    metadata = {"namespace": "ns", "name": more.pop("name", "web"), "uid": "u1", "generation": 1}
     spec = {
         "replicas": 3,
         "placement": {"constraints": constraints, **more},
@@ -229,3 +230,14 @@ def test_values_that_cannot_be_read(wanted: tuple[str, str, str | None], expecte
 
     assert ("InvalidSpec", "spec.placement.constraints[0].value") == (found.reason, found.field)
     assert expected in found.message
+
+
+def test_a_long_name_is_counted_by_the_label_that_its_pods_have() -> None:
+    """What is compiled selects the very label that reconcile writes, also when the name is cut."""
+    name = "x" * 62 + ".y-and-more"
+    [term] = placing.rules(constrained(("hostname", "Unique", None), name=name), "h").peers.labels[
+        :1
+    ]
+
+    assert (names.SERVICE, requirement.requirement("In", [names.owner_value(name)])) == term
+    assert len(names.owner_value(name)) <= 63

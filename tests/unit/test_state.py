@@ -126,3 +126,33 @@ def test_gated_terminating_and_foreign_pods_are_not_ours_to_place() -> None:
     )
 
     assert [("default", "ours")] == list(book.unplaced)
+
+
+def test_nodes_that_come_and_go_leave_nothing() -> None:
+    """A node's row is free once the node and its pods have gone, in whichever order they went."""
+    book = make_state()
+    for number in range(300):
+        node, pod = make_node(f"n{number}", cpu=1000), make_pod(f"p{number}", f"n{number}", 300)
+        book.set_node(node)
+        book.set_pod(pod)
+        free = book.snapshot().free[0, 0]
+        if number % 2:
+            book.drop_node(node.name)
+        book.drop_pod(pod.key)
+        book.drop_node(node.name)
+
+        assert 700 == free
+
+    assert 1 == book.rows_made
+
+
+def test_a_pod_without_its_node_keeps_its_room() -> None:
+    """A pod outlives its node for a while: another node must not be charged for it."""
+    book = make_state(make_node("n1", cpu=1000), make_pod("p", "n1", 300))
+    book.drop_node("n1")
+    book.set_node(make_node("n2", cpu=1000))
+    other = book.snapshot().free[0, 0]
+    book.set_node(make_node("n1", cpu=1000))
+
+    assert 1000 == other
+    assert [700, 1000] == book.snapshot().free[:, 0].tolist()

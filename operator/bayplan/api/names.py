@@ -1,5 +1,8 @@
 """Names that Bayplan writes into the cluster: labels, annotations, finalizers. One place."""
 
+import functools
+import hashlib
+
 GROUP = "bayplan.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -39,3 +42,18 @@ RUN_TRACKING = f"{GROUP}/run-tracking"
 # Others' names.
 DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+
+_LONGEST_VALUE = 63
+
+
+@functools.lru_cache(maxsize=16384)
+def owner_value(name: str) -> str:
+    """A resource's name as the value of the label that names it on its pods (`JOB`, `SERVICE`).
+
+    A label's value is shorter than a name may be: one that is too long is cut, and a hash of it
+    keeps two that begin alike apart.
+    """
+    if len(name) <= _LONGEST_VALUE:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[: _LONGEST_VALUE - 9].rstrip('-.')}-{digest}"

@@ -53,7 +53,10 @@ def constraints(resource: Resource) -> tuple[PlaceConstraint, ...]:
 
 def peer_labels(resource: Resource, revision: str) -> dict[str, str]:
     """Labels by which pods count together: same workload, same template."""
-    return {workload_label(resource.kind): resource.name[:63], names.TEMPLATE_HASH: revision}
+    return {
+        workload_label(resource.kind): names.owner_value(resource.name),
+        names.TEMPLATE_HASH: revision,
+    }
 
 
 def rules(resource: Resource, revision: str) -> PlacementRules:
@@ -289,7 +292,9 @@ def _others(resource: Resource) -> Iterator[dict[str, Any]]:
         key = workload_label(kind)
         chosen: list[dict[str, Any]] = [{"key": key, "operator": "Exists"}]
         if kind == resource.kind:
-            chosen.append({"key": key, "operator": "NotIn", "values": [resource.name[:63]]})
+            chosen.append(
+                {"key": key, "operator": "NotIn", "values": [names.owner_value(resource.name)]}
+            )
         yield {
             "labelSelector": {"matchExpressions": chosen},
             "namespaceSelector": {},

@@ -48,12 +48,6 @@ class Resource:
     def key(self) -> Key:
         return self.kind, self.namespace, self.name
 
-    @property
-    def selector(self) -> str:
-        """The label selector of the pods that belong to it."""
-        label = names.JOB if self.kind == names.BATCHJOB else names.SERVICE
-        return f"{label}={self.name}"
-
 
 def resource(body: Mapping[str, Any], known: Resource | None = None) -> Resource:
     """The stored object, read.

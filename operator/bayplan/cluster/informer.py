@@ -111,7 +111,10 @@ class Informer:
     async def _pause(self, cause: str, error: errors.ClusterError | None = None) -> None:
         """Wait a little longer each time nothing has come since the last failure."""
         self.restarted(self.kind.name, cause)
-        level = logging.INFO if isinstance(error, errors.Unavailable | None) else logging.WARNING
+        # Of a quiet kind the server may say nothing for longer than we listen: nothing is wrong.
+        level = logging.DEBUG if cause == "silence" else logging.INFO
+        if not isinstance(error, errors.Unavailable | None):
+            level = logging.WARNING
         _log.log(level, "watch restarts kind=%s cause=%s error=%s", self.kind.name, cause, error)
         longest = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LONGEST_BACKOFF_SECONDS)
         self._failures = min(self._failures + 1, 10)

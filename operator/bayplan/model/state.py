@@ -33,17 +33,18 @@ def _as_passing(request: resources.Vector) -> resources.Vector:
 
 
 class _Sums:
-    """Requested amounts per node as one growing matrix; rows and columns are never reused."""
+    """Requested amounts per node as one growing matrix; the row of a node that left is reused."""
 
-    __slots__ = ("_amounts", "_columns", "_rows")
+    __slots__ = ("_amounts", "_columns", "_free", "_rows")
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
+        self._free: list[int] = []  # rows of zeros between those in use
         self._columns: dict[str, int] = {}
         self._amounts = np.zeros((64, 8), dtype=np.int64)
 
     def add(self, node: str, request: resources.Vector, sign: int) -> None:
-        row = self._rows.setdefault(node, len(self._rows))
+        row = self._row(node)
         for name in request:
             self._columns.setdefault(name, len(self._columns))
         self._grow()
@@ -52,10 +53,28 @@ class _Sums:
             line[self._columns[name]] += sign * amount
 
     def rows(self, nodes: tuple[nodes_.Node, ...]) -> snapshot.IntVector:
-        """A row for each node; stays right for ever."""
-        rows = [self._rows.setdefault(node.name, len(self._rows)) for node in nodes]
+        """A row for each node; stays right until the node is released."""
+        rows = [self._row(node.name) for node in nodes]
         self._grow()
         return np.array(rows, dtype=np.int64)
+
+    def release(self, node: str) -> None:
+        """A node has gone and so have its pods: the next new node gets its row."""
+        row = self._rows.pop(node, None)
+        if row is not None:
+            self._free.append(row)
+
+    @property
+    def size(self) -> int:
+        """Rows made so far."""
+        return len(self._rows) + len(self._free)
+
+    def _row(self, node: str) -> int:
+        row = self._rows.get(node)
+        if row is None:
+            row = self._free.pop() if self._free else len(self._rows)
+            self._rows[node] = row
+        return row
 
     def requested(self, rows: snapshot.IntVector, columns: tuple[str, ...]) -> snapshot.IntMatrix:
         requested = np.zeros((len(rows), len(columns)), dtype=np.int64, order="F")
@@ -121,6 +140,7 @@ class State:
     def drop_node(self, name: str) -> None:
         if self.nodes.pop(name, None) is not None:
             self.nodes_version += 1
+            self._release(name)
 
     def set_pod(self, pod: pods_.Pod) -> pods_.Pod | None:
         """Make the book say this of the pod; returns what it said before.
@@ -174,6 +194,11 @@ class State:
 
     def drop_daemonset(self, uid: str) -> None:
         self.daemonsets.pop(uid, None)
+
+    @property
+    def rows_made(self) -> int:
+        """For how many nodes at once sums have been kept so far."""
+        return self._sums.size
 
     def owned(self, uid: str) -> Mapping[PodKey, pods_.Pod]:
         """The pods whose controller has this uid, assumed and terminal ones too."""
@@ -232,6 +257,11 @@ class State:
             self._sums.add(pod.node, _as_passing(pod.request), sign)
         self._census.count(pod, pod.node, sign)
 
+    def _release(self, name: str) -> None:
+        """Forget the sums of a node of which nothing is left."""
+        if name not in self.nodes and name not in self.on_node:
+            self._sums.release(name)
+
     def _stands(self, pod: pods_.Pod) -> tuple[object, ...]:
         """All that the indexes and sums are made of."""
         may_be_bound = not pod.node and self._may_be_bound(pod)
@@ -277,8 +307,9 @@ class State:
         if pod.node:
             there = self.on_node.get(pod.node, {})
             there.pop(pod.key, None)
+            self._place(pod, -1)
             if not there:
                 self.on_node.pop(pod.node, None)
-            self._place(pod, -1)
+                self._release(pod.node)
         else:
             self.unplaced.pop(pod.key, None)

@@ -143,7 +143,7 @@ def _is_held(course: Course, one: Progress) -> bool:
 def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
     run, job = one.run, scene.job
     labels = {
-        names.JOB: identity.label(job.name),
+        names.JOB: names.owner_value(job.name),
         names.RUN: run.id,
         names.ATTEMPT: str(run.attempt),
         names.TEMPLATE_HASH: job.template_hash,

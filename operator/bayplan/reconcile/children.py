@@ -14,7 +14,6 @@ from bayplan.api import build, names
 from bayplan.api.longservice import LongServiceSpec, ServicePort
 from bayplan.api.longservice import Service as ServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.reconcile import revisions
 from bayplan.reconcile.action import ApplyObject, DeleteObject, View
 
 SERVICE = "Service"
@@ -78,7 +77,7 @@ def taken_by_others(
 def _service(service: Resource, spec: ServiceSpec) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": spec.type,
-        "selector": {names.SERVICE: revisions.label(service.name)},
+        "selector": {names.SERVICE: names.owner_value(service.name)},
         "ports": [_port(one) for one in spec.ports],
     }
     # Stated only when asked for: a Service of an earlier version of this operator stays as it is.
@@ -106,7 +105,7 @@ def _budget(service: Resource, minimum: int) -> dict[str, Any]:
         BUDGET,
         {
             "minAvailable": minimum,
-            "selector": {"matchLabels": {names.SERVICE: revisions.label(service.name)}},
+            "selector": {"matchLabels": {names.SERVICE: names.owner_value(service.name)}},
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
         {},
@@ -128,7 +127,7 @@ def _child(
         "metadata": {
             "namespace": service.namespace,
             "name": service.name,
-            "labels": {names.SERVICE: revisions.label(service.name)},
+            "labels": {names.SERVICE: names.owner_value(service.name)},
             "annotations": {**annotations, names.DIGEST: digest},
             "ownerReferences": [build.owner_reference(service)],
         },

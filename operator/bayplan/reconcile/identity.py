@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 LONGEST_JOB = 40  # characters of the job's name in a pod's; 63 less uid, trigger and attempt
-LONGEST_LABEL = 63
 LARGEST_ATTEMPT = 999
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -29,12 +28,6 @@ def prefix(job: str, uid: str) -> str:
     holds dots is cut, and a hash of it keeps it apart.
     """
     return f"{_short(job, LONGEST_JOB)}-{uid[:5]}-"
-
-
-@lru_cache(maxsize=16384)
-def label(job: str) -> str:
-    """The job's name as a label's value, which is shorter than a name may be."""
-    return job if len(job) <= LONGEST_LABEL else _short(job, LONGEST_LABEL)
 
 
 def pod_name(prefix: str, run: str, attempt: int) -> str:

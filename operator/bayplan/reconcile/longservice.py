@@ -424,7 +424,7 @@ def _tasks(
         if revision is None or not count:
             continue
         labels = {
-            names.SERVICE: revisions.label(scene.service.name),
+            names.SERVICE: names.owner_value(scene.service.name),
             names.REVISION: revision.id,
             names.TEMPLATE_HASH: revision.template_hash,
         }

@@ -94,7 +94,7 @@ def body(
             "namespace": service.namespace,
             "name": revision.name,
             "labels": {
-                names.SERVICE: label(service.name),
+                names.SERVICE: names.owner_value(service.name),
                 names.REVISION: revision.id,
                 names.TEMPLATE_HASH: revision.template_hash,
             },
@@ -155,11 +155,6 @@ def pod_names(service: str, revision: Revision, count: int, taken: Collection[st
         return [f"{prefix}{number}" for number in range(first, first + count)]
     free = (number for number in itertools.count() if number not in used)
     return [f"{prefix}{number}" for number in itertools.islice(free, count)]
-
-
-def label(name: str) -> str:
-    """A service's name as a label's value; one that is too long is cut and told by a hash."""
-    return _stem(name, 0)
 
 
 def _stem(name: str, suffix: int) -> str:

@@ -17,7 +17,7 @@ from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.placement import explain
 from bayplan.reconcile import backoff as backoff_
-from bayplan.reconcile import conditions, failures, revisions, target, waiting
+from bayplan.reconcile import conditions, failures, target, waiting
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.effective import effective_requests
@@ -145,7 +145,7 @@ def refused(service: Resource, instances: Instances, updated: int, now: int) -> 
 
 
 def _selector(service: Resource) -> str:
-    return f"{names.SERVICE}={revisions.label(service.name)}"
+    return f"{names.SERVICE}={names.owner_value(service.name)}"
 
 
 def _merged(service: Resource, wanted: Iterable[Condition], now: int) -> list[dict[str, Any]]:
