@@ -20,9 +20,10 @@ check: $(STAMP)  ## format, lint, types, arrows, generated files up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/builders.py localcluster tools/demo
+	$(BIN)/mypy tests/builders.py localcluster tools/demo tools/chart.py
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --check
+	PYTHONPATH=operator $(BIN)/python -m tools.chart --check
 
 format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff format .
@@ -40,8 +41,9 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
 
-crds: $(STAMP)  ## write crds/ and charts/bayplan-crds from the models
+crds: $(STAMP)  ## write crds/, the charts' copies and the chart's values from their sources
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --write
+	PYTHONPATH=operator $(BIN)/python -m tools.chart --write
 
 demo: $(STAMP)  ## the main job on a real local cluster
 	PYTHONPATH=operator $(BIN)/python -m tools.demo

@@ -1,4 +1,4 @@
-"""Writes the custom resource definitions: `crds/` and the chart `bayplan-crds`.
+"""Writes the custom resource definitions: `crds/`, the chart `bayplan-crds`, files of `bayplan`.
 
 `python -m bayplan.api.crds --write [DIR…]` writes, `--check` says what differs and ends with 1.
 A folder named `bayplan-crds` is taken for the chart. The chart has the definitions as templates,
@@ -21,7 +21,7 @@ from bayplan.api.structural import Schema, structural
 
 KINDS = (batchjob.KIND, longservice.KIND)
 CHART = "bayplan-crds"
-FOLDERS = ("crds", f"charts/{CHART}")
+FOLDERS = ("crds", f"charts/{CHART}", "charts/bayplan/files/crds")
 
 _HEADER = "# Generated from the models in operator/bayplan/api by `make crds`; do not edit.\n"
 _KEEP = {

@@ -13,6 +13,7 @@ class _Lazy(click.Group):
 
     modules: ClassVar[dict[str, str]] = {
         "simulate": "bayplan.cli.simulate",
+        "selftest": "bayplan.cli.selftest",
         "uninstall": "bayplan.cli.uninstall",
     }
 

@@ -1,0 +1,142 @@
+{{- define "bayplan.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "bayplan.account" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "bayplan.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name must be set when serviceAccount.create is false: name the account that exists" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "bayplan.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "bayplan.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: bayplan
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "bayplan.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ default $.Chart.AppVersion .tag }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What every pod of ours is: restricted, on the default scheduler. */}}
+{{- define "bayplan.pod" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+automountServiceAccountToken: true
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "bayplan.container" -}}
+image: {{ include "bayplan.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+volumeMounts:
+  - name: tmp
+    mountPath: /tmp
+{{- end -}}
+
+{{- define "bayplan.volumes" -}}
+volumes:
+  - name: tmp
+    emptyDir:
+      sizeLimit: 64Mi
+{{- end -}}
+
+{{/* The nodes that Bayplan fills, turned round: any one part that does not hold will do. */}}
+{{- define "bayplan.otherNodes" -}}
+{{- range $part := splitList "," .Values.settings.nodeSelector }}
+{{- $part = trim $part | replace "==" "=" }}
+{{- if $part }}
+- matchExpressions:
+  {{- if contains "!=" $part }}
+  {{- $sides := splitn "!=" 2 $part }}
+    - {key: {{ trim $sides._0 | quote }}, operator: In, values: [{{ trim $sides._1 | quote }}]}
+  {{- else if contains "=" $part }}
+  {{- $sides := splitn "=" 2 $part }}
+    - {key: {{ trim $sides._0 | quote }}, operator: NotIn, values: [{{ trim $sides._1 | quote }}]}
+  {{- else if hasPrefix "!" $part }}
+    - {key: {{ trimPrefix "!" $part | trim | quote }}, operator: Exists}
+  {{- else }}
+    - {key: {{ $part | quote }}, operator: DoesNotExist}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "bayplan.checks" -}}
+{{- $m := .Values.monitoring -}}
+{{- if and $m.serviceMonitor.create $m.podMonitor.create -}}
+{{- fail "monitoring.serviceMonitor.create and monitoring.podMonitor.create must not both be true, the same figures would be scraped twice: turn one of them off" -}}
+{{- end -}}
+{{- $wants := or $m.serviceMonitor.create $m.podMonitor.create $m.prometheusRule.create -}}
+{{- if and $wants (not $m.force) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+{{- fail "monitoring: this cluster does not serve monitoring.coreos.com/v1: install the Prometheus operator first, or set monitoring.force=true if it comes later" -}}
+{{- end -}}
+{{- with .Values.settings -}}
+{{- if not (and (lt (float64 .leaseRetrySeconds) (float64 .leaseRenewDeadlineSeconds)) (lt (float64 .leaseRenewDeadlineSeconds) (float64 .leaseDurationSeconds))) -}}
+{{- fail "settings: lease times must rise: make leaseRetrySeconds < leaseRenewDeadlineSeconds < leaseDurationSeconds" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.podDisruptionBudget.create (gt (int .Values.replicas) 1) (ge (int .Values.podDisruptionBudget.maxUnavailable) (int .Values.replicas)) -}}
+{{- fail "podDisruptionBudget.maxUnavailable must be less than replicas, or a drain takes all of them at once: lower it or raise replicas" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Annotations of a hook: a list of which hook, and its weight. */}}
+{{- define "bayplan.hook" -}}
+annotations:
+  helm.sh/hook: {{ index . 0 }}
+  helm.sh/hook-weight: {{ index . 1 | quote }}
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
