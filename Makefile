@@ -34,6 +34,7 @@ unit: $(STAMP)  ## the tests that need no cluster (a minute or two)
 
 test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
 	$(BIN)/pytest -q -m "cluster or kubelet" --ignore=tests/faults --durations=20
 	$(BIN)/pytest -q -s tests/faults

@@ -28,6 +28,7 @@ OF_THE_POD = {
     "listen_address",
 }
 _LABEL = "^(|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
+_SELECTOR = r"^( *(!?[A-Za-z0-9][-\w./]*|[A-Za-z0-9][-\w./]* *(=|==|!=) *[-\w.]*) *(,|$))*$"
 _CPU = r"^[0-9]+(\.[0-9]{1,3}|m)?$"
 _SIZE = r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?$"
 
@@ -102,6 +103,8 @@ def settings() -> Schema:
             one["enum"] = known["$defs"][said["$ref"].rpartition("/")[2]]["enum"]
         fields[camel(name)] = one
     fields["logFormat"]["default"] = "json"
+    fields["namespace"]["pattern"] = _LABEL
+    fields["nodeSelector"]["pattern"] = _SELECTOR
     return part("Settings of the operator; `python -m bayplan --help` explains them.", **fields)
 
 
