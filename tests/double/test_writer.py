@@ -506,6 +506,26 @@ class TestStatus:
         assert 1 == len(desk.double.seen)
         assert [WEB] == desk.bell.keys
 
+    @pytest.mark.parametrize(("seconds", "looks"), [(4, 0), (6, 1), (14, 1), (16, 2), (36, 3)])
+    def test_refused(self, seconds: float, looks: int) -> None:
+        """A status that is refused has its resource looked at after 5 s, then 10 s, then 20 s."""
+        desk = Desk()
+        refused = Answer(b"{}", 422)
+        desk.double.reply("status", "LongService", *[refused] * 4)
+
+        class Again(Bell):
+            """Whoever looks again wants the same."""
+
+            def mark(self, key: tuple[str, str, str]) -> None:
+                super().mark(key)
+                desk.writer.write_status(desk.web, {"replicas": 1})
+
+        desk.bell = desk.cache.doorbell = Again()
+        desk.work(lambda: desk.writer.write_status(desk.web, {"replicas": 1}), seconds)
+
+        assert [WEB] * looks == desk.bell.keys
+        assert 1 + looks == len(desk.double.asked("status"))
+
     def test_lost_answer(self) -> None:
         """A status whose answer was lost is repeated on the same version; the 409 then ends it."""
         desk = Desk()

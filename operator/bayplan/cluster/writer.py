@@ -32,6 +32,10 @@ _log = logging.getLogger(__name__)
 # A resource whose write met a conflict is looked at again after this: the news that explains the
 # conflict is on its way, and a hot loop of conflicts would help nobody.
 CONFLICT_SECONDS = 1.0
+# A status that the server refuses (a schema older than we are, a right that is missing) can be told
+# nowhere else and would be wanted again by no event: it is tried again by itself, ever more rarely.
+REFUSED_SECONDS = 5.0
+MOST_REFUSED_SECONDS = 300.0
 _MOST_IDLE_STATUSES = 10_000
 
 
@@ -71,6 +75,12 @@ class _Status:
     wanted: _Wanted | None = None
     planned: bool = False
     sent_at: float = float("-inf")
+    refused: int = 0  # times in a row
+
+    def pause(self) -> float:
+        """Seconds to wait after the refusal that came now."""
+        self.refused += 1
+        return min(REFUSED_SECONDS * (1 << min(self.refused - 1, 16)), MOST_REFUSED_SECONDS)
 
 
 class Writer:
@@ -314,6 +324,9 @@ class Writer:
                     self._reports.missing(resource.key)
                 else:
                     self._failed(resource.key, error, "status")
+                if isinstance(error, errors.Rejected):
+                    loop = asyncio.get_running_loop()
+                    loop.call_later(slot.pause(), self._cache.doorbell.mark, resource.key)
 
         if not self.sender.submit(Job(key, ("status", key), attempt, failed, urgent=True)):
             slot.planned = False
@@ -332,6 +345,7 @@ class Writer:
                 resource.key, resource.resource_version, resource.status, sent.status
             )
         )
+        slot.refused = 0
         self._feed(resource.kind, answer)
         self._emit(resource, sent.events)
         # What waits for the record (finalizers, deletions) may go on now.
