@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help check format test test-faults unit crds demo down kind-test bench-packing \
+.PHONY: help check format test test-faults autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due soak clean
 
 help:  ## what there is
@@ -36,11 +36,14 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
-	$(BIN)/pytest -q -m "cluster or kubelet" --ignore=tests/faults --durations=20
+	$(BIN)/pytest -q -m "cluster or kubelet" --ignore=tests/faults --ignore=tests/autoscaler --durations=20
 	$(BIN)/pytest -q -s tests/faults
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
+
+autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (eight minutes; first time two more)
+	$(BIN)/pytest -q -s tests/autoscaler
 
 crds: $(STAMP)  ## write crds/, the charts' copies and the chart's values from their sources
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --write

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import functools
 import hashlib
 import itertools
 import json
@@ -15,14 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
-from localcluster import control_plane, ec2, kwok, pki, processes, programs, state
+from localcluster import control_plane, ec2, karpenter, kwok, pki, processes, programs, state
 from localcluster import kubelets as real
 from localcluster.api import Api
 
 _MASTERS = "system:masters"
 _STARTED_SECONDS = 90  # of one program; a busy machine takes ten times its usual 4 s
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-_PLANE = ("etcd", "etcd-peer", "apiserver")
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_PORTS = ("etcd", "etcd-peer", "apiserver", "karpenter")
 KUBELET_SHAPES = "t3.medium:us-east-1a,t3.medium:us-east-1b,t3.medium:us-east-1c"
 
 
@@ -82,7 +84,7 @@ class Cluster:
         programs.build()
         record = state.create(
             name or f"c{os.getpid()}-{secrets.token_hex(3)}",
-            [*_PLANE, *(f"kubelet-{number}" for number in range(1, kubelets + 1))],
+            [*_PORTS, *(f"kubelet-{number}" for number in range(1, kubelets + 1))],
             options=options,
             fixed={"apiserver": port} if port else {},
             owner=None if stays else state.Owner.this_process(),
@@ -249,6 +251,27 @@ class Cluster:
     def lose_node(self, node: str) -> None:
         """A real node is gone with all that ran on it, as when its instance lost power."""
         real.lose(self._real_node(node))
+
+    def start_karpenter(self, types: Sequence[str], zones: Sequence[str]) -> None:
+        """A real autoscaler buys nodes of these types in these zones, once there is a NodePool.
+
+        See `karpenter` for what a NodePool must say. Built on the first call (2 minutes).
+        """
+        program = programs.build(["karpenter"])["karpenter"]
+        menu = self.directory / "instance-types.json"
+        menu.write_text(json.dumps(karpenter.instance_types(types, zones), indent=1))
+        definitions = karpenter.definitions()
+        self._api.each(("POST", _DEFINITIONS, each) for each in definitions)
+        for each in definitions:
+            spec = each["spec"]
+            path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+            what = f"{each['metadata']['name']} is served"
+            serves = functools.partial(self._api.answers, path)
+            processes.wait_until(serves, what, within_seconds=_STARTED_SECONDS)
+        kubeconfig = self._write_kubeconfig("karpenter", "karpenter", [_MASTERS])
+        port = self._record.ports["karpenter"]
+        pid = self._launch("karpenter", karpenter.command(program, kubeconfig, menu, port=port))
+        self._await("karpenter", pid, lambda: _accepts(port))
 
     # ── disturbing the control plane ─────────────────────────────────────────────────────────
 

@@ -171,10 +171,20 @@ def stages(heartbeat_seconds: int) -> list[dict[str, Any]]:
 
 
 def _node_stage() -> dict[str, Any]:
-    """A new node, or one that has its heartbeat again, becomes Ready."""
+    """A new node, or one that has its heartbeat again, becomes Ready.
+
+    One that another program made may lack an address, without which no pod can report: it gets one
+    of 10.64.0.0/10 by its uid.
+    """
     status = """
 {{ $now := Now }}
 phase: Running
+{{ if not .status.addresses }}
+{{ $sum := adler32sum .metadata.uid | int64 }}
+addresses:
+- type: InternalIP
+  address: 10.{{ add 64 (mod $sum 64) }}.{{ mod (div $sum 64) 256 }}.{{ mod (div $sum 16384) 256 }}
+{{ end }}
 conditions:
 {{ range NodeConditions }}
 - type: {{ .type | Quote }}

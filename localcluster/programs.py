@@ -34,6 +34,7 @@ class Program:
     name: str
     module: str  # folder under go/
     package: str
+    files: tuple[str, ...] = ()  # folders of the package's Go module that are kept beside it
 
 
 _KUBERNETES = "k8s.io/kubernetes/cmd"
@@ -50,9 +51,15 @@ PROGRAMS: Mapping[str, Program] = {
         Program("kind", "kind", "sigs.k8s.io/kind"),
         Program("helm3", "helm3", "helm.sh/helm/v3/cmd/helm"),
         Program("helm4", "helm4", "helm.sh/helm/v4/cmd/helm"),
+        Program(
+            "karpenter",
+            "karpenter",
+            "sigs.k8s.io/karpenter/kwok",
+            files=("pkg/apis/crds", "kwok/apis/crds"),
+        ),
     )
 }
-_ON_DEMAND = ("kind", "helm3", "helm4")  # no part of a cluster
+_ON_DEMAND = ("kind", "helm3", "helm4", "karpenter")  # no part of every cluster
 CLUSTER = tuple(name for name in PROGRAMS if name not in _ON_DEMAND)
 
 
@@ -70,6 +77,11 @@ def path(name: str) -> Path:
     """Where a program is, or will be once it is built."""
     module = PROGRAMS[name].module
     return cache_home() / f"{module}-{_key(module)}" / name
+
+
+def files(name: str) -> list[Path]:
+    """The files that are kept beside a built program, in the order of their names."""
+    return sorted(_beside(PROGRAMS[name]).glob("*"))
 
 
 def missing(names: Sequence[str] = CLUSTER) -> list[str]:
@@ -166,8 +178,31 @@ def _build_one(program: Program, title: str, console: Console) -> None:
             raise
     if process.returncode:
         raise BuildError(f"{program.name}: {' '.join(output.read_text().split())[-2000:]}")
+    _keep_files(program, folder, environment)
     unfinished.rename(target)
     output.unlink()
+
+
+def _keep_files(program: Program, folder: Path, environment: Mapping[str, str]) -> None:
+    """Copy what the program needs out of its Go module, which the build has downloaded."""
+    if not program.files:
+        return
+    where = ["go", "list", "-f", "{{.Module.Dir}}", program.package]
+    listed = subprocess.run(
+        where, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        raise BuildError(f"{program.name}: {' '.join(listed.stderr.split())[-2000:]}")
+    kept = _beside(program)
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir()
+    for source in program.files:
+        for file in (Path(listed.stdout.strip()) / source).iterdir():
+            shutil.copyfile(file, kept / file.name)
+
+
+def _beside(program: Program) -> Path:
+    return path(program.name).with_suffix(".files")
 
 
 def _show(process: subprocess.Popen[bytes], title: str, began: float, console: Console) -> None:

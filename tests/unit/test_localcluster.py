@@ -13,8 +13,19 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayplan.cloud import allocatable, catalogue
-from localcluster import control_plane, ec2, image, kubelets, kwok, pki, processes, programs, state
+from bayplan.cloud import allocatable, catalogue, prices
+from localcluster import (
+    control_plane,
+    ec2,
+    image,
+    karpenter,
+    kubelets,
+    kwok,
+    pki,
+    processes,
+    programs,
+    state,
+)
 
 SHAPES = st.builds(
     ec2.Shape,
@@ -99,6 +110,29 @@ def test_a_fake_node_offers_what_eks_would() -> None:
         "eks-node-viewer/instance-price": "0.384000",
         kwok.LABEL: kwok.PLAYED,
     } == node["metadata"]["labels"]
+
+
+def test_a_bought_node_offers_the_same() -> None:
+    """Less what Karpenter's provider takes off, its nodes have the allocatable of our own ones."""
+    [menu] = karpenter.instance_types(["m5.2xlarge"], ["us-east-1a", "us-east-1b"])
+    described = catalogue.load()["m5.2xlarge"]
+    usable = allocatable.eks_allocatable(described)
+    dollars = prices.Book().of(described).microdollars_per_hour / 10**6
+
+    assert {
+        "cpu": f"{usable['cpu'] + 100}m",
+        "memory": f"{usable['memory'] // 1024 + 10 * 1024}Ki",
+        "ephemeral-storage": f"{usable['ephemeral-storage'] // 1024}Ki",
+        "pods": "58",
+    } == menu["resources"]
+    assert {
+        (kind, zone): round(dollars * share, 6)
+        for kind, share in (("on-demand", 1.0), ("spot", 0.7))
+        for zone in ("us-east-1a", "us-east-1b")
+    } == {
+        tuple(each["values"][0] for each in offering["Requirements"]): offering["Price"]
+        for offering in menu["offerings"]
+    }
 
 
 def test_a_gpu_type_offers_its_gpus() -> None:
