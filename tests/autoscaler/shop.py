@@ -135,6 +135,8 @@ class Shop:
                 {"key": key, "operator": "In", "values": [value]} for key, value in required.items()
             ],
             "expireAfter": "Never",
+            # Without a limit, Karpenter leaves a node alone whose budgets allow nothing now.
+            "terminationGracePeriod": "300s",
         }
         labels = {"pool": self.namespace, **karpenter.NODE_LABELS}
         disruption = {
