@@ -65,6 +65,49 @@ def test_kubectl_drain_passes(
     assert set(nodes) - {node} == set(read.running(site.kube.listed(read.pods(namespace))).values())
 
 
+def test_ten_nodes_are_drained_under_their_budgets(site: Site, namespace: str) -> None:
+    """One `kubectl drain` of ten full nodes ends with 0; Strict misses nobody, Auto one at most."""
+    pool = {"nodeSelector": {"pool": namespace}}
+    old = site.nodes("m5.large:us-east-1a=10", pool=namespace)
+    least = {"strict": 20, "auto": 18, "single": 1}
+    mix = {"strict": ("Strict", 20), "auto": ("Auto", 19), "single": ("Strict", 1)}
+    site.kube.apply(
+        *(
+            make_service(
+                *(name, namespace),
+                replicas=replicas,
+                cpu="400m",
+                pod=pool,
+                disruptionBudget=budget,
+                ready_delay="1s",
+            )
+            for name, (budget, replicas) in mix.items()
+        )
+    )
+    site.kube.until(read.pods(namespace), lambda found: len(read.running(found)) == 40, within=60)
+    full = set(read.running(site.kube.listed(read.pods(namespace))).values())
+    site.nodes("m5.large:us-east-1b=10", pool=namespace)
+    fewest = dict.fromkeys(mix, 99)
+
+    def moved(found: Objects) -> bool:
+        ready = read.running(found)
+        for name in mix:
+            count = sum(pod.startswith(f"{name}-") for pod in ready)
+            fewest[name] = min(fewest[name], count)
+        here = any(one["spec"].get("nodeName") in old for one in found.values())
+        return not here and len(ready) == 40
+
+    with ThreadPoolExecutor(1) as aside:
+        words = ("drain", *old, "--ignore-daemonsets", "--timeout=110s")
+        drain = aside.submit(site.kube.kubectl, *words)
+        site.kube.until(read.pods(namespace), moved, within=115)
+        done = drain.result()
+
+    assert set(old) == full
+    assert 0 == done.returncode
+    assert all(least[name] <= fewest[name] for name in mix), fewest
+
+
 def test_five_hundred_are_updated_between_their_bounds(site: Site, namespace: str) -> None:
     """At 100/10 an update of 500 never has fewer than 500 ready, never more than 550 in all."""
     pool = {"nodeSelector": {"pool": namespace}}

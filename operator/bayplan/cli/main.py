@@ -12,6 +12,7 @@ class _Lazy(click.Group):
     """Commands by name and module, so that `--help` costs no numpy."""
 
     modules: ClassVar[dict[str, str]] = {
+        "drain": "bayplan.cli.drain",
         "simulate": "bayplan.cli.simulate",
         "selftest": "bayplan.cli.selftest",
         "uninstall": "bayplan.cli.uninstall",

@@ -1,0 +1,258 @@
+"""How a node is emptied: cordon, services moved by the operator, runs let end, the rest evicted.
+
+A cordon alone makes the operator start replacements elsewhere and let an instance go when its
+replacement is healthy. What is left after its time, and what is not ours, goes by the Eviction API,
+so that disruption budgets hold. Nothing is deleted without asking; the node stays cordoned.
+"""
+
+import asyncio
+import enum
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from bayplan.api import names
+from bayplan.cluster import errors, requests, transport
+
+_LOOK_SECONDS = 1.0
+_UNHEARD_SECONDS = 30.0  # an API server may be restarted meanwhile
+_TOGETHER = 10  # requests under way
+_FINISHED = ("Succeeded", "Failed")
+_MIRROR = "kubernetes.io/config.mirror"
+
+
+class NotDrained(Exception):  # noqa: N818  an outcome, told to the user in one line
+    """The cluster did not answer, or refused; the message is its own."""
+
+
+class NeedsForce(Exception):  # noqa: N818  an outcome, told to the user in one line
+    """Pods that nobody would make anew stand there; the message names them."""
+
+
+class Wire(Protocol):
+    async def send(self, request: transport.Request) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which node, and for how many seconds each kind of pod may leave by itself."""
+
+    node: str
+    move_seconds: float  # instances, for their replacements
+    run_seconds: float  # runs, for their end
+    seconds: float  # for everything
+    force: bool = False  # evict pods that nobody would make anew
+
+
+class Kind(enum.Enum):
+    INSTANCE = "instance"
+    RUN = "run"
+    OTHER = "pod"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A pod that keeps its node from being empty."""
+
+    namespace: str
+    name: str
+    uid: str
+    kind: Kind
+    owned: bool
+    terminating: bool
+    finished: bool
+
+    @property
+    def label(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(slots=True)
+class Drain:
+    """How far a node is; `seconds` since the order was given."""
+
+    node: str
+    seconds: float = 0.0
+    there: list[Standing] = field(default_factory=list)  # now
+    seen: dict[str, Standing] = field(default_factory=dict)  # uid -> all that ever stood there
+    evicted: set[str] = field(default_factory=set)  # uids
+    blocked: dict[str, str] = field(default_factory=dict)  # uid -> why its eviction was refused
+
+    @property
+    def empty(self) -> bool:
+        return not self.there
+
+    @property
+    def gone(self) -> int:
+        return len(self.seen) - len(self.there)
+
+    def left_alone(self, kind: Kind) -> int:
+        """How many of a kind have gone without being evicted."""
+        here = {pod.uid for pod in self.there}
+        return sum(
+            pod.kind is kind and uid not in here and uid not in self.evicted
+            for uid, pod in self.seen.items()
+        )
+
+    def why(self, pod: Standing) -> str:
+        """Why a pod is still there, in a few words."""
+        if pod.terminating:
+            return "is being deleted"
+        if pod.uid in self.blocked:
+            return self.blocked[pod.uid]
+        return {
+            Kind.INSTANCE: "waits for its replacement",
+            Kind.RUN: "may finish",
+            Kind.OTHER: "is to be evicted",
+        }[pod.kind]
+
+    def summary(self) -> str:
+        """What is still there, counted by kind and reason."""
+        counts = Counter((pod.kind.value, self.why(pod)) for pod in self.there)
+        return "; ".join(f"{count} {kind} {why}" for (kind, why), count in sorted(counts.items()))
+
+    def as_json(self) -> Mapping[str, Any]:
+        return {
+            "node": self.node,
+            "empty": self.empty,
+            "seconds": round(self.seconds, 1),
+            "instancesMoved": self.left_alone(Kind.INSTANCE),
+            "runsFinished": self.left_alone(Kind.RUN),
+            "evicted": len(self.evicted),
+            "remaining": [
+                {
+                    "namespace": pod.namespace,
+                    "name": pod.name,
+                    "kind": pod.kind.value,
+                    "reason": self.why(pod),
+                }
+                for pod in self.there
+            ],
+        }
+
+
+Shown = Callable[[Drain], None]
+
+
+async def drain(order: Order, context: str | None, shown: Shown) -> Drain:
+    """Carry out the order on a cluster of the kubeconfig; answers how far it came in its time."""
+    try:
+        async with await transport.HttpTransport.connect(
+            context=context, connections=_TOGETHER
+        ) as wire:
+            return await carry_out(order, wire, shown)
+    except errors.ClusterError as error:
+        raise NotDrained(str(error)) from error
+
+
+async def carry_out(
+    order: Order,
+    wire: Wire,
+    shown: Shown,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Drain:
+    began = monotonic()
+    state = Drain(order.node)
+    state.there = await _standing(wire, order.node)
+    lonely = [pod.label for pod in state.there if not pod.owned]
+    if lonely and not order.force:
+        raise NeedsForce(f"nobody would make anew: {', '.join(sorted(lonely))}")
+    await wire.send(_cordon(order.node))
+    heard = monotonic()
+    while True:
+        try:
+            state.there = await _standing(wire, order.node)
+        except errors.Unavailable:
+            if monotonic() - heard >= _UNHEARD_SECONDS:
+                raise
+            await pause(_LOOK_SECONDS)
+            continue
+        heard = monotonic()
+        state.seconds = heard - began
+        state.seen |= {pod.uid: pod for pod in state.there}
+        shown(state)
+        if state.empty or state.seconds >= order.seconds:
+            return state
+        due = [pod for pod in state.there if state.seconds >= _patience(order, pod)]
+        await _evict((pod for pod in due if not pod.terminating), wire, state)
+        await pause(_LOOK_SECONDS)
+
+
+def _patience(order: Order, pod: Standing) -> float:
+    """Seconds for which a pod may go by itself."""
+    by_kind = {Kind.INSTANCE: order.move_seconds, Kind.RUN: order.run_seconds}
+    return by_kind.get(pod.kind, 0.0)
+
+
+async def _evict(pods: Iterable[Standing], wire: Wire, state: Drain) -> None:
+    """Ask for each pod to go; whose budget is spent is asked for again at the next look."""
+    limit = asyncio.Semaphore(_TOGETHER)
+
+    async def ask(pod: Standing) -> None:
+        async with limit:
+            try:
+                await wire.send(requests.evict(pod.namespace, pod.name, pod.uid))
+            except errors.NotFound:
+                return
+            except (errors.Conflict, errors.Unavailable) as error:
+                state.blocked[pod.uid] = f"is not let go: {error}"
+                return
+        state.blocked.pop(pod.uid, None)
+        state.evicted.add(pod.uid)
+
+    await asyncio.gather(*map(ask, pods))
+
+
+async def _standing(wire: Wire, node: str) -> list[Standing]:
+    """Pods to be rid of: no DaemonSet's, no kubelet's own, none that has finished."""
+    answer = msgspec.json.decode(await wire.send(_pods_on(node)))
+    pods = map(_decoded, answer.get("items") or ())
+    return [pod for pod in pods if pod is not None and not pod.finished]
+
+
+def _decoded(body: Mapping[str, Any]) -> Standing | None:
+    about = body["metadata"]
+    owners = [one for one in about.get("ownerReferences") or () if one.get("controller")]
+    kinds = {one["kind"]: one for one in owners}
+    if "DaemonSet" in kinds or _MIRROR in (about.get("annotations") or {}):
+        return None
+    ours = {
+        kind: one for kind, one in kinds.items() if one["apiVersion"].startswith(f"{names.GROUP}/")
+    }
+    kind = (
+        Kind.INSTANCE
+        if names.LONGSERVICE in ours
+        else Kind.RUN
+        if names.BATCHJOB in ours
+        else Kind.OTHER
+    )
+    return Standing(
+        about["namespace"],
+        about["name"],
+        about["uid"],
+        kind,
+        owned=bool(owners),
+        terminating="deletionTimestamp" in about,
+        finished=(body.get("status") or {}).get("phase") in _FINISHED,
+    )
+
+
+def _pods_on(node: str) -> transport.Request:
+    query = (("fieldSelector", f"spec.nodeName={node}"),)
+    return transport.Request("GET", requests.path("Pod"), query, verb="list", kind="Pod")
+
+
+def _cordon(node: str) -> transport.Request:
+    return transport.Request(
+        "PATCH",
+        requests.path("Node", name=node),
+        body=requests.encode({"spec": {"unschedulable": True}}),
+        content_type=transport.MERGE_PATCH,
+        verb="cordon",
+        kind="Node",
+    )
