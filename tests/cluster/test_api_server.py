@@ -575,7 +575,7 @@ def test_lease(server: Site) -> None:
         lease.Lease(
             lambda: HttpTransport.connect(path, connections=1),
             namespace=NAMESPACE,
-            name="handover",
+            name="bayplan",  # the one that the rights are about
             identity=name,
             on_gain=gained[name].set,
             on_loss=lambda: lost.append("lost"),
@@ -591,7 +591,7 @@ def test_lease(server: Site) -> None:
     assert gained["two"].wait(10)
     then = (one.holding(), two.holding())
     two.stop(10)
-    spec = server.kube.get(f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/handover")[
+    spec = server.kube.get(f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/bayplan")[
         "spec"
     ]
 
