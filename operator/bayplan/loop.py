@@ -94,6 +94,7 @@ class Loop:
     policy: solve.Policy = field(default_factory=solve.Policy)
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     tally: tally_.Tally = field(init=False)
+    plan: workload.Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
     # (uid, template hash, generation) -> version of the nodes it hangs on, blueprint
     _blueprints: dict[tuple[str, str, int], tuple[int, build.Blueprint]] = field(
@@ -155,7 +156,7 @@ class Loop:
         snapshot = self.cache.snapshot()  # 3. freeze what is known
         with self.metrics.solve_seconds.time():  # 4, 5. order and place
             plan = solve.solve(snapshot, waiting, now, self.policy, self._memo, holds=self._holds)
-        self._holds = plan.holds
+        self.plan, self._holds = plan, plan.holds
         self._carry_out(plan, wanted, now)  # 6, 7. assume and write
         self._explain(plan, wanted)  # 8. say the truth
 

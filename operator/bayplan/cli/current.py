@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bayplan.cli.manifests import Document
-from bayplan.cli.problem import BadInput
+from bayplan.cli.problem import NoCluster
 
 _KINDS = ("Node", "DaemonSet", "Pod")
 _CHUNK = 500
@@ -20,7 +20,7 @@ def documents(context: str | None) -> Iterator[Document]:
     try:
         bodies = asyncio.run(_listed(context))
     except (errors.ClusterError, OSError) as error:
-        raise BadInput(where, str(error) or type(error).__name__) from error
+        raise NoCluster(f"{where}: {str(error) or type(error).__name__}") from error
     for body in bodies:
         yield Document(where, body)
 

@@ -13,8 +13,12 @@ class _Lazy(click.Group):
 
     modules: ClassVar[dict[str, str]] = {
         "drain": "bayplan.cli.drain",
-        "simulate": "bayplan.cli.simulate",
+        "explain": "bayplan.cli.explain",
+        "next": "bayplan.cli.next_slots:next_",
+        "plan": "bayplan.cli.plan",
         "selftest": "bayplan.cli.selftest",
+        "simulate": "bayplan.cli.simulate",
+        "top": "bayplan.cli.top",
         "uninstall": "bayplan.cli.uninstall",
     }
 
@@ -27,7 +31,8 @@ class _Lazy(click.Group):
         module = self.modules.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        module, _, attribute = module.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute or cmd_name)
         return command
 
 

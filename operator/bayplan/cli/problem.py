@@ -1,4 +1,8 @@
-"""Bad input, told in one line: where it is and what is wrong. Exit code 2, never a traceback."""
+"""What went wrong, told in one line; never a traceback.
+
+Exit codes of all commands: 0 yes or done, 1 the answer is no, 2 the input is wrong, 3 the cluster
+did not answer or refused.
+"""
 
 import click
 
@@ -9,8 +13,30 @@ class BadInput(click.ClickException):
     exit_code = 2
 
     def __init__(self, where: str, message: str) -> None:
-        text = " ".join(f"{where}: {message}".split())
-        super().__init__(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+        super().__init__(_line(f"{where}: {message}"))
+
+
+class Negative(click.ClickException):
+    """The answer is no: what was asked for is not there, or has failed."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_line(message))
+
+
+class NoCluster(click.ClickException):
+    """The cluster did not answer, or refused; the message is its own."""
+
+    exit_code = 3
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_line(message))
+
+
+def _line(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 _LONGEST = 400  # characters of one line

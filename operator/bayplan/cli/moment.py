@@ -1,0 +1,35 @@
+"""Times and durations as people write them: `2h`, `2026-01-31T06:00`, `tomorrow` not."""
+
+import datetime as dt
+import re
+from zoneinfo import ZoneInfo
+
+from bayplan.cli.problem import BadInput
+
+_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
+
+
+def duration(option: str, text: str) -> int:
+    """Seconds of `90s`, `2h`, `1d12h`."""
+    found = _DURATION.fullmatch(text)
+    if not text or found is None:
+        raise BadInput(option, f"{text!r} is no duration; write 90s, 15m, 2h or 1d12h")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def moment(option: str, text: str, zone: ZoneInfo) -> int:
+    """Epoch seconds of a date or time; without an offset it is of the zone."""
+    try:
+        read = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"{text!r} is no time; write 2026-01-31, 2026-01-31T06:00 or 2026-01-31T06:00Z"
+        raise BadInput(option, message) from error
+    return int((read if read.tzinfo is not None else read.replace(tzinfo=zone)).timestamp())
+
+
+def until(option: str, text: str, now: int, zone: ZoneInfo) -> int:
+    """Epoch seconds of a time, or of now and a duration."""
+    if _DURATION.fullmatch(text):
+        return now + duration(option, text)
+    return moment(option, text, zone)

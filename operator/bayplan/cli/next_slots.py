@@ -1,0 +1,171 @@
+"""`bayplan next`: when a job's runs are due; in the cluster, in a file, or of a schedule alone."""
+
+import datetime as dt
+import sys
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from bayplan.cli import output as output_
+from bayplan.cli.problem import BadInput, Negative
+from bayplan.cli.target import Target, targeted
+
+_MOST = 1_000
+
+
+@click.command("next", short_help="When a job's next runs are due, clock changes told.")
+@click.argument("job", required=False)
+@click.option("-f", "--filename", metavar="FILE", help="Of a manifest (- for standard input).")
+@click.option("--schedule", metavar="TEXT", help="Of this schedule, without any job.")
+@click.option(
+    "-n", "number", metavar="N|NAMESPACE", multiple=True, help="How many; or the namespace."
+)
+@click.option("--count", type=click.IntRange(1, _MOST), help="How many; 10 unless told.")
+@click.option("--tz", metavar="ZONE", help="Show times of this zone too; UTC unless told.")
+@click.option("--after", metavar="TIME", help="From this moment instead of now.")
+@targeted(short=False)
+@output_.formatted
+def next_(  # noqa: PLR0917  click hands over one parameter for each option
+    job: str | None,
+    filename: str | None,
+    schedule: str | None,
+    number: tuple[str, ...],
+    count: int | None,
+    tz: str | None,
+    after: str | None,
+    target: Target,
+    output: str,
+) -> None:
+    """Preview the next times of a schedule, by the operator's own arithmetic.
+
+    Exit code: 0 something is due, 1 nothing ever is, 2 the schedule is wrong, 3 the cluster
+    refused.
+    """
+    from bayplan.cli import moment  # noqa: PLC0415
+    from bayplan.model import zone as zones  # noqa: PLC0415
+
+    target, wanted = _meant(target, number, count)
+    zone = _zone("--tz", tz or "UTC")
+    now = output_.now() if after is None else moment.moment("--after", after, zone)
+    body = _body(job, filename, schedule, tz, target)
+    read, slots, paused = _slots(body, now, wanted)
+    own = zones.zone(read)
+    rows = _rows(slots, own, zone)
+    if output_.is_data(output):
+        output_.data(output, "next", {"timeZone": read, "pausedUntil": paused, "slots": rows})
+    else:
+        headings = [read] if read == zone.key else [read, zone.key]
+        table = [
+            [*(row[key] for key in ("local", "viewer")[: len(headings)]), row["in"], row["note"]]
+            for row in ({**one, "in": output_.age(one["epoch"] - now)} for one in rows)
+        ]
+        click.echo(output_.table([*headings, "in", "note"], table), nl=False)
+        if paused:
+            click.echo(f"paused until {paused}: no run starts before", err=True)
+    if not slots:
+        raise Negative("nothing is due: the job is suspended, runs once, or its schedule has ended")
+
+
+def _meant(target: Target, number: tuple[str, ...], count: int | None) -> tuple[Target, int]:
+    """-n 10 is a count, -n prod a namespace, since people have both habits."""
+    for text in number:
+        if text.isascii() and text.isdecimal():
+            if not 1 <= int(text[:9]) <= _MOST:
+                raise BadInput("-n", f"{text} is not from 1 to {_MOST}")
+            count = int(text)
+        else:
+            target = Target(text, target.context, target.kubeconfig)
+    return target, count or 10
+
+
+def _zone(option: str, name: str) -> ZoneInfo:
+    from bayplan.model import zone as zones  # noqa: PLC0415
+
+    try:
+        return zones.zone(name)
+    except zones.TimeZoneError as error:
+        raise BadInput(option, str(error)) from error
+
+
+def _body(
+    job: str | None, filename: str | None, schedule: str | None, tz: str | None, target: Target
+) -> Mapping[str, Any]:
+    """The BatchJob that is meant."""
+    if sum(one is not None for one in (schedule, filename)) + (job is not None) == 0:
+        raise click.UsageError("Name a job, a file with -f, or give --schedule.")
+    if schedule is not None:
+        return {
+            "kind": "BatchJob",
+            "metadata": {"name": job or "preview", "namespace": target.namespace or "default"},
+            "spec": {"schedule": schedule, "timeZone": tz or "UTC", "template": _ANY},
+        }
+    if filename is not None:
+        from bayplan.cli import manifests  # noqa: PLC0415
+
+        found = [
+            one
+            for one in manifests.documents([filename], sys.stdin.buffer)
+            if one.kind == "BatchJob" and job in {None, one.name}
+        ]
+        if len(found) != 1:
+            raise BadInput(filename, f"holds {len(found)} such BatchJobs; name one of them")
+        return found[0].body
+    from bayplan.cli import server  # noqa: PLC0415
+
+    with server.connected(target) as cluster:
+        return cluster.get("BatchJob", (job or "").rpartition("/")[2])
+
+
+_ANY = {"spec": {"containers": [{"name": "main", "image": "any"}]}}
+
+
+def _slots(body: Mapping[str, Any], now: int, count: int) -> tuple[str, list[int], str | None]:
+    """The time zone, the times when runs may start, and until when the job is paused."""
+    from bayplan.api import resource as resources  # noqa: PLC0415  pydantic
+    from bayplan.api.batchjob import BatchJobSpec  # noqa: PLC0415
+    from bayplan.reconcile import triggers  # noqa: PLC0415
+
+    about = body.get("metadata") or {}
+    body = {**body, "metadata": {"namespace": "default", "creationTimestamp": _text(now), **about}}
+    read = resources.resource(body)
+    for problem in read.problems:
+        if problem.reason in {"InvalidSchedule", "InvalidTimeZone", "InvalidSpec"}:
+            raise BadInput(problem.field, problem.message)
+    if not isinstance(read.spec, BatchJobSpec):
+        raise BadInput(read.name, "is no BatchJob")
+    found = triggers.schedule_of(read, read.spec)
+    paused = (body.get("status") or {}).get("pausedUntil")
+    if found is None or read.spec.suspend:
+        return read.spec.time_zone, [], paused
+    since = max(now, (output_.epoch(paused) or 0) - 1)
+    delay = triggers.start_delay(read, read.spec)
+    slots = found.slots_between(since - delay, 2**53, count)
+    return read.spec.time_zone, [slot + delay for slot in slots], paused
+
+
+def _rows(slots: list[int], own: ZoneInfo, viewer: ZoneInfo) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    before: dt.timedelta | None = None
+    for slot in slots:
+        local = dt.datetime.fromtimestamp(slot, own)
+        offset = local.utcoffset()
+        changed = before is not None and offset != before
+        rows.append(
+            {
+                "time": _text(slot),
+                "epoch": slot,
+                "local": local.strftime("%a %Y-%m-%d %H:%M:%S %z"),
+                "viewer": dt.datetime.fromtimestamp(slot, viewer).strftime(
+                    "%a %Y-%m-%d %H:%M:%S %z"
+                ),
+                "note": "clocks changed since the one before" if changed else "",
+            }
+        )
+        before = offset
+    return rows
+
+
+def _text(epoch: int) -> str:
+    return dt.datetime.fromtimestamp(epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,109 @@
+"""Answers as a table, as data with a stable shape, or both with more columns.
+
+Tables are plain text as kubectl's, so that they can be cut, sorted and read aloud; colour is used
+nowhere in them. Data names its schema, `bayplan.dev/COMMAND/v1`: fields are added, never changed.
+"""
+
+import datetime as dt
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+FORMATS = ("table", "wide", "json", "yaml")
+_GAP = "   "
+_NARROWEST = 12  # characters of a column that is cut to fit a terminal
+
+
+def formatted(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds -o."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="wide: more columns; json and yaml: for programs.",
+    )(function)
+
+
+def schema(command: str) -> str:
+    return f"bayplan.dev/{command}/v1"
+
+
+def is_data(output: str) -> bool:
+    return output in {"json", "yaml"}
+
+
+def data(output: str, command: str, values: Mapping[str, Any]) -> None:
+    """Print for programs."""
+    whole = {"schema": schema(command), **values}
+    if output == "json":
+        click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+        return
+    import yaml  # noqa: PLC0415  only who asks for it pays for it
+
+    click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, width: int | None = None
+) -> str:
+    """Aligned columns under headings; on a terminal the widest column is cut so that lines fit."""
+    lines = [[heading.upper() for heading in headings]]
+    lines += [["" if one is None else _plain(str(one)) for one in row] for row in rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(headings))]
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+    if width is not None:
+        over = sum(widths) + len(_GAP) * (len(widths) - 1) - width
+        while over > 0 and max(widths) > _NARROWEST:
+            at = widths.index(max(widths))
+            less = min(over, widths[at] - _NARROWEST)
+            widths[at] -= less
+            over -= less
+    return "".join(
+        _GAP.join(_cut(text, size).ljust(size) for text, size in zip(line, widths, strict=True))
+        .rstrip()
+        + "\n"
+        for line in lines
+    )  # fmt: skip
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 1]}…"
+
+
+def _plain(text: str) -> str:
+    """One line that no terminal takes for a command: texts come from everybody's resources."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def plain(text: str) -> str:
+    return _plain(text)
+
+
+def age(seconds: float) -> str:
+    """`45s`, `12m`, `3h`, `5d`, as kubectl says it."""
+    whole = max(int(seconds), 0)
+    for unit, size, most in (("s", 1, 120), ("m", 60, 7_200), ("h", 3_600, 172_800)):
+        if whole < most:
+            return f"{whole // size}{unit}"
+    return f"{whole // 86_400}d"
+
+
+def epoch(text: str | None) -> int | None:
+    """Epoch seconds of a time in an object; None for none."""
+    if not text:
+        return None
+    try:
+        return int(dt.datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return None
+
+
+def now() -> int:
+    return int(dt.datetime.now(dt.UTC).timestamp())

@@ -1,0 +1,184 @@
+"""One cycle of the operator's own loop on what a cluster holds now, with a writer that only notes.
+
+So `plan` and `explain` say what the operator would do, by the same code, and write nothing. What a
+template really asks for is taken from the status, where the operator has asked the API server, and
+from the template as written where it has not.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from bayplan import admission, inbox, loop, settings, telemetry
+from bayplan.api.resource import Key, Resource
+from bayplan.cli import menu
+from bayplan.cli.problem import BadInput, NoCluster
+from bayplan.cli.server import Server
+from bayplan.cloud import catalogue
+from bayplan.cluster import cache as cache_
+from bayplan.cluster import decode, pods, requests
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import state
+from bayplan.model.reason import Funnel
+from bayplan.model.workload import TaskKey, Waiting
+from bayplan.reconcile import action
+
+_CHUNK = 500
+
+
+@dataclasses.dataclass
+class Notes:
+    """What the loop asked to be written."""
+
+    outcomes: dict[Key, action.Outcome] = dataclasses.field(default_factory=dict)
+    created: dict[TaskKey, tuple[Key, pods_.Pod]] = dataclasses.field(default_factory=dict)
+    bound: list[action.Bind] = dataclasses.field(default_factory=list)
+    marked: list[action.MarkUnschedulable] = dataclasses.field(default_factory=list)
+
+    def carry_out(self, resource: Resource, outcome: action.Outcome) -> None:
+        self.outcomes[resource.key] = outcome
+
+    def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
+        del body
+        self.created[planned.key] = resource.key, planned
+
+    def bind(self, wanted: action.Bind) -> None:
+        self.bound.append(wanted)
+
+    def mark(self, wanted: action.MarkUnschedulable) -> None:
+        self.marked.append(wanted)
+
+    def delete(self, wanted: action.DeletePod) -> None:
+        """Taking back follows an answer of the server, and none is asked."""
+
+    def release(self, wanted: action.ReleasePod) -> None:
+        """Pods of resources that are gone: nothing that a plan tells."""
+
+
+class _Bell:
+    """Whoever listens has asked already."""
+
+    def mark(self, key: Key) -> None: ...
+
+    def mark_placement(self) -> None: ...
+
+    def mark_namespace(self, namespace: str) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Clock:
+    moment: int
+
+    def now(self) -> int:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """Tasks of one class that found no room, and why."""
+
+    waiting: Waiting
+    keys: tuple[TaskKey, ...]
+    funnel: Funnel
+
+
+@dataclasses.dataclass(slots=True)
+class Session:
+    """What the cluster holds, and what one cycle on it would do."""
+
+    cache: cache_.Cache
+    notes: Notes
+    refused: tuple[Refused, ...]
+    placements: Mapping[TaskKey, str]
+    unreadable: tuple[str, ...]  # objects that were left out
+
+
+def session(server: Server, now: int, node_selector: str) -> Session:
+    """List everything that the operator watches, and decide once.
+
+    `node_selector` is the operator's own setting: which nodes it fills.
+    """
+    try:
+        ours = settings.node_term(node_selector)
+    except ValueError as error:
+        raise BadInput("--node-selector", str(error)) from error
+    cache = cache_.Cache(state.State(eligible=lambda node: settings.is_ours(node, ours)), _Bell())
+    unreadable = _fill(cache, server)
+    notes = Notes()
+    admissions = admission.Admissions(
+        dry_run=_never, read=pods.pod_from_dict, now=lambda: now, answered=_Bell().mark
+    )
+    for resource in cache.resources.values():
+        if resource.spec is not None and not resource.problems and not admissions.of(resource):
+            admissions.presume(resource)
+    deciding = loop.Loop(
+        clock=_Clock(now),
+        inbox=inbox.Inbox(time.monotonic),
+        cache=cache,
+        writer=notes,
+        admissions=admissions,
+        metrics=telemetry.Metrics(),
+        leads=lambda: True,
+        beat=lambda: None,
+        price=_price,
+        catalogue={nodes_.INSTANCE_TYPE: frozenset(catalogue.load())},
+        deciders={kind: _without_probe(decide) for kind, decide in loop.DECIDERS.items()},
+    )
+    deciding.cycle(inbox.Batch(frozenset(cache.resources), placement=True))
+    plan = deciding.plan
+    return Session(
+        cache,
+        notes,
+        refused=tuple(
+            Refused(one.waiting, tuple(one.keys), one.funnel)
+            for one in (plan.refused if plan is not None else ())
+        ),
+        placements=plan.placements if plan is not None else {},
+        unreadable=tuple(unreadable),
+    )
+
+
+def _price(node: nodes_.Node) -> int | None:
+    """As the operator without prices of its own takes it."""
+    return menu.priced(node, menu.book_of(None))[0].price_microdollars
+
+
+def _without_probe(decide: loop.Decide) -> loop.Decide:
+    """A reader asks the API server for no dry run."""
+
+    def decided(
+        resource: Resource, pods: Mapping[TaskKey, pods_.Pod], view: action.View, now: int
+    ) -> action.Outcome:
+        return dataclasses.replace(decide(resource, pods, view, now), probe=False)
+
+    return decided
+
+
+async def _never(body: Mapping[str, Any]) -> pods_.Pod:
+    raise NoCluster(f"a dry run of {body.get('kind')} was asked for by a reader")
+
+
+def _fill(cache: cache_.Cache, server: Server) -> list[str]:
+    unreadable: list[str] = []
+    for kind in decode.KINDS.values():
+        token = ""
+        while True:
+            request = requests.list_chunk(
+                kind.name, limit=_CHUNK, token=token, partial=kind.partial
+            )
+            chunk = decode.chunk(kind, server.wire.send(request))
+            for seen in chunk.seen:
+                cache.upsert(kind.name, seen)
+            unreadable += [
+                " ".join([kind.name, "/".join(filter(None, key))]) for key in chunk.unreadable
+            ]
+            token = chunk.token
+            if not token:
+                break
+        cache.sync(kind.name)
+    return unreadable

@@ -1,0 +1,106 @@
+"""Which cluster and which namespace a command means: the same options everywhere, as kubectl's."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bayplan.cli.problem import NoCluster
+
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+Command = Callable[..., None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """`namespace` None: the one that the kubeconfig's context names; empty: all of them."""
+
+    namespace: str | None = None
+    context: str | None = None
+    kubeconfig: Path | None = None
+
+    @property
+    def chosen(self) -> str:
+        """The namespace meant; empty for all."""
+        return named_by_context(self) if self.namespace is None else self.namespace
+
+
+def targeted(*, everywhere: bool = False, short: bool = True) -> Callable[[Command], Command]:
+    """Adds --namespace, --context and --kubeconfig; the command gets them as `target`.
+
+    `everywhere` adds -A as well, `short` says whether -n means the namespace.
+    """
+    flags = ("-n", "--namespace") if short else ("--namespace",)
+
+    def wrap(function: Command) -> Command:
+        @functools.wraps(function)
+        def called(
+            *args: Any,
+            namespace: str | None,
+            cluster_context: str | None,
+            kubeconfig: Path | None,
+            all_namespaces: bool = False,
+            **rest: Any,
+        ) -> None:
+            if namespace == "":
+                raise click.UsageError("--namespace is empty; name one, or leave it out")
+            chosen = "" if all_namespaces else namespace
+            function(*args, target=Target(chosen, cluster_context, kubeconfig), **rest)
+
+        options = [
+            click.option(*flags, "namespace", metavar="NAME", help="Else that of the context."),
+            click.option("--context", "cluster_context", metavar="NAME", help="Of the kubeconfig."),
+            click.option(
+                "--kubeconfig", type=_FILE, metavar="FILE", help="Else $KUBECONFIG, ~/.kube/config."
+            ),
+        ]
+        if everywhere:
+            options.insert(
+                1, click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")
+            )
+        for option in reversed(options):
+            called = option(called)
+        return called
+
+    return wrap
+
+
+def named_by_context(target: Target) -> str:
+    """The namespace of the context, of the pod one runs in, or `default`."""
+    import yaml  # noqa: PLC0415  --help needs none
+
+    contexts: dict[str, str] = {}
+    current = target.context or ""
+    for path in _files(target):
+        try:
+            read = yaml.safe_load(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, yaml.YAMLError) as error:
+            raise NoCluster(f"{path}: cannot be read as a kubeconfig: {error}") from error
+        if not isinstance(read, dict):
+            continue
+        current = current or str(read.get("current-context") or "")
+        for one in read.get("contexts") or ():
+            inner = one.get("context") or {}
+            contexts.setdefault(str(one.get("name")), str(inner.get("namespace") or ""))
+    if current in contexts:
+        return contexts[current] or "default"
+    if _ACCOUNT.is_file():
+        return _ACCOUNT.read_text().strip() or "default"
+    return "default"
+
+
+def _files(target: Target) -> list[Path]:
+    if target.kubeconfig is not None:
+        return [target.kubeconfig]
+    named = os.environ.get("KUBECONFIG", "")
+    if named:
+        return [Path(part) for part in named.split(os.pathsep) if part]
+    return [Path.home() / ".kube" / "config"]
