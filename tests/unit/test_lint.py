@@ -1,0 +1,253 @@
+"""`bayplan lint`: says of a manifest what an API server and the operator would, with its line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bayplan.cli import structural
+from tests.cluster.test_crds_on_server import (
+    ACCEPTED,
+    JOB,
+    REFUSED_JOBS,
+    REFUSED_SERVICES,
+    SERVICE,
+    changed,
+)
+from tests.recorded import run, told
+
+ROOT = Path(__file__).parents[2]
+
+
+def said(body: dict[str, Any]) -> str:
+    found = structural.faults(body["kind"], body)
+    return "; ".join(f"{structural.dotted(one.path)}: {one.message}" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "value", "part"),
+    [
+        *((JOB, *row) for row in REFUSED_JOBS),
+        *((SERVICE, *row) for row in REFUSED_SERVICES),
+    ],
+)
+def test_refuses_what_the_api_server_refuses(
+    body: dict[str, Any], path: str, value: object, part: str
+) -> None:
+    """In the server's own words: the table is the one that is tried on a real server."""
+    assert part in said(changed(body, path, value))
+
+
+@pytest.mark.parametrize(("kind", "path", "value"), ACCEPTED)
+def test_accepts_what_the_api_server_accepts(kind: str, path: str, value: object) -> None:
+    """Unusual and right, by the same table."""
+    assert "" == said(changed(JOB if kind == "BatchJob" else SERVICE, path, value))
+
+
+def test_every_rule_of_the_definitions_is_tried() -> None:
+    """Each CEL rule that asks about one object can be read and answered offline."""
+    rules: list[str] = []
+
+    def walk(schema: Any) -> None:
+        rules.extend(one["rule"] for one in schema.get("x-kubernetes-validations", ()))
+        for inner in schema.get("properties", {}).values():
+            walk(inner)
+        for key in ("items", "additionalProperties"):
+            if isinstance(schema.get(key), dict):
+                walk(schema[key])
+
+    for kind in ("BatchJob", "LongService"):
+        walk(structural.schema_of(kind))
+    for rule in rules:
+        structural._compiled(rule)  # noqa: SLF001
+
+    assert 30 < len(rules)
+
+
+MANIFEST = """\
+apiVersion: bayplan.dev/v1alpha1
+kind: BatchJob
+metadata:
+  name: report
+spec:
+  schedule: "61 * * * *"
+  template:
+    spec:
+      containers:
+        - name: main
+          image: x
+"""
+
+
+def test_the_line_is_that_of_the_field(tmp_path: Path) -> None:
+    """As compilers say it; the operator's own problems too; exit code 1."""
+    file = tmp_path / "a.yaml"
+    file.write_text(f"---\n# first\n---\n{MANIFEST}")
+    result = run(None, "lint", str(file), code=1)
+
+    assert result.stdout.startswith(
+        f"{file}:9: error: BatchJob report: spec.schedule: the minute field '61' must hold"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "words"),
+    [
+        ("  schedule:", "  scedule:", 6, "is 'schedule' meant?"),
+        ("name: report", "name: Report", 4, "lower-case"),
+        ("v1alpha1", "v1", 1, "write bayplan.dev/v1alpha1"),
+        ("BatchJob", "Batchjob", 2, "is none of BatchJob, LongService"),
+        ("image: x", "image: x\n          resources: {requests: {cpu: 1.5}}", 12, "integer,string"),
+        ("image: x", "image: x\n          name: b", 12, "stands there twice"),
+        ("image: x", "image: [x", 12, "expected ',' or ']'"),
+        ("image: x", "image: !!python/object:os.system x", 11, "constructor for the tag"),
+        ("61 * *", "0 6 *", 0, ""),
+    ],
+)
+def test_what_can_be_wrong_with_one(before: str, after: str, line: int, words: str) -> None:
+    """Each mistake once, at its line; a good one says nothing."""
+    text = MANIFEST.replace("61 * *", "0 6 *" if before != "61 * *" else before)
+    body = told(None, "lint", "-", text=text.replace(before, after), code=1 if words else 0)
+
+    assert [line] * bool(words) == [one["line"] for one in body["findings"]]
+    assert all(words in one["message"] for one in body["findings"])
+
+
+def job(name: str, *parents: str, **about: str) -> dict[str, Any]:
+    spec: dict[str, Any] = {"template": JOB["spec"]["template"]}
+    if parents:
+        spec["parents"] = [{"name": one} for one in parents]
+    return {
+        "apiVersion": "bayplan.dev/v1alpha1",
+        "kind": "BatchJob",
+        "metadata": {"name": name, **about},
+        "spec": spec,
+    }
+
+
+def service(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "bayplan.dev/v1alpha1",
+        "kind": "LongService",
+        "metadata": {"name": name},
+        "spec": {"template": JOB["spec"]["template"], **spec},
+    }
+
+
+SCALER = {
+    "apiVersion": "autoscaling/v2",
+    "kind": "HorizontalPodAutoscaler",
+    "metadata": {"name": "h"},
+    "spec": {
+        "scaleTargetRef": {
+            "apiVersion": "bayplan.dev/v1alpha1",
+            "kind": "LongService",
+            "name": "web",
+        }
+    },
+}
+PORTS = {"ports": [{"name": "http", "port": 80}]}
+
+
+@pytest.mark.parametrize(
+    ("bodies", "severity", "words"),
+    [
+        ([job("a", "b")], "warning", "no BatchJob 'b' among these manifests"),
+        ([job("a", "b"), job("b", namespace="x")], "warning", "no BatchJob 'b'"),
+        ([job("a"), job("a")], "error", "already"),
+        ([service("w", dependsOn=[{"name": "d"}])], "warning", "no LongService 'd'"),
+        ([SCALER], "warning", "no LongService 'web'"),
+        ([SCALER, service("web", replicas=2)], "warning", "remove it"),
+        (
+            [service("web", service=PORTS), {"kind": "Service", "metadata": {"name": "web"}}],
+            "error",
+            "rename one",
+        ),
+    ],
+)
+def test_what_manifests_say_of_one_another(
+    bodies: list[dict[str, Any]], severity: str, words: str
+) -> None:
+    """What may be elsewhere is a warning, which ends with 0 unless --strict."""
+    text = yaml.safe_dump_all(bodies)
+    [one] = told(None, "lint", "-", text=text, code=int(severity == "error"))["findings"]
+
+    assert severity == one["severity"]
+    assert words in one["message"]
+    run(None, "lint", "--strict", "-", text=text, code=1)
+
+
+def test_circles_are_found_at_each_that_is_in_one() -> None:
+    """The way round is told; who only waits for the circle is not in it."""
+    bodies = [job("a", "b"), job("b", "c"), job("c", "a"), job("d", "a")]
+    body = told(None, "lint", "-", text=yaml.safe_dump_all(bodies), code=1)
+
+    assert [
+        ("BatchJob a", "a → b → c → a"),
+        ("BatchJob b", "b → c → a → b"),
+        ("BatchJob c", "c → a → b → c"),
+    ] == [(one["resource"], one["message"].partition(" is")[0]) for one in body["findings"]]
+
+
+def test_a_list_as_kubectl_prints_it() -> None:
+    """Items are looked at one by one, JSON too, with their lines."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": [job("a"), job("B")]}
+    body = told(None, "lint", "-", text=json.dumps(listed, indent=1), code=1)
+
+    assert [("BatchJob B", "metadata.name")] == [
+        (one["resource"], one["field"]) for one in body["findings"]
+    ]
+    assert 20 < body["findings"][0]["line"]
+
+
+def test_other_files_are_not_read(tmp_path: Path) -> None:
+    """A template of a chart is no YAML, and none of our business while it does not name us."""
+    (tmp_path / "deployment.yaml").write_text("a: {{ .Values.x }}\n")
+    (tmp_path / "notes.txt").write_text("bayplan.dev: [")
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job("a")))
+    body = told(None, "lint", str(tmp_path))
+
+    assert (1, 1, []) == (body["resources"], body["files"], body["findings"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bayplan.dev: &a [1]\nb: " + "[" * 200,
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n"
+            for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+        ) + "# bayplan.dev",
+        "bayplan.dev: \x00",
+        "? [a]\n: bayplan.dev",
+        "bayplan.dev: !!binary x\n",
+    ],
+)  # fmt: skip
+def test_hostile_files(text: str) -> None:
+    """One finding, no traceback, and it ends."""
+    assert 1 == len(told(None, "lint", "-", text=text, code=1)["findings"])
+
+
+def test_a_path_that_is_not_there() -> None:
+    """A wrong call, not a finding: exit code 2."""
+    run(None, "lint", "/nowhere/at/all.yaml", code=2)
+    run(None, "lint", code=2)
+
+
+def test_the_examples_are_good() -> None:
+    """Not even a warning on any manifest of the repository."""
+    body = told(None, "lint", "--strict", str(ROOT / "examples"))
+
+    assert 40 < body["resources"]
+
+
+def test_the_hook_of_pre_commit_is_a_command() -> None:
+    """What pre-commit would start is there, and is silent on good files."""
+    [hook] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    program, *words = hook["entry"].split()
+    result = run(None, *words, str(ROOT / "examples"))
+
+    assert "bayplan" == program
+    assert "" == result.output
