@@ -73,6 +73,7 @@ class World:
     placement: action.Placement | None = None
     foreign: frozenset[tuple[str, str]] = frozenset()
     dependencies: Dependencies = FREE
+    fullness: Callable[[str], int] = lambda _: 0
     news: list[tuple[PodKey, pods_.Pod | None]] = field(default_factory=list)
     seen: dict[PodKey, pods_.Pod] = field(default_factory=dict)
     creating: dict[PodKey, pods_.Pod] = field(default_factory=dict)
@@ -97,6 +98,7 @@ class World:
             children=self.children,
             foreign=self.foreign,
             dependencies=self.dependencies,
+            fullness=self.fullness,
         )
 
     def visible(self) -> dict[PodKey, pods_.Pod]:

@@ -192,6 +192,7 @@ class Loop:
             dependencies=dependencies.of(
                 resource, functools.partial(self._stored, names.LONGSERVICE, resource.namespace)
             ),
+            fullness=self.cache.state.fullness,
         )
         pods = self.cache.state.owned(resource.uid)
         try:

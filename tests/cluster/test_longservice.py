@@ -59,6 +59,26 @@ def test_kubectl_scale_reaches_both_ways(site: Site, namespace: str) -> None:
     assert first == left
 
 
+def test_the_emptiest_node_gets_free(site: Site, namespace: str) -> None:
+    """`EmptiestFirst` leaves instances beside another workload, wherever the younger ones are."""
+    nodes = site.nodes("m5.large:us-east-1a=1,m5.large:us-east-1b=1", pool=namespace)
+    pod = {"nodeSelector": {"pool": namespace}}
+    here = {"nodeSelector": {"kubernetes.io/hostname": nodes[0]}}
+    site.kube.apply(make_service("other", namespace, replicas=1, cpu="500m", pod=here))
+    site.kube.until(read.services(namespace), available(1, "other"))
+    apart = {"constraints": [{"key": "hostname", "operator": "MaxPer", "value": "2"}]}
+    more = {"pod": pod, "placement": apart, "scaleDown": {"order": "EmptiestFirst"}}
+    site.kube.apply(make_service("web", namespace, replicas=2, **more))
+    site.kube.until(read.services(namespace), available(2))
+    site.kube.apply(make_service("web", namespace, replicas=4, **more))
+    site.kube.until(read.services(namespace), available(4))
+    site.kube.apply(make_service("web", namespace, replicas=2, **more))
+    site.kube.until(read.services(namespace), available(2))
+    left = site.kube.until(read.pods(namespace), lambda found: len(found) == 3 and found)
+
+    assert {nodes[0]} == set(read.running(left).values())
+
+
 def test_an_update_never_goes_below_its_minimum(site: Site, namespace: str) -> None:
     """At 100/25 a template change replaces four instances with at least 4 ready and at most 5."""
     site.kube.apply(make_service("web", namespace, replicas=4, ready_delay="1s", pod=POD))

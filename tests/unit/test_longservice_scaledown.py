@@ -2,7 +2,9 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,3 +90,43 @@ def test_the_unready_still_go_first() -> None:
     world.act()
 
     assert {pod.uid for pod in sick} == {delete.uid for delete in world.last.deletes}
+
+
+def spread_world(**spec: Any) -> World:
+    """Two instances on each of three nodes, of which n1 holds least besides and n2 most."""
+    world = make_world(6, nodes=0, **spec)
+    world.nodes |= {f"n{index}": make_node(f"n{index}") for index in range(3)}
+    world.fullness = {"n0": 500, "n1": 200, "n2": 900}.__getitem__
+    world.settle()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("replicas", "left"),
+    [(5, {"n0": 2, "n1": 1, "n2": 2}), (4, {"n0": 2, "n2": 2}), (2, {"n2": 2}), (1, {"n2": 1})],
+)
+def test_the_emptiest_node_gets_free(replicas: int, left: dict[str, int]) -> None:
+    """EmptiestFirst takes all of one node before any of the next, fuller one."""
+    order = {"scaleDown": {"order": "EmptiestFirst"}}
+    world = spread_world(**order)
+    for pod in world.standing():  # age says the opposite
+        world.put(replace(pod, created_at=NOON - 100 - 10 * (pod.node == "n1")))
+    world.hear()
+    world.edit(replicas=replicas, **order)
+    world.settle()
+
+    assert left == Counter(pod.node for pod in world.standing())
+
+
+def test_of_one_age_the_emptiest_node_gives_first() -> None:
+    """YoungestFirst stays what it says; where ages are equal, what is left on the node decides."""
+    world = spread_world()
+    young = next(pod for pod in world.standing() if pod.node == "n0")
+    for pod in world.standing():
+        world.put(replace(pod, created_at=NOON - 50 if pod == young else NOON - 100))
+    world.hear()
+    world.edit(replicas=3)
+    world.settle()
+
+    assert young.uid not in {pod.uid for pod in world.standing()}
+    assert {"n0": 1, "n2": 2} == Counter(pod.node for pod in world.standing())

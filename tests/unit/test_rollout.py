@@ -16,7 +16,7 @@ NEW, OLD = "newnewnewn", "oldoldoldo"
 
 
 def make_fleet(
-    *pods: pods_.Pod, oldest_first: bool = False, **nodes: Mapping[str, Any]
+    *pods: pods_.Pod, order: instances.Order = "YoungestFirst", **nodes: Mapping[str, Any]
 ) -> instances.Instances:
     """The pods sorted, on a node n1 that is well and the named others."""
     known = {
@@ -30,7 +30,7 @@ def make_fleet(
         revision=NEW,
         min_ready=0,
         replace_after=60,
-        oldest_first=oldest_first,
+        order=order,
     )
 
 
@@ -76,14 +76,12 @@ def calm(
     minimum: int = 100,
     surge: int = 25,
     *,
-    oldest_first: bool = False,
+    order: instances.Order = "YoungestFirst",
     **nodes: Mapping[str, Any],
 ) -> tuple[int, list[str]]:
     """What is done outside an update: (started, names of those who go)."""
     limits = rollout.bounds(replicas, minimum, surge)
-    change = rollout.settled(
-        make_fleet(*pods, oldest_first=oldest_first, **nodes), replicas, limits
-    )
+    change = rollout.settled(make_fleet(*pods, order=order, **nodes), replicas, limits)
     return change.start, [pod.name for pod, _ in change.leave]
 
 
@@ -322,11 +320,12 @@ def test_order_of_leaving() -> None:
 
 
 @pytest.mark.parametrize(
-    ("oldest_first", "expected"), [(False, ["new-3", "new-2"]), (True, ["new-0", "new-1"])]
+    ("order", "expected"),
+    [("YoungestFirst", ["new-3", "new-2"]), ("OldestFirst", ["new-0", "new-1"])],
 )
-def test_age_decides_among_healthy_ones(*, oldest_first: bool, expected: list[str]) -> None:
+def test_age_decides_among_healthy_ones(order: instances.Order, expected: list[str]) -> None:
     """`scaleDown.order` says whether the youngest or the oldest go."""
-    assert (0, expected) == calm(make_instances(NEW, 4), 2, oldest_first=oldest_first)
+    assert (0, expected) == calm(make_instances(NEW, 4), 2, order=order)
 
 
 def test_leaving_node_gets_its_replacement_first() -> None:

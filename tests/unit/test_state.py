@@ -75,6 +75,22 @@ def test_an_assumed_pod_that_ends_at_once_holds_nothing() -> None:
     assert {} == book.assumed
 
 
+def test_a_node_is_as_full_as_its_scarcest_resource() -> None:
+    """Of pods that will stay: neither a DaemonSet's, nor one that is on its way out, nor ended."""
+    book = make_state(
+        make_node(cpu=4000, memory=16),
+        make_pod("small", "n1", 100, memory=4),
+        make_pod("foreign", "n1", 900, memory=4, scheduler="default-scheduler"),
+        make_pod("terminating", "n1", 2000, deleted_at=9),
+        make_pod("done", "n1", 2000, phase=pods_.Phase.SUCCEEDED),
+        make_pod("daemon", "n1", 2000, owner_uid="d", owner_kind="DaemonSet"),
+    )
+    before = book.fullness("n1")
+    book.drop_pod(("default", "foreign"))
+
+    assert (500, 250, 0) == (before, book.fullness("n1"), book.fullness("nowhere"))
+
+
 def test_nodes_version_stands_still_when_only_the_resource_version_moves() -> None:
     """What was computed from nodes stays valid through heartbeats, not through a change."""
     node = make_node()

@@ -207,9 +207,12 @@ class Unhealthy(Part):
 class ScaleDown(Part):
     """Which instances go first when there are too many."""
 
-    order: Literal["YoungestFirst", "OldestFirst"] = Field(
+    order: Literal["YoungestFirst", "OldestFirst", "EmptiestFirst"] = Field(
         default="YoungestFirst",
-        description="By age, after those that are lost, without a node or not ready.",
+        description=(
+            "By age, after those that are lost, without a node or not ready; of one age those on "
+            "the emptiest node. EmptiestFirst: those on the emptiest nodes, so that nodes get free."
+        ),
     )
 
 

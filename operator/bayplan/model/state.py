@@ -6,6 +6,7 @@ and the sums. It knows no API server, no clock and no threads: one owner calls i
 
 import functools
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -203,6 +204,28 @@ class State:
     def owned(self, uid: str) -> Mapping[PodKey, pods_.Pod]:
         """The pods whose controller has this uid, assumed and terminal ones too."""
         return self.by_owner.get(uid, _NO_PODS)
+
+    def fullness(self, name: str) -> int:
+        """How full a node is of pods that will stay, by its scarcest resource; thousandths.
+
+        Those of DaemonSets and mirrors come with every node and do not count. O(pods there).
+        """
+        node = self.nodes.get(name)
+        if node is None:
+            return 0
+        sums: Counter[str] = Counter()
+        for pod in self.on_node.get(name, {}).values():
+            if not (pod.resident or pod.terminating):
+                sums.update(pod.request)
+        offered = node.allocatable
+        return max(
+            (
+                amount * 1000 // offered.amount(what)
+                for what, amount in sums.items()
+                if offered.amount(what)
+            ),
+            default=0,
+        )
 
     def snapshot(self) -> snapshot.Snapshot:
         """Freeze what is known. A few vector passes; the indexes are shared until the next change.

@@ -5,7 +5,7 @@ A reconcile function looks at one resource, its pods and a view of the cluster, 
 It decides nothing about nodes; that is `solve`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,7 +161,8 @@ class View:
     it. `children` are stored objects owned by the resource, by (kind, name). `foreign` are
     (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
     name and another owner or none. `kin` is what is known of a BatchJob's parents,
-    `dependencies` of what a LongService waits for.
+    `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
+    pods that will stay, by the resource of which it has least left, in thousandths.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -172,6 +173,7 @@ class View:
     foreign: frozenset[tuple[str, str]] = frozenset()
     kin: Kin = ALONE
     dependencies: Dependencies = FREE
+    fullness: Callable[[str], int] = lambda _: 0
 
 
 @dataclass(frozen=True, slots=True)

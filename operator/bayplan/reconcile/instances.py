@@ -4,8 +4,9 @@ One pass over the pods; what follows asks this book. It decides nothing.
 """
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bayplan.api import names
 from bayplan.model import node as nodes_
@@ -17,6 +18,15 @@ _WELL, _SILENT, _LOST, _GONE, _LEAVING = 0, 1, 2, 4, 8
 
 # Ranks of `first_to_go`: the least worth first.
 _ON_SILENT_NODE, _HOMELESS, _NOT_READY, _TOO_NEW, _HEALTHY_LEAVING, _HEALTHY = range(6)
+
+Order = Literal["YoungestFirst", "OldestFirst", "EmptiestFirst"]
+Fullness = Callable[[str], int]  # node -> how full of pods it is, in thousandths
+
+
+def _nothing(node: str) -> int:
+    """Every node is as full as any other."""
+    del node
+    return 0
 
 
 @dataclass(slots=True)
@@ -31,7 +41,8 @@ class Instances:
 
     revision: str = ""  # the newest
     patience: int = 0  # seconds until a silent node is lost, a pod beyond its grace forgotten
-    oldest_first: bool = False
+    order: Order = "YoungestFirst"  # of those that are too many
+    fullness: Fullness = _nothing
     live: list[pods_.Pod] = field(default_factory=list)
     lost: list[pods_.Pod] = field(default_factory=list)
     orphaned: list[pods_.Pod] = field(default_factory=list)
@@ -96,7 +107,7 @@ class Instances:
 
         So groups that differed by one at most still do. O(pods · log groups).
         """
-        ordered = self.first_to_go(pods)
+        ordered = self._too_many(pods)
         if not self.groups:
             return ordered[:count]
         gone = [pod for pod in ordered if not self.healthy(pod)][:count]
@@ -134,6 +145,23 @@ class Instances:
         """Lost, without a node, not ready, just ready, on a leaving node, healthy; then by age."""
         return sorted(pods, key=lambda pod: (self._rank(pod), *self._age(pod)))
 
+    def _too_many(self, pods: Collection[pods_.Pod]) -> list[pods_.Pod]:
+        """As `first_to_go`; of the healthy, by age or by what is left on their nodes.
+
+        Of one age those on the emptiest node go first; of the emptiest nodes all on one of them,
+        so that services which shrink together free the same nodes.
+        """
+        filled = {name: self.fullness(name) for name in {pod.node for pod in pods if pod.node}}
+
+        def key(pod: pods_.Pod) -> tuple[object, ...]:
+            full = filled.get(pod.node, 0)
+            since, number, name = self._age(pod)
+            if self.order == "EmptiestFirst":
+                return self._rank(pod), full, pod.node, since, number, name
+            return self._rank(pod), since, full, number, name
+
+        return sorted(pods, key=key)
+
     def youngest(self, pods: Collection[pods_.Pod]) -> list[pods_.Pod]:
         return sorted(pods, key=lambda pod: (-pod.created_at, -ordinal(pod.name), pod.name))
 
@@ -153,7 +181,7 @@ class Instances:
         return _HEALTHY_LEAVING if pod.key in self.leaving else _HEALTHY
 
     def _age(self, pod: pods_.Pod) -> tuple[int, int, str]:
-        sign = 1 if self.oldest_first else -1
+        sign = 1 if self.order == "OldestFirst" else -1
         return sign * pod.created_at, sign * ordinal(pod.name), pod.name
 
 
@@ -165,7 +193,8 @@ def surveyed(
     revision: str,
     min_ready: int,
     replace_after: int,
-    oldest_first: bool = False,
+    order: Order = "YoungestFirst",
+    fullness: Fullness = _nothing,
     unhealthy_after: int | None = None,
     balance: str = "",
 ) -> Instances:
@@ -176,7 +205,8 @@ def surveyed(
     book = Instances(
         revision=revision,
         patience=replace_after,
-        oldest_first=oldest_first,
+        order=order,
+        fullness=fullness,
         unhealthy_after=unhealthy_after,
     )
     book.groups = _groups(pods, nodes, balance)

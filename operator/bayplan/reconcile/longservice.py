@@ -216,7 +216,8 @@ def _scene(
         revision=update.id,
         min_ready=spec.update_strategy.min_ready_seconds,
         replace_after=spec.unreachable.replace_after_seconds,
-        oldest_first=spec.scale_down.order == "OldestFirst",
+        order=spec.scale_down.order,
+        fullness=view.fullness,
         unhealthy_after=spec.unhealthy.replace_after_seconds,
         balance=_balanced_label(service),
     )
