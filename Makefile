@@ -36,7 +36,7 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
-	$(BIN)/pytest -q -m "cluster or kubelet" --ignore=tests/faults --ignore=tests/autoscaler --durations=20
+	$(BIN)/pytest -q -n 3 --dist loadfile -m "cluster or kubelet" --ignore=tests/faults --ignore=tests/autoscaler --durations=20
 	$(BIN)/pytest -q -s tests/faults
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
