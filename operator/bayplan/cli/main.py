@@ -14,6 +14,7 @@ class _Lazy(click.Group):
     modules: ClassVar[dict[str, str]] = {
         "drain": "bayplan.cli.drain",
         "explain": "bayplan.cli.explain",
+        "import": "bayplan.cli.importing:import_",
         "lint": "bayplan.cli.lint",
         "next": "bayplan.cli.next_slots:next_",
         "plan": "bayplan.cli.plan",

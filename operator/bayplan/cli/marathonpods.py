@@ -1,0 +1,142 @@
+"""A pod of Marathon, which has several containers that share an address, as a LongService."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from bayplan.cli import marathonports, marathonshared, probes, taking
+from bayplan.cli.marathonshared import Whole
+from bayplan.cli.taking import Taking
+
+
+def manifest(whole: Whole, pod: Taking, path: str, inherited: list[str]) -> dict[str, Any]:
+    """A Marathon pod: several containers that share an address."""
+    pod.take("id")
+    secrets = dict(pod.mapping("secrets"))
+    ports: list[dict[str, Any]] = []
+    shared = taking.environment(pod, "environment", secrets)
+    by_name, volumes = _pod_volumes(pod)
+    context = taking.user(pod, "user")
+    containers = []
+    graces = []
+    for one in pod.each("containers"):
+        made, grace = _pod_container(whole, one, shared, secrets, by_name, ports)
+        containers.append(made)
+        graces.append(grace)
+    scaling, scheduling = pod.inner("scaling"), pod.inner("scheduling")
+    scaling.take("kind")
+    spec: dict[str, Any] = {"replicas": scaling.whole("instances", 1)}
+    scaling.end({"maxInstances": "make a HorizontalPodAutoscaler with this maxReplicas"})
+    spec.update(marathonshared.shared(scheduling, path, inherited, whole))
+    upgrade, backoff = scheduling.inner("upgrade"), scheduling.inner("backoff")
+    spec["updateStrategy"] = marathonshared.strategy(upgrade, 1.0, 1.0)
+    upgrade.end({})
+    waits = marathonshared.backoff(backoff, "backoff", "backoffFactor", "maxLaunchDelay")
+    if waits:
+        spec["restartBackoff"] = waits
+    backoff.end({})
+    placement = scheduling.inner("placement")
+    constraints = []
+    for index, one in enumerate(placement.each("constraints")):
+        triple = [one.text("fieldName"), one.text("operator"), one.take("value")]
+        one.end({})
+        words = [word for word in triple if word is not None]
+        found = taking.constraint(placement, f"constraints[{index}]", words)
+        constraints += [found] if found else []
+    placement.end(marathonshared.APP)
+    scheduling.end({})
+    body: dict[str, Any] = {"containers": containers}
+    if volumes:
+        body["volumes"] = volumes
+    if context:
+        body["securityContext"] = context
+    if any(graces):
+        body["terminationGracePeriodSeconds"] = math.ceil(max(graces))
+    marathonshared.networks(pod)
+    made = marathonshared.manifest(whole, pod, path, spec, constraints, body, ports)
+    pod.end(marathonshared.POD)
+    return made
+
+
+def _pod_volumes(pod: Taking) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Marathon's name -> ours, and the volumes; without a host's path they are as the pod lives."""
+    by_name: dict[str, str] = {}
+    volumes: list[dict[str, Any]] = []
+    secrets = pod.mapping("secrets")
+    for one in pod.each("volumes"):
+        name, host, secret = one.text("name"), one.text("host"), one.text("secret")
+        ours = by_name[name] = taking.name_of(name)
+        source = marathonshared.volume_source(host, secret, secrets) or {"emptyDir": {}}
+        one.end(
+            {"persistent": "is empty with each pod; make a PersistentVolumeClaim and name it there"}
+        )
+        volumes.append({"name": ours, **source})
+    return by_name, volumes
+
+
+def _pod_container(  # noqa: PLR0917  what the pod hands down to its containers
+    whole: Whole,
+    one: Taking,
+    shared: list[dict[str, Any]],
+    secrets: Mapping[str, Any],
+    volumes: Mapping[str, str],
+    ports: list[dict[str, Any]],
+) -> tuple[dict[str, Any], float]:
+    """A container of a pod, and how long it may take to end."""
+    image = one.inner("image")
+    named = image.text("id")
+    image.take("kind")
+    made: dict[str, Any] = {
+        "name": taking.name_of(one.text("name")),
+        "image": named or whole.image,
+    }
+    if not named:
+        one.note("image", f"no image: runs in {whole.image}; make one with the program in it")
+    if image.flag("forcePull"):
+        made["imagePullPolicy"] = "Always"
+    image.end({"pullConfig": "make a Secret and name it in template.spec.imagePullSecrets"})
+    made.update(probes.command(one.inner("exec")))
+    own = taking.environment(one, "environment", secrets)
+    mine: list[dict[str, Any]] = []
+    for endpoint in one.each("endpoints"):
+        mine += marathonports.of_endpoint(endpoint, [*ports, *mine])
+    ports += mine
+    variables = {each["name"]: each for each in [*shared, *own]}
+    for each in mine:
+        key = f"ENDPOINT_{each['original'].upper().replace('-', '_')}"
+        variables.setdefault(key, {"name": key, "value": str(each["number"])})
+    if variables:
+        made["env"] = list(variables.values())
+    needs, limits = one.inner("resources"), one.inner("resourceLimits")
+    made["resources"] = taking.resources(needs, limits, least=(0.1, 32.0, 0))
+    needs.end({})
+    made.update(marathonports.of_container(mine))
+    made.update(probes.of_container(one, mine))
+    context = taking.user(one, "user")
+    if context:
+        made["securityContext"] = context
+    if one.flag("tty"):
+        made["tty"] = True
+    mounts = []
+    for mount in one.each("volumeMounts"):
+        name, path = mount.text("name"), mount.text("mountPath")
+        read_only = mount.flag("readOnly")
+        mount.end({})
+        mounts.append(
+            {"name": volumes.get(name, taking.name_of(name)), "mountPath": path}
+            | ({"readOnly": True} if read_only else {})
+        )
+    if mounts:
+        made["volumeMounts"] = mounts
+    lifecycle = one.inner("lifecycle")
+    grace = lifecycle.number("killGracePeriodSeconds")
+    lifecycle.end({})
+    one.end(
+        {
+            "check": marathonshared.APP["check"],
+            "artifacts": marathonshared.IMAGES,
+            "labels": "containers have no labels; put them on the pod",
+            "linuxInfo": "write it into the container's securityContext",
+        }
+    )
+    return made, grace

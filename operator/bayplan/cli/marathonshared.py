@@ -1,0 +1,163 @@
+"""What Marathon's apps and pods have in common, and why some of it has no counterpart."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayplan.api import names
+from bayplan.cli import marathonports, taking
+from bayplan.cli.taking import Note, Taking
+
+_LONGEST_WAIT = 7 * 86_400
+GRACE = 5  # seconds, Mesos' default
+IMAGES = "images carry their files; put them into one, or fetch them in an init container"
+_ROLES = "roles and reservations: taint nodes and tolerate that, limit by ResourceQuota"
+APP = {
+    **taking.record(
+        "version", "versionInfo", "tasks", "tasksStaged", "tasksRunning", "tasksHealthy",
+        "tasksUnhealthy", "deployments", "lastTaskFailure", "taskStats", "readinessCheckResults",
+    ),
+    "acceptedResourceRoles": _ROLES,
+    "role": _ROLES,
+    "check": "was shown and led to nothing; a probe or a metric may take its place",
+    "fetch": IMAGES,
+    "uris": IMAGES,
+    "storeUrls": IMAGES,
+    "executor": "custom executors were Mesos' own",
+    "executorResources": "executors were Mesos' own",
+    "ipAddress": "networks of containers are the cluster's",
+    "residency": "volumes outlive pods by PersistentVolumeClaims",
+    "secrets": "make Secrets of these names, with the key `value`",
+}  # fmt: skip
+GROUP = {**taking.record("version", "versionInfo"), "enforceRole": _ROLES}
+POD = {
+    **APP,
+    "executorResources": "executors were Mesos' own; set template.spec.overhead for what they held",
+    "legacySharedCgroups": "cgroups are the kubelet's",
+}
+
+
+@dataclass(slots=True)
+class Whole:
+    """One import. `image` is for what names none; `notes` grow as things are read."""
+
+    image: str
+    namespace: str = ""
+    notes: list[Note] = field(default_factory=list)
+    members: dict[str, list[str]] = field(default_factory=dict)  # group -> apps below it
+
+
+def absolute(name: str, above: str) -> str:
+    """`../db` beside `/shop/web` is `/db`."""
+    parts = [] if name.startswith("/") else above.split("/")
+    for part in name.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in {"", "."}:
+            parts.append(part)
+    return "/" + "/".join(part for part in parts if part)
+
+
+def manifest(  # noqa: PLR0917  what an app and a pod have in common
+    whole: Whole,
+    one: Taking,
+    path: str,
+    spec: dict[str, Any],
+    constraints: list[dict[str, str]],
+    pod: dict[str, Any],
+    ports: list[dict[str, Any]],
+) -> dict[str, Any]:
+    name = taking.name_of(path)
+    labels, annotations = taking.labelled(one, one.mapping("labels"))
+    for key in one.mapping("labels"):
+        if key.startswith(("HAPROXY_", "traefik", "VIP_")):
+            one.note(f"labels.{key}", "asked for a load balancer: use `service` or an Ingress")
+    if constraints:
+        spec["placement"] = {"constraints": constraints}
+    service = [port["service"] for port in ports if port.get("service")]
+    if service:
+        spec["service"] = {"ports": marathonports.apart(service)}
+    about: dict[str, Any] = {"name": name}
+    if whole.namespace:
+        about["namespace"] = whole.namespace
+    if labels:
+        about["labels"] = labels
+    about["annotations"] = {f"{names.GROUP}/imported-from": path, **annotations}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.LONGSERVICE,
+        "metadata": about,
+        "spec": {**spec, "template": {"spec": pod}},
+    }
+
+
+def shared(one: Taking, path: str, inherited: list[str], whole: Whole) -> dict[str, Any]:
+    """Fields that apps and the scheduling of pods share."""
+    spec: dict[str, Any] = {}
+    if one.text("killSelection", "YOUNGEST_FIRST").upper() == "OLDEST_FIRST":
+        spec["scaleDown"] = {"order": "OldestFirst"}
+    lost = one.take("unreachableStrategy", {})
+    if lost == "disabled":
+        spec["unreachable"] = {"replaceAfterSeconds": _LONGEST_WAIT}
+        one.note("unreachableStrategy", "disabled: a lost instance is replaced after seven days")
+    else:
+        inner = one.inner("unreachableStrategy")
+        if inner.body:
+            waits = inner.whole("inactiveAfterSeconds")
+            spec["unreachable"] = {"replaceAfterSeconds": min(waits, _LONGEST_WAIT)}
+        inner.end(
+            {"expungeAfterSeconds": "when a lost node returns, the surplus instance goes at once"}
+        )
+    wanted: dict[str, None] = {}
+    for target in [*inherited, *(absolute(to, path) for to in one.texts("dependencies"))]:
+        for each in whole.members.get(target, [target]):
+            if each != path:
+                wanted[each] = None
+    if wanted:
+        spec["dependsOn"] = [{"name": taking.name_of(each)} for each in wanted]
+    return spec
+
+
+def strategy(upgrade: Taking, least: float, over: float) -> dict[str, int]:
+    healthy = upgrade.number("minimumHealthyCapacity", least)
+    surge = upgrade.number("maximumOverCapacity", over)
+    for key, share in (("minimumHealthyCapacity", healthy), ("maximumOverCapacity", surge)):
+        if round(share * 100, 6) % 1:
+            upgrade.note(key, f"{share} is no whole percent")
+    return {
+        "minimumHealthyPercent": taking.percent(healthy, up=True),
+        "maximumSurgePercent": taking.percent(surge, up=False),
+    }
+
+
+def backoff(one: Taking, first: str, factor: str, longest: str) -> dict[str, int]:
+    """In whole seconds and percents, within what ours allows; empty where all is as by default."""
+    if not any(key in one.body for key in (first, factor, longest)):
+        return {}
+    begin = min(max(math.ceil(one.number(first, 1)), 1), 3600)
+    top = min(max(math.ceil(one.number(longest, 300)), begin), 86_400)
+    percent = min(max(round(one.number(factor, 1.15) * 100), 100), 1000)
+    return {"initialSeconds": begin, "factorPercent": percent, "maxSeconds": top}
+
+
+def networks(one: Taking) -> None:
+    for index, network in enumerate(one.each("networks")):
+        mode = network.text("mode", "container")
+        where = f"networks[{index}]"
+        if mode == "host":
+            one.note(where, "the pod has an address of its own instead of the host's")
+        network.end(
+            {
+                "name": "networks of containers are the cluster's",
+                "labels": "networks of containers are the cluster's",
+            }
+        )
+
+
+def volume_source(host: str, secret: str, secrets: Mapping[str, Any]) -> dict[str, Any] | None:
+    if secret:
+        known = secrets.get(secret)
+        source = known.get("source") if isinstance(known, Mapping) else None
+        return {"secret": {"secretName": taking.name_of(str(source or secret))}}
+    return {"hostPath": {"path": host}} if host.startswith("/") else None
