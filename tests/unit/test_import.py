@@ -153,6 +153,7 @@ def test_every_field_of_an_app(field: str, value: Any, path: str | None, expecte
     assert [] == body["errors"]
     if path is not None:
         assert expected == at(one["spec"], path)
+        assert not any("no such field" in message for message in listed)
     elif expected is not None:
         assert any(expected in message for message in listed), body["notes"]
 
@@ -442,6 +443,7 @@ def test_the_output_passes_lint() -> None:
     for kind, body in (("marathon", [POD, {"id": "/a", **NAMED}]), ("chronos", [JOB])):
         text = run(None, "import", kind, "-", text=json.dumps(body)).stdout
 
+        assert "&id" not in text
         assert "" == run(None, "lint", "--strict", "--quiet", "-", text=text).stdout
         assert len(body) == len(list(yaml.safe_load_all(text)))
 

@@ -120,8 +120,20 @@ def _tell(
     else:
         import yaml  # noqa: PLC0415
 
-        text = yaml.safe_dump_all(
-            manifests, sort_keys=False, explicit_start=True, allow_unicode=True, width=100
+        class Plain(yaml.SafeDumper):
+            """Equal parts are written out, not referred to."""
+
+            def ignore_aliases(self, data: object) -> bool:
+                del data
+                return True
+
+        text = yaml.dump_all(
+            manifests,
+            Dumper=Plain,
+            sort_keys=False,
+            explicit_start=True,
+            allow_unicode=True,
+            width=100,
         )
         click.echo(text, nl=False)
         for one in notes:

@@ -12,12 +12,23 @@ class _Lazy(click.Group):
     """Commands by name and module, so that `--help` costs no numpy."""
 
     modules: ClassVar[dict[str, str]] = {
+        "cancel": "bayplan.cli.jobs",
         "drain": "bayplan.cli.drain",
         "explain": "bayplan.cli.explain",
+        "graph": "bayplan.cli.graph",
         "import": "bayplan.cli.importing:import_",
         "lint": "bayplan.cli.lint",
+        "logs": "bayplan.cli.jobs",
+        "mark-success": "bayplan.cli.jobs:mark_success",
         "next": "bayplan.cli.next_slots:next_",
+        "pause": "bayplan.cli.jobs",
         "plan": "bayplan.cli.plan",
+        "restart": "bayplan.cli.rollout",
+        "resume": "bayplan.cli.jobs",
+        "rollout": "bayplan.cli.rollout",
+        "run": "bayplan.cli.jobs",
+        "runs": "bayplan.cli.jobs",
+        "scale": "bayplan.cli.rollout",
         "selftest": "bayplan.cli.selftest",
         "simulate": "bayplan.cli.simulate",
         "top": "bayplan.cli.top",

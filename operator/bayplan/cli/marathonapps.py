@@ -82,6 +82,7 @@ def _app_container(
         container["volumeMounts"], pod["volumes"] = mounts, volumes
     docker.take("type")
     inner.take("network")
+    inner.take("portMappings")  # read with the others
     own = "Docker's own; the pod template has most of them under other names"
     inner.end({"parameters": own, "credential": "use pullConfig's counterpart, imagePullSecrets"})
     docker.end({"linuxInfo": "write it into template.spec: securityContext"})
