@@ -268,6 +268,7 @@ class Loop:
                     pod.key for pod in sorted(pods, key=lambda pod: (pod.created_at, pod.key))
                 ),
                 since=min(pod.created_at for pod in pods),
+                lasts=_longest(pod.lasts for pod in pods),
             )
             for kind, pods in groups.items()
         ]
@@ -529,9 +530,20 @@ def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
             keys=tuple(keys),
             since=min(wanted[key].task.since for key in keys),
             avoid=avoid,
+            lasts=_longest(pods_.expected_seconds(wanted[key].task.annotations) for key in keys),
         )
         for (kind, avoid), keys in groups.items()
     ]
+
+
+def _longest(expected: Iterable[int | None]) -> int | None:
+    """The longest of these run times; None when one of them is not known."""
+    longest = 0
+    for seconds in expected:
+        if seconds is None:
+            return None
+        longest = max(longest, seconds)
+    return longest
 
 
 # Labels that tell runs of one job apart: no constraint counts by them, so they split no class.

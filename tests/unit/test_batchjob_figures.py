@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayplan.api import names
+from bayplan.model.pod import expected_seconds
 from bayplan.reconcile import figures
 from bayplan.reconcile.figures import Samples
 from tests.jobs import World
@@ -125,6 +126,25 @@ def test_what_was_learned_protects_long_runs(
     [task] = world.step().tasks
 
     assert expected == {name: told for name, told in task.annotations.items() if name in PROTECTED}
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "expected"),
+    [
+        ({}, {}, None),
+        ({}, LONG, 900),
+        ({"expectedDurationSeconds": 60}, LONG, 60),
+        ({"activeDeadlineSeconds": 4000}, LONG, 900),
+        ({"activeDeadlineSeconds": 4000}, {}, 4000),
+    ],
+)
+def test_a_run_says_how_long_it_will_take(
+    spec: dict[str, Any], status: dict[str, Any], expected: int | None
+) -> None:
+    """As the spec expects, else as was learned, else what it may take at most."""
+    [task] = World(spec, status=status).step().tasks
+
+    assert expected == expected_seconds(task.annotations)
 
 
 @pytest.mark.parametrize(

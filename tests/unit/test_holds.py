@@ -1,6 +1,7 @@
 """No starvation: a large task that small ones would pass for ever starts in bounded time."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +18,15 @@ RUN_SECONDS = 100
 STEP_SECONDS = 10
 
 
-def run_of(name: str, node: str, cpu: int = 500) -> pods_.Pod:
-    return make_pod(name, node, cpu, owner_uid="job", owner_kind="BatchJob")
+def run_of(name: str, node: str, cpu: int = 500, **more: Any) -> pods_.Pod:
+    return make_pod(name, node, cpu, owner_uid="job", owner_kind="BatchJob", **more)
+
+
+def ending_at(at: int, name: str, node: str, cpu: int = 500) -> pods_.Pod:
+    """A run that began at noon and is expected to end at a time."""
+    expected = {pods_.EXPECTED_SECONDS: str(at - NOON)}
+    begun = pods_.Ending(started_at=NOON)
+    return run_of(name, node, cpu, annotations=expected, ending=begun)
 
 
 def large(since: int = NOON, cpu: int = 4000) -> workload.Waiting:
@@ -97,6 +105,87 @@ def test_few_nodes_are_held_at_once() -> None:
     ]
 
     assert {("default", "w2-0"): "n00"} == solve(frozen, waiting, NOON + 70, Policy()).holds
+
+
+@pytest.mark.parametrize(
+    ("lasts", "lands"), [(290, True), (291, False), (None, False)], ids=["ends", "stays", "unknown"]
+)
+def test_what_ends_before_the_task_fits_may_use_a_held_node(lasts: int | None, lands: bool) -> None:
+    """Ten seconds after noon the second of two runs needs 290 s more: shorter ones do no harm.
+
+    The third run is not in the task's way, so how long it takes does not matter.
+    """
+    frozen = make_state(
+        make_node("a", 5000),
+        ending_at(NOON + 100, "r1", "a", 1500),
+        ending_at(NOON + 300, "r2", "a", 1500),
+        ending_at(NOON + 900, "r3", "a", 500),
+    ).snapshot()
+    small = make_waiting(make_class(500), 1, "small", since=NOON, lasts=lasts)
+    plan = solve(frozen, [large(), small], NOON + 10, Policy(), holds={LARGE: "a"})
+
+    assert ({("default", "small-0"): "a"} if lands else {}) == plan.placements
+
+
+@pytest.mark.parametrize("other", ["overdue", "unknown", "nonsense"])
+def test_nothing_is_let_in_while_the_task_might_fit_at_any_moment(other: str) -> None:
+    """A run that should have ended, or that nobody knows the end of, may end now."""
+    run = {
+        "overdue": ending_at(NOON + 5, "r", "a"),
+        "unknown": run_of("r", "a"),
+        "nonsense": run_of("r", "a", annotations={pods_.EXPECTED_SECONDS: "-1e9"}),
+    }[other]
+    frozen = make_state(make_node("a", 4000), run).snapshot()
+    small = make_waiting(make_class(500), 1, "small", since=NOON, lasts=1)
+    plan = solve(frozen, [large(), small], NOON + 10, Policy(), holds={LARGE: "a"})
+
+    assert {} == plan.placements
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 8),
+    st.lists(st.tuples(st.integers(1, 10), st.integers(0, 9)), min_size=8, max_size=8),
+)
+def test_backfill_lets_a_large_task_start_within_the_longest_run_and_a_minute(
+    nodes: int, width: int, lengths: list[tuple[int, int]]
+) -> None:
+    """Small runs of known lengths come without end; some end earlier than expected, none later."""
+    book = make_state(*(make_node(f"n{index}", 4000) for index in range(nodes)))
+    ends: dict[tuple[str, str], int] = {}
+    holds: dict[workload.TaskKey, str] = {}
+    asked = large()
+    cpu = 4000 // width
+    bound = RUN_SECONDS + 60 + 2 * STEP_SECONDS
+    for now in range(NOON, NOON + bound + 1, STEP_SECONDS):
+        for key in [key for key, end in ends.items() if end <= now]:
+            book.drop_pod(key)
+            del ends[key]
+        small = [
+            make_waiting(
+                make_class(cpu, priority=5, labels={"length": str(index)}),
+                2 * nodes,
+                f"s{index}-{now}",
+                since=now,
+                lasts=RUN_SECONDS * length // 10,
+            )
+            for index, (length, _) in enumerate(lengths)
+        ]
+        plan = solve(
+            book.snapshot(), [*small, asked] if now > NOON else small, now, Policy(), holds=holds
+        )
+        holds = dict(plan.holds)
+        if LARGE in plan.placements:
+            return
+        for key, node in sorted(plan.placements.items()):
+            length, early = lengths[int(key[1][1])]
+            expected = RUN_SECONDS * length // 10
+            told = {pods_.EXPECTED_SECONDS: str(expected)}
+            begun = pods_.Ending(started_at=now)
+            book.set_pod(run_of(key[1], node, cpu, annotations=told, ending=begun))
+            ends[key] = now + max(1, expected - expected * early // 10)
+    pytest.fail(f"still waiting after {bound} s")
 
 
 @settings(max_examples=25)

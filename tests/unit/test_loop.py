@@ -460,6 +460,35 @@ def test_a_node_is_held_for_who_has_waited_long_and_the_pod_says_so(*, restarted
     assert ["small"] == [one.name for one in scene.notes.marked]
 
 
+def test_a_short_run_passes_through_a_held_node() -> None:
+    """What a pod says of its run time is enough: it ends before the large one could begin."""
+    scene = Scene()
+    scene.node("n1", cpu=4000)
+    run, short, long = (
+        make_pod(
+            name,
+            node,
+            2000 if node else 100,
+            owner_uid=name,
+            owner_kind="BatchJob",
+            annotations={names.EXPECTED_SECONDS: seconds},
+            ending=pods_.Ending(started_at=NOON),
+            created_at=NOON,
+        )
+        for name, node, seconds in (("run", "n1", "600"), ("short", "", "300"), ("long", "", "900"))
+    )
+    for pod in (run, make_pod("large", cpu=3000, created_at=NOON - 60, nominated="n1")):
+        scene.see("Pod", pod.name, pod)
+    scene.leads = False
+    scene.look()
+    scene.leads = True
+    for pod in (short, long):
+        scene.see("Pod", pod.name, pod)
+    scene.look()
+
+    assert ["short"] == [one.name for one in scene.notes.bound]
+
+
 def test_a_hold_that_has_ended_is_taken_off_the_pod() -> None:
     """A pod that names a node which is held no longer is told anew."""
     scene = Scene()

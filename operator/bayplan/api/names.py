@@ -3,6 +3,8 @@
 import functools
 import hashlib
 
+from bayplan.model import pod
+
 GROUP = "bayplan.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -23,6 +25,7 @@ PLACE = f"{GROUP}/place"  # which of the N pods that MaxPer N allows a group
 # Annotations on pods and children.
 TRIGGER = f"{GROUP}/trigger"
 DIGEST = f"{GROUP}/digest"
+EXPECTED_SECONDS = pod.EXPECTED_SECONDS  # on pods: how long the run will take
 PARENTS = f"{GROUP}/parents"  # on pods: the successes that the run consumes, NAME=RUN,…
 
 # Annotations as verbs on resources.

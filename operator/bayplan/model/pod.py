@@ -10,6 +10,17 @@ from dataclasses import dataclass, field
 
 from bayplan.model import node, requirement, resources
 
+# On pods: for how many seconds they are expected to run once started, as a decimal number.
+EXPECTED_SECONDS = "bayplan.dev/expected-seconds"
+_LONGEST_NUMBER = 9  # digits; what is longer is no time of this world
+
+
+def expected_seconds(annotations: Mapping[str, str]) -> int | None:
+    """What EXPECTED_SECONDS says; None where it is absent or no such number."""
+    text = annotations.get(EXPECTED_SECONDS, "")
+    sound = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
+    return int(text) if sound else None
+
 
 class Phase(enum.Enum):
     PENDING = "Pending"
@@ -198,6 +209,22 @@ class Pod:
         """Whether it will leave its node by itself: a run, or one that is being deleted."""
         run = self.owner is not None and self.owner.kind in {"BatchJob", "Job"}
         return run or self.terminating
+
+    @property
+    def lasts(self) -> int | None:
+        """For how many seconds a run is expected to run; None of what does not end by itself."""
+        return expected_seconds(self.annotations) if self.passing else None
+
+    @property
+    def ends_at(self) -> int | None:
+        """When it is expected to leave its node (epoch seconds); None where nobody can tell."""
+        if self.deleted_at is not None:
+            return self.deleted_at
+        lasts = self.lasts
+        if lasts is None:
+            return None
+        started_at = self.ending.started_at
+        return (self.created_at if started_at is None else started_at) + lasts
 
     @property
     def assumed(self) -> bool:

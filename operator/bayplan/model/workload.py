@@ -100,13 +100,15 @@ class Waiting:
     """Tasks of one class that have no node yet, in the order in which they want one.
 
     `since` is when the oldest began to wait (epoch seconds). `avoid` are nodes that refused one
-    of them lately.
+    of them lately. `lasts`: for how many seconds each of them is expected to run at most; None
+    when that is not known of all.
     """
 
     kind: PodClass
     keys: tuple[TaskKey, ...]
     since: int = 0
     avoid: frozenset[str] = frozenset()
+    lasts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,18 @@ class Landed:
     aversions: tuple[pods_.PodTerm, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Hold:
+    """For which task a node is held, and for how many seconds it is not expected to fit there.
+
+    A run that takes no longer than `spare` is not in its way.
+    """
+
+    key: TaskKey
+    waiting: Waiting
+    spare: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Board:
     snapshot: Snapshot
@@ -46,7 +58,7 @@ class Board:
     averse: list[Aversion] = field(default_factory=list)  # of running pods
     averse_landed: list[Landed] = field(default_factory=list)
     exclusive_landed: list[Landed] = field(default_factory=list)
-    held: dict[int, tuple[TaskKey, Waiting]] = field(default_factory=dict)  # row -> for whom
+    held: dict[int, Hold] = field(default_factory=dict)  # row -> for whom
     _peers: dict[object, IntVector] = field(default_factory=dict)
 
     @classmethod

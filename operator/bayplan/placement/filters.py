@@ -139,7 +139,10 @@ def _cooling(waiting: Waiting, board: Board) -> Iterator[Refusing]:
 
 def _held(waiting: Waiting, board: Board) -> Iterator[Refusing]:
     nodes = np.zeros(len(board.table.nodes), dtype=np.bool_)
-    nodes[[row for row, (_, group) in board.held.items() if group is not waiting]] = True
+    lasts = waiting.lasts
+    for row, hold in board.held.items():
+        over_by_then = lasts is not None and lasts <= hold.spare
+        nodes[row] = hold.waiting is not waiting and not over_by_then
     yield Refusing(Reason.HELD, "", nodes)
 
 

@@ -1,19 +1,23 @@
 """No starvation: who has waited long gets one node held, so that small tasks cannot pass for ever.
 
 A hold is for a task that some node could take once runs on it have ended. Nothing new lands on the
-held node but its task; when the task has room anywhere, the hold ends. It is decided from the
-snapshot and the former holds alone: a restart reads them back from nominatedNodeName. NOT here:
-backfill by expected run times, preemption.
+held node but its task and, in the meantime, runs that are expected to end before the task fits
+(backfill). When the task has room anywhere, the hold ends. It is decided from the snapshot and the
+former holds alone: a restart reads them back from nominatedNodeName.
+
+The law: a task for which a node is held starts once the runs have ended that were there when the
+hold began. Backfill keeps it as far as runs keep to what is expected of them; one that takes longer
+delays the task by as much, and from then on nothing more is let in. NOT here: preemption.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from bayplan.model.workload import TaskKey, Waiting
-from bayplan.placement.board import Board
+from bayplan.placement.board import Board, Hold
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -33,19 +37,48 @@ class Starving:
 
 
 def kept(
-    holds: Mapping[TaskKey, str], waiting: Iterable[Waiting], board: Board
-) -> dict[int, tuple[TaskKey, Waiting]]:
+    holds: Mapping[TaskKey, str], waiting: Collection[Waiting], now: int, board: Board
+) -> dict[int, Hold]:
     """Row of a held node -> for whom, as far as the node is there and the task still waits."""
     if not holds:
         return {}
     groups = {key: group for group in waiting for key in group.keys if key in holds}
     rows = board.snapshot.rows
-    return {rows[holds[key]]: (key, group) for key, group in groups.items() if holds[key] in rows}
+    asked = any(group.lasts is not None for group in waiting)
+    return {
+        rows[holds[key]]: Hold(key, group, _spare(group, holds[key], now, board) if asked else 0)
+        for key, group in groups.items()
+        if holds[key] in rows
+    }
+
+
+def _spare(waiting: Waiting, name: str, now: int, board: Board) -> int:
+    """How long the task will not fit on its node, whatever ends early that may: seconds from now.
+
+    What nobody knows the end of, or what should have ended already, may end at any moment. So the
+    answer never grows but by what starts late: nobody's stay lengthens the wait.
+    """
+    request = board.snapshot.vector(waiting.kind.request)
+    if request is None:
+        return 0
+    lack = np.where(request > 0, request - board.free[board.snapshot.rows[name]], 0)
+    leaving = [
+        (max(pod.ends_at or now, now) - now, pod.request)
+        for pod in board.snapshot.pods_on(name)
+        if pod.passing
+    ]
+    spare = 0
+    for seconds, given in sorted(leaving, key=lambda end: end[0]):
+        if (lack <= 0).all():
+            break
+        spare = seconds
+        lack -= np.array([given.amount(column) for column in board.snapshot.columns])
+    return spare if (lack <= 0).all() else 0
 
 
 def renewed(starving: Iterable[Starving], now: int, board: Board) -> dict[TaskKey, str]:
     """Holds from now on: a former one while its node can still do, one a class, oldest first."""
-    former = {key: row for row, (key, _) in board.held.items()}
+    former = {hold.key: row for row, hold in board.held.items()}
     most = max(1, len(board.table.nodes) // _NODES_PER_HOLD)
     holds: dict[TaskKey, str] = {}
     taken: set[int] = set()

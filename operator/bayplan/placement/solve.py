@@ -64,7 +64,7 @@ def solve(
     del policy  # no rule draws yet; callers pass it so that none will find its own dice
     board = Board.of(snapshot, (memo if memo is not None else Memo()).table(snapshot))
     daemons.keep_room(board)
-    board.held = holding.kept(holds or {}, waiting, board)
+    board.held = holding.kept(holds or {}, waiting, now, board)
     starving: list[holding.Starving] = []
     placements: dict[TaskKey, str] = {}
     refused: list[Refused] = []

@@ -150,7 +150,7 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
     }
     if run.slot is not None:
         labels[names.SLOT] = str(run.slot)
-    annotations: dict[str, str] = {names.TRIGGER: run.trigger, **_protection(scene)}
+    annotations = {names.TRIGGER: run.trigger, **_expectation(scene), **_protection(scene)}
     if run.parents:
         annotations[names.PARENTS] = parents.text(run.parents)
     given = verbs.Arguments()
@@ -173,6 +173,14 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
         since=run.since if run.retry_at is None else run.retry_at,
         avoid=avoid,
     )
+
+
+def _expectation(scene: Scene) -> dict[str, str]:
+    """How long the run will take, as far as the spec or former runs tell: it may fill a gap."""
+    spec = scene.spec
+    told = spec.expected_duration_seconds or scene.samples.usual_seconds
+    seconds = told or spec.active_deadline_seconds
+    return {names.EXPECTED_SECONDS: str(seconds)} if seconds else {}
 
 
 def _protection(scene: Scene) -> dict[str, str]:
