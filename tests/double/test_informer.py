@@ -125,6 +125,24 @@ def test_plain_end_is_resumed() -> None:
     assert 1 == len(followed.double.asked("list"))
 
 
+def test_what_is_known_is_not_read_again() -> None:
+    """The echo of a write whose answer is in already costs a look at its version, no more."""
+    echo = {**pod("a", 105), "spec": "unreadable"}
+    followed = Followed(
+        [Answer(ONE)],
+        (line("MODIFIED", pod("a", 105, node="n1")), line("MODIFIED", echo)),
+        seconds=1,
+    )
+
+    assert 0 == followed.unreadable
+    assert "n1" == followed.cache.state.pods["default", "a"].node
+
+
+def test_a_deletion_at_the_known_version_counts() -> None:
+    """The version of a DELETED may be that of the last state before it."""
+    assert set() == Followed([Answer(ONE)], (line("DELETED", pod("a", 10)),), seconds=1).names
+
+
 def test_late_news_is_harmless() -> None:
     """Doubled and reordered events leave the newest state, and nothing comes back from the dead."""
     followed = Followed(

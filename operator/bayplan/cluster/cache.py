@@ -201,6 +201,11 @@ class Cache:
 
     # ---- what informers and answers tell --------------------------------------------------
 
+    def knows(self, kind: str, key: Key, version: int) -> bool:
+        """Whether a sight of this version would tell nothing new."""
+        known = self._of(kind).known.get(key)
+        return known is not None and version <= known[1]
+
     def upsert(self, kind: str, seen: Seen) -> bool:
         """Take in one sight; False when it told nothing new."""
         if not self._of(kind).newer(seen):

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
+from msgspec import Raw
+
 from bayplan.api import names
 from bayplan.cluster import decode, errors, requests, wire
 from bayplan.cluster.decode import DecodeError, Kind, Seen
@@ -32,6 +34,7 @@ LONGEST_BACKOFF_SECONDS = 30.0
 class Sink(Protocol):
     """Where news goes; see `Cache`."""
 
+    def knows(self, kind: str, key: tuple[str, str], version: int) -> bool: ...
     def upsert(self, kind: str, seen: Seen) -> bool: ...
     def delete(self, kind: str, key: tuple[str, str], uid: str, version: int) -> bool: ...
     def retain(self, kind: str, listed: Collection[tuple[str, str]], version: int) -> int: ...
@@ -153,6 +156,8 @@ class Informer:
                 return
         except DecodeError as error:
             raise _Relist("unreadable") from error
+        if event.type != "DELETED" and self._known(event.object):
+            return
         try:
             seen = self.kind.decode(event.object)
         except DecodeError as error:
@@ -165,6 +170,14 @@ class Informer:
         else:
             self.sink.upsert(self.kind.name, seen)
         self._advance(str(seen.version))
+
+    def _known(self, raw: Raw) -> bool:
+        """Whether the sink would refuse it as old: the echoes of our own writes are not read."""
+        found = decode.named(self.kind, raw)
+        if found is None or not self.sink.knows(self.kind.name, *found):
+            return False
+        self._advance(str(found[1]))
+        return True
 
     def _advance(self, version: str) -> None:
         """Never back: a doubled or reordered line must not make the next watch begin earlier."""

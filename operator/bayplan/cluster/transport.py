@@ -230,41 +230,37 @@ class HttpTransport:
 
     async def send(self, request: Request) -> bytes:
         try:
-            async with (
-                asyncio.timeout(request.timeout_seconds),
-                self._exchange(request) as response,
-            ):
-                return await response.read()
+            async with asyncio.timeout(request.timeout_seconds):
+                response = await self._exchange(request)
+                return await response.read()  # which also gives the connection back
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
             raise _unanswered(error) from error
 
     async def stream(self, request: Request) -> AsyncIterator[bytes]:
         try:
-            async with contextlib.AsyncExitStack() as stack:
-                async with asyncio.timeout(request.timeout_seconds):
-                    response = await stack.enter_async_context(self._exchange(request))
+            async with asyncio.timeout(request.timeout_seconds):
+                response = await self._exchange(request)
+            async with response:
                 async for chunk in response.content.iter_any():
                     yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
             raise _unanswered(error) from error
 
-    @contextlib.asynccontextmanager
-    async def _exchange(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send once, and once more when the credentials were refused; raise what is no success."""
-        for last in (False, True):
-            used = await self._current()
-            async with await self._request(used, request) as response:
-                self._compare_clocks(response)
-                if response.status == 401 and not last:  # noqa: PLR2004  Unauthorized
-                    await response.read()
-                    await self._renew(used)
-                    continue
-                if response.status >= 400:  # noqa: PLR2004  HTTP's errors
-                    raise errors.of(
-                        response.status, await response.read(), _retry_after(response.headers)
-                    )
-                yield response
-                return
+    async def _exchange(self, request: Request) -> aiohttp.ClientResponse:
+        """Send once, and once more when the credentials were refused; raise what is no success.
+
+        The caller reads the answer, which closes it.
+        """
+        used = await self._current()
+        response = await self._request(used, request)
+        if response.status == 401:  # noqa: PLR2004  Unauthorized
+            await response.read()
+            await self._renew(used)
+            response = await self._request(await self._current(), request)
+        self._compare_clocks(response)
+        if response.status >= 400:  # noqa: PLR2004  HTTP's errors
+            raise errors.of(response.status, await response.read(), _retry_after(response.headers))
+        return response
 
     async def _request(self, used: Credentials, request: Request) -> aiohttp.ClientResponse:
         if self._session is None:

@@ -99,7 +99,7 @@ class Writer:
         reports: Reports,
         jitter: Callable[[], float],
         now: Callable[[], float] = time.time,
-        in_flight: int = 48,
+        in_flight: int = 96,
         status_interval_seconds: float = 1.0,
         instance: str = "bayplan",
     ) -> None:

@@ -1,7 +1,7 @@
 """How fast pods get a node through a real API server: Bayplan beside kube-scheduler.
 
 The same 2,000 pods on the same 200 fake nodes of the same server, in turns: Bayplan has a
-LongService scaled from 0 to 2,000; kube-scheduler has plain pods, created by 48 connections as fast
+LongService scaled from 0 to 2,000; kube-scheduler has plain pods, created by 96 connections as fast
 as the server takes them, its own request limits lifted. Only the one whose turn it is runs. A pod
 counts as placed when a watch of the bench's own shows its node; the clock starts with the first
 request. Ratios of neighbouring turns are what counts: the machine may be busy with other things.
