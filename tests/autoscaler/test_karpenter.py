@@ -18,6 +18,7 @@ from tests.cluster.manifests import make_job, make_service
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
+AFRESH = 1.4  # times a plan's dollars that it pays for a whole load; 1.22 to 1.41 were seen
 LONGEST_BATCH_SECONDS = 10  # for which Karpenter gathers pods before it decides
 
 
@@ -41,20 +42,19 @@ def test_five_hundred_get_their_nodes(shop: Shop) -> None:
     assert LONGEST_BATCH_SECONDS >= timeline.longest_idle_room()
 
 
-def test_half_the_load_costs_half(shop: Shop) -> None:
+@pytest.mark.parametrize("order", ["YoungestFirst", "EmptiestFirst"])
+def test_half_the_load_costs_half(shop: Shop, order: str) -> None:
     """500 -> 250: within ten minutes there are at most 1.15 times the nodes of a plan.
 
-    Nor do they cost more, beside their plan, than what was bought for the 500 did beside its own:
-    what may be bought is Karpenter's choice.
+    Nor do they cost more, beside their plan, than what Karpenter buys afresh costs beside its own:
+    what is bought is its choice.
     """
-    whole = shop.services(100)
+    whole = shop.services(100, scaleDown={"order": order})
     shop.kube.apply(*whole)
     shop.until_ready(100, within=240)
-    bought = shop.fleet(shop.plan(whole))
-    dearer = bought.dollars / bought.planned_dollars
-    half = shop.services(50)
+    half = shop.services(50, scaleDown={"order": order})
     plan = shop.plan(half)
-    say("bought:", bought)
+    say("bought:", shop.fleet(shop.plan(whole)))
     began = time.monotonic()
     shop.kube.apply(*half)
     last = ""
@@ -66,7 +66,7 @@ def test_half_the_load_costs_half(shop: Shop) -> None:
             last = str(fleet)
             say(f"after {time.monotonic() - began:3.0f} s:", last)
         few = fleet.nodes <= 1.15 * plan[0]
-        return few and fleet.dollars <= dearer * plan[1]
+        return few and fleet.dollars <= AFRESH * plan[1]
 
     shop.kube.until("/api/v1/nodes", cheap, within=600)
     shop.until_ready(50, within=60)

@@ -133,7 +133,7 @@ class Metrics:
 
 
 def test_an_autoscaler_scales_by_load(site: Site) -> None:
-    """A real HPA at 50 %: 90 % used makes two instances four, 10 % makes them two again.
+    """A real HPA at 50 %: 90 % used makes two instances four or more, 10 % two again.
 
     It reads the scale subresource, whose selector finds the pods; the operator follows and writes
     no `replicas` of its own.
@@ -158,13 +158,13 @@ def test_an_autoscaler_scales_by_load(site: Site) -> None:
         site.kube.until(services, lambda found: found["web"]["spec"]["replicas"] >= 4, within=60)
         metrics.cpu_milli = 50
         grown = site.kube.until(
-            services, lambda found: available(4)(found) or available(6)(found), within=60
+            services, lambda found: available(found["web"]["spec"]["replicas"])(found), within=60
         )
         metrics.cpu_milli = 10
         site.kube.until(services, available(2), within=60)
         scaler = site.kube.get(f"{scalers}/web")
 
-    assert grown["spec"]["replicas"] in {4, 6}
+    assert 4 <= grown["spec"]["replicas"] <= 6
     assert "True" == read.condition(scaler, "AbleToScale")["status"]
     assert 2 == len(site.kube.listed(read.pods(namespace)))
 
