@@ -42,7 +42,7 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
 
-autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (eight minutes; first time two more)
+autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; first time two more)
 	$(BIN)/pytest -q -s tests/autoscaler
 
 crds: $(STAMP)  ## write crds/, the charts' copies and the chart's values from their sources
