@@ -98,7 +98,7 @@ def test_services_move_runs_end_and_the_rest_is_evicted() -> None:
         "evicted": 1,
         "remaining": [],
     } == drained.state.as_json()
-    assert "1 instance waits for its replacement; 1 run may finish" == drained.texts[1]
+    assert "1 instance: waits for its replacement; 1 run: may finish" == drained.texts[1]
 
 
 def test_patience_ends() -> None:
@@ -123,7 +123,7 @@ def test_a_spent_budget_is_asked_for_again() -> None:
 
     assert {"web": 7.0} == drained.evicted
     assert {"uid": "uid-web"} == asked["deleteOptions"]["preconditions"]
-    assert "1 instance is not let go: budget spent" in drained.texts
+    assert "1 instance: is not let go: budget spent" in drained.texts
 
 
 def test_what_remains_is_named_with_its_reason() -> None:

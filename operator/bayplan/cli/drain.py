@@ -100,6 +100,7 @@ def _shown() -> Iterator["draining.Shown"]:
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
     from rich.progress import TimeElapsedColumn as Elapsed  # noqa: PLC0415
+    from rich.table import Column  # noqa: PLC0415
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -114,8 +115,11 @@ def _shown() -> Iterator["draining.Shown"]:
 
         yield line
         return
-    columns = (BarColumn(), MofNCompleteColumn(), Elapsed(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as progress:
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    # No markup: these are also the API server's words.
+    said = TextColumn("{task.description}", markup=False, table_column=rest)
+    columns = (BarColumn(20), MofNCompleteColumn(), Elapsed(), said)
+    with Progress(*columns, console=console, transient=True, expand=True) as progress:
         bar = progress.add_task("", total=None)
 
         def turn(state: "draining.Drain") -> None:

@@ -113,7 +113,10 @@ class Drain:
     def summary(self) -> str:
         """What is still there, counted by kind and reason."""
         counts = Counter((pod.kind.value, self.why(pod)) for pod in self.there)
-        return "; ".join(f"{count} {kind} {why}" for (kind, why), count in sorted(counts.items()))
+        return "; ".join(
+            f"{count} {kind}{'' if count == 1 else 's'}: {why}"
+            for (kind, why), count in sorted(counts.items())
+        )
 
     def as_json(self) -> Mapping[str, Any]:
         return {
