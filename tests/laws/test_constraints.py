@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayplan.model import node as nodes_
@@ -47,6 +47,22 @@ nodes = st.lists(
     ),
     max_size=7,
 )
+
+
+def made_of(cluster: list[tuple[str | None, str | None, int]]) -> list[nodes_.Node]:
+    """The drawn nodes; what is None has no label."""
+    return [
+        make_node(
+            f"n{index}",
+            cpu,
+            labels={
+                key: value
+                for key, value in ((nodes_.ZONE, zone), ("rack", rack))
+                if value is not None
+            },
+        )
+        for index, (zone, rack, cpu) in enumerate(cluster)
+    ]
 
 
 def violation(
@@ -108,18 +124,7 @@ def test_every_constraint_holds_for_every_pod_that_lands(
     instances: int,
 ) -> None:
     """Whatever is combined with whatever: no new pod stands where a constraint forbids it."""
-    made = [
-        make_node(
-            f"n{index}",
-            cpu,
-            labels={
-                key: value
-                for key, value in ((nodes_.ZONE, zone), ("rack", rack))
-                if value is not None
-            },
-        )
-        for index, (zone, rack, cpu) in enumerate(cluster)
-    ]
+    made = made_of(cluster)
     labels = {"service": "web"}
     peers = [
         make_pod(f"p{index}", f"n{row}", labels=labels)
@@ -137,3 +142,38 @@ def test_every_constraint_holds_for_every_pod_that_lands(
     assert [""] * len(faults) == faults
     for refused in plan.refused:
         assert len(made) == sum(one.nodes for one in refused.funnel.refusals)
+
+
+@settings(max_examples=300)
+@given(nodes, st.integers(1, 6), st.sampled_from(("1", "2")), st.lists(st.integers(0, 6)))
+def test_a_gang_lands_whole_exactly_when_some_zone_has_room_for_it(
+    cluster: list[tuple[str | None, str | None, int]], count: int, most: str, busy: list[int]
+) -> None:
+    """All in one zone, so many a rack at most: counted zone by zone and rack by rack."""
+    made = made_of(cluster)
+    others = [make_pod(f"p{n}", f"n{row}") for n, row in enumerate(busy[:4]) if row < len(made)]
+    rules = PlacementRules(
+        (
+            PlaceConstraint("zone", Operator.CLUSTER),
+            PlaceConstraint("rack", Operator.MAX_PER, most),
+        ),
+        gang=True,
+        peers=make_term(job="gang"),
+    )
+    kind = make_class(labels={"job": "gang"}, placement=rules)
+    asked = make_waiting(kind, count)
+    plan = solve(make_snapshot(*made, *others), [asked], NOON, Policy())
+    room = Counter[tuple[str, str]]()
+    for index, (zone, rack, cpu) in enumerate(cluster):
+        if zone is not None and rack is not None:
+            taken = sum(pod.node == f"n{index}" for pod in others)
+            room[zone, rack] += max(cpu // 100 - taken, 0)
+    best = max(
+        (
+            sum(min(free, int(most)) for (at, _), free in room.items() if at == zone)
+            for zone in "abc"
+        ),
+        default=0,
+    )
+
+    assert (count if best >= count else 0) == len(plan.placements)

@@ -206,6 +206,29 @@ def test_spread_goes_over_zones_then_nodes() -> None:
     assert 30 == sum(counts(kind, 30, *two_zones()).values())
 
 
+def test_a_gang_is_searched_for_in_every_zone() -> None:
+    """A node in use comes first, but its zone has one rack; the gang needs two, in one zone."""
+    rules = PlacementRules(
+        (
+            PlaceConstraint("zone", Operator.CLUSTER),
+            PlaceConstraint("rack", Operator.MAX_PER, "1"),
+        ),
+        gang=True,
+        peers=make_term(job="g"),
+    )
+    kind = make_class(1000, labels={"job": "g"}, placement=rules)
+    nodes = [
+        make_node("a1", 9000, zone="a", labels={"rack": "1"}),
+        make_node("a2", 9000, zone="a", labels={"rack": "1"}),
+        make_node("b1", 1000, zone="b", labels={"rack": "2"}),
+        make_node("b2", 1000, zone="b", labels={"rack": "3"}),
+    ]
+    used = make_pod("p", "a1")
+
+    assert {"b1": 1, "b2": 1} == counts(kind, 2, *nodes, used)
+    assert {} == counts(kind, 3, *nodes, used)
+
+
 def test_a_gang_is_placed_whole_or_not_at_all() -> None:
     """Four of five find room: none is placed, the room is free for the next, the truth is told."""
     gang = make_class(1000, placement=PlacementRules(gang=True))

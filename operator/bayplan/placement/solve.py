@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bayplan.model.reason import Funnel
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workload import Plan, PodClass, Refused, TaskKey, Waiting
-from bayplan.placement import bulk, constraints, daemons, explain, filters, scores, spread
+from bayplan.placement import bulk, constraints, daemons, explain, filters, gang, scores, spread
 from bayplan.placement import holds as holding
 from bayplan.placement.board import Board
 from bayplan.placement.order import ordered
@@ -103,6 +103,9 @@ def _placed(group: Waiting, board: Board) -> tuple[IntVector, _Short | None]:
         fits = np.where(open_, bulk.fit(board.free, request), 0)
         if fits.any():
             nodes = _filled(kind, count, fits, rules, board)
+            if kind.placement.gang and nodes.sum() < count:
+                whole = gang.placed(count, fits, lambda: filters.rules(kind, open_, count, board))
+                nodes = nodes if whole is None else whole
             board.land(kind, request, nodes)
     if nodes.sum() == count:
         return nodes, None
