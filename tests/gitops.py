@@ -11,7 +11,7 @@ from typing import Any
 import lupa.lua51
 
 ROOT = Path(__file__).resolve().parent.parent
-CUSTOMIZATIONS = ROOT / "examples/gitops/argocd/resource_customizations/bayplan.dev"
+CUSTOMIZATIONS = ROOT / "docs/gitops/argocd/resource_customizations/bayplan.dev"
 KINDS = ("BatchJob", "LongService")
 VERBS = {f"bayplan.dev/{verb}" for verb in ("run-now", "paused-until", "restarted-at", "promote")}
 

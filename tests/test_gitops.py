@@ -91,8 +91,6 @@ def test_discovered_actions_exist() -> None:
 def test_layouts_are_valid() -> None:
     """Every manifest of the example repositories is YAML with a kind and a name."""
     for path in Path(gitops.ROOT / "examples/gitops").glob("*/**/*.yaml"):
-        if "resource_customizations" in path.parts:
-            continue
         for one in yaml.safe_load_all(path.read_text()):
             named = one["kind"] == "Kustomization" and "metadata" not in one
 
