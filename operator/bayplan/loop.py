@@ -149,7 +149,7 @@ class Loop:
                 wanted[one.resource.namespace, one.task.name] = one
         if self._orphaned:
             self._release_orphans()
-        waiting = [*_classes(wanted), *self._unplaced()]
+        waiting = _gangs_whole([*_classes(wanted), *self._unplaced()])
         if not waiting:
             self._settle({})
             return
@@ -250,7 +250,7 @@ class Loop:
 
     def _unplaced(self) -> list[workload.Waiting]:
         """Existing pods without a node, ours and foreign, by class; oldest first within one."""
-        groups: dict[workload.PodClass, list[pods_.Pod]] = {}
+        groups: dict[tuple[workload.PodClass, str], list[pods_.Pod]] = {}  # (kind, gang)
         # (owner, template, interned constraints) -> rules: thousands that wait share a few
         known: dict[tuple[str, str, int], _Ruled] = {}
         for pod in self.cache.state.unplaced.values():
@@ -260,7 +260,8 @@ class Loop:
             ruled = known.get(at)
             if ruled is None:
                 ruled = known[at] = _ruled(self.cache.by_uid(uid), revision, pod.constraints)
-            groups.setdefault(_class_of(pod, *ruled), []).append(pod)
+            gang = pod.labels.get(names.RUN, "") if ruled[0].gang else ""
+            groups.setdefault((_class_of(pod, *ruled), gang), []).append(pod)
         return [
             workload.Waiting(
                 kind=kind,
@@ -269,8 +270,9 @@ class Loop:
                 ),
                 since=min(pod.created_at for pod in pods),
                 lasts=_longest(pod.lasts for pod in pods),
+                gang=gang,
             )
-            for kind, pods in groups.items()
+            for (kind, gang), pods in groups.items()
         ]
 
     def _carry_out(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int) -> None:
@@ -521,9 +523,9 @@ class Loop:
 
 def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
     """Tasks grouped by class and by the nodes they avoid, oldest first within a group."""
-    groups: dict[tuple[workload.PodClass, frozenset[str]], list[TaskKey]] = {}
+    groups: dict[tuple[workload.PodClass, frozenset[str], str], list[TaskKey]] = {}
     for key, one in wanted.items():
-        groups.setdefault((one.kind, one.task.avoid), []).append(key)
+        groups.setdefault((one.kind, one.task.avoid, one.task.gang), []).append(key)
     return [
         workload.Waiting(
             kind=kind,
@@ -531,8 +533,9 @@ def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
             since=min(wanted[key].task.since for key in keys),
             avoid=avoid,
             lasts=_longest(pods_.expected_seconds(wanted[key].task.annotations) for key in keys),
+            gang=gang,
         )
-        for (kind, avoid), keys in groups.items()
+        for (kind, avoid, gang), keys in groups.items()
     ]
 
 
@@ -546,8 +549,28 @@ def _longest(expected: Iterable[int | None]) -> int | None:
     return longest
 
 
+def _gangs_whole(waiting: list[workload.Waiting]) -> list[workload.Waiting]:
+    """Tasks of one gang together, whether their pods exist or not; all else as it is."""
+    found: list[workload.Waiting] = []
+    gangs: dict[tuple[workload.PodClass, str], int] = {}  # where it is in the list
+    for one in waiting:
+        at = gangs.setdefault((one.kind, one.gang), len(found)) if one.gang else len(found)
+        if at == len(found):
+            found.append(one)
+            continue
+        before = found[at]
+        found[at] = replace(
+            before,
+            keys=before.keys + one.keys,
+            since=min(before.since, one.since),
+            avoid=before.avoid | one.avoid,
+            lasts=_longest((before.lasts, one.lasts)),
+        )
+    return found
+
+
 # Labels that tell runs of one job apart: no constraint counts by them, so they split no class.
-_PER_TASK = frozenset({names.RUN, names.SLOT, names.ATTEMPT})
+_PER_TASK = frozenset({names.RUN, names.SLOT, names.ATTEMPT, names.TASK_INDEX})
 
 _Ruled = tuple[workload.PlacementRules, pods_.Constraints]
 

@@ -99,7 +99,7 @@ class History:
     world: World = field(init=False)
     troubled: set[str] = field(default_factory=set)  # nodes that ever fell silent or vanished
     seen: set[str] = field(default_factory=set)  # every run that a pod or a status told of
-    succeeded: set[str] = field(default_factory=set)
+    succeeded: set[tuple[str, int]] = field(default_factory=set)
     used: dict[str, set[str]] = field(default_factory=dict)  # pod -> the parents' successes
     latest: int = START  # the latest that the clock ever showed
 
@@ -296,30 +296,36 @@ class History:
         if pod is not None:
             self.world.pods[pod.key] = ended(pod, self.world.now, exit_code, **more)
             if exit_code == 0:
-                self.succeeded.add(_run_of(pod)[0])
+                run, _, index = _run_of(pod)
+                self.succeeded.add((run, index))
             self.world._collect(pod.key)  # noqa: SLF001 -- what the API server does next
 
     # --- Laws ---------------------------------------------------------------------------------
 
     def audit(self, what: str, pod: pods_.Pod) -> None:
-        run, attempt = _run_of(pod)
+        run, attempt, index = _run_of(pod)
         if what == "release":
-            assert _accounts_for(self.world.status, run, attempt), "released too early"
+            known = _accounts_for(self.world.status, run, attempt, index)
+            assert known, "released too early"
             return
         self._uses(pod)
         slot = identity.slot_of(run)
         assert slot is None or slot <= max(self.latest, self.world.now), "started early"
-        assert run not in self.succeeded or self.troubled, "an attempt after a success"
+        again = (run, index) in self.succeeded and not pod_is_of_a_gang(pod)
+        assert not again or self.troubled, "an attempt after a success"
         assert slot is None or attempt or not self._held(), "a run began while the job was held"
         live = [
             other
             for other in self.world.pods.values()
             if not other.terminal and other.node not in self.troubled
         ]
-        twins = [other for other in live if _run_of(other)[0] == run]
-        assert [] == twins, "two attempts of a run are alive"
+        mine = [_run_of(other) for other in live if _run_of(other)[0] == run]
+        twins = [one for one in mine if one[2] == index]
+        assert [] == twins, "two attempts of a task are alive"
+        if pod_is_of_a_gang(pod):
+            assert {attempt} >= {one[1] for one in mine}, "two attempts of a gang are alive"
         if self.spec["concurrencyPolicy"] != "Allow":
-            assert [] == live, "two runs of a job are alive"
+            assert len(mine) == len(live), "two runs of a job are alive"
 
     def _uses(self, pod: pods_.Pod) -> None:
         """A success is used by one run: of pods whose CREATE was committed, that is."""
@@ -371,7 +377,8 @@ class History:
             newest = schedule.latest_at(world.now - window) or 0
             assert newest <= max(last, START - 1), "a slot is still owed"
         if plain and not self.troubled and self.spec["concurrencyPolicy"] != "Replace":
-            assert len(self.succeeded) >= counters.get("successes", 0)
+            tasks = self.spec.get("tasks", 1)
+            assert len(self.succeeded) >= counters.get("successes", 0) * tasks
 
     def _inherited(self) -> None:
         """No set of new successes is left over."""
@@ -390,21 +397,39 @@ def _run_of_name(name: str) -> str:
     return found[0]
 
 
-def _run_of(pod: pods_.Pod) -> tuple[str, int]:
+def _run_of(pod: pods_.Pod) -> tuple[str, int, int]:
     found = identity.attempt_of(PREFIX, pod.name)
     assert found is not None
     return found
 
 
-def _accounts_for(status: Mapping[str, Any], run: str, attempt: int) -> bool:
+def pod_is_of_a_gang(pod: pods_.Pod) -> bool:
+    return names.GANG in pod.annotations
+
+
+def _accounts_for(status: Mapping[str, Any], run: str, attempt: int, index: int) -> bool:
     """Whether this status tells how the attempt ended, read without the product's own reader."""
     for entry in status.get("active", []):
         if entry["run"] == run:
-            return bool(attempt < entry["attempt"])
+            tasks = entry.get("tasks", {"gang": True})
+            if tasks.get("gang"):
+                return bool(attempt < entry["attempt"])
+            ended = ",".join(tasks.get(name, "") for name in ("succeeded", "failed", "cancelled"))
+            stands = [
+                one["attempt"]
+                for one in tasks.get("retries", ())
+                if index in _listed(one["indexes"])
+            ]
+            return index in _listed(ended) or attempt < max(stands, default=0)
     slot = identity.slot_of(run)
     if slot is None:
         return run in status.get("handledTokens", [])
     return slot <= _epoch(status.get("lastSlotTime"))
+
+
+def _listed(text: str) -> set[int]:
+    pairs = [part.partition("-") for part in text.split(",") if part]
+    return {n for low, _, high in pairs for n in range(int(low), int(high or low) + 1)}
 
 
 def _epoch(text: str | None) -> int:
@@ -442,6 +467,14 @@ QUICK = settings(
 def test_nothing_twice_nothing_lost(spec: dict[str, Any], acts: list[Act]) -> None:
     """Crashes after any write, late and lost status: each slot runs once or is counted missed."""
     live_through({**spec, "schedule": SCHEDULE}, acts, plain=True)
+
+
+@QUICK
+@given(SPECS, st.booleans(), st.lists(st.one_of(ACTS, NODE_ACTS), min_size=6, max_size=40))
+def test_several_tasks(spec: dict[str, Any], gang: bool, acts: list[Act]) -> None:
+    """Arrays and gangs: no task twice, none lost, each run counted once, through all faults."""
+    spec = {**spec, "schedule": SCHEDULE, "tasks": 3, "gang": gang}
+    live_through(spec, acts, plain=True)
 
 
 @QUICK

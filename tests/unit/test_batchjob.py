@@ -102,6 +102,7 @@ def test_a_slot_starts_at_its_time_and_not_before() -> None:
         "BAYPLAN_RUN": slot_run(SLOT),
         "BAYPLAN_ATTEMPT": "0",
         "BAYPLAN_TASK_INDEX": "0",
+        "BAYPLAN_TASKS": "1",
     } == task.environment
     assert SLOT == task.since
 

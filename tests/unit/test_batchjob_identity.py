@@ -26,16 +26,19 @@ def test_a_pod_is_named_after_job_uid_slot_and_attempt() -> None:
     st.from_regex(SUBDOMAIN, fullmatch=True).filter(lambda name: len(name) <= 253),
     st.integers(min_value=0, max_value=253_402_300_799),
     st.integers(min_value=0, max_value=identity.LARGEST_ATTEMPT),
+    st.none() | st.integers(min_value=0, max_value=identity.MOST_TASKS - 1),
 )
-@example("x" * 253, 253_402_300_799, 999)
-@example("a.b", 0, 0)
-def test_a_name_tells_what_it_was_made_of(job: str, slot: int, attempt: int) -> None:
-    """Any pod name is a DNS label of at most 63 characters and gives run and attempt back."""
+@example("x" * 253, 253_402_300_799, 999, 999)
+@example("a.b", 0, 0, None)
+def test_a_name_tells_what_it_was_made_of(
+    job: str, slot: int, attempt: int, index: int | None
+) -> None:
+    """Any pod name is a DNS label of at most 63 characters; gives run, attempt and index back."""
     prefix = identity.prefix(job, UID)
     for run in (identity.slot_run(slot), identity.token_run(job)):
-        name = identity.pod_name(prefix, run, attempt)
+        name = identity.pod_name(prefix, run, attempt, index)
 
-        assert (run, attempt) == identity.attempt_of(prefix, name)
+        assert (run, attempt, index or 0) == identity.attempt_of(prefix, name)
         assert len(name) <= 63
         assert re.fullmatch(r"[a-z0-9][-a-z0-9]*[a-z0-9]", name)
 
@@ -53,7 +56,10 @@ def test_tokens_name_different_runs(one: str, other: str) -> None:
         "nightly-0f1e2-stlpwu8",
         "nightly-0f1e2-stlpwu8-",
         "nightly-0f1e2-stlpwu8-00",
-        "nightly-0f1e2-stlpwu8-1-1",
+        "nightly-0f1e2-stlpwu8-1-",
+        "nightly-0f1e2-stlpwu8-1-01",
+        "nightly-0f1e2-stlpwu8-1-1-1",
+        "nightly-0f1e2-stlpwu8-1-1000",
         "nightly-0f1e2-stlpwu8-1000",
         "nightly-0f1e2-stlpwu8-x",
         "nightly-0f1e2-s0tlqi8w-1",

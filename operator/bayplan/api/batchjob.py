@@ -145,6 +145,11 @@ class BatchJobSpec(Part):
                     fieldPath=".schedules",
                 ),
                 rule(
+                    "!has(self.gang) || !self.gang || (has(self.tasks) && self.tasks > 1)",
+                    "must be false or absent with one task; set `tasks` to 2 or more",
+                    fieldPath=".gang",
+                ),
+                rule(
                     f"!has(self.startingDeadlineSeconds) || {_TIMED}",
                     "must be absent without `schedule`: a run without a scheduled time is never "
                     "late; remove it or add `schedule`",
@@ -334,6 +339,23 @@ class BatchJobSpec(Part):
         description=(
             "Pods of finished runs go after this many seconds, also those that `history` would "
             "keep. The status tells of the runs all the same."
+        ),
+    )
+    tasks: Integer = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description=(
+            "Pods of a run, each with its index in BAYPLAN_TASK_INDEX. One that fails is tried "
+            "again alone, by retryPolicy; the run has succeeded when all have, and has failed when "
+            "all have ended and one has failed for good."
+        ),
+    )
+    gang: Flag = Field(
+        default=False,
+        description=(
+            "True: the tasks of a run are placed all or none, and are one attempt together: when "
+            "one fails or is lost, all end, and all are tried again."
         ),
     )
     placement: Placement = Field(default=Placement(), description="How pods share nodes.")

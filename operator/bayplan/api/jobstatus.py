@@ -7,6 +7,7 @@ from pydantic import Field, Strict
 from bayplan.api.meta import (
     Condition,
     EffectiveRequests,
+    Flag,
     Integer,
     Long,
     Name,
@@ -23,6 +24,43 @@ class Consumed(Part):
 
     name: Name = Field(description="Name of the parent.")
     run: Word = Field(description="Identity of the parent's run.")
+
+
+_INDEXES = 4096  # characters: every second of a thousand
+
+
+class Retries(Part):
+    """Indexes of an array that stand alike and were tried before."""
+
+    indexes: str | None = Field(default=None, max_length=_INDEXES, description="Such as 0-3,7.")
+    attempt: Integer | None = Field(default=None, ge=0, description="Their current attempt.")
+    failures: Integer | None = Field(default=None, ge=0, description="Failed attempts of each.")
+    disruptions: Integer | None = Field(default=None, ge=0, description="Lost attempts of each.")
+    retry_time: Time | None = Field(default=None, description="When that attempt was due.")
+
+
+class TasksStatus(Part):
+    """Where the tasks of a run stand; those not named run or wait for the first time."""
+
+    count: Integer | None = Field(default=None, ge=0, description="How many the run has.")
+    gang: Flag | None = Field(default=None, description="Whether they are placed all or none.")
+    succeeded: str | None = Field(
+        default=None, max_length=_INDEXES, description="Indexes that succeeded, such as 0-3,7."
+    )
+    failed: str | None = Field(
+        default=None, max_length=_INDEXES, description="Indexes that failed for good."
+    )
+    cancelled: str | None = Field(
+        default=None, max_length=_INDEXES, description="Indexes whose pod a person deleted."
+    )
+    reason: Word | None = Field(default=None, description="How the first that failed ended.")
+    exit_code: Integer | None = Field(default=None, description="Exit code of that one.")
+    retries: tuple[Retries, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Indexes that were tried before and have not ended.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
 
 
 class ActiveRun(Part):
@@ -52,7 +90,7 @@ class ActiveRun(Part):
     pods: tuple[Name, ...] = Field(
         default=(),
         max_length=16,
-        description="Pods of the current attempt.",
+        description="The pod of the current attempt; of several tasks one of those that live.",
         json_schema_extra=crd(list_type="atomic"),
     )
     reason: Word | None = Field(default=None, description="How the last attempt ended.")
@@ -62,6 +100,7 @@ class ActiveRun(Part):
         max_length=4096,
         description="What the annotation bayplan.dev/run-now-args gave it, as JSON.",
     )
+    tasks: TasksStatus | None = Field(default=None, description="Its tasks, where it has several.")
 
 
 class FinishedRun(Part):
@@ -80,6 +119,10 @@ class FinishedRun(Part):
     start_time: Time | None = Field(default=None, description="When its first container started.")
     end_time: Time | None = Field(default=None, description="When it ended.")
     attempts: Integer | None = Field(default=None, ge=0, description="How often it was tried.")
+    tasks: Integer | None = Field(default=None, ge=0, description="How many tasks it had.")
+    failed_tasks: str | None = Field(
+        default=None, max_length=256, description="Indexes that failed for good, such as 0-3,7."
+    )
 
 
 class Fulfilled(Part):

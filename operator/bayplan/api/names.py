@@ -18,12 +18,15 @@ SERVICE = f"{GROUP}/service"
 RUN = f"{GROUP}/run"
 SLOT = f"{GROUP}/slot"  # epoch seconds, decimal
 ATTEMPT = f"{GROUP}/attempt"
+TASK_INDEX = f"{GROUP}/task-index"  # of a run that has several pods
 REVISION = f"{GROUP}/revision"
 TEMPLATE_HASH = f"{GROUP}/template-hash"
 PLACE = f"{GROUP}/place"  # which of the N pods that MaxPer N allows a group
 
 # Annotations on pods and children.
 TRIGGER = f"{GROUP}/trigger"
+TASKS = f"{GROUP}/tasks"  # how many the run has, on the pods of one that has several
+GANG = f"{GROUP}/gang"  # on pods of a run whose tasks are placed all or none
 DIGEST = f"{GROUP}/digest"
 EXPECTED_SECONDS = pod.EXPECTED_SECONDS  # on pods: how long the run will take
 PARENTS = f"{GROUP}/parents"  # on pods: the successes that the run consumes, NAME=RUN,…

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bayplan.api import names
+from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model import node as nodes_
@@ -65,13 +66,15 @@ def rules(resource: Resource, revision: str) -> PlacementRules:
     if spec is None:
         return FREELY
     found, strategy = constraints(resource), Strategy(spec.placement.strategy)
-    if not found and strategy is Strategy.BIN_PACK:
+    gang = isinstance(spec, BatchJobSpec) and spec.gang
+    if not found and strategy is Strategy.BIN_PACK and not gang:
         return FREELY
     labels = peer_labels(resource, revision)
     mates = {key: value for key, value in labels.items() if key != names.TEMPLATE_HASH}
     return PlacementRules(
         constraints=found,
         strategy=strategy,
+        gang=gang,
         peers=_term(labels),
         mates=_term(mates),
         instances=spec.replicas if isinstance(spec, LongServiceSpec) else 0,

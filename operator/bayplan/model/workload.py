@@ -101,7 +101,8 @@ class Waiting:
 
     `since` is when the oldest began to wait (epoch seconds). `avoid` are nodes that refused one
     of them lately. `lasts`: for how many seconds each of them is expected to run at most; None
-    when that is not known of all.
+    when that is not known of all. `gang` names the run of tasks that are placed all or none; empty
+    for others.
     """
 
     kind: PodClass
@@ -109,6 +110,7 @@ class Waiting:
     since: int = 0
     avoid: frozenset[str] = frozenset()
     lasts: int | None = None
+    gang: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ class Task:
     `labels`, `annotations` and `environment` are added to the template's. `since` is when it
     became due (epoch seconds); `avoid` are nodes that lost or refused it lately. `template` is
     another revision's (as its ControllerRevision keeps it); None means the resource's own.
-    `arguments` take the place of the first container's `args`; None keeps those.
+    `arguments` take the place of the first container's `args`; None keeps those. Tasks of one
+    `gang` are placed all or none.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Task:
     avoid: frozenset[str] = frozenset()
     template: Mapping[str, Any] | None = None
     arguments: tuple[str, ...] | None = None
+    gang: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import figures, identity, jobconditions, jobstatus, ledger, parents, verbs
 from bayplan.reconcile.action import Admission, Outcome, Task, View
 from bayplan.reconcile.course import REPLACED, Course, book_of, course_of
-from bayplan.reconcile.runs import Progress, Rules, avoided
+from bayplan.reconcile.runs import Progress, Rules, Run, avoided
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.tidy import release_orphans, tidied
 
@@ -101,56 +101,64 @@ def _tasks(scene: Scene, course: Course) -> tuple[tuple[Task, ...], list[int]]:
         return (), []
     tasks, wakes = [], []
     for one in _may_begin(scene, course):
-        if not _is_owed(scene, course, one):
-            continue
-        avoid, until = avoided(one.run, scene.now)
-        tasks.append(_task(scene, one, avoid))
-        if until is not None:
-            wakes.append(until)
+        for index, piece in one.owed:
+            if _is_owed(scene, course, one, index, piece):
+                avoid, until = avoided(piece, scene.now)
+                tasks.append(_task(scene, one.run, index, piece, avoid))
+                if until is not None:
+                    wakes.append(until)
     return tuple(tasks), wakes
 
 
 def _may_begin(scene: Scene, course: Course) -> Iterable[Progress]:
-    """The runs without a pod that concurrency lets have one."""
+    """The runs that concurrency lets have pods: what has begun goes on."""
     if scene.spec.concurrency_policy == "Allow":
-        return [one for one in course.runs if one.pod is None]
+        return course.runs
     replaced = any(one.reason == REPLACED for one in course.finished)
-    if replaced or course.hindered or any(one.pod is not None for one in course.runs):
+    if replaced or course.hindered:
         return []
-    return [one for one in course.runs if not _is_held(course, one)][:1]
+    begun = [one for one in course.runs if one.pod is not None]
+    return begun or [one for one in course.runs if not _is_held(course, one)][:1]
 
 
-def _is_owed(scene: Scene, course: Course, one: Progress) -> bool:
+def _is_owed(scene: Scene, course: Course, one: Progress, index: int, piece: Run) -> bool:
     """Whether this attempt is due and may exist.
 
     A retry waits for the stored status: it must account for the attempt before.
     """
-    run = one.run
-    if run.retry_at is not None and scene.now < run.retry_at:
+    if piece.retry_at is not None and scene.now < piece.retry_at:
         return False
-    if run.attempt == 0:
+    if piece.attempt == 0:
         return not _is_held(course, one)
-    entry = scene.stored.entry(run.id)
-    return entry is not None and entry.attempt == run.attempt
+    entry = scene.stored.entry(one.run.id)
+    return entry is not None and entry.lane(index).attempt == piece.attempt
 
 
 def _is_held(course: Course, one: Progress) -> bool:
     """Whether suspension holds back a run that has not begun. A person's run-now it does not."""
-    run = one.run
-    return bool(course.holding) and run.attempt == 0 and not run.pod and run.trigger != "RunNow"
+    return bool(course.holding) and not one.run.begun and one.run.trigger != "RunNow"
 
 
-def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
-    run, job = one.run, scene.job
+def _task(scene: Scene, run: Run, index: int, piece: Run, avoid: frozenset[str]) -> Task:
+    job = scene.job
     labels = {
         names.JOB: names.owner_value(job.name),
         names.RUN: run.id,
-        names.ATTEMPT: str(run.attempt),
+        names.ATTEMPT: str(piece.attempt),
         names.TEMPLATE_HASH: job.template_hash,
     }
     if run.slot is not None:
         labels[names.SLOT] = str(run.slot)
-    annotations = {names.TRIGGER: run.trigger, **_expectation(scene), **_protection(scene)}
+    annotations: dict[str, str] = {
+        names.TRIGGER: run.trigger,
+        **_expectation(scene),
+        **_protection(scene),
+    }
+    if run.count > 1:
+        labels[names.TASK_INDEX] = str(index)
+        annotations[names.TASKS] = str(run.count)
+    if run.gang:
+        annotations[names.GANG] = "true"
     if run.parents:
         annotations[names.PARENTS] = parents.text(run.parents)
     given = verbs.Arguments()
@@ -158,7 +166,9 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
         annotations[names.RUN_NOW_ARGS] = run.arguments
         given = verbs.arguments(run.arguments) or given
     return Task(
-        name=identity.pod_name(scene.prefix, run.id, run.attempt),
+        name=identity.pod_name(
+            scene.prefix, run.id, piece.attempt, index if run.count > 1 else None
+        ),
         labels=labels,
         annotations=annotations,
         arguments=given.args,
@@ -167,11 +177,13 @@ def _task(scene: Scene, one: Progress, avoid: frozenset[str]) -> Task:
             "BAYPLAN_JOB": job.name,
             "BAYPLAN_SLOT": ledger.time_text(run.since if run.slot is None else run.slot),
             "BAYPLAN_RUN": run.id,
-            "BAYPLAN_ATTEMPT": str(run.attempt),
-            "BAYPLAN_TASK_INDEX": "0",
+            "BAYPLAN_ATTEMPT": str(piece.attempt),
+            "BAYPLAN_TASK_INDEX": str(index),
+            "BAYPLAN_TASKS": str(run.count),
         },
-        since=run.since if run.retry_at is None else run.retry_at,
+        since=run.since if piece.retry_at is None else piece.retry_at,
         avoid=avoid,
+        gang=run.id if run.gang else "",
     )
 
 

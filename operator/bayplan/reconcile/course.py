@@ -5,16 +5,17 @@ accounted for, pods on what happened since. Nothing is written here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bayplan.api import names
 from bayplan.model import pod as pods_
 from bayplan.model import schedule as schedules
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import identity, parents, triggers, verbs
+from bayplan.reconcile.arrays import advanced
 from bayplan.reconcile.holding import EDIT_GRACE_SECONDS, Holding, holding, resumed
-from bayplan.reconcile.ledger import MOST_ACTIVE, MOST_HANDLED, MOST_TOKENS, time_of
-from bayplan.reconcile.runs import Finished, Progress, Run, Trigger, advanced, cancelled
+from bayplan.reconcile.ledger import MOST_HANDLED, MOST_TOKENS, time_of
+from bayplan.reconcile.runs import Finished, Progress, Run, Trigger, cancelled
 from bayplan.reconcile.scene import Book, Scene
 from bayplan.reconcile.triggers import Due
 from bayplan.reconcile.verdict import Standing
@@ -48,14 +49,13 @@ class Course:
 
 
 def book_of(prefix: str, pods: Mapping[PodKey, pods_.Pod]) -> Book:
-    """The pods by run and attempt; what has no name of ours is nobody's run."""
-    book: dict[str, dict[int, pods_.Pod]] = {}
-    for _, name in pods:
-        found = identity.attempt_of(prefix, name)
+    """The pods by run, index and attempt; what has no name of ours is nobody's run."""
+    book: dict[str, dict[int, dict[int, pods_.Pod]]] = {}
+    for key, pod in pods.items():
+        found = identity.attempt_of(prefix, key[1])
         if found is not None:
-            run, attempt = found
-            book.setdefault(run, {})
-            book[run][attempt] = pods[_, name]
+            run, attempt, index = found
+            book.setdefault(run, {}).setdefault(index, {})[attempt] = pod
     return book
 
 
@@ -142,14 +142,15 @@ def known_runs(scene: Scene) -> list[Run]:
     runs = list(scene.stored.active)
     known = {run.id for run in runs}
     fresh = []
-    for run, attempts in scene.book.items():
+    for run in scene.book:
         if run in known or scene.stored.took_up(run):
             continue
         slot = identity.slot_of(run)
-        if slot is None and not any(map(tracked, attempts.values())):
+        pods = scene.pods_of(run)
+        if slot is None and not any(map(tracked, pods)):
             continue  # accounted for so long ago that the status has forgotten it
-        created = min(pod.created_at or scene.now for pod in attempts.values())
-        notes = attempts[min(attempts)].annotations
+        created = min(pod.created_at or scene.now for pod in pods)
+        notes = min(pods, key=lambda pod: (len(pod.name), pod.name)).annotations
         fresh.append(
             Run(
                 run,
@@ -158,11 +159,19 @@ def known_runs(scene: Scene) -> list[Run]:
                 since=created,
                 parents=parents.read(notes.get(names.PARENTS, "")),
                 arguments=notes.get(names.RUN_NOW_ARGS, "")[: verbs.LONGEST_ARGUMENTS],
+                count=count_of(notes.get(names.TASKS, "")),
+                gang=names.GANG in notes,
             )
         )
     return runs + sorted(
         fresh, key=lambda run: (run.since if run.slot is None else run.slot, run.id)
     )
+
+
+def count_of(told: str) -> int:
+    """How many tasks a run has, as the annotation of its pods tells it."""
+    plain = told.isdecimal() and told.isascii() and len(told) <= len(str(identity.MOST_TASKS))
+    return min(max(int(told), 1), identity.MOST_TASKS) if plain else 1
 
 
 def tracked(pod: pods_.Pod) -> bool:
@@ -184,7 +193,7 @@ def _replaces(scene: Scene) -> bool:
 
 def _is_free(scene: Scene, runs: list[Progress], *, hindered: bool) -> bool:
     """Whether nothing hinders that a run which is due is taken up now."""
-    if not scene.accepted or len(runs) >= MOST_ACTIVE:
+    if not scene.accepted or len(runs) >= scene.most_active:
         return False
     match scene.spec.concurrency_policy:
         case "Forbid":
@@ -202,6 +211,12 @@ def _slot_run(scene: Scene, due: Due) -> Run | None:
     delay = triggers.start_delay(scene.job, scene.spec)
     since = min(max(due.slot + delay, 0), scene.now)
     return Run(run, trigger_of(scene, run), due.slot, since=since)
+
+
+def _sized(scene: Scene, run: Run) -> Run:
+    """A run that begins now, with as many tasks as the spec says now."""
+    spec = scene.spec
+    return replace(run, count=spec.tasks, gang=spec.gang and spec.tasks > 1)
 
 
 def _remembered(scene: Scene) -> list[str]:
@@ -234,7 +249,7 @@ def _token_taken(scene: Scene, run: Run, runs: list[Progress], *, hindered: bool
     """
     if verbs.arguments(run.arguments) is None:
         return "Unreadable"
-    if len(runs) >= MOST_ACTIVE:
+    if len(runs) >= scene.most_active:
         return "Wait"
     match scene.spec.concurrency_policy:
         case "Forbid" if any(_waits(one) for one in runs):
@@ -246,15 +261,16 @@ def _token_taken(scene: Scene, run: Run, runs: list[Progress], *, hindered: bool
 
 
 def _waits(one: Progress) -> bool:
-    return one.run.trigger == "RunNow" and one.pod is None and one.run.attempt == 0
+    return one.run.trigger == "RunNow" and not one.run.begun and one.pod is None
 
 
 def _joined(scene: Scene, runs: list[Progress], run: Run) -> tuple[list[Progress], list[Finished]]:
     """The unfinished runs with this one, and those that it replaces."""
+    begins = advanced(_sized(scene, run), {}, scene.rules, scene.now)
     if not _replaces(scene):
-        return [*runs, Progress(run)], []
+        return [*runs, begins], []
     ended = [cancelled(one.run, REPLACED, scene.now) for one in runs]
-    return [Progress(run)], ended
+    return [begins], ended
 
 
 def _hindered(scene: Scene, progress: Iterable[Progress]) -> bool:
@@ -262,9 +278,9 @@ def _hindered(scene: Scene, progress: Iterable[Progress]) -> bool:
     known = {one.run.id for one in progress if one.finished is None}
     return any(
         not pod.terminal and scene.rules.verdict(pod, scene.now).standing is Standing.LIVE
-        for run, attempts in scene.book.items()
+        for run in scene.book
         if run not in known
-        for pod in attempts.values()
+        for pod in scene.pods_of(run)
     )
 
 

@@ -1,8 +1,9 @@
 """The names of runs and their pods: deterministic, so that a CREATE can be repeated blindly.
 
-A pod is `JOB-UID5-TRIGGER-ATTEMPT`; the trigger is the run's identity within its job: `s` and its
-slot, `r` and a hash of the run-now token, or `p` and a hash of the parents' successes. What a pod
-belongs to is read from its name, which nobody can change, and NOT from its labels.
+A pod is `JOB-UID5-TRIGGER-ATTEMPT`, and `-INDEX` where a run has several; the trigger is the run's
+identity within its job: `s` and its slot, `r` and a hash of the run-now token, or `p` and a hash of
+the parents' successes. What a pod belongs to is read from its name, which nobody can change, and
+NOT from its labels.
 """
 
 import hashlib
@@ -10,14 +11,16 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-LONGEST_JOB = 40  # characters of the job's name in a pod's; 63 less uid, trigger and attempt
+# Characters of the job's name in a pod's: 63 less uid, trigger, attempt and index.
+LONGEST_JOB = 36
 LARGEST_ATTEMPT = 999
+MOST_TASKS = 1000
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PLAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SLOT_RUN = re.compile(r"s(0|[1-9a-z][0-9a-z]{0,7})")
 _TOKEN_RUN = re.compile(r"[pr][0-9a-z]{8}")
-_ATTEMPT = re.compile(r"0|[1-9][0-9]{0,2}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
 @lru_cache(maxsize=16384)
@@ -30,18 +33,23 @@ def prefix(job: str, uid: str) -> str:
     return f"{_short(job, LONGEST_JOB)}-{uid[:5]}-"
 
 
-def pod_name(prefix: str, run: str, attempt: int) -> str:
-    return f"{prefix}{run}-{attempt}"
+def pod_name(prefix: str, run: str, attempt: int, index: int | None = None) -> str:
+    """The name of an attempt's pod; `index` is None for a run that has one pod."""
+    name = f"{prefix}{run}-{attempt}"
+    return name if index is None else f"{name}-{index}"
 
 
-def attempt_of(prefix: str, pod: str) -> tuple[str, int] | None:
-    """The run and the attempt that a pod's name tells; None when it is not of this job."""
+def attempt_of(prefix: str, pod: str) -> tuple[str, int, int] | None:
+    """Run, attempt and index that a pod's name tells; None when it is not of this job."""
     if not pod.startswith(prefix):
         return None
-    run, dash, attempt = pod[len(prefix) :].partition("-")
-    if not dash or not is_run(run) or _ATTEMPT.fullmatch(attempt) is None:
+    run, dash, rest = pod[len(prefix) :].partition("-")
+    attempt, indexed, index = rest.partition("-")
+    if not dash or not is_run(run) or _NUMBER.fullmatch(attempt) is None:
         return None
-    return run, int(attempt)
+    if not indexed:
+        return run, int(attempt), 0
+    return None if _NUMBER.fullmatch(index) is None else (run, int(attempt), int(index))
 
 
 def slot_run(slot: int) -> str:

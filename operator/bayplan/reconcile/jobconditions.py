@@ -258,6 +258,8 @@ def how(finished: Mapping[str, Any]) -> str:
     attempts = finished.get("attempts")
     if isinstance(attempts, int) and attempts > 1:
         details.append(f"{attempts} attempts")
+    if finished.get("failedTasks"):
+        details.append(f"tasks {finished['failedTasks']} of {finished.get('tasks')}")
     if finished.get("node"):
         details.append(f"on {finished['node']}")
     return f"{told}: {', '.join(details)}" if details else told

@@ -117,7 +117,9 @@ def _moved(scene: Scene, one: Progress) -> bool:
     if entry is None:
         old = one.pod is not None and not is_young(scene, one)
         told = one.run.trigger == "RunNow" or one.run.reason == LATE
-        return one.run.attempt > 0 or told or old
+        # An index of an array may have ended for good while the others are at their first attempt.
+        tried = one.run.attempt > 0 or one.run.failures > 0 or one.run.disruptions > 0
+        return tried or told or old
     return entry.counts != one.run.counts
 
 
@@ -254,9 +256,10 @@ def _run_events(scene: Scene, progress: Progress) -> Iterable[EmitEvent]:
         )
     if run.disruptions > (entry.disruptions if entry is not None else 0):
         where = f" on {run.node}" if run.node else ""
-        yield EmitEvent(
-            "AttemptLost", f"Run {run.id} lost attempt {run.attempt - 1}{where}: {run.reason}."
-        )
+        what = f"attempt {run.attempt - 1}{where}"
+        if run.count > 1 and not run.gang:
+            what = f"{run.disruptions - (entry.disruptions if entry else 0)} tasks' attempts"
+        yield EmitEvent("AttemptLost", f"Run {run.id} lost {what}: {run.reason or 'NodeLost'}.")
 
 
 def _wake_at(scene: Scene, course: Course) -> int | None:

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any, TypeVar, get_args
 
 from bayplan.api.meta import epoch_of, rfc3339
-from bayplan.reconcile import identity
-from bayplan.reconcile.runs import Finished, Outcome, Run, Trigger
+from bayplan.reconcile import identity, ranges
+from bayplan.reconcile.runs import Finished, Lane, Outcome, Run, Trigger
 
 MOST_ACTIVE = 100
 MOST_HISTORY = 10
@@ -35,6 +35,8 @@ _LARGEST_COUNT = 2**63 - 1
 _LARGEST_ATTEMPT = 500  # of a stored one; retries add 121 at most, names hold 999
 _LONGEST_WORD = 64
 _LONGEST_NAME = 253
+_LONGEST_LIST = 256
+_COUNTED = ("failures", "disruptions")
 _OUTCOMES = frozenset(get_args(Outcome))
 
 T = TypeVar("T")
@@ -140,6 +142,7 @@ def wire_run(run: Run) -> dict[str, Any]:
         "reason": run.reason or None,
         "node": run.node or None,
         "arguments": run.arguments or None,
+        "tasks": _wire_tasks(run) if run.count > 1 else None,
     }
     return {name: value for name, value in told.items() if value is not None}
 
@@ -157,8 +160,50 @@ def wire_finished(finished: Finished) -> dict[str, Any]:
         "startTime": _when(run.started_at),
         "endTime": _when(finished.ended_at),
         "attempts": run.attempt + 1,
+        "tasks": run.count if run.count > 1 else None,
+        "failedTasks": _shortened(ranges.text(run.ended_as("Failed"))) or None,
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _wire_tasks(run: Run) -> dict[str, Any]:
+    """Where the indexes of a run stand; those that stand alike are told together."""
+    alike: dict[tuple[int, int, int, int | None], list[int]] = {}
+    for index, lane in run.lanes.items():
+        if not lane.outcome:
+            at = lane.attempt, lane.failures, lane.disruptions, lane.retry_at
+            alike.setdefault(at, []).append(index)
+    retries = [
+        {"indexes": ranges.text(indexes), "attempt": at[0]}
+        | {
+            name: value
+            for name, value in (
+                ("failures", at[1]),
+                ("disruptions", at[2]),
+                ("retryTime", _when(at[3])),
+            )
+            if value
+        }
+        for at, indexes in sorted(alike.items(), key=lambda item: min(item[1]))
+    ]
+    told: dict[str, Any] = {
+        "count": run.count,
+        "gang": run.gang or None,
+        "succeeded": ranges.text(run.ended_as("Succeeded")) or None,
+        "failed": ranges.text(run.ended_as("Failed")) or None,
+        "cancelled": ranges.text(run.ended_as("Cancelled")) or None,
+        "reason": run.cause or None,
+        "exitCode": run.exit_code,
+        "retries": retries or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _shortened(told: str) -> str:
+    """A list of indexes cut at a comma."""
+    if len(told) <= _LONGEST_LIST:
+        return told
+    return f"{told[: told.rindex(',', 0, _LONGEST_LIST - 2)]},…"
 
 
 def wire_missed(slot: int, reason: str) -> dict[str, Any]:
@@ -214,11 +259,12 @@ def _run(value: object) -> Run | None:
     if run is None:
         return None
     slot = identity.slot_of(run)
-    failures, disruptions = (
-        _count(value.get(name), _LARGEST_ATTEMPT) for name in ("failures", "disruptions")
-    )
     trigger = value.get("trigger")
     pods = value.get("pods")
+    tasks = value.get("tasks")
+    several = _tasks(tasks) if isinstance(tasks, Mapping) else {}
+    largest = _LARGEST_ATTEMPT * several.get("count", 1)
+    failures, disruptions = (_count(value.get(name), largest) for name in _COUNTED)
     return Run(
         id=run,
         trigger=_trigger(trigger, run),
@@ -233,7 +279,38 @@ def _run(value: object) -> Run | None:
         node=_text(value.get("node"), _LONGEST_NAME),
         reason=_text(value.get("reason"), _LONGEST_WORD),
         arguments=_text(value.get("arguments"), 4096),
+        **several,
     )
+
+
+def _tasks(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a run that tell of its tasks; none for a run of one."""
+    count = _count(value.get("count"), identity.MOST_TASKS)
+    if count <= 1:
+        return {}
+    gang = value.get("gang") is True
+    lanes: dict[int, Lane] = {}
+    for one in _each(value.get("retries"), _mapping, identity.MOST_TASKS):
+        attempt, failures, disruptions = (
+            _count(one.get(name), _LARGEST_ATTEMPT) for name in ("attempt", *_COUNTED)
+        )
+        lane = Lane(attempt, failures, disruptions, time_of(one.get("retryTime")))
+        lanes.update(dict.fromkeys(ranges.read(one.get("indexes"), count), lane))
+    for outcome in ("Succeeded", "Failed", "Cancelled"):
+        ended = ranges.read(value.get(outcome.lower()), count)
+        lanes.update(dict.fromkeys(ended, Lane(outcome=outcome)))
+    exit_code = value.get("exitCode")
+    return {
+        "count": count,
+        "gang": gang,
+        "lanes": {} if gang else lanes,
+        "cause": _text(value.get("reason"), _LONGEST_WORD),
+        "exit_code": exit_code if type(exit_code) is int else None,
+    }
+
+
+def _mapping(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, Mapping) else None
 
 
 def _trigger(value: object, run: str) -> Trigger:

@@ -5,7 +5,7 @@ that the same pods always tell the same story however often and whenever they ar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bayplan.api.batchjob import RetryPolicy
@@ -36,7 +36,22 @@ _WAITING = {
     "ImagePullBackOff": "ImagePullBackOff",
     "InvalidImageName": "InvalidImageName",
 }
-_OF_LIVE = frozenset({LATE, *_WAITING.values()})
+# Reasons that are of a living attempt, not of the end of one.
+OF_LIVE = frozenset({LATE, *_WAITING.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One index of an array; `outcome` is empty until it has ended for good."""
+
+    attempt: int = 0
+    failures: int = 0
+    disruptions: int = 0
+    retry_at: int | None = None
+    outcome: str = ""
+
+
+FRESH = Lane()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,10 @@ class Run:
     `failures` and `disruptions` are of earlier attempts; `retry_at` is None while an attempt
     exists and before the first. `pod` is the attempt's, once it was seen. `parents` are the
     successes, each (parent, run), that it consumes: of a run that the status does not know yet.
+
+    `count` is of its tasks. A gang's are all of one attempt. Otherwise `lanes` has the indexes that
+    were tried before or have ended; `attempt` is the highest of them, `failures` and `disruptions`
+    are of all together, `cause` and `exit_code` of the first that failed for good.
     """
 
     id: str
@@ -62,10 +81,31 @@ class Run:
     reason: str = ""
     parents: tuple[tuple[str, str], ...] = ()
     arguments: str = ""  # what a person gave it, as JSON
+    count: int = 1
+    gang: bool = False
+    lanes: Mapping[int, Lane] = field(default_factory=dict)
+    cause: str = ""
+    exit_code: int | None = None
 
     @property
-    def counts(self) -> tuple[int, int, int]:
-        return self.attempt, self.failures, self.disruptions
+    def counts(self) -> tuple[int, int, int, int]:
+        ended = sum(bool(lane.outcome) for lane in self.lanes.values())
+        return self.attempt, self.failures, self.disruptions, ended
+
+    @property
+    def begun(self) -> bool:
+        """Whether a pod of it is known to exist or to have existed."""
+        return bool(self.attempt or self.pod or self.lanes)
+
+    def lane(self, index: int) -> Lane:
+        """Where this index stands."""
+        if self.gang or self.count == 1:
+            return Lane(self.attempt, self.failures, self.disruptions, self.retry_at)
+        return self.lanes.get(index, FRESH)
+
+    def ended_as(self, outcome: str) -> list[int]:
+        """The indexes that have ended so."""
+        return [index for index, lane in self.lanes.items() if lane.outcome == outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +139,24 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands now. `pod` is its live attempt; `wake_at` when time alone changes it."""
+    """Where a run stands now. `pod` is its live attempt; `wake_at` when time alone changes it.
+
+    Of a run with several tasks `pod` is one of those that live, and `tasks` are the indexes that
+    have no pod, each as a run of its own.
+    """
 
     run: Run
     finished: Finished | None = None
     pod: pods_.Pod | None = None
     wake_at: int | None = None
+    tasks: tuple[tuple[int, Run], ...] = ()
+
+    @property
+    def owed(self) -> tuple[tuple[int, Run], ...]:
+        """The indexes that lack a pod."""
+        if self.run.count == 1 and self.pod is None:
+            return ((0, self.run),)
+        return self.tasks
 
 
 def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) -> Progress:
@@ -122,10 +174,10 @@ def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) ->
                 # The next attempt exists, so this one was given up, whatever its node says now.
                 found = Verdict(Standing.LOST, LOST_TO_NODE, at=now)
             if found.standing is Standing.LIVE:
-                return _live(run, pod, found, rules, now)
+                return live(run, pod, found, rules, now)
             started_at = _first(run.started_at, pod.ending.started_at)
             run = replace(run, started_at=started_at, node=pod.node, pod=pod.name)
-        finished = _ended(run, found, rules, now)
+        finished = ended(run, found, rules, now)
         if isinstance(finished, Finished):
             return Progress(finished.run, finished)
         run = finished
@@ -144,7 +196,7 @@ def cancelled(run: Run, reason: str, now: int) -> Finished:
     return Finished(run, "Cancelled", reason, now)
 
 
-def _ended(run: Run, found: Verdict, rules: Rules, now: int) -> Run | Finished:
+def ended(run: Run, found: Verdict, rules: Rules, now: int) -> Run | Finished:
     """What the end of the current attempt makes of the run."""
     at = now if found.at is None else found.at
     match found.standing:
@@ -189,11 +241,11 @@ def _next(
     )
 
 
-def _live(run: Run, pod: pods_.Pod, found: Verdict, rules: Rules, now: int) -> Progress:
+def live(run: Run, pod: pods_.Pod, found: Verdict, rules: Rules, now: int) -> Progress:
     started_at = pod.ending.started_at
     if started_at is None and pod.phase is pods_.Phase.RUNNING:
         started_at = pod.created_at
-    reason = "" if run.reason in _OF_LIVE or run.attempt == 0 else run.reason
+    reason = "" if run.reason in OF_LIVE or run.attempt == 0 else run.reason
     reason = _WAITING.get(pod.ending.waiting, reason)
     late_at = None
     if rules.expected_seconds is not None and started_at is not None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
+from bayplan.reconcile import identity
 from bayplan.reconcile.action import View
 from bayplan.reconcile.figures import Samples
-from bayplan.reconcile.ledger import Ledger
+from bayplan.reconcile.ledger import MOST_ACTIVE, Ledger
 from bayplan.reconcile.runs import Rules
 
-Book = Mapping[str, Mapping[int, pods_.Pod]]  # run -> attempt -> pod
+# run -> index -> attempt -> pod
+Book = Mapping[str, Mapping[int, Mapping[int, pods_.Pod]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,15 @@ class Scene:
     book: Book
     rules: Rules
     samples: Samples
+
+    def pods_of(self, run: str) -> list[pods_.Pod]:
+        """All pods of a run."""
+        return [pod for lane in self.book.get(run, {}).values() for pod in lane.values()]
+
+    @property
+    def most_active(self) -> int:
+        """So many unfinished runs; of many tasks fewer, so that pods and status stay bounded."""
+        return min(MOST_ACTIVE, max(identity.MOST_TASKS // self.spec.tasks, 1))
 
     @property
     def accepted(self) -> bool:

@@ -12,8 +12,13 @@ from bayplan.model import pod as pods_
 from bayplan.reconcile import identity
 from bayplan.reconcile.action import DeletePod, ReleasePod
 from bayplan.reconcile.course import tracked
+from bayplan.reconcile.runs import Lane
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.verdict import Standing
+
+Attempts = Mapping[int, pods_.Pod]
+Record = tuple[pods_.Pod, ...]  # the pods that tell of a run that has ended, one for each task
+Going = tuple[pods_.Pod, str]  # and why
 
 
 def release_orphans(pods: Iterable[pods_.Pod]) -> tuple[ReleasePod, ...]:
@@ -34,29 +39,29 @@ def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...],
     """What to delete, what to release, and when time alone makes more of it go."""
     accounted: list[pods_.Pod] = []
     going: list[tuple[pods_.Pod, str]] = []
-    records: list[pods_.Pod] = []  # the last pods of runs that have ended
-    for run, attempts in scene.book.items():
+    records: list[Record] = []  # the last pods of runs that have ended
+    for run, lanes in scene.book.items():
         entry = scene.stored.entry(run)
         if entry is not None:
-            over = {at: pod for at, pod in attempts.items() if at < entry.attempt}
-            accounted += over.values()
-            going += _superseded(over, newer=entry.attempt in attempts)
-        elif scene.stored.took_up(run) or _forgotten(run, attempts):
-            accounted += attempts.values()
-            last = attempts[max(attempts)]
-            going += _superseded(
-                {at: one for at, one in attempts.items() if one is not last}, newer=True
-            )
-            if not last.terminal:
-                going.append((last, "its run is over"))
-            elif not last.terminating:
-                records.append(last)
-    going += [(pod, "beyond spec.history") for pod in _beyond(scene, records)]
+            for index, attempts in lanes.items():
+                over, ends = _of_unfinished(entry.lane(index), attempts)
+                accounted += over
+                going += ends
+        elif scene.stored.took_up(run) or _forgotten(scene, run):
+            accounted += scene.pods_of(run)
+            lasts = []
+            for attempts in lanes.values():
+                last, ends = _of_ended(attempts)
+                going += ends
+                lasts += [last] if last.terminal and not last.terminating else []
+            if lasts:
+                records.append(tuple(lasts))
+    going += [(pod, "beyond spec.history") for one in _beyond(scene, records) for pod in one]
     marks = []
     if scene.spec.ttl_seconds_after_finished is not None:
-        marks = [_ended_at(scene, pod) + scene.spec.ttl_seconds_after_finished for pod in records]
-    gone = [pod for pod, at in zip(records, marks, strict=False) if at <= scene.now]
-    going += [(pod, "spec.ttlSecondsAfterFinished is over") for pod in gone]
+        marks = [_ended_at(scene, one) + scene.spec.ttl_seconds_after_finished for one in records]
+    gone = [one for one, at in zip(records, marks, strict=False) if at <= scene.now]
+    going += [(pod, "spec.ttlSecondsAfterFinished is over") for one in gone for pod in one]
     reasons = {pod.key: (pod, why) for pod, why in going if pod.uid and not pod.terminating}
     deletes = tuple(
         DeletePod(pod.namespace, pod.name, pod.uid, why)
@@ -66,10 +71,26 @@ def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...],
     return deletes, release_orphans(accounted), wake_at
 
 
-def _ended_at(scene: Scene, pod: pods_.Pod) -> int:
+def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[pods_.Pod], list[Going]]:
+    """Of an index of an unfinished run: what is accounted for, and what of it goes."""
+    if lane.outcome:
+        return list(attempts.values()), _of_ended(attempts)[1]
+    over = {at: pod for at, pod in attempts.items() if at < lane.attempt}
+    return list(over.values()), list(_superseded(over, newer=lane.attempt in attempts))
+
+
+def _of_ended(attempts: Attempts) -> tuple[pods_.Pod, list[Going]]:
+    """Of what has ended: its last pod, and what goes."""
+    last = attempts[max(attempts)]
+    over = {at: pod for at, pod in attempts.items() if pod is not last}
+    going = list(_superseded(over, newer=True))
+    return last, going if last.terminal else [*going, (last, "its run is over")]
+
+
+def _ended_at(scene: Scene, record: Record) -> int:
     """When it ended; a node's clock that is ahead must not keep it for ever."""
-    told = pod.ending.finished_at
-    return pod.created_at if told is None or told > scene.now else told
+    ends = [(pod.ending.finished_at, pod.created_at) for pod in record]
+    return max(made if told is None or told > scene.now else told for told, made in ends)
 
 
 def _superseded(over: Mapping[int, pods_.Pod], *, newer: bool) -> Iterable[tuple[pods_.Pod, str]]:
@@ -82,24 +103,28 @@ def _superseded(over: Mapping[int, pods_.Pod], *, newer: bool) -> Iterable[tuple
             yield pod, "a later attempt exists"
 
 
-def _forgotten(run: str, attempts: Mapping[int, pods_.Pod]) -> bool:
+def _forgotten(scene: Scene, run: str) -> bool:
     """Whether it was accounted for so long ago that the status has forgotten its token."""
-    return identity.slot_of(run) is None and not any(map(tracked, attempts.values()))
+    return identity.slot_of(run) is None and not any(map(tracked, scene.pods_of(run)))
 
 
-def _beyond(scene: Scene, records: Iterable[pods_.Pod]) -> list[pods_.Pod]:
+def _beyond(scene: Scene, records: Iterable[Record]) -> list[Record]:
     """Those that `history` has no place for, the oldest ends first to go."""
     keep = {True: scene.spec.history.successful, False: scene.spec.history.failed}
     newest_first = sorted(
         records,
-        key=lambda pod: (pod.ending.finished_at or pod.created_at, pod.created_at, pod.name),
+        key=lambda one: max(
+            (pod.ending.finished_at or pod.created_at, pod.created_at, pod.name) for pod in one
+        ),
         reverse=True,
     )
     beyond = []
-    for pod in newest_first:
-        succeeded = scene.rules.verdict(pod, scene.now).standing is Standing.SUCCEEDED
+    for one in newest_first:
+        succeeded = all(
+            scene.rules.verdict(pod, scene.now).standing is Standing.SUCCEEDED for pod in one
+        )
         if keep[succeeded]:
             keep[succeeded] -= 1
         else:
-            beyond.append(pod)
+            beyond.append(one)
     return beyond
