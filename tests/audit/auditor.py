@@ -257,7 +257,7 @@ class Auditor:
         self._judge_parents(pod, uid, specs)
         if all(spec.get("concurrencyPolicy", "Forbid") == "Forbid" for spec in specs):
             for other in others:
-                if _run_of(other.now)[0] != run and self._runs(other):
+                if _whole_run(other.now) != _whole_run(pod) and self._runs(other):
                     name = other.now["metadata"]["name"]
                     self._wrong("P4", pod, f"begins while {name} of the same job runs")
         if slot is not None and _is_scheduled(pod):
@@ -307,7 +307,7 @@ class Auditor:
         child = self._owners[uid]
         if not (_is_of_parents(pod) and child.whole and len(specs) == 1):
             return
-        mine = {_run_of(self._pods[one].now)[0].partition("/")[0] for one in self._owned[uid]}
+        mine = {_whole_run(self._pods[one].now) for one in self._owned[uid]}
         namespace = pod["metadata"]["namespace"]
         for parent in specs[0].get("parents", ()):
             known = [
@@ -320,7 +320,7 @@ class Auditor:
             if not known or any(not one.whole or _is_lenient(one.now) for one in known):
                 continue
             succeeded = {
-                _run_of(self._pods[run].now)[0].partition("/")[0]
+                _whole_run(self._pods[run].now)
                 for one in known
                 for run in self._owned.get(_uid(one.now), ())
                 if self._pods[run].now["status"].get("phase") == "Succeeded"
@@ -356,11 +356,18 @@ class Auditor:
         told = status.get("statistics", {}).get("successes", 0)
         if _is_lenient(job):
             return
+        tasks: dict[tuple[str, int], dict[str, int]] = {}  # run, attempt of a gang -> task -> end
         ends: dict[str, int] = {}
         for one in self._owned.get(uid, ()):
             pod = self._pods[one].now
             if pod["status"].get("phase") == "Succeeded":
-                ends[_run_of(pod)[0]] = _ended_at(pod) or int(wall)
+                notes = pod["metadata"].get("annotations", {})
+                task, attempt, _ = _run_of(pod)
+                together = attempt if f"{_GROUP}/gang" in notes else 0
+                known = tasks.setdefault((_whole_run(pod), together), {})
+                known[task] = _ended_at(pod) or int(wall)
+                if len(known) == int(notes.get(f"{_GROUP}/tasks", "1")):
+                    ends[_whole_run(pod)] = max(known.values())
         settled = sum(wall - end > LATE_SECONDS for end in ends.values())
         if not settled <= told <= len(ends):
             self._wrong("P10", job, f"{told} successes counted, {len(ends)} pods succeeded")
@@ -548,10 +555,15 @@ def _has_begun(pod: Object) -> bool:
 def _run_of(pod: Object) -> tuple[str, int, int | None]:
     """(run and task, attempt, slot) by its labels."""
     labels = pod["metadata"].get("labels", {})
-    run, task = labels.get(f"{_GROUP}/run", ""), labels.get(f"{_GROUP}/index", "")
+    run, task = labels.get(f"{_GROUP}/run", ""), labels.get(f"{_GROUP}/task-index", "")
     slot = labels.get(f"{_GROUP}/slot", "")
     attempt = labels.get(f"{_GROUP}/attempt", "0")
     return run + (f"/{task}" if task else ""), int(attempt), int(slot) if slot.isdecimal() else None
+
+
+def _whole_run(pod: Object) -> str:
+    """The run, whatever the task."""
+    return _run_of(pod)[0].partition("/")[0]
 
 
 def _trigger(pod: Object) -> str:

@@ -51,6 +51,8 @@ def make_pod(name: str, owner: dict[str, Any] | None = None, **given: Any) -> di
         ]
     words = {"run": given.get("run"), "attempt": given.get("attempt"), "slot": given.get("slot")}
     labels = {f"bayplan.dev/{word}": str(value) for word, value in words.items() if value}
+    if "task" in given:
+        labels["bayplan.dev/task-index"] = str(given["task"])
     phase = given.get("phase", "Pending")
     state: dict[str, Any] = {"running": {}} if phase == "Running" else {}
     if phase in {"Succeeded", "Failed"}:
@@ -63,7 +65,10 @@ def make_pod(name: str, owner: dict[str, Any] | None = None, **given: Any) -> di
         "name": name,
         "uid": given.get("uid", name),
         "labels": labels,
-        "annotations": {"bayplan.dev/trigger": trigger} if trigger else {},
+        "annotations": {
+            **({"bayplan.dev/trigger": trigger} if trigger else {}),
+            **({"bayplan.dev/tasks": str(given["tasks"])} if "tasks" in given else {}),
+        },
         "ownerReferences": reference,
         "creationTimestamp": stamp(given.get("at", T0)),
         **({"deletionTimestamp": stamp(T0)} if given.get("leaving") else {}),
@@ -254,6 +259,23 @@ def test_hasty_and_needless_retries_are_found() -> None:
     needless = Tape(make_node(), JOB, succeeded, run("r-1", run="s1", attempt=1, slot=T0))
 
     assert (["P6"], [], ["P6"]) == (hasty.found(), right.found(), needless.found())
+
+
+def test_tasks_of_one_run_are_one_run() -> None:
+    """P4, P10: they run side by side, and make one success when all have succeeded."""
+    once = make_owner("BatchJob")
+    tape = Tape(once)
+    both = [
+        make_pod(f"a{n}", once, run="s1", task=n, tasks=2, phase="Succeeded", ended=T0)
+        for n in (0, 1)
+    ]
+    tape.play(*(make_pod(f"a{n}", once, run="s1", task=n, tasks=2) for n in (0, 1)), both[0])
+
+    assert [] == tape.found(wall=T0 + 100)
+
+    tape.play(both[1])
+
+    assert ["P10"] == tape.found(wall=T0 + 100)
 
 
 CHILD = make_owner("BatchJob", "child", parents=[{"name": "o"}])

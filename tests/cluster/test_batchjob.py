@@ -121,3 +121,45 @@ def test_a_finished_run_releases_its_pod(site: Site, namespace: str) -> None:
     )
 
     assert 1 == len(kept)
+
+
+def test_an_array_runs_every_index(site: Site, namespace: str) -> None:
+    """Three pods, told apart by their index; the run succeeds once, when all have."""
+    site.kube.apply(make_job("array", namespace, seconds=1, tasks=3, pod=POD))
+    done = site.kube.until(
+        read.jobs(namespace),
+        lambda found: read.holds(found, "array", "Complete") and found["array"],
+    )
+    pods = site.kube.listed(read.pods(namespace)).values()
+
+    assert ["0", "1", "2"] == sorted(
+        one["value"]
+        for pod in pods
+        for one in pod["spec"]["containers"][0]["env"]
+        if one["name"] == "BAYPLAN_TASK_INDEX"
+    )
+    assert (1, 3) == (
+        done["status"]["statistics"]["successes"],
+        done["status"]["history"][0]["tasks"],
+    )
+
+
+def test_a_gang_without_room_for_all_places_none(site: Site, namespace: str) -> None:
+    """Three tasks of three CPU on nodes that hold two: all wait; with another node all run."""
+    pool = {"nodeSelector": {"pool": namespace}}
+    site.nodes("m5.xlarge:us-east-1a=2", pool=namespace)
+    gang = make_job("gang", namespace, seconds=60, tasks=3, gang=True, cpu="3", pod=pool)
+    site.kube.apply(gang)
+    waiting = site.kube.until(
+        read.pods(namespace),
+        lambda found: (
+            list(found.values())
+            if len(found) == 3 and all(map(read.unschedulable, found.values()))
+            else None
+        ),
+    )
+
+    assert [] == [pod for pod in waiting if pod["spec"].get("nodeName")]
+
+    site.nodes("m5.xlarge:us-east-1b=1", pool=namespace)
+    site.kube.until(read.pods(namespace), lambda found: len(read.running(found)) == 3)

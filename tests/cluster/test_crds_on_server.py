@@ -272,10 +272,12 @@ def test_defaults_are_filled_in_but_none_in_the_template(site: Site) -> None:
         "concurrencyPolicy": "Forbid",
         "history": {"failed": 3, "successful": 3},
         "missedRunPolicy": "RunLatest",
+        "gang": False,
         "onLost": "Retry",
         "startWindowSeconds": 0,
         "suspend": False,
         "suspendAfterFailures": 0,
+        "tasks": 1,
         "treatFailureAsSuccess": False,
         "timeZone": "UTC",
     } == spec
