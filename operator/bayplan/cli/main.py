@@ -13,6 +13,7 @@ class _Lazy(click.Group):
 
     modules: ClassVar[dict[str, str]] = {
         "cancel": "bayplan.cli.jobs",
+        "completion": "bayplan.cli.completion",
         "drain": "bayplan.cli.drain",
         "explain": "bayplan.cli.explain",
         "graph": "bayplan.cli.graph",

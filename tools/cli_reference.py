@@ -1,0 +1,50 @@
+"""Writes docs/reference/cli.md from the commands themselves.
+
+`python -m tools.cli_reference` prints it; `--write` writes the file.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from bayplan.cli.main import main
+
+FILE = Path(__file__).parents[1] / "docs/reference/cli.md"
+_WIDTH = 100
+_HEAD = """\
+# Command line
+
+<!-- Written by `python -m tools.cli_reference --write`; do not edit. -->
+
+`bayplan`, also as `kubectl bayplan`. Exit codes: 0 yes or done, 1 the answer is no, 2 the input is
+wrong, 3 the cluster did not answer or refused. Data of `-o json` and `-o yaml` names its schema,
+`bayplan.dev/COMMAND/v1`: fields are added to it, never changed.
+"""
+
+
+def text() -> str:
+    """The whole page."""
+    parts = [f"## {name}\n\n```text\n{told}\n```\n" for name, told in _commands(main, "bayplan")]
+    return "\n".join([_HEAD, *parts])
+
+
+def _commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+    context = click.Context(
+        command, info_name=name, terminal_width=_WIDTH, max_content_width=_WIDTH
+    )
+    help_ = command.get_help(context)
+    yield name, "\n".join(line.rstrip() for line in help_.splitlines())
+    if isinstance(command, click.Group):
+        for each in command.list_commands(context):
+            inner = command.get_command(context, each)
+            if inner is not None:
+                yield from _commands(inner, f"{name} {each}")
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv[1:]:
+        FILE.write_text(text(), encoding="utf-8")
+    else:
+        print(text(), end="")
