@@ -42,6 +42,7 @@ RARE: Mapping[Right, str] = {
     ("bayplan.dev", "batchjobs/finalizers", "update"): _BLOCKING,
     ("bayplan.dev", "longservices/finalizers", "update"): _BLOCKING,
     ("", "pods", "get"): "after a conflict, to see what is there",
+    ("", "pods/eviction", "create"): "an instance moves off a node that is to be emptied",
     ("events.k8s.io", "events", "patch"): "an Event that happens again is counted",
 }
 

@@ -310,6 +310,46 @@ def test_delete_answers(answer: Answer, look: Answer | None, stays: bool) -> Non
     assert answer.status < 400 or pod is None or not pod.terminating
 
 
+SPENT = Answer(
+    encoded(bodies.status(429, "TooManyRequests", "no", causes=[{"reason": "DisruptionBudget"}])),
+    429,
+)
+TWICE = Answer(
+    encoded(bodies.status(500, "", "This pod has more than one PodDisruptionBudget, which …")), 500
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "look", "verbs", "stays"),
+    [
+        (Answer(), None, ["evict"], True),
+        (GONE, None, ["evict"], False),
+        (SPENT, None, ["evict"], True),
+        (CONFLICT, GONE, ["evict", "get"], False),
+        (CONFLICT, stored(), ["evict", "get"], True),
+        (TWICE, None, ["evict", "delete"], True),
+    ],
+)
+def test_eviction_answers(
+    answer: Answer, look: Answer | None, verbs: list[str], stays: bool
+) -> None:
+    """A spent budget leaves a living pod behind; one of two budgets, which none can evict, goes."""
+    desk = Desk(bodies.pod(node="n1", owner="uid-web"))
+    desk.double.reply("evict", "Pod", answer)
+    desk.double.reply("delete", "Pod", stored(deleted=True))
+    if look is not None:
+        desk.double.reply("get", "Pod", look)
+    wanted = action.DeletePod("default", "p1", "uid-p1", "moved", evict=True)
+    desk.work(lambda: desk.writer.delete(wanted, WEB))
+    sent = json.loads(desk.double.seen[0].body or b"")
+    pod = desk.pod()
+
+    assert verbs == [request.verb for request in desk.double.seen]
+    assert {"uid": "uid-p1"} == sent["deleteOptions"]["preconditions"]
+    assert stays == (pod is not None)
+    assert pod is None or pod.terminating == (answer is not SPENT and look is None)
+
+
 def test_release() -> None:
     """Only our finalizer is named, and only of the pod with this uid."""
     desk = Desk(bodies.pod(node="n1", finalizers=["bayplan.dev/run-tracking", "other/one"]))

@@ -222,19 +222,26 @@ def test_node_that_is_gone_is_replaced_at_once() -> None:
 
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_drain_moves_first_and_ends(replicas: int) -> None:
-    """A cordon moves every instance once, the replacement first; then nothing more happens."""
+    """A cordon moves every instance once, the replacement first; then nothing more happens.
+
+    Who moves is evicted: whoever else empties the node draws on the same budget.
+    """
     world = running(replicas, updateStrategy={"maximumSurgePercent": 0}, disruptionBudget="Strict")
     world.cordon("n0")
     world.cordon("n1")
     fewest = replicas
+    evicted = []
     for _ in range(20):
         world.hear()
         world.act()
+        evicted += [delete.evict for delete in world.last.deletes]
         fewest = min(fewest, sum(pod.ready for pod in world.standing()))
         world.work()
     world.hear()
 
     assert replicas == fewest
+    assert evicted
+    assert all(evicted)
     assert {"n2"} == {pod.node for pod in world.standing()}
     assert replicas == len(world.standing())
     assert action.Outcome() == world.act()

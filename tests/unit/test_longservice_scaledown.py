@@ -90,6 +90,7 @@ def test_the_unready_still_go_first() -> None:
     world.act()
 
     assert {pod.uid for pod in sick} == {delete.uid for delete in world.last.deletes}
+    assert not any(delete.evict for delete in world.last.deletes)
 
 
 def spread_world(**spec: Any) -> World:

@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 CONFLICT_SECONDS = 1.0
 # A status that the server refuses (a schema older than we are, a right that is missing) can be told
 # nowhere else and would be wanted again by no event: it is tried again by itself, ever more rarely.
+_TWO_BUDGETS = "more than one PodDisruptionBudget"  # of a 500; it would be for ever
 REFUSED_SECONDS = 5.0
 MOST_REFUSED_SECONDS = 300.0
 _MOST_IDLE_STATUSES = 10_000
@@ -195,25 +196,14 @@ class Writer:
 
         self._submit_pod(key, ("mark", key, wanted.uid, wanted.message, wanted.held), attempt, None)
 
-    def evict(self, namespace: str, name: str, uid: str) -> None:
-        """Ask for a pod to go; a spent disruption budget leaves it where it is."""
-        key = namespace, name
-
-        async def attempt() -> None:
-            try:
-                await self.sender.send(requests.evict(namespace, name, uid))
-            except errors.NotFound:
-                self._cache.drop("Pod", key, uid)
-
-        self._submit_pod(key, ("evict", key, uid), attempt, None)
-
     def delete(self, wanted: action.DeletePod, resource: ResourceKey | None = None) -> None:
         """Delete a pod; from now on it counts as terminating."""
         key = wanted.namespace, wanted.name
         self._cache.assume_leaving(key, wanted.uid, int(self._now()))
 
         async def attempt() -> None:
-            await self._patched(requests.delete_pod(wanted), key, wanted.uid)
+            if not (wanted.evict and await self._evicted(wanted)):
+                await self._patched(requests.delete_pod(wanted), key, wanted.uid)
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.forget_leaving(key, wanted.uid)
@@ -426,6 +416,29 @@ class Writer:
             self._cache.drop("Pod", key, uid)
         else:
             self._feed("Pod", answer)
+
+    async def _evicted(self, wanted: action.DeletePod) -> bool:
+        """Whether the Eviction API took care of it; a spent budget is a `Conflict`.
+
+        It takes care of no pod that somebody gave a second budget.
+        """
+        key = wanted.namespace, wanted.name
+        try:
+            await self.sender.send(requests.evict(*key, wanted.uid))
+        except errors.NotFound:
+            self._cache.drop("Pod", key, wanted.uid)
+        except errors.Conflict as error:
+            if error.reason == "DisruptionBudget":
+                raise
+            stored = await self._look(key)
+            if stored is not None and stored.uid == wanted.uid:
+                raise
+            self._cache.drop("Pod", key, wanted.uid)
+        except errors.Unavailable as error:
+            if _TWO_BUDGETS not in error.message:
+                raise
+            return False
+        return True
 
     async def _look(self, key: tuple[str, str]) -> pods_.Pod | None:
         """The pod as stored now; None when there is none."""

@@ -44,7 +44,8 @@ class DeletePod:
     """A pod should go; `uid` is the precondition, so that a namesake never goes instead.
 
     From the moment it is decided the pod counts as terminating (`deleted_at` set), whatever an
-    older event still says of it; a refused delete takes that back.
+    older event still says of it; a refused delete takes that back. With `evict` the Eviction API
+    is asked: somebody else may be emptying the same node, and the budget is one for both.
     """
 
     namespace: str
@@ -52,6 +53,7 @@ class DeletePod:
     uid: str
     why: str
     grace_seconds: int | None = None
+    evict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

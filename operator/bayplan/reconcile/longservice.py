@@ -461,7 +461,11 @@ def _ends(
 
 def _departures(service: Resource, leave: Collection[tuple[pods_.Pod, str]]) -> list[DeletePod]:
     """Deletes for pods that were seen; an assumed one goes when it has a uid, no other for it."""
-    return [DeletePod(service.namespace, pod.name, pod.uid, why) for pod, why in leave if pod.uid]
+    return [
+        DeletePod(service.namespace, pod.name, pod.uid, why, evict=why == rollout.MOVED)
+        for pod, why in leave
+        if pod.uid
+    ]
 
 
 def _history(scene: _Scene, tasks: Collection[Task]) -> list[ApplyObject]:

@@ -39,6 +39,9 @@ def bounds(replicas: int, minimum_healthy_percent: int, maximum_surge_percent: i
     return Bounds(healthy, instances + 1 if healthy == instances else instances)
 
 
+MOVED = "moved off its node"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """How many instances to start, of the newest revision and of the kept one, and who goes."""
@@ -78,7 +81,7 @@ def settled(instances: Instances, replicas: int, limits: Bounds, most_sick: int 
         start=max(0, min(replicas - len(stayers), short)),
         leave=(
             *((pod, "surplus") for pod in leave),
-            *((pod, "moved off its node") for pod in moved),
+            *((pod, MOVED) for pod in moved),
             *((pod, "unhealthy, replaced") for pod in replaced),
             *_abandoned(instances.lost if replicas == 0 else ()),
         ),
@@ -134,7 +137,7 @@ def rolled(
 
     leave = [
         *((pod, "surplus") for pod in surplus),
-        *((pod, "moved off its node") for pod in moved),
+        *((pod, MOVED) for pod in moved),
     ]
     most = max(limits.instances, replicas + 1 if instances.leaving else 0)
     room = max(0, most - len(instances.live) - instances.going)
@@ -169,7 +172,7 @@ def rolled(
         healthy_old = instances.healthy_among(old) - instances.healthy_among(going)
         moved = _moved(instances, old_leavers, healthy_old, kept)
         moved = _spared(instances, moved, healthy - limits.healthy)
-        leave += [(pod, "moved off its node") for pod in moved]
+        leave += [(pod, MOVED) for pod in moved]
     if healthy >= limits.healthy and not kept:
         everyone = replicas == 0
         leave += _abandoned(
