@@ -224,6 +224,13 @@ def rights() -> Iterator[Mapping[str, Any]]:
         }
 
 
+def lease_rights(namespace: str) -> Iterator[Mapping[str, Any]]:
+    """The operator's right to its lease, in another namespace than its own."""
+    for one in rights():
+        if one["kind"] in {"Role", "RoleBinding"}:
+            yield {**one, "metadata": {**one["metadata"], "namespace": namespace}}
+
+
 @contextlib.contextmanager
 def kind_cluster(folder: Path) -> Iterator[Path]:
     """A kind cluster from kind-config.yaml; needs Docker."""

@@ -22,7 +22,7 @@ from localcluster.api import ApiError
 from tests.audit.watcher import Watcher
 from tests.cluster import read
 from tests.cluster.kube import Objects
-from tests.cluster.under_test import ACCOUNT, NAMESPACE, Site
+from tests.cluster.under_test import ACCOUNT, NAMESPACE, Site, lease_rights
 from tests.faults.nursery import Child, Nursery
 from tests.faults.proxy import Host, Proxy
 from tests.faults.state import PARTS, State, told
@@ -189,6 +189,7 @@ class Ground:
         lane = self._free.get()
         try:
             namespace = self.site.namespace()
+            self.site.kube.apply(*lease_rights(namespace))
             proxy = self.door(namespace, lane, seed=seed)
             world = World(self, lane, namespace, proxy, int(time.time()))
             try:
