@@ -1,0 +1,88 @@
+"""The command line on a live cluster, as kubectl's plugin: real kubectl, real answers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import read
+from tests.cluster.manifests import make_job, make_service
+from tests.cluster.under_test import ROOT, Site
+
+pytestmark = pytest.mark.cluster
+
+APP = {
+    "id": "/shop/web",
+    "cmd": "serve",
+    "container": {"docker": {"image": "nginx"}},
+    "portDefinitions": [{"port": 8000, "name": "http"}],
+    "healthChecks": [{"protocol": "HTTP", "portIndex": 0}],
+    "constraints": [["hostname", "UNIQUE"]],
+}
+REPORT = {"name": "report", "command": "run", "schedule": "R/2026-01-01T00:00:00Z/P1D"}
+
+
+def bayplan(
+    site: Site, folder: Path, *words: str, text: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`kubectl bayplan …`, the plugin found on the PATH."""
+    plugin = folder / "kubectl-bayplan"
+    program = "from bayplan.cli.main import main; main()"
+    plugin.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{program}' \"$@\"\n")
+    plugin.chmod(0o755)
+    path = os.pathsep.join([str(folder), os.environ["PATH"]])
+    return subprocess.run(
+        ["kubectl", "bayplan", *words],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={
+            "KUBECONFIG": str(site.kube.kubeconfig),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "PATH": path,
+        },
+    )
+
+
+def test_why_a_service_waits(site: Site, namespace: str, tmp_path: Path) -> None:
+    """`explain` and `plan` say what has no room, end with 1, and leave all as it is."""
+    site.nodes("m5.large:us-east-1a=1", pool=namespace)
+    pod = {"nodeSelector": {"pool": namespace}}
+    site.kube.apply(make_service("big", namespace, replicas=1, cpu="9", pod=pod))
+    site.kube.until(read.pods(namespace), bool)
+    told = bayplan(site, tmp_path, "explain", "big", "-n", namespace, "-o", "json")
+    plan = bayplan(site, tmp_path, "plan", "-n", namespace, "-o", "json")
+
+    assert 1 == told.returncode, told.stderr
+    assert 1 == json.loads(told.stdout)["waiting"][0]["pendingTasks"]
+    assert 1 == plan.returncode, plan.stderr
+    assert 1 == len(site.kube.listed(read.pods(namespace)))
+
+
+def test_a_run_that_was_asked_for(site: Site, namespace: str, tmp_path: Path) -> None:
+    """`run --wait` ends with the run's outcome."""
+    site.nodes("m5.large:us-east-1a=1", pool=namespace)
+    pod = {"nodeSelector": {"pool": namespace}}
+    site.kube.apply(
+        make_job("report", namespace, schedule="@yearly", suspend=True, seconds=1, pod=pod)
+    )
+    done = bayplan(site, tmp_path, "run", "report", "-n", namespace, "--wait", "-o", "json")
+
+    assert 0 == done.returncode, done.stderr
+    assert "Succeeded" == json.loads(done.stdout)["outcome"]
+
+
+@pytest.mark.parametrize(("kind", "body"), [("marathon", APP), ("chronos", REPORT)])
+def test_what_was_imported_is_accepted(
+    site: Site, tmp_path: Path, kind: str, body: dict[str, object]
+) -> None:
+    """By the API server, in a dry run with strict fields."""
+    made = bayplan(site, tmp_path, "import", kind, "-", text=json.dumps(body))
+    assert 0 == made.returncode, made.stderr
+
+    site.kube.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=made.stdout)
