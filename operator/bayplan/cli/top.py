@@ -4,6 +4,7 @@ Requests against allocatable, never usage: that is what packs. Full is green, em
 full node is money well spent.
 """
 
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ _MICRO = 1_000_000
 _HOURS_A_MONTH = 730
 _FULL, _FAIR = 90.0, 60.0  # percent
 _BAR = 10
+_NARROW = 100  # columns of a terminal that has no room for long bars
 _WHAT = ("nodes", "jobs", "services")
 _SORTS = ("name", "cpu", "memory", "price", "waste")
 
@@ -251,8 +253,9 @@ def _node_table(rows: list[Any], lines: int | None, *, wide: bool) -> "Renderabl
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    bar = _BAR if shutil.get_terminal_size((160, 24)).columns > _NARROW else _BAR // 3
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=_rest(rows, lines))
-    shown.add_column("Node", overflow="ellipsis", no_wrap=True, min_width=12)
+    shown.add_column("Node", overflow="ellipsis", min_width=10)  # the one that gives way
     shown.add_column("CPU", no_wrap=True)
     shown.add_column("Memory", no_wrap=True)
     shown.add_column("Pods", justify="right", no_wrap=True)
@@ -269,7 +272,7 @@ def _node_table(rows: list[Any], lines: int | None, *, wide: bool) -> "Renderabl
         cells = [
             Text(output_.plain(row["name"])),
             *(
-                Text.assemble(_bar(fill.get(name, 0.0), _BAR), f" {fill.get(name, 0.0):3.0f} %")
+                Text.assemble(_bar(fill.get(name, 0.0), bar), f" {fill.get(name, 0.0):3.0f} %")
                 for name in ("cpu", "memory")
             ),
             Text(f"{row['pods']}/{row['allocatable'].get('pods', 0)}"),
