@@ -166,7 +166,9 @@ def _stem(name: str, suffix: int) -> str:
 
 
 def _base36(text: str, length: int) -> str:
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    number = int.from_bytes(
+        hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big"
+    )
     digits = []
     for _ in range(length):
         number, digit = divmod(number, 36)
