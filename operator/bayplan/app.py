@@ -7,6 +7,7 @@ is in the API server.
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -61,7 +62,11 @@ class WallClock:
     """The clocks of this machine."""
 
     def now(self) -> int:
-        return int(time.time())
+        return int(self.exact())
+
+    def exact(self) -> float:
+        """Epoch seconds with their fractions: when something was said."""
+        return time.time()
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -191,6 +196,7 @@ class Operator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._beaten_at = time.monotonic()
         self._skewed = False
+        self._fresh = False  # what is known of the custom resources is no older than our lease
         self._worker = worker.Worker()
         self._identity = settings.identity or os.environ.get("HOSTNAME") or socket.gethostname()
 
@@ -230,6 +236,7 @@ class Operator:
             reports=_Reports(self),
             in_flight=settings.writes_in_flight,
             status_interval_seconds=settings.status_interval_seconds,
+            now=self.clock.exact,
             jitter=random.random,
             instance=self._identity,
         )
@@ -411,17 +418,20 @@ class Operator:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.lease.stop, self.settings.shutdown_seconds / 2)
 
-    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, name: str, work: Coroutine[Any, Any, None], *, ends: bool = False) -> None:
+        """Do it beside the rest. When it ends by itself, so does the process, unless it `ends`."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(functools.partial(self._ended, expected=ends))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None], *, expected: bool) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            error = task.exception()
-            if error is not None:
-                telemetry.logger().error("task ended", exc_info=error)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            telemetry.logger().error("task ended", exc_info=error)
+        if error is not None or not expected:
             self._fail(f"{task.get_name()} ended: {error!r}")
 
     def fail_soon(self, why: str) -> None:
@@ -438,7 +448,7 @@ class Operator:
         Slots are due by this machine's clock; one that is far from the API server's decides
         nothing. Whoever holds the lease keeps it: another replica's clock may be no better.
         """
-        if not self.lease.holding():
+        if not (self._fresh and self.lease.holding()):
             return False
         skew = self.transport.skew_seconds or 0.0
         self.metrics.clock_skew.set(skew)
@@ -455,6 +465,24 @@ class Operator:
         self._running.call_soon_threadsafe(self._gained)
 
     def _gained(self) -> None:
+        self._start("look anew", self._lead_by_fresh_news(), ends=True)
+
+    async def _lead_by_fresh_news(self) -> None:
+        """List both custom kinds and their pods once more before anything is decided.
+
+        A standby may have heard nothing for a while without knowing it, and what its predecessor
+        wrote last it cannot have heard. The statuses are the record: by an old one a run that has
+        ended and gone would be made again; without its pod one that has begun would be called
+        missed.
+        """
+        while True:
+            try:
+                await informer.look_anew(self.transport, self.cache, self.settings.namespace)
+                break
+            except errors.ClusterError as error:
+                telemetry.say(logging.WARNING, "list failed", error=str(error))
+                await asyncio.sleep(_HEAL_SECONDS)
+        self._fresh = True
         telemetry.say(logging.INFO, "leading")
         self.metrics.leader.set(1)
         self.inbox.mark_placement()

@@ -147,7 +147,7 @@ class Loop:
         for key in due:  # 2. what should run
             for one in self._look(key, now):
                 wanted[one.resource.namespace, one.task.name] = one
-        if self._orphaned:
+        if self._orphaned or self.cache.strays:
             self._release_orphans()
         waiting = _gangs_whole([*_classes(wanted), *self._unplaced()])
         if not waiting:
@@ -444,7 +444,9 @@ class Loop:
             heapq.heappush(self._wakes, (at, key))
 
     def due_in(self) -> float:
-        """Seconds until the next thing is due by itself."""
+        """Seconds until the next thing is due by itself; for who does not lead, nothing is."""
+        if not self._led:
+            return LONGEST_WAIT_SECONDS
         while self._wakes and self._wake_of.get(self._wakes[0][1]) != self._wakes[0][0]:
             heapq.heappop(self._wakes)
         wait = LONGEST_WAIT_SECONDS
@@ -505,7 +507,7 @@ class Loop:
 
     def _release_orphans(self) -> None:
         """Take the finalizer off run pods whose BatchJob has gone: nobody will account for them."""
-        self._orphaned = False
+        self._orphaned = self.cache.strays = False
         if not self.acts:
             return
         for uid, pods in tuple(self.cache.state.by_owner.items()):

@@ -11,14 +11,20 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+MOST_TURNS = 100_000  # of the loop in one moment of virtual time
+
 
 class _Selector(selectors.SelectSelector):
     """Reports what is ready without waiting, and says how long it would have waited."""
 
     skipped = 0.0
+    _turns = 0  # since time last went on
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
+        self._turns = 0 if timeout else self._turns + 1
+        if self._turns > MOST_TURNS:
+            raise RuntimeError("time stands still: something asks again and again without waiting")
         if not ready:
             if timeout is None:
                 raise RuntimeError("nothing will ever happen: the test would hang")

@@ -92,6 +92,7 @@ class Cache:
     namespaces_deleting: set[str] = field(default_factory=set)
     priorities: dict[str, decode.Priority] = field(default_factory=dict)  # by PriorityClass name
     synced_kinds: set[str] = field(default_factory=set)
+    strays: bool = False  # run pods whose BatchJob is not known may have come: look for them
     _versions: dict[str, _Versions] = field(default_factory=dict)  # by kind
     _children: dict[str, dict[tuple[str, str], action.Child]] = field(default_factory=dict)
     _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
@@ -321,6 +322,8 @@ class Cache:
         owner = pod.owner
         if owner is not None and owner.kind in _OURS:
             self.doorbell.mark((owner.kind, pod.namespace, owner.name))
+            if owner.uid not in self._by_uid and names.RUN_TRACKING in pod.finalizers:
+                self.strays = True
 
     def _set_node(self, seen: Seen) -> None:
         node: nodes_.Node = seen.value
@@ -363,6 +366,7 @@ class Cache:
         self.resources[read.key] = read
         if known is not None and known.uid != read.uid:
             self._by_uid.pop(known.uid, None)
+            self.strays = True
         self._by_uid[read.uid] = read.key
         echo = known is not None and _echoes(known, read)
         if not echo:

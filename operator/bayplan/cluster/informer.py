@@ -204,28 +204,13 @@ async def relist(
     token that has expired is a `Gone`: the list is then begun again by the caller.
     """
     listed: set[tuple[str, str]] = set()
-    token, whole = "", True
-    while True:
-        request = requests.list_chunk(
-            kind.name, namespace, limit=CHUNK, token=token, partial=kind.partial
-        )
-        body = await transport.send(request)
-        try:
-            chunk = decode.chunk(kind, body)
-        except DecodeError as error:
-            raise errors.Unavailable(str(error)) from error
-        for number, seen in enumerate(chunk.seen, start=1):
-            listed.add(seen.key)
-            sink.upsert(kind.name, seen)
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)  # others have their turn
+    whole = True
+    async for chunk in _taken_in(kind, transport, sink, namespace=namespace):
+        listed.update(seen.key for seen in chunk.seen)
         listed.update(chunk.unreadable)
         if chunk.unreadable or not chunk.whole:
             unreadable(kind.name, len(chunk.unreadable) + (not chunk.whole))
         whole = whole and chunk.whole
-        token = chunk.token
-        if not token:
-            break
     version = wire.version_of(chunk.version)
     if version < newest:
         raise OlderError(f"list of {kind.name} at {chunk.version}, seen {newest}")
@@ -233,6 +218,48 @@ async def relist(
         sink.retain(kind.name, listed, version)
     sink.sync(kind.name)
     return chunk.version
+
+
+async def _taken_in(
+    kind: Kind, transport: Transport, sink: Sink, *, namespace: str = "", selector: str = ""
+) -> AsyncIterator[decode.Chunk]:
+    """The chunks of a list, each when the sink has it."""
+    token = ""
+    while True:
+        request = requests.list_chunk(
+            kind.name,
+            namespace,
+            limit=CHUNK,
+            token=token,
+            partial=kind.partial,
+            selector=selector,
+        )
+        body = await transport.send(request)
+        try:
+            chunk = decode.chunk(kind, body)
+        except DecodeError as error:
+            raise errors.Unavailable(str(error)) from error
+        for number, seen in enumerate(chunk.seen, start=1):
+            sink.upsert(kind.name, seen)
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)  # others have their turn
+        yield chunk
+        token = chunk.token
+        if not token:
+            return
+
+
+async def look_anew(transport: Transport, sink: Sink, namespace: str = "") -> None:
+    """See both custom kinds and their pods as they are stored now, whatever the watches told.
+
+    Pods that have left meanwhile are not noticed; their own watch will tell.
+    """
+    for label in (names.JOB, names.SERVICE):
+        async for _ in _taken_in(
+            decode.KINDS["Pod"], transport, sink, namespace=namespace, selector=label
+        ):
+            pass
+    await relist_resources(transport, sink, namespace)
 
 
 async def relist_resources(transport: Transport, sink: Sink, namespace: str = "") -> None:

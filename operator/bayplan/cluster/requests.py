@@ -65,13 +65,22 @@ def get(kind: str, namespace: str, name: str) -> Request:
 
 
 def list_chunk(
-    kind: str, namespace: str = "", *, limit: int, token: str = "", partial: bool = False
+    kind: str,
+    namespace: str = "",
+    *,
+    limit: int,
+    token: str = "",
+    partial: bool = False,
+    selector: str = "",
 ) -> Request:
     """One chunk of a list, over all namespaces if none is named; it shows what is stored now.
 
     A following chunk (`token`) shows the same moment as the first one. `partial`: metadata only.
+    `selector` chooses by labels.
     """
     query = [("limit", str(limit))]
+    if selector:
+        query.append(("labelSelector", selector))
     if token:
         query.append(("continue", token))
     return Request(
