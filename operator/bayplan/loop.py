@@ -106,7 +106,6 @@ class Loop:
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
-    _orphaned: bool = False  # a resource has gone since orphans were last looked for
     _led: bool = False
     _cycle: int = 0
 
@@ -147,7 +146,7 @@ class Loop:
         for key in due:  # 2. what should run
             for one in self._look(key, now):
                 wanted[one.resource.namespace, one.task.name] = one
-        if self._orphaned or self.cache.strays:
+        if self.cache.strays:  # many may go at once: one search serves them all
             self._release_orphans()
         waiting = _gangs_whole([*_classes(wanted), *self._unplaced()])
         if not waiting:
@@ -503,11 +502,10 @@ class Loop:
         self._wake(key, None)
         self._placements.pop(key, None)
         self.tally.forget(key)
-        self._orphaned = True  # many may go at once: one search serves them all
 
     def _release_orphans(self) -> None:
         """Take the finalizer off run pods whose BatchJob has gone: nobody will account for them."""
-        self._orphaned = self.cache.strays = False
+        self.cache.strays = False
         if not self.acts:
             return
         for uid, pods in tuple(self.cache.state.by_owner.items()):

@@ -92,7 +92,7 @@ class Cache:
     namespaces_deleting: set[str] = field(default_factory=set)
     priorities: dict[str, decode.Priority] = field(default_factory=dict)  # by PriorityClass name
     synced_kinds: set[str] = field(default_factory=set)
-    strays: bool = False  # run pods whose BatchJob is not known may have come: look for them
+    strays: bool = False  # there may be run pods whose BatchJob has gone: look for them
     _versions: dict[str, _Versions] = field(default_factory=dict)  # by kind
     _children: dict[str, dict[tuple[str, str], action.Child]] = field(default_factory=dict)
     _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
@@ -384,6 +384,7 @@ class Cache:
         known = self.resources.pop((kind, *key), None)
         if known is not None:
             self._by_uid.pop(known.uid, None)
+            self.strays = True
             self.doorbell.mark(known.key)
             self._ring_descendants(known.key)
             self.lineage.link(known.key, ())

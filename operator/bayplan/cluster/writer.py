@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -338,21 +338,10 @@ class Writer:
         slot.refused = 0
         self._feed(resource.kind, answer)
         self._emit(resource, sent.events)
-        # What waits for the record (finalizers, deletions) may go on now.
+        # What waits for the record (finalizers, deletions) may go on now. What was wanted since was
+        # computed without this write and might contradict it: it is computed anew.
+        slot.wanted = None
         self._cache.doorbell.mark(resource.key)
-        stored = self._cache.resources.get(resource.key)
-        wanted = slot.wanted
-        if wanted is None or wanted is sent:
-            slot.wanted = None
-        elif stored is not None and wanted.resource.resource_version == resource.resource_version:
-            # Wanted since, on top of the same version: only our own write lies between.
-            slot.wanted = _Wanted(
-                replace(
-                    wanted.resource, resource_version=stored.resource_version, status=stored.status
-                ),
-                wanted.status,
-                tuple(event for event in wanted.events if event not in sent.events),
-            )
 
     def _forget_idle(self) -> None:
         if len(self._statuses) < _MOST_IDLE_STATUSES:
