@@ -26,21 +26,32 @@ wrong, 3 the cluster did not answer or refused. Data of `-o json` and `-o yaml` 
 
 def text() -> str:
     """The whole page."""
-    parts = [f"## {name}\n\n```text\n{told}\n```\n" for name, told in _commands(main, "bayplan")]
+    told = _commands(main, "bayplan", None)
+    parts = [f"## {name}\n\n```text\n{help_}\n```\n" for name, help_ in told]
     return "\n".join([_HEAD, *parts])
 
 
-def _commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+def _commands(
+    command: click.Command, name: str, parent: click.Context | None
+) -> Iterator[tuple[str, str]]:
+    """Each command's help as it is when called: settings come down from the group."""
     context = click.Context(
-        command, info_name=name, terminal_width=_WIDTH, max_content_width=_WIDTH
+        command,
+        parent=parent,
+        info_name=name,
+        **{
+            "terminal_width": _WIDTH,
+            "max_content_width": _WIDTH,
+            **command.context_settings,
+        },
     )
     help_ = command.get_help(context)
-    yield name, "\n".join(line.rstrip() for line in help_.splitlines())
+    yield context.command_path, "\n".join(line.rstrip() for line in help_.splitlines())
     if isinstance(command, click.Group):
         for each in command.list_commands(context):
             inner = command.get_command(context, each)
             if inner is not None:
-                yield from _commands(inner, f"{name} {each}")
+                yield from _commands(inner, each, context)
 
 
 if __name__ == "__main__":
