@@ -320,6 +320,21 @@ def test_allow_runs_side_by_side_each_on_its_own() -> None:
     assert 30 == world.status["statistics"]["successes"]
 
 
+def test_two_runs_in_one_second_consume_in_the_order_of_the_successes() -> None:
+    """With Allow two successes start two runs, whatever their names; none is counted twice."""
+    for offset in range(40):  # names are hashes: in half of these the second sorts first
+        world = child({**ON_A, "concurrencyPolicy": "Allow"}, parents="a")
+        world.now += 100 + offset
+        first = succeed(world, "a")
+        world.step()
+        second = succeed(world, "a", slot=world.now + 1)
+        runs = ran(world)
+
+        assert sorted([pairs(a=first), pairs(a=second)]) == sorted(runs)
+        assert 2 == world.status["statistics"]["runs"]
+        assert [{"name": "a", "run": second}] == world.status["consumed"]
+
+
 def test_what_a_stored_parent_tells() -> None:
     """Successes, suspension and failure are read from the stored status alone."""
     status = {

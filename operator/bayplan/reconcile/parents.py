@@ -17,12 +17,24 @@ Successes = Mapping[str, Success]  # parent -> the success to run on
 
 
 def consumed(scene: Scene, runs: Iterable[Run]) -> dict[str, str]:
-    """Parent -> the run of it that this job last ran on; `runs` in the order they began."""
+    """Parent -> the newest run of it that this job ran on; `runs` in the order they began.
+
+    Of runs that began in one second that order is not known: the order of their parents' successes
+    decides, where the parents still tell them.
+    """
     named = {parent.name for parent in scene.spec.parents}
     last = dict(scene.stored.consumed)
     for run in runs:
-        last.update(run.parents)
+        for name, success in run.parents:
+            if not _is_older(scene, name, success, last.get(name)):
+                last[name] = success
     return {name: run for name, run in last.items() if name in named}
+
+
+def _is_older(scene: Scene, parent: str, success: str, than: str | None) -> bool:
+    known = scene.view.kin.parents.get(parent)
+    order = [] if known is None else [one.run for one in known.successes]  # the newest first
+    return success in order and than in order and order.index(success) > order.index(than)
 
 
 def due(scene: Scene, runs: Iterable[Run]) -> Run | None:
