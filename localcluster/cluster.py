@@ -433,9 +433,10 @@ class Cluster:
 def remove(name: str) -> None:
     """Nothing of the cluster is left, whatever state it was in; no error if there was none."""
     folder = state.home() / name
-    processes.end_marked(folder)
-    real.clear(folder)
-    state.forget(name)
+    with state.removing():
+        processes.end_marked(folder)
+        real.clear(folder)
+        state.forget(name)
 
 
 def kwok_address(number: int) -> str:

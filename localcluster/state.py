@@ -1,8 +1,10 @@
 """What is known of a cluster outside its processes: one folder, and in it `cluster.json`.
 
 The record is written BEFORE anything is started, so that `stop` always has something to go by.
-Ports are chosen under a lock that all starters share, and below the range from which the kernel
-takes ports for outgoing connections; a port stays taken as long as its cluster's folder exists.
+Ports are chosen under a lock that all starters of a user share, and below the range from which the
+kernel takes ports for outgoing connections; a port stays taken as long as its cluster's folder
+exists. Ports, and the networks of real nodes that are numbered by them, belong to the machine: they
+are shared between homes too, so the list of claims lies beside the default home.
 """
 
 import contextlib
@@ -68,10 +70,7 @@ class Record:
 def home() -> Path:
     """Where clusters keep their folders; `$BAYPLAN_LOCALCLUSTER_HOME` overrides the XDG default."""
     override = os.environ.get("BAYPLAN_LOCALCLUSTER_HOME")
-    if override:
-        return Path(override).absolute()
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "bayplan" / "localcluster"
+    return Path(override).absolute() if override else _users() / "localcluster"
 
 
 def create(
@@ -89,13 +88,15 @@ def create(
     """
     if not (is_label(name) and len(name) <= _LONGEST_NAME):
         raise ValueError(f"{name!r}: lower-case letters, digits, inner hyphens; at most 24")
-    with _lock():
+    with _locked("localcluster.lock"):
         if (home() / name).exists():
             raise ClusterExistsError(f"cluster {name!r} exists; stop it first or choose a --name")
-        ports = _ports(wanted, fixed)
-        record = Record(name, ports, options, owner)
+        claims = _claims()
+        record = Record(name, _ports(wanted, fixed, claims), options, owner)
         record.folder.mkdir(parents=True, mode=0o700)
-        _write(record)
+        claims |= dict.fromkeys(record.ports.values(), str(record.folder))
+        _write(_claims_file(), claims)
+        _write(record.folder / RECORD, dataclasses.asdict(record))
     return record
 
 
@@ -142,22 +143,48 @@ def is_label(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _lock() -> Iterator[None]:
-    home().mkdir(parents=True, exist_ok=True)
-    with (home() / "lock").open("w") as file:
+def removing() -> Iterator[None]:
+    """Held while a cluster is removed: every start clears the abandoned ones, so two may meet."""
+    with _locked("localcluster.removing"):
+        yield
+
+
+def _users() -> Path:
+    """The user's folder of state, the same for every home."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "bayplan"
+
+
+@contextlib.contextmanager
+def _locked(name: str) -> Iterator[None]:
+    _users().mkdir(parents=True, exist_ok=True)
+    with (_users() / name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _write(record: Record) -> None:
-    text = json.dumps(dataclasses.asdict(record), indent=1)
-    unfinished = record.folder / f"{RECORD}.unfinished"
-    unfinished.write_text(text)
-    unfinished.rename(record.folder / RECORD)
+def _claims_file() -> Path:
+    return _users() / "localcluster.ports"
 
 
-def _ports(wanted: Sequence[str], fixed: Mapping[str, int]) -> dict[str, int]:
-    taken = {port for record in all_records() for port in record.ports.values()}
+def _claims() -> dict[int, str]:
+    """The folder of the cluster that has each port, of those clusters that are still there."""
+    try:
+        found = json.loads(_claims_file().read_text())
+    except FileNotFoundError:
+        return {}
+    return {int(port): folder for port, folder in found.items() if Path(folder).exists()}
+
+
+def _write(path: Path, what: Mapping[Any, Any]) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(json.dumps(what, indent=1))
+    unfinished.rename(path)
+
+
+def _ports(
+    wanted: Sequence[str], fixed: Mapping[str, int], taken: Mapping[int, str]
+) -> dict[str, int]:
     free = (port for port in range(FIRST_PORT, LAST_PORT) if port not in taken and _is_free(port))
     return {what: fixed.get(what) or next(free) for what in wanted}
 

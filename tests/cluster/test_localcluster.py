@@ -410,20 +410,24 @@ def test_stop_leaves_nothing_after_the_starter_was_killed(tmp_path: Path) -> Non
 
 
 def test_an_abandoned_cluster_is_cleared_by_the_next_start(tmp_path: Path) -> None:
-    """One that was to be stopped by its owner, who died."""
+    """One that was to be stopped by its owner, who died.
+
+    What it left is counted by the dying process: any start beside this test may clear it first.
+    """
     script = (
-        "from localcluster import Cluster; import os, sys\n"
-        "c = Cluster.start(controller_manager=False); print(c.name); sys.stdout.flush()\n"
+        "from localcluster import Cluster, processes; import os\n"
+        "c = Cluster.start(controller_manager=False)\n"
+        "print(c.name, len(processes.marked(c.directory)), flush=True)\n"
         "os.kill(os.getpid(), 9)"
     )
     died = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    name = died.stdout.strip()
+    name, left = died.stdout.split()
     folder = state.home() / name
 
     assert died.returncode == -signal.SIGKILL
-    assert processes.marked(folder)
+    assert int(left) >= 2  # etcd and the API server
     with Cluster.start(controller_manager=False):
         assert not folder.exists()
         assert [] == processes.marked(folder)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from localcluster import (
     programs,
     state,
 )
+from localcluster.cluster import remove
 
 SHAPES = st.builds(
     ec2.Shape,
@@ -38,6 +40,7 @@ SHAPES = st.builds(
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("BAYPLAN_LOCALCLUSTER_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -210,6 +213,21 @@ def test_no_two_clusters_share_a_port(home: Path) -> None:
     assert state.load("c3") == records[3]
 
 
+def test_no_two_homes_share_a_port(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ports number the networks of real nodes: a second home's node may not answer for the first's.
+
+    A removed cluster's ports are free again.
+    """
+    here = _created("c")
+    folder = here.folder
+    monkeypatch.setenv("BAYPLAN_LOCALCLUSTER_HOME", str(home.parent / "other"))
+    there = _created("c")
+
+    assert set() == {*here.ports.values()} & {*there.ports.values()}
+    shutil.rmtree(folder)
+    assert here.ports == _created("again").ports
+
+
 def test_the_user_may_choose_the_port(home: Path) -> None:
     """A fixed port is taken as it is."""
     assert _created("mine", apiserver=26443).ports["apiserver"] == 26443
@@ -253,6 +271,20 @@ def test_a_cluster_is_abandoned_when_its_owner_is_gone(home: Path) -> None:
     orphan = state.create("orphan", [], options={}, fixed={}, owner=later)
     assert [False, True, False] == [each.abandoned for each in (owned, orphan, _created("stays"))]
     assert state.load("orphan").abandoned
+
+
+def test_a_cluster_may_be_removed_by_several_at_once(home: Path) -> None:
+    """Each start clears what is abandoned: the second finds it gone."""
+    for turn in range(5):
+        folder = _created(f"left-{turn}").folder
+        for number in range(200):
+            file = folder / "etcd" / "wal" / f"{number}.tmp"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(remove, [folder.name] * 4))
+
+        assert not folder.exists()
 
 
 # ── certificates ─────────────────────────────────────────────────────────────────────────────────
