@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO := tests/cluster/test_demo.py
 
 .PHONY: help check format test test-faults autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due soak clean
@@ -36,7 +37,9 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
-	$(BIN)/pytest -q -n 3 --dist loadfile -m "cluster or kubelet" --ignore=tests/faults --ignore=tests/autoscaler --durations=20
+	$(BIN)/pytest -q -n 3 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
+	    --ignore=tests/kubelet --ignore=$(DEMO) --durations=20
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
 	$(BIN)/pytest -q -s tests/faults
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm

@@ -113,7 +113,7 @@ class Kube:
         """A collection by name."""
         return {one["metadata"]["name"]: one for one in self.get(path)["items"]}
 
-    def until(self, path: str, met: Callable[[Objects], T], *, within: float = 30) -> T:
+    def until(self, path: str, met: Callable[[Objects], T], *, within: float = 60) -> T:
         """Watch a collection until `met` answers something true, and return that.
 
         Raises AssertionError with what was last seen when `within` seconds have passed.

@@ -72,7 +72,8 @@ class Site:
         leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
         def known(_: object) -> bool:
-            return any(one["metadata"]["name"] == pod for one in self.kube.get(path)["items"])
+            pods = self.kube.get(path)["items"] or ()  # null as long as it has none
+            return any(one["metadata"]["name"] == pod for one in pods)
 
         # Kubelets renew their leases every few seconds: an occasion to ask again.
         self.kube.until(leases, known, within=within)

@@ -1,5 +1,6 @@
 """Real nodes of localcluster: kubelets with containerd, their ways to fail, and their end."""
 
+import json
 import os
 import signal
 import subprocess
@@ -54,6 +55,17 @@ def status(cluster: Cluster, name: str) -> dict[str, Any]:
 def is_ready(thing: dict[str, Any]) -> bool:
     conditions = {each["type"]: each["status"] for each in thing.get("conditions", ())}
     return conditions.get("Ready") == "True"
+
+
+def until_ready(cluster: Cluster, name: str) -> None:
+    """Wait for a pod; what it and the kubelets have to say is told if it does not come."""
+    try:
+        until(lambda: is_ready(status(cluster, name)), f"{name} is ready")
+    except processes.NotInTimeError as error:
+        error.add_note(json.dumps(status(cluster, name), indent=1))
+        for log in sorted((cluster.directory / "logs").glob("kubelet-*.log")):
+            error.add_note("\n".join([log.name, *log.read_text().splitlines()[-40:]]))
+        raise
 
 
 def node_is_ready(cluster: Cluster, name: str) -> bool:
@@ -123,7 +135,7 @@ def test_probes_are_asked_and_exec_works(cluster: Cluster) -> None:
     probe = {"httpGet": {"path": "/index.html", "port": 8080}, "periodSeconds": 1}
     body = pod("web", script, container={"readinessProbe": probe}, node="kubelet-2")
     cluster.request("POST", PODS, body)
-    until(lambda: is_ready(status(cluster, "web")), "web is ready")
+    until_ready(cluster, "web")
     page = cluster.kubectl("exec", "web", "--", "wget", "-qO-", "http://127.0.0.1:8080/index.html")
 
     assert page.stdout == "up\n"
@@ -133,8 +145,8 @@ def test_fake_and_real_nodes_are_each_played_by_their_own(cluster: Cluster) -> N
     """Neither touches the other's nodes: a container ID says who ran it."""
     cluster.request("POST", PODS, pod("on-kwok", "exit 3", node="m5-large-us-east-1a-1"))
     cluster.request("POST", PODS, pod("on-kubelet", "sleep 600"))
-    until(lambda: is_ready(status(cluster, "on-kwok")), "on-kwok runs")
-    until(lambda: is_ready(status(cluster, "on-kubelet")), "on-kubelet runs")
+    until_ready(cluster, "on-kwok")
+    until_ready(cluster, "on-kubelet")
     ids = [
         status(cluster, name)["containerStatuses"][0]["containerID"].partition(":")[0]
         for name in ("on-kwok", "on-kubelet")
@@ -147,7 +159,7 @@ def test_containers_go_on_without_their_kubelet(cluster: Cluster) -> None:
     """A cut-off node: unreachable after the grace; its run ends meanwhile, which is told later."""
     signal_file = "until [ -e /tmp/go ]; do sleep 0.1; done; exit 5"
     cluster.request("POST", PODS, pod("onward", signal_file, node="kubelet-2"))
-    until(lambda: is_ready(status(cluster, "onward")), "onward runs")
+    until_ready(cluster, "onward")
     cluster.kubectl(
         "exec", "onward", "--", "sh", "-c", "(sleep 2; touch /tmp/go) >/dev/null 2>&1 &"
     )
@@ -165,7 +177,7 @@ def test_a_lost_node_takes_its_containers_along() -> None:
     """Power loss: every process of the node is gone at once."""
     with Cluster.start(kubelets=1, node_monitor_grace_seconds=8) as small:
         small.request("POST", PODS, pod("doomed", "sleep 86401"))
-        until(lambda: is_ready(status(small, "doomed")), "doomed runs")
+        until_ready(small, "doomed")
         before = _commands("sleep 86401")
         small.lose_node("kubelet-1")
 
@@ -226,7 +238,7 @@ def test_nothing_of_a_node_is_left_after_its_starter_was_killed(cluster: Cluster
             memory = [{"name": "cache", "emptyDir": {"medium": "Memory"}}]
             body = pod("left", "sleep 86402", container={"volumeMounts": [mount]}, volumes=memory)
             started.request("POST", PODS, body)
-            until(lambda: is_ready(status(started, "left")), "left runs")
+            until_ready(started, "left")
 
         left = _traces(folder)
         assert {"bp", "ve"} <= {trace[:2] for trace in left}
