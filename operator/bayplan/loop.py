@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from bayplan import admission, places, telemetry
 from bayplan import inbox as inbox_
 from bayplan import tally as tally_
-from bayplan.api import build, names, placing
+from bayplan import waiting as waiting_
+from bayplan.api import build, names
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import errors
@@ -148,7 +149,7 @@ class Loop:
                 wanted[one.resource.namespace, one.task.name] = one
         if self.cache.strays:  # many may go at once: one search serves them all
             self._release_orphans()
-        waiting = _gangs_whole([*_classes(wanted), *self._unplaced()])
+        waiting = self._waiting(wanted)
         if not waiting:
             self._settle({})
             return
@@ -158,6 +159,12 @@ class Loop:
         self.plan, self._holds = plan, plan.holds
         self._carry_out(plan, wanted, now)  # 6, 7. assume and write
         self._explain(plan, wanted)  # 8. say the truth
+
+    def _waiting(self, wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
+        """New tasks, and pods that exist without a node."""
+        new = waiting_.tasks((key, one.task, one.kind) for key, one in wanted.items())
+        old = waiting_.pods(self.cache.state.unplaced.values(), self.cache.by_uid)
+        return waiting_.gangs_whole([*new, *old])
 
     def _look(self, key: Key, now: int) -> Iterable[_Wanted]:
         """Reconcile, and let what took long rest before the next look."""
@@ -246,33 +253,6 @@ class Loop:
             if value is not None:
                 values.add(value)
         return values
-
-    def _unplaced(self) -> list[workload.Waiting]:
-        """Existing pods without a node, ours and foreign, by class; oldest first within one."""
-        groups: dict[tuple[workload.PodClass, str], list[pods_.Pod]] = {}  # (kind, gang)
-        # (owner, template, interned constraints) -> rules: thousands that wait share a few
-        known: dict[tuple[str, str, int], _Ruled] = {}
-        for pod in self.cache.state.unplaced.values():
-            uid = pod.owner.uid if pod.owner is not None else ""
-            revision = pod.labels.get(names.TEMPLATE_HASH, "")
-            at = uid, revision, id(pod.constraints)
-            ruled = known.get(at)
-            if ruled is None:
-                ruled = known[at] = _ruled(self.cache.by_uid(uid), revision, pod.constraints)
-            gang = pod.labels.get(names.RUN, "") if ruled[0].gang else ""
-            groups.setdefault((_class_of(pod, *ruled), gang), []).append(pod)
-        return [
-            workload.Waiting(
-                kind=kind,
-                keys=tuple(
-                    pod.key for pod in sorted(pods, key=lambda pod: (pod.created_at, pod.key))
-                ),
-                since=min(pod.created_at for pod in pods),
-                lasts=_longest(pod.lasts for pod in pods),
-                gang=gang,
-            )
-            for (kind, gang), pods in groups.items()
-        ]
 
     def _carry_out(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int) -> None:
         self._say_placed(plan, wanted)
@@ -519,79 +499,3 @@ class Loop:
         self._blueprints = {
             at: known for at, known in self._blueprints.items() if at[0] not in gone
         }
-
-
-def _classes(wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
-    """Tasks grouped by class and by the nodes they avoid, oldest first within a group."""
-    groups: dict[tuple[workload.PodClass, frozenset[str], str], list[TaskKey]] = {}
-    for key, one in wanted.items():
-        groups.setdefault((one.kind, one.task.avoid, one.task.gang), []).append(key)
-    return [
-        workload.Waiting(
-            kind=kind,
-            keys=tuple(keys),
-            since=min(wanted[key].task.since for key in keys),
-            avoid=avoid,
-            lasts=_longest(pods_.expected_seconds(wanted[key].task.annotations) for key in keys),
-            gang=gang,
-        )
-        for (kind, avoid, gang), keys in groups.items()
-    ]
-
-
-def _longest(expected: Iterable[int | None]) -> int | None:
-    """The longest of these run times; None when one of them is not known."""
-    longest = 0
-    for seconds in expected:
-        if seconds is None:
-            return None
-        longest = max(longest, seconds)
-    return longest
-
-
-def _gangs_whole(waiting: list[workload.Waiting]) -> list[workload.Waiting]:
-    """Tasks of one gang together, whether their pods exist or not; all else as it is."""
-    found: list[workload.Waiting] = []
-    gangs: dict[tuple[workload.PodClass, str], int] = {}  # where it is in the list
-    for one in waiting:
-        at = gangs.setdefault((one.kind, one.gang), len(found)) if one.gang else len(found)
-        if at == len(found):
-            found.append(one)
-            continue
-        before = found[at]
-        found[at] = replace(
-            before,
-            keys=before.keys + one.keys,
-            since=min(before.since, one.since),
-            avoid=before.avoid | one.avoid,
-            lasts=_longest((before.lasts, one.lasts)),
-        )
-    return found
-
-
-# Labels that tell runs of one job apart: no constraint counts by them, so they split no class.
-_PER_TASK = frozenset({names.RUN, names.SLOT, names.ATTEMPT, names.TASK_INDEX})
-
-_Ruled = tuple[workload.PlacementRules, pods_.Constraints]
-
-
-def _ruled(resource: Resource | None, revision: str, stored: pods_.Constraints) -> _Ruled:
-    """A pod's rules by its resource, and its constraints without what they were compiled into."""
-    rules = workload.FREELY if resource is None else placing.rules(resource, revision)
-    return rules, placing.stripped(stored, rules)
-
-
-def _class_of(
-    pod: pods_.Pod, rules: workload.PlacementRules, constraints: pods_.Constraints
-) -> workload.PodClass:
-    """The class of an existing unplaced pod, as `Admissions.shape` gives it for our own tasks."""
-    owner = pod.owner
-    return workload.PodClass(
-        namespace=pod.namespace,
-        request=pod.request,
-        constraints=constraints,
-        labels=tuple(sorted(item for item in pod.labels.items() if item[0] not in _PER_TASK)),
-        priority=pod.priority,
-        workload=f"{owner.kind}/{pod.namespace}/{owner.name}" if owner is not None else "",
-        placement=rules,
-    )

@@ -425,6 +425,24 @@ def test_bind_of_a_leaving_pod() -> None:
     assert {} == desk.cache.state.assumed
 
 
+def test_a_late_bind_of_a_pod_that_is_to_go() -> None:
+    """A binding that waits for an answer is given up when the pod's end is decided meanwhile."""
+    desk = Desk(bodies.pod())
+    desk.double.reply("mark", "Pod", NoAnswer(), Answer(encoded(bodies.pod(version=11))))
+    desk.double.reply("delete", "Pod", Answer(encoded(bodies.pod(version=12))))
+
+    def act() -> None:
+        desk.writer.mark(action.MarkUnschedulable("default", "p1", "uid-p1", "no room"))
+        desk.cache.assume(pods_.Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
+        desk.writer.delete(action.DeletePod("default", "p1", "uid-p1", "its run is over"))
+
+    desk.work(act)
+
+    assert ["mark", "mark", "delete"] == [seen.verb for seen in desk.double.seen]
+    assert {} == desk.cache.state.assumed
+
+
 def test_mark() -> None:
     """An unplaced pod says Unschedulable in PodScheduled: what autoscalers read."""
     desk = Desk(bodies.pod())

@@ -183,6 +183,11 @@ class Cache:
         self.state.forget(key)
         self.doorbell.mark_placement()
 
+    def counts_on(self, key: Key, uid: str, node: str) -> bool:
+        """Whether it still stands that this pod is on that node, or will be, and stays."""
+        pod = self.state.pods.get(key)
+        return pod is not None and (pod.uid, pod.node, pod.terminating) == (uid, node, False)
+
     def assume_leaving(self, key: Key, uid: str, at: int) -> None:
         """A delete is decided: the pod counts as terminating, whatever older news says of it."""
         pod = self.state.pods.get(key)

@@ -164,10 +164,16 @@ class Writer:
             _log.debug("already being created pod=%s/%s", *planned.key)
 
     def bind(self, wanted: action.Bind) -> None:
-        """Bind a pod that the cache already counts on there; taken back when it fails."""
+        """Bind a pod that the cache already counts on there; taken back when it fails.
+
+        The cache is asked again before each attempt: a binding that waited behind other writes, or
+        for a server that did not answer, may be of a pod that is to go by now.
+        """
         key = wanted.namespace, wanted.name
 
         async def attempt() -> None:
+            if not self._cache.counts_on(key, wanted.uid, wanted.node):
+                raise errors.Conflict("decided otherwise meanwhile")
             try:
                 await self.sender.send(requests.bind(wanted))
             except errors.Conflict:
@@ -180,7 +186,8 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             _log.info("bind failed pod=%s/%s error=%s", *key, error)
-            self._cache.forget(key)
+            if self._cache.state.assumed.get(key) == wanted.node:
+                self._cache.forget(key)
 
         self.sender.submit(
             Job(_pod(key), ("bind", key, wanted.uid, wanted.node), attempt, failed, once=True)
