@@ -25,7 +25,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import workload
 from bayplan.placement import explain, solve
-from bayplan.reconcile import action, batchjob, dependencies, kin, longservice, tidy
+from bayplan.reconcile import action, batchjob, dependencies, kin, longservice, runs, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -327,7 +327,7 @@ class Loop:
         if not self.acts:
             return
         slot = task.labels.get(names.SLOT, "")
-        if slot.isdecimal():
+        if slot.isdecimal() and task.annotations.get(names.TRIGGER) not in runs.BY_PEOPLE:
             self.metrics.slot_lateness.observe(max(now - task.since, 0))
         if node:
             self.tally.place(resource, planned.key)

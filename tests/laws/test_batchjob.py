@@ -57,6 +57,10 @@ PEOPLE_ACTS = st.one_of(
     st.tuples(st.sampled_from(["cancel", "mark"]), st.integers(0, 5)),  # which known run
     st.tuples(st.just("pause"), st.sampled_from([-10, 0, 1, 300, 7200])),
 )
+REPEAT_ACTS = st.one_of(
+    st.tuples(st.just("backfill"), st.sampled_from([300, 1500, 3600, 7200])),  # so far back
+    st.tuples(st.just("again"), st.integers(0, 5)),  # which known run
+)
 PARENT_ACTS = st.tuples(st.just("inherit"), st.integers(0, 1))  # that parent has succeeded
 EDITS = [SCHEDULE, "*/7 * * * *", "0 * * * *"]
 
@@ -270,6 +274,14 @@ class History:
         if known:
             self.world.annotations[verb] = known[number % len(known)]
 
+    def _backfill(self, seconds: int) -> None:
+        now = self.world.now
+        span = f"{rfc3339(max(now - seconds, 0))}/{rfc3339(max(now, 0))}"
+        self.world.annotations[names.BACKFILL] = span
+
+    def _again(self, number: int) -> None:
+        self._say(names.RETRY, number)
+
     def _pause(self, seconds: int) -> None:
         self.world.annotations[names.PAUSED_UNTIL] = rfc3339(max(self.world.now + seconds, 0))
 
@@ -311,6 +323,10 @@ class History:
         self._uses(pod)
         slot = identity.slot_of(run)
         assert slot is None or slot <= max(self.latest, self.world.now), "started early"
+        made_up_for = identity.backfilled(run)
+        if made_up_for is not None:
+            ran = identity.slot_run(made_up_for) in {_run_of_name(n) for _, n in self.world.created}
+            assert not ran, "a slot that ran was made up for"
         again = (run, index) in self.succeeded and not pod_is_of_a_gang(pod)
         assert not again or self.troubled, "an attempt after a success"
         assert slot is None or attempt or not self._held(), "a run began while the job was held"
@@ -422,6 +438,10 @@ def _accounts_for(status: Mapping[str, Any], run: str, attempt: int, index: int)
             ]
             return index in _listed(ended) or attempt < max(stands, default=0)
     slot = identity.slot_of(run)
+    if run.startswith("b"):
+        when, gaps = int(run[1:], 36), status.get("gaps", [])
+        left = [one for one in gaps if _epoch(one["fromTime"]) <= when <= _epoch(one["toTime"])]
+        return "gaps" in status and not left
     if slot is None:
         return run in status.get("handledTokens", [])
     return slot <= _epoch(status.get("lastSlotTime"))
@@ -495,6 +515,16 @@ def test_lost_nodes_and_jumping_clocks(spec: dict[str, Any], acts: list[Act]) ->
 @given(HELD_SPECS, st.lists(st.one_of(ACTS, NODE_ACTS, PEOPLE_ACTS), min_size=6, max_size=60))
 def test_edits_suspension_and_run_now(spec: dict[str, Any], acts: list[Act]) -> None:
     """No run twice and each counted once while people edit, suspend and ask for runs."""
+    live_through({**spec, "schedule": SCHEDULE}, acts, plain=False)
+
+
+@QUICK
+@given(
+    HELD_SPECS,
+    st.lists(st.one_of(ACTS, NODE_ACTS, PEOPLE_ACTS, REPEAT_ACTS), min_size=6, max_size=60),
+)
+def test_backfills_and_retries(spec: dict[str, Any], acts: list[Act]) -> None:
+    """Nothing that ran is made up for, and nothing twice, whatever is asked in whatever order."""
     live_through({**spec, "schedule": SCHEDULE}, acts, plain=False)
 
 

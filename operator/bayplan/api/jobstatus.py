@@ -67,7 +67,7 @@ class ActiveRun(Part):
     """A run that has not finished."""
 
     run: Word = Field(description="Identity of the run within this BatchJob, part of pod names.")
-    trigger: Literal["Schedule", "Once", "RunNow", "Parents"] | None = Field(
+    trigger: Literal["Schedule", "Once", "RunNow", "Parents", "Backfill", "Retry"] | None = Field(
         default=None, description="Why it runs."
     )
     slot_time: Time | None = Field(default=None, description="The scheduled time it belongs to.")
@@ -123,6 +123,9 @@ class FinishedRun(Part):
     failed_tasks: str | None = Field(
         default=None, max_length=256, description="Indexes that failed for good, such as 0-3,7."
     )
+    arguments: str | None = Field(
+        default=None, max_length=4096, description="What a run that did not succeed was given."
+    )
 
 
 class Fulfilled(Part):
@@ -130,6 +133,27 @@ class Fulfilled(Part):
 
     run: Word = Field(description="Identity of the run within this BatchJob.")
     end_time: Time | None = Field(default=None, description="When it ended.")
+    slot_time: Time | None = Field(
+        default=None, description="The scheduled time that it was tried again for."
+    )
+
+
+class Gap(Part):
+    """A stretch of time in which no scheduled time led to a run; both ends belong to it."""
+
+    from_time: Time | None = Field(default=None, description="Where it begins.")
+    to_time: Time | None = Field(default=None, description="Where it ends.")
+
+
+class BackfillStatus(Part):
+    """What is left of the scheduled times that a person asked to make up for."""
+
+    request: str | None = Field(
+        default=None, max_length=64, description="The annotation that was taken up last."
+    )
+    from_time: Time | None = Field(default=None, description="None before this is left.")
+    to_time: Time | None = Field(default=None, description="None after this is left.")
+    left: Integer | None = Field(default=None, ge=0, description="How many at most.")
 
 
 class Statistics(Part):
@@ -266,6 +290,20 @@ class BatchJobStatus(Part):
             "No scheduled run starts before this: taken from the annotation "
             "bayplan.dev/paused-until, which may be removed then."
         ),
+    )
+    gaps: tuple[Gap, ...] | None = Field(
+        default=None,
+        max_length=20,
+        description=(
+            "Where no scheduled time led to a run: what bayplan.dev/backfill may make up for. "
+            "Absent: all time before the job was created. Of more than 20 the oldest are "
+            "forgotten, and count as having run."
+        ),
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    backfill: BackfillStatus | None = Field(
+        default=None,
+        description=("Taken from the annotation bayplan.dev/backfill, which may be removed then."),
     )
     consumed: tuple[Consumed, ...] = Field(
         default=(),

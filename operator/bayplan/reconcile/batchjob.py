@@ -16,7 +16,7 @@ from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import figures, identity, jobconditions, jobstatus, ledger, parents, verbs
 from bayplan.reconcile.action import Admission, Outcome, Task, View
 from bayplan.reconcile.course import REPLACED, Course, book_of, course_of
-from bayplan.reconcile.runs import Progress, Rules, Run, avoided
+from bayplan.reconcile.runs import BY_PEOPLE, Progress, Rules, Run, avoided
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.tidy import release_orphans, tidied
 
@@ -135,8 +135,8 @@ def _is_owed(scene: Scene, course: Course, one: Progress, index: int, piece: Run
 
 
 def _is_held(course: Course, one: Progress) -> bool:
-    """Whether suspension holds back a run that has not begun. A person's run-now it does not."""
-    return bool(course.holding) and not one.run.begun and one.run.trigger != "RunNow"
+    """Whether suspension holds back a run that has not begun; never what a person asked for."""
+    return bool(course.holding) and not one.run.begun and one.run.trigger not in BY_PEOPLE
 
 
 def _task(scene: Scene, run: Run, index: int, piece: Run, avoid: frozenset[str]) -> Task:

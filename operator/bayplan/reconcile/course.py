@@ -11,11 +11,11 @@ from bayplan.api import names
 from bayplan.model import pod as pods_
 from bayplan.model import schedule as schedules
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import identity, parents, triggers, verbs
+from bayplan.reconcile import backfill, identity, parents, triggers, verbs
 from bayplan.reconcile.arrays import advanced
 from bayplan.reconcile.holding import EDIT_GRACE_SECONDS, Holding, holding, resumed
-from bayplan.reconcile.ledger import MOST_HANDLED, MOST_TOKENS, time_of
-from bayplan.reconcile.runs import Finished, Progress, Run, Trigger, cancelled
+from bayplan.reconcile.ledger import LAST_TIME, MOST_HANDLED, MOST_TOKENS, own_slot, time_of
+from bayplan.reconcile.runs import BY_PEOPLE, Finished, Progress, Run, Trigger, cancelled
 from bayplan.reconcile.scene import Book, Scene
 from bayplan.reconcile.triggers import Due
 from bayplan.reconcile.verdict import Standing
@@ -28,7 +28,8 @@ class Course:
     """What becomes of the runs. `runs` are the unfinished ones, the oldest first.
 
     `hindered`: a pod of a run that is over still runs. `missed` slots passed without a run, the
-    newest of them `missed_slot`; `passed` went by while the job was suspended.
+    newest of them `missed_slot`; `passed` went by while the job was suspended. `slots` are
+    those that runs are known of; up to `floor` the stored status has settled them all.
     """
 
     runs: tuple[Progress, ...]
@@ -44,7 +45,11 @@ class Course:
     missed: int = 0
     missed_slot: int | None = None
     passed: int = 0
-    refused: str = ""  # why a run-now token led to no run: Refuse, Unreadable
+    # what was asked for and led to no run: the annotation, and why
+    refused: tuple[tuple[str, str], ...] = ()
+    order: backfill.Order = backfill.NOTHING
+    slots: frozenset[int] = frozenset()
+    floor: int = -1
     marked: str = ""  # the finished run that a person calls a success
 
 
@@ -69,52 +74,49 @@ def course_of(scene: Scene) -> Course:
     handled = [
         one.run.id
         for one in progress
-        if one.run.slot is None and one.run.id not in scene.stored.handled
+        if _by_token(one.run) and one.run.id not in scene.stored.handled
     ]
     known = [one.run for one in progress]
     schedule = None if scene.job.problems else triggers.schedule_of(scene.job, scene.spec)
     hindered = _hindered(scene, progress)
     held = holding(scene, finished)
-    delay = triggers.start_delay(scene.job, scene.spec)
     since = _since(scene, held)
     floor = _floor(scene, schedule, since)
-    slots = {one.run.slot for one in progress if one.run.slot is not None}
+    slots = {slot for run in known if (slot := identity.slot_of(run.id)) is not None}
+    made_up_for = backfill.slots_of(known)
+    order = backfill.ordered(scene, schedule, made_up_for | slots, floor)
 
     due = Due()
     if not scene.job.problems and not held and not scene.spec.parents:
-        due = triggers.due(
-            schedule,
-            scene.spec,
-            after=max(floor, *slots) if slots else floor,
-            created_at=scene.job.created_at,
-            free_at=_free_at(scene, finished, busy=bool(runs) or hindered) - delay,
-            now=scene.now - delay,  # the schedule's clock goes behind by the start's delay
-        )
-        due = triggers.delayed(due, delay)
+        free_at = _free_at(scene, finished, busy=bool(runs) or hindered)
+        due = _due(scene, schedule, max([floor, *slots]), free_at)
     taken = None
     if _is_free(scene, runs, hindered=hindered):
         taken = _slot_run(scene, due)
         if scene.spec.parents and not held:
             taken = parents.due(scene, known)
+    if taken is None and backfill.may_begin(scene, runs, hindered=hindered):
+        taken = backfill.next_run(scene, order, schedule, made_up_for)
     if taken is not None:
         runs, replaced = _joined(scene, runs, taken)
         finished += replaced
         known.append(taken)
-        if taken.slot is None:
+        if _by_token(taken):
             handled.append(taken.id)
-        else:
-            slots.add(taken.slot)
-    refused = ""
-    asked = _asked(scene, progress)
-    if asked is not None and not (taken is not None and _replaces(scene)):
-        match _token_taken(scene, asked, runs, hindered=hindered):
-            case "Take":
-                runs, replaced = _joined(scene, runs, asked)
-                finished += replaced
-                handled.append(asked.id)
-            case "Refuse" | "Unreadable" as why:
-                refused = why
-                handled.append(asked.id)
+        slot = identity.slot_of(taken.id)
+        slots |= set() if slot is None else {slot}
+    refused: list[tuple[str, str]] = []
+    for asked, why in _asked(scene, known):
+        answer = why or _token_taken(scene, asked, runs, hindered=hindered)
+        if answer == "Wait" or (taken is not None and _replaces(scene)):
+            continue
+        handled.append(asked.id)
+        if answer != "Take":
+            refused.append((asked.trigger, answer))
+            continue
+        taken = asked
+        runs, replaced = _joined(scene, runs, asked)
+        finished += replaced
 
     last_slot = max(scene.stored.last_slot, due.settled, *slots, -1)
     missed, missed_slot = triggers.missed(schedule, floor, last_slot, frozenset(slots))
@@ -132,7 +134,10 @@ def course_of(scene: Scene) -> Course:
         missed=missed,
         missed_slot=missed_slot,
         passed=_passed(scene, held, schedule, since),
-        refused=refused,
+        refused=tuple(refused),
+        order=order,
+        slots=frozenset(slots),
+        floor=_floor(scene, schedule, scene.stored.since),
         marked=verbs.marked(scene),
     )
 
@@ -145,16 +150,18 @@ def known_runs(scene: Scene) -> list[Run]:
     for run in scene.book:
         if run in known or scene.stored.took_up(run):
             continue
-        slot = identity.slot_of(run)
         pods = scene.pods_of(run)
-        if slot is None and not any(map(tracked, pods)):
+        if identity.slot_of(run) is None and not any(map(tracked, pods)):
             continue  # accounted for so long ago that the status has forgotten it
         created = min(pod.created_at or scene.now for pod in pods)
-        notes = min(pods, key=lambda pod: (len(pod.name), pod.name)).annotations
+        first = min(pods, key=lambda pod: (len(pod.name), pod.name))
+        notes, slot = first.annotations, own_slot(run)
+        if slot is None and (told := first.labels.get(names.SLOT, "")).isdecimal():
+            slot = min(int(told[:12]), LAST_TIME)
         fresh.append(
             Run(
                 run,
-                trigger_of(scene, run),
+                trigger_of(scene, run, notes.get(names.TRIGGER, "")),
                 slot,
                 since=created,
                 parents=parents.read(notes.get(names.PARENTS, "")),
@@ -164,7 +171,8 @@ def known_runs(scene: Scene) -> list[Run]:
             )
         )
     return runs + sorted(
-        fresh, key=lambda run: (run.since if run.slot is None else run.slot, run.id)
+        fresh,
+        key=lambda run: (run.since if identity.slot_of(run.id) is None else run.slot or 0, run.id),
     )
 
 
@@ -179,9 +187,12 @@ def tracked(pod: pods_.Pod) -> bool:
     return names.RUN_TRACKING in pod.finalizers
 
 
-def trigger_of(scene: Scene, run: str) -> Trigger:
+def trigger_of(scene: Scene, run: str, told: str = "") -> Trigger:
+    """Why a run is, by its name, and as its pod tells it."""
     if run.startswith("r"):
-        return "RunNow"
+        return "Retry" if told == "Retry" else "RunNow"
+    if run.startswith("b"):
+        return "Backfill"
     if run.startswith("p") or scene.spec.parents:
         return "Parents"
     return "Schedule" if scene.spec.timetable else "Once"
@@ -204,6 +215,20 @@ def _is_free(scene: Scene, runs: list[Progress], *, hindered: bool) -> bool:
     return not any(one.pod is not None and one.pod.assumed for one in runs)
 
 
+def _due(scene: Scene, schedule: schedules.Schedule | None, after: int, free_at: int) -> Due:
+    """What is due of the slots later than `after`; the schedule's clock is behind by the delay."""
+    delay = triggers.start_delay(scene.job, scene.spec)
+    found = triggers.due(
+        schedule,
+        scene.spec,
+        after=after,
+        created_at=scene.job.created_at,
+        free_at=free_at - delay,
+        now=scene.now - delay,
+    )
+    return triggers.delayed(found, delay)
+
+
 def _slot_run(scene: Scene, due: Due) -> Run | None:
     if due.slot is None:
         return None
@@ -220,26 +245,29 @@ def _sized(scene: Scene, run: Run) -> Run:
 
 
 def _remembered(scene: Scene) -> list[str]:
-    """The handled runs still to be known: what a token led to, and what has a pod."""
-    tokens = [run for run in scene.stored.handled if run.startswith("r")][:MOST_TOKENS]
-    return [*tokens, *(r for r in scene.stored.handled if r in scene.book and r not in tokens)]
+    """The handled runs still to be known: what an annotation led to, and what has a pod."""
+    handled = scene.stored.handled
+    tokens = [run for run in handled if run.startswith("r")][:MOST_TOKENS]
+    known = {*scene.book, *verbs.standing(scene)}
+    return [*tokens, *(run for run in handled if run in known and run not in tokens)]
 
 
-def _asked(scene: Scene, progress: Iterable[Progress]) -> Run | None:
-    """The run that the run-now annotation asks for and that never was.
+def _asked(scene: Scene, runs: Iterable[Run]) -> list[tuple[Run, str]]:
+    """The runs that annotations ask for and that never were; with the reason, those refused."""
+    if scene.job.problems:
+        return []
+    asked = [(verbs.run_now(scene), ""), verbs.again(scene, runs)]
+    known = {run.id for run in runs} | scene.book.keys()
+    return [
+        (run, why)
+        for run, why in asked
+        if run is not None and run.id not in known and not scene.stored.took_up(run.id)
+    ]
 
-    A person's word counts on a suspended job too, as `kubectl create job --from` does.
-    """
-    token = scene.job.annotations.get(names.RUN_NOW, "")
-    if not token or scene.job.problems:
-        return None
-    run = identity.token_run(token)
-    if run in scene.book or scene.stored.took_up(run):
-        return None
-    if any(one.run.id == run for one in progress):
-        return None
-    told = scene.job.annotations.get(names.RUN_NOW_ARGS, "")
-    return Run(run, "RunNow", None, since=scene.now, arguments=told)
+
+def _by_token(run: Run) -> bool:
+    """Whether neither a slot nor a gap tells for ever that the run was: the status has to."""
+    return own_slot(run.id) is None
 
 
 def _token_taken(scene: Scene, run: Run, runs: list[Progress], *, hindered: bool) -> str:
@@ -248,7 +276,7 @@ def _token_taken(scene: Scene, run: Run, runs: list[Progress], *, hindered: bool
     It is taken up before it can start, so that removing the annotation changes nothing.
     """
     if verbs.arguments(run.arguments) is None:
-        return "Unreadable"
+        return verbs.UNREADABLE
     if len(runs) >= scene.most_active:
         return "Wait"
     match scene.spec.concurrency_policy:
@@ -261,7 +289,7 @@ def _token_taken(scene: Scene, run: Run, runs: list[Progress], *, hindered: bool
 
 
 def _waits(one: Progress) -> bool:
-    return one.run.trigger == "RunNow" and not one.run.begun and one.pod is None
+    return one.run.trigger in BY_PEOPLE and not one.run.begun and one.pod is None
 
 
 def _joined(scene: Scene, runs: list[Progress], run: Run) -> tuple[list[Progress], list[Finished]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bayplan.reconcile import identity
 from bayplan.reconcile.runs import MARKED, Finished
 
 MOST_SAMPLES = 20
@@ -30,7 +31,8 @@ class Samples:
             run, started_at = one.run, one.run.started_at
             plain = one.outcome == "Succeeded" and one.reason != MARKED and not run.attempt
             if plain and started_at is not None:
-                due_at = run.since if run.slot is None else run.slot
+                slot = identity.slot_of(run.id)
+                due_at = run.since if slot is None else slot
                 runs.insert(0, _seconds(one.ended_at - started_at))
                 waits.insert(0, _seconds(started_at - due_at))
         return Samples(tuple(runs[:MOST_SAMPLES]), tuple(waits[:MOST_SAMPLES]))

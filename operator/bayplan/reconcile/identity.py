@@ -1,9 +1,9 @@
 """The names of runs and their pods: deterministic, so that a CREATE can be repeated blindly.
 
 A pod is `JOB-UID5-TRIGGER-ATTEMPT`, and `-INDEX` where a run has several; the trigger is the run's
-identity within its job: `s` and its slot, `r` and a hash of the run-now token, or `p` and a hash of
-the parents' successes. What a pod belongs to is read from its name, which nobody can change, and
-NOT from its labels.
+identity within its job: `s` and its slot, `b` and a slot that is made up for, `r` and a hash of the
+run-now token or of the run that is tried again, or `p` and a hash of the parents' successes. What a
+pod belongs to is read from its name, which nobody can change, and NOT from its labels.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ MOST_TASKS = 1000
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _PLAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SLOT_RUN = re.compile(r"s(0|[1-9a-z][0-9a-z]{0,7})")
+_BACKFILL_RUN = re.compile(r"b(0|[1-9a-z][0-9a-z]{0,7})")
 _TOKEN_RUN = re.compile(r"[pr][0-9a-z]{8}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,2}")
 
@@ -62,18 +63,34 @@ def token_run(token: str) -> str:
     return f"r{_hash(token)}"
 
 
+def again_run(run: str) -> str:
+    """The run that tries a finished one again. No annotation can hold its token."""
+    return token_run(f"again\0{run}")
+
+
+def backfill_run(slot: int) -> str:
+    """The run that makes up for a slot (epoch seconds) that passed without one."""
+    return f"b{_base36(max(slot, 0))}"
+
+
 def parents_run(successes: Iterable[tuple[str, str]]) -> str:
     """The run of a set of parents' successes, each (parent, run)."""
     return f"p{_hash(','.join('='.join(one) for one in sorted(successes)))}"
 
 
 def slot_of(run: str) -> int | None:
-    """The slot of a run; None when it has none."""
+    """The slot that a run settles; None for what has no slot or makes up for one."""
     return int(run[1:], 36) if run.startswith("s") else None
 
 
+def backfilled(run: str) -> int | None:
+    """The slot that a run makes up for; None for all other runs."""
+    return int(run[1:], 36) if run.startswith("b") else None
+
+
 def is_run(text: str) -> bool:
-    return (_SLOT_RUN.fullmatch(text) or _TOKEN_RUN.fullmatch(text)) is not None
+    forms = _SLOT_RUN, _BACKFILL_RUN, _TOKEN_RUN
+    return any(form.fullmatch(text) is not None for form in forms)
 
 
 def _short(name: str, longest: int) -> str:

@@ -1,4 +1,4 @@
-"""A BatchJob's whole status, and the events that go with the change.
+"""A BatchJob's whole status.
 
 A status says where the runs stand; the start of a run is no news until it has run for ten
 seconds, so a short run costs one write. Numbers change in the write that moves a run to the
@@ -9,35 +9,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bayplan.api import names
-from bayplan.reconcile import conditions, figures, triggers, waiting
+from bayplan.reconcile import backfill, figures, triggers, waiting
+from bayplan.reconcile import gaps as gaps_
 from bayplan.reconcile.action import EmitEvent
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.effective import effective_requests
-from bayplan.reconcile.holding import TOO_MANY_FAILURES
-from bayplan.reconcile.jobconditions import how, job_conditions, too_many
+from bayplan.reconcile.jobconditions import job_conditions
+from bayplan.reconcile.jobevents import events, is_newly_late
 from bayplan.reconcile.ledger import (
     MOST_HISTORY,
+    Backfill,
     Success,
     counted,
     time_text,
+    wire_backfill,
     wire_finished,
     wire_fulfilled,
+    wire_gaps,
     wire_missed,
     wire_run,
 )
-from bayplan.reconcile.runs import LATE, MARKED, Progress, Run
+from bayplan.reconcile.runs import BY_PEOPLE, LATE, MARKED, Progress, Run
 from bayplan.reconcile.scene import Scene
-from bayplan.reconcile.verbs import LONGEST_ARGUMENTS
-
-_REFUSED = {
-    "Refuse": "A run that was asked for waits already.",
-    "Unreadable": (
-        f'The annotation {names.RUN_NOW_ARGS} must be JSON such as {{"args": ["-v"], "env": '
-        f'{{"DAY": "2026-01-31"}}}}, at most {LONGEST_ARGUMENTS} characters; write it and a new '
-        f"{names.RUN_NOW}."
-    ),
-}
 
 # A run that ends before this age is written once, at its end; where runs are known to take longer,
 # this waits as long, so that a run costs four writes unless it takes more than a minute.
@@ -60,6 +53,7 @@ def report(scene: Scene, course: Course) -> Report:
     last_slot = course.last_slot if news else scene.stored.last_slot
     history = _history(scene, course)
     samples = scene.samples.grown(course.finished)
+    left, gaps = _unfilled(scene, course, last_slot, news=news)
     placement = waiting.shown(scene.view.placement, scene.now)
     body: dict[str, Any] = {
         "conditions": job_conditions(scene, course, shown, history, placement),
@@ -67,6 +61,8 @@ def report(scene: Scene, course: Course) -> Report:
         "nextSlotTime": _next_slot(scene, course, last_slot),
         "lastSlotTime": time_text(last_slot) if last_slot >= 0 else None,
         **_schedule_seen(scene, course),
+        "gaps": wire_gaps(gaps),
+        "backfill": wire_backfill(left),
         "remainingRuns": triggers.remaining(
             course.schedule, max(last_slot, course.since - 1, scene.job.created_at - 1)
         ),
@@ -84,7 +80,7 @@ def report(scene: Scene, course: Course) -> Report:
         "placement": waiting.wire(placement, scene.job.status.get("placement")),
     }
     status = {name: value for name, value in body.items() if value is not None}
-    return Report(status, tuple(_events(scene, course)), _wake_at(scene, course))
+    return Report(status, tuple(events(scene, course)), _wake_at(scene, course))
 
 
 def is_young(scene: Scene, one: Progress) -> bool:
@@ -106,6 +102,8 @@ def _is_news(scene: Scene, course: Course) -> bool:
     """Whether anything happened beside the start of short runs."""
     if course.finished or course.missed or course.refused or course.marked:
         return True
+    if course.order.backfill != scene.stored.backfill:
+        return True
     asked = (run for run in course.handled if run.startswith("r"))
     if any(run not in scene.stored.handled for run in asked):
         return True
@@ -116,7 +114,7 @@ def _moved(scene: Scene, one: Progress) -> bool:
     entry = scene.stored.entry(one.run.id)
     if entry is None:
         old = one.pod is not None and not is_young(scene, one)
-        told = one.run.trigger == "RunNow" or one.run.reason == LATE
+        told = one.run.trigger in BY_PEOPLE or one.run.reason == LATE
         # An index of an array may have ended for good while the others are at their first attempt.
         tried = one.run.attempt > 0 or one.run.failures > 0 or one.run.disruptions > 0
         return tried or told or old
@@ -137,6 +135,29 @@ def _entry(scene: Scene, one: Progress) -> dict[str, Any]:
 def _began_anew(scene: Scene, one: Progress, entry: Run) -> bool:
     """Whether only the attempt's start, and lately, is what the stored entry lacks."""
     return one.pod is not None and not entry.pod and is_young(scene, one)
+
+
+def _unfilled(
+    scene: Scene, course: Course, last_slot: int, *, news: bool
+) -> tuple[Backfill, gaps_.Gaps | None]:
+    """What is left of a backfill, and the gaps; None for those that a new job has."""
+    stored = scene.stored.gaps
+    known = backfill.known_gaps(scene)
+    if course.schedule is None:
+        return course.order.backfill, stored
+    until = max(last_slot, course.since - 1)
+    new = gaps_.between(course.schedule, course.floor, until, course.slots)
+    left, after = course.order.backfill, gaps_.more(known, new)
+    for slot in course.slots:  # a run that an edit of the schedule overtook
+        after = gaps_.less(after, slot, slot) if gaps_.holds(after, slot) else after
+    if news:
+        begun = backfill.slots_of([*(one.run for one in course.runs), *_runs_ended(course)])
+        left, after = backfill.left(course.order, course.schedule, after, begun)
+    return left, stored if after == known else after
+
+
+def _runs_ended(course: Course) -> Iterable[Run]:
+    return (one.run for one in course.finished)
 
 
 def _next_slot(scene: Scene, course: Course, last_slot: int) -> str | None:
@@ -183,7 +204,7 @@ def _consumed(scene: Scene, course: Course, *, news: bool) -> list[dict[str, str
 def _fulfilled(scene: Scene, course: Course) -> list[dict[str, Any]]:
     """What the job's children may count as a success."""
     new = [
-        Success(one.run.id, one.ended_at)
+        Success(one.run.id, one.ended_at, one.run.slot if one.run.trigger == "Retry" else None)
         for one in course.finished
         if one.outcome == "Succeeded"
         or (one.outcome == "Failed" and scene.spec.treat_failure_as_success)
@@ -199,67 +220,12 @@ def _statistics(scene: Scene, course: Course, samples: figures.Samples) -> Mappi
     for run in [one.run for one in course.runs] + [one.run for one in course.finished]:
         entry = scene.stored.entry(run.id)
         lost += run.disruptions - (entry.disruptions if entry is not None else 0)
-    late = sum(_is_newly_late(scene, one) for one in course.runs)
+    late = sum(is_newly_late(scene, one) for one in course.runs)
     if not (before or course.finished or course.missed or lost or late):
         return None
     told = counted(before, course.finished, course.missed, lost, late)
     told |= samples.quantiles()
     return {**told, "consecutiveFailures": course.holding.failures}
-
-
-def _events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
-    if course.missed and course.missed_slot is not None:
-        reason = course.due.reason or triggers.SUPERSEDED
-        times = "1 scheduled time" if course.missed == 1 else f"{course.missed} scheduled times"
-        yield EmitEvent(
-            "Missed",
-            f"{times} passed without a run, the newest {time_text(course.missed_slot)} ({reason}).",
-            warning=True,
-        )
-    if course.passed:
-        yield EmitEvent(
-            "PassedWhileSuspended", f"{course.passed} scheduled times passed while suspended."
-        )
-    if course.holding.word == TOO_MANY_FAILURES and not _said(scene, TOO_MANY_FAILURES):
-        yield EmitEvent("Suspended", f"{too_many(course.holding)}.", warning=True)
-    if course.refused:
-        yield EmitEvent("RunNowRefused", _REFUSED[course.refused], warning=True)
-    if course.marked:
-        yield EmitEvent("RunMarked", f"Run {course.marked} counts as a success: a person says so.")
-    for one in course.finished:
-        if one.outcome == "Failed":
-            yield EmitEvent("RunFailed", f"{how(wire_finished(one))}.", warning=True)
-        elif one.outcome == "Cancelled":
-            yield EmitEvent("RunCancelled", f"{how(wire_finished(one))}.")
-    for progress in course.runs:
-        yield from _run_events(scene, progress)
-
-
-def _is_newly_late(scene: Scene, progress: Progress) -> bool:
-    entry = scene.stored.entry(progress.run.id)
-    return progress.run.reason == LATE and (entry is None or entry.reason != LATE)
-
-
-def _said(scene: Scene, word: str) -> bool:
-    """Whether the stored status says already why the job is held."""
-    stored = scene.job.status.get("conditions")
-    return conditions.reason_of(stored, conditions.SUSPENDED) == word
-
-
-def _run_events(scene: Scene, progress: Progress) -> Iterable[EmitEvent]:
-    run, entry = progress.run, scene.stored.entry(progress.run.id)
-    if _is_newly_late(scene, progress):
-        yield EmitEvent(
-            "RunLate",
-            f"Run {run.id} runs longer than the expected {scene.spec.expected_duration_seconds} s.",
-            warning=True,
-        )
-    if run.disruptions > (entry.disruptions if entry is not None else 0):
-        where = f" on {run.node}" if run.node else ""
-        what = f"attempt {run.attempt - 1}{where}"
-        if run.count > 1 and not run.gang:
-            what = f"{run.disruptions - (entry.disruptions if entry else 0)} tasks' attempts"
-        yield EmitEvent("AttemptLost", f"Run {run.id} lost {what}: {run.reason or 'NodeLost'}.")
 
 
 def _wake_at(scene: Scene, course: Course) -> int | None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar, get_args
 
 from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.reconcile import gaps as gaps_
 from bayplan.reconcile import identity, ranges
 from bayplan.reconcile.runs import Finished, Lane, Outcome, Run, Trigger
 
@@ -19,6 +20,8 @@ MOST_HANDLED = 128
 MOST_TOKENS = 20
 MOST_PARENTS = 50
 MOST_FULFILLED = 10
+MOST_BACKFILLED = 100  # scheduled times that one request makes up for
+LONGEST_REQUEST = 64
 COUNTERS = (
     "runs",
     "successes",
@@ -30,7 +33,7 @@ COUNTERS = (
     "consecutiveFailures",
 )
 
-_LAST_TIME = 253_402_300_799  # the end of the year 9999
+LAST_TIME = 253_402_300_799  # the end of the year 9999
 _LARGEST_COUNT = 2**63 - 1
 _LARGEST_ATTEMPT = 500  # of a stored one; retries add 121 at most, names hold 999
 _LONGEST_WORD = 64
@@ -48,10 +51,27 @@ class Success:
 
     run: str
     ended_at: int
+    made_up_for: int | None = None  # the slot of a run that a person asked for again
 
     @property
     def slot(self) -> int | None:
-        return identity.slot_of(self.run)
+        return self.made_up_for if self.made_up_for is not None else identity.slot_of(self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """What is left of the scheduled times that a person asked to make up for: at most `left`.
+
+    `request` is the annotation that asked last; a person need not take it off.
+    """
+
+    request: str = ""
+    first: int = 0
+    last: int = -1
+    left: int = 0
+
+
+NO_BACKFILL = Backfill()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +93,8 @@ class Ledger:
     fulfilled: tuple[Success, ...] = ()
     consumed: Mapping[str, str] = field(default_factory=dict)  # parent -> its run
     paused_until: int | None = None
+    gaps: gaps_.Gaps | None = None  # None: all before the job was created
+    backfill: Backfill = NO_BACKFILL
 
     def entry(self, run: str) -> Run | None:
         """The unfinished run of this identity."""
@@ -83,6 +105,9 @@ class Ledger:
         slot = identity.slot_of(run)
         if slot is not None:
             return slot <= self.last_slot
+        made_up_for = identity.backfilled(run)
+        if made_up_for is not None:
+            return self.gaps is not None and not gaps_.holds(self.gaps, made_up_for)
         return run in self.handled or any(one.get("run") == run for one in self.history)
 
     @property
@@ -107,6 +132,8 @@ def read(status: Mapping[str, Any]) -> Ledger:
         fulfilled=fulfilled_of(status),
         consumed=dict(_each(status.get("consumed"), _consumed, MOST_PARENTS)),
         paused_until=time_of(status.get("pausedUntil")),
+        gaps=_gaps(status.get("gaps")),
+        backfill=_backfill(status.get("backfill")),
     )
 
 
@@ -122,6 +149,7 @@ def wire_fulfilled(known: Sequence[Success], new: Sequence[Success]) -> list[dic
     newest = sorted(new, key=lambda one: (one.ended_at, one.run), reverse=True)
     return [
         {"run": one.run, "endTime": time_text(one.ended_at)}
+        | ({} if one.made_up_for is None else {"slotTime": time_text(one.made_up_for)})
         for one in [*newest, *kept][:MOST_FULFILLED]
     ]
 
@@ -162,8 +190,28 @@ def wire_finished(finished: Finished) -> dict[str, Any]:
         "attempts": run.attempt + 1,
         "tasks": run.count if run.count > 1 else None,
         "failedTasks": _shortened(ranges.text(run.ended_as("Failed"))) or None,
+        "arguments": (run.arguments if finished.outcome != "Succeeded" else "") or None,
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+def wire_gaps(gaps: gaps_.Gaps | None) -> list[dict[str, str]] | None:
+    """The stretches without a run, as the status keeps them."""
+    if gaps is None:
+        return None
+    return [{"fromTime": time_text(low), "toTime": time_text(high)} for low, high in gaps]
+
+
+def wire_backfill(backfill: Backfill) -> dict[str, Any] | None:
+    """What is left of what a person asked to make up for."""
+    if not backfill.request:
+        return None
+    told: dict[str, Any] = {"request": backfill.request}
+    if backfill.left:
+        told["fromTime"] = time_text(backfill.first)
+        told["toTime"] = time_text(backfill.last)
+        told["left"] = backfill.left
+    return told
 
 
 def _wire_tasks(run: Run) -> dict[str, Any]:
@@ -238,6 +286,12 @@ def counted(
     return {name: min(count, _LARGEST_COUNT) for name, count in after.items()}
 
 
+def own_slot(run: str) -> int | None:
+    """The scheduled time in a run's name, whether it settles it or makes up for it."""
+    slot = identity.slot_of(run)
+    return identity.backfilled(run) if slot is None else slot
+
+
 def time_of(value: object) -> int | None:
     """Epoch seconds of a stored time; None when it is none, or lies outside 1970-9999."""
     at = _time(value, -1)
@@ -258,7 +312,8 @@ def _run(value: object) -> Run | None:
     since = time_of(value.get("since"))
     if run is None:
         return None
-    slot = identity.slot_of(run)
+    slot = own_slot(run)
+    slot = time_of(value.get("slotTime")) if slot is None else slot
     trigger = value.get("trigger")
     pods = value.get("pods")
     tasks = value.get("tasks")
@@ -314,8 +369,10 @@ def _mapping(value: object) -> Mapping[str, Any] | None:
 
 
 def _trigger(value: object, run: str) -> Trigger:
+    if run.startswith("b"):
+        return "Backfill"
     if run.startswith("r"):
-        return "RunNow"
+        return "Retry" if value == "Retry" else "RunNow"
     if run.startswith("p") or value == "Parents":
         return "Parents"
     return "Once" if value == "Once" else "Schedule"
@@ -332,7 +389,32 @@ def _success(value: object) -> Success | None:
     if not isinstance(value, Mapping):
         return None
     run, ended_at = _run_id(value.get("run")), time_of(value.get("endTime"))
-    return None if run is None or ended_at is None else Success(run, ended_at)
+    if run is None or ended_at is None:
+        return None
+    return Success(run, ended_at, time_of(value.get("slotTime")))
+
+
+def _gaps(value: object) -> gaps_.Gaps | None:
+    if value is None:
+        return None
+    return gaps_.more((), _each(value, _gap, gaps_.MOST_GAPS))
+
+
+def _gap(value: object) -> gaps_.Gap | None:
+    if not isinstance(value, Mapping):
+        return None
+    low, high = time_of(value.get("fromTime")), time_of(value.get("toTime"))
+    return None if low is None or high is None or low > high else (low, high)
+
+
+def _backfill(value: object) -> Backfill:
+    if not isinstance(value, Mapping):
+        return NO_BACKFILL
+    request = _text(value.get("request"), LONGEST_REQUEST)
+    first, last = time_of(value.get("fromTime")), time_of(value.get("toTime"))
+    if first is None or last is None:
+        return Backfill(request)
+    return Backfill(request, first, last, _count(value.get("left"), MOST_BACKFILLED))
 
 
 def _consumed(value: object) -> tuple[str, str] | None:
@@ -382,13 +464,13 @@ def _epoch(text: str) -> int | None:
         at = epoch_of(text)
     except (ValueError, OverflowError):
         return None
-    return at if 0 <= at <= _LAST_TIME else None
+    return at if 0 <= at <= LAST_TIME else None
 
 
 @lru_cache(maxsize=65536)
 def time_text(at: int) -> str:
     """RFC 3339; what lies outside 1970-9999 is told as the nearest that does not."""
-    return rfc3339(min(max(at, 0), _LAST_TIME))
+    return rfc3339(min(max(at, 0), LAST_TIME))
 
 
 def _when(at: int | None) -> str | None:

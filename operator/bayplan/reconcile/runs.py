@@ -13,8 +13,10 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.reconcile.verdict import LOST_TO_NODE, Standing, Verdict, by_exit_code, verdict
 
-Trigger = Literal["Schedule", "Once", "RunNow", "Parents"]
+Trigger = Literal["Schedule", "Once", "RunNow", "Parents", "Backfill", "Retry"]
 Outcome = Literal["Succeeded", "Failed", "Cancelled", "Missed"]
+
+BY_PEOPLE: frozenset[Trigger] = frozenset({"RunNow", "Backfill", "Retry"})
 
 TOO_MANY_DISRUPTIONS = "TooManyDisruptions"
 VANISHED = "Vanished"

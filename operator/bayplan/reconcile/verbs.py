@@ -5,14 +5,18 @@ Each is a statement about one run, so that it can be read any number of times an
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from bayplan.api import names
-from bayplan.reconcile.runs import MARKED, Finished, Progress, cancelled
+from bayplan.reconcile import identity
+from bayplan.reconcile.ledger import time_of
+from bayplan.reconcile.runs import MARKED, Finished, Progress, Run, cancelled
 from bayplan.reconcile.scene import Scene
 
 REQUESTED = "Requested"
+NOT_FAILED = "NotFailed"
+UNREADABLE = "Unreadable"
 
 LONGEST_ARGUMENTS = 4096  # characters of the annotation
 _MOST_ARGUMENTS = 64
@@ -51,6 +55,46 @@ def heals(scene: Scene) -> bool:
     """Whether that ends the row of failures: it was the last run to finish."""
     last = scene.stored.last_finished
     return last is not None and last["run"] == marked(scene)
+
+
+def run_now(scene: Scene) -> Run | None:
+    """The run that the run-now annotation asks for.
+
+    A person's word counts on a suspended job too, as `kubectl create job --from` does.
+    """
+    token = scene.job.annotations.get(names.RUN_NOW, "")
+    if not token:
+        return None
+    told = scene.job.annotations.get(names.RUN_NOW_ARGS, "")
+    return Run(identity.token_run(token), "RunNow", None, since=scene.now, arguments=told)
+
+
+def again(scene: Scene, unfinished: Iterable[Run]) -> tuple[Run | None, str]:
+    """The run that is to repeat one that did not succeed; with a reason it is refused.
+
+    None while nobody asks, or the run has not ended. One run is repeated once; whoever wants it
+    again repeats the repetition.
+    """
+    wanted = scene.job.annotations.get(names.RETRY, "")
+    if not wanted or any(run.id == wanted for run in unfinished):
+        return None, ""
+    run = Run(identity.again_run(wanted), "Retry", None, since=scene.now)
+    for one in scene.stored.history:
+        if one["run"] == wanted and one["outcome"] in {"Failed", "Cancelled"}:
+            told = one.get("arguments")
+            given = told[:LONGEST_ARGUMENTS] if isinstance(told, str) else ""
+            return replace(run, slot=time_of(one.get("slotTime")), arguments=given), ""
+    return run, NOT_FAILED
+
+
+def standing(scene: Scene) -> list[str]:
+    """The runs that the annotations stand for now: these must be known as long as they do."""
+    notes = scene.job.annotations
+    asked = (
+        (notes.get(names.RUN_NOW), identity.token_run),
+        (notes.get(names.RETRY), identity.again_run),
+    )
+    return [run(told) for told, run in asked if told]
 
 
 def arguments(text: str) -> Arguments | None:

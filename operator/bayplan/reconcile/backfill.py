@@ -1,0 +1,156 @@
+"""Scheduled times that a person asks to make up for, one run each.
+
+The annotation is taken into the status, with what is left of it; which times never led to a run
+is in the status too (`gaps`). A time goes from there in the write that tells of its run, and until
+then the run's pod tells of it, so that neither a crash nor a lost write runs one twice.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from bayplan.api import names
+from bayplan.model import schedule as schedules
+from bayplan.reconcile import gaps, identity
+from bayplan.reconcile.ledger import (
+    LONGEST_REQUEST,
+    MOST_BACKFILLED,
+    NO_BACKFILL,
+    Backfill,
+    time_of,
+    time_text,
+)
+from bayplan.reconcile.runs import Progress, Run
+from bayplan.reconcile.scene import Scene
+
+STOP = "stop"
+MOST_AT_ONCE = 10  # with concurrencyPolicy Allow; scheduled runs need places too
+
+_HOW = (
+    f"{names.BACKFILL} must be FROM/TO, two times such as "
+    "2026-01-01T00:00:00Z/2026-01-02T00:00:00Z with FROM not after TO, or stop"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be made up for. `news` is told once; a warning when it leads to no run."""
+
+    backfill: Backfill
+    news: str = ""
+    refused: bool = False
+
+
+NOTHING = Order(NO_BACKFILL)
+
+
+def known_gaps(scene: Scene) -> gaps.Gaps:
+    """Where no scheduled time led to a run, as the stored status tells."""
+    stored = scene.stored.gaps
+    return gaps.before(scene.job.created_at) if stored is None else stored
+
+
+def ordered(
+    scene: Scene, schedule: schedules.Schedule | None, known: Collection[int], floor: int
+) -> Order:
+    """What the annotation asks for, or what is left of what it asked for before.
+
+    `known` are times whose runs the status may not tell of yet; what is later than `floor` is
+    the schedule's business still.
+    """
+    stored = scene.stored.backfill
+    request = scene.job.annotations.get(names.BACKFILL, "")
+    if not request or request[:LONGEST_REQUEST] == stored.request or scene.job.problems:
+        return Order(stored)
+    none = Backfill(request[:LONGEST_REQUEST])
+    if request == STOP:
+        return Order(none, f"{_times(stored.left)} will not be made up for." if stored.left else "")
+    asked = times(request)
+    if asked is None:
+        return Order(none, f"{_HOW}.", refused=True)
+    if schedule is None:
+        return Order(none, "This job has no schedule; use run-now.", refused=True)
+    low, high = asked[0], min(asked[1], floor)
+    slots = open_slots(schedule, known_gaps(scene), low, high, known)
+    if not slots:
+        return Order(none, f"No scheduled time in {request} is left without a run.", refused=True)
+    if len(slots) > MOST_BACKFILLED:
+        why = f"{request} has more than {MOST_BACKFILLED} scheduled times; ask for a part of it."
+        return Order(none, why, refused=True)
+    told = f"{_times(len(slots))} from {time_text(slots[0])} to {time_text(slots[-1])} are made up"
+    return Order(Backfill(none.request, low, high, len(slots)), f"{told} for.")
+
+
+def times(request: str) -> tuple[int, int] | None:
+    """FROM and TO in epoch seconds; None when it is not what it must be."""
+    told_from, slash, told_to = request.partition("/")
+    low, high = time_of(told_from), time_of(told_to)
+    readable = slash and low is not None and high is not None and low <= high
+    if not readable or len(request) > LONGEST_REQUEST or low is None or high is None:
+        return None
+    return low, high
+
+
+def open_slots(
+    schedule: schedules.Schedule, known: gaps.Gaps, low: int, high: int, taken: Collection[int]
+) -> tuple[int, ...]:
+    """The slots from low to high that may be made up for; one more than allowed at most."""
+    most = MOST_BACKFILLED + 1 + len(taken)
+    found = gaps.slots(known, schedule, low, high, most)
+    return tuple(slot for slot in found if slot not in taken)[: MOST_BACKFILLED + 1]
+
+
+def next_run(
+    scene: Scene, order: Order, schedule: schedules.Schedule | None, known: Collection[int]
+) -> Run | None:
+    """The oldest time that is left to be made up for."""
+    wanted = order.backfill
+    begun = sum(wanted.first <= slot <= wanted.last for slot in known)
+    if schedule is None or wanted.left <= begun:
+        return None
+    slots = open_slots(schedule, known_gaps(scene), wanted.first, wanted.last, known)
+    if not slots:
+        return None
+    return Run(identity.backfill_run(slots[0]), "Backfill", slots[0], since=scene.now)
+
+
+def may_begin(scene: Scene, runs: Collection[Progress], *, hindered: bool) -> bool:
+    """Whether one more may begin: it ends nobody else's run, and leaves places for the schedule."""
+    if not scene.accepted or len(runs) >= scene.most_active:
+        return False
+    if scene.spec.concurrency_policy != "Allow":
+        return not runs and not hindered
+    mine = [one for one in runs if one.run.trigger == "Backfill"]
+    unsure = any(one.pod is not None and one.pod.assumed for one in mine)
+    return len(mine) < MOST_AT_ONCE and not unsure
+
+
+def slots_of(runs: Iterable[Run]) -> frozenset[int]:
+    """The times that these runs make up for."""
+    found = (identity.backfilled(run.id) for run in runs)
+    return frozenset(slot for slot in found if slot is not None)
+
+
+def left(
+    order: Order,
+    schedule: schedules.Schedule | None,
+    known: gaps.Gaps,
+    begun: Collection[int],
+) -> tuple[Backfill, gaps.Gaps]:
+    """What is left, and the gaps, once the status tells of the runs `begun`."""
+    wanted = order.backfill
+    inside = [slot for slot in begun if wanted.first <= slot <= wanted.last]
+    if inside:
+        known = gaps.less(known, wanted.first, max(inside))  # they begin in order
+    for slot in begun:
+        known = gaps.less(known, slot, slot)
+    if inside:
+        wanted = replace(wanted, first=max(inside) + 1, left=max(wanted.left - len(inside), 0))
+    if not wanted.left or schedule is None:
+        return Backfill(wanted.request), known
+    if not gaps.slots(known, schedule, wanted.first, wanted.last, 1):
+        return Backfill(wanted.request), known
+    return wanted, known
+
+
+def _times(count: int) -> str:
+    return "1 scheduled time" if count == 1 else f"{count} scheduled times"

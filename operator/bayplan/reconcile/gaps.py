@@ -1,0 +1,68 @@
+"""Stretches of time in which no scheduled time led to a run: what may be made up for.
+
+All that lies outside them counts as having run, so that forgetting a stretch never repeats a run.
+"""
+
+from collections.abc import Iterable
+
+from bayplan.model import schedule as schedules
+
+MOST_GAPS = 20
+
+Gap = tuple[int, int]  # epoch seconds, both ends belong to it
+Gaps = tuple[Gap, ...]  # in order, apart from each other
+
+
+def before(moment: int) -> Gaps:
+    """All time before a moment: a job's gap when it is created."""
+    return ((0, moment - 1),) if moment > 0 else ()
+
+
+def holds(gaps: Gaps, moment: int) -> bool:
+    return any(low <= moment <= high for low, high in gaps)
+
+
+def slots(
+    gaps: Gaps, schedule: schedules.Schedule, low: int, high: int, limit: int
+) -> tuple[int, ...]:
+    """The oldest `limit` slots from low to high, both included, that lie in gaps."""
+    found: list[int] = []
+    for start, end in gaps:
+        if max(start, low) <= min(end, high):
+            most = limit - len(found)
+            found += schedule.slots_between(max(start, low) - 1, min(end, high), most)
+    return tuple(found)
+
+
+def less(gaps: Gaps, low: int, high: int) -> Gaps:
+    """Without the time from low to high; bounded as `more` is."""
+    kept: list[Gap] = []
+    for start, end in gaps:
+        if end < low or start > high:
+            kept.append((start, end))
+            continue
+        kept += [(start, low - 1)] if start < low else []
+        kept += [(high + 1, end)] if end > high else []
+    return tuple(kept[-MOST_GAPS:])
+
+
+def more(gaps: Gaps, new: Iterable[Gap]) -> Gaps:
+    """With these stretches; what touches is one. Of too many the oldest are forgotten."""
+    merged: list[Gap] = []
+    for start, end in sorted([*gaps, *new]):
+        if merged and start <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
+        else:
+            merged.append((start, end))
+    return tuple(merged[-MOST_GAPS:])
+
+
+def between(
+    schedule: schedules.Schedule, after: int, until: int, taken: Iterable[int]
+) -> Iterable[Gap]:
+    """The stretches with slots, after < slot <= until, that lie between the slots taken."""
+    start = after + 1
+    for slot in [*sorted(one for one in taken if after < one <= until), until + 1]:
+        if start < slot and schedule.count_between(start - 1, slot - 1):
+            yield start, slot - 1
+        start = slot + 1
