@@ -1,7 +1,11 @@
 """BatchJob from apply to status on a real API server."""
 
+import time
+
 import pytest
 
+from bayplan.api.meta import rfc3339
+from bayplan.reconcile import identity
 from tests.cluster import read
 from tests.cluster.manifests import make_job
 from tests.cluster.under_test import Site
@@ -97,6 +101,52 @@ def test_suspend_holds_and_run_now_runs(site: Site, namespace: str) -> None:
     )
 
     assert ["Succeeded"] == [run["outcome"] for run in ran["status"]["history"]]
+
+
+def test_a_backfill_runs_each_time_once(site: Site, namespace: str) -> None:
+    """Three full hours before the job was made: a run for each, by its name; asked again, none."""
+    hour = int(time.time()) // 3600 * 3600
+    span = "/".join(rfc3339(at) for at in (hour - 7200, hour))
+    site.kube.apply(make_job("past", namespace, schedule="0 * * * *", seconds=1, pod=POD))
+    note = {"metadata": {"annotations": {"bayplan.dev/backfill": span}}}
+    site.kube.patch(f"{read.jobs(namespace)}/past", note)
+    wanted = {identity.backfill_run(hour - n * 3600) for n in range(3)}
+    site.kube.until(
+        read.jobs(namespace),
+        lambda found: (
+            wanted <= {run["run"] for run in found["past"].get("status", {}).get("history", ())}
+        ),
+        within=60,
+    )
+    again = {"metadata": {"annotations": {"bayplan.dev/backfill": f"{span[:-1]}+00:00"}}}
+    site.kube.patch(f"{read.jobs(namespace)}/past", again)
+    refused = site.kube.until(
+        read.events(namespace),
+        lambda found: [one for one in found.values() if one["reason"] == "BackfillRefused"],
+    )
+    done = site.kube.listed(read.jobs(namespace))["past"]["status"]
+
+    assert "left without a run" in refused[0]["note"]
+    assert 3 == sum(run["run"].startswith("b") for run in done["history"])
+
+
+def test_a_failed_run_is_run_again(site: Site, namespace: str) -> None:
+    """As a new run; the annotation that stays leads to no third."""
+    policy = {"limit": 0}
+    site.kube.apply(make_job("bad", namespace, seconds=1, code=7, retryPolicy=policy, pod=POD))
+    path = f"{read.jobs(namespace)}/bad"
+    failed = site.kube.until(
+        read.jobs(namespace), lambda found: read.holds(found, "bad", "Failed") and found["bad"]
+    )
+    [first] = failed["status"]["history"]
+    site.kube.patch(path, {"metadata": {"annotations": {"bayplan.dev/retry": first["run"]}}})
+    twice = site.kube.until(
+        read.jobs(namespace),
+        lambda found: len(found["bad"]["status"]["history"]) == 2 and found["bad"]["status"],
+    )
+
+    assert identity.again_run(first["run"]) == twice["history"][0]["run"]
+    assert 2 == twice["statistics"]["failures"]
 
 
 def test_a_deleted_job_leaves_nothing(site: Site, namespace: str) -> None:

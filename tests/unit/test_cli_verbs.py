@@ -66,6 +66,13 @@ def test_a_write_is_of_the_object_that_was_read() -> None:
         (["cancel", "report", "r12345678"], {names.CANCEL_RUN: "r12345678"}),
         (["mark-success", "report", "s1"], {names.MARK_SUCCESS: "s1"}),
         (["mark-success", "job/report", "s1"], {names.MARK_SUCCESS: "s1"}),
+        (["retry", "report"], {names.RETRY: "s1"}),
+        (["retry", "report", "s1"], {names.RETRY: "s1"}),
+        (["backfill", "report", "--from", "2025-12-30", "--to", "2025-12-31"],
+         {names.BACKFILL: "2025-12-30T00:00:00Z/2025-12-31T00:00:00Z"}),
+        (["backfill", "report", "--from", "2025-12-30T01:00", "--to", "2025-12-31T12:00+12:00",
+          "--tz", "Europe/Berlin"], {names.BACKFILL: "2025-12-30T00:00:00Z/2025-12-31T00:00:00Z"}),
+        (["backfill", "report", "--stop"], {names.BACKFILL: "stop"}),
     ],
 )  # fmt: skip
 def test_verbs_of_jobs_are_annotations(words: list[str], expected: dict[str, str]) -> None:
@@ -87,13 +94,30 @@ def test_verbs_of_jobs_are_annotations(words: list[str], expected: dict[str, str
         (["run", "report", "--", "x" * 5000], 2, "longer than 4096 characters"),
         (["scale", "web", "--", "-1"], 2, "is not in the range"),
         (["run"], 2, "Missing argument"),
+        (["retry", "report", "s2"], 1, "failed or cancelled runs of report: s1"),
+        (["backfill", "report", "--from", "2024-01-01"], 2, "more than 100 scheduled times"),
+        (["backfill", "report", "--from", "2025-12-31", "--to", "2025-12-30"], 2, "nor in the fut"),
+        (["backfill", "report", "--from", "2026-01-01"], 1, "is left without a run"),
+        (["backfill", "report", "--from", "soon"], 2, "write 2026-01-31"),
+        (["backfill", "report", "--from", "2025-12-31", "--tz", "Mars"], 2, "--tz"),
+        (["backfill", "report"], 2, "Give --from, or --stop"),
+        (["backfill", "once", "--from", "2025-12-31"], 1, "see `bayplan run`"),
     ],
 )
 def test_what_cannot_be_asked(words: list[str], code: int, part: str) -> None:
     """One line, the right exit code, nothing written."""
-    cluster = Recorded(job(), make_service("web"))
+    cluster = Recorded(job(), make_service("web"), make_job("once"))
 
     assert part in run(cluster, *words, code=code).output
+    assert not cluster.written
+
+
+def test_a_backfill_says_what_will_run() -> None:
+    """By the operator's own arithmetic; with --dry-run nothing is written."""
+    cluster = Recorded(job())
+    words = ("backfill", "report", "--from", "2025-12-30", "--to", "2026-01-05", "--dry-run")
+
+    assert ["2025-12-30T00:00:00Z", "2025-12-31T00:00:00Z"] == told(cluster, *words)["slots"]
     assert not cluster.written
 
 

@@ -12,6 +12,7 @@ class _Lazy(click.Group):
     """Commands by name and module, so that `--help` costs no numpy."""
 
     modules: ClassVar[dict[str, str]] = {
+        "backfill": "bayplan.cli.again",
         "cancel": "bayplan.cli.jobs",
         "completion": "bayplan.cli.completion",
         "drain": "bayplan.cli.drain",
@@ -26,6 +27,7 @@ class _Lazy(click.Group):
         "plan": "bayplan.cli.plan",
         "restart": "bayplan.cli.rollout",
         "resume": "bayplan.cli.jobs",
+        "retry": "bayplan.cli.again",
         "rollout": "bayplan.cli.rollout",
         "run": "bayplan.cli.jobs",
         "runs": "bayplan.cli.jobs",
