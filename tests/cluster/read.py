@@ -22,6 +22,10 @@ def pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods"
 
 
+def events(namespace: str) -> str:
+    return f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+
+
 def condition(one: Object | None, kind: str) -> Object:
     """A condition by type; empty when it is not there."""
     found = (one or {}).get("status", {}).get("conditions", [])

@@ -118,7 +118,7 @@ def test_a_backfill_runs_each_time_once(site: Site, namespace: str) -> None:
         ),
         within=60,
     )
-    again = {"metadata": {"annotations": {"bayplan.dev/backfill": f"{span[:-1]}+00:00"}}}
+    again = {"metadata": {"annotations": {"bayplan.dev/backfill": f"{span[:-1]}.0Z"}}}
     site.kube.patch(f"{read.jobs(namespace)}/past", again)
     refused = site.kube.until(
         read.events(namespace),
