@@ -459,7 +459,9 @@ def builder(tmp_path: Path) -> Callable[[], subprocess.Popen[str]]:
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "GOCACHE": str(tmp_path / "go")}
 
     def build() -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "localcluster", "build", "kind"]
+        # A shell's background jobs ignore SIGINT, and so would all that they start.
+        command = ["env", "--default-signal=INT", sys.executable]
+        command += ["-m", "localcluster", "build", "kind"]
         return subprocess.Popen(
             command,
             env=environment,
