@@ -119,9 +119,11 @@ class World:
     refusal: action.Admission | None = None
     deleting: bool = False
     kin: Kin = ALONE
+    receivers: frozenset[str] = frozenset()
     created: list[tuple[int, str]] = field(default_factory=list)  # when, pod
     writes: list[str] = field(default_factory=list)
     events: list[action.EmitEvent] = field(default_factory=list)
+    notices: list[action.Notice] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     before_write: Callable[[str], None] = lambda _: None
     audit: Callable[[str, pods_.Pod], None] = lambda _, __: None  # of each CREATE and release
@@ -144,7 +146,9 @@ class World:
         job = self.job
         admission = self.refusal or make_admission(job, checked_at=self.now)
         known = admission if self.admitted else None
-        return action.View(nodes=self.nodes, admission=known, kin=self.kin)
+        return action.View(
+            nodes=self.nodes, admission=known, kin=self.kin, receivers=self.receivers
+        )
 
     def look(self) -> None:
         """The operator sees the stored status."""
@@ -279,7 +283,11 @@ class World:
         self.status = outcome.status
         self.version += 1
         self.statuses.append(outcome.status)
-        self.events.extend(outcome.events)
+        for event in outcome.events:
+            if isinstance(event, action.Notice):
+                self.notices.append(event)
+            else:
+                self.events.append(event)
 
     def _release(self, release: action.ReleasePod) -> None:
         pod = self.pods.get((release.namespace, release.name))

@@ -26,6 +26,7 @@ OF_THE_POD = {
     "metrics_port",
     "liveness_port",
     "listen_address",
+    "notifications_file",
 }
 _LABEL = "^(|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
 _SELECTOR = r"^( *(!?[A-Za-z0-9][-\w./]*|[A-Za-z0-9][-\w./]* *(=|==|!=) *[-\w.]*) *(,|$))*$"
@@ -133,6 +134,12 @@ def values() -> Schema:
             keep=switch("They, and so everybody's jobs, outlive `helm uninstall`.", True),
         ),
         settings=settings(),
+        notifications=part(
+            "Notices of BatchJobs over HTTP.",
+            secretName=text(
+                "A Secret here with receivers.yaml and the key files that it names; empty: none."
+            ),
+        ),
         serviceAccount=part(
             "The operator's account.",
             create=switch("Off: it exists already.", True),
@@ -185,6 +192,7 @@ def values() -> Schema:
         networkPolicy=part(
             "A NetworkPolicy of the operator's pods.",
             create=switch("On: nothing but what they need.", False),
+            receivers=foreign("Peers that notices go to; empty: port 443 of all."),
             metricsFrom=foreign("Peers that may scrape; empty: all."),
             apiServer=part(
                 "Where the API server is.",

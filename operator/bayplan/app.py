@@ -21,11 +21,11 @@ from typing import Any, Protocol, Self
 
 import kopf
 
-from bayplan import admission, endpoint, telemetry, worker
+from bayplan import admission, endpoint, notify, receivers, telemetry, worker
 from bayplan import inbox as inbox_
 from bayplan import loop as loop_
 from bayplan import settings as settings_
-from bayplan.api.resource import Key
+from bayplan.api.resource import Key, Resource
 from bayplan.cloud import catalogue, prices
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import decode, errors, informer
@@ -37,6 +37,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import state
 from bayplan.placement import appraise
+from bayplan.reconcile import action
 
 # What is decoded lives long; young garbage is rare. Measured: a list of pods costs half as much.
 _GC_THRESHOLDS = (50_000, 20, 50)
@@ -174,6 +175,9 @@ class _Reports:
         telemetry.say(logging.WARNING, "status met no object", resource="/".join(key))
         self.operator.heal_soon()
 
+    def notify(self, resource: Resource, notice: action.Notice) -> None:
+        self.operator.notifier.notify(resource, notice)
+
     def counted(self, verb: str, kind: str, code: str) -> None:
         self.operator.metrics.writes.labels(verb, kind, code).inc()
 
@@ -198,6 +202,12 @@ class Operator:
         self._skewed = False
         self._fresh = False  # what is known of the custom resources is no older than our lease
         self._worker = worker.Worker()
+        file = settings.notifications_file
+        self.notifier = notify.Notifier(
+            receivers.read(file) if file is not None else {},
+            lambda receiver, outcome: self.metrics.notices.labels(receiver, outcome).inc(),
+            self.clock.now,
+        )
         self._identity = settings.identity or os.environ.get("HOSTNAME") or socket.gethostname()
 
     async def __aenter__(self) -> Self:
@@ -258,6 +268,7 @@ class Operator:
             beat=self._beat,
             acts=settings.mode is settings_.Mode.ACT,
             price=self._price,
+            receivers=self.notifier.names,
             catalogue={nodes_.INSTANCE_TYPE: frozenset(catalogue.load())},
         )
 
@@ -314,6 +325,7 @@ class Operator:
         self._start("lag", self._watch_lag())
         self._start("clock", self._watch_clock())
         self._start("appraisal", self._keep_appraising())
+        self._start("notices", self.notifier.run())
         ended = asyncio.create_task(stop.wait())
         fatal = self._fatal
         assert fatal is not None  # noqa: S101  set when entered

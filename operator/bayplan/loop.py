@@ -94,6 +94,7 @@ class Loop:
     price: Callable[[nodes_.Node], int | None] = lambda node: node.price_microdollars
     policy: solve.Policy = field(default_factory=solve.Policy)
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
+    receivers: frozenset[str] = frozenset()  # of notices
     tally: tally_.Tally = field(init=False)
     plan: workload.Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
@@ -199,6 +200,7 @@ class Loop:
                 resource, functools.partial(self._stored, names.LONGSERVICE, resource.namespace)
             ),
             fullness=self.cache.state.fullness,
+            receivers=self.receivers,
         )
         pods = self.cache.state.owned(resource.uid)
         try:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from bayplan import receivers
 from bayplan.model import node as nodes_
 from bayplan.model import requirement
 
@@ -70,6 +71,10 @@ class Settings(pydantic.BaseModel):
     dry_runs_per_second: float = _knob(
         20, "How many templates a second the API server is asked about, at most.", gt=0
     )
+    notifications_file: Path | None = _knob(
+        None,
+        "YAML file of `receivers`, each name, url and keyFile: where notifications of jobs go.",
+    )
     metrics_port: int = _knob(
         9090, "Port of /metrics and /readyz; 0: any free one.", ge=0, le=65535
     )
@@ -108,6 +113,13 @@ class Settings(pydantic.BaseModel):
                 " empty for all"
             )
         return name
+
+    @pydantic.field_validator("notifications_file")
+    @classmethod
+    def _receivers_are_readable(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            receivers.read(path)
+        return path
 
     @pydantic.field_validator("node_selector")
     @classmethod

@@ -46,6 +46,7 @@ class Metrics:
     runs: Counter = field(init=False)
     slots_missed: Counter = field(init=False)
     runs_late: Counter = field(init=False)
+    notices: Counter = field(init=False)
     undecodable: Counter = field(init=False)
     reconcile_errors: Counter = field(init=False)
 
@@ -109,6 +110,9 @@ class Metrics:
         self.runs = counter("runs", "Finished runs, by outcome.", "outcome")
         self.slots_missed = counter("slots_missed", "Slots that were missed, not run.")
         self.runs_late = counter("runs_late", "Attempts that ran longer than expected.")
+        self.notices = counter(
+            "notifications", "Notices, by receiver and what became of them.", "receiver", "outcome"
+        )
         self.undecodable = counter("undecodable_objects", "Objects that could not be read.", "kind")
         self.reconcile_errors = counter(
             "reconcile_errors", "Resources whose reconcile failed: a defect of ours."

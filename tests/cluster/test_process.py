@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bayplan import notify
 from localcluster import Cluster
+from tests import receivers
 from tests.cluster import read
 from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_job, make_service
@@ -57,6 +60,38 @@ def test_kopf_may_own_the_process(own: Site) -> None:
 
         assert "by-kopf" == holder(own.kube.listed(LEASES))
         assert 0 == operator.terminate()
+
+
+def test_a_failure_is_told_over_http(own: Site, tmp_path: Path) -> None:
+    """From a failed run to a signed POST, through a receiver that is ill at first."""
+    with receivers.serving(500) as team:
+        file = receivers.configured(tmp_path, team=team.url)
+        with own.operator("--notifications-file", str(file)):
+            namespace = own.namespace()
+            wanted = [{"on": ["Failed"], "receiver": "team"}]
+            policy = {"limit": 0}
+            own.kube.apply(
+                make_job(
+                    "bad", namespace, seconds=1, code=3, retryPolicy=policy, notifications=wanted
+                )
+            )
+            own.kube.until(read.jobs(namespace), lambda found: read.holds(found, "bad", "Failed"))
+            again = await_posts(team, 2)[1]
+
+    assert ("Failed", "bad", 3) == tuple(again.told[name] for name in ("on", "name", "exitCode"))
+    assert again.headers["Bayplan-Signature"] == notify.signature(
+        receivers.KEY, int(again.headers["Bayplan-Timestamp"]), again.body
+    )
+
+
+def await_posts(team: receivers.Receiver, count: int) -> list[receivers.Post]:
+    """As soon as so many have come."""
+    ends = time.monotonic() + 30
+    while len(team.posts) < count:
+        assert time.monotonic() < ends, team.posts
+        team.came.clear()
+        team.came.wait(1)
+    return team.posts
 
 
 def test_a_standby_takes_over_when_the_leader_is_killed(own: Site) -> None:

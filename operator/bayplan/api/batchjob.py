@@ -133,6 +133,37 @@ class History(Part):
     failed: Integer = Field(default=3, ge=0, le=100, description="Runs that failed.")
 
 
+RECEIVER_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+
+class Notification(Part):
+    """Whom to tell, and of what."""
+
+    on: tuple[Literal["Failed", "Missed", "Late", "Recovered", "Suspended"], ...] = Field(
+        min_length=1,
+        max_length=5,
+        description=(
+            "Failed: a run failed for good. Missed: scheduled times passed without a run. Late: a "
+            "run takes longer than expectedDurationSeconds. Recovered: the first success after "
+            "failures. Suspended: after suspendAfterFailures."
+        ),
+        json_schema_extra=crd(list_type="set"),
+    )
+    receiver: str = Field(
+        min_length=1,
+        max_length=63,
+        description="Name of a receiver that an administrator has defined for the operator.",
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    f"self.matches({cel_text(RECEIVER_PATTERN)})",
+                    "must be lower-case letters, digits and dashes, such as team-a",
+                )
+            ]
+        ),
+    )
+
+
 class BatchJobSpec(Part):
     """What should run, and when."""
 
@@ -328,6 +359,12 @@ class BatchJobSpec(Part):
             "How long a run usually takes. Running longer is reported, and what is expected to "
             "take 600 seconds or more is protected from autoscalers."
         ),
+    )
+    notifications: tuple[Notification, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Who is told what, over HTTP; one entry for each receiver.",
+        json_schema_extra=crd(list_type="map", list_map_keys=["receiver"]),
     )
     history: History = Field(
         default=History(), description="How many finished runs keep their pods, and so their logs."

@@ -55,6 +55,10 @@ class Reports(Protocol):
         """The resource's status answered 404: it has been dropped; list before you create."""
         ...
 
+    def notify(self, resource: Resource, notice: action.Notice) -> None:
+        """The status that accounts for this notice is stored: send it."""
+        ...
+
     def counted(self, verb: str, kind: str, code: str) -> None:
         """A write was answered; `code` is 2xx, an HTTP code, or `none` for no answer."""
         ...
@@ -66,7 +70,7 @@ class _Wanted:
 
     resource: Resource
     status: Mapping[str, Any]
-    events: tuple[action.EmitEvent, ...] = ()
+    events: tuple[action.EmitEvent | action.Notice, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -143,9 +147,12 @@ class Writer:
         for drop in outcome.drops:
             self.drop(drop, resource.key)
 
-    def _emit(self, resource: Resource, events: Iterable[action.EmitEvent]) -> None:
+    def _emit(self, resource: Resource, events: Iterable[action.EmitEvent | action.Notice]) -> None:
         for event in events:
-            self.events.emit(resource, event)
+            if isinstance(event, action.Notice):
+                self._reports.notify(resource, event)
+            else:
+                self.events.emit(resource, event)
 
     def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
         """Create a pod that the cache already counts on; taken back when it fails."""
@@ -273,7 +280,7 @@ class Writer:
         self,
         resource: Resource,
         status: Mapping[str, Any],
-        events: tuple[action.EmitEvent, ...] = (),
+        events: tuple[action.EmitEvent | action.Notice, ...] = (),
     ) -> None:
         """Make the stored status this one: the first at once, then one an interval, newest wins."""
         slot = self._statuses.get(resource.key)

@@ -115,6 +115,15 @@ class EmitEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What one receiver is told; `on` is one of the words of `notifications[].on`."""
+
+    receiver: str
+    on: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Child:
     """A stored object that a resource owns. `digest` tells whether it is as we last applied it."""
 
@@ -166,7 +175,8 @@ class View:
     (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
     name and another owner or none. `kin` is what is known of a BatchJob's parents,
     `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
-    pods that will stay, by the resource of which it has least left, in thousandths.
+    pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
+    those that notices can go to.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -178,6 +188,7 @@ class View:
     kin: Kin = ALONE
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
+    receivers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +204,7 @@ class Outcome:
     releases: tuple[ReleasePod, ...] = ()
     objects: tuple[ApplyObject, ...] = ()
     drops: tuple[DeleteObject, ...] = ()
-    events: tuple[EmitEvent, ...] = ()
+    events: tuple[EmitEvent | Notice, ...] = ()
     status: Mapping[str, Any] | None = None
     probe: bool = False
     wake_at: int | None = None

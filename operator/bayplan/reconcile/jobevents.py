@@ -39,7 +39,7 @@ def events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
         yield EmitEvent(
             "PassedWhileSuspended", f"{course.passed} scheduled times passed while suspended."
         )
-    if course.holding.word == TOO_MANY_FAILURES and not _said(scene, TOO_MANY_FAILURES):
+    if course.holding.word == TOO_MANY_FAILURES and not said(scene, TOO_MANY_FAILURES):
         yield EmitEvent("Suspended", f"{too_many(course.holding)}.", warning=True)
     yield from _answers(course)
     for one in course.finished:
@@ -68,7 +68,7 @@ def is_newly_late(scene: Scene, progress: Progress) -> bool:
     return progress.run.reason == LATE and (entry is None or entry.reason != LATE)
 
 
-def _said(scene: Scene, word: str) -> bool:
+def said(scene: Scene, word: str) -> bool:
     """Whether the stored status says already why the job is held."""
     stored = scene.job.status.get("conditions")
     return conditions.reason_of(stored, conditions.SUSPENDED) == word

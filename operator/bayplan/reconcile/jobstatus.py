@@ -11,7 +11,7 @@ from typing import Any
 
 from bayplan.reconcile import backfill, figures, triggers, waiting
 from bayplan.reconcile import gaps as gaps_
-from bayplan.reconcile.action import EmitEvent
+from bayplan.reconcile.action import EmitEvent, Notice
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.effective import effective_requests
 from bayplan.reconcile.jobconditions import job_conditions
@@ -29,6 +29,7 @@ from bayplan.reconcile.ledger import (
     wire_missed,
     wire_run,
 )
+from bayplan.reconcile.notices import notices
 from bayplan.reconcile.runs import BY_PEOPLE, LATE, MARKED, Progress, Run
 from bayplan.reconcile.scene import Scene
 
@@ -43,7 +44,7 @@ class Report:
     """The status wanted, what is told beside it, and when it will have more to say."""
 
     status: Mapping[str, Any]
-    events: tuple[EmitEvent, ...] = ()
+    events: tuple[EmitEvent | Notice, ...] = ()
     wake_at: int | None = None
 
 
@@ -80,7 +81,8 @@ def report(scene: Scene, course: Course) -> Report:
         "placement": waiting.wire(placement, scene.job.status.get("placement")),
     }
     status = {name: value for name, value in body.items() if value is not None}
-    return Report(status, tuple(events(scene, course)), _wake_at(scene, course))
+    told = *events(scene, course), *notices(scene, course)
+    return Report(status, told, _wake_at(scene, course))
 
 
 def is_young(scene: Scene, one: Progress) -> bool:
