@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
-.PHONY: help check format test test-faults autoscaler unit crds demo down kind-test bench-packing \
+.PHONY: help check format test test-faults histories autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due soak clean
 
 help:  ## what there is
@@ -31,12 +31,13 @@ format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff check --fix .
 
 unit: $(STAMP)  ## the tests that need no cluster (a minute or two)
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories
 
 test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories
+	$(BIN)/pytest -q -n 2 tests/histories
 	$(BIN)/pytest -q -n 3 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
 	    --ignore=tests/kubelet --ignore=$(DEMO) --durations=20
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
@@ -44,6 +45,9 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
+
+histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with faults; SEED=n tells one
+	PYTHONPATH=operator $(BIN)/python -m tests.histories $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
 autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; first time two more)
 	$(BIN)/pytest -q -s tests/autoscaler
