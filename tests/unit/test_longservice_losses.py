@@ -161,6 +161,24 @@ def test_holes_are_filled_in_spite_of_the_brake() -> None:
     assert () == world.last.deletes
 
 
+def test_the_brake_does_not_surge() -> None:
+    """An update's old instance that is going on a silent node still runs: none starts."""
+    bounds = {"minimumHealthyPercent": 0, "maximumSurgePercent": 0}
+    world = running(1, nodes=4, updateStrategy=bounds)
+    [old] = world.standing()
+    world.edit(image="web:2")
+    world.silence(old.node)
+    world.hear()
+    world.act()
+    for name in [name for name in world.nodes if name != old.node][:2]:
+        world.silence(name)
+    world.hear()
+    world.act()
+
+    assert world.pods[old.key].terminating
+    assert () == world.last.tasks
+
+
 @pytest.mark.parametrize(
     ("silent", "total", "more", "expected"),
     [

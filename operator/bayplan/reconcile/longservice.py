@@ -376,7 +376,8 @@ def _change(scene: _Scene, pause: backoff.Backoff | None) -> rollout.Change:
     kept, replicas = scene.kept, scene.spec.replicas
     if scene.braked_until is not None:
         known = scene.rolling and kept is not None
-        return rollout.braked(scene.instances, replicas, restorable=known)
+        limits = scene.limits if scene.rolling else None
+        return rollout.braked(scene.instances, replicas, limits, restorable=known)
     if scene.gated and kept is None:
         return rollout.Change()
     if not scene.rolling:

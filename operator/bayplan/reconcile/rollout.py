@@ -88,12 +88,18 @@ def settled(instances: Instances, replicas: int, limits: Bounds, most_sick: int 
     )
 
 
-def braked(instances: Instances, replicas: int, *, restorable: bool) -> Change:
+def braked(
+    instances: Instances, replicas: int, limits: Bounds | None, *, restorable: bool
+) -> Change:
     """While most of the cluster may only seem lost: holes are filled, nothing goes, nothing moves.
 
-    During an update the holes are filled by the revision that is known to work.
+    During an update (`limits` are given) the holes are filled by the revision that is known to
+    work, as far as those that are going leave room: what goes on a silent node still runs.
     """
     missing = max(0, replicas - len(instances.live))
+    if limits is not None:
+        room = limits.instances - len(instances.live) - instances.going
+        missing = min(missing, max(0, room))
     return Change(restore=missing) if restorable else Change(start=missing)
 
 
