@@ -363,6 +363,27 @@ def test_eviction_answers(
     assert pod is None or pod.terminating == (answer is not SPENT and look is None)
 
 
+def test_a_refused_eviction_is_asked_for_again_as_kubectl_does() -> None:
+    """Whoever rings meanwhile: after 1, 2, 4 and then every 5 seconds; the pod lives on."""
+    desk = Desk(bodies.pod(node="n1", owner="uid-web"))
+    desk.double.reply("evict", "Pod", *[SPENT] * 30)
+    wanted = action.DeletePod("default", "p1", "uid-p1", "moved", evict=True)
+    desk.look = lambda: desk.writer.delete(wanted, WEB)
+
+    async def ring() -> None:
+        while True:
+            desk.look()
+            await asyncio.sleep(0.25)
+
+    ringing: list[asyncio.Task[None]] = []
+    desk.work(lambda: ringing.append(asyncio.ensure_future(ring())), seconds=30)
+    pod = desk.pod()
+
+    assert 3 + 5 <= len(desk.double.seen) <= 3 + 6
+    assert pod is not None
+    assert not pod.terminating
+
+
 def test_release() -> None:
     """Only our finalizer is named, and only of the pod with this uid."""
     desk = Desk(bodies.pod(node="n1", finalizers=["bayplan.dev/run-tracking", "other/one"]))

@@ -22,6 +22,7 @@ from bayplan.api.resource import Resource
 from bayplan.cluster import decode, errors, pods, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events
+from bayplan.cluster.evictions import Refused
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.transport import Request, Transport
 from bayplan.model import pod as pods_
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 CONFLICT_SECONDS = 1.0
 # A status that the server refuses (a schema older than we are, a right that is missing) can be told
 # nowhere else and would be wanted again by no event: it is tried again by itself, ever more rarely.
+_SPENT = "DisruptionBudget"  # the reason when no disruption is allowed now
 _TWO_BUDGETS = "more than one PodDisruptionBudget"  # of a 500; it would be for ever
 REFUSED_SECONDS = 5.0
 MOST_REFUSED_SECONDS = 300.0
@@ -114,6 +116,7 @@ class Writer:
         self._now = now
         self._interval = status_interval_seconds
         self._statuses: dict[ResourceKey, _Status] = {}
+        self._refused_evictions = Refused()
         self.sender = Sender(transport, may_write, reports.counted, jitter, in_flight)
         self.events = Events(transport, may_write, now, instance, reports.counted)
 
@@ -211,8 +214,13 @@ class Writer:
         self._submit_pod(key, ("mark", key, wanted.uid, wanted.message, wanted.held), attempt, None)
 
     def delete(self, wanted: action.DeletePod, resource: ResourceKey | None = None) -> None:
-        """Delete a pod; from now on it counts as terminating."""
+        """Delete a pod; from now on it counts as terminating.
+
+        One whose eviction a budget refuses is asked for again after a while, not before.
+        """
         key = wanted.namespace, wanted.name
+        if wanted.evict and self._refused_evictions.waits(wanted.uid):
+            return
         self._cache.assume_leaving(key, wanted.uid, int(self._now()))
 
         async def attempt() -> None:
@@ -221,7 +229,12 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.forget_leaving(key, wanted.uid)
-            self._failed(resource, error, "delete")
+            if error.reason != _SPENT:
+                self._failed(resource, error, "delete")
+            elif resource is not None:
+                pause = self._refused_evictions.pause(wanted.uid)
+                loop = asyncio.get_running_loop()
+                loop.call_later(pause, self._cache.doorbell.mark, resource)
 
         self._submit_pod(key, ("delete", key, wanted.uid), attempt, failed)
 
@@ -431,7 +444,7 @@ class Writer:
         except errors.NotFound:
             self._cache.drop("Pod", key, wanted.uid)
         except errors.Conflict as error:
-            if error.reason == "DisruptionBudget":
+            if error.reason == _SPENT:
                 raise
             stored = await self._look(key)
             if stored is not None and stored.uid == wanted.uid:
