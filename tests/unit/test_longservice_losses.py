@@ -92,6 +92,19 @@ def test_one_that_recovers_stays() -> None:
     assert 3 == len(world.standing())
 
 
+def test_scaled_to_none_all_go_at_once() -> None:
+    """A sick instance does not wait for a new one that is surplus itself."""
+    world = running(3, unhealthy={"replaceAfterSeconds": 60})
+    turn_unready(world, 0)
+    world.now += 60
+    world.put(replace(world.standing()[1], ready=False, ready_since=world.now))
+    world.hear()
+    world.edit(replicas=0)
+    world.act()
+
+    assert [] == world.standing()
+
+
 def test_without_a_limit_unready_instances_stay() -> None:
     """Unset `replaceAfterSeconds`: kubelets restart, nobody replaces."""
     world = running(3)

@@ -74,7 +74,12 @@ def settled(instances: Instances, replicas: int, limits: Bounds, most_sick: int 
     leave = [*_surplus(instances, stayers, replicas)]
     healthy = instances.healthy_among(instances.live) - instances.healthy_among(leave)
     moved = _moved(instances, leavers, healthy, replicas)
-    starting = any(not instances.healthy(pod) and pod.key not in instances.sick for pod in stayers)
+    gone = {pod.key for pod in leave}
+    starting = any(
+        not instances.healthy(pod) and pod.key not in instances.sick
+        for pod in stayers
+        if pod.key not in gone
+    )
     if len(stayers) < replicas or starting:
         replaced = []
     return Change(
