@@ -110,6 +110,7 @@ class World:
     now: int = START
     nodes: dict[str, nodes_.Node] = field(default_factory=lambda: {"n1": make_node("n1")})
     annotations: dict[str, str] = field(default_factory=dict)
+    created_at: int = START
     generation: int = 1
     status: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
@@ -137,6 +138,7 @@ class World:
         return make_job(
             status=self.seen[1],
             annotations=self.annotations,
+            created_at=self.created_at,
             generation=self.generation,
             deleting=self.deleting,
             **self.spec,
