@@ -21,12 +21,12 @@ from typing import Any, Protocol, Self
 
 import kopf
 
-from bayplan import admission, endpoint, notify, receivers, telemetry, worker
+from bayplan import admission, appraising, endpoint, notify, receivers, telemetry, worker
 from bayplan import inbox as inbox_
 from bayplan import loop as loop_
 from bayplan import settings as settings_
 from bayplan.api.resource import Key, Resource
-from bayplan.cloud import catalogue, prices
+from bayplan.cloud import catalogue
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import decode, errors, informer
 from bayplan.cluster import lease as lease_
@@ -36,7 +36,6 @@ from bayplan.handlers import delivery, lifecycle, serve
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import state
-from bayplan.placement import appraise
 from bayplan.reconcile import action
 
 # What is decoded lives long; young garbage is rare. Measured: a list of pods costs half as much.
@@ -46,9 +45,6 @@ _HEAL_SECONDS = 1.0
 _LAG_SECONDS = 0.1
 _GAUGES_SECONDS = 5.0  # of 5,000 nodes they take tens of milliseconds
 _CLOCK_SECONDS = 30.0
-# How often the packing is appraised, and how long the optimiser may improve its answer.
-_APPRAISAL_SECONDS = 60.0
-_SOLVE_SECONDS = 1.0
 
 
 class Shell(Protocol):
@@ -267,7 +263,7 @@ class Operator:
             leads=self._leads,
             beat=self._beat,
             acts=settings.mode is settings_.Mode.ACT,
-            price=self._price,
+            price=appraising.price,
             receivers=self.notifier.names,
             catalogue={nodes_.INSTANCE_TYPE: frozenset(catalogue.load())},
         )
@@ -324,7 +320,8 @@ class Operator:
         self._start("loop", self._lead_when_synced())
         self._start("lag", self._watch_lag())
         self._start("clock", self._watch_clock())
-        self._start("appraisal", self._keep_appraising())
+        appraiser = appraising.Appraiser(self.cache, self._worker, self.metrics, self.lease.holding)
+        self._start("appraisal", appraiser.run())
         self._start("notices", self.notifier.run())
         ended = asyncio.create_task(stop.wait())
         fatal = self._fatal
@@ -385,6 +382,8 @@ class Operator:
             if now - measured_at >= _GAUGES_SECONDS:
                 measured_at = now
                 self.loop.tally.measure()
+                for key in self.loop.views.overfull():
+                    self.inbox.mark(key)
 
     async def _watch_clock(self) -> None:
         """See the API server's clock now and then, also when there is nothing else to ask."""
@@ -392,29 +391,6 @@ class Operator:
             with contextlib.suppress(errors.ClusterError):
                 await self.transport.send(transport_.Request("GET", "/version"))
             await asyncio.sleep(_CLOCK_SECONDS)
-
-    async def _keep_appraising(self) -> None:
-        """Every minute say what the nodes in use cost and what they provably must."""
-        asked: bytes = b""
-        while True:
-            await asyncio.sleep(_APPRAISAL_SECONDS)
-            if not self.lease.holding():
-                continue
-            now = appraise.appraisal(self.cache.snapshot(), self._price)
-            if now is None or now.digest == asked:
-                continue
-            answer = await self._worker.ask(now.question, _SOLVE_SECONDS)
-            if answer is not None and answer.bound > 0:
-                asked = now.digest
-                self.metrics.bound.set(answer.bound / 1e6)
-                self.metrics.gap.set((now.cost - answer.bound) / answer.bound)
-
-    def _price(self, node: nodes_.Node) -> int | None:
-        """Microdollars an hour: what the node says, else what its type is modelled to cost."""
-        if node.price_microdollars is not None:
-            return node.price_microdollars
-        known = catalogue.load().get(node.labels.get(nodes_.INSTANCE_TYPE, ""))
-        return prices.modelled(known).microdollars_per_hour if known is not None else None
 
     async def _wind_down(self) -> None:
         """Stop deciding, finish writes under way, release the lease: in that order."""

@@ -6,7 +6,6 @@ When to look again comes from state (next slot, retry, deadline), never from a t
 restart would lose.
 """
 
-import functools
 import heapq
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 from bayplan import admission, places, telemetry
 from bayplan import inbox as inbox_
 from bayplan import tally as tally_
+from bayplan import views as views_
 from bayplan import waiting as waiting_
 from bayplan.api import build, names
 from bayplan.api.resource import Key, Resource
@@ -25,7 +25,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import workload
 from bayplan.placement import explain, solve
-from bayplan.reconcile import action, batchjob, dependencies, kin, longservice, runs, tidy
+from bayplan.reconcile import action, batchjob, longservice, runs, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -95,6 +95,7 @@ class Loop:
     policy: solve.Policy = field(default_factory=solve.Policy)
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     receivers: frozenset[str] = frozenset()  # of notices
+    views: views_.Views = field(init=False)
     tally: tally_.Tally = field(init=False)
     plan: workload.Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
@@ -112,6 +113,7 @@ class Loop:
     _cycle: int = 0
 
     def __post_init__(self) -> None:
+        self.views = views_.Views(self.cache, self.admissions, self.receivers)
         self.tally = tally_.Tally(self.clock, self.cache, self.metrics, self.price)
 
     async def run(self) -> None:
@@ -186,22 +188,7 @@ class Loop:
         self.tally.look(resource)
         if not self.acts and resource.spec is not None:
             self.admissions.presume(resource)
-        view = action.View(
-            nodes=self.cache.state.nodes,
-            admission=self.admissions.of(resource),
-            placement=self._placements.get(key),
-            children=self.cache.children(resource.uid),
-            namespace_deleting=resource.namespace in self.cache.namespaces_deleting,
-            foreign=self.cache.foreign(resource),
-            kin=kin.kin(
-                resource, functools.partial(self._stored, names.BATCHJOB, resource.namespace)
-            ),
-            dependencies=dependencies.of(
-                resource, functools.partial(self._stored, names.LONGSERVICE, resource.namespace)
-            ),
-            fullness=self.cache.state.fullness,
-            receivers=self.receivers,
-        )
+        view = self.views.of(resource, self._placements.get(key))
         pods = self.cache.state.owned(resource.uid)
         try:
             outcome = self.deciders[resource.kind](resource, pods, view, now)
@@ -220,9 +207,6 @@ class Loop:
             self.admissions.ask(resource)
         self.writer.carry_out(resource, outcome)
         return self._tasks(resource, outcome.tasks)
-
-    def _stored(self, kind: str, namespace: str, name: str) -> Resource | None:
-        return self.cache.resources.get((kind, namespace, name))
 
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
         if not tasks:

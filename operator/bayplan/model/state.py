@@ -122,6 +122,7 @@ class State:
     pods: dict[PodKey, pods_.Pod] = field(default_factory=dict)
     by_owner: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)  # owner uid -> pods
     on_node: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)  # non-terminal
+    finished: dict[PodKey, pods_.Pod] = field(default_factory=dict)  # terminal, with an owner
     unplaced: dict[PodKey, pods_.Pod] = field(default_factory=dict)  # ours to place
     assumed: dict[PodKey, str] = field(default_factory=dict)  # pod -> node counted on
     daemonsets: dict[str, snapshot.DaemonSet] = field(default_factory=dict)  # uid -> DaemonSet
@@ -296,6 +297,7 @@ class State:
         if pod.owner is not None:
             self.by_owner[pod.owner.uid][key] = pod
         if pod.terminal:
+            self._finish(pod)
             return
         if pod.node:
             self.on_node[pod.node][key] = pod
@@ -306,12 +308,17 @@ class State:
         if pod.owner is not None:
             self.by_owner.setdefault(pod.owner.uid, {})[pod.key] = pod
         if pod.terminal:
+            self._finish(pod)
             return
         if pod.node:
             self.on_node.setdefault(pod.node, {})[pod.key] = pod
             self._place(pod, 1)
         elif self._may_be_bound(pod):
             self.unplaced[pod.key] = pod
+
+    def _finish(self, pod: pods_.Pod) -> None:
+        if pod.owner is not None:
+            self.finished[pod.key] = pod
 
     def _may_be_bound(self, pod: pods_.Pod) -> bool:
         ours = pod.scheduler == self.scheduler and not pod.assumed
@@ -326,6 +333,7 @@ class State:
             if not siblings:
                 self.by_owner.pop(pod.owner.uid, None)
         if pod.terminal:
+            self.finished.pop(pod.key, None)
             return
         if pod.node:
             there = self.on_node.get(pod.node, {})

@@ -12,6 +12,7 @@ from typing import Any
 from bayplan.model import node as nodes_
 from bayplan.model import reason, resources
 from bayplan.reconcile.dependencies import FREE, Dependencies
+from bayplan.reconcile.keeping import Mark
 from bayplan.reconcile.kin import ALONE, Kin
 
 ResourceKey = tuple[str, str, str]  # kind, namespace, name
@@ -176,7 +177,8 @@ class View:
     name and another owner or none. `kin` is what is known of a BatchJob's parents,
     `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
     pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
-    those that notices can go to.
+    those that notices can go to. Finished pods of runs up to `last_to_go` are too many in the
+    cluster.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -189,6 +191,7 @@ class View:
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
     receivers: frozenset[str] = frozenset()
+    last_to_go: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ from bayplan.reconcile.runs import BY_PEOPLE, LATE, MARKED, Progress, Run
 from bayplan.reconcile.scene import Scene
 
 # A run that ends before this age is written once, at its end; where runs are known to take longer,
-# this waits as long, so that a run costs four writes unless it takes more than a minute.
+# this waits as long, so that a run of ten minutes or less costs four writes.
 QUIET_SECONDS = 10
-LONGEST_QUIET_SECONDS = 60
+LONGEST_QUIET_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,15 @@ def is_young(scene: Scene, one: Progress) -> bool:
 
 
 def _quiet_seconds(scene: Scene) -> int:
-    """For how long a start is no news: as long as the run will likely end by itself."""
-    usual = scene.spec.expected_duration_seconds or scene.samples.usual_seconds or 0
-    return min(max(usual + 1, QUIET_SECONDS), LONGEST_QUIET_SECONDS)
+    """For how long a start is no news: as long as the run will likely end by itself.
+
+    With `onLost: Fail` a pod that is removed by force must not be what alone tells of it.
+    """
+    if scene.spec.on_lost == "Fail":
+        return QUIET_SECONDS
+    told, usual = scene.spec.expected_duration_seconds, scene.samples.usual_seconds or 0
+    likely = usual + usual // 4 if told is None else told
+    return min(max(likely + 1, QUIET_SECONDS), LONGEST_QUIET_SECONDS)
 
 
 def _began_at(one: Progress) -> int:

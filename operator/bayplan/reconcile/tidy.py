@@ -1,15 +1,15 @@
 """Which run pods may go: only what the STORED status accounts for is released or deleted.
 
 A pod is released (our finalizer removed) as soon as its attempt is accounted for. It is deleted
-when its run has ended and `history` is full, when a later attempt exists, or when it still runs
-though its run is over (replaced, lost with its node, missed).
+when its run has ended and `history` or the whole cluster is full, when a later attempt exists, or
+when it still runs though its run is over (replaced, lost with its node, missed).
 """
 
 from collections.abc import Iterable, Mapping
 
 from bayplan.api import names
 from bayplan.model import pod as pods_
-from bayplan.reconcile import identity
+from bayplan.reconcile import identity, keeping
 from bayplan.reconcile.action import DeletePod, ReleasePod
 from bayplan.reconcile.course import tracked
 from bayplan.reconcile.runs import Lane
@@ -62,6 +62,10 @@ def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...],
         marks = [_ended_at(scene, one) + scene.spec.ttl_seconds_after_finished for one in records]
     gone = [one for one, at in zip(records, marks, strict=False) if at <= scene.now]
     going += [(pod, "spec.ttlSecondsAfterFinished is over") for one in gone for pod in one]
+    limit = scene.view.last_to_go
+    if limit is not None:
+        many = [one for one in records if min(map(keeping.mark_of, one)) <= limit]
+        going += [(pod, "the cluster keeps no more finished pods") for one in many for pod in one]
     reasons = {pod.key: (pod, why) for pod, why in going if pod.uid and not pod.terminating}
     deletes = tuple(
         DeletePod(pod.namespace, pod.name, pod.uid, why)

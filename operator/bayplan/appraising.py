@@ -1,0 +1,49 @@
+"""Every minute says what the nodes in use cost, and what they provably must."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bayplan import telemetry, worker
+from bayplan.cloud import catalogue, prices
+from bayplan.cluster import cache as cache_
+from bayplan.model import node as nodes_
+from bayplan.placement import appraise
+
+# How often the packing is appraised, and how long the optimiser may improve its answer.
+_APPRAISAL_SECONDS = 60.0
+_SOLVE_SECONDS = 1.0
+
+
+def price(node: nodes_.Node) -> int | None:
+    """Microdollars an hour: what the node says, else what its type is modelled to cost."""
+    if node.price_microdollars is not None:
+        return node.price_microdollars
+    known = catalogue.load().get(node.labels.get(nodes_.INSTANCE_TYPE, ""))
+    return prices.modelled(known).microdollars_per_hour if known is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Appraiser:
+    """`leads` says whether it is this process that tells."""
+
+    cache: cache_.Cache
+    worker: worker.Worker
+    metrics: telemetry.Metrics
+    leads: Callable[[], bool]
+
+    async def run(self) -> None:
+        """For ever; the same question is not asked twice."""
+        asked = b""
+        while True:
+            await asyncio.sleep(_APPRAISAL_SECONDS)
+            if not self.leads():
+                continue
+            now = appraise.appraisal(self.cache.snapshot(), price)
+            if now is None or now.digest == asked:
+                continue
+            answer = await self.worker.ask(now.question, _SOLVE_SECONDS)
+            if answer is not None and answer.bound > 0:
+                asked = now.digest
+                self.metrics.bound.set(answer.bound / 1e6)
+                self.metrics.gap.set((now.cost - answer.bound) / answer.bound)

@@ -1,0 +1,27 @@
+"""How many finished pods of runs the whole cluster keeps, whatever the jobs' `history` adds up to.
+
+The API server slows down with what it holds, and Kubernetes' own collection of finished pods (from
+12,500 on) asks nobody. The status is the record; beyond this the oldest pods go, logs and all.
+"""
+
+from collections.abc import Iterable
+
+from bayplan.model import pod as pods_
+
+MOST_FINISHED = 5_000
+
+Mark = tuple[int, str, str]  # when it ended, its namespace, its name
+
+
+def mark_of(pod: pods_.Pod) -> Mark:
+    """Where a finished pod stands among all; not before its birth, whatever its node says."""
+    ended_at = pod.ending.finished_at
+    return max(pod.created_at, ended_at or 0), pod.namespace, pod.name
+
+
+def last_to_go(pods: Iterable[pods_.Pod], most: int = MOST_FINISHED) -> Mark | None:
+    """The newest of the finished pods that are too many; None while there are few enough."""
+    marks = [mark_of(pod) for pod in pods if not pod.terminating]
+    if len(marks) <= most:
+        return None
+    return sorted(marks, reverse=True)[most]

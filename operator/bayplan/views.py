@@ -1,0 +1,65 @@
+"""What of the cluster a reconcile function gets to see, put together from the cache.
+
+Also which finished pods of runs are too many in the whole cluster, which no single job can know.
+"""
+
+import functools
+from dataclasses import dataclass
+
+from bayplan import admission
+from bayplan.api import names
+from bayplan.api.resource import Key, Resource
+from bayplan.cluster import cache as cache_
+from bayplan.reconcile import action, dependencies, keeping, kin
+
+
+@dataclass(slots=True, eq=False)
+class Views:
+    """`receivers` are those that notices can go to."""
+
+    cache: cache_.Cache
+    admissions: admission.Admissions
+    receivers: frozenset[str] = frozenset()
+    most_finished: int = keeping.MOST_FINISHED
+    _last_to_go: keeping.Mark | None = None
+
+    def of(self, resource: Resource, placement: action.Placement | None) -> action.View:
+        cache, namespace = self.cache, resource.namespace
+        return action.View(
+            nodes=cache.state.nodes,
+            admission=self.admissions.of(resource),
+            placement=placement,
+            children=cache.children(resource.uid),
+            namespace_deleting=namespace in cache.namespaces_deleting,
+            foreign=cache.foreign(resource),
+            kin=kin.kin(resource, functools.partial(self._stored, names.BATCHJOB, namespace)),
+            dependencies=dependencies.of(
+                resource, functools.partial(self._stored, names.LONGSERVICE, namespace)
+            ),
+            fullness=cache.state.fullness,
+            receivers=self.receivers,
+            last_to_go=self._last_to_go,
+        )
+
+    def overfull(self) -> frozenset[Key]:
+        """The jobs of whose finished pods some are too many from now on; free while none are."""
+        finished = self.cache.state.finished
+        self._last_to_go = None
+        if len(finished) <= self.most_finished:
+            return frozenset()
+        ours = [
+            pod
+            for pod in finished.values()
+            if pod.owner is not None and pod.owner.kind == names.BATCHJOB
+        ]
+        last = self._last_to_go = keeping.last_to_go(ours, self.most_finished)
+        if last is None:
+            return frozenset()
+        return frozenset(
+            (names.BATCHJOB, pod.namespace, pod.owner.name)
+            for pod in ours
+            if pod.owner is not None and keeping.mark_of(pod) <= last
+        )
+
+    def _stored(self, kind: str, namespace: str, name: str) -> Resource | None:
+        return self.cache.resources.get((kind, namespace, name))
