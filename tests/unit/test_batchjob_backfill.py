@@ -6,6 +6,7 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
+from bayplan.model import schedule as schedules
 from bayplan.reconcile import backfill, gaps
 from bayplan.reconcile.identity import backfill_run, slot_run, token_run
 from tests.jobs import PREFIX, START, Crash, World
@@ -240,9 +241,28 @@ def test_gaps_forget_the_oldest() -> None:
     many = gaps.more((), [(n * 10, n * 10 + 5) for n in range(30)])
 
     assert (gaps.MOST_GAPS, (100, 105)) == (len(many), many[0])
-    assert ((104, 105), (110, 115)) == gaps.less(many, 102, 103)[:2]
     assert ((0, 9),) == gaps.more(((0, 3), (8, 9)), [(4, 7)])
-    assert ((0, 3), (8, 9)) == gaps.less(((0, 9),), 4, 7)
+
+
+def test_a_slot_goes_from_its_gap() -> None:
+    """With it what has no other slot: a row of a hundred leaves no more pieces than one."""
+    minutes = schedules.parse("* * * * *", "UTC", key="a/b", anchor=0)
+
+    assert ((0, 119), (121, 600)) == gaps.without(((0, 600),), 120, minutes)
+    assert ((0, 119), (181, 600)) == gaps.without(((0, 119), (121, 600)), 180, minutes)
+    assert () == gaps.without(((60, 119),), 60, minutes)
+    assert ((0, 600),) == gaps.without(((0, 600),), 660, minutes)
+
+
+def test_a_second_request_while_the_first_goes_on() -> None:
+    """What the first has begun is not begun again, and nothing of the second is passed over."""
+    world = make_world(START - HOUR, START - HOUR)
+    world.settle()
+    world.finish()
+    world.settle()
+    world.annotations[names.BACKFILL] = span(START - 4 * HOUR, START)
+
+    assert [backfill_run(START - n * HOUR) for n in (1, 4, 3, 2)] == run_all(world)[1:]
 
 
 # --- Runs that failed, again ---------------------------------------------------------------------

@@ -103,11 +103,11 @@ def next_run(
     scene: Scene, order: Order, schedule: schedules.Schedule | None, known: Collection[int]
 ) -> Run | None:
     """The oldest time that is left to be made up for."""
-    wanted = order.backfill
-    begun = sum(wanted.first <= slot <= wanted.last for slot in known)
+    wanted, open_ = order.backfill, known_gaps(scene)
+    begun = sum(wanted.first <= slot <= wanted.last and gaps.holds(open_, slot) for slot in known)
     if schedule is None or wanted.left <= begun:
         return None
-    slots = open_slots(schedule, known_gaps(scene), wanted.first, wanted.last, known)
+    slots = open_slots(schedule, open_, wanted.first, wanted.last, known)
     if not slots:
         return None
     return Run(identity.backfill_run(slots[0]), "Backfill", slots[0], since=scene.now)
@@ -132,24 +132,19 @@ def slots_of(runs: Iterable[Run]) -> frozenset[int]:
 
 def left(
     order: Order,
-    schedule: schedules.Schedule | None,
+    schedule: schedules.Schedule,
     known: gaps.Gaps,
     begun: Collection[int],
 ) -> tuple[Backfill, gaps.Gaps]:
     """What is left, and the gaps, once the status tells of the runs `begun`."""
     wanted = order.backfill
-    inside = [slot for slot in begun if wanted.first <= slot <= wanted.last]
-    if inside:
-        known = gaps.less(known, wanted.first, max(inside))  # they begin in order
-    for slot in begun:
-        known = gaps.less(known, slot, slot)
-    if inside:
-        wanted = replace(wanted, first=max(inside) + 1, left=max(wanted.left - len(inside), 0))
-    if not wanted.left or schedule is None:
+    news = [slot for slot in begun if gaps.holds(known, slot)]
+    for slot in news:
+        known = gaps.without(known, slot, schedule)
+    count = wanted.left - sum(wanted.first <= slot <= wanted.last for slot in news)
+    if count <= 0 or not gaps.slots(known, schedule, wanted.first, wanted.last, 1):
         return Backfill(wanted.request), known
-    if not gaps.slots(known, schedule, wanted.first, wanted.last, 1):
-        return Backfill(wanted.request), known
-    return wanted, known
+    return replace(wanted, left=count), known
 
 
 def _times(count: int) -> str:

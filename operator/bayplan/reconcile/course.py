@@ -88,8 +88,7 @@ def course_of(scene: Scene) -> Course:
 
     due = Due()
     if not scene.job.problems and not held and not scene.spec.parents:
-        free_at = _free_at(scene, finished, busy=bool(runs) or hindered)
-        due = _due(scene, schedule, max([floor, *slots]), free_at)
+        due = _due(scene, schedule, max([floor, *slots]), progress, hindered=hindered)
     taken = None
     if _is_free(scene, runs, hindered=hindered):
         taken = _slot_run(scene, due)
@@ -215,18 +214,36 @@ def _is_free(scene: Scene, runs: list[Progress], *, hindered: bool) -> bool:
     return not any(one.pod is not None and one.pod.assumed for one in runs)
 
 
-def _due(scene: Scene, schedule: schedules.Schedule | None, after: int, free_at: int) -> Due:
+def _due(
+    scene: Scene,
+    schedule: schedules.Schedule | None,
+    after: int,
+    progress: Iterable[Progress],
+    *,
+    hindered: bool,
+) -> Due:
     """What is due of the slots later than `after`; the schedule's clock is behind by the delay."""
     delay = triggers.start_delay(scene.job, scene.spec)
+    newest = None if schedule is None else schedule.latest_at(scene.now - delay)
+    settled_at = scene.now if newest is None else newest + delay + triggers.PUNCTUAL_SECONDS
+    hindering = [one for one in progress if _hinders(scene, one, settled_at)]
     found = triggers.due(
         schedule,
         scene.spec,
         after=after,
         created_at=scene.job.created_at,
-        free_at=free_at - delay,
+        free_at=_free_at(scene, hindering, hindered=hindered) - delay,
         now=scene.now - delay,
     )
     return triggers.delayed(found, delay)
+
+
+def _hinders(scene: Scene, one: Progress, settled_at: int) -> bool:
+    """Whether it held back a slot that was to be settled then.
+
+    A run that began later did not, and the status that said so may not have been seen yet.
+    """
+    return one.run.since <= settled_at or scene.stored.entry(one.run.id) is not None
 
 
 def _slot_run(scene: Scene, due: Due) -> Run | None:
@@ -312,11 +329,11 @@ def _hindered(scene: Scene, progress: Iterable[Progress]) -> bool:
     )
 
 
-def _free_at(scene: Scene, finished: Iterable[Finished], *, busy: bool) -> int:
-    """Since when no other run hindered one; now, while one does or the template is unknown."""
-    if busy or scene.view.admission is None:
-        return scene.now
-    ends = [one.ended_at for one in finished]
+def _free_at(scene: Scene, progress: Iterable[Progress], *, hindered: bool) -> int:
+    """Since when none of these hindered a run; now, while one does or the template is unknown."""
+    ends = [one.finished.ended_at if one.finished else scene.now for one in progress]
+    if hindered or scene.view.admission is None:
+        ends.append(scene.now)
     ends += [time_of(one.get("endTime")) or 0 for one in scene.stored.history]
     return min(max(ends, default=0), scene.now)
 

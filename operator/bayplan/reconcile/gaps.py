@@ -34,15 +34,15 @@ def slots(
     return tuple(found)
 
 
-def less(gaps: Gaps, low: int, high: int) -> Gaps:
-    """Without the time from low to high; bounded as `more` is."""
+def without(gaps: Gaps, slot: int, schedule: schedules.Schedule) -> Gaps:
+    """Without this slot, and without what of its gap has no other; bounded as `more` is."""
     kept: list[Gap] = []
-    for start, end in gaps:
-        if end < low or start > high:
-            kept.append((start, end))
+    for low, high in gaps:
+        if not low <= slot <= high:
+            kept.append((low, high))
             continue
-        kept += [(start, low - 1)] if start < low else []
-        kept += [(high + 1, end)] if end > high else []
+        pieces = (low, slot - 1), (slot + 1, high)
+        kept += [one for one in pieces if schedule.count_between(one[0] - 1, one[1]) > 0]
     return tuple(kept[-MOST_GAPS:])
 
 

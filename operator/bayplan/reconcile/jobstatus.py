@@ -157,7 +157,7 @@ def _unfilled(
     new = gaps_.between(course.schedule, course.floor, until, course.slots)
     left, after = course.order.backfill, gaps_.more(known, new)
     for slot in course.slots:  # a run that an edit of the schedule overtook
-        after = gaps_.less(after, slot, slot) if gaps_.holds(after, slot) else after
+        after = gaps_.without(after, slot, course.schedule)
     if news:
         begun = backfill.slots_of([*(one.run for one in course.runs), *_runs_ended(course)])
         left, after = backfill.left(course.order, course.schedule, after, begun)
