@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
 .PHONY: help check format test test-faults histories autoscaler unit crds demo down kind-test bench-packing \
-	bench-e2e bench-start bench-idle bench-crs bench-due soak clean
+	bench-e2e bench-start bench-idle bench-crs bench-due bench-window soak clean
 
 help:  ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -82,6 +82,9 @@ bench-crs: $(STAMP)  ## 5,000 BatchJobs and 100 status writes a second
 
 bench-due: $(STAMP)  ## 1,000 BatchJobs due in one second
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_due
+
+bench-window: $(STAMP)  ## nodes at the full hour with 1,000 hourly jobs, by startWindowSeconds
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.peak
 
 MINUTES ?= 30
 soak: $(STAMP)  ## MINUTES=30 of edits, failures and node churn under the auditor

@@ -5,6 +5,7 @@ import pytest
 from bayplan.model import schedule as schedules
 from bayplan.reconcile import triggers
 from tests.jobs import START, World, make_job
+from tests.scale import peak
 
 MINUTE, HOUR = 60, 3600
 WINDOWED = {"schedule": "0 * * * *", "startWindowSeconds": 20 * MINUTE}
@@ -54,20 +55,16 @@ def test_a_start_lies_in_its_window(window: int) -> None:
     assert window - window // 50 <= max(delays) <= window
 
 
-def peak(window: int) -> int:
-    """Nodes of 16 CPU at the fullest minute: 1,000 hourly jobs of one CPU that run 5 minutes."""
-    busy = [0] * (2 * HOUR // MINUTE)
-    for number in range(1000):
-        first = delay_of(f"job-{number}", window) // MINUTE
-        for minute in range(first, first + 5):
-            busy[minute] += 1
-    return -(-max(busy) // 16)
-
-
 def test_a_window_flattens_the_peak_of_a_full_hour() -> None:
-    """Without one all run at once; spread over 50 minutes a sixth of the nodes is enough."""
-    assert 63 == peak(0)
-    assert peak(50 * MINUTE) <= 63 // 6
+    """A thousand unlike hourly jobs, placed by the engine: the wider, the fewer nodes at once.
+
+    Spread over 50 minutes they need a quarter of what they need together.
+    """
+    wanted = peak.jobs()
+    nodes = [peak.peak(window * MINUTE, wanted) for window in (0, 5, 20, 50)]
+
+    assert sorted(nodes, reverse=True) == nodes
+    assert 4 * nodes[-1] <= nodes[0]
 
 
 def test_an_edit_in_the_window_loses_no_slot() -> None:
