@@ -35,7 +35,9 @@ moments = st.one_of(
 
 def field(low: int, high: int, *more: str) -> st.SearchStrategy[str]:
     numbers = st.integers(low, high)
-    spans = st.tuples(numbers, numbers).map(lambda pair: f"{min(pair)}-{max(pair)}")
+    # Of one value with a step cronsim makes all to the end: `test_schedule_oracles` has those.
+    pairs = st.tuples(numbers, numbers).filter(lambda pair: pair[0] != pair[1])
+    spans = pairs.map(lambda pair: f"{min(pair)}-{max(pair)}")
     steps = st.integers(1, high - low + 1)
     term = st.one_of(
         numbers.map(str),
