@@ -123,7 +123,14 @@ class Scene:
         asyncio.run(self._admit(resource))
         return resource
 
-    def job(self, name: str, *, status: Mapping[str, Any] | None = None, **spec: Any) -> Resource:
+    def job(
+        self,
+        name: str,
+        *,
+        status: Mapping[str, Any] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> Resource:
         """A stored BatchJob whose template the API server has accepted."""
         self.version += 1
         metadata = {
@@ -133,6 +140,7 @@ class Scene:
             "generation": 1,
             "resourceVersion": str(self.version),
             "creationTimestamp": rfc3339(self.clock.wall),
+            "annotations": dict(annotations or {}),
         }
         template = {"spec": {"containers": [{"name": "main"}]}}
         body = {"metadata": metadata, "spec": {"template": template, **spec}}
@@ -180,6 +188,42 @@ def test_a_decision_is_counted_on_before_it_is_seen() -> None:
 
     assert 2 == len(first)
     assert {} == scene.notes.created
+
+
+def metric(scene: Scene, name: str, **labels: str) -> float | None:
+    return scene.metrics.registry.get_sample_value(f"bayplan_{name}", labels)
+
+
+def test_counters_move_by_what_statuses_gain() -> None:
+    """Runs, misses and runs longer than expected; what a status says at first sight is old."""
+    scene = Scene()
+    before = {"successes": 7, "failures": 2, "missed": 5, "late": 3, "lost": 1}
+    scene.job("report", schedule="@yearly", status={"statistics": before})
+    scene.look()
+    after = {"successes": 9, "failures": 3, "missed": 9, "late": 4, "lost": 1}
+    for _ in range(2):  # the same news twice
+        scene.job("report", schedule="@yearly", status={"statistics": after})
+        scene.look()
+
+    assert [2, 1, 0] == [
+        metric(scene, "runs_total", outcome=outcome) for outcome in ("Succeeded", "Failed", "Lost")
+    ]
+    assert [4, 1] == [metric(scene, f"{name}_total") for name in ("slots_missed", "runs_late")]
+
+
+def test_only_the_schedule_is_late() -> None:
+    """How long after its slot a run's pod is made is no figure of what a person makes up for."""
+    scene = Scene()
+    scene.node()
+    hour = NOON // 3600 * 3600
+    span = f"{rfc3339(hour - 7200)}/{rfc3339(hour - 7200)}"
+    scene.job("report", schedule="0 * * * *", annotations={names.BACKFILL: span})
+    scene.look()
+
+    assert [str(hour - 7200)] == [
+        body["metadata"]["labels"][names.SLOT] for _, body in scene.notes.created.values()
+    ]
+    assert 0 == metric(scene, "slot_lateness_seconds_count")
 
 
 def test_a_parents_success_starts_its_child() -> None:
@@ -487,6 +531,34 @@ def test_a_short_run_passes_through_a_held_node() -> None:
     scene.look()
 
     assert ["short"] == [one.name for one in scene.notes.bound]
+
+
+@pytest.mark.parametrize(("learned", "node"), [(300, "n1"), (900, "")])
+def test_what_was_learned_of_a_job_lets_its_run_pass(learned: int, node: str) -> None:
+    """From the samples in its status alone: a run that usually ends in time may use a held node."""
+    scene = Scene()
+    scene.node("n1", cpu=4000)
+    busy = make_pod(
+        "run",
+        "n1",
+        2000,
+        owner_uid="run",
+        owner_kind="BatchJob",
+        annotations={names.EXPECTED_SECONDS: "600"},
+        ending=pods_.Ending(started_at=NOON),
+        created_at=NOON,
+    )
+    for pod in (busy, make_pod("large", cpu=3000, created_at=NOON - 60, nominated="n1")):
+        scene.see("Pod", pod.name, pod)
+    scene.leads = False
+    scene.look()
+    scene.leads = True
+    samples = {"runSeconds": [learned] * 5, "waitSeconds": [0] * 5}
+    scene.job("report", status={"samples": samples})
+    scene.look()
+    [(_, body)] = scene.notes.created.values()
+
+    assert node == body["spec"].get("nodeName", "")
 
 
 def test_a_hold_that_has_ended_is_taken_off_the_pod() -> None:

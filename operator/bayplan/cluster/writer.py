@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -24,6 +23,7 @@ from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events
 from bayplan.cluster.evictions import Refused
 from bayplan.cluster.sender import Job, Sender
+from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
@@ -33,13 +33,8 @@ _log = logging.getLogger(__name__)
 # A resource whose write met a conflict is looked at again after this: the news that explains the
 # conflict is on its way, and a hot loop of conflicts would help nobody.
 CONFLICT_SECONDS = 1.0
-# A status that the server refuses (a schema older than we are, a right that is missing) can be told
-# nowhere else and would be wanted again by no event: it is tried again by itself, ever more rarely.
 _SPENT = "DisruptionBudget"  # the reason when no disruption is allowed now
 _TWO_BUDGETS = "more than one PodDisruptionBudget"  # of a 500; it would be for ever
-REFUSED_SECONDS = 5.0
-MOST_REFUSED_SECONDS = 300.0
-_MOST_IDLE_STATUSES = 10_000
 
 
 class Reports(Protocol):
@@ -66,30 +61,6 @@ class Reports(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A status, the resource it was computed from, and the Events that it accounts for."""
-
-    resource: Resource
-    status: Mapping[str, Any]
-    events: tuple[action.EmitEvent | action.Notice, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _Status:
-    """One resource's status on its way: the newest wanted one, and when one was last sent."""
-
-    wanted: _Wanted | None = None
-    planned: bool = False
-    sent_at: float = float("-inf")
-    refused: int = 0  # times in a row
-
-    def pause(self) -> float:
-        """Seconds to wait after the refusal that came now."""
-        self.refused += 1
-        return min(REFUSED_SECONDS * (1 << min(self.refused - 1, 16)), MOST_REFUSED_SECONDS)
-
-
 class Writer:
     """Everything but `dry_run`, `run` and `drain` returns at once.
 
@@ -114,10 +85,9 @@ class Writer:
         self._cache = cache
         self._reports = reports
         self._now = now
-        self._interval = status_interval_seconds
-        self._statuses: dict[ResourceKey, _Status] = {}
         self._refused_evictions = Refused()
         self.sender = Sender(transport, may_write, reports.counted, jitter, in_flight)
+        self.statuses = Statuses(self.sender, cache, self, status_interval_seconds)
         self.events = Events(transport, may_write, now, instance, reports.counted)
 
     async def run(self) -> NoReturn:
@@ -140,7 +110,7 @@ class Writer:
         if outcome.status is not None:
             self.write_status(resource, outcome.status, outcome.events)
         else:
-            self._emit(resource, outcome.events)
+            self.emit(resource, outcome.events)
         for release in outcome.releases:
             self.release(release, resource.key)
         for delete in outcome.deletes:
@@ -150,7 +120,7 @@ class Writer:
         for drop in outcome.drops:
             self.drop(drop, resource.key)
 
-    def _emit(self, resource: Resource, events: Iterable[action.EmitEvent | action.Notice]) -> None:
+    def emit(self, resource: Resource, events: Iterable[action.EmitEvent | action.Notice]) -> None:
         for event in events:
             if isinstance(event, action.Notice):
                 self._reports.notify(resource, event)
@@ -167,7 +137,7 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.forget(planned.key)
-            self._failed(resource.key, error, "create")
+            self.failed(resource.key, error, "create")
 
         job = Job(_pod(planned.key), ("create", planned.key), attempt, failed)
         if not self.sender.submit(job):
@@ -230,7 +200,7 @@ class Writer:
         def failed(error: errors.ClusterError) -> None:
             self._cache.forget_leaving(key, wanted.uid)
             if error.reason != _SPENT:
-                self._failed(resource, error, "delete")
+                self.failed(resource, error, "delete")
             elif resource is not None:
                 pause = self._refused_evictions.pause(wanted.uid)
                 loop = asyncio.get_running_loop()
@@ -246,7 +216,7 @@ class Writer:
             await self._patched(requests.release_pod(wanted), key, wanted.uid)
 
         def failed(error: errors.ClusterError) -> None:
-            self._failed(resource, error, "release")
+            self.failed(resource, error, "release")
 
         self._submit_pod(key, ("release", key, wanted.uid), attempt, failed)
 
@@ -258,10 +228,10 @@ class Writer:
         async def attempt() -> None:
             uid = await self._owned_uid(kind, key, resource.uid)
             answer = await self.sender.send(requests.apply_object(wanted, uid))
-            self._feed(kind, answer)
+            self.feed(kind, answer)
 
         def failed(error: errors.ClusterError) -> None:
-            self._failed(resource.key, error, "apply")
+            self.failed(resource.key, error, "apply")
 
         digest = (metadata.get("annotations") or {}).get(names.DIGEST, "")
         identity = ("apply", kind, key, resource.uid, digest)
@@ -278,7 +248,7 @@ class Writer:
             self._cache.drop(kind, key, wanted.uid)
 
         def failed(error: errors.ClusterError) -> None:
-            self._failed(resource, error, "delete")
+            self.failed(resource, error, "delete")
 
         identity = ("delete", kind, key, wanted.uid)
         self.sender.submit(Job((kind, *key), identity, attempt, failed, urgent=True, once=True))
@@ -287,8 +257,6 @@ class Writer:
         """What the server would store of this pod. Stores nothing, hence any replica may ask."""
         return pods.pod(await self._transport.send(requests.create_pod(body, dry_run=True)))
 
-    # ---- statuses -------------------------------------------------------------------------
-
     def write_status(
         self,
         resource: Resource,
@@ -296,89 +264,7 @@ class Writer:
         events: tuple[action.EmitEvent | action.Notice, ...] = (),
     ) -> None:
         """Make the stored status this one: the first at once, then one an interval, newest wins."""
-        slot = self._statuses.get(resource.key)
-        if not requests.merge_patch(resource.status, status):
-            if slot is not None:
-                slot.wanted = None  # what is stored is what is wanted by now
-            self._emit(resource, events)
-            return
-        if slot is None:
-            self._forget_idle()
-            slot = self._statuses[resource.key] = _Status()
-        slot.wanted = _Wanted(resource, status, events)
-        self._plan(slot)
-
-    def _plan(self, slot: _Status) -> None:
-        if slot.planned or slot.wanted is None:
-            return
-        slot.planned = True
-        loop = asyncio.get_running_loop()
-        due = slot.sent_at + self._interval
-        if due <= loop.time():
-            self._submit_status(slot)
-        else:
-            loop.call_at(due, self._submit_status, slot)
-
-    def _submit_status(self, slot: _Status) -> None:
-        if slot.wanted is None:
-            slot.planned = False
-            return
-        key = slot.wanted.resource.key
-
-        async def attempt() -> None:
-            if slot.wanted is not None:
-                await self._status_written(slot, slot.wanted)
-            slot.planned = False
-            self._plan(slot)
-
-        def failed(error: errors.ClusterError) -> None:
-            slot.planned = False
-            if slot.wanted is not None:
-                resource = slot.wanted.resource
-                slot.wanted = None
-                if isinstance(error, errors.NotFound):
-                    self._cache.doubt_resource(resource.key, resource.uid)
-                    self._reports.missing(resource.key)
-                else:
-                    self._failed(resource.key, error, "status")
-                if isinstance(error, errors.Rejected):
-                    loop = asyncio.get_running_loop()
-                    loop.call_later(slot.pause(), self._cache.doorbell.mark, resource.key)
-
-        if not self.sender.submit(Job(key, ("status", key), attempt, failed, urgent=True)):
-            slot.planned = False
-
-    async def _status_written(self, slot: _Status, sent: _Wanted) -> None:
-        resource = sent.resource
-        current = self._cache.resources.get(resource.key)
-        if current is None or current.resource_version != resource.resource_version:
-            # The resource has moved on since: the server would say 409. Look again instead.
-            slot.wanted = None
-            self._cache.doorbell.mark(resource.key)
-            return
-        slot.sent_at = asyncio.get_running_loop().time()
-        answer = await self.sender.send(
-            requests.write_status(
-                resource.key, resource.resource_version, resource.status, sent.status
-            )
-        )
-        slot.refused = 0
-        self._feed(resource.kind, answer)
-        self._emit(resource, sent.events)
-        # What waits for the record (finalizers, deletions) may go on now. What was wanted since was
-        # computed without this write and might contradict it: it is computed anew.
-        slot.wanted = None
-        self._cache.doorbell.mark(resource.key)
-
-    def _forget_idle(self) -> None:
-        if len(self._statuses) < _MOST_IDLE_STATUSES:
-            return
-        now = asyncio.get_running_loop().time()
-        self._statuses = {
-            key: slot
-            for key, slot in self._statuses.items()
-            if slot.planned or now - slot.sent_at < self._interval
-        }
+        self.statuses.write(resource, status, events)
 
     # ---- what answers mean ----------------------------------------------------------------
 
@@ -431,7 +317,7 @@ class Writer:
                 raise
             self._cache.drop("Pod", key, uid)
         else:
-            self._feed("Pod", answer)
+            self.feed("Pod", answer)
 
     async def _evicted(self, wanted: action.DeletePod) -> bool:
         """Whether the Eviction API took care of it; a spent budget is a `Conflict`.
@@ -455,6 +341,10 @@ class Writer:
                 raise
             return False
         return True
+
+    def missing(self, key: ResourceKey) -> None:
+        """A status met no object."""
+        self._reports.missing(key)
 
     async def _look(self, key: tuple[str, str]) -> pods_.Pod | None:
         """The pod as stored now; None when there is none."""
@@ -487,13 +377,13 @@ class Writer:
         pod: pods_.Pod = seen.value
         return pod
 
-    def _feed(self, kind: str, answer: bytes) -> None:
+    def feed(self, kind: str, answer: bytes) -> None:
         """Take an answer in as news; a Status (the object went at once) tells nothing of it."""
         seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
         if seen.uid and seen.name:
             self._cache.upsert(kind, seen)
 
-    def _failed(self, resource: ResourceKey | None, error: errors.ClusterError, what: str) -> None:
+    def failed(self, resource: ResourceKey | None, error: errors.ClusterError, what: str) -> None:
         _log.info(
             "write failed verb=%s resource=%s status=%s error=%s",
             what,

@@ -1,0 +1,165 @@
+"""Statuses on their way: of each resource the newest wanted one, at a bounded pace.
+
+A status is written against the version that it was computed from. What it accounts for (Events,
+notices) is told when it is stored, and what waits for the record may go on then.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bayplan.api.resource import Key as ResourceKey
+from bayplan.api.resource import Resource
+from bayplan.cluster import errors, requests
+from bayplan.cluster.cache import Cache
+from bayplan.cluster.sender import Job, Sender
+from bayplan.reconcile import action
+
+# A status that the server refuses (a schema older than we are, a right that is missing) can be told
+# nowhere else and would be wanted again by no event: it is tried again by itself, ever more rarely.
+REFUSED_SECONDS = 5.0
+MOST_REFUSED_SECONDS = 300.0
+_MOST_IDLE = 10_000
+
+
+class Owner(Protocol):
+    """What a status that was answered leads to."""
+
+    def emit(
+        self, resource: Resource, events: Iterable[action.EmitEvent | action.Notice]
+    ) -> None: ...
+
+    def feed(self, kind: str, answer: bytes) -> None: ...
+
+    def failed(
+        self, resource: ResourceKey | None, error: errors.ClusterError, what: str
+    ) -> None: ...
+
+    def missing(self, key: ResourceKey) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A status, the resource it was computed from, and the Events that it accounts for."""
+
+    resource: Resource
+    status: Mapping[str, Any]
+    events: tuple[action.EmitEvent | action.Notice, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Status:
+    """One resource's status on its way: the newest wanted one, and when one was last sent."""
+
+    wanted: _Wanted | None = None
+    planned: bool = False
+    sent_at: float = float("-inf")
+    refused: int = 0  # times in a row
+
+    def pause(self) -> float:
+        """Seconds to wait after the refusal that came now."""
+        self.refused += 1
+        return min(REFUSED_SECONDS * (1 << min(self.refused - 1, 16)), MOST_REFUSED_SECONDS)
+
+
+class Statuses:
+    """`interval_seconds` lie between two writes of one resource."""
+
+    def __init__(self, sender: Sender, cache: Cache, owner: Owner, interval_seconds: float) -> None:
+        self._sender = sender
+        self._cache = cache
+        self._owner = owner
+        self._interval = interval_seconds
+        self._statuses: dict[ResourceKey, _Status] = {}
+
+    def write(
+        self,
+        resource: Resource,
+        status: Mapping[str, Any],
+        events: tuple[action.EmitEvent | action.Notice, ...] = (),
+    ) -> None:
+        """Make the stored status this one: the first at once, then one an interval, newest wins."""
+        slot = self._statuses.get(resource.key)
+        if not requests.merge_patch(resource.status, status):
+            if slot is not None:
+                slot.wanted = None  # what is stored is what is wanted by now
+            self._owner.emit(resource, events)
+            return
+        if slot is None:
+            self._forget_idle()
+            slot = self._statuses[resource.key] = _Status()
+        slot.wanted = _Wanted(resource, status, events)
+        self._plan(slot)
+
+    def _plan(self, slot: _Status) -> None:
+        if slot.planned or slot.wanted is None:
+            return
+        slot.planned = True
+        loop = asyncio.get_running_loop()
+        due = slot.sent_at + self._interval
+        if due <= loop.time():
+            self._submit(slot)
+        else:
+            loop.call_at(due, self._submit, slot)
+
+    def _submit(self, slot: _Status) -> None:
+        if slot.wanted is None:
+            slot.planned = False
+            return
+        key = slot.wanted.resource.key
+
+        async def attempt() -> None:
+            if slot.wanted is not None:
+                await self._written(slot, slot.wanted)
+            slot.planned = False
+            self._plan(slot)
+
+        def failed(error: errors.ClusterError) -> None:
+            slot.planned = False
+            if slot.wanted is not None:
+                resource = slot.wanted.resource
+                slot.wanted = None
+                if isinstance(error, errors.NotFound):
+                    self._cache.doubt_resource(resource.key, resource.uid)
+                    self._owner.missing(resource.key)
+                else:
+                    self._owner.failed(resource.key, error, "status")
+                if isinstance(error, errors.Rejected):
+                    loop = asyncio.get_running_loop()
+                    loop.call_later(slot.pause(), self._cache.doorbell.mark, resource.key)
+
+        if not self._sender.submit(Job(key, ("status", key), attempt, failed, urgent=True)):
+            slot.planned = False
+
+    async def _written(self, slot: _Status, sent: _Wanted) -> None:
+        resource = sent.resource
+        current = self._cache.resources.get(resource.key)
+        if current is None or current.resource_version != resource.resource_version:
+            # The resource has moved on since: the server would say 409. Look again instead.
+            slot.wanted = None
+            self._cache.doorbell.mark(resource.key)
+            return
+        slot.sent_at = asyncio.get_running_loop().time()
+        answer = await self._sender.send(
+            requests.write_status(
+                resource.key, resource.resource_version, resource.status, sent.status
+            )
+        )
+        slot.refused = 0
+        self._owner.feed(resource.kind, answer)
+        self._owner.emit(resource, sent.events)
+        # What waits for the record (finalizers, deletions) may go on now. What was wanted since was
+        # computed without this write and might contradict it: it is computed anew.
+        slot.wanted = None
+        self._cache.doorbell.mark(resource.key)
+
+    def _forget_idle(self) -> None:
+        if len(self._statuses) < _MOST_IDLE:
+            return
+        now = asyncio.get_running_loop().time()
+        self._statuses = {
+            key: slot
+            for key, slot in self._statuses.items()
+            if slot.planned or now - slot.sent_at < self._interval
+        }
