@@ -38,7 +38,7 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories
 	$(BIN)/pytest -q -n 2 tests/histories
-	$(BIN)/pytest -q -n 3 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
+	$(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
 	    --ignore=tests/kubelet --ignore=$(DEMO) --durations=20
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
 	$(BIN)/pytest -q -s tests/faults

@@ -35,16 +35,16 @@ def test_a_node_is_emptied_and_nobody_is_missed(site: Site, namespace: str) -> N
     pool = {"nodeSelector": {"pool": namespace}}
     [node] = site.nodes("m5.xlarge:us-east-1a=1", pool=namespace)
     strict = {"disruptionBudget": "Strict", "ready_delay": "1s"}
-    site.kube.apply(
-        make_service("web", namespace, replicas=4, pod=pool, **strict),
-        make_job("report", namespace, seconds=5, pod=pool),
-    )
+    site.kube.apply(make_service("web", namespace, replicas=4, pod=pool, **strict))
     site.kube.until(read.services(namespace), lambda found: is_ready(found, 4))
+    site.nodes("m5.xlarge:us-east-1b=1", pool=namespace)
+    here = {"nodeSelector": {"kubernetes.io/hostname": node}}
+    # Long enough to be there still when the drain's process has started on a busy machine.
+    site.kube.apply(make_job("report", namespace, seconds=20, pod=here))
     site.kube.until(
         read.pods(namespace),
         lambda found: any(name.startswith("report-") for name in read.running(found)),
     )
-    site.nodes("m5.xlarge:us-east-1b=1", pool=namespace)
     counts = Counts()
 
     def moved(found: Objects) -> bool:
