@@ -94,6 +94,25 @@ def test_a_cordoned_node_is_emptied_while_paused() -> None:
     assert node not in {pod.node for pod in world.standing()}
 
 
+def test_a_paused_update_gets_no_further_by_moving() -> None:
+    """New ones on a cordoned node move, and are as many as before."""
+    world = running(6, nodes=6, **strategy())
+    world.edit(image="web:2")
+    world.act()
+    world.work()
+    world.hear()
+    world.edit(**strategy(paused=True))
+    go_on(world)
+    held, new = world.images(), world.service.template_hash
+    node = next(pod for pod in world.standing() if pod.labels[names.TEMPLATE_HASH] == new).node
+    world.cordon(node)
+    go_on(world)
+
+    assert 0 < held[new] < 6
+    assert held == world.images()
+    assert node not in {pod.node for pod in world.standing()}
+
+
 def test_first_start_knows_no_pause() -> None:
     """A pause holds updates; a service that never ran starts."""
     world = running(3, **strategy(paused=True))

@@ -96,7 +96,14 @@ class _Scene:
         if self.progress is None or not self._staged:
             return replicas
         goal = target.share(replicas, rules, self.progress.step)
-        return min(goal, _updated(self.instances, self.update)) if rules.paused else goal
+        if not rules.paused:
+            return goal
+        updated = [
+            pod for pod in self.instances.live if pod.labels.get(names.REVISION) == self.update.id
+        ]
+        # One that moves off its node is there twice for a while: that is no progress.
+        staying = len(self.instances.split_by_leaving(updated)[0])
+        return min(goal, len(updated), max(staying, replicas - self.outdated))
 
     @property
     def gated(self) -> bool:
