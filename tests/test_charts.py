@@ -32,6 +32,7 @@ ALL: dict[str, Any] = {
     "image": {"digest": f"sha256:{'0' * 64}", "pullSecrets": ["registry"]},
     "admissionPolicy": {"create": True, "level": "Restricted"},
     "networkPolicy": {"create": True, "metricsFrom": [{"namespaceSelector": {}}]},
+    "notifications": {"secretName": "receivers"},
     "monitoring": {
         "serviceMonitor": {"create": True},
         "prometheusRule": {"create": True},
@@ -189,6 +190,26 @@ def test_every_setting_reaches_the_operator() -> None:
     assert {"BAYPLAN_IDENTITY", "BAYPLAN_LEASE_NAMESPACE"} == {
         each["name"] for each in container["env"]
     }
+
+
+def test_receivers_of_notices_come_from_a_secret() -> None:
+    """The kubelet mounts it; the operator is told the file, and may go out where it was said."""
+    off, on = ({"networkPolicy": {"create": True}, "notifications": {"secretName": name}}
+               for name in ("", "receivers"))  # fmt: skip
+    pod = dict(pods(render(on)))["bayplan"]
+    [container] = pod["containers"]
+    [mount] = [one for one in container["volumeMounts"] if one["name"] == "notifications"]
+    [volume] = [one for one in pod["volumes"] if one["name"] == "notifications"]
+    elsewhere = {"ipBlock": {"cidr": "10.0.0.0/8"}}
+    told = {**on, "networkPolicy": {"create": True, "receivers": [elsewhere]}}
+
+    assert {"secretName": "receivers"} == volume["secret"]
+    assert f"--notifications-file={mount['mountPath']}/receivers.yaml" in container["args"]
+    assert "notifications" not in json.dumps(dict(pods(render(off)))["bayplan"])
+    assert [2, 3, 3] == [
+        len(one(render(values), "NetworkPolicy")["spec"]["egress"]) for values in (off, on, told)
+    ]
+    assert [elsewhere] == one(render(told), "NetworkPolicy")["spec"]["egress"][-1]["to"]
 
 
 def _camel(told: dict[str, Any]) -> dict[str, Any]:

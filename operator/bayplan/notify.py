@@ -36,7 +36,7 @@ Counted = Callable[[str, str], None]  # receiver, outcome: delivered, refused, f
 
 
 def body_of(resource: Resource, notice: action.Notice) -> bytes:
-    """What is sent. Its `id` is the same whenever the same thing is told, also after a crash."""
+    """What is sent. Its `id` is the same whenever the same thing is told, whoever tells it."""
     about = {
         "on": notice.on,
         "kind": resource.kind,
@@ -45,7 +45,8 @@ def body_of(resource: Resource, notice: action.Notice) -> bytes:
         "uid": resource.uid,
     }
     told = {"version": 1, **about, **notice.facts}
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+    same = {name: value for name, value in told.items() if name != "time"}
+    digest = hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:32]
     return json.dumps({"id": digest, **told}, ensure_ascii=False).encode()
 
 

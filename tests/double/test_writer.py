@@ -648,6 +648,35 @@ class TestStatus:
 
         assert ["10", "10"] == self.versions(desk)
 
+    @pytest.mark.parametrize(("stored", "told"), [(1, 1), (3, 0)], ids=["ours", "another"])
+    def test_events_of_a_lost_answer(self, stored: int, told: int) -> None:
+        """A write whose answer was lost is seen to be stored: what it accounts for is told, once.
+
+        Reconcile will not say it again, since the status says it already.
+        """
+        desk = Desk()
+        desk.double.reply("status", "LongService", NoAnswer(), CONFLICT)
+        desk.double.reply("create", "Event", Answer(b"{}"))
+        event = action.EmitEvent("Missed", "one")
+
+        def look() -> None:
+            desk.writer.carry_out(desk.web, action.Outcome())
+
+        def news() -> None:
+            body = bodies.service(11)
+            desk.cache.put_resource({**body, "status": {"replicas": stored}})
+            desk.look()
+            desk.look()
+
+        def act() -> None:
+            desk.look = look
+            desk.writer.write_status(desk.web, {"replicas": 1}, (event,))
+            asyncio.get_running_loop().call_later(20, news)
+
+        desk.work(act)
+
+        assert told == len(desk.double.asked("create"))
+
     def test_missing(self) -> None:
         """A 404 drops the resource and says so, before anything more is created for it."""
         desk = Desk()

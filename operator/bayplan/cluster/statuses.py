@@ -53,6 +53,7 @@ class _Status:
     """One resource's status on its way: the newest wanted one, and when one was last sent."""
 
     wanted: _Wanted | None = None
+    unsure: _Wanted | None = None  # sent, and the answer was lost
     planned: bool = False
     sent_at: float = float("-inf")
     refused: int = 0  # times in a row
@@ -91,6 +92,21 @@ class Statuses:
             slot = self._statuses[resource.key] = _Status()
         slot.wanted = _Wanted(resource, status, events)
         self._plan(slot)
+
+    def settle(self, resource: Resource) -> None:
+        """Say what a write accounts for whose answer was lost, once it is seen to be stored."""
+        slot = self._statuses.get(resource.key)
+        sent = slot.unsure if slot is not None else None
+        if (
+            slot is None
+            or sent is None
+            or resource.resource_version == sent.resource.resource_version
+        ):
+            return
+        slot.unsure = None
+        same = resource.uid == sent.resource.uid
+        if same and not requests.merge_patch(resource.status, sent.status):
+            self._owner.emit(resource, sent.events)
 
     def _plan(self, slot: _Status) -> None:
         if slot.planned or slot.wanted is None:
@@ -141,12 +157,16 @@ class Statuses:
             self._cache.doorbell.mark(resource.key)
             return
         slot.sent_at = asyncio.get_running_loop().time()
-        answer = await self._sender.send(
-            requests.write_status(
-                resource.key, resource.resource_version, resource.status, sent.status
+        try:
+            answer = await self._sender.send(
+                requests.write_status(
+                    resource.key, resource.resource_version, resource.status, sent.status
+                )
             )
-        )
-        slot.refused = 0
+        except errors.Unavailable:
+            slot.unsure = sent
+            raise
+        slot.refused, slot.unsure = 0, None
         self._owner.feed(resource.kind, answer)
         self._owner.emit(resource, sent.events)
         # What waits for the record (finalizers, deletions) may go on now. What was wanted since was

@@ -107,6 +107,7 @@ class Writer:
         Events belong to the status that accounts for them: they are emitted when it is accepted,
         since reconcile says them again until then.
         """
+        self.statuses.settle(resource)
         if outcome.status is not None:
             self.write_status(resource, outcome.status, outcome.events)
         else:
