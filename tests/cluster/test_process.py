@@ -68,7 +68,7 @@ def test_a_failure_is_told_over_http(own: Site, tmp_path: Path) -> None:
         file = receivers.configured(tmp_path, team=team.url)
         with own.operator("--notifications-file", str(file)):
             namespace = own.namespace()
-            wanted = [{"on": ["Failed"], "receiver": "team"}]
+            wanted = [{"when": ["Failed"], "receiver": "team"}]
             policy = {"limit": 0}
             own.kube.apply(
                 make_job(

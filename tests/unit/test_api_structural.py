@@ -81,3 +81,17 @@ def test_refuses(annotation: object, value: Any, why: str) -> None:
     message = refused(field=(annotation, value))
 
     assert why in message
+
+
+class Spoken(Part):
+    """Its field is a word that YAML 1.1 takes for a boolean."""
+
+    on: Integer = Field(default=3, ge=0, le=9, description="A number.")
+
+
+def test_refuses_names_that_yaml_does_not_take_for_names() -> None:
+    """`on: [Failed]` reaches the server as `true: [Failed]`, and an enumerated `Off` as false."""
+    switch = Literal["Off", "Full"]
+
+    assert "unquoted on" in refused(field=(Spoken, SAID))
+    assert "unquoted Off" in refused(field=(switch, SAID))

@@ -18,7 +18,7 @@ def make_world(*on: str, **spec: Any) -> World:
     wanted = {
         "schedule": "0 * * * *",
         "retryPolicy": {"limit": 0},
-        "notifications": [{"on": list(on or ALL), "receiver": "team"}],
+        "notifications": [{"when": list(on or ALL), "receiver": "team"}],
     }
     return World({**wanted, **spec}, receivers=frozenset({"team"}))
 
@@ -155,7 +155,7 @@ def test_nobody_has_defined_the_receiver() -> None:
 
 def test_several_receivers() -> None:
     """Each its own."""
-    both = [{"on": ["Failed"], "receiver": "team"}, {"on": ["Recovered"], "receiver": "boss"}]
+    both = [{"when": ["Failed"], "receiver": "team"}, {"when": ["Recovered"], "receiver": "boss"}]
     world = make_world(notifications=both)
     world.receivers = frozenset({"team", "boss"})
     for code in (1, 0):

@@ -139,7 +139,7 @@ RECEIVER_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 class Notification(Part):
     """Whom to tell, and of what."""
 
-    on: tuple[Literal["Failed", "Missed", "Late", "Recovered", "Suspended"], ...] = Field(
+    when: tuple[Literal["Failed", "Missed", "Late", "Recovered", "Suspended"], ...] = Field(
         min_length=1,
         max_length=5,
         description=(

@@ -99,6 +99,8 @@ class _Writer:
         for name, one in written.items():
             if not one.get("description"):
                 raise SchemaError(f"{path}.{name}: needs a description")
+        if self._defaults:  # what people write, not a status
+            _check_words(written, path)
         return written
 
     def _values(self, schema: Schema | bool, path: str) -> Schema:
@@ -107,12 +109,22 @@ class _Writer:
         return self.written(schema, f"{path}{{}}")
 
 
+def _check_words(properties: Mapping[str, Schema], path: str) -> None:
+    enumerated = (word for one in properties.values() for word in one.get("enum", ()))
+    for word in (*properties, *enumerated):
+        if str(word).lower() in _NOT_TEXT:
+            raise SchemaError(f"{path}: kubectl reads an unquoted {word} as true or false")
+
+
 def _int_or_string(schema: Schema, path: str) -> Schema:
     if schema.get("anyOf") != _INT_OR_STRING or "type" in schema:
         raise SchemaError(f"{path}: int-or-string has exactly these two alternatives and no type")
     dropped = {*_DROPPED, "default"}
     return _ordered({key: value for key, value in schema.items() if key not in dropped})
 
+
+# Words that YAML 1.1, and so kubectl and Helm, does not take for text.
+_NOT_TEXT = frozenset({"on", "off", "yes", "no", "y", "n", "true", "false", "null"})
 
 _NEEDS = {
     "array": "maxItems, items and a list type",

@@ -23,7 +23,7 @@ def notices(scene: Scene, course: Course) -> Iterable[Notice | EmitEvent]:
     known = scene.view.receivers
     told = list(_told(scene, course)) if scene.spec.notifications else []
     for one in scene.spec.notifications:
-        wanted = [(on, facts) for on, facts in told if on in one.on]
+        wanted = [(on, facts) for on, facts in told if on in one.when]
         if one.receiver in known:
             for on, facts in wanted:
                 yield Notice(one.receiver, on, {"time": time_text(scene.now), **facts})
