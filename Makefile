@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
-.PHONY: help check format test test-faults histories autoscaler unit crds demo down kind-test bench-packing \
+.PHONY: help docs check format test test-faults histories autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due bench-window soak clean
 
 help:  ## what there is
@@ -25,6 +25,8 @@ check: $(STAMP)  ## format, lint, types, arrows, generated files up to date
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --check
 	PYTHONPATH=operator $(BIN)/python -m tools.chart --check
+	PYTHONPATH=operator $(BIN)/python -m tools.reference --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff format .
@@ -52,9 +54,13 @@ histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with fault
 autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; first time two more)
 	$(BIN)/pytest -q -s tests/autoscaler
 
-crds: $(STAMP)  ## write crds/, the charts' copies and the chart's values from their sources
+crds: $(STAMP)  ## write crds/, the charts' copies, the chart's values and reference pages
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --write
 	PYTHONPATH=operator $(BIN)/python -m tools.chart --write
+	PYTHONPATH=operator $(BIN)/python -m tools.reference --write
+
+docs: $(STAMP)  ## build the documentation site into site/; SERVE=1 shows it at http://127.0.0.1:8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(if $(SERVE),serve,build) --strict
 
 demo: $(STAMP)  ## the main job on a real local cluster
 	PYTHONPATH=operator $(BIN)/python -m tools.demo
