@@ -104,6 +104,7 @@ class Loop:
         default_factory=dict
     )
     _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # the last plan's
+    _look_at: int | None = None  # the last plan's
     _wakes: list[tuple[int, Key]] = field(default_factory=list)  # heap
     _wake_of: dict[Key, int] = field(default_factory=dict)
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
@@ -144,7 +145,8 @@ class Loop:
     def _decide(self, batch: inbox_.Batch) -> None:
         now = self.clock.now()
         due = self._due(batch, now)
-        if not due and not batch.placement:
+        again = self._look_at is not None and self._look_at <= now
+        if not (due or batch.placement or again):
             return
         wanted: dict[TaskKey, _Wanted] = {}
         for key in due:  # 2. what should run
@@ -154,12 +156,13 @@ class Loop:
             self._release_orphans()
         waiting = self._waiting(wanted)
         if not waiting:
+            self._look_at = None
             self._settle({})
             return
         snapshot = self.cache.snapshot()  # 3. freeze what is known
         with self.metrics.solve_seconds.time():  # 4, 5. order and place
             plan = solve.solve(snapshot, waiting, now, self.policy, self._memo, holds=self._holds)
-        self.plan, self._holds = plan, plan.holds
+        self.plan, self._holds, self._look_at = plan, plan.holds, plan.look_at
         self._carry_out(plan, wanted, now)  # 6, 7. assume and write
         self._explain(plan, wanted)  # 8. say the truth
 

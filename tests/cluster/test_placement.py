@@ -1,10 +1,12 @@
 """Where pods go, and what is told of those that find no room, on a real API server."""
 
+from typing import Any
+
 import pytest
 
 from bayplan import units
 from tests.cluster import read
-from tests.cluster.manifests import make_service
+from tests.cluster.manifests import make_job, make_service
 from tests.cluster.test_longservice import available
 from tests.cluster.under_test import Site
 
@@ -115,3 +117,48 @@ def test_nothing_is_placed_beyond_allocatable(site: Site, namespace: str) -> Non
 
     assert 3 == len(totals)
     assert [] == [name for name in totals if totals[name] > room[name]]
+
+
+def test_a_large_run_is_not_passed_by_small_ones_for_ever(site: Site, namespace: str) -> None:
+    """After a minute its node is held, and told; a long run stays out, a short one fills the gap.
+
+    The large run starts when the one before it has ended, whoever came in between.
+    """
+    [node] = site.nodes("m5.large:us-east-1a=1", pool=namespace)
+    kube, pods = site.kube, read.pods(namespace)
+
+    def job(name: str, cpu: str, seconds: int) -> dict[str, Any]:
+        return make_job(
+            name,
+            namespace,
+            cpu=cpu,
+            seconds=seconds,
+            expectedDurationSeconds=seconds,
+            pod={"nodeSelector": {"pool": namespace}},
+        )
+
+    def of(found: Any, name: str) -> Any:
+        mine = [one for one in found.values() if one["metadata"]["name"].startswith(f"{name}-")]
+        return mine[0] if mine else {"spec": {}, "status": {}}
+
+    kube.apply(job("first", "1", 100))
+    kube.until(pods, read.running)
+    kube.apply(job("large", "1500m", 5))
+    kube.until(
+        pods,
+        lambda found: of(found, "large")["status"].get("nominatedNodeName") == node,
+        within=90,
+    )
+    kube.apply(job("long", "300m", 600), job("short", "300m", 3))
+    between = kube.until(
+        pods,
+        lambda found: (
+            of(found, "short")["spec"].get("nodeName")
+            and read.unschedulable(of(found, "long"))
+            and found
+        ),
+    )
+    kube.until(pods, lambda found: of(found, "large")["spec"].get("nodeName") == node, within=90)
+
+    assert "nodeName" not in of(between, "large")["spec"]
+    assert "nodeName" not in of(between, "long")["spec"]

@@ -49,6 +49,18 @@ def test_a_node_is_held_after_a_minute_for_who_could_have_it() -> None:
     assert {LARGE: "b"} == due.holds
 
 
+def test_a_plan_says_when_the_next_hold_may_begin() -> None:
+    """Somebody must look then; where no run will give room back, or one has a hold, nobody."""
+    node, busy = make_node("a", 4000), run_of("r", "a")
+    waits = solve(make_state(node, busy).snapshot(), [large()], NOON + 10, Policy())
+    held = solve(make_state(node, busy).snapshot(), [large()], NOON + 60, Policy())
+    web = make_state(node, make_pod("web", "a", 500)).snapshot()
+
+    assert NOON + 60 == waits.look_at
+    assert held.look_at is None
+    assert solve(web, [large()], NOON + 10, Policy()).look_at is None
+
+
 def test_no_node_is_held_where_nothing_will_end() -> None:
     """A service's pods do not go away: waiting for them would hold a node for ever."""
     frozen = make_state(make_node("a", 4000), make_pod("web", "a", 500)).snapshot()

@@ -504,6 +504,27 @@ def test_a_node_is_held_for_who_has_waited_long_and_the_pod_says_so(*, restarted
     assert ["small"] == [one.name for one in scene.notes.marked]
 
 
+def test_a_node_is_held_on_time_though_nothing_else_happens() -> None:
+    """A minute passes without an event: the loop looks again by itself."""
+    scene = Scene()
+    scene.node("n1", cpu=4000)
+    run = make_pod("run", "n1", 2000, owner_uid="job", owner_kind="BatchJob")
+    large = make_pod("large", cpu=3000, created_at=NOON - 20)
+    scene.see("Pod", "run", run)
+    scene.see("Pod", "large", large)
+    scene.look()
+    told = replace(large, scheduled_reason="Unschedulable")
+    scene.see("Pod", "large", told)
+    scene.notes.marked.clear()
+    held = []
+    for _ in range(2):
+        scene.clock.wall += 20
+        scene.loop.cycle(inbox.Batch(frozenset(), placement=False))
+        held.append([one.held for one in scene.notes.marked])
+
+    assert [[], ["n1"]] == held
+
+
 def test_a_short_run_passes_through_a_held_node() -> None:
     """What a pod says of its run time is enough: it ends before the large one could begin."""
     scene = Scene()

@@ -127,9 +127,11 @@ class Plan:
     """The whole decision of a cycle: task -> node name, and what was refused.
 
     `holds`: task that has waited long -> the node that takes nothing new until the task is there;
-    to be given to the next solve, and to be shown as the pod's nominatedNodeName.
+    to be given to the next solve, and to be shown as the pod's nominatedNodeName. `look_at`: when
+    to solve again though nothing else has happened (epoch seconds), since a hold may begin then.
     """
 
     placements: Mapping[TaskKey, str] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
     holds: Mapping[TaskKey, str] = field(default_factory=dict)
+    look_at: int | None = None

@@ -95,6 +95,24 @@ def renewed(starving: Iterable[Starving], now: int, board: Board) -> dict[TaskKe
     return holds
 
 
+def next_at(starving: Iterable[Starving], now: int, board: Board) -> int | None:
+    """When the next of these tasks may have a node held (epoch seconds): somebody must look then.
+
+    Whatever else may change that rings by itself; the passing of a minute does not.
+    """
+    young = (
+        one
+        for one in starving
+        if now - one.waiting.since < AFTER_SECONDS and not one.waiting.kind.placement.gang
+    )
+    moments = (
+        one.waiting.since + AFTER_SECONDS
+        for one in young
+        if _row(one, None, set(), board) is not None
+    )
+    return min(moments, default=None)
+
+
 def _row(one: Starving, former: int | None, taken: set[int], board: Board) -> int | None:
     """The node that lacks the least of what its runs will give back; the former one if it can."""
     request = board.snapshot.vector(one.waiting.kind.request)

@@ -77,7 +77,12 @@ def solve(
             left = group.keys[len(names) :]
             refused.append(Refused(group, left, short.funnel))
             starving.append(holding.Starving(group, left[0], short.open_))
-    return Plan(placements, tuple(refused), holding.renewed(starving, now, board))
+    return Plan(
+        placements,
+        tuple(refused),
+        holds=holding.renewed(starving, now, board),
+        look_at=holding.next_at(starving, now, board),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
