@@ -10,23 +10,28 @@ from bayplan.api import names
 from bayplan.api.jobstatus import BatchJobStatus
 from bayplan.model import pod as pods_
 from bayplan.reconcile import batchjob, ledger
-from bayplan.reconcile.identity import slot_run
+from bayplan.reconcile.identity import backfill_run, slot_run
 from tests.jobs import PREFIX, START, World, make_job, make_run_pod, make_view
 
 FIELDS = [
     "conditions", "observedGeneration", "nextSlotTime", "lastSlotTime", "scheduleHash",
     "scheduleSinceTime", "remainingRuns", "running", "active", "history", "statistics",
-    "effectiveRequests", "handledTokens", "placement",
+    "effectiveRequests", "handledTokens", "placement", "gaps", "backfill", "fulfilled", "consumed",
+    "pausedUntil", "samples", "forgivenFailures",
 ]  # fmt: skip
 RUN_FIELDS = [
     "run", "trigger", "slotTime", "since", "attempt", "failures", "disruptions", "retryTime",
     "startTime", "pods", "reason", "node", "outcome", "endTime", "type", "status", "message",
+    "fromTime", "toTime", "left", "request", "arguments", "tasks", "count", "gang", "retries",
 ]  # fmt: skip
 WORDS = st.sampled_from(
     [
         "True", "Ready", "Suspended", slot_run(START), slot_run(START + 3600), "r00000000",
         "Succeeded", "Missed", "RunNow", "2026-09-21T14:00:00Z", "0001-01-01T00:00:00+14:00",
         "9999-12-31T23:59:59-14:00", "2026-09-21T14:00:00", "", "x" * 300, "\ud800", "\x00",
+        backfill_run(START - 3600), "1970-01-01T00:00:00Z", "2026-09-21T11:00:00Z", "Failed",
+        "stop",
+        "2026-09-21T01:00:00Z/2026-09-21T13:00:00Z",
     ]
 )  # fmt: skip
 NUMBERS = st.sampled_from([-1, 0, 1, 5, 10**9, 2**63, 10**40, True, 1.5, float("nan")])
@@ -39,6 +44,11 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 STATUSES = st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=8)
+# One of them asks for a run at once: with Replace the second of two ends the first a look later.
+NOTES = st.one_of(
+    st.dictionaries(st.sampled_from([verb, names.BACKFILL, names.PAUSED_UNTIL]), WORDS)
+    for verb in (names.RUN_NOW, names.RETRY)
+)
 SPECS: list[dict[str, Any]] = [
     {},
     {"schedule": "30 * * * *"},
@@ -49,17 +59,22 @@ SPECS: list[dict[str, Any]] = [
 
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(STATUSES, st.sampled_from(SPECS), st.sampled_from([START, START + 7200, 0, 2**33]))
-@example({"active": [{"run": slot_run(START), "attempt": 10**9, "since": "x"}]}, SPECS[1], START)
-def test_any_stored_status_is_survived(status: Any, spec: dict[str, Any], now: int) -> None:
+@given(STATUSES, st.sampled_from(SPECS), st.sampled_from([START, START + 7200, 0, 2**33]), NOTES)
+@example(
+    {"active": [{"run": slot_run(START), "attempt": 10**9, "since": "x"}]}, SPECS[1], START, {}
+)
+def test_any_stored_status_is_survived(
+    status: Any, spec: dict[str, Any], now: int, notes: dict[str, str]
+) -> None:
     """A status that a person edited raises nothing; what replaces it fits the schema."""
-    job = make_job(status=status, annotations={names.RUN_NOW: "x"}, **spec)
-    pods = {pod.key: pod for pod in (make_run_pod(slot_run(START)), make_run_pod("r00000000"))}
+    job = make_job(status=status, annotations=notes, **spec)
+    runs = slot_run(START), "r00000000", backfill_run(START - 3600)
+    pods = {pod.key: pod for pod in map(make_run_pod, runs)}
     outcome = batchjob.reconcile(job, pods, make_view(job), now)
 
     if outcome.status is not None:
         BatchJobStatus.model_validate(outcome.status)
-        again = make_job(status=outcome.status, annotations={names.RUN_NOW: "x"}, **spec)
+        again = make_job(status=outcome.status, annotations=notes, **spec)
         assert None is batchjob.reconcile(again, pods, make_view(job), now).status
     for task in outcome.tasks:
         assert len(task.name) <= 63

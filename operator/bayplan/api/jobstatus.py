@@ -149,7 +149,9 @@ class BackfillStatus(Part):
     """What is left of the scheduled times that a person asked to make up for."""
 
     request: str | None = Field(
-        default=None, max_length=64, description="The annotation that was taken up last."
+        default=None,
+        max_length=64,
+        description="The annotation that was taken up last; a hash of it if it was no such.",
     )
     from_time: Time | None = Field(default=None, description="None before this is left.")
     to_time: Time | None = Field(default=None, description="None after this is left.")

@@ -5,6 +5,7 @@ is in the status too (`gaps`). A time goes from there in the write that tells of
 then the run's pod tells of it, so that neither a crash nor a lost write runs one twice.
 """
 
+import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
@@ -59,9 +60,9 @@ def ordered(
     """
     stored = scene.stored.backfill
     request = scene.job.annotations.get(names.BACKFILL, "")
-    if not request or request[:LONGEST_REQUEST] == stored.request or scene.job.problems:
+    none = Backfill(_shown(request))
+    if not request or none.request == stored.request or scene.job.problems:
         return Order(stored)
-    none = Backfill(request[:LONGEST_REQUEST])
     if request == STOP:
         return Order(none, f"{_times(stored.left)} will not be made up for." if stored.left else "")
     asked = times(request)
@@ -78,6 +79,13 @@ def ordered(
         return Order(none, why, refused=True)
     told = f"{_times(len(slots))} from {time_text(slots[0])} to {time_text(slots[-1])} are made up"
     return Order(Backfill(none.request, low, high, len(slots)), f"{told} for.")
+
+
+def _shown(request: str) -> str:
+    """As the status keeps it: what cannot be read is not repeated, a hash stands for it."""
+    if request == STOP or times(request) is not None:
+        return request
+    return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def times(request: str) -> tuple[int, int] | None:

@@ -107,7 +107,8 @@ def course_of(scene: Scene) -> Course:
     refused: list[tuple[str, str]] = []
     for asked, why in _asked(scene, known):
         answer = why or _token_taken(scene, asked, runs, hindered=hindered)
-        if answer == "Wait" or (taken is not None and _replaces(scene)):
+        late = answer == "Take" and taken is not None and _replaces(scene)
+        if answer == "Wait" or late:
             continue
         handled.append(asked.id)
         if answer != "Take":
