@@ -1,6 +1,7 @@
 """`bayplan simulate`: what manifests need, place and cost, by the operator's own engine."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -307,27 +308,105 @@ def test_an_unknown_rival_is_refused() -> None:
     assert "'nomad' is none of kube-scheduler-least" in result.output
 
 
+def hints_for(*bodies: Any, options: tuple[str, ...] = ()) -> list[str]:
+    """What would make the one workload fit that does not."""
+    body = answer(*bodies, options=options, code=1)
+    [found] = [one["wouldFitIf"] for one in body["unplacedWorkloads"]]
+    return list(found)
+
+
+def spread(**more: Any) -> dict[str, Any]:
+    """A pod that may be no more than one ahead in its zone of others like it."""
+    rule = {
+        "maxSkew": 1,
+        "topologyKey": "topology.kubernetes.io/zone",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "web"}},
+        **more,
+    }
+    return {**container(), "topologySpreadConstraints": [rule]}
+
+
+TOGETHER = {
+    "podAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "topologyKey": "kubernetes.io/hostname",
+                "labelSelector": {"matchLabels": {"app": "absent"}},
+            }
+        ]
+    }
+}
+WITH_PORT = {"containers": [{**container()["containers"][0], "ports": [{"hostPort": 80}]}]}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "pod", "expected"),
+    [
+        (1, container("5"), "if it asked for 1 cpu less"),
+        (1, {**container(), "nodeSelector": {"pool": "x"}}, "without node selector pool=x"),
+        (1, {**container(), "affinity": TOGETHER}, "without its pod affinity"),
+        (2, WITH_PORT, "without its host ports"),
+        (2, spread(minDomains=2), "without its topology spread"),
+    ],
+)
+def test_what_would_make_it_fit(replicas: int, pod: dict[str, Any], expected: str) -> None:
+    """One change at a time that the same engine finds enough, and a node to buy."""
+    zone = {"topology.kubernetes.io/zone": "eu-west-1a"}
+    found = hints_for(node("a", **zone), workload(replicas=replicas, **pod))
+
+    assert expected in found
+
+
+def test_a_taint_that_could_be_tolerated_is_named() -> None:
+    """A node that refuses by its taint alone would take the pod."""
+    body = node("a")
+    body["spec"] = {"taints": [{"key": "dedicated", "value": "x", "effect": "NoSchedule"}]}
+
+    assert "with a toleration of taint dedicated" in hints_for(body, workload(replicas=1))
+
+
 @pytest.mark.parametrize(
     ("pod", "expected"),
     [
-        (container("5"), "if it asked for 1 cpu less"),
-        ({**container(), "nodeSelector": {"pool": "x"}}, "without node selector pool=x"),
+        (container(), r"with one more \S+ node \(\$[0-9.]+ an hour\)"),
+        (
+            {**container(), "nodeSelector": {"topology.kubernetes.io/zone": "eu-west-1b"}},
+            r"with one more \S+ node in eu-west-1b \(\$[0-9.]+ an hour\)",
+        ),
+        ({**container("900m"), "nodeSelector": {"pool": "x"}}, "with one more node like a"),
     ],
+    ids=["anywhere", "one-zone", "of-a-pool"],
 )
-def test_what_would_make_it_fit(pod: dict[str, Any], expected: str) -> None:
-    """One change at a time that the same engine finds enough, and a node to buy."""
-    body = answer(node("a"), workload(replicas=1, **pod), code=1)
-    [hints] = [one["wouldFitIf"] for one in body["unplacedWorkloads"]]
+def test_a_node_that_would_help_is_named(pod: dict[str, Any], expected: str) -> None:
+    """With its price, and in which of the cluster's own zones; or another of the same pool."""
+    nodes = [
+        node(name, "1", pool="x", **{"topology.kubernetes.io/zone": f"eu-west-1{name}"})
+        for name in "ab"
+    ]
+    found = hints_for(*nodes, workload(replicas=9, **pod))
 
-    assert expected in hints
+    assert any(re.fullmatch(expected, one) for one in found), found
 
 
-def test_a_node_that_would_help_is_named_with_its_price() -> None:
-    """What is full is helped by a node more."""
-    body = answer(node("a"), workload(replicas=9), code=1)
-    [hints] = [one["wouldFitIf"] for one in body["unplacedWorkloads"]]
+def test_new_nodes_come_where_nodes_are() -> None:
+    """A cluster elsewhere is not given nodes in us-east-1; --zone says otherwise."""
+    nodes = [node("a", "1", **{"topology.kubernetes.io/zone": "eu-west-1a"})]
+    options = ("--instance-type", "m7i.large")
+    there = answer(*nodes, workload(replicas=9), options=options)
+    said = answer(*nodes, workload(replicas=9), options=(*options, "--zone", "eu-west-1b"))
 
-    assert any(hint.startswith("with one more ") and "an hour" in hint for hint in hints)
+    assert {"eu-west-1a"} == {one["zone"] for one in there["nodeList"]}
+    assert {"eu-west-1a", "eu-west-1b"} == {one["zone"] for one in said["nodeList"]}
+
+
+def test_types_are_asked_in_the_zone_that_a_pod_is_bound_to() -> None:
+    """What fits no type says what it lacks, though it may be in the last zone alone."""
+    pod = {**container("500"), "nodeSelector": {"topology.kubernetes.io/zone": "us-east-1c"}}
+    body = answer(workload(replicas=1, **pod), code=1)
+    [message] = [one["message"] for one in body["unplacedWorkloads"]]
+
+    assert "lacks 4" in message
 
 
 def constrained(*constraints: dict[str, str], replicas: int = 4, **placement: Any) -> Any:

@@ -124,15 +124,16 @@ def _waiting(found: "Session", kind: str, namespace: str, name: str) -> list[dic
         mine = [key for key in refused.keys if _is_of(found, key, kind, namespace, name)]
         if not mine:
             continue
-        snapshot = found.cache.snapshot()
-        store = shop.Shop(menu.offers((), menu.book_of(None)), ("us-east-1a",), ())
-        offers = [offer for offer, _ in store.more(refused.waiting.kind, 1)[:1]]
+        book = found.cache.state
+        zones = menu.zones_of(book.nodes.values()) or menu.ZONES
+        store = shop.Shop(menu.offers((), menu.book_of(None)), zones, ())
+        offer = next((offer for offer, _ in store.more(refused.waiting.kind, 1)), None)
         status = explain_.status(len(mine), refused.waiting.since, refused.funnel)
         told.append(
             {
                 **status,
                 "wouldFit": list(
-                    hints.hints(snapshot, refused.waiting.kind, refused.funnel, offers)
+                    hints.hints(book, refused.waiting.kind, refused.funnel, offer, zones)
                 ),
             }
         )

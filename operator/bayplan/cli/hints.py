@@ -1,30 +1,38 @@
 """What would make a pod fit: one change at a time, each tried with the same engine."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 
 from bayplan.cli.menu import Offer
+from bayplan.model import node as nodes_
 from bayplan.model import place
-from bayplan.model.reason import Funnel
+from bayplan.model import pod as pods_
+from bayplan.model.reason import Funnel, Reason
 from bayplan.model.snapshot import Snapshot
+from bayplan.model.state import State
 from bayplan.model.workload import PodClass, Waiting
 from bayplan.placement import explain
 from bayplan.placement.solve import Policy, solve
 
-_MOST = 4
+_MOST_CHANGES = 3  # of the pod; the node to buy comes after them
 _MICRO = 1_000_000
 
 
 def hints(
-    snapshot: Snapshot, kind: PodClass, funnel: Funnel, offers: Sequence[Offer]
+    book: State, kind: PodClass, funnel: Funnel, offer: Offer | None, zones: Sequence[str]
 ) -> tuple[str, ...]:
-    """`if …` for one pod more of a class, the least change first."""
-    return tuple(_tried(snapshot, kind, funnel, offers))[:_MOST]
+    """`if …` for one pod more of a class, the least change first; the book ends as it began.
+
+    `offer` is what could be bought in any of these zones.
+    """
+    changes = itertools.islice(_changed(book.snapshot(), kind, funnel), _MOST_CHANGES)
+    bought = tuple(_bought(book, kind, offer, zones)) if offer is not None else ()
+    return (*changes, *(bought or _doubled(book, kind, funnel)))
 
 
-def _tried(
-    snapshot: Snapshot, kind: PodClass, funnel: Funnel, offers: Sequence[Offer]
-) -> Iterator[str]:
+def _changed(snapshot: Snapshot, kind: PodClass, funnel: Funnel) -> Iterator[str]:
+    """What of the pod itself could be otherwise."""
     nearest = funnel.nearest
     if nearest is not None and nearest.lacks:
         smaller = {
@@ -34,11 +42,41 @@ def _tried(
         request = type(kind.request)({name: one for name, one in smaller.items() if one})
         if _fits(snapshot, dataclasses.replace(kind, request=request)):
             yield f"if it asked for {explain.lacking(nearest.lacks)} less"
-    for said, other in _looser(kind):
+    for said, other in itertools.chain(_tolerant(kind, funnel), _looser(kind)):
         if _fits(snapshot, other):
-            yield f"without {said}"
-    for offer in offers:
-        yield f"with one more {offer.name} node (${offer.price / _MICRO:.4f} an hour)"
+            yield said
+
+
+def _bought(book: State, kind: PodClass, offer: Offer, zones: Sequence[str]) -> Iterator[str]:
+    """One node more, in any zone or only in some."""
+    nodes = [(zone, offer.node(f"one-more-{offer.name}-{zone}", zone)) for zone in zones]
+    helps = [zone for zone, node in nodes if _fits_beside(book, kind, node)]
+    if helps:
+        where = f" in {' or '.join(helps)}" if len(helps) < len(zones) else ""
+        yield f"with one more {offer.name} node{where} (${offer.price / _MICRO:.4f} an hour)"
+
+
+def _doubled(book: State, kind: PodClass, funnel: Funnel) -> Iterator[str]:
+    """A node like the nearest: it has the labels of its pool, which no instance type tells."""
+    like = book.nodes.get(funnel.nearest.node) if funnel.nearest is not None else None
+    if like is None:
+        return
+    name = f"one-more-{like.name}"
+    twin = dataclasses.replace(like, name=name, labels={**like.labels, nodes_.HOSTNAME: name})
+    if _fits_beside(book, kind, twin):
+        yield f"with one more node like {like.name}"
+
+
+def _tolerant(kind: PodClass, funnel: Funnel) -> Iterator[tuple[str, PodClass]]:
+    """The class with a toleration of one taint that refused it somewhere."""
+    taints = {one.detail for one in funnel.refusals if one.reason is Reason.TAINT}
+    for key in sorted(taints):
+        more = (*kind.constraints.tolerations, pods_.Toleration(key, "Exists"))
+        changed = dataclasses.replace(kind.constraints, tolerations=more)
+        yield (
+            f"with a toleration of taint {key}",
+            dataclasses.replace(kind, constraints=changed),
+        )
 
 
 def _looser(kind: PodClass) -> Iterator[tuple[str, PodClass]]:
@@ -47,21 +85,27 @@ def _looser(kind: PodClass) -> Iterator[tuple[str, PodClass]]:
     for index, (key, value) in enumerate(wanted.selector):
         rest = wanted.selector[:index] + wanted.selector[index + 1 :]
         changed = dataclasses.replace(wanted, selector=rest)
-        yield f"node selector {key}={value}", dataclasses.replace(kind, constraints=changed)
+        yield f"without node selector {key}={value}", dataclasses.replace(kind, constraints=changed)
     if wanted.affinity is not None and not any(map(place.accepts, kind.placement.constraints)):
         changed = dataclasses.replace(wanted, affinity=None)
-        yield "its node affinity", dataclasses.replace(kind, constraints=changed)
+        yield "without its node affinity", dataclasses.replace(kind, constraints=changed)
     if any(spread.hard for spread in wanted.spread):
         changed = dataclasses.replace(wanted, spread=())
-        yield "its topology spread", dataclasses.replace(kind, constraints=changed)
+        yield "without its topology spread", dataclasses.replace(kind, constraints=changed)
     if wanted.pod_anti_affinity:
         changed = dataclasses.replace(wanted, pod_anti_affinity=())
-        yield "its pod anti-affinity", dataclasses.replace(kind, constraints=changed)
+        yield "without its pod anti-affinity", dataclasses.replace(kind, constraints=changed)
+    if wanted.pod_affinity:
+        changed = dataclasses.replace(wanted, pod_affinity=())
+        yield "without its pod affinity", dataclasses.replace(kind, constraints=changed)
+    if wanted.host_ports:
+        changed = dataclasses.replace(wanted, host_ports=())
+        yield "without its host ports", dataclasses.replace(kind, constraints=changed)
     if kind.placement.constraints:
         rules = dataclasses.replace(kind.placement, constraints=())
         changed = dataclasses.replace(wanted, affinity=None, spread=(), pod_anti_affinity=())
         yield (
-            "placement.constraints",
+            "without placement.constraints",
             dataclasses.replace(kind, constraints=changed, placement=rules),
         )
 
@@ -69,3 +113,12 @@ def _looser(kind: PodClass) -> Iterator[tuple[str, PodClass]]:
 def _fits(snapshot: Snapshot, kind: PodClass) -> bool:
     alone = Waiting(kind, ((kind.namespace, "one-more"),))
     return bool(solve(snapshot, [alone], 0, Policy()).placements)
+
+
+def _fits_beside(book: State, kind: PodClass, node: nodes_.Node) -> bool:
+    """Whether it would fit if this node were there too."""
+    book.set_node(node)
+    try:
+        return _fits(book.snapshot(), kind)
+    finally:
+        book.drop_node(node.name)

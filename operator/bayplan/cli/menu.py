@@ -2,7 +2,7 @@
 
 import dataclasses
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bayplan.cli.problem import BadInput
@@ -10,6 +10,7 @@ from bayplan.cloud import allocatable, catalogue, prices
 from bayplan.model import node as nodes_
 from bayplan.model import resources
 
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")  # where nothing says where
 _SMALLEST_CPU_MILLI, _LARGEST_CPU_MILLI = 2_000, 32_000
 
 
@@ -58,6 +59,11 @@ def priced(node: nodes_.Node, book: prices.Book) -> tuple[nodes_.Node, str]:
         return node, "unknown"
     price = book.of(known)
     return dataclasses.replace(node, price_microdollars=price.microdollars_per_hour), price.source
+
+
+def zones_of(nodes: Iterable[nodes_.Node]) -> tuple[str, ...]:
+    """The zones that nodes are in, in order."""
+    return tuple(sorted({node.labels.get(nodes_.ZONE, "") for node in nodes} - {""}))
 
 
 def offers(

@@ -1,7 +1,6 @@
 """`bayplan simulate`: what manifests would need, place and cost. No cluster, nothing written."""
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import sys
@@ -34,7 +33,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--scale", multiple=True, metavar="NAME=N", help="As if this workload had N pods.")
 @click.option("--remove-node", multiple=True, metavar="NODE", help="As if this node were gone.")
 @click.option("--prices", type=_FILE, help="Dollars an hour by type: a JSON object or CSV.")
-@click.option("--zone", "zones", multiple=True, metavar="ZONE", help="Where new nodes may be.")
+@click.option(
+    "--zone",
+    "zones",
+    multiple=True,
+    metavar="ZONE",
+    help="Where new nodes may be; without it where nodes are, else in us-east-1.",
+)
 @click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods a new node takes.")
 @click.option("--prefix-delegation", is_flag=True, help="The VPC CNI hands out prefixes.")
 @click.option("--seconds", type=click.FloatRange(0.01, 600), default=2.0, show_default=True)
@@ -88,7 +93,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     nodes in the input their room is used first, and more is bought only if --instance-type is
     given. Every job counts as running. Nothing is written to a cluster.
 
-    Exit code: 0 all placed, 1 something has no room, 2 the input is wrong.
+    Exit code: 0 all placed, 1 something has no room, 2 the input is wrong, 3 the cluster refused.
     """
     # Loaded late: --help and wrong options answer at once.
     from bayplan.cli import manifests, menu, simulation, workloads  # noqa: PLC0415
@@ -110,9 +115,8 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     offers = []
     if types or not had_nodes:
         offers = menu.offers(types, book, max_pods=max_pods, prefix_delegation=prefix_delegation)
-    settings = simulation.Settings(seconds=seconds, seed=seed, book=book, rivals=rivals)
-    if zones:
-        settings = dataclasses.replace(settings, zones=tuple(sorted(set(zones))))
+    where = tuple(sorted(set(zones))) or menu.zones_of(found.nodes) or menu.ZONES
+    settings = simulation.Settings(seconds, seed, where, rivals, book)
     with _waiting(seconds):
         result = simulation.simulate(found, offers, settings)
     click.echo(_printed(result, output), nl=False)

@@ -37,7 +37,7 @@ _HOURS_A_MONTH = 730
 class Settings:
     seconds: float = 2.0  # for the optimiser
     seed: int = 0
-    zones: tuple[str, ...] = ("us-east-1a", "us-east-1b", "us-east-1c")
+    zones: tuple[str, ...] = menu_.ZONES
     rivals: tuple[str, ...] = ()  # of compare.NAMES
     book: prices.Book = dataclasses.field(default_factory=prices.Book)
 
@@ -272,24 +272,30 @@ class _Run:
 
     def _why(self, title: str, group: Waiting, funnel: Funnel) -> Missing:
         """With a menu, what every type of it would say; else what the nodes said."""
+        alone = dataclasses.replace(group, keys=group.keys[:1])
+        if self.menu:
+            tried = [self._offered(alone, zone) for zone in self.settings.zones]
+            if all(refused for _, refused in tried):
+                # The zone that came nearest speaks: others may be shut to it altogether.
+                samples, refused = min(tried, key=lambda each: not _lacks_room(each[1]))
+                said = hints.hints(samples, group.kind, refused[0], None, ())
+                return Missing(title, 0, refused[0], "instance types", said)
+        menu = self.menu or menu_.offers((), self.settings.book)
+        zones = self.settings.zones
+        more = shop.Shop(menu, zones, self.found.daemonsets).more(group.kind, 1)
+        offer = more[0][0] if more else None
+        said = hints.hints(self.book, group.kind, funnel, offer, zones)
+        return Missing(title, 0, funnel, "nodes", said)
+
+    def _offered(self, alone: Waiting, zone: str) -> tuple[state.State, tuple[Funnel, ...]]:
+        """One node of each type in a zone, and why none takes the pod; empty if one does."""
         samples = state.State(nodes_version=1)
         for daemonset in self.found.daemonsets:
             samples.set_daemonset(daemonset)
         for offer in self.menu:
-            samples.set_node(offer.node(offer.name, self.settings.zones[0]))
-        alone = dataclasses.replace(group, keys=group.keys[:1])
+            samples.set_node(offer.node(offer.name, zone))
         plan = solve(samples.snapshot(), [alone], 0, Policy())
-        if self.menu and plan.refused:
-            said = hints.hints(samples.snapshot(), group.kind, plan.refused[0].funnel, ())
-            return Missing(title, 0, plan.refused[0].funnel, "instance types", said)
-        more = shop.Shop(
-            self.menu or menu_.offers((), self.settings.book),
-            self.settings.zones,
-            self.found.daemonsets,
-        ).more(group.kind, 1)
-        offers = [one for one, _ in more[:1]]
-        said = hints.hints(self.book.snapshot(), group.kind, funnel, offers)
-        return Missing(title, 0, funnel, "nodes", said)
+        return samples, tuple(refused.funnel for refused in plan.refused)
 
     def _join(self, offer: Offer, zone: str = "") -> str:
         """A new node; where the zone is left open they take turns."""
@@ -337,6 +343,10 @@ class _Run:
             requested=total,
             closed=not any(kind.request.fits(free) for kind in self.requests),
         )
+
+
+def _lacks_room(refused: tuple[Funnel, ...]) -> bool:
+    return refused[0].nearest is not None and bool(refused[0].nearest.lacks)
 
 
 def _to_come(
