@@ -38,7 +38,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "zones",
     multiple=True,
     metavar="ZONE",
-    help="Where new nodes may be; without it where nodes are, else in us-east-1.",
+    help="Where new nodes may be; without it where nodes are, or us-east-1.",
 )
 @click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods a new node takes.")
 @click.option("--prefix-delegation", is_flag=True, help="The VPC CNI hands out prefixes.")
