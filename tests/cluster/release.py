@@ -97,7 +97,7 @@ class Kubelet:
     def _start(self, pod: Mapping[str, Any]) -> subprocess.Popen[bytes]:
         name = pod["metadata"]["name"]
         [container] = pod["spec"]["containers"]
-        words = [*container["command"], *container["args"]]
+        words = [*container["command"], *container.get("args", ())]
         kubeconfig = str(self._kubeconfig(pod["spec"]["serviceAccountName"]))
         given = {
             one["name"]: pod["metadata"][one["valueFrom"]["fieldRef"]["fieldPath"].split(".")[1]]
