@@ -1,11 +1,15 @@
 """The reference of the command line is what the commands say; completion is what shells take."""
 
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.recorded import run
 from tools import cli_reference
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_reference_is_up_to_date() -> None:
@@ -21,3 +25,29 @@ def test_completion(shell: str) -> None:
     assert "bayplan" in script
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "some"),
+    [
+        (["do"], ["doctor\tLook for what is wrong with an installation."]),
+        (["plan", "-o", "ya"], ["yaml"]),
+        (["plan", "--all"], ["--all-namespaces\tIn all namespaces."]),
+        (["un"], ["uninstall\tTake away what would outlive the operator."]),
+        (["no-such-command", ""], []),
+    ],
+)
+def test_kubectl_completes_the_plugin(words: list[str], some: list[str]) -> None:
+    """`kubectl bayplan <TAB>`: words with what they are for, and no file names."""
+    program = "from bayplan.cli.completion import plugin; plugin()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(ROOT / "operator")},
+    )
+    *lines, last = done.stdout.splitlines()
+
+    assert ":4" == last
+    assert set(some) <= set(lines)

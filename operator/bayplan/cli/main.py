@@ -15,6 +15,7 @@ class _Lazy(click.Group):
         "backfill": "bayplan.cli.again",
         "cancel": "bayplan.cli.jobs",
         "completion": "bayplan.cli.completion",
+        "doctor": "bayplan.cli.doctor",
         "drain": "bayplan.cli.drain",
         "explain": "bayplan.cli.explain",
         "graph": "bayplan.cli.graph",

@@ -1,0 +1,45 @@
+"""`bayplan doctor`: whether an installation is sound, and what to do where it is not."""
+
+import click
+
+from bayplan.cli import output as output_
+from bayplan.cli.target import Target, targeted
+
+_HEADINGS = ("check", "verdict", "said")
+
+
+@click.command(short_help="Look for what is wrong with an installation.")
+@click.option(
+    "--operator",
+    metavar="NAMESPACE/NAME",
+    default="bayplan-system/bayplan",
+    show_default=True,
+    help="Deployment of the operator, and its lease of the same name.",
+)
+@output_.formatted
+@targeted()
+@click.pass_context
+def doctor(context: click.Context, operator: str, output: str, target: Target) -> None:
+    """Look at versions, definitions, pods, leader, rights, and at autoscalers that would interfere.
+
+    Nothing is written. Exit code: 0 nothing fails (there may be doubts), 1 something fails, 2 wrong
+    usage, 3 the cluster did not answer.
+    """
+    from bayplan.cli import checkup, server  # noqa: PLC0415  --help answers at once
+
+    namespace, _, name = operator.partition("/")
+    if not (namespace and name):
+        raise click.UsageError(f"--operator {operator!r}: write it as NAMESPACE/NAME")
+    where = checkup.Installation(namespace, name, output_.now())
+    with server.connected(target) as cluster:
+        found = list(checkup.examined(cluster, where))
+    if output_.is_data(output):
+        output_.data(output, "doctor", {"findings": [one.told() for one in found]})
+    else:
+        rows = [(one.check, one.verdict, one.said) for one in found]
+        click.echo(output_.table(_HEADINGS, rows), nl=False)
+        for one in found:
+            if one.remedy:
+                click.echo(output_.plain(f"{one.check}: {one.remedy}"))
+    if any(one.verdict is checkup.Verdict.FAILS for one in found):
+        context.exit(1)

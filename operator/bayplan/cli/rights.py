@@ -1,0 +1,51 @@
+"""What the operator's account must be allowed, for `doctor` to ask about.
+
+The chart grants these by `files/rules.yaml`; a test holds the two equal. A right outside the served
+namespaces is in `CLUSTER`, one in them in `SERVED`, one beside the operator's own pod in `OWN`.
+"""
+
+from collections.abc import Iterator, Mapping
+
+Granted = Mapping[str, tuple[tuple[str, str], ...]]  # API group -> (resources, verbs)…
+Right = tuple[str, str, str]  # API group, resource with its part, verb
+
+_LOOK = "list watch"
+_KEEP = "get list watch create patch delete"
+
+_CLUSTER: Granted = {
+    "": (("nodes namespaces persistentvolumes persistentvolumeclaims pods", _LOOK),),
+    "apps": (("daemonsets", _LOOK),),
+    "storage.k8s.io": (("storageclasses csinodes", _LOOK),),
+    "scheduling.k8s.io": (("priorityclasses", _LOOK),),
+}
+_SERVED: Granted = {
+    "bayplan.dev": (
+        ("batchjobs longservices", _LOOK),
+        ("batchjobs/status longservices/status", "patch"),
+        ("batchjobs/finalizers longservices/finalizers", "update"),
+    ),
+    "": (
+        ("pods", "get create patch delete"),
+        ("pods/binding pods/eviction", "create"),
+        ("pods/status", "patch"),
+        ("services", _KEEP),
+        ("resourcequotas limitranges", _LOOK),
+    ),
+    "apps": (("controllerrevisions", _KEEP),),
+    "policy": (("poddisruptionbudgets", _KEEP),),
+    "events.k8s.io": (("events", "create patch"),),
+}
+_OWN: Granted = {"coordination.k8s.io": (("leases", "get create patch"),)}
+
+
+def _rights(granted: Granted) -> Iterator[Right]:
+    for group, rules in granted.items():
+        for resources, verbs in rules:
+            for resource in resources.split():
+                for verb in verbs.split():
+                    yield group, resource, verb
+
+
+CLUSTER = tuple(_rights(_CLUSTER))
+SERVED = tuple(_rights(_SERVED))
+OWN = tuple(_rights(_OWN))

@@ -1,0 +1,176 @@
+"""`doctor` on recorded clusters: a sound one, and one fault at a time."""
+
+import copy
+import datetime as dt
+from typing import Any
+
+import pytest
+import yaml
+
+import bayplan
+from bayplan.api import crds
+from bayplan.cli import rights
+from tests.helm import CHART
+from tests.recorded import Body, Recorded, run, told
+
+REVIEWS = "POST /apis/authorization.k8s.io/v1/subjectaccessreviews"
+POOLS = "GET /apis/karpenter.sh/v1/nodepools"
+WHERE = {"name": "bayplan", "namespace": "bayplan-system"}
+MAY: Body = {"status": {"allowed": True}}
+YOUNG = {"major": "1", "minor": "34+", "gitVersion": "v1.34.2-eks-1"}
+
+
+def make_lease(age_seconds: int = 1, holder: str = "bayplan-0") -> Body:
+    renewed = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age_seconds)
+    spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed.isoformat()}
+    return {"kind": "Lease", "metadata": dict(WHERE), "spec": spec}
+
+
+def make_deployment(
+    name: str = "bayplan", image: str = f"bayplan/bayplan:{bayplan.__version__}", ready: int = 2,
+    args: tuple[str, ...] = (),
+) -> Body:  # fmt: skip
+    container = {"name": "main", "image": image, "args": list(args)}
+    pod = {"serviceAccountName": "bayplan", "containers": [container]}
+    spec = {"replicas": 2, "template": {"spec": pod}}
+    about = {"name": name, "namespace": "bayplan-system"}
+    return {
+        "kind": "Deployment", "metadata": about, "spec": spec, "status": {"readyReplicas": ready}
+    }  # fmt: skip
+
+
+DEFINED = [crds.definition(kind) for kind in crds.KINDS]
+
+
+def definitions() -> list[Body]:
+    established = {"conditions": [{"type": "Established", "status": "True"}]}
+    return [{**copy.deepcopy(one), "status": established} for one in DEFINED]
+
+
+def sound(*more: Body, without: str = "", version: Body = YOUNG, **answers: Any) -> Recorded:
+    """A cluster where all is well, but for objects of the kind `without`."""
+    bodies = [make_lease(), make_deployment(), *definitions()]
+    kept = [one for one in bodies if one["kind"] != without]
+    said = {"GET /version": version, REVIEWS: MAY, **answers}
+    return Recorded(*kept, *more, answers=said)
+
+
+def test_all_is_well() -> None:
+    """Exit code 0, nothing but good findings, nothing written."""
+    cluster = sound()
+    found = told(cluster, "doctor")["findings"]
+
+    assert {"Good"} == {one["verdict"] for one in found}
+    assert {"kubernetes", "operator", "leader", "rights"} < {one["check"] for one in found}
+    assert not cluster.written
+    assert "bayplan-0 leads" in run(cluster, "doctor").output
+
+
+def stale() -> list[Body]:
+    [first, second] = definitions()
+    first["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].pop("spec")
+    return [first, second]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "check", "part"),
+    [
+        (sound(version={**YOUNG, "minor": "29"}), "kubernetes", "older than 1.30"),
+        (sound(without="CustomResourceDefinition"), "definition batchjobs.bayplan.dev", "not the"),
+        (sound(without="Deployment"), "operator", "no Deployment bayplan-system/bayplan"),
+        (sound(make_deployment(ready=0), without="Deployment"), "operator", "0 of 2 pods"),
+        (sound(without="Lease"), "leader", "nobody holds the lease"),
+        (sound(make_lease(3_600), without="Lease"), "leader", "silent for 60m"),
+        (sound(**{REVIEWS: {"status": {"allowed": False}}}), "rights", "create pods/binding"),
+    ],
+    ids=["old", "no-crds", "no-operator", "none-ready", "no-lease", "silent", "no-rights"],
+)
+def test_what_fails(cluster: Recorded, check: str, part: str) -> None:
+    """Exit code 1, said with a remedy."""
+    failing = [
+        one
+        for one in told(cluster, "doctor", code=1)["findings"]
+        if one["verdict"] == "Fails" and one["check"] == check
+    ]
+
+    assert part in failing[0]["said"]
+    assert failing[0]["remedy"]
+
+
+def pool(**disruption: str) -> Body:
+    body = {"metadata": {"name": "general"}, "spec": {"disruption": disruption}}
+    return {"metadata": {}, "items": [body]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "check", "part"),
+    [
+        (sound(make_deployment(ready=1), without="Deployment"), "operator", "1 of 2 pods"),
+        (sound(make_deployment(image="r/bayplan:9.9"), without="Deployment"), "version", "9.9"),
+        (sound(*stale(), without="CustomResourceDefinition"),
+         "definition batchjobs.bayplan.dev", "is not that of version"),
+        (sound(**{POOLS: pool()}), "nodepool general", "WhenEmptyOrUnderutilized"),
+        (sound(**{POOLS: pool(consolidationPolicy="WhenEmpty", consolidateAfter="Never")}),
+         "nodepool general", "paid for ever"),
+        (sound(make_deployment("ca", "registry.k8s.io/autoscaling/cluster-autoscaler:v1")),
+         "autoscaler bayplan-system/ca", "safe-to-evict"),
+        (sound(make_deployment("d", "registry.k8s.io/descheduler/descheduler:v0.36")),
+         "descheduler bayplan-system/d", "against the packing"),
+    ],
+    ids=["one-away", "version", "stale-crd", "karpenter", "never", "autoscaler", "descheduler"],
+)  # fmt: skip
+def test_what_is_doubtful(cluster: Recorded, check: str, part: str) -> None:
+    """It is told with a remedy, and the exit code stays 0."""
+    [doubt] = [one for one in told(cluster, "doctor")["findings"] if one["verdict"] != "Good"]
+
+    assert (check, "Doubtful") == (doubt["check"], doubt["verdict"])
+    assert part in doubt["said"]
+    assert doubt["remedy"]
+
+
+def test_what_autoscalers_may_be_set_to() -> None:
+    """Settings that suit are good findings."""
+    allows = ("--skip-nodes-with-custom-controller-pods=false",)
+    cluster = sound(
+        make_deployment("ca", "x/cluster-autoscaler@sha256:0", args=allows),
+        **{POOLS: pool(consolidationPolicy="WhenEmpty", consolidateAfter="30s")},
+    )
+
+    assert {"Good"} == {one["verdict"] for one in told(cluster, "doctor")["findings"]}
+
+
+def test_what_may_not_be_looked_at_stops_nothing() -> None:
+    """A person without the rights to see definitions still hears of the leader."""
+    cluster = sound()
+    cluster.refuse = {"/apis/apiextensions.k8s.io": 403}
+    found = {one["check"]: one for one in told(cluster, "doctor")["findings"]}
+
+    assert "could not be looked at" in found["definitions"]["said"]
+    assert "Good" == found["leader"]["verdict"]
+
+
+def test_wrong_use_and_no_answer() -> None:
+    """Exit codes 2 and 3."""
+    run(sound(), "doctor", "--operator", "bayplan", code=2)
+    silent = sound()
+    silent.refuse = {"/": 503}
+    run(silent, "doctor", code=3)
+
+
+def test_rights_are_those_of_the_chart() -> None:
+    """What is asked about is what the chart grants, part by part."""
+    parts = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
+    granted = {
+        part: {
+            (group, resource, verb)
+            for rule in rules
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+        for part, rules in parts.items()
+    }
+
+    assert {
+        "cluster": set(rights.CLUSTER), "namespace": set(rights.SERVED), "lease": set(rights.OWN)
+    } == granted  # fmt: skip
