@@ -10,6 +10,7 @@ from typing import Any
 
 from bayplan import units
 from bayplan.cloud import catalogue, prices
+from bayplan.model import node as nodes_
 
 Object = Mapping[str, Any]
 RESOURCES = ("cpu", "memory", "pods")
@@ -203,6 +204,14 @@ def asked_run(job: Object, token: str) -> Object | None:
     return next((run for run in history if run["run"] == handled[0]), None)
 
 
+def _price(labels: Mapping[str, str], instance_type: str) -> prices.Price:
+    """What the node says of itself, else the model."""
+    said = labels.get(nodes_.PRICE)
+    if said is None:
+        return prices.modelled(catalogue.load()[instance_type])
+    return prices.Price(prices.microdollars(said), f"node label {nodes_.PRICE}")
+
+
 def _node(stored: Object, requested: Mapping[str, int]) -> Node:
     labels = stored["metadata"].get("labels", {})
     allocatable = stored["status"]["allocatable"]
@@ -213,5 +222,5 @@ def _node(stored: Object, requested: Mapping[str, int]) -> Node:
         zone=labels.get(_ZONE, ""),
         requested=requested,
         allocatable={name: units.amount(name, allocatable[name]) for name in RESOURCES},
-        price=prices.Book().of(catalogue.load()[instance_type], labels),
+        price=_price(labels, instance_type),
     )

@@ -1,8 +1,11 @@
 """The instance types that a simulation may buy: what pods can use of them, what they cost."""
 
 import dataclasses
+import datetime as dt
 import fnmatch
-from collections.abc import Iterable, Sequence
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bayplan.cli.problem import BadInput
@@ -10,7 +13,7 @@ from bayplan.cloud import allocatable, catalogue, prices
 from bayplan.model import node as nodes_
 from bayplan.model import resources
 
-ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")  # where nothing says where
+_REGION = r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}"
 _SMALLEST_CPU_MILLI, _LARGEST_CPU_MILLI = 2_000, 32_000
 
 
@@ -23,6 +26,7 @@ class Offer:
     room: resources.Vector
     price: int
     source: str
+    spot: bool = False
 
     def node(self, name: str, zone: str) -> nodes_.Node:
         """A node of this type as it would join the cluster."""
@@ -33,7 +37,7 @@ class Offer:
                 nodes_.INSTANCE_TYPE: self.name,
                 nodes_.ZONE: zone,
                 nodes_.REGION: zone.rstrip("abcdefghijklmnopqrstuvwxyz"),
-                nodes_.CAPACITY_TYPE: "on-demand",
+                nodes_.CAPACITY_TYPE: "spot" if self.spot else "on-demand",
                 "kubernetes.io/arch": self.arch,
                 "kubernetes.io/os": "linux",
             },
@@ -42,12 +46,31 @@ class Offer:
         )
 
 
-def book_of(price_file: Path | None) -> prices.Book:
-    """The user's prices, the model behind them."""
+def book_of(price_file: Path | None, region: str = "") -> prices.Book:
+    """The user's prices, those of AWS in a region if one is named, the model behind them."""
+    if region and not re.fullmatch(_REGION, region):
+        raise BadInput("--aws-prices", f"{region[:40]!r} is no region, such as eu-west-1")
     try:
-        return prices.Book(file=prices.from_file(price_file) if price_file is not None else {})
+        file = prices.from_file(price_file) if price_file is not None else {}
     except (OSError, ValueError) as error:
         raise BadInput("--prices", str(error)) from error
+    today = dt.datetime.now(dt.UTC).date()
+    aws = prices.aws_prices(region, today, _cache(f"prices-{region}")) if region else {}
+    return prices.Book(file, aws)
+
+
+def spot_of(region: str) -> dict[tuple[str, str], prices.Price]:
+    """AWS's spot prices in a region by type and zone; an error without any: no model knows them."""
+    found = prices.aws_spot(region, dt.datetime.now(dt.UTC), _cache(f"spot-{region}"))
+    if not found:
+        why = "AWS gave no spot prices: are boto3 (extra `aws`), credentials and network there?"
+        raise BadInput("--spot", why)
+    return found
+
+
+def _cache(name: str) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "bayplan" / f"{name}.json"
 
 
 def priced(node: nodes_.Node, book: prices.Book) -> tuple[nodes_.Node, str]:
@@ -59,6 +82,37 @@ def priced(node: nodes_.Node, book: prices.Book) -> tuple[nodes_.Node, str]:
         return node, "unknown"
     price = book.of(known)
     return dataclasses.replace(node, price_microdollars=price.microdollars_per_hour), price.source
+
+
+def zones_in(region: str = "") -> tuple[str, ...]:
+    """Three zones of a region as AWS names them; of us-east-1 where none is said."""
+    return tuple(f"{region or 'us-east-1'}{letter}" for letter in "abc")
+
+
+def spot_offers(
+    menu: Iterable[Offer],
+    spot: Mapping[tuple[str, str], prices.Price],
+    zones: Collection[str],
+) -> list[Offer]:
+    """What of a menu is sold as spot in all these zones, at the price of the dearest of them."""
+    found = []
+    for offer in menu:
+        each = [spot.get((offer.name, zone)) for zone in zones]
+        known = [price for price in each if price is not None]
+        if known and len(known) == len(each):
+            dearest = max(known, key=lambda price: price.microdollars_per_hour)
+            found.append(
+                dataclasses.replace(
+                    offer,
+                    price=dearest.microdollars_per_hour,
+                    source=f"{dearest.source}, dearest zone",
+                    spot=True,
+                )
+            )
+    if not found:
+        shown = ", ".join(zones)
+        raise BadInput("--spot", f"AWS has no spot price for any of these types in {shown}")
+    return found
 
 
 def zones_of(nodes: Iterable[nodes_.Node]) -> tuple[str, ...]:

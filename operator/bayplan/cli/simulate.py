@@ -40,6 +40,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="ZONE",
     help="Where new nodes may be; without it where nodes are, or us-east-1.",
 )
+@click.option(
+    "--aws-prices",
+    "region",
+    metavar="REGION",
+    default="",
+    help="Prices of AWS for this region, at most a day old; needs boto3 (extra `aws`).",
+)
+@click.option("--spot", is_flag=True, help="Buy spot at AWS's price; needs --aws-prices.")
 @click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods a new node takes.")
 @click.option("--prefix-delegation", is_flag=True, help="The VPC CNI hands out prefixes.")
 @click.option("--seconds", type=click.FloatRange(0.01, 600), default=2.0, show_default=True)
@@ -74,6 +82,8 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     scale: tuple[str, ...],
     remove_node: tuple[str, ...],
     prices: Path | None,
+    region: str,
+    spot: bool,
     zones: tuple[str, ...],
     max_pods: int | None,
     prefix_delegation: bool,
@@ -102,6 +112,8 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     live = cluster or cluster_context is not None
     if not (given or live):
         raise click.UsageError("Name a file or folder, - for standard input, or use --cluster.")
+    if spot and not region:
+        raise BadInput("--spot", "only AWS knows these prices: say --aws-prices REGION too")
     counts, rivals = _counts(scale), _rivals(compare)
     documents = manifests.documents(given, sys.stdin.buffer) if given else iter(())
     if live:
@@ -111,11 +123,15 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     found = workloads.inventory(documents, counts, lenient=ignore_unknown)
     had_nodes = bool(found.nodes)
     workloads.without_nodes(found, remove_node)
-    book = menu.book_of(prices)
+    book = menu.book_of(prices, region)
+    if region and not book.aws:
+        click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)
+    where = tuple(sorted(set(zones))) or menu.zones_of(found.nodes) or menu.zones_in(region)
     offers = []
     if types or not had_nodes:
         offers = menu.offers(types, book, max_pods=max_pods, prefix_delegation=prefix_delegation)
-    where = tuple(sorted(set(zones))) or menu.zones_of(found.nodes) or menu.ZONES
+        if spot:
+            offers = menu.spot_offers(offers, menu.spot_of(region), where)
     settings = simulation.Settings(seconds, seed, where, rivals, book)
     with _waiting(seconds):
         result = simulation.simulate(found, offers, settings)

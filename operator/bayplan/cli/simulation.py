@@ -37,7 +37,7 @@ _HOURS_A_MONTH = 730
 class Settings:
     seconds: float = 2.0  # for the optimiser
     seed: int = 0
-    zones: tuple[str, ...] = menu_.ZONES
+    zones: tuple[str, ...] = menu_.zones_in()
     rivals: tuple[str, ...] = ()  # of compare.NAMES
     book: prices.Book = dataclasses.field(default_factory=prices.Book)
 

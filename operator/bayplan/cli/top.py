@@ -103,12 +103,15 @@ def _nodes(server: "Server", sort: str, node_selector: str) -> dict[str, Any]:
     found = workloads.inventory(documents, {}, lenient=True)
     book = menu.book_of(None)
     raw = {one.name: one.body for one in documents if one.kind == "Node"}
+    on_node: dict[str, list[Any]] = {}
+    for pod in found.running:
+        on_node.setdefault(pod.node, []).append(pod)
     rows: list[dict[str, Any]] = []
     for node in found.nodes:
         if not ours(node):
             continue
         priced, source = menu.priced(node, book)
-        pods = [pod for pod in found.running if pod.node == node.name]
+        pods = on_node.get(node.name, [])
         asked = sum((pod.request for pod in pods), start=resources.NOTHING)
         rows.append(
             {

@@ -1,23 +1,25 @@
 """What an instance type costs an hour, and who says so.
 
-A price never travels without its source. `Book` asks in order: the node's own label or annotation,
-a prices file, prices fetched from AWS, and last a linear model, so that there is always a number
-and a reader can always see how much to trust it. Microdollars are integers; text is read exactly.
+A price never travels without its source. What a node says of itself (`Node.price_microdollars`)
+comes first; for a type `Book` asks in order: a prices file, prices fetched from AWS, and last a
+linear model, so that there is always a number and a reader can always see how much to trust it.
+Microdollars are integers; text is read exactly.
 """
 
+import contextlib
 import csv
 import dataclasses
 import datetime as dt
 import decimal
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from bayplan.cloud.catalogue import InstanceType
 
-NODE_PRICE_KEYS = ("eks-node-viewer/instance-price", "bayplan.dev/price-per-hour")
+_PRICING_REGION = "us-east-1"  # one of the few where the price list is asked for
 _MICRO = 1_000_000
 _GIB = 1 << 30
 _MOST_DOLLARS = 100_000  # an hour; beyond is a typing error
@@ -71,22 +73,10 @@ class Book:
     file: Mapping[str, Price] = dataclasses.field(default_factory=dict)  # instance type -> price
     aws: Mapping[str, Price] = dataclasses.field(default_factory=dict)  # instance type -> price
 
-    def of(self, instance_type: InstanceType, labels: Mapping[str, str] | None = None) -> Price:
-        """The first that knows: a node's `labels` (or annotations), file, AWS, model."""
-        own = from_node(labels or {})
-        known = own or self.file.get(instance_type.name) or self.aws.get(instance_type.name)
-        return known or modelled(instance_type)
-
-
-def from_node(labels: Mapping[str, str]) -> Price | None:
-    """The price a node carries; None without one, or with one that is no price."""
-    for key in NODE_PRICE_KEYS:
-        if key in labels:
-            try:
-                return Price(microdollars(labels[key]), f"node label {key}")
-            except ValueError:
-                continue
-    return None
+    def of(self, instance_type: InstanceType) -> Price:
+        """The first that knows: file, AWS, model."""
+        name = instance_type.name
+        return self.file.get(name) or self.aws.get(name) or modelled(instance_type)
 
 
 def from_file(path: Path) -> dict[str, Price]:
@@ -224,24 +214,50 @@ def aws_prices(region: str, today: dt.date, cache: Path | None = None) -> dict[s
 
     Without boto3 (extra `aws`), credentials, network or cache: empty. The source tells the date.
     """
-    held = _cached(cache)
     fresh = f"AWS price list, {region} on demand, {today.isoformat()}"
+
+    def ask(boto: Any) -> dict[str, Price]:
+        return on_demand(boto("pricing", _PRICING_REGION), region, today)
+
+    return _once_a_day(cache, fresh, ask)
+
+
+def aws_spot(
+    region: str, now: dt.datetime, cache: Path | None = None
+) -> dict[tuple[str, str], Price]:
+    """Spot prices by (instance type, zone), as `aws_prices` gets those on demand."""
+    fresh = f"AWS spot price history, {region}, {now.date().isoformat()}"
+
+    def ask(boto: Any) -> dict[str, Price]:
+        found = spot(boto("ec2", region), region, now)
+        return {f"{name} {zone}": price for (name, zone), price in found.items()}
+
+    pairs = ((key.partition(" "), price) for key, price in _once_a_day(cache, fresh, ask).items())
+    return {(name, zone): price for (name, _, zone), price in pairs}
+
+
+def _once_a_day(
+    cache: Path | None, fresh: str, ask: Callable[[Any], dict[str, Price]]
+) -> dict[str, Price]:
+    """What the cache holds if it is of today, else AWS's answer, else an older one."""
+    held = _cached(cache)
     if held and all(price.source == fresh for price in held.values()):
         return held
     try:
         import boto3  # noqa: PLC0415  an extra, and slow to import
-        from botocore import exceptions  # noqa: PLC0415
+        from botocore import config, exceptions  # noqa: PLC0415
     except ImportError:
         return held
+    short = config.Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 2})
     try:
-        client = boto3.client("pricing", region_name="us-east-1")
-        fetched = on_demand(client, region, today)
+        fetched = ask(lambda name, where: boto3.client(name, region_name=where, config=short))
     except (exceptions.BotoCoreError, exceptions.ClientError):
         return held
     if cache is not None and fetched:
         rows = {name: dataclasses.astuple(price) for name, price in fetched.items()}
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_text(json.dumps(rows), encoding="utf-8")
+        with contextlib.suppress(OSError):  # no home to write to: asked again next time
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            cache.write_text(json.dumps(rows), encoding="utf-8")
     return fetched or held
 
 

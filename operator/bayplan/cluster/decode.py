@@ -46,8 +46,6 @@ _log = logging.getLogger(__name__)
 
 pod = pods.pod
 
-PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
-
 
 # ---- nodes ------------------------------------------------------------------------------------
 
@@ -112,9 +110,9 @@ def _taints(found: tuple[tuple[str, str, str], ...]) -> tuple[nodes_.Taint, ...]
 
 def _price(labels: Mapping[str, str], annotations: Raw) -> int | None:
     """An hour's price in millionths of a dollar. Whoever may label the node sets it."""
-    text = labels.get(PRICE)
-    if text is None and PRICE.encode() in bytes(annotations):
-        text = wire.texts(bytes(annotations)).get(PRICE)
+    text = labels.get(nodes_.PRICE)
+    if text is None and nodes_.PRICE.encode() in bytes(annotations):
+        text = wire.texts(bytes(annotations)).get(nodes_.PRICE)
     if text is None:
         return None
     try:

@@ -10,6 +10,7 @@ INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 REGION = "topology.kubernetes.io/region"
 ZONE = "topology.kubernetes.io/zone"
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
+PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
 
 # Taints by which somebody says that a node is about to go: nothing new lands there, and services
 # start replacements at once (kubernetes.md §5.4).
