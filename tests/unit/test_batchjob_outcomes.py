@@ -243,3 +243,15 @@ def test_a_pause_that_is_no_time_is_said_to_be_none(text: str) -> None:
 
     assert ("False", "InvalidPause") == world.condition("Suspended")
     assert 1 == len(world.created)
+
+
+def test_a_failure_seen_with_an_edit_is_forgiven() -> None:
+    """The run that has just ended began before the spec was changed: it holds nothing back."""
+    world = World({"schedule": "0 * * * *", "retryPolicy": {"limit": 0}, "suspendAfterFailures": 1})
+    world.settle()
+    world.finish(1)
+    world.generation += 1
+    world.settle()
+
+    assert ("False", "NotSuspended") == world.condition("Suspended")
+    assert 1 == world.status["forgivenFailures"]

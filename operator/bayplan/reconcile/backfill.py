@@ -60,8 +60,10 @@ def ordered(
     """
     stored = scene.stored.backfill
     request = scene.job.annotations.get(names.BACKFILL, "")
+    if not request or scene.job.problems:
+        return Order(stored)
     none = Backfill(_shown(request))
-    if not request or none.request == stored.request or scene.job.problems:
+    if none.request == stored.request:
         return Order(stored)
     if request == STOP:
         return Order(none, f"{_times(stored.left)} will not be made up for." if stored.left else "")

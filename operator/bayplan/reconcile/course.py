@@ -225,9 +225,11 @@ def _due(
 ) -> Due:
     """What is due of the slots later than `after`; the schedule's clock is behind by the delay."""
     delay = triggers.start_delay(scene.job, scene.spec)
-    newest = None if schedule is None else schedule.latest_at(scene.now - delay)
-    settled_at = scene.now if newest is None else newest + delay + triggers.PUNCTUAL_SECONDS
-    hindering = [one for one in progress if _hinders(scene, one, settled_at)]
+    hindering = list(progress)
+    if schedule is not None and hindering and scene.spec.missed_run_policy == "Skip":
+        newest = schedule.latest_at(scene.now - delay)
+        settled_at = (newest or 0) + delay + triggers.PUNCTUAL_SECONDS
+        hindering = [one for one in hindering if _hinders(scene, one, settled_at)]
     found = triggers.due(
         schedule,
         scene.spec,

@@ -48,7 +48,7 @@ def holding(scene: Scene, finished: Iterable[Finished]) -> Holding:
     paused = until is not None and until > scene.now
     failures = counted(scene.stored.statistics, tuple(finished), 0, 0)["consecutiveFailures"]
     failures = 0 if heals(scene) else failures
-    forgiven = min(_forgiven(scene), failures)
+    forgiven = min(_forgiven(scene, failures), failures)
     limit = scene.spec.suspend_after_failures
     word = ""
     if scene.spec.suspend:
@@ -78,9 +78,12 @@ def resumed(scene: Scene, held: Holding) -> int | None:
     return scene.now - EDIT_GRACE_SECONDS
 
 
-def _forgiven(scene: Scene) -> int:
-    """Failures that no longer count: an edit of the spec is a new attempt at getting it right."""
+def _forgiven(scene: Scene, failures: int) -> int:
+    """Failures that no longer count: an edit of the spec is a new attempt at getting it right.
+
+    What has ended by now began before the edit.
+    """
     observed = scene.job.status.get("observedGeneration")
     if isinstance(observed, int) and observed != scene.job.generation:
-        return scene.stored.statistics.get("consecutiveFailures", 0)
+        return failures
     return scene.stored.forgiven

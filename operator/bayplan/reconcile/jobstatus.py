@@ -154,8 +154,10 @@ def _unfilled(
     if course.schedule is None:
         return course.order.backfill, stored
     until = max(last_slot, course.since - 1)
-    new = gaps_.between(course.schedule, course.floor, until, course.slots)
-    left, after = course.order.backfill, gaps_.more(known, new)
+    left, after = course.order.backfill, known
+    if until > course.floor:
+        new = gaps_.between(course.schedule, course.floor, until, course.slots)
+        after = gaps_.more(known, new)
     for slot in course.slots:  # a run that an edit of the schedule overtook
         after = gaps_.without(after, slot, course.schedule)
     if news:
