@@ -35,6 +35,7 @@ class _Lazy(click.Group):
         "scale": "bayplan.cli.rollout",
         "selftest": "bayplan.cli.selftest",
         "simulate": "bayplan.cli.simulate",
+        "support-bundle": "bayplan.cli.support:support_bundle",
         "top": "bayplan.cli.top",
         "uninstall": "bayplan.cli.uninstall",
     }
