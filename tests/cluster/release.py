@@ -40,6 +40,7 @@ class Kubelet:
         self._running: dict[str, subprocess.Popen[bytes]] = {}  # pod name -> its command
         self._ended: dict[str, int] = {}  # pod name -> exit code
         self._closing = threading.Event()
+        self._synced = threading.Condition()
         self._thread = threading.Thread(target=self._play, name="kubelet", daemon=True)
 
     def __enter__(self) -> Self:
@@ -53,17 +54,11 @@ class Kubelet:
             process.kill()
             process.wait(10)
 
-    @property
-    def running(self) -> set[str]:
-        return set(self._running)
-
-    @property
-    def ended(self) -> Mapping[str, int]:
-        """Pods whose commands have ended, with the exit codes."""
-        return dict(self._ended)
-
-    def log(self, pod: str) -> str:
-        return (self._folder / f"{pod}.log").read_text(errors="replace")
+    def until_none_runs(self, within: float = 60) -> None:
+        """Until every command has ended; a pod that is gone may take its time to end."""
+        with self._synced:
+            idle = self._synced.wait_for(lambda: not self._running, within)
+        assert idle, f"these still run after {within} s: {list(self._running)}"
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in self._folder.glob("*.log"))
@@ -71,13 +66,17 @@ class Kubelet:
     def _play(self) -> None:
         """As kubelets do: look, and make true what is wanted, whatever was missed."""
         while not self._closing.wait(_LOOK_SECONDS):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), self._synced:
                 self._sync(self._kube.listed(read.pods(self._namespace)))
+                self._synced.notify_all()
 
     def _sync(self, pods: Objects) -> None:
-        for name in self._running.keys() - pods.keys():
+        gone = self._running.keys() - pods.keys()
+        for name in gone:
             self._running[name].terminate()
-            self._ended[name] = self._running.pop(name).wait(30)
+        for name in gone:
+            self._ended[name] = self._running[name].wait(30)
+            del self._running[name]
         for name, pod in pods.items():
             if "nodeName" in pod["spec"]:
                 self._hurry(pod)
