@@ -358,6 +358,14 @@ def test_what_would_make_it_fit(replicas: int, pod: dict[str, Any], expected: st
     assert expected in found
 
 
+def test_nobody_is_told_to_ask_for_nothing() -> None:
+    """A full node lacks all that a pod asks for: to ask for none of it is no help."""
+    found = hints_for(node("a", "1"), workload(replicas=2, **container("1")))
+
+    assert 1 == len(found)
+    assert found[0].startswith("with one more ")
+
+
 def test_a_taint_that_could_be_tolerated_is_named() -> None:
     """A node that refuses by its taint alone would take the pod."""
     body = node("a")

@@ -1,11 +1,14 @@
 """Bad input to `bayplan simulate`: one clear line, exit code 2, never a traceback."""
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import bayplan
 from bayplan.cli.main import main
 
 POD = """
@@ -155,3 +158,22 @@ def test_unknown_kinds_may_be_skipped() -> None:
 
     assert 2 == CliRunner().invoke(main, asked, input=text).exit_code
     assert 0 == CliRunner().invoke(main, [*asked, "--ignore-unknown"], input=text).exit_code
+
+
+def test_no_cluster_is_one_line(tmp_path: Path) -> None:
+    """Exit code 3; what the library says by itself is not said twice. In a process of its own."""
+    asked = [sys.executable, "-c", "from bayplan.cli.main import main; main()"]
+    found = subprocess.run(
+        [*asked, "simulate", "--cluster"],
+        env={
+            "KUBECONFIG": str(tmp_path / "none"),
+            "PYTHONPATH": str(Path(bayplan.__file__).parents[1]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (3, "") == (found.returncode, found.stdout)
+    assert 1 == len(found.stderr.splitlines())
+    assert found.stderr.startswith("Error: the current cluster: no usable configuration")

@@ -34,14 +34,13 @@ def hints(
 def _changed(snapshot: Snapshot, kind: PodClass, funnel: Funnel) -> Iterator[str]:
     """What of the pod itself could be otherwise."""
     nearest = funnel.nearest
-    if nearest is not None and nearest.lacks:
-        smaller = {
-            name: max(amount - nearest.lacks.get(name, 0), 0)
-            for name, amount in kind.request.items()
-        }
-        request = type(kind.request)({name: one for name, one in smaller.items() if one})
+    lacks = nearest.lacks if nearest is not None else {}
+    # A pod that would ask for none of it is no answer.
+    if lacks and all(amount < kind.request.amount(name) for name, amount in lacks.items()):
+        smaller = {name: amount - lacks.get(name, 0) for name, amount in kind.request.items()}
+        request = type(kind.request)(smaller)
         if _fits(snapshot, dataclasses.replace(kind, request=request)):
-            yield f"if it asked for {explain.lacking(nearest.lacks)} less"
+            yield f"if it asked for {explain.lacking(lacks)} less"
     for said, other in itertools.chain(_tolerant(kind, funnel), _looser(kind)):
         if _fits(snapshot, other):
             yield said

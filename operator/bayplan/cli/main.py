@@ -1,6 +1,7 @@
 """`bayplan` and `kubectl bayplan`: the commands; each is loaded when it is asked for."""
 
 import importlib
+import logging
 from typing import ClassVar
 
 import click
@@ -58,3 +59,5 @@ class _Lazy(click.Group):
 @click.version_option(__version__, prog_name="bayplan")
 def main() -> None:
     """Pack Kubernetes workloads onto the fewest, cheapest nodes, and say why."""
+    # The library warns of what it then raises: an error is one line.
+    logging.getLogger("kubernetes").addHandler(logging.NullHandler())

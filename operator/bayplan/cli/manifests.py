@@ -51,7 +51,8 @@ def documents(paths: Sequence[str], stdin: BinaryIO) -> list[Document]:
         for where, text in _texts(path, stdin):
             found.extend(_objects(where, text))
     if not found:
-        raise BadInput(", ".join(paths), "no Kubernetes object in it")
+        named = ("standard input" if path == "-" else path for path in paths)
+        raise BadInput(", ".join(named), "no Kubernetes object in it")
     return found
 
 

@@ -76,7 +76,7 @@ def _cache(name: str) -> Path:
 def priced(node: nodes_.Node, book: prices.Book) -> tuple[nodes_.Node, str]:
     """A node of a known type with a price, and whose price it is; `unknown` without either."""
     if node.price_microdollars is not None:
-        return node, "node"
+        return node, f"the node itself ({nodes_.PRICE})"
     known = catalogue.load().get(node.labels.get(nodes_.INSTANCE_TYPE, ""))
     if known is None:
         return node, "unknown"
