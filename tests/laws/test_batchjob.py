@@ -148,6 +148,8 @@ class History:
     # --- Acts ---------------------------------------------------------------------------------
 
     def _pass(self, seconds: int) -> None:
+        if seconds < 0:
+            self.world.look()  # no clock steps back within the milliseconds of a write
         self.world.now += seconds
         self.latest = max(self.latest, self.world.now)
         self.world.stop(overdue=True)
