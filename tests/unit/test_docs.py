@@ -72,7 +72,8 @@ def test_a_manifest_is_accepted(where: str, document: object, tmp_path: Path) ->
 def test_a_command_exists(where: str, words: list[str]) -> None:
     """The command, its options and the number of its arguments are those of the program."""
     command: click.Command = main
-    context = click.Context(command, info_name="bayplan")
+    # As when called: a command keeps the help option that its first context gave it.
+    context = click.Context(command, info_name="bayplan", **command.context_settings)
     rest = list(itertools.takewhile(lambda word: word not in {">", "<", "|"}, words[1:]))
     while isinstance(command, click.Group):
         name = rest.pop(0)
