@@ -28,6 +28,7 @@ from bayplan.api.meta import (
 from bayplan.api.template import InstanceTemplate
 
 MAXIMUM_REPLICAS = 10_000
+MOST_MOVES = 60  # an hour, of one service
 
 
 class Step(Part):
@@ -216,6 +217,16 @@ class ScaleDown(Part):
     )
 
 
+class Rebalance(Part):
+    """Whether instances that break edited constraints move."""
+
+    max_moves_per_hour: Integer = Field(
+        ge=1,
+        le=MOST_MOVES,
+        description="So many instances begin to move in any hour, at most.",
+    )
+
+
 class ServicePort(Part):
     """A port of the Service."""
 
@@ -359,6 +370,13 @@ class LongServiceSpec(Part):
     scale_down: ScaleDown = Field(
         default=ScaleDown(), description="Which instances go first when there are too many."
     )
+    rebalance: Rebalance | None = Field(
+        default=None,
+        description=(
+            "Instances that break edited placement.constraints move: a replacement becomes healthy "
+            "first. Absent: they stay, counted in status.driftedReplicas."
+        ),
+    )
     depends_on: tuple[Dependency, ...] = Field(
         default=(),
         max_length=16,
@@ -423,6 +441,14 @@ class BadRevision(Part):
     time: Time = Field(description="When it was given up.")
 
 
+class Move(Part):
+    """An instance that moves, or has moved, since it broke constraints."""
+
+    pod: Name = Field(description="Name of the pod.")
+    uid: Name = Field(description="Its uid.")
+    time: Time = Field(description="When the move began.")
+
+
 class RolloutStatus(Part):
     """How far the update has come; absent when none is on its way."""
 
@@ -474,6 +500,20 @@ class LongServiceStatus(Part):
     )
     available_replicas: Integer | None = Field(
         default=None, ge=0, description="Instances ready for minReadySeconds."
+    )
+    drifted_replicas: Integer | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "Instances of the newest template that would have to go for the others to keep to "
+            "placement.constraints as they are now; absent without constraints."
+        ),
+    )
+    recent_moves: tuple[Move, ...] = Field(
+        default=(),
+        max_length=MOST_MOVES,
+        description="Moves that rebalance began, the newest last; those of the last hour count.",
+        json_schema_extra=crd(list_type="atomic"),
     )
     selector: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None, description="Label selector of the instances, for autoscalers."

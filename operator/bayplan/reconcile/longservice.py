@@ -22,6 +22,7 @@ from bayplan.reconcile import (
     children,
     conditions,
     dependencies,
+    drift,
     failures,
     revisions,
     rollout,
@@ -63,6 +64,8 @@ class _Scene:
     admission: Admission | None  # of the spec's template; None: not known yet
     progress: target.Progress | None = None  # None: nothing to roll out
     unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
+    drifted: int | None = None  # instances that break constraints; None: there are none to break
+    moves: drift.Moves = drift.NO_MOVES
     braked_until: int | None = None  # many nodes fell silent at once: nothing goes till then
 
     @property
@@ -159,6 +162,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     scene = _progressed(_braked(_scene(service, spec, pods, view, now)))
     if _overdue(scene) and spec.update_strategy.auto_rollback and scene.aim.good is not None:
         scene = _progressed(_scene(service, spec, pods, view, now, given=_given_up(scene)))
+    scene = _drifted(scene)
     making = scene.making
     before = backoff.stored(service.status, making.name) if making is not None else None
     after = _backoff(scene, making, before)
@@ -184,6 +188,8 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             progress=scene.progress if current != scene.update.name else None,
             waits=waits,
             overdue=_overdue(scene),
+            drifted=scene.drifted,
+            moves=scene.moves.stored,
             unmet=scene.unmet,
             braked_until=scene.braked_until,
             admission=scene.admission,
@@ -309,6 +315,33 @@ def _progressed(scene: _Scene) -> _Scene:
     return replace(staged, progress=progress.counted(healthy, outdated, now, ticking=ticking))
 
 
+def _drifted(scene: _Scene) -> _Scene:
+    """With the instances that break constraints, and those of them that move.
+
+    Only a service with nothing else to do begins moves: one trouble at a time.
+    """
+    wanted, replicas = placing.constraints(scene.service), scene.spec.replicas
+    instances, nodes = scene.instances, scene.view.nodes
+    newest = [pod for pod in instances.live if instances.revision_of(pod) == scene.update.id]
+    found = drift.drifted(newest, nodes, wanted, replicas) if wanted else []
+    candidates = (
+        drift.drifted(newest, nodes, drift.movable(wanted), replicas)
+        if found and scene.spec.rebalance is not None
+        else []
+    )
+    troubled = instances.lost or instances.leaving or instances.silent or instances.going
+    calm = (
+        not troubled
+        and not scene.rolling
+        and scene.braked_until is None
+        and len(instances.live) == len(instances.available) == replicas
+    )
+    moves = drift.moves(
+        scene.service.status, scene.spec.rebalance, candidates, scene.now, calm=calm
+    )
+    return replace(scene, drifted=len(found) if wanted else None, moves=moves)
+
+
 def _overdue(scene: _Scene) -> bool:
     """Whether the rollout has got no further for as long as it may."""
     if scene.progress is None or scene.progress.progressed_at is None:
@@ -389,7 +422,11 @@ def _change(scene: _Scene, pause: backoff.Backoff | None) -> rollout.Change:
         return rollout.Change()
     if not scene.rolling:
         return rollout.settled(
-            scene.instances, replicas, scene.limits, scene.spec.unhealthy.max_concurrent
+            scene.instances,
+            replicas,
+            scene.limits,
+            scene.spec.unhealthy.max_concurrent,
+            scene.moves.moving,
         )
     return rollout.rolled(
         scene.instances,
@@ -545,6 +582,8 @@ def _wake_at(scene: _Scene, pause: backoff.Backoff | None) -> int | None:
     turns += _turns_of_progress(scene)
     if scene.braked_until is not None:
         turns.append(scene.braked_until)
+    if scene.moves.next_at is not None:
+        turns.append(scene.moves.next_at)
     if scene.unmet:
         turns += [*scene.unmet.values(), scene.now + dependencies.LOOK_AGAIN_SECONDS]
     if scene.admission is not None and scene.admission.refusal:

@@ -14,10 +14,11 @@ period; otherwise a stuck pod would block an update for ever. Outside an update 
 at once, whatever is still terminating.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from bayplan.model import pod as pods_
+from bayplan.model.snapshot import PodKey
 from bayplan.reconcile.instances import Instances
 
 
@@ -40,6 +41,7 @@ def bounds(replicas: int, minimum_healthy_percent: int, maximum_surge_percent: i
 
 
 MOVED = "moved off its node"
+DRIFTED = "moved, since it broke constraints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,13 @@ class Change:
     leave: tuple[tuple[pods_.Pod, str], ...] = ()  # pod, why
 
 
-def settled(instances: Instances, replicas: int, limits: Bounds, most_sick: int = 0) -> Change:
+def settled(
+    instances: Instances,
+    replicas: int,
+    limits: Bounds,
+    most_sick: int = 0,
+    drifting: Collection[PodKey] = (),
+) -> Change:
     """Outside an update: fill holes, move off leaving nodes, let the surplus go.
 
     An instance on a leaving node keeps running until its replacement elsewhere is healthy. The
@@ -62,11 +70,14 @@ def settled(instances: Instances, replicas: int, limits: Bounds, most_sick: int 
     `most_sick` of those that have not been ready for too long are replaced at once, a
     replacement first: they go when nobody is on the way up any more. One that recovers before
     that stays, and the surplus goes.
+
+    `drifting` ones move as if their nodes were about to go.
     """
     sick = instances.longest_sick(most_sick)
     stayers, leavers = instances.split_by_leaving(instances.live)
     replaced = [pod for pod in stayers if pod.key in sick]
-    stayers = [pod for pod in stayers if pod.key not in sick]
+    leavers += [pod for pod in stayers if pod.key in drifting and pod.key not in sick]
+    stayers = [pod for pod in stayers if pod.key not in sick and pod.key not in drifting]
     short = replicas - len(instances.live)
     if leavers or replaced:
         surge = max(1, limits.instances - replicas)
@@ -86,7 +97,7 @@ def settled(instances: Instances, replicas: int, limits: Bounds, most_sick: int 
         start=max(0, min(replicas - len(stayers), short)),
         leave=(
             *((pod, "surplus") for pod in leave),
-            *((pod, MOVED) for pod in moved),
+            *((pod, DRIFTED if pod.key in drifting else MOVED) for pod in moved),
             *((pod, "unhealthy, replaced") for pod in replaced),
             *_abandoned(instances.lost if replicas == 0 else ()),
         ),

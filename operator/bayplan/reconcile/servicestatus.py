@@ -17,7 +17,7 @@ from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.placement import explain
 from bayplan.reconcile import backoff as backoff_
-from bayplan.reconcile import conditions, failures, target, waiting
+from bayplan.reconcile import conditions, drift, failures, target, waiting
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.effective import effective_requests
@@ -81,6 +81,8 @@ class Standing:
     overdue: bool  # whether it has got no further for as long as it may
     admission: Admission | None
     backoff: backoff_.Backoff | None
+    drifted: int | None = None  # instances that break constraints; None: there are none to break
+    moves: tuple[drift.Move, ...] = ()
     failing: tuple[pods_.Pod, ...] = ()
     taken: tuple[str, ...] = ()  # kinds of children whose name somebody else has
 
@@ -110,6 +112,8 @@ def status(standing: Standing) -> dict[str, Any]:
         "readyReplicas": instances.ready,
         "updatedReplicas": standing.updated,
         "availableReplicas": len(instances.available),
+        "driftedReplicas": standing.drifted,
+        "recentMoves": [move.wire() for move in standing.moves] or None,
         "selector": _selector(standing.service),
         "currentRevision": standing.current_revision,
         "updateRevision": standing.aim.revision.name,
@@ -332,6 +336,10 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
     if is_ and was != is_:
         told.append(EmitEvent("RolloutFinished", f"Every instance has {is_}."))
     told += _turns_of_rollout(before, after)
+    begun = drift.begun(before, after)
+    if begun:
+        what = f"{', '.join(begun)}: moved, since placement.constraints would not put it there"
+        told.append(EmitEvent("Rebalancing", conditions.cut(what)))
     failure = after.get("lastFailure")
     if failure and failure != before.get("lastFailure"):
         what = failure.get("message") or f"exit code {failure.get('exitCode', 'unknown')}"
