@@ -31,6 +31,15 @@ def available(count: int, name: str = "web") -> Any:
     return met
 
 
+def drifted(count: int) -> Any:
+    """A question for `until`: the status counts so many drifted instances."""
+
+    def met(found: Objects) -> Any:
+        return found["web"].get("status", {}).get("driftedReplicas") == count and found
+
+    return met
+
+
 def test_instances_are_packed_and_counted(site: Site, namespace: str) -> None:
     """Three instances that fit one node run on one node; the status counts them."""
     site.kube.apply(make_service("web", namespace, replicas=3, pod=POD))
@@ -77,6 +86,35 @@ def test_the_emptiest_node_gets_free(site: Site, namespace: str) -> None:
     left = site.kube.until(read.pods(namespace), lambda found: len(found) == 3 and found)
 
     assert {nodes[0]} == set(read.running(left).values())
+
+
+def test_edited_constraints_move_whom_they_ask_to(site: Site, namespace: str) -> None:
+    """Packed instances are counted after an edit, then moved to other hosts, all four ready."""
+    site.nodes("m5.large:us-east-1a=4", pool=namespace)
+    pod = {"nodeSelector": {"pool": namespace}}
+    web: dict[str, Any] = {"replicas": 4, "cpu": "50m", "pod": pod}
+    site.kube.apply(make_service("web", namespace, **web))
+    site.kube.until(read.services(namespace), available(4))
+    web["placement"] = {"constraints": [{"key": "hostname", "operator": "Unique"}]}
+    site.kube.apply(make_service("web", namespace, **web))
+    site.kube.until(read.services(namespace), drifted(3))
+    before = read.running(site.kube.listed(read.pods(namespace)))
+    fewest = []
+
+    def apart(found: Objects) -> bool:
+        nodes = read.running(found)
+        fewest.append(len(nodes))
+        return len(found) == len(nodes) == len(set(nodes.values())) == 4
+
+    site.kube.apply(make_service("web", namespace, rebalance={"maxMovesPerHour": 3}, **web))
+    site.kube.until(read.pods(namespace), apart)
+    after = read.running(site.kube.listed(read.pods(namespace)))
+    stored = site.kube.until(read.services(namespace), drifted(0))
+
+    assert 1 == len(set(before.values()))
+    assert 1 == len(before.keys() & after.keys())
+    assert 4 == min(fewest)
+    assert 3 == len(stored["web"]["status"]["recentMoves"])
 
 
 def test_an_update_never_goes_below_its_minimum(site: Site, namespace: str) -> None:

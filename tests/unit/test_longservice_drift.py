@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bayplan.api.longservice import Rebalance
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model.workload import Operator, PlaceConstraint, PlacementRules
@@ -190,6 +191,18 @@ def test_a_move_that_is_not_stored_is_not_made() -> None:
     outcomes = [world.act() for _ in range(3)]
 
     assert [((), ())] * 3 == [(one.tasks, one.deletes) for one in outcomes]
+
+
+@pytest.mark.parametrize(("age", "count"), [(0, 1), (3599, 1), (3600, 2)])
+def test_an_hour_is_an_hour(age: int, count: int) -> None:
+    """A move counts for 3,600 seconds, also one that is over; then it is the next one's turn."""
+    over = drift.Move("web-9", "uid-9", NOON - age).wire()
+    candidates = make_instances("a1", "a1", "a1")
+    rules = Rebalance(maxMovesPerHour=2)
+
+    after = drift.moves({"recentMoves": [over]}, rules, candidates, NOON, calm=True)
+
+    assert count == sum(move.begun_at == NOON for move in after.stored if move.uid != "uid-9")
 
 
 def test_all_is_well_in_the_end() -> None:
