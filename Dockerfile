@@ -39,7 +39,9 @@ LABEL org.opencontainers.image.title="bayplan" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/bayplan /opt/bayplan
-ENV PATH=/opt/bayplan/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# The user has no entry in /etc/passwd; libraries that ask for a home find the one writable folder.
+ENV PATH=/opt/bayplan/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 WORKDIR /tmp
 EXPOSE 8080 9090

@@ -71,12 +71,11 @@ class Kubelet:
                 self._synced.notify_all()
 
     def _sync(self, pods: Objects) -> None:
-        gone = self._running.keys() - pods.keys()
-        for name in gone:
+        for name in self._running.keys() - pods.keys():
+            # Told again at each look, which is harmless; nobody waits for one to end another.
             self._running[name].terminate()
-        for name in gone:
-            self._ended[name] = self._running[name].wait(30)
-            del self._running[name]
+            if self._running[name].poll() is not None:
+                self._ended[name] = self._running.pop(name).returncode
         for name, pod in pods.items():
             if "nodeName" in pod["spec"]:
                 self._hurry(pod)

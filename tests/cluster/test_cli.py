@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,27 @@ def test_what_was_imported_is_accepted(
     assert 0 == made.returncode, made.stderr
 
     site.kube.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=made.stdout)
+
+
+def test_a_support_bundle(site: Site, namespace: str, tmp_path: Path) -> None:
+    """It is written whole though no Deployment is there, and tells so; no argument is in it."""
+    site.kube.apply(
+        make_job("kept", namespace, schedule="@yearly", container={"args": ["--token=hunter2"]})
+    )
+    file = tmp_path / "bundle.tar.gz"
+    made = bayplan(
+        site, tmp_path, "support-bundle", "-n", namespace, "--file", str(file), "-o", "json"
+    )
+    assert 0 == made.returncode, made.stderr
+
+    with tarfile.open(file) as archive:
+        parts = {
+            name.partition("/")[2]: archive.extractfile(name).read().decode()  # type: ignore[union-attr]
+            for name in archive.getnames()
+        }
+
+    assert json.loads(made.stdout)["parts"].keys() == parts.keys()
+    assert ["kept"] == [one["metadata"]["name"] for one in json.loads(parts["batchjobs.json"])]
+    assert [] == [name for name, text in parts.items() if "hunter2" in text]
+    assert [] == json.loads(parts["about.json"])["refused"]
+    assert "no Deployment bayplan-system/bayplan" in parts["doctor.json"]

@@ -5,7 +5,10 @@ installed again by Helm 3. The release's namespace refuses pods that are not `re
 """
 
 import datetime as dt
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.release import Kubelet
 from tests.cluster.under_test import NAMESPACE, Site
-from tests.helm import CHART, Helm
+from tests.helm import CHART, ROOT, Helm
 
 pytestmark = [
     pytest.mark.cluster,
@@ -100,6 +103,7 @@ def test_a_release_lives_and_leaves(release: Release) -> None:
         release.helm4("upgrade", "bayplan", CHART, *WAIT)
 
         kube.until(read.pods(NAMESPACE), lambda found: images(found) == {IMAGE})
+        doctor(kube, namespace)
         finish(kube, namespace, "long")
         kube.until(read.jobs(namespace), lambda found: read.holds(found, "long", "Complete"))
         kube.apply(make_job("amid", namespace, seconds=1))
@@ -129,6 +133,23 @@ def test_a_release_lives_and_leaves(release: Release) -> None:
         auditor.check()
 
     assert "forbidden" not in release.kubelet.logs().lower()
+
+
+def doctor(kube: Kube, namespace: str) -> None:
+    """The command finds nothing to complain of in what the chart installed."""
+    program = "from bayplan.cli.main import main; main()"
+    words = ["doctor", "-n", namespace, "-o", "json", "--kubeconfig", str(kube.kubeconfig)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "operator")},
+    )
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert {"Good"} == {one["verdict"] for one in json.loads(done.stdout)["findings"]}, done.stdout
 
 
 def ticking() -> dict[str, Any]:
