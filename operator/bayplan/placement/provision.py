@@ -23,7 +23,7 @@ from bayplan.placement.rounding import Draft, Source, clipped, completed, dived
 
 _GOOD_ENOUGH = 1e-5
 # shares of the time after which the next step begins: first bound, patterns, trials
-_STARTING, _GENERATING, _ROUNDING = 0.3, 0.45, 0.6
+_STARTING, _GENERATING, _ROUNDING = 0.35, 0.5, 0.55
 _TRIALS, _TRIAL_NOISE = 24, 0.15
 _NEAR_WHOLE = 1e-6
 _TORN = (6, 30)  # nodes torn out at once
