@@ -39,6 +39,7 @@ class Kubelet:
         self._folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}  # pod name -> its command
         self._ended: dict[str, int] = {}  # pod name -> exit code
+        self._told: set[str] = set()  # pods that are gone and whose commands have been told to end
         self._closing = threading.Event()
         self._synced = threading.Condition()
         self._thread = threading.Thread(target=self._play, name="kubelet", daemon=True)
@@ -72,8 +73,10 @@ class Kubelet:
 
     def _sync(self, pods: Objects) -> None:
         for name in self._running.keys() - pods.keys():
-            # Told again at each look, which is harmless; nobody waits for one to end another.
-            self._running[name].terminate()
+            # Told once; nobody waits for one to end before another is told.
+            if name not in self._told:
+                self._told.add(name)
+                self._running[name].terminate()
             if self._running[name].poll() is not None:
                 self._ended[name] = self._running.pop(name).returncode
         for name, pod in pods.items():
