@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from bayplan.api import meta
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.jobstatus import BatchJobStatus
-from bayplan.api.longservice import LongServiceSpec, LongServiceStatus
+from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.problems import problems
 from bayplan.api.resource import resource
+from bayplan.api.servicestatus import LongServiceStatus
 from bayplan.api.template import template_hash
 from tests.schemas import PRESERVE, Schema, accepted, schema_of, violations
 

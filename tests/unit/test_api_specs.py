@@ -9,7 +9,8 @@ import pytest
 from bayplan.api import meta
 from bayplan.api.batchjob import BatchJobSpec, RetryPolicy
 from bayplan.api.jobstatus import BatchJobStatus
-from bayplan.api.longservice import LongServiceSpec, LongServiceStatus, RestartBackoff
+from bayplan.api.longservice import LongServiceSpec, RestartBackoff
+from bayplan.api.servicestatus import LongServiceStatus
 from bayplan.api.template import template_hash
 
 TEMPLATE: dict[str, Any] = {"spec": {"containers": [{"name": "main", "image": "busybox"}]}}

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bayplan.api.longservice import LongServiceStatus
 from bayplan.api.meta import rfc3339
+from bayplan.api.servicestatus import LongServiceStatus
 from bayplan.model import pod as pods_
 from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile import action

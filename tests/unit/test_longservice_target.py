@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.api.longservice import LongServiceStatus
+from bayplan.api.servicestatus import LongServiceStatus
 from bayplan.model import pod as pods_
 from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile.action import Placement

@@ -7,7 +7,7 @@ shows or refuses it. It decides nothing about nodes.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from bayplan.api import build, names, placing
 from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
@@ -42,114 +42,9 @@ from bayplan.reconcile.action import (
 )
 from bayplan.reconcile.instances import Instances, surveyed
 from bayplan.reconcile.revisions import Revision
+from bayplan.reconcile.servicescene import ServiceScene, stored_current, updated
 
 _NEVER_SECONDS = 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """What one look finds out before anything is decided."""
-
-    service: Resource
-    spec: LongServiceSpec
-    pods: Mapping[PodKey, pods_.Pod]
-    view: View
-    now: int
-    instances: Instances
-    history: Mapping[str, Revision]
-    aim: target.Target
-    kept: Revision | None
-    alive: frozenset[str]  # revisions (ids) that have pods
-    limits: rollout.Bounds
-    admission: Admission | None  # of the spec's template; None: not known yet
-    progress: target.Progress | None = None  # None: nothing to roll out
-    unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
-    drifted: int | None = None  # instances that break constraints; None: there are none to break
-    moves: drift.Moves = drift.NO_MOVES
-    braked_until: int | None = None  # many nodes fell silent at once: nothing goes till then
-
-    @property
-    def update(self) -> Revision:
-        """The revision that instances are to have."""
-        return self.aim.revision
-
-    @property
-    def admitted(self) -> bool:
-        """Whether pods of it may be made; what is not the spec's own template once was."""
-        if self.update.template_hash != self.service.template_hash:
-            return True
-        return self.admission is not None and not self.admission.refusal
-
-    @property
-    def making(self) -> Revision | None:
-        """The revision to make instances of: the newest, or the kept one while that is refused."""
-        return self.update if self.admitted else self.kept
-
-    @property
-    def outdated(self) -> int:
-        """Live instances of other revisions."""
-        return len(self.instances.live) - _updated(self.instances, self.update)
-
-    @property
-    def goal(self) -> int:
-        """How many instances get the revision for now."""
-        rules, replicas = self.spec.update_strategy, self.spec.replicas
-        if self.gated:
-            return 0
-        if self.progress is None or not self._staged:
-            return replicas
-        goal = target.share(replicas, rules, self.progress.step)
-        if not rules.paused:
-            return goal
-        updated = [
-            pod for pod in self.instances.live if pod.labels.get(names.REVISION) == self.update.id
-        ]
-        # One that moves off its node is there twice for a while: that is no progress.
-        staying = len(self.instances.split_by_leaving(updated)[0])
-        return min(goal, len(updated), max(staying, replicas - self.outdated))
-
-    @property
-    def gated(self) -> bool:
-        """Whether the first instance of the revision waits for what the service depends on."""
-        return bool(self.unmet) or bool(self.view.dependencies.cycle and self.begins)
-
-    @property
-    def begins(self) -> bool:
-        """Whether the spec's template is to be rolled out and no instance of it is there."""
-        if self.progress is None or self.update.name != self.aim.asked.name:
-            return False
-        return not _updated(self.instances, self.update)
-
-    @property
-    def _staged(self) -> bool:
-        """Whether pause and steps hold: for a template of the spec that has one to replace."""
-        return self.kept is not None and self.update.name == self.aim.asked.name
-
-    @property
-    def waits(self) -> str:
-        """Why the update stands still on purpose; empty when it does not."""
-        if self.braked_until is not None:
-            return servicestatus.Reason.MASS_LOSS
-        if self.gated:
-            return servicestatus.Reason.DEPENDS
-        if self.progress is None or not self._staged:
-            return ""
-        rules = self.spec.update_strategy
-        if rules.paused:
-            return servicestatus.Reason.PAUSED
-        reached = self.progress.reached_at is not None and self.progress.step < len(rules.steps)
-        return servicestatus.Reason.STEP_REACHED if reached else ""
-
-    @property
-    def rolling(self) -> bool:
-        """Whether instances of other revisions are to be replaced, or are still on their way."""
-        if not self.admitted:
-            return False
-        return (
-            self.goal < self.spec.replicas
-            or self.instances.outdated_going
-            or any(self.instances.revision_of(pod) != self.update.id for pod in self.instances.live)
-        )
 
 
 def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: int) -> Outcome:
@@ -180,7 +75,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             now=now,
             instances=scene.instances,
             limits=scene.limits,
-            updated=_updated(scene.instances, scene.update),
+            updated=updated(scene.instances, scene.update),
             outdated=scene.outdated,
             starting=len(tasks),
             current_revision=current,
@@ -218,7 +113,7 @@ def _scene(
     now: int,
     *,
     given: target.Target | None = None,
-) -> _Scene:
+) -> ServiceScene:
     history = revisions.stored(view.children)
     aim = given if given is not None else target.chosen(service, history)
     update = aim.revision
@@ -236,7 +131,7 @@ def _scene(
     )
     alive = frozenset(pod.labels.get(names.REVISION, "") for pod in pods.values())
     known = view.admission
-    return _Scene(
+    return ServiceScene(
         service=service,
         spec=spec,
         pods=pods,
@@ -245,7 +140,7 @@ def _scene(
         instances=instances,
         history=history,
         aim=aim,
-        kept=revisions.kept(history, update, _stored_current(service), alive),
+        kept=revisions.kept(history, update, stored_current(service), alive),
         alive=alive,
         limits=rollout.bounds(
             spec.replicas,
@@ -262,7 +157,7 @@ def _balanced_label(service: Resource) -> str:
     return next((one.label for one in wanted), "")
 
 
-def _braked(scene: _Scene) -> _Scene:
+def _braked(scene: ServiceScene) -> ServiceScene:
     """As it is while too many nodes have fallen silent: nobody counts as lost, no node as leaving.
 
     Asked only when something could go, since it looks at every node.
@@ -287,10 +182,10 @@ def _braked(scene: _Scene) -> _Scene:
     return replace(scene, instances=waiting_, braked_until=until)
 
 
-def _progressed(scene: _Scene) -> _Scene:
+def _progressed(scene: ServiceScene) -> ServiceScene:
     """With the progress of the rollout as it is now, steps that have passed included."""
     service, spec, now = scene.service, scene.spec, scene.now
-    if scene.update.name == _stored_current(service) or not spec.replicas:
+    if scene.update.name == stored_current(service) or not spec.replicas:
         return scene
     outdated = scene.outdated
     before = target.progress(service, scene.update, outdated)
@@ -315,7 +210,7 @@ def _progressed(scene: _Scene) -> _Scene:
     return replace(staged, progress=progress.counted(healthy, outdated, now, ticking=ticking))
 
 
-def _drifted(scene: _Scene) -> _Scene:
+def _drifted(scene: ServiceScene) -> ServiceScene:
     """With the instances that break constraints, and those of them that move.
 
     Only a service with nothing else to do begins moves: one trouble at a time.
@@ -342,7 +237,7 @@ def _drifted(scene: _Scene) -> _Scene:
     return replace(scene, drifted=len(found) if wanted else None, moves=moves)
 
 
-def _overdue(scene: _Scene) -> bool:
+def _overdue(scene: ServiceScene) -> bool:
     """Whether the rollout has got no further for as long as it may."""
     if scene.progress is None or scene.progress.progressed_at is None:
         return False
@@ -350,7 +245,7 @@ def _overdue(scene: _Scene) -> bool:
     return scene.progress.progressed_at + deadline <= scene.now
 
 
-def _given_up(scene: _Scene) -> target.Target:
+def _given_up(scene: ServiceScene) -> target.Target:
     """The target after this rollout has failed, with what held it up."""
     deadline = scene.spec.update_strategy.progress_deadline_seconds
     failing = [
@@ -370,7 +265,7 @@ def _given_up(scene: _Scene) -> target.Target:
     return scene.aim.without(reason, f"No progress for {deadline} s; {why}", scene.now)
 
 
-def _unknown_verb(scene: _Scene) -> tuple[EmitEvent, ...]:
+def _unknown_verb(scene: ServiceScene) -> tuple[EmitEvent, ...]:
     """Say once that a `rollback-to` names nothing that is kept."""
     if not scene.aim.unknown:
         return ()
@@ -395,7 +290,7 @@ def _refused(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, no
         min_ready=(spec.update_strategy if spec else UpdateStrategy()).min_ready_seconds,
         replace_after=(spec.unreachable if spec else Unreachable()).replace_after_seconds,
     )
-    status = servicestatus.refused(service, instances, _updated(instances, update), now)
+    status = servicestatus.refused(service, instances, updated(instances, update), now)
     return Outcome(
         events=servicestatus.events(service.status, status),
         status=None if status == service.status else status,
@@ -404,7 +299,7 @@ def _refused(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, no
 
 
 def _backoff(
-    scene: _Scene, making: Revision | None, before: backoff.Backoff | None
+    scene: ServiceScene, making: Revision | None, before: backoff.Backoff | None
 ) -> backoff.Backoff | None:
     if making is None:
         return None
@@ -412,7 +307,7 @@ def _backoff(
     return backoff.advanced(before, ended, making.name, scene.spec.restart_backoff, scene.now)
 
 
-def _change(scene: _Scene, pause: backoff.Backoff | None) -> rollout.Change:
+def _change(scene: ServiceScene, pause: backoff.Backoff | None) -> rollout.Change:
     kept, replicas = scene.kept, scene.spec.replicas
     if scene.braked_until is not None:
         known = scene.rolling and kept is not None
@@ -434,7 +329,7 @@ def _change(scene: _Scene, pause: backoff.Backoff | None) -> rollout.Change:
         scene.spec.replicas,
         scene.limits,
         failing=pause is not None or _update_fails(scene),
-        restorable=kept is not None and kept.name == _stored_current(scene.service),
+        restorable=kept is not None and kept.name == stored_current(scene.service),
         goal=scene.goal,
         prefer=_nearest(scene.view),
     )
@@ -446,7 +341,7 @@ def _nearest(view: View) -> str:
     return nearest.node if nearest is not None else ""
 
 
-def _update_fails(scene: _Scene) -> bool:
+def _update_fails(scene: ServiceScene) -> bool:
     return any(
         failures.fails(pod)
         for pod in scene.instances.live
@@ -455,7 +350,7 @@ def _update_fails(scene: _Scene) -> bool:
 
 
 def _tasks(
-    scene: _Scene,
+    scene: ServiceScene,
     making: Revision | None,
     change: rollout.Change,
     pause: backoff.Backoff | None,
@@ -484,7 +379,7 @@ def _tasks(
 
 
 def _ends(
-    scene: _Scene, making: Revision | None, covered: backoff.Backoff | None
+    scene: ServiceScene, making: Revision | None, covered: backoff.Backoff | None
 ) -> list[DeletePod]:
     """Pods that ended and may go: counted in by the stored status, or not to be counted.
 
@@ -513,7 +408,7 @@ def _departures(service: Resource, leave: Collection[tuple[pods_.Pod, str]]) -> 
     ]
 
 
-def _history(scene: _Scene, tasks: Collection[Task]) -> list[ApplyObject]:
+def _history(scene: ServiceScene, tasks: Collection[Task]) -> list[ApplyObject]:
     """The newest revision is stored from its first task on, with the highest number."""
     update, latest = scene.update, max((one.number for one in scene.history.values()), default=0)
     begun = update.id in scene.alive or any(
@@ -525,7 +420,7 @@ def _history(scene: _Scene, tasks: Collection[Task]) -> list[ApplyObject]:
     return [ApplyObject(revisions.body(scene.service, update, latest + 1, owner))]
 
 
-def _forgotten(scene: _Scene, current: str) -> tuple[DeleteObject, ...]:
+def _forgotten(scene: ServiceScene, current: str) -> tuple[DeleteObject, ...]:
     return revisions.superfluous(
         scene.history,
         scene.view.children,
@@ -536,23 +431,14 @@ def _forgotten(scene: _Scene, current: str) -> tuple[DeleteObject, ...]:
     )
 
 
-def _current_revision(scene: _Scene) -> str:
+def _current_revision(scene: ServiceScene) -> str:
     """The revision last rolled out: the newest once it has every instance, each of them healthy."""
     live, available = scene.instances.live, scene.instances.available
     complete = (
-        _updated(scene.instances, scene.update) == len(live)
+        updated(scene.instances, scene.update) == len(live)
         and len(available) >= scene.spec.replicas > 0
     )
-    return scene.update.name if complete else _stored_current(scene.service)
-
-
-def _stored_current(service: Resource) -> str:
-    current = service.status.get("currentRevision")
-    return current if isinstance(current, str) else ""
-
-
-def _updated(instances: Instances, update: Revision) -> int:
-    return sum(pod.labels.get(names.REVISION) == update.id for pod in instances.live)
+    return scene.update.name if complete else stored_current(scene.service)
 
 
 def _failing(instances: Instances) -> tuple[pods_.Pod, ...]:
@@ -570,7 +456,7 @@ def _probes(admission: Admission | None, now: int) -> bool:
     return bool(admission.refusal) and not admission.final and admission.retry_at <= now
 
 
-def _wake_at(scene: _Scene, pause: backoff.Backoff | None) -> int | None:
+def _wake_at(scene: ServiceScene, pause: backoff.Backoff | None) -> int | None:
     """The next moment at which time alone changes the answer."""
     turns = [
         *scene.instances.turns,
@@ -593,7 +479,7 @@ def _wake_at(scene: _Scene, pause: backoff.Backoff | None) -> int | None:
     return min((turn for turn in turns if turn > scene.now), default=None)
 
 
-def _turns_of_progress(scene: _Scene) -> list[int]:
+def _turns_of_progress(scene: ServiceScene) -> list[int]:
     """When the rollout is overdue, or a step's pause is over."""
     progress, rules = scene.progress, scene.spec.update_strategy
     turns = []

@@ -1,0 +1,132 @@
+"""What one look at a LongService finds out before anything is decided, and what follows from it.
+
+Facts and yes-or-no questions only; which pods start or go is for `longservice` and `rollout`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api import names
+from bayplan.api.longservice import LongServiceSpec
+from bayplan.api.resource import Resource
+from bayplan.model import pod as pods_
+from bayplan.model.snapshot import PodKey
+from bayplan.reconcile import drift, rollout, servicestatus, target
+from bayplan.reconcile.action import Admission, View
+from bayplan.reconcile.instances import Instances
+from bayplan.reconcile.revisions import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceScene:
+    """What one look finds out before anything is decided."""
+
+    service: Resource
+    spec: LongServiceSpec
+    pods: Mapping[PodKey, pods_.Pod]
+    view: View
+    now: int
+    instances: Instances
+    history: Mapping[str, Revision]
+    aim: target.Target
+    kept: Revision | None
+    alive: frozenset[str]  # revisions (ids) that have pods
+    limits: rollout.Bounds
+    admission: Admission | None  # of the spec's template; None: not known yet
+    progress: target.Progress | None = None  # None: nothing to roll out
+    unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
+    drifted: int | None = None  # instances that break constraints; None: there are none to break
+    moves: drift.Moves = drift.NO_MOVES
+    braked_until: int | None = None  # many nodes fell silent at once: nothing goes till then
+
+    @property
+    def update(self) -> Revision:
+        """The revision that instances are to have."""
+        return self.aim.revision
+
+    @property
+    def admitted(self) -> bool:
+        """Whether pods of it may be made; what is not the spec's own template once was."""
+        if self.update.template_hash != self.service.template_hash:
+            return True
+        return self.admission is not None and not self.admission.refusal
+
+    @property
+    def making(self) -> Revision | None:
+        """The revision to make instances of: the newest, or the kept one while that is refused."""
+        return self.update if self.admitted else self.kept
+
+    @property
+    def outdated(self) -> int:
+        """Live instances of other revisions."""
+        return len(self.instances.live) - updated(self.instances, self.update)
+
+    @property
+    def goal(self) -> int:
+        """How many instances get the revision for now."""
+        rules, replicas = self.spec.update_strategy, self.spec.replicas
+        if self.gated:
+            return 0
+        if self.progress is None or not self._staged:
+            return replicas
+        goal = target.share(replicas, rules, self.progress.step)
+        if not rules.paused:
+            return goal
+        updated = [
+            pod for pod in self.instances.live if pod.labels.get(names.REVISION) == self.update.id
+        ]
+        # One that moves off its node is there twice for a while: that is no progress.
+        staying = len(self.instances.split_by_leaving(updated)[0])
+        return min(goal, len(updated), max(staying, replicas - self.outdated))
+
+    @property
+    def gated(self) -> bool:
+        """Whether the first instance of the revision waits for what the service depends on."""
+        return bool(self.unmet) or bool(self.view.dependencies.cycle and self.begins)
+
+    @property
+    def begins(self) -> bool:
+        """Whether the spec's template is to be rolled out and no instance of it is there."""
+        if self.progress is None or self.update.name != self.aim.asked.name:
+            return False
+        return not updated(self.instances, self.update)
+
+    @property
+    def _staged(self) -> bool:
+        """Whether pause and steps hold: for a template of the spec that has one to replace."""
+        return self.kept is not None and self.update.name == self.aim.asked.name
+
+    @property
+    def waits(self) -> str:
+        """Why the update stands still on purpose; empty when it does not."""
+        if self.braked_until is not None:
+            return servicestatus.Reason.MASS_LOSS
+        if self.gated:
+            return servicestatus.Reason.DEPENDS
+        if self.progress is None or not self._staged:
+            return ""
+        rules = self.spec.update_strategy
+        if rules.paused:
+            return servicestatus.Reason.PAUSED
+        reached = self.progress.reached_at is not None and self.progress.step < len(rules.steps)
+        return servicestatus.Reason.STEP_REACHED if reached else ""
+
+    @property
+    def rolling(self) -> bool:
+        """Whether instances of other revisions are to be replaced, or are still on their way."""
+        if not self.admitted:
+            return False
+        return (
+            self.goal < self.spec.replicas
+            or self.instances.outdated_going
+            or any(self.instances.revision_of(pod) != self.update.id for pod in self.instances.live)
+        )
+
+
+def stored_current(service: Resource) -> str:
+    current = service.status.get("currentRevision")
+    return current if isinstance(current, str) else ""
+
+
+def updated(instances: Instances, update: Revision) -> int:
+    return sum(pod.labels.get(names.REVISION) == update.id for pod in instances.live)
