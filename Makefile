@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
 .PHONY: help docs check format test test-faults histories autoscaler unit crds demo down kind-test bench-packing \
-	bench-e2e bench-start bench-idle bench-crs bench-due bench-window soak clean
+	bench-e2e bench-start bench-idle bench-crs bench-due bench-services bench-window soak clean
 
 help:  ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -88,6 +88,9 @@ bench-crs: $(STAMP)  ## 5,000 BatchJobs and 100 status writes a second
 
 bench-due: $(STAMP)  ## 1,000 BatchJobs due in one second
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_due
+
+bench-services: $(STAMP)  ## 5,000 instances start; a template of 2,000 changes
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_services
 
 bench-window: $(STAMP)  ## nodes at the full hour with 1,000 hourly jobs, by startWindowSeconds
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.peak
