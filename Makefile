@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
 .PHONY: help docs check format test test-faults histories autoscaler unit crds demo down kind-test bench-packing \
-	bench-e2e bench-start bench-idle bench-crs bench-due bench-services bench-window soak clean
+	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-window \
+	hostile soak clean
 
 help:  ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -51,6 +52,9 @@ test-faults: $(STAMP)  ## of them only: crashes after every write, faults by scr
 histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with faults; SEED=n tells one
 	PYTHONPATH=operator $(BIN)/python -m tests.histories $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
+hostile: $(STAMP)  ## N=100000 random and hostile BatchJobs; SEED=n tells one
+	PYTHONPATH=operator $(BIN)/python -m tests.hostile $(or $(N),100000) $(if $(SEED),--seed $(SEED))
+
 autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; first time two more)
 	$(BIN)/pytest -q -s tests/autoscaler
 
@@ -91,6 +95,9 @@ bench-due: $(STAMP)  ## 1,000 BatchJobs due in one second
 
 bench-services: $(STAMP)  ## 5,000 instances start; a template of 2,000 changes
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_services
+
+bench-jobs: $(STAMP)  ## 3,000 BatchJobs, each due once a minute, for five minutes
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_jobs
 
 bench-window: $(STAMP)  ## nodes at the full hour with 1,000 hourly jobs, by startWindowSeconds
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.peak

@@ -1,10 +1,15 @@
 """How the benches on an API server read their figures and judge them."""
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.scale.e2e import budgets, client
+from bayplan.reconcile import identity
+from tests.scale.e2e import bench_jobs, budgets, client
+
+FIRST, UID = 1_790_000_000, "0f1e2d3c-0000-4000-8000-000000000000"
 
 BEFORE = 'lag_bucket{le="0.1"} 5.0\nlag_bucket{le="0.2"} 5.0\nlag_bucket{le="+Inf"} 5.0\n'
 AFTER = 'lag_bucket{le="0.1"} 15.0\nlag_bucket{le="0.2"} 25.0\nlag_bucket{le="+Inf"} 25.0\n'
@@ -38,3 +43,42 @@ def test_samples_are_summed_by_their_labels() -> None:
     page = 'w{a="1",b="x"} 2.0\nw{a="1",b="y"} 3.0\nw{a="2",b="x"} 4.0\nw_total{a="1"} 9.0\n'
 
     assert (5, 9) == (client.metric(page, "w", a="1"), client.metric(page, "w"))
+
+
+def _pods(names: Iterable[str], minutes: int, late: float = 0.25) -> dict[bytes, float]:
+    """A pod of each slot, as the watch tells it."""
+    slots = [
+        (name, FIRST + bench_jobs.second_of(name) + 60 * minute)
+        for name in names
+        for minute in range(minutes)
+    ]
+    return {
+        identity.pod_name(identity.prefix(name, UID), identity.slot_run(slot), 0).encode(): slot
+        + late
+        for name, slot in slots
+    }
+
+
+def test_a_minute_is_used_evenly() -> None:
+    """Names are spread over all seconds of the minute: none has twice its share."""
+    seconds = Counter(bench_jobs.second_of(f"job{number:05}") for number in range(3_000))
+
+    assert 60 == len(seconds)
+    assert max(seconds.values()) < 100
+
+
+def test_every_slot_is_looked_for_in_the_names_of_pods() -> None:
+    """What came is told by how late; what did not come is lost; a second attempt is too many."""
+    names = ["job00001", "job00002"]
+    seen = _pods(names, 3)
+    assert ([0.25] * 6, 0, 0) == bench_jobs.lateness(seen, names, FIRST, 3)
+
+    gone = dict(list(seen.items())[1:])
+    assert (5, 1, 0) == _counted(bench_jobs.lateness(gone, names, FIRST, 3))
+    again = {one.removesuffix(b"-0") + b"-1": moment for one, moment in list(seen.items())[:1]}
+    assert (7, 0, 1) == _counted(bench_jobs.lateness({**seen, **again}, names, FIRST, 3))
+
+
+def _counted(found: tuple[list[float], int, int]) -> tuple[int, int, int]:
+    late, lost, doubled = found
+    return len(late), lost, doubled

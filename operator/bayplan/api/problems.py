@@ -100,6 +100,9 @@ def _of_resources(where: str, resources: Mapping[str, Any]) -> Iterator[Problem]
     for part in ("requests", "limits", "overhead"):
         for resource, text in _mapping(resources.get(part)).items():
             path = ".".join(filter(None, (where, part, resource)))
+            if isinstance(text, Mapping | list):
+                yield _template(path, "must be a quantity; write one such as 500m or 2Gi")
+                continue
             try:
                 amounts[part, resource] = units.milli(text)
             except units.QuantityError as error:

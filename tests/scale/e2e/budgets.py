@@ -1,7 +1,8 @@
 """Judge figures by tests/scale/budgets.yaml: over a limit is a failure, near it is told.
 
 Each entry of a bench is `figure: {most: X, mean: M, spread: S}`, or `least` where more is better.
-Mean and spread (half the range) say what was measured when the entry was written, on two cores.
+Mean and spread (half the range) say what was measured when the entry was written, on two cores;
+they lack while nothing was.
 """
 
 import sys
@@ -23,7 +24,7 @@ def judged(bench: str, figures: Mapping[str, float]) -> int:
         value, word = figures[name], "least" if "least" in entry else "most"
         limit = entry[word]
         kept = value >= limit if word == "least" else value <= limit
-        before = f"before {entry['mean']} ± {entry['spread']}"
+        before = f"before {entry['mean']} ± {entry['spread']}" if "mean" in entry else "not before"
         print(f"  {name} = {value:g} (at {word} {limit}; {before}){'' if kept else '  OVER'}")
         if not kept:
             over.append(name)
