@@ -296,6 +296,19 @@ def test_hooks_may_do_little() -> None:
     } == flat  # fmt: skip
 
 
+def test_hooks_do_what_they_are_for() -> None:
+    """Before uninstall run pods are let go, and nothing else; the test runs a BatchJob."""
+    found = render()
+    [uninstall, selftest] = (
+        one(found, "Job", f"bayplan-{name}")["spec"]["template"]["spec"]["containers"][0]
+        for name in ("uninstall", "selftest")
+    )
+
+    assert ["bayplan", "uninstall", "--finalizers-only", "--yes"] == uninstall["command"]
+    assert ["--operator=bayplan-system/bayplan"] == uninstall["args"]
+    assert ["bayplan", "selftest"] == selftest["command"]
+
+
 def test_what_users_may_do() -> None:
     """View, edit and admin get ours along with pods; nobody gets to write a status."""
     found = render()
