@@ -26,7 +26,6 @@ check: $(STAMP)  ## format, lint, types, arrows, generated files up to date
 	PYTHONPATH=operator $(BIN)/lint-imports --no-logo
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --check
 	PYTHONPATH=operator $(BIN)/python -m tools.chart --check
-	PYTHONPATH=operator $(BIN)/python -m tools.field_reference --check
 	PYTHONPATH=operator $(BIN)/python -m tools.reference --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
@@ -62,7 +61,6 @@ autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; fir
 crds: $(STAMP)  ## write crds/, the charts' copies, the chart's values and reference pages
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --write
 	PYTHONPATH=operator $(BIN)/python -m tools.chart --write
-	PYTHONPATH=operator $(BIN)/python -m tools.field_reference --write
 	PYTHONPATH=operator $(BIN)/python -m tools.reference --write
 
 docs: $(STAMP)  ## build the documentation site into site/; SERVE=1 shows it at http://127.0.0.1:8000
