@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
-.PHONY: help docs check format test test-faults histories autoscaler unit crds demo down kind-test bench-packing \
+.PHONY: help docs check format test test-faults laws histories autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-window \
 	hostile soak clean
 
@@ -48,6 +48,9 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
+
+laws: $(STAMP)  ## with new examples each time; `make test` has the same ones always
+	BAYPLAN_EXAMPLES=new $(BIN)/pytest -q -n 2 tests/laws
 
 histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with faults; SEED=n tells one
 	PYTHONPATH=operator $(BIN)/python -m tests.histories $(or $(N),10000) $(if $(SEED),--seed $(SEED))
