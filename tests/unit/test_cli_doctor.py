@@ -2,6 +2,7 @@
 
 import copy
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -75,21 +76,29 @@ def stale() -> list[Body]:
 @pytest.mark.parametrize(
     ("cluster", "check", "part"),
     [
-        (sound(version={**YOUNG, "minor": "29"}), "kubernetes", "older than 1.30"),
-        (sound(without="CustomResourceDefinition"), "definition batchjobs.bayplan.dev", "not the"),
-        (sound(without="Deployment"), "operator", "no Deployment bayplan-system/bayplan"),
-        (sound(make_deployment(ready=0), without="Deployment"), "operator", "0 of 2 pods"),
-        (sound(without="Lease"), "leader", "nobody holds the lease"),
-        (sound(make_lease(3_600), without="Lease"), "leader", "silent for 60m"),
-        (sound(**{REVIEWS: {"status": {"allowed": False}}}), "rights", "create pods/binding"),
+        (lambda: sound(version={**YOUNG, "minor": "29"}), "kubernetes", "older than 1.30"),
+        (
+            lambda: sound(without="CustomResourceDefinition"),
+            "definition batchjobs.bayplan.dev",
+            "not the",
+        ),
+        (lambda: sound(without="Deployment"), "operator", "no Deployment bayplan-system/bayplan"),
+        (lambda: sound(make_deployment(ready=0), without="Deployment"), "operator", "0 of 2 pods"),
+        (lambda: sound(without="Lease"), "leader", "nobody holds the lease"),
+        (lambda: sound(make_lease(3_600), without="Lease"), "leader", "silent for 60m"),
+        (
+            lambda: sound(**{REVIEWS: {"status": {"allowed": False}}}),
+            "rights",
+            "create pods/binding",
+        ),
     ],
     ids=["old", "no-crds", "no-operator", "none-ready", "no-lease", "silent", "no-rights"],
 )
-def test_what_fails(cluster: Recorded, check: str, part: str) -> None:
+def test_what_fails(cluster: Callable[[], Recorded], check: str, part: str) -> None:
     """Exit code 1, said with a remedy."""
     failing = [
         one
-        for one in told(cluster, "doctor", code=1)["findings"]
+        for one in told(cluster(), "doctor", code=1)["findings"]
         if one["verdict"] == "Fails" and one["check"] == check
     ]
 
@@ -105,23 +114,24 @@ def pool(**disruption: str) -> Body:
 @pytest.mark.parametrize(
     ("cluster", "check", "part"),
     [
-        (sound(make_deployment(ready=1), without="Deployment"), "operator", "1 of 2 pods"),
-        (sound(make_deployment(image="r/bayplan:9.9"), without="Deployment"), "version", "9.9"),
-        (sound(*stale(), without="CustomResourceDefinition"),
+        (lambda: sound(make_deployment(ready=1), without="Deployment"), "operator", "1 of 2 pods"),
+        (lambda: sound(make_deployment(image="r/bayplan:9.9"), without="Deployment"),
+         "version", "9.9"),
+        (lambda: sound(*stale(), without="CustomResourceDefinition"),
          "definition batchjobs.bayplan.dev", "is not that of version"),
-        (sound(**{POOLS: pool()}), "nodepool general", "WhenEmptyOrUnderutilized"),
-        (sound(**{POOLS: pool(consolidationPolicy="WhenEmpty", consolidateAfter="Never")}),
+        (lambda: sound(**{POOLS: pool()}), "nodepool general", "WhenEmptyOrUnderutilized"),
+        (lambda: sound(**{POOLS: pool(consolidationPolicy="WhenEmpty", consolidateAfter="Never")}),
          "nodepool general", "paid for ever"),
-        (sound(make_deployment("ca", "registry.k8s.io/autoscaling/cluster-autoscaler:v1")),
+        (lambda: sound(make_deployment("ca", "registry.k8s.io/autoscaling/cluster-autoscaler:v1")),
          "autoscaler bayplan-system/ca", "safe-to-evict"),
-        (sound(make_deployment("d", "registry.k8s.io/descheduler/descheduler:v0.36")),
+        (lambda: sound(make_deployment("d", "registry.k8s.io/descheduler/descheduler:v0.36")),
          "descheduler bayplan-system/d", "against the packing"),
     ],
     ids=["one-away", "version", "stale-crd", "karpenter", "never", "autoscaler", "descheduler"],
 )  # fmt: skip
-def test_what_is_doubtful(cluster: Recorded, check: str, part: str) -> None:
+def test_what_is_doubtful(cluster: Callable[[], Recorded], check: str, part: str) -> None:
     """It is told with a remedy, and the exit code stays 0."""
-    [doubt] = [one for one in told(cluster, "doctor")["findings"] if one["verdict"] != "Good"]
+    [doubt] = [one for one in told(cluster(), "doctor")["findings"] if one["verdict"] != "Good"]
 
     assert (check, "Doubtful") == (doubt["check"], doubt["verdict"])
     assert part in doubt["said"]

@@ -268,6 +268,24 @@ def test_rollback_to_holds_until_the_template_changes(*, stripped: bool) -> None
     assert "pinnedRevision" not in world.service.status
 
 
+def test_rollback_to_before_a_restart_of_the_same_template() -> None:
+    """Revisions that differ by a restart alone are one template: steps hold, at each look."""
+    world = running(4, **strategy())
+    first = update_of(world)
+    world.annotate(**{names.RESTARTED_AT: "t1"})
+    world.settle()
+    second = update_of(world)
+    world.edit(**strategy(steps=[{"percent": 25, "manual": True}]))
+    world.annotate(**{names.ROLLBACK_TO: first})
+    went = world.act()
+    again = world.act()
+
+    assert first != second
+    assert first == update_of(world)
+    assert 1 == len(went.tasks)
+    assert ((), ()) == (again.tasks, again.deletes)
+
+
 def test_rollback_to_what_is_not_kept_is_refused_once() -> None:
     """A name that no kept revision has changes nothing and is told once."""
     world = running(2)

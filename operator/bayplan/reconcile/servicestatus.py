@@ -359,13 +359,10 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
 
 def _turns_of_rollout(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:
     told = []
-    bad = after.get("badRevisions") or ()
-    if bad and bad != before.get("badRevisions"):
-        newest = bad[-1]
-        known = [one for one in before.get("badRevisions") or () if isinstance(one, Mapping)]
-        if newest not in known:
-            message = f"{newest['revision']} was given up. {newest['message']}"
-            told.append(EmitEvent(Reason.ROLLED_BACK.value, message, warning=True))
+    bad = target.bad_revisions(after)
+    if bad and bad[-1] not in target.bad_revisions(before):
+        message = f"{bad[-1]['revision']} was given up. {bad[-1]['message']}"
+        told.append(EmitEvent(Reason.ROLLED_BACK.value, message, warning=True))
     for one in after["conditions"]:
         word = one["reason"]
         if one["type"] != PROGRESSING or word == conditions.reason_of(

@@ -62,7 +62,7 @@ def chosen(service: Resource, history: Mapping[str, Revision]) -> Target:
     """The target that status, annotations and spec say. `history` is by name."""
     asked = revisions.newest(service, history.values())
     status = service.status
-    bad = [one for one in _bad(status) if one["revision"] in {asked.name, *history}]
+    bad = [one for one in bad_revisions(status) if one["revision"] in {asked.name, *history}]
     pinned = _text(status, "pinnedRevision")
     if _text(status, "pinnedOver") != asked.name:
         pinned = ""
@@ -76,6 +76,9 @@ def chosen(service: Resource, history: Mapping[str, Revision]) -> Target:
         if found is None:
             unknown = verb
         else:
+            restarted = service.annotations.get(names.RESTARTED_AT, "")
+            if not restarted and found.template_hash == asked.template_hash:
+                asked = found  # as it is by its number, once it is the newest of this template
             pinned = "" if found.name == asked.name else found.name
             bad = [one for one in bad if one["revision"] != found.name]
     current = history.get(_text(status, "currentRevision"))
@@ -202,7 +205,8 @@ def needed(target: Target) -> Collection[str]:
     return {target.asked.name, target.revision.name, target.pinned} - {""}
 
 
-def _bad(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def bad_revisions(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those of a status that can be read."""
     found = status.get("badRevisions")
     if not isinstance(found, list | tuple):
         return []
