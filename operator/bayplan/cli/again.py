@@ -10,9 +10,9 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import output as output_
-from bayplan.cli.jobs import connected, only, said
+from bayplan.cli.jobs import only
 from bayplan.cli.problem import BadInput, Negative
-from bayplan.cli.target import Target, targeted
+from bayplan.cli.target import Target, connected, targeted
 
 
 @click.command(short_help="Run scheduled times that led to no run.")
@@ -43,14 +43,14 @@ def backfill(  # noqa: PLR0917  click hands over one parameter for each option
     """
     if stop is (first is not None):
         raise click.UsageError("Give --from, or --stop.")
-    with connected(target, job) as (cluster, body):
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
         slots, request = ([], "stop") if stop else _asked(body, first or "", last, tz)
         if not dry_run:
             cluster.annotate(names.BATCHJOB, body, {names.BACKFILL: request})
     what = "would run" if dry_run else "are asked for"
     line = f"{job}: {len(slots)} scheduled times {what}, {slots[0]} to {slots[-1]}" if slots else ""
     told = {"request": request, "slots": slots, "dryRun": dry_run}
-    said(output, "backfill", told, line or f"{job}: no more is made up for")
+    output_.said(output, "backfill", told, line or f"{job}: no more is made up for")
 
 
 def _asked(
@@ -105,11 +105,13 @@ def retry(job: str, name: str | None, target: Target, output: str) -> None:
     """
     from bayplan.reconcile import identity  # noqa: PLC0415
 
-    with connected(target, job) as (cluster, body):
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
         history = (body.get("status") or {}).get("history") or ()
         ended = [one["run"] for one in history if one["outcome"] in {"Failed", "Cancelled"}]
         failed = [one["run"] for one in history if one["outcome"] == "Failed"]
         chosen = only(job, name or next(iter(failed), None), ended, "failed or cancelled")
         cluster.annotate(names.BATCHJOB, body, {names.RETRY: chosen})
     run = identity.again_run(chosen)
-    said(output, "retry", {"run": run, "of": chosen}, f"{job} run {chosen} is run again as {run}")
+    output_.said(
+        output, "retry", {"run": run, "of": chosen}, f"{job} run {chosen} is run again as {run}"
+    )

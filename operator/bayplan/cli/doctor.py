@@ -3,23 +3,17 @@
 import click
 
 from bayplan.cli import output as output_
-from bayplan.cli.target import Target, targeted
+from bayplan.cli.target import Target, installed, targeted
 
 _HEADINGS = ("check", "verdict", "said")
 
 
 @click.command(short_help="Look for what is wrong with an installation.")
-@click.option(
-    "--operator",
-    metavar="NAMESPACE/NAME",
-    default="bayplan-system/bayplan",
-    show_default=True,
-    help="Deployment of the operator, and its lease of the same name.",
-)
+@installed()
 @output_.formatted
 @targeted()
 @click.pass_context
-def doctor(context: click.Context, operator: str, output: str, target: Target) -> None:
+def doctor(context: click.Context, operator: tuple[str, str], output: str, target: Target) -> None:
     """Look at versions, definitions, pods, leader, rights, and at autoscalers that would interfere.
 
     Nothing is written. Exit code: 0 nothing fails (there may be doubts), 1 something fails, 2 wrong
@@ -27,9 +21,7 @@ def doctor(context: click.Context, operator: str, output: str, target: Target) -
     """
     from bayplan.cli import checkup, server  # noqa: PLC0415  --help answers at once
 
-    namespace, _, name = operator.partition("/")
-    if not (namespace and name):
-        raise click.UsageError(f"--operator {operator!r}: write it as NAMESPACE/NAME")
+    namespace, name = operator
     where = checkup.Installation(namespace, name, output_.now())
     with server.connected(target) as cluster:
         found = list(checkup.examined(cluster, where))

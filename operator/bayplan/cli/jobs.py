@@ -7,8 +7,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +15,7 @@ import click
 from bayplan.api import names
 from bayplan.cli import output as output_
 from bayplan.cli.problem import BadInput, Negative
-from bayplan.cli.target import Target, targeted
+from bayplan.cli.target import Target, connected, targeted
 
 if TYPE_CHECKING:
     from bayplan.cli.server import Server
@@ -24,21 +23,6 @@ if TYPE_CHECKING:
 _FOR_EVER = "9999-12-31T23:59:59Z"
 _LOOK_SECONDS = 1.0
 _LONGEST_ARGUMENTS = 4096
-
-
-@contextmanager
-def connected(target: Target, job: str) -> Iterator[tuple["Server", dict[str, Any]]]:
-    from bayplan.cli import server  # noqa: PLC0415  --help answers at once
-
-    with server.connected(target) as cluster:
-        yield cluster, cluster.get(names.BATCHJOB, job.rpartition("/")[2])
-
-
-def said(output: str, command: str, told: Mapping[str, Any], line: str) -> None:
-    if output_.is_data(output):
-        output_.data(output, command, told)
-    else:
-        click.echo(output_.plain(line))
 
 
 @click.command(short_help="Start a run now.")
@@ -75,12 +59,14 @@ def run(  # noqa: PLR0917  click hands over one parameter for each option
         raise BadInput("arguments", f"longer than {_LONGEST_ARGUMENTS} characters as JSON")
     token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
     name = identity.token_run(token)
-    with connected(target, job) as (cluster, body):
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.RUN_NOW: token, names.RUN_NOW_ARGS: text})
         outcome = _outcome(cluster, body, name, seconds) if wait else {}
     where = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
     ended = f"{outcome['outcome']} ({outcome.get('reason', '')})" if outcome else "asked for"
-    said(output, "run", {"run": name, "token": token, **outcome}, f"{where} run {name}: {ended}")
+    output_.said(
+        output, "run", {"run": name, "token": token, **outcome}, f"{where} run {name}: {ended}"
+    )
     if wait and outcome["outcome"] != "Succeeded":
         click.get_current_context().exit(1)
 
@@ -116,7 +102,7 @@ def _outcome(
 @output_.formatted
 def runs(job: str, target: Target, output: str) -> None:
     """List unfinished runs of JOB, then the last ten that ended, the newest first."""
-    with connected(target, job) as (_, body):
+    with connected(target, names.BATCHJOB, job) as (_, body):
         status = body.get("status") or {}
     rows = [{**one, "state": _active(one)} for one in status.get("active") or ()]
     rows += [{**one, "state": one["outcome"]} for one in status.get("history") or ()]
@@ -169,7 +155,7 @@ def logs(  # noqa: PLR0917  click hands over one parameter for each option
 
     Logs live as long as pod and node do. Exit code: 0, 1 no pod of such a run is left.
     """
-    with connected(target, job) as (cluster, body):
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
         chosen, pods = _pods(cluster, body, wanted, failed=failed)
         if not pods:
             raise Negative(f"no pod is left of {chosen or 'any run'} of {job}; see `bayplan runs`")
@@ -231,10 +217,10 @@ def pause(job: str, until: str | None, target: Target, output: str) -> None:
     text = _FOR_EVER
     if until is not None:
         text = rfc3339(moment.until("--until", until, output_.now(), zone.zone("UTC")))
-    with connected(target, job) as (cluster, body):
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.PAUSED_UNTIL: text})
     shown = "resumed" if until is None else text
-    said(output, "pause", {"pausedUntil": text}, f"{job} is paused until {shown}")
+    output_.said(output, "pause", {"pausedUntil": text}, f"{job} is paused until {shown}")
 
 
 @click.command(short_help="End a pause.")
@@ -245,10 +231,10 @@ def resume(job: str, target: Target, output: str) -> None:
     """End a pause of JOB at once. What was due meanwhile is treated by missedRunPolicy."""
     from bayplan.api.meta import rfc3339  # noqa: PLC0415
 
-    with connected(target, job) as (cluster, body):
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.PAUSED_UNTIL: rfc3339(0)})
         suspended = bool(body["spec"].get("suspend"))
-    said(output, "resume", {"suspended": suspended}, f"{job} is resumed")
+    output_.said(output, "resume", {"suspended": suspended}, f"{job} is resumed")
     if suspended:
         click.echo("its spec says `suspend: true`: no scheduled run starts", err=True)
 
@@ -263,11 +249,11 @@ def cancel(job: str, name: str | None, target: Target, output: str) -> None:
 
     Exit code: 0, 1 no such run is unfinished.
     """
-    with connected(target, job) as (cluster, body):
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
         active = [one["run"] for one in (body.get("status") or {}).get("active") or ()]
         chosen = only(job, name, active, "unfinished")
         cluster.annotate(names.BATCHJOB, body, {names.CANCEL_RUN: chosen})
-    said(output, "cancel", {"run": chosen}, f"{job} run {chosen} is to end")
+    output_.said(output, "cancel", {"run": chosen}, f"{job} run {chosen} is to end")
 
 
 @click.command("mark-success", short_help="Let a run count as a success.")
@@ -280,12 +266,12 @@ def mark_success(job: str, name: str, target: Target, output: str) -> None:
 
     Exit code: 0, 1 no such run is in the status.
     """
-    with connected(target, job) as (cluster, body):
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
         status = body.get("status") or {}
         known = [one["run"] for key in ("active", "history") for one in status.get(key) or ()]
         chosen = only(job, name, known, "known")
         cluster.annotate(names.BATCHJOB, body, {names.MARK_SUCCESS: chosen})
-    said(output, "mark-success", {"run": chosen}, f"{job} run {chosen} counts as a success")
+    output_.said(output, "mark-success", {"run": chosen}, f"{job} run {chosen} counts as a success")
 
 
 def only(job: str, name: str | None, runs: list[str], what: str) -> str:

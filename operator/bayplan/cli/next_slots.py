@@ -10,7 +10,7 @@ import click
 
 from bayplan.cli import output as output_
 from bayplan.cli.problem import BadInput, Negative
-from bayplan.cli.target import Target, targeted
+from bayplan.cli.target import Target, connected, targeted
 
 _MOST = 1_000
 
@@ -112,10 +112,8 @@ def _body(
         if len(found) != 1:
             raise BadInput(filename, f"holds {len(found)} such BatchJobs; name one of them")
         return found[0].body
-    from bayplan.cli import server  # noqa: PLC0415
-
-    with server.connected(target) as cluster:
-        return cluster.get("BatchJob", (job or "").rpartition("/")[2])
+    with connected(target, "BatchJob", job or "") as (_, body):
+        return body
 
 
 _ANY = {"spec": {"containers": [{"name": "main", "image": "any"}]}}

@@ -8,7 +8,8 @@ import datetime as dt
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -47,6 +48,26 @@ def data(output: str, command: str, values: Mapping[str, Any]) -> None:
     import yaml  # noqa: PLC0415  only who asks for it pays for it
 
     click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def said(output: str, command: str, told: Mapping[str, Any], line: str) -> None:
+    """What a verb has done: data for programs, else one line."""
+    if is_data(output):
+        data(output, command, told)
+    else:
+        click.echo(plain(line))
+
+
+@contextmanager
+def working(title: str) -> Iterator[Callable[[str], None]]:
+    """A line on the terminal that says what goes on; elsewhere nothing moves."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    with Console(stderr=True).status(title) as status:
+        yield status.update
 
 
 def table(

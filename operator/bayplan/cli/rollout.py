@@ -8,8 +8,7 @@ import datetime as dt
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +16,7 @@ import click
 from bayplan.api import names
 from bayplan.cli import output as output_
 from bayplan.cli.problem import Negative
-from bayplan.cli.target import Target, targeted
+from bayplan.cli.target import Target, connected, targeted
 
 if TYPE_CHECKING:
     from bayplan.cli.server import Server
@@ -26,21 +25,6 @@ _LOOK_SECONDS = 1.0
 _MOST_REPLICAS = 10_000
 _FAILED = frozenset({"ProgressDeadlineExceeded", "RolledBack"})
 _DONE = frozenset({"RolledOut", "ScaledToZero"})
-
-
-@contextmanager
-def _of(target: Target, service: str) -> Iterator[tuple["Server", dict[str, Any]]]:
-    from bayplan.cli import server  # noqa: PLC0415  --help answers at once
-
-    with server.connected(target) as cluster:
-        yield cluster, cluster.get(names.LONGSERVICE, service.rpartition("/")[2])
-
-
-def _said(output: str, command: str, told: Mapping[str, Any], line: str) -> None:
-    if output_.is_data(output):
-        output_.data(output, command, told)
-    else:
-        click.echo(output_.plain(line))
 
 
 @click.group(short_help="Status, history and steering of a service's update.")
@@ -61,7 +45,7 @@ def status(service: str, watch: bool, seconds: float, target: Target, output: st
     Exit code: 0 every instance has the newest template and is available, 1 not yet, given up or
     rolled back.
     """
-    with _of(target, service) as (cluster, body):
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
         ends = time.monotonic() + seconds
         told = standing(body)
         while watch and told["state"] == "Updating" and time.monotonic() < ends:
@@ -71,7 +55,7 @@ def status(service: str, watch: bool, seconds: float, target: Target, output: st
             told = standing(cluster.get(names.LONGSERVICE, body["metadata"]["name"]))
     if watch and sys.stderr.isatty() and not output_.is_data(output):
         click.echo(err=True)
-    _said(output, "rollout-status", told, _line(told))
+    output_.said(output, "rollout-status", told, _line(told))
     click.get_current_context().exit(0 if told["state"] == "Done" else 1)
 
 
@@ -129,7 +113,7 @@ def _line(told: Mapping[str, Any]) -> str:
 @output_.formatted
 def history(service: str, revision: str | None, target: Target, output: str) -> None:
     """List the kept templates of SERVICE, the newest first."""
-    with _of(target, service) as (cluster, body):
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
         known = revisions(cluster, body)
     if revision is not None:
         chosen = _chosen(known, revision, service)
@@ -205,7 +189,7 @@ def undo(service: str, wanted: str | None, target: Target, output: str) -> None:
 
     Templates that were given up are passed over unless named. Exit code: 0, 1 none is kept.
     """
-    with _of(target, service) as (cluster, body):
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
         known = revisions(cluster, body)
         if wanted is not None:
             chosen = _chosen(known, wanted, service)
@@ -227,7 +211,7 @@ def undo(service: str, wanted: str | None, target: Target, output: str) -> None:
         cluster.annotate(names.LONGSERVICE, body, {names.ROLLBACK_TO: chosen["name"]})
     told = {"revision": chosen["name"], "number": chosen["number"]}
     line = f"{service} goes back to {chosen['name']} ({', '.join(chosen['images'])})"
-    _said(output, "rollout-undo", told, line)
+    output_.said(output, "rollout-undo", told, line)
 
 
 @rollout.command("pause", short_help="Let an update stand still.")
@@ -249,11 +233,11 @@ def resume(service: str, target: Target, output: str) -> None:
 
 
 def _set_paused(service: str, target: Target, output: str, *, paused: bool) -> None:
-    with _of(target, service) as (cluster, body):
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
         value = True if paused else None
         cluster.patch(names.LONGSERVICE, body, {"spec": {"updateStrategy": {"paused": value}}})
     word = "pause" if paused else "resume"
-    _said(output, f"rollout-{word}", {"paused": paused}, f"{service}: update {word}d")
+    output_.said(output, f"rollout-{word}", {"paused": paused}, f"{service}: update {word}d")
 
 
 @rollout.command(short_help="Let an update pass a step that waits for a person.")
@@ -265,13 +249,13 @@ def promote(service: str, target: Target, output: str) -> None:
 
     Exit code: 0, 1 no update waits at a step.
     """
-    with _of(target, service) as (cluster, body):
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
         state = standing(body)
         if state["state"] != "Waiting":
             raise Negative(f"{service} waits at no step: {_line(state)}")
         token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
         cluster.annotate(names.LONGSERVICE, body, {names.PROMOTE: token})
-    _said(output, "rollout-promote", {"token": token}, f"{service}: the step is passed")
+    output_.said(output, "rollout-promote", {"token": token}, f"{service}: the step is passed")
 
 
 @click.command(short_help="Replace all instances, as an update does.")
@@ -281,9 +265,9 @@ def promote(service: str, target: Target, output: str) -> None:
 def restart(service: str, target: Target, output: str) -> None:
     """Replace every instance of SERVICE by its update strategy, with the template it has."""
     moment = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    with _of(target, service) as (cluster, body):
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
         cluster.annotate(names.LONGSERVICE, body, {names.RESTARTED_AT: moment})
-    _said(output, "restart", {"restartedAt": moment}, f"{service} restarts")
+    output_.said(output, "restart", {"restartedAt": moment}, f"{service} restarts")
 
 
 @click.command(short_help="How many instances a service has.")
@@ -293,8 +277,8 @@ def restart(service: str, target: Target, output: str) -> None:
 @output_.formatted
 def scale(service: str, replicas: int, target: Target, output: str) -> None:
     """Set the wanted instances of SERVICE through its scale subresource; 0 suspends it."""
-    with _of(target, service) as (cluster, body):
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
         cluster.patch(names.LONGSERVICE, body, {"spec": {"replicas": replicas}}, "scale")
     before = body["spec"].get("replicas", 1)
     told = {"before": before, "replicas": replicas}
-    _said(output, "scale", told, f"{service}: {replicas} wanted, {before} before")
+    output_.said(output, "scale", told, f"{service}: {replicas} wanted, {before} before")

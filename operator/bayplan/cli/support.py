@@ -1,10 +1,8 @@
 """`bayplan support-bundle`: what somebody who helps from afar needs, without secrets."""
 
-import contextlib
 import datetime as dt
 import io
 import json
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from bayplan import __version__
 from bayplan.api import names
 from bayplan.cli import output as output_
 from bayplan.cli.problem import BadInput
-from bayplan.cli.target import Target, targeted
+from bayplan.cli.target import Target, installed, targeted
 
 if TYPE_CHECKING:
     from bayplan.cli.server import Server
@@ -32,16 +30,12 @@ _LOG_BYTES = 2_000_000  # of one container
     metavar="FILE",
     help="Else bayplan-support-TIME.tar.gz; a file that exists is never overwritten.",
 )
-@click.option(
-    "--operator",
-    metavar="NAMESPACE/NAME",
-    default="bayplan-system/bayplan",
-    show_default=True,
-    help="Deployment of the operator, and its lease of the same name.",
-)
+@installed()
 @output_.formatted
 @targeted(everywhere=True)
-def support_bundle(file: Path | None, operator: str, output: str, target: Target) -> None:
+def support_bundle(
+    file: Path | None, operator: tuple[str, str], output: str, target: Target
+) -> None:
     """Write an archive: findings of `doctor`, jobs, services, pods, nodes, events, operator's logs.
 
     Left out are Secrets and ConfigMaps whole; of containers the values of variables, commands,
@@ -50,14 +44,12 @@ def support_bundle(file: Path | None, operator: str, output: str, target: Target
     """
     from bayplan.cli import server  # noqa: PLC0415  --help answers at once
 
-    namespace, _, name = operator.partition("/")
-    if not (namespace and name):
-        raise click.UsageError(f"--operator {operator!r}: write it as NAMESPACE/NAME")
+    namespace, name = operator
     made = dt.datetime.now(dt.UTC)
     path = file or Path(f"bayplan-support-{made:%Y%m%dT%H%M%SZ}.tar.gz")
     if path.exists():
         raise BadInput(str(path), "is there already; name another --file")
-    with _shown() as shown, server.connected(target) as cluster:
+    with output_.working("Collecting") as shown, server.connected(target) as cluster:
         parts = dict(_parts(cluster, namespace, name, shown))
     try:
         _write(path, parts, made)
@@ -132,15 +124,3 @@ def _write(path: Path, parts: dict[str, Any], made: dt.datetime) -> None:
         half.rename(path)
     finally:
         half.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _shown() -> Iterator[Callable[[str], None]]:
-    """A line on the terminal that says what goes on; elsewhere nothing moves."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415
-
-    with Console(stderr=True).status("Collecting") as status:
-        yield status.update

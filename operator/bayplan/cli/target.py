@@ -3,13 +3,17 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bayplan.cli.problem import NoCluster
+
+if TYPE_CHECKING:
+    from bayplan.cli.server import Server
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -69,6 +73,35 @@ def targeted(*, everywhere: bool = False, short: bool = True) -> Callable[[Comma
         return called
 
     return wrap
+
+
+def installed(more: str = "") -> Callable[[Command], Command]:
+    """Adds --operator; the command gets its namespace and name as `operator`."""
+
+    def read(_context: click.Context, _option: click.Parameter, given: str) -> tuple[str, str]:
+        namespace, _, name = given.partition("/")
+        if not (namespace and name):
+            raise click.UsageError(f"--operator {given!r}: write it as NAMESPACE/NAME")
+        return namespace, name
+
+    words = f"Deployment of the operator, and its lease of the same name.{more}"
+    return click.option(
+        "--operator",
+        metavar="NAMESPACE/NAME",
+        default="bayplan-system/bayplan",
+        show_default=True,
+        callback=read,
+        help=words,
+    )
+
+
+@contextmanager
+def connected(target: Target, kind: str, name: str) -> Iterator[tuple["Server", dict[str, Any]]]:
+    """The cluster, and the object that is meant by `name` or `kind/name`."""
+    from bayplan.cli import server  # noqa: PLC0415  --help answers at once
+
+    with server.connected(target) as cluster:
+        yield cluster, cluster.get(kind, name.rpartition("/")[2])
 
 
 def named_by_context(target: Target) -> str:

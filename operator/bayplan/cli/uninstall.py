@@ -5,27 +5,18 @@ the operator would ever take off, and everybody's resources stay.
 """
 
 import asyncio
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from bayplan.cli import leaving
+from bayplan.cli import output as output_
+from bayplan.cli.target import installed
 
 
 @click.command(short_help="Take away what would outlive the operator.")
 @click.option("--finalizers-only", is_flag=True, help="Keep BatchJobs, LongServices and CRDs.")
-@click.option(
-    "--operator",
-    metavar="NAMESPACE/NAME",
-    default="bayplan-system/bayplan",
-    show_default=True,
-    help="Deployment of the operator, and its lease of the same name. It is stopped first.",
-)
+@installed(" It is stopped first.")
 @click.option("--namespace", metavar="NAME", default="", help="Run pods of this namespace only.")
 @click.option("--seconds", type=click.FloatRange(1), default=90.0, show_default=True,
               help="How long to wait for the operator to stop.")  # fmt: skip
@@ -34,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     finalizers_only: bool,
-    operator: str,
+    operator: tuple[str, str],
     namespace: str,
     seconds: float,
     cluster_context: str | None,
@@ -48,19 +39,17 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     """
     from bayplan.cli import leaving  # noqa: PLC0415  --help answers at once
 
-    where, _, name = operator.partition("/")
-    if not (where and name):
-        raise click.UsageError(f"--operator {operator!r}: write it as NAMESPACE/NAME")
+    where, name = operator
     if namespace and not finalizers_only:
         raise click.UsageError(
             "--namespace: definitions are the whole cluster's; add --finalizers-only"
         )
     if not yes:
         what = "its finalizers" if finalizers_only else "every BatchJob and LongService"
-        click.confirm(f"Stop {operator} and remove {what}?", abort=True, err=True)
+        click.confirm(f"Stop {where}/{name} and remove {what}?", abort=True, err=True)
     order = leaving.Order(where, name, namespace, seconds, keeps_resources=finalizers_only)
     try:
-        with _shown() as shown:
+        with output_.working("Uninstalling") as shown:
             done = asyncio.run(leaving.leave(order, cluster_context, shown))
     except leaving.NotLeft as error:
         click.echo(f"Error: {error}", err=True)
@@ -70,12 +59,3 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     else:
         gone = "" if finalizers_only else "; BatchJobs, LongServices and their definitions are gone"
         click.echo(f"{done['released']} run pods released{gone}")
-
-
-@contextlib.contextmanager
-def _shown() -> Iterator["leaving.Shown"]:
-    """A line on the terminal that says what goes on; elsewhere nothing moves."""
-    from rich.console import Console  # noqa: PLC0415
-
-    with Console(stderr=True).status("Uninstalling") as status:
-        yield status.update
