@@ -1,22 +1,16 @@
-"""Writes docs/reference/cli.md from the commands themselves.
+"""The page docs/reference/cli.md, from the commands themselves; `tools.reference` writes it."""
 
-`python -m tools.cli_reference` prints it; `--write` writes the file.
-"""
-
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
 from bayplan.cli.main import main
 
-FILE = Path(__file__).parents[1] / "docs/reference/cli.md"
 _WIDTH = 100
 _HEAD = """\
 # Command line
 
-<!-- Written by `python -m tools.cli_reference --write`; do not edit. -->
+<!-- Written by `python -m tools.reference --write`; do not edit. -->
 
 `bayplan`, also as `kubectl bayplan`. Exit codes: 0 yes or done, 1 the answer is no, 2 the input is
 wrong, 3 the cluster did not answer or refused. Data of `-o json` and `-o yaml` names its schema,
@@ -52,10 +46,3 @@ def _commands(
             inner = command.get_command(context, each)
             if inner is not None:
                 yield from _commands(inner, each, context)
-
-
-if __name__ == "__main__":
-    if "--write" in sys.argv[1:]:
-        FILE.write_text(text(), encoding="utf-8")
-    else:
-        print(text(), end="")

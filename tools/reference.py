@@ -1,4 +1,4 @@
-"""Writes the tables of docs/reference from what they describe: CRDs, metrics, settings, budgets.
+"""Writes pages of docs/reference from what they describe: CRDs, commands, metrics, settings …
 
 `python -m tools.reference --write` writes the files, `--check` fails when one is out of date.
 """
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from bayplan import settings, telemetry
+from tools import cli_reference
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs/reference"
@@ -152,6 +153,7 @@ def budgets() -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "cli.md": cli_reference.text,
     "fields-batchjob.md": lambda: fields("batchjobs", "BatchJob"),
     "fields-longservice.md": lambda: fields("longservices", "LongService"),
     "metrics.md": metrics,

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.recorded import run
-from tools import cli_reference
+from tools import cli_reference, reference
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_reference_is_up_to_date() -> None:
-    """Else: python -m tools.cli_reference --write."""
-    assert cli_reference.text() == cli_reference.FILE.read_text(encoding="utf-8")
+    """Else: python -m tools.reference --write."""
+    assert cli_reference.text() == (reference.REFERENCE / "cli.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
