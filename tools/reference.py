@@ -1,4 +1,4 @@
-"""Writes pages of docs/reference from what they describe: CRDs, commands, metrics, settings …
+"""Writes pages of docs/reference from what they tell: CRDs, commands, metrics, settings, budgets.
 
 `python -m tools.reference --write` writes the files, `--check` fails when one is out of date.
 """
