@@ -3,12 +3,10 @@
 import logging
 import os
 import sys
-from multiprocessing import Pool
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tests import crowd
 from tests.histories.play import Verdict, play
 
 _MOST_TOLD = 25  # violations shown
@@ -39,15 +37,10 @@ def main(number: int, first: int, seed: int | None, jobs: int) -> None:
 def _all(seeds: range, jobs: int) -> list[Verdict]:
     """The verdicts in the order of the seeds; one without what was told, which is long."""
     found: list[Verdict] = []
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bar, Pool(jobs) as pool:
-        task = bar.add_task("histories", total=len(seeds))
-        for verdict in pool.imap(_quiet, seeds, chunksize=8):
-            found.append(verdict)
-            bar.advance(task)
-            if verdict.violations:
-                bar.console.print(f"{verdict.seed}: {verdict.violations[0]}", markup=False)
+    for verdict, bar in crowd.done(_quiet, seeds, jobs, "histories", together=8):
+        found.append(verdict)
+        if verdict.violations:
+            bar.console.print(f"{verdict.seed}: {verdict.violations[0]}", markup=False)
     return found
 
 

@@ -4,12 +4,10 @@ import json
 import logging
 import os
 import sys
-from multiprocessing import Pool
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tests import crowd
 from tests.hostile import specs, trial
 
 _AT_ONCE = 20  # in one loop with the good job
@@ -30,13 +28,9 @@ def main(number: int, first: int, seed: int | None, jobs: int) -> None:
     found = trial.Findings()
     ends = first + number
     parts = [range(at, min(at + _AT_ONCE, ends)) for at in range(first, ends, _AT_ONCE)]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bar, Pool(jobs) as pool:
-        task = bar.add_task("hostile BatchJobs", total=number)
-        for one, part in zip(pool.imap(_quiet, parts, chunksize=4), parts, strict=True):
-            found.add(one)
-            bar.advance(task, len(part))
+    title = "hostile BatchJobs"
+    for one, _ in crowd.done(_quiet, parts, jobs, title, together=4, size=len):
+        found.add(one)
     for broken in found.broken[:_MOST_TOLD]:
         click.echo(
             f"{broken[:300]}\n  again: python -m tests.hostile --seed {broken.split(':')[0]}"

@@ -36,6 +36,11 @@ def accepts(constraint: PlaceConstraint) -> Test | None:
     return None
 
 
+def accepts_absence(constraint: PlaceConstraint) -> bool:
+    """Whether a node without the label will do: for `Unlike` alone, if its pattern can be read."""
+    return constraint.operator is Operator.UNLIKE and pattern(constraint.value) is not None
+
+
 def pattern(text: str) -> Test | None:
     """A full match, as Marathon's; None for what is no pattern. Linear time, whatever it is."""
     if len(text) > MOST_PATTERN:

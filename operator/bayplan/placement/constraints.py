@@ -37,8 +37,7 @@ def of_nodes(wanted: PlacementRules, table: NodeTable) -> Iterator[Refusing]:
             continue
         domains = table.domains(constraint.label)
         flags = np.array([test(value) for value in domains.values], dtype=np.bool_)
-        readable = place.pattern(constraint.value) is not None
-        absent = constraint.operator is Operator.UNLIKE and readable
+        absent = place.accepts_absence(constraint)
         yield Refusing(
             Reason.CONSTRAINT, _detail(constraint), ~domains.of_nodes(flags, absent=absent)
         )

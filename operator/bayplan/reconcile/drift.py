@@ -8,7 +8,7 @@ A move is written down before it begins: an instance moves only when the stored 
 So a crash repeats no move, and the hour's count holds whoever leads.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,9 @@ def _breaking(
 ) -> list[pods_.Pod]:
     test = place.accepts(one)
     if test is not None:
-        return [pod for pod in placed if not _passes(nodes[pod.node], one, test)]
+        absent = place.accepts_absence(one)
+        labels = ((pod, nodes[pod.node].labels.get(one.label)) for pod in placed)
+        return [pod for pod, value in labels if not (absent if value is None else test(value))]
     groups: dict[str, list[pods_.Pod]] = {}
     homeless = []
     for pod in placed:
@@ -65,11 +67,6 @@ def _breaking(
         else:
             groups.setdefault(value, []).append(pod)
     return [*homeless, *_beyond(one, groups, placed, nodes, replicas)]
-
-
-def _passes(node: nodes_.Node, one: PlaceConstraint, test: Callable[[str], bool]) -> bool:
-    value = node.labels.get(one.label)
-    return one.operator is Operator.UNLIKE if value is None else test(value)
 
 
 def _beyond(
