@@ -22,6 +22,7 @@ from tests.builders import NOON, make_node, make_vector
 GRACE = 30
 
 Check = Callable[[action.Outcome], None]
+Takes = Callable[[nodes_.Node, pods_.Pod], bool]  # whether a pod may be placed on a node
 
 
 def make_body(name: str = "web", **spec: Any) -> dict[str, Any]:
@@ -74,6 +75,7 @@ class World:
     foreign: frozenset[tuple[str, str]] = frozenset()
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
+    takes: Takes = lambda _node, _pod: True
     news: list[tuple[PodKey, pods_.Pod | None]] = field(default_factory=list)
     seen: dict[PodKey, pods_.Pod] = field(default_factory=dict)
     creating: dict[PodKey, pods_.Pod] = field(default_factory=dict)
@@ -173,23 +175,19 @@ class World:
         if key in self.pods:
             return  # AlreadyExists
         self.born += 1
-        open_nodes = [
-            one.name
-            for one in self.nodes.values()
-            if one.ready and not one.leaving and one.name not in task.avoid
-        ]
-        placed = open_nodes[self.born % len(open_nodes)] if open_nodes and self.room > 0 else ""
-        self.room -= bool(placed)
         pod = pods_.Pod(
             namespace=key[0],
             name=task.name,
             uid=f"uid-{self.born}",
-            node=placed,
             scheduler="bayplan",
             labels=task.labels,
             owner=pods_.Owner(names.LONGSERVICE, self.service.name, self.service.uid),
             created_at=self.now,
         )
+        open_nodes = [name for name in self._open_to(pod) if name not in task.avoid]
+        if open_nodes and self.room > 0:
+            self.room -= 1
+            pod = replace(pod, node=open_nodes[self.born % len(open_nodes)])
         self.creating[key] = replace(pod, uid="")
         self.put(pod)
 
@@ -231,11 +229,18 @@ class World:
 
     def bind(self) -> None:
         """Unplaced pods get a node, if there is one."""
-        open_nodes = [one.name for one in self.nodes.values() if one.ready and not one.leaving]
         for pod in list(self.pods.values()):
-            if not pod.node and open_nodes and self.room > 0:
+            open_nodes = self._open_to(pod) if not pod.node and self.room > 0 else []
+            if open_nodes:
                 self.room -= 1
                 self.put(replace(pod, node=open_nodes[0]))
+
+    def _open_to(self, pod: pods_.Pod) -> list[str]:
+        return [
+            node.name
+            for node in self.nodes.values()
+            if node.ready and not node.leaving and self.takes(node, pod)
+        ]
 
     def cordon(self, name: str, *, unschedulable: bool = True) -> None:
         self.nodes[name] = replace(self.nodes[name], unschedulable=unschedulable)

@@ -16,14 +16,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bayplan.api import names
+from bayplan.api.meta import epoch_of
+from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
 from bayplan.reconcile.dependencies import Dependencies
+from bayplan.reconcile.rollout import DRIFTED
 from tests.builders import make_node
 from tests.services import World, accepted, make_world, refused
 
 PATIENCE = 60
 NODES = 4
+MOST_MOVES = 2  # an hour, whatever is asked for
 
 
 def event(**strategies: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
@@ -61,6 +65,8 @@ class Services(RuleBasedStateMachine):
 
     world: World
     strategy: dict[str, Any]
+    constraint: str = ""  # the operator of the constraint in force
+    moving: dict[str, int]  # uid of what the stored status has ever named -> since when
 
     @initialize(
         replicas=st.integers(0, 6),
@@ -96,6 +102,9 @@ class Services(RuleBasedStateMachine):
             unreachable={"replaceAfterSeconds": PATIENCE},
         )
         self.world.room = room
+        self.world.nodes = {f"n{number}": _node(number) for number in range(NODES)}
+        self.world.takes = self._takes
+        self.moving = {}
 
     # People.
 
@@ -127,6 +136,15 @@ class Services(RuleBasedStateMachine):
         self.world.dependencies = Dependencies(ready or {})
         waits = [] if ready is None else [{"name": "db", "timeoutSeconds": seconds}]
         self.world.edit(dependsOn=waits)
+
+    @event(
+        operator=st.sampled_from(["", "Unique", "Like"]),
+        most=st.sampled_from([None, 1, MOST_MOVES]),
+    )
+    def constrain(self, operator: str, most: int | None) -> None:
+        """Other constraints, which what runs may break; with `most` it moves."""
+        self.constraint = operator
+        self._constrain(most)
 
     @event(paused=st.booleans())
     def pause(self, *, paused: bool) -> None:
@@ -256,7 +274,7 @@ class Services(RuleBasedStateMachine):
     def add_node(self, node: int) -> None:
         if f"n{node}" not in self.world.nodes:
             self.world.collect()  # a new node of an old name comes later than garbage collection
-            self.world.nodes[f"n{node}"] = make_node(f"n{node}")
+            self.world.nodes[f"n{node}"] = _node(node)
 
     @event()
     def collect_garbage(self) -> None:
@@ -264,7 +282,7 @@ class Services(RuleBasedStateMachine):
 
     # Time and the operator.
 
-    @event(seconds=st.sampled_from([1, 5, 31, 61, 400]))
+    @event(seconds=st.sampled_from([1, 5, 31, 61, 400, 3600]))
     def pass_time(self, seconds: int) -> None:
         self.world.now += seconds
 
@@ -287,8 +305,12 @@ class Services(RuleBasedStateMachine):
         world.status_lost = False
         for name in list(world.nodes):
             world.revive(name)
-        if all(node.leaving for node in world.nodes.values()):
-            world.nodes["spare"] = make_node("spare")
+        staying = sum(
+            not node.leaving and node.labels[nodes_.ZONE] == "a" for node in world.nodes.values()
+        )
+        for number in range(world.spec.replicas + 1 - staying):
+            name = f"spare-{len(world.nodes)}-{number}"
+            world.nodes[name] = make_node(name, zone="a")
         world.collect()
         for pod in list(world.pods.values()):
             world.put(replace(pod, ending=pods_.FRESH))
@@ -302,6 +324,9 @@ class Services(RuleBasedStateMachine):
         assert all(pod.ready for pod in standing)
         assert not any(world.nodes[pod.node].leaving for pod in standing)
         assert len(standing) == len(world.pods)
+        assert world.spec.rebalance is None or not self._drifted(standing)
+        if self.constraint and world.spec.replicas:
+            assert self._drifted(standing) == world.service.status["driftedReplicas"]
         gave_up = world.condition("Ready") == "False:RolledBack"
         assert gave_up or world.condition("Ready").startswith("True")
         assert gave_up == (world.condition("Stalled") == "True:RolledBack")
@@ -320,7 +345,10 @@ class Services(RuleBasedStateMachine):
             creating=dict(self.world.creating),
             deleting=dict(self.world.deleting),
         )
-        copy.carry_out(copy.look())
+        first = copy.look()
+        copy.carry_out(first)
+        if any(one.reason == "Rebalancing" for one in first.events if hasattr(one, "reason")):
+            copy.carry_out(copy.look())  # a move is written down before it is made
         again = copy.look()
 
         assert () == again.tasks
@@ -333,7 +361,15 @@ class Services(RuleBasedStateMachine):
     def act(self) -> None:
         self.world.act(self._check)
 
+    def _count_moves(self) -> None:
+        """In no hour do more begin to move than were ever allowed, each of them by the status."""
+        for move in self.world.service.status.get("recentMoves", ()):
+            self.moving.setdefault(move["uid"], epoch_of(move["time"]))
+        hour = [begun for begun in self.moving.values() if begun > self.world.now - 3600]
+        assert len(hour) <= MOST_MOVES
+
     def _check(self, outcome: action.Outcome) -> None:
+        self._count_moves()
         world, shown = self.world, self.world.visible()
         n = world.spec.replicas
         strategy = world.spec.update_strategy
@@ -347,13 +383,15 @@ class Services(RuleBasedStateMachine):
         labels = [one.labels[names.REVISION] for one in (*live, *going, *outcome.tasks)]
         if outcome.tasks:
             after = len(live) + len(outcome.tasks)
-            sick = any(self._sick(pod) for pod in live)
+            sick = any(self._sick(pod) or pod.uid in self.moving for pod in live)
             ceiling = max(most, n + 1 if leaving or sick else 0)
             assert ceiling >= after
             stayers = [
                 pod
                 for pod in live
-                if not (pod.node and world.nodes[pod.node].leaving) and not self._sick(pod)
+                if not (pod.node and world.nodes[pod.node].leaving)
+                and not self._sick(pod)
+                and pod.uid not in self.moving
             ]
             updated = [pod for pod in stayers if pod.labels[names.REVISION] == newest]
             started = [task for task in outcome.tasks if task.labels[names.REVISION] == newest]
@@ -368,11 +406,43 @@ class Services(RuleBasedStateMachine):
         hurt = [pod for pod in healthy if pod.uid in deleted]
         if hurt:
             assert minimum <= len(healthy) - len(hurt)
+        moved = {delete.uid for delete in outcome.deletes if delete.why == DRIFTED}
+        assert moved <= self.moving.keys()
+        if moved:
+            assert n <= len(healthy) - len(hurt)
         if self._many_silent():
             assert {"ended", "its node is gone"} >= {delete.why for delete in outcome.deletes}
             assert len(outcome.tasks) <= max(0, n - len(self._standing(shown.values())))
         assert len(deleted) == len(outcome.deletes)
         assert "" not in deleted
+
+    def _constrain(self, most: int | None) -> None:
+        known = {
+            "": [],
+            "Unique": [{"key": "hostname", "operator": "Unique"}],
+            "Like": [{"key": "zone", "operator": "Like", "value": "a"}],
+        }
+        moves = None if most is None else {"maxMovesPerHour": most}
+        self.world.edit(placement={"constraints": known[self.constraint]}, rebalance=moves)
+
+    def _takes(self, node: nodes_.Node, pod: pods_.Pod) -> bool:
+        """Whether the packer may put a new instance there."""
+        if self.constraint == "Like":
+            return node.labels[nodes_.ZONE] == "a"
+        hash_ = pod.labels[names.TEMPLATE_HASH]
+        peers = (
+            one
+            for one in self.world.pods.values()
+            if one.node == node.name and one.labels[names.TEMPLATE_HASH] == hash_
+        )
+        return self.constraint != "Unique" or all(one.terminal for one in peers)
+
+    def _drifted(self, standing: list[pods_.Pod]) -> int:
+        """How many would have to go for the others to keep the constraint."""
+        nodes = [self.world.nodes[pod.node] for pod in standing]
+        if self.constraint == "Like":
+            return sum(node.labels[nodes_.ZONE] != "a" for node in nodes)
+        return len(nodes) - len({node.name for node in nodes}) if self.constraint == "Unique" else 0
 
     def _newest(self, outcome: action.Outcome) -> str:
         return str((outcome.status or self.world.service.status)["updateRevision"])
@@ -449,10 +519,27 @@ class Services(RuleBasedStateMachine):
             happen(f"n{node}")
 
 
-Services.TestCase.settings = settings(
-    max_examples=500,
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-TestServices = Services.TestCase
+def _node(number: int) -> nodes_.Node:
+    return make_node(f"n{number}", zone="b" if number % 2 else "a")
+
+
+def _lives(name: str, sequences: int, steps: int) -> Any:
+    """A test of so many sequences; another name gets other examples."""
+    case = type(name, (Services,), {}).TestCase
+    case.settings = settings(
+        max_examples=sequences,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    return case
+
+
+# A few sequences in which much happens, many in which little does: no two rules go untried
+# together. In parts, since a test has five minutes, on a slow machine too.
+TestLongLives = _lives("LongLives", 500, 50)
+TestShortLives1 = _lives("ShortLives1", 1000, 15)
+TestShortLives2 = _lives("ShortLives2", 1000, 15)
+TestShortLives3 = _lives("ShortLives3", 1000, 15)
+TestShortLives4 = _lives("ShortLives4", 1000, 15)
+TestShortLives5 = _lives("ShortLives5", 1000, 15)

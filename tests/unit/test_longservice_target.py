@@ -286,6 +286,22 @@ def test_rollback_to_before_a_restart_of_the_same_template() -> None:
     assert ((), ()) == (again.tasks, again.deletes)
 
 
+def test_a_rollback_that_first_lets_an_instance_go_is_not_forgotten() -> None:
+    """Also of one template and with nothing to make yet: the verb is done with once it holds."""
+    world = running(1, **strategy(minimumHealthyPercent=0, maximumSurgePercent=0))
+    first = update_of(world)
+    world.annotate(**{names.RESTARTED_AT: "t1"})
+    world.settle()
+    world.annotate(**{names.ROLLBACK_TO: first})
+    went = world.act()
+    again = world.act()
+    world.settle()
+
+    assert (1, ()) == (len(went.deletes), went.tasks)
+    assert ((), (), ()) == (again.tasks, again.deletes, again.objects)
+    assert first == update_of(world)
+
+
 def test_rollback_to_what_is_not_kept_is_refused_once() -> None:
     """A name that no kept revision has changes nothing and is told once."""
     world = running(2)

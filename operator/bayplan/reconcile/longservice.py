@@ -6,10 +6,10 @@ from that moment, tasks as assumed pods and deletes as terminating ones, until t
 shows or refuses it. It decides nothing about nodes.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from bayplan.api import build, names, placing
+from bayplan.api import names, placing
 from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
@@ -30,16 +30,8 @@ from bayplan.reconcile import (
     target,
     waiting,
 )
-from bayplan.reconcile.action import (
-    Admission,
-    ApplyObject,
-    DeleteObject,
-    DeletePod,
-    EmitEvent,
-    Outcome,
-    Task,
-    View,
-)
+from bayplan.reconcile import serviceacts as acts
+from bayplan.reconcile.action import Admission, EmitEvent, Outcome, View
 from bayplan.reconcile.instances import Instances, surveyed
 from bayplan.reconcile.revisions import Revision
 from bayplan.reconcile.servicescene import ServiceScene, stored_current, updated
@@ -62,7 +54,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     before = backoff.stored(service.status, making.name) if making is not None else None
     after = _backoff(scene, making, before)
     change = _change(scene, after)
-    tasks = _tasks(scene, making, change, after)
+    tasks = acts.tasks(scene, making, change, after)
     bodies = children.wanted(service, spec, scene.limits.healthy)
     apply, drop = children.changes(service, view, bodies)
     current = _current_revision(scene)
@@ -95,9 +87,9 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     )
     return Outcome(
         tasks=tasks,
-        deletes=(*_ends(scene, making, before), *_departures(service, change.leave)),
-        objects=(*_history(scene, tasks), *apply),
-        drops=(*drop, *_forgotten(scene, current)),
+        deletes=(*acts.ends(scene, making, before), *acts.departures(service, change.leave)),
+        objects=(*acts.history(scene, tasks), *apply),
+        drops=(*drop, *acts.forgotten(scene, current)),
         events=(*_unknown_verb(scene), *servicestatus.events(service.status, status)),
         status=None if status == service.status else status,
         probe=_probes(scene.admission, now),
@@ -346,88 +338,6 @@ def _update_fails(scene: ServiceScene) -> bool:
         failures.fails(pod)
         for pod in scene.instances.live
         if scene.instances.revision_of(pod) == scene.update.id
-    )
-
-
-def _tasks(
-    scene: ServiceScene,
-    making: Revision | None,
-    change: rollout.Change,
-    pause: backoff.Backoff | None,
-) -> tuple[Task, ...]:
-    """The pods to make, by name; none of a revision whose back-off still runs."""
-    tasks: list[Task] = []
-    ended, now = scene.instances.ended, scene.now
-    avoid = frozenset(pod.node for pod in ended if backoff.cooling_until(pod, now) > now)
-    starts = 0 if pause is not None and pause.retry_at > now else change.start
-    taken = {name for _, name in scene.pods}
-    for revision, count in ((making, starts), (scene.kept, change.restore)):
-        if revision is None or not count:
-            continue
-        labels = {
-            names.SERVICE: names.owner_value(scene.service.name),
-            names.REVISION: revision.id,
-            names.TEMPLATE_HASH: revision.template_hash,
-        }
-        own = revision.template_hash == scene.service.template_hash
-        template = None if own else revision.template
-        tasks += [
-            Task(name=name, labels=labels, since=now, avoid=avoid, template=template)
-            for name in revisions.pod_names(scene.service.name, revision, count, taken)
-        ]
-    return tuple(tasks)
-
-
-def _ends(
-    scene: ServiceScene, making: Revision | None, covered: backoff.Backoff | None
-) -> list[DeletePod]:
-    """Pods that ended and may go: counted in by the stored status, or not to be counted.
-
-    One that its node refused stays until that node has cooled down: it is the only record of it.
-    """
-    gone = [(pod, "its node is gone") for pod in scene.instances.orphaned]
-    for pod in scene.instances.ended:
-        counted = (
-            backoff.counts(pod)
-            and making is not None
-            and scene.instances.revision_of(pod) == making.id
-        )
-        if counted and (covered is None or not covered.covers(pod, scene.now)):
-            continue
-        if backoff.cooling_until(pod, scene.now) <= scene.now:
-            gone.append((pod, "ended"))
-    return _departures(scene.service, gone)
-
-
-def _departures(service: Resource, leave: Collection[tuple[pods_.Pod, str]]) -> list[DeletePod]:
-    """Deletes for pods that were seen; an assumed one goes when it has a uid, no other for it."""
-    return [
-        DeletePod(service.namespace, pod.name, pod.uid, why, evict=why == rollout.MOVED)
-        for pod, why in leave
-        if pod.uid
-    ]
-
-
-def _history(scene: ServiceScene, tasks: Collection[Task]) -> list[ApplyObject]:
-    """The newest revision is stored from its first task on, with the highest number."""
-    update, latest = scene.update, max((one.number for one in scene.history.values()), default=0)
-    begun = update.id in scene.alive or any(
-        task.labels[names.REVISION] == update.id for task in tasks
-    )
-    if not scene.admitted or not begun or (update.number and update.number == latest):
-        return []
-    owner = build.owner_reference(scene.service)
-    return [ApplyObject(revisions.body(scene.service, update, latest + 1, owner))]
-
-
-def _forgotten(scene: ServiceScene, current: str) -> tuple[DeleteObject, ...]:
-    return revisions.superfluous(
-        scene.history,
-        scene.view.children,
-        limit=scene.spec.revision_history_limit,
-        needed={*target.needed(scene.aim), current},
-        alive=scene.alive,
-        namespace=scene.service.namespace,
     )
 
 
