@@ -108,12 +108,14 @@ async def run() -> dict[str, float]:
         version = local.request("GET", path)["metadata"]["resourceVersion"]
         watcher = await client.Watcher(server, path).start(version)
         await stored(local, [waiting(number) for number in range(WAITING)], path)
+        await asyncio.to_thread(ground.until_at_rest, local)
         operator = ground.Operator(site)
         began = time.monotonic()
         with operator:
-            ground.ahead(local)
+            meter = ground.Meter(local, {"bayplan": operator.pid})
             await watcher.until(lambda seen: len(seen.placed) >= WAITING, 120)
             seconds = max(watcher.placed.values()) - began
+            print(f"CPU seconds until then: {meter.costs().table(1000)}")
             await asyncio.sleep(10)  # collections after the start may still need more
             await watcher.stop()
             print(f"load {os.getloadavg()}")

@@ -163,6 +163,18 @@ class Meter:
         return Costs(now - at, cpu, max(machine_now - machine - sum(cpu.values()), 0.0))
 
 
+def until_at_rest(local: Cluster, within: float = 120) -> None:
+    """Wait until the cluster has digested what was stored: its programs use a tenth of a core."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        meter = Meter(local, {})
+        time.sleep(2)
+        costs = meter.costs()
+        if sum(spent for name, spent in costs.cpu.items() if name != "bench") < 0.1 * costs.wall:
+            return
+    raise TimeoutError(f"the cluster is not at rest after {within:.0f} s")
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far, all of its threads."""
     return _cpu(Path(f"/proc/{pid}/stat"))
