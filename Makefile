@@ -9,7 +9,7 @@ DEMO := tests/cluster/test_demo.py
 
 .PHONY: help docs check format test test-faults laws histories autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-window \
-	hostile soak clean
+	hostile jepsen soak clean
 
 help:  ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -42,9 +42,9 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories
 	$(BIN)/pytest -q -n 2 tests/histories
 	$(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
-	    --ignore=tests/kubelet --ignore=$(DEMO) --durations=20
+	    --ignore=tests/kubelet --ignore=tests/jepsen --ignore=$(DEMO) --durations=20
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
-	$(BIN)/pytest -q -s tests/faults
+	$(BIN)/pytest -q -s tests/faults tests/jepsen
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
@@ -57,6 +57,9 @@ histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with fault
 
 hostile: $(STAMP)  ## N=100000 random and hostile BatchJobs; SEED=n tells one
 	PYTHONPATH=operator $(BIN)/python -m tests.hostile $(or $(N),100000) $(if $(SEED),--seed $(SEED))
+
+jepsen: $(STAMP)  ## Jepsen's test of Chronos, with a nemesis (a quarter of an hour); SEED=n
+	PYTHONPATH=operator $(BIN)/python -m tests.jepsen $(if $(SEED),--seed $(SEED))
 
 autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; first time two more)
 	$(BIN)/pytest -q -s tests/autoscaler

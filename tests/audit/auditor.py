@@ -491,6 +491,14 @@ class Auditor:
             self._told.add(violation)
             self.violations.append(violation)
 
+    def pods(self, namespace: str) -> list[Object]:
+        """Every pod that was ever seen there, as it was seen last."""
+        return [
+            known.now
+            for known in self._pods.values()
+            if known.now["metadata"]["namespace"] == namespace
+        ]
+
     def of(self, namespaces: Iterable[str]) -> Iterator[Violation]:
         """The violations in these namespaces."""
         wanted = tuple(f"{name}/" for name in namespaces)

@@ -31,6 +31,7 @@ _KINDS: Mapping[str, str] = {
     "LongService": "/apis/bayplan.dev/v1alpha1/longservices",
 }
 _HEARD_SECONDS = 30.0
+_AGAIN_SECONDS = 0.1  # after an API server that does not answer
 
 
 class Watcher:
@@ -45,6 +46,7 @@ class Watcher:
         self._bodies: dict[str, dict[str, Mapping[str, Any]]] = {kind: {} for kind in _KINDS}
         self._open: dict[str, http.client.HTTPSConnection] = {}
         self._closing = False
+        self._again = threading.Event()
         self._threads = [
             threading.Thread(target=self._listen, args=one, name=f"audit {one[0]}", daemon=True)
             for one in _KINDS.items()
@@ -60,6 +62,7 @@ class Watcher:
 
     def __exit__(self, *_: object) -> None:
         self._closing = True
+        self._again.set()
         for connection in self._open.values():
             if connection.sock is not None:
                 with contextlib.suppress(OSError):
@@ -110,6 +113,7 @@ class Watcher:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if not self._closing:
                     self.faults.append(f"{kind}: {error!r}")
+                    self._again.wait(_AGAIN_SECONDS)
 
     def _list(self, kind: str, path: str) -> int:
         answer = self._get(path)

@@ -17,6 +17,7 @@ from math import inf
 from tests.jepsen.history import History, Job, Run
 
 EDIT_SECONDS = 5  # for news of an edit or a deletion to reach whoever leads
+REPORT_SECONDS = 10  # for a status to say that a slot is missed
 RECOVERY_SECONDS = 30  # after the last fault
 
 
@@ -84,7 +85,7 @@ def check(history: History, *, widened: int = 0) -> Report:
         report.wrong += _early(job, runs)
         report.wrong += _overlapping(job, runs)
         report.wrong += _uncalled(job, runs)
-        report.wrong += _dishonest(job, runs, history)
+        report.wrong += _dishonest(job, runs, history, widened)
     return report
 
 
@@ -149,20 +150,21 @@ def _uncalled(job: Job, runs: Sequence[Run]) -> Iterator[str]:
             yield f"P8 {job.name}: slot {slot} ran {slot - term.end_told:.0f} s after its schedule"
 
 
-def _dishonest(job: Job, runs: Sequence[Run], history: History) -> Iterator[str]:
-    """P10: successes as there were; a slot that is due has run or is called missed."""
+def _dishonest(job: Job, runs: Sequence[Run], history: History, widened: int) -> Iterator[str]:
+    """P10: successes as there were; a slot that is due has run or is called missed, no other is."""
     if job.deleted:
         return
-    done = len({run.slot for run in runs if run.succeeded})
+    ran, done = {run.slot for run in runs}, {run.slot for run in runs if run.succeeded}
     told = _count(history.successes, job.name)
-    if told != done:
-        yield f"P10 {job.name}: {told} successes told, {done} seen"
+    if told != len(done):
+        yield f"P10 {job.name}: {told} successes told, {len(done)} seen"
     if len(job.terms) == 1:
-        due = set(job.terms[0].slots(history.read - job.window - job.duration))
-        without = len(due - {run.slot for run in runs})
+        [term] = job.terms
+        late = history.read - job.window - widened - REPORT_SECONDS
+        least, most = (len(set(term.slots(until)) - ran) for until in (late, history.read))
         missed = _count(history.missed, job.name)
-        if missed < without:
-            yield f"P10 {job.name}: {missed} missed slots told, {without} seen"
+        if not least <= missed <= most:
+            yield f"P10 {job.name}: {missed} missed slots told, {least} to {most} seen"
 
 
 def _count(counts: Mapping[str, int], name: str) -> int:

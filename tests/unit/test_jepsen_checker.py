@@ -64,6 +64,11 @@ def test_a_missed_slot_is_told() -> None:
     assert ["P1"] == rules(check(make_history(*RIGHT[1:], missed=1)))
 
 
+def test_a_miss_that_was_none_is_seen() -> None:
+    """P10."""
+    assert ["P10"] == rules(check(make_history(*RIGHT, missed=1)))
+
+
 def test_a_success_that_is_not_counted_is_seen() -> None:
     """P10."""
     history = make_history(*RIGHT)
