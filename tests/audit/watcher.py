@@ -165,6 +165,12 @@ class Watcher:
             self._open[kind] = connection
             connection.request("GET", target, headers=self._headers)
             response = connection.getresponse()
+            if response.status == http.HTTPStatus.GONE:
+                yield {"type": "ERROR"}
+                return
+            if response.status != http.HTTPStatus.OK:
+                # A server that starts does not serve custom kinds at once.
+                raise http.client.HTTPException(f"{path}: {response.status}")
             while not self._closing and (line := response.readline()):
                 yield json.loads(line)
 
