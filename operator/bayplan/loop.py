@@ -16,6 +16,7 @@ from bayplan import admission, places, telemetry
 from bayplan import inbox as inbox_
 from bayplan import tally as tally_
 from bayplan import views as views_
+from bayplan import volumes as volumes_
 from bayplan import waiting as waiting_
 from bayplan.api import build, names
 from bayplan.api.resource import Key, Resource
@@ -60,6 +61,8 @@ class Writing(Protocol):
 
     def bind(self, wanted: action.Bind) -> None: ...
 
+    def select(self, wanted: action.SelectNode) -> None: ...
+
     def mark(self, wanted: action.MarkUnschedulable) -> None: ...
 
     def delete(self, wanted: action.DeletePod) -> None: ...
@@ -96,6 +99,7 @@ class Loop:
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     receivers: frozenset[str] = frozenset()  # of notices
     views: views_.Views = field(init=False)
+    volumes: volumes_.Volumes = field(init=False)
     tally: tally_.Tally = field(init=False)
     plan: workload.Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
@@ -115,6 +119,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.views = views_.Views(self.cache, self.admissions, self.receivers)
+        self.volumes = volumes_.Volumes(self.cache.state, self.cache.storage)
         self.tally = tally_.Tally(self.clock, self.cache, self.metrics, self.price)
 
     async def run(self) -> None:
@@ -154,7 +159,7 @@ class Loop:
                 wanted[one.resource.namespace, one.task.name] = one
         if self.cache.strays:  # many may go at once: one search serves them all
             self._release_orphans()
-        waiting = self._waiting(wanted)
+        waiting = self.volumes.cooled(self._waiting(wanted), now)
         if not waiting:
             self._look_at = None
             self._settle({})
@@ -162,7 +167,11 @@ class Loop:
         snapshot = self.cache.snapshot()  # 3. freeze what is known
         with self.metrics.solve_seconds.time():  # 4, 5. order and place
             plan = solve.solve(snapshot, waiting, now, self.policy, self._memo, holds=self._holds)
-        self.plan, self._holds, self._look_at = plan, plan.holds, plan.look_at
+        plan, choices = self.volumes.parted(plan, waiting, wanted.keys())
+        turns = (plan.look_at, self.volumes.look_at(now))
+        self._look_at = min((turn for turn in turns if turn is not None), default=None)
+        self.plan, self._holds = plan, plan.holds
+        self._choose(choices)
         self._carry_out(plan, wanted, now)  # 6, 7. assume and write
         self._explain(plan, wanted)  # 8. say the truth
 
@@ -260,7 +269,7 @@ class Loop:
             for key in refused.keys:
                 if key in wanted:
                     self._create(wanted[key], "", now, free)
-                else:
+                elif not refused.funnel.making:
                     held = plan.holds.get(key, "")
                     self._mark(self.cache.state.unplaced[key], sentence, held)
 
@@ -295,6 +304,8 @@ class Loop:
     def _create(self, wanted: _Wanted, node: str, now: int, free: places.Places) -> None:
         """Born placed, or unplaced and soon marked Unschedulable so that autoscalers buy."""
         resource, task = wanted.resource, wanted.task
+        if self.volumes.late(resource.namespace, wanted.kind.constraints):
+            node = ""
         taken = free.take(resource.uid, wanted.blueprint, node)
         numbered = {
             cap.label: str(number) for cap, number in zip(wanted.blueprint.caps, taken, strict=True)
@@ -337,6 +348,13 @@ class Loop:
         if self.acts:
             self.cache.assume(replace(pod, node=node))
             self.writer.bind(action.Bind(pod.namespace, pod.name, pod.uid, node))
+
+    def _choose(self, choices: Iterable[action.SelectNode]) -> None:
+        for wanted in choices:
+            claim = f"{wanted.namespace}/{wanted.claim}"
+            telemetry.say(logging.INFO, "choose", cycle=self._cycle, claim=claim, node=wanted.node)
+            if self.acts:
+                self.writer.select(wanted)
 
     def _mark(self, pod: pods_.Pod, sentence: str, held: str) -> None:
         said = pod.scheduled_reason == "Unschedulable" and pod.nominated == held

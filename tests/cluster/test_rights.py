@@ -16,6 +16,7 @@ from localcluster import Cluster
 from tests.cluster import read
 from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_job, make_service
+from tests.cluster.provisioner import Provisioner, claims, make_claim, make_mounting
 from tests.cluster.test_longservice import available
 from tests.cluster.under_test import ACCOUNT, NAMESPACE, ROOT, Site
 
@@ -141,6 +142,12 @@ def _live(site: Site) -> None:
     site.kube.until(read.services(space), available(1), within=60)
     for path in _gone(space):
         site.kube.until(path, lambda found: len(found) <= 1 and "web" not in found, within=60)
+    # A volume is made for the node of a pod.
+    storage = Provisioner(site.kube, space)
+    with storage.serving():
+        site.kube.create(claims(space), make_claim("data", storage.storage_class))
+        site.kube.create(read.pods(space), make_mounting("db", space, "data"))
+        site.kube.until(read.pods(space), lambda found: "db" in read.running(found))
     # No room, then room.
     site.kube.apply(make_service("big", space, replicas=1, cpu="6", pod=pod))
     site.kube.until(read.pods(space), _waits)

@@ -5,8 +5,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
+from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.cluster import cache, decode, errors, sender, writer
 from bayplan.cluster.transport import Request
@@ -429,6 +431,44 @@ def test_bind(answers: list[Reply], look: Answer | None, bound: bool) -> None:
     pod = desk.pod()
 
     assert bound == (pod is not None and pod.node == "n1")
+
+
+@pytest.mark.parametrize(("answer", "node"), [(None, "n1"), (CONFLICT, "")])
+def test_select(answer: Reply | None, node: str) -> None:
+    """The claim's node is counted on at once; a refusal, as when it is another claim, ends that."""
+    desk = Desk()
+    claim = {
+        "metadata": {
+            "name": "data",
+            "namespace": "default",
+            "uid": "uid-c",
+            "resourceVersion": "9",
+        },
+        "spec": {"storageClassName": "gp3"},
+        "status": {"phase": "Pending"},
+    }
+    lazy = decode.Storage(waits=True)
+    desk.cache.upsert("StorageClass", decode.Seen("", "gp3", "uid-s", 1, lazy))
+    desk.cache.upsert(
+        "PersistentVolumeClaim",
+        decode.KINDS["PersistentVolumeClaim"].decode(msgspec.Raw(encoded(claim))),
+    )
+    note = {names.SELECTED_NODE: "n1"}
+    claim["metadata"] |= {"resourceVersion": "10", "annotations": note}  # type: ignore[operator]
+    stored = Answer(encoded(claim)) if answer is None else answer
+    desk.double.reply("select", "PersistentVolumeClaim", stored)
+    counted_on = []
+
+    def act() -> None:
+        desk.writer.select(action.SelectNode("default", "data", "uid-c", "n1"))
+        counted_on.append(desk.cache.state.claims["default", "data"].selected)
+
+    desk.work(act)
+    [request] = desk.double.seen
+
+    assert "/api/v1/namespaces/default/persistentvolumeclaims/data" == request.path
+    assert {"metadata": {"uid": "uid-c", "annotations": note}} == json.loads(request.body or b"")
+    assert (["n1"], node) == (counted_on, desk.cache.state.claims["default", "data"].selected)
 
 
 def test_bind_of_a_leaving_pod() -> None:

@@ -193,14 +193,34 @@ def make_claimed(*claims: pods_.Claim, limit: int | None = None) -> snapshot.Sna
 
 def test_volumes_bind_pods_to_their_zone() -> None:
     """A bound volume's terms decide; without any the pod may go anywhere."""
-    there = pods_.Claim("data", (make_term(**{"topology.kubernetes.io/zone": "z2"}),))
+    there = pods_.Claim("data", terms=(make_term(**{"topology.kubernetes.io/zone": "z2"}),))
     waiting = [make_waiting(make_class(claims=("data",)))]
 
     assert "b" in solve(make_claimed(there), waiting, NOON, Policy()).placements.values()
     plan = solve(make_claimed(pods_.Claim("data", missing=True)), waiting, NOON, Policy())
     assert (Refusal(Reason.VOLUME_MISSING, "data", 2),) == plan.refused[0].funnel.refusals
     plan = solve(make_claimed(), waiting, NOON, Policy())
-    assert (Refusal(Reason.VOLUME_MISSING, "data", 2),) == plan.refused[0].funnel.refusals
+    said = "data: there is no such claim"
+    assert (Refusal(Reason.VOLUME_MISSING, said, 2),) == plan.refused[0].funnel.refusals
+
+
+@pytest.mark.parametrize("gone", [{"ready": False}, {"unschedulable": True}, None])
+def test_a_volume_being_made_binds_its_pod_to_the_chosen_node(gone: dict[str, bool] | None) -> None:
+    """Other nodes refuse it, as long as the chosen one could still take the pod."""
+    claim = pods_.Claim("data", unbound=True, selected="b")
+    book = make_state(make_node("a"), make_node("b", cpu=50), make_node("c"))
+    book.claims["default", "data"] = claim
+    waiting = [make_waiting(make_class(claims=("data",)))]
+    [refused] = solve(book.snapshot(), waiting, NOON, Policy()).refused
+
+    assert Refusal(Reason.VOLUME_NODE, "data", 2) in refused.funnel.refusals
+
+    if gone is None:
+        book.drop_node("b")
+    else:
+        book.set_node(make_node("b", cpu=50, **gone))
+
+    assert () == solve(book.snapshot(), waiting, NOON, Policy()).refused
 
 
 def test_a_node_attaches_so_many_volumes() -> None:

@@ -172,6 +172,23 @@ def test_no_room_tells_the_funnel() -> None:
     assert "n1" == world.service.status["placement"]["nearest"]["node"]
 
 
+def test_a_volume_being_made_is_no_lack_of_room() -> None:
+    """It is told by its name and node, in Placed and in Ready."""
+    world = running(2)
+    world.edit(replicas=3)
+    world.room = 0
+    world.act()
+    world.hear()
+    why = Reason.VOLUME_BINDING
+    nearest = Nearest("n1", reason=why, detail="data")
+    world.placement = Placement(1, NOON, Funnel(3, (Refusal(why, "data", 3),), nearest))
+    world.act()
+    said = "1 instance not bound yet: volume data is being made for node n1."
+
+    assert ["False:VolumeBinding"] * 2 == [world.condition(one) for one in ("Placed", "Ready")]
+    assert said == world.message("Placed")
+
+
 @pytest.mark.parametrize(
     ("after", "written"), [(make_funnel(cpu=1), False), (make_funnel(node="n2"), True)]
 )

@@ -30,6 +30,7 @@ class Notebook:
     outcomes: list[action.Outcome] = field(default_factory=list)
     created: dict[str, tuple[pods_.Pod, Mapping[str, Any]]] = field(default_factory=dict)
     bound: list[action.Bind] = field(default_factory=list)
+    selected: list[action.SelectNode] = field(default_factory=list)
     marked: list[action.MarkUnschedulable] = field(default_factory=list)
     deleted: list[action.DeletePod] = field(default_factory=list)
     released: list[action.ReleasePod] = field(default_factory=list)
@@ -42,6 +43,9 @@ class Notebook:
 
     def bind(self, wanted: action.Bind) -> None:
         self.bound.append(wanted)
+
+    def select(self, wanted: action.SelectNode) -> None:
+        self.selected.append(wanted)
 
     def mark(self, wanted: action.MarkUnschedulable) -> None:
         self.marked.append(wanted)

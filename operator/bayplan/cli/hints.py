@@ -26,6 +26,8 @@ def hints(
 
     `offer` is what could be bought in any of these zones.
     """
+    if funnel.making:
+        return ()  # it has its node
     changes = itertools.islice(_changed(book.snapshot(), kind, funnel), _MOST_CHANGES)
     bought = tuple(_bought(book, kind, offer, zones)) if offer is not None else ()
     return (*changes, *(bought or _doubled(book, kind, funnel)))

@@ -27,7 +27,7 @@ _SERVED: Granted = {
     "": (
         ("pods", "get create patch delete"),
         ("pods/binding pods/eviction", "create"),
-        ("pods/status", "patch"),
+        ("pods/status persistentvolumeclaims", "patch"),
         ("services", _KEEP),
         ("resourcequotas limitranges", _LOOK),
     ),

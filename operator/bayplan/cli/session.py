@@ -47,6 +47,9 @@ class Notes:
     def bind(self, wanted: action.Bind) -> None:
         self.bound.append(wanted)
 
+    def select(self, wanted: action.SelectNode) -> None:
+        """The node is told with the pod that waits for the volume."""
+
     def mark(self, wanted: action.MarkUnschedulable) -> None:
         self.marked.append(wanted)
 

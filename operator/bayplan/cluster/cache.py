@@ -18,6 +18,7 @@ from bayplan.api import resource as resources_
 from bayplan.cluster import decode, wire
 from bayplan.cluster.decode import Seen
 from bayplan.cluster.storage import Storage
+from bayplan.cluster.versions import Versions
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import snapshot, state
@@ -27,9 +28,6 @@ Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
 _OURS = (names.BATCHJOB, names.LONGSERVICE)
 _CHILDREN = ("ControllerRevision", "PodDisruptionBudget", "Service")
-# Deletions remembered per kind, so that late older news does not bring an object back. News is
-# late by seconds; at 600 deletions a second this reaches half a minute back.
-_TOMBSTONES = 20_000
 
 
 class Doorbell(Protocol):
@@ -44,43 +42,6 @@ class Doorbell(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Versions:
-    """The newest known sight of each object of a kind: its uid and version, deletions too."""
-
-    known: dict[Key, tuple[str, int]] = field(default_factory=dict)
-    buried: dict[Key, tuple[str, int]] = field(default_factory=dict)
-
-    def newer(self, seen: Seen) -> bool:
-        """Take note of a sight; False when as much or more is known already."""
-        known = self.known.get(seen.key)
-        if known is not None and seen.version <= known[1]:
-            return False
-        buried = self.buried.get(seen.key)
-        if buried is not None and (seen.uid == buried[0] or seen.version <= buried[1]):
-            return False
-        self.known[seen.key] = (seen.uid, seen.version)
-        return True
-
-    def ended(self, key: Key, uid: str, version: int) -> bool:
-        """Take note of a deletion; False when something newer of that name is known.
-
-        A deletion of the known uid always counts. `uid` empty: whatever has that name.
-        """
-        known = self.known.get(key)
-        if known is not None:
-            if known[0] != uid and uid and known[1] > version:
-                return False
-            if not uid and known[1] > version:
-                return False
-            del self.known[key]
-        self.buried.pop(key, None)
-        self.buried[key] = (uid or (known[0] if known is not None else ""), version)
-        if len(self.buried) > _TOMBSTONES:
-            del self.buried[next(iter(self.buried))]
-        return known is not None
-
-
 @dataclass(slots=True, eq=False)
 class Cache:
     """`state` is the book of nodes and pods; the rest is what reconcile needs beside it."""
@@ -93,18 +54,19 @@ class Cache:
     priorities: dict[str, decode.Priority] = field(default_factory=dict)  # by PriorityClass name
     synced_kinds: set[str] = field(default_factory=set)
     strays: bool = False  # there may be run pods whose BatchJob has gone: look for them
-    _versions: dict[str, _Versions] = field(default_factory=dict)  # by kind
+    _versions: dict[str, Versions] = field(default_factory=dict)  # by kind
     _children: dict[str, dict[tuple[str, str], action.Child]] = field(default_factory=dict)
     _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
     _by_uid: dict[str, resources_.Key] = field(default_factory=dict)
     lineage: kin.Lineage = field(default_factory=kin.Lineage)
     _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
     _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
+    storage: Storage = field(init=False)
     _set: Mapping[str, Callable[[Seen], None]] = field(init=False)  # by kind
     _drop: Mapping[str, Callable[[Key], None]] = field(init=False)
 
     def __post_init__(self) -> None:
-        storage = Storage(self.state, self.doorbell.mark_placement)
+        storage = self.storage = Storage(self.state, self.doorbell.mark_placement)
         self._set = {
             "Pod": self._set_pod,
             "Node": self._set_node,
@@ -281,8 +243,8 @@ class Cache:
 
     # ---- pods and nodes -------------------------------------------------------------------
 
-    def _of(self, kind: str) -> _Versions:
-        return self._versions.setdefault(kind, _Versions())
+    def _of(self, kind: str) -> Versions:
+        return self._versions.setdefault(kind, Versions())
 
     def _serves(self, namespace: str) -> bool:
         return not self.namespace or namespace == self.namespace

@@ -204,6 +204,20 @@ def release_pod(wanted: action.ReleasePod) -> Request:
     )
 
 
+def select_node(wanted: action.SelectNode) -> Request:
+    """Say on a claim for which node its volume is to be made, as kube-scheduler does."""
+    metadata = {"uid": wanted.uid, "annotations": {names.SELECTED_NODE: wanted.node}}
+    return Request(
+        "PATCH",
+        path("PersistentVolumeClaim", wanted.namespace, wanted.claim),
+        (("fieldManager", FIELD_MANAGER),),
+        encode({"metadata": metadata}),
+        transport.MERGE_PATCH,
+        verb="select",
+        kind="PersistentVolumeClaim",
+    )
+
+
 def mark_unschedulable(wanted: action.MarkUnschedulable, now: int) -> Request:
     """Say in PodScheduled why a pod waits: autoscalers read the reason `Unschedulable`."""
     condition = {

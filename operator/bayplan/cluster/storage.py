@@ -3,6 +3,7 @@
 A claim's verdict changes with any of the three; it is said anew whenever one of them does.
 """
 
+import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -13,21 +14,35 @@ from bayplan.model import state
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
+_NO_PROVISIONER = "kubernetes.io/no-provisioner"  # of classes whose volumes people make
+
 
 @dataclass(slots=True, eq=False)
 class Storage:
-    """Keeps `state.claims` and `state.attach_limits`; `changed` rings when one of them does."""
+    """Keeps `state.claims` and `state.attach_limits`; `changed` rings when one of them does.
+
+    `given_back`: claims of which a provisioner took the chosen node off again, since it could make
+    no volume there -> that node; until somebody takes note.
+    """
 
     state: state.State
     changed: Callable[[], None]
+    given_back: dict[Key, str] = field(default_factory=dict)
     _claims: dict[Key, decode.VolumeClaim] = field(default_factory=dict)
+    _uids: dict[Key, str] = field(default_factory=dict)
     _volumes: dict[str, decode.Volume] = field(default_factory=dict)
     _classes: dict[str, decode.Storage] = field(default_factory=dict)
     _bound: dict[str, set[Key]] = field(default_factory=dict)  # volume -> claims bound to it
 
     def set_claim(self, seen: Seen) -> None:
         self._unbind(seen.key)
-        self._claims[seen.key] = seen.value
+        before = self._claims.get(seen.key)
+        claim: decode.VolumeClaim = seen.value
+        was = before.selected if before and self._uids[seen.key] == seen.uid else ""
+        if was and not (claim.selected or claim.volume):
+            self.given_back[seen.key] = was
+        self._claims[seen.key] = claim
+        self._uids[seen.key] = seen.uid
         if seen.value.volume:
             self._bound.setdefault(seen.value.volume, set()).add(seen.key)
         self._judge((seen.key,))
@@ -35,7 +50,21 @@ class Storage:
     def drop_claim(self, key: Key) -> None:
         self._unbind(key)
         self._claims.pop(key, None)
-        self.state.claims.pop(key, None)
+        self._uids.pop(key, None)
+        self.given_back.pop(key, None)
+        if self.state.claims.pop(key, None) is not None:
+            self.changed()
+
+    def assume_selected(self, key: Key, node: str) -> None:
+        """Count on this node being written on the claim: no other is chosen meanwhile."""
+        claim = self.state.claims.get(key)
+        if claim is not None and claim.unbound:
+            self.state.claims[key] = dataclasses.replace(claim, selected=node)
+
+    def forget_selected(self, key: Key) -> None:
+        """The write has failed: what was seen of the claim counts again. Rings nobody."""
+        if key in self._claims:
+            self.state.claims[key] = self._verdict(key)
 
     def set_volume(self, seen: Seen) -> None:
         self._volumes[seen.name] = seen.value
@@ -75,21 +104,55 @@ class Storage:
     def _judge(self, keys: Collection[Key]) -> None:
         """Say anew of these claims where their pods may run."""
         for key in keys:
-            claim = self._verdict(key[1], self._claims[key])
+            claim = self._verdict(key)
             if self.state.claims.get(key) != claim:
                 self.state.claims[key] = claim
                 self.changed()
 
-    def _verdict(self, name: str, stored: decode.VolumeClaim) -> pods_.Claim:
+    def _verdict(self, key: Key) -> pods_.Claim:
+        stored = self._claims[key]
+        known = pods_.Claim(key[1], self._uids[key], selected=stored.selected)
+        if stored.deleting:
+            return _missing(known, "it is being deleted")
+        if stored.phase == "Lost":
+            return _missing(known, "its volume is lost")
         if stored.volume:
-            volume = self._volumes.get(stored.volume)
-            if volume is None:
-                return pods_.Claim(name, missing=True)  # its volume has not been seen (yet)
-            return pods_.Claim(name, terms=volume.terms, driver=volume.driver, handle=volume.handle)
+            return self._with_volume(known, stored)
+        storage = self._class_of(stored)
+        if isinstance(storage, str):
+            return _missing(known, storage)
+        if not storage.waits:  # somebody else binds it, wherever that may be
+            return _missing(known, "it waits for its volume to be made")
+        if storage.provisioner == _NO_PROVISIONER:
+            return _missing(known, "its StorageClass makes no volumes; name one in volumeName")
+        driver = storage.provisioner
+        return dataclasses.replace(known, terms=storage.terms, unbound=True, driver=driver)
+
+    def _with_volume(self, known: pods_.Claim, stored: decode.VolumeClaim) -> pods_.Claim:
+        """A claim that names its volume; it is bound when its phase says so."""
+        volume = self._volumes.get(stored.volume)
+        binding = stored.phase == "Pending"
+        if volume is None and not (binding and stored.selected):
+            return _missing(known, f"it waits for volume {stored.volume}")
+        return dataclasses.replace(
+            known,
+            terms=volume.terms if volume is not None else (),
+            unbound=binding,
+            made=True,
+            selected=stored.selected if binding else "",
+            driver=volume.driver if volume is not None else "",
+            handle=volume.handle if volume is not None else "",
+        )
+
+    def _class_of(self, stored: decode.VolumeClaim) -> decode.Storage | str:
+        """The class of a claim, or why it has none."""
         if stored.storage is None:
-            storage = next((one for one in self._classes.values() if one.default), None)
-        else:
-            storage = self._classes.get(stored.storage)
-        if storage is None or not storage.waits:
-            return pods_.Claim(name, missing=True)  # somebody else must bind it first
-        return pods_.Claim(name, terms=storage.terms, unbound=True)
+            found = next((one for one in self._classes.values() if one.default), None)
+            return found or "it names no StorageClass and none is the default"
+        if not stored.storage:
+            return "it waits for a volume that fits, since its StorageClass is empty"
+        return self._classes.get(stored.storage) or f"there is no StorageClass {stored.storage}"
+
+
+def _missing(claim: pods_.Claim, why: str) -> pods_.Claim:
+    return dataclasses.replace(claim, missing=True, why=why, selected="")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Raw
 
+from bayplan.api import names
 from bayplan.cluster import wire
 from bayplan.cluster.wire import Seen, Struct
 from bayplan.model import requirement
@@ -21,10 +22,16 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class VolumeClaim:
-    """A PersistentVolumeClaim; `volume` is empty while unbound, `storage` None: the default."""
+    """A PersistentVolumeClaim; `volume` is empty while unbound, `storage` None: the default.
+
+    `selected` is the node for which a volume is to be made.
+    """
 
     volume: str = ""
     storage: str | None = None
+    phase: str = ""  # Pending, Bound, Lost; empty in a manifest
+    selected: str = ""
+    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Storage:
     waits: bool = False
     default: bool = False
     terms: tuple[requirement.Term, ...] = ()
+    provisioner: str = ""
 
 
 class _ClaimSpec(Struct):
@@ -41,17 +49,30 @@ class _ClaimSpec(Struct):
     storage_class_name: str | None = None
 
 
+class _ClaimStatus(Struct):
+    phase: str | None = None
+
+
 class _Claim(Struct):
     metadata: wire.Metadata
     spec: _ClaimSpec = msgspec.field(default_factory=_ClaimSpec)
+    status: _ClaimStatus = msgspec.field(default_factory=_ClaimStatus)
 
 
 def volume_claim(raw: Raw) -> Seen:
     stored = wire.read(raw, _Claim)
-    return wire.sight(
-        stored.metadata,
-        VolumeClaim(stored.spec.volume_name or "", stored.spec.storage_class_name),
+    annotations = bytes(stored.metadata.annotations)
+    selected = ""
+    if names.SELECTED_NODE.encode() in annotations:
+        selected = wire.texts(annotations).get(names.SELECTED_NODE, "")
+    claim = VolumeClaim(
+        volume=stored.spec.volume_name or "",
+        storage=stored.spec.storage_class_name,
+        phase=stored.status.phase or "",
+        selected=selected,
+        deleting=stored.metadata.deletion_timestamp is not None,
     )
+    return wire.sight(stored.metadata, claim)
 
 
 class _VolumeSelector(Struct):
@@ -108,6 +129,7 @@ class _Topology(Struct):
 
 class _StorageClass(Struct):
     metadata: wire.Metadata
+    provisioner: str = ""
     volume_binding_mode: str | None = None
     allowed_topologies: list[_Topology] | None = None
 
@@ -131,6 +153,7 @@ def storage_class(raw: Raw) -> Seen:
         waits=stored.volume_binding_mode == "WaitForFirstConsumer",
         default=annotations.get(_DEFAULT_CLASS) == "true",
         terms=terms,
+        provisioner=stored.provisioner,
     )
     return wire.sight(stored.metadata, storage, namespaced=False)
 

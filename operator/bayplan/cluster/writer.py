@@ -174,6 +174,23 @@ class Writer:
             Job(_pod(key), ("bind", key, wanted.uid, wanted.node), attempt, failed, once=True)
         )
 
+    def select(self, wanted: action.SelectNode) -> None:
+        """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
+        kind, key = "PersistentVolumeClaim", (wanted.namespace, wanted.claim)
+        self._cache.storage.assume_selected(key, wanted.node)
+
+        async def attempt() -> None:
+            self.feed(kind, await self.sender.send(requests.select_node(wanted)))
+
+        def failed(error: errors.ClusterError) -> None:
+            _log.info("write failed verb=select claim=%s/%s error=%s", *key, error)
+            self._cache.storage.forget_selected(key)
+            loop = asyncio.get_running_loop()
+            loop.call_later(CONFLICT_SECONDS, self._cache.doorbell.mark_placement)
+
+        identity = ("select", key, wanted.uid, wanted.node)
+        self.sender.submit(Job((kind, *key), identity, attempt, failed, once=True))
+
     def mark(self, wanted: action.MarkUnschedulable) -> None:
         """Say on an unplaced pod why it waits, and which node is held for it."""
         key = wanted.namespace, wanted.name

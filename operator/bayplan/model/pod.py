@@ -92,16 +92,31 @@ class Claim:
     """A volume that limits where a pod may run.
 
     `terms`: node terms of the bound volume (any must match), empty when it may go anywhere.
-    `unbound`: waits for its first consumer; the pod cannot be born placed. `missing`: no such
-    claim (or it waits for an immediate provisioner), so the pod cannot run anywhere yet.
+    `unbound`: waits for its first consumer; the pod cannot be born placed. `selected` is the node
+    for which its volume is being made, once one is chosen; `made`: the volume exists, and is bound
+    in a moment. `missing`: somebody else has to act before the pod can run anywhere; `why` says
+    what is lacking.
     """
 
     name: str
+    uid: str = ""
     terms: tuple[requirement.Term, ...] = ()
     unbound: bool = False
+    selected: str = ""
+    made: bool = False
     missing: bool = False
+    why: str = ""
     driver: str = ""  # CSI driver, for attach limits
     handle: str = ""  # one volume counted once a node
+
+    def pinned_to(self, node: node.Node | None) -> bool:
+        """Whether its volume is being made for this node, which can still take the pod.
+
+        Where that node goes or is about to, another may be chosen: the volume itself says in the
+        end where it can be mounted.
+        """
+        here = self.unbound and node is not None and node.name == self.selected
+        return here and node is not None and node.ready and not node.leaving
 
 
 @dataclass(frozen=True, slots=True)

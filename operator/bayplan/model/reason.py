@@ -23,6 +23,8 @@ class Reason(enum.Enum):
     CONSTRAINT = "Constraint"
     VOLUME_MISSING = "VolumeMissing"
     VOLUME_ZONE = "VolumeZone"
+    VOLUME_NODE = "VolumeSelectedNode"
+    VOLUME_BINDING = "VolumeBinding"
     VOLUME_LIMIT = "VolumeLimit"
     HOST_PORT = "HostPort"
     POD_AFFINITY = "PodAffinity"
@@ -48,6 +50,8 @@ _WORDS = {
     Reason.CONSTRAINT: "constraint",
     Reason.VOLUME_MISSING: "volume claim not ready",
     Reason.VOLUME_ZONE: "volume in another zone",
+    Reason.VOLUME_NODE: "volume being made for another node",
+    Reason.VOLUME_BINDING: "volume being made",
     Reason.VOLUME_LIMIT: "no more volumes attachable",
     Reason.HOST_PORT: "host port taken",
     Reason.POD_AFFINITY: "pod affinity",
@@ -85,3 +89,8 @@ class Funnel:
     considered: int
     refusals: tuple[Refusal, ...] = ()
     nearest: Nearest | None = None
+
+    @property
+    def making(self) -> bool:
+        """Whether the pod has its node and only waits for a volume to be made there."""
+        return any(refusal.reason is Reason.VOLUME_BINDING for refusal in self.refusals)

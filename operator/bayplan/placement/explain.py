@@ -49,6 +49,8 @@ def sentence(funnel: Funnel, what: str = "nodes") -> str:
     """`0/214 nodes: 120 insufficient cpu, 60 taint dedicated; nearest n7 lacks 300m cpu`."""
     if not funnel.considered:
         return f"0/0 {what}" + (": there is no node that Bayplan fills" if what == "nodes" else "")
+    if funnel.making and funnel.nearest is not None:
+        return f"volume {funnel.nearest.detail} is being made for node {funnel.nearest.node}"
     said = ", ".join(
         f"{refusal.nodes} {_worded(refusal.reason, refusal.detail)}"
         for refusal in sorted(funnel.refusals, key=lambda refusal: -refusal.nodes)

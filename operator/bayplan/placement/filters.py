@@ -153,8 +153,14 @@ def _volumes(kind: PodClass, board: Board) -> Iterator[Refusing]:
     for name in kind.constraints.claims:
         claim = board.snapshot.claims.get((kind.namespace, name))
         if claim is None or claim.missing:
-            yield Refusing(Reason.VOLUME_MISSING, name, everywhere)
+            why = claim.why if claim is not None else "there is no such claim"
+            yield Refusing(Reason.VOLUME_MISSING, f"{name}: {why}" if why else name, everywhere)
             continue
+        row = board.snapshot.rows.get(claim.selected)
+        if row is not None and claim.pinned_to(board.table.nodes[row]):
+            others = everywhere.copy()
+            others[row] = False
+            yield Refusing(Reason.VOLUME_NODE, name, others)
         if claim.terms:
             yield Refusing(Reason.VOLUME_ZONE, name, ~board.table.matching_any(claim.terms))
         if claim.driver:

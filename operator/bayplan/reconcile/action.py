@@ -78,6 +78,19 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class SelectNode:
+    """A claim that waits for its first consumer learns where that will be: make the volume there.
+
+    `uid` is the claim's, as a precondition.
+    """
+
+    namespace: str
+    claim: str
+    uid: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class MarkUnschedulable:
     """An unplaced pod says why in its PodScheduled condition, so that autoscalers buy.
 

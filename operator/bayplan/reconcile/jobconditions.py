@@ -51,6 +51,7 @@ class Reason(enum.StrEnum):
     TOO_MANY_DISRUPTIONS = TOO_MANY_DISRUPTIONS
     PLACED = "Placed"
     NO_ROOM = "NoRoom"
+    VOLUME = "VolumeBinding"
     NO_RUN_YET = "NoRunYet"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -189,6 +190,9 @@ def _placed(placement: Placement | None) -> Condition:
     if placement is None:
         return true(conditions.PLACED, Reason.PLACED, "Nothing waits for room.")
     count = placement.pending
+    if placement.funnel.making:
+        word = "task waits" if count == 1 else "tasks wait"
+        return false(conditions.PLACED, Reason.VOLUME, f"{count} {word} for a volume to be made.")
     return false(
         conditions.PLACED,
         Reason.NO_ROOM,

@@ -41,6 +41,7 @@ class Reason(enum.StrEnum):
     FAILING = "InstancesFailing"
     BACKING_OFF = "RestartBackoff"
     NO_ROOM = "NoRoom"
+    VOLUME = "VolumeBinding"
     NODE_SILENT = "NodeUnreachable"
     ROLLING_OUT = "RollingOut"
     STARTING = "InstancesStarting"
@@ -220,6 +221,8 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
         row = f"{failures.counted(backoff.failures, 'failure')} in a row"
         retry = rfc3339(backoff.retry_at)
         return Reason.BACKING_OFF, f"; after {row} the next pod starts at {retry}"
+    if placement is not None and placement.funnel.making:
+        return Reason.VOLUME, f"; {_no_room(placement)}"
     if placement is not None:
         return Reason.NO_ROOM, f"; {_no_room(placement)}{_none_first(standing)}"
     if instances.silent:
@@ -313,7 +316,8 @@ def _progressing(standing: Standing, ready: Condition) -> Condition:
 def _placed(standing: Standing) -> Condition:
     placement = standing.placement
     if placement is not None:
-        return false(conditions.PLACED, Reason.NO_ROOM, f"{_no_room(placement)}.")
+        word = Reason.VOLUME if placement.funnel.making else Reason.NO_ROOM
+        return false(conditions.PLACED, word, f"{_no_room(placement)}.")
     homeless = sum(not pod.node for pod in standing.instances.live)
     if homeless or standing.starting:
         count = homeless + standing.starting
@@ -323,6 +327,8 @@ def _placed(standing: Standing) -> Condition:
 
 def _no_room(placement: Placement) -> str:
     count = failures.counted(placement.pending, "instance")
+    if placement.funnel.making:
+        return f"{count} not bound yet: {explain.sentence(placement.funnel)}"
     return f"{count} found no room: {explain.sentence(placement.funnel)}"
 
 

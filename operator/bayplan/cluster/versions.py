@@ -1,0 +1,51 @@
+"""Which sight of an object is the newest: doubled, late and reordered news are told from news.
+
+One book for each kind. It keeps versions and no objects.
+"""
+
+from dataclasses import dataclass, field
+
+from bayplan.cluster.wire import Seen
+
+Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
+
+# Deletions remembered per kind, so that late older news does not bring an object back. News is
+# late by seconds; at 600 deletions a second this reaches half a minute back.
+_TOMBSTONES = 20_000
+
+
+@dataclass(slots=True)
+class Versions:
+    """The newest known sight of each object of a kind: its uid and version, deletions too."""
+
+    known: dict[Key, tuple[str, int]] = field(default_factory=dict)
+    buried: dict[Key, tuple[str, int]] = field(default_factory=dict)
+
+    def newer(self, seen: Seen) -> bool:
+        """Take note of a sight; False when as much or more is known already."""
+        known = self.known.get(seen.key)
+        if known is not None and seen.version <= known[1]:
+            return False
+        buried = self.buried.get(seen.key)
+        if buried is not None and (seen.uid == buried[0] or seen.version <= buried[1]):
+            return False
+        self.known[seen.key] = (seen.uid, seen.version)
+        return True
+
+    def ended(self, key: Key, uid: str, version: int) -> bool:
+        """Take note of a deletion; False when something newer of that name is known.
+
+        A deletion of the known uid always counts. `uid` empty: whatever has that name.
+        """
+        known = self.known.get(key)
+        if known is not None:
+            if known[0] != uid and uid and known[1] > version:
+                return False
+            if not uid and known[1] > version:
+                return False
+            del self.known[key]
+        self.buried.pop(key, None)
+        self.buried[key] = (uid or (known[0] if known is not None else ""), version)
+        if len(self.buried) > _TOMBSTONES:
+            del self.buried[next(iter(self.buried))]
+        return known is not None

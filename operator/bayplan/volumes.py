@@ -1,0 +1,120 @@
+"""Between placing a pod and binding it: its volumes are made where it will run.
+
+A claim whose class waits for the first consumer gets the node chosen for its pod written on it,
+whoever made the claim. A provisioner answers with a volume, or takes the node off again: then
+others are tried for a while. The pod is bound once each of its claims is; till then every cycle
+places it anew on the chosen node, so that nothing which comes after it gets its room there. All of
+that is read from the claims; only which node failed is kept here, and a restart may try it once
+more.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from bayplan.cluster import storage
+from bayplan.model import pod as pods_
+from bayplan.model import reason, state, workload
+from bayplan.reconcile import action
+
+FIRST_PAUSE_SECONDS = 30
+LONGEST_PAUSE_SECONDS = 300
+
+_Key = tuple[str, str]  # namespace, claim
+
+
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    count: int
+    until: int  # epoch seconds
+
+
+@dataclass(slots=True, eq=False)
+class Volumes:
+    """`state` knows the claims, `storage` which of them a provisioner has given back."""
+
+    state: state.State
+    storage: storage.Storage
+    _failed: dict[_Key, dict[str, _Failures]] = field(default_factory=dict)  # claim -> node
+
+    def cooled(self, waiting: list[workload.Waiting], now: int) -> list[workload.Waiting]:
+        """Those that wait, kept off the nodes where their volumes could not be made lately."""
+        self._note(now)
+        if not self._failed:
+            return waiting
+        return [replace(one, avoid=one.avoid | self._cooling(one.kind, now)) for one in waiting]
+
+    def look_at(self, now: int) -> int | None:
+        """When the next node may be tried again (epoch seconds)."""
+        turns = (one.until for nodes in self._failed.values() for one in nodes.values())
+        return min((turn for turn in turns if turn > now), default=None)
+
+    def late(self, namespace: str, wanted: pods_.Constraints) -> bool:
+        """Whether such a pod cannot be born placed: something has to be made for it first."""
+        return wanted.resource_claims or bool(self._unbound(namespace, wanted))
+
+    def parted(
+        self,
+        plan: workload.Plan,
+        waiting: Collection[workload.Waiting],
+        new: Collection[workload.TaskKey],
+    ) -> tuple[workload.Plan, list[action.SelectNode]]:
+        """The plan without the existing pods that cannot be bound yet; they are told as refused.
+
+        And on which claims their nodes are to be written. `new` are tasks without a pod.
+        """
+        making: dict[workload.TaskKey, workload.Refused] = {}
+        choices: dict[_Key, action.SelectNode] = {}
+        for group in waiting:
+            unbound = self._unbound(group.kind.namespace, group.kind.constraints)
+            for key in group.keys if unbound else ():
+                node = plan.placements.get(key, "")
+                if node and key not in new:
+                    making[key] = workload.Refused(group, (key,), self._funnel(unbound[0], node))
+                    for one in self._chosen(group.kind.namespace, unbound, node):
+                        choices.setdefault((one.namespace, one.claim), one)
+        if not making:
+            return plan, []
+        placements = {key: node for key, node in plan.placements.items() if key not in making}
+        refused = (*plan.refused, *making.values())
+        return replace(plan, placements=placements, refused=refused), list(choices.values())
+
+    def _unbound(self, namespace: str, wanted: pods_.Constraints) -> list[pods_.Claim]:
+        """The claims of such a pod that wait for their first consumer."""
+        found = (self.state.claims.get((namespace, name)) for name in wanted.claims)
+        return [claim for claim in found if claim is not None and claim.unbound]
+
+    def _chosen(
+        self, namespace: str, unbound: list[pods_.Claim], node: str
+    ) -> list[action.SelectNode]:
+        return [
+            action.SelectNode(namespace, claim.name, claim.uid, node)
+            for claim in unbound
+            if not (claim.made or claim.pinned_to(self.state.nodes.get(claim.selected)))
+        ]
+
+    def _funnel(self, claim: pods_.Claim, node: str) -> reason.Funnel:
+        """Why a pod that has a node is not bound to it yet."""
+        considered = sum(map(self.state.eligible, self.state.nodes.values()))
+        why = reason.Reason.VOLUME_BINDING
+        nearest = reason.Nearest(node, reason=why, detail=claim.name)
+        return reason.Funnel(considered, (reason.Refusal(why, claim.name, considered),), nearest)
+
+    def _note(self, now: int) -> None:
+        """Take in what was given back; forget what needs no node any more."""
+        for key, node in self.storage.given_back.items():
+            nodes = self._failed.setdefault(key, {})
+            count = nodes[node].count + 1 if node in nodes else 1
+            pause = min(FIRST_PAUSE_SECONDS * 2 ** (count - 1), LONGEST_PAUSE_SECONDS)
+            nodes[node] = _Failures(count, now + pause)
+        self.storage.given_back.clear()
+        for key in tuple(self._failed):
+            claim = self.state.claims.get(key)
+            if claim is None or not claim.unbound:
+                del self._failed[key]
+
+    def _cooling(self, kind: workload.PodClass, now: int) -> frozenset[str]:
+        nodes: set[str] = set()
+        for name in kind.constraints.claims:
+            failed: Mapping[str, _Failures] = self._failed.get((kind.namespace, name), {})
+            nodes |= {node for node, one in failed.items() if one.until > now}
+        return frozenset(nodes)
