@@ -76,6 +76,7 @@ class World:
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
     takes: Takes = lambda _node, _pod: True
+    claims: dict[str, pods_.Claim] = field(default_factory=dict)
     news: list[tuple[PodKey, pods_.Pod | None]] = field(default_factory=list)
     seen: dict[PodKey, pods_.Pod] = field(default_factory=dict)
     creating: dict[PodKey, pods_.Pod] = field(default_factory=dict)
@@ -101,6 +102,7 @@ class World:
             foreign=self.foreign,
             dependencies=self.dependencies,
             fullness=self.fullness,
+            claims=self.claims,
         )
 
     def visible(self) -> dict[PodKey, pods_.Pod]:
@@ -149,13 +151,21 @@ class World:
             self._apply(applied.body)
         for dropped in outcome.drops:
             del self.children[dropped.kind, dropped.name]
+        for claim in outcome.claims:
+            self._claim(claim)
         for delete in outcome.deletes:
             self._delete(delete)
         for task in outcome.tasks:
             self._create(task)
         if outcome.status is not None and not self.status_lost:
             self.service = replace(self.service, status=outcome.status)
-        changes = (outcome.tasks, outcome.deletes, outcome.objects, outcome.drops)
+        changes = (
+            outcome.tasks,
+            outcome.deletes,
+            outcome.objects,
+            outcome.drops,
+            outcome.claims,
+        )
         self.writes += sum(len(kind) for kind in changes) + (outcome.status is not None)
 
     def _apply(self, body: Mapping[str, Any]) -> None:
@@ -169,6 +179,31 @@ class World:
             revision=body.get("revision", 0),
             body=body.get("data", {}),
         )
+
+    def _claim(self, act: action.ClaimAct) -> None:
+        match act:
+            case action.CreateClaim(body):
+                about = body["metadata"]
+                owners = frozenset(one["uid"] for one in about.get("ownerReferences", ()))
+                name = about["name"]
+                self.born += 1
+                self.claims.setdefault(
+                    name,
+                    pods_.Claim(
+                        name,
+                        f"uid-{name}-{self.born}",
+                        service=about["labels"][names.SERVICE],
+                        owners=owners,
+                    ),
+                )
+            case action.OwnClaim():
+                claim = self.claims[act.name]
+                left = claim.owners - {act.owner["uid"]}
+                owners = left if "$patch" in act.owner else left | {act.owner["uid"]}
+                self.claims[act.name] = replace(claim, owners=owners)
+            case action.DropClaim():
+                if self.claims[act.name].uid == act.uid:
+                    del self.claims[act.name]
 
     def _create(self, task: action.Task) -> None:
         key = (self.service.namespace, task.name)

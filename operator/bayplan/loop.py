@@ -223,7 +223,11 @@ class Loop:
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
         if not tasks:
             return []
-        return [_Wanted(resource, task, *self._design(resource, task)) for task in tasks]
+        found = []
+        for task in tasks:
+            blueprint, kind = self._design(resource, task)
+            found.append(_Wanted(resource, task, blueprint, waiting_.claiming(kind, task)))
+        return found
 
     def _design(
         self, resource: Resource, task: action.Task
@@ -337,6 +341,8 @@ class Loop:
             annotations=task.annotations,
             environment=task.environment,
             node=node,
+            claims=task.claims,
+            hostname=task.hostname,
             arguments=task.arguments,
             places=taken,
         )

@@ -4,12 +4,15 @@ Also which finished pods of runs are too many in the whole cluster, which no sin
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bayplan import admission
 from bayplan.api import names
+from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
+from bayplan.model import pod as pods_
 from bayplan.reconcile import action, dependencies, keeping, kin
 
 
@@ -39,7 +42,18 @@ class Views:
             fullness=cache.state.fullness,
             receivers=self.receivers,
             last_to_go=self._last_to_go,
+            claims=self._claims(resource),
         )
+
+    def _claims(self, resource: Resource) -> Mapping[str, pods_.Claim]:
+        spec = resource.spec
+        if not (isinstance(spec, LongServiceSpec) and spec.volume_claim_templates):
+            return {}
+        return {
+            name: claim
+            for (namespace, name), claim in self.cache.state.claims.items()
+            if namespace == resource.namespace
+        }
 
     def overfull(self) -> frozenset[Key]:
         """The jobs of whose finished pods some are too many from now on; free while none are."""

@@ -69,6 +69,14 @@ def pods(
     ]
 
 
+def claiming(kind: workload.PodClass, task: action.Task) -> workload.PodClass:
+    """The class of a task that has claims of its own: it runs where those can be mounted."""
+    if not task.claims:
+        return kind
+    claims = (*kind.constraints.claims, *(claim for _, claim in task.claims))
+    return replace(kind, constraints=replace(kind.constraints, claims=claims))
+
+
 def gangs_whole(waiting: list[workload.Waiting]) -> list[workload.Waiting]:
     """Tasks of one gang together, whether their pods exist or not; all else as it is."""
     found: list[workload.Waiting] = []

@@ -636,17 +636,19 @@ def _beyond(total: Counter[str], room: Counter[str], pod: Object) -> str:
 
 
 def _least(spec: Object) -> int:
-    """Healthy instances that an update keeps."""
+    """Healthy instances that an update keeps; of those with volumes of their own one may lack."""
     strategy = spec.get("updateStrategy", {})
-    return ceil(
-        int(spec.get("replicas", 1)) * int(strategy.get("minimumHealthyPercent", 100)) / 100
-    )
+    replicas = int(spec.get("replicas", 1))
+    least = ceil(replicas * int(strategy.get("minimumHealthyPercent", 100)) / 100)
+    return min(least, replicas - 1) if spec.get("volumeClaimTemplates") else least
 
 
 def _most(spec: Object) -> int:
     """Live instances that an update may have; while sick ones are replaced, some more."""
     strategy = spec.get("updateStrategy", {})
     replicas = int(spec.get("replicas", 1))
+    if spec.get("volumeClaimTemplates"):
+        return replicas  # the old one goes first
     most = replicas * (100 + int(strategy.get("maximumSurgePercent", 25))) // 100
     if most == _least(spec):
         most += 1

@@ -370,3 +370,31 @@ def test_amounts_are_exact() -> None:
 def test_targets_are_read_again(text: str, expected: set[int] | None) -> None:
     """Slots of a schedule within 45 seconds; names of days are not read."""
     assert expected == targets.targets(text, T0, T0 + 45)
+
+
+def database(replicas: int) -> tuple[Tape, dict[str, Any]]:
+    """A service whose instances have volumes of their own; all are ready."""
+    owner = make_owner("LongService", replicas=replicas, volumeClaimTemplates=[{}])
+    tape = Tape(make_node(cpu="8"), owner)
+    tape.play({"kind": "Namespace", "metadata": {"name": "ns", "uid": "ns"}})
+    tape.play(*(make_pod(f"o-{n}", owner, node="n1", ready=True) for n in range(replicas)))
+    return tape, owner
+
+
+def test_of_instances_with_volumes_one_may_be_without() -> None:
+    """I3: the old one goes before its successor comes; at 100 % one at a time."""
+    tape, owner = database(3)
+    tape.play(make_pod("o-0", owner, node="n1", ready=True, leaving=True))
+    right = tape.found()
+    tape.play(make_pod("o-1", owner, node="n1", ready=True, leaving=True))
+
+    assert ([], ["I3"]) == (right, tape.found())
+
+
+def test_of_instances_with_volumes_there_is_no_surge() -> None:
+    """I3: never one more than replicas."""
+    tape, owner = database(3)
+    right = tape.found()
+    tape.play(make_pod("o-3", owner, node="n1"))
+
+    assert ([], ["I3"]) == (right, tape.found())

@@ -18,6 +18,7 @@ from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.provisioner import Provisioner, claims, make_claim, make_mounting
 from tests.cluster.test_longservice import available
+from tests.cluster.test_stateful import make_stateful
 from tests.cluster.under_test import ACCOUNT, NAMESPACE, ROOT, Site
 
 pytestmark = [
@@ -148,6 +149,13 @@ def _live(site: Site) -> None:
         site.kube.create(claims(space), make_claim("data", storage.storage_class))
         site.kube.create(read.pods(space), make_mounting("db", space, "data"))
         site.kube.until(read.pods(space), lambda found: "db" in read.running(found))
+        # An instance with a volume of its own goes, and its data with it.
+        policy = {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}
+        name, own = storage.storage_class, "data-db-0"
+        site.kube.apply(make_stateful(space, name, replicas=1, placement={}, **policy))
+        site.kube.until(read.services(space), available(1, "db"))
+        site.kube.apply(make_stateful(space, name, replicas=0, placement={}, **policy))
+        site.kube.until(claims(space), lambda found: own not in found)
     # No room, then room.
     site.kube.apply(make_service("big", space, replicas=1, cpu="6", pod=pod))
     site.kube.until(read.pods(space), _waits)

@@ -116,6 +116,14 @@ def test_patience_ends() -> None:
     )
 
 
+def test_an_instance_with_a_volume_of_its_own_is_evicted_at_once() -> None:
+    """Nothing replaces it before it has gone."""
+    body = owned("db-0", "LongService")
+    body["metadata"]["labels"] = {"apps.kubernetes.io/pod-index": "0"}
+
+    assert {"db-0": 0.0} == Drained(ORDER, {"db-0": (body, 99)}).evicted
+
+
 def test_a_spent_budget_is_asked_for_again() -> None:
     """Refused evictions are repeated at every look; the pod's uid is part of the question."""
     drained = Drained(ORDER, {"web": (owned("web", "LongService"), 99)}, SPENT, SPENT)

@@ -471,6 +471,82 @@ def test_select(answer: Reply | None, node: str) -> None:
     assert (["n1"], node) == (counted_on, desk.cache.state.claims["default", "data"].selected)
 
 
+class TestClaims:
+    """Claims of instances: made once, handed over, deleted as that very object."""
+
+    KEY = "default", "data-web-0"
+    BODY: Mapping[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"namespace": "default", "name": "data-web-0"},
+    }
+
+    def stored(self, **more: Any) -> Answer:
+        about = {**self.BODY["metadata"], "uid": "uid-c", "resourceVersion": "9", **more}
+        return Answer(encoded({"metadata": about}))
+
+    def done(self, act: action.ClaimAct, verb: str, answer: Reply) -> Desk:
+        desk = Desk()
+        seen = decode.Seen(*self.KEY, "uid-c", 5, decode.VolumeClaim("v1", "gp3", "Bound"))
+        if not isinstance(act, action.CreateClaim):
+            desk.cache.upsert("PersistentVolumeClaim", seen)
+        desk.double.reply(verb, "PersistentVolumeClaim", answer)
+
+        def begin() -> None:
+            desk.writer.claim(act, WEB)
+            known = desk.cache.state.claims.get(self.KEY)
+            assert isinstance(act, action.DropClaim) == (known is not None and known.deleting)
+
+        desk.work(begin, seconds=5)
+        return desk
+
+    def test_made(self) -> None:
+        """What the answer shows counts at once."""
+        desk = self.done(action.CreateClaim(self.BODY), "create", self.stored())
+        [request] = desk.double.seen
+
+        assert "/api/v1/namespaces/default/persistentvolumeclaims" == request.path
+        assert self.BODY == json.loads(request.body or b"")
+        assert "uid-c" == desk.cache.state.claims[self.KEY].uid
+
+    def test_there_already(self) -> None:
+        """One that exists is left as it is, and no refusal of the template."""
+        desk = self.done(action.CreateClaim(self.BODY), "create", TAKEN)
+
+        assert (1, []) == (len(desk.double.seen), desk.reports.refusals)
+
+    def test_refused(self) -> None:
+        """A quota is told as one of the pods is."""
+        full = encoded(bodies.status(403, "Forbidden", "exceeded quota: storage"))
+        desk = self.done(action.CreateClaim(self.BODY), "create", Answer(full, 403))
+
+        assert ["create"] == [what for what, _, _ in desk.reports.refusals]
+
+    def test_handed_over(self) -> None:
+        """One reference is merged into the others; the uid keeps it off a namesake."""
+        owner = {"$patch": "delete", "uid": "uid-web"}
+        act = action.OwnClaim(*self.KEY, "uid-c", owner)
+        [request] = self.done(act, "own", self.stored()).double.seen
+
+        assert "application/strategic-merge-patch+json" == request.content_type
+        assert {"metadata": {"uid": "uid-c", "ownerReferences": [owner]}} == json.loads(
+            request.body or b""
+        )
+
+    def test_deleted(self) -> None:
+        """It is there until nothing mounts it, and counts as being deleted."""
+        answer = self.stored(deletionTimestamp="2026-01-01T00:00:00Z")
+        desk = self.done(action.DropClaim(*self.KEY, "uid-c"), "delete", answer)
+        [request] = desk.double.seen
+
+        assert {"uid": "uid-c"} == json.loads(request.body or b"")["preconditions"]
+        assert desk.cache.state.claims[self.KEY].deleting
+
+        desk = self.done(action.DropClaim(*self.KEY, "uid-c"), "delete", CONFLICT)
+
+        assert not desk.cache.state.claims[self.KEY].deleting
+
+
 def test_bind_of_a_leaving_pod() -> None:
     """A pod that cannot be bound because it is being deleted holds no room."""
     desk = Desk(bodies.pod())

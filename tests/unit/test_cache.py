@@ -665,9 +665,25 @@ class TestVolumes:
         key = "default", "data"
         held.cache.storage.assume_selected(key, "n1")
         chosen = held.cache.state.claims[key].selected
-        held.cache.storage.forget_selected(key)
+        held.cache.storage.forget(key)
 
         assert ("n1", "") == (chosen, held.cache.state.claims[key].selected)
+
+    def test_a_deletion_counts_before_it_is_seen(self) -> None:
+        """No pod is made for a claim that is to go; a refusal takes that back."""
+        held = Held()
+        self.volume(held)
+        self.bound(held)
+        key = "default", "data"
+        held.cache.storage.assume_leaving(key)
+        going = held.cache.state.claims[key]
+        held.cache.storage.forget(key)
+        stays = held.cache.state.claims[key]
+
+        assert ((True, True), (False, False)) == (
+            (going.deleting, going.missing),
+            (stays.deleting, stays.missing),
+        )
 
 
 def test_daemonsets() -> None:

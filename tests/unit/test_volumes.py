@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from bayplan import inbox, volumes
+from bayplan.cluster import decode
 from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
 from bayplan.model import node as nodes_
 from bayplan.placement import explain
@@ -193,3 +196,60 @@ def test_a_claim_of_two_pods_gets_one_node() -> None:
     scene.look()
 
     assert 1 == len(scene.notes.selected)
+
+
+def test_an_instance_with_a_volume_of_its_own() -> None:
+    """It waits for its claim, is made without a node, and mounts the claim; the claim rings."""
+    scene = Scene()
+    scene.node("n0")
+    scene.see("StorageClass", "gp3", LAZY, "")
+    template = {
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    service = scene.service("db", replicas=1, volumeClaimTemplates=[template])
+    scene.look()
+    early = dict(scene.notes.created)
+    scene.bell.silence()
+    put(scene, "data-db-0", replace(UNMADE, service="db"))
+    rang = list(scene.bell.keys)
+    scene.look()
+    [(planned, body)] = scene.notes.created.values()
+
+    assert {} == early
+    assert ["data-db-0"] == [act.body["metadata"]["name"] for act in scene.notes.outcomes[0].claims]  # type: ignore[union-attr]
+    assert [service.key] == rang
+    assert ("db-0", "", ("data-db-0",)) == (planned.name, planned.node, planned.constraints.claims)
+    assert [{"name": "data", "persistentVolumeClaim": {"claimName": "data-db-0"}}] == body["spec"][
+        "volumes"
+    ]
+
+    scene.seen_as_created()
+    scene.look()
+
+    assert [("data-db-0", "uid-data-db-0", "n0")] == chosen(scene)
+
+
+def test_whose_a_claim_is() -> None:
+    """Label, owners and being deleted are read from the stored claim."""
+    body = {
+        "metadata": {
+            "name": "data-db-0",
+            "namespace": "default",
+            "uid": "u",
+            "labels": {"bayplan.dev/service": "db"},
+            "annotations": {"volume.kubernetes.io/selected-node": "n1"},
+            "ownerReferences": [{"kind": "LongService", "name": "db", "uid": "uid-db"}],
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"storageClassName": "gp3"},
+        "status": {"phase": "Pending"},
+    }
+    raw = msgspec.Raw(msgspec.json.encode(body))
+    claim = decode.KINDS["PersistentVolumeClaim"].decode(raw).value
+
+    owners = frozenset({"uid-db"})
+    assert VolumeClaim("", "gp3", "Pending", "n1", True, "db", owners) == claim

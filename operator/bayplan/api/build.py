@@ -44,11 +44,14 @@ class Blueprint:
         annotations: Mapping[str, str],
         environment: Mapping[str, str],
         node: str = "",
+        claims: Sequence[tuple[str, str]] = (),
+        hostname: str = "",
         arguments: Sequence[str] | None = None,
         places: Sequence[int] = (),
     ) -> dict[str, Any]:
         """The pod to write. With a node it is born placed; without, it waits for its binding.
 
+        `claims` are (volume, claim) that are its own; `hostname` is its own too.
         `arguments` take the place of the first container's. `places`: one for each of `caps`,
         below its number of places.
 
@@ -71,6 +74,10 @@ class Blueprint:
         if arguments is not None:
             first, *others = spec["containers"]
             spec["containers"] = [{**first, "args": list(arguments)}, *others]
+        if claims:
+            spec["volumes"] = _mounted(spec["volumes"], claims)
+        if hostname:
+            spec["hostname"] = hostname
         for cap, number in zip(self.caps, places, strict=False):
             metadata["labels"][cap.label] = str(number)
             placing.add_place(spec, {**self.peers, cap.label: str(number)}, cap)
@@ -106,6 +113,8 @@ def blueprint(
     pod_spec["restartPolicy"] = "Never" if runs else "Always"
     if isinstance(spec, LongServiceSpec) and spec.service is not None:
         pod_spec = _draining(pod_spec, spec.service.drain_seconds)
+    if isinstance(spec, LongServiceSpec) and spec.volume_claim_templates:
+        pod_spec = _with_identity(pod_spec, resource.name, spec)
     if isinstance(spec, BatchJobSpec) and spec.active_deadline_seconds is not None:
         pod_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
     revision = revision or resource.template_hash
@@ -121,6 +130,35 @@ def blueprint(
         peers=placing.peer_labels(resource, revision),
         patterned=any(place.accepts(one) for one in placing.constraints(resource)),
     )
+
+
+def _with_identity(pod_spec: Mapping[str, Any], name: str, spec: LongServiceSpec) -> dict[str, Any]:
+    """With a volume for each claim template, empty until a pod gets its own.
+
+    A headless Service gives each instance a name in DNS: HOSTNAME.SERVICE.
+    """
+    own = {one.metadata.name for one in spec.volume_claim_templates}
+    volumes = [one for one in pod_spec.get("volumes") or () if one.get("name") not in own]
+    volumes += [{"name": one, "emptyDir": {}} for one in sorted(own)]
+    found = {**pod_spec, "volumes": volumes}
+    if spec.service is not None and spec.service.headless:
+        found.setdefault("subdomain", name)
+    return found
+
+
+def _mounted(
+    volumes: Sequence[Mapping[str, Any]], claims: Sequence[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    names_ = dict(claims)
+    return [
+        {
+            "name": one["name"],
+            "persistentVolumeClaim": {"claimName": names_[one["name"]]},
+        }
+        if one.get("name") in names_
+        else dict(one)
+        for one in volumes
+    ]
 
 
 def owner_reference(resource: Resource) -> dict[str, Any]:

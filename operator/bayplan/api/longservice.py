@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from bayplan.api import names
+from bayplan.api import claims, names
 from bayplan.api.meta import (
     NAME_RULE,
     Column,
@@ -82,7 +82,7 @@ class UpdateStrategy(Part):
         le=100,
         description=(
             "An update never leaves fewer healthy instances than this share of the replicas, "
-            "rounded up."
+            "rounded up. With volumeClaimTemplates one instance may always be without."
         ),
     )
     maximum_surge_percent: Integer = Field(
@@ -91,7 +91,8 @@ class UpdateStrategy(Part):
         le=100,
         description=(
             "An update never runs more instances than the replicas and this share of them, rounded "
-            "down; one more where the other bound would leave no way to begin."
+            "down; one more where the other bound would leave no way to begin. With "
+            "volumeClaimTemplates there is no surge: the old instance goes first."
         ),
     )
     min_ready_seconds: Integer = Field(
@@ -175,7 +176,9 @@ class Unreachable(Part):
         ge=0,
         le=7 * 86_400,
         description=(
-            "A replacement starts after this many seconds; when the node returns, the surplus goes."
+            "A replacement starts after this many seconds; when the node returns, the surplus "
+            "goes. With volumeClaimTemplates the instance is deleted then, and replaced once its "
+            "node, or who deletes the pod by force, says that it has gone."
         ),
     )
 
@@ -337,6 +340,8 @@ class Dependency(Part):
 class LongServiceSpec(Part):
     """What should run, how many of it, and how it is updated and reached."""
 
+    model_config = ConfigDict(json_schema_extra=crd(validations=claims.RULES))
+
     replicas: Integer = Field(
         default=1,
         ge=0,
@@ -386,8 +391,22 @@ class LongServiceSpec(Part):
         description=(
             "How many instances a drain may take at once. Auto: one less than the healthy minimum "
             "must stay, a single instance has no budget. Strict: the healthy minimum must stay, "
-            "also of one. None: no PodDisruptionBudget."
+            "also of one. With volumeClaimTemplates both: the healthy minimum. None: no "
+            "PodDisruptionBudget."
         ),
+    )
+    volume_claim_templates: tuple[claims.ClaimTemplate, ...] = Field(
+        default=(),
+        max_length=claims.MOST_TEMPLATES,
+        description=(
+            "Volumes that each instance has for itself. Its instances have ordinals from 0, stable "
+            "names (SERVICE-ORDINAL) and their own claims, never two of one ordinal at a time."
+        ),
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    persistent_volume_claim_retention_policy: claims.ClaimRetention = Field(
+        default=claims.ClaimRetention(),
+        description="What becomes of claims whose instance is no longer wanted.",
     )
     revision_history_limit: Integer = Field(
         default=10, ge=0, le=100, description="How many old templates are kept."
@@ -423,6 +442,12 @@ KIND = Kind(
             "!has(self.spec.service) || self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
             "`metadata.name` must begin with a letter and have no dots when `spec.service` is set, "
             "since the Service has the same name; choose such a name",
+        ),
+        rule(
+            "!has(self.spec.volumeClaimTemplates) || self.spec.volumeClaimTemplates.size() == 0 || "
+            "!self.metadata.name.contains('.')",
+            "`metadata.name` must have no dots when `spec.volumeClaimTemplates` is set, since "
+            "instances have it as host name; choose such a name",
         ),
     ),
     scale={

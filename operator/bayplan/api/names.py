@@ -50,6 +50,7 @@ RUN_TRACKING = f"{GROUP}/run-tracking"
 # Others' names.
 DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+POD_INDEX = "apps.kubernetes.io/pod-index"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"  # on a claim: where its volume will be used
 
 _LONGEST_VALUE = 63

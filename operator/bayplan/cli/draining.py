@@ -227,13 +227,9 @@ def _decoded(body: Mapping[str, Any]) -> Standing | None:
     ours = {
         kind: one for kind, one in kinds.items() if one["apiVersion"].startswith(f"{names.GROUP}/")
     }
-    kind = (
-        Kind.INSTANCE
-        if names.LONGSERVICE in ours
-        else Kind.RUN
-        if names.BATCHJOB in ours
-        else Kind.OTHER
-    )
+    # One with volumes of its own has no replacement before it has gone.
+    replaced = names.LONGSERVICE in ours and names.POD_INDEX not in (about.get("labels") or {})
+    kind = Kind.INSTANCE if replaced else Kind.RUN if names.BATCHJOB in ours else Kind.OTHER
     return Standing(
         about["namespace"],
         about["name"],

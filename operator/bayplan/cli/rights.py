@@ -27,7 +27,8 @@ _SERVED: Granted = {
     "": (
         ("pods", "get create patch delete"),
         ("pods/binding pods/eviction", "create"),
-        ("pods/status persistentvolumeclaims", "patch"),
+        ("pods/status", "patch"),
+        ("persistentvolumeclaims", "create patch delete"),
         ("services", _KEEP),
         ("resourcequotas limitranges", _LOOK),
     ),

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from bayplan.api import names
 from bayplan.api import resource as resources_
+from bayplan.api.longservice import LongServiceSpec
 from bayplan.cluster import decode, wire
 from bayplan.cluster.decode import Seen
 from bayplan.cluster.storage import Storage
@@ -60,13 +61,16 @@ class Cache:
     _by_uid: dict[str, resources_.Key] = field(default_factory=dict)
     lineage: kin.Lineage = field(default_factory=kin.Lineage)
     _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
+    _claimants: set[resources_.Key] = field(default_factory=set)  # services with claim templates
     _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
     storage: Storage = field(init=False)
     _set: Mapping[str, Callable[[Seen], None]] = field(init=False)  # by kind
     _drop: Mapping[str, Callable[[Key], None]] = field(init=False)
 
     def __post_init__(self) -> None:
-        storage = self.storage = Storage(self.state, self.doorbell.mark_placement)
+        storage = self.storage = Storage(
+            self.state, self.doorbell.mark_placement, self._ring_claimant
+        )
         self._set = {
             "Pod": self._set_pod,
             "Node": self._set_node,
@@ -308,6 +312,12 @@ class Cache:
         self._ring_pods_on(name)
         self.doorbell.mark_placement()
 
+    def _ring_claimant(self, key: Key) -> None:
+        """A claim has come, gone or changed: the service of whose instance it is has to look."""
+        for claimant in self._claimants:
+            if claimant[1] == key[0]:
+                self.doorbell.mark(claimant)
+
     def _ring_pods_on(self, name: str) -> None:
         for pod in self.state.on_node.get(name, {}).values():
             self._ring_owner(pod)
@@ -335,6 +345,9 @@ class Cache:
             self._by_uid.pop(known.uid, None)
             self.strays = True
         self._by_uid[read.uid] = read.key
+        self._claimants.discard(read.key)
+        if isinstance(read.spec, LongServiceSpec) and read.spec.volume_claim_templates:
+            self._claimants.add(read.key)
         echo = known is not None and _echoes(known, read)
         if not echo:
             self.doorbell.mark(read.key)
@@ -351,6 +364,7 @@ class Cache:
         known = self.resources.pop((kind, *key), None)
         if known is not None:
             self._by_uid.pop(known.uid, None)
+            self._claimants.discard(known.key)
             self.strays = True
             self.doorbell.mark(known.key)
             self._ring_descendants(known.key)

@@ -218,6 +218,31 @@ def select_node(wanted: action.SelectNode) -> Request:
     )
 
 
+def create_claim(wanted: action.CreateClaim) -> Request:
+    return Request(
+        "POST",
+        path("PersistentVolumeClaim", wanted.body["metadata"]["namespace"]),
+        (("fieldManager", FIELD_MANAGER),),
+        encode(wanted.body),
+        verb="create",
+        kind="PersistentVolumeClaim",
+    )
+
+
+def own_claim(wanted: action.OwnClaim) -> Request:
+    """Other owners stay: references are merged by uid."""
+    metadata = {"uid": wanted.uid, "ownerReferences": [wanted.owner]}
+    return Request(
+        "PATCH",
+        path("PersistentVolumeClaim", wanted.namespace, wanted.name),
+        (("fieldManager", FIELD_MANAGER),),
+        encode({"metadata": metadata}),
+        transport.STRATEGIC_PATCH,
+        verb="own",
+        kind="PersistentVolumeClaim",
+    )
+
+
 def mark_unschedulable(wanted: action.MarkUnschedulable, now: int) -> Request:
     """Say in PodScheduled why a pod waits: autoscalers read the reason `Unschedulable`."""
     condition = {

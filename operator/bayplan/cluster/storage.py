@@ -14,6 +14,7 @@ from bayplan.model import state
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
+_DELETED = "it is being deleted"
 _NO_PROVISIONER = "kubernetes.io/no-provisioner"  # of classes whose volumes people make
 
 
@@ -27,6 +28,7 @@ class Storage:
 
     state: state.State
     changed: Callable[[], None]
+    told: Callable[[Key], None] = lambda _: None  # of a claim that has changed
     given_back: dict[Key, str] = field(default_factory=dict)
     _claims: dict[Key, decode.VolumeClaim] = field(default_factory=dict)
     _uids: dict[Key, str] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Storage:
         self.given_back.pop(key, None)
         if self.state.claims.pop(key, None) is not None:
             self.changed()
+            self.told(key)
 
     def assume_selected(self, key: Key, node: str) -> None:
         """Count on this node being written on the claim: no other is chosen meanwhile."""
@@ -61,7 +64,13 @@ class Storage:
         if claim is not None and claim.unbound:
             self.state.claims[key] = dataclasses.replace(claim, selected=node)
 
-    def forget_selected(self, key: Key) -> None:
+    def assume_leaving(self, key: Key) -> None:
+        """Count on its deletion: no pod is made for it meanwhile."""
+        claim = self.state.claims.get(key)
+        if claim is not None:
+            self.state.claims[key] = _missing(dataclasses.replace(claim, deleting=True), _DELETED)
+
+    def forget(self, key: Key) -> None:
         """The write has failed: what was seen of the claim counts again. Rings nobody."""
         if key in self._claims:
             self.state.claims[key] = self._verdict(key)
@@ -108,12 +117,20 @@ class Storage:
             if self.state.claims.get(key) != claim:
                 self.state.claims[key] = claim
                 self.changed()
+                self.told(key)
 
     def _verdict(self, key: Key) -> pods_.Claim:
         stored = self._claims[key]
-        known = pods_.Claim(key[1], self._uids[key], selected=stored.selected)
+        known = pods_.Claim(
+            key[1],
+            self._uids[key],
+            selected=stored.selected,
+            deleting=stored.deleting,
+            service=stored.service,
+            owners=stored.owners,
+        )
         if stored.deleting:
-            return _missing(known, "it is being deleted")
+            return _missing(known, _DELETED)
         if stored.phase == "Lost":
             return _missing(known, "its volume is lost")
         if stored.volume:

@@ -32,6 +32,8 @@ class VolumeClaim:
     phase: str = ""  # Pending, Bound, Lost; empty in a manifest
     selected: str = ""
     deleting: bool = False
+    service: str = ""  # by its label
+    owners: frozenset[str] = frozenset()  # uids
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ def volume_claim(raw: Raw) -> Seen:
         phase=stored.status.phase or "",
         selected=selected,
         deleting=stored.metadata.deletion_timestamp is not None,
+        service=wire.texts(bytes(stored.metadata.labels)).get(names.SERVICE, ""),
+        owners=frozenset(one.uid for one in stored.metadata.owner_references or () if one.uid),
     )
     return wire.sight(stored.metadata, claim)
 

@@ -120,6 +120,8 @@ class Writer:
             self.apply(resource, wanted)
         for drop in outcome.drops:
             self.drop(drop, resource.key)
+        for claim in outcome.claims:
+            self.claim(claim, resource.key)
 
     def emit(self, resource: Resource, events: Iterable[action.EmitEvent | action.Notice]) -> None:
         for event in events:
@@ -184,12 +186,43 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             _log.info("write failed verb=select claim=%s/%s error=%s", *key, error)
-            self._cache.storage.forget_selected(key)
+            self._cache.storage.forget(key)
             loop = asyncio.get_running_loop()
             loop.call_later(CONFLICT_SECONDS, self._cache.doorbell.mark_placement)
 
         identity = ("select", key, wanted.uid, wanted.node)
         self.sender.submit(Job((kind, *key), identity, attempt, failed, once=True))
+
+    def claim(self, wanted: action.ClaimAct, resource: ResourceKey) -> None:
+        """Make, hand over or delete a claim of an instance. What its answer shows is news.
+
+        A deleted one is still there until nothing mounts it.
+        """
+        kind = "PersistentVolumeClaim"
+        match wanted:
+            case action.CreateClaim():
+                metadata = wanted.body["metadata"]
+                key, about = (metadata["namespace"], metadata["name"]), ""
+                verb, request = "create", requests.create_claim(wanted)
+            case action.OwnClaim():
+                key, about = (wanted.namespace, wanted.name), str(wanted.owner)
+                verb, request = "own", requests.own_claim(wanted)
+            case action.DropClaim():
+                key, about = (wanted.namespace, wanted.name), wanted.uid
+                drop = action.DeleteObject(kind, *key, wanted.uid)
+                verb, request = "delete", requests.delete_object(drop)
+                self._cache.storage.assume_leaving(key)
+
+        async def attempt() -> None:
+            with contextlib.suppress(errors.AlreadyExists, errors.NotFound):
+                self.feed(kind, await self.sender.send(request))
+
+        def failed(error: errors.ClusterError) -> None:
+            self._cache.storage.forget(key)
+            self.failed(resource, error, verb)
+
+        identity = (verb, kind, key, about)
+        self.sender.submit(Job((kind, *key), identity, attempt, failed, urgent=True))
 
     def mark(self, wanted: action.MarkUnschedulable) -> None:
         """Say on an unplaced pod why it waits, and which node is held for it."""

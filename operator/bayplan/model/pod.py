@@ -108,6 +108,9 @@ class Claim:
     why: str = ""
     driver: str = ""  # CSI driver, for attach limits
     handle: str = ""  # one volume counted once a node
+    deleting: bool = False
+    service: str = ""  # the LongService of whose instance it is, by its label
+    owners: frozenset[str] = frozenset()  # uids
 
     def pinned_to(self, node: node.Node | None) -> bool:
         """Whether its volume is being made for this node, which can still take the pod.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
 from bayplan.model import reason, resources
 from bayplan.reconcile.dependencies import FREE, Dependencies
 from bayplan.reconcile.keeping import Mark
@@ -26,7 +27,8 @@ class Task:
     became due (epoch seconds); `avoid` are nodes that lost or refused it lately. `template` is
     another revision's (as its ControllerRevision keeps it); None means the resource's own.
     `arguments` take the place of the first container's `args`; None keeps those. Tasks of one
-    `gang` are placed all or none.
+    `gang` are placed all or none. `claims` are (volume, claim) that the pod has for itself,
+    `hostname` its own name in the network; empty: the pod's.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Task:
     template: Mapping[str, Any] | None = None
     arguments: tuple[str, ...] | None = None
     gang: str = ""
+    claims: tuple[tuple[str, str], ...] = ()
+    hostname: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,35 @@ class SelectNode:
     claim: str
     uid: str
     node: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateClaim:
+    """A PersistentVolumeClaim of an instance; one of that name that exists is left as it is."""
+
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnClaim:
+    """A claim is to go with its service, or is to stay: `owner` is merged into its references."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DropClaim:
+    """A claim of an instance that is no longer wanted, and with it the data."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+ClaimAct = CreateClaim | OwnClaim | DropClaim
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +224,7 @@ class View:
     `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
     pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
     those that notices can go to. Finished pods of runs up to `last_to_go` are too many in the
-    cluster.
+    cluster. `claims` are those of the namespace by name, of a service that has some.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -205,6 +238,7 @@ class View:
     fullness: Callable[[str], int] = lambda _: 0
     receivers: frozenset[str] = frozenset()
     last_to_go: Mark | None = None
+    claims: Mapping[str, pods_.Claim] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +254,7 @@ class Outcome:
     releases: tuple[ReleasePod, ...] = ()
     objects: tuple[ApplyObject, ...] = ()
     drops: tuple[DeleteObject, ...] = ()
+    claims: tuple[ClaimAct, ...] = ()
     events: tuple[EmitEvent | Notice, ...] = ()
     status: Mapping[str, Any] | None = None
     probe: bool = False

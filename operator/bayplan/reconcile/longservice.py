@@ -24,6 +24,8 @@ from bayplan.reconcile import (
     dependencies,
     drift,
     failures,
+    inorder,
+    ordinals,
     revisions,
     rollout,
     servicestatus,
@@ -82,6 +84,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             admission=scene.admission,
             backoff=after,
             failing=_failing(scene.instances),
+            held=inorder.held(scene),
             taken=children.taken_by_others(service, view, bodies),
         )
     )
@@ -90,6 +93,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
         deletes=(*acts.ends(scene, making, before), *acts.departures(service, change.leave)),
         objects=(*acts.history(scene, tasks), *apply),
         drops=(*drop, *acts.forgotten(scene, current)),
+        claims=inorder.claim_acts(scene),
         events=(*_unknown_verb(scene), *servicestatus.events(service.status, status)),
         status=None if status == service.status else status,
         probe=_probes(scene.admission, now),
@@ -134,13 +138,19 @@ def _scene(
         aim=aim,
         kept=revisions.kept(history, update, stored_current(service), alive),
         alive=alive,
-        limits=rollout.bounds(
-            spec.replicas,
-            spec.update_strategy.minimum_healthy_percent,
-            spec.update_strategy.maximum_surge_percent,
-        ),
+        limits=_limits(spec),
+        row=ordinals.row(service.name, pods.values(), spec.replicas)
+        if spec.volume_claim_templates
+        else None,
         admission=known if known and known.template_hash == service.template_hash else None,
     )
+
+
+def _limits(spec: LongServiceSpec) -> rollout.Bounds:
+    rules = spec.update_strategy
+    if spec.volume_claim_templates:
+        return ordinals.bounds(spec.replicas, rules.minimum_healthy_percent)
+    return rollout.bounds(spec.replicas, rules.minimum_healthy_percent, rules.maximum_surge_percent)
 
 
 def _balanced_label(service: Resource) -> str:
@@ -301,6 +311,8 @@ def _backoff(
 
 def _change(scene: ServiceScene, pause: backoff.Backoff | None) -> rollout.Change:
     kept, replicas = scene.kept, scene.spec.replicas
+    if scene.row is not None:
+        return inorder.change(scene, scene.row, failing=pause is not None or _update_fails(scene))
     if scene.braked_until is not None:
         known = scene.rolling and kept is not None
         limits = scene.limits if scene.rolling else None

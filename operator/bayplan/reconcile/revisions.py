@@ -48,7 +48,7 @@ def newest(service: Resource, history: Collection[Revision]) -> Revision:
         restarted_at = latest.restarted_at if latest is not None else ""
     # The uid is in it, so that a service made anew never meets the names of its former self.
     id_ = _base36(f"{service.uid}/{hash_}/{restarted_at}", 10)
-    name = f"{_stem(service.name, len(id_) + 1)}-{id_}"
+    name = f"{stem(service.name, len(id_) + 1)}-{id_}"
     number = next((one.number for one in history if one.name == name), 0)
     return Revision(id_, name, hash_, restarted_at, number)
 
@@ -148,7 +148,7 @@ def pod_names(service: str, revision: Revision, count: int, taken: Collection[st
     lacks the newest pods leads to names that exist, never to more pods. Only after a hundred
     thousand moves in one revision do the smallest free N follow.
     """
-    prefix = f"{_stem(service, 5 + 2 + _LONGEST_ORDINAL)}-{revision.id[:5]}-"
+    prefix = f"{stem(service, 5 + 2 + _LONGEST_ORDINAL)}-{revision.id[:5]}-"
     used = {ordinal(name) for name in taken if name.startswith(prefix)}
     first = max(used, default=-1) + 1
     if first + count <= 10**_LONGEST_ORDINAL:
@@ -157,7 +157,7 @@ def pod_names(service: str, revision: Revision, count: int, taken: Collection[st
     return [f"{prefix}{number}" for number in itertools.islice(free, count)]
 
 
-def _stem(name: str, suffix: int) -> str:
+def stem(name: str, suffix: int) -> str:
     """The name, cut to leave `suffix` characters of 63; two cut names stay two."""
     room = _LONGEST_NAME - suffix
     if len(name) <= room:

@@ -46,10 +46,15 @@ DRIFTED = "moved, since it broke constraints"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How many instances to start, of the newest revision and of the kept one, and who goes."""
+    """How many instances to start, of the newest revision and of the kept one, and who goes.
+
+    Or of which ordinals: an instance of each.
+    """
 
     start: int = 0
     restore: int = 0  # of the revision that is known to work
+    start_at: tuple[int, ...] = ()
+    restore_at: tuple[int, ...] = ()
     leave: tuple[tuple[pods_.Pod, str], ...] = ()  # pod, why
 
 

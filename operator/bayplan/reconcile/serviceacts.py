@@ -8,7 +8,7 @@ from collections.abc import Collection
 from bayplan.api import build, names
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
-from bayplan.reconcile import backoff, revisions, rollout, target
+from bayplan.reconcile import backoff, claims, ordinals, revisions, rollout, target
 from bayplan.reconcile.action import ApplyObject, DeleteObject, DeletePod, Task
 from bayplan.reconcile.revisions import Revision
 from bayplan.reconcile.servicescene import ServiceScene
@@ -26,8 +26,12 @@ def tasks(
     avoid = frozenset(pod.node for pod in ended if backoff.cooling_until(pod, now) > now)
     starts = 0 if pause is not None and pause.retry_at > now else change.start
     taken = {name for _, name in scene.pods}
-    for revision, count in ((making, starts), (scene.kept, change.restore)):
-        if revision is None or not count:
+    start_at = () if pause is not None and pause.retry_at > now else change.start_at
+    for revision, count, numbers in (
+        (making, starts, start_at),
+        (scene.kept, change.restore, change.restore_at),
+    ):
+        if revision is None or not (count or numbers):
             continue
         labels = {
             names.SERVICE: names.owner_value(scene.service.name),
@@ -40,6 +44,19 @@ def tasks(
             Task(name=name, labels=labels, since=now, avoid=avoid, template=template)
             for name in revisions.pod_names(scene.service.name, revision, count, taken)
         ]
+        for number in numbers:
+            name = ordinals.name_of(scene.service.name, number)
+            found.append(
+                Task(
+                    name=name,
+                    labels={**labels, names.POD_INDEX: str(number)},
+                    since=now,
+                    avoid=avoid,
+                    template=template,
+                    claims=claims.named(scene.service, scene.spec, number),
+                    hostname=name,
+                )
+            )
     return tuple(found)
 
 

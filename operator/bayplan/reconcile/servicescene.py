@@ -11,7 +11,7 @@ from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import drift, rollout, servicestatus, target
+from bayplan.reconcile import drift, ordinals, rollout, servicestatus, target
 from bayplan.reconcile.action import Admission, View
 from bayplan.reconcile.instances import Instances
 from bayplan.reconcile.revisions import Revision
@@ -33,6 +33,7 @@ class ServiceScene:
     alive: frozenset[str]  # revisions (ids) that have pods
     limits: rollout.Bounds
     admission: Admission | None  # of the spec's template; None: not known yet
+    row: ordinals.Row | None = None  # of instances with identity
     progress: target.Progress | None = None  # None: nothing to roll out
     unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
     drifted: int | None = None  # instances that break constraints; None: there are none to break

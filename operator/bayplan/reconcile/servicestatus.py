@@ -6,7 +6,7 @@ new, so that a steady cluster stays without writes.
 """
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,7 @@ class Reason(enum.StrEnum):
     BACKING_OFF = "RestartBackoff"
     NO_ROOM = "NoRoom"
     VOLUME = "VolumeBinding"
+    PREDECESSOR = "PredecessorThere"
     NODE_SILENT = "NodeUnreachable"
     ROLLING_OUT = "RollingOut"
     STARTING = "InstancesStarting"
@@ -85,6 +86,7 @@ class Standing:
     drifted: int | None = None  # instances that break constraints; None: there are none to break
     moves: tuple[drift.Move, ...] = ()
     failing: tuple[pods_.Pod, ...] = ()
+    held: tuple[str, ...] = ()  # instances that wait for their predecessor, in words
     taken: tuple[str, ...] = ()  # kinds of children whose name somebody else has
 
     @property
@@ -221,10 +223,10 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
         row = f"{failures.counted(backoff.failures, 'failure')} in a row"
         retry = rfc3339(backoff.retry_at)
         return Reason.BACKING_OFF, f"; after {row} the next pod starts at {retry}"
-    if placement is not None and placement.funnel.making:
-        return Reason.VOLUME, f"; {_no_room(placement)}"
+    if standing.held:
+        return Reason.PREDECESSOR, f"; {_held(standing.held)}"
     if placement is not None:
-        return Reason.NO_ROOM, f"; {_no_room(placement)}{_none_first(standing)}"
+        return _unplaced(standing, placement)
     if instances.silent:
         patience = standing.spec.unreachable.replace_after_seconds
         silent = f"{len(instances.silent)} on nodes that do not answer"
@@ -238,6 +240,17 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
         rest = failures.counted(len(instances.live), "instance")
         return Reason.STOPPING, f"; {rest} left to stop"
     return Reason.STARTING, ""
+
+
+def _unplaced(standing: Standing, placement: Placement) -> tuple[Reason, str]:
+    if placement.funnel.making:
+        return Reason.VOLUME, f"; {_no_room(placement)}"
+    return Reason.NO_ROOM, f"; {_no_room(placement)}{_none_first(standing)}"
+
+
+def _held(told: Sequence[str]) -> str:
+    more = len(told) - 1
+    return f"{told[0]}, and {more} more" if more else told[0]
 
 
 def _none_first(standing: Standing) -> str:

@@ -1,0 +1,64 @@
+"""One look at a service whose instances have identity: what `ordinals` and `claims` say of it."""
+
+from bayplan.reconcile import claims, ordinals, rollout
+from bayplan.reconcile.action import ClaimAct
+from bayplan.reconcile.servicescene import ServiceScene, updated
+
+
+def change(scene: ServiceScene, row: ordinals.Row, *, failing: bool) -> rollout.Change:
+    """Who is made and who goes; while the brake is on only what lacks is made.
+
+    `failing`: pods of the newest revision keep failing.
+    """
+    known = scene.kept is not None
+
+    def ready(number: int) -> bool:
+        return not claims.lacking(scene.service, scene.spec, scene.view.claims, number)
+
+    if scene.braked_until is not None:
+        goal = 0 if scene.rolling and known else row.replicas
+        new = updated(scene.instances, scene.update)
+        return ordinals.filled(row, ready, goal, new, restorable=known)
+    leave = tuple(ordinals.leaving(row, scene.instances))
+    if scene.gated and not known:
+        return rollout.Change(leave=leave)
+    if not scene.admitted:
+        return rollout.Change(start_at=tuple(ordinals.vacant(row, ready)), leave=leave)
+    return ordinals.changed(
+        row,
+        scene.instances,
+        scene.limits,
+        scene.goal,
+        ready,
+        failing=failing,
+        restorable=known,
+        most_sick=scene.spec.unhealthy.max_concurrent,
+    )
+
+
+def claim_acts(scene: ServiceScene) -> tuple[ClaimAct, ...]:
+    if scene.row is None:
+        return ()
+    braked = scene.braked_until is not None
+    return claims.changes(scene.service, scene.spec, scene.view.claims, scene.row, braked=braked)
+
+
+def held(scene: ServiceScene) -> tuple[str, ...]:
+    """Instances that cannot be made yet, each with what it waits for."""
+    if scene.row is None:
+        return ()
+    nodes, told = scene.view.nodes, []
+    for number in scene.row.wanted:
+        pod = scene.row.pods.get(number)
+        name = ordinals.name_of(scene.service.name, number)
+        if pod is None:
+            lacking = claims.lacking(scene.service, scene.spec, scene.view.claims, number)
+            going = [claim for claim in lacking if claim in scene.view.claims]
+            told += [f"{name} waits until claim {claim} is deleted" for claim in going[:1]]
+        elif pod.terminating and pod.node in nodes and not nodes[pod.node].ready:
+            told.append(
+                f"{name} is not made again before its pod on node {pod.node}, which does not "
+                "answer, is deleted; if that node is switched off for good, delete the node, or "
+                "the pod by force"
+            )
+    return tuple(told)
