@@ -122,6 +122,44 @@ def _volumes(found: Objects) -> dict[str, tuple[str, str]]:
     }
 
 
+def test_a_silent_node_keeps_its_instance(site: Site, namespace: str) -> None:
+    """It may still write to the volume: there is no successor before its pod has gone."""
+    if site.local is None:
+        pytest.skip("only a local cluster can silence a node")
+    kube, pods = site.kube, read.pods(namespace)
+    [node] = site.nodes("m5.large:us-east-1a=1", pool=namespace)
+    storage = Provisioner(kube, namespace)
+    with storage.serving():
+        kube.apply(make_stateful(namespace, storage.storage_class, replicas=1))
+        kube.until(read.services(namespace), available(1, "db"), within=90)
+        first = kube.get(f"{pods}/db-0")["metadata"]["uid"]
+        site.nodes("m5.large:us-east-1a=1", pool=namespace)
+        site.local.stop_heartbeat(node)
+        told = kube.until(
+            read.services(namespace),
+            lambda found: (
+                read.condition(found["db"], "Ready").get("reason") == "PredecessorThere"
+                and read.condition(found["db"], "Ready")["message"]
+            ),
+            within=90,
+        )
+        meanwhile = kube.listed(pods)
+        site.local.resume_heartbeat(node)
+        kube.until(
+            pods,
+            lambda found: "db-0" in read.running(found) and _uid(found) != first,
+            within=90,
+        )
+
+    assert {"db-0"} == set(meanwhile)
+    assert first == _uid(meanwhile)
+    assert f"its pod on node {node}, which does not answer" in told
+
+
+def _uid(found: Objects) -> str:
+    return str(found["db-0"]["metadata"]["uid"])
+
+
 def test_claims_go_when_that_is_asked_for(site: Site, namespace: str) -> None:
     """With a smaller size those beyond it, with the service all of them."""
     kube = site.kube

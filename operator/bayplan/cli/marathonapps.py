@@ -131,8 +131,8 @@ def _volumes(
         source = marathonshared.volume_source(host, secret, secrets)
         one.end(
             {
-                "persistent": "volumes outlive pods by PersistentVolumeClaims; make one and name it"
-                " in template.spec.volumes",
+                "persistent": "volumes outlive pods by PersistentVolumeClaims; give each instance"
+                " its own by volumeClaimTemplates",
                 "external": "make a PersistentVolumeClaim and name it in template.spec.volumes",
             }
         )

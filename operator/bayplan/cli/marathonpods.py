@@ -68,7 +68,10 @@ def _pod_volumes(pod: Taking) -> tuple[dict[str, str], list[dict[str, Any]]]:
         ours = by_name[name] = taking.name_of(name)
         source = marathonshared.volume_source(host, secret, secrets) or {"emptyDir": {}}
         one.end(
-            {"persistent": "is empty with each pod; make a PersistentVolumeClaim and name it there"}
+            {
+                "persistent": "is empty with each pod; give each instance a PersistentVolumeClaim"
+                " of its own by volumeClaimTemplates"
+            }
         )
         volumes.append({"name": ours, **source})
     return by_name, volumes
