@@ -135,6 +135,28 @@ def test_top_lists_jobs_and_services() -> None:
     assert "report" in run(cluster, "top", "jobs", "--once").output
 
 
+def test_drift_is_told() -> None:
+    """How many break edited constraints, and what moves them; nothing is said where none does."""
+    status = {"driftedReplicas": 2}
+    cluster = Recorded(make_node("a"), make_service("web", replicas=3, status=status))
+    calm = Recorded(make_node("a"), make_service("web", replicas=3, status={"driftedReplicas": 0}))
+    moving = make_service("web", replicas=3, status=status, rebalance={"maxMovesPerHour": 4})
+
+    assert [2] == [one["drifted"] for one in told(cluster, "top", "services")["services"]]
+    assert "Drifted" in run(cluster, "top", "services", "--once").output
+    assert "Drifted" not in run(calm, "top", "services", "--once").output
+    assert 2 == told(cluster, "explain", "web")["drifted"]
+    assert (
+        "drifted: 2 break placement.constraints as it is now; they stay; "
+        "spec.rebalance.maxMovesPerHour would move them" in run(cluster, "explain", "web").output
+    )
+    assert (
+        "spec.rebalance moves them"
+        in run(Recorded(make_node("a"), moving), "explain", "web").output
+    )
+    assert "drifted:" not in run(calm, "explain", "web").output
+
+
 def test_next_tells_a_change_of_clocks() -> None:
     """02:30 does not exist on that day: the first valid moment, once, and said."""
     body = told(

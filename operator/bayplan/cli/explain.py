@@ -63,6 +63,9 @@ def account(
     }
     if kind != "Pod":
         told["next"] = _next(found, (kind, namespace, name))
+    if kind == "LongService":
+        told["drifted"] = status.get("driftedReplicas")  # none: it has no constraints
+        told["rebalances"] = bool((body.get("spec") or {}).get("rebalance"))
     return told
 
 
@@ -198,6 +201,13 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         tail = f": {one['message']}" if one["message"] else ""
         said.append(f"  {one['type']}={one['status']} ({one['reason']}){tail}")
     said += [f"trouble: {one}" for one in told["trouble"]]
+    if told.get("drifted"):
+        cure = (
+            "spec.rebalance moves them where there is room"
+            if told["rebalances"]
+            else "they stay; spec.rebalance.maxMovesPerHour would move them"
+        )
+        said.append(f"drifted: {told['drifted']} break placement.constraints as it is now; {cure}")
     for one in told["waiting"]:
         said.append(f"{one['pendingTasks']} waiting since {one['pendingSince']}: {one['message']}")
         left = one["nodesConsidered"]

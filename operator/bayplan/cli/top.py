@@ -224,6 +224,7 @@ def _workload(body: Mapping[str, Any]) -> dict[str, Any]:
         "wanted": spec.get("replicas", 1),
         "ready": status.get("readyReplicas", 0),
         "updated": status.get("updatedReplicas", 0),
+        "drifted": status.get("driftedReplicas"),  # none: it has no constraints
     }
 
 
@@ -293,10 +294,12 @@ def _listing(told: Mapping[str, Any], rows: list[Any], lines: int | None) -> "Re
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    columns = {
+    columns: tuple[str, ...] = {
         "jobs": ("namespace", "name", "next", "result", "running", "waiting", "runSecondsP50"),
         "services": ("namespace", "name", "wanted", "ready", "updated", "waiting", "status"),
     }[told["what"]]
+    if any(row.get("drifted") for row in rows):  # few have any: no column of noughts
+        columns = (*columns, "drifted")
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=_rest(rows, lines))
     for column in columns:
         counts = column not in {"namespace", "name", "next", "result", "status"}
