@@ -5,6 +5,7 @@ All by server-side dry run, except where the law is about what was stored.
 
 import copy
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -315,10 +316,10 @@ def test_the_last_slot_never_goes_back(site: Site, stored: str, patch: dict[str,
 
 def test_the_last_slot_may_stay_or_go_on(site: Site, stored: str) -> None:
     """The same time and a later one are taken; an edit of the spec does not touch it."""
-    for time in ("2026-06-01T00:00:00Z", "2026-06-01T00:00:01Z"):
-        patched = site.kube.patch(f"{stored}/status", {"status": {"lastSlotTime": time}})
+    for slot in ("2026-06-01T00:00:00Z", "2026-06-01T00:00:01Z"):
+        patched = site.kube.patch(f"{stored}/status", {"status": {"lastSlotTime": slot}})
 
-        assert time == patched["status"]["lastSlotTime"]
+        assert slot == patched["status"]["lastSlotTime"]
 
     edited = site.kube.patch(stored, {"spec": {"schedule": "@monthly"}, "status": None})
 
@@ -350,14 +351,73 @@ def test_scale(site: Site) -> None:
 def test_kubectl_applies_explains_and_lists(site: Site) -> None:
     """Client-side apply twice, explain of a deep field, short names, category and columns."""
     applied = site.kube.kubectl("apply", "-f", str(ROOT / "crds")).stdout
-    explained = site.kube.kubectl("explain", "batchjob.spec.retryPolicy.backoffPercent").stdout
+    told = explained(site, "batchjob.spec.retryPolicy.backoffPercent")
     listed = site.kube.kubectl("api-resources", "--categories=bayplan", "-o", "wide").stdout
     table = site.kube.kubectl("get", "bj,lsvc", "-A").stderr
 
     assert 2 == applied.count("unchanged")
-    assert "100 doubles it" in " ".join(explained.split())
+    assert "100 doubles it" in " ".join(told.split())
     assert {"bj", "lsvc"} <= set(listed.split())
     assert "" == table or "No resources found" in table
+
+
+def explained(site: Site, *words: str, within: float = 60) -> str:
+    """What `kubectl explain` says; the server publishes schemas a moment after it takes them."""
+    ends = time.monotonic() + within
+    while True:
+        done = site.kube.kubectl("explain", *words, check=False)
+        if done.returncode == 0:
+            return done.stdout
+        assert "couldn't find resource" in done.stderr, done.stderr
+        assert time.monotonic() < ends, f"not within {within} s: {done.stderr}"
+        time.sleep(0.2)
+
+
+def fields(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every field of a schema by its path as `kubectl explain` takes it, lists entered."""
+    schema = schema.get("items", schema)
+    inner = schema.get("properties") or {}
+    for name, one in inner.items():
+        yield f"{path}.{name}", one
+        yield from fields(one, f"{path}.{name}")
+
+
+def outline(told: str) -> set[str]:
+    """Paths of the fields that `kubectl explain --recursive` prints, by their indent."""
+    found, above = set(), list[tuple[int, str]]()
+    for line in told.partition("FIELDS:")[2].splitlines():
+        if "\t<" not in line:
+            continue  # an enumeration's values, or nothing
+        name, indent = line.split("\t")[0].strip(), len(line) - len(line.lstrip())
+        above = [one for one in above if one[0] < indent]
+        above.append((indent, name))
+        found.add(".".join(one for _, one in above))
+    return found
+
+
+@pytest.mark.parametrize("kind", PLURALS)
+def test_kubectl_explains_every_field(site: Site, kind: str) -> None:
+    """Each field of spec and status is listed by kubectl, and described by what is served."""
+    listed = outline(explained(site, kind.lower(), "--recursive"))
+    served = site.kube.get("/openapi/v3/apis/bayplan.dev/v1alpha1")["components"]["schemas"]
+    [schema] = [one for name, one in served.items() if name.endswith(f".{kind}")]
+    known = {
+        path.removeprefix("."): one
+        for part in ("spec", "status")
+        for path, one in (
+            (part, schema["properties"][part]),
+            *fields(schema["properties"][part], part),
+        )
+    }
+
+    assert len(known) > 60
+    assert [] == sorted(known.keys() - listed)
+    assert [] == sorted(path for path, one in known.items() if not one.get("description"))
+    for path in (max(known, key=lambda one: one.count(".")), "spec.placement.constraints.operator"):
+        words = " ".join(known[path]["description"].split())
+        told = explained(site, f"{kind.lower()}.{path}")
+
+        assert words in " ".join(told.split())
 
 
 def test_definitions_have_no_warnings(site: Site) -> None:
