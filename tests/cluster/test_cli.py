@@ -8,10 +8,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cluster import read
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import ROOT, Site
+from tests.unit import test_import
 
 pytestmark = pytest.mark.cluster
 
@@ -87,6 +89,29 @@ def test_what_was_imported_is_accepted(
     assert 0 == made.returncode, made.stderr
 
     site.kube.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", text=made.stdout)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "table"),
+    [
+        ("marathon", {"id": "/web", **test_import.NAMED}, test_import.APP),
+        ("chronos", test_import.JOB, test_import.CHRONOS),
+    ],
+)
+def test_every_imported_field_is_accepted(
+    site: Site, kind: str, body: dict[str, object], table: list[tuple[str, object, object, object]]
+) -> None:
+    """The server takes what became of each field of the originals, in a strict dry run."""
+    made = [
+        one
+        for field, value, _, _ in table
+        for one in test_import.imported(kind, {**body, field: value})["manifests"]
+    ]
+    text = yaml.safe_dump_all(made)
+    words = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
+    taken = site.kube.kubectl(*words, text=text).stdout.splitlines()
+
+    assert len(taken) == len(made) >= len(table)
 
 
 def test_a_support_bundle(site: Site, namespace: str, tmp_path: Path) -> None:

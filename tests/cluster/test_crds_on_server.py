@@ -178,9 +178,22 @@ REFUSED_SERVICES = [
     ("service", {"ports": [PORT, {**PORT, "name": "b"}]}, "once for each protocol"),
     ("service", {"ports": [{**PORT, "nodePort": 30_080}]}, "set `type` to NodePort"),
     ("service", {"ports": [PORT], "annotations": {"a": 1}}, "must be of type string"),
+    ("rebalance", {"maxMovesPerHour": 0}, "greater than or equal to 1"),
+    ("dependsOn", [{"timeoutSeconds": 5}], "name: Required value"),
+    ("dependsOn", [{"name": "db"}, {"name": "db"}], "Duplicate value"),
+    ("unhealthy", {"maxConcurrent": 0}, "greater than or equal to 1"),
+    ("updateStrategy", {"steps": [{"percent": 0}]}, "greater than or equal to 1"),
+    ("placement", {"constraints": [{"key": "zone", "operator": "UNIQUE"}]}, '"Unique", "Cluster"'),
+    ("placement", {"strategy": "Pack"}, '"BinPack", "Spread", "Exclusive"'),
+    ("placement", {"isolation": "Hard"}, '"Shared", "Strict"'),
     (f"{POD}.restartPolicy", "Never", "must be absent or Always"),
     (f"{POD}.nodeName", "a", "`nodeSelector`"),
 ]
+
+
+def test_there_are_many_of_each_kind() -> None:
+    """Wrong values that a person would write, thirty of each kind at least."""
+    assert min(len(REFUSED_JOBS), len(REFUSED_SERVICES)) >= 30
 
 
 @pytest.mark.parametrize(("path", "value", "part"), REFUSED_JOBS)
