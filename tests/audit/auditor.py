@@ -51,6 +51,7 @@ class Known:
     whole: bool  # seen from its beginning
     former: list[tuple[float, Object]] = field(default_factory=list)  # (until when, version)
     gone_at: float | None = None
+    back_at: float | None = None  # of a name that was gone before
 
     def update(self, at: float, body: Object) -> None:
         self.former = [(until, old) for until, old in self.former if at - until <= LAG]
@@ -229,7 +230,7 @@ class Auditor:
             return
         self._judge_outlived(pod, owner["uid"], at)
         if owner["kind"] == "BatchJob":
-            self._judge_run(pod, owner["uid"])
+            self._judge_run(pod, owner["uid"], at)
         else:
             self._judge_surge(pod, owner["uid"], at)
 
@@ -244,10 +245,11 @@ class Auditor:
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────
 
-    def _judge_run(self, pod: Object, uid: str) -> None:
+    def _judge_run(self, pod: Object, uid: str, at: float) -> None:
         """P2, P3, P4, P6, P7 when an attempt is created."""
         run, _, slot = _run_of(pod)
         others = [self._pods[other] for other in self._owned[uid] if other != _uid(pod)]
+        others = [one for one in others if not self._was_given_up(one, at)]
         mates = [one for one in others if _run_of(one.now)[0] == run]
         self._judge_mates(pod, mates)
         specs = self._specs.get(uid, [])
@@ -448,7 +450,8 @@ class Auditor:
     ) -> None:
         known = kept.get(key)
         if known is None or (known.gone_at is not None and event != "DELETED"):
-            kept[key] = known = Known(at, body, not listed)
+            back_at = None if known is None else at
+            kept[key] = known = Known(at, body, not listed, back_at=back_at)
         else:
             known.update(at, body)
         if event == "DELETED":
@@ -461,6 +464,18 @@ class Auditor:
             return False
         node = self._nodes.get(name)
         return node is None or node.gone_at is not None or _condition(node.now, "Ready") != "True"
+
+    def _was_given_up(self, known: Known, at: float) -> bool:
+        """Whether it ran on a node that was gone or cut off, as far as one knew lately."""
+        node = self._nodes.get(known.now["spec"].get("nodeName", ""))
+        if node is None or all(map(_has_ended, known.lately(at))):
+            return False
+        back = node.back_at is not None and at - node.back_at <= LAG
+        return (
+            back
+            or node.gone_at is not None
+            or any(_condition(one, "Ready") != "True" for one in node.lately(at))
+        )
 
     def _runs(self, known: Known) -> bool:
         """Whether its containers run, or are about to."""

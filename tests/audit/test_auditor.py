@@ -235,6 +235,19 @@ def test_two_attempts_at_once_are_found() -> None:
     assert ["P2"] == tape.found()
 
 
+@pytest.mark.parametrize(("later", "expected"), [(0, []), (LAG, ["P2"])])
+def test_an_attempt_on_a_node_that_came_back_is_found(later: float, expected: list[str]) -> None:
+    """An operator acts on what was true a moment ago; after that the node counts again."""
+    job, node = make_owner("BatchJob", retryPolicy={"delaySeconds": 0}), make_node()
+    tape = Tape(node, job, make_pod("a-0", job, run="s1", phase="Running", node="n1"))
+    tape.play(node, event="DELETED")
+    tape.play(node)
+    tape.at += later
+    tape.play(make_pod("a-1", job, run="s1", attempt=1))
+
+    assert expected == tape.found()
+
+
 def test_an_early_start_is_found() -> None:
     """P3: nothing begins before its slot."""
     tape = Tape(make_node(), JOB, run("r-0", run="s1", slot=T0 + 10, at=T0 + 9))

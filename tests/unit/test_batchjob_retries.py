@@ -5,7 +5,7 @@ from dataclasses import replace
 from bayplan.reconcile import batchjob
 from bayplan.reconcile.identity import slot_run
 from tests.builders import make_node
-from tests.jobs import PREFIX, START, World
+from tests.jobs import PREFIX, START, World, ended
 
 HOUR = 3600
 HOURLY = {"schedule": "30 * * * *"}
@@ -219,6 +219,76 @@ def test_a_node_that_is_gone_loses_its_attempts_at_once() -> None:
     del world.nodes["n1"]
     world.wait(1)
 
+    assert [(0, "0"), (1, "1")] == attempts_of(world)
+
+
+def given_up(world: World) -> World:
+    """The first attempt's node went and is back before the next attempt could begin."""
+    world.nodes["n2"] = make_node("n2")
+    first_run(world)
+    node = world.nodes.pop("n1")
+    for _ in range(3):
+        world.step()
+    assert 1 == world.status["active"][0]["attempt"], "it was given up"
+    world.nodes["n1"] = node
+    return world
+
+
+def test_a_node_that_comes_back_is_waited_for() -> None:
+    """What was given up with it still runs: the next attempt begins when that has stopped."""
+    world = given_up(World(HOURLY))
+    world.wait(20)
+    running = attempts_of(world)
+    world.stop()
+    world.wait(1)
+
+    assert ([(0, "0")], [(0, "0"), (20, "1")]) == (running, attempts_of(world))
+    assert [] == world.history()
+
+
+def test_a_node_that_comes_back_is_not_waited_for_without_end() -> None:
+    """A pod that does not stop is overdue some time, as ever."""
+    world = given_up(World({**HOURLY, "unreachable": {"retryAfterSeconds": 120}}))
+    world.wait(600)
+
+    assert 2 == len(world.created)
+    assert 100 < world.created[1][0] - SLOT < 200
+
+
+def test_an_attempt_that_was_given_up_may_report_its_success() -> None:
+    """Until the next attempt exists its end is the run's."""
+    world = given_up(World(HOURLY))
+    world.now += 3
+    world.finish()
+    world.wait(300)
+
+    assert [(RUN, "Succeeded")] == world.history()
+    assert [(0, "0")] == attempts_of(world)
+
+
+def test_an_attempt_that_was_given_up_may_report_its_failure() -> None:
+    """It ended by itself before it was deleted: the failure counts and has its delay."""
+    world = given_up(World({**HOURLY, "retryPolicy": {"limit": 1}}))
+    [pod] = world.pods.values()
+    world.pods[pod.key] = ended(replace(pod, deleted_at=SLOT + 31), SLOT, 7)
+    world.wait(300)
+
+    assert [(0, "0"), (60, "1")] == attempts_of(world)
+    assert 1 == world.status["active"][0]["failures"]
+
+
+def test_a_success_after_the_next_attempt_exists_comes_too_late() -> None:
+    """Two would have to be told of; the run is the newest attempt's."""
+    world = World(HOURLY)
+    world.nodes["n2"] = make_node("n2")
+    first_run(world)
+    node = world.nodes.pop("n1")
+    world.wait(1)
+    world.nodes["n1"] = node
+    world.finish(name=f"{PREFIX}{RUN}-0")
+    world.wait(5)
+
+    assert [] == world.history()
     assert [(0, "0"), (1, "1")] == attempts_of(world)
 
 

@@ -58,6 +58,9 @@ def _array(run: Run, lanes: Lanes, rules: Rules, now: int) -> Progress:
 def _view(run: Run, lane: Lane, attempts: Attempts) -> Run:
     """One index as a run of its own."""
     before = attempts.get(lane.attempt - 1)
+    reason = run.reason if lane.attempt and run.reason not in runs.OF_LIVE else ""
+    if reason == LOST_TO_NODE and before is not None and before.phase is pods_.Phase.FAILED:
+        reason = ""  # another index's: this one's failure is accounted for
     return replace(
         run,
         count=1,
@@ -69,7 +72,7 @@ def _view(run: Run, lane: Lane, attempts: Attempts) -> Run:
         started_at=None,
         pod="",
         node="" if before is None else before.node,
-        reason=run.reason if lane.attempt and run.reason not in runs.OF_LIVE else "",
+        reason=reason,
     )
 
 

@@ -167,7 +167,7 @@ def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) ->
     while True:
         pod = pods.get(run.attempt)
         if pod is None and run.attempt >= newest:
-            return Progress(run, wake_at=run.retry_at)
+            return _awaited(run, pods.get(run.attempt - 1), rules, now)
         if pod is None:  # removed by force, finalizer and all
             found = Verdict(Standing.LOST, VANISHED, at=now)
         else:
@@ -183,6 +183,31 @@ def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) ->
         if isinstance(finished, Finished):
             return Progress(finished.run, finished)
         run = finished
+
+
+def _awaited(run: Run, before: pods_.Pod | None, rules: Rules, now: int) -> Progress:
+    """The run while its attempt does not exist; `before` is the pod of the one before, if known.
+
+    That an attempt was lost with its node is a guess until the next one exists: nodes come back,
+    also under their old name. What runs there is waited for (it is deleted, so not for long), and
+    an end of its own is the attempt's.
+    """
+    if before is None or run.reason != LOST_TO_NODE:
+        return Progress(run, wake_at=run.retry_at)
+    found = rules.verdict(before, now)
+    if found.standing is Standing.LIVE:
+        return Progress(run, pod=before, wake_at=found.at)
+    if found.standing in {Standing.SUCCEEDED, Standing.FAILED}:
+        started_at = _first(run.started_at, before.ending.started_at)
+        attempt = run.attempt - 1
+        told = replace(
+            run, attempt=attempt, started_at=started_at, node=before.node, pod=before.name
+        )
+        over = ended(told, found, rules, now)
+        if isinstance(over, Finished):
+            return Progress(over.run, over)
+        run = over
+    return Progress(run, wake_at=run.retry_at)
 
 
 def avoided(run: Run, now: int) -> tuple[frozenset[str], int | None]:

@@ -80,7 +80,18 @@ def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[pods_.Pod], lis
     if lane.outcome:
         return list(attempts.values()), _of_ended(attempts)[1]
     over = {at: pod for at, pod in attempts.items() if at < lane.attempt}
-    return list(over.values()), list(_superseded(over, newer=lane.attempt in attempts))
+    newer = lane.attempt in attempts
+    heard = [pod for at, pod in over.items() if newer or at < lane.attempt - 1 or _is_known(pod)]
+    return heard, list(_superseded(over, newer=newer))
+
+
+def _is_known(pod: pods_.Pod) -> bool:
+    """Whether nothing that it may still tell would end its run.
+
+    An attempt that was given up with its node may yet report a success; the pod is kept for it
+    until the next attempt exists. Garbage collection of pods fails it before that.
+    """
+    return pod.terminal and pod.phase is not pods_.Phase.SUCCEEDED
 
 
 def _of_ended(attempts: Attempts) -> tuple[pods_.Pod, list[Going]]:
