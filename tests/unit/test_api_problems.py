@@ -75,6 +75,8 @@ CONTAINER = "spec.template.spec.containers[0].resources"
         ({"schedulerName": "x"}, "spec.template.spec.schedulerName", "remove"),
         ({"priority": 0}, "spec.template.spec.priority", "priorityClassName"),
         ({"restartPolicy": "Always"}, "spec.template.spec.restartPolicy", "absent or Never"),
+        ({"restartPolicy": ["Never"]}, "spec.template.spec.restartPolicy", "absent or Never"),
+        ({"restartPolicy": {}}, "spec.template.spec.restartPolicy", "absent or Never"),
         (with_resources(requests={"cpu": "1mi"}), f"{CONTAINER}.requests.cpu", "not a quantity"),
         (with_resources(requests={"cpu": 0.5}), f"{CONTAINER}.requests.cpu", "quoted text"),
         (with_resources(limits={"cpu": "NaN"}), f"{CONTAINER}.limits.cpu", "not a quantity"),

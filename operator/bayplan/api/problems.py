@@ -45,7 +45,7 @@ def problems(kind: str, spec: BatchJobSpec | LongServiceSpec) -> tuple[Problem, 
     for field, message in _CHOSEN.items():
         if pod.get(field) is not None:
             found.append(_template(field, message))
-    if pod.get("restartPolicy") not in {None, restart_policy}:
+    if pod.get("restartPolicy") not in (None, restart_policy):  # may be a list: unhashable
         found.append(_template("restartPolicy", f"must be absent or {restart_policy}"))
     found.extend(_of_amounts(pod))
     found.extend(_of_placement(spec.placement))
