@@ -1,6 +1,7 @@
 """What is said of run times: from kept samples, by nearest rank, and what is learned of them."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayplan.api import names
-from bayplan.model.pod import expected_seconds
+from bayplan.model.pod import FRESH, Ending, Phase, expected_seconds
 from bayplan.reconcile import figures
 from bayplan.reconcile.figures import Samples
+from bayplan.reconcile.jobstatus import LONGEST_QUIET_SECONDS, QUIET_SECONDS
 from tests.jobs import World
 from tests.schemas import schema_of, violations
 
@@ -185,6 +187,33 @@ def test_a_run_of_usual_length_costs_four_writes(seconds: int) -> None:
     assert ["status", "release", "delete", "create"] == [
         write.split(" ")[0] for write in world.writes[writes:]
     ]
+
+
+def test_a_wait_for_the_start_is_not_taken_for_a_long_run() -> None:
+    """Usual times are counted from the start: four writes, though the image took nine seconds."""
+    world = running({"history": {"successful": 0, "failed": 0}}, *[30] * 5)
+    waits = replace(world.live(), phase=Phase.PENDING, ending=FRESH)
+    world.pods[waits.key] = waits
+    writes = len(world.writes)
+    world.wait(9)
+    world.pods[waits.key] = replace(waits, phase=Phase.RUNNING, ending=Ending(started_at=world.now))
+    world.wait(37)
+    ran(world, 0)
+
+    assert ["status", "release", "delete"] == [
+        write.split(" ")[0] for write in world.writes[writes : writes + 3]
+    ]
+
+
+def test_a_node_whose_clock_is_ahead_does_not_hide_a_run() -> None:
+    """After ten minutes from what the node calls the start it is told, by our clock."""
+    world = running()
+    pod = world.live()
+    ahead = Ending(started_at=world.now + 24 * HOUR)
+    world.pods[pod.key] = replace(pod, ending=ahead)
+    world.wait(LONGEST_QUIET_SECONDS + QUIET_SECONDS)
+
+    assert 1 == world.status["running"]
 
 
 def test_writes_of_runs_of_uneven_length() -> None:

@@ -103,7 +103,15 @@ def _quiet_seconds(scene: Scene) -> int:
 
 
 def _began_at(one: Progress) -> int:
-    return (one.pod.created_at if one.pod is not None else 0) or one.run.since
+    """When its containers started, as the usual time is counted from; before, when its pod came.
+
+    A node whose clock is ahead may put that off by the longest quiet time and no further.
+    """
+    if one.pod is None:
+        return one.run.since
+    came_at = one.pod.created_at or one.run.since
+    started_at = one.pod.ending.started_at
+    return came_at if started_at is None else min(started_at, came_at + LONGEST_QUIET_SECONDS)
 
 
 def _is_news(scene: Scene, course: Course) -> bool:
