@@ -90,8 +90,8 @@ bench-e2e: $(STAMP)  ## pods a second through a real API server, beside kube-sch
 bench-start: $(STAMP)  ## cold start with 5,000 nodes, 50,000 pods, 2,000 resources
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_start
 
-bench-idle: $(STAMP)  ## a steady cluster: no write but the lease
-	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_idle
+bench-idle: $(STAMP)  ## a steady cluster: no write but the lease; SERVICES=1 for 2,000 services
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_idle $(if $(SERVICES),--services)
 
 bench-crs: $(STAMP)  ## 5,000 BatchJobs and 100 status writes a second
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_crs
