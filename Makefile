@@ -44,7 +44,7 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	$(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
 	    --ignore=tests/kubelet --ignore=tests/jepsen --ignore=$(DEMO) --durations=20
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
-	$(BIN)/pytest -q -s tests/faults
+	$(BIN)/pytest -q -s tests/faults tests/jepsen
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
@@ -58,7 +58,7 @@ histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with fault
 hostile: $(STAMP)  ## N=100000 random and hostile BatchJobs; SEED=n tells one
 	PYTHONPATH=operator $(BIN)/python -m tests.hostile $(or $(N),100000) $(if $(SEED),--seed $(SEED))
 
-jepsen: $(STAMP)  ## Jepsen's test of Chronos, with a nemesis (a quarter of an hour); SEED=n
+jepsen: $(STAMP)  ## Jepsen's test of Chronos, with a nemesis, whole (a quarter of an hour); SEED=n
 	PYTHONPATH=operator $(BIN)/python -m tests.jepsen $(if $(SEED),--seed $(SEED))
 
 autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; first time two more)

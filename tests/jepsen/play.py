@@ -34,6 +34,7 @@ LEASE = ("6", "4", "1")
 AGAIN_SECONDS = 0.5  # until a replica that ended is started again
 LASTS_SECONDS = 12.0  # a replica that is stopped or cut off
 REST_SECONDS = (8.0, 20.0)  # between two faults
+LEADS_SECONDS = 60.0  # from the start of both to the first leader
 SETTLE_SECONDS = 90.0
 Tell = Callable[[float, str], None]  # seconds since the beginning, what is going on
 
@@ -212,7 +213,7 @@ class _Play:
 
     def live(self) -> Verdict:
         profile = self._profile
-        self._world.proxy.until_wrote(1, within=60)  # the lease
+        self._led()
         self._family()
         with _Nemesis(self._world, self._pair, profile.seed) as nemesis:
             for request in generator.requests(
@@ -225,6 +226,21 @@ class _Play:
         read_at = time.time()
         self._settle()
         return self._judged(nemesis.faults, read_at)
+
+    def _led(self) -> None:
+        """Wait until one of them leads, whichever is faster; else say what they said."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self._world.namespace}/leases"
+
+        def met(leases: Objects) -> bool:
+            return any(one["spec"].get("holderIdentity") in self._pair for one in leases.values())
+
+        try:
+            self._kube.until(path, met, within=LEADS_SECONDS)
+        except AssertionError as error:
+            for replica in self._pair.values():
+                error.add_note(f"{replica.name}, started {replica.starts} times:")
+                error.add_note(self._world.log(replica.name)[-4000:])
+            raise
 
     def _until(self, seconds: float, what: str) -> None:
         while (left := self._began + seconds - time.monotonic()) > 0:
