@@ -6,6 +6,7 @@ When to look again comes from state (next slot, retry, deadline), never from a t
 restart would lose.
 """
 
+import functools
 import heapq
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,14 +19,14 @@ from bayplan import tally as tally_
 from bayplan import views as views_
 from bayplan import volumes as volumes_
 from bayplan import waiting as waiting_
-from bayplan.api import build, names
+from bayplan.api import build, names, placing
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import errors
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import workload
-from bayplan.placement import explain, solve
+from bayplan.placement import explain, homes, solve
 from bayplan.reconcile import action, batchjob, longservice, runs, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
@@ -114,6 +115,7 @@ class Loop:
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
+    _per_node: set[Key] = field(default_factory=set)  # hang on the nodes, not on their pods alone
     _led: bool = False
     _cycle: int = 0
 
@@ -200,7 +202,10 @@ class Loop:
         self.tally.look(resource)
         if not self.acts and resource.spec is not None:
             self.admissions.presume(resource)
-        view = self.views.of(resource, self._placements.get(key))
+        view = self.views.of(
+            resource, self._placements.get(key), functools.partial(self._homes, resource)
+        )
+        (self._per_node.add if placing.per_node(resource) else self._per_node.discard)(key)
         pods = self.cache.state.owned(resource.uid)
         try:
             outcome = self.deciders[resource.kind](resource, pods, view, now)
@@ -220,29 +225,36 @@ class Loop:
         self.writer.carry_out(resource, outcome)
         return self._tasks(resource, outcome.tasks)
 
+    def _homes(
+        self, resource: Resource, template_hash: str, template: Mapping[str, Any] | None
+    ) -> homes.Homes:
+        """On which nodes a service with one instance on each has those of a template."""
+        _, kind = self._design(resource, template, template_hash)
+        return homes.of(kind, self._memo.table(self.cache.snapshot()))
+
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
         if not tasks:
             return []
         found = []
         for task in tasks:
-            blueprint, kind = self._design(resource, task)
+            of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
+            blueprint, kind = self._design(resource, task.template, of_task)
             found.append(_Wanted(resource, task, blueprint, waiting_.claiming(kind, task)))
         return found
 
     def _design(
-        self, resource: Resource, task: action.Task
+        self, resource: Resource, template: Mapping[str, Any] | None, of_task: str
     ) -> tuple[build.Blueprint, workload.PodClass]:
-        """What the task's pod will be and how it is packed, by the task's revision.
+        """What a task's pod will be and how it is packed, by the task's revision.
 
         An older revision's template was admitted once and is not asked about again.
         """
-        of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
         at = (resource.uid, of_task, resource.generation)
         version, blueprint = self._blueprints.get(at, (0, None))
         now = self.cache.state.nodes_version
         if blueprint is None or (blueprint.patterned and version != now):
             blueprint = build.blueprint(
-                resource, task.template, revision=of_task, values=self._known_values
+                resource, template, revision=of_task, values=self._known_values
             )
             self._blueprints[at] = now, blueprint
         return blueprint, self.admissions.shape(resource, blueprint, of_task)
@@ -272,7 +284,9 @@ class Loop:
             sentence = explain.sentence(refused.funnel)
             for key in refused.keys:
                 if key in wanted:
-                    self._create(wanted[key], "", now, free)
+                    # An autoscaler would buy a node for it, which then wants an instance too.
+                    if wanted[key].resource.key not in self._per_node:
+                        self._create(wanted[key], "", now, free)
                 elif not refused.funnel.making:
                     held = plan.holds.get(key, "")
                     self._mark(self.cache.state.unplaced[key], sentence, held)
@@ -285,7 +299,7 @@ class Loop:
                 nodes.setdefault(wanted[key].resource.key, {})[key] = node
         for refused in plan.refused:
             for key in refused.keys:
-                if key in wanted:
+                if key in wanted and wanted[key].resource.key not in self._per_node:
                     nodes.setdefault(wanted[key].resource.key, {})[key] = ""
         for resource, found in nodes.items():
             if len(found) > _LINES_EACH:
@@ -417,6 +431,8 @@ class Loop:
     def _due(self, batch: inbox_.Batch, now: int) -> list[Key]:
         """What rang and whose time has come, in a fixed order."""
         due = {*batch.keys, *self._resting}
+        if batch.placement:
+            due |= self._per_node
         while self._wakes and self._wakes[0][0] <= now:
             at, key = heapq.heappop(self._wakes)
             if self._wake_of.get(key) == at:
@@ -493,6 +509,7 @@ class Loop:
     def _drop(self, key: Key) -> None:
         """A resource has gone: nothing of it is kept, and its finished pods are let go."""
         self._wake(key, None)
+        self._per_node.discard(key)
         self._placements.pop(key, None)
         self.tally.forget(key)
 

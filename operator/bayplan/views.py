@@ -4,8 +4,9 @@ Also which finished pods of runs are too many in the whole cluster, which no sin
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bayplan import admission
 from bayplan.api import names
@@ -13,7 +14,10 @@ from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.model import pod as pods_
+from bayplan.placement.homes import Homes
 from bayplan.reconcile import action, dependencies, keeping, kin
+
+HomesOf = Callable[[str, Mapping[str, Any] | None], Homes]
 
 
 @dataclass(slots=True, eq=False)
@@ -26,7 +30,9 @@ class Views:
     most_finished: int = keeping.MOST_FINISHED
     _last_to_go: keeping.Mark | None = None
 
-    def of(self, resource: Resource, placement: action.Placement | None) -> action.View:
+    def of(
+        self, resource: Resource, placement: action.Placement | None, homes: HomesOf
+    ) -> action.View:
         cache, namespace = self.cache, resource.namespace
         return action.View(
             nodes=cache.state.nodes,
@@ -43,6 +49,7 @@ class Views:
             receivers=self.receivers,
             last_to_go=self._last_to_go,
             claims=self._claims(resource),
+            homes=homes,
         )
 
     def _claims(self, resource: Resource) -> Mapping[str, pods_.Claim]:

@@ -384,10 +384,20 @@ class Auditor:
         known = self._owners.get(uid)
         if known is None:
             return
+        if any(_is_per_node(version["spec"]) for version in known.lately(at)):
+            self._judge_alone(pod, uid)
+            return
         live = [one for one in self._owned[uid] if self._is_live(self._pods[one])]
         most = max(_most(version["spec"]) for version in known.lately(at))
         if len(live) > most:
             self._wrong("I3", pod, f"is instance {len(live)} of at most {most}")
+
+    def _judge_alone(self, pod: Object, uid: str) -> None:
+        """I3, above, with one instance on each node: none has two, running or on their way out."""
+        node = pod["spec"].get("nodeName")
+        others = (self._pods[one] for one in self._owned[uid] if one != _uid(pod))
+        if any(self._runs(one) and one.now["spec"].get("nodeName") == node for one in others):
+            self._wrong("I3", pod, f"is the second on node {node}")
 
     def _judge_leave(self, before: Object, pod: Object, at: float) -> None:
         """I3, below: our own acts leave enough healthy instances."""
@@ -651,11 +661,20 @@ def _beyond(total: Counter[str], room: Counter[str], pod: Object) -> str:
 
 
 def _least(spec: Object) -> int:
-    """Healthy instances that an update keeps; of those with volumes of their own one may lack."""
+    """Healthy instances that an update keeps; of those with volumes of their own one may lack.
+
+    Not judged with one instance on each node: how many those are, no spec says.
+    """
+    if _is_per_node(spec):
+        return 0
     strategy = spec.get("updateStrategy", {})
     replicas = int(spec.get("replicas", 1))
     least = ceil(replicas * int(strategy.get("minimumHealthyPercent", 100)) / 100)
     return min(least, replicas - 1) if spec.get("volumeClaimTemplates") else least
+
+
+def _is_per_node(spec: Object) -> bool:
+    return bool(spec.get("mode") == "PerNode")
 
 
 def _most(spec: Object) -> int:

@@ -175,6 +175,18 @@ def test_an_instance_beyond_the_surge_is_found() -> None:
     assert ([], ["I3"]) == (right, tape.found())
 
 
+def test_a_second_instance_on_a_node_is_found() -> None:
+    """I3: with one on each node the old one has gone before its successor comes."""
+    agent = {**SERVICE, "spec": {**SERVICE["spec"], "mode": "PerNode", "replicas": 1}}
+    tape = Tape(make_node("n1"), make_node("n2"), make_node("n3"), agent)
+    tape.play(*(make_pod(f"p{n}", agent, node=f"n{n}") for n in (1, 2, 3)))
+    tape.play(make_pod("p1", agent, node="n1", leaving=True))
+    right = tape.found()
+    tape.play(make_pod("p4", agent, node="n1"))
+
+    assert ([], ["I3"]) == (right, tape.found())
+
+
 def test_too_few_healthy_instances_are_found() -> None:
     """I3: of two replicas none may go before another is ready; a disruption is not our act."""
     tape = Tape(make_node(cpu="8"), SERVICE)

@@ -135,6 +135,15 @@ def test_top_lists_jobs_and_services() -> None:
     assert "report" in run(cluster, "top", "jobs", "--once").output
 
 
+def test_of_one_on_each_node_the_nodes_are_wanted() -> None:
+    """`replicas` is not what counts; before the first look nothing is known."""
+    known = make_service("agent", mode="PerNode", status={"desiredReplicas": 7, "readyReplicas": 6})
+    new = make_service("fresh", mode="PerNode")
+    rows = told(Recorded(known, new), "top", "services")["services"]
+
+    assert {("agent", 7), ("fresh", 0)} == {(one["name"], one["wanted"]) for one in rows}
+
+
 def test_drift_is_told() -> None:
     """How many break edited constraints, and what moves them; nothing is said where none does."""
     status = {"driftedReplicas": 2}

@@ -160,6 +160,7 @@ PORTS = {"ports": [{"name": "http", "port": 80}]}
         ([service("w", dependsOn=[{"name": "d"}])], "warning", "no LongService 'd'"),
         ([SCALER], "warning", "no LongService 'web'"),
         ([SCALER, service("web", replicas=2)], "warning", "remove it"),
+        ([SCALER, service("web", mode="PerNode")], "warning", "nothing to scale"),
         (
             [service("web", service=PORTS), {"kind": "Service", "metadata": {"name": "web"}}],
             "error",

@@ -7,7 +7,7 @@ import pytest
 
 from bayplan.api import build, names
 from bayplan.model import pod as pods_
-from bayplan.reconcile import ordinals
+from bayplan.reconcile import inplace, ordinals
 from bayplan.reconcile.rollout import Bounds
 from tests.builders import make_node
 from tests.services import World, make_service, make_world, running
@@ -137,7 +137,7 @@ def test_half_of_them_go_at_once_when_that_is_allowed() -> None:
 )
 def test_one_may_always_be_without(replicas: int, percent: int, healthy: int) -> None:
     """At 100 % too, or no update could begin."""
-    assert Bounds(healthy, replicas) == ordinals.bounds(replicas, percent)
+    assert Bounds(healthy, replicas) == inplace.bounds(replicas, percent)
 
 
 def test_the_sick_one_is_updated_first() -> None:

@@ -165,6 +165,28 @@ def test_daemonsets_take_their_room_on_every_new_node() -> None:
     assert all("DaemonSet default/agent" in one for one in held)
 
 
+def test_one_on_each_node_takes_its_room_on_every_new_node() -> None:
+    """A LongService with mode PerNode as a DaemonSet; a suspended one takes none."""
+    template = {
+        "spec": {
+            "containers": [{"name": "a", "image": "a", "resources": {"requests": {"cpu": "500m"}}}]
+        }
+    }
+    agent = {
+        "apiVersion": "bayplan.dev/v1alpha1",
+        "kind": "LongService",
+        "metadata": {"name": "agent"},
+        "spec": {"mode": "PerNode", "template": template},
+    }
+    asleep = {**agent, "spec": {**agent["spec"], "replicas": 0}, "metadata": {"name": "asleep"}}
+    body = answer(agent, asleep, workload(replicas=30), options=("--instance-type", "m5.large"))
+    held = [{one["workload"] for one in each["holds"]} for each in body["nodeList"]]
+
+    assert held
+    assert all("DaemonSet default/agent" in one for one in held)
+    assert not any("asleep" in title for one in held for title in one)
+
+
 def test_hard_spread_and_anti_affinity_hold_on_what_is_bought() -> None:
     """Zones differ by one at most; a pod that wants its node alone from its kind has it."""
     app = {"matchLabels": {"app": "web"}}

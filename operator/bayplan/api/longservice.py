@@ -21,6 +21,35 @@ from bayplan.api.servicestatus import MOST_MOVES, LongServiceStatus
 from bayplan.api.template import InstanceTemplate
 
 MAXIMUM_REPLICAS = 10_000
+_PER_NODE = "self.mode != 'PerNode'"
+_OF_A_NODE = "c.operator in ['Like', 'Unlike', 'Is'] || (c.operator == 'Cluster' && has(c.value))"
+_MODE_RULES = [
+    rule(
+        f"{_PER_NODE} || self.replicas <= 1",
+        "replicas must be absent, or 0 to suspend, with mode PerNode, which has one on each node; "
+        "remove it",
+        fieldPath=".replicas",
+    ),
+    rule(
+        f"{_PER_NODE} || !has(self.volumeClaimTemplates) || self.volumeClaimTemplates.size() == 0",
+        "volumeClaimTemplates must be absent with mode PerNode, since a volume may not be mounted "
+        "on another node; remove it",
+        fieldPath=".volumeClaimTemplates",
+    ),
+    rule(
+        f"{_PER_NODE} || !has(self.rebalance)",
+        "rebalance must be absent with mode PerNode, whose instances stand on their nodes; "
+        "remove it",
+        fieldPath=".rebalance",
+    ),
+    rule(
+        f"{_PER_NODE} || !has(self.placement) || !has(self.placement.constraints) || "
+        f"self.placement.constraints.all(c, {_OF_A_NODE})",
+        "constraints must be Like, Unlike, Is or Cluster with a value when mode is PerNode: they "
+        "say which nodes; remove the others",
+        fieldPath=".placement.constraints",
+    ),
+]
 
 
 class Step(Part):
@@ -82,7 +111,7 @@ class UpdateStrategy(Part):
         le=100,
         description=(
             "An update never leaves fewer healthy instances than this share of the replicas, "
-            "rounded up. With volumeClaimTemplates one instance may always be without."
+            "rounded up. With volumeClaimTemplates or mode PerNode one may always be without."
         ),
     )
     maximum_surge_percent: Integer = Field(
@@ -92,7 +121,7 @@ class UpdateStrategy(Part):
         description=(
             "An update never runs more instances than the replicas and this share of them, rounded "
             "down; one more where the other bound would leave no way to begin. With "
-            "volumeClaimTemplates there is no surge: the old instance goes first."
+            "volumeClaimTemplates or mode PerNode there is no surge: the old instance goes first."
         ),
     )
     min_ready_seconds: Integer = Field(
@@ -178,7 +207,8 @@ class Unreachable(Part):
         description=(
             "A replacement starts after this many seconds; when the node returns, the surplus "
             "goes. With volumeClaimTemplates the instance is deleted then, and replaced once its "
-            "node, or who deletes the pod by force, says that it has gone."
+            "node, or who deletes the pod by force, says that it has gone. With mode PerNode it "
+            "is not wanted any more, until its node answers."
         ),
     )
 
@@ -340,13 +370,24 @@ class Dependency(Part):
 class LongServiceSpec(Part):
     """What should run, how many of it, and how it is updated and reached."""
 
-    model_config = ConfigDict(json_schema_extra=crd(validations=claims.RULES))
+    model_config = ConfigDict(json_schema_extra=crd(validations=[*claims.RULES, *_MODE_RULES]))
+
+    mode: Literal["Replicas", "PerNode"] = Field(
+        default="Replicas",
+        description=(
+            "Replicas: so many instances as `replicas` says. PerNode: one on each node that its "
+            "nodeSelector, affinity, tolerations and constraints allow, as nodes come and go."
+        ),
+    )
 
     replicas: Integer = Field(
         default=1,
         ge=0,
         le=MAXIMUM_REPLICAS,
-        description="Wanted instances; 0 suspends the service. Autoscalers may write it.",
+        description=(
+            "Wanted instances; 0 suspends the service. Autoscalers may write it. With mode PerNode "
+            "absent, or 0 to suspend."
+        ),
     )
     update_strategy: UpdateStrategy = Field(
         default=UpdateStrategy(),
@@ -391,8 +432,8 @@ class LongServiceSpec(Part):
         description=(
             "How many instances a drain may take at once. Auto: one less than the healthy minimum "
             "must stay, a single instance has no budget. Strict: the healthy minimum must stay, "
-            "also of one. With volumeClaimTemplates both: the healthy minimum. None: no "
-            "PodDisruptionBudget."
+            "also of one. With volumeClaimTemplates or mode PerNode both: the healthy minimum. "
+            "None: no PodDisruptionBudget."
         ),
     )
     volume_claim_templates: tuple[claims.ClaimTemplate, ...] = Field(
@@ -429,7 +470,7 @@ KIND = Kind(
     spec=LongServiceSpec,
     status=LongServiceStatus,
     columns=(
-        Column("Desired", ".spec.replicas", kind="integer"),
+        Column("Desired", ".status.desiredReplicas", kind="integer"),
         Column("Ready", ".status.readyReplicas", kind="integer"),
         Column("Updated", ".status.updatedReplicas", kind="integer"),
         Column("Status", '.status.conditions[?(@.type=="Ready")].reason'),

@@ -28,6 +28,7 @@ from bayplan.model.workload import (
 
 Values = Callable[[str], Collection[str]]  # node label -> values that are known of it
 
+_ONE_A_NODE = PlaceConstraint("hostname", Operator.UNIQUE)  # what mode PerNode means
 _HARD = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -46,14 +47,28 @@ def constraints(resource: Resource) -> tuple[PlaceConstraint, ...]:
     spec = resource.spec
     if spec is None:
         return ()
-    return tuple(
+    stated = [
         PlaceConstraint(one.key, Operator(one.operator), one.value or "")
         for one in spec.placement.constraints
-    )
+    ]
+    return (*stated, _ONE_A_NODE) if per_node(resource) else tuple(stated)
+
+
+def per_node(resource: Resource) -> bool:
+    """Whether it has one instance on each node."""
+    return isinstance(resource.spec, LongServiceSpec) and resource.spec.mode == "PerNode"
+
+
+def _counted_labels(resource: Resource, revision: str) -> dict[str, str]:
+    """Labels by which pods count together; with one on each node, those of every template."""
+    labels = peer_labels(resource, revision)
+    if per_node(resource):
+        del labels[names.TEMPLATE_HASH]
+    return labels
 
 
 def peer_labels(resource: Resource, revision: str) -> dict[str, str]:
-    """Labels by which pods count together: same workload, same template."""
+    """Labels that every pod of a template has: its workload, its template."""
     return {
         workload_label(resource.kind): names.owner_value(resource.name),
         names.TEMPLATE_HASH: revision,
@@ -69,7 +84,7 @@ def rules(resource: Resource, revision: str) -> PlacementRules:
     gang = isinstance(spec, BatchJobSpec) and spec.gang
     if not found and strategy is Strategy.BIN_PACK and not gang:
         return FREELY
-    labels = peer_labels(resource, revision)
+    labels = _counted_labels(resource, revision)
     mates = {key: value for key, value in labels.items() if key != names.TEMPLATE_HASH}
     return PlacementRules(
         constraints=found,
@@ -113,7 +128,7 @@ def compile_into(
     on_nodes = [term for one in found if (term := _expression(one, values)) is not None]
     if on_nodes:
         pod_spec["affinity"] = _with_node_terms(pod_spec.get("affinity") or {}, on_nodes)
-    labels = peer_labels(resource, revision)
+    labels = _counted_labels(resource, revision)
     for one in found:
         match one.operator:
             case Operator.UNIQUE:

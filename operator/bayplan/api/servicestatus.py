@@ -102,6 +102,11 @@ class LongServiceStatus(Part):
     observed_generation: Long | None = Field(
         default=None, description="The generation of the spec that this status answers."
     )
+    desired_replicas: Integer | None = Field(
+        default=None,
+        ge=0,
+        description="Instances that are wanted: `replicas`, or with mode PerNode the nodes for it.",
+    )
     replicas: Integer | None = Field(default=None, ge=0, description="Instances that exist.")
     ready_replicas: Integer | None = Field(
         default=None, ge=0, description="Instances that are ready."

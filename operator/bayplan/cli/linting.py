@@ -242,6 +242,9 @@ def _scaled(one: _Object, known: Mapping[tuple[str, str, str], _Object]) -> Iter
     if service is None:
         message = f"no LongService {target.get('name')!r} among these manifests"
         yield one.finding("warning", path, f"{message}; is it elsewhere?")
+    elif _mapping(service.body.get("spec")).get("mode") == "PerNode":
+        message = f"{target.get('name')} has one instance on each node: nothing to scale; remove it"
+        yield one.finding("warning", path, message)
     elif "replicas" in _mapping(service.body.get("spec")):
         message = (
             f"HorizontalPodAutoscaler {one.name} sets it too, and each apply undoes that; remove it"

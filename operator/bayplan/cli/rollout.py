@@ -68,9 +68,16 @@ def _progress(told: Mapping[str, Any]) -> None:
         click.echo(f"\r{bar} {told['updated']}/{told['wanted']} updated", nl=False, err=True)
 
 
+def wanted(body: Mapping[str, Any]) -> int:
+    """How many instances a LongService is to have: as its spec says, or as its nodes do."""
+    if body["spec"].get("mode") == "PerNode":
+        return int((body.get("status") or {}).get("desiredReplicas", 0))
+    return int(body["spec"].get("replicas", 1))
+
+
 def standing(body: Mapping[str, Any]) -> dict[str, Any]:
     """`state`: Done, Updating, Paused, Waiting (for a promote) or Failed."""
-    spec, status_ = body["spec"], body.get("status") or {}
+    status_ = body.get("status") or {}
     conditions = {one["type"]: one for one in status_.get("conditions") or ()}
     progressing = conditions.get("Progressing") or {}
     reason = str(progressing.get("reason", ""))
@@ -88,7 +95,7 @@ def standing(body: Mapping[str, Any]) -> dict[str, Any]:
         "state": state,
         "reason": reason,
         "message": str((conditions.get("Stalled") or progressing).get("message", "")),
-        "wanted": spec.get("replicas", 1),
+        "wanted": wanted(body),
         "updated": status_.get("updatedReplicas", 0),
         "ready": status_.get("readyReplicas", 0),
         "available": status_.get("availableReplicas", 0),

@@ -13,6 +13,7 @@ import click
 
 from bayplan.cli import output as output_
 from bayplan.cli.problem import BadInput
+from bayplan.cli.rollout import wanted
 from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def _fill(asked: Mapping[str, int], room: Mapping[str, int]) -> dict[str, float]
 
 
 def _workload(body: Mapping[str, Any]) -> dict[str, Any]:
-    about, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    about, status = body["metadata"], body.get("status") or {}
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     waiting = status.get("placement") or {}
     common = {
@@ -221,7 +222,7 @@ def _workload(body: Mapping[str, Any]) -> dict[str, Any]:
         }
     return {
         **common,
-        "wanted": spec.get("replicas", 1),
+        "wanted": wanted(body),
         "ready": status.get("readyReplicas", 0),
         "updated": status.get("updatedReplicas", 0),
         "drifted": status.get("driftedReplicas"),  # none: it has no constraints

@@ -67,6 +67,7 @@ class Inventory:
     demands: list[Demand] = dataclasses.field(default_factory=list)
     nodes: list[nodes_.Node] = dataclasses.field(default_factory=list)
     running: list[pods_.Pod] = dataclasses.field(default_factory=list)
+    # Also LongServices with mode PerNode: a new node gets its own.
     daemonsets: list[snapshot.DaemonSet] = dataclasses.field(default_factory=list)
 
 
@@ -99,6 +100,9 @@ def inventory(
 def _sort(document: Document, *, lenient: bool) -> str:
     """What an object is to a simulation; empty: nothing."""
     kind = document.kind
+    spec = mapping(document.body.get("spec"))
+    if kind == "LongService" and spec.get("mode") == "PerNode":
+        return "DaemonSet" if spec.get("replicas") != 0 else ""
     if kind in REPLICATED | OURS | {"Job", "CronJob"}:
         return "workload"
     if kind in {"Node", "DaemonSet", "Pod"}:
@@ -320,8 +324,7 @@ def _node(document: Document) -> nodes_.Node:
 
 
 def _daemonset(document: Document) -> snapshot.DaemonSet:
-    body = mapping(mapping(document.body.get("spec")).get("template"))
-    pod = _pod(document, body)
+    pod = _pod(document, _template(document))
     uid = mapping(document.body.get("metadata")).get("uid") or f"DaemonSet {document.name}"
     return snapshot.DaemonSet(pod.namespace, document.name, str(uid), pod.request, pod.constraints)
 

@@ -12,6 +12,7 @@ from typing import Any
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import reason, resources
+from bayplan.placement.homes import NOWHERE, Homes
 from bayplan.reconcile.dependencies import FREE, Dependencies
 from bayplan.reconcile.keeping import Mark
 from bayplan.reconcile.kin import ALONE, Kin
@@ -224,7 +225,9 @@ class View:
     `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
     pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
     those that notices can go to. Finished pods of runs up to `last_to_go` are too many in the
-    cluster. `claims` are those of the namespace by name, of a service that has some.
+    cluster. `claims` are those of the namespace by name, of a service that has some. `homes` says
+    of a template (its hash; its body where it is not the resource's own) on which nodes a service
+    with one instance on each has them.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -239,6 +242,7 @@ class View:
     receivers: frozenset[str] = frozenset()
     last_to_go: Mark | None = None
     claims: Mapping[str, pods_.Claim] = field(default_factory=dict)
+    homes: Callable[[str, Mapping[str, Any] | None], Homes] = lambda _hash, _template: NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

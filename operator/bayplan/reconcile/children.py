@@ -29,7 +29,8 @@ def wanted(
     if spec.service is not None:
         bodies[SERVICE] = _service(service, spec.service)
     minimum = budget_minimum(spec.disruption_budget, spec.replicas, healthy_minimum)
-    if spec.volume_claim_templates and spec.disruption_budget != "None":
+    in_place = spec.volume_claim_templates or spec.mode == "PerNode"
+    if in_place and spec.disruption_budget != "None":
         minimum = healthy_minimum  # which lets one go already: no replacement comes first
     if minimum > 0:
         bodies[BUDGET] = _budget(service, minimum)

@@ -1,6 +1,9 @@
-"""One look at a service whose instances have identity: what `ordinals` and `claims` say of it."""
+"""One look at a service whose instances have a place of their own: an ordinal, or a node.
 
-from bayplan.reconcile import claims, ordinals, rollout
+What `ordinals`, `claims` and `pernode` say of it.
+"""
+
+from bayplan.reconcile import claims, ordinals, pernode, rollout
 from bayplan.reconcile.action import ClaimAct
 from bayplan.reconcile.servicescene import ServiceScene, updated
 
@@ -30,6 +33,31 @@ def change(scene: ServiceScene, row: ordinals.Row, *, failing: bool) -> rollout.
         scene.limits,
         scene.goal,
         ready,
+        failing=failing,
+        restorable=known,
+        most_sick=scene.spec.unhealthy.max_concurrent,
+    )
+
+
+def change_of_nodes(
+    scene: ServiceScene, coverage: pernode.Coverage, *, failing: bool
+) -> rollout.Change:
+    """As `change`, of a service with one instance on each node."""
+    known = scene.kept is not None
+    if scene.braked_until is not None:
+        goal = 0 if scene.rolling and known else coverage.wanted
+        new = updated(scene.instances, scene.update)
+        return pernode.filled(coverage, goal, new, restorable=known)
+    leave = tuple(pernode.leaving(coverage, scene.instances, scene.limits))
+    if scene.gated and not known:
+        return rollout.Change(leave=leave)
+    if not scene.admitted:
+        return rollout.Change(start=coverage.vacant, leave=leave)
+    return pernode.changed(
+        coverage,
+        scene.instances,
+        scene.limits,
+        scene.goal,
         failing=failing,
         restorable=known,
         most_sick=scene.spec.unhealthy.max_concurrent,

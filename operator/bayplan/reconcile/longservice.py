@@ -25,7 +25,9 @@ from bayplan.reconcile import (
     drift,
     failures,
     inorder,
+    inplace,
     ordinals,
+    pernode,
     revisions,
     rollout,
     servicestatus,
@@ -57,14 +59,14 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     after = _backoff(scene, making, before)
     change = _change(scene, after)
     tasks = acts.tasks(scene, making, change, after)
-    bodies = children.wanted(service, spec, scene.limits.healthy)
+    bodies = children.wanted(service, scene.spec, scene.limits.healthy)
     apply, drop = children.changes(service, view, bodies)
     current = _current_revision(scene)
     waits = scene.waits
     status = servicestatus.status(
         servicestatus.Standing(
             service=service,
-            spec=spec,
+            spec=scene.spec,
             view=view,
             now=now,
             instances=scene.instances,
@@ -127,7 +129,7 @@ def _scene(
     )
     alive = frozenset(pod.labels.get(names.REVISION, "") for pod in pods.values())
     known = view.admission
-    return ServiceScene(
+    scene = ServiceScene(
         service=service,
         spec=spec,
         pods=pods,
@@ -144,12 +146,26 @@ def _scene(
         else None,
         admission=known if known and known.template_hash == service.template_hash else None,
     )
+    return _housed(scene, suspended=spec.replicas == 0) if spec.mode == "PerNode" else scene
+
+
+def _housed(scene: ServiceScene, *, suspended: bool) -> ServiceScene:
+    """With as many instances wanted as there are nodes for them."""
+    update = scene.update
+    own = update.template_hash == scene.service.template_hash
+    homes = scene.view.homes(update.template_hash, None if own else update.template)
+    instances, coverage = pernode.housed(
+        scene.instances, scene.pods.values(), homes, suspended=suspended
+    )
+    spec = scene.spec.model_copy(update={"replicas": coverage.wanted})
+    limits = inplace.bounds(coverage.wanted, spec.update_strategy.minimum_healthy_percent)
+    return replace(scene, spec=spec, limits=limits, instances=instances, coverage=coverage)
 
 
 def _limits(spec: LongServiceSpec) -> rollout.Bounds:
     rules = spec.update_strategy
     if spec.volume_claim_templates:
-        return ordinals.bounds(spec.replicas, rules.minimum_healthy_percent)
+        return inplace.bounds(spec.replicas, rules.minimum_healthy_percent)
     return rollout.bounds(spec.replicas, rules.minimum_healthy_percent, rules.maximum_surge_percent)
 
 
@@ -166,6 +182,8 @@ def _braked(scene: ServiceScene) -> ServiceScene:
     """
     instances = scene.instances
     calm = not (instances.lost or instances.silent or instances.leaving or instances.sick)
+    if scene.coverage is not None and scene.coverage.strays:
+        calm = False
     if calm and len(instances.live) <= scene.spec.replicas and not scene.rolling:
         return scene
     if scene.service.annotations.get(names.IGNORE_MASS_LOSS) == "true":
@@ -181,7 +199,9 @@ def _braked(scene: ServiceScene) -> ServiceScene:
         min_ready=scene.spec.update_strategy.min_ready_seconds,
         replace_after=_NEVER_SECONDS,
     )
-    return replace(scene, instances=waiting_, braked_until=until)
+    scene = replace(scene, instances=waiting_, braked_until=until)
+    known = scene.coverage
+    return scene if known is None else _housed(scene, suspended=known.suspended)
 
 
 def _progressed(scene: ServiceScene) -> ServiceScene:
@@ -217,6 +237,8 @@ def _drifted(scene: ServiceScene) -> ServiceScene:
 
     Only a service with nothing else to do begins moves: one trouble at a time.
     """
+    if scene.coverage is not None:  # who stands where none is to be goes anyway
+        return scene
     wanted, replicas = placing.constraints(scene.service), scene.spec.replicas
     instances, nodes = scene.instances, scene.view.nodes
     newest = [pod for pod in instances.live if instances.revision_of(pod) == scene.update.id]
@@ -313,6 +335,9 @@ def _change(scene: ServiceScene, pause: backoff.Backoff | None) -> rollout.Chang
     kept, replicas = scene.kept, scene.spec.replicas
     if scene.row is not None:
         return inorder.change(scene, scene.row, failing=pause is not None or _update_fails(scene))
+    if scene.coverage is not None:
+        failing = pause is not None or _update_fails(scene)
+        return inorder.change_of_nodes(scene, scene.coverage, failing=failing)
     if scene.braked_until is not None:
         known = scene.rolling and kept is not None
         limits = scene.limits if scene.rolling else None
@@ -355,10 +380,13 @@ def _update_fails(scene: ServiceScene) -> bool:
 
 def _current_revision(scene: ServiceScene) -> str:
     """The revision last rolled out: the newest once it has every instance, each of them healthy."""
-    live, available = scene.instances.live, scene.instances.available
+    live, available, wanted = scene.instances.live, scene.instances.available, scene.spec.replicas
+    if scene.coverage is not None and scene.view.placement is not None:
+        wanted -= scene.view.placement.pending  # a node without room does not hold up the others
     complete = (
         updated(scene.instances, scene.update) == len(live)
-        and len(available) >= scene.spec.replicas > 0
+        and len(available) >= max(wanted, 1)
+        and scene.spec.replicas > 0
     )
     return scene.update.name if complete else stored_current(scene.service)
 

@@ -6,16 +6,15 @@ long as the other is stored, whatever we have seen; and we ask for it only once 
 name is there, running, terminating or ended. On a silent node a pod may be stored, and run, for
 ever: who knows better deletes it by force, or the node.
 
-So an update deletes first, ordinal by ordinal, and there is no surge. No more instances are without
-a healthy pod by our own acts than the healthy minimum allows; one always may be, or no update could
-begin. The highest ordinals go first, those that are not healthy anyway before them.
+So an update deletes first, ordinal by ordinal (`inplace`): the highest go first, those that are not
+healthy anyway before them.
 """
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from bayplan.model import pod as pods_
-from bayplan.reconcile import rollout
+from bayplan.reconcile import inplace, rollout
 from bayplan.reconcile.instances import Instances, ordinal
 from bayplan.reconcile.revisions import stem
 
@@ -53,12 +52,6 @@ def row(service: str, pods: Collection[pods_.Pod], replicas: int) -> Row:
         else:
             strays.append(pod)
     return Row(replicas, numbered, tuple(strays))
-
-
-def bounds(replicas: int, minimum_healthy_percent: int) -> rollout.Bounds:
-    """At least ceil(n·min) healthy, but one instance may always be without; never more than n."""
-    healthy = -(-replicas * minimum_healthy_percent // 100)
-    return rollout.Bounds(max(0, min(healthy, replicas - 1)), replicas)
 
 
 def vacant(row: Row, ready: Ready) -> list[int]:
@@ -113,27 +106,11 @@ def changed(
     here = {pod.key: number for number, pod in row.pods.items() if number < row.replicas}
     live = [pod for pod in book.live if pod.key in here]
     new = [pod for pod in live if book.revision_of(pod) == book.revision]
-    old = [pod for pod in live if book.revision_of(pod) != book.revision]
-    healthy = book.healthy_among(live)
     if failing and restorable and not book.healthy_among(new):
         goal = min(goal, row.replicas - limits.healthy)
-    down = row.replicas - len(live) + sum(not book.healthy(pod) for pod in new)
-    spare = row.replicas - limits.healthy - down
-    old.sort(key=lambda pod: -here[pod.key])
-    sick = [pod for pod in old if not book.healthy(pod)][: max(0, spare)]
-    well_spare = min(spare - len(sick), healthy - limits.healthy)
-    well = [pod for pod in old if book.healthy(pod)][: max(0, well_spare)]
-    going = [*sick, *well][: max(0, len(old) - (row.replicas - goal))]
+    going = inplace.outdated(live, book, limits, goal, lambda pod: (-here[pod.key],))
     leave = [*leaving(row, book), *((pod, "outdated") for pod in going)]
-    if not old and len(live) == row.replicas:
-        leave += [(pod, "unhealthy, replaced") for pod in _replaced(live, book, most_sick)]
+    if len(new) == len(live) == row.replicas:
+        leave += [(pod, "unhealthy, replaced") for pod in inplace.replaced(live, book, most_sick)]
     start = filled(row, ready, goal, len(new), restorable=restorable)
     return rollout.Change(start_at=start.start_at, restore_at=start.restore_at, leave=tuple(leave))
-
-
-def _replaced(live: Collection[pods_.Pod], book: Instances, most: int) -> list[pods_.Pod]:
-    """The longest sick ones, when nobody is on the way up."""
-    if any(not book.healthy(pod) and pod.key not in book.sick for pod in live):
-        return []
-    keys = sorted(book.sick, key=lambda key: (book.sick[key], key))[:most]
-    return [pod for pod in live if pod.key in keys]

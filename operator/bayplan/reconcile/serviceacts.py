@@ -23,6 +23,9 @@ def tasks(
     """The pods to make, by name; none of a revision whose back-off still runs."""
     found: list[Task] = []
     ended, now = scene.instances.ended, scene.now
+    since, placement = now, scene.view.placement
+    if scene.coverage is not None and placement is not None:
+        since = placement.since  # it is not created while its node has no room: it waits on
     avoid = frozenset(pod.node for pod in ended if backoff.cooling_until(pod, now) > now)
     starts = 0 if pause is not None and pause.retry_at > now else change.start
     taken = {name for _, name in scene.pods}
@@ -41,7 +44,7 @@ def tasks(
         own = revision.template_hash == scene.service.template_hash
         template = None if own else revision.template
         found += [
-            Task(name=name, labels=labels, since=now, avoid=avoid, template=template)
+            Task(name=name, labels=labels, since=since, avoid=avoid, template=template)
             for name in revisions.pod_names(scene.service.name, revision, count, taken)
         ]
         for number in numbers:

@@ -11,7 +11,7 @@ from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import drift, ordinals, rollout, servicestatus, target
+from bayplan.reconcile import drift, ordinals, pernode, rollout, servicestatus, target
 from bayplan.reconcile.action import Admission, View
 from bayplan.reconcile.instances import Instances
 from bayplan.reconcile.revisions import Revision
@@ -19,7 +19,10 @@ from bayplan.reconcile.revisions import Revision
 
 @dataclass(frozen=True, slots=True)
 class ServiceScene:
-    """What one look finds out before anything is decided."""
+    """What one look finds out before anything is decided.
+
+    Of a service with one instance on each node, `spec.replicas` is how many those are.
+    """
 
     service: Resource
     spec: LongServiceSpec
@@ -34,6 +37,7 @@ class ServiceScene:
     limits: rollout.Bounds
     admission: Admission | None  # of the spec's template; None: not known yet
     row: ordinals.Row | None = None  # of instances with identity
+    coverage: pernode.Coverage | None = None  # of one instance on each node
     progress: target.Progress | None = None  # None: nothing to roll out
     unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
     drifted: int | None = None  # instances that break constraints; None: there are none to break

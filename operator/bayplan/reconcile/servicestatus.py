@@ -33,6 +33,7 @@ class Reason(enum.StrEnum):
 
     READY = "Ready"
     SCALED_TO_ZERO = "ScaledToZero"
+    NO_NODE = "NoNodeForIt"
     CHECKING = "Checking"
     INVALID_TEMPLATE = "InvalidTemplate"
     TEMPLATE_REFUSED = "TemplateRefused"
@@ -95,6 +96,12 @@ class Standing:
         return waiting.shown(self.view.placement, self.now)
 
     @property
+    def suspended(self) -> bool:
+        """Whether `replicas` itself is 0: with mode PerNode there may just be no node."""
+        spec = self.service.spec
+        return not isinstance(spec, LongServiceSpec) or spec.replicas == 0
+
+    @property
     def done(self) -> bool:
         """Whether everything is as the spec says."""
         return (
@@ -111,6 +118,7 @@ def status(standing: Standing) -> dict[str, Any]:
     told: dict[str, Any] = {
         "observedGeneration": standing.service.generation,
         "conditions": _merged(standing.service, _conditions(standing), standing.now),
+        "desiredReplicas": standing.spec.replicas,
         "replicas": len(instances.live),
         "readyReplicas": instances.ready,
         "updatedReplicas": standing.updated,
@@ -198,8 +206,15 @@ def _ready(standing: Standing) -> Condition:
             f"{given_up['message']}",
         )
     if standing.done:
-        if wanted == 0:
+        if wanted == 0 and standing.suspended:
             return true(conditions.READY, Reason.SCALED_TO_ZERO, "replicas is 0.")
+        if wanted == 0:
+            return true(
+                conditions.READY,
+                Reason.NO_NODE,
+                "No node is for it: the first that its template and placement.constraints allow "
+                "gets an instance.",
+            )
         held = standing.aim.pinned
         held = f" Held at {held} by {names.ROLLBACK_TO}." if held else ""
         return true(conditions.READY, Reason.READY, f"{wanted} wanted, {wanted} available.{held}")
@@ -230,7 +245,8 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
     if instances.silent:
         patience = standing.spec.unreachable.replace_after_seconds
         silent = f"{len(instances.silent)} on nodes that do not answer"
-        return Reason.NODE_SILENT, f"; {silent}, replaced after {patience} s"
+        then = "not waited for" if standing.spec.mode == "PerNode" else "replaced"
+        return Reason.NODE_SILENT, f"; {silent}, {then} after {patience} s"
     if standing.waits:
         return Reason(standing.waits), f"; {_standstill(standing)}"
     if standing.outdated:

@@ -1,0 +1,130 @@
+"""`mode: PerNode`: one instance on each node that is for it, as long as that is there.
+
+How many are wanted follows from the nodes: those that can take an instance now, and those that
+have one. So a cordoned or silent node keeps what runs there and gets nothing new, and what a node
+takes with it is not made again elsewhere. Instances count together whatever their revision, by a
+Unique constraint over nodes that `placing` adds; the solver says which node each gets. While a
+node has no room nothing is created for it, so that no autoscaler buys a node on its account.
+
+An update ends the old instance of a node before its new one starts (`inplace`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bayplan.model import pod as pods_
+from bayplan.placement.homes import Homes
+from bayplan.reconcile import inplace, rollout
+from bayplan.reconcile.instances import Instances
+
+ELSEWHERE = "its node is not for it any more"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which nodes have their instance. `strays` stand where none is to be, or beside another."""
+
+    wanted: int = 0  # nodes that have one, or can take one
+    vacant: int = 0  # nodes that can take one and have no pod of the service, running or going
+    open: frozenset[str] = frozenset()
+    strays: tuple[tuple[pods_.Pod, str], ...] = ()
+    suspended: bool = False  # `replicas` is 0
+
+
+def housed(
+    book: Instances, pods: Iterable[pods_.Pod], homes: Homes, *, suspended: bool
+) -> tuple[Instances, Coverage]:
+    """The book of those that stand where one is to be, and what that leaves. O(pods + nodes).
+
+    `pods` are all of the service. Nobody moves off a node that is about to go: nobody is wanted
+    elsewhere instead.
+    """
+    at_home: dict[str, pods_.Pod] = {}
+    homeless: list[pods_.Pod] = []
+    strays: list[tuple[pods_.Pod, str]] = []
+    best = sorted(book.live, key=lambda pod: (not book.healthy(pod), pod.created_at, pod.name))
+    for pod in best:
+        if not pod.node:
+            homeless.append(pod)
+        elif suspended or pod.node not in homes.stay:
+            strays.append((pod, "surplus" if suspended else ELSEWHERE))
+        elif pod.node in at_home:
+            strays.append((pod, "surplus"))
+        else:
+            at_home[pod.node] = pod
+    free = homes.open - {pod.node for pod in pods if not pod.terminal}
+    vacant = 0 if suspended else len(free) - len(homeless)
+    if vacant < 0:
+        strays += [(pod, "surplus") for pod in homeless[vacant:]]
+        del homeless[vacant:]
+    gone = {pod.key for pod, _ in strays}
+    kept = replace(
+        book,
+        live=[pod for pod in book.live if pod.key not in gone],
+        ready=book.ready - sum(pod.ready and pod.key not in book.silent for pod, _ in strays),
+        available=book.available - gone,
+        silent=book.silent - gone,
+        leaving=set(),
+        sick={key: since for key, since in book.sick.items() if key not in gone},
+    )
+    wanted = 0 if suspended else len(homes.open | at_home.keys())
+    return kept, Coverage(wanted, max(0, vacant), homes.open, tuple(strays), suspended)
+
+
+def filled(coverage: Coverage, goal: int, new: int, *, restorable: bool) -> rollout.Change:
+    """Every vacant node gets an instance: of the newest revision up to `goal`, else the kept one.
+
+    `new`: how many have the newest one already.
+    """
+    starts = max(0, goal - new) if restorable else coverage.vacant
+    starts = min(starts, coverage.vacant)
+    return rollout.Change(start=starts, restore=coverage.vacant - starts)
+
+
+def leaving(
+    coverage: Coverage, book: Instances, limits: rollout.Bounds
+) -> list[tuple[pods_.Pod, str]]:
+    """The strays that may go: the healthy minimum stays, whoever serves it."""
+    healthy = {pod.key for pod, _ in coverage.strays if pod.ready}
+    spare = len(book.available) + len(healthy) - limits.healthy
+    leave = []
+    for pod, why in coverage.strays:
+        if pod.key not in healthy:
+            leave.append((pod, why))
+        elif spare > 0:
+            spare -= 1
+            leave.append((pod, why))
+    return leave
+
+
+def changed(
+    coverage: Coverage,
+    book: Instances,
+    limits: rollout.Bounds,
+    goal: int,
+    *,
+    failing: bool,
+    restorable: bool,
+    most_sick: int,
+) -> rollout.Change:
+    """One step towards the newest revision on `goal` of the nodes.
+
+    `failing`: instances of it keep failing; while none of it is healthy, only as many nodes have
+    it as may be without. Nodes that take nothing new come last: an update ends what runs there.
+    """
+    new = [pod for pod in book.live if book.revision_of(pod) == book.revision]
+    if failing and restorable and not book.healthy_among(new):
+        goal = min(goal, coverage.wanted - limits.healthy)
+    going = inplace.outdated(
+        book.live,
+        book,
+        limits,
+        goal,
+        lambda pod: (pod.node not in coverage.open, pod.created_at, pod.name),
+    )
+    leave = [*leaving(coverage, book, limits), *((pod, "outdated") for pod in going)]
+    if len(new) == len(book.live):
+        sick = inplace.replaced(book.live, book, most_sick)
+        leave += [(pod, "unhealthy, replaced") for pod in sick]
+    start = filled(coverage, goal, len(new), restorable=restorable)
+    return replace(start, leave=tuple(leave))

@@ -1,0 +1,111 @@
+"""One instance on each node, on a real API server: it follows the nodes, and none stands twice."""
+
+from typing import Any
+
+import pytest
+
+from tests.cluster import read
+from tests.cluster.kube import Kube, Objects
+from tests.cluster.manifests import make_service
+from tests.cluster.test_longservice import available
+from tests.cluster.under_test import Site
+
+pytestmark = pytest.mark.cluster
+
+
+def make_agent(namespace: str, **spec: Any) -> dict[str, Any]:
+    """A service `agent` on each node of its namespace's pool."""
+    pod = {"nodeSelector": {"pool": namespace}}
+    return make_service("agent", namespace, **{"mode": "PerNode", "pod": pod, **spec})
+
+
+def on(kube: Kube, namespace: str) -> list[str]:
+    """The nodes of pods that stay, by name."""
+    pods = kube.listed(read.pods(namespace)).values()
+    stays = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    return sorted(pod["spec"].get("nodeName", "") for pod in stays)
+
+
+def test_it_follows_the_nodes(site: Site, namespace: str) -> None:
+    """A node joins, one is labelled away, one is deleted; each time the others are left alone."""
+    kube, services = site.kube, read.services(namespace)
+    nodes = site.nodes("m5.large:us-east-1a=2,m5.large:us-east-1b=1", pool=namespace)
+    kube.apply(make_agent(namespace))
+    kube.until(services, available(3, "agent"), within=60)
+    first = on(kube, namespace)
+    before = uids(kube, namespace)
+
+    nodes += site.nodes("m5.large:us-east-1c=1", pool=namespace)
+    kube.until(services, available(4, "agent"), within=60)
+    grown = on(kube, namespace)
+    kept = before <= uids(kube, namespace)
+
+    kube.patch(f"/api/v1/nodes/{nodes[0]}", {"metadata": {"labels": {"pool": "other"}}})
+    kube.until(services, available(3, "agent"), within=60)
+    kube.delete(f"/api/v1/nodes/{nodes[1]}")
+    kube.until(services, available(2, "agent"), within=60)
+
+    assert sorted(nodes[:3]) == first
+    assert sorted(nodes) == grown
+    assert kept
+    assert sorted(nodes[2:]) == on(kube, namespace)
+
+
+def test_an_update_replaces_each_where_it_stands(site: Site, namespace: str) -> None:
+    """One at a time, the old one first, and `bayplan rollout status` counts the nodes."""
+    kube, services = site.kube, read.services(namespace)
+    nodes = site.nodes("m5.large:us-east-1a=3", pool=namespace)
+    kube.apply(make_agent(namespace))
+    kube.until(services, available(3, "agent"), within=60)
+    before = uids(kube, namespace)
+    kube.apply(make_agent(namespace, cpu="150m"))
+    kube.until(services, renewed(3), within=90)
+
+    assert sorted(nodes) == on(kube, namespace)
+    assert before.isdisjoint(uids(kube, namespace))
+    shown = kube.kubectl("get", "longservice", "agent", "-n", namespace, "--no-headers")
+    assert ["agent", "3", "3", "3", "Ready"] == shown.stdout.split()[:5]
+
+
+def test_a_node_without_room_gets_no_pod_that_waits(site: Site, namespace: str) -> None:
+    """The status says what is missing there; once there is room the instance comes."""
+    kube, services = site.kube, read.services(namespace)
+    site.nodes("m5.large:us-east-1a=1,m5.xlarge:us-east-1a=1", pool=namespace)
+    pool = {"nodeSelector": {"pool": namespace}}
+    large = {"node.kubernetes.io/instance-type": "m5.large"}
+    filler = make_service(
+        "filler", namespace, cpu="1500m", pod={"nodeSelector": {**pool["nodeSelector"], **large}}
+    )
+    kube.apply(filler)
+    kube.until(services, available(1, "filler"), within=60)
+    kube.apply(make_agent(namespace, cpu="1"))
+    found = kube.until(services, without_room, within=60)
+    pods = len(kube.listed(read.pods(namespace)))
+    kube.delete(f"{services}/filler")
+    kube.until(services, available(2, "agent"), within=60)
+
+    assert "insufficient cpu" in found["status"]["placement"]["message"]
+    assert 2 == pods
+
+
+def without_room(found: Objects) -> Any:
+    agent = found["agent"]
+    waits = agent.get("status", {}).get("placement")
+    return agent if waits and agent["status"].get("availableReplicas") == 1 else None
+
+
+def renewed(count: int) -> Any:
+    """A question for `until`: so many instances have the newest template and are available."""
+
+    def met(found: Objects) -> Any:
+        agent = found["agent"]
+        status = agent.get("status", {})
+        seen = status.get("observedGeneration") == agent["metadata"]["generation"]
+        counts = {status.get("updatedReplicas"), status.get("availableReplicas")}
+        return seen and counts == {count} and status["currentRevision"] == status["updateRevision"]
+
+    return met
+
+
+def uids(kube: Kube, namespace: str) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in kube.listed(read.pods(namespace)).values()}

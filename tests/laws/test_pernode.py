@@ -1,0 +1,206 @@
+"""Laws of one instance on each node: never two on one, none where none is to be, all come back.
+
+The checks count by themselves, from the world's own pods and nodes; the operator sees pods late.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from bayplan.api import names
+from bayplan.model import pod as pods_
+from bayplan.reconcile import action
+from tests.pernode import NodeWorld, make_node_world
+
+NODES = 5
+PATIENCE = 60
+
+which_node = st.integers(0, NODES - 1).map(lambda number: f"n{number}")
+which_pod = st.integers(0, 9)
+roles = st.sampled_from(["web", "web", "db"])
+
+
+class OnEachNode(RuleBasedStateMachine):
+    """A service with one instance on each node, in a cluster in which everything can go wrong."""
+
+    world: NodeWorld
+    strategy: dict[str, Any]
+
+    @initialize(
+        nodes=st.integers(0, NODES),
+        minimum=st.sampled_from([0, 50, 100]),
+        min_ready=st.sampled_from([0, 10]),
+        sick_after=st.sampled_from([None, 30]),
+    )
+    def begin(self, *, nodes: int, minimum: int, min_ready: int, sick_after: int | None) -> None:
+        self.strategy = {"minimumHealthyPercent": minimum, "minReadySeconds": min_ready}
+        self.world = make_node_world(
+            nodes,
+            updateStrategy=self.strategy,
+            unhealthy={} if sick_after is None else {"replaceAfterSeconds": sick_after},
+            unreachable={"replaceAfterSeconds": PATIENCE},
+        )
+
+    # People.
+
+    @rule(image=st.integers(1, 3))
+    def update(self, image: int) -> None:
+        self.world.edit(image=f"web:{image}")
+
+    @rule(replicas=st.integers(0, 1))
+    def suspend(self, replicas: int) -> None:
+        self.world.edit(replicas=replicas)
+
+    @rule(paused=st.booleans(), percent=st.sampled_from([None, 20, 60]))
+    def stage(self, *, paused: bool, percent: int | None) -> None:
+        steps = [] if percent is None else [{"percent": percent, "manual": True}]
+        self.world.edit(updateStrategy={**self.strategy, "paused": paused, "steps": steps})
+
+    @rule(wanted=st.sampled_from(["web", "db"]))
+    def choose_other_nodes(self, wanted: str) -> None:
+        self.world.wanted = frozenset({wanted})
+
+    # Nodes and pods.
+
+    @rule(name=which_node, role=roles)
+    def label(self, name: str, role: str) -> None:
+        self.world.collect()
+        self.world.label(name, role)
+
+    @rule(name=which_node)
+    def silence(self, name: str) -> None:
+        if name in self.world.nodes:
+            self.world.silence(name)
+
+    @rule(name=which_node)
+    def revive(self, name: str) -> None:
+        if name in self.world.nodes:
+            self.world.revive(name)
+
+    @rule(name=which_node, cordoned=st.booleans())
+    def cordon(self, name: str, *, cordoned: bool) -> None:
+        if name in self.world.nodes:
+            self.world.cordon(name, unschedulable=cordoned)
+
+    @rule(name=which_node)
+    def remove(self, name: str) -> None:
+        self.world.nodes.pop(name, None)
+
+    @rule(name=which_node, full=st.booleans())
+    def fill(self, name: str, *, full: bool) -> None:
+        (self.world.full.add if full else self.world.full.discard)(name)
+
+    @rule(which=which_pod, disrupted=st.booleans())
+    def lose(self, which: int, *, disrupted: bool) -> None:
+        standing = self.world.standing()
+        if standing:
+            word = "EvictionByEvictionAPI" if disrupted else ""
+            self.world.end(standing[which % len(standing)], disrupted=word)
+
+    @rule(which=which_pod, reason=st.sampled_from(["", "OutOfcpu", "Evicted"]))
+    def fail(self, which: int, reason: str) -> None:
+        standing = self.world.standing()
+        if standing:
+            ending = pods_.Ending(exit_code=1, finished_at=self.world.now)
+            failed = pods_.Phase.FAILED
+            pod = standing[which % len(standing)]
+            self.world.put(replace(pod, phase=failed, reason=reason, ready=False, ending=ending))
+
+    @rule(which=which_pod)
+    def turn_unready(self, which: int) -> None:
+        standing = self.world.standing()
+        if standing:
+            pod = standing[which % len(standing)]
+            self.world.put(replace(pod, ready=False, ready_since=self.world.now))
+
+    # Time and the operator.
+
+    @rule(seconds=st.sampled_from([1, 11, 31, 61, 400]))
+    def pass_time(self, seconds: int) -> None:
+        self.world.now += seconds
+
+    @rule(
+        cycles=st.integers(1, 5), heard=st.sampled_from([None, None, 0, 2]), working=st.booleans()
+    )
+    def go_on(self, cycles: int, heard: int | None, *, working: bool) -> None:
+        for _ in range(cycles):
+            if working:
+                self.world.work()
+            self.world.hear(heard)
+            self.world.act(self._check)
+
+    @rule()
+    def restart_operator(self) -> None:
+        self.world.restart()
+
+    @rule()
+    def calm_down(self) -> None:
+        """In the end each node that is for it has one, ready, and no other node has any."""
+        world = self.world
+        world.edit(updateStrategy=self.strategy)
+        for name in list(world.nodes):
+            world.revive(name)
+            world.cordon(name, unschedulable=False)
+        world.full.clear()
+        world.collect()
+        world.now += 700  # whatever a mass loss held up goes on
+        world.settle(400, self._check)
+        wanted = world.homes() if world.spec.replicas else set()
+        standing = world.standing()
+
+        assert action.Outcome() == replace(world.last, wake_at=None)
+        assert sorted(wanted) == world.hosts()
+        assert all(pod.ready for pod in standing)
+        assert len(wanted) == world.service.status["desiredReplicas"]
+        if world.condition("Ready") != "False:RolledBack":
+            hashes = {pod.labels[names.TEMPLATE_HASH] for pod in standing}
+            assert hashes <= {world.service.template_hash}
+            assert world.condition("Ready").startswith("True")
+
+    @invariant()
+    def no_two_on_a_node(self) -> None:
+        counts = Counter(pod.node for pod in self.world.pods.values() if not pod.terminal)
+        assert all(count == 1 for count in counts.values())
+
+    def _check(self, outcome: action.Outcome) -> None:
+        """Tasks never outnumber the nodes that can take one; own acts keep to the minimum."""
+        world, shown = self.world, self.world.visible()
+        taken = {pod.node for pod in shown.values() if not pod.terminal}
+        free = [
+            name
+            for name, node in world.nodes.items()
+            if world.is_for(node) and node.ready and not node.leaving and name not in taken
+        ]
+        assert len(outcome.tasks) <= len(free)
+        gone = {delete.uid for delete in outcome.deletes if delete.why == "outdated"}
+        here = [
+            pod
+            for pod in shown.values()
+            if pod.node in world.nodes and world.is_for(world.nodes[pod.node])
+        ]
+        standing = [pod for pod in here if not pod.terminal and pod.deleted_at is None]
+        n = len({pod.node for pod in standing} | set(free))
+        minimum = min(ceil(n * self.strategy["minimumHealthyPercent"] / 100), n - 1)
+        healthy = [pod for pod in standing if self._healthy(pod)]
+        left = [pod for pod in healthy if pod.uid not in gone]
+        assert len(left) == len(healthy) or len(left) >= minimum
+
+    def _healthy(self, pod: pods_.Pod) -> bool:
+        node = self.world.nodes[pod.node]
+        since = pod.ready_since
+        waited = since is not None and since + self.strategy["minReadySeconds"] <= self.world.now
+        return pod.ready and node.ready and waited
+
+
+TestOnEachNode = OnEachNode.TestCase
+TestOnEachNode.settings = settings(
+    max_examples=300,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
