@@ -3,23 +3,28 @@
 One book for each kind. It keeps versions and no objects.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bayplan.cluster.wire import Seen
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
-# Deletions remembered per kind, so that late older news does not bring an object back. News is
-# late by seconds; at 600 deletions a second this reaches half a minute back.
-_TOMBSTONES = 20_000
+# How long a deletion is remembered, so that late older news does not bring the object back. News is
+# late by seconds: the answer to a write of ours that overtakes a watch, or the other way round.
+REMEMBERED_SECONDS = 120.0
+# And how many are, per kind: at 600 deletions a second this reaches half a minute back.
+MOST_REMEMBERED = 20_000
 
 
 @dataclass(slots=True)
 class Versions:
     """The newest known sight of each object of a kind: its uid and version, deletions too."""
 
+    clock: Callable[[], float] = time.monotonic
     known: dict[Key, tuple[str, int]] = field(default_factory=dict)
-    buried: dict[Key, tuple[str, int]] = field(default_factory=dict)
+    buried: dict[Key, tuple[str, int, float]] = field(default_factory=dict)  # and since when
 
     def newer(self, seen: Seen) -> bool:
         """Take note of a sight; False when as much or more is known already."""
@@ -45,7 +50,17 @@ class Versions:
                 return False
             del self.known[key]
         self.buried.pop(key, None)
-        self.buried[key] = (uid or (known[0] if known is not None else ""), version)
-        if len(self.buried) > _TOMBSTONES:
-            del self.buried[next(iter(self.buried))]
+        now = self.clock()
+        self.buried[key] = uid or (known[0] if known is not None else ""), version, now
+        self._forget(now)
         return known is not None
+
+    def _forget(self, now: float) -> None:
+        """Drop what is remembered for long enough; the oldest come first."""
+        old = []
+        for count, (key, (_, _, since)) in enumerate(self.buried.items()):
+            if len(self.buried) - count <= MOST_REMEMBERED and now - since < REMEMBERED_SECONDS:
+                break
+            old.append(key)
+        for key in old:
+            del self.buried[key]
