@@ -52,8 +52,8 @@ class Admissions:
     answered: Callable[[Key], None]
     per_second: float = 20
     _known: dict[str, _Known] = field(default_factory=dict)
-    # uid -> (template hash, generation) -> class
-    _shapes: dict[str, dict[tuple[str, int], workload.PodClass]] = field(default_factory=dict)
+    # uid -> generation, template hash -> class
+    _shapes: dict[str, tuple[int, dict[str, workload.PodClass]]] = field(default_factory=dict)
     _asking: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
@@ -72,11 +72,13 @@ class Admissions:
         self, resource: Resource, blueprint: build.Blueprint, template_hash: str
     ) -> workload.PodClass:
         """The class of a resource's tasks of one template: as the API server would store them."""
-        known = self._shapes.setdefault(resource.uid, {})
-        at = template_hash, resource.generation
-        shape = known.get(at)
+        generation, known = self._shapes.get(resource.uid, (-1, {}))
+        if generation != resource.generation:
+            known = {}
+            self._shapes[resource.uid] = resource.generation, known
+        shape = known.get(template_hash)
         if shape is None:
-            shape = known[at] = self._shaped(resource, blueprint, template_hash)
+            shape = known[template_hash] = self._shaped(resource, blueprint, template_hash)
         return shape
 
     def _shaped(
@@ -157,10 +159,10 @@ class Admissions:
         if template_hash == resource.template_hash:
             self._accept(resource, pod)
             return
-        known = self._shapes.get(resource.uid, {})
-        for at, shape in tuple(known.items()):
-            if at[0] == template_hash:
-                known[at] = replace(shape, request=pod.request)
+        _, known = self._shapes.get(resource.uid, (-1, {}))
+        shape = known.get(template_hash)
+        if shape is not None:
+            known[template_hash] = replace(shape, request=pod.request)
 
     def retry_namespace(self, namespace: str, held: Mapping[str, Resource]) -> None:
         """A quota, a LimitRange or the namespace changed: ask again at once where refused."""
@@ -173,6 +175,11 @@ class Admissions:
         """The resource has gone."""
         self._known.pop(uid, None)
         self._shapes.pop(uid, None)
+
+    @property
+    def size(self) -> int:
+        """Answers and classes that are kept."""
+        return len(self._known) + sum(len(shapes) for _, shapes in self._shapes.values())
 
     async def close(self) -> None:
         for task in tuple(self._tasks):

@@ -7,18 +7,19 @@ restart would lose.
 """
 
 import functools
-import heapq
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bayplan import admission, places, telemetry
+from bayplan import designs as designs_
 from bayplan import inbox as inbox_
 from bayplan import tally as tally_
 from bayplan import views as views_
 from bayplan import volumes as volumes_
 from bayplan import waiting as waiting_
+from bayplan import wakes as wakes_
 from bayplan.api import build, names, placing
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
@@ -102,16 +103,12 @@ class Loop:
     views: views_.Views = field(init=False)
     volumes: volumes_.Volumes = field(init=False)
     tally: tally_.Tally = field(init=False)
+    designs: designs_.Designs = field(init=False)
     plan: workload.Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
-    # (uid, template hash, generation) -> version of the nodes it hangs on, blueprint
-    _blueprints: dict[tuple[str, str, int], tuple[int, build.Blueprint]] = field(
-        default_factory=dict
-    )
     _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # the last plan's
     _look_at: int | None = None  # the last plan's
-    _wakes: list[tuple[int, Key]] = field(default_factory=list)  # heap
-    _wake_of: dict[Key, int] = field(default_factory=dict)
+    _wakes: wakes_.Wakes = field(default_factory=wakes_.Wakes)
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
@@ -122,6 +119,7 @@ class Loop:
     def __post_init__(self) -> None:
         self.views = views_.Views(self.cache, self.admissions, self.receivers)
         self.volumes = volumes_.Volumes(self.cache.state, self.cache.storage)
+        self.designs = designs_.Designs(self.cache, self.admissions, self.catalogue)
         self.tally = tally_.Tally(self.clock, self.cache, self.metrics, self.price)
 
     async def run(self) -> None:
@@ -140,6 +138,7 @@ class Loop:
             self._led = True
             batch = inbox_.Batch(frozenset(self.cache.resources), placement=True)
             self._release_orphans()
+            self.designs.forget_gone()
             self._holds = {
                 key: pod.nominated
                 for key, pod in self.cache.state.unplaced.items()
@@ -200,6 +199,7 @@ class Loop:
             self._drop(key)
             return ()
         self.tally.look(resource)
+        self.designs.look(resource)
         if not self.acts and resource.spec is not None:
             self.admissions.presume(resource)
         view = self.views.of(
@@ -215,9 +215,9 @@ class Loop:
             telemetry.logger().exception(
                 "reconcile failed", extra={"fields": {"resource": "/".join(key)}}
             )
-            self._wake(key, now + DEFECT_SECONDS)
+            self._wakes.set(key, now + DEFECT_SECONDS)
             return ()
-        self._wake(key, outcome.wake_at)
+        self._wakes.set(key, outcome.wake_at)
         if not self.acts:
             return self._tasks(resource, outcome.tasks)
         if outcome.probe:
@@ -229,7 +229,7 @@ class Loop:
         self, resource: Resource, template_hash: str, template: Mapping[str, Any] | None
     ) -> homes.Homes:
         """On which nodes a service with one instance on each has those of a template."""
-        _, kind = self._design(resource, template, template_hash)
+        _, kind = self.designs.of(resource, template, template_hash)
         return homes.of(kind, self._memo.table(self.cache.snapshot()))
 
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
@@ -238,35 +238,9 @@ class Loop:
         found = []
         for task in tasks:
             of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
-            blueprint, kind = self._design(resource, task.template, of_task)
+            blueprint, kind = self.designs.of(resource, task.template, of_task)
             found.append(_Wanted(resource, task, blueprint, waiting_.claiming(kind, task)))
         return found
-
-    def _design(
-        self, resource: Resource, template: Mapping[str, Any] | None, of_task: str
-    ) -> tuple[build.Blueprint, workload.PodClass]:
-        """What a task's pod will be and how it is packed, by the task's revision.
-
-        An older revision's template was admitted once and is not asked about again.
-        """
-        at = (resource.uid, of_task, resource.generation)
-        version, blueprint = self._blueprints.get(at, (0, None))
-        now = self.cache.state.nodes_version
-        if blueprint is None or (blueprint.patterned and version != now):
-            blueprint = build.blueprint(
-                resource, template, revision=of_task, values=self._known_values
-            )
-            self._blueprints[at] = now, blueprint
-        return blueprint, self.admissions.shape(resource, blueprint, of_task)
-
-    def _known_values(self, label: str) -> Collection[str]:
-        """What nodes have, and what those that can be bought would."""
-        values = set(self.catalogue.get(label, ()))
-        for node in self.cache.state.nodes.values():
-            value = node.labels.get(label)
-            if value is not None:
-                values.add(value)
-        return values
 
     def _carry_out(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int) -> None:
         self._say_placed(plan, wanted)
@@ -433,33 +407,20 @@ class Loop:
         due = {*batch.keys, *self._resting}
         if batch.placement:
             due |= self._per_node
-        while self._wakes and self._wakes[0][0] <= now:
-            at, key = heapq.heappop(self._wakes)
-            if self._wake_of.get(key) == at:
-                del self._wake_of[key]
-                due.add(key)
+        due.update(self._wakes.due(now))
         if self._rests:
             moment = self.clock.monotonic()
             self._rests = {key: until for key, until in self._rests.items() if until > moment}
         self._resting = due & self._rests.keys()
         return sorted(due - self._resting)
 
-    def _wake(self, key: Key, at: int | None) -> None:
-        if at is None:
-            self._wake_of.pop(key, None)
-        elif self._wake_of.get(key) != at:
-            self._wake_of[key] = at
-            heapq.heappush(self._wakes, (at, key))
-
     def due_in(self) -> float:
         """Seconds until the next thing is due by itself; for who does not lead, nothing is."""
         if not self._led:
             return LONGEST_WAIT_SECONDS
-        while self._wakes and self._wake_of.get(self._wakes[0][1]) != self._wakes[0][0]:
-            heapq.heappop(self._wakes)
-        wait = LONGEST_WAIT_SECONDS
-        if self._wakes:
-            wait = min(wait, self._wakes[0][0] - self.clock.now())
+        wait, next_at = LONGEST_WAIT_SECONDS, self._wakes.next_at()
+        if next_at is not None:
+            wait = min(wait, next_at - self.clock.now())
         if self._resting:
             wait = min(
                 wait, min(map(self._rests.__getitem__, self._resting)) - self.clock.monotonic()
@@ -508,7 +469,8 @@ class Loop:
 
     def _drop(self, key: Key) -> None:
         """A resource has gone: nothing of it is kept, and its finished pods are let go."""
-        self._wake(key, None)
+        self._wakes.set(key, None)
+        self.designs.forget(key)
         self._per_node.discard(key)
         self._placements.pop(key, None)
         self.tally.forget(key)
@@ -523,9 +485,3 @@ class Loop:
             if held and self.cache.by_uid(uid) is None:
                 for release in tidy.release_orphans(pods.values()):
                     self.writer.release(release)
-        gone = {uid for uid, _, _ in self._blueprints if self.cache.by_uid(uid) is None}
-        for uid in gone:
-            self.admissions.forget(uid)
-        self._blueprints = {
-            at: known for at, known in self._blueprints.items() if at[0] not in gone
-        }

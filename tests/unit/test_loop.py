@@ -10,7 +10,7 @@ import pytest
 from bayplan import admission, inbox, loop, telemetry
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
-from bayplan.api.resource import Resource
+from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache, decode, errors
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
@@ -161,6 +161,10 @@ class Scene:
     def look(self) -> None:
         """One cycle over everything."""
         self.loop.cycle(inbox.Batch(frozenset(self.cache.resources), placement=True))
+
+    def ring(self, key: Key) -> None:
+        """One cycle over one resource."""
+        self.loop.cycle(inbox.Batch(frozenset({key}), placement=False))
 
     def seen_as_created(self) -> None:
         """What the notebook created becomes what the API server has."""

@@ -1,0 +1,86 @@
+"""What the pods of each resource will be, template by template: compiled once, kept while it holds.
+
+Of a resource only its present spec is kept (an edit compiles anew), and nothing of one that has
+gone.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayplan import admission
+from bayplan.api import build
+from bayplan.api.resource import Key, Resource
+from bayplan.cluster import cache as cache_
+from bayplan.model import workload
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Blueprints of one spec by template hash, each with the version of the nodes it hangs on."""
+
+    uid: str
+    generation: int
+    blueprints: dict[str, tuple[int, build.Blueprint]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Designs:
+    """`catalogue` has the values of node labels that nodes which can be bought would have."""
+
+    cache: cache_.Cache
+    admissions: admission.Admissions
+    catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)
+    _kept: dict[Key, _Kept] = field(default_factory=dict)
+
+    def look(self, resource: Resource) -> None:
+        """It is as it is now: what was compiled of another spec of it is forgotten."""
+        kept = self._kept.get(resource.key)
+        if kept is not None and kept.uid != resource.uid:
+            self.forget(resource.key)
+            kept = None
+        if kept is None or kept.generation != resource.generation:
+            self._kept[resource.key] = _Kept(resource.uid, resource.generation)
+
+    def of(
+        self, resource: Resource, template: Mapping[str, Any] | None, template_hash: str
+    ) -> tuple[build.Blueprint, workload.PodClass]:
+        """What a pod will be and how it is packed; `template` is None for the resource's own.
+
+        An older revision's template was admitted once and is not asked about again.
+        """
+        self.look(resource)
+        kept = self._kept[resource.key].blueprints
+        version, blueprint = kept.get(template_hash, (0, None))
+        now = self.cache.state.nodes_version
+        if blueprint is None or (blueprint.patterned and version != now):
+            blueprint = build.blueprint(
+                resource, template, revision=template_hash, values=self._known_values
+            )
+            kept[template_hash] = now, blueprint
+        return blueprint, self.admissions.shape(resource, blueprint, template_hash)
+
+    def forget(self, key: Key) -> None:
+        """The resource has gone."""
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self.admissions.forget(kept.uid)
+
+    def forget_gone(self) -> None:
+        """Those that went while nobody looked. O(resources)."""
+        for key in [key for key in self._kept if key not in self.cache.resources]:
+            self.forget(key)
+
+    @property
+    def size(self) -> int:
+        """Templates that are kept compiled."""
+        return sum(len(kept.blueprints) for kept in self._kept.values())
+
+    def _known_values(self, label: str) -> Collection[str]:
+        """What nodes have, and what those that can be bought would."""
+        values = set(self.catalogue.get(label, ()))
+        for node in self.cache.state.nodes.values():
+            value = node.labels.get(label)
+            if value is not None:
+                values.add(value)
+        return values

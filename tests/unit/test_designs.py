@@ -1,0 +1,52 @@
+"""What is kept of a resource: its present spec compiled, and nothing once it has gone."""
+
+from dataclasses import replace
+
+from bayplan.api import names
+from tests.unit.test_loop import Scene
+
+
+def test_an_edit_takes_the_place_of_what_was_before() -> None:
+    """A service that is scaled all day is compiled anew each time, and kept once."""
+    scene = Scene()
+    scene.node(cpu=100_000)
+    sizes = set()
+    for number in range(20):
+        scene.service(replicas=1 + number % 3, generation=number + 1)
+        scene.look()
+        scene.seen_as_created()
+        sizes.add((scene.loop.designs.size, scene.admissions.size))
+
+    assert (1, 2) == max(sizes)
+
+
+def test_nothing_is_kept_of_what_has_gone() -> None:
+    """Neither while somebody leads, nor of what went before."""
+    scene = Scene()
+    scene.node(cpu=100_000)
+    for number in range(3):
+        scene.job(f"j{number}")
+    scene.look()
+    before = scene.loop.designs.size, scene.admissions.size
+    scene.cache.drop_resource((names.BATCHJOB, "default", "j0"), "uid-j0")
+    scene.ring(("BatchJob", "default", "j0"))
+    after = scene.loop.designs.size, scene.admissions.size
+    scene.leads = False
+    scene.look()
+    scene.cache.drop_resource((names.BATCHJOB, "default", "j1"), "uid-j1")
+    scene.leads = True
+    scene.look()
+
+    assert ((3, 6), (2, 4)) == (before, after)
+    assert (1, 2) == (scene.loop.designs.size, scene.admissions.size)
+
+
+def test_a_namesake_is_another_resource() -> None:
+    """Deleted and made again between two looks: what was known of the first is forgotten."""
+    scene = Scene()
+    scene.node(cpu=100_000)
+    first = scene.job("j")
+    scene.look()
+    scene.loop.designs.look(replace(first, uid="another"))
+
+    assert scene.admissions.of(first) is None

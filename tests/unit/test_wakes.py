@@ -1,0 +1,54 @@
+"""When to look again: the newest word of each key counts; outdated ones leave nothing behind."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayplan.api.resource import Key
+from bayplan.wakes import Wakes
+
+A, B = ("BatchJob", "default", "a"), ("BatchJob", "default", "b")
+keys = st.sampled_from([("BatchJob", "default", name) for name in "abcd"])
+moments = st.one_of(st.none(), st.integers(0, 50))
+
+
+def test_the_newest_word_counts() -> None:
+    """Put off, brought forward, taken back: each is told once, at its last moment."""
+    wakes = Wakes()
+    wakes.set(A, 10)
+    wakes.set(A, 20)
+    wakes.set(B, 30)
+    wakes.set(B, 15)
+    first = wakes.due(19), wakes.next_at()
+    wakes.set(A, None)
+
+    assert ([B], 20) == first
+    assert ([], None) == (wakes.due(99), wakes.next_at())
+
+
+@given(st.lists(st.tuples(keys, moments, st.integers(0, 5))))
+def test_it_is_as_if_a_plain_mapping_were_asked(steps: list[tuple[Key, int | None, int]]) -> None:
+    """What is due, and when the next is, whatever came before."""
+    wakes, plain, now = Wakes(), dict[Key, int](), 0
+    for key, at, passed in steps:
+        wakes.set(key, at)
+        if at is None:
+            plain.pop(key, None)
+        else:
+            plain[key] = at
+        now += passed
+        due = sorted(key for key, at in plain.items() if at <= now)
+        plain = {key: at for key, at in plain.items() if at > now}
+
+        assert due == sorted(wakes.due(now))
+        assert min(plain.values(), default=None) == wakes.next_at()
+
+
+def test_a_mind_changed_at_every_look_leaves_nothing_behind() -> None:
+    wakes = Wakes()
+    for moment in range(10_000):
+        wakes.set(A, 1_000_000 - moment)
+        wakes.set(("BatchJob", "default", f"j{moment}"), 2_000_000)
+        wakes.set(("BatchJob", "default", f"j{moment}"), None)
+
+    assert 100 > wakes.size
+    assert 1_000_000 - 9_999 == wakes.next_at()
