@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from bayplan import settings, telemetry
-from tools import cli_reference
+from tools import cli_reference, reasons
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs/reference"
@@ -125,6 +125,35 @@ def options() -> str:
     return head + _table(("option", "default", "meaning"), rows)
 
 
+# ── reasons ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def events() -> str:
+    """Every reason of an Event, of a condition, and of a node's refusal."""
+    head = (
+        f"# Events and reasons\n\n{_NOTE}\nThe words are closed lists: alerts and scripts may rely"
+        " on them. The sentence beside each has the numbers.\n"
+    )
+    parts = (
+        (
+            "Events",
+            "`kubectl events --for batchjob/NAME`. An Event is sent once for each change.",
+            _table(("reason", "type", "of", "meaning", "what to do"), reasons.event_rows()),
+        ),
+        (
+            "Reasons of conditions",
+            "`kubectl get batchjob NAME -o yaml`, under `status.conditions`.",
+            _table(("reason", "of", "meaning", "what to do"), reasons.condition_rows()),
+        ),
+        (
+            "Why a node refuses",
+            "`status.placement.refusals[].reason`; each node is charged to the first that holds.",
+            _table(("reason", "meaning"), reasons.refusal_rows()),
+        ),
+    )
+    return head + "".join(f"\n## {title}\n\n{text}\n\n{table}" for title, text, table in parts)
+
+
 # ── budgets ──────────────────────────────────────────────────────────────────────────────────────
 
 _SIGNS = {"most": "≤", "least": "≥"}
@@ -154,6 +183,7 @@ def budgets() -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_reference.text,
+    "events.md": events,
     "fields-batchjob.md": lambda: fields("batchjobs", "BatchJob"),
     "fields-longservice.md": lambda: fields("longservices", "LongService"),
     "metrics.md": metrics,

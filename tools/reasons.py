@@ -1,0 +1,291 @@
+"""What every reason of an Event or a condition means, and what to do: the page `events.md`.
+
+The words are the operator's; a test compares them with those that its code can say.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bayplan.model.reason import Reason as Refusal
+
+JOB, SERVICE = "BatchJob", "LongService"
+NORMAL, WARNING = "Normal", "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`remedy` is empty where there is nothing to do."""
+
+    kinds: tuple[str, ...]
+    meaning: str
+    remedy: str = ""
+    type: str = ""  # of an Event
+
+
+_BOTH = (JOB, SERVICE)
+
+EVENTS: Mapping[str, Told] = {
+    "Missed": Told(
+        (JOB,),
+        "Scheduled times passed without a run, by `missedRunPolicy`, `startingDeadlineSeconds` or "
+        "because a run before them went on.",
+        "See the reason in brackets; `bayplan backfill` makes up for them.",
+        WARNING,
+    ),
+    "PassedWhileSuspended": Told(
+        (JOB,), "Scheduled times passed while the job was suspended.", "", NORMAL
+    ),
+    "Suspended": Told(
+        (JOB,),
+        "`suspendAfterFailures` runs failed in a row: no run starts by itself.",
+        "Mend the job, then change its spec or `bayplan run` it; a success ends it.",
+        WARNING,
+    ),
+    "RunFailed": Told(
+        (JOB,),
+        "A run failed for good, its retries used up.",
+        "The message has cause, exit code and node; `bayplan logs`, then `bayplan retry`.",
+        WARNING,
+    ),
+    "RunCancelled": Told((JOB,), "A person cancelled a run, or deleted its pod.", "", NORMAL),
+    "RunLate": Told(
+        (JOB,),
+        "A run lasts longer than `expectedDurationSeconds`; it goes on.",
+        "Look at its logs, or raise the figure.",
+        WARNING,
+    ),
+    "AttemptLost": Told(
+        (JOB,),
+        "A node took an attempt with it; it is tried again elsewhere, at no cost to the retries.",
+        "",
+        NORMAL,
+    ),
+    "RunMarked": Told((JOB,), "A person called a run a success (`mark-success`).", "", NORMAL),
+    "RunNowRefused": Told(
+        (JOB,),
+        "`run-now` cannot be followed: a run that was asked for waits already, or its arguments "
+        "cannot be read.",
+        "Wait for that run, or write the arguments as the message says.",
+        WARNING,
+    ),
+    "RetryRefused": Told(
+        (JOB,),
+        "`retry` names no run that failed or was cancelled.",
+        "`bayplan runs JOB` lists them.",
+        WARNING,
+    ),
+    "Backfill": Told((JOB,), "A backfill was taken up; the message counts its runs.", "", NORMAL),
+    "BackfillRefused": Told(
+        (JOB,),
+        "A backfill cannot be followed.",
+        "Write the annotation as the message says, or use `bayplan backfill`.",
+        WARNING,
+    ),
+    "UnknownReceiver": Told(
+        (JOB,),
+        "`notifications` name a receiver that does not exist.",
+        "An administrator defines it in the file of `--notifications-file`.",
+        WARNING,
+    ),
+    "RolloutStarted": Told((SERVICE,), "Instances get another template.", "", NORMAL),
+    "RolloutFinished": Told((SERVICE,), "Every instance has the template.", "", NORMAL),
+    "RolledBack": Told(
+        (SERVICE,),
+        "An update made no progress and was given up for the template before.",
+        "The message has the cause; apply a template that works.",
+        WARNING,
+    ),
+    "RollbackRefused": Told(
+        (SERVICE,),
+        "`rollback-to` names no revision that is kept.",
+        "`bayplan rollout history SERVICE` lists them.",
+        WARNING,
+    ),
+    "Rebalancing": Told(
+        (SERVICE,), "`rebalance` moves instances that break edited constraints.", "", NORMAL
+    ),
+    "InstanceFailed": Told(
+        (SERVICE,),
+        "An instance crashed, was killed or refused.",
+        "The message has pod, cause and exit code; `kubectl logs --previous`.",
+        WARNING,
+    ),
+}
+
+# Events that repeat a condition's reason when it comes up, with that condition's meaning.
+AS_CONDITIONS: Mapping[str, str] = {
+    "Paused": NORMAL,
+    "StepReached": NORMAL,
+    "WaitingForDependencies": NORMAL,
+    "ProgressDeadlineExceeded": WARNING,
+    "MassLossBrake": WARNING,
+    "InvalidTemplate": WARNING,
+    "InvalidSpec": WARNING,
+    "DependencyCycle": WARNING,
+}
+
+CONDITIONS: Mapping[str, Told] = {
+    "InvalidSpec": Told(_BOTH, "The spec cannot work.", "The message names field and remedy."),
+    "InvalidSchedule": Told(
+        (JOB,), "`schedule` cannot be read or is never due.", "`bayplan next` shows when it is."
+    ),
+    "InvalidTimeZone": Told(
+        (JOB,), "There is no such `timeZone`.", "Write one of the IANA names, such as Europe/Oslo."
+    ),
+    "InvalidTemplate": Told(
+        _BOTH,
+        "The API server would never accept a pod of the template.",
+        "Mend the field that the message names.",
+    ),
+    "TemplateRefused": Told(
+        _BOTH,
+        "The API server refuses a pod of the template for now (a webhook, a missing account); it "
+        "is asked again.",
+        "Mend what the message names.",
+    ),
+    "QuotaExceeded": Told(
+        _BOTH,
+        "The namespace's ResourceQuota leaves no room for another pod.",
+        "Raise the quota, or ask for less; no node is bought meanwhile.",
+    ),
+    "Checking": Told(_BOTH, "The template is being checked by a dry run."),
+    "Placed": Told(_BOTH, "Nothing waits for a node."),
+    "NoRoom": Told(
+        _BOTH,
+        "Something finds no room on any node.",
+        "`status.placement` and `bayplan explain` count the nodes by what keeps it off them.",
+    ),
+    "VolumeBinding": Told(
+        _BOTH,
+        "A pod has its node and waits for a volume to be made there.",
+        "If it lasts: is the StorageClass's provisioner running?",
+    ),
+    "Scheduled": Told((JOB,), "Runs start by the schedule."),
+    "OnParents": Told((JOB,), "Runs start when its parents have succeeded."),
+    "Suspended": Told((JOB,), "`suspend` is true.", "`bayplan resume JOB`."),
+    "Paused": Told(
+        _BOTH,
+        "A job rests until a time (`paused-until`), an update until a person lets it go on "
+        "(`updateStrategy.paused`).",
+        "`bayplan resume JOB`, `bayplan rollout resume SERVICE`.",
+    ),
+    "TooManyFailures": Told(
+        (JOB,),
+        "`suspendAfterFailures` runs failed in a row.",
+        "Mend the job, then change its spec or `bayplan run` it.",
+    ),
+    "InvalidPause": Told(
+        (JOB,), "The annotation `paused-until` is no time; it is ignored.", "Write it as shown."
+    ),
+    "NotSuspended": Told((JOB,), "Runs may start."),
+    "Finished": Told((JOB,), "The schedule has come to its end."),
+    "ParentMissing": Told(
+        (JOB,), "A parent does not exist (yet).", "Apply it, or take it out of `parents`."
+    ),
+    "ParentCycle": Told((JOB,), "`parents` lead in a circle.", "Take one of them out."),
+    "Starting": Told((JOB,), "The run of a job without a schedule gets a node."),
+    "Retrying": Told((JOB,), "Its next attempt waits for its time."),
+    "Running": Told((JOB,), "The run has a node."),
+    "Complete": Told((JOB,), "The run succeeded."),
+    "RunFailed": Told(
+        (JOB,), "The run failed for good.", "The message has the cause; `bayplan run JOB`."
+    ),
+    "RunCancelled": Told((JOB,), "A person cancelled the run.", "`bayplan run JOB`."),
+    "DeadlineExceeded": Told(
+        (JOB,), "Its last attempt outlived `activeDeadlineSeconds`.", "Raise it, or ask for more."
+    ),
+    "TooManyDisruptions": Told(
+        (JOB,),
+        "The run lost so many attempts to nodes that it was given up.",
+        "Use nodes that stay, or shorter runs.",
+    ),
+    "NoRunYet": Told((JOB,), "No run has finished."),
+    "Succeeded": Told((JOB,), "The last run succeeded."),
+    "Failed": Told((JOB,), "The last run failed.", "The message has the cause."),
+    "Cancelled": Told((JOB,), "The last run was cancelled."),
+    "Ready": Told((SERVICE,), "Every instance is there and healthy."),
+    "ScaledToZero": Told((SERVICE,), "`replicas` is 0 and nothing runs."),
+    "NoNodeForIt": Told(
+        (SERVICE,),
+        "With mode PerNode: no node is for it.",
+        "Look at nodeSelector, tolerations and constraints, if that is not meant.",
+    ),
+    "NameTaken": Told(
+        (SERVICE,),
+        "Somebody else's Service or PodDisruptionBudget has its name.",
+        "Delete that, or rename one of them.",
+    ),
+    "InstancesFailing": Told(
+        (SERVICE,), "Instances crash.", "The message has the cause; `kubectl logs --previous`."
+    ),
+    "RestartBackoff": Told(
+        (SERVICE,), "After failures the next pod waits for its time.", "Mend the template."
+    ),
+    "PredecessorThere": Told(
+        (SERVICE,),
+        "An instance with a volume of its own waits until the pod or claim before it has gone.",
+        "Where its node is switched off for good, delete the node.",
+    ),
+    "NodeUnreachable": Told(
+        (SERVICE,),
+        "Instances stand on nodes that do not answer; they are replaced after "
+        "`unreachable.replaceAfterSeconds`.",
+        "Look at the nodes.",
+    ),
+    "RollingOut": Told((SERVICE,), "Instances of older templates are being replaced."),
+    "InstancesStarting": Told((SERVICE,), "Instances are on their way."),
+    "InstancesStopping": Told((SERVICE,), "The last instances stop."),
+    "RolledOut": Told((SERVICE,), "Every instance has the newest template."),
+    "RolledBack": Told(
+        (SERVICE,),
+        "The newest template was given up, the one before runs.",
+        "The message has the cause; apply another template, or `bayplan restart` to try again.",
+    ),
+    "StepReached": Told(
+        (SERVICE,),
+        "A share of the instances has the new template; the next step waits.",
+        "`bayplan rollout promote SERVICE` when all is well.",
+    ),
+    "ProgressDeadlineExceeded": Told(
+        (SERVICE,),
+        "The update got no further for `progressDeadlineSeconds`.",
+        "The message has what held it up.",
+    ),
+    "MassLossBrake": Told(
+        (SERVICE,),
+        "Many nodes fell silent at once: nothing is replaced, moved or taken away.",
+        "It ends by itself; or set `bayplan.dev/ignore-mass-loss` to `true` on the service.",
+    ),
+    "WaitingForDependencies": Told(
+        (SERVICE,), "Services that `dependsOn` names are not ready; the wait has an end."
+    ),
+    "DependencyCycle": Told((SERVICE,), "`dependsOn` leads in a circle.", "Take one of them out."),
+    "MinimumHealthy": Told((SERVICE,), "At least the healthy minimum is available."),
+    "BelowMinimumHealthy": Told(
+        (SERVICE,), "Fewer than the healthy minimum are available.", "`Ready` says why."
+    ),
+    "Placing": Told((SERVICE,), "Instances get a node."),
+}
+
+Row = tuple[str, ...]
+
+
+def event_rows() -> Iterable[Row]:
+    told = dict(EVENTS)
+    for word, type_ in AS_CONDITIONS.items():
+        one = CONDITIONS[word]
+        kinds = (SERVICE,)
+        told[word] = Told(kinds, one.meaning, one.remedy, type_)
+    for word, one in sorted(told.items()):
+        yield f"`{word}`", one.type, ", ".join(one.kinds), one.meaning, one.remedy
+
+
+def condition_rows() -> Iterable[Row]:
+    for word, one in sorted(CONDITIONS.items()):
+        yield f"`{word}`", ", ".join(one.kinds), one.meaning, one.remedy
+
+
+def refusal_rows() -> Iterable[Row]:
+    """In the order in which nodes are charged."""
+    for one in Refusal:
+        yield f"`{one.value}`", one.words
