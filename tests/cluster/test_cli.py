@@ -80,7 +80,15 @@ def test_a_run_that_was_asked_for(site: Site, namespace: str, tmp_path: Path) ->
     assert "Succeeded" == json.loads(done.stdout)["outcome"]
 
 
-@pytest.mark.parametrize(("kind", "body"), [("marathon", APP), ("chronos", REPORT)])
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("marathon", APP),
+        ("marathon", test_import.GROUP),
+        ("marathon", test_import.POD),
+        ("chronos", REPORT),
+    ],
+)
 def test_what_was_imported_is_accepted(
     site: Site, tmp_path: Path, kind: str, body: dict[str, object]
 ) -> None:

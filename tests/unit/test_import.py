@@ -224,17 +224,19 @@ def test_what_of_checks_is_listed() -> None:
     } == {note["field"] for note in body["notes"]}
 
 
+GROUP = {
+    "id": "/shop",
+    "groups": [
+        {"id": "db", "apps": [{"id": "mysql", **NAMED}, {"id": "/shop/db/redis", **NAMED}]},
+        {"id": "web", "dependencies": ["../db"], "apps": [{"id": "front", **NAMED}]},
+    ],
+    "version": "x",
+}
+
+
 def test_groups_hand_their_dependencies_down() -> None:
     """Relative ids; a dependency on a group is one on each app below it, not on oneself."""
-    group = {
-        "id": "/shop",
-        "groups": [
-            {"id": "db", "apps": [{"id": "mysql", **NAMED}, {"id": "/shop/db/redis", **NAMED}]},
-            {"id": "web", "dependencies": ["../db"], "apps": [{"id": "front", **NAMED}]},
-        ],
-        "version": "x",
-    }
-    body = imported("marathon", group)
+    body = imported("marathon", GROUP)
     wanted = {one["metadata"]["name"]: one["spec"].get("dependsOn") for one in body["manifests"]}
 
     assert {
@@ -415,6 +417,37 @@ def test_every_field_of_a_job(field: str, value: Any, path: str | None, expected
         assert any(expected in message for message in messages), body["notes"]
     else:
         assert value in one["metadata"]["annotations"].values()
+
+
+# Every field of an app (Marathon's docs/docs/rest-api/public/api/v2/types/app.raml) and of a job
+# (Chronos' docs/docs/api.md and utils/JobDeserializer.scala, versions 2 and 3), in their order.
+APP_FIELDS = """
+    id cmd args cpus mem disk gpus resourceLimits executorResources instances env secrets labels
+    constraints acceptedResourceRoles role backoffSeconds backoffFactor maxLaunchDelaySeconds
+    upgradeStrategy killSelection unreachableStrategy taskKillGracePeriodSeconds healthChecks
+    readinessChecks check dependencies container networks portDefinitions ports requirePorts uris
+    fetch residency user tty executor ipAddress storeUrls version versionInfo
+"""
+JOB_FIELDS = """
+    name command shell arguments schedule scheduleTimeZone epsilon parents retries cpus mem disk
+    disabled concurrent highPriority softError constraints container environmentVariables uris
+    fetch owner ownerName description runAsUser executor executorFlags taskInfoData
+    dataProcessingJobType async maxCompletionTime successCount errorCount errorsSinceLastSuccess
+    lastSuccess lastError
+"""
+
+
+ELSEWHERE = {  # what has tests of its own
+    *("id", "healthChecks", "readinessChecks", "requirePorts"),
+    "parents",
+}
+
+
+def test_the_tables_have_every_field_of_the_originals() -> None:
+    """An importer that forgets one would call it a typing error."""
+    tried = {field for field, *_ in [*APP, *CHRONOS]} | ELSEWHERE
+
+    assert set() == {*APP_FIELDS.split(), *JOB_FIELDS.split()} - tried
 
 
 def test_parents_go_without_a_schedule() -> None:
