@@ -1,5 +1,7 @@
 """One instance on each node, on a real API server: it follows the nodes, and none stands twice."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tests.cluster import read
 from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_service
+from tests.cluster.test_cli import bayplan
 from tests.cluster.test_longservice import available
 from tests.cluster.under_test import Site
 
@@ -67,7 +70,9 @@ def test_an_update_replaces_each_where_it_stands(site: Site, namespace: str) -> 
     assert ["agent", "3", "3", "3", "Ready"] == shown.stdout.split()[:5]
 
 
-def test_a_node_without_room_gets_no_pod_that_waits(site: Site, namespace: str) -> None:
+def test_a_node_without_room_gets_no_pod_that_waits(
+    site: Site, namespace: str, tmp_path: Path
+) -> None:
     """The status says what is missing there; once there is room the instance comes."""
     kube, services = site.kube, read.services(namespace)
     site.nodes("m5.large:us-east-1a=1,m5.xlarge:us-east-1a=1", pool=namespace)
@@ -81,11 +86,19 @@ def test_a_node_without_room_gets_no_pod_that_waits(site: Site, namespace: str) 
     kube.apply(make_agent(namespace, cpu="1"))
     found = kube.until(services, without_room, within=60)
     pods = len(kube.listed(read.pods(namespace)))
+    told = bayplan(site, tmp_path, "explain", "agent", "-n", namespace)
+    planned = bayplan(site, tmp_path, "plan", "-o", "json")
+    top = bayplan(site, tmp_path, "top", "services", "-n", namespace, "-o", "json")
     kube.delete(f"{services}/filler")
     kube.until(services, available(2, "agent"), within=60)
 
     assert "insufficient cpu" in found["status"]["placement"]["message"]
     assert 2 == pods
+    assert "1 constraint hostname Unique, 1 insufficient cpu" in told.stdout
+    assert "1 insufficient cpu" in json.loads(planned.stdout)["waiting"][0]["message"]
+    assert (2, 1) == tuple(
+        json.loads(top.stdout)["services"][0][one] for one in ("wanted", "ready")
+    )
 
 
 def without_room(found: Objects) -> Any:

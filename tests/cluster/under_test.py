@@ -15,7 +15,7 @@ import yaml
 
 from localcluster import Cluster
 from localcluster.guest import FakeNodes
-from tests.cluster.kube import Kube
+from tests.cluster.kube import Kube, Objects
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "bayplan-system"
@@ -42,9 +42,7 @@ class Site:
     def prepare(self) -> Self:
         """Install what `helm install` would: CRDs, the namespace, the account and its rights."""
         self.kube.kubectl("apply", "-f", str(ROOT / "crds"))
-        self.kube.kubectl(
-            "wait", "--for=condition=established", "--timeout=60s", "-f", str(ROOT / "crds")
-        )
+        self.kube.until("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _established)
         self.kube.apply(*rights())
         return self
 
@@ -110,6 +108,18 @@ class Site:
         if self._fake is None:
             self._fake = FakeNodes(self.kube.kubeconfig, self.folder, self.kube.request)
         return self._fake
+
+
+def _established(definitions: Objects) -> bool:
+    """Whether ours are all served. `kubectl wait` errs on one that has no conditions yet."""
+    ours = [one for name, one in definitions.items() if name.endswith(".bayplan.dev")]
+    return len(ours) == len(list((ROOT / "crds").glob("*.yaml"))) and all(
+        any(
+            each["type"] == "Established" and each["status"] == "True"
+            for each in one.get("status", {}).get("conditions") or ()
+        )
+        for one in ours
+    )
 
 
 class OperatorProcess:

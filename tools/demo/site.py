@@ -8,6 +8,7 @@ import contextlib
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -63,9 +64,26 @@ def install(cluster: Cluster) -> None:
     """CRDs, the operator's namespace, account and rights, and the example's namespace."""
     crds = str(company.ROOT / "crds")
     cluster.kubectl("apply", "-f", crds)
-    cluster.kubectl("wait", "--for=condition=established", "--timeout=50s", "-f", crds)
+    _until_served(cluster, 50)
     apply(cluster, _rights())
     apply(cluster, (one for one in company.manifests() if one["kind"] == "Namespace"))
+
+
+def _until_served(cluster: Cluster, seconds: float) -> None:
+    """As `kubectl wait` would, which errs on a definition so new that it has no conditions."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    ends = time.monotonic() + seconds
+    while not all(_established(one) for one in cluster.request("GET", path)["items"]):
+        if time.monotonic() > ends:
+            raise TimeoutError(f"the definitions are not served after {seconds:.0f} s")
+        time.sleep(0.2)
+
+
+def _established(definition: Mapping[str, Any]) -> bool:
+    return any(
+        one["type"] == "Established" and one["status"] == "True"
+        for one in definition.get("status", {}).get("conditions") or ()
+    )
 
 
 def apply(cluster: Cluster, bodies: Iterable[Mapping[str, Any]]) -> None:
