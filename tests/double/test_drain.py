@@ -101,6 +101,17 @@ def test_services_move_runs_end_and_the_rest_is_evicted() -> None:
     assert "1 instance: waits for its replacement; 1 run: may finish" == drained.texts[1]
 
 
+def test_what_belongs_to_the_node_stays() -> None:
+    """Neither a DaemonSet's pod nor one of a service with one on each node is waited for."""
+    agent = owned("agent", "LongService")
+    agent["metadata"]["annotations"] = {"bayplan.dev/per-node": "true"}
+    pods = {"agent": (agent, 99), "daemon": (owned("daemon", "DaemonSet", "apps/v1"), 99)}
+    drained = Drained(ORDER, pods)
+
+    assert {} == drained.evicted
+    assert (True, 0.0) == (drained.state.empty, drained.state.seconds)
+
+
 def test_patience_ends() -> None:
     """An instance that nobody replaces and a run that goes on are evicted when their time is up."""
     drained = Drained(

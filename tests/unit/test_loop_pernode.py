@@ -117,6 +117,7 @@ def test_pods_say_to_others_that_no_two_share_a_node() -> None:
         "requiredDuringSchedulingIgnoredDuringExecution"
     ]
 
+    assert "true" == body["metadata"]["annotations"]["bayplan.dev/per-node"]
     assert "kubernetes.io/hostname" == term["topologyKey"]
     assert {"bayplan.dev/service": "web"} == term["labelSelector"]["matchLabels"]
 

@@ -122,7 +122,11 @@ def blueprint(
     return Blueprint(
         namespace=resource.namespace,
         labels={**(metadata.get("labels") or {}), **placing.own_labels(resource)},
-        annotations={**_disruption(resource), **(metadata.get("annotations") or {})},
+        annotations={
+            **_disruption(resource),
+            **({names.PER_NODE: "true"} if placing.per_node(resource) else {}),
+            **(metadata.get("annotations") or {}),
+        },
         owner=owner_reference(resource),
         finalizers=(names.RUN_TRACKING,) if runs else (),
         spec=pod_spec,

@@ -27,6 +27,7 @@ PLACE = f"{GROUP}/place"  # which of the N pods that MaxPer N allows a group
 TRIGGER = f"{GROUP}/trigger"
 TASKS = f"{GROUP}/tasks"  # how many the run has, on the pods of one that has several
 GANG = f"{GROUP}/gang"  # on pods of a run whose tasks are placed all or none
+PER_NODE = f"{GROUP}/per-node"  # "true" on pods of a service with mode PerNode
 DIGEST = f"{GROUP}/digest"
 EXPECTED_SECONDS = pod.EXPECTED_SECONDS  # on pods: how long the run will take
 PARENTS = f"{GROUP}/parents"  # on pods: the successes that the run consumes, NAME=RUN,…

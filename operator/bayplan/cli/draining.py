@@ -212,7 +212,7 @@ async def _evict(pods: Iterable[Standing], wire: Wire, state: Drain) -> None:
 
 
 async def _standing(wire: Wire, node: str) -> list[Standing]:
-    """Pods to be rid of: no DaemonSet's, no kubelet's own, none that has finished."""
+    """Pods to be rid of: none of the node's own, and none that has finished."""
     answer = msgspec.json.decode(await wire.send(_pods_on(node)))
     pods = map(_decoded, answer.get("items") or ())
     return [pod for pod in pods if pod is not None and not pod.finished]
@@ -222,8 +222,8 @@ def _decoded(body: Mapping[str, Any]) -> Standing | None:
     about = body["metadata"]
     owners = [one for one in about.get("ownerReferences") or () if one.get("controller")]
     kinds = {one["kind"]: one for one in owners}
-    if "DaemonSet" in kinds or _MIRROR in (about.get("annotations") or {}):
-        return None
+    if "DaemonSet" in kinds or {_MIRROR, names.PER_NODE} & (about.get("annotations") or {}).keys():
+        return None  # the node's own: it serves the others to the end
     ours = {
         kind: one for kind, one in kinds.items() if one["apiVersion"].startswith(f"{names.GROUP}/")
     }
