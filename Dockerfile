@@ -39,8 +39,9 @@ LABEL org.opencontainers.image.title="bayplan" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/bayplan /opt/bayplan
-# The user has no entry in /etc/passwd; libraries that ask for a home find the one writable folder.
-ENV PATH=/opt/bayplan/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp \
+# The user has no entry in /etc/passwd; libraries that ask for a home find the one writable folder,
+# and those that ask for a name (kopf run does) find one.
+ENV PATH=/opt/bayplan/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp USER=bayplan \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 WORKDIR /tmp

@@ -40,6 +40,13 @@ def test_the_last_stage_needs_no_shell() -> None:
     assert [yaml.safe_load(line) for line in said(LAST, "CMD")] == [pod["containers"][0]["command"]]
 
 
+def test_a_user_without_an_entry_has_a_home_and_a_name() -> None:
+    """Libraries ask for both, and end the process where there are none."""
+    [given] = said(LAST, "ENV")
+
+    assert {"HOME=/tmp", "USER=bayplan"} <= set(given.split())
+
+
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-build.lock"])
 def test_locks_name_hashes_and_no_addresses(name: str) -> None:
     """Every package of the image and of its making is pinned by content."""

@@ -7,8 +7,11 @@ needed is in the API server.
 import asyncio
 import threading
 from collections.abc import Callable, Collection
+from typing import Any
 
 import kopf
+
+_IDENTITY: Any = "bayplan"  # among kopf's peers, of which there are none
 
 
 class Server:
@@ -57,6 +60,8 @@ class Server:
                 clusterwide=not self._namespaces,
                 standalone=True,
                 liveness_endpoint=self._liveness_endpoint,
+                # Left to find a name by itself kopf asks for the user's, and the image's has none.
+                identity=_IDENTITY,
                 stop_flag=self._stop,
             )
         finally:
