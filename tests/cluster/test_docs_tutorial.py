@@ -1,0 +1,77 @@
+"""The tutorial, step by step: its manifests written to the files it names, its commands run.
+
+On a cluster of its own with three fake workers in two zones. What Helm and kind do in it is tried
+by tests/cluster/test_helm.py and in CI; fake nodes have no logs.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from localcluster import Cluster
+from tests.cluster.kube import Kube
+from tests.cluster.test_cli import bayplan
+from tests.cluster.under_test import REAL_LEASE, Site
+from tests.unit.test_docs import ROOT
+
+pytestmark = pytest.mark.cluster
+
+PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+_STEP = re.compile(r"^```(yaml|sh)\n(.*?)^```|`(bayplan scale [^`]+)`", re.MULTILINE | re.DOTALL)
+_APART = ("kind ", "helm ", "bayplan logs ")
+_WAITS = {"bayplan explain web -n default": 1}  # it says with 1 that something waits
+
+
+def steps() -> Iterator[tuple[str, str]]:
+    """In the order of the page: (file of a manifest, its text) or (empty, a command)."""
+    for found in _STEP.finditer(PAGE):
+        if found[1] == "yaml":
+            yield f"{yaml.safe_load(found[2])['metadata']['name']}.yaml", found[2]
+            continue
+        for line in (found[3] or found[2]).splitlines():
+            if not line.startswith(_APART):
+                yield "", line
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Site]:
+    three = "m5.large:us-east-1a=2,m5.large:us-east-1b=1"
+    with Cluster.start(kwok=three) as local:
+        site = Site(Kube(local.kubeconfig), local, tmp_path).prepare()
+        with site.operator(*REAL_LEASE):
+            yield site
+
+
+def test_the_tutorial(workers: Site, tmp_path: Path) -> None:
+    """Each command ends as it should, and the last ones tell what the page says they tell."""
+    said: dict[str, str] = {}
+    for file, text in steps():
+        if file:
+            (tmp_path / file).write_text(text)
+            continue
+        program, *words = shlex.split(text)
+        if program == "bayplan":
+            done = bayplan(workers, tmp_path, *words)
+        else:
+            done = subprocess.run(
+                [program, *words],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=150,
+                env={**os.environ, "KUBECONFIG": str(workers.kube.kubeconfig)},
+            )
+        assert _WAITS.get(text, 0) == done.returncode, f"{text}: {done.stdout}{done.stderr}"
+        said[text] = done.stdout
+    told = [text for command, text in said.items() if command.startswith("kubectl get longservice")]
+
+    assert 10 <= len(said)
+    assert "report" in said["kubectl get batchjobs"]
+    assert ["0/3 nodes: 3 insufficient cpu; nearest"] == [one[:38] for one in told]
