@@ -23,7 +23,7 @@ from tests.audit.watcher import Watcher
 from tests.cluster import read
 from tests.cluster.kube import RefusedError
 from tests.cluster.manifests import make_job, make_service
-from tests.cluster.under_test import Site
+from tests.cluster.under_test import ROOT, Site
 from tests.scale.e2e import budgets, client, ground
 
 NODES = "m5.2xlarge:us-east-1a=6,m5.2xlarge:us-east-1b=6,c5.2xlarge:us-east-1c=6"
@@ -32,6 +32,7 @@ _MOST_JOBS, _MOST_SERVICES, _FEWEST_NODES = 60, 20, 12
 _SETTLE_SECONDS = 45
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _PLAIN, _ROUGH = "plain", "rough"  # in the rough one people delete pods
+_LOG = ROOT / "build" / "soak-operator.log"  # of a run that broke a rule
 
 
 @dataclass
@@ -176,6 +177,10 @@ async def run(minutes: float, seed: int) -> dict[str, float]:
             broken = await asyncio.to_thread(watcher.judged)
             for one in broken:
                 print(f"  broken: {one}")
+            if broken:
+                _LOG.parent.mkdir(parents=True, exist_ok=True)
+                _LOG.write_text(operator.log(), encoding="utf-8")
+                print(f"  what the operator said is in {_LOG}")
             third = len(memory) // 3
             second, last = (statistics.fmean(memory[third * n : third * (n + 1)]) for n in (1, 2))
             lag = client.bucketed(before, after, "bayplan_loop_lag_seconds", 0.99)
