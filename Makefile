@@ -44,7 +44,7 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	$(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
 	    --ignore=tests/kubelet --ignore=tests/jepsen --ignore=$(DEMO) --durations=20
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
-	$(BIN)/pytest -q -s tests/faults tests/jepsen
+	$(BIN)/pytest -q -s tests/faults
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
