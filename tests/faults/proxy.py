@@ -743,11 +743,12 @@ class Host:
 
     async def _close(self) -> None:
         assert self._session is not None
+        # First: a request that is cancelled leaves the pool, and nobody waits for its socket.
+        await self._session.close()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await self._session.close()
 
 
 def _unwanted(asked: asyncio.Future[aiohttp.ClientResponse]) -> None:
