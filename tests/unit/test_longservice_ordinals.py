@@ -297,6 +297,20 @@ def test_a_sick_one_is_replaced_when_nobody_is_on_the_way_up() -> None:
     assert ([("web-1", "unhealthy, replaced")], ()) == (gone, tasks)
 
 
+def test_while_one_is_missing_no_sick_one_is_replaced() -> None:
+    """The missing one waits for its claim: two would be without."""
+    world = ready(2, unhealthy={"replaceAfterSeconds": 30})
+    world.claims["data-web-1"] = replace(world.claims["data-web-1"], deleting=True)
+    world.drop(world.pods["default", "web-1"])
+    world.put(replace(world.pods["default", "web-0"], ready=False, ready_since=world.now))
+    world.hear()
+    world.now += 31
+    world.act()
+
+    assert () == world.last.deletes
+    assert ["web-0"] == [pod.name for pod in world.standing()]
+
+
 def test_a_canary_has_the_highest_ordinal() -> None:
     """A step's share is counted; an instance lost meanwhile comes back with the old template."""
     world = ready(4, updateStrategy={"steps": [{"percent": 25, "manual": True}]})

@@ -17,6 +17,7 @@ from bayplan.reconcile.dependencies import FREE, Dependencies
 from bayplan.reconcile.keeping import Mark
 from bayplan.reconcile.kin import ALONE, Kin
 
+HomesOf = Callable[[str, Mapping[str, Any] | None], Homes]  # hash of a template, its body
 ResourceKey = tuple[str, str, str]  # kind, namespace, name
 
 
@@ -242,7 +243,7 @@ class View:
     receivers: frozenset[str] = frozenset()
     last_to_go: Mark | None = None
     claims: Mapping[str, pods_.Claim] = field(default_factory=dict)
-    homes: Callable[[str, Mapping[str, Any] | None], Homes] = lambda _hash, _template: NOWHERE
+    homes: HomesOf = lambda _hash, _template: NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,65 +3,48 @@
 What `ordinals`, `claims` and `pernode` say of it.
 """
 
-from bayplan.reconcile import claims, ordinals, pernode, rollout
+from dataclasses import replace
+
+from bayplan.reconcile import claims, inplace, ordinals, pernode, rollout
 from bayplan.reconcile.action import ClaimAct
 from bayplan.reconcile.servicescene import ServiceScene, updated
 
 
-def change(scene: ServiceScene, row: ordinals.Row, *, failing: bool) -> rollout.Change:
+def change(scene: ServiceScene, places: inplace.Places, *, failing: bool) -> rollout.Change:
     """Who is made and who goes; while the brake is on only what lacks is made.
 
     `failing`: pods of the newest revision keep failing.
     """
     known = scene.kept is not None
+    if scene.braked_until is not None:
+        goal = 0 if scene.rolling and known else scene.spec.replicas
+        return places.filled(goal, updated(scene.instances, scene.update), restorable=known)
+    if scene.gated and not known:
+        return rollout.Change(leave=places.leave)
+    if not scene.admitted:  # the kept one is made
+        return replace(places.filled(0, 0, restorable=False), leave=places.leave)
+    return inplace.changed(
+        places,
+        scene.instances,
+        scene.limits,
+        scene.goal,
+        failing=failing,
+        restorable=known,
+        most_sick=scene.spec.unhealthy.max_concurrent,
+    )
+
+
+def places(scene: ServiceScene) -> inplace.Places | None:
+    """The places of instances that have one of their own; None of others."""
+    if scene.coverage is not None:
+        return pernode.places(scene.coverage, scene.instances, scene.limits)
+    if scene.row is None:
+        return None
 
     def ready(number: int) -> bool:
         return not claims.lacking(scene.service, scene.spec, scene.view.claims, number)
 
-    if scene.braked_until is not None:
-        goal = 0 if scene.rolling and known else row.replicas
-        new = updated(scene.instances, scene.update)
-        return ordinals.filled(row, ready, goal, new, restorable=known)
-    leave = tuple(ordinals.leaving(row, scene.instances))
-    if scene.gated and not known:
-        return rollout.Change(leave=leave)
-    if not scene.admitted:
-        return rollout.Change(start_at=tuple(ordinals.vacant(row, ready)), leave=leave)
-    return ordinals.changed(
-        row,
-        scene.instances,
-        scene.limits,
-        scene.goal,
-        ready,
-        failing=failing,
-        restorable=known,
-        most_sick=scene.spec.unhealthy.max_concurrent,
-    )
-
-
-def change_of_nodes(
-    scene: ServiceScene, coverage: pernode.Coverage, *, failing: bool
-) -> rollout.Change:
-    """As `change`, of a service with one instance on each node."""
-    known = scene.kept is not None
-    if scene.braked_until is not None:
-        goal = 0 if scene.rolling and known else coverage.wanted
-        new = updated(scene.instances, scene.update)
-        return pernode.filled(coverage, goal, new, restorable=known)
-    leave = tuple(pernode.leaving(coverage, scene.instances, scene.limits))
-    if scene.gated and not known:
-        return rollout.Change(leave=leave)
-    if not scene.admitted:
-        return rollout.Change(start=coverage.vacant, leave=leave)
-    return pernode.changed(
-        coverage,
-        scene.instances,
-        scene.limits,
-        scene.goal,
-        failing=failing,
-        restorable=known,
-        most_sick=scene.spec.unhealthy.max_concurrent,
-    )
+    return ordinals.places(scene.row, scene.instances, ready)
 
 
 def claim_acts(scene: ServiceScene) -> tuple[ClaimAct, ...]:

@@ -2,16 +2,45 @@
 
 So it is with instances that have a volume or a node of their own. There is no surge, and nothing
 but the healthy minimum tells how many are down at once; one always may be, or no update could
-begin.
+begin. Which places there are, and who stands in them, is for `ordinals` and `pernode`.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from bayplan.model import pod as pods_
 from bayplan.reconcile.instances import Instances
-from bayplan.reconcile.rollout import Bounds
+from bayplan.reconcile.rollout import Bounds, Change
 
-Turn = Callable[[pods_.Pod], tuple[object, ...]]  # who goes first has the smallest
+Leave = tuple[tuple[pods_.Pod, str], ...]  # pod, why
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The places of a service: who stands in them, which are vacant.
+
+    `leave` go whatever their revision; by `turn` (the smallest first) those in their places go in
+    an update. `numbers` name the vacant places where they have ordinals. Who is sick is replaced
+    while `settled`.
+    """
+
+    live: Sequence[pods_.Pod]
+    leave: Leave
+    turn: Callable[[pods_.Pod], tuple[Any, ...]]
+    vacant: int
+    numbers: tuple[int, ...] | None = None
+    settled: bool = True
+
+    def filled(self, goal: int, new: int, *, restorable: bool) -> Change:
+        """Every vacant place gets an instance: of the newest revision up to `goal`, else the kept.
+
+        `new`: how many have the newest one already. Without one to restore all get the newest.
+        """
+        starts = min(self.vacant, max(0, goal - new)) if restorable else self.vacant
+        if self.numbers is None:
+            return Change(start=starts, restore=self.vacant - starts)
+        return Change(start_at=self.numbers[:starts], restore_at=self.numbers[starts:])
 
 
 def bounds(replicas: int, minimum_healthy_percent: int) -> Bounds:
@@ -20,28 +49,44 @@ def bounds(replicas: int, minimum_healthy_percent: int) -> Bounds:
     return Bounds(max(0, min(healthy, replicas - 1)), replicas)
 
 
-def outdated(
-    live: Sequence[pods_.Pod], book: Instances, limits: Bounds, goal: int, turn: Turn
-) -> list[pods_.Pod]:
-    """Who of the old ones goes now, so that `goal` of `limits.instances` get the newest revision.
+def changed(
+    places: Places,
+    book: Instances,
+    limits: Bounds,
+    goal: int,
+    *,
+    failing: bool,
+    restorable: bool,
+    most_sick: int,
+) -> Change:
+    """One step towards the newest revision on `goal` of `limits.instances` places.
 
-    `live` are those in their places. Who is not healthy anyway goes before the others; a new one
-    that is not healthy yet, and a place with nobody in it, count as down.
+    Of the old ones those go first that are not healthy anyway; a new one that is not healthy yet,
+    and a place with nobody in it, count as down.
+
+    `failing`: instances of the newest revision keep failing; while none of it is healthy, only as
+    many places have it as may be without.
     """
-    replicas = limits.instances
+    live, replicas = places.live, limits.instances
     new = [pod for pod in live if book.revision_of(pod) == book.revision]
     old = [pod for pod in live if book.revision_of(pod) != book.revision]
+    if failing and restorable and not book.healthy_among(new):
+        goal = min(goal, replicas - limits.healthy)
     healthy = book.healthy_among(live)
     down = replicas - len(live) + sum(not book.healthy(pod) for pod in new)
     spare = replicas - limits.healthy - down
-    old.sort(key=turn)
+    old.sort(key=places.turn)
     sick = [pod for pod in old if not book.healthy(pod)][: max(0, spare)]
     well_spare = min(spare - len(sick), healthy - limits.healthy)
     well = [pod for pod in old if book.healthy(pod)][: max(0, well_spare)]
-    return [*sick, *well][: max(0, len(old) - (replicas - goal))]
+    going = [*sick, *well][: max(0, len(old) - (replicas - goal))]
+    leave = [*places.leave, *((pod, "outdated") for pod in going)]
+    if not old and places.settled:
+        leave += [(pod, "unhealthy, replaced") for pod in _replaced(live, book, most_sick)]
+    return replace(places.filled(goal, len(new), restorable=restorable), leave=tuple(leave))
 
 
-def replaced(live: Collection[pods_.Pod], book: Instances, most: int) -> list[pods_.Pod]:
+def _replaced(live: Collection[pods_.Pod], book: Instances, most: int) -> list[pods_.Pod]:
     """The longest sick ones, when nobody is on the way up."""
     if any(not book.healthy(pod) and pod.key not in book.sick for pod in live):
         return []

@@ -87,6 +87,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             backoff=after,
             failing=_failing(scene.instances),
             held=inorder.held(scene),
+            suspended=scene.suspended,
             taken=children.taken_by_others(service, view, bodies),
         )
     )
@@ -146,16 +147,16 @@ def _scene(
         else None,
         admission=known if known and known.template_hash == service.template_hash else None,
     )
-    return _housed(scene, suspended=spec.replicas == 0) if spec.mode == "PerNode" else scene
+    return _housed(scene) if spec.mode == "PerNode" else scene
 
 
-def _housed(scene: ServiceScene, *, suspended: bool) -> ServiceScene:
+def _housed(scene: ServiceScene) -> ServiceScene:
     """With as many instances wanted as there are nodes for them."""
     update = scene.update
     own = update.template_hash == scene.service.template_hash
     homes = scene.view.homes(update.template_hash, None if own else update.template)
     instances, coverage = pernode.housed(
-        scene.instances, scene.pods.values(), homes, suspended=suspended
+        scene.instances, scene.pods.values(), homes, suspended=scene.suspended
     )
     spec = scene.spec.model_copy(update={"replicas": coverage.wanted})
     limits = inplace.bounds(coverage.wanted, spec.update_strategy.minimum_healthy_percent)
@@ -200,8 +201,7 @@ def _braked(scene: ServiceScene) -> ServiceScene:
         replace_after=_NEVER_SECONDS,
     )
     scene = replace(scene, instances=waiting_, braked_until=until)
-    known = scene.coverage
-    return scene if known is None else _housed(scene, suspended=known.suspended)
+    return scene if scene.coverage is None else _housed(scene)
 
 
 def _progressed(scene: ServiceScene) -> ServiceScene:
@@ -333,11 +333,10 @@ def _backoff(
 
 def _change(scene: ServiceScene, pause: backoff.Backoff | None) -> rollout.Change:
     kept, replicas = scene.kept, scene.spec.replicas
-    if scene.row is not None:
-        return inorder.change(scene, scene.row, failing=pause is not None or _update_fails(scene))
-    if scene.coverage is not None:
+    places = inorder.places(scene)
+    if places is not None:
         failing = pause is not None or _update_fails(scene)
-        return inorder.change_of_nodes(scene, scene.coverage, failing=failing)
+        return inorder.change(scene, places, failing=failing)
     if scene.braked_until is not None:
         known = scene.rolling and kept is not None
         limits = scene.limits if scene.rolling else None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from bayplan.model import pod as pods_
-from bayplan.reconcile import inplace, rollout
+from bayplan.reconcile import inplace
 from bayplan.reconcile.instances import Instances, ordinal
 from bayplan.reconcile.revisions import stem
 
@@ -54,22 +54,25 @@ def row(service: str, pods: Collection[pods_.Pod], replicas: int) -> Row:
     return Row(replicas, numbered, tuple(strays))
 
 
-def vacant(row: Row, ready: Ready) -> list[int]:
-    """Ordinals of which no pod is stored and every claim is there, the highest first."""
-    return [number for number in reversed(row.wanted) if number not in row.pods and ready(number)]
+def places(row: Row, book: Instances, ready: Ready) -> inplace.Places:
+    """The ordinals, the highest first; `ready` says which have their claims.
 
-
-def filled(row: Row, ready: Ready, goal: int, new: int, *, restorable: bool) -> rollout.Change:
-    """Every vacant ordinal gets a pod: of the newest revision up to `goal`, else of the kept one.
-
-    `new`: how many have the newest one already.
+    While one is vacant nobody who is sick is replaced.
     """
-    numbers = vacant(row, ready)
-    starts = max(0, goal - new) if restorable else len(numbers)
-    return rollout.Change(start_at=tuple(numbers[:starts]), restore_at=tuple(numbers[starts:]))
+    here = {pod.key: number for number, pod in row.pods.items() if number < row.replicas}
+    live = [pod for pod in book.live if pod.key in here]
+    vacant = tuple(n for n in reversed(row.wanted) if n not in row.pods and ready(n))
+    return inplace.Places(
+        live=live,
+        leave=_leaving(row, book),
+        turn=lambda pod: (-here[pod.key],),
+        vacant=len(vacant),
+        numbers=vacant,
+        settled=len(live) == row.replicas,
+    )
 
 
-def leaving(row: Row, book: Instances) -> list[tuple[pods_.Pod, str]]:
+def _leaving(row: Row, book: Instances) -> inplace.Leave:
     """Who is to go whatever the revision: beyond `replicas`, nobody's, on a silent node too long.
 
     Highest ordinals first.
@@ -84,33 +87,4 @@ def leaving(row: Row, book: Instances) -> list[tuple[pods_.Pod, str]]:
             leave.append((pod, "surplus"))
         elif pod.key in lost:
             leave.append((pod, SILENT))
-    return leave
-
-
-def changed(
-    row: Row,
-    book: Instances,
-    limits: rollout.Bounds,
-    goal: int,
-    ready: Ready,
-    *,
-    failing: bool,
-    restorable: bool,
-    most_sick: int,
-) -> rollout.Change:
-    """One step towards the newest revision on `goal` of the ordinals.
-
-    `failing`: pods of the newest one keep failing; while none of it is healthy, only as many
-    ordinals have it as may be without.
-    """
-    here = {pod.key: number for number, pod in row.pods.items() if number < row.replicas}
-    live = [pod for pod in book.live if pod.key in here]
-    new = [pod for pod in live if book.revision_of(pod) == book.revision]
-    if failing and restorable and not book.healthy_among(new):
-        goal = min(goal, row.replicas - limits.healthy)
-    going = inplace.outdated(live, book, limits, goal, lambda pod: (-here[pod.key],))
-    leave = [*leaving(row, book), *((pod, "outdated") for pod in going)]
-    if len(new) == len(live) == row.replicas:
-        leave += [(pod, "unhealthy, replaced") for pod in inplace.replaced(live, book, most_sick)]
-    start = filled(row, ready, goal, len(new), restorable=restorable)
-    return rollout.Change(start_at=start.start_at, restore_at=start.restore_at, leave=tuple(leave))
+    return tuple(leave)

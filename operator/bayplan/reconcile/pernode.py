@@ -28,7 +28,6 @@ class Coverage:
     vacant: int = 0  # nodes that can take one and have no pod of the service, running or going
     open: frozenset[str] = frozenset()
     strays: tuple[tuple[pods_.Pod, str], ...] = ()
-    suspended: bool = False  # `replicas` is 0
 
 
 def housed(
@@ -68,22 +67,20 @@ def housed(
         sick={key: since for key, since in book.sick.items() if key not in gone},
     )
     wanted = 0 if suspended else len(homes.open | at_home.keys())
-    return kept, Coverage(wanted, max(0, vacant), homes.open, tuple(strays), suspended)
+    return kept, Coverage(wanted, max(0, vacant), homes.open, tuple(strays))
 
 
-def filled(coverage: Coverage, goal: int, new: int, *, restorable: bool) -> rollout.Change:
-    """Every vacant node gets an instance: of the newest revision up to `goal`, else the kept one.
+def places(coverage: Coverage, book: Instances, limits: rollout.Bounds) -> inplace.Places:
+    """The nodes; those that take nothing new come last, since an update ends what runs there."""
+    return inplace.Places(
+        live=book.live,
+        leave=leaving(coverage, book, limits),
+        turn=lambda pod: (pod.node not in coverage.open, pod.created_at, pod.name),
+        vacant=coverage.vacant,
+    )
 
-    `new`: how many have the newest one already.
-    """
-    starts = max(0, goal - new) if restorable else coverage.vacant
-    starts = min(starts, coverage.vacant)
-    return rollout.Change(start=starts, restore=coverage.vacant - starts)
 
-
-def leaving(
-    coverage: Coverage, book: Instances, limits: rollout.Bounds
-) -> list[tuple[pods_.Pod, str]]:
+def leaving(coverage: Coverage, book: Instances, limits: rollout.Bounds) -> inplace.Leave:
     """The strays that may go: the healthy minimum stays, whoever serves it."""
     healthy = {pod.key for pod, _ in coverage.strays if pod.ready}
     spare = len(book.available) + len(healthy) - limits.healthy
@@ -94,37 +91,4 @@ def leaving(
         elif spare > 0:
             spare -= 1
             leave.append((pod, why))
-    return leave
-
-
-def changed(
-    coverage: Coverage,
-    book: Instances,
-    limits: rollout.Bounds,
-    goal: int,
-    *,
-    failing: bool,
-    restorable: bool,
-    most_sick: int,
-) -> rollout.Change:
-    """One step towards the newest revision on `goal` of the nodes.
-
-    `failing`: instances of it keep failing; while none of it is healthy, only as many nodes have
-    it as may be without. Nodes that take nothing new come last: an update ends what runs there.
-    """
-    new = [pod for pod in book.live if book.revision_of(pod) == book.revision]
-    if failing and restorable and not book.healthy_among(new):
-        goal = min(goal, coverage.wanted - limits.healthy)
-    going = inplace.outdated(
-        book.live,
-        book,
-        limits,
-        goal,
-        lambda pod: (pod.node not in coverage.open, pod.created_at, pod.name),
-    )
-    leave = [*leaving(coverage, book, limits), *((pod, "outdated") for pod in going)]
-    if len(new) == len(book.live):
-        sick = inplace.replaced(book.live, book, most_sick)
-        leave += [(pod, "unhealthy, replaced") for pod in sick]
-    start = filled(coverage, goal, len(new), restorable=restorable)
-    return replace(start, leave=tuple(leave))
+    return tuple(leave)

@@ -45,6 +45,12 @@ class ServiceScene:
     braked_until: int | None = None  # many nodes fell silent at once: nothing goes till then
 
     @property
+    def suspended(self) -> bool:
+        """Whether `replicas` is 0 as it is written."""
+        stated = self.service.spec
+        return isinstance(stated, LongServiceSpec) and stated.replicas == 0
+
+    @property
     def update(self) -> Revision:
         """The revision that instances are to have."""
         return self.aim.revision

@@ -87,6 +87,7 @@ class Standing:
     drifted: int | None = None  # instances that break constraints; None: there are none to break
     moves: tuple[drift.Move, ...] = ()
     failing: tuple[pods_.Pod, ...] = ()
+    suspended: bool = False  # `replicas` itself is 0: with mode PerNode there may just be no node
     held: tuple[str, ...] = ()  # instances that wait for their predecessor, in words
     taken: tuple[str, ...] = ()  # kinds of children whose name somebody else has
 
@@ -94,12 +95,6 @@ class Standing:
     def placement(self) -> Placement | None:
         """Why instances find no room, once that is worth a word."""
         return waiting.shown(self.view.placement, self.now)
-
-    @property
-    def suspended(self) -> bool:
-        """Whether `replicas` itself is 0: with mode PerNode there may just be no node."""
-        spec = self.service.spec
-        return not isinstance(spec, LongServiceSpec) or spec.replicas == 0
 
     @property
     def done(self) -> bool:
