@@ -4,7 +4,7 @@ The words are the operator's; a test compares them with those that its code can 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bayplan.model.reason import Reason as Refusal
 
@@ -273,9 +273,7 @@ Row = tuple[str, ...]
 def event_rows() -> Iterable[Row]:
     told = dict(EVENTS)
     for word, type_ in AS_CONDITIONS.items():
-        one = CONDITIONS[word]
-        kinds = (SERVICE,)
-        told[word] = Told(kinds, one.meaning, one.remedy, type_)
+        told[word] = replace(CONDITIONS[word], kinds=(SERVICE,), type=type_)
     for word, one in sorted(told.items()):
         yield f"`{word}`", one.type, ", ".join(one.kinds), one.meaning, one.remedy
 

@@ -33,14 +33,15 @@ class Designs:
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)
     _kept: dict[Key, _Kept] = field(default_factory=dict)
 
-    def look(self, resource: Resource) -> None:
+    def look(self, resource: Resource) -> _Kept:
         """It is as it is now: what was compiled of another spec of it is forgotten."""
         kept = self._kept.get(resource.key)
         if kept is not None and kept.uid != resource.uid:
             self.forget(resource.key)
             kept = None
         if kept is None or kept.generation != resource.generation:
-            self._kept[resource.key] = _Kept(resource.uid, resource.generation)
+            kept = self._kept[resource.key] = _Kept(resource.uid, resource.generation)
+        return kept
 
     def of(
         self, resource: Resource, template: Mapping[str, Any] | None, template_hash: str
@@ -49,8 +50,7 @@ class Designs:
 
         An older revision's template was admitted once and is not asked about again.
         """
-        self.look(resource)
-        kept = self._kept[resource.key].blueprints
+        kept = self.look(resource).blueprints
         version, blueprint = kept.get(template_hash, (0, None))
         now = self.cache.state.nodes_version
         if blueprint is None or (blueprint.patterned and version != now):

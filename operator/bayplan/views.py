@@ -4,9 +4,8 @@ Also which finished pods of runs are too many in the whole cluster, which no sin
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bayplan import admission
 from bayplan.api import names
@@ -14,10 +13,7 @@ from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.model import pod as pods_
-from bayplan.placement.homes import Homes
 from bayplan.reconcile import action, dependencies, keeping, kin
-
-HomesOf = Callable[[str, Mapping[str, Any] | None], Homes]
 
 
 @dataclass(slots=True, eq=False)
@@ -31,7 +27,7 @@ class Views:
     _last_to_go: keeping.Mark | None = None
 
     def of(
-        self, resource: Resource, placement: action.Placement | None, homes: HomesOf
+        self, resource: Resource, placement: action.Placement | None, homes: action.HomesOf
     ) -> action.View:
         cache, namespace = self.cache, resource.namespace
         return action.View(
