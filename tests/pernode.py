@@ -4,7 +4,7 @@ Nodes have the label `role`; `wanted` are the roles that the template allows. A 
 no room. As in the operator's cycle nothing is created for a node without room.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bayplan.model import node as nodes_
@@ -24,14 +24,7 @@ class NodeWorld(World):
         stay = {name for name, node in self.nodes.items() if self.is_for(node)}
         takes = {name for name in stay if self._answers(self.nodes[name])}
         homes = Homes(frozenset(stay), frozenset(takes))
-        seen = super().view()
-        return action.View(
-            nodes=seen.nodes,
-            admission=seen.admission,
-            placement=seen.placement,
-            children=seen.children,
-            homes=lambda _hash, _template: homes,
-        )
+        return replace(super().view(), homes=lambda _hash, _template: homes)
 
     def is_for(self, node: nodes_.Node) -> bool:
         return node.labels["role"] in self.wanted

@@ -8,17 +8,16 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from bayplan.api import names
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
 from tests.builders import make_node
+from tests.laws.troubles import LIVES, NODES, Troubles, which_node, which_pod
 from tests.services import World, make_world
 
-NODES = 4
 PATIENCE = 60
 TEMPLATES = [
     {
@@ -31,12 +30,10 @@ TEMPLATES = [
     for name in ("data", "logs")
 ]
 
-which_node = st.integers(0, NODES - 1)
-which_pod = st.integers(0, 9)
 OWN_ACTS = {"outdated"}
 
 
-class Ordinals(RuleBasedStateMachine):
+class Ordinals(Troubles):
     """A service with volumes of its own, in a cluster in which everything can go wrong."""
 
     world: World
@@ -102,75 +99,12 @@ class Ordinals(RuleBasedStateMachine):
         else:
             self.world.claims[name] = replace(claim, deleting=True)
 
-    # Nodes and pods.
+    # Nodes.
 
-    @rule(number=which_node)
-    def silence(self, number: int) -> None:
-        if f"n{number}" in self.world.nodes:
-            self.world.silence(f"n{number}")
-
-    @rule(number=which_node)
-    def revive(self, number: int) -> None:
-        if f"n{number}" in self.world.nodes:
-            self.world.revive(f"n{number}")
-
-    @rule(number=which_node, cordoned=st.booleans())
-    def cordon(self, number: int, *, cordoned: bool) -> None:
-        if f"n{number}" in self.world.nodes:
-            self.world.cordon(f"n{number}", unschedulable=cordoned)
-
-    @rule(number=which_node)
-    def remove(self, number: int) -> None:
-        self.world.nodes.pop(f"n{number}", None)
-
-    @rule(number=which_node)
-    def join(self, number: int) -> None:
+    @rule(name=which_node)
+    def join(self, name: str) -> None:
         self.world.collect()
-        self.world.nodes.setdefault(f"n{number}", make_node(f"n{number}"))
-
-    @rule(which=which_pod, disrupted=st.booleans())
-    def lose(self, which: int, *, disrupted: bool) -> None:
-        standing = self.world.standing()
-        if standing:
-            word = "EvictionByEvictionAPI" if disrupted else ""
-            self.world.end(standing[which % len(standing)], disrupted=word)
-
-    @rule(which=which_pod, reason=st.sampled_from(["", "OutOfcpu", "Evicted"]))
-    def fail(self, which: int, reason: str) -> None:
-        standing = [pod for pod in self.world.standing() if pod.node]
-        if standing:
-            ending = pods_.Ending(exit_code=1, finished_at=self.world.now)
-            failed = pods_.Phase.FAILED
-            pod = standing[which % len(standing)]
-            self.world.put(replace(pod, phase=failed, reason=reason, ready=False, ending=ending))
-
-    @rule(which=which_pod)
-    def turn_unready(self, which: int) -> None:
-        standing = [pod for pod in self.world.standing() if pod.node]
-        if standing:
-            pod = standing[which % len(standing)]
-            self.world.put(replace(pod, ready=False, ready_since=self.world.now))
-
-    # Time and the operator.
-
-    @rule(seconds=st.sampled_from([1, 11, 31, 61, 400]))
-    def pass_time(self, seconds: int) -> None:
-        self.world.now += seconds
-
-    @rule(
-        cycles=st.integers(1, 5), heard=st.sampled_from([None, None, 0, 2]), working=st.booleans()
-    )
-    def go_on(self, cycles: int, heard: int | None, *, working: bool) -> None:
-        for _ in range(cycles):
-            if working:
-                self.world.work()
-                self.world.bind()
-            self.world.hear(heard)
-            self.world.act(self._check)
-
-    @rule()
-    def restart_operator(self) -> None:
-        self.world.restart()
+        self.world.nodes.setdefault(name, make_node(name))
 
     @rule()
     def calm_down(self) -> None:
@@ -186,7 +120,7 @@ class Ordinals(RuleBasedStateMachine):
             if claim.deleting:  # who asked for that thinks better of it
                 world.claims[name] = replace(claim, deleting=False)
         world.now += 700  # whatever a mass loss held up goes on
-        world.settle(400, self._check)
+        world.settle(400, self.check)
         n = world.spec.replicas
         standing = world.standing()
 
@@ -222,7 +156,7 @@ class Ordinals(RuleBasedStateMachine):
                 assert claim.uid == uid
         self.claims = {name: claim.uid for name, claim in self.world.claims.items()}
 
-    def _check(self, outcome: action.Outcome) -> None:
+    def check(self, outcome: action.Outcome) -> None:
         world, shown = self.world, self.world.visible()
         for task in outcome.tasks:
             number = task.labels[names.POD_INDEX]
@@ -263,9 +197,4 @@ class Ordinals(RuleBasedStateMachine):
 
 
 TestOrdinals = Ordinals.TestCase
-TestOrdinals.settings = settings(
-    max_examples=300,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestOrdinals.settings = LIVES

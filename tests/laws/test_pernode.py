@@ -8,24 +8,21 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from bayplan.api import names
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
+from tests.laws.troubles import LIVES, NODES, Troubles, which_node
 from tests.pernode import NodeWorld, make_node_world
 
-NODES = 5
 PATIENCE = 60
 
-which_node = st.integers(0, NODES - 1).map(lambda number: f"n{number}")
-which_pod = st.integers(0, 9)
 roles = st.sampled_from(["web", "web", "db"])
 
 
-class OnEachNode(RuleBasedStateMachine):
+class OnEachNode(Troubles):
     """A service with one instance on each node, in a cluster in which everything can go wrong."""
 
     world: NodeWorld
@@ -65,78 +62,16 @@ class OnEachNode(RuleBasedStateMachine):
     def choose_other_nodes(self, wanted: str) -> None:
         self.world.wanted = frozenset({wanted})
 
-    # Nodes and pods.
+    # Nodes.
 
     @rule(name=which_node, role=roles)
     def label(self, name: str, role: str) -> None:
         self.world.collect()
         self.world.label(name, role)
 
-    @rule(name=which_node)
-    def silence(self, name: str) -> None:
-        if name in self.world.nodes:
-            self.world.silence(name)
-
-    @rule(name=which_node)
-    def revive(self, name: str) -> None:
-        if name in self.world.nodes:
-            self.world.revive(name)
-
-    @rule(name=which_node, cordoned=st.booleans())
-    def cordon(self, name: str, *, cordoned: bool) -> None:
-        if name in self.world.nodes:
-            self.world.cordon(name, unschedulable=cordoned)
-
-    @rule(name=which_node)
-    def remove(self, name: str) -> None:
-        self.world.nodes.pop(name, None)
-
     @rule(name=which_node, full=st.booleans())
     def fill(self, name: str, *, full: bool) -> None:
         (self.world.full.add if full else self.world.full.discard)(name)
-
-    @rule(which=which_pod, disrupted=st.booleans())
-    def lose(self, which: int, *, disrupted: bool) -> None:
-        standing = self.world.standing()
-        if standing:
-            word = "EvictionByEvictionAPI" if disrupted else ""
-            self.world.end(standing[which % len(standing)], disrupted=word)
-
-    @rule(which=which_pod, reason=st.sampled_from(["", "OutOfcpu", "Evicted"]))
-    def fail(self, which: int, reason: str) -> None:
-        standing = self.world.standing()
-        if standing:
-            ending = pods_.Ending(exit_code=1, finished_at=self.world.now)
-            failed = pods_.Phase.FAILED
-            pod = standing[which % len(standing)]
-            self.world.put(replace(pod, phase=failed, reason=reason, ready=False, ending=ending))
-
-    @rule(which=which_pod)
-    def turn_unready(self, which: int) -> None:
-        standing = self.world.standing()
-        if standing:
-            pod = standing[which % len(standing)]
-            self.world.put(replace(pod, ready=False, ready_since=self.world.now))
-
-    # Time and the operator.
-
-    @rule(seconds=st.sampled_from([1, 11, 31, 61, 400]))
-    def pass_time(self, seconds: int) -> None:
-        self.world.now += seconds
-
-    @rule(
-        cycles=st.integers(1, 5), heard=st.sampled_from([None, None, 0, 2]), working=st.booleans()
-    )
-    def go_on(self, cycles: int, heard: int | None, *, working: bool) -> None:
-        for _ in range(cycles):
-            if working:
-                self.world.work()
-            self.world.hear(heard)
-            self.world.act(self._check)
-
-    @rule()
-    def restart_operator(self) -> None:
-        self.world.restart()
 
     @rule()
     def calm_down(self) -> None:
@@ -149,7 +84,7 @@ class OnEachNode(RuleBasedStateMachine):
         world.full.clear()
         world.collect()
         world.now += 700  # whatever a mass loss held up goes on
-        world.settle(400, self._check)
+        world.settle(400, self.check)
         wanted = world.homes() if world.spec.replicas else set()
         standing = world.standing()
 
@@ -167,7 +102,7 @@ class OnEachNode(RuleBasedStateMachine):
         counts = Counter(pod.node for pod in self.world.pods.values() if not pod.terminal)
         assert all(count == 1 for count in counts.values())
 
-    def _check(self, outcome: action.Outcome) -> None:
+    def check(self, outcome: action.Outcome) -> None:
         """Tasks never outnumber the nodes that can take one; own acts keep to the minimum."""
         world, shown = self.world, self.world.visible()
         taken = {pod.node for pod in shown.values() if not pod.terminal}
@@ -198,9 +133,4 @@ class OnEachNode(RuleBasedStateMachine):
 
 
 TestOnEachNode = OnEachNode.TestCase
-TestOnEachNode.settings = settings(
-    max_examples=300,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestOnEachNode.settings = LIVES
