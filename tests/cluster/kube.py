@@ -66,9 +66,13 @@ class Kube:
                 self._tls.load_cert_chain(certificate, file(user, "client-key"))
 
     def kubectl(
-        self, *words: str, text: str | None = None, check: bool = True
+        self,
+        *words: str,
+        text: str | None = None,
+        check: bool = True,
+        folder: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Real kubectl, as a person calls it."""
+        """Real kubectl, as a person calls it in a folder (else the present one)."""
         done = subprocess.run(
             [self._kubectl, *words],
             input=text,
@@ -76,6 +80,7 @@ class Kube:
             text=True,
             check=False,
             timeout=120,
+            cwd=folder,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
         )
         assert done.returncode == 0 or not check, f"kubectl {' '.join(words)}: {done.stderr}"

@@ -4,10 +4,8 @@ On a cluster of its own with three fake workers in two zones. What Helm and kind
 by tests/cluster/test_helm.py and in CI; fake nodes have no logs.
 """
 
-import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,15 +57,8 @@ def test_the_tutorial(workers: Site, tmp_path: Path) -> None:
         if program == "bayplan":
             done = bayplan(workers, tmp_path, *words)
         else:
-            done = subprocess.run(
-                [program, *words],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=150,
-                env={**os.environ, "KUBECONFIG": str(workers.kube.kubeconfig)},
-            )
+            assert "kubectl" == program, text
+            done = workers.kube.kubectl(*words, check=False, folder=tmp_path)
         assert _WAITS.get(text, 0) == done.returncode, f"{text}: {done.stdout}{done.stderr}"
         said[text] = done.stdout
     told = [text for command, text in said.items() if command.startswith("kubectl get longservice")]

@@ -29,12 +29,18 @@ def on(kube: Kube, namespace: str) -> list[str]:
     return sorted(pod["spec"].get("nodeName", "") for pod in stays)
 
 
+def covered(site: Site, namespace: str, fleet: str) -> list[str]:
+    """The nodes of a new fleet, once each has its instance."""
+    nodes = site.nodes(fleet, pool=namespace)
+    site.kube.apply(make_agent(namespace))
+    site.kube.until(read.services(namespace), available(len(nodes), "agent"), within=60)
+    return nodes
+
+
 def test_it_follows_the_nodes(site: Site, namespace: str) -> None:
     """A node joins, one is labelled away, one is deleted; each time the others are left alone."""
     kube, services = site.kube, read.services(namespace)
-    nodes = site.nodes("m5.large:us-east-1a=2,m5.large:us-east-1b=1", pool=namespace)
-    kube.apply(make_agent(namespace))
-    kube.until(services, available(3, "agent"), within=60)
+    nodes = covered(site, namespace, "m5.large:us-east-1a=2,m5.large:us-east-1b=1")
     first = on(kube, namespace)
     before = uids(kube, namespace)
 
@@ -57,9 +63,7 @@ def test_it_follows_the_nodes(site: Site, namespace: str) -> None:
 def test_an_update_replaces_each_where_it_stands(site: Site, namespace: str) -> None:
     """One at a time, the old one first, and `bayplan rollout status` counts the nodes."""
     kube, services = site.kube, read.services(namespace)
-    nodes = site.nodes("m5.large:us-east-1a=3", pool=namespace)
-    kube.apply(make_agent(namespace))
-    kube.until(services, available(3, "agent"), within=60)
+    nodes = covered(site, namespace, "m5.large:us-east-1a=3")
     before = uids(kube, namespace)
     kube.apply(make_agent(namespace, cpu="150m"))
     kube.until(services, renewed(3), within=90)
@@ -76,11 +80,8 @@ def test_a_node_without_room_gets_no_pod_that_waits(
     """The status says what is missing there; once there is room the instance comes."""
     kube, services = site.kube, read.services(namespace)
     site.nodes("m5.large:us-east-1a=1,m5.xlarge:us-east-1a=1", pool=namespace)
-    pool = {"nodeSelector": {"pool": namespace}}
-    large = {"node.kubernetes.io/instance-type": "m5.large"}
-    filler = make_service(
-        "filler", namespace, cpu="1500m", pod={"nodeSelector": {**pool["nodeSelector"], **large}}
-    )
+    large = {"pool": namespace, "node.kubernetes.io/instance-type": "m5.large"}
+    filler = make_service("filler", namespace, cpu="1500m", pod={"nodeSelector": large})
     kube.apply(filler)
     kube.until(services, available(1, "filler"), within=60)
     kube.apply(make_agent(namespace, cpu="1"))

@@ -16,6 +16,7 @@ import yaml
 from localcluster import Cluster
 from localcluster.guest import FakeNodes
 from tests.cluster.kube import Kube, Objects
+from tools.demo.site import is_established
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "bayplan-system"
@@ -113,13 +114,7 @@ class Site:
 def _established(definitions: Objects) -> bool:
     """Whether ours are all served. `kubectl wait` errs on one that has no conditions yet."""
     ours = [one for name, one in definitions.items() if name.endswith(".bayplan.dev")]
-    return len(ours) == len(list((ROOT / "crds").glob("*.yaml"))) and all(
-        any(
-            each["type"] == "Established" and each["status"] == "True"
-            for each in one.get("status", {}).get("conditions") or ()
-        )
-        for one in ours
-    )
+    return len(ours) == len(list((ROOT / "crds").glob("*.yaml"))) and all(map(is_established, ours))
 
 
 class OperatorProcess:

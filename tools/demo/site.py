@@ -73,13 +73,14 @@ def _until_served(cluster: Cluster, seconds: float) -> None:
     """As `kubectl wait` would, which errs on a definition so new that it has no conditions."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     ends = time.monotonic() + seconds
-    while not all(_established(one) for one in cluster.request("GET", path)["items"]):
+    while not all(is_established(one) for one in cluster.request("GET", path)["items"]):
         if time.monotonic() > ends:
             raise TimeoutError(f"the definitions are not served after {seconds:.0f} s")
         time.sleep(0.2)
 
 
-def _established(definition: Mapping[str, Any]) -> bool:
+def is_established(definition: Mapping[str, Any]) -> bool:
+    """Whether the API server serves a CustomResourceDefinition."""
     return any(
         one["type"] == "Established" and one["status"] == "True"
         for one in definition.get("status", {}).get("conditions") or ()
