@@ -2,7 +2,8 @@
 
 It shares no code with Bayplan; what it knows comes from Kubernetes' documentation and from what the
 user guide promises. Numbers of rules are those of the project's reliability page: I1–I8 are about
-every moment, P1–P10 about the history of runs. What it cannot know from watches alone (who deleted
+every moment, P1–P10 about the history of runs. I5, quotas, is kept by the API server itself, which
+refuses what exceeds them. What it cannot know from watches alone (who deleted
 a pod, cron in other zones, templates that are refused) it does not judge, so every violation that
 it reports is one.
 
@@ -11,18 +12,18 @@ moment ago. So a decision is right when it was right by anything that was true i
 seconds, and a suspicion becomes a violation only when nothing explains it `LAG` seconds later.
 """
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
-from tests.audit import amounts, rules, targets
+from tests.audit import amounts, readings, rules
 
 Object = Mapping[str, Any]
 
 LAG = 3.0  # seconds
+QUIET_SECONDS = 10.0  # without news: whatever follows from the last news has been written
+MOST_QUIET_WRITES = 3  # of one status; what a deadline or the clock brings
 ORPHANED_SECONDS = 60.0
 LATE_SECONDS = 20  # a slot younger than this may still be on its way
 _GROUP = "bayplan.dev"
@@ -85,6 +86,9 @@ class Auditor:
         self._on: dict[str, set[str]] = {}  # node -> uids of pods there that have not gone
         self._names: dict[tuple[str, str], list[str]] = {}  # pod's name -> uids
         self._excused: set[str] = set()
+        self._moves: dict[str, dict[str, int]] = {}  # service's uid -> pod's uid -> begun when
+        self._stirred = 0.0  # when there was news of anything but a status of ours
+        self._writes: Counter[str] = Counter()  # of statuses since it is quiet, by uid
         self._told: set[Violation] = set()
         self._suspicions: list[_Suspicion] = []
 
@@ -97,6 +101,8 @@ class Auditor:
         """
         self.seen += 1
         kind = body["kind"]
+        if kind not in _OURS and not self._is_heartbeat(body):
+            self._stir(at)
         if kind == "Pod":
             self._see_pod(event, body, at, listed=listed)
         elif kind == "Node":
@@ -133,8 +139,13 @@ class Auditor:
         specs = self._specs.setdefault(uid, [])
         if not specs or specs[-1] != body["spec"]:
             specs.append(body["spec"])
+        if before is None or event == "DELETED" or not readings.differ_in_status(before, body):
+            self._stir(at)
+        elif body["kind"] == "LongService":
+            self._judge_quiet(body, at)
         if before is not None and event != "DELETED":
             self._compare_statuses(before, body)
+            self._judge_moves(uid, body)
 
     def _compare_statuses(self, before: Object, after: Object) -> None:
         """P10: what was counted stays counted, and the clock of slots never goes back."""
@@ -148,6 +159,37 @@ class Auditor:
             self._wrong(
                 "P10", after, f"lastSlotTime {old['lastSlotTime']} → {new.get('lastSlotTime')}"
             )
+
+    def _judge_moves(self, uid: str, body: Object) -> None:
+        """I7: in no hour more moves than some spec allowed, also those that the status forgets."""
+        begun = self._moves.setdefault(uid, {})
+        for move in body.get("status", {}).get("recentMoves", ()):
+            if move["uid"] in begun:
+                continue
+            at = begun[move["uid"]] = readings.seconds(move["time"])
+            most = max(map(readings.most_moves, self._specs[uid]))
+            count = sum(at - 3600 < other <= at for other in begun.values())
+            if count > most:
+                self._wrong("I7", body, f"began move {count} of at most {most} an hour")
+
+    def _judge_quiet(self, body: Object, at: float) -> None:
+        """I8: where nothing happens, nothing is written: of a service, whom no schedule wakes."""
+        if at - self._stirred < QUIET_SECONDS:
+            return
+        uid = readings.uid(body)
+        self._writes[uid] += 1
+        if self._writes[uid] == MOST_QUIET_WRITES + 1:
+            seconds = int(at - self._stirred)
+            self._wrong("I8", body, f"its status changes on, {seconds} s after the last news")
+
+    def _stir(self, at: float) -> None:
+        self._stirred = at
+        self._writes.clear()
+
+    def _is_heartbeat(self, body: Object) -> bool:
+        """A node that says again what is known of it."""
+        known = self._nodes.get(body["metadata"]["name"]) if body["kind"] == "Node" else None
+        return known is not None and readings.same_node(known.now, body)
 
     # ── pods ─────────────────────────────────────────────────────────────────────────────────
 
@@ -165,7 +207,7 @@ class Auditor:
             known = self._pods[uid] = Known(at, body, not listed)
             names = self._names.setdefault((metadata["namespace"], metadata["name"]), [])
             names.append(uid)
-            owner = _owner(body)
+            owner = readings.owner(body)
             if owner is not None:
                 self._owned.setdefault(owner["uid"], []).append(uid)
             before = None
@@ -178,11 +220,11 @@ class Auditor:
             self._wrong("I2", body, f"moved from {was} to {node}")
         if node and not was:
             self._on.setdefault(node, set()).add(uid)
-            if not listed and _is_ours(body):
+            if not listed and readings.is_ours(body):
                 self._judge_place(body, node, at)
-        if before is None and not listed and _is_ours(body):
+        if before is None and not listed and readings.is_ours(body):
             self._judge_birth(body, at)
-        if before is not None and _is_leaving(body) and not _is_leaving(before):
+        if before is not None and readings.is_leaving(body) and not readings.is_leaving(before):
             self._judge_leave(before, body, at)
 
     def _judge_place(self, pod: Object, node: str, at: float) -> None:
@@ -194,16 +236,21 @@ class Auditor:
         why = [rules.misplaced(pod, version) for version in versions]
         if all(why):
             self._wrong("I2", pod, f"placed on {node} against its {why[0]}")
-        there = [self._pods[uid].now for uid in self._on[node]]
-        others = [other for other in there if _uid(other) != _uid(pod) and not _has_ended(other)]
+        bound = [self._pods[uid].now for uid in self._on[node]]
+        others = [
+            other
+            for other in bound
+            if readings.uid(other) != readings.uid(pod) and not readings.has_ended(other)
+        ]
         taken = rules.ports(pod)
         if any(rules.collide(taken, rules.ports(other)) for other in others):
             self._wrong("I2", pod, f"its host port on {node} was taken")
-        if all(_is_ours(other) for other in others):  # else who came last is not known
+        if all(readings.is_ours(other) for other in others):  # else who came last is not known
             total = sum(map(amounts.asked, [*others, pod]), Counter())
-            over = [_beyond(total, amounts.offered(version), pod) for version in versions]
+            over = [readings.beyond(total, amounts.offered(version), pod) for version in versions]
             if all(over):
-                self._wrong("I1", pod, f"{node} is over-committed: {over[0]}")
+                there = ", ".join(sorted(map(readings.in_words, others)))
+                self._wrong("I1", pod, f"{node} is over-committed: {over[0]}; there: {there}")
         self._judge_priority(pod, known.now, others, at)
 
     def _judge_priority(self, pod: Object, node: Object, others: list[Object], at: float) -> None:
@@ -213,19 +260,19 @@ class Auditor:
         free.subtract(sum(map(amounts.asked, others), Counter()))
         for other in self._pods.values():
             waits = other.gone_at is None and "nodeName" not in other.now["spec"]
-            if not waits or at - other.seen_at < LAG or not _is_ours(other.now):
+            if not waits or at - other.seen_at < LAG or not readings.is_ours(other.now):
                 continue
-            if _is_leaving(other.now) or other.now["spec"].get("schedulingGates"):
+            if readings.is_leaving(other.now) or other.now["spec"].get("schedulingGates"):
                 continue
             larger = other.now["spec"].get("priority", 0) > mine
-            if larger and _is_simple(other.now) and not rules.misplaced(other.now, node):
+            if larger and readings.is_simple(other.now) and not rules.misplaced(other.now, node):
                 asked = amounts.asked(other.now)
                 if all(free[name] >= value for name, value in asked.items()):
                     name = other.now["metadata"]["name"]
                     self._wrong("I6", pod, f"took the room that {name}, higher, waits for")
 
     def _judge_birth(self, pod: Object, at: float) -> None:
-        owner = _owner(pod)
+        owner = readings.owner(pod)
         if owner is None:
             return
         self._judge_outlived(pod, owner["uid"], at)
@@ -239,7 +286,7 @@ class Auditor:
         known = self._owners.get(uid)
         if known is None:
             return
-        leaving = all(_is_leaving(version) for version in known.lately(at))
+        leaving = all(readings.is_leaving(version) for version in known.lately(at))
         if leaving or (known.gone_at is not None and at - known.gone_at > LAG):
             self._wrong("P8", pod, "created for a resource that is being deleted")
 
@@ -247,10 +294,10 @@ class Auditor:
 
     def _judge_run(self, pod: Object, uid: str, at: float) -> None:
         """P2, P3, P4, P6, P7 when an attempt is created."""
-        run, _, slot = _run_of(pod)
-        others = [self._pods[other] for other in self._owned[uid] if other != _uid(pod)]
+        run, _, slot = readings.run_of(pod)
+        others = [self._pods[other] for other in self._owned[uid] if other != readings.uid(pod)]
         others = [one for one in others if not self._was_given_up(one, at)]
-        mates = [one for one in others if _run_of(one.now)[0] == run]
+        mates = [one for one in others if readings.run_of(one.now)[0] == run]
         self._judge_mates(pod, mates)
         specs = self._specs.get(uid, [])
         if not specs:
@@ -259,18 +306,18 @@ class Auditor:
         self._judge_parents(pod, uid, specs)
         if all(spec.get("concurrencyPolicy", "Forbid") == "Forbid" for spec in specs):
             for other in others:
-                if _whole_run(other.now) != _whole_run(pod) and self._runs(other):
+                if readings.whole_run(other.now) != readings.whole_run(pod) and self._runs(other):
                     name = other.now["metadata"]["name"]
                     self._wrong("P4", pod, f"begins while {name} of the same job runs")
-        if slot is not None and _is_scheduled(pod):
+        if slot is not None and readings.is_scheduled(pod):
             self._judge_slot(pod, uid, slot, specs)
 
     def _judge_mates(self, pod: Object, mates: Iterable[Known]) -> None:
         """P2 and P6 among the attempts of one run."""
         metadata = pod["metadata"]
-        run, attempt, _ = _run_of(pod)
+        run, attempt, _ = readings.run_of(pod)
         same_name = self._names[metadata["namespace"], metadata["name"]][:-1]
-        if any(_has_begun(self._pods[other].now) for other in same_name):
+        if any(readings.has_begun(self._pods[other].now) for other in same_name):
             self._wrong("P2", pod, "ran before under the same name: a doubled run")
         for mate in mates:
             if mate.now["metadata"]["name"] == metadata["name"]:
@@ -281,16 +328,16 @@ class Auditor:
                 self._wrong("P2", pod, f"run {run} has a second attempt beside a running one")
 
     def _judge_slot(self, pod: Object, uid: str, slot: int, specs: list[Object]) -> None:
-        created = _seconds(pod["metadata"]["creationTimestamp"])
+        created = readings.seconds(pod["metadata"]["creationTimestamp"])
         if created < slot:
             self._wrong("P3", pod, f"began {slot - created} s before its slot")
-        born = _seconds(self._owners[uid].now["metadata"]["creationTimestamp"])
-        due = [_targets(spec, born, slot) for spec in specs]
+        born = readings.seconds(self._owners[uid].now["metadata"]["creationTimestamp"])
+        due = [readings.due(spec, born, slot) for spec in specs]
         if all(slots is not None and slot not in slots for slots in due):
             self._wrong("P7", pod, f"slot {slot} is not one of the schedule's")
 
     def _judge_retry(self, pod: Object, mates: Iterable[Known], specs: list[Object]) -> None:
-        failed = [mate.now for mate in mates if _counts_as_failure(mate.now)]
+        failed = [mate.now for mate in mates if readings.counts_as_failure(mate.now)]
         policies = [spec.get("retryPolicy", {}) for spec in specs]
         limit = max(policy.get("limit", 2) for policy in policies)
         if len(failed) > limit:
@@ -299,17 +346,17 @@ class Auditor:
             min(policy.get("delaySeconds", 60), policy.get("maxDelaySeconds", 3600))
             for policy in policies
         )
-        ends = [end for end in map(_ended_at, failed) if end is not None]
-        created = _seconds(pod["metadata"]["creationTimestamp"])
+        ends = [end for end in map(readings.ended_at, failed) if end is not None]
+        created = readings.seconds(pod["metadata"]["creationTimestamp"])
         if ends and created < max(ends) + delay:
             self._wrong("P6", pod, f"a retry {created - max(ends)} s after a failure, not {delay}")
 
     def _judge_parents(self, pod: Object, uid: str, specs: list[Object]) -> None:
         """P5: a child runs after all its parents succeeded, once for each set of successes."""
         child = self._owners[uid]
-        if not (_is_of_parents(pod) and child.whole and len(specs) == 1):
+        if not (readings.is_of_parents(pod) and child.whole and len(specs) == 1):
             return
-        mine = {_whole_run(self._pods[one].now) for one in self._owned[uid]}
+        mine = {readings.whole_run(self._pods[one].now) for one in self._owned[uid]}
         namespace = pod["metadata"]["namespace"]
         for parent in specs[0].get("parents", ()):
             known = [
@@ -319,12 +366,12 @@ class Auditor:
                 and one.now["metadata"]["namespace"] == namespace
                 and one.now["metadata"]["name"] == parent["name"]
             ]
-            if not known or any(not one.whole or _is_lenient(one.now) for one in known):
+            if not known or any(not one.whole or readings.is_lenient(one.now) for one in known):
                 continue
             succeeded = {
-                _whole_run(self._pods[run].now)
+                readings.whole_run(self._pods[run].now)
                 for one in known
-                for run in self._owned.get(_uid(one.now), ())
+                for run in self._owned.get(readings.uid(one.now), ())
                 if self._pods[run].now["status"].get("phase") == "Succeeded"
             }
             if len(mine) > len(succeeded):
@@ -338,15 +385,19 @@ class Auditor:
         schedules = {(one.get("schedule"), one.get("timeZone", "UTC")) for one in specs}
         if len(schedules) > 1 or any(one.get("suspend") for one in specs):
             return
-        if status.get("active") or _is_leaving(job) or _condition(job, "Ready") == "False":
+        if (
+            status.get("active")
+            or readings.is_leaving(job)
+            or readings.condition(job, "Ready") == "False"
+        ):
             return
         if f"{_GROUP}/paused-until" in job["metadata"].get("annotations", {}):
             return
-        born = _seconds(job["metadata"]["creationTimestamp"])
-        due = _targets(spec, born, int(wall) - LATE_SECONDS)
+        born = readings.seconds(job["metadata"]["creationTimestamp"])
+        due = readings.due(spec, born, int(wall) - LATE_SECONDS)
         if due is None:
             return
-        run = {_run_of(self._pods[one].now)[2] for one in self._owned.get(uid, ())}
+        run = {readings.run_of(self._pods[one].now)[2] for one in self._owned.get(uid, ())}
         without = sorted(due - run)
         missed = status.get("statistics", {}).get("missed", 0)
         if len(without) > missed:
@@ -356,7 +407,7 @@ class Auditor:
         """P10: as many successes are counted as there were."""
         status = job.get("status", {})
         told = status.get("statistics", {}).get("successes", 0)
-        if _is_lenient(job):
+        if readings.is_lenient(job):
             return
         tasks: dict[tuple[str, int], dict[str, int]] = {}  # run, attempt of a gang -> task -> end
         ends: dict[str, int] = {}
@@ -364,12 +415,12 @@ class Auditor:
             pod = self._pods[one].now
             if pod["status"].get("phase") == "Succeeded":
                 notes = pod["metadata"].get("annotations", {})
-                task, attempt, _ = _run_of(pod)
+                task, attempt, _ = readings.run_of(pod)
                 together = attempt if f"{_GROUP}/gang" in notes else 0
-                known = tasks.setdefault((_whole_run(pod), together), {})
-                known[task] = _ended_at(pod) or int(wall)
+                known = tasks.setdefault((readings.whole_run(pod), together), {})
+                known[task] = readings.ended_at(pod) or int(wall)
                 if len(known) == int(notes.get(f"{_GROUP}/tasks", "1")):
-                    ends[_whole_run(pod)] = max(known.values())
+                    ends[readings.whole_run(pod)] = max(known.values())
         settled = sum(wall - end > LATE_SECONDS for end in ends.values())
         if not settled <= told <= len(ends):
             self._wrong("P10", job, f"{told} successes counted, {len(ends)} pods succeeded")
@@ -384,49 +435,53 @@ class Auditor:
         known = self._owners.get(uid)
         if known is None:
             return
-        if any(_is_per_node(version["spec"]) for version in known.lately(at)):
+        if any(readings.is_per_node(version["spec"]) for version in known.lately(at)):
             self._judge_alone(pod, uid)
             return
         live = [one for one in self._owned[uid] if self._is_live(self._pods[one])]
-        most = max(_most(version["spec"]) for version in known.lately(at))
+        most = max(readings.most_live(version["spec"]) for version in known.lately(at))
         if len(live) > most:
             self._wrong("I3", pod, f"is instance {len(live)} of at most {most}")
 
     def _judge_alone(self, pod: Object, uid: str) -> None:
         """I3, above, with one instance on each node: none has two, running or on their way out."""
         node = pod["spec"].get("nodeName")
-        others = (self._pods[one] for one in self._owned[uid] if one != _uid(pod))
+        others = (self._pods[one] for one in self._owned[uid] if one != readings.uid(pod))
         if any(self._runs(one) and one.now["spec"].get("nodeName") == node for one in others):
             self._wrong("I3", pod, f"is the second on node {node}")
 
     def _judge_leave(self, before: Object, pod: Object, at: float) -> None:
         """I3, below: our own acts leave enough healthy instances."""
-        owner = _owner(pod)
+        owner = readings.owner(pod)
         known = self._owners.get(owner["uid"]) if owner is not None else None
         if owner is None or known is None or owner["kind"] != "LongService":
             return
-        if not _is_ready(before) or _condition(pod, "DisruptionTarget") == "True":
+        if not readings.is_ready(before) or readings.condition(pod, "DisruptionTarget") == "True":
             return
         namespace = pod["metadata"]["namespace"]
         node = self._nodes.get(pod["spec"].get("nodeName", ""))
-        if node is None or node.gone_at is not None or _condition(node.now, "Ready") != "True":
+        if (
+            node is None
+            or node.gone_at is not None
+            or readings.condition(node.now, "Ready") != "True"
+        ):
             return
         others = [self._pods[uid] for uid in self._owned[owner["uid"]]]
         left = sum(
-            one.gone_at is None and not _is_leaving(one.now) and _is_ready(one.now)
+            one.gone_at is None and not readings.is_leaving(one.now) and readings.is_ready(one.now)
             for one in others
         )
-        least = min(_least(version["spec"]) for version in known.lately(at))
+        least = min(readings.least_healthy(version["spec"]) for version in known.lately(at))
         if left < least:
             violation = Violation(
-                "I3", _name(pod), f"was deleted and left {left} healthy of at least {least}"
+                "I3", readings.name(pod), f"was deleted and left {left} healthy of at least {least}"
             )
 
             def explained() -> bool:
                 space = self._namespaces.get(namespace)
-                over = space is None or space.gone_at is not None or _is_leaving(space.now)
-                ended = known.gone_at is not None or _is_leaving(known.now)
-                smaller = min(_least(one["spec"]) for one in (known.now,)) <= left
+                over = space is None or space.gone_at is not None or readings.is_leaving(space.now)
+                ended = known.gone_at is not None or readings.is_leaving(known.now)
+                smaller = min(readings.least_healthy(one["spec"]) for one in (known.now,)) <= left
                 return over or ended or smaller or namespace in self._excused
 
             self._suspicions.append(_Suspicion(at, violation, explained))
@@ -436,7 +491,7 @@ class Auditor:
     def _judge_orphans(self, at: float) -> None:
         """I4: no pod outlives its owner by a minute."""
         for known in self._pods.values():
-            owner = _owner(known.now)
+            owner = readings.owner(known.now)
             if known.gone_at is not None or owner is None:
                 continue
             parent = self._owners.get(owner["uid"])
@@ -473,34 +528,40 @@ class Auditor:
         if not name:
             return False
         node = self._nodes.get(name)
-        return node is None or node.gone_at is not None or _condition(node.now, "Ready") != "True"
+        return (
+            node is None
+            or node.gone_at is not None
+            or readings.condition(node.now, "Ready") != "True"
+        )
 
     def _was_given_up(self, known: Known, at: float) -> bool:
         """Whether it ran on a node that was gone or cut off, as far as one knew lately."""
         node = self._nodes.get(known.now["spec"].get("nodeName", ""))
-        if node is None or all(map(_has_ended, known.lately(at))):
+        if node is None or all(map(readings.has_ended, known.lately(at))):
             return False
         back = node.back_at is not None and at - node.back_at <= LAG
         return (
             back
             or node.gone_at is not None
-            or any(_condition(one, "Ready") != "True" for one in node.lately(at))
+            or any(readings.condition(one, "Ready") != "True" for one in node.lately(at))
         )
 
     def _runs(self, known: Known) -> bool:
         """Whether its containers run, or are about to."""
         return (
-            known.gone_at is None and not _has_ended(known.now) and not self._is_silent(known.now)
+            known.gone_at is None
+            and not readings.has_ended(known.now)
+            and not self._is_silent(known.now)
         )
 
     def _is_live(self, known: Known) -> bool:
         """An instance that counts: neither ended, leaving nor lost, on a node that stays."""
         pod = known.now
-        if not self._runs(known) or _is_leaving(pod):
+        if not self._runs(known) or readings.is_leaving(pod):
             return False
         node = self._nodes.get(pod["spec"].get("nodeName", ""))
         return node is None or not (
-            _is_leaving(node.now)
+            readings.is_leaving(node.now)
             or node.now["spec"].get("unschedulable")
             or any(
                 t["effect"] in {"NoSchedule", "NoExecute"}
@@ -509,7 +570,7 @@ class Auditor:
         )
 
     def _wrong(self, rule: str, body: Object, text: str) -> None:
-        self._say(Violation(rule, _name(body), text))
+        self._say(Violation(rule, readings.name(body), text))
 
     def _say(self, violation: Violation) -> None:
         if violation not in self._told:
@@ -528,163 +589,3 @@ class Auditor:
         """The violations in these namespaces."""
         wanted = tuple(f"{name}/" for name in namespaces)
         return (one for one in self.violations if one.subject.startswith(wanted))
-
-
-# ── readings ─────────────────────────────────────────────────────────────────────────────────
-
-
-def _uid(body: Object) -> str:
-    uid: str = body["metadata"]["uid"]
-    return uid
-
-
-def _name(body: Object) -> str:
-    return f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
-
-
-def _owner(pod: Object) -> Object | None:
-    """The BatchJob or LongService that controls a pod."""
-    for one in pod["metadata"].get("ownerReferences", ()):
-        if one.get("controller") and one["apiVersion"].startswith(f"{_GROUP}/"):
-            found: Object = one
-            return found
-    return None
-
-
-def _is_ours(pod: Object) -> bool:
-    return _owner(pod) is not None or pod["spec"].get("schedulerName") == "bayplan"
-
-
-def _is_simple(pod: Object) -> bool:
-    """Whether nothing but size, selector, node affinity and taints decides where it may be."""
-    spec = pod["spec"]
-    between = {"podAffinity", "podAntiAffinity"} & spec.get("affinity", {}).keys()
-    volumes = any("persistentVolumeClaim" in one for one in spec.get("volumes", ()))
-    return not (between or volumes or spec.get("topologySpreadConstraints") or rules.ports(pod))
-
-
-def _is_leaving(body: Object) -> bool:
-    return "deletionTimestamp" in body["metadata"]
-
-
-def _condition(body: Object, kind: str) -> str:
-    found = body.get("status", {}).get("conditions", ())
-    return next((one["status"] for one in found if one["type"] == kind), "")
-
-
-def _is_ready(pod: Object) -> bool:
-    return _condition(pod, "Ready") == "True"
-
-
-def _has_ended(pod: Object) -> bool:
-    return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
-
-
-def _has_begun(pod: Object) -> bool:
-    statuses = pod.get("status", {}).get("containerStatuses", ())
-    return any(one.get("state", {}).keys() & {"running", "terminated"} for one in statuses)
-
-
-def _run_of(pod: Object) -> tuple[str, int, int | None]:
-    """(run and task, attempt, slot) by its labels."""
-    labels = pod["metadata"].get("labels", {})
-    run, task = labels.get(f"{_GROUP}/run", ""), labels.get(f"{_GROUP}/task-index", "")
-    slot = labels.get(f"{_GROUP}/slot", "")
-    attempt = labels.get(f"{_GROUP}/attempt", "0")
-    return run + (f"/{task}" if task else ""), int(attempt), int(slot) if slot.isdecimal() else None
-
-
-def _whole_run(pod: Object) -> str:
-    """The run, whatever the task."""
-    return _run_of(pod)[0].partition("/")[0]
-
-
-def _trigger(pod: Object) -> str:
-    trigger: str = pod["metadata"].get("annotations", {}).get(f"{_GROUP}/trigger", "")
-    return trigger
-
-
-def _is_scheduled(pod: Object) -> bool:
-    return _trigger(pod) == "Schedule"
-
-
-def _is_of_parents(pod: Object) -> bool:
-    return _trigger(pod) == "Parents"
-
-
-def _is_lenient(job: Object) -> bool:
-    """Whether more than an exit with 0 may be called a success."""
-    spec, annotations = job["spec"], job["metadata"].get("annotations", {})
-    unusual = spec.get("successExitCodes") or spec.get("treatFailureAsSuccess")
-    return bool(unusual) or f"{_GROUP}/mark-success" in annotations
-
-
-def _counts_as_failure(pod: Object) -> bool:
-    """Whether an attempt failed by itself: its containers ended with an error, undisturbed."""
-    status = pod.get("status", {})
-    if status.get("phase") != "Failed" or _condition(pod, "DisruptionTarget") == "True":
-        return False
-    codes = [
-        one.get("state", {}).get("terminated", {}).get("exitCode")
-        for one in status.get("containerStatuses", ())
-    ]
-    return any(code not in {None, 0} for code in codes) and not _is_leaving(pod)
-
-
-def _ended_at(pod: Object) -> int | None:
-    ends = [
-        _seconds(one["state"]["terminated"]["finishedAt"])
-        for one in pod.get("status", {}).get("containerStatuses", ())
-        if one.get("state", {}).get("terminated", {}).get("finishedAt")
-    ]
-    return max(ends, default=None)
-
-
-def _seconds(text: str) -> int:
-    return int(dt.datetime.fromisoformat(text).timestamp())
-
-
-def _targets(spec: Object, born: int, until: int) -> set[int] | None:
-    if not spec.get("schedule"):
-        return None
-    return targets.targets(spec["schedule"], born, until, spec.get("timeZone", "UTC"))
-
-
-def _beyond(total: Counter[str], room: Counter[str], pod: Object) -> str:
-    """What is asked beyond the room, of the things that this pod asks for."""
-    mine = amounts.asked(pod)
-    return ", ".join(
-        f"{name} {total[name]} of {room[name]} (thousandths)"
-        for name in sorted(total)
-        if mine[name] and total[name] > room[name]
-    )
-
-
-def _least(spec: Object) -> int:
-    """Healthy instances that an update keeps; of those with volumes of their own one may lack.
-
-    Not judged with one instance on each node: how many those are, no spec says.
-    """
-    if _is_per_node(spec):
-        return 0
-    strategy = spec.get("updateStrategy", {})
-    replicas = int(spec.get("replicas", 1))
-    least = ceil(replicas * int(strategy.get("minimumHealthyPercent", 100)) / 100)
-    return min(least, replicas - 1) if spec.get("volumeClaimTemplates") else least
-
-
-def _is_per_node(spec: Object) -> bool:
-    return bool(spec.get("mode") == "PerNode")
-
-
-def _most(spec: Object) -> int:
-    """Live instances that an update may have; while sick ones are replaced, some more."""
-    strategy = spec.get("updateStrategy", {})
-    replicas = int(spec.get("replicas", 1))
-    if spec.get("volumeClaimTemplates"):
-        return replicas  # the old one goes first
-    most = replicas * (100 + int(strategy.get("maximumSurgePercent", 25))) // 100
-    if most == _least(spec):
-        most += 1
-    sick = spec.get("unhealthy", {})
-    return most + (int(sick.get("maxConcurrent", 1)) if sick.get("replaceAfterSeconds") else 0)

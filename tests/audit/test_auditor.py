@@ -423,3 +423,52 @@ def test_of_instances_with_volumes_there_is_no_surge() -> None:
     tape.play(make_pod("o-3", owner, node="n1"))
 
     assert ([], ["I3"]) == (right, tape.found())
+
+
+def moved(*begun: int, **spec: Any) -> dict[str, Any]:
+    """A service whose status tells of moves, `begun` seconds after T0."""
+    service = make_owner("LongService", replicas=2, **spec)
+    moves = [{"pod": f"p{at}", "uid": f"u{at}", "time": stamp(T0 + at)} for at in begun]
+    return {**service, "status": {"recentMoves": moves}}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ([(0,), (0, 60), (60, 3600)], []),
+        ([(0,), (0, 60), (0, 60, 3599)], ["I7"]),
+        ([(0,), (60,), (120,)], ["I7"]),
+    ],
+    ids=["two an hour", "three", "three, told one by one"],
+)
+def test_more_moves_than_an_hour_allows_are_found(
+    statuses: list[tuple[int, ...]], expected: list[str]
+) -> None:
+    """I7: those count too that the status has forgotten."""
+    allowed = {"rebalance": {"maxMovesPerHour": 2}}
+    tape = Tape(moved(**allowed), *(moved(*each, **allowed) for each in statuses))
+
+    assert expected == tape.found()
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"), [([], ["I8"]), ([make_node(cpu="3")], []), ([make_node()], ["I8"])]
+)
+def test_a_status_that_is_written_on_and_on_is_found(
+    between: list[dict[str, Any]], expected: list[str]
+) -> None:
+    """I8: back and forth while nothing else happens; what a node says again is no news."""
+    states = [{**SERVICE, "status": {"readyReplicas": number % 2}} for number in range(30)]
+    tape = Tape(make_node(), SERVICE, *states[:12])
+    tape.play(*between, *states[12 : 12 + 3])
+
+    assert expected == tape.found()
+
+
+def test_a_few_late_statuses_are_no_fault() -> None:
+    """A deadline that passes, or an instance that has been healthy for long enough."""
+    tape = Tape(make_node(), SERVICE)
+    tape.at += 60
+    tape.play(*({**SERVICE, "status": {"observedGeneration": number}} for number in range(3)))
+
+    assert [] == tape.found()
