@@ -17,9 +17,11 @@ import contextlib
 import json
 import random
 import re
+import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ from aiohttp import web
 
 T = TypeVar("T")
 
+_CLOSING_SECONDS = 10.0  # until the last socket to the API server is closed
 _PASSED_ON = ("Authorization", "Content-Type", "Accept", "User-Agent")
 _GIVEN_BACK = ("Content-Type", "Date", "Retry-After", "Warning", "Audit-Id")
 _NARROWED = re.compile(r"/(?:api/v1|apis/[^/]+/[^/]+)/(?P<plural>[a-z]+)")
@@ -680,6 +683,7 @@ class Host:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._session: aiohttp.ClientSession | None = None
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -735,13 +739,21 @@ class Host:
         authority = self._upstream.authority
         tls = authority is None or ssl.create_default_context(cafile=str(authority))
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(
+                limit=0, ssl=tls, keepalive_timeout=60, socket_factory=self._socket
+            ),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
             read_bufsize=2**20,
         )
 
+    def _socket(self, where: aiohttp.AddrInfoType) -> socket.socket:
+        made = socket.socket(*where[:3])
+        self._sockets.add(made)
+        return made
+
     async def _close(self) -> None:
+        """Nothing is under way afterwards, and every socket is closed."""
         assert self._session is not None
         # First: a request that is cancelled leaves the pool, and nobody waits for its socket.
         await self._session.close()
@@ -749,6 +761,11 @@ class Host:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        # TLS takes leave in further turns of the loop, and a loop that stops takes none.
+        async with asyncio.timeout(_CLOSING_SECONDS):
+            # A socket tells nobody that it is closed.
+            while any(made.fileno() >= 0 for made in self._sockets):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 def _unwanted(asked: asyncio.Future[aiohttp.ClientResponse]) -> None:

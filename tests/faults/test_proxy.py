@@ -1,14 +1,21 @@
 """The proxy does what its scripts say, and nothing without one."""
 
+import asyncio
 import contextlib
+import gc
 import http.client
 import json
+import ssl
+import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from localcluster import pki
 from tests.faults import proxy as proxies
 from tests.faults.proxy import Act, Host, Proxy, Rule, Upstream
 
@@ -17,30 +24,40 @@ PODS = "/api/v1/namespaces/ns/pods"
 
 @dataclass(slots=True, eq=False)
 class Server:
-    """An API server in small: answers every write, streams three events to a watch."""
+    """An API server in small: answers every write, streams four events to a watch.
+
+    What asks for a `held` object gets no answer, and a watch of one does not end, until `stop`.
+    """
 
     asked: list[str] = field(default_factory=list)
     port: int = 0
     _runner: web.ServerRunner | None = None
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self) -> None:
-        self._runner = web.ServerRunner(web.Server(self._handle))
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         assert self._runner is not None
+        self._stopping.set()
         await self._runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.asked.append(f"{request.method} {request.path_qs}")
+        held = request.path.endswith("/held")
         if "watch" not in request.query:
+            if held:
+                await self._stopping.wait()
             return web.json_response({"stored": "x" * 100}, status=201)
         response = web.StreamResponse()
         await response.prepare(request)
         for number in range(1, 5):
             await response.write(json.dumps({"type": "ADDED", "object": number}).encode() + b"\n")
+        if held:
+            await self._stopping.wait()
         await response.write_eof()
         return response
 
@@ -184,3 +201,42 @@ def test_after_a_kill_nothing_passes_until_the_thaw(door: Proxy, server: Server,
     assert [1] == killed
     assert (0, 201, 2) == (second, third, len(server.asked))
     assert first in {0, 201}
+
+
+@pytest.fixture(name="guarded")
+def _guarded(tmp_path: Path) -> Iterator[tuple[Server, Upstream]]:
+    """The server behind TLS, as a real one is."""
+    authority = pki.Authority(tmp_path / "pki")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.server("server", ["127.0.0.1"]))
+    server = Server()
+    with Host(Upstream("http://127.0.0.1")) as home:
+        home.run(server.start(tls))
+        yield server, Upstream(f"https://127.0.0.1:{server.port}", authority.certificate_path)
+        home.run(server.stop())
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_host_that_ends_leaves_no_connection_open(
+    guarded: tuple[Server, Upstream], *, closed: bool
+) -> None:
+    """Requests without an answer and watches under way, with their door closed before or not."""
+    server, upstream = guarded
+    asking = []
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with Host(upstream) as host:
+            door = host.proxy()
+            for target in ("/held", "/held?watch=1") * 12:
+                asking.append(threading.Thread(target=ask, args=(door, "GET", PODS + target)))
+                asking[-1].start()
+            door.until_asked(lambda call: call.path.endswith("/held"), times=len(asking))
+            if closed:
+                door.close()
+        for thread in asking:
+            thread.join(10)
+        del host, door
+        gc.collect()
+
+    assert [] == [str(one.message) for one in told]
+    assert server.asked
