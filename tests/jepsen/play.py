@@ -24,7 +24,7 @@ from tests.cluster.kube import Kube, Objects, RefusedError
 from tests.cluster.manifests import make_job
 from tests.cluster.under_test import Site
 from tests.faults.nursery import Child, Nursery
-from tests.faults.proxy import Host, Proxy, Rule, Upstream, everything, hang
+from tests.faults.proxy import Call, Host, Proxy, Rule, Upstream, everything, hang
 from tests.faults.world import Ground, World
 from tests.jepsen import generator
 from tests.jepsen.checker import Report, check
@@ -36,6 +36,7 @@ LASTS_SECONDS = 12.0  # a replica that is stopped or cut off
 REST_SECONDS = (8.0, 20.0)  # between two faults
 LEADS_SECONDS = 60.0  # from the start of both to the first leader
 SETTLE_SECONDS = 90.0
+_LAST_CALLS = 30  # told of a replica that did not lead
 Tell = Callable[[float, str], None]  # seconds since the beginning, what is going on
 
 
@@ -88,6 +89,7 @@ class _Replica:
     def __init__(self, world: World, name: str, door: Proxy) -> None:
         self.name, self.door = name, door
         self.starts = 0
+        self.codes: list[int | None] = []  # how it ended each time
         self._world = world
         self._child: Child | None = None
         self._closing = threading.Event()
@@ -111,6 +113,7 @@ class _Replica:
             self._child = self._world.operator(self.name, proxy=self.door, lease=LEASE)
             self.starts += 1
             self._child.ended.wait()
+            self.codes.append(self._child.code)
             self._closing.wait(AGAIN_SECONDS)
 
 
@@ -238,7 +241,8 @@ class _Play:
             self._kube.until(path, met, within=LEADS_SECONDS)
         except AssertionError as error:
             for replica in self._pair.values():
-                error.add_note(f"{replica.name}, started {replica.starts} times:")
+                error.add_note(f"{replica.name}, started {replica.starts}, ended {replica.codes}:")
+                error.add_note("\n".join(map(_in_words, replica.door.calls[-_LAST_CALLS:])))
                 error.add_note(self._world.log(replica.name)[-4000:])
             raise
 
@@ -359,6 +363,10 @@ class _Play:
             sum(replica.starts - 1 for replica in self._pair.values()),
             {name: history.successes.get(name, 0) for name in ("parent", "child")},
         )
+
+
+def _in_words(call: Call) -> str:
+    return f"{call.at:.1f} {call.label} {call.path}: stored {call.stored}, answered {call.code}"
 
 
 def _run(pod: Mapping[str, Any]) -> Run | None:
