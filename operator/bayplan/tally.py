@@ -36,7 +36,7 @@ class Tally:
     metrics: telemetry.Metrics
     price: Callable[[nodes_.Node], int | None]
     _counted: dict[Key, Mapping[str, object]] = field(default_factory=dict)
-    _starting: dict[str, dict[PodKey, float]] = field(default_factory=dict)  # uid -> placed at
+    starting: dict[Key, dict[PodKey, float]] = field(default_factory=dict)  # when it was placed
 
     def look(self, resource: Resource) -> None:
         """A resource is being looked at."""
@@ -45,11 +45,12 @@ class Tally:
 
     def place(self, resource: Resource, pod: PodKey) -> None:
         """A pod of it has been given a node."""
-        self._starting.setdefault(resource.uid, {})[pod] = self.clock.monotonic()
+        self.starting.setdefault(resource.key, {})[pod] = self.clock.monotonic()
 
     def forget(self, key: Key) -> None:
         """The resource has gone."""
         self._counted.pop(key, None)
+        self.starting.pop(key, None)
 
     def _count(self, resource: Resource) -> None:
         """Move the counters by what a stored status has gained since it was last looked at."""
@@ -66,7 +67,7 @@ class Tally:
 
     def _time_starts(self, resource: Resource) -> None:
         """Observe how long the pods that were placed here took until they ran."""
-        starting = self._starting.get(resource.uid)
+        starting = self.starting.get(resource.key)
         if starting is None:
             return
         pods, pending, now = self.cache.state.pods, pods_.Phase.PENDING, self.clock.monotonic()
@@ -78,7 +79,7 @@ class Tally:
             if key in pods:
                 self.metrics.decision_to_running.observe(now - placed_at)
         if not starting:
-            del self._starting[resource.uid]
+            del self.starting[resource.key]
 
     def measure(self) -> None:
         """Set the gauges that describe the nodes. O(nodes)."""

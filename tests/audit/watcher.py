@@ -17,7 +17,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import yaml
 
@@ -37,8 +37,10 @@ _AGAIN_SECONDS = 0.1  # after an API server that does not answer
 class Watcher:
     """Tells an `Auditor` everything that one API server says, in each stream's order."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, journal: IO[str] | None = None) -> None:
+        """`journal` gets a line for all that is heard, and for every rule that it breaks."""
         self.auditor = Auditor()
+        self._journal = journal
         self.faults: list[str] = []
         self._read(kubeconfig)
         self._heard = threading.Condition()
@@ -138,7 +140,28 @@ class Watcher:
         else:
             self._bodies[kind][uid] = body
         with self._heard:
+            told = len(self.auditor.violations)
             self.auditor.see(event, body, time.monotonic(), listed=listed)
+            if self._journal is not None:
+                self._note_down(self._journal, event, body, told)
+
+    def _note_down(self, journal: IO[str], event: str, body: Mapping[str, Any], told: int) -> None:
+        """What happened, short enough for a hundred thousand of them."""
+        spec, metadata, status = body.get("spec", {}), body["metadata"], body.get("status", {})
+        line = {
+            "at": round(time.time(), 3),
+            "event": event,
+            "kind": body["kind"],
+            "name": f"{metadata.get('namespace', '')}/{metadata['name']}",
+            "uid": metadata["uid"][:8],
+            "version": metadata["resourceVersion"],
+            "leaving": metadata.get("deletionTimestamp"),
+            **{key: spec[key] for key in ("nodeName", "replicas", "unschedulable") if key in spec},
+            **{key: status[key] for key in ("phase",) if key in status},
+        }
+        print(json.dumps(line), file=journal)
+        for one in self.auditor.violations[told:]:
+            print(json.dumps({"at": line["at"], "broken": str(one)}), file=journal)
 
     def _note(self, kind: str, version: int) -> None:
         with self._heard:

@@ -74,6 +74,18 @@ def test_first() -> None:
     assert "2027-01-15T08:00:00.000000Z" == body["eventTime"]
 
 
+def test_what_would_be_a_new_event_is_not_remembered() -> None:
+    """What is said once of many things, as of runs, does not pile up."""
+
+    def act(said: Said) -> None:
+        for number in range(1300):
+            asyncio.get_running_loop().call_later(
+                number, lambda uid=f"uid-{number}": said.emit(uid=uid)
+            )
+
+    assert 600 == Said(act).events.remembered
+
+
 def test_again() -> None:
     """The same thing said every second is one Event, counted up once a minute."""
     said = Said(lambda said: said.each(1, 200), seconds=300)

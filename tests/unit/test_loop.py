@@ -435,6 +435,19 @@ def test_nodes_are_measured() -> None:
     assert 'bayplan_requested{resource="cpu"} 1.5' in page
 
 
+def test_nothing_is_kept_of_pods_whose_service_has_gone() -> None:
+    """Not even when it goes while they start."""
+    scene = Scene()
+    scene.node("n1")
+    service = scene.service("web", replicas=2)
+    scene.look()
+    before = len(scene.loop.tally.starting)
+    scene.cache.drop_resource(service.key, service.uid)
+    scene.ring(service.key)
+
+    assert (1, 0) == (before, len(scene.loop.tally.starting))
+
+
 def test_the_brake_is_a_metric() -> None:
     """1 while many nodes are silent that were ready before, 0 again when they return."""
     scene = Scene()

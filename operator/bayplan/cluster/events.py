@@ -58,6 +58,11 @@ class Events:
     _tokens: float = BURST
     _filled_at: float = 0.0
 
+    @property
+    def remembered(self) -> int:
+        """How many different things would be counted up if they were said again."""
+        return len(self._known)
+
     def emit(self, resource: Resource, event: action.EmitEvent) -> None:
         """Say it, or count it up; returns at once."""
         now = asyncio.get_running_loop().time()
@@ -78,9 +83,16 @@ class Events:
         metadata = body["metadata"]
         self._known[at] = _Known(metadata["namespace"], metadata["name"], 1, now)
         self._known.move_to_end(at)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        self._forget(now)
         self._put(requests.create_event(body))
+
+    def _forget(self, now: float) -> None:
+        """Drop what would be a new Event anyway; the one that was said longest ago comes first."""
+        while self._known:
+            oldest = next(iter(self._known.values()))
+            if len(self._known) <= _MOST_KNOWN and now - oldest.written_at < FORGET_SECONDS:
+                return
+            self._known.popitem(last=False)
 
     async def run(self) -> NoReturn:
         """Write what was said, at a bounded pace."""

@@ -105,7 +105,9 @@ def _annotations(raw: Raw) -> Mapping[str, str]:
     if _OURS not in text:
         return _NO_ANNOTATIONS
     return {
-        key: value for key, value in wire.texts(text).items() if key.startswith(f"{names.GROUP}/")
+        key: value
+        for key, value in wire.texts_once(text).items()
+        if key.startswith(f"{names.GROUP}/")
     }
 
 

@@ -143,9 +143,16 @@ def version_of(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdecimal() else 0
 
 
-@functools.lru_cache(maxsize=16384)
+# Few: lists come in the order of names, so that those with equal labels follow each other, and the
+# labels of a run are its own, not to be kept when it has gone.
+@functools.lru_cache(maxsize=2048)
 def texts(raw: bytes) -> Mapping[str, str]:
-    """A mapping of strings, one object for all that have the same; other values are left out."""
+    """As `texts_once`, one object for all that have the same."""
+    return texts_once(raw)
+
+
+def texts_once(raw: bytes) -> Mapping[str, str]:
+    """A mapping of strings; other values are left out."""
     try:
         found = msgspec.json.decode(raw) if raw else None
     except msgspec.DecodeError:

@@ -32,7 +32,9 @@ _MOST_JOBS, _MOST_SERVICES, _FEWEST_NODES = 60, 20, 12
 _SETTLE_SECONDS = 45
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _PLAIN, _ROUGH = "plain", "rough"  # in the rough one people delete pods
-_LOG = ROOT / "build" / "soak-operator.log"  # of a run that broke a rule
+_BUILD = ROOT / "build"
+_LOG = _BUILD / "soak-operator.log"  # of a run that broke a rule
+_JOURNAL = _BUILD / "soak-journal.jsonl"  # what the API server said, and when what was broken
 
 
 @dataclass
@@ -165,7 +167,12 @@ async def run(minutes: float, seed: int) -> dict[str, float]:
             local.request("POST", "/api/v1/namespaces", {"metadata": {"name": space}})
             accounts = f"/api/v1/namespaces/{space}/serviceaccounts"
             site.kube.until(accounts, lambda found: "default" in found)
-        with Watcher(local.kubeconfig) as watcher, ground.Operator(site) as operator:
+        _BUILD.mkdir(exist_ok=True)
+        with (
+            _JOURNAL.open("w", encoding="utf-8") as journal,
+            Watcher(local.kubeconfig, journal) as watcher,
+            ground.Operator(site) as operator,
+        ):
             watcher.auditor.excuse(_ROUGH)
             operator.until_leading()
             world = World(site, local, random.Random(seed))  # noqa: S311  a replay, no secret
@@ -178,9 +185,8 @@ async def run(minutes: float, seed: int) -> dict[str, float]:
             for one in broken:
                 print(f"  broken: {one}")
             if broken:
-                _LOG.parent.mkdir(parents=True, exist_ok=True)
                 _LOG.write_text(operator.log(), encoding="utf-8")
-                print(f"  what the operator said is in {_LOG}")
+                print(f"  what the operator said is in {_LOG}, and the server in {_JOURNAL}")
             third = len(memory) // 3
             second, last = (statistics.fmean(memory[third * n : third * (n + 1)]) for n in (1, 2))
             lag = client.bucketed(before, after, "bayplan_loop_lag_seconds", 0.99)
