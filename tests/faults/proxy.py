@@ -534,6 +534,7 @@ class Proxy:
 
     def close(self) -> None:
         self._host.run(self._close())
+        self._host.doors.discard(self)
 
     # ---- for acts, on the loop --------------------------------------------------------------
 
@@ -683,6 +684,7 @@ class Host:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._session: aiohttp.ClientSession | None = None
+        self.doors: set[Proxy] = set()  # those that are open
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
@@ -691,6 +693,8 @@ class Host:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for door in tuple(self.doors):
+            door.close()
         self.run(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -712,7 +716,9 @@ class Host:
             )
             return await proxy.start()
 
-        return self.run(make())
+        door = self.run(make())
+        self.doors.add(door)
+        return door
 
     def run(self, work: Coroutine[Any, Any, T], within: float = 30) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(within)
