@@ -12,7 +12,7 @@ moment ago. So a decision is right when it was right by anything that was true i
 seconds, and a suspicion becomes a violation only when nothing explains it `LAG` seconds later.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +68,7 @@ class Known:
 class _Suspicion:
     at: float
     violation: Violation
-    explained: Callable[[], bool]
+    explained: Callable[[float], bool]  # by what was true until then
 
 
 class Auditor:
@@ -90,7 +90,7 @@ class Auditor:
         self._stirred = 0.0  # when there was news of anything but a status of ours
         self._writes: Counter[str] = Counter()  # of statuses since it is quiet, by uid
         self._told: set[Violation] = set()
-        self._suspicions: list[_Suspicion] = []
+        self._suspicions: deque[_Suspicion] = deque()  # the oldest first
 
     # ── what it is told ──────────────────────────────────────────────────────────────────────
 
@@ -100,6 +100,7 @@ class Auditor:
         `at` is seconds on one clock that never steps.
         """
         self.seen += 1
+        self._settle(at)
         kind = body["kind"]
         if kind not in _OURS and not self._is_heartbeat(body):
             self._stir(at)
@@ -118,10 +119,7 @@ class Auditor:
 
     def judge(self, at: float, wall: float) -> list[Violation]:
         """Everything that is known to be wrong by now. `wall`: epoch seconds, for slots."""
-        for one in self._suspicions:
-            if at - one.at >= LAG and not one.explained():
-                self._say(one.violation)
-        self._suspicions = [one for one in self._suspicions if at - one.at < LAG]
+        self._settle(at)
         self._judge_orphans(at)
         for uid, job in self._owners.items():
             if job.now["kind"] == "BatchJob" and job.gone_at is None and job.whole:
@@ -233,9 +231,13 @@ class Auditor:
         if known is None:
             return  # it left, or its own stream is behind: nothing to compare with
         versions = known.lately(at)
-        why = [rules.misplaced(pod, version) for version in versions]
-        if all(why):
-            self._wrong("I2", pod, f"placed on {node} against its {why[0]}")
+
+        def allowed(at: float) -> bool:
+            return not all(rules.misplaced(pod, version) for version in known.lately(at))
+
+        if not allowed(at):
+            why = rules.misplaced(pod, known.now)
+            self._suspect(at, "I2", pod, f"placed on {node} against its {why}", allowed)
         bound = [self._pods[uid].now for uid in self._on[node]]
         others = [
             other
@@ -438,10 +440,14 @@ class Auditor:
         if any(readings.is_per_node(version["spec"]) for version in known.lately(at)):
             self._judge_alone(pod, uid)
             return
-        live = [one for one in self._owned[uid] if self._is_live(self._pods[one])]
-        most = max(readings.most_live(version["spec"]) for version in known.lately(at))
-        if len(live) > most:
-            self._wrong("I3", pod, f"is instance {len(live)} of at most {most}")
+        live = sum(self._is_live(self._pods[one], at) for one in self._owned[uid])
+
+        def most(at: float) -> int:
+            return max(readings.most_live(version["spec"]) for version in known.lately(at))
+
+        if live > most(at):
+            text = f"is instance {live} of at most {most(at)}"
+            self._suspect(at, "I3", pod, text, lambda at: live <= most(at))
 
     def _judge_alone(self, pod: Object, uid: str) -> None:
         """I3, above, with one instance on each node: none has two, running or on their way out."""
@@ -473,18 +479,17 @@ class Auditor:
         )
         least = min(readings.least_healthy(version["spec"]) for version in known.lately(at))
         if left < least:
-            violation = Violation(
-                "I3", readings.name(pod), f"was deleted and left {left} healthy of at least {least}"
-            )
+            text = f"was deleted and left {left} healthy of at least {least}"
 
-            def explained() -> bool:
+            def explained(at: float) -> bool:
                 space = self._namespaces.get(namespace)
                 over = space is None or space.gone_at is not None or readings.is_leaving(space.now)
                 ended = known.gone_at is not None or readings.is_leaving(known.now)
-                smaller = min(readings.least_healthy(one["spec"]) for one in (known.now,)) <= left
+                specs = (version["spec"] for version in known.lately(at))
+                smaller = min(map(readings.least_healthy, specs)) <= left
                 return over or ended or smaller or namespace in self._excused
 
-            self._suspicions.append(_Suspicion(at, violation, explained))
+            self._suspect(at, "I3", pod, text, explained)
 
     # ── owners ───────────────────────────────────────────────────────────────────────────────
 
@@ -554,20 +559,31 @@ class Auditor:
             and not self._is_silent(known.now)
         )
 
-    def _is_live(self, known: Known) -> bool:
+    def _is_live(self, known: Known, at: float) -> bool:
         """An instance that counts: neither ended, leaving nor lost, on a node that stays."""
         pod = known.now
         if not self._runs(known) or readings.is_leaving(pod):
             return False
         node = self._nodes.get(pod["spec"].get("nodeName", ""))
-        return node is None or not (
-            readings.is_leaving(node.now)
-            or node.now["spec"].get("unschedulable")
-            or any(
-                t["effect"] in {"NoSchedule", "NoExecute"}
-                for t in node.now["spec"].get("taints", ())
-            )
+        if node is None:
+            return True
+        back = node.back_at is not None and at - node.back_at <= LAG  # as another one: it was lost
+        return not back and not any(map(readings.is_closed, node.lately(at)))
+
+    def _suspect(
+        self, at: float, rule: str, body: Object, text: str, explained: Callable[[float], bool]
+    ) -> None:
+        """Wrong by all that is known yet: another stream may be behind."""
+        self._suspicions.append(
+            _Suspicion(at, Violation(rule, readings.name(body), text), explained)
         )
+
+    def _settle(self, at: float) -> None:
+        """Whatever could explain a suspicion has been heard `LAG` seconds later."""
+        while self._suspicions and at - self._suspicions[0].at >= LAG:
+            one = self._suspicions.popleft()
+            if not one.explained(at):
+                self._say(one.violation)
 
     def _wrong(self, rule: str, body: Object, text: str) -> None:
         self._say(Violation(rule, readings.name(body), text))

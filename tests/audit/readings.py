@@ -53,6 +53,13 @@ def same_node(before: Object, after: Object) -> bool:
     return rest(before) == rest(after)
 
 
+def is_closed(node: Object) -> bool:
+    """Whether its pods are to move: it leaves, is cordoned or keeps new ones away."""
+    taints = node["spec"].get("taints", ())
+    away = any(taint["effect"] in {"NoSchedule", "NoExecute"} for taint in taints)
+    return is_leaving(node) or bool(node["spec"].get("unschedulable")) or away
+
+
 def is_ours(pod: Object) -> bool:
     return owner(pod) is not None or pod["spec"].get("schedulerName") == "bayplan"
 

@@ -175,6 +175,45 @@ def test_an_instance_beyond_the_surge_is_found() -> None:
     assert ([], ["I3"]) == (right, tape.found())
 
 
+@pytest.mark.parametrize(
+    ("pods", "later"),
+    [(1, make_node(cpu="8")), (4, make_owner("LongService", replicas=4))],
+    ids=["uncordoned", "scaled up"],
+)
+def test_a_stream_that_is_behind_is_waited_for(pods: int, later: dict[str, Any]) -> None:
+    """I2, I3: what was the reason may be heard after what followed from it."""
+    tape = Tape(make_node(cpu="8", unschedulable=pods == 1), make_owner("LongService", replicas=2))
+    tape.at += 2 * LAG
+    tape.play(*(make_pod(f"p{n}", SERVICE, node="n1") for n in range(pods)))
+    tape.play(later)
+
+    assert [] == tape.found()
+
+
+def test_instances_on_a_node_that_was_cordoned_just_now_are_no_surge() -> None:
+    """I3: their replacements were on their way when it was uncordoned."""
+    tape = Tape(make_node(cpu="8"), make_node("n2", cpu="8"), SERVICE)
+    tape.play(*(make_pod(f"p{n}", SERVICE, node="n1") for n in range(2)))
+    tape.play(make_node(cpu="8", unschedulable=True), make_node(cpu="8"))
+    tape.play(*(make_pod(f"r{n}", SERVICE, node="n2") for n in range(2)))
+    right = tape.found()
+    tape.at += 2 * LAG
+    tape.play(make_pod("r2", SERVICE, node="n2"))
+
+    assert ([], ["I3"]) == (right, tape.found())
+
+
+def test_instances_of_a_node_that_was_replaced_are_no_surge() -> None:
+    """I3: an instance of the same name took its place at once; they are lost."""
+    tape = Tape(make_node(cpu="8"), make_node("n2", cpu="8"), SERVICE)
+    tape.play(*(make_pod(f"p{n}", SERVICE, node="n1") for n in range(2)))
+    tape.play(make_node(cpu="8"), event="DELETED")
+    tape.play(make_node(cpu="8"))
+    tape.play(*(make_pod(f"r{n}", SERVICE, node="n2") for n in range(2)))
+
+    assert [] == tape.found()
+
+
 def test_a_second_instance_on_a_node_is_found() -> None:
     """I3: with one on each node the old one has gone before its successor comes."""
     agent = {**SERVICE, "spec": {**SERVICE["spec"], "mode": "PerNode", "replicas": 1}}
