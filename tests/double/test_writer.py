@@ -158,9 +158,82 @@ def test_lost_answer(lost: Reply) -> None:
     assert ["uid-p1"] == [pod.uid for pod in desk.reports.stored]
 
 
-def test_name_is_foreign() -> None:
-    """A name that somebody else's pod has is refused with a reason, and nothing is counted on."""
+@pytest.mark.parametrize(
+    ("gone", "expected"), [(False, (1, ["uid-p1"], [])), (True, (1, [], [WEB]))]
+)
+def test_seen_before_it_is_repeated(*, gone: bool, expected: tuple[Any, ...]) -> None:
+    """A CREATE whose answer was lost is not repeated when the pod was seen, or has gone since."""
     desk = Desk()
+    desk.double.reply("create", "Pod", NoAnswer(0.01))
+
+    def see() -> None:
+        there = decode.pod_from_dict(bodies.pod(version=20, node="n1", owner="uid-web"))
+        desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-p1", 20, there))
+        if gone:
+            desk.cache.delete("Pod", ("default", "p1"), "uid-p1", 21)
+        desk.bell.keys.clear()
+
+    def act() -> None:
+        desk.create()
+        asyncio.get_running_loop().call_later(0.005, see)
+
+    desk.work(act)
+    found = [pod.uid for pod in desk.reports.stored]
+
+    assert expected == (len(desk.double.asked("create")), found, desk.bell.keys)
+
+
+def test_name_used_again_before_the_answer() -> None:
+    """Its pod came and went before the answer: the next one of that name is created after it."""
+    desk = Desk()
+    first = encoded(bodies.pod(version=20, node="n1", owner="uid-web"))
+    second = encoded(bodies.pod(version=30, node="n1", owner="uid-web", uid="uid-2"))
+    desk.double.reply("create", "Pod", Answer(first, after=5), Answer(second))
+
+    def again() -> None:
+        there = decode.pod_from_dict(bodies.pod(version=20, node="n1", owner="uid-web"))
+        desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-p1", 20, there))
+        desk.cache.delete("Pod", ("default", "p1"), "uid-p1", 21)
+        desk.create()
+
+    def act() -> None:
+        desk.create()
+        asyncio.get_running_loop().call_later(1, again)
+
+    desk.work(act)
+
+    assert 2 == len(desk.double.asked("create"))
+    assert "uid-2" == getattr(desk.pod(), "uid", "")
+
+
+def test_a_failure_takes_back_its_own_plan_only() -> None:
+    """A CREATE that fails late leaves the plan of the next pod of that name."""
+    desk = Desk()
+    refused = Answer(encoded(bodies.status(422, "Invalid")), 422, after=5)
+    desk.double.reply("create", "Pod", refused, Answer(stored().body, after=60))
+    counted: list[bool] = []
+
+    def again() -> None:
+        there = decode.pod_from_dict(bodies.pod(version=15, node="n1", owner="uid-web"))
+        desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-0", 15, there))
+        desk.cache.delete("Pod", ("default", "p1"), "uid-0", 16)
+        desk.create()
+
+    def act() -> None:
+        loop = asyncio.get_running_loop()
+        desk.create()
+        loop.call_later(1, again)
+        loop.call_later(10, lambda: counted.append(desk.pod() is not None))
+
+    desk.work(act)
+
+    assert [True] == counted
+
+
+@pytest.mark.parametrize("seen", [(), (bodies.pod(owner="uid-other"),)])
+def test_name_is_foreign(seen: tuple[Mapping[str, Any], ...]) -> None:
+    """A name that somebody else's pod has is refused with a reason, and nothing is counted on."""
+    desk = Desk(*seen)
     desk.double.reply("create", "Pod", TAKEN)
     desk.double.reply("get", "Pod", stored(owner="uid-other"))
     desk.work(desk.create)
@@ -926,7 +999,9 @@ def test_others_are_not_starved() -> None:
     pods = [bodies.pod(f"d{number}", node="n1") for number in range(500)]
     desk = Desk(*pods, in_flight=10)
     desk.double.reply("create", "Pod", stored())
-    desk.double.reply("delete", "Pod", Answer(stored(deleted=True).body, after=0.1))
+    desk.double.reply(
+        "delete", "Pod", Answer(encoded(bodies.pod("d0", 11, deleted=True)), after=0.1)
+    )
 
     def act() -> None:
         for number in range(500):

@@ -223,9 +223,9 @@ class TestCountedOn:
         held = Held()
         held.node()
         free = held.cache.snapshot().free.copy()
-        held.cache.assume(make_pod(node="n1", uid="", owner=OWNER))
+        held.cache.assume(planned := make_pod(node="n1", uid="", owner=OWNER))
         held.bell.silence()
-        held.cache.forget(("default", "p1"))
+        held.cache.forget(planned)
 
         assert (free == held.cache.snapshot().free).all()
         assert 1 == held.bell.placement
@@ -234,9 +234,9 @@ class TestCountedOn:
     def test_seen_before_it_failed(self) -> None:
         """What the watch has shown stays, though the answer to its CREATE was lost for good."""
         held = Held()
-        held.cache.assume(make_pod(node="n1", uid="", owner=OWNER))
+        held.cache.assume(planned := make_pod(node="n1", uid="", owner=OWNER))
         held.pod(node="n1")
-        held.cache.forget(("default", "p1"))
+        held.cache.forget(planned)
 
         assert "n1" == held.cache.state.pods["default", "p1"].node
 
@@ -244,8 +244,8 @@ class TestCountedOn:
         """A pod that somebody else has under that name is not lost from sight."""
         held = Held()
         held.pod(owner=None, node="n2")
-        held.cache.assume(make_pod(node="n1", uid="", owner=OWNER))
-        held.cache.forget(("default", "p1"))
+        held.cache.assume(planned := make_pod(node="n1", uid="", owner=OWNER))
+        held.cache.forget(planned)
 
         assert "n2" == held.cache.state.pods["default", "p1"].node
 

@@ -144,8 +144,18 @@ class Cache:
         if seen is None or seen.uid == pod.uid:
             self.state.assume(pod)
 
-    def forget(self, key: Key) -> None:
-        """Take it back: the write has failed. What was seen meanwhile stays."""
+    def forget(self, planned: pods_.Pod) -> None:
+        """Its CREATE has failed. What was seen meanwhile stays, and so does a later plan."""
+        if self.state.pods.get(planned.key) is planned:
+            self._take_back(planned.key)
+
+    def unbind(self, key: Key, uid: str, node: str) -> None:
+        """The binding of this pod to that node has failed: it waits again."""
+        pod = self.state.pods.get(key)
+        if pod is not None and pod.uid == uid and self.state.assumed.get(key) == node:
+            self._take_back(key)
+
+    def _take_back(self, key: Key) -> None:
         self.state.forget(key)
         self.doorbell.mark_placement()
 

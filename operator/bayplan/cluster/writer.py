@@ -131,20 +131,31 @@ class Writer:
                 self.events.emit(resource, event)
 
     def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
-        """Create a pod that the cache already counts on; taken back when it fails."""
+        """Create a pod that the cache already counts on; taken back when it fails.
+
+        The cache is asked again before each attempt. Where an answer was lost, the pod may have
+        been seen since; it may even have come and gone, and must not come a second time.
+        """
         request = requests.create_pod(body)
 
         async def attempt() -> None:
-            stored = await self._created(request, planned, resource.uid)
+            seen = self._cache.state.pods.get(planned.key)
+            if seen is planned or (seen is not None and not _is_of(seen, resource.uid)):
+                stored = await self._created(request, planned, resource.uid)
+            elif seen is not None and seen.uid and not seen.terminating:
+                stored = seen
+            else:
+                raise errors.Conflict("decided otherwise meanwhile")
             self._reports.created(resource.key, planned, stored)
 
         def failed(error: errors.ClusterError) -> None:
-            self._cache.forget(planned.key)
+            self._cache.forget(planned)
             self.failed(resource.key, error, "create")
 
-        job = Job(_pod(planned.key), ("create", planned.key), attempt, failed)
-        if not self.sender.submit(job):
-            _log.debug("already being created pod=%s/%s", *planned.key)
+        # Each is a job of its own: the one before may be of a pod that has gone already.
+        self.sender.submit(
+            Job(_pod(planned.key), ("create", planned.key, id(planned)), attempt, failed)
+        )
 
     def bind(self, wanted: action.Bind) -> None:
         """Bind a pod that the cache already counts on there; taken back when it fails.
@@ -169,8 +180,7 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             _log.info("bind failed pod=%s/%s error=%s", *key, error)
-            if self._cache.state.assumed.get(key) == wanted.node:
-                self._cache.forget(key)
+            self._cache.unbind(key, wanted.uid, wanted.node)
 
         self.sender.submit(
             Job(_pod(key), ("bind", key, wanted.uid, wanted.node), attempt, failed, once=True)
@@ -341,7 +351,7 @@ class Writer:
             stored = await self._look(planned.key)
             if stored is None:
                 raise errors.Unavailable("the name was taken a moment ago") from taken
-            if stored.owner is None or stored.owner.uid != uid:
+            if not _is_of(stored, uid):
                 raise errors.Rejected(
                     f"a pod of this name exists and is not ours: {planned.name}",
                     status=taken.status,
@@ -449,6 +459,11 @@ class Writer:
         elif resource is not None:
             loop = asyncio.get_running_loop()
             loop.call_later(CONFLICT_SECONDS, self._cache.doorbell.mark, resource)
+
+
+def _is_of(pod: pods_.Pod, uid: str) -> bool:
+    """Whether a pod is this owner's."""
+    return pod.owner is not None and pod.owner.uid == uid
 
 
 def _pod(key: tuple[str, str]) -> ResourceKey:
