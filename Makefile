@@ -45,6 +45,7 @@ test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	    --ignore=tests/kubelet --ignore=tests/jepsen --ignore=$(DEMO) --durations=20
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
 	$(BIN)/pytest -q -s tests/faults
+	$(BIN)/pytest -q -s tests/jepsen
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults

@@ -686,6 +686,30 @@ class TestStatus:
             for each in desk.double.asked("status")
         ]
 
+    def test_those_that_have_gone_are_forgotten(self) -> None:
+        """A thousand resources that come, get a status and go leave next to nothing."""
+        desk = Desk()
+        desk.double.reply("status", "LongService", self.answer(20))
+        kept: list[int] = []
+
+        def one(number: int) -> None:
+            kept.append(desk.writer.statuses.kept)
+            body = bodies.service(10)
+            body["metadata"] |= {"name": f"web-{number}", "uid": f"uid-{number}"}
+            desk.cache.put_resource(body)
+            key = ("LongService", "default", f"web-{number}")
+            desk.writer.write_status(desk.cache.resources[key], {"replicas": 1})
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.5, desk.cache.drop_resource, key, f"uid-{number}")
+
+        def act() -> None:
+            for number in range(1000):
+                asyncio.get_running_loop().call_later(number * 0.2, one, number)
+
+        desk.work(act)
+
+        assert max(kept) < 100
+
     def test_first_at_once(self) -> None:
         """The first status is written at once; once stored, the resource is looked at again.
 

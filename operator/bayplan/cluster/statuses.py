@@ -20,7 +20,7 @@ from bayplan.reconcile import action
 # nowhere else and would be wanted again by no event: it is tried again by itself, ever more rarely.
 REFUSED_SECONDS = 5.0
 MOST_REFUSED_SECONDS = 300.0
-_MOST_IDLE = 10_000
+_FEW = 64  # not worth looking for those that have gone
 
 
 class Owner(Protocol):
@@ -74,6 +74,11 @@ class Statuses:
         self._interval = interval_seconds
         self._statuses: dict[ResourceKey, _Status] = {}
 
+    @property
+    def kept(self) -> int:
+        """Of how many resources something is remembered."""
+        return len(self._statuses)
+
     def write(
         self,
         resource: Resource,
@@ -88,7 +93,7 @@ class Statuses:
             self._owner.emit(resource, events)
             return
         if slot is None:
-            self._forget_idle()
+            self._forget_gone()
             slot = self._statuses[resource.key] = _Status()
         slot.wanted = _Wanted(resource, status, events)
         self._plan(slot)
@@ -174,12 +179,10 @@ class Statuses:
         slot.wanted = None
         self._cache.doorbell.mark(resource.key)
 
-    def _forget_idle(self) -> None:
-        if len(self._statuses) < _MOST_IDLE:
-            return
-        now = asyncio.get_running_loop().time()
-        self._statuses = {
-            key: slot
-            for key, slot in self._statuses.items()
-            if slot.planned or now - slot.sent_at < self._interval
-        }
+    def _forget_gone(self) -> None:
+        """Keep no more than twice as many as there are resources."""
+        there = self._cache.resources
+        if len(self._statuses) > 2 * len(there) + _FEW:
+            self._statuses = {
+                key: slot for key, slot in self._statuses.items() if key in there or slot.planned
+            }

@@ -164,7 +164,7 @@ def texts_once(raw: bytes) -> Mapping[str, str]:
     }
 
 
-@functools.lru_cache(maxsize=16384)
+@functools.lru_cache(maxsize=2048)
 def owner(kind: str, name: str, uid: str) -> pods_.Owner:
     """One object for all pods of an owner."""
     return pods_.Owner(kind, name, uid)
