@@ -21,6 +21,7 @@ from typing import IO, Any, Self
 
 import yaml
 
+from tests.audit import amounts
 from tests.audit.auditor import Auditor, Violation
 
 _KINDS: Mapping[str, str] = {
@@ -148,16 +149,18 @@ class Watcher:
     def _note_down(self, journal: IO[str], event: str, body: Mapping[str, Any], told: int) -> None:
         """What happened, short enough for a hundred thousand of them."""
         spec, metadata, status = body.get("spec", {}), body["metadata"], body.get("status", {})
+        kind = body["kind"]
         line = {
             "at": round(time.time(), 3),
             "event": event,
-            "kind": body["kind"],
+            "kind": kind,
             "name": f"{metadata.get('namespace', '')}/{metadata['name']}",
             "uid": metadata["uid"][:8],
             "version": metadata["resourceVersion"],
             "leaving": metadata.get("deletionTimestamp"),
             **{key: spec[key] for key in ("nodeName", "replicas", "unschedulable") if key in spec},
             **{key: status[key] for key in ("phase",) if key in status},
+            **({"cpu": amounts.asked(body)["cpu"]} if event == "ADDED" and kind == "Pod" else {}),
         }
         print(json.dumps(line), file=journal)
         for one in self.auditor.violations[told:]:

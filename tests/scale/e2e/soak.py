@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localcluster import Cluster
+from tests.audit import readings
 from tests.audit.watcher import Watcher
 from tests.cluster import read
 from tests.cluster.kube import RefusedError
@@ -161,7 +162,7 @@ class World:
         return self.dice.choice((_PLAIN, _PLAIN, _ROUGH)), f"{stem}-{self.number}"
 
 
-async def run(minutes: float, seed: int) -> dict[str, float]:
+async def run(minutes: float, seed: int, pace: float) -> dict[str, float]:
     with ground.site(NODES, node_monitor_grace_seconds=20) as (site, local):
         for space in (_PLAIN, _ROUGH):
             local.request("POST", "/api/v1/namespaces", {"metadata": {"name": space}})
@@ -178,12 +179,14 @@ async def run(minutes: float, seed: int) -> dict[str, float]:
             world = World(site, local, random.Random(seed))  # noqa: S311  a replay, no secret
             world.nodes = sorted(site.kube.listed("/api/v1/nodes"))
             before = operator.metrics()
-            memory = await _busy(world, operator, minutes * 60)
+            memory = await _busy(world, operator, watcher, minutes * 60, pace)
             after = operator.metrics()
             await asyncio.sleep(_SETTLE_SECONDS)
             broken = await asyncio.to_thread(watcher.judged)
             for one in broken:
                 print(f"  broken: {one}")
+            for fault in watcher.faults:
+                print(f"  heard anew after: {fault}")
             if broken:
                 _LOG.write_text(operator.log(), encoding="utf-8")
                 print(f"  what the operator said is in {_LOG}, and the server in {_JOURNAL}")
@@ -201,25 +204,42 @@ async def run(minutes: float, seed: int) -> dict[str, float]:
             }
 
 
-async def _busy(world: World, operator: ground.Operator, seconds: float) -> list[int]:
+async def _busy(
+    world: World, operator: ground.Operator, watcher: Watcher, seconds: float, pace: float
+) -> list[int]:
     """Act at the pace until the time is over; the operator's memory, once a second."""
     memory: list[int] = []
+    told = 0
     began = due = time.monotonic()
     while due - began < seconds:
-        due += 1 / A_SECOND
+        due += 1 / pace
         await asyncio.to_thread(world.act)
+        if len(watcher.auditor.violations) > told:
+            told = len(watcher.auditor.violations)
+            print(f"  {watcher.auditor.violations[-1]}")
+            print("  stored there:", *await asyncio.to_thread(_stored, world, watcher))
         if len(memory) <= due - began:
             memory.append(operator.rss_now_mib())
         await asyncio.sleep(max(due - time.monotonic(), 0))
     return memory
 
 
+def _stored(world: World, watcher: Watcher) -> list[str]:
+    """What the server has on the node that the newest violation names, not what was heard of it."""
+    node = next((one for one in world.nodes if one in watcher.auditor.violations[-1].text), "")
+    if not node:
+        return []
+    pods = world.site.kube.get(f"/api/v1/pods?fieldSelector=spec.nodeName={node}")["items"]
+    return sorted(f"{readings.in_words(pod)} {pod['status'].get('phase')}" for pod in pods)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pace", type=float, default=A_SECOND, help="operations a second")
     asked = parser.parse_args()
-    figures = asyncio.run(run(asked.minutes, asked.seed))
+    figures = asyncio.run(run(asked.minutes, asked.seed, asked.pace))
     failed = budgets.judged("soak", figures)
     print(budgets.last_line("soak", figures))
     return failed
