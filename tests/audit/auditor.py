@@ -440,14 +440,17 @@ class Auditor:
         if any(readings.is_per_node(version["spec"]) for version in known.lately(at)):
             self._judge_alone(pod, uid)
             return
-        live = sum(self._is_live(self._pods[one], at) for one in self._owned[uid])
+        live = [
+            one.now for one in map(self._pods.__getitem__, self._owned[uid]) if self._is_live(one)
+        ]
 
-        def most(at: float) -> int:
-            return max(readings.most_live(version["spec"]) for version in known.lately(at))
+        def beyond(at: float) -> str:
+            stay = sum(self._stays(one, at) for one in live)
+            most = max(readings.most_live(version["spec"]) for version in known.lately(at))
+            return f"is instance {stay} of at most {most}" if stay > most else ""
 
-        if live > most(at):
-            text = f"is instance {live} of at most {most(at)}"
-            self._suspect(at, "I3", pod, text, lambda at: live <= most(at))
+        if beyond(at):
+            self._suspect(at, "I3", pod, beyond(at), lambda at: not beyond(at))
 
     def _judge_alone(self, pod: Object, uid: str) -> None:
         """I3, above, with one instance on each node: none has two, running or on their way out."""
@@ -559,16 +562,18 @@ class Auditor:
             and not self._is_silent(known.now)
         )
 
-    def _is_live(self, known: Known, at: float) -> bool:
-        """An instance that counts: neither ended, leaving nor lost, on a node that stays."""
-        pod = known.now
-        if not self._runs(known) or readings.is_leaving(pod):
-            return False
+    def _is_live(self, known: Known) -> bool:
+        """An instance that neither ended nor leaves nor is cut off."""
+        return self._runs(known) and not readings.is_leaving(known.now)
+
+    def _stays(self, pod: Object, at: float) -> bool:
+        """Whether its node stays, and is the one that it was placed on."""
         node = self._nodes.get(pod["spec"].get("nodeName", ""))
         if node is None:
             return True
         back = node.back_at is not None and at - node.back_at <= LAG  # as another one: it was lost
-        return not back and not any(map(readings.is_closed, node.lately(at)))
+        gone = node.gone_at is not None
+        return not (gone or back or any(map(readings.is_closed, node.lately(at))))
 
     def _suspect(
         self, at: float, rule: str, body: Object, text: str, explained: Callable[[float], bool]

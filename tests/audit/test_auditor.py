@@ -203,13 +203,16 @@ def test_instances_on_a_node_that_was_cordoned_just_now_are_no_surge() -> None:
     assert ([], ["I3"]) == (right, tape.found())
 
 
-def test_instances_of_a_node_that_was_replaced_are_no_surge() -> None:
-    """I3: an instance of the same name took its place at once; they are lost."""
+@pytest.mark.parametrize("late", [False, True])
+def test_instances_of_a_node_that_was_replaced_are_no_surge(*, late: bool) -> None:
+    """I3: a node of the same name took its place at once; they are lost, also when told late."""
     tape = Tape(make_node(cpu="8"), make_node("n2", cpu="8"), SERVICE)
     tape.play(*(make_pod(f"p{n}", SERVICE, node="n1") for n in range(2)))
+    replacements = [make_pod(f"r{n}", SERVICE, node="n2") for n in range(2)]
+    tape.play(*(replacements if late else ()))
     tape.play(make_node(cpu="8"), event="DELETED")
     tape.play(make_node(cpu="8"))
-    tape.play(*(make_pod(f"r{n}", SERVICE, node="n2") for n in range(2)))
+    tape.play(*(() if late else replacements))
 
     assert [] == tape.found()
 

@@ -109,9 +109,9 @@ class Watcher:
                         version = 0
                         break
                     body = event["object"]
-                    version = int(body["metadata"]["resourceVersion"])
                     if event["type"] != "BOOKMARK":
                         self._tell(kind, event["type"], body)
+                    version = int(body["metadata"]["resourceVersion"])
                     self._note(kind, version)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if not self._closing:

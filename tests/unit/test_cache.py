@@ -1,5 +1,6 @@
 """The newest sight of everything, what we count on beside it, and who is to look at a change."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -248,6 +249,21 @@ class TestCountedOn:
         held.cache.forget(planned)
 
         assert "n2" == held.cache.state.pods["default", "p1"].node
+
+    def test_leaving_while_it_is_bound(self) -> None:
+        """Neither its binding nor its delete came to anything: it waits as before."""
+        held = Held()
+        held.node()
+        free = held.cache.snapshot().free.copy()
+        held.pod(10, scheduler="bayplan")
+        key = ("default", "p1")
+        held.cache.assume(dataclasses.replace(held.cache.state.pods[key], node="n1"))
+        held.cache.assume_leaving(key, "uid-p1", 77)
+        held.cache.unbind(key, "uid-p1", "n1")
+        held.cache.forget_leaving(key, "uid-p1")
+
+        assert [key] == list(held.cache.state.unplaced)
+        assert (free == held.cache.snapshot().free).all()
 
     def test_leaving(self) -> None:
         """A pod whose delete is decided counts as terminating until that is refused."""

@@ -169,7 +169,11 @@ class Cache:
         pod = self.state.pods.get(key)
         if pod is not None and pod.uid == uid and not pod.terminating:
             self._leaving[key] = uid, at
-            self.state.set_pod(dataclasses.replace(pod, deleted_at=at))
+            leaving = dataclasses.replace(pod, deleted_at=at)
+            if key in self.state.assumed:
+                self.state.assume(leaving)  # no sight: its binding is still on its way
+            else:
+                self.state.set_pod(leaving)
 
     def forget_leaving(self, key: Key, uid: str) -> None:
         """The delete was refused: the pod stays."""
