@@ -468,12 +468,8 @@ class Auditor:
         if not readings.is_ready(before) or readings.condition(pod, "DisruptionTarget") == "True":
             return
         namespace = pod["metadata"]["namespace"]
-        node = self._nodes.get(pod["spec"].get("nodeName", ""))
-        if (
-            node is None
-            or node.gone_at is not None
-            or readings.condition(node.now, "Ready") != "True"
-        ):
+        leaver = self._pods[readings.uid(pod)]
+        if pod["spec"].get("nodeName") not in self._nodes or self._was_given_up(leaver, at):
             return
         others = [self._pods[uid] for uid in self._owned[owner["uid"]]]
         left = sum(
@@ -490,7 +486,8 @@ class Auditor:
                 ended = known.gone_at is not None or readings.is_leaving(known.now)
                 specs = (version["spec"] for version in known.lately(at))
                 smaller = min(map(readings.least_healthy, specs)) <= left
-                return over or ended or smaller or namespace in self._excused
+                lost = self._was_given_up(leaver, at)
+                return over or ended or smaller or lost or namespace in self._excused
 
             self._suspect(at, "I3", pod, text, explained)
 

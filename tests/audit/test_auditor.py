@@ -250,6 +250,21 @@ def test_too_few_healthy_instances_are_found() -> None:
     assert ([], ["I3"]) == (right, tape.found())
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_instances_of_a_node_that_was_replaced_may_go(*, late: bool) -> None:
+    """I3: they are lost with the node before, also where that is told late."""
+    tape = Tape(make_node(cpu="8"), SERVICE)
+    tape.play(*(make_pod(n, SERVICE, node="n1", ready=True) for n in "ab"))
+    tape.play({"kind": "Namespace", "metadata": {"name": "ns", "uid": "ns"}})
+    leaving = [make_pod("a", SERVICE, node="n1", ready=True, leaving=True)]
+    tape.play(*(leaving if late else ()))
+    tape.play(make_node(cpu="8"), event="DELETED")
+    tape.play(make_node(cpu="8"))
+    tape.play(*(() if late else leaving))
+
+    assert [] == tape.found(later=1 if late else LAG)
+
+
 def test_an_orphan_is_found() -> None:
     """I4: a pod whose owner has been gone for a minute."""
     tape = Tape(SERVICE, make_pod("a", SERVICE))
