@@ -64,6 +64,13 @@ SERVICE = make_service(
     "good", "default", service={"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
 )
 PORT = {"name": "http", "port": 80}
+CLAIM = {
+    "metadata": {"name": "data"},
+    "spec": {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+    },
+}
 
 REFUSED_JOBS = [
     ("schedule", "", "at least 1 chars"),
@@ -146,7 +153,8 @@ REFUSED_JOBS = [
     (f"{POD}.nodeName", "a", "say which nodes will do with `nodeSelector`"),
     (f"{POD}.schedulerName", "default-scheduler", "remove `schedulerName`"),
     (f"{POD}.priority", 7, "name a PriorityClass in `priorityClassName`"),
-    (f"{POD}.restartPolicy", "OnFailure", "must be absent or Never"),
+    (f"{POD}.restartPolicy", "OnFailure", "tried again by `retryPolicy`; remove it"),
+    ("gang", True, "set `tasks` to 2 or more"),
     (f"{POD}.restartPolicy", "Sometimes", 'supported values: "Always", "Never", "OnFailure"'),
     (f"{POD}.tolerations", [{"effect": "NoRun"}], '"NoSchedule", "PreferNoSchedule"'),
     (f"{POD}.topologySpreadConstraints", [{"maxSkew": 1}], "topologyKey: Required value"),
@@ -186,7 +194,8 @@ REFUSED_SERVICES = [
     ("placement", {"constraints": [{"key": "zone", "operator": "UNIQUE"}]}, '"Unique", "Cluster"'),
     ("placement", {"strategy": "Pack"}, '"BinPack", "Spread", "Exclusive"'),
     ("placement", {"isolation": "Hard"}, '"Shared", "Strict"'),
-    (f"{POD}.restartPolicy", "Never", "must be absent or Always"),
+    (f"{POD}.restartPolicy", "Never", "is a BatchJob; remove it"),
+    ("service", {"ports": [PORT], "headless": True, "type": "NodePort"}, "or `headless`"),
     (f"{POD}.nodeName", "a", "`nodeSelector`"),
 ]
 
@@ -222,11 +231,35 @@ def test_refuses_what_two_fields_say_together(site: Site) -> None:
 
     several = changed(changed(once, "schedules", ["@hourly", "@daily"]), "startWindowSeconds", 9)
 
+    window = changed(changed(JOB, "schedule", None), "startWindowSeconds", 9)
+
     assert "remove it or add `schedule`" in refusal(site, once)
+    assert "startWindowSeconds: Invalid value: must be 0 or absent" in refusal(site, window)
     create(site, several)
     assert "a job runs by time" in refusal(site, changed(several, "parents", [{"name": "a"}]))
     assert "remove it from one of them" in refusal(site, both)
     assert "raise `activeDeadlineSeconds`" in refusal(site, long)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "part"),
+    [
+        ("replicas", 3, "replicas must be absent, or 0 to suspend, with mode PerNode"),
+        ("rebalance", {"maxMovesPerHour": 4}, "rebalance must be absent with mode PerNode"),
+        ("volumeClaimTemplates", [CLAIM], "volumeClaimTemplates must be absent with mode PerNode"),
+        ("placement", {"constraints": [{"key": "zone", "operator": "Unique"}]}, "which nodes"),
+    ],
+)
+def test_refuses_what_does_not_go_with_one_on_each_node(
+    site: Site, path: str, value: object, part: str
+) -> None:
+    """Fields that say how many, or where the one on a node would go."""
+    agent = changed(changed(SERVICE, "replicas", None), "mode", "PerNode")
+    said = refusal(site, changed(agent, path, value))
+
+    create(site, agent)
+    assert part in said
+    assert "remove" in said
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_instances_restart() -> None:
     spec = LongServiceSpec.model_validate({"template": {"spec": pod}})
     (found,) = problems("LongService", spec)
 
-    assert "must be absent or Always" == found.message
+    assert "must be absent or Always; remove it" == found.message
 
 
 @pytest.mark.parametrize("pod", [None, 3, [], {}, {"containers": "x"}, {"containers": [3, None]}])

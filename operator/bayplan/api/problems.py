@@ -46,7 +46,7 @@ def problems(kind: str, spec: BatchJobSpec | LongServiceSpec) -> tuple[Problem, 
         if pod.get(field) is not None:
             found.append(_template(field, message))
     if pod.get("restartPolicy") not in (None, restart_policy):  # may be a list: unhashable
-        found.append(_template("restartPolicy", f"must be absent or {restart_policy}"))
+        found.append(_template("restartPolicy", f"must be absent or {restart_policy}; remove it"))
     found.extend(_of_amounts(pod))
     found.extend(_of_placement(spec.placement))
     return tuple(found)

@@ -379,7 +379,7 @@ class TemplateSchema:
     ) -> JsonSchemaValue:
         settled = rule(
             f"!has(self.spec.restartPolicy) || self.spec.restartPolicy == '{self.restart_policy}'",
-            f"must be absent or {self.restart_policy}: {self.why}",
+            f"must be absent or {self.restart_policy}: {self.why}; remove it",
             fieldPath=".spec.restartPolicy",
         )
         schema = handler.resolve_ref_schema(handler(PodTemplate.__pydantic_core_schema__))
