@@ -411,7 +411,8 @@ TWICE = Answer(
     ("answer", "look", "verbs", "stays"),
     [
         (Answer(), None, ["evict"], True),
-        (GONE, None, ["evict"], False),
+        (GONE, GONE, ["evict", "get"], False),
+        (GONE, stored(), ["evict", "get"], True),  # the budget's 404
         (SPENT, None, ["evict"], True),
         (CONFLICT, GONE, ["evict", "get"], False),
         (CONFLICT, stored(), ["evict", "get"], True),

@@ -383,19 +383,18 @@ class Writer:
     async def _evicted(self, wanted: action.DeletePod) -> bool:
         """Whether the Eviction API took care of it; a spent budget is a `Conflict`.
 
-        It takes care of no pod that somebody gave a second budget.
+        It takes care of no pod that somebody gave a second budget. Its 404 may be of the budget,
+        when that is deleted just now (as at a scale to one), and of a pod that lives on.
         """
         key = wanted.namespace, wanted.name
         try:
             await self.sender.send(requests.evict(*key, wanted.uid))
-        except errors.NotFound:
-            self._cache.drop("Pod", key, wanted.uid)
-        except errors.Conflict as error:
+        except (errors.NotFound, errors.Conflict) as error:
             if error.reason == _SPENT:
                 raise
             stored = await self._look(key)
             if stored is not None and stored.uid == wanted.uid:
-                raise
+                raise errors.Conflict(error.message, status=error.status) from error
             self._cache.drop("Pod", key, wanted.uid)
         except errors.Unavailable as error:
             if _TWO_BUDGETS not in error.message:
