@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.audit import amounts, targets
-from tests.audit.auditor import LAG, Auditor
+from tests.audit.auditor import Auditor
+from tests.audit.world import LAG
 
 T0 = 1_700_000_000  # 2023-11-14T22:13:20Z
 
@@ -248,6 +249,20 @@ def test_too_few_healthy_instances_are_found() -> None:
     tape.play(gone)
 
     assert ([], ["I3"]) == (right, tape.found())
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(1, []), (LAG + 1, ["I3"])])
+@pytest.mark.parametrize("turned", ["a", "b"])
+def test_health_is_known_a_moment_late(turned: str, seconds: float, found: list[str]) -> None:
+    """I3: who has just become ready was chosen as unready; who has just fallen ill was to stay."""
+    tape = Tape(make_node(cpu="8"), make_owner("LongService", replicas=1))
+    tape.play({"kind": "Namespace", "metadata": {"name": "ns", "uid": "ns"}})
+    tape.play(*(make_pod(n, SERVICE, node="n1", ready=turned == "b") for n in "ab"))
+    tape.play(make_pod(turned, SERVICE, node="n1", ready=turned == "a"))
+    tape.at += seconds - 1
+    tape.play(make_pod("a", SERVICE, node="n1", ready=True, leaving=True))
+
+    assert found == tape.found()
 
 
 @pytest.mark.parametrize("late", [False, True])

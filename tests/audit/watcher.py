@@ -22,7 +22,8 @@ from typing import IO, Any, Self
 import yaml
 
 from tests.audit import amounts
-from tests.audit.auditor import Auditor, Violation
+from tests.audit.auditor import Auditor
+from tests.audit.verdicts import Violation
 
 _KINDS: Mapping[str, str] = {
     "Pod": "/api/v1/pods",

@@ -1,6 +1,5 @@
 """Updates, drains and roll-backs of a LongService on a real API server, counted by a watcher."""
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -197,26 +196,3 @@ def test_steps_wait_for_a_promotion(site: Site, namespace: str) -> None:
     )
 
     assert 1 == waiting["status"]["updatedReplicas"]
-
-
-@pytest.mark.parametrize(
-    ("strategy", "words"),
-    [
-        ({"steps": [{"percent": 10}]}, "must have either pauseSeconds"),
-        ({"steps": [{"percent": 10, "manual": True, "pauseSeconds": 5}]}, "must have either"),
-        (
-            {"steps": [{"percent": 50, "manual": True}, {"percent": 10, "manual": True}]},
-            "must rise",
-        ),
-        ({"progressDeadlineSeconds": 5, "minReadySeconds": 5}, "must exceed minReadySeconds"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused(
-    site: Site, namespace: str, strategy: dict[str, object], words: str
-) -> None:
-    """The schema's rules refuse it at once, with what must be so."""
-    body = make_service("web", namespace, updateStrategy=strategy)
-    refused = site.kube.kubectl("create", "-f", "-", text=json.dumps(body), check=False)
-
-    assert 1 == refused.returncode
-    assert words in refused.stderr

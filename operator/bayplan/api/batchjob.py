@@ -33,8 +33,8 @@ SCHEDULE_PATTERN = rf"^[ \t]*({_ALIAS}|{_CRON}|{_INTERVAL})[ \t]*$"
 _TIMED = "(has(self.schedule) || (has(self.schedules) && size(self.schedules) > 0))"
 _SCHEDULE_RULE = rule(
     f"self.matches({cel_text(SCHEDULE_PATTERN)})",
-    "must be five cron fields (0 6 * * MON-FRI), @hourly, @daily, @midnight, @weekly, @monthly, "
-    "@yearly, or R[n]/[start]/period (R//PT15M)",
+    "must be five cron fields, @hourly, @daily, @midnight, @weekly, @monthly, @yearly, or "
+    "R[n]/[start]/period; write `0 6 * * MON-FRI`, `R//PT15M` or the like",
 )
 TIME_ZONE_PATTERN = "^[A-Za-z][-+_A-Za-z0-9]*(/[-+_A-Za-z0-9]+)*$"
 
@@ -157,7 +157,7 @@ class Notification(Part):
             validations=[
                 rule(
                     f"self.matches({cel_text(RECEIVER_PATTERN)})",
-                    "must be lower-case letters, digits and dashes, such as team-a",
+                    "must be lower-case letters, digits and dashes; write `team-a` or the like",
                 )
             ]
         ),
@@ -258,7 +258,8 @@ class BatchJobSpec(Part):
             validations=[
                 rule(
                     f"self.matches({cel_text(TIME_ZONE_PATTERN)})",
-                    "must be an IANA time zone name such as UTC or Europe/Berlin",
+                    "must be the name of an IANA time zone; write `UTC`, `Europe/Berlin` or the "
+                    "like",
                 )
             ]
         ),

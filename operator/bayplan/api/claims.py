@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from bayplan.api import names
-from bayplan.api.meta import Part, crd, rule
+from bayplan.api.meta import DNS_LABEL_RULE, Part, crd, rule
 from bayplan.api.template import Labels, ResourceQuantity, Text
 
 MOST_TEMPLATES = 8
@@ -17,7 +17,7 @@ class ClaimMetadata(Part):
     name: str = Field(
         min_length=1,
         max_length=63,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra=crd(validations=[DNS_LABEL_RULE]),
         description=(
             "Name of the volume that containers mount, unique among the templates; claims are "
             "named NAME-SERVICE-ORDINAL."

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from bayplan.api import claims, names
 from bayplan.api.meta import (
+    DNS_LABEL_RULE,
     NAME_RULE,
     Column,
     Flag,
@@ -258,7 +259,7 @@ class ServicePort(Part):
     name: str = Field(
         min_length=1,
         max_length=63,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra=crd(validations=[DNS_LABEL_RULE]),
         description="Name of the port, unique in the list.",
     )
     port: Integer = Field(ge=1, le=65_535, description="Number clients connect to.")

@@ -85,6 +85,12 @@ Word = Annotated[str, _cut(64), Field(json_schema_extra={"maxLength": 64})]
 Message = Annotated[str, _cut(1024), Field(json_schema_extra={"maxLength": 1024})]
 Quantity = Annotated[str, Field(max_length=64)]
 
+# Of whatever Kubernetes wants to be one part of a DNS name: containers, ports, volumes.
+DNS_LABEL_RULE = rule(
+    f"self.matches({cel_text('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')})",
+    "must be lower-case letters, digits and dashes, with a letter or digit first and last; write "
+    "`web-1` or the like",
+)
 NAME_RULE = rule(
     "self.metadata.name.size() <= 63",
     "`metadata.name` must be no longer than 63 characters, since it becomes a label of the pods; "
@@ -126,13 +132,13 @@ class PlacementConstraint(Part):
                     "size(self.value) > 0)",
                     "Like and Unlike must have a regular expression of whole values; write "
                     "`value: us-east-1[ab]` or the like",
-                    fieldPath=".operator",
+                    fieldPath=".value",
                 ),
                 rule(
                     "self.operator != 'MaxPer' || (has(self.value) && "
                     "self.value.matches('^[1-9][0-9]{0,8}$'))",
                     'MaxPer must have a whole number of pods, as text; write `value: "2"`',
-                    fieldPath=".operator",
+                    fieldPath=".value",
                 ),
                 rule(
                     "self.operator != 'GroupBy' || !has(self.value) || "
@@ -144,9 +150,10 @@ class PlacementConstraint(Part):
                     "!(self.operator in ['Is', 'Cluster']) || (has(self.value) ? "
                     "self.value.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') : "
                     "self.operator == 'Cluster')",
-                    "the value of Is must be a label value, that of Cluster one or absent; write "
+                    "the value of Is must be a label value (at most 63 letters, digits, dashes, "
+                    "dots and underscores), that of Cluster one or absent; write "
                     "`value: us-east-1a` or the like",
-                    fieldPath=".operator",
+                    fieldPath=".value",
                 ),
             ]
         )
@@ -155,10 +162,18 @@ class PlacementConstraint(Part):
     key: str = Field(
         min_length=1,
         max_length=317,
-        pattern=_LABEL_KEY,
         description=(
             "A node label, or hostname, zone, region, instance-type for the standard ones. A node "
             "without the label is refused by all operators but Unlike."
+        ),
+        json_schema_extra=crd(
+            validations=[
+                rule(
+                    f"self.matches({cel_text(_LABEL_KEY)})",
+                    "must be the key of a node label; write `topology.kubernetes.io/zone`, `zone` "
+                    "or the like",
+                )
+            ]
         ),
     )
     operator: Literal["Unique", "Cluster", "GroupBy", "Like", "Unlike", "MaxPer", "Is"] = Field(

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from bayplan.api.meta import Integer, Long, Part, crd, rule
+from bayplan.api.meta import DNS_LABEL_RULE, Integer, Long, Part, crd, rule
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -98,7 +98,7 @@ class Container(Open):
     name: str = Field(
         min_length=1,
         max_length=63,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra=crd(validations=[DNS_LABEL_RULE]),
         description="Name, unique in the pod.",
     )
     image: str | None = Field(default=None, max_length=1024, description="Image reference.")
