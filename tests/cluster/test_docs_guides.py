@@ -113,6 +113,8 @@ def test_everyday_tasks(reader: Reader) -> None:
         return ""
 
     def running() -> str:
+        # One that was asked for, its retry, a backfill of seven.
+        kube.until(JOBS, lambda found: found["nightly"]["status"]["statistics"]["runs"] == 9)
         kube.apply(nightly(seconds=600))
         reader.types("bayplan run nightly")
         active = kube.until(JOBS, lambda found: found["nightly"]["status"].get("active"))
@@ -122,17 +124,23 @@ def test_everyday_tasks(reader: Reader) -> None:
         kube.until(JOBS, lambda found: not found["nightly"]["status"].get("active"))
         return str(next(one["run"] for one in history() if one["outcome"] == "Failed"))
 
-    def available(cpu: str, replicas: int = 1, **spec: Any) -> None:
-        kube.apply(make_service("web", "default", cpu=cpu, replicas=replicas, **spec))
-        kube.until(SERVICES, lambda found: read.holds(found, "web", "Available"))
+    def rolled_out(cpu: str, replicas: int = 1) -> None:
+        kube.apply(make_service("web", "default", cpu=cpu, replicas=replicas))
+        kube.until(
+            SERVICES,
+            lambda found: (
+                read.holds(found, "web", "Ready")
+                and read.condition(found["web"], "Progressing").get("reason") == "RolledOut"
+            ),
+        )
 
     def changed() -> str:
-        available("100m")
-        available("101m")
+        rolled_out("100m")
+        rolled_out("101m")
         return ""
 
     def waiting() -> str:
-        available("101m", 4)
+        rolled_out("101m", 4)
         kube.apply(make_service("web", "default", cpu="102m", replicas=4, updateStrategy=_MANUAL))
         kube.until(
             SERVICES,
@@ -149,6 +157,7 @@ def test_everyday_tasks(reader: Reader) -> None:
             "bayplan rollout status web": changed,
             "bayplan rollout promote web": waiting,
         },
+        bayplan_explain_nightly=1,  # its last run was cancelled
     )
 
     assert len(typed) > 20
@@ -159,7 +168,7 @@ def test_a_node_is_emptied(reader: Reader) -> None:
     """docs/guide/drain.md."""
     kube = reader.kube
     kube.apply(make_service("web", "default", replicas=2))
-    kube.until(SERVICES, lambda found: read.holds(found, "web", "Available"))
+    kube.until(SERVICES, lambda found: read.holds(found, "web", "Ready"))
 
     def node() -> str:
         found: str = next(iter(kube.listed(read.pods("default")).values()))["spec"]["nodeName"]
@@ -187,7 +196,7 @@ def test_one_moves_here(reader: Reader, page: str, file: str, body: object) -> N
 def test_the_other_pages(reader: Reader) -> None:
     """What would it cost, where is everything, a copy of it."""
     reader.kube.apply(make_service("web", "default"))
-    reader.kube.until(SERVICES, lambda found: read.holds(found, "web", "Available"))
+    reader.kube.until(SERVICES, lambda found: read.holds(found, "web", "Ready"))
     pages = ("docs/guide/simulate.md", "docs/operate/install.md", "README.md")
 
     assert [4, 1, 3] == [len(reader.follows(page, {})) for page in pages]
