@@ -319,6 +319,18 @@ def test_two_attempts_at_once_are_found() -> None:
     assert ["P2"] == tape.found()
 
 
+@pytest.mark.parametrize(("placed", "expected"), [({"node": "n1"}, ["P2"]), ({}, [])])
+def test_a_leaving_attempt_runs_if_it_has_a_node(
+    placed: dict[str, str], expected: list[str]
+) -> None:
+    """P2: nothing binds a pod that is being deleted, so one without a node never runs."""
+    job = make_owner("BatchJob", retryPolicy={"delaySeconds": 0})
+    tape = Tape(make_node(), job, make_pod("a-0", job, run="s1", leaving=True, **placed))
+    tape.play(make_pod("a-1", job, run="s1", attempt=1))
+
+    assert expected == tape.found()
+
+
 @pytest.mark.parametrize(("later", "expected"), [(0, []), (LAG, ["P2"])])
 def test_an_attempt_on_a_node_that_came_back_is_found(later: float, expected: list[str]) -> None:
     """An operator acts on what was true a moment ago; after that the node counts again."""

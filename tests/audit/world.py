@@ -89,11 +89,15 @@ class World:
         )
 
     def runs(self, known: Known) -> bool:
-        """Whether its containers run, or are about to."""
+        """Whether its containers run, or are about to.
+
+        One that leaves without a node never will: the API server binds no pod that is being deleted.
+        """
         return (
             known.gone_at is None
             and not readings.has_ended(known.now)
             and not self.is_silent(known.now)
+            and (bool(known.now["spec"].get("nodeName")) or not readings.is_leaving(known.now))
         )
 
     def is_live(self, known: Known) -> bool:
