@@ -25,6 +25,12 @@ class Told:
 _BOTH = (JOB, SERVICE)
 
 EVENTS: Mapping[str, Told] = {
+    "UnknownField": Told(
+        _BOTH,
+        "Fields of the template are no fields of a pod; the API server leaves them out.",
+        "Mend the names that the message has, or remove the fields.",
+        WARNING,
+    ),
     "Missed": Told(
         (JOB,),
         "Scheduled times passed without a run, by `missedRunPolicy`, `startingDeadlineSeconds` or "

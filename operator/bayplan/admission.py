@@ -1,8 +1,10 @@
 """What a template really asks for: the API server is asked once, by a dry-run CREATE of one pod.
 
 LimitRange, mutating webhooks, sidecars and overhead are in its answer, so the plan is made from
-what would be stored and not from what was written. Answers are kept in memory and, through the
-status, over restarts; reconcile asks for a new one after an hour.
+what would be stored and not from what was written. Fields that no pod has, which a stored resource
+may hold as its schema passes on what it does not list, are refused by a strict CREATE alone: that
+is asked first, and where it names such fields, what would be stored without them. Answers are
+kept in memory and, through the status, over restarts; reconcile asks for a new one after an hour.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from bayplan import telemetry, units
 from bayplan.api import build, placing
@@ -24,7 +26,16 @@ from bayplan.reconcile import action
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
 
-DryRun = Callable[[Mapping[str, Any]], Awaitable[pods_.Pod]]
+_MOST_UNKNOWN = 16  # names of fields that are kept, as in the schema
+_STRICT = "strict decoding error: "  # k8s.io/apimachinery, runtime.NewStrictDecodingError
+
+
+class DryRun(Protocol):
+    """What would be stored of a pod; a strict one is `Rejected` where a field is unknown."""
+
+    def __call__(self, body: Mapping[str, Any], *, strict: bool) -> Awaitable[pods_.Pod]: ...
+
+
 Read = Callable[[Mapping[str, Any]], pods_.Pod]
 
 
@@ -157,7 +168,8 @@ class Admissions:
         that template alone.
         """
         if template_hash == resource.template_hash:
-            self._accept(resource, pod)
+            admission = self.of(resource)
+            self._accept(resource, pod, admission.unknown_fields if admission is not None else ())
             return
         _, known = self._shapes.get(resource.uid, (-1, {}))
         shape = known.get(template_hash)
@@ -190,11 +202,19 @@ class Admissions:
         try:
             await self._turn()
             blueprint = build.blueprint(resource)
-            pod = await self.dry_run(_sample(resource, blueprint, resource.template_hash))
+            sample = _sample(resource, blueprint, resource.template_hash)
+            unknown: tuple[str, ...] = ()
+            try:
+                pod = await self.dry_run(sample, strict=True)
+            except errors.Rejected as error:
+                unknown = _unknown_fields(error)
+                if not unknown:
+                    raise
+                pod = await self.dry_run(sample, strict=False)
         except errors.ClusterError as error:
             self.refuse(resource, error)
         else:
-            self._accept(resource, pod)
+            self._accept(resource, pod, unknown)
         finally:
             self._asking.discard(resource.uid)
 
@@ -205,9 +225,12 @@ class Admissions:
         self._next_at = mine + 1 / self.per_second
         await asyncio.sleep(mine - loop.time())
 
-    def _accept(self, resource: Resource, pod: pods_.Pod) -> None:
+    def _accept(self, resource: Resource, pod: pods_.Pod, unknown_fields: tuple[str, ...]) -> None:
         admission = action.Admission(
-            template_hash=resource.template_hash, request=pod.request, checked_at=self.now()
+            template_hash=resource.template_hash,
+            request=pod.request,
+            checked_at=self.now(),
+            unknown_fields=unknown_fields,
         )
         self._known[resource.uid] = _Known(resource.template_hash, admission, pod)
         self._shapes.pop(resource.uid, None)
@@ -240,11 +263,25 @@ def _told_by_status(resource: Resource) -> action.Admission | None:
         checked_at = epoch_of(str(record.get("checkedTime", "")))
     except ValueError:
         return None
+    unknown = record.get("unknownFields")
     return action.Admission(
         template_hash=resource.template_hash,
         request=request + resources.ONE_POD if not request.amount(resources.PODS) else request,
         checked_at=checked_at,
+        unknown_fields=tuple(map(str, unknown)) if isinstance(unknown, list) else (),
     )
+
+
+def _unknown_fields(error: errors.ClusterError) -> tuple[str, ...]:
+    """The fields that a strict CREATE names, as paths of the resource; none: it refuses else.
+
+    Sorted, as the server names them in any order.
+    """
+    _, strict, found = str(error).partition(_STRICT)
+    if not strict:
+        return ()
+    fields = (one.partition('"')[0] for one in found.split('unknown field "')[1:])
+    return tuple(sorted(f"spec.template.{field}" for field in fields)[:_MOST_UNKNOWN])
 
 
 def _word(error: errors.ClusterError) -> str:

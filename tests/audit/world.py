@@ -91,7 +91,7 @@ class World:
     def runs(self, known: Known) -> bool:
         """Whether its containers run, or are about to.
 
-        One that leaves without a node never will: the API server binds no pod that is being deleted.
+        One that leaves without a node never will: no pod is bound that is being deleted.
         """
         return (
             known.gone_at is None

@@ -175,12 +175,12 @@ def test_dry_run(server: Site) -> None:
     """A dry run answers what would be stored, or why not, and stores nothing."""
 
     async def act(desk: Desk) -> None:
-        answer = await desk.writer.dry_run(desk.body("dry"))
+        answer = await desk.writer.dry_run(desk.body("dry"), strict=True)
         invalid = await refused(
-            desk.writer.dry_run({**desk.body("dry"), "spec": {"containers": []}})
+            desk.writer.dry_run({**desk.body("dry"), "spec": {"containers": []}}, strict=True)
         )
         nowhere = {**desk.body("dry"), "metadata": {"namespace": "nowhere", "name": "dry"}}
-        absent = await refused(desk.writer.dry_run(nowhere))
+        absent = await refused(desk.writer.dry_run(nowhere, strict=True))
 
         assert 10 == answer.request.amount("cpu")
         assert "" == answer.resource_version
@@ -191,6 +191,25 @@ def test_dry_run(server: Site) -> None:
         assert (422, "spec.containers: Required value" in str(invalid)) == (invalid.status, True)
         assert isinstance(absent, errors.NotFound)
         assert isinstance(await refused(desk.pod("dry")), errors.NotFound)
+
+    at(server, act)
+
+
+def test_a_strict_dry_run(server: Site) -> None:
+    """It is refused with the path of each field that no pod has; else they are left out."""
+
+    async def act(desk: Desk) -> None:
+        wrong = desk.body("dry")
+        wrong["spec"]["containers"][0]["imagePulPolicy"] = "Always"
+        wrong["spec"]["containers"][0]["resources"]["request"] = {"cpu": "20m"}
+        refusal = await refused(desk.writer.dry_run(wrong, strict=True))
+        answer = await desk.writer.dry_run(wrong, strict=False)
+
+        assert (400, errors.Rejected) == (refusal.status, type(refusal))
+        assert "strict decoding error: unknown field" in str(refusal)
+        assert 'unknown field "spec.containers[0].imagePulPolicy"' in str(refusal)
+        assert 'unknown field "spec.containers[0].resources.request"' in str(refusal)
+        assert 10 == answer.request.amount("cpu")
 
     at(server, act)
 

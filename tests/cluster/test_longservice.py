@@ -236,3 +236,18 @@ def test_a_limit_range_counts_in_the_plan(site: Site, namespace: str) -> None:
     stored = site.kube.until(read.services(namespace), available(1))
 
     assert "1Gi" == stored["status"]["effectiveRequests"]["requests"]["ephemeral-storage"]
+
+
+def test_a_field_that_no_pod_has_is_told_of(site: Site, namespace: str) -> None:
+    """Once, by an Event and in the status; the service runs without it."""
+    site.kube.apply(make_service("web", namespace, replicas=1, pod={**POD, "hostNetwrk": True}))
+    stored = site.kube.until(read.services(namespace), available(1))
+    told = site.kube.until(
+        read.events(namespace),
+        lambda found: [one for one in found.values() if one["reason"] == "UnknownField"],
+    )
+
+    assert ["spec.template.spec.hostNetwrk"] == stored["status"]["effectiveRequests"][
+        "unknownFields"
+    ]
+    assert [("Warning", "web")] == [(one["type"], one["regarding"]["name"]) for one in told]

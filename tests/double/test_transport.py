@@ -91,13 +91,13 @@ def test_sends() -> None:
         )
         return web.Response(body=b"answer")
 
-    request = requests.create_pod({"metadata": {"namespace": "a b", "name": "p"}}, dry_run=True)
+    request = requests.dry_run({"metadata": {"namespace": "a b", "name": "p"}}, strict=True)
 
     assert [b"answer"] == asked(handler, request)
     assert [
         (
             "POST",
-            "/api/v1/namespaces/a%20b/pods?fieldManager=bayplan&dryRun=All",
+            "/api/v1/namespaces/a%20b/pods?fieldManager=bayplan&dryRun=All&fieldValidation=Strict",
             "Bearer t",
             "application/json",
             "bayplan",

@@ -237,7 +237,7 @@ async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:
     return broken
 
 
-async def _stored(body: Mapping[str, Any]) -> pods_.Pod:
+async def _stored(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
     """The API server's answer to a dry run: what cannot be a pod is refused."""
     try:
         return replace(decode.pod_from_dict(body), uid="dry-run")

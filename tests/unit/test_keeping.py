@@ -1,6 +1,8 @@
 """At most so many finished pods of runs in the whole cluster, the oldest go, records stay."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from bayplan import admission, views
 from bayplan.api import names
@@ -43,11 +45,15 @@ def test_what_is_going_does_not_count() -> None:
     assert keeping.last_to_go(pods, 3) is None
 
 
+async def _never(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+    raise AssertionError(f"nobody asks: {body}, {strict}")
+
+
 def test_the_oldest_of_all_jobs_go() -> None:
     """The book counts; jobs whose pods are too many are looked at, no others, nor kinds."""
     book = cache.Cache(state.State(), Bell())
     admissions = admission.Admissions(
-        dry_run=lambda _: None,  # type: ignore[arg-type,return-value]
+        dry_run=_never,
         read=decode.pod_from_dict,
         now=lambda: NOON,
         answered=lambda _: None,

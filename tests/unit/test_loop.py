@@ -103,7 +103,7 @@ class Scene:
             **more,
         )
 
-    async def _dry_run(self, body: Mapping[str, Any]) -> pods_.Pod:
+    async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:  # noqa: ARG002
         return replace(decode.pod_from_dict(body), uid="dry-run")
 
     def see(self, kind: str, name: str, value: object, namespace: str = "default") -> None:

@@ -279,6 +279,12 @@ class EffectiveRequests(Part):
         max_length=32,
         description="Requests of one pod after defaults, limit ranges, webhooks and overhead.",
     )
+    unknown_fields: tuple[Message, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Fields of the template that the server does not know and leaves out.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
     checked_time: Time | None = Field(default=None, description="When the server was asked.")
 
 

@@ -162,7 +162,7 @@ def _without_probe(decide: loop.Decide) -> loop.Decide:
     return decided
 
 
-async def _never(body: Mapping[str, Any]) -> pods_.Pod:
+async def _never(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:  # noqa: ARG001
     raise NoCluster(f"a dry run of {body.get('kind')} was asked for by a reader")
 
 

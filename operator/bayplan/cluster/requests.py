@@ -4,6 +4,7 @@ Paths and group versions of every kind we touch are in `PATHS`, nowhere else.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -114,18 +115,28 @@ def watch(
     )
 
 
-def create_pod(body: Mapping[str, Any], *, dry_run: bool = False) -> Request:
-    """The CREATE of a pod. A dry run answers what would be stored and stores nothing."""
-    query = [("fieldManager", FIELD_MANAGER)]
-    if dry_run:
-        query.append(("dryRun", "All"))
+def create_pod(body: Mapping[str, Any]) -> Request:
+    """The CREATE of a pod."""
     return Request(
         "POST",
         path("Pod", body["metadata"]["namespace"]),
-        tuple(query),
+        (("fieldManager", FIELD_MANAGER),),
         encode(body),
-        verb="dry-run" if dry_run else "create",
+        verb="create",
         kind="Pod",
+    )
+
+
+def dry_run(body: Mapping[str, Any], *, strict: bool) -> Request:
+    """The CREATE of a pod that answers what would be stored and stores nothing.
+
+    A strict one is refused (400) when a field is unknown; else such a field is left out.
+    """
+    validation = ("fieldValidation", "Strict" if strict else "Ignore")
+    return replace(
+        create_pod(body),
+        query=(("fieldManager", FIELD_MANAGER), ("dryRun", "All"), validation),
+        verb="dry-run",
     )
 
 

@@ -314,9 +314,12 @@ class Writer:
         identity = ("delete", kind, key, wanted.uid)
         self.sender.submit(Job((kind, *key), identity, attempt, failed, urgent=True, once=True))
 
-    async def dry_run(self, body: Mapping[str, Any]) -> pods_.Pod:
-        """What the server would store of this pod. Stores nothing, hence any replica may ask."""
-        return pods.pod(await self._transport.send(requests.create_pod(body, dry_run=True)))
+    async def dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+        """What the server would store of this pod. Stores nothing, hence any replica may ask.
+
+        A strict one is `Rejected` where a field of the pod is unknown, instead of leaving it out.
+        """
+        return pods.pod(await self._transport.send(requests.dry_run(body, strict=strict)))
 
     def write_status(
         self,

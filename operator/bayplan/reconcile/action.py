@@ -191,6 +191,7 @@ class Admission:
     `refusal` empty: it would accept, and `request` is what the stored pod would ask for (after
     LimitRange, webhooks, sidecars). Otherwise a closed reason: `InvalidTemplate` (final until the
     template changes), `TemplateRefused` or `QuotaExceeded` (tried again at `retry_at`).
+    `unknown_fields` are paths that the server does not know, leaves out and accepts the rest.
     """
 
     template_hash: str
@@ -199,6 +200,7 @@ class Admission:
     message: str = ""
     checked_at: int = 0
     retry_at: int = 0
+    unknown_fields: tuple[str, ...] = ()
 
     @property
     def final(self) -> bool:

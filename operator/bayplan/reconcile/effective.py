@@ -1,23 +1,22 @@
 """`status.effectiveRequests`: what one pod of the template really asks for, as the server said."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bayplan import units
 from bayplan.model import resources
-from bayplan.reconcile.action import Admission
+from bayplan.reconcile.action import Admission, EmitEvent
+from bayplan.reconcile.conditions import cut
 from bayplan.reconcile.ledger import time_text
 
 
-def effective_requests(
-    admission: Admission | None, stored: Mapping[str, Any]
-) -> Mapping[str, Any] | None:
+def requests(admission: Admission | None, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What one pod asks for; a new `checkedTime` alone is no reason to write."""
     before = stored.get("effectiveRequests")
     before = before if isinstance(before, Mapping) else None
     if admission is None or admission.refusal:
         return before
-    told = {
+    told: dict[str, Any] = {
         "templateHash": admission.template_hash,
         "requests": {
             name: units.format_amount(name, amount)
@@ -25,6 +24,28 @@ def effective_requests(
             if name != resources.PODS
         },
     }
-    if before is not None and {**before, **told} == before:
+    if admission.unknown_fields:
+        told["unknownFields"] = list(admission.unknown_fields)
+    if before is not None and {**told, "checkedTime": before.get("checkedTime")} == before:
         return before
     return {**told, "checkedTime": time_text(admission.checked_at)}
+
+
+def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[EmitEvent]:
+    """Say once of a template that fields of it have no effect; both are whole statuses."""
+    template, unknown = _unknown(after)
+    if unknown and (template, unknown) != _unknown(before):
+        what = "is no field" if len(unknown) == 1 else "are no fields"
+        yield EmitEvent(
+            "UnknownField",
+            cut(f"{', '.join(unknown)} {what} of a pod and left out: mend the name or remove it."),
+            warning=True,
+        )
+
+
+def _unknown(status: Mapping[str, Any]) -> tuple[object, Sequence[str]]:
+    """The template that was asked about, and its fields that have no effect."""
+    record = status.get("effectiveRequests")
+    if not isinstance(record, Mapping):
+        return None, ()
+    return record.get("templateHash"), record.get("unknownFields", ())

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bayplan.reconcile import backfill, figures, triggers, waiting
+from bayplan.reconcile import backfill, effective, figures, triggers, waiting
 from bayplan.reconcile import gaps as gaps_
 from bayplan.reconcile.action import EmitEvent, Notice
 from bayplan.reconcile.course import Course
-from bayplan.reconcile.effective import effective_requests
 from bayplan.reconcile.jobconditions import job_conditions
 from bayplan.reconcile.jobevents import events, is_newly_late
 from bayplan.reconcile.ledger import (
@@ -73,7 +72,7 @@ def report(scene: Scene, course: Course) -> Report:
         "fulfilled": _fulfilled(scene, course) or None,
         "statistics": _statistics(scene, course, samples),
         "samples": samples.wire(),
-        "effectiveRequests": effective_requests(scene.view.admission, scene.job.status),
+        "effectiveRequests": effective.requests(scene.view.admission, scene.job.status),
         "forgivenFailures": course.holding.forgiven or None,
         "pausedUntil": None if course.holding.until is None else time_text(course.holding.until),
         "consumed": _consumed(scene, course, news=news) or None,
@@ -81,7 +80,11 @@ def report(scene: Scene, course: Course) -> Report:
         "placement": waiting.wire(placement, scene.job.status.get("placement")),
     }
     status = {name: value for name, value in body.items() if value is not None}
-    told = *events(scene, course), *notices(scene, course)
+    told = (
+        *events(scene, course),
+        *effective.news(scene.job.status, status),
+        *notices(scene, course),
+    )
     return Report(status, told, _wake_at(scene, course))
 
 

@@ -17,10 +17,9 @@ from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.placement import explain
 from bayplan.reconcile import backoff as backoff_
-from bayplan.reconcile import conditions, drift, failures, target, waiting
+from bayplan.reconcile import conditions, drift, effective, failures, target, waiting
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
-from bayplan.reconcile.effective import effective_requests
 from bayplan.reconcile.instances import Instances
 from bayplan.reconcile.rollout import Bounds
 
@@ -124,7 +123,7 @@ def status(standing: Standing) -> dict[str, Any]:
         "currentRevision": standing.current_revision,
         "updateRevision": standing.aim.revision.name,
         **target.status(standing.aim, standing.progress),
-        "effectiveRequests": effective_requests(standing.admission, stored),
+        "effectiveRequests": effective.requests(standing.admission, stored),
         "restartBackoff": standing.backoff.wire() if standing.backoff is not None else None,
         "lastFailure": failures.newest(instances, stored.get("lastFailure"), standing.now),
         "placement": waiting.wire(standing.placement, stored.get("placement")),
@@ -366,6 +365,7 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
     if is_ and was != is_:
         told.append(EmitEvent("RolloutFinished", f"Every instance has {is_}."))
     told += _turns_of_rollout(before, after)
+    told += effective.news(before, after)
     begun = drift.begun(before, after)
     if begun:
         what = f"{', '.join(begun)}: moved, since placement.constraints would not put it there"

@@ -1,0 +1,124 @@
+"""What the dry run of a template teaches: strict first, then what would be stored anyway."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bayplan import admission
+from bayplan.api.resource import Resource
+from bayplan.cluster import decode, errors
+from bayplan.model import pod as pods_
+from bayplan.reconcile import action
+from tests.builders import NOON
+from tests.jobs import World as Jobs
+from tests.jobs import make_job
+from tests.services import running
+
+_LEADING = 'Pod in version "v1" cannot be handled as a Pod: '
+_UNKNOWN = (
+    f'{_LEADING}strict decoding error: unknown field "spec.hostNetwrk", '
+    'unknown field "spec.containers[0].imagePulPolicy"'
+)
+_FIELDS = ("spec.template.spec.containers[0].imagePulPolicy", "spec.template.spec.hostNetwrk")
+
+
+def asked(*answers: errors.ClusterError | None) -> tuple[action.Admission | None, list[bool]]:
+    """What is known of a job after these answers (None: accepted), and which were strict."""
+    coming, strictly = iter(answers), []
+
+    async def dry_run(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+        strictly.append(strict)
+        refusal = next(coming)
+        if refusal is not None:
+            raise refusal
+        return replace(decode.pod_from_dict(body), uid="dry-run")
+
+    async def ask(job: Resource) -> action.Admission | None:
+        answered = asyncio.Event()
+        known = admission.Admissions(
+            dry_run=dry_run,
+            read=decode.pod_from_dict,
+            now=lambda: NOON,
+            answered=lambda _: answered.set(),
+        )
+        known.ask(job)
+        await answered.wait()
+        return known.of(job)
+
+    return asyncio.run(ask(make_job())), strictly
+
+
+def rejected(message: str, status: int = 400) -> errors.Rejected:
+    return errors.Rejected(message, status=status, reason="BadRequest")
+
+
+def test_a_template_without_faults_is_asked_once() -> None:
+    known, strictly = asked(None)
+
+    assert known is not None
+    assert (("", ()), [True]) == ((known.refusal, known.unknown_fields), strictly)
+
+
+def test_unknown_fields_are_named_and_do_no_harm() -> None:
+    """Paths are those of the resource, sorted; the pod is what would be stored without them."""
+    known, strictly = asked(rejected(_UNKNOWN), None)
+
+    assert known is not None
+    assert (("", _FIELDS), [True, False]) == ((known.refusal, known.unknown_fields), strictly)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (rejected(f"{_LEADING}json: cannot unmarshal string"),),
+        (rejected(_UNKNOWN), rejected("spec.hostNetwork: Invalid value", 422)),
+    ],
+)
+def test_a_refusal_for_another_reason_stays_one(answers: tuple[errors.ClusterError, ...]) -> None:
+    known, _ = asked(*answers)
+
+    assert known is not None
+    assert ("InvalidTemplate", str(answers[-1])) == (known.refusal, known.message)
+
+
+def test_a_service_tells_once_of_a_template() -> None:
+    """With the status that says so; the requests may change later, a restart forgets nothing."""
+    world = running(1)
+    assert world.admission is not None
+    world.admission = replace(world.admission, unknown_fields=_FIELDS)
+    first, again = world.act(), world.act()
+    more = world.admission.request + world.admission.request
+    world.admission = replace(world.admission, request=more)
+    changed = world.act()
+    told = world.service.status["effectiveRequests"]["unknownFields"]
+    restarted = admission.Admissions(
+        dry_run=_never, read=decode.pod_from_dict, now=lambda: NOON, answered=lambda _: None
+    ).of(world.service)
+
+    assert [("UnknownField", True)] == [(one.reason, one.warning) for one in _events(first)]
+    assert all(field in _events(first)[0].message for field in _FIELDS)
+    assert (action.Outcome(), [], list(_FIELDS)) == (again, _events(changed), told)
+    assert restarted is not None
+    assert _FIELDS == restarted.unknown_fields
+
+
+def test_a_job_tells_once_of_a_template() -> None:
+    world = Jobs({"schedule": "0 * * * *"})
+    world.refusal = action.Admission(world.job.template_hash, unknown_fields=_FIELDS[:1])
+    world.settle()
+    world.settle()
+
+    assert ["UnknownField"] == [one.reason for one in world.events]
+    assert f"{_FIELDS[0]} is no field of a pod" in world.events[0].message
+    assert [_FIELDS[0]] == world.status["effectiveRequests"]["unknownFields"]
+
+
+def _events(outcome: action.Outcome) -> list[action.EmitEvent]:
+    return [one for one in outcome.events if isinstance(one, action.EmitEvent)]
+
+
+async def _never(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+    raise AssertionError(f"nobody asks: {body}, {strict}")
