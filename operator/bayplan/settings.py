@@ -61,7 +61,7 @@ class Settings(pydantic.BaseModel):
     most_skew_seconds: float = _knob(
         5, "Nothing is decided while this clock is further from the API server's.", gt=1
     )
-    writes_in_flight: int = _knob(96, "Writes under way at once, at most.", ge=1, le=1024)
+    writes_in_flight: int = _knob(48, "Writes under way at once, at most.", ge=1, le=1024)
     relist_seconds: float = _knob(
         300, "How often both kinds are listed whole, in case a watch lost something.", gt=0
     )

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from localcluster import Cluster
 
-CONNECTIONS = 96  # as many as Bayplan's writes in flight
+CONNECTIONS = 96  # twice Bayplan's writes in flight
 _SERVED = re.compile(rb"^HTTP/1\.1 (\d{3})")
 _LENGTH = re.compile(rb"(?im)^content-length: *(\d+)")
 _NAMED = b'"metadata":{"name":"'
