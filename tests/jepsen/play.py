@@ -33,7 +33,6 @@ from tests.jepsen.history import FORGIVENESS_SECONDS, Fault, History, Job, Run, 
 LEASE = ("6", "4", "1")
 AGAIN_SECONDS = 0.5  # until a replica that ended is started again
 LASTS_SECONDS = 12.0  # a replica that is stopped or cut off
-REST_SECONDS = (8.0, 20.0)  # between two faults
 LEADS_SECONDS = 60.0  # from the start of both to the first leader
 SETTLE_SECONDS = 90.0
 _LAST_CALLS = 30  # told of a replica that did not lead
@@ -47,6 +46,7 @@ class Profile:
     busy_seconds: float = 450.0  # requests and faults
     quiet_seconds: float = 400.0
     every_seconds: float = generator.EVERY_SECONDS
+    rest_seconds: tuple[float, float] = (8.0, 20.0)  # between two faults
     widened: int = 0  # seconds, until half a minute after the last fault
     seed: int = 1
 
@@ -137,11 +137,12 @@ def _replicas(world: World) -> Iterator[Mapping[str, _Replica]]:
 class _Nemesis:
     """One fault after the other, each kind once before any comes again; the seed decides."""
 
-    def __init__(self, world: World, pair: Mapping[str, _Replica], seed: int) -> None:
+    def __init__(self, world: World, pair: Mapping[str, _Replica], profile: Profile) -> None:
         self.faults: list[Fault] = []
         self.failed: list[BaseException] = []
         self._world, self._pair = world, pair
-        self._dice = random.Random(seed)  # noqa: S311  dice, not keys
+        self._rest = profile.rest_seconds
+        self._dice = random.Random(profile.seed)  # noqa: S311  dice, not keys
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="nemesis", daemon=True)
 
@@ -161,7 +162,7 @@ class _Nemesis:
         try:
             while True:
                 for kind in self._dice.sample(kinds, len(kinds)):
-                    if self._over.wait(self._dice.uniform(*REST_SECONDS)):
+                    if self._over.wait(self._dice.uniform(*self._rest)):
                         return
                     began = time.time()
                     kind(self._leader())
@@ -218,7 +219,7 @@ class _Play:
         profile = self._profile
         self._led()
         self._family()
-        with _Nemesis(self._world, self._pair, profile.seed) as nemesis:
+        with _Nemesis(self._world, self._pair, profile) as nemesis:
             for request in generator.requests(
                 profile.seed, profile.busy_seconds, every=profile.every_seconds
             ):

@@ -10,9 +10,12 @@ from tests.jepsen.play import Profile, live
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(480)]
 
-# A request every two seconds makes up for the shorter time. What is lost while who leads is
+# A request every two seconds and shorter rests make up for the shorter time: all five kinds of faults
+# come (four by half a minute before the end, whatever an API server takes to start). What is lost while who leads is
 # replaced and the API server starts anew depends on the machine: windows are wider by that much.
-BRIEF = Profile(busy_seconds=60, quiet_seconds=30, every_seconds=2, widened=20, seed=3)
+BRIEF = Profile(
+    busy_seconds=60, quiet_seconds=30, every_seconds=2, rest_seconds=(2, 5), widened=20, seed=3
+)
 
 
 def test_no_slot_is_lost_or_doubled_whatever_the_nemesis_does(tmp_path: Path) -> None:
@@ -23,5 +26,5 @@ def test_no_slot_is_lost_or_doubled_whatever_the_nemesis_does(tmp_path: Path) ->
 
     assert not verdict.wrong, "\n".join(verdict.wrong)
     assert verdict.report.met == verdict.report.targets >= 5
-    assert verdict.history.faults
+    assert len({fault.name for fault in verdict.history.faults}) >= 4
     assert min(verdict.family.values()) >= 1, verdict.family
