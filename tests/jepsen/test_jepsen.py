@@ -10,9 +10,9 @@ from tests.jepsen.play import Profile, live
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(480)]
 
-# A request every two seconds and shorter rests make up for the shorter time: all five kinds of faults
-# come (four by half a minute before the end, whatever an API server takes to start). What is lost while who leads is
-# replaced and the API server starts anew depends on the machine: windows are wider by that much.
+# A request every two seconds and shorter rests make up for the shorter time: all five kinds of
+# faults come, the fourth 20 seconds before the end. What is lost while who leads is replaced and
+# the API server starts anew depends on the machine: windows are wider by that much.
 BRIEF = Profile(
     busy_seconds=60, quiet_seconds=30, every_seconds=2, rest_seconds=(2, 5), widened=20, seed=3
 )
