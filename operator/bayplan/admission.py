@@ -21,7 +21,7 @@ from bayplan.api.resource import Key, Resource
 from bayplan.cluster import errors
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
-from bayplan.reconcile import action
+from bayplan.reconcile import action, conditions
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
@@ -275,13 +275,14 @@ def _told_by_status(resource: Resource) -> action.Admission | None:
 def _unknown_fields(error: errors.ClusterError) -> tuple[str, ...]:
     """The fields that a strict CREATE names, as paths of the resource; none: it refuses else.
 
-    Sorted, as the server names them in any order.
+    Sorted, as the server names them in any order; a name may be as long as somebody likes.
     """
     _, strict, found = str(error).partition(_STRICT)
     if not strict:
         return ()
     fields = (one.partition('"')[0] for one in found.split('unknown field "')[1:])
-    return tuple(sorted(f"spec.template.{field}" for field in fields)[:_MOST_UNKNOWN])
+    paths = sorted(conditions.cut(f"spec.template.{field}") for field in fields)
+    return tuple(paths[:_MOST_UNKNOWN])
 
 
 def _word(error: errors.ClusterError) -> str:

@@ -70,6 +70,18 @@ def test_unknown_fields_are_named_and_do_no_harm() -> None:
     assert (("", _FIELDS), [True, False]) == ((known.refusal, known.unknown_fields), strictly)
 
 
+def test_names_of_any_length_are_cut() -> None:
+    """To what the schema of the status allows; else nothing of the status could be written."""
+    fields = ", ".join(f'unknown field "spec.{n}{"x" * 1200}"' for n in range(20))
+    many = ", ".join(f'unknown field "spec.f{n}"' for n in range(20))
+    long, _ = asked(rejected(f"{_LEADING}strict decoding error: {fields}"), None)
+    several, _ = asked(rejected(f"{_LEADING}strict decoding error: {many}"), None)
+
+    assert long is not None
+    assert several is not None
+    assert (1024, 16) == (max(map(len, long.unknown_fields)), len(several.unknown_fields))
+
+
 @pytest.mark.parametrize(
     "answers",
     [
