@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from bayplan import telemetry, units
 from bayplan.api import build, placing
-from bayplan.api.meta import epoch_of
+from bayplan.api.meta import MOST_UNKNOWN_FIELDS, epoch_of
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import errors
 from bayplan.model import pod as pods_
@@ -26,7 +26,6 @@ from bayplan.reconcile import action, conditions
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
 
-_MOST_UNKNOWN = 16  # names of fields that are kept, as in the schema
 _STRICT = "strict decoding error: "  # k8s.io/apimachinery, runtime.NewStrictDecodingError
 
 
@@ -282,7 +281,7 @@ def _unknown_fields(error: errors.ClusterError) -> tuple[str, ...]:
         return ()
     fields = (one.partition('"')[0] for one in found.split('unknown field "')[1:])
     paths = sorted(conditions.cut(f"spec.template.{field}") for field in fields)
-    return tuple(paths[:_MOST_UNKNOWN])
+    return tuple(paths[:MOST_UNKNOWN_FIELDS])
 
 
 def _word(error: errors.ClusterError) -> str:

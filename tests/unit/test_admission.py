@@ -13,6 +13,7 @@ from bayplan.cluster import decode, errors
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
 from tests.builders import NOON
+from tests.double.unasked import make_admissions
 from tests.jobs import World as Jobs
 from tests.jobs import make_job
 from tests.services import running
@@ -106,9 +107,7 @@ def test_a_service_tells_once_of_a_template() -> None:
     world.admission = replace(world.admission, request=more)
     changed = world.act()
     told = world.service.status["effectiveRequests"]["unknownFields"]
-    restarted = admission.Admissions(
-        dry_run=_never, read=decode.pod_from_dict, now=lambda: NOON, answered=lambda _: None
-    ).of(world.service)
+    restarted = make_admissions().of(world.service)
 
     assert [("UnknownField", True)] == [(one.reason, one.warning) for one in _events(first)]
     assert all(field in _events(first)[0].message for field in _FIELDS)
@@ -130,7 +129,3 @@ def test_a_job_tells_once_of_a_template() -> None:
 
 def _events(outcome: action.Outcome) -> list[action.EmitEvent]:
     return [one for one in outcome.events if isinstance(one, action.EmitEvent)]
-
-
-async def _never(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
-    raise AssertionError(f"nobody asks: {body}, {strict}")

@@ -1,18 +1,17 @@
 """At most so many finished pods of runs in the whole cluster, the oldest go, records stay."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from bayplan import admission, views
+from bayplan import views
 from bayplan.api import names
-from bayplan.cluster import cache, decode
+from bayplan.cluster import cache
 from bayplan.model import pod as pods_
 from bayplan.model import state
 from bayplan.reconcile import batchjob, keeping
 from bayplan.reconcile.identity import slot_run
 from tests.builders import NOON, make_pod
 from tests.double.bell import Bell
+from tests.double.unasked import make_admissions
 from tests.jobs import START, World, ended, make_run_pod, make_view
 
 
@@ -45,20 +44,10 @@ def test_what_is_going_does_not_count() -> None:
     assert keeping.last_to_go(pods, 3) is None
 
 
-async def _never(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
-    raise AssertionError(f"nobody asks: {body}, {strict}")
-
-
 def test_the_oldest_of_all_jobs_go() -> None:
     """The book counts; jobs whose pods are too many are looked at, no others, nor kinds."""
     book = cache.Cache(state.State(), Bell())
-    admissions = admission.Admissions(
-        dry_run=_never,
-        read=decode.pod_from_dict,
-        now=lambda: NOON,
-        answered=lambda _: None,
-    )
-    seen = views.Views(book, admissions, most_finished=3)
+    seen = views.Views(book, make_admissions(), most_finished=3)
     for number in range(5):
         book.state.set_pod(finished(f"p{number}", NOON + number))
     book.state.set_pod(finished("other", NOON, kind="Job"))

@@ -270,6 +270,9 @@ class PlacementStatus(Part):
     )
 
 
+MOST_UNKNOWN_FIELDS = 16
+
+
 class EffectiveRequests(Part):
     """What one pod of the template really asks for, learned from the API server."""
 
@@ -281,7 +284,7 @@ class EffectiveRequests(Part):
     )
     unknown_fields: tuple[Message, ...] = Field(
         default=(),
-        max_length=16,
+        max_length=MOST_UNKNOWN_FIELDS,
         description="Fields of the template that the server does not know and leaves out.",
         json_schema_extra=crd(list_type="atomic"),
     )

@@ -1,0 +1,19 @@
+"""Admissions where nobody may ask the API server: they know what statuses tell, and no more."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bayplan import admission
+from bayplan.cluster import decode
+from bayplan.model import pod as pods_
+from tests.builders import NOON
+
+
+async def _never(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+    raise AssertionError(f"nobody asks: {body}, {strict}")
+
+
+def make_admissions() -> admission.Admissions:
+    return admission.Admissions(
+        dry_run=_never, read=decode.pod_from_dict, now=lambda: NOON, answered=lambda _: None
+    )
