@@ -106,6 +106,36 @@ class TestRequest:
         assert vector(cpu=4000, memory=GI, **{"nvidia.com/gpu": 1}) == pod(spec).request
 
     @pytest.mark.parametrize(
+        ("whole", "containers", "cpu", "memory"),
+        [
+            # Of the limit alone the request is what the containers ask for, if any does.
+            ({"limits": {"cpu": "2", "memory": "2Gi"}}, [container()], 2000, 2 * GI),
+            ({"limits": {"cpu": "2", "memory": "2Gi"}}, [container(cpu="1")], 1000, 2 * GI),
+            ({"limits": {"cpu": "2"}}, [container(cpu="0")], 0, 0),
+            ({"limits": {"cpu": "2"}, "requests": {"cpu": "1"}}, [container()], 1000, 0),
+            ({"requests": {"memory": "1Gi"}}, [container(cpu="1"), container()], 1000, GI),
+            # Only CPU, memory and huge pages have a pod-level request.
+            ({"requests": {"nvidia.com/gpu": "2"}}, [container(cpu="1")], 1000, 0),
+        ],
+    )
+    def test_pod_level_defaults(
+        self, whole: dict[str, Any], containers: list[Any], cpu: int, memory: int
+    ) -> None:
+        """As the API server sets them (pkg/apis/core/v1/defaults.go, defaultPodRequests)."""
+        found = pod({"containers": containers, "resources": whole}).request
+
+        assert vector(cpu=cpu, memory=memory) == found
+
+    def test_pod_level_huge_pages(self) -> None:
+        """The limit of the pod as a whole is its request."""
+        spec = {
+            "containers": [container(**{"hugepages-2Mi": "4Mi"})],
+            "resources": {"limits": {"hugepages-2Mi": "8Mi"}},
+        }
+
+        assert 8 * 2**20 == pod(spec).request.amount("hugepages-2Mi")
+
+    @pytest.mark.parametrize(
         ("wanted", "given", "infeasible", "cpu"),
         [("2", "1", False, 2000), ("1", "2", False, 2000), ("4", "1", True, 1000)],
     )
@@ -318,6 +348,46 @@ class TestConstraints:
         assert soft.selector.matches({"app": "x", "rev": "7"})
         assert not other.selector.matches({"app": "x", "rev": "7"})
         assert (3, True, False) == (hard.min_domains, hard.hard, hard.honour_taints)
+
+    def test_own_labels_in_pod_terms(self) -> None:
+        """MatchLabelKeys and mismatchLabelKeys: a pod that is built reads as the stored one."""
+        selector = {"matchLabels": {"app": "x"}}
+        keys = {"matchLabelKeys": ["rev"], "mismatchLabelKeys": ["tenant", "absent"]}
+        merged = [
+            {"key": "rev", "operator": "In", "values": ["7"]},
+            {"key": "tenant", "operator": "NotIn", "values": ["a"]},
+        ]
+
+        def found(selector: dict[str, Any], rev: str) -> pods_.Constraints:
+            term = {"labelSelector": selector, "topologyKey": "zone", **keys}
+            terms = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+            spec = {"affinity": {"podAntiAffinity": terms}}
+            return pod(spec, labels={"app": "x", "rev": rev, "tenant": "a"}).constraints
+
+        built, stored = found(selector, "7"), found({**selector, "matchExpressions": merged}, "7")
+        (term,) = built.pod_anti_affinity
+
+        assert built == stored
+        assert term.selector.matches({"app": "x", "rev": "7", "tenant": "b"})
+        assert not term.selector.matches({"app": "x", "rev": "8", "tenant": "b"})
+        assert not term.selector.matches({"app": "x", "rev": "7", "tenant": "a"})
+        assert built != found(selector, "8")
+
+    def test_host_network(self) -> None:
+        """On the node's own network every port is a port of the node; of sidecars too."""
+        ports = [{"containerPort": 80}, {"containerPort": 81, "hostPort": 81, "protocol": "UDP"}]
+        side = {"name": "s", "restartPolicy": "Always", "ports": [{"containerPort": 90}]}
+        first = {"name": "i", "ports": [{"containerPort": 70}]}
+        spec = {
+            "containers": [{"name": "c", "ports": ports}],
+            "initContainers": [side, first],
+        }
+
+        def taken(spec: dict[str, Any]) -> list[tuple[int, str]]:
+            return [(one.port, one.protocol) for one in pod(spec).constraints.host_ports]
+
+        assert [(81, "UDP")] == taken(spec)
+        assert [(80, "TCP"), (81, "UDP"), (90, "TCP")] == taken({**spec, "hostNetwork": True})
 
     def test_claims(self) -> None:
         """Claims by name; a claim that only a stored pod has keeps it from being born placed."""

@@ -8,24 +8,18 @@ object: readings are looked up by the bytes they come from.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from bayplan.cluster import wire
+from bayplan.cluster import podports, wire
 from bayplan.cluster.wire import Struct
 from bayplan.model import pod as pods_
 from bayplan.model import requirement, resources
 
 # ---- as on the wire ---------------------------------------------------------------------------
-
-
-class _Port(Struct):
-    host_port: int | None = None
-    protocol: str | None = None
-    host_ip: str | None = msgspec.field(default=None, name="hostIP")
 
 
 class _Container(Struct):
@@ -52,6 +46,7 @@ class PodSpec(Struct):
     resources: Raw = Raw()
     node_name: str | None = None
     scheduler_name: str | None = None
+    host_network: bool | None = None
     priority: int | None = None
     node_selector: Raw = Raw()
     affinity: Raw = Raw()
@@ -173,9 +168,9 @@ def _request(  # noqa: PLR0917  the key of a cache
         else:
             most = most | (wanted + started)
     total = total | most
-    stated = _stated(whole)
-    if stated:
-        total = resources.Vector({**total, **stated})
+    if whole:
+        asked = frozenset(name for one in (*containers, *inits) for name in _named(one[0]))
+        total = resources.Vector({**total, **_stated(whole, asked)})
     total = total + wire.vector(overhead)
     return resources.Vector({**total, resources.PODS: 1})
 
@@ -188,14 +183,16 @@ class _Resources(Struct):
 @functools.lru_cache(maxsize=4096)
 def _requests(raw: bytes) -> resources.Vector:
     """Requests, a limit standing in for a request that is absent (the API server's default)."""
-    if not raw:
-        return resources.NOTHING
+    found = _read_resources(raw)
+    return resources.Vector(wire.amounts({**(found.limits or {}), **(found.requests or {})}))
+
+
+def _read_resources(raw: bytes) -> _Resources:
     try:
-        found = wire.read(raw, _Resources)
+        return wire.read(raw, _Resources) if raw and raw != b"null" else _Resources()
     except wire.DecodeError as error:
         wire.complain("resources of a container", error)
-        return resources.NOTHING
-    return resources.Vector(wire.amounts({**(found.limits or {}), **(found.requests or {})}))
+        return _Resources()
 
 
 def _wanted(wish: _Wish, infeasible: bool) -> resources.Vector:
@@ -218,13 +215,33 @@ def _running(raw: bytes) -> resources.Vector:
         return resources.NOTHING
 
 
-def _stated(raw: bytes) -> dict[str, int]:
-    """Pod-level resources: they stand instead of the containers' sum."""
+def _stated(raw: bytes, asked: frozenset[str]) -> dict[str, int]:
+    """Pod-level resources: they stand instead of the containers' sum.
+
+    `asked` are the resources that containers ask for. Where the pod as a whole has a limit alone,
+    the containers' sum is its request, and the limit is where they ask for none (the API server's
+    default, defaultPodRequests); of huge pages it always is.
+    """
+    found = _read_resources(raw)
+    limits, requests = found.limits or {}, found.requests or {}
+    counted = {
+        name: of for name, of in limits.items() if name not in asked or name.startswith(_HUGE)
+    }
     return {
         name: amount
-        for name, amount in _requests(raw).items()
-        if name in {resources.CPU, resources.MEMORY} or name.startswith("hugepages-")
+        for name, amount in wire.amounts({**counted, **requests}).items()
+        if name in {resources.CPU, resources.MEMORY} or name.startswith(_HUGE)
     }
+
+
+_HUGE = "hugepages-"
+
+
+@functools.lru_cache(maxsize=4096)
+def _named(raw: bytes) -> frozenset[str]:
+    """The resources that a container asks for, be it for none of them."""
+    found = _read_resources(raw)
+    return frozenset({**(found.limits or {}), **(found.requests or {})})
 
 
 # ---- where it may run -------------------------------------------------------------------------
@@ -254,11 +271,14 @@ def constraints(
         affinity,
         bytes(spec.tolerations),
         spread,
-        _host_ports([*(spec.containers or ()), *sidecars(spec)]),
+        podports.host_ports(
+            [bytes(one.ports) for one in (*(spec.containers or ()), *sidecars(spec))],
+            host_network=bool(spec.host_network),
+        ),
         tuple(claims),
         late,
-        # Only a spread that looks at its own pod's labels differs from pod to pod.
-        labels if b"matchLabelKeys" in spread else b"",
+        # Only what looks at its own pod's labels differs from pod to pod.
+        labels if b"matchLabelKeys" in spread or b"LabelKeys" in affinity else b"",
     )
 
 
@@ -277,7 +297,9 @@ def _constraints(  # noqa: PLR0917  the key of a cache
     resource_claims: bool,
     labels: bytes,
 ) -> pods_.Constraints:
-    required, preferred, together, apart = _affinity(affinity)
+    required, preferred, together, apart = _affinity(
+        affinity, labels if b"LabelKeys" in affinity else b""
+    )
     return pods_.Constraints(
         selector=tuple(sorted(wire.texts(selector).items())),
         affinity=required,
@@ -292,24 +314,6 @@ def _constraints(  # noqa: PLR0917  the key of a cache
     )
 
 
-def _host_ports(containers: Sequence[_Container]) -> tuple[pods_.HostPort, ...]:
-    found: list[pods_.HostPort] = []
-    for one in containers:
-        ports = bytes(one.ports)
-        if b"hostPort" in ports:
-            found += _ports(ports)
-    return tuple(found)
-
-
-@functools.lru_cache(maxsize=1024)
-def _ports(raw: bytes) -> tuple[pods_.HostPort, ...]:
-    return tuple(
-        pods_.HostPort(one.host_port, one.protocol or "TCP", one.host_ip or pods_.HostPort(0).ip)
-        for one in _part(raw, list[_Port]) or ()
-        if one.host_port
-    )
-
-
 class _Toleration(Struct):
     key: str | None = None
     operator: str | None = None
@@ -321,7 +325,7 @@ class _Toleration(Struct):
 def _tolerations(raw: bytes) -> tuple[pods_.Toleration, ...]:
     return tuple(
         pods_.Toleration(one.key or "", one.operator or "Equal", one.value or "", one.effect or "")
-        for one in _part(raw, list[_Toleration]) or ()
+        for one in wire.part(raw, list[_Toleration]) or ()
     )
 
 
@@ -348,6 +352,8 @@ class _PodTerm(Struct):
     topology_key: str = ""
     namespaces: list[str] | None = None
     namespace_selector: wire.LabelSelector | None = None
+    match_label_keys: list[str] | None = None
+    mismatch_label_keys: list[str] | None = None
 
 
 class _WeightedPodTerm(Struct):
@@ -379,9 +385,9 @@ _Affine = tuple[
 
 
 @functools.lru_cache(maxsize=4096)
-def _affinity(raw: bytes) -> _Affine:
+def _affinity(raw: bytes, labels: bytes) -> _Affine:
     """Required node terms, preferred ones, pods to be near, pods to be apart from."""
-    found = _part(raw, _Affinity) or _Affinity()
+    found = wire.part(raw, _Affinity) or _Affinity()
     nodes = found.node_affinity or _NodeAffinity()
     required = None
     if nodes.required is not None:
@@ -391,22 +397,29 @@ def _affinity(raw: bytes) -> _Affine:
     return (
         required,
         preferred,
-        _pod_terms(found.pod_affinity, strict=False),
-        _pod_terms(found.pod_anti_affinity, strict=True),
+        _pod_terms(found.pod_affinity, labels, strict=False),
+        _pod_terms(found.pod_anti_affinity, labels, strict=True),
     )
 
 
-def _pod_terms(found: _PodAffinity | None, *, strict: bool) -> tuple[pods_.PodTerm, ...]:
+def _pod_terms(
+    found: _PodAffinity | None, labels: bytes, *, strict: bool
+) -> tuple[pods_.PodTerm, ...]:
+    """`labels` are the pod's own: a term may ask for pods that have the same, or others."""
     if found is None:
         return ()
-    required = [_pod_term(one, 0, strict=strict) for one in found.required or ()]
+    own = wire.texts(labels)
+    required = [_pod_term(one, 0, own, strict=strict) for one in found.required or ()]
     preferred = [
-        _pod_term(one.pod_affinity_term, one.weight, strict=strict) for one in found.preferred or ()
+        _pod_term(one.pod_affinity_term, one.weight, own, strict=strict)
+        for one in found.preferred or ()
     ]
     return tuple(required + preferred)
 
 
-def _pod_term(term: _PodTerm, weight: int, *, strict: bool) -> pods_.PodTerm:
+def _pod_term(
+    term: _PodTerm, weight: int, own: Mapping[str, str], *, strict: bool
+) -> pods_.PodTerm:
     """One term; a namespace selector that is not empty is not followed.
 
     To be apart (`strict`) it counts as every namespace, to be near as those that are named.
@@ -416,7 +429,11 @@ def _pod_term(term: _PodTerm, weight: int, *, strict: bool) -> pods_.PodTerm:
         strict or not (selector.match_labels or selector.match_expressions)
     )
     return pods_.PodTerm(
-        selector=wire.selector_term(term.label_selector),
+        selector=wire.selector_term(
+            term.label_selector,
+            {key: own[key] for key in term.match_label_keys or () if key in own},
+            {key: own[key] for key in term.mismatch_label_keys or () if key in own},
+        ),
         topology_key=term.topology_key,
         namespaces=frozenset(term.namespaces or ()),
         all_namespaces=everywhere,
@@ -451,16 +468,5 @@ def _spread(raw: bytes, labels: bytes) -> tuple[pods_.Spread, ...]:
             honour_affinity=one.node_affinity_policy != "Ignore",
             honour_taints=one.node_taints_policy == "Honor",
         )
-        for one in _part(raw, list[_Spread]) or ()
+        for one in wire.part(raw, list[_Spread]) or ()
     )
-
-
-def _part(raw: bytes, kind: type[wire.S]) -> wire.S | None:
-    """A part of a pod; one that cannot be read counts as absent and is told."""
-    if not raw or raw == b"null":
-        return None
-    try:
-        return wire.read(raw, kind)
-    except wire.DecodeError as error:
-        wire.complain("part of a pod", error)
-        return None

@@ -116,6 +116,17 @@ def read(raw: bytes | Raw, kind: type[S]) -> S:
         raise DecodeError(str(error)) from error
 
 
+def part(raw: bytes, kind: type[S]) -> S | None:
+    """A part of an object; one that cannot be read counts as absent and is told."""
+    if not raw or raw == b"null":
+        return None
+    try:
+        return read(raw, kind)
+    except DecodeError as error:
+        complain("part of a pod", error)
+        return None
+
+
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nulls(one) for key, one in value.items() if one is not None}
@@ -220,18 +231,26 @@ def node_term(term: NodeTerm) -> requirement.Term:
 
 
 def selector_term(
-    selector: LabelSelector | None, more: Mapping[str, str] | None = None
+    selector: LabelSelector | None,
+    more: Mapping[str, str] | None = None,
+    unlike: Mapping[str, str] | None = None,
 ) -> requirement.Term:
     """A label selector; none at all matches nothing, an empty one everything.
 
-    `more` are further labels that must be equal (matchLabelKeys).
+    `more` are further labels that must be equal (matchLabelKeys), `unlike` those that must not be
+    (mismatchLabelKeys). The API server writes both into the selector of a pod that it stores: what
+    stands there already is not said twice.
     """
     if selector is None:
         return requirement.Term(never=True)
     equal = {**(selector.match_labels or {}), **(more or {})}
     labels = [(key, requirement.requirement("In", [value])) for key, value in sorted(equal.items())]
     labels += [
+        (key, requirement.requirement("NotIn", [value]))
+        for key, value in sorted((unlike or {}).items())
+    ]
+    stated = [
         (one.key, requirement.requirement(one.operator, one.values or ()))
         for one in selector.match_expressions or ()
     ]
-    return requirement.Term(tuple(labels))
+    return requirement.Term((*labels, *(one for one in stated if one not in labels)))
