@@ -38,7 +38,7 @@ unit: $(STAMP)  ## the tests that need no cluster (a minute or two)
 
 test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4 scheduler-judge
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories
 	$(BIN)/pytest -q -n 2 tests/histories
 	$(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \

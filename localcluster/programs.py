@@ -2,9 +2,11 @@
 
 Each folder under `go/` is one module: its go.mod names the programs as tools and pins every
 version, its go.sum pins every content. A module's programs live in a cache folder named by the hash
-of both files and of the flags, so that a changed pin builds anew and an unchanged one never does. A
+of its files and of the flags, so that a changed pin builds anew and an unchanged one never does. A
 build that is interrupted leaves no half program (each is renamed into place) and goes on where it
 stopped (Go's own cache). Two builders never collide: one waits for the other's file lock.
+
+`judge` holds a program of our own; it pins what `kubernetes` pins and shares what that compiled.
 """
 
 import contextlib
@@ -49,6 +51,7 @@ PROGRAMS: Mapping[str, Program] = {
         Program("kubectl", "kubernetes", f"{_KUBERNETES}/kubectl"),
         Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
         Program("kind", "kind", "sigs.k8s.io/kind"),
+        Program("scheduler-judge", "judge", "."),
         Program("helm3", "helm3", "helm.sh/helm/v3/cmd/helm"),
         Program("helm4", "helm4", "helm.sh/helm/v4/cmd/helm"),
         Program(
@@ -59,7 +62,7 @@ PROGRAMS: Mapping[str, Program] = {
         ),
     )
 }
-_ON_DEMAND = ("kind", "helm3", "helm4", "karpenter")  # no part of every cluster
+_ON_DEMAND = ("kind", "helm3", "helm4", "karpenter", "scheduler-judge")  # no part of every cluster
 CLUSTER = tuple(name for name in PROGRAMS if name not in _ON_DEMAND)
 
 
@@ -132,12 +135,18 @@ def pinned(pins: str, module: str) -> str:
     raise KeyError(module)
 
 
+def digest(folder: Path) -> str:
+    """What tells a module's programs from those of other pins, sources and flags."""
+    pins = (folder / "go.mod").read_bytes()
+    text = pins + (folder / "go.sum").read_bytes() + ldflags(folder.name, pins.decode()).encode()
+    for source in sorted(folder.glob("*.go")):
+        text += source.name.encode() + source.read_bytes()
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
 @functools.cache
 def _key(module: str) -> str:
-    folder = GO / module
-    pins = (folder / "go.mod").read_bytes()
-    text = pins + (folder / "go.sum").read_bytes() + ldflags(module, pins.decode()).encode()
-    return hashlib.sha256(text).hexdigest()[:12]
+    return digest(GO / module)
 
 
 @contextlib.contextmanager

@@ -156,7 +156,11 @@ def test_prices_come_from_the_operators_prices_file(tmp_path: Path) -> None:
 # ── programs ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("program", programs.PROGRAMS.values(), ids=lambda program: program.name)
+@pytest.mark.parametrize(
+    "program",
+    [one for one in programs.PROGRAMS.values() if one.package != "."],
+    ids=lambda program: program.name,
+)
 def test_every_program_is_pinned(program: programs.Program) -> None:
     """A program's go.mod names its package as a tool, beside a go.sum; else `go build` refuses."""
     folder = programs.GO / program.module
@@ -165,6 +169,29 @@ def test_every_program_is_pinned(program: programs.Program) -> None:
 
     assert program.package in lines
     assert (folder / "go.sum").stat().st_size > 0
+
+
+def test_the_judge_is_made_of_the_scheduler_that_runs_here() -> None:
+    """It pins, line for line, what Kubernetes' module pins: one version, compiled once."""
+    judge, kubernetes = (
+        (programs.GO / module / "go.mod").read_text().partition("require (")[2]
+        for module in (programs.PROGRAMS["scheduler-judge"].module, "kubernetes")
+    )
+
+    assert judge == kubernetes
+    assert (programs.GO / "judge/go.sum").read_text() == (
+        programs.GO / "kubernetes/go.sum"
+    ).read_text()
+
+
+def test_a_changed_source_is_another_folder(tmp_path: Path) -> None:
+    """A program of our own is built anew when its source changes, not only its pins."""
+    for name in ("go.mod", "go.sum", "main.go"):
+        (tmp_path / name).write_text(name)
+    before = programs.digest(tmp_path)
+    (tmp_path / "main.go").write_text("package main\n")
+
+    assert programs.digest(tmp_path) != before
 
 
 def test_kubernetes_reports_the_version_that_is_pinned() -> None:
