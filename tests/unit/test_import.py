@@ -35,6 +35,9 @@ APP: list[tuple[str, Any, str | None, Any]] = [
     ("args", ["a", "b"], f"{CONTAINER}.args", ["a", "b"]),
     ("cpus", 0.25, f"{CONTAINER}.resources.requests.cpu", "250m"),
     ("cpus", 0.0001, f"{CONTAINER}.resources.requests.cpu", "1m"),
+    ("cpus", 0, f"{CONTAINER}.resources.requests.cpu", "0"),
+    ("mem", 0, f"{CONTAINER}.resources.requests.memory", "0Mi"),
+    ("cpus", "0.5", f"{CONTAINER}.resources.requests.cpu", "500m"),
     ("mem", 512, f"{CONTAINER}.resources.requests.memory", "512Mi"),
     ("disk", 1024, f"{CONTAINER}.resources.requests.ephemeral-storage", "1024Mi"),
     ("gpus", 2, f"{CONTAINER}.resources.limits", {"nvidia.com/gpu": "2"}),
@@ -45,7 +48,8 @@ APP: list[tuple[str, Any, str | None, Any]] = [
     ("executorResources", {"cpus": 0.1}, None, "executors were Mesos' own"),
     ("instances", 7, "replicas", 7),
     ("instances", 0, "replicas", 0),
-    ("env", {"A": "1"}, f"{CONTAINER}.env", [{"name": "A", "value": "1"}]),
+    ("env", {"A": "1"}, f"{CONTAINER}.env.0", {"name": "A", "value": "1"}),
+    ("env", {"A": True, "PORT0": "9"}, f"{CONTAINER}.env.1", {"name": "PORT0", "value": "9"}),
     ("env", {"A": {"secret": "s"}}, None, "make a Secret s with the key `value`"),
     ("secrets", {"s": {"source": "/db/password"}}, None, None),
     ("labels", {"team": "shop"}, None, None),
@@ -72,9 +76,9 @@ APP: list[tuple[str, Any, str | None, Any]] = [
     ("backoffSeconds", 5, "restartBackoff.initialSeconds", 5),
     ("backoffFactor", 1.5, "restartBackoff.factorPercent", 150),
     ("maxLaunchDelaySeconds", 3600, "restartBackoff.maxSeconds", 3600),
-    ("upgradeStrategy", {"minimumHealthyCapacity": 0.28, "maximumOverCapacity": 0.16},
+    ("upgradeStrategy", {"minimumHealthCapacity": 0.28, "maximumOverCapacity": 0.16},
      "updateStrategy", {"minimumHealthyPercent": 28, "maximumSurgePercent": 16}),
-    ("upgradeStrategy", {"minimumHealthyCapacity": 0.333}, None, "is no whole percent"),
+    ("upgradeStrategy", {"minimumHealthCapacity": 0.333}, None, "is no whole percent"),
     ("upgradeStrategy", None, "updateStrategy",
      {"minimumHealthyPercent": 100, "maximumSurgePercent": 100}),
     ("labels", {"MARATHON_SINGLE_INSTANCE_APP": "true"}, "updateStrategy",
@@ -121,8 +125,9 @@ APP: list[tuple[str, Any, str | None, Any]] = [
     ("networks", [{"mode": "host"}], None, "an address of its own"),
     ("networks", [{"mode": "container", "name": "dcos"}], None, "the cluster's"),
     ("portDefinitions", [{"port": 0, "name": "web"}], f"{CONTAINER}.env",
-     [{"name": "PORT0", "value": "8080"}, {"name": "PORT", "value": "8080"},
-      {"name": "PORTS", "value": "8080"}, {"name": "PORT_WEB", "value": "8080"}]),
+     [{"name": "PORT0", "value": "8080"}, {"name": "PORT_8080", "value": "8080"},
+      {"name": "PORT_WEB", "value": "8080"}, {"name": "PORT", "value": "8080"},
+      {"name": "PORTS", "value": "8080"}]),
     ("portDefinitions", [{"port": 0}], None, "the container is to listen on 8080"),
     ("ports", [9000, 9001], f"{CONTAINER}.ports.1.containerPort", 9001),
     ("fetch", [{"uri": "http://x/a.tgz"}], None, "init container"),
@@ -291,7 +296,7 @@ POD = {
     "scaling": {"kind": "fixed", "instances": 3, "maxInstances": 9},
     "scheduling": {
         "backoff": {"backoff": 2, "backoffFactor": 2.0, "maxLaunchDelay": 60},
-        "upgrade": {"minimumHealthyCapacity": 0.5, "maximumOverCapacity": 0},
+        "upgrade": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0},
         "placement": {
             "constraints": [{"fieldName": "@hostname", "operator": "UNIQUE"}],
             "acceptedResourceRoles": ["*"],
@@ -315,7 +320,9 @@ def test_a_pod_of_several_containers() -> None:
     assert {"cpu": "500m", "memory": "64Mi", "ephemeral-storage": "10Mi"} == (
         first["resources"]["requests"]
     )
-    assert ["A", "S", "B", "ENDPOINT_HTTP"] == [each["name"] for each in first["env"]]
+    assert ["A", "S", "B", "ENDPOINT_HTTP", "EP_CONTAINER_HTTP"] == [
+        each["name"] for each in first["env"]
+    ]
     assert {"path": "/ok", "port": 80} == first["livenessProbe"]["httpGet"]
     assert [
         {"name": "data", "hostPath": {"path": "/srv"}},
@@ -339,7 +346,8 @@ CHRONOS: list[tuple[str, Any, str | None, Any]] = [
     ("command", "http://x/run.sh", None, "put the program into an image"),
     ("command", "echo $CHRONOS_JOB_NAME", None, "is called $BAYPLAN_JOB"),
     ("shell", False, f"{CONTAINER}.command", ["run"]),
-    ("arguments", ["-v"], f"{CONTAINER}.command", ["/bin/sh", "-c", "run -v"]),
+    ("arguments", ["-v"], f"{CONTAINER}.command", ["/bin/sh", "-c", "run"]),
+    ("arguments", ["-v"], None, "are ignored with a shell"),
     ("schedule", "R5/2030-01-01T00:00:00.000Z/PT24H", "schedule",
      "R5/2030-01-01T00:00:00.000Z/PT24H"),
     ("schedule", "R//PT1H", "schedule", "R//PT1H"),
@@ -348,7 +356,12 @@ CHRONOS: list[tuple[str, Any, str | None, Any]] = [
     ("schedule", "every day", None, "the job is suspended until it has a schedule"),
     ("scheduleTimeZone", "Europe/Berlin", "schedule", "R/2026-01-01T00:00:00/P1D"),
     ("scheduleTimeZone", "Europe/Berlin", "timeZone", "Europe/Berlin"),
-    ("scheduleTimeZone", "Mars", None, "suspended"),
+    ("scheduleTimeZone", "PST", "timeZone", "America/Los_Angeles"),
+    ("scheduleTimeZone", "US/Pacific", "timeZone", "US/Pacific"),
+    ("scheduleTimeZone", "GMT+5:30", "schedule", "R/2026-01-01T00:00:00+05:30/P1D"),
+    ("scheduleTimeZone", "GMT-8", "schedule", "R/2026-01-01T00:00:00-08:00/P1D"),
+    ("scheduleTimeZone", "Mars", "timeZone", "UTC"),
+    ("scheduleTimeZone", "Mars", None, "took it for GMT"),
     ("epsilon", "PT30M", "startingDeadlineSeconds", 1800),
     ("epsilon", "PT1S", None, "taken from 10 s"),
     ("epsilon", "P1M", None, "is no period of days"),
@@ -511,3 +524,119 @@ def test_long_names_are_cut_and_stay_apart() -> None:
 
     assert all(len(name) <= 63 for name in names)
     assert names[0] != names[1]
+
+
+def test_a_job_that_cannot_be_read_leaves_the_others() -> None:
+    """Exit code 2 and an error for it; whatever else there is has its manifest."""
+    bad = {**JOB, "name": "bad", "cpus": "much"}
+    body = imported("chronos", [JOB, bad, {**JOB, "name": "texts", "cpus": "0.5"}], code=2)
+    apps = imported("marathon", [{"id": 5}, {"id": "/b", "cpus": "x"}, {"id": "/a", **NAMED}], 2)
+
+    assert ["report", "texts"] == [one["metadata"]["name"] for one in body["manifests"]]
+    assert ["bad"] == [one["of"] for one in body["errors"]]
+    assert ["a"] == [one["metadata"]["name"] for one in apps["manifests"]]
+    assert ["id", "cpus"] == [one["field"] for one in apps["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        ({"type": "DOCKER", "image": "x"}, {"args": ["calc", "--fast"]}),
+        ({"image": "x"}, {"args": ["calc", "--fast"]}),
+        ({"type": "MESOS", "image": "x"}, {"command": ["calc"], "args": ["--fast"]}),
+        (None, {"command": ["calc"], "args": ["--fast"]}),
+    ],
+)
+def test_docker_appends_to_the_entrypoint(container: Any, expected: dict[str, Any]) -> None:
+    """Mesos' Docker executor gave the command and its arguments to the image's entrypoint."""
+    job = {**JOB, "command": "calc", "arguments": ["--fast"], "shell": False}
+    [one] = imported("chronos", {**job, "container": container})["manifests"]
+    [made] = one["spec"]["template"]["spec"]["containers"]
+
+    assert expected == {key: made[key] for key in ("command", "args") if key in made}
+
+
+@pytest.mark.parametrize(
+    ("change", "ports", "service"),
+    [
+        ({}, [8080], False),
+        ({"cmd": "serve $PORT0"}, [8080], True),
+        ({"healthChecks": [{"protocol": "HTTP"}]}, [8080], True),
+        ({"healthChecks": [{"protocol": "COMMAND", "command": {"value": "x"}}]}, [8080], False),
+        ({"ports": []}, [], False),
+        ({"portDefinitions": []}, [], False),
+        ({"container": {"docker": {"image": "a"}, "portMappings": []}}, [], False),
+        ({"ports": [0, 9000]}, [8080, 9000], True),
+    ],
+)
+def test_an_app_that_names_no_port_has_one(
+    change: dict[str, Any], ports: list[int], service: bool
+) -> None:
+    """$PORT0 is always there (Marathon's docs/docs/ports.md), unless the list is empty."""
+    [one] = imported("marathon", {"id": "/a", **NAMED, **change})["manifests"]
+    [made] = one["spec"]["template"]["spec"]["containers"]
+    variables = {each["name"]: each["value"] for each in made.get("env", [])}
+
+    assert ports == [each["containerPort"] for each in made.get("ports", [])]
+    assert (str(ports[0]) if ports else None) == variables.get("PORT0")
+    assert service == ("service" in one["spec"])
+
+
+def test_a_relative_host_path_is_the_persistent_volume() -> None:
+    """As Marathon's docs/docs/persistent-volumes.md mounts data at an absolute path."""
+    volumes = [
+        {"containerPath": "keep", "mode": "RW", "persistent": {"size": 512}},
+        {"containerPath": "/var/lib/store", "hostPath": "keep", "mode": "RW"},
+        {"containerPath": "/etc/store.conf", "hostPath": "store.conf", "mode": "RO"},
+    ]
+    body = imported(
+        "marathon", {"id": "/a", "container": {"docker": {"image": "a"}, "volumes": volumes}}
+    )
+    [one] = body["manifests"]
+    spec = one["spec"]
+    [claim] = spec["volumeClaimTemplates"]
+
+    assert [] == body["errors"]
+    assert "512Mi" == claim["spec"]["resources"]["requests"]["storage"]
+    assert [{"name": claim["metadata"]["name"], "mountPath": "/var/lib/store"}] == at(
+        spec, f"{CONTAINER}.volumeMounts"
+    )
+    assert "container.volumes[2].hostPath" in {note["field"] for note in body["notes"]}
+
+
+def test_more_ports_than_a_service_has() -> None:
+    """Sixteen are those of the Service; the container has all, and the others are listed."""
+    mappings = [{"containerPort": 7000 + number} for number in range(17)]
+    body = imported(
+        "marathon", {"id": "/a", "container": {"docker": {"image": "a"}, "portMappings": mappings}}
+    )
+    [one] = body["manifests"]
+
+    assert [] == body["errors"]
+    assert 16 == len(one["spec"]["service"]["ports"])
+    assert 17 == len(at(one["spec"], f"{CONTAINER}.ports"))
+    assert any("7016" in note["message"] for note in body["notes"])
+
+
+def test_endpoints_are_known_to_the_siblings() -> None:
+    """Every container of a pod has the variables of all endpoints (TaskGroupBuilder)."""
+    pod = {
+        "id": "/p",
+        "containers": [
+            {
+                "name": "front",
+                "image": {"id": "f"},
+                "endpoints": [{"name": "web-app", "containerPort": 80, "hostPort": 8080}],
+            },
+            {"name": "side", "image": {"id": "s"}},
+        ],
+    }
+    [one] = imported("marathon", pod)["manifests"]
+    front, side = at(one["spec"], "template.spec.containers")
+    expected = [
+        {"name": "ENDPOINT_WEB_APP", "value": "80"},
+        {"name": "EP_HOST_WEB_APP", "value": "80"},
+        {"name": "EP_CONTAINER_WEB_APP", "value": "80"},
+    ]
+
+    assert expected == front["env"] == side["env"]

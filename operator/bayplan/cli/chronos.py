@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.api import names
-from bayplan.cli import taking
+from bayplan.cli import javazones, taking
 from bayplan.cli.taking import Note, Taking
 from bayplan.model import schedule as schedules
 
@@ -42,10 +43,27 @@ _REASONS = {
 }
 
 
-def manifest(
+@dataclass(slots=True)
+class Import:
+    """An import. `image` is for what names none; the lists grow as jobs are read."""
+
+    image: str
+    namespace: str = ""
+    manifests: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    faults: list[Note] = field(default_factory=list)  # of jobs that cannot be read
+
+    def read(self, body: Mapping[str, Any]) -> None:
+        """A job; a fault in it leaves the others as they are."""
+        try:
+            self.manifests.append(_manifest(body, self.image, self.namespace, self.notes))
+        except taking.Unreadable as error:
+            self.faults.append(error.note)
+
+
+def _manifest(
     body: Mapping[str, Any], image: str, namespace: str, notes: list[Note]
 ) -> dict[str, Any]:
-    """One job. What has no counterpart is appended to `notes`."""
     of = str(body.get("name") or "(no name)")
     job = Taking(of, body, notes)
     name = taking.name_of(job.text("name"))
@@ -100,7 +118,13 @@ def _times(job: Taking, schedule: str, zone: str) -> dict[str, Any]:
     """`R[n]/start/period`, with the zone that replaced the start's own."""
     repeat, start, period = [*schedule.split("/"), "", ""][:3]
     if zone:  # Chronos kept the clock's reading and replaced the zone
+        java = javazones.named(zone)
+        if java.note:
+            job.note("scheduleTimeZone", java.note)
+        zone = java.name
         start = _OFFSET.sub("", start)
+        if start:
+            start += java.offset
     spec: dict[str, Any] = {}
     if repeat == "R0":
         job.note("schedule", "has no repetition left: suspended; its repetition is unlimited")
@@ -197,12 +221,16 @@ def _container(job: Taking, image: str) -> tuple[dict[str, Any], dict[str, Any]]
     named = inner.text("image")
     if not named:
         job.note("container", f"no image: runs in {image}; make one with the program in it")
-    container: dict[str, Any] = {"name": "main", "image": named or image, **_command(job)}
+    docker = bool(named) and inner.text("type", "DOCKER").upper() == "DOCKER"
+    container: dict[str, Any] = {
+        "name": "main",
+        "image": named or image,
+        **_command(job, docker=docker),
+    }
     variables = _variables(job)
     if variables:
         container["env"] = variables
-    nothing = Taking(job.of, {}, job.notes)
-    container["resources"] = taking.resources(job, nothing, least=_DEFAULTS)
+    container["resources"] = _resources(job)
     context = taking.user(job, "runAsUser")
     if context:
         container["securityContext"] = context
@@ -225,7 +253,23 @@ def _container(job: Taking, image: str) -> tuple[dict[str, Any], dict[str, Any]]
     return container, pod
 
 
-def _command(job: Taking) -> dict[str, Any]:
+def _resources(job: Taking) -> dict[str, Any]:
+    """Chronos took its defaults where a job said 0 (JobDeserializer, MesosTaskBuilder)."""
+    body = {
+        key: job.number(key) or default
+        for key, default in zip(("cpus", "mem", "disk"), _DEFAULTS, strict=True)
+    }
+    return taking.resources(
+        Taking(job.of, body, job.notes), Taking(job.of, {}, job.notes), default=_DEFAULTS
+    )
+
+
+def _command(job: Taking, *, docker: bool) -> dict[str, Any]:
+    """What runs: a shell's line, or a program and its arguments.
+
+    Without a shell Mesos' Docker executor appends the command and the arguments to the image's
+    entrypoint (docker.cpp); elsewhere the command is the program.
+    """
     command, shell = job.text("command"), job.flag("shell", default=True)
     arguments = job.texts("arguments")
     for word in sorted({match.group(1) for match in _BUILT_IN.finditer(command)}):
@@ -236,12 +280,17 @@ def _command(job: Taking) -> dict[str, Any]:
             "command", "is a URL, which Chronos fetched and ran; put the program into an image"
         )
     if shell:
-        whole = " ".join([command, *arguments]).strip()
-        return {"command": ["/bin/sh", "-c", whole]} if whole else {}
+        if arguments:
+            job.note("arguments", "are ignored with a shell, as they were; put them into command")
+        return {"command": ["/bin/sh", "-c", command]} if command else {}
+    if docker:
+        words = [*([command] if command else []), *arguments]
+        return {"args": words} if words else {}
     found: dict[str, Any] = {}
     if command:
         found["command"] = [command]
     if arguments:
+        job.note("arguments", "Mesos took the first for the program's own name (argv[0])")
         found["args"] = arguments
     return found
 
@@ -252,7 +301,7 @@ def _variables(job: Taking) -> list[dict[str, str]]:
         name, value = one.text("name"), one.take("value", "")
         one.end({})
         if taking.is_variable(name):
-            found[name] = {"name": name, "value": str(value)}
+            found[name] = {"name": name, "value": taking.written(value)}
         else:
             one.note("name", f"{name!r} is no name of a variable that Kubernetes takes")
     return list(found.values())
@@ -265,9 +314,9 @@ def _volumes(inner: Taking) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
         path, host = one.text("containerPath"), one.text("hostPath")
         read_only = one.text("mode", "RW").upper() == "RO"
         one.end({"external": "make a PersistentVolumeClaim and name it in template.spec.volumes"})
-        if not (path and host):
-            if host or (path and not one.body.get("external")):
-                one.note("containerPath", "needs a hostPath to be mounted")
+        if not (path.startswith("/") and host.startswith("/")):
+            if host or not one.body.get("external"):
+                one.note("hostPath", "is mounted only where both paths are absolute")
             continue
         mounts.append(
             {

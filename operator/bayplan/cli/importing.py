@@ -43,15 +43,15 @@ def marathon(files: tuple[str, ...], namespace: str, image: str, strict: bool, o
     """Read apps, groups and pods, alone, in lists, or as GET /v2/apps and /v2/groups answer.
 
     Manifests go to standard output; the list of what has no counterpart to standard error, and
-    into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when a
-    file is none of these.
+    into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
+    something cannot be read; everything else is written all the same.
     """
     from bayplan.cli import marathon as marathon_  # noqa: PLC0415  --help answers at once
 
     whole = marathon_.Import(image, namespace)
     for file in files:
         whole.read(_json(file))
-    _tell(whole.manifests, whole.notes, output, strict=strict)
+    _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)
 
 
 @import_.command(short_help="Jobs as BatchJobs.")
@@ -60,20 +60,19 @@ def chronos(files: tuple[str, ...], namespace: str, image: str, strict: bool, ou
     """Read jobs, alone or as GET /v1/scheduler/jobs answers; of version 2 and 3.
 
     Manifests go to standard output; the list of what has no counterpart to standard error, and
-    into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when a
-    file is none of these.
+    into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
+    something cannot be read; everything else is written all the same.
     """
     from bayplan.cli import chronos as chronos_  # noqa: PLC0415  --help answers at once
 
-    notes: list[Note] = []
-    manifests = []
+    whole = chronos_.Import(image, namespace)
     for file in files:
         body = _json(file)
         for one in body if isinstance(body, list) else [body]:
             if not isinstance(one, Mapping):
                 raise BadInput(file, "expected a job, or a list of jobs")
-            manifests.append(chronos_.manifest(one, image, namespace, notes))
-    _tell(manifests, notes, output, strict=strict)
+            whole.read(one)
+    _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)
 
 
 def _json(file: str) -> Any:
@@ -94,13 +93,19 @@ def _json(file: str) -> Any:
 
 
 def _tell(
-    manifests: list[dict[str, Any]], notes: "list[Note]", output: str, *, strict: bool
+    manifests: list[dict[str, Any]],
+    notes: "list[Note]",
+    unread: "list[Note]",
+    output: str,
+    *,
+    strict: bool,
 ) -> None:
+    """Print the manifests and what is wrong; `unread` are errors of what has no manifest."""
     from bayplan.api import resource  # noqa: PLC0415  pydantic
     from bayplan.cli import structural  # noqa: PLC0415
     from bayplan.cli.taking import Note  # noqa: PLC0415
 
-    wrong = []
+    wrong = list(unread)
     seen: dict[str, str] = {}
     for body in manifests:
         about = body["metadata"]
@@ -142,4 +147,4 @@ def _tell(
             click.echo(output_.plain(f"error: {one.of}: {one.field}: {one.message}"), err=True)
         listed = f", {len(notes)} things listed above" if notes else ""
         click.echo(f"{len(manifests)} manifests{listed}", err=True)
-    click.get_current_context().exit(1 if wrong or (strict and notes) else 0)
+    click.get_current_context().exit(2 if unread else 1 if wrong or (strict and notes) else 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from bayplan.cli import marathonapps, marathonpods
 from bayplan.cli.marathonshared import GROUP, Whole, absolute
-from bayplan.cli.taking import Note, Taking
+from bayplan.cli.taking import Note, Taking, Unreadable
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Import(Whole):
 
     def read(self, body: Any) -> None:
         """An app, a pod, a group, lists of them, and what the REST API answered."""
-        found = list(_found(body, "/", self.notes))
+        found = list(_found(body, "/", self))
         for kind, path, _ in found:
             if kind != "group":
                 above = path
@@ -31,7 +31,10 @@ class Import(Whole):
         inherited: dict[str, list[str]] = {}
         for kind, path, one in found:
             if kind == "group":
-                inherited[path] = [absolute(to, path) for to in one.texts("dependencies")]
+                try:
+                    inherited[path] = [absolute(to, path) for to in one.texts("dependencies")]
+                except Unreadable as error:
+                    self.faults.append(error.note)
                 one.end(GROUP)
         for kind, path, one in found:
             if kind != "group":
@@ -42,30 +45,47 @@ class Import(Whole):
                     for to in targets
                 ]
                 make = marathonapps.manifest if kind == "app" else marathonpods.manifest
-                self.manifests.append(make(self, one, path, wanted))
+                try:
+                    self.manifests.append(make(self, one, path, wanted))
+                except Unreadable as error:
+                    self.faults.append(error.note)
 
 
-def _found(body: Any, above: str, notes: list[Note]) -> Iterator[tuple[str, str, Taking]]:
-    """What is inside, with absolute ids; a group before its members."""
+def _found(body: Any, above: str, whole: Whole) -> Iterator[tuple[str, str, Taking]]:
+    """What is inside, with absolute ids; a group before its members. Faults are kept apart."""
     if isinstance(body, list):
         for one in body:
-            yield from _found(one, above, notes)
+            yield from _found(one, above, whole)
         return
+    try:
+        kind, path, one = _identified(body, above, whole.notes)
+        inner = [
+            *([one.listed(key) for key in ("apps", "pods", "groups")] if kind == "group" else []),
+            *([body["app"]] if kind == "answer" else []),
+        ]
+    except Unreadable as error:
+        whole.faults.append(error.note)
+        return
+    if kind != "answer":
+        yield kind, path, one
+    for each in inner:
+        yield from _found(each, path, whole)
+
+
+def _identified(body: Any, above: str, notes: list[Note]) -> tuple[str, str, Taking]:
+    """Whether this is an app, a pod, a group or an answer around an app; and its absolute id."""
     one = Taking(above, body if isinstance(body, Mapping) else {}, notes)
-    of = one.text("id")
     if not isinstance(body, Mapping):
         raise one.wrong("", "an app, a pod or a group", body)
+    of = one.take("id", "")
+    if not isinstance(of, str):
+        raise one.wrong("id", "an id such as /shop/web", of)
     if isinstance(body.get("app"), Mapping) and "id" not in body:
-        yield from _found(body["app"], above, notes)
-        return
+        return "answer", above, one
     path = absolute(of, above) if of else above
     one.of = path
     if "apps" in body or "groups" in body or ("pods" in body and "containers" not in body):
-        one.take("id")
-        yield "group", path, one
-        for key in ("apps", "pods", "groups"):
-            yield from _found(one.listed(key), path, notes)
-        return
+        return "group", path, one
     if not of:
         raise one.wrong("id", "an id such as /shop/web", None)
-    yield ("pod" if "containers" in body else "app"), path, one
+    return ("pod" if "containers" in body else "app"), path, one

@@ -3,23 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan.cli import marathonports, marathonshared, probes, taking
+from bayplan.cli import marathonports, marathonshared, marathonvolumes, probes, taking
 from bayplan.cli.marathonshared import Whole
 from bayplan.cli.taking import Taking
+
+_RESOURCES = (1.0, 128.0, 0.0)  # cpus, mem, disk where an app names none (app.raml)
 
 
 def manifest(whole: Whole, app: Taking, path: str, inherited: list[str]) -> dict[str, Any]:
     app.take("id")
     docker = app.inner("container")
     ports = marathonports.of_app(app, docker)
-    container, pod = _app_container(whole, app, docker, ports)
-    labels = app.mapping("labels")
-    single = str(labels.get("MARATHON_SINGLE_INSTANCE_APP", "")).lower() == "true"
-    spec = marathonshared.shared(app, path, inherited, whole)
-    strategy = app.inner("upgradeStrategy")
+    volumes = marathonvolumes.of_app(docker, dict(app.mapping("secrets")))
+    container, pod = _app_container(whole, app, docker, ports, volumes)
+    spec = marathonshared.shared(app, path, inherited, whole, resident=bool(volumes.claims))
     spec["replicas"] = app.whole("instances", 1)
+    if volumes.claims:
+        spec["volumeClaimTemplates"] = volumes.claims
+    strategy = app.inner("upgradeStrategy")
     spec["updateStrategy"] = marathonshared.strategy(
-        strategy, 0.0 if single else 1.0, 0.0 if single else 1.0
+        strategy, _default_strategy(app, resident=marathonvolumes.outlives(docker))
     )
     strategy.end({})
     backoff = marathonshared.backoff(
@@ -45,8 +48,23 @@ def manifest(whole: Whole, app: Taking, path: str, inherited: list[str]) -> dict
     )
 
 
+def _default_strategy(app: Taking, *, resident: bool) -> tuple[float, float]:
+    """Healthy and surplus shares where the app names none (UpgradeStrategyConverter).
+
+    An app with persistent or external volumes keeps half and has no surplus; an app that is marked
+    as a single instance keeps none.
+    """
+    if str(app.mapping("labels").get("MARATHON_SINGLE_INSTANCE_APP", "")).lower() == "true":
+        return 0.0, 0.0
+    return (0.5, 0.0) if resident else (1.0, 1.0)
+
+
 def _app_container(
-    whole: Whole, app: Taking, docker: Taking, ports: list[dict[str, Any]]
+    whole: Whole,
+    app: Taking,
+    docker: Taking,
+    ports: list[dict[str, Any]],
+    volumes: marathonvolumes.Volumes,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The one container, and what else its pod has."""
     inner = docker.inner("docker")
@@ -60,9 +78,7 @@ def _app_container(
     variables = _variables(app, secrets, ports)
     if variables:
         container["env"] = variables
-    container["resources"] = taking.resources(
-        app, app.inner("resourceLimits"), least=(1.0, 128.0, 0)
-    )
+    container["resources"] = taking.resources(app, app.inner("resourceLimits"), default=_RESOURCES)
     container.update(marathonports.of_container(ports))
     container.update(probes.of_app(app, ports))
     if app.flag("tty"):
@@ -77,11 +93,12 @@ def _app_container(
     secret = _pull_secret(inner, secrets)
     if secret:
         pod["imagePullSecrets"] = [{"name": secret}]
-    mounts, volumes = _volumes(docker, secrets)
-    if mounts:
-        container["volumeMounts"], pod["volumes"] = mounts, volumes
+    if volumes.mounts:
+        container["volumeMounts"] = volumes.mounts
+    if volumes.volumes:
+        pod["volumes"] = volumes.volumes
     docker.take("type")
-    inner.take("network")
+    marathonshared.docker_network(inner)
     inner.take("portMappings")  # read with the others
     own = "Docker's own; the pod template has most of them under other names"
     inner.end({"parameters": own, "credential": "use pullConfig's counterpart, imagePullSecrets"})
@@ -118,29 +135,3 @@ def _pull_secret(inner: Taking, secrets: Mapping[str, Any]) -> str:
     name = taking.name_of(str(source or secret))
     inner.note("pullConfig", f"make a Secret {name} of type kubernetes.io/dockerconfigjson")
     return name
-
-
-def _volumes(
-    docker: Taking, secrets: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    mounts, volumes = [], []
-    for index, one in enumerate(docker.each("volumes")):
-        path = one.text("containerPath")
-        host, secret = one.text("hostPath"), one.text("secret")
-        read_only = one.text("mode", "RW").upper() == "RO"
-        source = marathonshared.volume_source(host, secret, secrets)
-        one.end(
-            {
-                "persistent": "volumes outlive pods by PersistentVolumeClaims; give each instance"
-                " its own by volumeClaimTemplates",
-                "external": "make a PersistentVolumeClaim and name it in template.spec.volumes",
-            }
-        )
-        if source is None or not path:
-            continue
-        name = f"volume-{index}"
-        if secret:
-            one.note("secret", f"make a Secret {source['secret']['secretName']}")
-        mounts.append({"name": name, "mountPath": path} | ({"readOnly": True} if read_only else {}))
-        volumes.append({"name": name, **source})
-    return mounts, volumes

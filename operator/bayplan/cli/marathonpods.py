@@ -8,6 +8,8 @@ from bayplan.cli import marathonports, marathonshared, probes, taking
 from bayplan.cli.marathonshared import Whole
 from bayplan.cli.taking import Taking
 
+_RESOURCES = (1.0, 128.0, 0.0)  # cpus, mem, disk where a container names none (resources.raml)
+
 
 def manifest(whole: Whole, pod: Taking, path: str, inherited: list[str]) -> dict[str, Any]:
     """A Marathon pod: several containers that share an address."""
@@ -19,8 +21,11 @@ def manifest(whole: Whole, pod: Taking, path: str, inherited: list[str]) -> dict
     context = taking.user(pod, "user")
     containers = []
     graces = []
-    for one in pod.each("containers"):
-        made, grace = _pod_container(whole, one, shared, secrets, by_name, ports)
+    parts = pod.each("containers")
+    own = [_endpoints(one, ports) for one in parts]
+    known = marathonports.of_endpoints(ports)
+    for one, mine in zip(parts, own, strict=True):
+        made, grace = _pod_container(whole, one, shared, secrets, by_name, mine, known)
         containers.append(made)
         graces.append(grace)
     scaling, scheduling = pod.inner("scaling"), pod.inner("scheduling")
@@ -29,7 +34,7 @@ def manifest(whole: Whole, pod: Taking, path: str, inherited: list[str]) -> dict
     scaling.end({"maxInstances": "make a HorizontalPodAutoscaler with this maxReplicas"})
     spec.update(marathonshared.shared(scheduling, path, inherited, whole))
     upgrade, backoff = scheduling.inner("upgrade"), scheduling.inner("backoff")
-    spec["updateStrategy"] = marathonshared.strategy(upgrade, 1.0, 1.0)
+    spec["updateStrategy"] = marathonshared.strategy(upgrade, (1.0, 1.0))
     upgrade.end({})
     waits = marathonshared.backoff(backoff, "backoff", "backoffFactor", "maxLaunchDelay")
     if waits:
@@ -77,13 +82,23 @@ def _pod_volumes(pod: Taking) -> tuple[dict[str, str], list[dict[str, Any]]]:
     return by_name, volumes
 
 
+def _endpoints(one: Taking, ports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ports of one container; `ports` are those of the whole pod so far, and grow."""
+    mine: list[dict[str, Any]] = []
+    for endpoint in one.each("endpoints"):
+        mine += marathonports.of_endpoint(endpoint, [*ports, *mine])
+    ports += mine
+    return mine
+
+
 def _pod_container(  # noqa: PLR0917  what the pod hands down to its containers
     whole: Whole,
     one: Taking,
     shared: list[dict[str, Any]],
     secrets: Mapping[str, Any],
     volumes: Mapping[str, str],
-    ports: list[dict[str, Any]],
+    mine: list[dict[str, Any]],
+    known: list[dict[str, str]],
 ) -> tuple[dict[str, Any], float]:
     """A container of a pod, and how long it may take to end."""
     image = one.inner("image")
@@ -100,18 +115,13 @@ def _pod_container(  # noqa: PLR0917  what the pod hands down to its containers
     image.end({"pullConfig": "make a Secret and name it in template.spec.imagePullSecrets"})
     made.update(probes.command(one.inner("exec")))
     own = taking.environment(one, "environment", secrets)
-    mine: list[dict[str, Any]] = []
-    for endpoint in one.each("endpoints"):
-        mine += marathonports.of_endpoint(endpoint, [*ports, *mine])
-    ports += mine
     variables = {each["name"]: each for each in [*shared, *own]}
-    for each in mine:
-        key = f"ENDPOINT_{each['original'].upper().replace('-', '_')}"
-        variables.setdefault(key, {"name": key, "value": str(each["number"])})
+    for each in known:
+        variables.setdefault(each["name"], each)
     if variables:
         made["env"] = list(variables.values())
     needs, limits = one.inner("resources"), one.inner("resourceLimits")
-    made["resources"] = taking.resources(needs, limits, least=(0.1, 32.0, 0))
+    made["resources"] = taking.resources(needs, limits, default=_RESOURCES)
     needs.end({})
     made.update(marathonports.of_container(mine))
     made.update(probes.of_container(one, mine))

@@ -1,5 +1,6 @@
 """Ports of Marathon's apps and endpoints of its pods: of the container and of the Service."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ Ports = list[dict[str, Any]]
 
 _FIRST_PORT = 8080  # where Marathon would have chosen one
 _LAST_PORT = 65_535
+_MOST_SERVICE_PORTS = 16
+_DEFAULT_NAME = "default"  # Apps.DefaultPortDefinitions and DefaultPortMappings
+_READS_PORT = re.compile(r"\$\{?PORT")
 _NETWORK = "networks of containers are the cluster's"
 
 
@@ -26,12 +30,59 @@ def of_app(app: Taking, docker: Taking) -> Ports:
             continue
         number = one.whole("port")
         found += _port(one, found, "port", fixed=number if required else 0)
+    for one in _discovered(app):
+        found += _port(one, found, "number", fixed=0)
     numbers = app.listed("ports")
     if numbers and not found:
         for index, number in enumerate(numbers):
             one = Taking(app.of, {"port": number}, app.notes, f"ports[{index}].")
             found += _port(one, found, "port", fixed=one.whole("port") if required else 0)
+    if not found and not _written(app, docker):
+        found += _default(app)
     return found
+
+
+def _written(app: Taking, docker: Taking) -> bool:
+    """Whether the app says which ports it has; an empty list says that it has none."""
+    inner = docker.body.get("docker")
+    places = (
+        (app.body, "ports"),
+        (app.body, "portDefinitions"),
+        (app.body, "ipAddress"),
+        (docker.body, "portMappings"),
+        (inner if isinstance(inner, Mapping) else {}, "portMappings"),
+    )
+    return any(body.get(key) is not None for body, key in places)
+
+
+def _default(app: Taking) -> Ports:
+    """The port of every app that names none, so that $PORT0 is there (AppNormalization).
+
+    Clients get a Service only where something shows that the program listens on it.
+    """
+    notes: list[taking.Note] = []
+    [port] = _port(Taking(app.of, {"port": 0, "name": _DEFAULT_NAME}, notes), [], "port", fixed=0)
+    checks = [*app.listed("healthChecks"), *app.listed("readinessChecks")]
+    asked = any(
+        isinstance(one, Mapping) and str(one.get("protocol", "HTTP")).upper() != "COMMAND"
+        for one in checks
+    )
+    reads = " ".join(map(str, [app.body.get("cmd") or "", *app.listed("args")]))
+    if asked or _READS_PORT.search(reads):
+        app.note(
+            "ports", f"Marathon gave the app a port; the container is to listen on {port['number']}"
+        )
+        return [port]
+    return [{**port, "service": None}]
+
+
+def _discovered(app: Taking) -> list[Taking]:
+    """Ports of `ipAddress.discovery`, which came before port mappings."""
+    address = app.body.get("ipAddress")
+    discovery = address.get("discovery") if isinstance(address, Mapping) else None
+    if not isinstance(discovery, Mapping):
+        return []
+    return Taking(app.of, discovery, app.notes, "ipAddress.discovery.").each("ports")
 
 
 def _inside(docker: Taking) -> list[Taking]:
@@ -56,7 +107,8 @@ def _port(one: Taking, before: Ports, key: str, *, fixed: int) -> Ports:
     name = one.text("name")
     outside = one.whole("servicePort") or number
     found: Ports = []
-    for protocol in one.text("protocol", "tcp").upper().split(","):
+    index = max((port["index"] for port in before), default=-1) + 1
+    for protocol in _protocols(one):
         called = taking.name_of(name or f"port-{len(before) + len(found)}")[:15].strip("-")
         if any(port["name"] == called for port in [*before, *found]):
             called = f"{called[:11].strip('-')}-{len(before) + len(found)}"
@@ -64,6 +116,7 @@ def _port(one: Taking, before: Ports, key: str, *, fixed: int) -> Ports:
             one.note("name", f"is called {called}")
         found.append(
             {
+                "index": index,
                 "number": number,
                 "name": called,
                 "original": name,
@@ -77,15 +130,36 @@ def _port(one: Taking, before: Ports, key: str, *, fixed: int) -> Ports:
     return found
 
 
-def apart(ports: Ports) -> Ports:
-    """A Service has each number once for each protocol."""
+def _protocols(one: Taking) -> list[str]:
+    """Kubernetes' names of protocols; what a port speaks above them, such as http, is TCP."""
+    found = []
+    for word in one.text("protocol", "tcp").upper().split(","):
+        name = word.strip()
+        if name not in {"TCP", "UDP", "SCTP"}:
+            if name not in {"", "HTTP", "HTTPS"}:
+                one.note("protocol", f"{name.lower()!r} is taken for tcp")
+            name = "TCP"
+        found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def of_service(one: Taking, ports: Ports) -> Ports:
+    """What clients ask for: each number once for each protocol, as many as a Service may have."""
     seen: set[tuple[int, str]] = set()
-    kept = []
-    for port in ports:
+    kept: Ports = []
+    for port in (each["service"] for each in ports if each["service"]):
         key = port["port"], port.get("protocol", "TCP")
-        if key not in seen:
-            seen.add(key)
-            kept.append(port)
+        if key in seen:
+            continue
+        seen.add(key)
+        if len(kept) == _MOST_SERVICE_PORTS:
+            one.note(
+                "ports",
+                f"a service has at most {_MOST_SERVICE_PORTS} ports; make a Service of your own for"
+                f" {port['port']} and those after it",
+            )
+            break
+        kept.append(port)
     return kept
 
 
@@ -100,28 +174,50 @@ def of_container(ports: Ports) -> dict[str, Any]:
 
 
 def variables(ports: Ports) -> list[dict[str, str]]:
-    """PORT, PORT0, PORT_NAME and PORTS as Marathon set them; a port of two protocols once."""
-    numbers = list(dict.fromkeys(port["number"] for port in ports))
-    found = [(f"PORT{index}", str(number)) for index, number in enumerate(numbers)]
-    if numbers:
-        found += [("PORT", str(numbers[0])), ("PORTS", ",".join(map(str, numbers)))]
-    for port in ports:
+    """PORT0, PORT_NUMBER, PORT_NAME, PORT and PORTS as Marathon set them (EnvironmentHelper)."""
+    by_index = {port["index"]: port for port in ports}
+    numbers = [str(port["number"]) for port in by_index.values()]
+    found = [(f"PORT{index}", number) for index, number in enumerate(numbers)]
+    found += [(f"PORT_{number}", number) for number in numbers]
+    for port in by_index.values():
         if port["original"]:
-            name = port["original"].upper().replace("-", "_")
-            found.append((f"PORT_{name}", str(port["number"])))
+            found.append((f"PORT_{port['original'].upper()}", str(port["number"])))
+    if numbers:
+        found += [("PORT", numbers[0]), ("PORTS", ",".join(numbers))]
     return [{"name": name, "value": value} for name, value in dict(found).items()]
 
 
+def of_endpoints(ports: Ports) -> list[dict[str, str]]:
+    """ENDPOINT_, EP_HOST_ and EP_CONTAINER_ of a pod's endpoints (TaskGroupBuilder).
+
+    Every container of the pod gets those of its siblings too.
+    """
+    found: dict[str, str] = {}
+    for port in ports:
+        name = re.sub(r"[^A-Z0-9_]+", "_", port["original"].upper())
+        number = str(port["number"])
+        found[f"ENDPOINT_{name}"] = number
+        if port["on_host"]:
+            found[f"EP_HOST_{name}"] = number
+        if port["in_container"]:
+            found[f"EP_CONTAINER_{name}"] = number
+    return [{"name": name, "value": value} for name, value in found.items()]
+
+
 def of_endpoint(one: Taking, before: Ports) -> Ports:
+    """Ports of a pod's endpoint; `on_host` and `in_container` say which numbers it names."""
     protocols = one.take("protocol", ["tcp"])
-    joined = ",".join(protocols) if isinstance(protocols, list) else str(protocols)
+    joined = ",".join(map(str, protocols)) if isinstance(protocols, list) else str(protocols)
     host = one.whole("hostPort")
     number = one.whole("containerPort") or host
     port = {"port": number, "name": one.text("name"), "protocol": joined}
+    named = {key: one.body.get(key) is not None for key in ("hostPort", "containerPort")}
     one.end(
         {
             "labels": "labels of ports told load balancers; use service.annotations",
             "networkNames": "networks of containers are the cluster's",
         }
     )
-    return _port(Taking(one.of, port, one.notes, one.path), before, "port", fixed=host)
+    found = _port(Taking(one.of, port, one.notes, one.path), before, "port", fixed=host)
+    more = {"on_host": named["hostPort"], "in_container": named["containerPort"]}
+    return [{**port, **more} for port in found]

@@ -10,13 +10,16 @@ from bayplan.cli import marathonports, taking
 from bayplan.cli.taking import Note, Taking
 
 _LONGEST_WAIT = 7 * 86_400
+# Of both, Marathon and a LongService.
+_DEFAULT_BACKOFF = {"initialSeconds": 1, "factorPercent": 115, "maxSeconds": 300}
 GRACE = 5  # seconds, Mesos' default
 IMAGES = "images carry their files; put them into one, or fetch them in an init container"
 _ROLES = "roles and reservations: taint nodes and tolerate that, limit by ResourceQuota"
 APP = {
     **taking.record(
         "version", "versionInfo", "tasks", "tasksStaged", "tasksRunning", "tasksHealthy",
-        "tasksUnhealthy", "deployments", "lastTaskFailure", "taskStats", "readinessCheckResults",
+        "tasksUnhealthy", "deployments", "lastTaskFailure", "tasksStats", "taskStats",
+        "readinessCheckResults",
     ),
     "acceptedResourceRoles": _ROLES,
     "role": _ROLES,
@@ -40,11 +43,12 @@ POD = {
 
 @dataclass(slots=True)
 class Whole:
-    """One import. `image` is for what names none; `notes` grow as things are read."""
+    """An import. `image` is for what names none; `notes` and `faults` grow as things are read."""
 
     image: str
     namespace: str = ""
     notes: list[Note] = field(default_factory=list)
+    faults: list[Note] = field(default_factory=list)  # of what cannot be read
     members: dict[str, list[str]] = field(default_factory=dict)  # group -> apps below it
 
 
@@ -75,9 +79,9 @@ def manifest(  # noqa: PLR0917  what an app and a pod have in common
             one.note(f"labels.{key}", "asked for a load balancer: use `service` or an Ingress")
     if constraints:
         spec["placement"] = {"constraints": constraints}
-    service = [port["service"] for port in ports if port.get("service")]
+    service = marathonports.of_service(one, ports)
     if service:
-        spec["service"] = {"ports": marathonports.apart(service)}
+        spec["service"] = {"ports": service}
     about: dict[str, Any] = {"name": name}
     if whole.namespace:
         about["namespace"] = whole.namespace
@@ -92,12 +96,26 @@ def manifest(  # noqa: PLR0917  what an app and a pod have in common
     }
 
 
-def shared(one: Taking, path: str, inherited: list[str], whole: Whole) -> dict[str, Any]:
-    """Fields that apps and the scheduling of pods share."""
+def shared(
+    one: Taking, path: str, inherited: list[str], whole: Whole, *, resident: bool = False
+) -> dict[str, Any]:
+    """Fields that apps and the scheduling of pods share.
+
+    `resident`: instances have volumes of their own.
+    """
     spec: dict[str, Any] = {}
     if one.text("killSelection", "YOUNGEST_FIRST").upper() == "OLDEST_FIRST":
-        spec["scaleDown"] = {"order": "OldestFirst"}
+        if resident:
+            one.note("killSelection", "instances with volumes of their own leave highest first")
+        else:
+            spec["scaleDown"] = {"order": "OldestFirst"}
     lost = one.take("unreachableStrategy", {})
+    if lost == {} and resident:
+        one.note(
+            "unreachableStrategy",
+            "Marathon never replaced a lost instance with a volume; here it is replaced after"
+            " unreachable.replaceAfterSeconds, once its volume can be mounted elsewhere",
+        )
     if lost == "disabled":
         spec["unreachable"] = {"replaceAfterSeconds": _LONGEST_WAIT}
         one.note("unreachableStrategy", "disabled: a lost instance is replaced after seven days")
@@ -119,12 +137,15 @@ def shared(one: Taking, path: str, inherited: list[str], whole: Whole) -> dict[s
     return spec
 
 
-def strategy(upgrade: Taking, least: float, over: float) -> dict[str, int]:
-    healthy = upgrade.number("minimumHealthyCapacity", least)
-    surge = upgrade.number("maximumOverCapacity", over)
-    for key, share in (("minimumHealthyCapacity", healthy), ("maximumOverCapacity", surge)):
-        if round(share * 100, 6) % 1:
-            upgrade.note(key, f"{share} is no whole percent")
+def strategy(upgrade: Taking, default: tuple[float, float]) -> dict[str, int]:
+    """Shares of the instances in whole percents; `default`: healthy and surplus."""
+    found = []
+    for key, share in zip(("minimumHealthCapacity", "maximumOverCapacity"), default, strict=True):
+        wanted = upgrade.number(key, share)
+        if wanted > 1 or round(wanted * 100, 6) % 1:
+            upgrade.note(key, f"{wanted} is no whole percent from 0 to 1")
+        found.append(wanted)
+    healthy, surge = found
     return {
         "minimumHealthyPercent": taking.percent(healthy, up=True),
         "maximumSurgePercent": taking.percent(surge, up=False),
@@ -133,26 +154,44 @@ def strategy(upgrade: Taking, least: float, over: float) -> dict[str, int]:
 
 def backoff(one: Taking, first: str, factor: str, longest: str) -> dict[str, int]:
     """In whole seconds and percents, within what ours allows; empty where all is as by default."""
-    if not any(key in one.body for key in (first, factor, longest)):
-        return {}
     begin = min(max(math.ceil(one.number(first, 1)), 1), 3600)
     top = min(max(math.ceil(one.number(longest, 300)), begin), 86_400)
     percent = min(max(round(one.number(factor, 1.15) * 100), 100), 1000)
-    return {"initialSeconds": begin, "factorPercent": percent, "maxSeconds": top}
+    found = {"initialSeconds": begin, "factorPercent": percent, "maxSeconds": top}
+    return {} if found == _DEFAULT_BACKOFF else found
+
+
+_OWN_ADDRESS = (
+    "the pod has an address of its own instead of the host's; set template.spec.hostNetwork if it"
+    " must have the host's"
+)
 
 
 def networks(one: Taking) -> None:
+    """Say what becomes of networks that are asked for by name or by mode."""
     for index, network in enumerate(one.each("networks")):
         mode = network.text("mode", "container")
-        where = f"networks[{index}]"
-        if mode == "host":
-            one.note(where, "the pod has an address of its own instead of the host's")
+        if mode.lower() == "host":
+            one.note(f"networks[{index}]", _OWN_ADDRESS)
         network.end(
             {
                 "name": "networks of containers are the cluster's",
                 "labels": "networks of containers are the cluster's",
             }
         )
+
+
+def docker_network(docker: Taking) -> None:
+    """The same for `container.docker.network`, which came before `networks`."""
+    match docker.text("network").upper():
+        case "HOST":
+            docker.note("network", _OWN_ADDRESS)
+        case "NONE":
+            docker.note("network", "the pod has a network; refuse traffic by a NetworkPolicy")
+        case "USER":
+            docker.note("network", "networks of containers are the cluster's")
+        case _:
+            pass  # BRIDGE: an address behind the host's, as a pod's is
 
 
 def volume_source(host: str, secret: str, secrets: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ _LABEL_KEY = re.compile(
 )
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+_NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _SERVER = "the server's own record"
 
 
@@ -33,6 +34,14 @@ class Note:
     of: str  # the original's identity
     field: str
     message: str
+
+
+class Unreadable(BadInput):
+    """A value that an object cannot have; the objects beside it can still be read."""
+
+    def __init__(self, of: str, where: str, message: str) -> None:
+        super().__init__(f"{of}: {where}", message)
+        self.note = Note(of, where, message)
 
 
 @dataclass(slots=True)
@@ -52,19 +61,26 @@ class Taking:
         return default if value is None else value
 
     def text(self, key: str, default: str = "") -> str:
+        """A text; a number or a truth value as JSON writes it."""
         value = self.take(key, default)
-        if not isinstance(value, str):
+        if not isinstance(value, str | int | float):
             raise self.wrong(key, "a text", value)
-        return value
+        return written(value)
 
     def flag(self, key: str, *, default: bool = False) -> bool:
+        """A truth value, also as the text `true` or `false`."""
         value = self.take(key, default)
+        if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
+            return value.strip().lower() == "true"
         if not isinstance(value, bool):
             raise self.wrong(key, "true or false", value)
         return value
 
     def number(self, key: str, default: float = 0) -> float:
+        """A number from 0, also as a text: Chronos' own documents write `"cpus": "0.5"`."""
         value = self.take(key, default)
+        if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            value = float(value)
         good = isinstance(value, int | float) and not isinstance(value, bool)
         if not good or not 0 <= value < _MOST:
             raise self.wrong(key, "a number from 0", value)
@@ -74,10 +90,11 @@ class Taking:
         return int(self.number(key, default))
 
     def texts(self, key: str) -> list[str]:
+        """A list of texts; numbers and truth values as JSON writes them."""
         value = self.listed(key)
-        if not all(isinstance(one, str) for one in value):
+        if not all(isinstance(one, str | int | float) for one in value):
             raise self.wrong(key, "a list of texts", value)
-        return value
+        return [written(one) for one in value]
 
     def listed(self, key: str) -> list[Any]:
         value = self.take(key, [])
@@ -112,8 +129,8 @@ class Taking:
             if key not in self._asked and value not in (None, "", [], {}, False, 0):
                 self.note(key, reasons.get(key, "no such field is known here"))
 
-    def wrong(self, key: str, wanted: str, value: object) -> BadInput:
-        return BadInput(f"{self.of}: {self.path}{key}", f"{str(value)[:60]!r} is not {wanted}")
+    def wrong(self, key: str, wanted: str, value: object) -> "Unreadable":
+        return Unreadable(self.of, f"{self.path}{key}", f"{str(value)[:60]!r} is not {wanted}")
 
 
 def record(*keys: str) -> dict[str, str]:
@@ -135,7 +152,7 @@ def name_of(text: str) -> str:
 def milli(cpus: float) -> str:
     """CPU as a quantity, rounded up to a thousandth."""
     whole = -int(-cpus * 1000 // 1)
-    return f"{max(whole, 1)}m" if whole % 1000 else str(whole // 1000)
+    return f"{whole}m" if whole % 1000 else str(whole // 1000)
 
 
 def mebi(amount: float) -> str:
@@ -148,6 +165,13 @@ def percent(share: float, *, up: bool) -> int:
     hundredths = round(share * 100, 6)
     whole = -int(-hundredths // 1) if up else int(hundredths // 1)
     return min(max(whole, 0), 100)
+
+
+def written(value: str | float) -> str:
+    """A value as JSON writes it, without the quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else str(value)
 
 
 def is_label(key: str, value: str) -> bool:
@@ -170,7 +194,7 @@ def labelled(reading: Taking, found: Mapping[str, Any]) -> tuple[dict[str, str],
     """What can be labels, and what becomes annotations."""
     labels, annotations = {}, {}
     for key, value in found.items():
-        text = value if isinstance(value, str) else str(value)
+        text = written(value) if isinstance(value, str | int | float) else str(value)
         if is_label(key, text):
             labels[key] = text
         elif is_label_key(key):
@@ -232,20 +256,19 @@ def constraint(reading: Taking, where: str, triple: list[Any]) -> dict[str, str]
 
 
 def resources(
-    reading: Taking, limits: Taking, *, least: tuple[float, float, float] = (0, 0, 0)
+    reading: Taking, limits: Taking, *, default: tuple[float, float, float]
 ) -> dict[str, Any]:
-    """cpus, mem, disk and gpus; `least` are taken where nothing or 0 is said."""
-    cpus = reading.number("cpus") or least[0]
-    mem = reading.number("mem") or least[1]
-    disk = reading.number("disk") or least[2]
-    gpus = reading.whole("gpus")
+    """cpus, mem, disk and gpus; `default` where nothing is said. A 0 asks for nothing."""
     requests: dict[str, str] = {}
-    if cpus:
-        requests["cpu"] = milli(cpus)
-    if mem:
-        requests["memory"] = mebi(mem)
-    if disk:
-        requests["ephemeral-storage"] = mebi(disk)
+    for key, name, written, otherwise in (
+        ("cpus", "cpu", milli, default[0]),
+        ("mem", "memory", mebi, default[1]),
+        ("disk", "ephemeral-storage", mebi, default[2]),
+    ):
+        amount = reading.number(key, otherwise)
+        if amount or key != "disk":
+            requests[name] = written(amount)
+    gpus = reading.whole("gpus")
     upper: dict[str, str] = {}
     for key, name, written in (("cpus", "cpu", milli), ("mem", "memory", mebi)):
         value = limits.take(key)
@@ -275,8 +298,7 @@ def environment(reading: Taking, key: str, secrets: Mapping[str, Any]) -> list[d
             reference = {"secretKeyRef": {"name": secret, "key": "value"}}
             found.append({"name": name, "valueFrom": reference})
         elif isinstance(value, str | int | float | bool):
-            text = value if isinstance(value, str) else str(value).lower()
-            found.append({"name": name, "value": text})
+            found.append({"name": name, "value": written(value)})
         else:
             reading.note(where, "is neither a text nor a secret")
     return found
