@@ -621,6 +621,32 @@ def test_replace_ends_the_running_one_first() -> None:
     assert 0 == world.status["statistics"]["missed"]
 
 
+@pytest.mark.parametrize(
+    ("word", "ended"),
+    [("QuotaExceeded", True), ("TemplateRefused", False), ("InvalidTemplate", False)],
+)
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_replace_under_a_full_quota(word: str, ended: bool, by_hand: bool) -> None:
+    """The run that is to be replaced is what fills it: it goes first, once; nobody else does."""
+    world = first_run(World({**HOURLY, "concurrencyPolicy": "Replace"}))
+    world.refusal = make_admission(world.job, refusal=word, message="no", retry_at=SLOT + 9 * HOUR)
+    if by_hand:
+        world.annotations[names.RUN_NOW] = "a"
+    world.wait(60 if by_hand else HOUR)
+    stopping = [pod.name for pod in world.pods.values() if pod.terminating]
+    world.stop()
+    world.settle()
+    history = world.history()
+    world.refusal = None
+    world.settle()
+    second = token_run("a") if by_hand else slot_run(SLOT + HOUR)
+
+    assert ([f"{PREFIX}{slot_run(SLOT)}-0"] if ended else []) == stopping
+    assert ([(slot_run(SLOT), "Cancelled")] if ended else []) == history
+    if ended:
+        assert [f"{slot_run(SLOT)}-0", f"{second}-0"] == names_of(world)
+
+
 # --- Run now ----------------------------------------------------------------------------------
 
 

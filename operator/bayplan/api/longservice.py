@@ -137,7 +137,7 @@ class UpdateStrategy(Part):
         le=7 * 86_400,
         description=(
             "An update that gets no further for so long has failed; the clock stands still while "
-            "it is paused, waits at a step or may not create pods."
+            "it is paused, waits at a step or its template is refused, but for a full quota."
         ),
     )
     auto_rollback: Flag = Field(

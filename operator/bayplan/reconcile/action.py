@@ -206,6 +206,11 @@ class Admission:
     def final(self) -> bool:
         return self.refusal == "InvalidTemplate"
 
+    @property
+    def lacks_quota(self) -> bool:
+        """Whether only a full quota is in the way: who goes makes room for who comes."""
+        return self.refusal == "QuotaExceeded"
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:

@@ -204,7 +204,7 @@ def _replaces(scene: Scene) -> bool:
 
 def _is_free(scene: Scene, runs: list[Progress], *, hindered: bool) -> bool:
     """Whether nothing hinders that a run which is due is taken up now."""
-    if not scene.accepted or len(runs) >= scene.most_active:
+    if len(runs) >= scene.most_active or not (scene.accepted or _gives_way(scene, runs)):
         return False
     match scene.spec.concurrency_policy:
         case "Forbid":
@@ -302,10 +302,15 @@ def _token_taken(scene: Scene, run: Run, runs: list[Progress], *, hindered: bool
     match scene.spec.concurrency_policy:
         case "Forbid" if any(_waits(one) for one in runs):
             return "Refuse"
-        case "Replace" if (runs or hindered) and not scene.accepted:
+        case "Replace" if (runs or hindered) and not (scene.accepted or _gives_way(scene, runs)):
             return "Wait"
         case _:
             return "Take"
+
+
+def _gives_way(scene: Scene, runs: list[Progress]) -> bool:
+    """Whether a run that may be replaced has pods, and nothing but the quota they fill hinders."""
+    return _replaces(scene) and scene.crowded_out and any(one.pod is not None for one in runs)
 
 
 def _waits(one: Progress) -> bool:

@@ -10,26 +10,23 @@ from bayplan.reconcile.action import ClaimAct
 from bayplan.reconcile.servicescene import ServiceScene, updated
 
 
-def change(scene: ServiceScene, places: inplace.Places, *, failing: bool) -> rollout.Change:
-    """Who is made and who goes; while the brake is on only what lacks is made.
-
-    `failing`: pods of the newest revision keep failing.
-    """
+def change(scene: ServiceScene, places: inplace.Places) -> rollout.Change:
+    """Who is made and who goes; while the brake is on only what lacks is made."""
     known = scene.kept is not None
     if scene.braked_until is not None:
         goal = 0 if scene.rolling and known else scene.spec.replicas
         return places.filled(goal, updated(scene.instances, scene.update), restorable=known)
     if scene.gated and not known:
         return rollout.Change(leave=places.leave)
-    if not scene.admitted:  # the kept one is made
+    if not scene.sound:  # the kept one is made
         return replace(places.filled(0, 0, restorable=False), leave=places.leave)
     return inplace.changed(
         places,
         scene.instances,
         scene.limits,
         scene.goal,
-        failing=failing,
         restorable=known,
+        refused=scene.crowded_out,
         most_sick=scene.spec.unhealthy.max_concurrent,
     )
 

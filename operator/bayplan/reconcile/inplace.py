@@ -55,23 +55,26 @@ def changed(
     limits: Bounds,
     goal: int,
     *,
-    failing: bool,
     restorable: bool,
     most_sick: int,
+    refused: bool = False,
 ) -> Change:
     """One step towards the newest revision on `goal` of `limits.instances` places.
 
     Of the old ones those go first that are not healthy anyway; a new one that is not healthy yet,
     and a place with nobody in it, count as down.
 
-    `failing`: instances of the newest revision keep failing; while none of it is healthy, only as
-    many places have it as may be without.
+    While none of the newest revision is healthy only as many places have it as may be without: a
+    place that becomes vacant, or is new, gets the kept one, which is known to work. So it is of
+    those that do not have it yet while the server refuses its pods (`refused`).
     """
     live, replicas = places.live, limits.instances
     new = [pod for pod in live if book.revision_of(pod) == book.revision]
     old = [pod for pod in live if book.revision_of(pod) != book.revision]
-    if failing and restorable and not book.healthy_among(new):
+    if restorable and not book.healthy_among(new):
         goal = min(goal, replicas - limits.healthy)
+    elif restorable and refused:
+        goal = min(goal, len(new) + replicas - limits.healthy)
     healthy = book.healthy_among(live)
     down = replicas - len(live) + sum(not book.healthy(pod) for pod in new)
     spare = replicas - limits.healthy - down

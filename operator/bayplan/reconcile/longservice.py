@@ -40,6 +40,8 @@ from bayplan.reconcile.instances import Instances, surveyed
 from bayplan.reconcile.revisions import Revision
 from bayplan.reconcile.servicescene import ServiceScene, stored_current, updated
 
+STUCK_SECONDS = 60
+
 _NEVER_SECONDS = 10**9
 
 
@@ -228,7 +230,7 @@ def _progressed(scene: ServiceScene) -> ServiceScene:
     if progress.step < len(rules.steps) and reached and progress.reached_at is None:
         progress = replace(progress, reached_at=now)
         staged = replace(scene, progress=progress)
-    ticking = scene.admitted and not staged.waits and not scene.instances.outdated_going
+    ticking = scene.sound and not staged.waits and not scene.instances.outdated_going
     return replace(staged, progress=progress.counted(healthy, outdated, now, ticking=ticking))
 
 
@@ -281,6 +283,8 @@ def _given_up(scene: ServiceScene) -> target.Target:
     reason, why = servicestatus.Reason.DEADLINE.value, "its instances did not become healthy"
     if failing:
         reason, why = servicestatus.Reason.FAILING.value, failures.sentence(failing)
+    elif scene.crowded_out and scene.admission is not None:
+        reason, why = servicestatus.Reason.QUOTA_EXCEEDED.value, scene.admission.message
     elif scene.view.placement is not None:
         reason = servicestatus.Reason.NO_ROOM.value
         why = explain.sentence(scene.view.placement.funnel)
@@ -335,8 +339,7 @@ def _change(scene: ServiceScene, pause: backoff.Backoff | None) -> rollout.Chang
     kept, replicas = scene.kept, scene.spec.replicas
     places = inorder.places(scene)
     if places is not None:
-        failing = pause is not None or _update_fails(scene)
-        return inorder.change(scene, places, failing=failing)
+        return inorder.change(scene, places)
     if scene.braked_until is not None:
         known = scene.rolling and kept is not None
         limits = scene.limits if scene.rolling else None
@@ -356,8 +359,9 @@ def _change(scene: ServiceScene, pause: backoff.Backoff | None) -> rollout.Chang
         scene.update.id,
         scene.spec.replicas,
         scene.limits,
-        failing=pause is not None or _update_fails(scene),
-        restorable=kept is not None and kept.name == stored_current(scene.service),
+        failing=pause is not None or _update_fails(scene) or _stuck_at(scene) <= scene.now,
+        restorable=scene.restorable,
+        refused=scene.crowded_out,
         goal=scene.goal,
         prefer=_nearest(scene.view),
     )
@@ -388,6 +392,14 @@ def _current_revision(scene: ServiceScene) -> str:
         and scene.spec.replicas > 0
     )
     return scene.update.name if complete else stored_current(scene.service)
+
+
+def _stuck_at(scene: ServiceScene) -> int:
+    """From when on an update whose instances do not become healthy counts as one that fails."""
+    progress, rules = scene.progress, scene.spec.update_strategy
+    if progress is None or progress.progressed_at is None:
+        return scene.now + _NEVER_SECONDS
+    return progress.progressed_at + rules.min_ready_seconds + STUCK_SECONDS
 
 
 def _failing(instances: Instances) -> tuple[pods_.Pod, ...]:
@@ -433,7 +445,7 @@ def _turns_of_progress(scene: ServiceScene) -> list[int]:
     progress, rules = scene.progress, scene.spec.update_strategy
     turns = []
     if progress is not None and progress.progressed_at is not None:
-        turns.append(progress.progressed_at + rules.progress_deadline_seconds)
+        turns += [progress.progressed_at + rules.progress_deadline_seconds, _stuck_at(scene)]
     if (
         progress is not None
         and progress.reached_at is not None

@@ -40,6 +40,8 @@ def bounds(replicas: int, minimum_healthy_percent: int, maximum_surge_percent: i
     return Bounds(healthy, instances + 1 if healthy == instances else instances)
 
 
+Leaving = tuple[pods_.Pod, str]  # and why
+
 MOVED = "moved off its node"
 DRIFTED = "moved, since it broke constraints"
 
@@ -132,6 +134,7 @@ def rolled(
     *,
     failing: bool,
     restorable: bool,
+    refused: bool = False,
     goal: int | None = None,
     prefer: str = "",
 ) -> Change:
@@ -145,9 +148,14 @@ def rolled(
     `goal`: only so many get the revision for now (all, if None); of the others as many are kept
     and made anew as are missing.
 
-    `failing`: instances of the new revision keep failing. While none of it is healthy, what was
-    lost of the old one is restored up to the healthy minimum if that is `restorable`; failing
-    ones beyond the update's own share make room for it.
+    While there are some of the new revision and none is healthy, or the server refuses its pods
+    (`refused`), what lacks of the healthy minimum is made of the old one, if that is `restorable`:
+    what was lost, and what a larger `replicas` asks for, so that growth goes to the revision that
+    works. Meanwhile old ones without a node go only as far as the minimum allows, or they would
+    be made again, and new ones go before the service is larger than it may be.
+
+    `failing`: instances of the new revision keep failing, or none of it becomes healthy. Those
+    beyond the update's own share make room for what is restored.
     """
     goal = replicas if goal is None else goal
     new = [pod for pod in instances.live if instances.revision_of(pod) == revision]
@@ -170,29 +178,22 @@ def rolled(
     room = max(0, most - len(instances.live) - instances.going)
     kept = replicas - goal
     restore = 0
-    stuck = failing and restorable and healthy_new == 0
+    unproven = restorable and (refused or healthy_new == 0)
+    lacking = limits.healthy - len(old) - healthy_new
+    deficit = max(0, lacking) if unproven and (new or failing or refused) else 0
     if kept:
         restore = min(max(0, kept - len(instances.split_by_leaving(old)[0])), room)
-    if stuck:
-        deficit = max(0, limits.healthy - len(old))
-        restore = max(restore, min(deficit, room))
-        leaving = {pod.key for pod, _ in leave}
-        staying = [pod for pod in instances.youngest(new) if pod.key not in leaving]
-        spare = len(staying) - (limits.instances - limits.healthy)
-        beyond = max(0, min(deficit - restore, spare))
-        leave += [(pod, "failing") for pod in staying[:beyond]]
+    restore = max(restore, min(deficit, room))
 
     old_stayers, old_leavers = instances.split_by_leaving(old) if kept else (old, [])
-    outdated = instances.first_to_go(old_stayers)
-    homeless = [] if stuck else [pod for pod in outdated if not pod.node]
-    housed = [pod for pod in outdated if pod.node]
-    sick = [pod for pod in housed if not instances.healthy(pod)]
-    well = [pod for pod in housed if instances.healthy(pod)]
-    well.sort(key=lambda pod: bool(prefer) and pod.node != prefer)
-    sick_budget = max(0, len(housed) + healthy_new - limits.healthy)
-    well_budget = max(0, healthy - limits.healthy)
-    going = [*homeless, *sick[:sick_budget], *well[:well_budget]]
-    going = going[: max(0, len(old_stayers) - kept)]
+    going = _outdated(
+        instances,
+        old_stayers,
+        homeless=max(0, -lacking) if unproven else len(old),
+        sick=healthy_new - limits.healthy,
+        well=healthy - limits.healthy,
+        prefer=prefer,
+    )[: max(0, len(old_stayers) - kept)]
     leave += [(pod, "outdated") for pod in going]
     if old_leavers:
         healthy -= instances.healthy_among(going)
@@ -200,6 +201,12 @@ def rolled(
         moved = _moved(instances, old_leavers, healthy_old, kept)
         moved = _spared(instances, moved, healthy - limits.healthy)
         leave += [(pod, MOVED) for pod in moved]
+    if unproven and healthy_new == 0:
+        leave += _yielding(instances, new, len(instances.live) - most, leave)
+        if failing:
+            spare = len(new) - (limits.instances - limits.healthy)
+            yielded = [(pod, why) for pod, why in leave if instances.revision_of(pod) == revision]
+            leave += _yielding(instances, new, min(deficit - restore, spare), yielded)
     if healthy >= limits.healthy and not kept:
         everyone = replicas == 0
         leave += _abandoned(
@@ -210,6 +217,40 @@ def rolled(
         restore=restore,
         leave=tuple(leave),
     )
+
+
+def _outdated(
+    instances: Instances,
+    old: list[pods_.Pod],
+    *,
+    homeless: int,
+    sick: int,
+    well: int,
+    prefer: str,
+) -> list[pods_.Pod]:
+    """The old ones that may go: so many without a node, so many that are healthy.
+
+    Of those that are not healthy so many as those with a node are more than `-sick`.
+    """
+    ordered = instances.first_to_go(old)
+    housed = [pod for pod in ordered if pod.node]
+    unhealthy = [pod for pod in housed if not instances.healthy(pod)]
+    healthy = [pod for pod in housed if instances.healthy(pod)]
+    healthy.sort(key=lambda pod: bool(prefer) and pod.node != prefer)
+    return [
+        *[pod for pod in ordered if not pod.node][:homeless],
+        *unhealthy[: max(0, len(housed) + sick)],
+        *healthy[: max(0, well)],
+    ]
+
+
+def _yielding(
+    instances: Instances, new: list[pods_.Pod], count: int, leave: Collection[Leaving]
+) -> list[Leaving]:
+    """The youngest new ones that go too, so that `count` go in all."""
+    leaving = {pod.key for pod, _ in leave}
+    staying = [pod for pod in instances.youngest(new) if pod.key not in leaving]
+    return [(pod, "not ready, and too many") for pod in staying[: max(0, count - len(leaving))]]
 
 
 def _spared(instances: Instances, pods: list[pods_.Pod], healthy: int) -> list[pods_.Pod]:

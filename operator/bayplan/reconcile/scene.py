@@ -44,3 +44,9 @@ class Scene:
         """Whether pods may be created: no problems, and the API server took the template."""
         admission = self.view.admission
         return not self.job.problems and admission is not None and not admission.refusal
+
+    @property
+    def crowded_out(self) -> bool:
+        """Whether a full quota alone is in the way of new pods."""
+        admission = self.view.admission
+        return not self.job.problems and admission is not None and admission.lacks_quota

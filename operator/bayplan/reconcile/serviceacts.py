@@ -20,18 +20,17 @@ def tasks(
     change: rollout.Change,
     pause: backoff.Backoff | None,
 ) -> tuple[Task, ...]:
-    """The pods to make, by name; none of a revision whose back-off still runs."""
+    """The pods to make, by name; none of a revision that backs off or that is refused."""
     found: list[Task] = []
     ended, now = scene.instances.ended, scene.now
     since, placement = now, scene.view.placement
     if scene.coverage is not None and placement is not None:
         since = placement.since  # it is not created while its node has no room: it waits on
     avoid = frozenset(pod.node for pod in ended if backoff.cooling_until(pod, now) > now)
-    starts = 0 if pause is not None and pause.retry_at > now else change.start
     taken = {name for _, name in scene.pods}
-    start_at = () if pause is not None and pause.retry_at > now else change.start_at
+    held = scene.crowded_out or (pause is not None and pause.retry_at > now)
     for revision, count, numbers in (
-        (making, starts, start_at),
+        (None if held else making, change.start, change.start_at),
         (scene.kept, change.restore, change.restore_at),
     ):
         if revision is None or not (count or numbers):

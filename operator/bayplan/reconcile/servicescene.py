@@ -63,9 +63,27 @@ class ServiceScene:
         return self.admission is not None and not self.admission.refusal
 
     @property
+    def sound(self) -> bool:
+        """Whether the server takes it, be it only once the quota has room.
+
+        An update goes on then: the old instances that it may end are what fills the quota.
+        """
+        return self.admitted or (self.admission is not None and self.admission.lacks_quota)
+
+    @property
+    def crowded_out(self) -> bool:
+        """Whether no pod of the revision may be made as the quota is full."""
+        return self.sound and not self.admitted
+
+    @property
+    def restorable(self) -> bool:
+        """Whether the kept revision is one that was rolled out: it is known to work."""
+        return self.kept is not None and self.kept.name == stored_current(self.service)
+
+    @property
     def making(self) -> Revision | None:
         """The revision to make instances of: the newest, or the kept one while that is refused."""
-        return self.update if self.admitted else self.kept
+        return self.update if self.sound else self.kept
 
     @property
     def outdated(self) -> int:
@@ -125,10 +143,11 @@ class ServiceScene:
     @property
     def rolling(self) -> bool:
         """Whether instances of other revisions are to be replaced, or are still on their way."""
-        if not self.admitted:
+        if not self.sound:
             return False
         return (
             self.goal < self.spec.replicas
+            or (self.crowded_out and self.restorable)
             or self.instances.outdated_going
             or any(self.instances.revision_of(pod) != self.update.id for pod in self.instances.live)
         )

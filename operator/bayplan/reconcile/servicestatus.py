@@ -314,7 +314,10 @@ def _progressing(standing: Standing, ready: Condition) -> Condition:
     """As on a Deployment: True while it goes on and when it is done, False when it cannot."""
     admission = standing.admission
     if admission is not None and (admission.final or (admission.refusal and not standing.done)):
-        return false(PROGRESSING, ready.reason, ready.message)
+        # While old instances go the quota is about to have room; else the deadline runs.
+        freeing = admission.lacks_quota and standing.instances.outdated_going
+        if not (freeing or (admission.lacks_quota and standing.overdue)):
+            return false(PROGRESSING, ready.reason, ready.message)
     if ready.reason == Reason.CYCLE:
         return false(PROGRESSING, ready.reason, ready.message)
     given_up = standing.aim.rolled_back
