@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
-.PHONY: help docs check format test test-faults laws histories autoscaler unit crds demo down kind-test bench-packing \
+.PHONY: help docs check format test test-faults laws histories scheduler-judge autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-window \
 	hostile jepsen soak clean
 
@@ -34,13 +34,15 @@ format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff check --fix .
 
 unit: $(STAMP)  ## the tests that need no cluster (a minute or two)
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories \
+	    --ignore=tests/scheduler
 
 test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4 scheduler-judge
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories
-	$(BIN)/pytest -q -n 2 tests/histories
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories \
+	    --ignore=tests/scheduler
+	$(BIN)/pytest -q -n 2 tests/histories tests/scheduler
 	$(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
 	    --ignore=tests/kubelet --ignore=tests/jepsen --ignore=$(DEMO) --durations=20
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
@@ -51,7 +53,7 @@ test-faults: $(STAMP)  ## of them only: crashes after every write, faults by scr
 	$(BIN)/pytest -q -s tests/faults
 
 laws: $(STAMP)  ## with new examples each time; `make test` has the same ones always
-	BAYPLAN_EXAMPLES=new $(BIN)/pytest -q -n 2 tests/laws
+	BAYPLAN_EXAMPLES=new $(BIN)/pytest -q -n 2 tests/laws tests/scheduler
 
 histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with faults; SEED=n tells one
 	PYTHONPATH=operator $(BIN)/python -m tests.histories $(or $(N),10000) $(if $(SEED),--seed $(SEED))
@@ -61,6 +63,9 @@ hostile: $(STAMP)  ## N=100000 random and hostile BatchJobs; SEED=n tells one
 
 jepsen: $(STAMP)  ## Jepsen's test of Chronos, with a nemesis, whole (a quarter of an hour); SEED=n
 	PYTHONPATH=operator $(BIN)/python -m tests.jepsen $(if $(SEED),--seed $(SEED))
+
+scheduler-judge: $(STAMP)  ## N=20000 random clusters, kube-scheduler's filters beside ours; SEED=n is the first
+	PYTHONPATH=operator $(BIN)/python -m tests.scheduler $(or $(N),20000) $(if $(SEED),--seed $(SEED))
 
 autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; first time two more)
 	$(BIN)/pytest -q -s tests/autoscaler

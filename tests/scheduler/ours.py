@@ -1,0 +1,116 @@
+"""What Bayplan makes of the same cluster, by the way that leads from an API server to a plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bayplan import settings, waiting
+from bayplan.cluster import cache, decode
+from bayplan.model import pod as pods_
+from bayplan.model import snapshot, state, workload
+from bayplan.model.reason import Reason
+from bayplan.placement import bulk, daemons, filters, order, solve
+from bayplan.placement.board import Board
+
+Key = tuple[str, str]  # namespace, name
+Reasons = frozenset[tuple[Reason, str]]  # with its detail
+
+KINDS = {
+    "nodes": "Node",
+    "namespaces": "Namespace",
+    "storageClasses": "StorageClass",
+    "csiNodes": "CSINode",
+    "volumeAttachments": "VolumeAttachment",
+    "pvs": "PersistentVolume",
+    "pvcs": "PersistentVolumeClaim",
+    "resourceClaims": "ResourceClaim",
+    "daemonSets": "DaemonSet",
+    "pods": "Pod",
+}
+
+
+class _Nobody:
+    """Whom no bell wakes."""
+
+    def mark(self, key: object) -> None: ...
+
+    def mark_placement(self) -> None: ...
+
+    def mark_namespace(self, namespace: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A cluster as a cycle sees it."""
+
+    book: state.State
+    snapshot: snapshot.Snapshot
+    memo: solve.Memo
+
+    @classmethod
+    def of(cls, cluster: Mapping[str, Any]) -> "Moment":
+        """Every object as it is served, by the decoder of its kind, into the cache."""
+        wanted = ",".join(f"{key}={text}" for key, text in cluster.get("nodeSelector", {}).items())
+        term = settings.node_term(wanted)
+        book = state.State(eligible=lambda node: settings.is_ours(node, term))
+        live = cache.Cache(book, _Nobody())
+        for field, name in KINDS.items():
+            kind = decode.KINDS.get(name)
+            for body in cluster.get(field, ()) if kind is not None else ():
+                live.upsert(kind.name, kind.decode(msgspec.Raw(msgspec.json.encode(body))))
+        return cls(book, live.snapshot(), solve.Memo())
+
+    @property
+    def waiting(self) -> list[workload.Waiting]:
+        return waiting.pods(self.book.unplaced.values(), lambda _: None)
+
+    def plan(self) -> tuple[workload.Plan, list[list[tuple[Key, str]]]]:
+        """The decision, and its placements class by class in the order in which they were made."""
+        groups = self.waiting
+        made = solve.solve(self.snapshot, groups, 0, solve.Policy(), self.memo)
+        placed = [
+            [(key, made.placements[key]) for key in group.keys if key in made.placements]
+            for group in order.ordered(groups)
+        ]
+        return made, [group for group in placed if group]
+
+    def refused(self, group: workload.Waiting) -> dict[str, Reasons]:
+        """Why which nodes refuse one more pod of a class, alone; other nodes would take it."""
+        table = self.memo.table(self.snapshot)
+        board = Board.of(self.snapshot, table)
+        daemons.keep_room(board)
+        alone = workload.Waiting(group.kind, group.keys[:1])
+        verdict = filters.of_nodes(group.kind, table)
+        refusing = [*verdict.refusing, *filters.of_the_moment(alone, board)]
+        open_ = np.ones(len(table.nodes), dtype=np.bool_)
+        for refusal in refusing:
+            open_ &= ~refusal.nodes
+        found: dict[str, set[tuple[Reason, str]]] = {}
+        rules = filters.rules(group.kind, open_, 1, board)
+        for reason, detail, nodes in (
+            *((one.reason, one.detail, one.nodes) for one in refusing),
+            *((rule.reason, rule.detail, rule.refuses()) for rule in rules),
+            *_lacking(group.kind, board),
+        ):
+            for row in np.flatnonzero(nodes).tolist():
+                found.setdefault(table.nodes[row].name, set()).add((reason, detail))
+        return {name: frozenset(reasons) for name, reasons in found.items()}
+
+
+KEPT = "kept for DaemonSets"
+
+
+def _lacking(kind: workload.PodClass, board: Board) -> list[tuple[Reason, str, Any]]:
+    request = board.snapshot.vector(kind.request)
+    if request is None:
+        return [(Reason.RESOURCES, "on no node", np.ones(len(board.free), dtype=np.bool_))]
+    full = bulk.fit(board.free, request) == 0
+    without = bulk.fit(board.snapshot.free, request) == 0
+    return [(Reason.RESOURCES, "", full & without), (Reason.RESOURCES, KEPT, full & ~without)]
+
+
+def key_of(pod: pods_.Pod) -> str:
+    return "/".join(pod.key)
