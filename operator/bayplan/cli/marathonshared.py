@@ -38,6 +38,7 @@ POD = {
     **APP,
     "executorResources": "executors were Mesos' own; set template.spec.overhead for what they held",
     "legacySharedCgroups": "cgroups are the kubelet's",
+    "linuxInfo": "write it into template.spec.securityContext",
 }
 
 
