@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import celpy
 import re2
-from celpy.adapter import json_to_cel
 
 from bayplan import units
 from bayplan.api import crds
 from bayplan.api.structural import Schema
+from bayplan.cli import celrules
 
 Path = tuple[str | int, ...]
 
@@ -195,7 +194,7 @@ def _filled(schema: Schema, value: Any) -> Any:
 
 def _rules(schema: Schema, value: Any, path: Path) -> Iterator[Fault]:
     for rule in schema.get(_RULES, ()):
-        if "oldSelf" not in rule["rule"] and not _holds(rule["rule"], value):
+        if "oldSelf" not in rule["rule"] and not celrules.holds(rule["rule"], value):
             at = rule.get("fieldPath", "").removeprefix(".")
             yield Fault((*path, *filter(None, at.split("."))), rule["message"])
     if isinstance(value, list) and "items" in schema:
@@ -205,18 +204,3 @@ def _rules(schema: Schema, value: Any, path: Path) -> Iterator[Fault]:
         others = schema.get("additionalProperties", {})
         for key, inner in value.items():
             yield from _rules(schema.get("properties", {}).get(key, others), inner, (*path, key))
-
-
-@functools.cache
-def _compiled(rule: str) -> celpy.Runner:
-    environment = celpy.Environment()
-    # Kubernetes' own addition to CEL, used by our rules.
-    return environment.program(environment.compile(rule), functions={"isSorted": _is_sorted})
-
-
-def _is_sorted(values: Any) -> celpy.celtypes.BoolType:
-    return celpy.celtypes.BoolType(list(values) == sorted(values))
-
-
-def _holds(rule: str, value: Any) -> bool:
-    return bool(_compiled(rule).evaluate({"self": json_to_cel(value)}))
