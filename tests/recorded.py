@@ -112,6 +112,7 @@ _LAST = {path.rpartition("}")[2].rpartition("/")[2] for path in _PLURALS.values(
     "persistentvolumes",
     "storageclasses",
     "csinodes",
+    "volumeattachments",
     "priorityclasses",
     "resourcequotas",
     "limitranges",

@@ -29,6 +29,10 @@ class QuantityError(ValueError):
     """The text is no quantity, or one that does not fit; the message says how to write it."""
 
 
+class TooLargeError(QuantityError):
+    """A quantity, but more than anything can hold."""
+
+
 @lru_cache(maxsize=16384, typed=True)
 def quantity(text: str | int) -> int:
     """Base units (bytes, whole CPUs, things), rounded away from zero."""
@@ -84,7 +88,7 @@ def _scaled(text: object, factor: int) -> int:
         raise QuantityError(f"{shown(text)} is not a quantity; write a whole number or quoted text")
     rounded = math.ceil(value) if value > 0 else math.floor(value)
     if abs(rounded) > MAXIMUM:
-        raise QuantityError(f"{shown(text)} is too large; write at most {MAXIMUM // factor}")
+        raise TooLargeError(f"{shown(text)} is too large; write at most {MAXIMUM // factor}")
     return rounded
 
 

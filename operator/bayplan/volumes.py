@@ -50,7 +50,7 @@ class Volumes:
 
     def late(self, namespace: str, wanted: pods_.Constraints) -> bool:
         """Whether such a pod cannot be born placed: something has to be made for it first."""
-        return wanted.resource_claims or bool(self._unbound(namespace, wanted))
+        return wanted.late or bool(self._unbound(namespace, wanted))
 
     def parted(
         self,

@@ -45,6 +45,7 @@ _CLUSTER_WIDE = frozenset(
         "persistentvolumes",
         "priorityclasses",
         "storageclasses",
+        "volumeattachments",
     }
 )
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -53,7 +53,7 @@ def seen(frozen: snapshots_.Snapshot) -> object:
         [frozen.bearers(key).tolist() for key in frozen.averse() if frozen.bearers(key).any()],
         frozen.with_port(pods_.HostPort(80)).tolist(),
         frozen.exclusive().tolist(),
-        [(key, rows.tolist()) for key, rows in frozen.claims_in_use() if rows.any()],
+        sorted((key, dict(nodes)) for key, nodes in frozen.claims_in_use() if nodes),
         frozen.without_daemon("DaemonSet", frozenset({"a", "b"})),
     )
 

@@ -142,12 +142,69 @@ class TestRequest:
     def test_resize(self, wanted: str, given: str, infeasible: bool, cpu: int) -> None:
         """While a resize is under way the larger counts; one that cannot be counts as given."""
         conditions = [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]
+        given_ = {"allocatedResources": {"cpu": given}, "resources": {}}
         status = {
-            "containerStatuses": [{"name": "main", "allocatedResources": {"cpu": given}}],
+            "containerStatuses": [{"name": "main", **given_}],
             "conditions": conditions if infeasible else [],
         }
 
         assert vector(cpu=cpu) == pod({"containers": [container(cpu=wanted)]}, status).request
+
+    def test_resize_before_the_kubelet_tells(self) -> None:
+        """`allocatedResources` alone says nothing: only a status that tells its resources does."""
+        told = {"name": "main", "allocatedResources": {"cpu": "2"}}
+        spec = {"containers": [container(cpu="1")]}
+
+        assert vector(cpu=1000) == pod(spec, {"containerStatuses": [told]}).request
+        null = {"containerStatuses": [{**told, "resources": None}]}
+        assert vector(cpu=1000) == pod(spec, null).request
+
+    def test_resize_that_can_never_be(self) -> None:
+        """Nothing given counts as nothing then, whatever the spec wants."""
+        spec = {"containers": [container(cpu="2")]}
+        for truth in ("True", "False"):
+            status = {
+                "containerStatuses": [{"name": "main", "resources": {}}],
+                "conditions": [
+                    {"type": "PodResizePending", "status": truth, "reason": "Infeasible"}
+                ],
+            }
+
+            assert vector() == pod(spec, status).request
+
+    def test_resize_that_has_to_wait(self) -> None:
+        """A deferred one counts as it is wanted: it will be done when there is room."""
+        status = {
+            "containerStatuses": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}],
+            "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Deferred"}],
+        }
+
+        assert vector(cpu=2000) == pod({"containers": [container(cpu="2")]}, status).request
+
+    @pytest.mark.parametrize(("sidecar", "cpu"), [(False, 1000), (True, 3000)])
+    def test_resize_of_init_containers(self, sidecar: bool, cpu: int) -> None:
+        """Sidecars are resized as containers are; what runs once counts as it is written."""
+        spec = {
+            "containers": [container("main", cpu="1")],
+            "initContainers": [container("init", always=sidecar, cpu="500m")],
+        }
+        running = {"name": "init", "resources": {"requests": {"cpu": "2"}}}
+
+        assert vector(cpu=cpu) == pod(spec, {"initContainerStatuses": [running]}).request
+
+    def test_fractions_of_a_milli_cpu(self) -> None:
+        """Each container's is rounded up, as the API server does before it stores a pod."""
+        spec = {"containers": [container("a", cpu="500u"), container("b", cpu="500u")]}
+
+        assert vector(cpu=2) == pod(spec).request
+
+    @pytest.mark.parametrize("amounts", [("10E",), ("8E", "8E"), ("9223372036854775807", "1")])
+    def test_more_than_an_int64_holds(self, amounts: tuple[str, ...]) -> None:
+        """It is more than any node has: never left out, never an error in a sum."""
+        containers = [container(str(at), memory=one) for at, one in enumerate(amounts)]
+
+        assert resources.MOST == pod({"containers": containers}).request["memory"]
+        assert resources.MOST == pod({"containers": [container(cpu="100P")]}).request["cpu"]
 
     def test_running_limits_do_not_pack(self) -> None:
         """A container status also tells limits, which ask for nothing."""
@@ -399,9 +456,9 @@ class TestConstraints:
         planned = pod({"volumes": volumes}).constraints
         stored = pod({"volumes": volumes}, resourceVersion="5").constraints
 
-        assert (("data",), True) == (planned.claims, planned.resource_claims)
-        assert (("data", "p-b"), True) == (stored.claims, stored.resource_claims)
-        assert pod({"resourceClaims": [{"name": "gpu"}]}).constraints.resource_claims
+        assert (("data",), (), True) == (planned.claims, planned.own, planned.late)
+        assert (("data", "p-b"), ("p-b",), True) == (stored.claims, stored.own, stored.late)
+        assert pod({"resourceClaims": [{"name": "gpu"}]}).constraints.devices
 
 
 class TestFate:
@@ -675,7 +732,7 @@ def test_volumes() -> None:
     zone_a = requirement.Term((("zone", requirement.requirement("In", ["a"])),))
 
     assert decode.Volume((zone_a,), "ebs.csi.aws.com", "vol-1") == csi
-    assert decode.Volume((), "ebs.csi.aws.com", "vol-2") == old
+    assert decode.Volume((), "ebs.csi.aws.com", "vol-2", csi=False) == old
 
 
 def test_limits_of_attachment() -> None:

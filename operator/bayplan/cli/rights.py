@@ -15,7 +15,7 @@ _KEEP = "get list watch create patch delete"
 _CLUSTER: Granted = {
     "": (("nodes namespaces persistentvolumes persistentvolumeclaims pods", _LOOK),),
     "apps": (("daemonsets", _LOOK),),
-    "storage.k8s.io": (("storageclasses csinodes", _LOOK),),
+    "storage.k8s.io": (("storageclasses csinodes volumeattachments", _LOOK),),
     "scheduling.k8s.io": (("priorityclasses", _LOOK),),
 }
 _SERVED: Granted = {

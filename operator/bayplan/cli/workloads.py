@@ -255,7 +255,7 @@ def _pod(document: Document, body: Mapping[str, Any]) -> pods_.Pod:
         pod = pods.pod_from_dict({**body, "metadata": {**metadata, **named}})
     except wire.DecodeError as error:
         raise BadInput(document.called, str(error)) from error
-    constraints = dataclasses.replace(pod.constraints, claims=())
+    constraints = dataclasses.replace(pod.constraints, claims=(), own=(), uid="")
     return dataclasses.replace(pod, constraints=constraints, nominated="", gated=False)
 
 

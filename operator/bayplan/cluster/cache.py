@@ -83,6 +83,7 @@ class Cache:
             "PersistentVolume": storage.set_volume,
             "StorageClass": storage.set_class,
             "CSINode": storage.set_limits,
+            "VolumeAttachment": storage.attachments.set,
             **{kind: functools.partial(self._set_child, kind) for kind in _CHILDREN},
             **{kind: functools.partial(self._set_resource, kind) for kind in _OURS},
         }
@@ -98,6 +99,7 @@ class Cache:
             "PersistentVolume": storage.drop_volume,
             "StorageClass": storage.drop_class,
             "CSINode": storage.drop_limits,
+            "VolumeAttachment": storage.attachments.drop,
             **{kind: functools.partial(self._drop_child, kind) for kind in _CHILDREN},
             **{kind: functools.partial(self._drop_resource, kind) for kind in _OURS},
         }

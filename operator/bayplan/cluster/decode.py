@@ -20,7 +20,7 @@ from bayplan import units
 from bayplan.api import names
 from bayplan.cluster import pods, podspec, volumes, wire
 from bayplan.cluster.pods import pod_from_dict
-from bayplan.cluster.volumes import Storage, Volume, VolumeClaim
+from bayplan.cluster.volumes import Attachment, Storage, Volume, VolumeClaim
 from bayplan.cluster.wire import DecodeError, Seen, Struct
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
@@ -29,6 +29,7 @@ from bayplan.reconcile import action
 
 __all__ = [
     "KINDS",
+    "Attachment",
     "Chunk",
     "DecodeError",
     "Kind",
@@ -341,6 +342,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("PersistentVolume", volumes.volume, namespaced=False),
         Kind("StorageClass", volumes.storage_class, namespaced=False),
         Kind("CSINode", volumes.csi_node, namespaced=False),
+        Kind("VolumeAttachment", volumes.attachment, namespaced=False),
         Kind("PriorityClass", _priority_class, namespaced=False),
         Kind("ResourceQuota", _quota),
         Kind("LimitRange", _limit_range, partial=True),

@@ -54,6 +54,7 @@ def pod(raw: bytes | Raw) -> pods_.Pod:
             pinned=bool(node and controller and controller.kind == "DaemonSet"),
             # Before a pod is stored (dry run, template) its own claims cannot be there.
             stored_as=metadata.name if metadata.resource_version else "",
+            uid=metadata.uid or "",
         ),
         labels=wire.texts(labels),
         annotations=_annotations(metadata.annotations),

@@ -2,9 +2,10 @@
 
 What it asks for follows Kubernetes' own sum (component-helpers, resource.PodRequests): its
 containers together, or any init container beside the sidecars started before it if that is more;
-pod-level resources instead where stated; overhead on top; while a resize is under way the larger of
-what is wanted and what is given. And `pods: 1`. Pods that ask alike, or may run alike, hold one
-object: readings are looked up by the bytes they come from.
+pod-level resources instead where stated; overhead on top. Of a container that its status tells the
+resources of (it may be resized in place), the larger of what is wanted and what is given; what is
+given alone where its node can never give more. And `pods: 1`. Pods that ask alike, or may run
+alike, hold one object: readings are looked up by the bytes they come from.
 """
 
 import functools
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from bayplan.cluster import podports, wire
+from bayplan.cluster import podports, podvolumes, wire
 from bayplan.cluster.wire import Struct
 from bayplan.model import pod as pods_
 from bayplan.model import requirement, resources
@@ -27,16 +28,6 @@ class _Container(Struct):
     resources: Raw = Raw()
     ports: Raw = Raw()
     restart_policy: str | None = None
-
-
-class _ClaimSource(Struct):
-    claim_name: str = ""
-
-
-class _Volume(Struct):
-    name: str = ""
-    persistent_volume_claim: _ClaimSource | None = None
-    ephemeral: Raw = Raw()
 
 
 class PodSpec(Struct):
@@ -52,7 +43,7 @@ class PodSpec(Struct):
     affinity: Raw = Raw()
     tolerations: Raw = Raw()
     topology_spread_constraints: Raw = Raw()
-    volumes: list[_Volume] | None = None
+    volumes: list[podvolumes.Volume] | None = None
     resource_claims: list[Raw] | None = None
     scheduling_gates: list[Raw] | None = None
 
@@ -123,18 +114,23 @@ def request(
     if status is not None:
         for group in (status.container_statuses, status.init_container_statuses):
             for one in group or ():
-                if one.allocated_resources or one.resources:
+                if bytes(one.resources) not in _ABSENT:
                     given[one.name] = bytes(one.allocated_resources), bytes(one.resources)
+    inits = spec.init_containers or ()
+    ends = [one.name for one in inits if one.restart_policy != "Always"] if given else ()
+    for name in ends:  # one that runs once is never resized
+        given.pop(name, None)
     return _request(
         _wishes(spec.containers, given),
         _wishes(spec.init_containers, given),
-        tuple(one.restart_policy == "Always" for one in spec.init_containers or ()),
+        tuple(one.restart_policy == "Always" for one in inits),
         bytes(spec.overhead),
         bytes(spec.resources),
-        resizing is not None and (resizing.status, resizing.reason) == ("True", "Infeasible"),
+        resizing is not None and resizing.reason == "Infeasible",
     )
 
 
+_ABSENT = (b"", b"null")
 _NOTHING_GIVEN = (b"", b"")
 
 
@@ -172,7 +168,8 @@ def _request(  # noqa: PLR0917  the key of a cache
         asked = frozenset(name for one in (*containers, *inits) for name in _named(one[0]))
         total = resources.Vector({**total, **_stated(whole, asked)})
     total = total + wire.vector(overhead)
-    return resources.Vector({**total, resources.PODS: 1})
+    within = {name: min(amount, resources.MOST) for name, amount in total.items()}
+    return resources.Vector({**within, resources.PODS: 1})
 
 
 class _Resources(Struct):
@@ -197,10 +194,10 @@ def _read_resources(raw: bytes) -> _Resources:
 
 def _wanted(wish: _Wish, infeasible: bool) -> resources.Vector:
     stated, allocated, running = wish
+    if not running:  # the kubelet has not told yet what it gave
+        return _requests(stated)
     given = wire.vector(allocated) | _running(running)
-    if infeasible and given:
-        return given
-    return _requests(stated) | given
+    return given if infeasible else _requests(stated) | given
 
 
 @functools.lru_cache(maxsize=4096)
@@ -248,24 +245,15 @@ def _named(raw: bytes) -> frozenset[str]:
 
 
 def constraints(
-    spec: PodSpec, labels: bytes = b"", *, pinned: bool = False, stored_as: str = ""
+    spec: PodSpec, labels: bytes = b"", *, pinned: bool = False, stored_as: str = "", uid: str = ""
 ) -> pods_.Constraints:
     """Where a pod may run, one object for all pods that may run alike.
 
-    A claim that Kubernetes makes for this pod alone (an ephemeral volume: `POD-VOLUME`) appears
-    only once the pod is stored, so that such a pod cannot be born placed, as with DRA claims.
+    `stored_as` and `uid` are its name and uid once it is stored: it has claims of its own then.
     """
     spread = bytes(spec.topology_spread_constraints)
     affinity = b"" if pinned else bytes(spec.affinity)
-    claims: list[str] = []
-    late = bool(spec.resource_claims)
-    for one in spec.volumes or ():
-        if one.persistent_volume_claim is not None:
-            claims.append(one.persistent_volume_claim.claim_name)
-        elif one.ephemeral:
-            late = True
-            if stored_as:
-                claims.append(f"{stored_as}-{one.name}")
+    mounts = podvolumes.mounts(spec.volumes, stored_as)
     return _constraints(
         bytes(spec.node_selector),
         affinity,
@@ -275,8 +263,9 @@ def constraints(
             [bytes(one.ports) for one in (*(spec.containers or ()), *sidecars(spec))],
             host_network=bool(spec.host_network),
         ),
-        tuple(claims),
-        late,
+        mounts,
+        uid if mounts.own else "",
+        bool(spec.resource_claims),
         # Only what looks at its own pod's labels differs from pod to pod.
         labels if b"matchLabelKeys" in spread or b"LabelKeys" in affinity else b"",
     )
@@ -293,8 +282,9 @@ def _constraints(  # noqa: PLR0917  the key of a cache
     tolerations: bytes,
     spread: bytes,
     host_ports: tuple[pods_.HostPort, ...],
-    claims: tuple[str, ...],
-    resource_claims: bool,
+    mounts: podvolumes.Mounts,
+    uid: str,
+    devices: bool,
     labels: bytes,
 ) -> pods_.Constraints:
     required, preferred, together, apart = _affinity(
@@ -309,8 +299,12 @@ def _constraints(  # noqa: PLR0917  the key of a cache
         pod_affinity=together,
         pod_anti_affinity=apart,
         spread=_spread(spread, labels),
-        claims=claims,
-        resource_claims=resource_claims,
+        claims=mounts.claims,
+        own=mounts.own,
+        uid=uid,
+        disks=mounts.disks,
+        late=mounts.late,
+        devices=devices,
     )
 
 

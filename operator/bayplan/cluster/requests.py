@@ -30,6 +30,7 @@ PATHS: Mapping[str, tuple[str, str, bool]] = {
     "PersistentVolume": ("/api/v1", "persistentvolumes", False),
     "StorageClass": ("/apis/storage.k8s.io/v1", "storageclasses", False),
     "CSINode": ("/apis/storage.k8s.io/v1", "csinodes", False),
+    "VolumeAttachment": ("/apis/storage.k8s.io/v1", "volumeattachments", False),
     "PriorityClass": ("/apis/scheduling.k8s.io/v1", "priorityclasses", False),
     "DaemonSet": ("/apis/apps/v1", "daemonsets", True),
     "ControllerRevision": ("/apis/apps/v1", "controllerrevisions", True),

@@ -8,7 +8,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from bayplan.cluster import decode
+from bayplan.cluster.attachments import Attachments
 from bayplan.cluster.decode import Seen
+from bayplan.cluster.podvolumes import MIGRATED
 from bayplan.model import pod as pods_
 from bayplan.model import state
 
@@ -35,6 +37,10 @@ class Storage:
     _volumes: dict[str, decode.Volume] = field(default_factory=dict)
     _classes: dict[str, decode.Storage] = field(default_factory=dict)
     _bound: dict[str, set[Key]] = field(default_factory=dict)  # volume -> claims bound to it
+    attachments: Attachments = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.attachments = Attachments(self.state.attached, self._volumes, self.changed)
 
     def set_claim(self, seen: Seen) -> None:
         self._unbind(seen.key)
@@ -77,10 +83,12 @@ class Storage:
 
     def set_volume(self, seen: Seen) -> None:
         self._volumes[seen.name] = seen.value
+        self.attachments.look(seen.name)
         self._judge(self._bound.get(seen.name, ()))
 
     def drop_volume(self, key: Key) -> None:
         self._volumes.pop(key[1], None)
+        self.attachments.look(key[1])
         self._judge(self._bound.get(key[1], ()))
 
     def set_class(self, seen: Seen) -> None:
@@ -128,13 +136,19 @@ class Storage:
             deleting=stored.deleting,
             service=stored.service,
             owners=stored.owners,
+            controller=stored.controller,
+            alone=stored.alone,
         )
+        # A pod that runs with it counts towards its node's limit all the same.
+        found = self._with_volume(known, stored) if stored.volume else self._without(known, stored)
         if stored.deleting:
-            return _missing(known, _DELETED)
+            return _missing(found, _DELETED)
         if stored.phase == "Lost":
-            return _missing(known, "its volume is lost")
-        if stored.volume:
-            return self._with_volume(known, stored)
+            return _missing(found, "its volume is lost")
+        return found
+
+    def _without(self, known: pods_.Claim, stored: decode.VolumeClaim) -> pods_.Claim:
+        """A claim without a volume: made for its pod where its class does so."""
         storage = self._class_of(stored)
         if isinstance(storage, str):
             return _missing(known, storage)
@@ -142,7 +156,7 @@ class Storage:
             return _missing(known, "it waits for its volume to be made")
         if storage.provisioner == _NO_PROVISIONER:
             return _missing(known, "its StorageClass makes no volumes; name one in volumeName")
-        driver = storage.provisioner
+        driver = MIGRATED.get(storage.provisioner, storage.provisioner)
         return dataclasses.replace(known, terms=storage.terms, unbound=True, driver=driver)
 
     def _with_volume(self, known: pods_.Claim, stored: decode.VolumeClaim) -> pods_.Claim:
@@ -159,6 +173,7 @@ class Storage:
             selected=stored.selected if binding else "",
             driver=volume.driver if volume is not None else "",
             handle=volume.handle if volume is not None else "",
+            zones=volume.zones if volume is not None else (),
         )
 
     def _class_of(self, stored: decode.VolumeClaim) -> decode.Storage | str:

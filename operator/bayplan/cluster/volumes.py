@@ -6,25 +6,33 @@ import msgspec
 from msgspec import Raw
 
 from bayplan.api import names
-from bayplan.cluster import wire
+from bayplan.cluster import podvolumes, wire
 from bayplan.cluster.wire import Seen, Struct
+from bayplan.model import node as nodes_
 from bayplan.model import requirement
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A PersistentVolume: where it may be used, and how a node attaches it."""
+    """A PersistentVolume: where it may be used, and how a node attaches it.
+
+    `zones`: its labels of zone and region, with the values that they allow. `csi`: it is a driver's
+    own, not one that Kubernetes has moved there.
+    """
 
     terms: tuple[requirement.Term, ...] = ()
     driver: str = ""
     handle: str = ""
+    zones: tuple[tuple[str, frozenset[str]], ...] = ()
+    csi: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeClaim:
     """A PersistentVolumeClaim; `volume` is empty while unbound, `storage` None: the default.
 
-    `selected` is the node for which a volume is to be made.
+    `selected` is the node for which a volume is to be made; `alone`: ReadWriteOncePod;
+    `controller` the uid of the owner that controls it.
     """
 
     volume: str = ""
@@ -34,6 +42,17 @@ class VolumeClaim:
     deleting: bool = False
     service: str = ""  # by its label
     owners: frozenset[str] = frozenset()  # uids
+    controller: str = ""
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A VolumeAttachment: a PersistentVolume is attached to a node, or is about to be."""
+
+    driver: str
+    node: str
+    volume: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +68,7 @@ class Storage:
 class _ClaimSpec(Struct):
     volume_name: str | None = None
     storage_class_name: str | None = None
+    access_modes: list[str] | None = None
 
 
 class _ClaimStatus(Struct):
@@ -61,20 +81,28 @@ class _Claim(Struct):
     status: _ClaimStatus = msgspec.field(default_factory=_ClaimStatus)
 
 
+_FORMER_CLASS = "volume.beta.kubernetes.io/storage-class"
+
+
 def volume_claim(raw: Raw) -> Seen:
     stored = wire.read(raw, _Claim)
     annotations = bytes(stored.metadata.annotations)
-    selected = ""
+    selected, storage = "", stored.spec.storage_class_name
     if names.SELECTED_NODE.encode() in annotations:
         selected = wire.texts(annotations).get(names.SELECTED_NODE, "")
+    if _FORMER_CLASS.encode() in annotations:  # it goes before the field
+        storage = wire.texts(annotations).get(_FORMER_CLASS, storage)
+    controller = wire.controller(stored.metadata.owner_references)
     claim = VolumeClaim(
         volume=stored.spec.volume_name or "",
-        storage=stored.spec.storage_class_name,
+        storage=storage,
         phase=stored.status.phase or "",
         selected=selected,
         deleting=stored.metadata.deletion_timestamp is not None,
         service=wire.texts(bytes(stored.metadata.labels)).get(names.SERVICE, ""),
         owners=frozenset(one.uid for one in stored.metadata.owner_references or () if one.uid),
+        controller=controller.uid if controller is not None else "",
+        alone="ReadWriteOncePod" in (stored.spec.access_modes or ()),
     )
     return wire.sight(stored.metadata, claim)
 
@@ -92,14 +120,9 @@ class _Csi(Struct):
     volume_handle: str = ""
 
 
-class _Ebs(Struct):
-    volume_id: str = msgspec.field(default="", name="volumeID")
-
-
-class _VolumeSpec(Struct):
+class _VolumeSpec(podvolumes.Disks):
     node_affinity: _VolumeAffinity | None = None
     csi: _Csi | None = None
-    aws_elastic_block_store: _Ebs | None = None
 
 
 class _Volume(Struct):
@@ -111,15 +134,38 @@ def volume(raw: Raw) -> Seen:
     stored = wire.read(raw, _Volume)
     affinity = stored.spec.node_affinity
     required = affinity.required if affinity is not None else None
-    driver, handle = "", ""
-    if stored.spec.csi is not None:
-        driver, handle = stored.spec.csi.driver, stored.spec.csi.volume_handle
-    elif stored.spec.aws_elastic_block_store is not None:
-        # Kubernetes has migrated these to the CSI driver, under whose limit they count.
-        driver, handle = "ebs.csi.aws.com", stored.spec.aws_elastic_block_store.volume_id
+    csi = stored.spec.csi
+    driver, handle = (csi.driver, csi.volume_handle) if csi else podvolumes.migrated(stored.spec)
     terms = (required.node_selector_terms if required is not None else None) or ()
-    volume = Volume(tuple(wire.node_term(term) for term in terms), driver, handle)
+    volume = Volume(
+        tuple(wire.node_term(term) for term in terms),
+        driver,
+        handle,
+        zones=_zones(bytes(stored.metadata.labels)),
+        csi=csi is not None,
+    )
     return wire.sight(stored.metadata, volume, namespaced=False)
+
+
+_ZONE_LABELS = (
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    nodes_.ZONE,
+    nodes_.REGION,
+)
+
+
+def _zones(labels: bytes) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Values are joined by `__`; a label with an empty one says nothing (kube-scheduler's rule)."""
+    if b"kubernetes.io/zone" not in labels and b"kubernetes.io/region" not in labels:
+        return ()
+    found = wire.texts(labels)
+    parted = (
+        (label, frozenset(value.strip() for value in found[label].split("__")))
+        for label in _ZONE_LABELS
+        if label in found
+    )
+    return tuple((label, values) for label, values in parted if "" not in values)
 
 
 class _TopologyExpression(Struct):
@@ -189,3 +235,25 @@ def csi_node(raw: Raw) -> Seen:
         if one.allocatable is not None and one.allocatable.count is not None
     }
     return wire.sight(stored.metadata, limits, namespaced=False)
+
+
+class _Source(Struct):
+    persistent_volume_name: str | None = None
+
+
+class _AttachmentSpec(Struct):
+    attacher: str = ""
+    node_name: str = ""
+    source: _Source = msgspec.field(default_factory=_Source)
+
+
+class _Attachment(Struct):
+    metadata: wire.Metadata
+    spec: _AttachmentSpec = msgspec.field(default_factory=_AttachmentSpec)
+
+
+def attachment(raw: Raw) -> Seen:
+    stored = wire.read(raw, _Attachment)
+    spec = stored.spec
+    value = Attachment(spec.attacher, spec.node_name, spec.source.persistent_volume_name or "")
+    return wire.sight(stored.metadata, value, namespaced=False)

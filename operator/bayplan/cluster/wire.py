@@ -194,13 +194,15 @@ def complain(what: str, error: object) -> None:
 
 
 def amounts(found: Mapping[str, Any] | None) -> dict[str, int]:
-    """Quantities as integers; what cannot be read is left out and told."""
+    """Quantities as integers, at most `resources.MOST`; what is none is left out and told."""
     known: dict[str, int] = {}
     for name, value in (found or {}).items():
         # A person's YAML may hold 0.5: its shortest decimal text is what was meant.
         text = repr(value) if isinstance(value, float | dict | list | None) else value
         try:
-            known[name] = units.amount(name, text)
+            known[name] = max(-resources.MOST, min(units.amount(name, text), resources.MOST))
+        except units.TooLargeError:
+            known[name] = resources.MOST
         except units.QuantityError as error:
             complain(f"quantity of {units.shown(name)}", error)
     return known

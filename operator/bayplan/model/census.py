@@ -38,6 +38,7 @@ class Census:
     averse: dict[tuple[str, tuple[pods_.PodTerm, ...]], Counts] = field(default_factory=dict)
     ports: dict[pods_.HostPort, Counts] = field(default_factory=dict)
     claims: dict[PodKey, Counts] = field(default_factory=dict)
+    disks: dict[pods_.Disk, Counts] = field(default_factory=dict)
     daemons: dict[str, Counts] = field(default_factory=dict)  # DaemonSet uid -> nodes that have it
     exclusive: Counts = field(default_factory=dict)  # pods that want their node for themselves
     _by_label: dict[str, dict[str, dict[GroupKey, Group]]] = field(default_factory=dict)
@@ -54,6 +55,8 @@ class Census:
             _step_in(self.ports, port, node, sign)
         for claim in constraints.claims:
             _step_in(self.claims, (pod.namespace, claim), node, sign)
+        for disk in constraints.disks:
+            _step_in(self.disks, disk, node, sign)
         if pod.owner is not None and pod.owner.kind == "DaemonSet":
             _step_in(self.daemons, pod.owner.uid, node, sign)
         if EXCLUSIVE in pod.labels:

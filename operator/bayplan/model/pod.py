@@ -61,6 +61,31 @@ class HostPort:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk that a pod's spec names in place, without a claim. `kind` empty: it never collides.
+
+    `driver` and `handle` are those that it counts by towards attach limits, if it does.
+    """
+
+    kind: str
+    name: str
+    read_only: bool = False
+    monitors: frozenset[str] = frozenset()  # of an rbd image: the same if one is in common
+    driver: str = ""
+    handle: str = ""
+
+    def collides(self, other: "Disk") -> bool:
+        """Whether a node cannot have both: kube-scheduler's rule (VolumeRestrictions)."""
+        if not self.kind or (self.kind, self.name) != (other.kind, other.name):
+            return False
+        if self.kind == "awsElasticBlockStore":
+            return True
+        if self.read_only and other.read_only:
+            return False
+        return self.kind != "rbd" or bool(self.monitors & other.monitors)
+
+
+@dataclass(frozen=True, slots=True)
 class PodTerm:
     """A pod affinity term: pods that `selector` matches in `namespaces`, seen per `topology_key`.
 
@@ -91,7 +116,9 @@ class Spread:
 class Claim:
     """A volume that limits where a pod may run.
 
-    `terms`: node terms of the bound volume (any must match), empty when it may go anywhere.
+    `terms`: node terms of the bound volume (any must match), empty when it may go anywhere;
+    `zones`: labels of that volume and the values that nodes with any such label must have.
+    `alone`: one pod at a time may use it, wherever (ReadWriteOncePod).
     `unbound`: waits for its first consumer; the pod cannot be born placed. `selected` is the node
     for which its volume is being made, once one is chosen; `made`: the volume exists, and is bound
     in a moment. `missing`: somebody else has to act before the pod can run anywhere; `why` says
@@ -111,6 +138,9 @@ class Claim:
     deleting: bool = False
     service: str = ""  # the LongService of whose instance it is, by its label
     owners: frozenset[str] = frozenset()  # uids
+    controller: str = ""  # uid of the owner that controls it: the pod for which it was made
+    zones: tuple[tuple[str, frozenset[str]], ...] = ()
+    alone: bool = False
 
     def pinned_to(self, node: node.Node | None) -> bool:
         """Whether its volume is being made for this node, which can still take the pod.
@@ -135,7 +165,11 @@ class Constraints:
     pod_anti_affinity: tuple[PodTerm, ...] = ()
     spread: tuple[Spread, ...] = ()
     claims: tuple[str, ...] = ()  # names of PersistentVolumeClaims
-    resource_claims: bool = False  # DRA: must be bound by binding, never born placed
+    own: tuple[str, ...] = ()  # those of `claims` that Kubernetes makes for this pod alone …
+    uid: str = ""  # … and its uid, by which they are known; empty of other pods
+    disks: tuple[Disk, ...] = ()
+    late: bool = False  # something is made for the stored pod: it cannot be born placed
+    devices: bool = False  # resourceClaims: kube-scheduler alone allocates those
 
 
 ANYWHERE = Constraints()

@@ -21,11 +21,14 @@ class Reason(enum.Enum):
     SELECTOR = "NodeSelector"
     AFFINITY = "NodeAffinity"
     CONSTRAINT = "Constraint"
+    DEVICES = "DeviceClaims"
     VOLUME_MISSING = "VolumeMissing"
+    VOLUME_IN_USE = "VolumeInUse"
     VOLUME_ZONE = "VolumeZone"
     VOLUME_NODE = "VolumeSelectedNode"
     VOLUME_BINDING = "VolumeBinding"
     VOLUME_LIMIT = "VolumeLimit"
+    DISK_IN_USE = "DiskInUse"
     HOST_PORT = "HostPort"
     POD_AFFINITY = "PodAffinity"
     ANTI_AFFINITY = "PodAntiAffinity"
@@ -48,11 +51,14 @@ _WORDS = {
     Reason.SELECTOR: "node selector",
     Reason.AFFINITY: "node affinity",
     Reason.CONSTRAINT: "constraint",
+    Reason.DEVICES: "resourceClaims, which kube-scheduler alone can allocate",
     Reason.VOLUME_MISSING: "volume claim not ready",
+    Reason.VOLUME_IN_USE: "ReadWriteOncePod claim in use",
     Reason.VOLUME_ZONE: "volume in another zone",
     Reason.VOLUME_NODE: "volume being made for another node",
     Reason.VOLUME_BINDING: "volume being made",
     Reason.VOLUME_LIMIT: "no more volumes attachable",
+    Reason.DISK_IN_USE: "disk in use there",
     Reason.HOST_PORT: "host port taken",
     Reason.POD_AFFINITY: "pod affinity",
     Reason.ANTI_AFFINITY: "pod anti-affinity",

@@ -15,6 +15,9 @@ PODS = "pods"
 
 STANDARD = (CPU, MEMORY, EPHEMERAL_STORAGE, PODS)
 
+# No node has as much of anything; what is more counts as this (2**53: a thousand add up in int64).
+MOST = 1 << 53
+
 
 class Vector(Mapping[str, int]):
     """An immutable amount of every resource; what is not named is zero.

@@ -7,6 +7,7 @@ are int64 in the units of `resources`.
 
 import contextlib
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ IntMatrix = npt.NDArray[np.int64]
 IntVector = npt.NDArray[np.int64]
 Undo = Callable[[], None]
 PodKey = tuple[str, str]  # namespace, name
+Attached = Mapping[str, Mapping[str, AbstractSet[str]]]  # driver -> handle -> nodes with it
 Aversion = tuple[str, tuple[pods_.PodTerm, ...]]  # namespace, required anti-affinity terms
 
 
@@ -59,6 +61,7 @@ class Snapshot:
     daemonsets: tuple[DaemonSet, ...] = ()
     claims: Mapping[PodKey, pods_.Claim] = field(default_factory=dict)
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
+    attached: Attached = field(default_factory=dict)
     nodes_version: int = 0
     census: census_.Census = field(default_factory=census_.Census)
     _changed: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)
@@ -121,10 +124,27 @@ class Snapshot:
                     self._add(counts, nodes)
         return counts
 
-    def claims_in_use(self) -> Iterator[tuple[PodKey, IntVector]]:
-        """Claims that placed pods mount: (namespace, claim), [N] by how many pods."""
-        for key in sorted(self.census.claims.keys() | self._delta.claims.keys()):
-            yield key, self._counts("claims", key)
+    def mounting(self, claim: PodKey) -> Mapping[str, int]:
+        """Node -> how many placed pods mount a claim there; nodes that are not ours too."""
+        return _merged(self.census.claims.get(claim), self._delta.claims.get(claim))
+
+    def claims_in_use(self) -> Iterator[tuple[PodKey, Mapping[str, int]]]:
+        """Claims that placed pods mount: (namespace, claim), and where, as `mounting`."""
+        for key in self.census.claims.keys() | self._delta.claims.keys():
+            yield key, self.mounting(key)
+
+    def disks_in_use(self) -> Iterator[tuple[pods_.Disk, Mapping[str, int]]]:
+        """Disks that placed pods name in place: node -> by how many pods."""
+        for disk in self.census.disks.keys() | self._delta.disks.keys():
+            yield disk, _merged(self.census.disks.get(disk), self._delta.disks.get(disk))
+
+    def with_disk(self, wanted: pods_.Disk) -> IntVector:
+        """[N]: how many pods name a disk that a node cannot have beside this one."""
+        counts = np.zeros(len(self.nodes), dtype=np.int64)
+        for disk, nodes in self.disks_in_use():
+            if disk.collides(wanted):
+                self._add(counts, nodes)
+        return counts
 
     def without_daemon(self, uid: str, among: frozenset[str]) -> list[int]:
         """Rows of those of these nodes where a DaemonSet has no pod."""
@@ -194,3 +214,13 @@ class Snapshot:
             row = self.rows.get(name)
             if row is not None:
                 counts[row] += count
+
+
+def _merged(
+    before: Mapping[str, int] | None, change: Mapping[str, int] | None
+) -> Mapping[str, int]:
+    """Counts and the what-if changes of them added up; no zeros."""
+    if not change:
+        return before or {}
+    total = {name: (before or {}).get(name, 0) + count for name, count in change.items()}
+    return {name: count for name, count in {**(before or {}), **total}.items() if count}

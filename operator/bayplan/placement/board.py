@@ -4,6 +4,7 @@ The snapshot stays as it was; what this solve has placed so far is kept beside i
 not per pod, so that later classes see earlier ones in free room, ports, spread and affinity.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from bayplan.model import pod as pods_
 from bayplan.model import requirement
 from bayplan.model.snapshot import Aversion, Snapshot
 from bayplan.model.workload import EXCLUSIVE, PodClass, TaskKey, Waiting
+from bayplan.placement import attachments
+from bayplan.placement.attachments import Attachments
 from bayplan.placement.table import NodeTable
 
 BoolVector = npt.NDArray[np.bool_]
@@ -60,6 +63,9 @@ class Board:
     exclusive_landed: list[Landed] = field(default_factory=list)
     held: dict[int, Hold] = field(default_factory=dict)  # row -> for whom
     _peers: dict[object, IntVector] = field(default_factory=dict)
+    _mounting: list[Landed] = field(default_factory=list)  # with claims or disks
+    _claimed: Counter[tuple[str, str]] = field(default_factory=Counter)  # claim -> landed pods
+    _attached: dict[str, Attachments] = field(default_factory=dict)  # by driver
 
     @classmethod
     def of(cls, snapshot: Snapshot, table: NodeTable) -> "Board":
@@ -84,6 +90,12 @@ class Board:
             self.averse_landed.append(landed)
         if EXCLUSIVE in landed.labels:
             self.exclusive_landed.append(landed)
+        if kind.constraints.claims or kind.constraints.disks:
+            self._mounting.append(landed)
+            for claim in kind.constraints.claims:
+                self._claimed[kind.namespace, claim] += int(nodes.sum())
+            for driver in self._attached:
+                self._attach(landed, driver)
 
     def lift(self, request: IntVector) -> None:
         """Take back what landed last."""
@@ -92,6 +104,11 @@ class Board:
             self.averse_landed.pop()
         if EXCLUSIVE in last.labels:
             self.exclusive_landed.pop()
+        if last.kind.constraints.claims or last.kind.constraints.disks:
+            self._mounting.pop()
+            for claim in last.kind.constraints.claims:
+                self._claimed[last.kind.namespace, claim] -= int(last.nodes.sum())
+            self._attached.clear()
         self._take(request, -last.nodes)
 
     @property
@@ -124,6 +141,33 @@ class Board:
             lambda other: any(port.collides(wanted) for port in other.kind.constraints.host_ports)
         )
         return taken > 0
+
+    def with_disk(self, wanted: pods_.Disk) -> BoolVector:
+        """[N]: where a disk is in use that cannot be there beside this one."""
+        used = self.snapshot.with_disk(wanted) + self._landed(
+            lambda other: any(disk.collides(wanted) for disk in other.kind.constraints.disks)
+        )
+        return used > 0
+
+    def mounts(self, namespace: str, claim: str) -> bool:
+        """Whether a pod mounts this claim, anywhere, or one that landed will."""
+        key = namespace, claim
+        return self._claimed[key] > 0 or bool(self.snapshot.mounting(key))
+
+    def attachments(self, driver: str) -> Attachments:
+        """The volumes of a driver on each node, those of what landed too."""
+        found = self._attached.get(driver)
+        if found is None:
+            found = self._attached[driver] = Attachments.of(driver, self.snapshot)
+            for landed in self._mounting:
+                self._attach(landed, driver)
+        return found
+
+    def _attach(self, landed: Landed, driver: str) -> None:
+        for of_driver, volume in attachments.mounts(landed.kind, self.snapshot):
+            if of_driver == driver:
+                rows = np.flatnonzero(landed.nodes).tolist()
+                self._attached[driver].add(volume, rows)
 
     def _running(
         self, namespaces: Namespaces, wanted: requirement.Term, *, terminating: bool

@@ -16,7 +16,7 @@ from bayplan.model import pod as pods_
 from bayplan.model import requirement
 from bayplan.model.reason import Reason
 from bayplan.model.workload import PodClass, Waiting
-from bayplan.placement import constraints, spread
+from bayplan.placement import constraints, spread, volumes
 from bayplan.placement.board import Board, Namespaces, reach
 from bayplan.placement.table import NodeTable, Refusing, Verdict
 
@@ -52,8 +52,7 @@ def of_the_moment(waiting: Waiting, board: Board) -> Iterator[Refusing]:
     if board.held:
         yield from _held(waiting, board)
     yield from constraints.company(kind, board)
-    if kind.constraints.claims:
-        yield from _volumes(kind, board)
+    yield from volumes.refusing(kind, board)
     for port in kind.constraints.host_ports:
         yield Refusing(Reason.HOST_PORT, str(port.port), board.with_port(port))
     if kind.constraints.pod_affinity:
@@ -80,6 +79,7 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
         for constraint in wanted.spread
         if constraint.hard
     ]
+    found += volumes.rules(kind, board)
     labels = dict(kind.labels)
     if wanted.host_ports:
         each = board.table.each()
@@ -144,67 +144,6 @@ def _held(waiting: Waiting, board: Board) -> Iterator[Refusing]:
         over_by_then = lasts is not None and lasts <= hold.spare
         nodes[row] = hold.waiting is not waiting and not over_by_then
     yield Refusing(Reason.HELD, "", nodes)
-
-
-def _volumes(kind: PodClass, board: Board) -> Iterator[Refusing]:
-    """Claims that cannot be mounted at all, volumes elsewhere, nodes with too many of them."""
-    everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
-    mounted: dict[str, set[str]] = {}  # driver -> volumes
-    for name in kind.constraints.claims:
-        claim = board.snapshot.claims.get((kind.namespace, name))
-        if claim is None or claim.missing:
-            why = claim.why if claim is not None else "there is no such claim"
-            yield Refusing(Reason.VOLUME_MISSING, f"{name}: {why}" if why else name, everywhere)
-            continue
-        row = board.snapshot.rows.get(claim.selected)
-        if row is not None and claim.pinned_to(board.table.nodes[row]):
-            others = everywhere.copy()
-            others[row] = False
-            yield Refusing(Reason.VOLUME_NODE, name, others)
-        if claim.terms:
-            yield Refusing(Reason.VOLUME_ZONE, name, ~board.table.matching_any(claim.terms))
-        if claim.driver:
-            mounted.setdefault(claim.driver, set()).add(_volume(kind.namespace, claim))
-    for driver, volumes in sorted(mounted.items()):
-        limits = np.array(
-            [
-                board.snapshot.attach_limits.get(node.name, {}).get(driver, -1)
-                for node in board.table.nodes
-            ],
-            dtype=np.int64,
-        )
-        if not (limits >= 0).any():
-            continue
-        attached = _attached(driver, board)
-        count = np.zeros(len(limits), dtype=np.int64)
-        new = np.full(len(limits), len(volumes), dtype=np.int64)
-        for volume, nodes in attached.items():
-            count += nodes
-            if volume in volumes:
-                new -= nodes
-        full = (limits >= 0) & (new > 0) & (count + new > limits)
-        yield Refusing(Reason.VOLUME_LIMIT, driver, full)
-
-
-def _attached(driver: str, board: Board) -> dict[str, BoolVector]:
-    """Volume of this driver -> nodes that have it attached, or will."""
-    attached: dict[str, BoolVector] = {}
-    in_use = [(key, nodes > 0) for key, nodes in board.snapshot.claims_in_use()]
-    in_use += [
-        ((other.kind.namespace, name), other.nodes > 0)
-        for other in board.landed
-        for name in other.kind.constraints.claims
-    ]
-    for (namespace, name), nodes in in_use:
-        claim = board.snapshot.claims.get((namespace, name))
-        if claim is not None and claim.driver == driver:
-            volume = _volume(namespace, claim)
-            attached[volume] = attached[volume] | nodes if volume in attached else nodes
-    return attached
-
-
-def _volume(namespace: str, claim: pods_.Claim) -> str:
-    return claim.handle or f"{namespace}/{claim.name}"
 
 
 def _joint(kind: PodClass) -> tuple[Namespaces, requirement.Term] | None:

@@ -1,0 +1,138 @@
+"""Which nodes refuse a class because of its volumes and devices, and which pods refuse each other.
+
+The rules are those of kube-scheduler's VolumeRestrictions, VolumeZone, VolumeBinding and
+NodeVolumeLimits. Devices (`resourceClaims`) are nobody's to allocate but kube-scheduler's: a pod
+that asks for them would be bound and never start, so every node refuses it.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model.reason import Reason
+from bayplan.model.workload import PodClass
+from bayplan.placement import attachments, spread
+from bayplan.placement.board import Board
+from bayplan.placement.table import Domains, NodeTable, Refusing
+
+BoolVector = npt.NDArray[np.bool_]
+
+_ZONES = {
+    "failure-domain.beta.kubernetes.io/zone": nodes_.ZONE,
+    "failure-domain.beta.kubernetes.io/region": nodes_.REGION,
+    nodes_.ZONE: nodes_.ZONE,
+    nodes_.REGION: nodes_.REGION,
+}  # label of a node -> what it is called today
+
+
+def refusing(kind: PodClass, board: Board) -> Iterator[Refusing]:
+    """Claims that cannot be mounted at all or here, disks in use here, nodes that are full."""
+    wanted = kind.constraints
+    if not (wanted.claims or wanted.disks or wanted.devices):
+        return
+    everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
+    if wanted.devices:
+        yield Refusing(Reason.DEVICES, "", everywhere)
+    for name in wanted.claims:
+        claim = board.snapshot.claims.get((kind.namespace, name))
+        why = _unusable(claim, name, wanted)
+        if claim is None or why is not None:
+            yield Refusing(Reason.VOLUME_MISSING, f"{name}: {why}" if why else name, everywhere)
+            continue
+        yield from _of_claim(kind, claim, board, everywhere)
+    for disk in wanted.disks:
+        yield Refusing(Reason.DISK_IN_USE, disk.name, board.with_disk(disk))
+    mounted: dict[str, set[str]] = {}  # driver -> volumes
+    for driver, volume in attachments.mounts(kind, board.snapshot):
+        mounted.setdefault(driver, set()).add(volume)
+    for driver, volumes in sorted(mounted.items()):
+        attached = board.attachments(driver)
+        if attached.limited:
+            yield Refusing(Reason.VOLUME_LIMIT, driver, attached.full_for(volumes))
+
+
+def rules(kind: PodClass, board: Board) -> Iterator[spread.Rule]:
+    """One pod at a time for a ReadWriteOncePod claim, one a node for a disk named in place."""
+    for name in kind.constraints.claims:
+        claim = board.snapshot.claims.get((kind.namespace, name))
+        if claim is not None and claim.alone:
+            whole = _whole(board.table)
+            none = np.zeros(1, dtype=np.int64)
+            yield spread.Cap(Reason.VOLUME_IN_USE, name, whole, none, limit=1)
+    for disk in kind.constraints.disks:
+        if disk.collides(disk):
+            each = board.table.each()
+            none = np.zeros(len(each.values), dtype=np.int64)
+            yield spread.Cap(Reason.DISK_IN_USE, disk.name, each, none, limit=1)
+
+
+def _unusable(claim: pods_.Claim | None, name: str, wanted: pods_.Constraints) -> str | None:
+    """Why no node will do; None when some may."""
+    if claim is None:
+        return "there is no such claim"
+    if claim.missing:
+        return claim.why
+    if name in wanted.own and claim.controller != wanted.uid:
+        return "it was not made for this pod; delete it, or name the pod or its volume otherwise"
+    return None
+
+
+def _of_claim(
+    kind: PodClass, claim: pods_.Claim, board: Board, everywhere: BoolVector
+) -> Iterator[Refusing]:
+    if claim.alone and board.mounts(kind.namespace, claim.name):
+        detail = claim.name
+        user = _user(kind.namespace, claim.name, board)
+        if user:
+            detail = f"{claim.name} by pod {user}"
+        yield Refusing(Reason.VOLUME_IN_USE, detail, everywhere)
+    row = board.snapshot.rows.get(claim.selected)
+    if row is not None and claim.pinned_to(board.table.nodes[row]):
+        others = everywhere.copy()
+        others[row] = False
+        yield Refusing(Reason.VOLUME_NODE, claim.name, others)
+    if claim.terms:
+        yield Refusing(Reason.VOLUME_ZONE, claim.name, ~board.table.matching_any(claim.terms))
+    if claim.zones:
+        yield Refusing(Reason.VOLUME_ZONE, claim.name, _elsewhere(claim, board.table))
+
+
+def _user(namespace: str, claim: str, board: Board) -> str:
+    """The first by name of the placed pods that mount a claim; empty if they only will."""
+    for node in sorted(board.snapshot.mounting((namespace, claim))):
+        found = [
+            pod.name
+            for pod in board.snapshot.pods_on(node)
+            if pod.namespace == namespace and claim in pod.constraints.claims
+        ]
+        if found:
+            return min(found)
+    return ""
+
+
+def _elsewhere(claim: pods_.Claim, table: NodeTable) -> BoolVector:
+    """[N]: nodes in another zone or region than a volume's labels say.
+
+    A node without any such label will do: there is one zone only.
+    """
+    zoned = np.zeros(len(table.nodes), dtype=np.bool_)
+    for label in _ZONES:
+        zoned |= table.domains(label).codes >= 0
+    other = np.zeros(len(table.nodes), dtype=np.bool_)
+    for label, values in claim.zones:
+        own, today = table.domains(label), table.domains(_ZONES[label])
+        has = own.codes >= 0
+        other |= ~np.where(has, _among(own, values), _among(today, values))
+    return zoned & other
+
+
+def _among(domains: Domains, values: frozenset[str]) -> BoolVector:
+    return domains.of_nodes(np.array([value in values for value in domains.values], np.bool_))
+
+
+def _whole(table: NodeTable) -> Domains:
+    """All nodes as one domain."""
+    return Domains(np.zeros(len(table.nodes), dtype=np.int64), ("",), {"": 0})
