@@ -103,6 +103,7 @@ class World:
             dependencies=self.dependencies,
             fullness=self.fullness,
             claims=self.claims,
+            claim_of=self.claims.get,
         )
 
     def visible(self) -> dict[PodKey, pods_.Pod]:

@@ -232,6 +232,12 @@ CONDITIONS: Mapping[str, Told] = {
         "An instance with a volume of its own waits until the pod or claim before it has gone.",
         "Where its node is switched off for good, delete the node.",
     ),
+    "ClaimForOnePod": Told(
+        (SERVICE,),
+        "Several instances are wanted, and the template mounts a ReadWriteOncePod claim, which one "
+        "pod at a time can use.",
+        "Set `replicas` to 1, or use `volumeClaimTemplates` or a claim with another access mode.",
+    ),
     "NodeUnreachable": Told(
         (SERVICE,),
         "Instances stand on nodes that do not answer; they are replaced after "

@@ -45,6 +45,7 @@ class Views:
             receivers=self.receivers,
             last_to_go=self._last_to_go,
             claims=self._claims(resource),
+            claim_of=lambda name: cache.state.claims.get((namespace, name)),
             homes=homes,
         )
 

@@ -112,7 +112,8 @@ class UpdateStrategy(Part):
         le=100,
         description=(
             "An update never leaves fewer healthy instances than this share of the replicas, "
-            "rounded up. With volumeClaimTemplates or mode PerNode one may always be without."
+            "rounded up. With volumeClaimTemplates, mode PerNode or a ReadWriteOncePod claim in "
+            "the template one may always be without."
         ),
     )
     maximum_surge_percent: Integer = Field(

@@ -233,7 +233,8 @@ class View:
     `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
     pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
     those that notices can go to. Finished pods of runs up to `last_to_go` are too many in the
-    cluster. `claims` are those of the namespace by name, of a service that has some. `homes` says
+    cluster. `claims` are those of the namespace by name, of a service that has some; `claim_of`
+    finds one of the namespace that a template names. `homes` says
     of a template (its hash; its body where it is not the resource's own) on which nodes a service
     with one instance on each has them.
     """
@@ -250,6 +251,7 @@ class View:
     receivers: frozenset[str] = frozenset()
     last_to_go: Mark | None = None
     claims: Mapping[str, pods_.Claim] = field(default_factory=dict)
+    claim_of: Callable[[str], pods_.Claim | None] = lambda _: None
     homes: HomesOf = lambda _hash, _template: NOWHERE
 
 

@@ -22,14 +22,16 @@ KINDS = (SERVICE, BUDGET)
 
 
 def wanted(
-    service: Resource, spec: LongServiceSpec, healthy_minimum: int
+    service: Resource, spec: LongServiceSpec, healthy_minimum: int, *, in_place: bool
 ) -> dict[str, dict[str, Any]]:
-    """The children to have, by kind; each carries its digest."""
+    """The children to have, by kind; each carries its digest.
+
+    `in_place`: an instance goes before its replacement comes.
+    """
     bodies = {}
     if spec.service is not None:
         bodies[SERVICE] = _service(service, spec.service)
     minimum = budget_minimum(spec.disruption_budget, spec.replicas, healthy_minimum)
-    in_place = spec.volume_claim_templates or spec.mode == "PerNode"
     if in_place and spec.disruption_budget != "None":
         minimum = healthy_minimum  # which lets one go already: no replacement comes first
     if minimum > 0:

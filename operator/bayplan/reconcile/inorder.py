@@ -1,11 +1,12 @@
-"""One look at a service whose instances have a place of their own: an ordinal, or a node.
+"""One look at a service whose instances have a place of their own: an ordinal, a node, a claim.
 
-What `ordinals`, `claims` and `pernode` say of it.
+What `ordinals`, `claims`, `pernode` and `sole` say of it.
 """
 
 from dataclasses import replace
 
-from bayplan.reconcile import claims, inplace, ordinals, pernode, rollout
+from bayplan.model import pod as pods_
+from bayplan.reconcile import claims, inplace, ordinals, pernode, rollout, sole
 from bayplan.reconcile.action import ClaimAct
 from bayplan.reconcile.servicescene import ServiceScene, updated
 
@@ -36,6 +37,8 @@ def places(scene: ServiceScene) -> inplace.Places | None:
     if scene.coverage is not None:
         return pernode.places(scene.coverage, scene.instances, scene.limits)
     if scene.row is None:
+        if scene.sole:
+            return sole.places(scene.instances, scene.pods.values(), scene.spec.replicas)
         return None
 
     def ready(number: int) -> bool:
@@ -54,8 +57,10 @@ def claim_acts(scene: ServiceScene) -> tuple[ClaimAct, ...]:
 def held(scene: ServiceScene) -> tuple[str, ...]:
     """Instances that cannot be made yet, each with what it waits for."""
     if scene.row is None:
-        return ()
-    nodes, told = scene.view.nodes, []
+        pods = scene.pods.values() if scene.sole else ()
+        there = [pod for pod in pods if not pod.terminal and _silent(scene, pod)]
+        return tuple(_waits("no instance is made", f"pod {pod.name}", pod) for pod in there)
+    told = []
     for number in scene.row.wanted:
         pod = scene.row.pods.get(number)
         name = ordinals.name_of(scene.service.name, number)
@@ -63,10 +68,19 @@ def held(scene: ServiceScene) -> tuple[str, ...]:
             lacking = claims.lacking(scene.service, scene.spec, scene.view.claims, number)
             going = [claim for claim in lacking if claim in scene.view.claims]
             told += [f"{name} waits until claim {claim} is deleted" for claim in going[:1]]
-        elif pod.terminating and pod.node in nodes and not nodes[pod.node].ready:
-            told.append(
-                f"{name} is not made again before its pod on node {pod.node}, which does not "
-                "answer, is deleted; if that node is switched off for good, delete the node, or "
-                "the pod by force"
-            )
+        elif _silent(scene, pod):
+            told.append(_waits(f"{name} is not made again", "its pod", pod))
     return tuple(told)
+
+
+def _silent(scene: ServiceScene, pod: pods_.Pod) -> bool:
+    """Whether a pod is to go that nobody says has gone."""
+    node = scene.view.nodes.get(pod.node)
+    return pod.terminating and node is not None and not node.ready
+
+
+def _waits(what: str, predecessor: str, pod: pods_.Pod) -> str:
+    return (
+        f"{what} before {predecessor} on node {pod.node}, which does not answer, is deleted; if "
+        "that node is switched off for good, delete the node, or the pod by force"
+    )

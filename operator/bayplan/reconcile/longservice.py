@@ -31,6 +31,7 @@ from bayplan.reconcile import (
     revisions,
     rollout,
     servicestatus,
+    sole,
     target,
     waiting,
 )
@@ -61,7 +62,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     after = _backoff(scene, making, before)
     change = _change(scene, after)
     tasks = acts.tasks(scene, making, change, after)
-    bodies = children.wanted(service, scene.spec, scene.limits.healthy)
+    bodies = children.wanted(service, scene.spec, scene.limits.healthy, in_place=scene.in_place)
     apply, drop = children.changes(service, view, bodies)
     current = _current_revision(scene)
     waits = scene.waits
@@ -89,6 +90,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             backoff=after,
             failing=_failing(scene.instances),
             held=inorder.held(scene),
+            sole=scene.sole,
             suspended=scene.suspended,
             taken=children.taken_by_others(service, view, bodies),
         )
@@ -132,6 +134,7 @@ def _scene(
     )
     alive = frozenset(pod.labels.get(names.REVISION, "") for pod in pods.values())
     known = view.admission
+    sole_ = sole.claims(update.template or spec.template, view.claim_of)
     scene = ServiceScene(
         service=service,
         spec=spec,
@@ -143,11 +146,12 @@ def _scene(
         aim=aim,
         kept=revisions.kept(history, update, stored_current(service), alive),
         alive=alive,
-        limits=_limits(spec),
+        limits=_limits(spec, in_place=bool(sole_)),
         row=ordinals.row(service.name, pods.values(), spec.replicas)
         if spec.volume_claim_templates
         else None,
         admission=known if known and known.template_hash == service.template_hash else None,
+        sole=sole_,
     )
     return _housed(scene) if spec.mode == "PerNode" else scene
 
@@ -165,9 +169,9 @@ def _housed(scene: ServiceScene) -> ServiceScene:
     return replace(scene, spec=spec, limits=limits, instances=instances, coverage=coverage)
 
 
-def _limits(spec: LongServiceSpec) -> rollout.Bounds:
+def _limits(spec: LongServiceSpec, *, in_place: bool) -> rollout.Bounds:
     rules = spec.update_strategy
-    if spec.volume_claim_templates:
+    if spec.volume_claim_templates or in_place:
         return inplace.bounds(spec.replicas, rules.minimum_healthy_percent)
     return rollout.bounds(spec.replicas, rules.minimum_healthy_percent, rules.maximum_surge_percent)
 
@@ -247,7 +251,7 @@ def _drifted(scene: ServiceScene) -> ServiceScene:
     found = drift.drifted(newest, nodes, wanted, replicas) if wanted else []
     candidates = (
         drift.drifted(newest, nodes, drift.movable(wanted), replicas)
-        if found and scene.spec.rebalance is not None
+        if found and scene.spec.rebalance is not None and not scene.sole
         else []
     )
     troubled = instances.lost or instances.leaving or instances.silent or instances.going

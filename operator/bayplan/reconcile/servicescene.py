@@ -38,6 +38,7 @@ class ServiceScene:
     admission: Admission | None  # of the spec's template; None: not known yet
     row: ordinals.Row | None = None  # of instances with identity
     coverage: pernode.Coverage | None = None  # of one instance on each node
+    sole: tuple[str, ...] = ()  # claims of the template that one pod at a time can use
     progress: target.Progress | None = None  # None: nothing to roll out
     unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
     drifted: int | None = None  # instances that break constraints; None: there are none to break
@@ -49,6 +50,11 @@ class ServiceScene:
         """Whether `replicas` is 0 as it is written."""
         stated = self.service.spec
         return isinstance(stated, LongServiceSpec) and stated.replicas == 0
+
+    @property
+    def in_place(self) -> bool:
+        """Whether an instance goes before the one that takes its place comes."""
+        return self.row is not None or self.coverage is not None or bool(self.sole)
 
     @property
     def update(self) -> Revision:

@@ -43,6 +43,7 @@ class Reason(enum.StrEnum):
     NO_ROOM = "NoRoom"
     VOLUME = "VolumeBinding"
     PREDECESSOR = "PredecessorThere"
+    ONE_POD = "ClaimForOnePod"
     NODE_SILENT = "NodeUnreachable"
     ROLLING_OUT = "RollingOut"
     STARTING = "InstancesStarting"
@@ -87,6 +88,7 @@ class Standing:
     moves: tuple[drift.Move, ...] = ()
     failing: tuple[pods_.Pod, ...] = ()
     suspended: bool = False  # `replicas` itself is 0: with mode PerNode there may just be no node
+    sole: tuple[str, ...] = ()  # claims of the template that one pod at a time can use
     held: tuple[str, ...] = ()  # instances that wait for their predecessor, in words
     taken: tuple[str, ...] = ()  # kinds of children whose name somebody else has
 
@@ -166,7 +168,7 @@ def _conditions(standing: Standing) -> list[Condition]:
     ready = _ready(standing)
     wanted = [ready, _available(standing), _progressing(standing, ready), _placed(standing)]
     refused = standing.admission is not None and standing.admission.final
-    if refused or ready.reason in {Reason.ROLLED_BACK, Reason.CYCLE}:
+    if refused or ready.reason in {Reason.ROLLED_BACK, Reason.CYCLE, Reason.ONE_POD}:
         wanted.append(true(conditions.STALLED, ready.reason, ready.message))
     elif ready.status != "True":
         wanted.append(true(conditions.RECONCILING, ready.reason, ready.message))
@@ -232,8 +234,9 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
         row = f"{failures.counted(backoff.failures, 'failure')} in a row"
         retry = rfc3339(backoff.retry_at)
         return Reason.BACKING_OFF, f"; after {row} the next pod starts at {retry}"
-    if standing.held:
-        return Reason.PREDECESSOR, f"; {_held(standing.held)}"
+    claims = _of_claims(standing)
+    if claims is not None:
+        return claims
     if placement is not None:
         return _unplaced(standing, placement)
     if instances.silent:
@@ -256,6 +259,26 @@ def _unplaced(standing: Standing, placement: Placement) -> tuple[Reason, str]:
     if placement.funnel.making:
         return Reason.VOLUME, f"; {_no_room(placement)}"
     return Reason.NO_ROOM, f"; {_no_room(placement)}{_none_first(standing)}"
+
+
+def _of_claims(standing: Standing) -> tuple[Reason, str] | None:
+    """What of its claims keeps an instance from being made, or from ever running."""
+    if standing.held:
+        return Reason.PREDECESSOR, f"; {_held(standing.held)}"
+    if standing.sole and standing.spec.replicas > 1:
+        return Reason.ONE_POD, f"; {_one_pod(standing)}"
+    return None
+
+
+def _one_pod(standing: Standing) -> str:
+    remedy = "set replicas to 1"
+    if standing.spec.mode == "PerNode":
+        remedy = "let it be for one node"
+    return (
+        f"claim {standing.sole[0]} is ReadWriteOncePod, so that only one pod at a time can use it: "
+        f"{remedy}, give each instance a claim of its own (volumeClaimTemplates), or use a claim "
+        "with another access mode"
+    )
 
 
 def _held(told: Sequence[str]) -> str:
