@@ -4,27 +4,30 @@ LimitRange, mutating webhooks, sidecars and overhead are in its answer, so the p
 what would be stored and not from what was written. Fields that no pod has, which a stored resource
 may hold as its schema passes on what it does not list, are refused by a strict CREATE alone: that
 is asked first, and where it names such fields, what would be stored without them. Answers are
-kept in memory and, through the status, over restarts; reconcile asks for a new one after an hour.
+kept in memory; the requests and a fingerprint of the rest are in the status. Where after a restart
+that differs from what follows from the template, and of the template of an older revision, the
+server is asked again before a pod is placed; reconcile asks for a new answer after an hour.
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from bayplan import telemetry, units
+from bayplan import samples, telemetry, units
 from bayplan.api import build, placing
 from bayplan.api.meta import MOST_UNKNOWN_FIELDS, epoch_of
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import errors
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
+from bayplan.model.limits import NO_LIMITS, Limits
 from bayplan.reconcile import action, conditions
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
+_MOST_FORMER = 5  # answers about templates of the past that are kept of a resource
 
 _STRICT = "strict decoding error: "  # k8s.io/apimachinery, runtime.NewStrictDecodingError
 
@@ -36,6 +39,7 @@ class DryRun(Protocol):
 
 
 Read = Callable[[Mapping[str, Any]], pods_.Pod]
+Template = Mapping[str, Any] | None  # None: the resource's own
 
 
 @dataclass(slots=True)
@@ -44,8 +48,26 @@ class _Known:
 
     template_hash: str
     admission: action.Admission
-    pod: pods_.Pod | None = None  # the API server's answer; None when only the status told
+    answer: "_Answer | None" = None  # the API server's; None when only the status told
     refusals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the API server made of a sample; it holds for pods that are built alike."""
+
+    question: str  # names the sample
+    pod: pods_.Pod
+
+
+@dataclass(slots=True)
+class _Shapes:
+    """Classes by template hash, of one spec and namespace; and of which no more is to be asked."""
+
+    generation: int
+    limits: Limits
+    classes: dict[str, workload.PodClass] = field(default_factory=dict)
+    certain: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +75,9 @@ class Admissions:
     """Answers by resource uid. `dry_run` raises the errors of `cluster.errors`.
 
     `read` decodes a pod that was only built, for what a restart has to know before it has asked
-    again. `now` is epoch seconds; `answered` rings for the resource.
+    again. `now` is epoch seconds; `answered` rings for the resource. `limits` are a namespace's,
+    `priority` is that of a class, of pods without one if it has no name. Without `asks` nobody may
+    be asked, and what follows from a template goes.
     """
 
     dry_run: DryRun
@@ -61,10 +85,14 @@ class Admissions:
     now: Callable[[], int]
     answered: Callable[[Key], None]
     per_second: float = 20
+    limits: Callable[[str], Limits] = lambda _: NO_LIMITS
+    priority: Callable[[str], int] = lambda _: 0
+    asks: bool = True
     _known: dict[str, _Known] = field(default_factory=dict)
-    # uid -> generation, template hash -> class
-    _shapes: dict[str, tuple[int, dict[str, workload.PodClass]]] = field(default_factory=dict)
-    _asking: set[str] = field(default_factory=set)
+    # uid -> hash of another template than the present -> what was answered; None: nothing of use
+    _former: dict[str, dict[str, _Answer | None]] = field(default_factory=dict)
+    _shapes: dict[str, _Shapes] = field(default_factory=dict)
+    _asking: set[tuple[str, str]] = field(default_factory=set)  # uid, template hash
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
 
@@ -79,27 +107,51 @@ class Admissions:
         return told
 
     def shape(
-        self, resource: Resource, blueprint: build.Blueprint, template_hash: str
+        self, resource: Resource, template: Template, template_hash: str
     ) -> workload.PodClass:
-        """The class of a resource's tasks of one template: as the API server would store them."""
-        generation, known = self._shapes.get(resource.uid, (-1, {}))
-        if generation != resource.generation:
-            known = {}
-            self._shapes[resource.uid] = resource.generation, known
-        shape = known.get(template_hash)
+        """The class of a resource's tasks of one template, as far as it is known."""
+        shapes = self._shapes_of(resource)
+        shape = shapes.classes.get(template_hash)
         if shape is None:
-            shape = known[template_hash] = self._shaped(resource, blueprint, template_hash)
+            shape, certain = self._shaped(resource, template, template_hash)
+            shapes.classes[template_hash] = shape
+            if certain:
+                shapes.certain.add(template_hash)
         return shape
 
+    def certain(self, resource: Resource, template_hash: str) -> bool:
+        """Whether a class is as the API server stores such pods; else `ask` before one is placed.
+
+        What follows from the template goes for certain where the server has said no more of it,
+        and where it does not answer for a revision of the past.
+        """
+        return not self.asks or template_hash in self._shapes_of(resource).certain
+
+    def _shapes_of(self, resource: Resource) -> _Shapes:
+        shapes = self._shapes.get(resource.uid)
+        limits = self.limits(resource.namespace)
+        if shapes is None or (shapes.generation, shapes.limits) != (resource.generation, limits):
+            shapes = self._shapes[resource.uid] = _Shapes(resource.generation, limits)
+        return shapes
+
     def _shaped(
-        self, resource: Resource, blueprint: build.Blueprint, template_hash: str
-    ) -> workload.PodClass:
-        known = self._known.get(resource.uid)
-        request, pod = resources.NOTHING, None
+        self, resource: Resource, template: Template, template_hash: str
+    ) -> tuple[workload.PodClass, bool]:
+        body = self._sample(resource, template, template_hash)
+        request, placing_, former = resources.NOTHING, "", self._former.get(resource.uid, {})
+        known, answer = self._known.get(resource.uid), former.get(template_hash)
+        certain = template_hash in former
         if known is not None and known.template_hash == template_hash:
-            request, pod = known.admission.request, known.pod
-        if pod is None:
-            pod = self.read(_sample(resource, blueprint, template_hash))
+            request, placing_ = known.admission.request, known.admission.placing
+            answer, certain = known.answer, False
+        if answer is not None and answer.question == samples.question(body):
+            pod, certain = answer.pod, True
+        else:
+            pod = self._expected(body)
+            if answer is not None:  # of pods that were built otherwise
+                request, certain = pod.request, False
+            elif placing_:
+                certain = samples.fingerprint(pod) == placing_
         rules = placing.rules(resource, template_hash)
         return workload.PodClass(
             namespace=resource.namespace,
@@ -109,32 +161,46 @@ class Admissions:
             priority=pod.priority,
             workload=f"{resource.kind}/{resource.namespace}/{resource.name}",
             placement=rules,
-        )
+        ), certain
+
+    def _sample(self, resource: Resource, template: Template, template_hash: str) -> dict[str, Any]:
+        limits = self.limits(resource.namespace)
+        blueprint = build.blueprint(resource, template, revision=template_hash, limits=limits)
+        return samples.sample(resource, blueprint, template_hash)
+
+    def _expected(self, body: Mapping[str, Any]) -> pods_.Pod:
+        """What the API server stores of a pod where nothing but the usual is added."""
+        priority = self.priority(str(body["spec"].get("priorityClassName") or ""))
+        return samples.with_defaults(self.read(body), priority)
 
     def presume(self, resource: Resource) -> None:
         """Plan from the template as written: for an observer, which asks the server nothing."""
-        sample = _sample(resource, build.blueprint(resource), resource.template_hash)
-        self._known[resource.uid] = _Known(
-            resource.template_hash,
-            action.Admission(
+        told = _told_by_status(resource)
+        if told is None:
+            pod = self._expected(self._sample(resource, None, resource.template_hash))
+            told = action.Admission(
                 template_hash=resource.template_hash,
-                request=self.read(sample).request,
+                request=pod.request,
                 checked_at=self.now(),
-            ),
-        )
+                placing=samples.fingerprint(pod),
+            )
+        self._known[resource.uid] = _Known(resource.template_hash, told)
 
-    def ask(self, resource: Resource) -> None:
+    def ask(self, resource: Resource, template: Template = None, template_hash: str = "") -> None:
         """Have the API server asked, unless it is being asked already."""
-        if resource.uid in self._asking or resource.spec is None:
+        template_hash = template_hash or resource.template_hash
+        key = resource.uid, template_hash
+        if key in self._asking or resource.spec is None:
             return
-        self._asking.add(resource.uid)
-        task = asyncio.get_running_loop().create_task(self._ask(resource))
+        self._asking.add(key)
+        task = asyncio.get_running_loop().create_task(self._ask(resource, template, template_hash))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def refuse(self, resource: Resource, error: errors.ClusterError) -> None:
         """A real CREATE was refused: what the dry run said is no longer so."""
         before = self._known.get(resource.uid)
+        same = before is not None and before.template_hash == resource.template_hash
         refusals = before.refusals + 1 if before is not None else 1
         now = self.now()
         wait = min(FIRST_RETRY_SECONDS * 2 ** (refusals - 1), LONGEST_RETRY_SECONDS)
@@ -148,7 +214,7 @@ class Admissions:
                 checked_at=now,
                 retry_at=now + wait,
             ),
-            pod=before.pod if before is not None else None,
+            answer=before.answer if before is not None and same else None,
             refusals=refusals,
         )
         telemetry.say(
@@ -166,14 +232,15 @@ class Admissions:
         One of another template than the present one (a rollout keeps some of the former) tells of
         that template alone.
         """
-        if template_hash == resource.template_hash:
-            admission = self.of(resource)
-            self._accept(resource, pod, admission.unknown_fields if admission is not None else ())
-            return
-        _, known = self._shapes.get(resource.uid, (-1, {}))
-        shape = known.get(template_hash)
+        shapes = self._shapes_of(resource)
+        shape = shapes.classes.get(template_hash)
         if shape is not None:
-            known[template_hash] = replace(shape, request=pod.request)
+            shapes.classes[template_hash] = replace(shape, request=pod.request)
+        known = self._known.get(resource.uid)
+        if template_hash == resource.template_hash and known is not None:
+            admission = replace(known.admission, request=pod.request, checked_at=self.now())
+            self._known[resource.uid] = replace(known, admission=admission)
+            self.answered(resource.key)
 
     def retry_namespace(self, namespace: str, held: Mapping[str, Resource]) -> None:
         """A quota, a LimitRange or the namespace changed: ask again at once where refused."""
@@ -185,23 +252,30 @@ class Admissions:
     def forget(self, uid: str) -> None:
         """The resource has gone."""
         self._known.pop(uid, None)
+        self._former.pop(uid, None)
         self._shapes.pop(uid, None)
+
+    @property
+    def asking(self) -> int:
+        """Questions on their way."""
+        return len(self._asking)
 
     @property
     def size(self) -> int:
         """Answers and classes that are kept."""
-        return len(self._known) + sum(len(shapes) for _, shapes in self._shapes.values())
+        shapes = sum(len(one.classes) for one in self._shapes.values())
+        return len(self._known) + shapes + sum(map(len, self._former.values()))
 
     async def close(self) -> None:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _ask(self, resource: Resource) -> None:
+    async def _ask(self, resource: Resource, template: Template, template_hash: str) -> None:
+        present = template_hash == resource.template_hash
         try:
             await self._turn()
-            blueprint = build.blueprint(resource)
-            sample = _sample(resource, blueprint, resource.template_hash)
+            sample = self._sample(resource, template, template_hash)
             unknown: tuple[str, ...] = ()
             try:
                 pod = await self.dry_run(sample, strict=True)
@@ -211,11 +285,37 @@ class Admissions:
                     raise
                 pod = await self.dry_run(sample, strict=False)
         except errors.ClusterError as error:
-            self.refuse(resource, error)
+            if present:
+                self.refuse(resource, error)
+            elif isinstance(error, errors.Rejected):
+                self._remember(resource, template_hash, None)
+            else:
+                await asyncio.sleep(FIRST_RETRY_SECONDS)
+                self.answered(resource.key)
         else:
-            self._accept(resource, pod, unknown)
+            answer = _Answer(samples.question(sample), pod)
+            if present:
+                self._accept(resource, answer, unknown)
+            else:
+                self._remember(resource, template_hash, answer)
         finally:
-            self._asking.discard(resource.uid)
+            self._asking.discard((resource.uid, template_hash))
+
+    def _remember(self, resource: Resource, template_hash: str, answer: _Answer | None) -> None:
+        """What was answered for a template of the past; the last few are kept."""
+        former = self._former.setdefault(resource.uid, {})
+        former.pop(template_hash, None)
+        former[template_hash] = answer
+        for oldest in list(former)[:-_MOST_FORMER]:
+            del former[oldest]
+        self._forget_shape(resource.uid, template_hash)
+        self.answered(resource.key)
+
+    def _forget_shape(self, uid: str, template_hash: str) -> None:
+        shapes = self._shapes.get(uid)
+        if shapes is not None:
+            shapes.classes.pop(template_hash, None)
+            shapes.certain.discard(template_hash)
 
     async def _turn(self) -> None:
         """At most `per_second` questions a second, in the order in which they were asked."""
@@ -224,27 +324,20 @@ class Admissions:
         self._next_at = mine + 1 / self.per_second
         await asyncio.sleep(mine - loop.time())
 
-    def _accept(self, resource: Resource, pod: pods_.Pod, unknown_fields: tuple[str, ...]) -> None:
+    def _accept(self, resource: Resource, answer: _Answer, unknown_fields: tuple[str, ...]) -> None:
         admission = action.Admission(
             template_hash=resource.template_hash,
-            request=pod.request,
+            request=answer.pod.request,
             checked_at=self.now(),
             unknown_fields=unknown_fields,
+            placing=samples.fingerprint(answer.pod),
         )
-        self._known[resource.uid] = _Known(resource.template_hash, admission, pod)
-        self._shapes.pop(resource.uid, None)
+        before = self._known.get(resource.uid)
+        if before is not None and before.template_hash != resource.template_hash and before.answer:
+            self._remember(resource, before.template_hash, before.answer)
+        self._known[resource.uid] = _Known(resource.template_hash, admission, answer)
+        self._forget_shape(resource.uid, resource.template_hash)
         self.answered(resource.key)
-
-
-def _sample(resource: Resource, blueprint: build.Blueprint, template_hash: str) -> dict[str, Any]:
-    """A pod like the resource's real ones; its name can be no real one's."""
-    digest = hashlib.sha256(f"{resource.uid}/{template_hash}".encode()).hexdigest()[:10]
-    return blueprint.pod(
-        f"{resource.name[:40].rstrip('-.')}-{digest}-dry-run",
-        labels=placing.peer_labels(resource, template_hash),
-        annotations={},
-        environment={},
-    )
 
 
 def _told_by_status(resource: Resource) -> action.Admission | None:
@@ -268,6 +361,7 @@ def _told_by_status(resource: Resource) -> action.Admission | None:
         request=request + resources.ONE_POD if not request.amount(resources.PODS) else request,
         checked_at=checked_at,
         unknown_fields=tuple(map(str, unknown)) if isinstance(unknown, list) else (),
+        placing=str(record.get("placementHash", "")),
     )
 
 

@@ -252,6 +252,9 @@ class Operator:
             now=self.clock.now,
             answered=self.inbox.mark,
             per_second=settings.dry_runs_per_second,
+            limits=self.cache.defaults.limits,
+            priority=self.cache.defaults.priority,
+            asks=settings.mode is settings_.Mode.ACT,
         )
         self.loop = loop_.Loop(
             clock=self.clock,

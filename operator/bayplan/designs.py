@@ -13,6 +13,7 @@ from bayplan.api import build
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
 from bayplan.model import workload
+from bayplan.model.limits import Limits
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class _Kept:
 
     uid: str
     generation: int
+    limits: Limits  # of the namespace
     blueprints: dict[str, tuple[int, build.Blueprint]] = field(default_factory=dict)
 
 
@@ -39,26 +41,29 @@ class Designs:
         if kept is not None and kept.uid != resource.uid:
             self.forget(resource.key)
             kept = None
-        if kept is None or kept.generation != resource.generation:
-            kept = self._kept[resource.key] = _Kept(resource.uid, resource.generation)
+        limits = self.cache.defaults.limits(resource.namespace)
+        if kept is None or (kept.generation, kept.limits) != (resource.generation, limits):
+            kept = self._kept[resource.key] = _Kept(resource.uid, resource.generation, limits)
         return kept
 
     def of(
         self, resource: Resource, template: Mapping[str, Any] | None, template_hash: str
     ) -> tuple[build.Blueprint, workload.PodClass]:
-        """What a pod will be and how it is packed; `template` is None for the resource's own.
-
-        An older revision's template was admitted once and is not asked about again.
-        """
-        kept = self.look(resource).blueprints
+        """What a pod will be and how it is packed; `template` is None for the resource's own."""
+        looked = self.look(resource)
+        kept = looked.blueprints
         version, blueprint = kept.get(template_hash, (0, None))
         now = self.cache.state.nodes_version
         if blueprint is None or (blueprint.patterned and version != now):
             blueprint = build.blueprint(
-                resource, template, revision=template_hash, values=self._known_values
+                resource,
+                template,
+                revision=template_hash,
+                values=self._known_values,
+                limits=looked.limits,
             )
             kept[template_hash] = now, blueprint
-        return blueprint, self.admissions.shape(resource, blueprint, template_hash)
+        return blueprint, self.admissions.shape(resource, template, template_hash)
 
     def forget(self, key: Key) -> None:
         """The resource has gone."""

@@ -230,6 +230,7 @@ class Loop:
     ) -> homes.Homes:
         """On which nodes a service with one instance on each has those of a template."""
         _, kind = self.designs.of(resource, template, template_hash)
+        self._is_certain(resource, template, template_hash)
         return homes.of(kind, self._memo.table(self.cache.snapshot()))
 
     def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
@@ -239,8 +240,19 @@ class Loop:
         for task in tasks:
             of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
             blueprint, kind = self.designs.of(resource, task.template, of_task)
+            if not self._is_certain(resource, task.template, of_task):
+                continue  # it rings once the server has answered
             found.append(_Wanted(resource, task, blueprint, waiting_.claiming(kind, task)))
         return found
+
+    def _is_certain(
+        self, resource: Resource, template: Mapping[str, Any] | None, template_hash: str
+    ) -> bool:
+        """Whether it is known what the server makes of such pods; else it is asked."""
+        if self.admissions.certain(resource, template_hash):
+            return True
+        self.admissions.ask(resource, template, template_hash)
+        return False
 
     def _carry_out(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int) -> None:
         self._say_placed(plan, wanted)

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.api import names, placing
+from bayplan.api import filling, names, placing
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model import place
+from bayplan.model.limits import NO_LIMITS, Limits
 
-DEFAULT_CPU = "100m"
-DEFAULT_MEMORY = "128Mi"
 # A run expected to last this long is protected from autoscalers' moves; see design.md §2.
 PROTECTED_SECONDS = 600
 _GRACE_SECONDS = 30  # Kubernetes' own default
@@ -92,22 +91,20 @@ def blueprint(
     *,
     revision: str = "",
     values: placing.Values = placing.nothing_known,
+    limits: Limits = NO_LIMITS,
 ) -> Blueprint:
     """Compile a resource's template, or another revision's `template` under its present rules.
 
-    `revision` is that template's hash; `values` knows what values node labels have, for patterns.
-    The resource's spec must have been parsed.
+    `revision` is that template's hash; `values` knows what values node labels have, for patterns;
+    `limits` are the namespace's. The resource's spec must have been parsed.
     """
     spec = resource.spec
     if spec is None:
         raise ValueError(f"{resource.key} has no readable spec")
     source = spec.template if template is None else template
     metadata = source.get("metadata") or {}
-    pod_spec = dict(source.get("spec") or {})
     strict = spec.placement.isolation == "Strict"
-    for group in ("containers", "initContainers"):
-        if pod_spec.get(group):
-            pod_spec[group] = [_with_resources(one, strict=strict) for one in pod_spec[group]]
+    pod_spec = filling.filled(source.get("spec") or {}, limits, strict=strict)
     pod_spec["schedulerName"] = names.SCHEDULER
     runs = isinstance(spec, BatchJobSpec)
     pod_spec["restartPolicy"] = "Never" if runs else "Always"
@@ -221,26 +218,3 @@ def _with_environment(
     kept = [one for one in container.get("env") or [] if one.get("name") not in environment]
     ours = [{"name": name, "value": value} for name, value in environment.items()]
     return {**container, "env": [*kept, *ours]}
-
-
-def _with_resources(container: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
-    """Fill in what `isolation` promises.
-
-    A missing request with a limit beside it is left to the API server, which takes the limit.
-    """
-    stated = container.get("resources") or {}
-    requests = dict(stated.get("requests") or {})
-    limits = dict(stated.get("limits") or {})
-    for name, default in (("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)):
-        if name not in requests:
-            requests[name] = limits.get(name, default)
-    if strict:
-        limits.update(
-            {name: requests[name] for name in requests if name not in limits or name in _SHARED}
-        )
-    else:
-        limits.setdefault("memory", requests["memory"])
-    return {**container, "resources": {**stated, "requests": requests, "limits": limits}}
-
-
-_SHARED = frozenset({"cpu", "memory"})  # what makes a pod Guaranteed

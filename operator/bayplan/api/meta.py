@@ -213,9 +213,9 @@ class Placement(Part):
     isolation: Literal["Shared", "Strict"] = Field(
         default="Shared",
         description=(
-            "Shared: a missing request becomes 100m CPU or 128Mi memory, the memory limit is the "
-            "request unless set, CPU has no limit. Strict: limits are set equal to requests "
-            "(QoS class Guaranteed)."
+            "Shared: a request that neither the template nor a LimitRange gives becomes 100m CPU "
+            "or 128Mi memory, the memory limit is the request unless set, CPU has no limit. "
+            "Strict: limits are set equal to requests (QoS class Guaranteed)."
         ),
     )
     disruption: Literal["Auto", "Protect", "Allow"] = Field(
@@ -281,6 +281,13 @@ class EffectiveRequests(Part):
         default_factory=dict,
         max_length=32,
         description="Requests of one pod after defaults, limit ranges, webhooks and overhead.",
+    )
+    placement_hash: Word | None = Field(
+        default=None,
+        description=(
+            "Names what else the server said of where a pod may run: where that does not follow "
+            "from the template, the server is asked again after a restart."
+        ),
     )
     unknown_fields: tuple[Message, ...] = Field(
         default=(),

@@ -114,7 +114,13 @@ def session(server: Server, now: int, node_selector: str) -> Session:
     unreadable = _fill(cache, server)
     notes = Notes()
     admissions = admission.Admissions(
-        dry_run=_never, read=pods.pod_from_dict, now=lambda: now, answered=_Bell().mark
+        dry_run=_never,
+        read=pods.pod_from_dict,
+        now=lambda: now,
+        answered=_Bell().mark,
+        limits=cache.defaults.limits,
+        priority=cache.defaults.priority,
+        asks=False,
     )
     for resource in cache.resources.values():
         if resource.spec is not None and not resource.problems and not admissions.of(resource):

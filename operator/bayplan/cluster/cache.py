@@ -18,6 +18,7 @@ from bayplan.api import resource as resources_
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.cluster import decode, wire
 from bayplan.cluster.decode import Seen
+from bayplan.cluster.defaults import Defaults
 from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
 from bayplan.model import node as nodes_
@@ -64,6 +65,7 @@ class Cache:
     _claimants: set[resources_.Key] = field(default_factory=set)  # services with claim templates
     _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
     storage: Storage = field(init=False)
+    defaults: Defaults = field(init=False)
     _set: Mapping[str, Callable[[Seen], None]] = field(init=False)  # by kind
     _drop: Mapping[str, Callable[[Key], None]] = field(init=False)
 
@@ -71,13 +73,14 @@ class Cache:
         storage = self.storage = Storage(
             self.state, self.doorbell.mark_placement, self._ring_claimant
         )
+        self.defaults = Defaults(self.doorbell.mark_namespace, self.priorities)
         self._set = {
             "Pod": self._set_pod,
             "Node": self._set_node,
             "DaemonSet": self._set_daemonset,
             "Namespace": self._set_namespace,
             "ResourceQuota": self._set_quota,
-            "LimitRange": lambda seen: self.doorbell.mark_namespace(seen.namespace),
+            "LimitRange": self.defaults.set_range,
             "PriorityClass": self._set_priority,
             "PersistentVolumeClaim": storage.set_claim,
             "PersistentVolume": storage.set_volume,
@@ -93,7 +96,7 @@ class Cache:
             "DaemonSet": self._drop_daemonset,
             "Namespace": lambda key: self.namespaces_deleting.discard(key[1]),
             "ResourceQuota": self._drop_quota,
-            "LimitRange": lambda key: self.doorbell.mark_namespace(key[0]),
+            "LimitRange": self.defaults.drop_range,
             "PriorityClass": self._drop_priority,
             "PersistentVolumeClaim": storage.drop_claim,
             "PersistentVolume": storage.drop_volume,

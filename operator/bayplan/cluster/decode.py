@@ -22,9 +22,9 @@ from bayplan.cluster import pods, podspec, volumes, wire
 from bayplan.cluster.pods import pod_from_dict
 from bayplan.cluster.volumes import Attachment, Storage, Volume, VolumeClaim
 from bayplan.cluster.wire import DecodeError, Seen, Struct
+from bayplan.model import limits, snapshot
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.model import snapshot
 from bayplan.reconcile import action
 
 __all__ = [
@@ -284,9 +284,36 @@ def _quota(raw: Raw) -> Seen:
     return wire.sight(stored.metadata, Quota(wire.texts(hard), wire.texts(used)))
 
 
+class _Limit(Struct):
+    type: str = ""
+    min: Raw = Raw()
+    max: Raw = Raw()
+    default: Raw = Raw()
+    default_request: Raw = Raw()
+
+
+class _LimitRangeSpec(Struct):
+    limits: list[_Limit] | None = None
+
+
+class _LimitRange(Struct):
+    metadata: wire.Metadata
+    spec: _LimitRangeSpec = msgspec.field(default_factory=_LimitRangeSpec)
+
+
 def _limit_range(raw: Raw) -> Seen:
-    """That it has changed is all that matters: a dry run tells what it does."""
-    return wire.sight(wire.read(raw, wire.Meta).metadata, None)
+    """What it fills in, and what it asks of a whole pod; with Kubernetes' own defaults of it."""
+    stored = wire.read(raw, _LimitRange)
+    found = []
+    for one in stored.spec.limits or ():
+        least, most = wire.texts(bytes(one.min)), wire.texts(bytes(one.max))
+        if one.type == "Container":
+            bound = {**most, **wire.texts(bytes(one.default))}
+            requests = {**least, **bound, **wire.texts(bytes(one.default_request))}
+            found.append(limits.Limits(requests=requests, limits=bound))
+        elif one.type == "Pod":
+            found.append(limits.Limits(least=least, most=most))
+    return wire.sight(stored.metadata, limits.merged(reversed(found)))
 
 
 class _Priority(Struct):
@@ -345,7 +372,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("VolumeAttachment", volumes.attachment, namespaced=False),
         Kind("PriorityClass", _priority_class, namespaced=False),
         Kind("ResourceQuota", _quota),
-        Kind("LimitRange", _limit_range, partial=True),
+        Kind("LimitRange", _limit_range),
         Kind("ControllerRevision", functools.partial(_child, "ControllerRevision")),
         Kind("PodDisruptionBudget", functools.partial(_child, "PodDisruptionBudget"), partial=True),
         Kind("Service", functools.partial(_child, "Service"), partial=True),

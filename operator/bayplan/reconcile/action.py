@@ -192,6 +192,7 @@ class Admission:
     LimitRange, webhooks, sidecars). Otherwise a closed reason: `InvalidTemplate` (final until the
     template changes), `TemplateRefused` or `QuotaExceeded` (tried again at `retry_at`).
     `unknown_fields` are paths that the server does not know, leaves out and accepts the rest.
+    `placing` names what else it said of where such a pod may run.
     """
 
     template_hash: str
@@ -201,6 +202,7 @@ class Admission:
     checked_at: int = 0
     retry_at: int = 0
     unknown_fields: tuple[str, ...] = ()
+    placing: str = ""
 
     @property
     def final(self) -> bool:

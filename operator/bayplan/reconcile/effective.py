@@ -24,6 +24,8 @@ def requests(admission: Admission | None, stored: Mapping[str, Any]) -> Mapping[
             if name != resources.PODS
         },
     }
+    if admission.placing:
+        told["placementHash"] = admission.placing
     if admission.unknown_fields:
         told["unknownFields"] = list(admission.unknown_fields)
     if before is not None and {**told, "checkedTime": before.get("checkedTime")} == before:

@@ -1,0 +1,45 @@
+"""What the API server's own admission fills into pods: LimitRanges by namespace, priorities."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bayplan.cluster import decode
+from bayplan.model.limits import Limits, merged
+
+
+@dataclass(slots=True, eq=False)
+class Defaults:
+    """`changed` is told of the namespace whose LimitRanges have changed.
+
+    `priorities` are the PriorityClasses by name.
+    """
+
+    changed: Callable[[str], None]
+    priorities: Mapping[str, decode.Priority]
+    _ranges: dict[str, dict[str, Limits]] = field(default_factory=dict)  # by namespace, name
+    _limits: dict[str, Limits] = field(default_factory=dict)  # all of a namespace
+
+    def limits(self, namespace: str) -> Limits:
+        """What all LimitRanges there say; the same object until one of them changes."""
+        found = self._limits.get(namespace)
+        if found is None:
+            ranges = sorted(self._ranges.get(namespace, {}).items())
+            found = self._limits[namespace] = merged(one for _, one in ranges)
+        return found
+
+    def priority(self, name: str) -> int:
+        """The priority that a class gives; without a name that of pods which name none."""
+        if name:
+            found = self.priorities.get(name)
+            return found.value if found is not None else 0
+        return min((one.value for one in self.priorities.values() if one.default), default=0)
+
+    def set_range(self, seen: decode.Seen) -> None:
+        self._ranges.setdefault(seen.namespace, {})[seen.name] = seen.value
+        self._limits.pop(seen.namespace, None)
+        self.changed(seen.namespace)
+
+    def drop_range(self, key: tuple[str, str]) -> None:
+        self._ranges.get(key[0], {}).pop(key[1], None)
+        self._limits.pop(key[0], None)
+        self.changed(key[0])

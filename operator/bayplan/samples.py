@@ -1,0 +1,88 @@
+"""What is known of a template's pods without asking: a sample of them, and its defaults.
+
+What the API server adds to every pod by rule (ports of the host's network, `matchLabelKeys`,
+LimitRanges, priorities, two tolerations) follows from the template, the namespace and the classes.
+What a RuntimeClass, a webhook or another plugin adds does not: a fingerprint of the answer tells
+after a restart whether there was any of that.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bayplan.api import build, placing
+from bayplan.api.resource import Resource
+from bayplan.model import pod as pods_
+
+_FINGERPRINT = 10  # characters
+
+# Plugin DefaultTolerationSeconds. Nodes like that take nothing new anyway.
+_PASSING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_NO_EXECUTE = "NoExecute"
+
+
+def sample(resource: Resource, blueprint: build.Blueprint, template_hash: str) -> dict[str, Any]:
+    """A pod like the resource's real ones; its name can be no real one's."""
+    digest = hashlib.sha256(f"{resource.uid}/{template_hash}".encode()).hexdigest()[:10]
+    return blueprint.pod(
+        f"{resource.name[:40].rstrip('-.')}-{digest}-dry-run",
+        labels=placing.peer_labels(resource, template_hash),
+        annotations={},
+        environment={},
+    )
+
+
+def question(body: Mapping[str, Any]) -> str:
+    """Names a sample: pods that are built alike ask the API server the same."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def with_defaults(pod: pods_.Pod, priority: int) -> pods_.Pod:
+    """A pod that was only built, as the API server stores it where nothing is configured."""
+    known = pod.constraints.tolerations
+    added = tuple(
+        pods_.Toleration(key, "Exists", "", _NO_EXECUTE)
+        for key in _PASSING
+        if not any(one.key in {key, ""} and one.effect in {_NO_EXECUTE, ""} for one in known)
+    )
+    constraints = dataclasses.replace(pod.constraints, tolerations=(*known, *added))
+    return dataclasses.replace(pod, constraints=constraints, priority=priority)
+
+
+def fingerprint(pod: pods_.Pod) -> str:
+    """Names all that placing looks at but the request: equal for pods that may run alike."""
+    constraints = pod.constraints
+    tolerations = tuple(
+        one
+        for one in constraints.tolerations
+        if not (one.key in _PASSING and one.effect == _NO_EXECUTE)
+    )
+    seen = (
+        _canonical(dataclasses.replace(constraints, tolerations=tolerations)),
+        sorted(pod.labels.items()),
+        pod.priority,
+    )
+    return hashlib.sha256(repr(seen).encode("utf-8", "surrogatepass")).hexdigest()[:_FINGERPRINT]
+
+
+def _canonical(value: Any) -> Any:
+    """A value whose text is the same in every process; fields with their default are left out.
+
+    So a field that a later version reads changes nothing for pods that do not use it.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        told = [
+            (field.name, _canonical(getattr(value, field.name)))
+            for field in dataclasses.fields(value)
+            if getattr(value, field.name) != field.default
+        ]
+        return type(value).__name__, told
+    if isinstance(value, frozenset | set):
+        return sorted(map(repr, map(_canonical, value)))
+    if isinstance(value, tuple | list):
+        return [_canonical(one) for one in value]
+    if isinstance(value, Mapping):
+        return sorted((str(key), _canonical(one)) for key, one in value.items())
+    return value
