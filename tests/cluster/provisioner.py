@@ -20,13 +20,35 @@ def claims(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
 
 
-def make_claim(name: str, storage_class: str) -> dict[str, Any]:
+def make_claim(
+    name: str, storage_class: str, *, volume: str = "", mode: str = "ReadWriteOnce"
+) -> dict[str, Any]:
+    """A claim; `volume` is one that a person has made for it."""
+    named = {"volumeName": volume} if volume else {}
     return {
         "metadata": {"name": name},
         "spec": {
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": [mode],
             "storageClassName": storage_class,
             "resources": {"requests": {"storage": "1Gi"}},
+            **named,
+        },
+    }
+
+
+def make_volume(
+    name: str, namespace: str, claim: str, *, mode: str = "ReadWriteOnce", **source: Any
+) -> dict[str, Any]:
+    """A volume that a person has made for a claim of the class `manual`."""
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": [mode],
+            "storageClassName": "manual",
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": namespace, "name": claim},
+            **(source or {"hostPath": {"path": f"/volumes/{name}"}}),
         },
     }
 
