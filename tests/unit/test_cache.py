@@ -720,7 +720,7 @@ def test_daemonsets() -> None:
 def test_attach_limits() -> None:
     """How many volumes a node takes, until it goes."""
     held = Held()
-    held.put("CSINode", "n1", {"ebs": 25}, 10, "")
+    held.put("CSINode", "n1", decode.CsiNode({"ebs": 25}), 10, "")
 
     assert {"n1": {"ebs": 25}} == held.cache.state.attach_limits
 

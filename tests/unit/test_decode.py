@@ -732,7 +732,8 @@ def test_volumes() -> None:
     zone_a = requirement.Term((("zone", requirement.requirement("In", ["a"])),))
 
     assert decode.Volume((zone_a,), "ebs.csi.aws.com", "vol-1") == csi
-    assert decode.Volume((), "ebs.csi.aws.com", "vol-2", csi=False) == old
+    plugin = "kubernetes.io/aws-ebs"
+    assert decode.Volume((), "ebs.csi.aws.com", "vol-2", csi=False, plugin=plugin) == old
 
 
 def test_limits_of_attachment() -> None:
@@ -743,7 +744,11 @@ def test_limits_of_attachment() -> None:
         {"name": "c", "allocatable": {}},
     ]
 
-    assert {"a": 25} == seen("CSINode", {"metadata": {"name": "n"}, "spec": {"drivers": drivers}})
+    moved = {"storage.alpha.kubernetes.io/migrated-plugins": "kubernetes.io/aws-ebs"}
+    metadata = {"name": "n", "annotations": moved}
+    told = decode.CsiNode({"a": 25}, frozenset({"kubernetes.io/aws-ebs"}))
+
+    assert told == seen("CSINode", {"metadata": metadata, "spec": {"drivers": drivers}})
 
 
 def test_children() -> None:

@@ -133,6 +133,51 @@ class TestZones:
         assert ("" if fits else "0/1 nodes: 1 volume in another zone c") == said.split(";")[0]
 
 
+class TestMovedPlugins:
+    """On a node whose plug-in a CSI driver has taken over, zones are told by the driver's label."""
+
+    OURS = "topology.ebs.csi.aws.com/zone"
+
+    @pytest.mark.parametrize("by_label", [True, False])
+    @pytest.mark.parametrize("key", [ZONE, OLD_ZONE])
+    @pytest.mark.parametrize(
+        ("of_node", "says_so", "fits"),
+        [
+            ({OURS: "z1"}, True, True),
+            ({OURS: "z2"}, True, False),
+            ({}, True, False),
+            ({OURS: "z2"}, False, True),
+        ],
+    )
+    def test_zones(
+        self, by_label: bool, key: str, of_node: dict[str, str], says_so: bool, fits: bool
+    ) -> None:
+        """Whether a label or the node affinity has the zone, by its old name or the present one."""
+        here = {"key": key, "operator": "In", "values": ["z1"]}
+        affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}}
+        where: dict[str, Any] = {"labels": {key: "z1"}} if by_label else {"nodeAffinity": affinity}
+        disk = volume(csi=None, awsElasticBlockStore={"volumeID": "vol-1"}, **where)
+        told = {"storage.alpha.kubernetes.io/migrated-plugins": "kubernetes.io/aws-ebs"}
+        known = csi_node("n1", None)
+        known["metadata"]["annotations"] = told if says_so else {}
+        given = (node("n1", {key: "z1", **of_node}), known, claim("c", volume="pv"), disk)
+
+        assert fits == bool(placed(*given, pod("p", volumes=mounting("c"))))
+
+    def test_without_a_zone(self) -> None:
+        """Such a volume may go anywhere, and other node affinity holds as it is."""
+        told = {"storage.alpha.kubernetes.io/migrated-plugins": "kubernetes.io/aws-ebs"}
+        known = csi_node("n1", None)
+        known["metadata"]["annotations"] = told
+        there = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["n2"]}
+        affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [there]}]}}
+        for where, fits in (({}, True), ({"nodeAffinity": affinity}, False)):
+            disk = volume(csi=None, awsElasticBlockStore={"volumeID": "vol-1"}, **where)
+            given = (node("n1"), known, claim("c", volume="pv"), disk)
+
+            assert fits == bool(placed(*given, pod("p", volumes=mounting("c"))))
+
+
 class TestAttached:
     """A driver's limit on a node counts volumes, whoever holds them there."""
 

@@ -20,7 +20,7 @@ from bayplan import units
 from bayplan.api import names
 from bayplan.cluster import pods, podspec, volumes, wire
 from bayplan.cluster.pods import pod_from_dict
-from bayplan.cluster.volumes import Attachment, Storage, Volume, VolumeClaim
+from bayplan.cluster.volumes import Attachment, CsiNode, Storage, Volume, VolumeClaim
 from bayplan.cluster.wire import DecodeError, Seen, Struct
 from bayplan.model import limits, snapshot
 from bayplan.model import node as nodes_
@@ -31,6 +31,7 @@ __all__ = [
     "KINDS",
     "Attachment",
     "Chunk",
+    "CsiNode",
     "DecodeError",
     "Kind",
     "Seen",

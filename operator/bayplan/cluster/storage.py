@@ -7,10 +7,9 @@ import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from bayplan.cluster import decode
+from bayplan.cluster import decode, migrated
 from bayplan.cluster.attachments import Attachments
 from bayplan.cluster.decode import Seen
-from bayplan.cluster.podvolumes import MIGRATED
 from bayplan.model import pod as pods_
 from bayplan.model import state
 
@@ -22,7 +21,7 @@ _NO_PROVISIONER = "kubernetes.io/no-provisioner"  # of classes whose volumes peo
 
 @dataclass(slots=True, eq=False)
 class Storage:
-    """Keeps `state.claims` and `state.attach_limits`; `changed` rings when one of them does.
+    """Keeps `state.claims` and what nodes attach; `changed` rings when one of them does.
 
     `given_back`: claims of which a provisioner took the chosen node off again, since it could make
     no volume there -> that node; until somebody takes note.
@@ -100,12 +99,16 @@ class Storage:
         self._judge_unbound()
 
     def set_limits(self, seen: Seen) -> None:
-        if self.state.attach_limits.get(seen.name) != seen.value:
-            self.state.attach_limits[seen.name] = seen.value
+        told: decode.CsiNode = seen.value
+        before = self.state.attach_limits.get(seen.name), self.state.migrated.get(seen.name)
+        self.state.attach_limits[seen.name] = told.limits
+        self.state.migrated[seen.name] = told.migrated
+        if before != (told.limits, told.migrated):
             self.changed()
 
     def drop_limits(self, key: Key) -> None:
         self.state.attach_limits.pop(key[1], None)
+        self.state.migrated.pop(key[1], None)
 
     def _unbind(self, key: Key) -> None:
         before = self._claims.get(key)
@@ -156,7 +159,7 @@ class Storage:
             return _missing(known, "it waits for its volume to be made")
         if storage.provisioner == _NO_PROVISIONER:
             return _missing(known, "its StorageClass makes no volumes; name one in volumeName")
-        driver = MIGRATED.get(storage.provisioner, storage.provisioner)
+        driver = migrated.DRIVERS.get(storage.provisioner, storage.provisioner)
         return dataclasses.replace(known, terms=storage.terms, unbound=True, driver=driver)
 
     def _with_volume(self, known: pods_.Claim, stored: decode.VolumeClaim) -> pods_.Claim:
@@ -174,6 +177,8 @@ class Storage:
             driver=volume.driver if volume is not None else "",
             handle=volume.handle if volume is not None else "",
             zones=volume.zones if volume is not None else (),
+            plugin=volume.plugin if volume is not None else "",
+            moved=volume.moved if volume is not None else (),
         )
 
     def _class_of(self, stored: decode.VolumeClaim) -> decode.Storage | str:

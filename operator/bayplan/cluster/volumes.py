@@ -1,12 +1,13 @@
 """Claims, volumes and their classes as the API server words them; `storage` makes sense of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw
 
 from bayplan.api import names
-from bayplan.cluster import podvolumes, wire
+from bayplan.cluster import migrated, wire
 from bayplan.cluster.wire import Seen, Struct
 from bayplan.model import node as nodes_
 from bayplan.model import requirement
@@ -17,7 +18,8 @@ class Volume:
     """A PersistentVolume: where it may be used, and how a node attaches it.
 
     `zones`: its labels of zone and region, with the values that they allow. `csi`: it is a driver's
-    own, not one that Kubernetes has moved there.
+    own, not one that Kubernetes has moved there from `plugin`; on nodes that say so `moved` stands
+    instead of `terms`.
     """
 
     terms: tuple[requirement.Term, ...] = ()
@@ -25,6 +27,8 @@ class Volume:
     handle: str = ""
     zones: tuple[tuple[str, frozenset[str]], ...] = ()
     csi: bool = True
+    plugin: str = ""
+    moved: tuple[requirement.Term, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class _Csi(Struct):
     volume_handle: str = ""
 
 
-class _VolumeSpec(podvolumes.Disks):
+class _VolumeSpec(migrated.Disks):
     node_affinity: _VolumeAffinity | None = None
     csi: _Csi | None = None
 
@@ -134,22 +138,25 @@ def volume(raw: Raw) -> Seen:
     stored = wire.read(raw, _Volume)
     affinity = stored.spec.node_affinity
     required = affinity.required if affinity is not None else None
-    csi = stored.spec.csi
-    driver, handle = (csi.driver, csi.volume_handle) if csi else podvolumes.migrated(stored.spec)
-    terms = (required.node_selector_terms if required is not None else None) or ()
+    csi, plugin, inside = stored.spec.csi, "", tuple[requirement.Term, ...]()
+    wanted = (required.node_selector_terms if required is not None else None) or ()
+    terms = tuple(wire.node_term(term) for term in wanted)
+    labels = bytes(stored.metadata.labels)
+    driver, handle = (csi.driver, csi.volume_handle) if csi else ("", "")
+    disk = migrated.named(stored.spec)
+    if csi is None and disk is not None:
+        of, handle = disk
+        driver, plugin = of.driver, of.name
+        inside = migrated.moved(of, terms, dict(wire.texts(labels)))
     volume = Volume(
-        tuple(wire.node_term(term) for term in terms),
-        driver,
-        handle,
-        zones=_zones(bytes(stored.metadata.labels)),
-        csi=csi is not None,
+        terms, driver, handle, _zones(labels), csi=csi is not None, plugin=plugin, moved=inside
     )
     return wire.sight(stored.metadata, volume, namespaced=False)
 
 
 _ZONE_LABELS = (
-    "failure-domain.beta.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
+    migrated.OLD_ZONE,
+    migrated.OLD_REGION,
     nodes_.ZONE,
     nodes_.REGION,
 )
@@ -226,15 +233,27 @@ class _CsiNode(Struct):
     spec: _CsiNodeSpec = msgspec.field(default_factory=_CsiNodeSpec)
 
 
+@dataclass(frozen=True, slots=True)
+class CsiNode:
+    """What a node attaches: the most of each driver that has a limit, plug-ins that were moved."""
+
+    limits: Mapping[str, int]
+    migrated: frozenset[str] = frozenset()
+
+
+_MOVED = "storage.alpha.kubernetes.io/migrated-plugins"
+
+
 def csi_node(raw: Raw) -> Seen:
-    """How many volumes each driver attaches to this node; a driver without a limit is left out."""
     stored = wire.read(raw, _CsiNode)
     limits = {
         one.name: one.allocatable.count
         for one in stored.spec.drivers or ()
         if one.allocatable is not None and one.allocatable.count is not None
     }
-    return wire.sight(stored.metadata, limits, namespaced=False)
+    told = wire.texts(bytes(stored.metadata.annotations)).get(_MOVED, "")
+    value = CsiNode(limits, frozenset(filter(None, told.split(","))))
+    return wire.sight(stored.metadata, value, namespaced=False)
 
 
 class _Source(Struct):

@@ -117,6 +117,7 @@ class Claim:
     """A volume that limits where a pod may run.
 
     `terms`: node terms of the bound volume (any must match), empty when it may go anywhere;
+    `moved` stand instead of them on nodes that say that `plugin` is a CSI driver's business now;
     `zones`: labels of that volume and the values that nodes with any such label must have.
     `alone`: one pod at a time may use it, wherever (ReadWriteOncePod).
     `unbound`: waits for its first consumer; the pod cannot be born placed. `selected` is the node
@@ -140,6 +141,8 @@ class Claim:
     owners: frozenset[str] = frozenset()  # uids
     controller: str = ""  # uid of the owner that controls it: the pod for which it was made
     zones: tuple[tuple[str, frozenset[str]], ...] = ()
+    plugin: str = ""
+    moved: tuple[requirement.Term, ...] = ()
     alone: bool = False
 
     def pinned_to(self, node: node.Node | None) -> bool:

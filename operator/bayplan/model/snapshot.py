@@ -61,6 +61,7 @@ class Snapshot:
     daemonsets: tuple[DaemonSet, ...] = ()
     claims: Mapping[PodKey, pods_.Claim] = field(default_factory=dict)
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
+    migrated: Mapping[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
     attached: Attached = field(default_factory=dict)
     nodes_version: int = 0
     census: census_.Census = field(default_factory=census_.Census)

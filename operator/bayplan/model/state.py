@@ -128,6 +128,7 @@ class State:
     daemonsets: dict[str, snapshot.DaemonSet] = field(default_factory=dict)  # uid -> DaemonSet
     claims: dict[PodKey, pods_.Claim] = field(default_factory=dict)
     attach_limits: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    migrated: dict[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
     attached: dict[str, dict[str, set[str]]] = field(default_factory=dict)  # driver -> handle
     nodes_version: int = 0
     _census: census_.Census = field(default_factory=census_.Census)
@@ -253,6 +254,7 @@ class State:
             daemonsets=tuple(self.daemonsets.values()),
             claims=self.claims,
             attach_limits=self.attach_limits,
+            migrated=self.migrated,
             attached=self.attached,
             nodes_version=self.nodes_version,
             census=self._census,

@@ -94,8 +94,8 @@ def _of_claim(
         others = everywhere.copy()
         others[row] = False
         yield Refusing(Reason.VOLUME_NODE, claim.name, others)
-    if claim.terms:
-        yield Refusing(Reason.VOLUME_ZONE, claim.name, ~board.table.matching_any(claim.terms))
+    if claim.terms or claim.moved:
+        yield Refusing(Reason.VOLUME_ZONE, claim.name, ~_reached(claim, board))
     if claim.zones:
         yield Refusing(Reason.VOLUME_ZONE, claim.name, _elsewhere(claim, board.table))
 
@@ -111,6 +111,21 @@ def _user(namespace: str, claim: str, board: Board) -> str:
         if found:
             return min(found)
     return ""
+
+
+def _reached(claim: pods_.Claim, board: Board) -> BoolVector:
+    """[N]: nodes that a volume's node affinity accepts."""
+    table = board.table
+    everywhere = np.ones(len(table.nodes), dtype=np.bool_)
+    reached = table.matching_any(claim.terms) if claim.terms else everywhere
+    if not claim.plugin:
+        return reached
+    moved = np.array(
+        [claim.plugin in board.snapshot.migrated.get(node.name, ()) for node in table.nodes],
+        dtype=np.bool_,
+    )
+    after = table.matching_any(claim.moved) if claim.moved else everywhere
+    return np.where(moved, after, reached)
 
 
 def _elsewhere(claim: pods_.Claim, table: NodeTable) -> BoolVector:
