@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bayplan.model.reason import Reason
+from bayplan.placement import explain
 from tests import clusters
 from tests.clusters import body, cached, mounting, node, placed, planned, pod, see, why
 
@@ -52,7 +53,7 @@ class TestOnePodAtATime:
         [
             pod("user", "n1", volumes=mounting("c")),
             pod("user", "n1", volumes=mounting("c"), schedulerName="default-scheduler"),
-            pod("user", "n-not-ours", volumes=mounting("c")),
+            pod("user", "n-other", volumes=mounting("c")),
             pod(
                 "user",
                 "n1",
@@ -64,17 +65,22 @@ class TestOnePodAtATime:
     )
     def test_in_use(self, user: Any) -> None:
         """By ours, by others', on a node that is not ours, and until it is gone."""
-        said = why(node("n1"), node("n2"), *SOLE, user, pod("p", volumes=mounting("c")))
+        waits = pod("p", volumes=mounting("c"))
+        cache = cached(node("n1"), node("n2"), node("n-other"), *SOLE, user, waits)
+        cache.state.eligible = lambda node: node.name != "n-other"
+        [refused] = planned(cache).refused
+        said = explain.sentence(refused.funnel)
 
         assert "0/2 nodes: 2 ReadWriteOncePod claim in use c by pod user" == said.split(";")[0]
 
     def test_free_again(self) -> None:
-        """A pod that has ended, one of another namespace, one that waits itself: no user."""
+        """A pod that has ended, one of another namespace, one on a node that is gone: no user."""
         ended = pod("ended", "n1", volumes=mounting("c"), status={"phase": "Succeeded"})
+        lost = pod("lost", "n-gone", volumes=mounting("c"))
         other = pod("other", "n1", volumes=mounting("c"), metadata={"namespace": "else"})
 
         assert {"p": "n1"} == placed(
-            node("n1"), *SOLE, ended, other, pod("p", volumes=mounting("c"))
+            node("n1"), *SOLE, ended, other, lost, pod("p", volumes=mounting("c"))
         )
 
     @pytest.mark.parametrize("labels", [{}, {"app": "other"}], ids=["alike", "another class"])
@@ -103,6 +109,27 @@ class TestOnePodAtATime:
         waiting = [pod(name, volumes=mounting("c")) for name in ("p", "q")]
 
         assert 1 == len(placed(node("n1"), LAZY, claim("c", "ReadWriteOncePod"), *waiting))
+
+
+class TestOneNodeFirst:
+    """While a claim's volume is still to be made, all who share it go where the first goes."""
+
+    @pytest.mark.parametrize("labels", [{}, {"app": "other"}], ids=["alike", "another class"])
+    def test_shared(self, labels: dict[str, str]) -> None:
+        """The one that finds no room there waits for the volume, which may be used elsewhere."""
+        large = [{"name": "c", "resources": {"requests": {"cpu": "5"}}}]
+        waiting = [
+            pod("p", volumes=mounting("c"), containers=large),
+            pod("q", volumes=mounting("c"), containers=large, metadata={"labels": labels}),
+        ]
+        plan = planned(cached(node("n1"), node("n2"), LAZY, claim(), *waiting))
+        [refused] = plan.refused
+
+        assert 1 == len(plan.placements)
+        assert Reason.VOLUME_NODE in {one.reason for one in refused.funnel.refusals}
+
+        small = [pod(name, volumes=mounting("c")) for name in "pqr"]
+        assert 1 == len(set(placed(node("n1"), node("n2"), LAZY, claim(), *small).values()))
 
 
 class TestZones:
@@ -215,14 +242,20 @@ class TestAttached:
             assert {("default", "p"): "n1"} == planned(cache).placements
 
     def test_not_counted(self) -> None:
-        """Its own volume, another node's, another driver's, one without a known volume."""
+        """Another node's, another driver's, one without a known volume."""
         for one in (
-            self.attachment("pv"),
             self.attachment("old", "n2"),
             self.attachment("old", driver="other"),
             self.attachment("unknown"),
         ):
             assert {"p"} == placed(*self.given(one), pod("p", volumes=mounting("c"))).keys()
+
+    def test_its_own_volume_counts_beside_it(self) -> None:
+        """As in kube-scheduler: what no pod mounts any more may be detached at any moment."""
+        for limit, fits in ((1, False), (2, True)):
+            given = self.given(self.attachment("pv"), limit=limit)
+
+            assert fits == bool(placed(*given, pod("p", volumes=mounting("c"))))
 
     def test_counted_once(self) -> None:
         """What a pod there mounts and is attached takes one place."""

@@ -63,6 +63,7 @@ class Snapshot:
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
     migrated: Mapping[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
     attached: Attached = field(default_factory=dict)
+    known: AbstractSet[str] = frozenset()  # names of all nodes there are, ours or not
     nodes_version: int = 0
     census: census_.Census = field(default_factory=census_.Census)
     _changed: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)
@@ -126,8 +127,12 @@ class Snapshot:
         return counts
 
     def mounting(self, claim: PodKey) -> Mapping[str, int]:
-        """Node -> how many placed pods mount a claim there; nodes that are not ours too."""
-        return _merged(self.census.claims.get(claim), self._delta.claims.get(claim))
+        """Node -> how many placed pods mount a claim there; nodes that are not ours too.
+
+        What is on a node that is no more has lost it: it counts as gone.
+        """
+        nodes = _merged(self.census.claims.get(claim), self._delta.claims.get(claim))
+        return {name: count for name, count in nodes.items() if name in self.known}
 
     def claims_in_use(self) -> Iterator[tuple[PodKey, Mapping[str, int]]]:
         """Claims that placed pods mount: (namespace, claim), and where, as `mounting`."""

@@ -1,7 +1,8 @@
 """How many volumes of one driver each node has, or will have: what attach limits count.
 
 A volume counts once a node, whoever mounts it there: running pods' claims, disks that pods name in
-place, what this solve has placed, and what is attached still although its pod has gone.
+place, what this solve has placed, and what is attached still although its pod has gone. A pod whose
+own volume is such a one takes a second place for it, as in kube-scheduler: it may be detached yet.
 """
 
 from collections.abc import Iterator
@@ -20,12 +21,15 @@ IntVector = npt.NDArray[np.int64]
 
 @dataclass(slots=True, eq=False)
 class Attachments:
-    """Of one driver. `limits` and `counts` by node [N] (limit -1: none); `rows` by volume."""
+    """Of one driver. `limits` and `counts` by node [N] (limit -1: none).
 
-    driver: str
+    By volume: `rows` of nodes where pods mount it, `still` where it is attached, pods or not.
+    """
+
     limits: IntVector
     counts: IntVector
     rows: dict[str, set[int]]
+    still: dict[str, set[int]]
 
     @classmethod
     def of(cls, driver: str, snapshot: Snapshot) -> "Attachments":
@@ -33,10 +37,16 @@ class Attachments:
             [snapshot.attach_limits.get(node.name, {}).get(driver, -1) for node in snapshot.nodes],
             dtype=np.int64,
         )
-        found = cls(driver, limits, np.zeros(len(limits), dtype=np.int64), {})
+        known = snapshot.rows
+        still = {
+            handle: {known[node] for node in nodes if node in known}
+            for handle, nodes in snapshot.attached.get(driver, {}).items()
+        }
+        found = cls(limits, np.zeros(len(limits), dtype=np.int64), {}, still)
         if not found.limited:
             return found
-        known = snapshot.rows
+        for rows in still.values():
+            found.counts[list(rows)] += 1
         for (namespace, name), nodes in snapshot.claims_in_use():
             claim = snapshot.claims.get((namespace, name))
             if claim is not None and claim.driver == driver:
@@ -45,8 +55,6 @@ class Attachments:
         for disk, nodes in snapshot.disks_in_use():
             if disk.driver == driver:
                 found.add(disk.handle, [known[node] for node in nodes if node in known])
-        for handle, names in snapshot.attached.get(driver, {}).items():
-            found.add(handle, [known[node] for node in names if node in known])
         return found
 
     @property
@@ -55,11 +63,12 @@ class Attachments:
         return bool((self.limits >= 0).any())
 
     def add(self, volume: str, rows: list[int]) -> None:
-        have = self.rows.setdefault(volume, set())
+        """Pods that mount this volume are there, or will be."""
+        have, still = self.rows.setdefault(volume, set()), self.still.get(volume, ())
         for row in rows:
             if row not in have:
                 have.add(row)
-                self.counts[row] += 1
+                self.counts[row] += row not in still
 
     def full_for(self, volumes: set[str]) -> BoolVector:
         """[N]: where these volumes would be more than the limit."""

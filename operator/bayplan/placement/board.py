@@ -154,6 +154,16 @@ class Board:
         key = namespace, claim
         return self._claimed[key] > 0 or bool(self.snapshot.mounting(key))
 
+    def landed_with(self, namespace: str, claim: str) -> IntVector:
+        """[N]: how many pods that landed will mount this claim."""
+        if not self._claimed[namespace, claim]:
+            return np.zeros(len(self.table.nodes), dtype=np.int64)
+        return self._landed(
+            lambda other: (
+                other.kind.namespace == namespace and claim in other.kind.constraints.claims
+            )
+        )
+
     def attachments(self, driver: str) -> Attachments:
         """The volumes of a driver on each node, those of what landed too."""
         found = self._attached.get(driver)

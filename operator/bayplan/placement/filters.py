@@ -79,7 +79,8 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
         for constraint in wanted.spread
         if constraint.hard
     ]
-    found += volumes.rules(kind, board)
+    if wanted.claims or wanted.disks:
+        found += volumes.rules(kind, board)
     labels = dict(kind.labels)
     if wanted.host_ports:
         each = board.table.each()

@@ -55,17 +55,23 @@ def refusing(kind: PodClass, board: Board) -> Iterator[Refusing]:
 
 
 def rules(kind: PodClass, board: Board) -> Iterator[spread.Rule]:
-    """One pod at a time for a ReadWriteOncePod claim, one a node for a disk named in place."""
+    """What pods of the class that share a claim or a disk keep to.
+
+    One pod at a time for a ReadWriteOncePod claim, one node for a claim whose volume is still to be
+    made, one pod a node for a disk named in place.
+    """
+    each = board.table.each()
+    none = np.zeros(len(each.values), dtype=np.int64)
     for name in kind.constraints.claims:
         claim = board.snapshot.claims.get((kind.namespace, name))
         if claim is not None and claim.alone:
             whole = _whole(board.table)
-            none = np.zeros(1, dtype=np.int64)
-            yield spread.Cap(Reason.VOLUME_IN_USE, name, whole, none, limit=1)
+            nobody = np.zeros(1, dtype=np.int64)
+            yield spread.Cap(Reason.VOLUME_IN_USE, name, whole, nobody, limit=1)
+        elif claim is not None and claim.unbound and not claim.made:
+            yield spread.Together(Reason.VOLUME_NODE, name, each, none)
     for disk in kind.constraints.disks:
         if disk.collides(disk):
-            each = board.table.each()
-            none = np.zeros(len(each.values), dtype=np.int64)
             yield spread.Cap(Reason.DISK_IN_USE, disk.name, each, none, limit=1)
 
 
@@ -94,6 +100,10 @@ def _of_claim(
         others = everywhere.copy()
         others[row] = False
         yield Refusing(Reason.VOLUME_NODE, claim.name, others)
+    elif claim.unbound and not claim.made:
+        landed = board.landed_with(kind.namespace, claim.name)
+        if landed.any():
+            yield Refusing(Reason.VOLUME_NODE, claim.name, landed == 0)
     if claim.terms or claim.moved:
         yield Refusing(Reason.VOLUME_ZONE, claim.name, ~_reached(claim, board))
     if claim.zones:
