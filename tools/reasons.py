@@ -53,7 +53,12 @@ EVENTS: Mapping[str, Told] = {
         "The message has cause, exit code and node; `bayplan logs`, then `bayplan retry`.",
         WARNING,
     ),
-    "RunCancelled": Told((JOB,), "A person cancelled a run, or deleted its pod.", "", NORMAL),
+    "RunCancelled": Told(
+        (JOB,),
+        "A run was cancelled: on request, by the next one, or its pod was deleted.",
+        "",
+        NORMAL,
+    ),
     "RunLate": Told(
         (JOB,),
         "A run lasts longer than `expectedDurationSeconds`; it goes on.",

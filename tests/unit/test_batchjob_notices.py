@@ -6,11 +6,11 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
-from bayplan.reconcile.identity import slot_run
+from bayplan.reconcile.identity import slot_run, token_run
 from tests.jobs import START, World
 
 HOUR = 3600
-ALL = ["Failed", "Missed", "Late", "Recovered", "Suspended"]
+ALL = ["Failed", "Cancelled", "Missed", "Late", "Recovered", "Suspended"]
 
 
 def make_world(*on: str, **spec: Any) -> World:
@@ -69,6 +69,27 @@ def test_a_retry_is_no_failure_yet() -> None:
     assert ["Failed"] == told(world)
 
 
+def test_cancelled_runs() -> None:
+    """By request, by a deleted pod, by the next run: each once, with the reason."""
+    world = make_world("Cancelled", concurrencyPolicy="Replace")
+    world.settle()
+    world.annotations = {names.CANCEL_RUN: slot_run(START)}
+    world.settle()
+    world.stop()
+    world.now = START + HOUR
+    world.settle()
+    world.delete_by_person()
+    world.stop()
+    world.settle()
+    world.now = START + 2 * HOUR
+    world.settle()
+    world.now = START + 3 * HOUR
+    world.settle()
+
+    assert ["Cancelled"] * 3 == told(world)
+    assert ["Requested", "Deleted", "Replaced"] == [one.facts["reason"] for one in world.notices]
+
+
 def test_missed_times() -> None:
     """One notice for a row of them."""
     world = make_world()
@@ -120,6 +141,8 @@ def test_only_what_was_asked_for(on: str) -> None:
     world.now = START + 4 * HOUR
     for code in (0, 1, 1):
         hour(world, code)
+    world.annotations = {names.RUN_NOW: "x", names.CANCEL_RUN: token_run("x")}
+    world.settle()
 
     assert {on} == set(told(world))
 

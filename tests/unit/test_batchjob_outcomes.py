@@ -7,6 +7,7 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
+from bayplan.cluster.decode import pod_from_dict
 from bayplan.model import pod as pods_
 from bayplan.reconcile.identity import slot_run
 from tests.jobs import START, World, ended
@@ -255,3 +256,30 @@ def test_a_failure_seen_with_an_edit_is_forgiven() -> None:
 
     assert ("False", "NotSuspended") == world.condition("Suspended")
     assert 1 == world.status["forgivenFailures"]
+
+
+def test_a_container_that_never_started_leaves_no_start_in_the_status() -> None:
+    """Its kubelet writes 1970; what an older version stored of it goes with the next write."""
+    never = {"startedAt": rfc3339(0), "finishedAt": rfc3339(START + 5)}
+    state = {"terminated": {"exitCode": 128, "reason": "StartError", **never}}
+    body = {
+        "metadata": {"name": "p"},
+        "status": {"phase": "Failed", "containerStatuses": [{"name": "a", "state": state}]},
+    }
+    world = World({"retryPolicy": {"limit": 0}})
+    world.settle()
+    world.now += 5
+    world.finish(128, ending=pod_from_dict(body).ending)
+    world.settle()
+    [told] = world.status["history"]
+    before = {**told, "startTime": rfc3339(0)}
+    world.status = {**world.status, "history": [before]}
+    world.settle()
+
+    assert ("Failed", "StartError", rfc3339(START + 5)) == (
+        told["outcome"],
+        told["reason"],
+        told["endTime"],
+    )
+    assert "startTime" not in told
+    assert [told] == world.status["history"]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from bayplan.api import names
 from bayplan.reconcile import batchjob
 from bayplan.reconcile.identity import slot_run
 from tests.builders import make_node
@@ -339,3 +340,32 @@ def test_a_pod_removed_by_force_is_made_again() -> None:
     world.settle()
 
     assert [(0, "0"), (20, "0")] == attempts_of(world)
+
+
+def test_an_attempt_that_a_drain_deletes_is_tried_elsewhere() -> None:
+    """Not cancelled, at no cost to the budget; the node may be in use again meanwhile."""
+    world = first_run(World({**HOURLY, "retryPolicy": {"limit": 0}}))
+    world.nodes = {"n1": make_node("n1", unschedulable=True), "n2": make_node("n2")}
+    world.delete_by_person()
+    world.settle()
+    world.stop()
+    world.wait(5)
+    entry = world.status["active"][0]
+
+    assert [(0, "0"), (1, "1")] == attempts_of(world)
+    assert (1, "NodeLeaving") == (entry["disruptions"], entry["reason"])
+    assert [] == world.history()
+    assert 1 == world.status["statistics"]["lost"]
+
+
+def test_a_request_to_cancel_on_a_leaving_node_is_a_cancel() -> None:
+    """What a person says in words is not guessed about, whatever becomes of the pod."""
+    world = first_run(World(HOURLY))
+    world.nodes = {"n1": make_node("n1", unschedulable=True), "n2": make_node("n2")}
+    world.delete_by_person()
+    world.annotations = {names.CANCEL_RUN: RUN}
+    world.stop()
+    world.wait(HOUR // 4)
+
+    assert [(0, "0")] == attempts_of(world)
+    assert "Requested" == world.status["history"][0]["reason"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.reconcile.verdict import Standing, Verdict, verdict
 from tests.builders import make_node
@@ -154,3 +155,84 @@ def test_a_pod_that_never_goes(disrupted: str, standing: Standing) -> None:
 def test_no_end_lies_in_the_future() -> None:
     """A node whose clock is ahead does not postpone a retry."""
     assert LATER == judged(ended(make_run_pod("s1"), LATER + 900, 1)).at
+
+
+def leaving(*taints: str, **more: Any) -> nodes_.Node:
+    return make_node("n1", taints=tuple(nodes_.Taint(key) for key in taints), **more)
+
+
+CORDONED = leaving(unschedulable=True)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        None,
+        CORDONED,
+        leaving(deleting=True),
+        leaving(ready=False),
+        leaving(ready_changed_at=LATER + 1),  # it was not ready when the pod was deleted
+        leaving(created_at=START + 1),  # another machine of that name
+        *map(
+            leaving,
+            (
+                "karpenter.sh/disrupted",
+                "karpenter.sh/disruption",
+                "ToBeDeletedByClusterAutoscaler",
+                "node.kubernetes.io/unschedulable",
+                "node.kubernetes.io/not-ready",
+                "node.kubernetes.io/unreachable",
+                "node.kubernetes.io/out-of-service",
+                "node.cloudprovider.kubernetes.io/shutdown",
+                "aws-node-termination-handler/spot-itn",
+                "cloud.google.com/impending-node-termination",
+                "bayplan.dev/draining",
+            ),
+        ),
+    ],
+)
+def test_a_plain_delete_on_a_node_that_is_emptied_loses_the_attempt(
+    node: nodes_.Node | None,
+) -> None:
+    """Drains without evictions and autoscalers that lose patience delete as a person does."""
+    nodes = {"n2": make_node("n2")} if node is None else {"n1": node}
+    deleted = replace(make_run_pod("s1"), deleted_at=LATER + GRACE, grace_seconds=GRACE)
+    over = ended(deleted, LATER + 2, 143)
+
+    assert (Standing.LOST, "NodeLeaving") == (
+        judged(over, LATER + 5, **nodes).standing,
+        judged(over, LATER + 5, **nodes).reason,
+    )
+    assert Standing.LOST is judged(deleted, LATER + GRACE + PATIENCE, **nodes).standing
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        leaving("DeletionCandidateOfClusterAutoscaler"),
+        leaving("example.com/gpu"),
+        leaving(unschedulable=True, emptying_since=LATER + 11),
+        leaving("ToBeDeletedByClusterAutoscaler", emptying_since=LATER + 11),
+    ],
+)
+def test_a_plain_delete_on_a_node_that_stays_cancels(node: nodes_.Node) -> None:
+    """Also where the node was cordoned only afterwards."""
+    over = ended(replace(make_run_pod("s1"), deleted_at=LATER, grace_seconds=0), LATER + 2, 143)
+
+    assert Standing.CANCELLED is judged(over, LATER + 60, n1=node).standing
+
+
+def test_what_was_seen_at_the_delete_stays_true() -> None:
+    """The node may be in use again by the time the pod has ended."""
+    deleted = replace(make_run_pod("s1"), deleted_at=LATER, grace_seconds=0)
+
+    assert Standing.CANCELLED is judged(ended(deleted, LATER, 143)).standing
+    assert Standing.LOST is judged(ended(replace(deleted, uprooted=True), LATER, 143)).standing
+
+
+@pytest.mark.parametrize(("node", "standing"), [(CORDONED, "LOST"), (NODES["n1"], "CANCELLED")])
+def test_whoever_deletes_may_give_more_time(node: nodes_.Node, standing: str) -> None:
+    """The grace of the delete counts, not that of the template."""
+    deleted = replace(make_run_pod("s1"), deleted_at=LATER + 300, grace_seconds=300)
+
+    assert standing == judged(ended(deleted, LATER + 200, 143), n1=node).standing.name

@@ -348,3 +348,14 @@ def test_restart_is_an_annotation_with_the_time() -> None:
     run(cluster, "restart", "web")
 
     assert [names.RESTARTED_AT] == list(cluster.annotations())
+
+
+def test_a_run_that_never_started_has_no_start() -> None:
+    """A kubelet's 1970, as older operators stored it: neither a time nor 20,000 days."""
+    never = {**FAILED, "reason": "StartError", "startTime": "1970-01-01T00:00:00Z"}
+    cluster = Recorded(make_job("report", schedule="@daily", status={"history": [never]}))
+    shown = run(cluster, "runs", "report").output
+
+    assert "1970" not in shown
+    assert "d " not in shown.splitlines()[1].partition("Failed")[2].partition(DAY)[2]
+    assert ["startTime" in one for one in told(cluster, "runs", "report")["runs"]] == [False]

@@ -521,6 +521,22 @@ class TestFate:
 
         assert [143, 0] == codes
 
+    def test_a_container_that_never_started(self) -> None:
+        """A kubelet writes the epoch as its start: it has none, and no end but a real one."""
+        never, at = "1970-01-01T00:00:00Z", "2026-11-23T06:00:00Z"
+        dead = {"exitCode": 128, "reason": "StartError", "startedAt": never}
+        status = {"name": "a", "state": {"terminated": {**dead, "finishedAt": at}}}
+        other = {"name": "b", "state": {"terminated": {**dead, "finishedAt": never}}}
+        running = {"name": "b", "state": {"running": {"startedAt": at}}}
+
+        def ending(*each: dict[str, Any]) -> pods_.Ending:
+            return pod({}, {"phase": "Failed", "containerStatuses": [*each]}).ending
+
+        assert (128, "StartError") == (ending(status).exit_code, ending(status).reason)
+        assert (None, wire.epoch(at)) == (ending(status).started_at, ending(status).finished_at)
+        assert (None, None) == (ending(other).started_at, ending(other).finished_at)
+        assert wire.epoch(at) == ending(status, running).started_at
+
     def test_conditions(self) -> None:
         """Ready since when, why not scheduled, what disrupts it."""
         since = "2026-11-23T06:00:00Z"
@@ -556,6 +572,7 @@ class TestFate:
             resourceVersion="77",
             creationTimestamp="1970-01-01T00:01:00Z",
             deletionTimestamp="1970-01-01T00:02:00Z",
+            deletionGracePeriodSeconds=30,
             annotations={"bayplan.dev/trigger": "s5", "other/one": "x"},
             finalizers=["bayplan.dev/run-tracking"],
             ownerReferences=[
@@ -566,7 +583,7 @@ class TestFate:
 
         assert pods_.Owner("BatchJob", "report", "2") == found.owner
         assert {"bayplan.dev/trigger": "s5"} == found.annotations
-        assert (60, 120) == (found.created_at, found.deleted_at)
+        assert (60, 120, 90) == (found.created_at, found.deleted_at, found.asked_at)
         assert (5, "n1", "bayplan", "77") == (
             found.priority,
             found.node,
@@ -616,6 +633,9 @@ class TestOdd:
             ("1970-01-01T00:00:01.999999Z", 1),
             ("1970-01-01T01:00:01+01:00", 1),
             ("2106-02-07T06:28:16Z", 2**32),
+            ("1970-01-01T00:00:00Z", None),  # a container that never started
+            ("1970-01-01T01:00:00+01:00", None),
+            ("0001-01-01T00:00:00Z", None),  # the zero of Go
             ("", None),
             (None, None),
             ("soon", None),
@@ -626,6 +646,10 @@ class TestOdd:
         assert moment == wire.epoch(text)
 
 
+AT = "1970-01-01T00:01:00Z"
+CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+
+
 class TestNode:
     def node(self, **more: Any) -> nodes_.Node:
         body = {
@@ -634,6 +658,37 @@ class TestNode:
             "status": more,
         }
         return decode.node(json.dumps(body).encode())
+
+    @pytest.mark.parametrize(
+        ("spec", "deleted", "since"),
+        [
+            ({"unschedulable": True}, None, 0),
+            ({"unschedulable": True, "taints": [{**CORDON, "timeAdded": AT}]}, None, 60),
+            ({"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}, None, 0),
+            ({"taints": [{"key": "karpenter.sh/disrupted", "timeAdded": AT}]}, None, 60),
+            ({"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "value": "60"}]}, None, 60),
+            ({"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "value": "x"}]}, None, 0),
+            ({}, AT, 60),
+        ],
+    )
+    def test_since_when_it_is_emptied(
+        self, spec: dict[str, Any], deleted: str | None, since: int
+    ) -> None:
+        """As far as cordon, taint or deletion tell."""
+        ready = [{"type": "Ready", "status": "True", "lastTransitionTime": AT}]
+        metadata = {"deletionTimestamp": deleted} if deleted else {}
+        found = self.node(spec=spec, metadata=metadata, conditions=ready)
+
+        assert (True, since) == (found.emptying, found.emptying_since)
+
+    def test_a_node_that_is_not_emptied(self) -> None:
+        """Ready, with a taint that means something else; a silent one has been so since then."""
+        ready = {"type": "Ready", "status": "True", "lastTransitionTime": AT}
+        candidate = {"taints": [{"key": "DeletionCandidateOfClusterAutoscaler", "value": "1"}]}
+        silent = self.node(conditions=[{**ready, "status": "Unknown"}])
+
+        assert not self.node(conditions=[ready], spec=candidate).emptying
+        assert (True, 60) == (silent.emptying, silent.emptying_since)
 
     def test_allocatable(self) -> None:
         """Amounts in the package's units."""

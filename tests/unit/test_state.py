@@ -1,9 +1,11 @@
 """The book behind every snapshot: sums by increments equal sums from scratch."""
 
 import dataclasses
+from dataclasses import replace
 
 from bayplan.model import pod as pods_
-from tests.builders import GIB, make_node, make_pod, make_snapshot, make_state
+from bayplan.model import state
+from tests.builders import GIB, NOON, make_node, make_pod, make_snapshot, make_state
 
 
 def test_free_counts_every_pod_that_is_not_terminal() -> None:
@@ -172,3 +174,40 @@ def test_a_pod_without_its_node_keeps_its_room() -> None:
 
     assert 1000 == other
     assert [700, 1000] == book.snapshot().free[:, 0].tolist()
+
+
+def uprooted(book: state.State, name: str = "p") -> bool:
+    return book.pods["default", name].uprooted
+
+
+def test_a_pod_that_goes_with_its_node_is_remembered() -> None:
+    """Whichever news comes first; and when the node is back, gone, or of another machine."""
+    going = make_pod("p", "n1", deleted_at=NOON + 30, grace_seconds=30)
+    cordoned = make_node(unschedulable=True)
+    before, after = make_state(cordoned, going), make_state(make_node(), going)
+    seen = (uprooted(before), uprooted(after))
+    after.set_node(cordoned)
+    for book in (before, after):
+        book.set_node(make_node())
+        book.set_pod(replace(going, deleted_at=NOON, phase=pods_.Phase.FAILED))
+    gone = make_state(make_node(), going)
+    gone.drop_node("n1")
+    gone.set_node(make_node())
+
+    assert (True, False) == seen
+    assert uprooted(before)
+    assert uprooted(after)
+    assert uprooted(gone)
+
+
+def test_what_is_not_remembered_as_gone_with_its_node() -> None:
+    """A living pod, a node that was cordoned later, the next pod of the name."""
+    going = make_pod("p", "n1", deleted_at=NOON + 30, grace_seconds=30)
+    later = make_node(unschedulable=True, emptying_since=NOON + 60)
+    cordoned = make_node(unschedulable=True)
+    book = make_state(cordoned, going)
+    book.set_pod(replace(going, uid="another", deleted_at=None))
+
+    assert not uprooted(make_state(later, going))
+    assert not uprooted(make_state(cordoned, make_pod("p", "n1")))
+    assert not uprooted(book)

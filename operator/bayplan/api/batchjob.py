@@ -1,6 +1,6 @@
 """BatchJob: work that ends. Runs by schedule, or once."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, Strict
 
@@ -133,19 +133,21 @@ class History(Part):
     failed: Integer = Field(default=3, ge=0, le=100, description="Runs that failed.")
 
 
+Occasion = Literal["Failed", "Cancelled", "Missed", "Late", "Recovered", "Suspended"]
 RECEIVER_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
 class Notification(Part):
     """Whom to tell, and of what."""
 
-    when: tuple[Literal["Failed", "Missed", "Late", "Recovered", "Suspended"], ...] = Field(
+    when: tuple[Occasion, ...] = Field(
         min_length=1,
-        max_length=5,
+        max_length=len(get_args(Occasion)),
         description=(
-            "Failed: a run failed for good. Missed: scheduled times passed without a run. Late: a "
-            "run takes longer than expectedDurationSeconds. Recovered: the first success after "
-            "failures. Suspended: after suspendAfterFailures."
+            "Failed: a run failed for good. Cancelled: a run was cancelled or replaced, or its pod "
+            "deleted by a person. Missed: scheduled times passed without a run. Late: a run takes "
+            "longer than expectedDurationSeconds. Recovered: the first success after failures. "
+            "Suspended: after suspendAfterFailures."
         ),
         json_schema_extra=crd(list_type="set"),
     )

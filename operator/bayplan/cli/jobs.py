@@ -104,8 +104,8 @@ def runs(job: str, target: Target, output: str) -> None:
     """List unfinished runs of JOB, then the last ten that ended, the newest first."""
     with connected(target, names.BATCHJOB, job) as (_, body):
         status = body.get("status") or {}
-    rows = [{**one, "state": _active(one)} for one in status.get("active") or ()]
-    rows += [{**one, "state": one["outcome"]} for one in status.get("history") or ()]
+    rows = [{**_told(one), "state": _active(one)} for one in status.get("active") or ()]
+    rows += [{**_told(one), "state": one["outcome"]} for one in status.get("history") or ()]
     if output_.is_data(output):
         output_.data(output, "runs", {"runs": rows, "statistics": status.get("statistics") or {}})
         return
@@ -121,10 +121,16 @@ def runs(job: str, target: Target, output: str) -> None:
     click.echo(output_.table([*headings, *wide], table) if table else "No run yet.\n", nl=False)
 
 
+def _told(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run without the start that never was: older operators stored a kubelet's 1970."""
+    never = "startTime" in one and output_.epoch(one["startTime"]) is None
+    return {name: value for name, value in one.items() if not (never and name == "startTime")}
+
+
 def _active(one: Mapping[str, Any]) -> str:
     if one.get("retryTime"):
         return f"Retrying at {one['retryTime']}"
-    return "Running" if one.get("startTime") else "Starting"
+    return "Running" if _told(one).get("startTime") else "Starting"
 
 
 def _took(one: Mapping[str, Any]) -> str:
@@ -228,7 +234,7 @@ def pause(job: str, until: str | None, target: Target, output: str) -> None:
 @targeted()
 @output_.formatted
 def resume(job: str, target: Target, output: str) -> None:
-    """End a pause of JOB at once. What was due meanwhile is treated by missedRunPolicy."""
+    """End a pause of JOB at once. Scheduled times that passed meanwhile are not made up for."""
     from bayplan.api.meta import rfc3339  # noqa: PLC0415
 
     with connected(target, names.BATCHJOB, job) as (cluster, body):

@@ -117,13 +117,17 @@ def age(seconds: float) -> str:
 
 
 def epoch(text: str | None) -> int | None:
-    """Epoch seconds of a time in an object; None for none."""
+    """Epoch seconds of a time in an object; None for none, also for the epoch itself.
+
+    That is what is written for a moment that never was.
+    """
     if not text:
         return None
     try:
-        return int(dt.datetime.fromisoformat(text).timestamp())
+        at = int(dt.datetime.fromisoformat(text).timestamp())
     except ValueError:
         return None
+    return at if at > 0 else None
 
 
 def now() -> int:

@@ -174,7 +174,7 @@ class Cache:
         pod = self.state.pods.get(key)
         if pod is not None and pod.uid == uid and not pod.terminating:
             self._leaving[key] = uid, at
-            leaving = dataclasses.replace(pod, deleted_at=at)
+            leaving = dataclasses.replace(pod, deleted_at=at, uprooted=True)
             if key in self.state.assumed:
                 self.state.assume(leaving)  # no sight: its binding is still on its way
             else:
@@ -188,7 +188,7 @@ class Cache:
         del self._leaving[key]
         pod = self.state.pods.get(key)
         if pod is not None and pod.uid == uid:
-            self.state.set_pod(dataclasses.replace(pod, deleted_at=None))
+            self.state.set_pod(dataclasses.replace(pod, deleted_at=None, uprooted=False))
 
     # ---- what informers and answers tell --------------------------------------------------
 
@@ -297,7 +297,7 @@ class Cache:
         if pod.terminating or pod.uid != leaving[0]:
             del self._leaving[pod.key]
             return pod
-        return dataclasses.replace(pod, deleted_at=leaving[1])
+        return dataclasses.replace(pod, deleted_at=leaving[1], uprooted=True)
 
     def _drop_pod(self, key: Key) -> None:
         self._leaving.pop(key, None)

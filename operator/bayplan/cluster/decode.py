@@ -5,11 +5,11 @@ becomes a frozen model object at once. One unreadable object never fails a list:
 counted and told.
 """
 
+import dataclasses
 import functools
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_LONGEST_TIME = 12  # digits of epoch seconds
 
 pod = pods.pod
 
@@ -56,6 +57,7 @@ class _Taint(Struct):
     key: str = ""
     value: str | None = None
     effect: str | None = None
+    time_added: str | None = None
 
 
 class _NodeSpec(Struct):
@@ -87,7 +89,8 @@ def node(raw: bytes | Raw) -> nodes_.Node:
     conditions = {one.type: one for one in stored.status.conditions or ()}
     ready = conditions.get("Ready")
     labels = wire.texts(bytes(metadata.labels))
-    return nodes_.Node(
+    ready_changed_at = wire.epoch(ready.last_transition_time) or 0 if ready is not None else 0
+    found = nodes_.Node(
         name=sys.intern(metadata.name),
         uid=metadata.uid or "",
         labels=labels,
@@ -97,12 +100,39 @@ def node(raw: bytes | Raw) -> nodes_.Node:
         unschedulable=bool(stored.spec.unschedulable),
         deleting=metadata.deletion_timestamp is not None,
         ready=ready is not None and ready.status == "True",
-        ready_changed_at=(wire.epoch(ready.last_transition_time) or 0 if ready is not None else 0),
+        ready_changed_at=ready_changed_at,
         allocatable=wire.vector(bytes(stored.status.allocatable)),
         created_at=wire.epoch(metadata.creation_timestamp) or 0,
         price_microdollars=_price(labels, metadata.annotations),
         resource_version=metadata.resource_version or "",
     )
+    if not found.emptying:
+        return found
+    return dataclasses.replace(found, emptying_since=_emptying_since(stored, found))
+
+
+_BY_CLUSTER_AUTOSCALER = "ToBeDeletedByClusterAutoscaler"  # its value is the moment
+_CORDONED = "node.kubernetes.io/unschedulable"
+
+
+def _emptying_since(stored: _Node, node: nodes_.Node) -> int:
+    """The first moment that any sign on it tells; 0 where one does not tell since when it is."""
+    taints = [one for one in stored.spec.taints or () if one.key in nodes_.EMPTYING_TAINTS]
+    moments = [_added_at(one) for one in taints]
+    if node.deleting:
+        moments.append(wire.epoch(stored.metadata.deletion_timestamp) or 0)
+    if not node.ready:
+        moments.append(node.ready_changed_at)
+    if node.unschedulable and not any(one.key == _CORDONED for one in taints):
+        moments.append(0)
+    return min(moments, default=0)
+
+
+def _added_at(taint: _Taint) -> int:
+    told = taint.value or ""
+    if taint.key == _BY_CLUSTER_AUTOSCALER and told.isascii() and told.isdecimal():
+        return int(told[:_LONGEST_TIME])
+    return wire.epoch(taint.time_added) or 0
 
 
 @functools.lru_cache(maxsize=1024)
@@ -225,7 +255,7 @@ def _child(kind: str, raw: Raw) -> Seen:
     return wire.sight(meta, Owned(controller, child, meta.deletion_timestamp is not None))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Owned:
     """A child, whose it is, and whether it is being deleted."""
 
@@ -257,7 +287,7 @@ class _Quota(Struct):
     status: _QuotaStatus = msgspec.field(default_factory=_QuotaStatus)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Quota:
     """What a namespace may hold and what it holds, for telling whether room has appeared."""
 
@@ -323,7 +353,7 @@ class _Priority(Struct):
     global_default: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Priority:
     value: int
     default: bool = False
@@ -346,7 +376,7 @@ def _resource(raw: Raw) -> Seen:
 # ---- every kind -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
     """A kind that is listed and watched: how to read one object of it.
 
@@ -393,7 +423,7 @@ class _List(Struct):
     items: list[Raw] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Chunk:
     """A chunk of a list: what could be read, the names of what could not, the next chunk's token.
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from bayplan.api import names
-from bayplan.cluster import podspec, wire
+from bayplan.cluster import hindrances, podspec, wire
 from bayplan.cluster.podspec import Condition, ContainerStatus, PodSpec, PodStatus, Terminated
 from bayplan.cluster.wire import Struct
 from bayplan.model import pod as pods_
@@ -36,6 +36,7 @@ def pod(raw: bytes | Raw) -> pods_.Pod:
     conditions = {one.type: one for one in status.conditions or ()}
     ready = _true(conditions.get("Ready"))
     scheduled = conditions.get("PodScheduled")
+    placed = _true(scheduled)
     disrupted = _true(conditions.get("DisruptionTarget"))
     labels = bytes(metadata.labels)
     return pods_.Pod(
@@ -63,6 +64,8 @@ def pod(raw: bytes | Raw) -> pods_.Pod:
         finalizers=_finalizers(tuple(metadata.finalizers or ())),
         created_at=wire.epoch(metadata.creation_timestamp) or 0,
         deleted_at=wire.epoch(metadata.deletion_timestamp),
+        grace_seconds=metadata.deletion_grace_period_seconds,
+        placed_at=wire.epoch(placed.last_transition_time) if placed is not None else None,
         phase=_PHASES.get(status.phase or "Pending", pods_.Phase.UNKNOWN),
         reason=status.reason or "",
         message=status.message or "",
@@ -114,9 +117,6 @@ def _annotations(raw: Raw) -> Mapping[str, str]:
 
 # ---- how it fares -----------------------------------------------------------------------------
 
-# Reasons of a container that waits in the ordinary course of starting.
-_STARTING = frozenset({"ContainerCreating", "PodInitializing"})
-
 
 def _ending(spec: PodSpec, status: PodStatus) -> pods_.Ending:
     """The container that failed tells, else the one that ended last.
@@ -133,28 +133,28 @@ def _ending(spec: PodSpec, status: PodStatus) -> pods_.Ending:
             started_at=wire.epoch(min(one.started_at or "" for one in running)),
             restarts=sum(one.restart_count for one in main),
         )
-    if inits:
-        sidecars = {one.name for one in podspec.sidecars(spec)}
-        inits = [one for one in inits if one.name not in sidecars]
+    known = {one.name for one in podspec.sidecars(spec)} if inits else set()
+    sidecars = [one for one in inits if one.name in known]
+    inits = [one for one in inits if one.name not in known]
     ended = [one for one in map(_terminated, main) if one is not None]
     failed = [one for one in ended if one.exit_code]
     failed += [one for one in map(_terminated, inits) if one is not None and one.exit_code]
     teller = max(failed or ended, key=_finished, default=None)
-    waiting = [
-        one.state.waiting.reason
-        for one in (*inits, *main)
-        if one.state is not None and one.state.waiting is not None and one.state.waiting.reason
-    ]
+    begun = [_has_started(one) for one in main]
+    waiting, said = hindrances.first(inits, sidecars, main, begun=any(begun))
     starts = [at for at in map(_started, main) if at is not None]
-    ends = [one.finished_at for one in ended if one.finished_at]
+    ends = [at for one in ended if (at := wire.epoch(one.finished_at)) is not None]
     ending = pods_.Ending(
         exit_code=teller.exit_code if teller is not None else None,
         reason=teller.reason or "" if teller is not None else "",
         message=teller.message or "" if teller is not None else "",
         started_at=min(starts, default=None),
-        finished_at=wire.epoch(max(ends, default=None)),
+        finished_at=max(ends, default=None),
         restarts=sum(one.restart_count for one in (*main, *inits)),
-        waiting=next((reason for reason in waiting if reason not in _STARTING), ""),
+        waiting=waiting,
+        said=said,
+        lacking=any(begun) and not all(begun),
+        prepared=any(map(_has_started, (*inits, *sidecars))),
     )
     return pods_.FRESH if ending == pods_.FRESH else ending
 
@@ -167,6 +167,16 @@ def _terminated(one: ContainerStatus) -> Terminated | None:
     if state is not None and state.waiting is not None and one.last_state is not None:
         return one.last_state.terminated
     return None
+
+
+def _has_started(one: ContainerStatus) -> bool:
+    """Whether it has run once, by all that its status keeps."""
+    last = None if one.last_state is None else one.last_state.terminated
+    return (
+        _started(one) is not None
+        or one.restart_count > 0
+        or (last is not None and wire.epoch(last.started_at) is not None)
+    )
 
 
 def _finished(one: Terminated) -> str:

@@ -46,6 +46,7 @@ class Metadata(Struct):
     resource_version: str | None = None
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
     labels: Raw = Raw()
     annotations: Raw = Raw()
     owner_references: list[OwnerReference] | None = None
@@ -137,7 +138,11 @@ def _without_nulls(value: Any) -> Any:
 
 @functools.lru_cache(maxsize=4096)  # what happens in a second happens to many
 def epoch(text: str | None) -> int | None:
-    """Epoch seconds of RFC 3339 text; None for what is none. Fractions are dropped."""
+    """Epoch seconds of RFC 3339 text; None for what is none. Fractions are dropped.
+
+    What lies at or before the epoch is none either: a kubelet writes 1970-01-01T00:00:00Z as the
+    start of a container that never started.
+    """
     if not text:
         return None
     try:
@@ -146,7 +151,8 @@ def epoch(text: str | None) -> int | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() // 1)
+    at = int(moment.timestamp() // 1)
+    return at if at > 0 else None
 
 
 def version_of(text: str | None) -> int:

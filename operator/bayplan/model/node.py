@@ -28,6 +28,23 @@ LEAVING_TAINTS = frozenset(
 )
 # Taints by which the control plane says that it lost contact with the kubelet.
 LOST_TAINTS = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
+# Whoever deletes a pod on a node with one of these empties the node: it is cordoned, lost, switched
+# off or about to be. DeletionCandidateOfClusterAutoscaler is none: such a node may yet stay, and
+# Cluster Autoscaler sets ToBeDeletedByClusterAutoscaler before it touches a pod.
+EMPTYING_TAINTS = (
+    LEAVING_TAINTS
+    | LOST_TAINTS
+    | frozenset(
+        {
+            "node.kubernetes.io/unschedulable",
+            "node.kubernetes.io/out-of-service",
+            "node.cloudprovider.kubernetes.io/shutdown",
+            "cloud.google.com/impending-node-termination",
+        }
+    )
+)
+# A taint by which a node is marked may come, and be seen, a little after the first deletes.
+_LAG_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +58,10 @@ class Taint:
 class Node:
     """One node. `ready` is the Ready condition; `ready_changed_at` (epoch seconds) when it turned.
 
-    `allocatable` holds milli-CPU, bytes and counts (see `resources`). `price_microdollars` is an
-    hour's price when a label, an annotation or the settings tell it.
+    `emptying_since` is since when it is being emptied as far as that is written on it, 0 where
+    nothing says when; it means nothing while the node is not `emptying`. `allocatable` holds
+    milli-CPU, bytes and counts (see `resources`). `price_microdollars` is an hour's price when a
+    label, an annotation or the settings tell it.
     """
 
     name: str
@@ -53,6 +72,7 @@ class Node:
     deleting: bool = False
     ready: bool = True
     ready_changed_at: int = 0
+    emptying_since: int = 0
     allocatable: resources.Vector = resources.NOTHING
     created_at: int = 0
     price_microdollars: int | None = None
@@ -66,3 +86,16 @@ class Node:
             or self.deleting
             or any(taint.key in LEAVING_TAINTS for taint in self.taints)
         )
+
+    @property
+    def emptying(self) -> bool:
+        """Whether pods go from here because of the node: it is leaving, lost or switched off."""
+        return (
+            self.leaving
+            or not self.ready
+            or any(taint.key in EMPTYING_TAINTS for taint in self.taints)
+        )
+
+    def took(self, asked_at: int) -> bool:
+        """Whether a pod that was asked to go then (epoch seconds) went because of the node."""
+        return self.emptying and self.emptying_since <= asked_at + _LAG_SECONDS

@@ -206,6 +206,19 @@ class Ending:
     finished_at: int | None = None
     restarts: int = 0
     waiting: str = ""  # CrashLoopBackOff, ImagePullBackOff, ErrImageNeverPull …
+    said: str = ""  # the kubelet's message beside `waiting`
+    lacking: bool = False  # one main container has started, another never has
+    prepared: bool = False  # an init container or a sidecar has started
+
+    @property
+    def began(self) -> bool:
+        """Whether any container is known to have started."""
+        return self.prepared or self.started_at is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all main containers are known to have started."""
+        return self.started_at is not None and not self.lacking
 
 
 FRESH = Ending()
@@ -230,6 +243,9 @@ class Pod:
     finalizers: tuple[str, ...] = ()
     created_at: int = 0
     deleted_at: int | None = None  # deletionTimestamp: when its grace ends
+    grace_seconds: int | None = None  # deletionGracePeriodSeconds
+    uprooted: bool = False  # remembered, not stored: its node, or we, made it go
+    placed_at: int | None = None  # when PodScheduled became true
     phase: Phase = Phase.PENDING
     reason: str = ""  # status.reason: Evicted, OutOfcpu, NodeAffinity, NodeLost …
     message: str = ""
@@ -253,6 +269,11 @@ class Pod:
     @property
     def terminating(self) -> bool:
         return self.deleted_at is not None
+
+    @property
+    def asked_at(self) -> int:
+        """When it was asked to go (epoch seconds); 0 while nobody has."""
+        return 0 if self.deleted_at is None else self.deleted_at - (self.grace_seconds or 0)
 
     @property
     def resident(self) -> bool:

@@ -138,11 +138,15 @@ class State:
     def set_node(self, node: nodes_.Node) -> None:
         before = self.nodes.get(node.name)
         self.nodes[node.name] = node
+        if node.emptying:
+            self._uproot(node)
         if before is None or replace(before, resource_version=node.resource_version) != node:
             self.nodes_version += 1
 
     def drop_node(self, name: str) -> None:
-        if self.nodes.pop(name, None) is not None:
+        gone = self.nodes.pop(name, None)
+        if gone is not None:
+            self._uproot(gone, always=True)
             self.nodes_version += 1
             self._release(name)
 
@@ -160,6 +164,8 @@ class State:
             elif pod.uid:
                 pod = replace(pod, node=counted_on)
         before = self.pods.get(key)
+        if pod.terminating and not pod.uprooted and self._was_uprooted(pod, before):
+            pod = replace(pod, uprooted=True)
         self.pods[key] = pod
         if before is not None and self._stands(before) == self._stands(pod):
             self._swap(pod)  # most news: it runs, it is ready; where it counts is the same
@@ -167,6 +173,23 @@ class State:
             self._unlink(before)
             self._link(pod)
         return before
+
+    def _was_uprooted(self, pod: pods_.Pod, before: pods_.Pod | None) -> bool:
+        """Whether its node was being emptied when it was asked to go, or we asked it.
+
+        That is remembered: by the time it has ended its node may be gone, or be in use again.
+        """
+        if before is not None and before.uid == pod.uid and before.uprooted:
+            return True
+        node = self.nodes.get(pod.node)
+        return node is not None and node.took(pod.asked_at)
+
+    def _uproot(self, node: nodes_.Node, *, always: bool = False) -> None:
+        """News of a node came after the first delete of a pod there."""
+        for key, pod in tuple(self.on_node.get(node.name, {}).items()):
+            if pod.terminating and not pod.uprooted and (always or node.took(pod.asked_at)):
+                self.pods[key] = replace(pod, uprooted=True)
+                self._swap(self.pods[key])
 
     def drop_pod(self, key: PodKey) -> pods_.Pod | None:
         self.assumed.pop(key, None)

@@ -34,6 +34,7 @@ COUNTERS = (
 )
 
 LAST_TIME = 253_402_300_799  # the end of the year 9999
+_NEVER = rfc3339(0)  # what older versions stored of a container that never started
 _LARGEST_COUNT = 2**63 - 1
 _LARGEST_ATTEMPT = 500  # of a stored one; retries add 121 at most, names hold 999
 _LONGEST_WORD = 64
@@ -329,7 +330,7 @@ def _run(value: object) -> Run | None:
         failures=failures,
         disruptions=disruptions,
         retry_at=time_of(value.get("retryTime")),
-        started_at=time_of(value.get("startTime")),
+        started_at=time_of(value.get("startTime")) or None,
         pod=_text(pods[0], _LONGEST_NAME) if isinstance(pods, list) and pods else "",
         node=_text(value.get("node"), _LONGEST_NAME),
         reason=_text(value.get("reason"), _LONGEST_WORD),
@@ -382,7 +383,11 @@ def _history(value: object) -> Mapping[str, Any] | None:
     if not isinstance(value, Mapping) or not isinstance(value.get("run"), str):
         return None
     outcome = value.get("outcome")
-    return value if isinstance(outcome, str) and outcome in _OUTCOMES else None
+    if not isinstance(outcome, str) or outcome not in _OUTCOMES:
+        return None
+    if value.get("startTime") == _NEVER:
+        return {name: told for name, told in value.items() if name != "startTime"}
+    return value
 
 
 def _success(value: object) -> Success | None:

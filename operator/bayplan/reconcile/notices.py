@@ -38,8 +38,8 @@ def notices(scene: Scene, course: Course) -> Iterable[Notice | EmitEvent]:
 
 def _told(scene: Scene, course: Course) -> Iterable[Told]:
     for one in course.finished:
-        if one.outcome == "Failed":
-            yield "Failed", _run(one)
+        if one.outcome in {"Failed", "Cancelled"}:
+            yield one.outcome, _run(one)
     if course.missed and course.missed_slot is not None:
         reason = course.due.reason or triggers.SUPERSEDED
         newest = time_text(course.missed_slot)

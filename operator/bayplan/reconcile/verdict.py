@@ -5,6 +5,11 @@ Which failures count against the retry limit is decided here and nowhere else. A
 A kubelet eviction counts when it was for the pod's own excess: over its storage limit (no
 DisruptionTarget), or because the node ran short and the kubelet names a container that used more
 than it requested; a pod evicted within its requests is a victim and does not count.
+
+A plain delete says nothing of who asked for it: `kubectl drain --disable-eviction` and autoscalers
+at the end of their patience delete as a person does. So the pod's node tells: on one that is being
+emptied (cordoned, leaving, lost, switched off, replaced) the attempt is lost, on one that stays a
+person has cancelled it.
 """
 
 import enum
@@ -16,6 +21,7 @@ from bayplan.model import pod as pods_
 from bayplan.reconcile.refusals import is_refusal
 
 LOST_TO_NODE = "NodeLost"
+LEFT_WITH_NODE = "NodeLeaving"
 DELETED = "Deleted"
 
 # Said by the kubelet of a container that used more than its request when the node ran short.
@@ -60,7 +66,7 @@ def verdict(
     if pod.phase is pods_.Phase.SUCCEEDED:
         return Verdict(Standing.SUCCEEDED, "Completed", pod.ending.exit_code, _ended_at(pod, now))
     if pod.phase is pods_.Phase.FAILED:
-        return _failed(pod, grace_seconds, now)
+        return _failed(pod, nodes, grace_seconds, now)
     if pod.assumed:
         return Verdict(Standing.LIVE)
     if pod.terminating and not pod.node:
@@ -70,12 +76,32 @@ def verdict(
     lost_at = _lost_at(pod, nodes, patience_seconds)
     if lost_at is None or now < lost_at:
         return Verdict(Standing.LIVE, at=lost_at)
-    if _cancelled(pod):
+    if _cancelled(pod) and not is_nodes_doing(pod, nodes, grace_seconds):
         return Verdict(Standing.CANCELLED, DELETED, at=now)
     return Verdict(Standing.LOST, LOST_TO_NODE, at=now)
 
 
-def _failed(pod: pods_.Pod, grace_seconds: int, now: int) -> Verdict:
+def is_nodes_doing(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], grace_seconds: int) -> bool:
+    """Whether a pod that was deleted went because of its node: see above.
+
+    What was seen when it was deleted is remembered on it (`uprooted`). After a restart of ours the
+    node as it is tells, and what it tells of the past: it has become ready since, or it is another
+    machine of the same name.
+    """
+    node = nodes.get(pod.node)
+    if pod.uprooted or node is None:
+        return True
+    asked_at = (pod.deleted_at or 0) - (
+        grace_seconds if pod.grace_seconds is None else pod.grace_seconds
+    )
+    started_at = pod.ending.started_at
+    replaced = started_at is not None and node.created_at > started_at
+    return replaced or node.took(asked_at) or node.ready_changed_at > asked_at
+
+
+def _failed(
+    pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], grace_seconds: int, now: int
+) -> Verdict:
     ended_at, exit_code = _ended_at(pod, now), pod.ending.exit_code
     if pod.reason == "Evicted" and (not pod.disrupted or _OWN_EXCESS in pod.message):
         return Verdict(Standing.FAILED, "Evicted", exit_code, ended_at)
@@ -87,12 +113,15 @@ def _failed(pod: pods_.Pod, grace_seconds: int, now: int) -> Verdict:
         return Verdict(Standing.LOST, pod.reason, exit_code, ended_at, began)
     if pod.reason == "DeadlineExceeded":
         return Verdict(Standing.FAILED, pod.reason, exit_code, ended_at)
-    if pod.deleted_at is not None and ended_at >= pod.deleted_at - grace_seconds:
+    given = max(grace_seconds, pod.grace_seconds or 0)  # who deletes may give more or less
+    if pod.deleted_at is not None and ended_at >= pod.deleted_at - given:
         # It ended because somebody deleted it; a pod that never ran was not cancelled but is
         # owed: deletes of our own writer (its node went meanwhile) look the same.
-        if _cancelled(pod):
-            return Verdict(Standing.CANCELLED, DELETED, exit_code, ended_at)
-        return Verdict(Standing.LOST, DELETED, exit_code, ended_at, began)
+        if not _cancelled(pod):
+            return Verdict(Standing.LOST, DELETED, exit_code, ended_at, began)
+        if is_nodes_doing(pod, nodes, grace_seconds):
+            return Verdict(Standing.LOST, LEFT_WITH_NODE, exit_code, ended_at)
+        return Verdict(Standing.CANCELLED, DELETED, exit_code, ended_at)
     if pod.ending.reason == "ContainerStatusUnknown":
         # The kubelet restarted and its container was gone: the node's doing (a reboot).
         return Verdict(Standing.LOST, "ContainerStatusUnknown", exit_code, ended_at)

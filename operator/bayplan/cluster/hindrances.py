@@ -1,0 +1,55 @@
+"""What keeps a pod's containers from starting, in its kubelet's words.
+
+A sidecar that ends again and again while no main container has started keeps them from starting
+too, whatever its state says at the moment: it is called a crash loop throughout, so that what is
+said does not change with each restart.
+"""
+
+from collections.abc import Iterable
+
+from bayplan.cluster.podspec import ContainerStatus, Terminated
+
+# Reasons of a container that waits in the ordinary course of starting.
+_STARTING = frozenset({"ContainerCreating", "PodInitializing"})
+CRASH_LOOP = "CrashLoopBackOff"
+
+
+def first(
+    inits: Iterable[ContainerStatus],
+    sidecars: Iterable[ContainerStatus],
+    main: Iterable[ContainerStatus],
+    *,
+    begun: bool,
+) -> tuple[str, str]:
+    """The reason of the first container that cannot start, and a sentence; empty when all may.
+
+    `begun`: a main container has started.
+    """
+    sidecars = tuple(sidecars)
+    for one in (*inits, *sidecars, *main):
+        waiting = None if one.state is None else one.state.waiting
+        word = "" if waiting is None else waiting.reason or ""
+        if waiting is not None and word and word not in _STARTING:
+            said = _crash(one) if word == CRASH_LOOP else ""
+            return word, f"container {one.name}: {said or waiting.message or word}"
+    for one in sidecars:
+        if one.restart_count and not begun:
+            return CRASH_LOOP, f"container {one.name}: {_crash(one) or CRASH_LOOP}"
+    return "", ""
+
+
+def _crash(one: ContainerStatus) -> str:
+    """How it ended last, without what a kubelet counts; empty when nothing tells."""
+    ended = _ended(one)
+    if ended is None:
+        return ""
+    reason = "" if ended.reason in {None, "", "Error"} else f", {ended.reason}"
+    message = (ended.message or "").strip()
+    return f"exit code {ended.exit_code}{reason}" + (f": {message}" if message else "")
+
+
+def _ended(one: ContainerStatus) -> Terminated | None:
+    for state in (one.state, one.last_state):
+        if state is not None and state.terminated is not None:
+            return state.terminated
+    return None
