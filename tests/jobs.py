@@ -1,6 +1,6 @@
 """BatchJobs as test subjects, and the smallest cluster that carries out what is decided of one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ def make_job(
     created_at: int = START,
     generation: int = 1,
     deleting: bool = False,
+    managed: Sequence[Mapping[str, Any]] = (),
     **spec: Any,
 ) -> Resource:
     """A BatchJob as the API server stores it; `spec` in the wire's words."""
@@ -39,6 +40,7 @@ def make_job(
         "resourceVersion": "1",
         "creationTimestamp": rfc3339(created_at),
         "annotations": dict(annotations or {}),
+        "managedFields": [*managed],
     }
     if deleting:
         metadata["deletionTimestamp"] = rfc3339(created_at)
@@ -119,6 +121,7 @@ class World:
     admitted: bool = True
     refusal: action.Admission | None = None
     deleting: bool = False
+    managed: list[Mapping[str, Any]] = field(default_factory=list)  # who edited what, and when
     kin: Kin = ALONE
     receivers: frozenset[str] = frozenset()
     created: list[tuple[int, str]] = field(default_factory=list)  # when, pod
@@ -141,6 +144,7 @@ class World:
             created_at=self.created_at,
             generation=self.generation,
             deleting=self.deleting,
+            managed=self.managed,
             **self.spec,
         )
 
@@ -151,6 +155,23 @@ class World:
         return action.View(
             nodes=self.nodes, admission=known, kin=self.kin, receivers=self.receivers
         )
+
+    def edit(self, at: int | None = None, **fields: Any) -> None:
+        """A person edits the spec, now unless told; the API server notes when."""
+        self.spec = {**self.spec, **fields}
+        self.generation += 1
+        own = {"f:spec": {f"f:{name}": {} for name in fields}}
+        self._manage("kubectl-edit", own, self.now if at is None else at)
+
+    def annotate(self, name: str, value: str, at: int | None = None) -> None:
+        """A person writes an annotation, now unless told."""
+        self.annotations = {**self.annotations, name: value}
+        own = {"f:metadata": {"f:annotations": {f"f:{name}": {}}}}
+        self._manage("kubectl-annotate", own, self.now if at is None else at)
+
+    def _manage(self, manager: str, fields: Mapping[str, Any], at: int) -> None:
+        entry = {"manager": manager, "operation": "Update", "time": rfc3339(at), "fieldsV1": fields}
+        self.managed = [one for one in self.managed if one["manager"] != manager] + [entry]
 
     def look(self) -> None:
         """The operator sees the stored status."""

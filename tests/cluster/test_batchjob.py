@@ -1,6 +1,8 @@
 """BatchJob from apply to status on a real API server."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -101,6 +103,42 @@ def test_suspend_holds_and_run_now_runs(site: Site, namespace: str) -> None:
     )
 
     assert ["Succeeded"] == [run["outcome"] for run in ran["status"]["history"]]
+
+
+def test_what_passed_while_suspended_does_not_run(site: Site, namespace: str) -> None:
+    """Resumed a few seconds after a slot: that one is left out, the next ones run.
+
+    Two other jobs are the clock: they run between its slots.
+    """
+    first = int(time.time()) + 15
+    slots = [first + 12 * number for number in range(4)]
+    every = {"schedule": f"R4/{rfc3339(first)}/PT12S", "missedRunPolicy": "RunAll"}
+    site.kube.apply(
+        make_job("held", namespace, seconds=1, pod=POD, **every),
+        *(
+            make_job(name, namespace, schedule=f"R1/{rfc3339(at)}/PT1H", seconds=1, pod=POD)
+            for name, at in (("before", slots[0] + 4), ("after", slots[1] + 2))
+        ),
+    )
+    job = f"{read.jobs(namespace)}/held"
+    site.kube.until(read.jobs(namespace), lambda found: _runs(found["before"]) == 1)
+    site.kube.patch(job, {"spec": {"suspend": True}})
+    site.kube.until(read.jobs(namespace), lambda found: _runs(found["after"]) == 1)
+    site.kube.patch(job, {"spec": {"suspend": False}})
+    done = site.kube.until(
+        read.jobs(namespace), lambda found: _runs(found["held"]) == 3 and found["held"]
+    )
+
+    assert {rfc3339(slots[number]) for number in (0, 2, 3)} == {
+        one["slotTime"] for one in done["status"]["history"]
+    }
+    assert 0 == done["status"]["statistics"]["missed"]
+
+
+def _runs(job: Mapping[str, Any]) -> int:
+    """How many runs have ended."""
+    found: int = job.get("status", {}).get("statistics", {}).get("runs", 0)
+    return found
 
 
 def test_a_backfill_runs_each_time_once(site: Site, namespace: str) -> None:

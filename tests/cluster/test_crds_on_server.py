@@ -112,7 +112,7 @@ REFUSED_JOBS = [
     ("activeDeadlineSeconds", 0, "greater than or equal to 1"),
     ("history", {"failed": 101}, "less than or equal to 100"),
     ("notifications", [{"when": [], "receiver": "a"}], "should have at least 1 items"),
-    ("notifications", [{"when": ["Started"], "receiver": "a"}], '"Failed", "Missed", "Late"'),
+    ("notifications", [{"when": ["Started"], "receiver": "a"}], '"Failed", "Cancelled", "Missed"'),
     ("notifications", [{"when": ["Late"], "receiver": "http://x"}], "write `team-a`"),
     ("notifications", [{"when": ["Late"], "receiver": "a"}] * 2, "Duplicate value"),
     ("placement", {"isolation": "strict"}, 'supported values: "Shared", "Strict"'),

@@ -19,7 +19,6 @@ _INTERVAL = re.compile(r"R(\d*)/([^/]*)/PT(\d+)S")
 _MINUTES = re.compile(r"\*/(\d+) \* \* \* \*")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _CALM_SECONDS = 3  # of lateness, when nothing is wrong
-EDIT_GRACE_SECONDS = 10  # a slot that came so long before an edit was seen is still of the new one
 
 
 class World(Protocol):
@@ -210,7 +209,7 @@ class Auditor:
             return
         for index, (_, since, spec) in enumerate(book.versions):
             until = book.versions[index + 1][1] if index + 1 < len(book.versions) else None
-            grace = self.delta + EDIT_GRACE_SECONDS + spec.get("startWindowSeconds", 0)
+            grace = self.delta + spec.get("startWindowSeconds", 0)
             early = slot < since - grace and index > 0
             late = until is not None and slot > until + self.delta and not self.stepped
             held = self._held(spec, slot, since, new)

@@ -401,8 +401,23 @@ class World:
         job = self.store.copy(names.BATCHJOB, key)
         for word, text in fields.pop("annotations", {}).items():
             job["metadata"].setdefault("annotations", {})[word] = text
+            self._note(job, "f:metadata", {"f:annotations": {f"f:{word}": {}}})
         job["spec"] |= fields
+        if fields:
+            self._note(job, "f:spec", {f"f:{field}": {} for field in fields})
         self.store.replace(names.BATCHJOB, key, job, "person")
+
+    def _note(self, job: Body, part: str, fields: Body) -> None:
+        """As the API server does: who has set what, and when."""
+        entry = {
+            "manager": f"person-{part}",
+            "operation": "Update",
+            "time": rfc3339(self.now()),
+            "fieldsV1": {part: fields},
+        }
+        known = job["metadata"].get("managedFields", [])
+        others = [one for one in known if one["manager"] != entry["manager"]]
+        job["metadata"]["managedFields"] = [*others, entry]
 
     def remove(self, kind: str, name: str) -> None:
         if (SPACE, name) in self.store.of(kind):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic
 
-from bayplan.api import names
+from bayplan.api import edits, names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.meta import epoch_of
@@ -21,12 +21,20 @@ Key = tuple[str, str, str]  # kind, namespace, name
 
 PLURALS: Mapping[str, str] = {names.BATCHJOB: "batchjobs", names.LONGSERVICE: "longservices"}
 
+_EDITS = (
+    edits.SPEC,
+    edits.SUSPEND,
+    edits.annotation(names.PAUSED_UNTIL),
+    edits.annotation(names.MARK_SUCCESS),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One custom resource. `spec` is None exactly when it could not be parsed.
 
     `created_at` is in epoch seconds; `template_hash` is over the user's template as stored.
+    `edits` has when what `api.edits` names was last edited, as far as that is known.
     """
 
     kind: str
@@ -43,6 +51,7 @@ class Resource:
     problems: tuple[Problem, ...] = ()
     status: Mapping[str, Any] = field(default_factory=dict)
     template_hash: str = ""
+    edits: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -69,6 +78,7 @@ def resource(body: Mapping[str, Any], known: Resource | None = None) -> Resource
         labels=_texts(metadata.get("labels")),
         annotations=_texts(metadata.get("annotations")),
         status=_mapping(body.get("status")),
+        edits=edits.moments(metadata, *_EDITS) if kind == names.BATCHJOB else {},
     )
     if known is not None and (known.uid, known.generation) == (read.uid, read.generation):
         return replace(

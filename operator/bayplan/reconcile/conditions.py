@@ -82,6 +82,12 @@ def reason_of(stored: object, type_: str) -> str:
     return reason if isinstance(reason, str) else ""
 
 
+def since_of(stored: object, type_: str) -> int:
+    """When the status of one condition last changed (epoch seconds); 0 when nothing tells."""
+    told = _valid_time(_by_type(stored).get(type_, {}).get("lastTransitionTime"))
+    return epoch_of(told) if told else 0
+
+
 def _stored_form(
     one: Condition, before: Mapping[str, Any] | None, generation: int, now: int
 ) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from bayplan.model import schedule as schedules
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import backfill, identity, parents, triggers, verbs
 from bayplan.reconcile.arrays import advanced
-from bayplan.reconcile.holding import EDIT_GRACE_SECONDS, Holding, holding, resumed
+from bayplan.reconcile.holding import Holding, edited, holding, resumed
 from bayplan.reconcile.ledger import LAST_TIME, MOST_HANDLED, MOST_TOKENS, own_slot, time_of
 from bayplan.reconcile.runs import BY_PEOPLE, Finished, Progress, Run, Trigger, cancelled
 from bayplan.reconcile.scene import Book, Scene
@@ -80,7 +80,8 @@ def course_of(scene: Scene) -> Course:
     schedule = None if scene.job.problems else triggers.schedule_of(scene.job, scene.spec)
     hindered = _hindered(scene, progress)
     held = holding(scene, finished)
-    since = _since(scene, held)
+    resumed_at = resumed(scene, held, finished)
+    since = _since(scene, resumed_at)
     floor = _floor(scene, schedule, since)
     slots = {slot for run in known if (slot := identity.slot_of(run.id)) is not None}
     made_up_for = backfill.slots_of(known)
@@ -133,7 +134,7 @@ def course_of(scene: Scene) -> Course:
         hindered=hindered,
         missed=missed,
         missed_slot=missed_slot,
-        passed=_passed(scene, held, schedule, since),
+        passed=_passed(scene, resumed_at, schedule, since),
         refused=tuple(refused),
         order=order,
         slots=frozenset(slots),
@@ -346,17 +347,18 @@ def _free_at(scene: Scene, progress: Iterable[Progress], *, hindered: bool) -> i
     return min(max(ends, default=0), scene.now)
 
 
-def _since(scene: Scene, held: Holding) -> int:
-    """The floor of slots: moved by an edit of the schedule and by the end of a suspension."""
+def _since(scene: Scene, resumed_at: int | None) -> int:
+    """The floor of slots: moved by an edit of the schedule and by the end of a suspension.
+
+    A slot counts if it could not start before that moment: its window may have put it off.
+    """
     stored = scene.stored
     if scene.job.problems:
         return stored.since
-    edited = stored.schedule_hash not in {"", triggers.schedule_hash(scene.spec)}
-    if edited:
-        delay = triggers.start_delay(scene.job, scene.spec)
-        return max(stored.since, scene.now - delay - EDIT_GRACE_SECONDS)
-    resumed_at = resumed(scene, held)
-    return stored.since if resumed_at is None else max(stored.since, resumed_at)
+    was_edited = stored.schedule_hash not in {"", triggers.schedule_hash(scene.spec)}
+    moments = [resumed_at, edited(scene) if was_edited else None]
+    delay = triggers.start_delay(scene.job, scene.spec)
+    return max([stored.since, *(at - delay for at in moments if at is not None)])
 
 
 def _floor(scene: Scene, schedule: schedules.Schedule | None, since: int) -> int:
@@ -366,8 +368,10 @@ def _floor(scene: Scene, schedule: schedules.Schedule | None, since: int) -> int
     return max(scene.stored.last_slot, scene.job.created_at - 1, since - 1)
 
 
-def _passed(scene: Scene, held: Holding, schedule: schedules.Schedule | None, since: int) -> int:
+def _passed(
+    scene: Scene, resumed_at: int | None, schedule: schedules.Schedule | None, since: int
+) -> int:
     """How many slots went by while the job was suspended, once it is resumed."""
-    if schedule is None or since == scene.stored.since or resumed(scene, held) is None:
+    if schedule is None or since == scene.stored.since or resumed_at is None:
         return 0
     return schedule.count_between(_floor(scene, schedule, scene.stored.since), since - 1)

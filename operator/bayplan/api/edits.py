@@ -1,0 +1,54 @@
+"""When people last edited a resource, as the API server has it in `metadata.managedFields`.
+
+Each writer has an entry with the fields that are its own and the moment at which it last changed
+one of them. It is to the second and by the server's clock, so what was edited while the operator
+was down, or a moment before it looked, is known as well as what it saw.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bayplan.api.meta import epoch_of
+
+SPEC = ("f:spec",)
+SUSPEND = ("f:spec", "f:suspend")
+
+
+def annotation(name: str) -> tuple[str, ...]:
+    """The path of an annotation."""
+    return "f:metadata", "f:annotations", f"f:{name}"
+
+
+def moments(metadata: Mapping[str, Any], *paths: tuple[str, ...]) -> dict[tuple[str, ...], int]:
+    """Path -> when its newest writer last changed something of its own (epoch seconds).
+
+    What nobody is known to have written is left out.
+    """
+    found: dict[tuple[str, ...], int] = {}
+    for fields, at in _entries(metadata.get("managedFields")):
+        for path in paths:
+            if at > found.get(path, -1) and _owns(fields, path):
+                found[path] = at
+    return found
+
+
+def _entries(value: object) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """The entries of people and their tools; statuses are written through a subresource."""
+    for one in value if isinstance(value, list | tuple) else ():
+        if not isinstance(one, Mapping) or one.get("subresource"):
+            continue
+        fields, time = one.get("fieldsV1"), one.get("time")
+        if isinstance(fields, Mapping) and isinstance(time, str):
+            try:
+                yield fields, epoch_of(time)
+            except (ValueError, OverflowError):
+                continue
+
+
+def _owns(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    at: object = fields
+    for step in path:
+        if not isinstance(at, Mapping) or step not in at:
+            return False
+        at = at[step]
+    return True
