@@ -131,6 +131,7 @@ class World:
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     before_write: Callable[[str], None] = lambda _: None
     audit: Callable[[str, pods_.Pod], None] = lambda _, __: None  # of each CREATE and release
+    hindered: pods_.Ending | None = None  # new pods do not start, and this is said of them
     lost_status: bool = False  # status writes never arrive
     slow_creates: bool = False  # pods are only counted on until `arrive` or `forget`
     outcome: action.Outcome = field(default_factory=action.Outcome)
@@ -291,6 +292,8 @@ class World:
             phase=pods_.Phase.RUNNING if room else pods_.Phase.PENDING,
             ending=pods_.Ending(started_at=self.now if room else None),
         )
+        if self.hindered is not None:
+            pod = replace(pod, phase=pods_.Phase.PENDING, ending=self.hindered)
         self.audit("create", pod)
         self.pods[key] = pod
         if not self.slow_creates:

@@ -59,6 +59,20 @@ EVENTS: Mapping[str, Told] = {
         "",
         NORMAL,
     ),
+    "CannotStart": Told(
+        (JOB,),
+        "A kubelet cannot start a container of a run: an image, a configuration, a volume.",
+        "The message has its words. Mend the template: an attempt that has begun nothing follows "
+        "it; else `startTimeoutSeconds` ends it.",
+        WARNING,
+    ),
+    "AttemptReplaced": Told(
+        (JOB,),
+        "The template changed before an attempt had begun anything: one of the new template "
+        "follows, at no cost to the retries.",
+        "",
+        NORMAL,
+    ),
     "RunLate": Told(
         (JOB,),
         "A run lasts longer than `expectedDurationSeconds`; it goes on.",
@@ -202,6 +216,29 @@ CONDITIONS: Mapping[str, Told] = {
         (JOB,), "The run failed for good.", "The message has the cause; `bayplan run JOB`."
     ),
     "RunCancelled": Told((JOB,), "A person cancelled the run.", "`bayplan run JOB`."),
+    **{
+        word: Told(
+            (JOB,),
+            f"{what} The run is held up.",
+            "The message has the kubelet's words. Mend the template or what it names; else "
+            "`startTimeoutSeconds` ends the attempt.",
+        )
+        for word, what in (
+            ("CannotStart", "A kubelet cannot start a container, in a word that is not listed."),
+            ("CrashLoopBackOff", "A sidecar ends again and again before the containers start."),
+            ("CreateContainerConfigError", "A ConfigMap, Secret or user is not what it must be."),
+            ("CreateContainerError", "The container runtime cannot make a container."),
+            ("ErrImageNeverPull", "An image is not on the node, and may not be pulled."),
+            ("ImageInspectError", "An image on the node cannot be read."),
+            ("ImagePullBackOff", "An image cannot be pulled."),
+            ("InvalidImageName", "The name of an image cannot be read."),
+            ("PostStartHookError", "The hook after a container's start fails."),
+            ("RunContainerError", "The container runtime cannot start a container."),
+            ("StartError", "The last attempt's container could not be started."),
+            ("ContainerCannotRun", "The last attempt's container could not be started."),
+            ("StartTimeout", "The last attempt did not start within `startTimeoutSeconds`."),
+        )
+    },
     "DeadlineExceeded": Told(
         (JOB,), "Its last attempt outlived `activeDeadlineSeconds`.", "Raise it, or ask for more."
     ),

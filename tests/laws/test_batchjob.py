@@ -49,6 +49,12 @@ NODE_ACTS = st.one_of(
     st.tuples(st.sampled_from(["silence", "return", "vanish", "collect"]), st.integers(1, 2)),
     st.tuples(st.just("kill"), st.integers(0, 3)),  # a person deletes a pod
 )
+START_ACTS = st.one_of(
+    st.tuples(st.sampled_from(["jam", "flow"]), st.just(0)),  # new pods do not start; do again
+    st.tuples(st.just("begin"), st.integers(0, 3)),  # which waiting pod starts after all
+    st.tuples(st.just("half"), st.integers(0, 3)),  # one of its containers does
+    st.tuples(st.just("mend"), st.integers(0, 2)),  # another template
+)
 TIME_ACTS = st.tuples(st.just("pass"), st.sampled_from([-1, -300, -7200, 86_400]))
 PEOPLE_ACTS = st.one_of(
     st.tuples(st.just("ask"), st.integers(0, 3)),  # run-now
@@ -124,6 +130,7 @@ class History:
         """All faults end; every pod succeeds; time passes until nothing is owed any more."""
         world = self.world
         world.forget()
+        self._flow(0)
         self._resume(0)
         if self.spec.get("suspendAfterFailures"):
             self._edited()  # a person has mended what failed
@@ -219,6 +226,41 @@ class History:
                     pod, node=room[0], phase=pods_.Phase.RUNNING, ending=ending
                 )
 
+    def _jam(self, _: int) -> None:
+        self.world.hindered = pods_.Ending(waiting="ErrImagePull", said="no such image")
+
+    def _flow(self, _: int) -> None:
+        self.world.hindered = None
+
+    def _begin(self, number: int) -> None:
+        pod = self._waiting(number)
+        if pod is not None:
+            self._start(pod, pods_.Ending(started_at=self.world.now))
+
+    def _half(self, number: int) -> None:
+        pod = self._waiting(number)
+        if pod is not None:
+            self._start(pod, pods_.Ending(started_at=self.world.now, lacking=True))
+
+    def _start(self, pod: pods_.Pod, ending: pods_.Ending) -> None:
+        self.world.pods[pod.key] = replace(pod, ending=ending, phase=pods_.Phase.RUNNING)
+
+    def _waiting(self, number: int) -> pods_.Pod | None:
+        """A pod that a kubelet may start: also one whose delete is decided but not there yet."""
+        here = [
+            pod
+            for pod in self.world.pods.values()
+            if pod.node in self.world.nodes
+            and not (pod.terminal or pod.assumed)
+            and (pod.deleted_at or self.world.now) >= self.world.now
+            and not pod.ending.began
+        ]
+        return here[number % len(here)] if here else None
+
+    def _mend(self, number: int) -> None:
+        image = f"busybox:{number}"
+        self._edited(template={"spec": {"containers": [{"name": "main", "image": image}]}})
+
     def _stop(self, _: int) -> None:
         self.world.stop()
 
@@ -310,6 +352,8 @@ class History:
 
     def _end(self, pod: pods_.Pod | None, exit_code: int, **more: Any) -> None:
         if pod is not None:
+            if pod.ending.started_at is None and "ending" not in more:
+                pod = replace(pod, ending=pods_.Ending(started_at=self.world.now))
             self.world.pods[pod.key] = ended(pod, self.world.now, exit_code, **more)
             if exit_code == 0:
                 run, _, index = _run_of(pod)
@@ -337,7 +381,9 @@ class History:
         live = [
             other
             for other in self.world.pods.values()
-            if not other.terminal and other.node not in self.troubled
+            if not other.terminal
+            and other.node not in self.troubled
+            and not (other.terminating and not other.node)  # nothing will ever run it
         ]
         mine = [_run_of(other) for other in live if _run_of(other)[0] == run]
         twins = [one for one in mine if one[2] == index]
@@ -506,6 +552,31 @@ def test_several_tasks(spec: dict[str, Any], gang: bool, acts: list[Act]) -> Non
 def test_several_schedules(spec: dict[str, Any], acts: list[Act]) -> None:
     """The same with schedules that share times: each time once."""
     live_through({**spec, "schedules": [SCHEDULE, "*/10 * * * *"]}, acts, plain=True)
+
+
+@QUICK
+@given(
+    SPECS,
+    st.sampled_from([{}, {"tasks": 3}, {"tasks": 2, "gang": True}]),
+    st.sampled_from([0, 45, 600]),
+    st.lists(
+        st.one_of(
+            START_ACTS,
+            st.tuples(st.just("pass"), st.sampled_from([1, 30, 60, 300, 600])),
+            st.sampled_from([("reconcile", 0), ("stop", 0)]),
+            ACTS,
+            NODE_ACTS,
+        ),
+        min_size=6,
+        max_size=60,
+    ),
+)
+def test_pods_that_do_not_start(
+    spec: dict[str, Any], tasks: dict[str, Any], seconds: int, acts: list[Act]
+) -> None:
+    """Hindered pods, templates that are mended, containers that start while they are replaced."""
+    spec = {**spec, **tasks, "schedule": SCHEDULE, "startTimeoutSeconds": seconds}
+    live_through(spec, [("jam", 0), ("reconcile", 0), *acts], plain=True)
 
 
 @QUICK

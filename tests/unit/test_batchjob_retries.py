@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from bayplan.api import names
+from bayplan.model import pod as pods_
 from bayplan.reconcile import batchjob
 from bayplan.reconcile.identity import slot_run
 from tests.builders import make_node
@@ -311,7 +312,9 @@ def test_an_image_that_cannot_be_pulled_is_named_without_flapping() -> None:
     for word in ("ErrImagePull", "ImagePullBackOff", "ErrImagePull"):
         world.now += 20
         pod = world.live()
-        world.pods[pod.key] = replace(pod, ending=replace(pod.ending, waiting=word))
+        pending = pods_.Phase.PENDING
+        ending = pods_.Ending(waiting=word)
+        world.pods[pod.key] = replace(pod, phase=pending, ending=ending)
         world.settle()
 
     assert "ImagePullBackOff" == world.status["active"][0]["reason"]

@@ -521,6 +521,57 @@ class TestFate:
 
         assert [143, 0] == codes
 
+    def test_what_keeps_containers_from_starting(self) -> None:
+        """The kubelet's word and sentence, of any container; ordinary starting is none."""
+
+        def waits(name: str, reason: str, message: str = "") -> dict[str, Any]:
+            return {"name": name, "state": {"waiting": {"reason": reason, "message": message}}}
+
+        def found(inits: list[dict[str, Any]], *main: dict[str, Any]) -> tuple[str, str]:
+            status = {"initContainerStatuses": inits, "containerStatuses": [*main]}
+            ending = pod(SIDECAR, {"phase": "Pending", **status}).ending
+            return ending.waiting, ending.said
+
+        idle = waits("main", "PodInitializing")
+        missing = waits("main", "CreateContainerConfigError", 'secret "x" not found')
+        crashed = {"exitCode": 3, "reason": "Error", "message": "no port"}
+        looping = {**waits("side", "CrashLoopBackOff", "back-off 40s"), "restartCount": 4}
+        looping["lastState"] = {"terminated": crashed}
+        between = {"name": "side", "state": {"terminated": crashed}, "restartCount": 4}
+        again = {"name": "side", "state": {"running": {}}, "restartCount": 4}
+        running = {"name": "main", "state": {"running": {"startedAt": "2026-11-23T06:00:00Z"}}}
+        loop = ("CrashLoopBackOff", "container side: exit code 3: no port")
+
+        assert ("", "") == found([], waits("main", "ContainerCreating"))
+        assert ("CreateContainerConfigError", 'container main: secret "x" not found') == found(
+            [], missing
+        )
+        assert ("ErrImagePull", "container init: no such image") == found(
+            [waits("init", "ErrImagePull", "no such image")], idle
+        )
+        assert loop == found([looping], idle) == found([between], idle)
+        assert loop[0] == found([again], idle)[0]
+        assert ("", "") == found([again], running)
+
+    def test_what_has_started(self) -> None:
+        """All main containers, some of them, or at least one that prepares."""
+        at = "2026-11-23T06:00:00Z"
+        done = {"name": "init", "state": {"terminated": {"startedAt": at, "finishedAt": at}}}
+        idle = {"name": "b", "state": {"waiting": {"reason": "ContainerCreating"}}}
+        running = {"name": "a", "state": {"running": {"startedAt": at}}}
+        again = {**idle, "restartCount": 1, "lastState": done["state"]}
+
+        def ending(*main: dict[str, Any], inits: Any = ()) -> tuple[bool, bool]:
+            status = {"initContainerStatuses": [*inits], "containerStatuses": [*main]}
+            found = pod(SIDECAR, status).ending
+            return found.began, found.complete
+
+        assert (False, False) == ending(idle)
+        assert (True, False) == ending(idle, inits=[done])
+        assert (True, False) == ending(running, idle)
+        assert (True, True) == ending(running)
+        assert (True, True) == ending(running, again)
+
     def test_a_container_that_never_started(self) -> None:
         """A kubelet writes the epoch as its start: it has none, and no end but a real one."""
         never, at = "1970-01-01T00:00:00Z", "2026-11-23T06:00:00Z"
@@ -647,6 +698,7 @@ class TestOdd:
 
 
 AT = "1970-01-01T00:01:00Z"
+SIDECAR = {"initContainers": [{"name": "init"}, container("side", always=True)]}
 CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 

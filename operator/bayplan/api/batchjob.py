@@ -133,7 +133,7 @@ class History(Part):
     failed: Integer = Field(default=3, ge=0, le=100, description="Runs that failed.")
 
 
-Occasion = Literal["Failed", "Cancelled", "Missed", "Late", "Recovered", "Suspended"]
+Occasion = Literal["Failed", "Cancelled", "Missed", "Late", "Recovered", "Suspended", "CannotStart"]
 RECEIVER_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
@@ -147,7 +147,8 @@ class Notification(Part):
             "Failed: a run failed for good. Cancelled: a run was cancelled or replaced, or its pod "
             "deleted by a person. Missed: scheduled times passed without a run. Late: a run takes "
             "longer than expectedDurationSeconds. Recovered: the first success after failures. "
-            "Suspended: after suspendAfterFailures."
+            "Suspended: after suspendAfterFailures. CannotStart: a kubelet cannot start a run's "
+            "containers."
         ),
         json_schema_extra=crd(list_type="set"),
     )
@@ -353,6 +354,16 @@ class BatchJobSpec(Part):
         ge=1,
         le=YEAR,
         description="An attempt that runs longer than this many seconds is ended and has failed.",
+    )
+    start_timeout_seconds: Long = Field(
+        default=600,
+        ge=0,
+        le=YEAR,
+        description=(
+            "An attempt that has not started all of its main containers within this many seconds "
+            "after it got its node has failed: an image, a volume or a Secret is missing. 0: it "
+            "may take as long as it likes."
+        ),
     )
     expected_duration_seconds: Long | None = Field(
         default=None,

@@ -26,6 +26,7 @@ class Consumed(Part):
     run: Word = Field(description="Identity of the parent's run.")
 
 
+LONGEST_DETAIL = 512  # characters
 _INDEXES = 4096  # characters: every second of a thousand
 
 
@@ -93,7 +94,15 @@ class ActiveRun(Part):
         description="The pod of the current attempt; of several tasks one of those that live.",
         json_schema_extra=crd(list_type="atomic"),
     )
-    reason: Word | None = Field(default=None, description="How the last attempt ended.")
+    reason: Word | None = Field(
+        default=None,
+        description="What keeps the current attempt from starting, or how the last one ended.",
+    )
+    detail: str | None = Field(
+        default=None,
+        max_length=LONGEST_DETAIL,
+        description="What the kubelet says, or said, of an attempt that does not start.",
+    )
     node: Name | None = Field(default=None, description="Node of the current or last attempt.")
     arguments: str | None = Field(
         default=None,
@@ -112,6 +121,11 @@ class FinishedRun(Part):
         description="How it ended."
     )
     reason: Word | None = Field(default=None, description="One word for the cause.")
+    detail: str | None = Field(
+        default=None,
+        max_length=LONGEST_DETAIL,
+        description="What the kubelet said of a last attempt that did not start.",
+    )
     exit_code: Integer | None = Field(
         default=None, description="Exit code of the container that decided the outcome."
     )

@@ -110,13 +110,14 @@ def runs(job: str, target: Target, output: str) -> None:
         output_.data(output, "runs", {"runs": rows, "statistics": status.get("statistics") or {}})
         return
     headings = ["run", "state", "slot", "started", "took", "attempts", "reason"]
-    wide = ["exit code", "node", "pods"] if output == "wide" else []
+    wide = ["exit code", "node", "pods", "detail"] if output == "wide" else []
     table = []
     for one in rows:
         attempts = one["attempt"] + 1 if "attempt" in one else one.get("attempts", "")
         row = [one["run"], one["state"], one.get("slotTime"), one.get("startTime"), _took(one),
                attempts, one.get("reason")]  # fmt: skip
-        more = [one.get("exitCode"), one.get("node"), ",".join(one.get("pods") or ())]
+        more = [one.get("exitCode"), one.get("node"), ",".join(one.get("pods") or ()),
+                one.get("detail")]  # fmt: skip
         table.append([*row, *(more if wide else [])])
     click.echo(output_.table([*headings, *wide], table) if table else "No run yet.\n", nl=False)
 

@@ -10,7 +10,17 @@ from dataclasses import replace
 
 from bayplan.model import pod as pods_
 from bayplan.reconcile import runs
-from bayplan.reconcile.runs import FRESH, LATE, Finished, Lane, Outcome, Progress, Rules, Run
+from bayplan.reconcile.runs import (
+    FRESH,
+    GIVEN_UP,
+    LATE,
+    Finished,
+    Lane,
+    Outcome,
+    Progress,
+    Rules,
+    Run,
+)
 from bayplan.reconcile.verdict import LOST_TO_NODE, Standing, Verdict
 
 Attempts = Mapping[int, pods_.Pod]
@@ -59,7 +69,7 @@ def _view(run: Run, lane: Lane, attempts: Attempts) -> Run:
     """One index as a run of its own."""
     before = attempts.get(lane.attempt - 1)
     reason = run.reason if lane.attempt and run.reason not in runs.OF_LIVE else ""
-    if reason == LOST_TO_NODE and before is not None and before.phase is pods_.Phase.FAILED:
+    if reason in GIVEN_UP and before is not None and before.phase is pods_.Phase.FAILED:
         reason = ""  # another index's: this one's failure is accounted for
     return replace(
         run,
@@ -73,6 +83,7 @@ def _view(run: Run, lane: Lane, attempts: Attempts) -> Run:
         pod="",
         node="" if before is None else before.node,
         reason=reason,
+        detail="",
     )
 
 
@@ -98,10 +109,16 @@ def _sum(run: Run, each: Mapping[int, Progress], lanes: Mapping[int, Lane]) -> R
     ]
     if ends and not run.cause:
         first = min(ends, key=lambda end: end[:2])[2]
-        run = replace(run, cause=first.reason[:64], exit_code=first.exit_code, node=first.run.node)
+        run = replace(
+            run,
+            cause=first.reason[:64],
+            exit_code=first.exit_code,
+            node=first.run.node,
+            detail=first.run.detail,
+        )
     known = [one.run if one.finished is None else one.finished.run for one in each.values()]
     starts = [one.started_at for one in (run, *known) if one.started_at is not None]
-    words = [one.run.reason for one in each.values() if one.finished is None]
+    reason, detail = _word(run, [one.run for one in each.values() if one.finished is None])
     before = run.lanes
     return replace(
         run,
@@ -110,8 +127,17 @@ def _sum(run: Run, each: Mapping[int, Progress], lanes: Mapping[int, Lane]) -> R
         failures=run.failures + _gain(before, lanes, "failures"),
         disruptions=run.disruptions + _gain(before, lanes, "disruptions"),
         started_at=min(starts, default=None),
-        reason=LATE if LATE in words else next((word for word in words if word), ""),
+        reason=reason,
+        detail=detail if reason or not run.cause else run.detail,
     )
+
+
+def _word(run: Run, tasks: list[Run]) -> tuple[str, str]:
+    """What is said of them all, and a kubelet's words; as long as it is the same, as before."""
+    words = [one.reason for one in tasks]
+    reason = LATE if LATE in words else next((word for word in words if word), "")
+    detail = next((one.detail for one in tasks if one.detail and one.reason == reason), "")
+    return reason, run.detail if run.detail and run.reason == reason else detail
 
 
 def _gain(before: Mapping[int, Lane], after: Mapping[int, Lane], name: str) -> int:
@@ -152,6 +178,8 @@ def _gang(run: Run, lanes: Lanes, rules: Rules, now: int) -> Progress:
         if not pods and run.attempt >= newest:
             return _gathering(run, book, rules, now)
         found, speaker = _whole(pods, run.count, rules, now)
+        if found.standing is Standing.REPLACED and run.attempt >= runs.MOST_REPLACED:
+            found = Verdict(Standing.LIVE)
         if found.standing is Standing.LIVE and run.attempt < newest:
             found = Verdict(Standing.LOST, LOST_TO_NODE, at=now)
         if found.standing is Standing.LIVE:
@@ -176,6 +204,9 @@ def _whole(
     if not pods:  # removed by force, finalizers and all
         return Verdict(Standing.LOST, runs.VANISHED, at=now), None
     found = {index: rules.verdict(pod, now) for index, pod in pods.items()}
+    if not all(one.standing is Standing.REPLACED for one in found.values()):
+        # Of one attempt all go or none: where one has begun, the others go on too.
+        found = {index: _going_on(one) for index, one in found.items()}
     bad = [
         (now if one.at is None else one.at, one.standing is Standing.FAILED, index)
         for index, one in found.items()
@@ -191,12 +222,16 @@ def _whole(
     return found[last], pods[last]
 
 
+def _going_on(found: Verdict) -> Verdict:
+    return Verdict(Standing.LIVE) if found.standing is Standing.REPLACED else found
+
+
 def _gathering(
     run: Run, book: Mapping[int, Mapping[int, pods_.Pod]], rules: Rules, now: int
 ) -> Progress:
     """No pod of the attempt exists; it begins when all of the earlier ones have gone."""
     older = [
-        rules.verdict(pod, now)
+        rules.lives_on(pod, now)
         for attempt, pods in book.items()
         for pod in pods.values()
         if attempt < run.attempt
@@ -214,10 +249,10 @@ def _together(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) -
     each = [
         runs.live(run, pod, found, rules, now)
         for pod in pods.values()
-        if (found := rules.verdict(pod, now)).standing is Standing.LIVE
+        if (found := _going_on(rules.verdict(pod, now))).standing is Standing.LIVE
     ]
     starts = [one.run.started_at for one in each]
-    words = [one.run.reason for one in each]
+    reason, detail = _word(run, [one.run for one in each])
     known = sorted(pod.name for pod in pods.values() if not pod.assumed)
     waiting = tuple((index, run) for index in range(run.count) if index not in pods)
     wakes = [one.wake_at for one in each if one.wake_at is not None]
@@ -226,7 +261,8 @@ def _together(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) -
         retry_at=None,
         started_at=_first(run.started_at, starts),
         pod=known[0] if known else "",
-        reason=LATE if LATE in words else next((word for word in words if word), ""),
+        reason=reason,
+        detail=detail,
     )
     speaker = _speaker([one.pod for one in each if one.pod is not None] or [*pods.values()])
     return Progress(told, pod=speaker, wake_at=min(wakes, default=None), tasks=waiting)

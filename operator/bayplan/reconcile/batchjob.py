@@ -84,8 +84,18 @@ def _scene(
             success_codes=spec.success_exit_codes,
             final_codes=spec.no_retry_exit_codes,
             once=spec.on_lost == "Fail",
+            start_seconds=spec.start_timeout_seconds,
+            template_hash=_accepted_hash(job, view),
         ),
     )
+
+
+def _accepted_hash(job: Resource, view: View) -> str:
+    """The template that pods may be made of now; empty while it is not known or refused."""
+    admission = view.admission
+    known = admission is not None and admission.template_hash == job.template_hash
+    refused = admission is None or bool(admission.refusal)
+    return job.template_hash if known and not refused and not job.problems else ""
 
 
 def _grace_seconds(template: Mapping[str, object]) -> int:

@@ -331,7 +331,7 @@ def _hindered(scene: Scene, progress: Iterable[Progress]) -> bool:
     """Whether a pod of a run that is over is still alive."""
     known = {one.run.id for one in progress if one.finished is None}
     return any(
-        not pod.terminal and scene.rules.verdict(pod, scene.now).standing is Standing.LIVE
+        not pod.terminal and scene.rules.lives_on(pod, scene.now).standing is Standing.LIVE
         for run in scene.book
         if run not in known
         for pod in scene.pods_of(run)

@@ -26,6 +26,7 @@ _FAILURES_OF_WAITING = frozenset(
         "ImageInspectError",
         "ImagePullBackOff",
         "InvalidImageName",
+        "PostStartHookError",
         "RegistryUnavailable",
         "RunContainerError",
     }
@@ -50,7 +51,7 @@ def sentence(failing: Collection[pods_.Pod]) -> str:
     if ending.restarts:
         what = f"{what}, {counted(ending.restarts, 'restart')}"
     where = f" on {worst.node}" if worst.node else ""
-    said = ending.message.strip().splitlines()
+    said = (ending.message or ending.said).strip().splitlines()
     hint = conditions.cut(f": {said[-1]}", _LONGEST_HINT) if said else ""
     return f"{len(failing)} failing, such as {worst.name}{where} ({what}){hint}"
 
@@ -67,7 +68,7 @@ def newest(instances: Instances, stored: object, now: int) -> Mapping[str, Any] 
     told: dict[str, Any] = {"pod": pod.name, "node": pod.node, "reason": reason[:_LONGEST_WORD]}
     if ending.exit_code is not None:
         told["exitCode"] = ending.exit_code
-    told["message"] = conditions.cut((pod.message or ending.message).strip())
+    told["message"] = conditions.cut((pod.message or ending.message or ending.said).strip())
     told["time"] = rfc3339(time)
     told = {name: value for name, value in told.items() if value != ""}
     if before is None:

@@ -12,13 +12,14 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
 from bayplan.api.problems import Problem
-from bayplan.reconcile import conditions, holding
+from bayplan.reconcile import conditions, holding, starting
 from bayplan.reconcile.action import Placement
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.holding import Holding
-from bayplan.reconcile.runs import TOO_MANY_DISRUPTIONS, Progress
+from bayplan.reconcile.runs import TOO_MANY_DISRUPTIONS, Progress, Run
 from bayplan.reconcile.scene import Scene
+from bayplan.reconcile.verdict import START_TIMEOUT
 
 COMPLETE = "Complete"
 FAILED = "Failed"
@@ -54,11 +55,25 @@ class Reason(enum.StrEnum):
     VOLUME = "VolumeBinding"
     NO_RUN_YET = "NoRunYet"
     SUCCEEDED = "Succeeded"
+    CANNOT_START = starting.CANNOT_START
+    CRASH_LOOP = "CrashLoopBackOff"
+    CREATE_CONFIG = "CreateContainerConfigError"
+    CREATE = "CreateContainerError"
+    IMAGE_NEVER_PULL = "ErrImageNeverPull"
+    IMAGE_INSPECT = "ImageInspectError"
+    IMAGE_PULL = "ImagePullBackOff"
+    IMAGE_NAME = "InvalidImageName"
+    POST_START = "PostStartHookError"
+    RUN_CONTAINER = "RunContainerError"
+    START_ERROR = "StartError"
+    CANNOT_RUN = "ContainerCannotRun"
+    START_TIMEOUT = START_TIMEOUT
     FAILED = "Failed"
     CANCELLED = "Cancelled"
 
 
 _MOST_LISTED = 10
+_LONGEST_DETAIL = 300
 _A_TIME = "2026-01-31T06:00:00Z"
 _KEPT = (conditions.READY, conditions.RECONCILING, conditions.STALLED)
 _OUTCOMES = {
@@ -120,9 +135,29 @@ def _ready(
         return conditions.stalled(admission.refusal, admission.message)
     if admission.refusal:
         return [false(conditions.READY, admission.refusal, admission.message)]
+    hindered = next((one.run for one in shown if _is_hindered(one)), None)
     if scene.spec.runs_once:
-        return _ready_once(course.holding, shown, newest)
+        return _ready_once(course.holding, shown, newest, hindered)
+    if hindered is not None and not scene.view.kin.cycle:
+        return [false(conditions.READY, hindered.reason, hindrance(hindered))]
     return _ready_without(scene) or [_ready_again(scene, course)]
+
+
+def _is_hindered(one: Progress) -> bool:
+    """Whether a run cannot start, or its last attempt could not and the next has not either."""
+    if one.run.reason in starting.HINDERED:
+        return True
+    started = one.pod is not None and starting.is_complete(one.pod)
+    return one.run.reason in starting.NEVER_STARTED and not started
+
+
+def hindrance(run: Run) -> str:
+    """`Run s1 cannot start on n1: ImagePullBackOff: container a: …`, and what to do about it."""
+    where = f" on {run.node}" if run.node else ""
+    said = f": {run.detail}" if run.detail else ""
+    does = "did not start" if run.reason in starting.NEVER_STARTED else "cannot start"
+    what = conditions.cut(f"Run {run.id} {does}{where}: {run.reason}{said}", 800)
+    return f"{what}; mend that, or the template: an attempt that has begun nothing follows it."
 
 
 def _ready_again(scene: Scene, course: Course) -> Condition:
@@ -169,9 +204,15 @@ def _listed(some: list[str]) -> str:
 
 
 def _ready_once(
-    held: Holding, shown: tuple[Progress, ...], newest: Mapping[str, Any] | None
+    held: Holding,
+    shown: tuple[Progress, ...],
+    newest: Mapping[str, Any] | None,
+    hindered: Run | None,
 ) -> Iterable[Condition]:
-    """A job without a schedule is in progress until its run has a node."""
+    """A job without a schedule is in progress until its run has a node and can start there."""
+    if hindered is not None:
+        word, message = hindered.reason, hindrance(hindered)
+        return [false(conditions.READY, word, message), true(conditions.RECONCILING, word, message)]
     if any(one.pod is not None and one.pod.node for one in shown):
         return [true(conditions.READY, Reason.RUNNING, "The run has a node.")]
     if shown or newest is None:
@@ -266,6 +307,8 @@ def how(finished: Mapping[str, Any]) -> str:
         details.append(f"tasks {finished['failedTasks']} of {finished.get('tasks')}")
     if finished.get("node"):
         details.append(f"on {finished['node']}")
+    if finished.get("detail"):
+        details.append(conditions.cut(str(finished["detail"]), _LONGEST_DETAIL))
     return f"{told}: {', '.join(details)}" if details else told
 
 

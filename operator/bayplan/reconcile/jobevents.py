@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 
 from bayplan.api import names
-from bayplan.reconcile import conditions, triggers, verbs
+from bayplan.reconcile import conditions, starting, triggers, verbs
 from bayplan.reconcile.action import EmitEvent
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.holding import TOO_MANY_FAILURES
-from bayplan.reconcile.jobconditions import how, too_many
+from bayplan.reconcile.jobconditions import hindrance, how, too_many
 from bayplan.reconcile.ledger import time_text, wire_finished
 from bayplan.reconcile.runs import LATE, Progress
 from bayplan.reconcile.scene import Scene
+from bayplan.reconcile.verdict import START_TIMEOUT, TEMPLATE_CHANGED
 
 _REFUSED = {
     "Refuse": "A run that was asked for waits already.",
@@ -68,6 +69,17 @@ def is_newly_late(scene: Scene, progress: Progress) -> bool:
     return progress.run.reason == LATE and (entry is None or entry.reason != LATE)
 
 
+def is_newly_hindered(scene: Scene, progress: Progress) -> bool:
+    """Whether it cannot start, and nobody was told that of this run before."""
+    entry, run = scene.stored.entry(progress.run.id), progress.run
+    told = entry is not None and entry.reason in _HINDERED
+    hindered = run.reason in starting.HINDERED or run.reason == START_TIMEOUT
+    return hindered and not told
+
+
+_HINDERED = starting.HINDERED | starting.NEVER_STARTED
+
+
 def said(scene: Scene, word: str) -> bool:
     """Whether the stored status says already why the job is held."""
     stored = scene.job.status.get("conditions")
@@ -81,6 +93,14 @@ def _run_events(scene: Scene, progress: Progress) -> Iterable[EmitEvent]:
             "RunLate",
             f"Run {run.id} runs longer than the expected {scene.spec.expected_duration_seconds} s.",
             warning=True,
+        )
+    if is_newly_hindered(scene, progress):
+        yield EmitEvent("CannotStart", hindrance(run), warning=True)
+    if run.reason == TEMPLATE_CHANGED and run.attempt > (entry.attempt if entry else 0):
+        yield EmitEvent(
+            "AttemptReplaced",
+            f"Attempt {run.attempt - 1} of run {run.id} had begun nothing when the template "
+            "changed: one of the new template follows.",
         )
     if run.disruptions > (entry.disruptions if entry is not None else 0):
         where = f" on {run.node}" if run.node else ""

@@ -29,7 +29,7 @@ from bayplan.reconcile.ledger import (
     wire_run,
 )
 from bayplan.reconcile.notices import notices
-from bayplan.reconcile.runs import BY_PEOPLE, LATE, MARKED, Progress, Run
+from bayplan.reconcile.runs import BY_PEOPLE, MARKED, OF_LIVE, Progress, Run
 from bayplan.reconcile.scene import Scene
 
 # A run that ends before this age is written once, at its end; where runs are known to take longer,
@@ -133,7 +133,7 @@ def _moved(scene: Scene, one: Progress) -> bool:
     entry = scene.stored.entry(one.run.id)
     if entry is None:
         old = one.pod is not None and not is_young(scene, one)
-        told = one.run.trigger in BY_PEOPLE or one.run.reason == LATE
+        told = one.run.trigger in BY_PEOPLE or one.run.reason in OF_LIVE
         # An index of an array may have ended for good while the others are at their first attempt.
         tried = one.run.attempt > 0 or one.run.failures > 0 or one.run.disruptions > 0
         return tried or told or old
@@ -153,7 +153,8 @@ def _entry(scene: Scene, one: Progress) -> dict[str, Any]:
 
 def _began_anew(scene: Scene, one: Progress, entry: Run) -> bool:
     """Whether only the attempt's start, and lately, is what the stored entry lacks."""
-    return one.pod is not None and not entry.pod and is_young(scene, one)
+    began = one.pod is not None and not entry.pod and is_young(scene, one)
+    return began and one.run.reason not in OF_LIVE
 
 
 def _unfilled(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar, get_args
 
+from bayplan.api.jobstatus import LONGEST_DETAIL
 from bayplan.api.meta import epoch_of, rfc3339
 from bayplan.reconcile import gaps as gaps_
 from bayplan.reconcile import identity, ranges
@@ -169,6 +170,7 @@ def wire_run(run: Run) -> dict[str, Any]:
         "startTime": _when(run.started_at),
         "pods": [run.pod] if run.pod else None,
         "reason": run.reason or None,
+        "detail": run.detail or None,
         "node": run.node or None,
         "arguments": run.arguments or None,
         "tasks": _wire_tasks(run) if run.count > 1 else None,
@@ -184,6 +186,7 @@ def wire_finished(finished: Finished) -> dict[str, Any]:
         "slotTime": _when(run.slot),
         "outcome": finished.outcome,
         "reason": finished.reason[:_LONGEST_WORD] or None,
+        "detail": run.detail or None,
         "exitCode": finished.exit_code,
         "node": run.node or None,
         "startTime": _when(run.started_at),
@@ -334,6 +337,7 @@ def _run(value: object) -> Run | None:
         pod=_text(pods[0], _LONGEST_NAME) if isinstance(pods, list) and pods else "",
         node=_text(value.get("node"), _LONGEST_NAME),
         reason=_text(value.get("reason"), _LONGEST_WORD),
+        detail=_text(value.get("detail"), LONGEST_DETAIL),
         arguments=_text(value.get("arguments"), 4096),
         **several,
     )

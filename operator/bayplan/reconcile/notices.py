@@ -10,9 +10,9 @@ from bayplan.reconcile import jobevents, triggers
 from bayplan.reconcile.action import EmitEvent, Notice
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.holding import TOO_MANY_FAILURES
-from bayplan.reconcile.jobconditions import how, too_many
+from bayplan.reconcile.jobconditions import hindrance, how, too_many
 from bayplan.reconcile.ledger import time_text, wire_finished
-from bayplan.reconcile.runs import Finished
+from bayplan.reconcile.runs import Finished, Progress
 from bayplan.reconcile.scene import Scene
 
 Told = tuple[str, Mapping[str, Any]]  # what it is about, and the facts
@@ -51,14 +51,7 @@ def _told(scene: Scene, course: Course) -> Iterable[Told]:
             {"message": message, "count": count, "slotTime": newest, "reason": reason},
         )
     for progress in course.runs:
-        if jobevents.is_newly_late(scene, progress):
-            run, expected = progress.run, scene.spec.expected_duration_seconds
-            message = f"Run {run.id} runs longer than the expected {expected} s"
-            facts: dict[str, Any] = {"message": message, "run": run.id}
-            facts["expectedDurationSeconds"] = expected
-            if run.slot is not None:
-                facts["slotTime"] = time_text(run.slot)
-            yield "Late", facts
+        yield from _of_unfinished(scene, progress)
     before = scene.stored.statistics.get("consecutiveFailures", 0)
     if before and not course.holding.failures:
         good = [one for one in course.finished if one.outcome == "Succeeded"]
@@ -70,6 +63,19 @@ def _told(scene: Scene, course: Course) -> Iterable[Told]:
             "Suspended",
             {"message": too_many(course.holding), "failures": course.holding.failures},
         )
+
+
+def _of_unfinished(scene: Scene, progress: Progress) -> Iterable[Told]:
+    run = progress.run
+    slot = {} if run.slot is None else {"slotTime": time_text(run.slot)}
+    if jobevents.is_newly_late(scene, progress):
+        expected = scene.spec.expected_duration_seconds
+        message = f"Run {run.id} runs longer than the expected {expected} s"
+        facts = {"message": message, "run": run.id, "expectedDurationSeconds": expected}
+        yield "Late", {**facts, **slot}
+    if jobevents.is_newly_hindered(scene, progress):
+        facts = {"run": run.id, "reason": run.reason, "node": run.node, "detail": run.detail}
+        yield "CannotStart", {**facts, **slot, "message": hindrance(run)}
 
 
 def _run(finished: Finished) -> Mapping[str, Any]:

@@ -11,7 +11,15 @@ from typing import Literal
 from bayplan.api.batchjob import RetryPolicy
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.reconcile.verdict import LOST_TO_NODE, Standing, Verdict, by_exit_code, verdict
+from bayplan.reconcile import starting
+from bayplan.reconcile.verdict import (
+    LOST_TO_NODE,
+    TEMPLATE_CHANGED,
+    Standing,
+    Verdict,
+    by_exit_code,
+    verdict,
+)
 
 Trigger = Literal["Schedule", "Once", "RunNow", "Parents", "Backfill", "Retry"]
 Outcome = Literal["Succeeded", "Failed", "Cancelled", "Missed"]
@@ -28,18 +36,12 @@ _LONGEST_DISRUPTION_DELAY = 300  # seconds
 _COOLING = 30  # seconds after the first loss on a node, doubling with each
 _LONGEST_COOLING = 3600
 
-# What keeps a pod from starting for as long as nobody mends it; an image that cannot be pulled
-# alternates between two words.
-_WAITING = {
-    "CreateContainerConfigError": "CreateContainerConfigError",
-    "CreateContainerError": "CreateContainerError",
-    "ErrImageNeverPull": "ErrImageNeverPull",
-    "ErrImagePull": "ImagePullBackOff",
-    "ImagePullBackOff": "ImagePullBackOff",
-    "InvalidImageName": "InvalidImageName",
-}
+_OWN_ENDS = frozenset({Standing.SUCCEEDED, Standing.FAILED})
+MOST_REPLACED = 300  # attempts of a run; beyond, a changed template replaces none
 # Reasons that are of a living attempt, not of the end of one.
-OF_LIVE = frozenset({LATE, *_WAITING.values()})
+OF_LIVE = frozenset({LATE, *starting.HINDERED})
+# Reasons why an attempt was given up whose own end is still worth hearing.
+GIVEN_UP = frozenset({LOST_TO_NODE, TEMPLATE_CHANGED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Run:
     pod: str = ""
     node: str = ""
     reason: str = ""
+    detail: str = ""  # what a kubelet says, or said, of an attempt that does not start
     parents: tuple[tuple[str, str], ...] = ()
     arguments: str = ""  # what a person gave it, as JSON
     count: int = 1
@@ -133,8 +136,23 @@ class Rules:
     success_codes: tuple[int, ...] = ()
     final_codes: tuple[int, ...] = ()  # not tried again
     once: bool = False  # an attempt that may have begun is not tried again when it is lost
+    start_seconds: int = 0  # in which all main containers have to start; 0: as long as it takes
+    template_hash: str = ""  # of the template that pods may be made of now; empty: of none
 
     def verdict(self, pod: pods_.Pod, now: int) -> Verdict:
+        """How the attempt stands by all rules."""
+        found = starting.with_words(self.lives_on(pod, now), pod)
+        found, ends_at = starting.judged(
+            found, pod, self.nodes, self.template_hash, self.start_seconds
+        )
+        if ends_at is None:
+            return found
+        if now >= ends_at:
+            return starting.timed_out(pod, ends_at)
+        return replace(found, at=ends_at if found.at is None else min(found.at, ends_at))
+
+    def lives_on(self, pod: pods_.Pod, now: int) -> Verdict:
+        """How the pod stands, whatever we have given up: alive is what a container may yet run."""
         found = verdict(pod, self.nodes, self.patience_seconds, self.grace_seconds, now)
         return by_exit_code(found, pod, self.success_codes)
 
@@ -175,7 +193,8 @@ def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) ->
             if found.standing is Standing.LIVE and run.attempt < newest:
                 # The next attempt exists, so this one was given up, whatever its node says now.
                 found = Verdict(Standing.LOST, LOST_TO_NODE, at=now)
-            if found.standing is Standing.LIVE:
+            late = found.standing is Standing.REPLACED and run.attempt >= MOST_REPLACED
+            if found.standing is Standing.LIVE or late:
                 return live(run, pod, found, rules, now)
             started_at = _first(run.started_at, pod.ending.started_at)
             run = replace(run, started_at=started_at, node=pod.node, pod=pod.name)
@@ -188,16 +207,22 @@ def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) ->
 def _awaited(run: Run, before: pods_.Pod | None, rules: Rules, now: int) -> Progress:
     """The run while its attempt does not exist; `before` is the pod of the one before, if known.
 
-    That an attempt was lost with its node is a guess until the next one exists: nodes come back,
-    also under their old name. What runs there is waited for (it is deleted, so not for long), and
-    an end of its own is the attempt's.
+    An attempt that was given up may still run: it is deleted, so not for long, and nothing runs
+    beside it. That it was lost with its node, or had begun nothing, is a guess until the next one
+    exists: nodes come back, also under their old name, and containers start while we look. So an
+    end of its own is the attempt's.
     """
-    if before is None or run.reason != LOST_TO_NODE:
+    if before is None:
         return Progress(run, wake_at=run.retry_at)
-    found = rules.verdict(before, now)
+    found = rules.lives_on(before, now)
     if found.standing is Standing.LIVE:
         return Progress(run, pod=before, wake_at=found.at)
-    if found.standing in {Standing.SUCCEEDED, Standing.FAILED}:
+    ends = found.standing in _OWN_ENDS
+    if run.reason == TEMPLATE_CHANGED:
+        # It began while it was replaced: nobody else has ended it, and it is not begun twice.
+        ends = starting.has_begun(before) and (ends or rules.once)
+        found = found if found.standing in _OWN_ENDS else replace(found, standing=Standing.LOST)
+    if ends and run.reason in GIVEN_UP:
         started_at = _first(run.started_at, before.ending.started_at)
         attempt = run.attempt - 1
         told = replace(
@@ -226,7 +251,10 @@ def cancelled(run: Run, reason: str, now: int) -> Finished:
 def ended(run: Run, found: Verdict, rules: Rules, now: int) -> Run | Finished:
     """What the end of the current attempt makes of the run."""
     at = now if found.at is None else found.at
+    run = replace(run, detail=found.detail)
     match found.standing:
+        case Standing.REPLACED:
+            return _next(run, found.reason, at)
         case Standing.SUCCEEDED:
             return Finished(run, "Succeeded", found.reason, at, found.exit_code)
         case Standing.CANCELLED:
@@ -273,7 +301,11 @@ def live(run: Run, pod: pods_.Pod, found: Verdict, rules: Rules, now: int) -> Pr
     if started_at is None and pod.phase is pods_.Phase.RUNNING:
         started_at = pod.created_at
     reason = "" if run.reason in OF_LIVE or run.attempt == 0 else run.reason
-    reason = _WAITING.get(pod.ending.waiting, reason)
+    detail, hindrance = run.detail if reason else "", starting.word(pod)
+    if hindrance:
+        # Kubelets reword the same hindrance again and again: what was said first stays said.
+        known = (run.reason, run.pod) == (hindrance, pod.name) and run.detail
+        reason, detail = hindrance, run.detail if known else starting.detail(pod)
     late_at = None
     if rules.expected_seconds is not None and started_at is not None:
         late_at = started_at + rules.expected_seconds
@@ -286,6 +318,7 @@ def live(run: Run, pod: pods_.Pod, found: Verdict, rules: Rules, now: int) -> Pr
         pod="" if pod.assumed else pod.name,
         node=pod.node,
         reason=reason,
+        detail=detail,
     )
     marks = [mark for mark in (found.at, late_at) if mark is not None]
     return Progress(run, pod=pod, wake_at=min(marks, default=None))

@@ -113,7 +113,7 @@ def _superseded(over: Mapping[int, pods_.Pod], *, newer: bool) -> Iterable[tuple
     newest = max(over, default=-1)
     for attempt, pod in over.items():
         if not pod.terminal:
-            yield pod, "its attempt was lost with its node"
+            yield pod, "its attempt was given up"
         elif newer or attempt != newest:
             yield pod, "a later attempt exists"
 

@@ -23,6 +23,8 @@ from bayplan.reconcile.refusals import is_refusal
 LOST_TO_NODE = "NodeLost"
 LEFT_WITH_NODE = "NodeLeaving"
 DELETED = "Deleted"
+START_TIMEOUT = "StartTimeout"
+TEMPLATE_CHANGED = "TemplateChanged"
 
 # Said by the kubelet of a container that used more than its request when the node ran short.
 _OWN_EXCESS = "larger consumption of"
@@ -33,6 +35,7 @@ class Standing(enum.Enum):
     SUCCEEDED = enum.auto()
     FAILED = enum.auto()
     LOST = enum.auto()
+    REPLACED = enum.auto()  # it lives, has begun nothing, and is of a template that has changed
     CANCELLED = enum.auto()
 
 
@@ -41,7 +44,8 @@ class Verdict:
     """How an attempt stands. `at` is when it ended, or when a live one would count as lost.
 
     `at` is None for a live attempt that nothing threatens. Times are epoch seconds. `began` is
-    False when it is certain that no container of a lost attempt ever started.
+    False when it is certain that no container of a lost attempt ever started. `detail` is what the
+    kubelet said of one that did not start.
     """
 
     standing: Standing
@@ -49,6 +53,7 @@ class Verdict:
     exit_code: int | None = None
     at: int | None = None
     began: bool = True
+    detail: str = ""
 
 
 def verdict(

@@ -1,0 +1,98 @@
+"""An attempt whose containers have not started: what hinders them, and when it is given up.
+
+It is given up in two ways. When the template changes, an attempt of which no container ever began
+is replaced by one of the new template, which costs the run nothing. And one that has not started
+all of its main containers within `startTimeoutSeconds` has failed. The time is counted from the
+moment at which it got its node, while that node is ready: a silent one is another matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bayplan.api import names
+from bayplan.api.jobstatus import LONGEST_DETAIL
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.reconcile.verdict import START_TIMEOUT, TEMPLATE_CHANGED, Standing, Verdict
+
+CANNOT_START = "CannotStart"  # for a word of a kubelet that is none of these
+
+# A kubelet's words for what keeps a container from starting as long as nobody mends it; an image
+# that cannot be pulled alternates between two of them.
+_WORDS = {
+    "CrashLoopBackOff": "CrashLoopBackOff",  # of a sidecar: nothing else of a run is restarted
+    "CreateContainerConfigError": "CreateContainerConfigError",
+    "CreateContainerError": "CreateContainerError",
+    "ErrImageNeverPull": "ErrImageNeverPull",
+    "ErrImagePull": "ImagePullBackOff",
+    "ImageInspectError": "ImageInspectError",
+    "ImagePullBackOff": "ImagePullBackOff",
+    "InvalidImageName": "InvalidImageName",
+    "PostStartHookError": "PostStartHookError",
+    "RunContainerError": "RunContainerError",
+}
+# Reasons of a living attempt that cannot start …
+HINDERED = frozenset({CANNOT_START, *_WORDS.values()})
+# … and of the end of one that did not.
+NEVER_STARTED = frozenset({START_TIMEOUT, "StartError", "ContainerCannotRun"})
+
+
+def has_begun(pod: pods_.Pod) -> bool:
+    """Whether any container of it is known to have run."""
+    return pod.ending.began or pod.phase is pods_.Phase.RUNNING
+
+
+def is_complete(pod: pods_.Pod) -> bool:
+    """Whether all of its main containers have started once."""
+    return pod.ending.complete or (pod.phase is pods_.Phase.RUNNING and not pod.ending.lacking)
+
+
+def word(pod: pods_.Pod) -> str:
+    """What keeps a living attempt from starting; empty when nothing is known to."""
+    if not pod.ending.waiting or is_complete(pod):
+        return ""
+    return _WORDS.get(pod.ending.waiting, CANNOT_START)
+
+
+def detail(pod: pods_.Pod) -> str:
+    """What its kubelet says, as long as it says anything."""
+    return pod.ending.said[:LONGEST_DETAIL]
+
+
+def judged(
+    found: Verdict,
+    pod: pods_.Pod,
+    nodes: Mapping[str, nodes_.Node],
+    template_hash: str,
+    timeout_seconds: int,
+) -> tuple[Verdict, int | None]:
+    """A live attempt as the two rules see it, and when the second applies (epoch seconds).
+
+    `template_hash` is empty while no pod of the present template may be made; the time-out is 0
+    for never.
+    """
+    if found.standing is not Standing.LIVE or pod.assumed or pod.terminating:
+        return found, None
+    node = nodes.get(pod.node)
+    if is_complete(pod) or (pod.node and (node is None or not node.ready)):
+        return found, None
+    own = pod.labels.get(names.TEMPLATE_HASH, template_hash)
+    if template_hash and own != template_hash and not has_begun(pod):
+        return Verdict(Standing.REPLACED, TEMPLATE_CHANGED, began=False), None
+    if node is None or not timeout_seconds:
+        return found, None
+    placed_at = pod.created_at if pod.placed_at is None else pod.placed_at
+    return found, max(placed_at, node.ready_changed_at) + timeout_seconds
+
+
+def timed_out(pod: pods_.Pod, at: int) -> Verdict:
+    """It has not started in time."""
+    said = detail(pod) or "no container has been created: volumes, Secrets, or the network?"
+    return Verdict(Standing.FAILED, START_TIMEOUT, at=at, began=has_begun(pod), detail=said)
+
+
+def with_words(found: Verdict, pod: pods_.Pod) -> Verdict:
+    """The end of an attempt that never started keeps what was said of it."""
+    if found.standing is not Standing.FAILED or found.detail or has_begun(pod):
+        return found
+    return replace(found, detail=pod.ending.message.strip()[:LONGEST_DETAIL])
