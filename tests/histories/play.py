@@ -5,6 +5,7 @@ time; then everything is suspended, ends, and nobody writes any more.
 """
 
 import asyncio
+import copy
 import hashlib
 import random
 from collections.abc import Callable
@@ -158,6 +159,7 @@ class _History:
             ("ttlSecondsAfterFinished", 0, 0.1),
             ("onLost", "Fail", 0.1),
             ("noRetryExitCodes", [7], 0.2),
+            ("startTimeoutSeconds", dice.choice([5, 15]), 0.3),
         )
         spec |= {field: value for field, value, chance in perhaps if dice.random() < chance}
         kind = dice.random()
@@ -182,6 +184,7 @@ class _History:
             cpu=dice.choice([100, 300, 500]),
             seconds=dice.choice([1.0, 4.0, period / 2, period * 1.5]),
             failing=dice.choice([0.0, 0.2, 0.5]),
+            stuck=0.4 if "startTimeoutSeconds" in spec else 0.0,
         )
 
     # ---- what goes wrong --------------------------------------------------------------------
@@ -270,7 +273,7 @@ class _History:
         run = dice.choice(sorted(book.seen)) if book.seen else "s0"
         period, token = dice.choice([10, 17, 30]), dice.randint(0, 2)
         until, seconds = rfc3339(world.now() + dice.choice([0, 20])), dice.choice([5, 30])
-        verb = dice.choice(["suspend", "kill", "delete", "again", "edit", *_ANNOTATED])
+        verb = dice.choice(["suspend", "kill", "delete", "again", "edit", "mend", *_ANNOTATED])
         if verb in _ANNOTATED:
             past = rfc3339(world.now() - seconds * 4)
             notes = {"pause": until, "run-now": f"token-{token}", "backfill": f"{past}/{until}"}
@@ -278,6 +281,10 @@ class _History:
             world.edit(name, annotations={_ANNOTATED[verb]: note})
         elif verb == "edit" and book.spec.get("schedule"):
             world.edit(name, schedule=f"R//PT{period}S")
+        elif verb == "mend":
+            template = copy.deepcopy(book.spec["template"])
+            template["spec"]["containers"][0]["image"] = f"busybox:{token}"
+            world.edit(name, template=template)
         elif verb == "suspend":
             world.edit(name, suspend=True)
             world.later(seconds, lambda: world.edit(name, suspend=False))

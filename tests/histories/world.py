@@ -32,11 +32,15 @@ Node = tuple[int, int]  # thousandths of a CPU, pods
 
 @dataclass(slots=True)
 class Fate:
-    """How a run's pod fares: seconds to start, to run, and the code it ends with."""
+    """How a run's pod fares: seconds to start, to run, and the code it ends with.
+
+    A `stuck` one never starts by itself.
+    """
 
     start: float
     run: float
     code: int = 0
+    stuck: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -294,7 +298,9 @@ class World:
         if pod["metadata"].get("deletionTimestamp"):
             self.later(1.0, lambda: self._end(key, uid, 143))
         elif pod["status"]["phase"] == "Pending":
-            self.later(self.fate(pod).start, lambda: self._run(key, uid))
+            fate = self.fate(pod)
+            then = self._hinder if fate.stuck else self._run
+            self.later(fate.start, lambda: then(key, uid))
         else:
             began = epoch(pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"])
             fate = self.fate(pod)
@@ -307,10 +313,10 @@ class World:
         longest, failing = float(notes["sim/seconds"]), float(notes["sim/failing"])
         dice = random.Random(f"{self.seed} {pod['metadata']['name']}")  # noqa: S311
         start, run = dice.random() * 2, dice.random() * longest
-        failed = dice.random() < failing
+        failed, stuck = dice.random() < failing, dice.random() < float(notes["sim/stuck"])
         if self.calm:
             return Fate(start / 4, min(run, 2.0))
-        return Fate(start, run, dice.choice([1, 1, 7]) if failed else 0)
+        return Fate(start, run, dice.choice([1, 1, 7]) if failed else 0, stuck)
 
     def _alive(self, key: Key, uid: str) -> Body | None:
         """The pod, while its kubelet speaks and it has not ended."""
@@ -321,6 +327,16 @@ class World:
         if node in self.silent or ("", node) not in self.store.of("Node"):
             return None
         return self.store.copy("Pod", key)
+
+    def _hinder(self, key: Key, uid: str) -> None:
+        """The kubelet cannot start it, and says so."""
+        pod = self._alive(key, uid)
+        if pod is not None and pod["status"]["phase"] == "Pending":
+            state = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+            pod["status"]["containerStatuses"] = [
+                {"name": "main", "state": state, "restartCount": 0}
+            ]
+            self.store.replace("Pod", key, pod, "kubelet")
 
     def _run(self, key: Key, uid: str) -> None:
         pod = self._alive(key, uid)
@@ -359,7 +375,7 @@ class World:
             code = 143
         status = pod["status"]
         began = status.get("containerStatuses")
-        if began:
+        if began and "running" in began[0]["state"]:
             started = began[0]["state"]["running"]["startedAt"]
             ended = {
                 "exitCode": code,
@@ -376,9 +392,20 @@ class World:
     # ---- people -----------------------------------------------------------------------------
 
     def add_job(
-        self, name: str, spec: Mapping[str, Any], *, cpu: int, seconds: float, failing: float
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        *,
+        cpu: int,
+        seconds: float,
+        failing: float,
+        stuck: float = 0.0,
     ) -> None:
-        notes = {"sim/seconds": str(seconds), "sim/failing": str(failing)}
+        notes = {
+            "sim/seconds": str(seconds),
+            "sim/failing": str(failing),
+            "sim/stuck": str(stuck),
+        }
         container = {
             "name": "main",
             "image": "busybox",
