@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self
 
 import kopf
 
-from bayplan import admission, appraising, endpoint, notify, receivers, telemetry, worker
+from bayplan import admission, appraising, endpoint, karpenter, notify, receivers, telemetry, worker
 from bayplan import inbox as inbox_
 from bayplan import loop as loop_
 from bayplan import settings as settings_
@@ -326,6 +326,7 @@ class Operator:
         appraiser = appraising.Appraiser(self.cache, self._worker, self.metrics, self.lease.holding)
         self._start("appraisal", appraiser.run())
         self._start("notices", self.notifier.run())
+        self._start("karpenter", karpenter.watch(self.transport, self.loop))
         ended = asyncio.create_task(stop.wait())
         fatal = self._fatal
         assert fatal is not None  # noqa: S101  set when entered

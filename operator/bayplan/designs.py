@@ -34,6 +34,14 @@ class Designs:
     admissions: admission.Admissions
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)
     _kept: dict[Key, _Kept] = field(default_factory=dict)
+    _timed: bool = True
+
+    def tell_timed(self, timed: bool) -> None:
+        """Whether a protection from autoscalers may name its time; what is compiled says it."""
+        if timed is not self._timed:
+            self._timed = timed
+            for kept in self._kept.values():
+                kept.blueprints.clear()
 
     def look(self, resource: Resource) -> _Kept:
         """It is as it is now: what was compiled of another spec of it is forgotten."""
@@ -61,6 +69,7 @@ class Designs:
                 revision=template_hash,
                 values=self._known_values,
                 limits=looked.limits,
+                timed=self._timed,
             )
             kept[template_hash] = now, blueprint
         return blueprint, self.admissions.shape(resource, template, template_hash)

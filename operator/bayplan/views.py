@@ -18,12 +18,13 @@ from bayplan.reconcile import action, dependencies, keeping, kin
 
 @dataclass(slots=True, eq=False)
 class Views:
-    """`receivers` are those that notices can go to."""
+    """`receivers` are those that notices can go to; `timed` is as in `View`."""
 
     cache: cache_.Cache
     admissions: admission.Admissions
     receivers: frozenset[str] = frozenset()
     most_finished: int = keeping.MOST_FINISHED
+    timed: bool = True
     _last_to_go: keeping.Mark | None = None
 
     def of(
@@ -43,6 +44,7 @@ class Views:
             ),
             fullness=cache.state.fullness,
             receivers=self.receivers,
+            timed=self.timed,
             last_to_go=self._last_to_go,
             claims=self._claims(resource),
             claim_of=lambda name: cache.state.claims.get((namespace, name)),

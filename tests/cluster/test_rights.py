@@ -90,7 +90,7 @@ def test_the_whole_cluster_is_only_read() -> None:
     """What an operator of one namespace may do outside of it: look."""
     verbs = {verb for rule in PARTS["cluster"] for verb in rule["verbs"]}
 
-    assert {"list", "watch"} == verbs
+    assert {"get", "list", "watch"} == verbs
 
 
 def granted() -> set[Right]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bayplan.api import names
 from bayplan.model.pod import FRESH, Ending, Phase, expected_seconds
-from bayplan.reconcile import figures
+from bayplan.reconcile import batchjob, figures
 from bayplan.reconcile.figures import Samples
 from bayplan.reconcile.jobstatus import LONGEST_QUIET_SECONDS, QUIET_SECONDS
 from tests.jobs import World
@@ -128,6 +128,16 @@ def test_what_was_learned_protects_long_runs(
     [task] = world.step().tasks
 
     assert expected == {name: told for name, told in task.annotations.items() if name in PROTECTED}
+
+
+def test_a_protection_without_a_time() -> None:
+    """Where autoscalers do not understand one, it lasts as long as the pod."""
+    world = World({}, status=LONG)
+    world.look()
+    view = replace(world.view(), timed=False)
+    [task] = batchjob.reconcile(world.job, {}, view, world.now).tasks
+
+    assert "true" == task.annotations[names.DO_NOT_DISRUPT]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ import yaml
 import bayplan
 from bayplan.api import crds
 from bayplan.cli import rights
+from bayplan.cluster import karpenter
 from tests.helm import CHART
 from tests.recorded import Body, Recorded, run, told
 
 REVIEWS = "POST /apis/authorization.k8s.io/v1/subjectaccessreviews"
 POOLS = "GET /apis/karpenter.sh/v1/nodepools"
+CHECK = "do-not-disrupt"
 WHERE = {"name": "bayplan", "namespace": "bayplan-system"}
 MAY: Body = {"status": {"allowed": True}}
 YOUNG = {"major": "1", "minor": "34+", "gitVersion": "v1.34.2-eks-1"}
@@ -147,6 +149,41 @@ def test_what_autoscalers_may_be_set_to() -> None:
     )
 
     assert {"Good"} == {one["verdict"] for one in told(cluster, "doctor")["findings"]}
+
+
+def definition(generator: str | None, *served: str) -> Body:
+    """NodePools as Karpenter's own charts define them."""
+    notes = {} if generator is None else {"controller-gen.kubebuilder.io/version": generator}
+    versions = [{"name": name, "served": True} for name in served]
+    about = {"name": "nodepools.karpenter.sh", "annotations": notes}
+    return {"metadata": about, "spec": {"versions": versions}}
+
+
+KARPENTERS = [  # from the repository of Karpenter: its versions 1.12 and 1.14, 1.11, 1.0, 0.37
+    (definition("v0.20.1", "v1"), True),
+    (definition("v0.21.0", "v1"), True),
+    (definition("v1.0.0", "v1"), True),
+    (definition("v0.19.0", "v1"), False),
+    (definition("v0.15.0", "v1", "v1beta1"), False),
+    (definition("v0.20.1", "v1", "v1beta1"), False),
+    (definition("v0.14.0", "v1beta1"), False),
+    (definition(None, "v1"), False),
+    (definition("unknown", "v1"), False),
+]
+
+
+@pytest.mark.parametrize(("found", "timed"), KARPENTERS)
+def test_which_karpenter_is_there(found: Body, *, timed: bool) -> None:
+    """Older ones, and those of which nothing is known, are told with what is done about it."""
+    cluster = sound(**{f"GET {karpenter.DEFINITION}": found})
+    [told_] = [one for one in told(cluster, "doctor")["findings"] if one["check"] == CHECK]
+
+    assert ("Good" if timed else "Doubtful") == told_["verdict"]
+    assert "1.12" in told_["said"]
+
+
+def test_without_karpenter_nothing_is_said_of_it() -> None:
+    assert CHECK not in [one["check"] for one in told(sound(), "doctor")["findings"]]
 
 
 def test_what_may_not_be_looked_at_stops_nothing() -> None:

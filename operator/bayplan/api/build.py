@@ -92,11 +92,13 @@ def blueprint(
     revision: str = "",
     values: placing.Values = placing.nothing_known,
     limits: Limits = NO_LIMITS,
+    timed: bool = True,
 ) -> Blueprint:
     """Compile a resource's template, or another revision's `template` under its present rules.
 
     `revision` is that template's hash; `values` knows what values node labels have, for patterns;
-    `limits` are the namespace's. The resource's spec must have been parsed.
+    `limits` are the namespace's; `timed` is whether autoscalers understand for how long a pod is to
+    be left alone. The resource's spec must have been parsed.
     """
     spec = resource.spec
     if spec is None:
@@ -120,7 +122,7 @@ def blueprint(
         namespace=resource.namespace,
         labels={**(metadata.get("labels") or {}), **placing.own_labels(resource)},
         annotations={
-            **_disruption(resource),
+            **_disruption(resource, timed=timed),
             **({names.PER_NODE: "true"} if placing.per_node(resource) else {}),
             **(metadata.get("annotations") or {}),
         },
@@ -174,7 +176,12 @@ def owner_reference(resource: Resource) -> dict[str, Any]:
     }
 
 
-def _disruption(resource: Resource) -> dict[str, str]:
+def protection(seconds: int, *, timed: bool) -> str:
+    """How long Karpenter leaves a run alone: for its time, or as long as its pod is there."""
+    return f"{seconds}s" if timed else "true"
+
+
+def _disruption(resource: Resource, *, timed: bool) -> dict[str, str]:
     """What autoscalers may do to a pod, by `placement.disruption` and the expected duration."""
     spec = resource.spec
     if spec is None:
@@ -187,7 +194,8 @@ def _disruption(resource: Resource) -> dict[str, str]:
     if isinstance(spec, BatchJobSpec):
         expected = spec.expected_duration_seconds or spec.active_deadline_seconds or 0
         if expected >= PROTECTED_SECONDS:
-            return {names.DO_NOT_DISRUPT: f"{expected}s", names.SAFE_TO_EVICT: "false"}
+            lasts = protection(expected, timed=timed)
+            return {names.DO_NOT_DISRUPT: lasts, names.SAFE_TO_EVICT: "false"}
     return {names.SAFE_TO_EVICT: "true"}
 
 

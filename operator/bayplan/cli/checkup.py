@@ -14,12 +14,14 @@ from bayplan.api import crds, names
 from bayplan.cli import output, rights
 from bayplan.cli.server import Server
 from bayplan.cluster import errors
+from bayplan.cluster import karpenter as karpenter_
 
 _OLDEST = (1, 30)
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _NODE_POOLS = "/apis/karpenter.sh/v1/nodepools"
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
+_NAMED = {"customresourcedefinitions": "nodepools.karpenter.sh"}  # granted for this one alone
 
 
 class Verdict(enum.StrEnum):
@@ -187,6 +189,26 @@ def karpenter(server: Server, where: Installation) -> Iterator[Finding]:
             yield Finding(name, Verdict.GOOD, "empty nodes go, others stay")
 
 
+def protection(server: Server, where: Installation) -> Iterator[Finding]:
+    """Karpenter understands for how long a run is to be left alone."""
+    del where
+    try:
+        timed = karpenter_.is_timed(server.ask("GET", karpenter_.DEFINITION))
+    except errors.NotFound:
+        return
+    check, first = "do-not-disrupt", karpenter_.FIRST_TIMED
+    if timed:
+        yield Finding(check, Verdict.GOOD, f"Karpenter {first} or newer: runs are protected timed")
+    else:
+        yield Finding(
+            check,
+            Verdict.DOUBTFUL,
+            f"Karpenter seems older than {first}, which knows no durations in this annotation: "
+            "runs are protected with `true`, as long as their pod is there",
+            f"upgrade Karpenter and its definitions to {first}; set activeDeadlineSeconds",
+        )
+
+
 def other_controllers(server: Server, where: Installation) -> Iterator[Finding]:
     """Cluster Autoscaler and the descheduler, by the images of Deployments."""
     del where
@@ -220,6 +242,7 @@ CHECKS: Mapping[str, Check] = {
     "leader": leader,
     "rights": account_rights,
     "karpenter": karpenter,
+    "do-not-disrupt": protection,
     "others": other_controllers,
 }
 
@@ -257,7 +280,7 @@ def _may(server: Server, user: str, namespace: str, right: rights.Right, lease: 
         "subresource": part,
         "verb": verb,
         "namespace": namespace,
-        "name": lease if resource == "leases" and verb != "create" else "",
+        "name": _NAMED.get(resource, lease if resource == "leases" and verb != "create" else ""),
     }
     body = {
         "apiVersion": "authorization.k8s.io/v1",

@@ -17,6 +17,7 @@ _CLUSTER: Granted = {
     "apps": (("daemonsets", _LOOK),),
     "storage.k8s.io": (("storageclasses csinodes volumeattachments", _LOOK),),
     "scheduling.k8s.io": (("priorityclasses", _LOOK),),
+    "apiextensions.k8s.io": (("customresourcedefinitions", "get"),),
 }
 _SERVED: Granted = {
     "bayplan.dev": (

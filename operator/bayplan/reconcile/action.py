@@ -238,7 +238,7 @@ class View:
     cluster. `claims` are those of the namespace by name, of a service that has some; `claim_of`
     finds one of the namespace that a template names. `homes` says
     of a template (its hash; its body where it is not the resource's own) on which nodes a service
-    with one instance on each has them.
+    with one instance on each has them. `timed`: a protection from autoscalers may name its time.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -252,6 +252,7 @@ class View:
     fullness: Callable[[str], int] = lambda _: 0
     receivers: frozenset[str] = frozenset()
     last_to_go: Mark | None = None
+    timed: bool = True
     claims: Mapping[str, pods_.Claim] = field(default_factory=dict)
     claim_of: Callable[[str], pods_.Claim | None] = lambda _: None
     homes: HomesOf = lambda _hash, _template: NOWHERE

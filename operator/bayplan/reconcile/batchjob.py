@@ -216,7 +216,10 @@ def _protection(scene: Scene) -> dict[str, str]:
         return {}
     metadata = spec.template.get("metadata")
     own = metadata.get("annotations") if isinstance(metadata, Mapping) else None
-    wanted = {names.DO_NOT_DISRUPT: f"{usual}s", names.SAFE_TO_EVICT: "false"}
+    wanted = {
+        names.DO_NOT_DISRUPT: build.protection(usual, timed=scene.view.timed),
+        names.SAFE_TO_EVICT: "false",
+    }
     return {name: value for name, value in wanted.items() if name not in (own or {})}
 
 

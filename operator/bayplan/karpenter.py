@@ -1,0 +1,48 @@
+"""Keep an eye on which Karpenter is there: how a run is protected from it hangs on that."""
+
+import asyncio
+import json
+import logging
+from typing import Protocol
+
+from bayplan import telemetry
+from bayplan.cluster import errors
+from bayplan.cluster import karpenter as karpenter_
+from bayplan.cluster.transport import Request, Transport
+
+_LOOK_SECONDS = 600.0  # somebody upgrades it
+
+
+class Told(Protocol):
+    """Who makes pods: `timed` is whether a protection may name its time."""
+
+    def tell_timed(self, timed: bool) -> None: ...
+
+
+async def look(transport: Transport) -> bool | None:
+    """What the cluster's definition says; without Karpenter a duration harms nobody.
+
+    None when there is no answer, or it may not be read.
+    """
+    try:
+        body = await transport.send(
+            Request("GET", karpenter_.DEFINITION, verb="get", kind="Definition")
+        )
+        return karpenter_.is_timed(json.loads(body))
+    except errors.NotFound:
+        return True
+    except (errors.ClusterError, ValueError):
+        return None
+
+
+async def watch(transport: Transport, told: Told) -> None:
+    """Look now and then, and say what is there; what cannot be read stays as it was."""
+    before = True
+    while True:
+        timed = await look(transport)
+        if timed is not None:
+            told.tell_timed(timed)
+            if timed is not before:
+                telemetry.say(logging.INFO, "karpenter", understands_durations=timed)
+            before = timed
+        await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,53 @@
+"""How runs are protected from the Karpenter that is there."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from bayplan import karpenter
+from bayplan.api import names
+from bayplan.cluster import errors
+from bayplan.cluster.transport import Request
+from tests.unit.test_cli_doctor import KARPENTERS
+from tests.unit.test_loop import Scene
+
+
+class Server:
+    """Answers with one definition, or refuses."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def send(self, request: Request) -> bytes:
+        assert "nodepools.karpenter.sh" in request.path
+        if isinstance(self._answer, int):
+            raise errors.of(self._answer, b"{}")
+        return json.dumps(self._answer).encode()
+
+    def stream(self, request: Request) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("answer", "timed"),
+    [*KARPENTERS, (404, True), (403, None), (500, None)],
+)
+def test_what_is_there(answer: Any, *, timed: bool | None) -> None:
+    """Without one a duration harms nobody; without an answer all stays as it was."""
+    assert timed is asyncio.run(karpenter.look(Server(answer)))
+
+
+def test_runs_are_protected_as_it_understands() -> None:
+    """What was compiled before is compiled anew, each time that it is told."""
+    scene = Scene()
+    scene.node(cpu=100_000)
+    job = scene.job("j", expectedDurationSeconds=3600)
+    values = []
+    for timed in (True, False, True):
+        scene.loop.tell_timed(timed)
+        blueprint, _ = scene.loop.designs.of(job, None, job.template_hash)
+        values.append(blueprint.annotations[names.DO_NOT_DISRUPT])
+
+    assert ["3600s", "true", "3600s"] == values
