@@ -26,6 +26,7 @@ from bayplan import inbox as inbox_
 from bayplan import loop as loop_
 from bayplan import settings as settings_
 from bayplan.api.resource import Key, Resource
+from bayplan.clocks import WallClock
 from bayplan.cloud import catalogue
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import decode, errors, informer
@@ -53,20 +54,6 @@ class Shell(Protocol):
     def start(self, operator: "Operator") -> None: ...
 
     def stop(self) -> None: ...
-
-
-class WallClock:
-    """The clocks of this machine."""
-
-    def now(self) -> int:
-        return int(self.exact())
-
-    def exact(self) -> float:
-        """Epoch seconds with their fractions: when something was said."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
 
 
 def run(settings: settings_.Settings) -> int:

@@ -36,7 +36,7 @@ class Designs:
     _kept: dict[Key, _Kept] = field(default_factory=dict)
     _timed: bool = True
 
-    def tell_timed(self, timed: bool) -> None:
+    def tell_timed(self, *, timed: bool) -> None:
         """Whether a protection from autoscalers may name its time; what is compiled says it."""
         if timed is not self._timed:
             self._timed = timed

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import logging
-from typing import Protocol
 
+from bayplan import loop as loop_
 from bayplan import telemetry
 from bayplan.cluster import errors
 from bayplan.cluster import karpenter as karpenter_
@@ -13,10 +13,10 @@ from bayplan.cluster.transport import Request, Transport
 _LOOK_SECONDS = 600.0  # somebody upgrades it
 
 
-class Told(Protocol):
-    """Who makes pods: `timed` is whether a protection may name its time."""
-
-    def tell_timed(self, timed: bool) -> None: ...
+def tell(loop: loop_.Loop, *, timed: bool) -> None:
+    """Have pods made accordingly: `timed` is whether a protection may name its time."""
+    loop.views.timed = timed
+    loop.designs.tell_timed(timed=timed)
 
 
 async def look(transport: Transport) -> bool | None:
@@ -35,13 +35,13 @@ async def look(transport: Transport) -> bool | None:
         return None
 
 
-async def watch(transport: Transport, told: Told) -> None:
+async def watch(transport: Transport, loop: loop_.Loop) -> None:
     """Look now and then, and say what is there; what cannot be read stays as it was."""
     before = True
     while True:
         timed = await look(transport)
         if timed is not None:
-            told.tell_timed(timed)
+            tell(loop, timed=timed)
             if timed is not before:
                 telemetry.say(logging.INFO, "karpenter", understands_durations=timed)
             before = timed

@@ -487,11 +487,6 @@ class Loop:
         self._placements.pop(key, None)
         self.tally.forget(key)
 
-    def tell_timed(self, timed: bool) -> None:
-        """Whether autoscalers understand for how long a pod is to be left alone."""
-        self.views.timed = timed
-        self.designs.tell_timed(timed)
-
     def _release_orphans(self) -> None:
         """Take the finalizer off run pods whose BatchJob has gone: nobody will account for them."""
         self.cache.strays = False

@@ -46,7 +46,7 @@ def test_runs_are_protected_as_it_understands() -> None:
     job = scene.job("j", expectedDurationSeconds=3600)
     values = []
     for timed in (True, False, True):
-        scene.loop.tell_timed(timed)
+        karpenter.tell(scene.loop, timed=timed)
         blueprint, _ = scene.loop.designs.of(job, None, job.template_hash)
         values.append(blueprint.annotations[names.DO_NOT_DISRUPT])
 
