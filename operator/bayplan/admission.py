@@ -11,7 +11,7 @@ server is asked again before a pod is placed; reconcile asks for a new answer af
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -77,7 +77,8 @@ class Admissions:
     `read` decodes a pod that was only built, for what a restart has to know before it has asked
     again. `now` is epoch seconds; `answered` rings for the resource. `limits` are a namespace's,
     `priority` is that of a class, of pods without one if it has no name. Without `asks` nobody may
-    be asked, and what follows from a template goes.
+    be asked: what follows from a template goes, or what `owned` pods of a resource (by its uid) of
+    the same template have.
     """
 
     dry_run: DryRun
@@ -88,6 +89,7 @@ class Admissions:
     limits: Callable[[str], Limits] = lambda _: NO_LIMITS
     priority: Callable[[str], int] = lambda _: 0
     asks: bool = True
+    owned: Callable[[str], Iterable[pods_.Pod]] = lambda _: ()
     _known: dict[str, _Known] = field(default_factory=dict)
     # uid -> hash of another template than the present -> what was answered; None: nothing of use
     _former: dict[str, dict[str, _Answer | None]] = field(default_factory=dict)
@@ -152,6 +154,8 @@ class Admissions:
                 request, certain = pod.request, False
             elif placing_:
                 certain = samples.fingerprint(pod) == placing_
+            if not (certain or self.asks):
+                pod = samples.like(pod, self.owned(resource.uid), resource, template_hash)
         rules = placing.rules(resource, template_hash)
         return workload.PodClass(
             namespace=resource.namespace,

@@ -242,6 +242,7 @@ class Operator:
             limits=self.cache.defaults.limits,
             priority=self.cache.defaults.priority,
             asks=settings.mode is settings_.Mode.ACT,
+            owned=lambda uid: self.cache.state.owned(uid).values(),
         )
         self.loop = loop_.Loop(
             clock=self.clock,

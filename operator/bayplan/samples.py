@@ -9,10 +9,11 @@ after a restart whether there was any of that.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bayplan.api import build, placing
+from bayplan.api import build, names, placing
+from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 
@@ -49,6 +50,30 @@ def with_defaults(pod: pods_.Pod, priority: int) -> pods_.Pod:
     )
     constraints = dataclasses.replace(pod.constraints, tolerations=(*known, *added))
     return dataclasses.replace(pod, constraints=constraints, priority=priority)
+
+
+def like(
+    expected: pods_.Pod, owned: Iterable[pods_.Pod], resource: Resource, template_hash: str
+) -> pods_.Pod:
+    """As one of the pods of the template that are stored; as expected where none tells.
+
+    Pods that have a place or a volume of their own tell nothing of the others.
+    """
+    spec = resource.spec
+    if placing.caps(resource) or (
+        isinstance(spec, LongServiceSpec) and spec.volume_claim_templates
+    ):
+        return expected
+    same = (one for one in owned if one.labels.get(names.TEMPLATE_HASH) == template_hash)
+    found = min((one for one in same if not one.assumed), key=lambda one: one.key, default=None)
+    if found is None:
+        return expected
+    return dataclasses.replace(
+        expected,
+        request=found.request,
+        constraints=found.constraints,
+        priority=found.priority,
+    )
 
 
 def fingerprint(pod: pods_.Pod) -> str:

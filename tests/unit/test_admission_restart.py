@@ -12,6 +12,7 @@ from bayplan.api.resource import Resource
 from bayplan.cluster import decode, errors
 from bayplan.model import pod as pods_
 from bayplan.model.limits import Limits
+from tests.builders import make_pod
 from tests.services import make_body
 from tests.unit.test_loop import Scene
 
@@ -220,6 +221,25 @@ def test_the_answer_is_kept_when_the_template_becomes_one_of_the_past() -> None:
     assert (("pool", "gvisor"),) == kind.constraints.selector
     assert scene.admissions.certain(newer, service.template_hash)
     assert 2 == len(scene.asked)
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_an_observer_looks_at_stored_pods_of_the_template(past: bool) -> None:
+    """Where the server has said more than follows from it; of a revision of the past too."""
+    scene = Server(acts=False)
+    scene.admissions.asks = False
+    scene.admissions.owned = lambda uid: scene.cache.state.owned(uid).values()
+    service = scene.stored(left_by(on_pool))
+    template, hash_ = old_template(scene, service, "web:0") if past else (None, "")
+    hash_ = hash_ or service.template_hash
+    stored = on_pool(make_pod("web-1", "b", cpu=300, labels={names.TEMPLATE_HASH: hash_}))
+    owner = pods_.Owner(names.LONGSERVICE, "web", service.uid)
+    scene.see("Pod", "web-1", replace(stored, uid="u", owner=owner))
+    scene.admissions.presume(service)
+    _, kind = scene.loop.designs.of(service, template, hash_)
+
+    assert (("pool", "gvisor"),) == kind.constraints.selector
+    assert (300 if past else 100) == kind.request.amount("cpu")
 
 
 def test_an_observer_plans_with_what_follows_from_the_template() -> None:

@@ -121,6 +121,7 @@ def session(server: Server, now: int, node_selector: str) -> Session:
         limits=cache.defaults.limits,
         priority=cache.defaults.priority,
         asks=False,
+        owned=lambda uid: cache.state.owned(uid).values(),
     )
     for resource in cache.resources.values():
         if resource.spec is not None and not resource.problems and not admissions.of(resource):
