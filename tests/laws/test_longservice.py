@@ -401,6 +401,10 @@ class Services(RuleBasedStateMachine):
                 assert n >= after
             if self._admitted() and {newest} != set(labels):
                 assert ceiling >= after + len(going)
+        if not self._admitted():
+            own = world.service.template_hash, newest
+            words = (names.TEMPLATE_HASH, names.REVISION)
+            assert own not in {tuple(map(one.labels.get, words)) for one in outcome.tasks}
         deleted = {delete.uid for delete in outcome.deletes}
         healthy = [pod for pod in live if self._healthy(pod)]
         hurt = [pod for pod in healthy if pod.uid in deleted]
