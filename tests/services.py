@@ -73,6 +73,7 @@ class World:
     admission: action.Admission | None = None
     placement: action.Placement | None = None
     foreign: frozenset[tuple[str, str]] = frozenset()
+    refusals: tuple[action.Refusal, ...] = ()
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
     takes: Takes = lambda _node, _pod: True
@@ -104,6 +105,7 @@ class World:
             fullness=self.fullness,
             claims=self.claims,
             claim_of=self.claims.get,
+            refusals=self.refusals,
         )
 
     def visible(self) -> dict[PodKey, pods_.Pod]:
@@ -150,6 +152,10 @@ class World:
     def carry_out(self, outcome: action.Outcome) -> None:
         for applied in outcome.objects:
             self._apply(applied.body)
+        for adoption in outcome.adoptions:
+            pod = self.pods[adoption.namespace, adoption.name]
+            owner = pods_.Owner(*(adoption.owner[word] for word in ("kind", "name", "uid")))
+            self.put(replace(pod, owner=owner))
         for dropped in outcome.drops:
             del self.children[dropped.kind, dropped.name]
         for claim in outcome.claims:
@@ -163,6 +169,7 @@ class World:
         changes = (
             outcome.tasks,
             outcome.deletes,
+            outcome.adoptions,
             outcome.objects,
             outcome.drops,
             outcome.claims,

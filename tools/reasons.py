@@ -147,6 +147,8 @@ AS_CONDITIONS: Mapping[str, str] = {
     "InvalidTemplate": WARNING,
     "InvalidSpec": WARNING,
     "DependencyCycle": WARNING,
+    "ChildRefused": WARNING,
+    "QuotaExceeded": WARNING,
 }
 
 CONDITIONS: Mapping[str, Told] = {
@@ -170,8 +172,15 @@ CONDITIONS: Mapping[str, Told] = {
     ),
     "QuotaExceeded": Told(
         _BOTH,
-        "The namespace's ResourceQuota leaves no room for another pod.",
+        "The namespace's ResourceQuota leaves no room for another pod, claim or Service.",
         "Raise the quota, or ask for less; no node is bought meanwhile.",
+    ),
+    "ChildRefused": Told(
+        _BOTH,
+        "The API server refuses an object of it (a Service, a disruption budget, a claim, a "
+        "revision) or a change of one of its pods; the message names it and says why.",
+        "Mend what the message names. It is tried again after 1 s … 5 min, and when a quota, a "
+        "LimitRange, the namespace or a Service changes.",
     ),
     "Checking": Told(_BOTH, "The template is being checked by a dry run."),
     "Placed": Told(_BOTH, "Nothing waits for a node."),

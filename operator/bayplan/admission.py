@@ -20,6 +20,7 @@ from bayplan.api import build, placing
 from bayplan.api.meta import MOST_UNKNOWN_FIELDS, epoch_of
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import errors
+from bayplan.cluster import refusals as refusals_
 from bayplan.model import pod as pods_
 from bayplan.model import resources, workload
 from bayplan.model.limits import NO_LIMITS, Limits
@@ -49,7 +50,10 @@ class _Known:
     template_hash: str
     admission: action.Admission
     answer: "_Answer | None" = None  # the API server's; None when only the status told
-    refusals: int = 0
+    refusals: int = 0  # in a row; only a pod that was created ends it
+
+    def of(self, resource: Resource) -> bool:
+        return self.template_hash == resource.template_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Admissions:
     _former: dict[str, dict[str, _Answer | None]] = field(default_factory=dict)
     _shapes: dict[str, _Shapes] = field(default_factory=dict)
     _asking: set[tuple[str, str]] = field(default_factory=set)  # uid, template hash
+    _relieved: set[str] = field(default_factory=set)  # uids to be asked about in a moment
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
 
@@ -204,10 +209,11 @@ class Admissions:
     def refuse(self, resource: Resource, error: errors.ClusterError) -> None:
         """A real CREATE was refused: what the dry run said is no longer so."""
         before = self._known.get(resource.uid)
-        same = before is not None and before.template_hash == resource.template_hash
+        if before is not None and not before.of(resource):
+            before = None
         refusals = before.refusals + 1 if before is not None else 1
         now = self.now()
-        wait = min(FIRST_RETRY_SECONDS * 2 ** (refusals - 1), LONGEST_RETRY_SECONDS)
+        wait = _wait(refusals)
         word = _word(error)
         self._known[resource.uid] = _Known(
             resource.template_hash,
@@ -218,7 +224,7 @@ class Admissions:
                 checked_at=now,
                 retry_at=now + wait,
             ),
-            answer=before.answer if before is not None and same else None,
+            answer=before.answer if before is not None else None,
             refusals=refusals,
         )
         telemetry.say(
@@ -247,11 +253,33 @@ class Admissions:
             self.answered(resource.key)
 
     def retry_namespace(self, namespace: str, held: Mapping[str, Resource]) -> None:
-        """A quota, a LimitRange or the namespace changed: ask again at once where refused."""
+        """A quota, a LimitRange or the namespace changed: ask again where refused.
+
+        At once, or when the last answer is a few seconds old: a quota changes with every write.
+        """
         for uid, known in self._known.items():
             resource = held.get(uid)
-            if resource is not None and resource.namespace == namespace and known.admission.refusal:
+            if resource is None or resource.namespace != namespace or not known.admission.refusal:
+                continue
+            asked = self.now() - known.admission.checked_at
+            rest = refusals_.relief(_wait(known.refusals)) - asked
+            if rest <= 0:
                 self.ask(resource)
+            elif uid not in self._relieved:
+                self._relieved.add(uid)
+                asyncio.get_running_loop().call_later(rest, self._relieve, resource)
+
+    def _relieve(self, resource: Resource) -> None:
+        self._relieved.discard(resource.uid)
+        known = self._known.get(resource.uid)
+        if known is not None and known.of(resource) and known.admission.refusal:
+            self.ask(resource)
+
+    def succeed(self, resource: Resource) -> None:
+        """A pod was created: the next refusal is the first in a row."""
+        known = self._known.get(resource.uid)
+        if known is not None:
+            known.refusals = 0
 
     def forget(self, uid: str) -> None:
         """The resource has gone."""
@@ -339,9 +367,16 @@ class Admissions:
         before = self._known.get(resource.uid)
         if before is not None and before.template_hash != resource.template_hash and before.answer:
             self._remember(resource, before.template_hash, before.answer)
-        self._known[resource.uid] = _Known(resource.template_hash, admission, answer)
+        # A dry run does not see all that refuses a CREATE.
+        refusals = before.refusals if before is not None and before.of(resource) else 0
+        self._known[resource.uid] = _Known(resource.template_hash, admission, answer, refusals)
         self._forget_shape(resource.uid, resource.template_hash)
         self.answered(resource.key)
+
+
+def _wait(refusals: int) -> int:
+    """Seconds until a template is asked about again, after so many refusals in a row."""
+    return min(FIRST_RETRY_SECONDS << min(max(refusals - 1, 0), 16), LONGEST_RETRY_SECONDS)
 
 
 def _told_by_status(resource: Resource) -> action.Admission | None:

@@ -29,7 +29,7 @@ from bayplan.api.resource import Key, Resource
 from bayplan.clocks import WallClock
 from bayplan.cloud import catalogue
 from bayplan.cluster import cache as cache_
-from bayplan.cluster import decode, errors, informer
+from bayplan.cluster import decode, errors, informer, refusals
 from bayplan.cluster import lease as lease_
 from bayplan.cluster import transport as transport_
 from bayplan.cluster import writer as writer_
@@ -150,8 +150,8 @@ class _Reports:
     def created(self, key: Key, planned: pods_.Pod, stored: pods_.Pod) -> None:
         self.operator.loop.created(key, planned, stored)
 
-    def refused(self, key: Key | None, error: errors.ClusterError, what: str) -> None:
-        self.operator.loop.refused(key, error, what)
+    def refused(self, write: refusals.Write, error: errors.ClusterError) -> None:
+        self.operator.loop.refused(write, error)
 
     def missing(self, key: Key) -> None:
         """A status write met no object: kopf missed its end, or the server errs. List again."""

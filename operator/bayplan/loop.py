@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from bayplan import admission, places, telemetry
+from bayplan import admission, misplaced, places, telemetry
 from bayplan import designs as designs_
 from bayplan import inbox as inbox_
+from bayplan import refused as refused_
 from bayplan import tally as tally_
 from bayplan import views as views_
 from bayplan import volumes as volumes_
@@ -23,7 +24,7 @@ from bayplan import wakes as wakes_
 from bayplan.api import build, names, placing
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache as cache_
-from bayplan.cluster import errors
+from bayplan.cluster import errors, refusals
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import workload
@@ -179,7 +180,8 @@ class Loop:
     def _waiting(self, wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
         """New tasks, and pods that exist without a node."""
         new = waiting_.tasks((key, one.task, one.kind) for key, one in wanted.items())
-        old = waiting_.pods(self.cache.state.unplaced.values(), self.cache.by_uid)
+        unplaced = refused_.bindable(self.cache.refusals, self.cache.state.unplaced.values())
+        old = waiting_.pods(unplaced, self.cache.by_uid)
         return waiting_.gangs_whole([*new, *old])
 
     def _look(self, key: Key, now: int) -> Iterable[_Wanted]:
@@ -207,6 +209,8 @@ class Loop:
         )
         (self._per_node.add if placing.per_node(resource) else self._per_node.discard)(key)
         pods = self.cache.state.owned(resource.uid)
+        left = self.cache.left_behind(resource)
+        pods = {**left, **pods} if left else pods
         try:
             outcome = self.deciders[resource.kind](resource, pods, view, now)
         except Exception:  # noqa: BLE001  see the next line
@@ -237,7 +241,7 @@ class Loop:
         if not tasks:
             return []
         found = []
-        for task in tasks:
+        for task in refused_.allowed(self.cache.refusals, resource, tasks):
             of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
             blueprint, kind = self.designs.of(resource, task.template, of_task)
             if not self._is_certain(resource, task.template, of_task):
@@ -444,39 +448,33 @@ class Loop:
         resource = self.cache.resources.get(key)
         if resource is None:
             return
+        self.admissions.succeed(resource)
         if stored.request != planned.request:
             of_task = planned.labels.get(names.TEMPLATE_HASH, resource.template_hash)
             self.admissions.learn(resource, stored, of_task)
-        why = self._misplaced(planned, stored)
+        why = misplaced.why(self.cache, planned, stored)
         if why:
             telemetry.say(
                 logging.WARNING, "take back", pod="/".join(stored.key), node=stored.node, why=why
             )
             self.writer.delete(action.DeletePod(stored.namespace, stored.name, stored.uid, why))
 
-    def _misplaced(self, planned: pods_.Pod, stored: pods_.Pod) -> str:
-        """Why a pod cannot stay where it was born; empty when it can.
-
-        The API server accepts any node name, and names are used again on EKS: a node younger
-        than the decision is not the one that was decided on.
-        """
-        if not stored.node:
-            return ""
-        node = self.cache.state.nodes.get(stored.node)
-        if node is None or node.created_at > planned.created_at:
-            return "its node has gone"
-        if stored.request == planned.request:
-            return ""
-        frozen = self.cache.snapshot()
-        row = frozen.rows.get(stored.node)
-        over = row is not None and bool((frozen.free[row] < 0).any())
-        return "it asks for more than was planned and does not fit" if over else ""
-
-    def refused(self, key: Key | None, error: errors.ClusterError, what: str) -> None:
-        """A write was refused for good. Of a CREATE, what the dry run said is no longer so."""
-        telemetry.say(logging.WARNING, "refused", verb=what, error=str(error)[:500])
-        resource = self.cache.resources.get(key) if key is not None else None
-        if resource is not None and what == "create":
+    def refused(self, write: refusals.Write, error: errors.ClusterError) -> None:
+        """A write was refused. Of a pod's CREATE, what the dry run said is no longer so."""
+        telemetry.say(
+            logging.WARNING,
+            "refused",
+            verb=write.verb,
+            kind=write.kind,
+            resource="/".join(write.about),
+            error=str(error)[:500],
+        )
+        resource = self.cache.resources.get(write.about)
+        if (
+            resource is not None
+            and (write.verb, write.kind) == ("create", "Pod")
+            and write.name in {"", resource.template_hash}
+        ):
             self.admissions.refuse(resource, error)
 
     def _drop(self, key: Key) -> None:
@@ -488,12 +486,9 @@ class Loop:
         self.tally.forget(key)
 
     def _release_orphans(self) -> None:
-        """Take the finalizer off run pods whose BatchJob has gone: nobody will account for them."""
+        """Take our finalizer off pods that nobody will account for."""
         self.cache.strays = False
-        if not self.acts:
-            return
-        for uid, pods in tuple(self.cache.state.by_owner.items()):
-            held = any(names.RUN_TRACKING in pod.finalizers for pod in pods.values())
-            if held and self.cache.by_uid(uid) is None:
-                for release in tidy.release_orphans(pods.values()):
-                    self.writer.release(release)
+        if self.acts:
+            stranded = self.cache.orphans.stranded(self.cache.state.pods, self.cache.by_uid)
+            for release in tidy.release_orphans(stranded):
+                self.writer.release(release)

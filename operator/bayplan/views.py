@@ -35,7 +35,7 @@ class Views:
             nodes=cache.state.nodes,
             admission=self.admissions.of(resource),
             placement=placement,
-            children=cache.children(resource.uid),
+            children=cache.belongings(resource),
             namespace_deleting=namespace in cache.namespaces_deleting,
             foreign=cache.foreign(resource),
             kin=kin.kin(resource, functools.partial(self._stored, names.BATCHJOB, namespace)),
@@ -49,7 +49,12 @@ class Views:
             claims=self._claims(resource),
             claim_of=lambda name: cache.state.claims.get((namespace, name)),
             homes=homes,
+            refusals=self._refusals(resource),
         )
+
+    def _refusals(self, resource: Resource) -> tuple[action.Refusal, ...]:
+        found = self.cache.refusals.of(resource.key)
+        return tuple(one for one in found if one.template != resource.template_hash)
 
     def _claims(self, resource: Resource) -> Mapping[str, pods_.Claim]:
         spec = resource.spec

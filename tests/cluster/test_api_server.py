@@ -15,6 +15,7 @@ import pytest
 
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache, decode, errors, informer, lease, requests, writer
+from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import HttpTransport
 from bayplan.model import pod as pods_
 from bayplan.model import state
@@ -66,8 +67,8 @@ class Reported:
     def created(self, _key: Key, _planned: pods_.Pod, stored: pods_.Pod) -> None:
         self.stored.append(stored)
 
-    def refused(self, _key: Key | None, error: errors.ClusterError, what: str) -> None:
-        self.refusals.append((what, error.status, error.reason))
+    def refused(self, write: Write, error: errors.ClusterError) -> None:
+        self.refusals.append((write.verb, error.status, error.reason))
 
     def missing(self, key: Key) -> None: ...
 
@@ -421,10 +422,10 @@ def test_children(server: Site) -> None:
             f"/api/v1/namespaces/{desk.namespace}/services",
             {"metadata": {"name": "theirs"}, "spec": {"ports": [{"port": 1}]}},
         )
-        desk.writer.apply(web, child("web", "one", selector={"a": "b"}))
+        desk.writer.objects.apply(web, child("web", "one", selector={"a": "b"}))
         await desk.idle()
-        desk.writer.apply(web, child("web", "two"))
-        desk.writer.apply(web, child("theirs", "x"))
+        desk.writer.objects.apply(web, child("web", "two"))
+        desk.writer.objects.apply(web, child("theirs", "x"))
         await desk.idle()
         stored = json.loads(
             await desk.transport.send(requests.get("Service", desk.namespace, "web"))
@@ -434,7 +435,7 @@ def test_children(server: Site) -> None:
         assert "two" == desk.cache.children(web.uid)["Service", "web"].digest
         assert [("apply", 409, "NameTaken")] == desk.reports.refusals
 
-        desk.writer.drop(
+        desk.writer.objects.drop(
             action.DeleteObject("Service", desk.namespace, "web", stored["metadata"]["uid"]),
             web.key,
         )

@@ -1,6 +1,7 @@
 """What tests hold in hand: a site (a cluster prepared for Bayplan) and operator processes on it."""
 
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -181,12 +182,13 @@ class OperatorProcess:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def until_logged(self, text: str, within: float = 30) -> None:
-        """Wait for a line that holds this text, reading the log as it grows."""
+    def until_logged(self, text: str, within: float = 30, *, times: int = 1) -> None:
+        """Wait until so many lines hold this text, reading the log as it grows."""
         follow = ["timeout", str(within), "tail", "-n", "+1", "-F", str(self._log)]
         with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as lines:
             assert lines.stdout is not None
-            found = any(text in line for line in lines.stdout)
+            holding = (line for line in lines.stdout if text in line)
+            found = len(list(itertools.islice(holding, times))) == times
             lines.kill()
         assert found, f"not logged within {within} s: {text!r}\n{self.log()[-2000:]}"
 

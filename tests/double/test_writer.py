@@ -11,6 +11,7 @@ import pytest
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.cluster import cache, decode, errors, sender, writer
+from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import Request
 from bayplan.model import pod as pods_
 from bayplan.model import state
@@ -42,10 +43,8 @@ class Reported:
     def created(self, _key: tuple[str, str, str], _planned: pods_.Pod, stored: pods_.Pod) -> None:
         self.stored.append(stored)
 
-    def refused(
-        self, _key: tuple[str, str, str] | None, error: errors.ClusterError, what: str
-    ) -> None:
-        self.refusals.append((what, error.status, error.reason))
+    def refused(self, write: Write, error: errors.ClusterError) -> None:
+        self.refusals.append((write.verb, error.status, error.reason))
 
     def missing(self, key: tuple[str, str, str]) -> None:
         self.lost.append(key)
@@ -113,12 +112,13 @@ class Desk:
 
         run(body())
 
-    def create(self, body: Mapping[str, Any] | None = None) -> None:
-        """Plan the pod p1 on n1 and have it written."""
+    def create(self, body: Mapping[str, Any] | None = None, template: str = "") -> None:
+        """Plan the pod p1 on n1 and have it written; `template` is the hash on it."""
         body = body or bodies.pod(version=0, node="n1", owner="uid-web")
         planned = pods_.Pod(
             "default", body["metadata"]["name"], node="n1", scheduler="bayplan",
             owner=pods_.Owner("LongService", "web", "uid-web"),
+            labels={names.TEMPLATE_HASH: template},
         )  # fmt: skip
         self.cache.assume(planned)
         self.writer.create(self.web, planned, body)
@@ -217,7 +217,7 @@ def test_a_failure_takes_back_its_own_plan_only() -> None:
         there = decode.pod_from_dict(bodies.pod(version=15, node="n1", owner="uid-web"))
         desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-0", 15, there))
         desk.cache.delete("Pod", ("default", "p1"), "uid-0", 16)
-        desk.create()
+        desk.create(template="another")
 
     def act() -> None:
         loop = asyncio.get_running_loop()
@@ -567,7 +567,7 @@ class TestClaims:
         desk.double.reply(verb, "PersistentVolumeClaim", answer)
 
         def begin() -> None:
-            desk.writer.claim(act, WEB)
+            desk.writer.objects.claim(act, WEB)
             known = desk.cache.state.claims.get(self.KEY)
             assert isinstance(act, action.DropClaim) == (known is not None and known.deleting)
 
@@ -841,9 +841,11 @@ class TestStatus:
         assert 1 == len(desk.double.seen)
         assert [WEB] == desk.bell.keys
 
-    @pytest.mark.parametrize(("seconds", "looks"), [(4, 0), (6, 1), (14, 1), (16, 2), (36, 3)])
+    @pytest.mark.parametrize(
+        ("seconds", "looks"), [(0.9, 0), (1.1, 1), (2.9, 1), (3.1, 2), (7.1, 3)]
+    )
     def test_refused(self, seconds: float, looks: int) -> None:
-        """A status that is refused has its resource looked at after 5 s, then 10 s, then 20 s."""
+        """A status that is refused has its resource looked at after 1 s, then 2 s, then 4 s."""
         desk = Desk()
         refused = Answer(b"{}", 422)
         desk.double.reply("status", "LongService", *[refused] * 4)
@@ -938,7 +940,7 @@ class TestApply:
         desk = Desk()
         desk.double.reply("get", "Service", GONE)
         desk.double.reply("apply", "Service", self.stored("uid-web"))
-        desk.work(lambda: desk.writer.apply(desk.web, action.ApplyObject(self.BODY)))
+        desk.work(lambda: desk.writer.objects.apply(desk.web, action.ApplyObject(self.BODY)))
         (request,) = desk.double.asked("apply")
 
         assert (("fieldManager", "bayplan"), ("force", "true")) == request.query
@@ -949,7 +951,7 @@ class TestApply:
         desk = Desk()
         desk.double.reply("get", "Service", self.stored("uid-web"))
         desk.double.reply("apply", "Service", self.stored("uid-web"))
-        desk.work(lambda: desk.writer.apply(desk.web, action.ApplyObject(self.BODY)))
+        desk.work(lambda: desk.writer.objects.apply(desk.web, action.ApplyObject(self.BODY)))
         (request,) = desk.double.asked("apply")
 
         assert "uid-web" == json.loads(request.body or b"")["metadata"]["uid"]
@@ -959,7 +961,7 @@ class TestApply:
         """Somebody else's object, or nobody's, is never overwritten."""
         desk = Desk()
         desk.double.reply("get", "Service", self.stored(owner))
-        desk.work(lambda: desk.writer.apply(desk.web, action.ApplyObject(self.BODY)))
+        desk.work(lambda: desk.writer.objects.apply(desk.web, action.ApplyObject(self.BODY)))
 
         assert [("apply", 409, "NameTaken")] == desk.reports.refusals
         assert [] == desk.double.asked("apply")
@@ -968,7 +970,7 @@ class TestApply:
         """One that is being deleted is waited for."""
         desk = Desk()
         desk.double.reply("get", "Service", self.stored("uid-web", deleted=True))
-        desk.work(lambda: desk.writer.apply(desk.web, action.ApplyObject(self.BODY)))
+        desk.work(lambda: desk.writer.objects.apply(desk.web, action.ApplyObject(self.BODY)))
 
         assert [] == desk.double.asked("apply")
         assert [WEB] == desk.bell.keys

@@ -13,6 +13,7 @@ from bayplan.cluster import decode, errors
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
 from tests.builders import NOON
+from tests.double import loop as loops
 from tests.double.unasked import make_admissions
 from tests.jobs import World as Jobs
 from tests.jobs import make_job
@@ -129,3 +130,91 @@ def test_a_job_tells_once_of_a_template() -> None:
 
 def _events(outcome: action.Outcome) -> list[action.EmitEvent]:
     return [one for one in outcome.events if isinstance(one, action.EmitEvent)]
+
+
+class Refusing:
+    """A server that refuses every pod, in virtual time; whoever is refused is asked about again.
+
+    `accepts` dry runs: then only real CREATEs are refused.
+    """
+
+    def __init__(self, *, accepts: bool = False) -> None:
+        self.accepts = accepts
+        self.asked: list[float] = []
+        self.job = make_job()
+        self.known = admission.Admissions(
+            dry_run=self._dry_run,
+            read=decode.pod_from_dict,
+            now=lambda: NOON + int(asyncio.get_running_loop().time()),
+            answered=lambda _: None,
+        )
+
+    async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:  # noqa: ARG002
+        self.asked.append(asyncio.get_running_loop().time())
+        if not self.accepts:
+            raise rejected("exceeded quota: few", 403)
+        return replace(decode.pod_from_dict(body), uid="dry-run")
+
+    def waits(self) -> int:
+        """Seconds until the template is asked about again."""
+        known = self.known.of(self.job)
+        assert known is not None
+        return known.retry_at - known.checked_at
+
+    async def ask(self) -> None:
+        self.known.ask(self.job)
+        await asyncio.sleep(1)
+
+
+def test_a_dry_run_ends_no_row_of_refusals() -> None:
+    """What a CREATE alone meets is waited for ever longer; a pod that is made ends it."""
+    server = Refusing(accepts=True)
+
+    async def act() -> list[int]:
+        waits = []
+        for turn in range(4):
+            await server.ask()
+            if turn == 3:
+                server.known.succeed(server.job)
+            server.known.refuse(server.job, rejected("denied", 403))
+            waits.append(server.waits())
+        return waits
+
+    assert [5, 10, 20, 5] == loops.run(act())
+
+
+@pytest.mark.parametrize(("refusals", "gap"), [(1, 5), (3, 5), (7, 38)])
+def test_a_quota_that_changes_all_the_time_is_no_storm(refusals: int, gap: int) -> None:
+    """Asked again 5 s after the last answer, later 37.5 s: a quota changes with every write."""
+    server = Refusing()
+
+    async def act() -> None:
+        for _ in range(refusals):
+            await server.ask()
+        began = len(server.asked)
+        for _ in range(80):
+            server.known.retry_namespace("default", {server.job.uid: server.job})
+            await asyncio.sleep(1)
+        later = server.asked[began:]
+        assert gap - 2 <= later[0] - server.asked[began - 1] <= gap
+        assert len(later) <= 80 / gap + 1
+
+    loops.run(act())
+
+
+def test_a_quota_that_is_raised_is_asked_about_at_once() -> None:
+    """In the middle of a long wait, and only where it was raised."""
+    server = Refusing()
+
+    async def act() -> None:
+        for _ in range(7):
+            await server.ask()
+        await asyncio.sleep(100)
+        server.known.retry_namespace("elsewhere", {server.job.uid: server.job})
+        await asyncio.sleep(1)
+        before = len(server.asked)
+        server.known.retry_namespace("default", {server.job.uid: server.job})
+        await asyncio.sleep(0.1)
+        assert (7, 8) == (before, len(server.asked))
+
+    loops.run(act())

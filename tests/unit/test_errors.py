@@ -45,6 +45,15 @@ def test_sorted(body: bytes, kind: type[errors.ClusterError]) -> None:
     assert code == errors.of(code, body).status
 
 
+def test_a_webhook_that_does_not_answer() -> None:
+    """A 500 for those whom it judges alone: a refusal, which slows down nobody else's writes."""
+    words = 'Internal error occurred: failed calling webhook "v.example.com": connection refused'
+    body = json.dumps({"kind": "Status", "code": 500, "message": words}).encode()
+    error = errors.of(500, body)
+
+    assert (errors.Rejected, 500, words) == (type(error), error.status, str(error))
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"<html>Bad Gateway</html>", b"\xff\xfe", b"[1]", b'{"code":"x"}']
 )

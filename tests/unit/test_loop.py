@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from bayplan import admission, inbox, loop, telemetry
+from bayplan import admission, inbox, loop, refused, telemetry
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Key, Resource
-from bayplan.cluster import cache, decode, errors
+from bayplan.cluster import cache, decode, errors, refusals
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import state
 from bayplan.reconcile import action
 from tests.builders import NOON, make_node, make_pod
+from tests.double import loop as loops
 from tests.double.bell import Bell
 from tests.services import make_body
 
@@ -105,6 +106,10 @@ class Scene:
 
     async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:  # noqa: ARG002
         return replace(decode.pod_from_dict(body), uid="dry-run")
+
+    def rung(self) -> inbox.Batch:
+        """What has rung since it was silenced."""
+        return inbox.Batch(frozenset(self.bell.keys), placement=bool(self.bell.placement))
 
     def see(self, kind: str, name: str, value: object, namespace: str = "default") -> None:
         self.version += 1
@@ -391,13 +396,156 @@ def test_orphaned_run_pods_are_let_go() -> None:
     assert [("run", ("a/b",))] == [(one.name, one.finalizers) for one in scene.notes.released]
 
 
+def held_pod(name: str, owner: pods_.Owner | None, **more: Any) -> pods_.Pod:
+    return make_pod(name, "n1", owner=owner, finalizers=(names.RUN_TRACKING,), **more)
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        None,
+        pods_.Owner(names.BATCHJOB, "report", "uid-of-a-former-one"),
+        pods_.Owner(names.LONGSERVICE, "web", "uid-web"),
+        pods_.Owner("ReplicaSet", "theirs", "uid-theirs"),
+        pods_.Owner(names.BATCHJOB, "report", "uid-report"),  # a copy of one, under another name
+    ],
+)
+@pytest.mark.parametrize("running", [True, False], ids=["running", "at the start"])
+def test_whatever_our_finalizer_holds_for_nobody_is_let_go(
+    owner: pods_.Owner | None, *, running: bool
+) -> None:
+    """Without an owner, of a former job's uid, of another controller: seen later or at the start.
+
+    A run of a living job keeps it.
+    """
+    scene = Scene()
+    scene.job("report", schedule="0 0 1 1 *")
+    scene.service(replicas=0)
+    if running:
+        scene.loop.cycle(EVERYTHING)
+    mine = pods_.Owner(names.BATCHJOB, "report", "uid-report")
+    scene.see("Pod", "stray", held_pod("stray", owner))
+    scene.see("Pod", "report-uid-r-s1-0", held_pod("report-uid-r-s1-0", mine))
+    scene.loop.cycle(scene.rung())
+
+    assert ["stray"] == [one.name for one in scene.notes.released]
+
+
+def test_a_run_that_loses_its_owner_is_let_go() -> None:
+    """`kubectl delete --cascade=orphan` takes the owner off a pod that was known with it."""
+    scene = Scene()
+    scene.job("report", schedule="0 0 1 1 *")
+    mine = pods_.Owner(names.BATCHJOB, "report", "uid-report")
+    name = "report-uid-r-s1-0"
+    scene.see("Pod", name, held_pod(name, mine))
+    scene.loop.cycle(EVERYTHING)
+    kept = list(scene.notes.released)
+    scene.bell.silence()
+    scene.see("Pod", name, held_pod(name, None))
+    scene.loop.cycle(scene.rung())
+
+    assert ([], [name]) == (kept, [one.name for one in scene.notes.released])
+
+
+def test_an_observer_and_another_namespaces_operator_let_go_of_nothing() -> None:
+    """Observe mode writes nothing, and pods of a namespace that is not served are another's."""
+    observer = Scene(acts=False)
+    observer.see("Pod", "stray", held_pod("stray", None))
+    observer.loop.cycle(EVERYTHING)
+    other = Scene()
+    other.cache.namespace = "served"
+    other.see("Pod", "stray", held_pod("stray", None))
+    other.loop.cycle(EVERYTHING)
+
+    assert [] == observer.notes.released == other.notes.released
+
+
+def test_pods_that_a_service_left_behind_are_its_successors() -> None:
+    """They are looked at as its own, and it is rung when one loses its owner."""
+    scene = Scene()
+    scene.node()
+    service = scene.service(replicas=1)
+    marks = dict.fromkeys((names.REVISION, names.TEMPLATE_HASH), "x")
+    left = make_pod("left", "n1", labels={names.SERVICE: "web", **marks})
+    plain = make_pod("plain", "n1", labels={names.SERVICE: "web"})
+    scene.bell.silence()
+    scene.see("Pod", "left", left)
+    scene.see("Pod", "plain", plain)
+    scene.look()
+
+    assert [service.key] == [key for key in scene.bell.keys if key == service.key][:1]
+    assert ["left"] == [one.name for one in scene.notes.outcomes[-1].adoptions]
+
+
+@pytest.mark.parametrize("gang", ["", "g"])
+def test_of_a_refused_template_one_pod_or_gang_is_tried(gang: str) -> None:
+    """None while it waits; then one, whole where it is a gang; another template is not held."""
+    tasks = tuple(
+        action.Task(f"{hash_}-{number}", labels={names.TEMPLATE_HASH: hash_}, gang=gang)
+        for hash_ in ("a", "b")
+        for number in range(3)
+    )
+    scene = Scene()
+    service = scene.service(replicas=0)
+    counts = []
+
+    async def act() -> None:
+        known = scene.cache.refusals
+        error = errors.Rejected("no", status=403)
+        known.refused(refusals.Write(service.key, "create", "Pod", "a"), error)
+        counts.append(len(refused.allowed(known, service, tasks)))
+        await asyncio.sleep(1.1)
+        counts.append(len(refused.allowed(known, service, tasks)))
+
+    loops.run(act())
+
+    assert [3, 6 if gang else 4] == counts
+
+
+def test_a_pod_whose_binding_is_refused_is_not_planned_for_a_while() -> None:
+    """Its owner is told; another pod of it is bound meanwhile."""
+    scene = Scene()
+    scene.node()
+    service = scene.service(replicas=0)
+    owner = pods_.Owner(names.LONGSERVICE, "web", service.uid)
+    for name in ("p1", "p2"):
+        scene.see("Pod", name, make_pod(name, scheduler="bayplan", owner=owner))
+
+    async def act() -> None:
+        pod = scene.cache.state.pods["default", "p1"]
+        known = scene.cache.refusals
+        known.refused(refusals.binding(pod, pod.key), errors.Rejected("no", status=403))
+        scene.loop.cycle(EVERYTHING)
+        first = [one.name for one in scene.notes.bound]
+        await asyncio.sleep(1.1)
+        scene.loop.cycle(EVERYTHING)
+
+        assert ["p2"] == first
+        assert {"p1", "p2"} == {one.name for one in scene.notes.bound}
+        assert ["p1"] == [one.name for one in known.of(service.key)]
+
+    loops.run(act())
+
+
+def test_a_pod_of_a_former_template_refuses_not_the_present_one() -> None:
+    """What is refused of a kept revision says nothing of the template that is to come."""
+    scene = Scene()
+    service = scene.service(replicas=1)
+    error = errors.Rejected("exceeded quota: few", status=403)
+    scene.loop.refused(refusals.Write(service.key, "create", "Pod", "former"), error)
+    known = scene.admissions.of(service)
+
+    assert known is not None
+    assert "" == known.refusal
+
+
 def test_a_quota_refusal_waits_and_then_asks_again() -> None:
     """A CREATE refused for quota is remembered with its retry time; nothing more is created."""
     scene = Scene()
     scene.node()
     service = scene.service(replicas=1)
     error = errors.Rejected("exceeded quota: few", status=403, reason="Forbidden")
-    scene.loop.refused(service.key, error, "create")
+    scene.loop.refused(refusals.Write(service.key, "create", "Pod"), error)
     scene.look()
     known = scene.admissions.of(service)
 

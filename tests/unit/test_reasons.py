@@ -16,6 +16,8 @@ ROOM = Path(problems.__file__).parents[1]
 PUT_TOGETHER = {
     "_answers": {"RunNowRefused", "RetryRefused", "Backfill", "BackfillRefused"},
     "events": {"DependencyCycle", "InvalidSpec", "InvalidTemplate", "RolledBack"},  # Stalled
+    "_refusals": {"ChildRefused", "QuotaExceeded"},  # BatchJob
+    "_news_of_refusals": {"ChildRefused", "QuotaExceeded"},  # LongService
     "_turns_of_rollout": {
         *("RolledBack", "Paused", "StepReached", "ProgressDeadlineExceeded"),
         *("MassLossBrake", "WaitingForDependencies"),
@@ -47,7 +49,8 @@ def test_every_event_is_explained() -> None:
     stated, others = emitted()
     together = set().union(*PUT_TOGETHER.values())
 
-    assert {"_answers": 2, "events": 1, "_turns_of_rollout": 2} == others
+    once = {"events": 1, "_refusals": 1, "_news_of_refusals": 1}
+    assert {"_answers": 2, "_turns_of_rollout": 2, **once} == others
     assert stated | together == reasons.EVENTS.keys() | reasons.AS_CONDITIONS.keys()
 
 

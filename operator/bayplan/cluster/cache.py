@@ -8,7 +8,6 @@ belongs to one event loop and has no locks.
 
 import dataclasses
 import functools
-import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,9 +15,12 @@ from typing import Any, Protocol
 from bayplan.api import names
 from bayplan.api import resource as resources_
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.cluster import decode, wire
+from bayplan.cluster import decode, news, wire
+from bayplan.cluster import orphans as orphans_
+from bayplan.cluster.belongings import Belongings
 from bayplan.cluster.decode import Seen
 from bayplan.cluster.defaults import Defaults
+from bayplan.cluster.refusals import Refusals
 from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
 from bayplan.model import node as nodes_
@@ -28,7 +30,7 @@ from bayplan.reconcile import action, kin
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
-_OURS = (names.BATCHJOB, names.LONGSERVICE)
+_OURS = news.OURS
 _CHILDREN = ("ControllerRevision", "PodDisruptionBudget", "Service")
 
 
@@ -55,10 +57,11 @@ class Cache:
     namespaces_deleting: set[str] = field(default_factory=set)
     priorities: dict[str, decode.Priority] = field(default_factory=dict)  # by PriorityClass name
     synced_kinds: set[str] = field(default_factory=set)
-    strays: bool = False  # there may be run pods whose BatchJob has gone: look for them
+    strays: bool = False  # there may be pods that our finalizer holds for nobody: look for them
+    orphans: orphans_.Orphans = field(default_factory=orphans_.Orphans)
+    refusals: Refusals = field(init=False)
     _versions: dict[str, Versions] = field(default_factory=dict)  # by kind
-    _children: dict[str, dict[tuple[str, str], action.Child]] = field(default_factory=dict)
-    _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
+    _belongings: Belongings = field(default_factory=Belongings)
     _by_uid: dict[str, resources_.Key] = field(default_factory=dict)
     lineage: kin.Lineage = field(default_factory=kin.Lineage)
     _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
@@ -70,10 +73,11 @@ class Cache:
     _drop: Mapping[str, Callable[[Key], None]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.refusals = Refusals(self._ring_about, self._era)
         storage = self.storage = Storage(
             self.state, self.doorbell.mark_placement, self._ring_claimant
         )
-        self.defaults = Defaults(self.doorbell.mark_namespace, self.priorities)
+        self.defaults = Defaults(self._admits_anew, self.priorities)
         self._set = {
             "Pod": self._set_pod,
             "Node": self._set_node,
@@ -119,7 +123,15 @@ class Cache:
 
     def children(self, uid: str) -> Mapping[tuple[str, str], action.Child]:
         """What a resource owns beside pods, by kind and name; without what is being deleted."""
-        return self._children.get(uid, {})
+        return self._belongings.of_uid(uid)
+
+    def belongings(self, resource: resources_.Resource) -> Mapping[tuple[str, str], action.Child]:
+        """Its children, and what a former resource of its name left behind for it."""
+        return self._belongings.of(resource)
+
+    def left_behind(self, resource: resources_.Resource) -> orphans_.Pods:
+        """Pods that a former service of its name left behind."""
+        return self.orphans.of(resource, self.state.pods)
 
     def foreign(self, resource: resources_.Resource) -> frozenset[tuple[str, str]]:
         """Kind and name of what has the resource's name and is another's or nobody's."""
@@ -127,12 +139,8 @@ class Cache:
         return frozenset(
             (kind, resource.name)
             for kind in ("Service", "PodDisruptionBudget")
-            if key in self._of(kind).known and not self._owns(resource.uid, kind, key)
+            if key in self._of(kind).known and not self._belongings.may_have(resource, kind, key)
         )
-
-    def _owns(self, uid: str, kind: str, key: Key) -> bool:
-        owned = self._owned.get((kind, key))
-        return owned is not None and owned.owner.uid == uid
 
     def by_uid(self, uid: str) -> resources_.Resource | None:
         key = self._by_uid.get(uid)
@@ -274,10 +282,13 @@ class Cache:
 
     def _set_pod(self, seen: Seen) -> None:
         pod = self._with_leaving(seen.value)
-        if not self._serves(pod.namespace):
-            pod = _as_load(pod)
+        serves = self._serves(pod.namespace)
+        if not serves:
+            pod = news.as_load(pod)
         before = self.state.set_pod(pod)
-        if before is not None and _looks(before) == _looks(pod):
+        if serves:
+            self.orphans.see(before, pod)
+        if before is not None and news.looks(before) == news.looks(pod):
             return
         self._ring_owner(pod)
         freed = (
@@ -304,6 +315,8 @@ class Cache:
         before = self.state.drop_pod(key)
         if before is None:
             return
+        self.orphans.gone(before)
+        self.refusals.gone("Pod", key)
         self._ring_owner(before)
         if before.node and not before.terminal:
             self.doorbell.mark_placement()
@@ -312,17 +325,44 @@ class Cache:
         owner = pod.owner
         if owner is not None and owner.kind in _OURS:
             self.doorbell.mark((owner.kind, pod.namespace, owner.name))
-            if owner.uid not in self._by_uid and names.RUN_TRACKING in pod.finalizers:
-                self.strays = True
+        elif orphans_.is_left(pod):
+            self._ring_service(pod.namespace, pod.labels[names.SERVICE])
+        if orphans_.is_stranded(pod, self.by_uid) and self._serves(pod.namespace):
+            self.strays = True
+            self.doorbell.mark_placement()
+
+    def _ring_service(self, namespace: str, label: str) -> None:
+        """Something has lost the service of which only the label's value is known."""
+        for kind, space, name in tuple(self.resources):
+            if (kind, space, names.owner_value(name)) == (names.LONGSERVICE, namespace, label):
+                self.doorbell.mark((kind, space, name))
+
+    def _ring_about(self, about: resources_.Key) -> None:
+        """A write that was refused may be tried again, or has been accepted."""
+        if about[0] in _OURS:
+            self.doorbell.mark(about)
+        else:
+            self.strays = True
+            self.doorbell.mark_placement()
+
+    def _era(self, about: resources_.Key) -> object:
+        """What a write is made of: the spec of a resource; of a pod or claim, which one it is."""
+        resource = self.resources.get(about)
+        if resource is not None:
+            return resource.uid, resource.generation
+        pod, claim = self.state.pods.get(about[1:]), self.state.claims.get(about[1:])
+        if about[0] == "Pod":
+            return pod.uid if pod is not None else ""
+        return claim.uid if claim is not None else ""
 
     def _set_node(self, seen: Seen) -> None:
         node: nodes_.Node = seen.value
         before = self.state.nodes.get(node.name)
         self.state.set_node(node)
-        if before is not None and _same_node(before, node):
+        if before is not None and news.same_node(before, node):
             return
         self.doorbell.mark_placement()
-        if before is None or _moves_pods(before, node):
+        if before is None or news.moves_pods(before, node):
             self._ring_pods_on(node.name)
 
     def _drop_node(self, key: Key) -> None:
@@ -367,7 +407,7 @@ class Cache:
         self._claimants.discard(read.key)
         if isinstance(read.spec, LongServiceSpec) and read.spec.volume_claim_templates:
             self._claimants.add(read.key)
-        echo = known is not None and _echoes(known, read)
+        echo = known is not None and news.echoes(known, read)
         if not echo:
             self.doorbell.mark(read.key)
         if kind == names.BATCHJOB:
@@ -384,6 +424,7 @@ class Cache:
         if known is not None:
             self._by_uid.pop(known.uid, None)
             self._claimants.discard(known.key)
+            self.refusals.forget(known.key)
             self.strays = True
             self.doorbell.mark(known.key)
             self._ring_descendants(known.key)
@@ -391,15 +432,8 @@ class Cache:
 
     def _set_child(self, kind: str, seen: Seen) -> None:
         owned: decode.Owned | None = seen.value
-        at = kind, seen.key
-        before = self._owned.pop(at, None)
-        if before is not None:
-            self._unlink_child(before)
-        if owned is not None:
-            self._owned[at] = owned
-            if not owned.deleting:
-                children = self._children.setdefault(owned.owner.uid, {})
-                children[kind, seen.name] = owned.child
+        before = self._belongings.set(kind, seen.key, owned)
+        self.refusals.freed(kind, seen.namespace)
         if before != owned:
             for one in (before, owned):
                 if one is not None:
@@ -408,18 +442,13 @@ class Cache:
             self._ring_namesake(seen.key)
 
     def _drop_child(self, kind: str, key: Key) -> None:
-        before = self._owned.pop((kind, key), None)
+        before = self._belongings.set(kind, key, None)
+        self.refusals.gone(kind, key)
+        self.refusals.freed(kind, key[0])
         if before is not None:
-            self._unlink_child(before)
             self._ring_parent(before, key[0])
         else:
             self._ring_namesake(key)
-
-    def _unlink_child(self, owned: decode.Owned) -> None:
-        children = self._children.get(owned.owner.uid, {})
-        children.pop((owned.child.kind, owned.child.name), None)
-        if not children:
-            self._children.pop(owned.owner.uid, None)
 
     def _ring_namesake(self, key: Key) -> None:
         """Somebody else's object has come, changed or gone: it may have stood in the way."""
@@ -427,7 +456,10 @@ class Cache:
             self.doorbell.mark((names.LONGSERVICE, *key))
 
     def _ring_parent(self, owned: decode.Owned, namespace: str) -> None:
-        self.doorbell.mark((owned.owner.kind, namespace, owned.owner.name))
+        if owned.owner is None:
+            self._ring_service(namespace, owned.left_by)
+        else:
+            self.doorbell.mark((owned.owner.kind, namespace, owned.owner.name))
 
     # ---- what admission depends on --------------------------------------------------------
 
@@ -435,11 +467,16 @@ class Cache:
         before = self._quotas.get(seen.key)
         self._quotas[seen.key] = seen.value
         if before is None or seen.value.loosened(before):
-            self.doorbell.mark_namespace(seen.namespace)
+            self._admits_anew(seen.namespace)
 
     def _drop_quota(self, key: Key) -> None:
         self._quotas.pop(key, None)
-        self.doorbell.mark_namespace(key[0])
+        self._admits_anew(key[0])
+
+    def _admits_anew(self, namespace: str) -> None:
+        """What was refused there may be accepted by now."""
+        self.doorbell.mark_namespace(namespace)
+        self.refusals.relieve(namespace)
 
     def _set_priority(self, seen: Seen) -> None:
         self.priorities[seen.name] = seen.value
@@ -455,45 +492,7 @@ class Cache:
             self.namespaces_deleting.add(seen.name)
         else:
             self.namespaces_deleting.discard(seen.name)
-        self.doorbell.mark_namespace(seen.name)
+        self._admits_anew(seen.name)
         for key in self.resources:
             if key[1] == seen.name:
                 self.doorbell.mark(key)
-
-
-# All of a pod but its version: what a look could see.
-_looks = operator.attrgetter(
-    *(each.name for each in dataclasses.fields(pods_.Pod) if each.name != "resource_version")
-)
-
-
-def _same_node(before: nodes_.Node, after: nodes_.Node) -> bool:
-    return before == dataclasses.replace(after, resource_version=before.resource_version)
-
-
-def _moves_pods(before: nodes_.Node, after: nodes_.Node) -> bool:
-    """Whether the owners of the pods there have to look: readiness, taints, cordon, identity."""
-    return (
-        before.uid != after.uid
-        or before.ready != after.ready
-        or before.unschedulable != after.unschedulable
-        or before.deleting != after.deleting
-        or before.taints != after.taints
-    )
-
-
-def _echoes(before: resources_.Resource, after: resources_.Resource) -> bool:
-    """Whether nothing but the status has changed, which is ours alone to write."""
-    return (
-        before.uid == after.uid
-        and before.generation == after.generation
-        and before.deleting == after.deleting
-        and before.labels == after.labels
-        and before.annotations == after.annotations
-    )
-
-
-def _as_load(pod: pods_.Pod) -> pods_.Pod:
-    """A pod of a namespace that is not served: it takes room and is not ours to touch."""
-    owner = None if pod.owner is not None and pod.owner.kind in _OURS else pod.owner
-    return dataclasses.replace(pod, owner=owner, scheduler="another")

@@ -226,6 +226,7 @@ def _tolerating(constraints: pods_.Constraints) -> pods_.Constraints:
 
 
 _OURS = frozenset({names.BATCHJOB, names.LONGSERVICE})
+_SERVICE, _DIGEST = names.SERVICE.encode(), names.DIGEST.encode()
 
 
 class _Revision(Struct):
@@ -235,10 +236,11 @@ class _Revision(Struct):
 
 
 def _child(kind: str, raw: Raw) -> Seen:
-    """A child of one of our resources; None for everybody else's."""
+    """A child of one of our resources, or what a service left behind; None for all others."""
     meta = wire.read(raw, wire.Meta).metadata
     controller = wire.controller(meta.owner_references)
-    if controller is None or controller.kind not in _OURS:
+    service = _left_by(meta) if controller is None else ""
+    if not service and (controller is None or controller.kind not in _OURS):
         return wire.sight(meta, None)
     revision, data = 0, dict[str, Any]()
     if kind == "ControllerRevision":
@@ -251,17 +253,29 @@ def _child(kind: str, raw: Raw) -> Seen:
         digest=wire.texts(bytes(meta.annotations)).get(names.DIGEST, ""),
         revision=revision,
         body=data,
+        orphaned=controller is None,
     )
-    return wire.sight(meta, Owned(controller, child, meta.deletion_timestamp is not None))
+    return wire.sight(meta, Owned(controller, child, meta.deletion_timestamp is not None, service))
+
+
+def _left_by(meta: wire.Metadata) -> str:
+    """The service (as a label's value) that made an object which has no controller any more."""
+    if _SERVICE not in bytes(meta.labels) or _DIGEST not in bytes(meta.annotations):
+        return ""
+    return wire.texts(bytes(meta.labels)).get(names.SERVICE, "")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Owned:
-    """A child, whose it is, and whether it is being deleted."""
+    """A child, whose it is, and whether it is being deleted.
 
-    owner: pods_.Owner
+    One without an owner was left behind by the service that `left_by` names, as a label's value.
+    """
+
+    owner: pods_.Owner | None
     child: action.Child
     deleting: bool = False
+    left_by: str = ""
 
 
 # ---- what changes admission -------------------------------------------------------------------

@@ -6,7 +6,8 @@
     ├── Conflict           409, 412; another uid (422), a spent budget (429): look again
     │   └── AlreadyExists  409 to a CREATE                  → ours? then it has succeeded
     ├── NotFound           404                              → it is not there: forget it
-    ├── Rejected           every other 4xx                  → a condition; never retried unchanged
+    ├── Rejected           every other 4xx, a dead webhook  → a condition; again after a back-off
+    ├── Held               its like was refused meanwhile    → not sent; tried again with that
     └── LeaseLost          we may not write any more        → the process ends
 
 This is the only tree; nobody catches an exception of the HTTP library outside `transport`.
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+_WEBHOOK = "failed calling webhook"  # k8s.io/apiserver, admission/plugin/webhook/errors
 _LONGEST_MESSAGE = 2048  # characters; a server's sentence about one object is shorter
 
 
@@ -65,6 +67,10 @@ class NotFound(ClusterError):  # noqa: N818
 
 class Rejected(ClusterError):  # noqa: N818
     """The server understood and will not: admission, quota, validation, rights."""
+
+
+class Held(ClusterError):  # noqa: N818
+    """Not sent, since the server has refused its like."""
 
 
 class LeaseLost(ClusterError):  # noqa: N818
@@ -122,7 +128,8 @@ def of(status: int, body: bytes = b"", retry_after_seconds: float | None = None)
         # 401: the transport has renewed the credentials already; later they may be accepted.
         case 401 | 408 | 429:
             return Unavailable(**words, retry_after_seconds=retry_after_seconds)
-    if status < 500:  # noqa: PLR2004  4xx and 5xx, as in HTTP
+    # A webhook that does not answer is a 500, and only those whom it judges have to wait for it.
+    if status < 500 or _WEBHOOK in words["message"]:  # noqa: PLR2004  4xx and 5xx, as in HTTP
         return Rejected(**words)
     return Unavailable(**words, retry_after_seconds=retry_after_seconds)
 

@@ -216,6 +216,20 @@ def release_pod(wanted: action.ReleasePod) -> Request:
     )
 
 
+def adopt_pod(wanted: action.AdoptPod) -> Request:
+    """Other owners stay: references are merged by uid. A second controller is refused."""
+    metadata = {"uid": wanted.uid, "ownerReferences": [wanted.owner]}
+    return Request(
+        "PATCH",
+        path("Pod", wanted.namespace, wanted.name),
+        (("fieldManager", FIELD_MANAGER),),
+        encode({"metadata": metadata}),
+        transport.STRATEGIC_PATCH,
+        verb="adopt",
+        kind="Pod",
+    )
+
+
 def select_node(wanted: action.SelectNode) -> Request:
     """Say on a claim for which node its volume is to be made, as kube-scheduler does."""
     metadata = {"uid": wanted.uid, "annotations": {names.SELECTED_NODE: wanted.node}}

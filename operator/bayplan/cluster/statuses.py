@@ -13,13 +13,10 @@ from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
 from bayplan.cluster import errors, requests
 from bayplan.cluster.cache import Cache
+from bayplan.cluster.refusals import Write
 from bayplan.cluster.sender import Job, Sender
 from bayplan.reconcile import action
 
-# A status that the server refuses (a schema older than we are, a right that is missing) can be told
-# nowhere else and would be wanted again by no event: it is tried again by itself, ever more rarely.
-REFUSED_SECONDS = 5.0
-MOST_REFUSED_SECONDS = 300.0
 _FEW = 64  # not worth looking for those that have gone
 
 
@@ -32,9 +29,9 @@ class Owner(Protocol):
 
     def feed(self, kind: str, answer: bytes) -> None: ...
 
-    def failed(
-        self, resource: ResourceKey | None, error: errors.ClusterError, what: str
-    ) -> None: ...
+    def submit(self, write: Write, job: Job) -> bool: ...
+
+    def failed(self, write: Write, error: errors.ClusterError) -> None: ...
 
     def missing(self, key: ResourceKey) -> None: ...
 
@@ -56,12 +53,6 @@ class _Status:
     unsure: _Wanted | None = None  # sent, and the answer was lost
     planned: bool = False
     sent_at: float = float("-inf")
-    refused: int = 0  # times in a row
-
-    def pause(self) -> float:
-        """Seconds to wait after the refusal that came now."""
-        self.refused += 1
-        return min(REFUSED_SECONDS * (1 << min(self.refused - 1, 16)), MOST_REFUSED_SECONDS)
 
 
 class Statuses:
@@ -129,6 +120,12 @@ class Statuses:
             slot.planned = False
             return
         key = slot.wanted.resource.key
+        write = Write(key, "status", key[0], key[2])
+        # A status that the server refuses (a schema older than we are, a right that is missing) can
+        # be told nowhere else: it is computed anew when it may be tried again.
+        if not self._cache.refusals.admits(write):
+            slot.wanted, slot.planned = None, False
+            return
 
         async def attempt() -> None:
             if slot.wanted is not None:
@@ -145,12 +142,10 @@ class Statuses:
                     self._cache.doubt_resource(resource.key, resource.uid)
                     self._owner.missing(resource.key)
                 else:
-                    self._owner.failed(resource.key, error, "status")
-                if isinstance(error, errors.Rejected):
-                    loop = asyncio.get_running_loop()
-                    loop.call_later(slot.pause(), self._cache.doorbell.mark, resource.key)
+                    self._owner.failed(write, error)
 
-        if not self._sender.submit(Job(key, ("status", key), attempt, failed, urgent=True)):
+        job = Job(key, ("status", key), attempt, failed, urgent=True)
+        if not self._owner.submit(write, job):
             slot.planned = False
 
     async def _written(self, slot: _Status, sent: _Wanted) -> None:
@@ -171,7 +166,7 @@ class Statuses:
         except errors.Unavailable:
             slot.unsure = sent
             raise
-        slot.refused, slot.unsure = 0, None
+        slot.unsure = None
         self._owner.feed(resource.kind, answer)
         self._owner.emit(resource, sent.events)
         # What waits for the record (finalizers, deletions) may go on now. What was wanted since was

@@ -2,12 +2,11 @@
 
 Every write may be repeated: names are deterministic, deletes and patches carry a uid, statuses the
 version they were computed from. Answers go into the cache like watch events, so that the next look
-already sees them. What failed for good is forgotten there and its resource rings; what the server
-refuses is told to `Reports`. Queues, retries and pace are in `sender`.
+already sees them. What failed for good is forgotten there and waits in `refusals` until it may be
+tried again; what the server refuses is told to `Reports`. Queues, retries and pace are in `sender`.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -21,7 +20,8 @@ from bayplan.api.resource import Resource
 from bayplan.cluster import decode, errors, pods, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events
-from bayplan.cluster.evictions import Refused
+from bayplan.cluster.objects import Objects
+from bayplan.cluster.refusals import EVICTION_SECONDS, Write, binding
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
@@ -30,9 +30,6 @@ from bayplan.reconcile import action
 
 _log = logging.getLogger(__name__)
 
-# A resource whose write met a conflict is looked at again after this: the news that explains the
-# conflict is on its way, and a hot loop of conflicts would help nobody.
-CONFLICT_SECONDS = 1.0
 _SPENT = "DisruptionBudget"  # the reason when no disruption is allowed now
 _TWO_BUDGETS = "more than one PodDisruptionBudget"  # of a 500; it would be for ever
 
@@ -44,8 +41,8 @@ class Reports(Protocol):
         """A CREATE has succeeded: compare what is stored with what was planned."""
         ...
 
-    def refused(self, key: ResourceKey | None, error: errors.ClusterError, what: str) -> None:
-        """The server will not have this; `what` is the verb (create, bind, apply, delete …)."""
+    def refused(self, write: Write, error: errors.ClusterError) -> None:
+        """The server will not have this."""
         ...
 
     def missing(self, key: ResourceKey) -> None:
@@ -85,9 +82,9 @@ class Writer:
         self._cache = cache
         self._reports = reports
         self._now = now
-        self._refused_evictions = Refused()
         self.sender = Sender(transport, may_write, reports.counted, jitter, in_flight)
         self.statuses = Statuses(self.sender, cache, self, status_interval_seconds)
+        self.objects = Objects(self.sender, cache, self)
         self.events = Events(transport, may_write, now, instance, reports.counted)
 
     async def run(self) -> NoReturn:
@@ -114,14 +111,16 @@ class Writer:
             self.emit(resource, outcome.events)
         for release in outcome.releases:
             self.release(release, resource.key)
+        for adoption in outcome.adoptions:
+            self.adopt(adoption, resource.key)
         for delete in outcome.deletes:
             self.delete(delete, resource.key)
         for wanted in outcome.objects:
-            self.apply(resource, wanted)
+            self.objects.apply(resource, wanted)
         for drop in outcome.drops:
-            self.drop(drop, resource.key)
+            self.objects.drop(drop, resource.key)
         for claim in outcome.claims:
-            self.claim(claim, resource.key)
+            self.objects.claim(claim, resource.key)
 
     def emit(self, resource: Resource, events: Iterable[action.EmitEvent | action.Notice]) -> None:
         for event in events:
@@ -137,6 +136,10 @@ class Writer:
         been seen since; it may even have come and gone, and must not come a second time.
         """
         request = requests.create_pod(body)
+        write = Write(resource.key, "create", "Pod", planned.labels.get(names.TEMPLATE_HASH, ""))
+        if not self._cache.refusals.admits(write):
+            self._cache.forget(planned)
+            return
 
         async def attempt() -> None:
             seen = self._cache.state.pods.get(planned.key)
@@ -150,12 +153,11 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.forget(planned)
-            self.failed(resource.key, error, "create")
+            self.failed(write, error, planned.name)
 
         # Each is a job of its own: the one before may be of a pod that has gone already.
-        self.sender.submit(
-            Job(_pod(planned.key), ("create", planned.key, id(planned)), attempt, failed)
-        )
+        identity = ("create", planned.key, id(planned))
+        self.submit(write, Job(_pod(planned.key), identity, attempt, failed))
 
     def bind(self, wanted: action.Bind) -> None:
         """Bind a pod that the cache already counts on there; taken back when it fails.
@@ -164,6 +166,10 @@ class Writer:
         for a server that did not answer, may be of a pod that is to go by now.
         """
         key = wanted.namespace, wanted.name
+        write = binding(self._cache.state.pods.get(key), key)
+        if not self._cache.refusals.admits(write):
+            self._cache.unbind(key, wanted.uid, wanted.node)
+            return
 
         async def attempt() -> None:
             if not self._cache.counts_on(key, wanted.uid, wanted.node):
@@ -179,70 +185,27 @@ class Writer:
                 raise
 
         def failed(error: errors.ClusterError) -> None:
-            _log.info("bind failed pod=%s/%s error=%s", *key, error)
+            self.failed(write, error)
             self._cache.unbind(key, wanted.uid, wanted.node)
 
-        self.sender.submit(
-            Job(_pod(key), ("bind", key, wanted.uid, wanted.node), attempt, failed, once=True)
-        )
+        identity = ("bind", key, wanted.uid, wanted.node)
+        self.submit(write, Job(_pod(key), identity, attempt, failed, once=True))
 
     def select(self, wanted: action.SelectNode) -> None:
         """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
-        kind, key = "PersistentVolumeClaim", (wanted.namespace, wanted.claim)
-        self._cache.storage.assume_selected(key, wanted.node)
-
-        async def attempt() -> None:
-            self.feed(kind, await self.sender.send(requests.select_node(wanted)))
-
-        def failed(error: errors.ClusterError) -> None:
-            _log.info("write failed verb=select claim=%s/%s error=%s", *key, error)
-            self._cache.storage.forget(key)
-            loop = asyncio.get_running_loop()
-            loop.call_later(CONFLICT_SECONDS, self._cache.doorbell.mark_placement)
-
-        identity = ("select", key, wanted.uid, wanted.node)
-        self.sender.submit(Job((kind, *key), identity, attempt, failed, once=True))
-
-    def claim(self, wanted: action.ClaimAct, resource: ResourceKey) -> None:
-        """Make, hand over or delete a claim of an instance. What its answer shows is news.
-
-        A deleted one is still there until nothing mounts it.
-        """
-        kind = "PersistentVolumeClaim"
-        match wanted:
-            case action.CreateClaim():
-                metadata = wanted.body["metadata"]
-                key, about = (metadata["namespace"], metadata["name"]), ""
-                verb, request = "create", requests.create_claim(wanted)
-            case action.OwnClaim():
-                key, about = (wanted.namespace, wanted.name), str(wanted.owner)
-                verb, request = "own", requests.own_claim(wanted)
-            case action.DropClaim():
-                key, about = (wanted.namespace, wanted.name), wanted.uid
-                drop = action.DeleteObject(kind, *key, wanted.uid)
-                verb, request = "delete", requests.delete_object(drop)
-                self._cache.storage.assume_leaving(key)
-
-        async def attempt() -> None:
-            with contextlib.suppress(errors.AlreadyExists, errors.NotFound):
-                self.feed(kind, await self.sender.send(request))
-
-        def failed(error: errors.ClusterError) -> None:
-            self._cache.storage.forget(key)
-            self.failed(resource, error, verb)
-
-        identity = (verb, kind, key, about)
-        self.sender.submit(Job((kind, *key), identity, attempt, failed, urgent=True))
+        self.objects.select(wanted)
 
     def mark(self, wanted: action.MarkUnschedulable) -> None:
         """Say on an unplaced pod why it waits, and which node is held for it."""
         key = wanted.namespace, wanted.name
+        write = Write(_pod(key), "mark", "Pod", wanted.name)
 
         async def attempt() -> None:
             request = requests.mark_unschedulable(wanted, int(self._now()))
             await self._patched(request, key, wanted.uid)
 
-        self._submit_pod(key, ("mark", key, wanted.uid, wanted.message, wanted.held), attempt, None)
+        if self._cache.refusals.admits(write):
+            self._submit_pod(write, (wanted.uid, wanted.message, wanted.held), attempt)
 
     def delete(self, wanted: action.DeletePod, resource: ResourceKey | None = None) -> None:
         """Delete a pod; from now on it counts as terminating.
@@ -250,7 +213,8 @@ class Writer:
         One whose eviction a budget refuses is asked for again after a while, not before.
         """
         key = wanted.namespace, wanted.name
-        if wanted.evict and self._refused_evictions.waits(wanted.uid):
+        write = Write(resource or _pod(key), "delete", "Pod", wanted.name)
+        if not self._cache.refusals.admits(write):
             return
         self._cache.assume_leaving(key, wanted.uid, int(self._now()))
 
@@ -260,59 +224,34 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.forget_leaving(key, wanted.uid)
-            if error.reason != _SPENT:
-                self.failed(resource, error, "delete")
-            elif resource is not None:
-                pause = self._refused_evictions.pause(wanted.uid)
-                loop = asyncio.get_running_loop()
-                loop.call_later(pause, self._cache.doorbell.mark, resource)
+            if error.reason == _SPENT:
+                self._cache.refusals.later(write, holds=True, longest=EVICTION_SECONDS)
+            else:
+                self.failed(write, error)
 
-        self._submit_pod(key, ("delete", key, wanted.uid), attempt, failed)
+        self._submit_pod(write, (wanted.uid,), attempt, failed)
 
     def release(self, wanted: action.ReleasePod, resource: ResourceKey | None = None) -> None:
         """Remove our finalizer from a pod that a written status accounts for."""
         key = wanted.namespace, wanted.name
+        write = Write(resource or _pod(key), "release", "Pod", wanted.name)
 
         async def attempt() -> None:
             await self._patched(requests.release_pod(wanted), key, wanted.uid)
 
-        def failed(error: errors.ClusterError) -> None:
-            self.failed(resource, error, "release")
+        if self._cache.refusals.admits(write):
+            self._submit_pod(write, (wanted.uid,), attempt)
 
-        self._submit_pod(key, ("release", key, wanted.uid), attempt, failed)
-
-    def apply(self, resource: Resource, wanted: action.ApplyObject) -> None:
-        """Make a child equal to this, unless somebody else has its name."""
-        kind, metadata = wanted.body["kind"], wanted.body["metadata"]
-        key = metadata["namespace"], metadata["name"]
+    def adopt(self, wanted: action.AdoptPod, resource: ResourceKey) -> None:
+        """Make a pod that was left behind the service's own."""
+        key = wanted.namespace, wanted.name
+        write = Write(resource, "adopt", "Pod", wanted.name)
 
         async def attempt() -> None:
-            uid = await self._owned_uid(kind, key, resource.uid)
-            answer = await self.sender.send(requests.apply_object(wanted, uid))
-            self.feed(kind, answer)
+            await self._patched(requests.adopt_pod(wanted), key, wanted.uid)
 
-        def failed(error: errors.ClusterError) -> None:
-            self.failed(resource.key, error, "apply")
-
-        digest = (metadata.get("annotations") or {}).get(names.DIGEST, "")
-        identity = ("apply", kind, key, resource.uid, digest)
-        self.sender.submit(Job((kind, *key), identity, attempt, failed, urgent=True))
-
-    def drop(self, wanted: action.DeleteObject, resource: ResourceKey) -> None:
-        """Delete a child."""
-        kind, key = wanted.kind, (wanted.namespace, wanted.name)
-
-        async def attempt() -> None:
-            # A 409 to a delete: that name is another object's by now.
-            with contextlib.suppress(errors.NotFound, errors.Conflict):
-                await self.sender.send(requests.delete_object(wanted))
-            self._cache.drop(kind, key, wanted.uid)
-
-        def failed(error: errors.ClusterError) -> None:
-            self.failed(resource, error, "delete")
-
-        identity = ("delete", kind, key, wanted.uid)
-        self.sender.submit(Job((kind, *key), identity, attempt, failed, urgent=True, once=True))
+        if self._cache.refusals.admits(write):
+            self._submit_pod(write, (wanted.uid,), attempt)
 
     async def dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
         """What the server would store of this pod. Stores nothing, hence any replica may ask.
@@ -332,19 +271,33 @@ class Writer:
 
     # ---- what answers mean ----------------------------------------------------------------
 
+    def submit(self, write: Write, job: Job) -> bool:
+        """Send it, unless its like has been refused by then; False: it is on its way already."""
+        attempt, refusals = job.attempt, self._cache.refusals
+
+        async def guarded() -> None:
+            if refusals.stopped(write):
+                raise errors.Held("its like was refused a moment ago", reason="Held")
+            await attempt()
+            refusals.accepted(write)
+
+        job.attempt = guarded
+        return self.sender.submit(job)
+
     def _submit_pod(
         self,
-        key: tuple[str, str],
-        identity: tuple[object, ...],
+        write: Write,
+        about: tuple[object, ...],
         attempt: Callable[[], Awaitable[None]],
-        failed: Callable[[errors.ClusterError], None] | None,
+        failed: Callable[[errors.ClusterError], None] | None = None,
     ) -> None:
         def told(error: errors.ClusterError) -> None:
-            _log.info("write failed verb=%s pod=%s/%s error=%s", identity[0], *key, error)
+            self.failed(write, error)
 
-        self.sender.submit(
-            Job(_pod(key), identity, attempt, failed or told, urgent=True, once=True)
-        )
+        key = write.about[1], write.name
+        identity = (write.verb, key, *about)
+        job = Job(_pod(key), identity, attempt, failed or told, urgent=True, once=True)
+        self.submit(write, job)
 
     async def _created(self, request: Request, planned: pods_.Pod, uid: str) -> pods_.Pod:
         """The stored pod; a lost answer is repeated with the same name until one says so."""
@@ -416,24 +369,6 @@ class Writer:
         except errors.NotFound:
             return None
 
-    async def _owned_uid(self, kind: str, key: tuple[str, str], owner_uid: str) -> str:
-        """The uid of our child of this name, empty when there is none yet."""
-        try:
-            answer = await self.sender.send(requests.get(kind, *key))
-        except errors.NotFound:
-            return ""
-        seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
-        owned: decode.Owned | None = seen.value
-        if owned is None or owned.owner.uid != owner_uid:
-            raise errors.Rejected(
-                f"a {kind} of this name exists and is not ours: {key[1]}",
-                status=409,
-                reason="NameTaken",
-            )
-        if owned.deleting:
-            raise errors.Conflict(f"the {kind} is being deleted", status=409)
-        return seen.uid
-
     def _fed(self, answer: bytes) -> pods_.Pod:
         seen = pods.seen(answer)
         self._cache.upsert("Pod", seen)
@@ -446,21 +381,33 @@ class Writer:
         if seen.uid and seen.name:
             self._cache.upsert(kind, seen)
 
-    def failed(self, resource: ResourceKey | None, error: errors.ClusterError, what: str) -> None:
+    def failed(self, write: Write, error: errors.ClusterError, name: str = "") -> None:
+        """It is tried again later: what the server refuses is held till then, and told.
+
+        After a conflict what was decided anew from newer news is not held. `name` is the object's
+        where the write is of many.
+        """
+        if isinstance(error, errors.Held):
+            return
         _log.info(
-            "write failed verb=%s resource=%s status=%s error=%s",
-            what,
-            "/".join(resource or ()),
+            "write failed verb=%s kind=%s name=%s resource=%s status=%s error=%s",
+            write.verb,
+            write.kind,
+            name or write.name,
+            "/".join(write.about),
             error.status,
             error,
         )
         if isinstance(error, errors.LeaseLost):
             return
+        refusals = self._cache.refusals
         if isinstance(error, errors.Rejected | errors.NotFound):
-            self._reports.refused(resource, error, what)
-        elif resource is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(CONFLICT_SECONDS, self._cache.doorbell.mark, resource)
+            told = refusals.stopped(write)  # others of its like were under way with it
+            refusals.refused(write, error, name)
+            if not told:
+                self._reports.refused(write, error)
+        else:
+            refusals.later(write, holds=write.verb not in {"create", "status"})
 
 
 def _is_of(pod: pods_.Pod, uid: str) -> bool:

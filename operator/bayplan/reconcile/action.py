@@ -74,6 +74,16 @@ class ReleasePod:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptPod:
+    """A pod of a former service of this name, left behind on purpose, becomes this service's."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Bind:
     """An existing unplaced pod gets its node."""
 
@@ -182,6 +192,7 @@ class Child:
     digest: str = ""  # annotation bayplan.dev/digest
     revision: int = 0  # of a ControllerRevision
     body: Mapping[str, Any] = field(default_factory=dict)  # of a ControllerRevision: its data
+    orphaned: bool = False  # a former service of that name left it behind, and nobody owns it
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +235,22 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A write that the API server has refused, in its words; it is tried again by itself.
+
+    `verb` is create, apply, own, adopt, delete, release or bind. `template` is the hash of the
+    template of a pod that was to be created.
+    """
+
+    verb: str
+    kind: str
+    name: str
+    message: str
+    reason: str = ""
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What of the cluster a reconcile function may look at, beside the resource and its pods.
 
@@ -239,6 +266,8 @@ class View:
     finds one of the namespace that a template names. `homes` says
     of a template (its hash; its body where it is not the resource's own) on which nodes a service
     with one instance on each has them. `timed`: a protection from autoscalers may name its time.
+    `refusals` are writes for the resource that are refused, but pods of its own template, of which
+    `admission` tells.
     """
 
     nodes: Mapping[str, nodes_.Node]
@@ -256,6 +285,7 @@ class View:
     claims: Mapping[str, pods_.Claim] = field(default_factory=dict)
     claim_of: Callable[[str], pods_.Claim | None] = lambda _: None
     homes: HomesOf = lambda _hash, _template: NOWHERE
+    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +299,7 @@ class Outcome:
     tasks: tuple[Task, ...] = ()
     deletes: tuple[DeletePod, ...] = ()
     releases: tuple[ReleasePod, ...] = ()
+    adoptions: tuple[AdoptPod, ...] = ()
     objects: tuple[ApplyObject, ...] = ()
     drops: tuple[DeleteObject, ...] = ()
     claims: tuple[ClaimAct, ...] = ()

@@ -2,7 +2,8 @@
 
 What is stored is compared by a digest of what we last applied, so nothing is written in a steady
 cluster, and defaults that the API server fills in never look like a difference. An object of the
-same name that is not ours is never overwritten.
+same name that is not ours is never overwritten; one that a former service of the name has left
+behind is taken over where it is wanted, and stays where it is not.
 """
 
 import hashlib
@@ -63,7 +64,7 @@ def changes(
         child = view.children.get((kind, service.name))
         body = bodies.get(kind)
         if body is None:
-            if child is not None:
+            if child is not None and not child.orphaned:
                 drop.append(DeleteObject(kind, service.namespace, child.name, child.uid))
         elif (kind, service.name) not in view.foreign and (
             child is None or child.digest != body["metadata"]["annotations"][names.DIGEST]

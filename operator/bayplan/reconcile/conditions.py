@@ -88,6 +88,15 @@ def since_of(stored: object, type_: str) -> int:
     return epoch_of(told) if told else 0
 
 
+def stored(conditions: object, type_: str) -> Condition | None:
+    """One stored condition; None when it is absent or unsound."""
+    one = _by_type(conditions).get(type_, {})
+    status, reason, message = (one.get(name) for name in ("status", "reason", "message"))
+    if status not in ("True", "False", "Unknown") or not isinstance(reason, str):
+        return None
+    return Condition(type_, status, reason, message if isinstance(message, str) else "")
+
+
 def _stored_form(
     one: Condition, before: Mapping[str, Any] | None, generation: int, now: int
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
 from bayplan.api.problems import Problem
-from bayplan.reconcile import conditions, holding, starting
+from bayplan.reconcile import conditions, denied, holding, starting
 from bayplan.reconcile.action import Placement
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.course import Course
@@ -42,6 +42,7 @@ class Reason(enum.StrEnum):
     INVALID_TEMPLATE = "InvalidTemplate"
     TEMPLATE_REFUSED = "TemplateRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    CHILD_REFUSED = denied.CHILD_REFUSED
     STARTING = "Starting"
     RETRYING = "Retrying"
     RUNNING = "Running"
@@ -135,6 +136,9 @@ def _ready(
         return conditions.stalled(admission.refusal, admission.message)
     if admission.refusal:
         return [false(conditions.READY, admission.refusal, admission.message)]
+    refusals = scene.view.refusals
+    if refusals:
+        return [false(conditions.READY, denied.word(refusals), denied.sentence(refusals))]
     hindered = next((one.run for one in shown if _is_hindered(one)), None)
     if scene.spec.runs_once:
         return _ready_once(course.holding, shown, newest, hindered)
@@ -321,8 +325,7 @@ def _kept(
         type_ = one.get("type") if isinstance(one, Mapping) else None
         if not isinstance(type_, str) or type_ in exclude or (only and type_ not in only):
             continue
-        status, reason, message = (one.get(name) for name in ("status", "reason", "message"))
-        if status in ("True", "False", "Unknown") and isinstance(reason, str):
-            text = message if isinstance(message, str) else ""
-            kept.append(Condition(type_, status, reason, text))
+        sound = conditions.stored([one], type_)
+        if sound is not None:
+            kept.append(sound)
     return kept

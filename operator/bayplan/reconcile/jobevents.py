@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from bayplan.api import names
-from bayplan.reconcile import conditions, starting, triggers, verbs
+from bayplan.reconcile import conditions, denied, starting, triggers, verbs
 from bayplan.reconcile.action import EmitEvent
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.holding import TOO_MANY_FAILURES
@@ -42,6 +42,7 @@ def events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
         )
     if course.holding.word == TOO_MANY_FAILURES and not said(scene, TOO_MANY_FAILURES):
         yield EmitEvent("Suspended", f"{too_many(course.holding)}.", warning=True)
+    yield from _refusals(scene)
     yield from _answers(course)
     for one in course.finished:
         if one.outcome == "Failed":
@@ -50,6 +51,17 @@ def events(scene: Scene, course: Course) -> Iterable[EmitEvent]:
             yield EmitEvent("RunCancelled", f"{how(wire_finished(one))}.")
     for progress in course.runs:
         yield from _run_events(scene, progress)
+
+
+def _refusals(scene: Scene) -> Iterable[EmitEvent]:
+    """Which object the API server refuses; the same once more tells nothing new."""
+    refusals = scene.view.refusals
+    if not refusals:
+        return
+    stored = conditions.stored(scene.job.status.get("conditions"), conditions.READY)
+    message = denied.sentence(refusals)
+    if stored is None or stored.message != message:
+        yield EmitEvent(denied.word(refusals), message, warning=True)
 
 
 def _answers(course: Course) -> Iterable[EmitEvent]:

@@ -93,10 +93,12 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
             sole=scene.sole,
             suspended=scene.suspended,
             taken=children.taken_by_others(service, view, bodies),
+            unmade=tuple(one.body["kind"] for one in apply),
         )
     )
     return Outcome(
         tasks=tasks,
+        adoptions=acts.adoptions(scene),
         deletes=(*acts.ends(scene, making, before), *acts.departures(service, change.leave)),
         objects=(*acts.history(scene, tasks), *apply),
         drops=(*drop, *acts.forgotten(scene, current)),

@@ -13,7 +13,7 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.resource import Resource
-from bayplan.reconcile.action import Child, DeleteObject
+from bayplan.reconcile.action import ApplyObject, Child, DeleteObject
 from bayplan.reconcile.instances import ordinal
 
 KIND = "ControllerRevision"
@@ -42,10 +42,12 @@ def newest(service: Resource, history: Collection[Revision]) -> Revision:
     """The revision that the service asks for now, stored yet or not."""
     hash_ = service.template_hash
     restarted_at = service.annotations.get(names.RESTARTED_AT, "")
+    same = [one for one in history if one.template_hash == hash_]
+    latest = max(same, key=lambda one: one.number, default=None)
     if not restarted_at:
-        same = [one for one in history if one.template_hash == hash_]
-        latest = max(same, key=lambda one: one.number, default=None)
         restarted_at = latest.restarted_at if latest is not None else ""
+    if latest is not None and latest.restarted_at == restarted_at:
+        return Revision(latest.id, latest.name, hash_, restarted_at, latest.number)
     # The uid is in it, so that a service made anew never meets the names of its former self.
     id_ = _base36(f"{service.uid}/{hash_}/{restarted_at}", 10)
     name = f"{stem(service.name, len(id_) + 1)}-{id_}"
@@ -109,6 +111,18 @@ def body(
         },
         "revision": number,
     }
+
+
+def taken_over(
+    service: Resource, children: Mapping[tuple[str, str], Child], owner: Mapping[str, Any]
+) -> tuple[ApplyObject, ...]:
+    """The revisions that a former service of this name left behind become this one's history."""
+    history = stored(children)
+    return tuple(
+        ApplyObject(body(service, history[name], history[name].number, owner))
+        for (kind, name), child in sorted(children.items())
+        if kind == KIND and child.orphaned and name in history
+    )
 
 
 def _template(service: Resource, revision: Revision) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from bayplan.api import build, names
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.reconcile import backoff, claims, ordinals, revisions, rollout, target
-from bayplan.reconcile.action import ApplyObject, DeleteObject, DeletePod, Task
+from bayplan.reconcile.action import AdoptPod, ApplyObject, DeleteObject, DeletePod, Task
 from bayplan.reconcile.revisions import Revision
 from bayplan.reconcile.servicescene import ServiceScene
 
@@ -92,6 +92,16 @@ def departures(service: Resource, leave: Collection[tuple[pods_.Pod, str]]) -> l
     ]
 
 
+def adoptions(scene: ServiceScene) -> tuple[AdoptPod, ...]:
+    """Pods that a former service of this name left behind: they count as instances already."""
+    owner = build.owner_reference(scene.service)
+    return tuple(
+        AdoptPod(pod.namespace, pod.name, pod.uid, owner)
+        for pod in scene.pods.values()
+        if pod.owner is None and pod.uid and not pod.terminating
+    )
+
+
 def history(scene: ServiceScene, tasks: Collection[Task]) -> list[ApplyObject]:
     """The newest revision is stored from its first task on, with the highest number.
 
@@ -105,10 +115,11 @@ def history(scene: ServiceScene, tasks: Collection[Task]) -> list[ApplyObject]:
     again = scene.aim.verb != scene.service.status.get("handledRollback", "")
     again = again and update.number > 0 and update.name == scene.aim.asked.name
     stores = again or (scene.admitted and begun)
-    if not stores or (update.number and update.number == latest):
-        return []
     owner = build.owner_reference(scene.service)
-    return [ApplyObject(revisions.body(scene.service, update, latest + 1, owner))]
+    taken = [*revisions.taken_over(scene.service, scene.view.children, owner)]
+    if not stores or (update.number and update.number == latest):
+        return taken
+    return [*taken, ApplyObject(revisions.body(scene.service, update, latest + 1, owner))]
 
 
 def forgotten(scene: ServiceScene, current: str) -> tuple[DeleteObject, ...]:

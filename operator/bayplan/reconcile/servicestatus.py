@@ -17,7 +17,7 @@ from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.placement import explain
 from bayplan.reconcile import backoff as backoff_
-from bayplan.reconcile import conditions, drift, effective, failures, target, waiting
+from bayplan.reconcile import conditions, denied, drift, effective, failures, target, waiting
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.instances import Instances
@@ -38,6 +38,7 @@ class Reason(enum.StrEnum):
     TEMPLATE_REFUSED = "TemplateRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
     NAME_TAKEN = "NameTaken"
+    CHILD_REFUSED = denied.CHILD_REFUSED
     FAILING = "InstancesFailing"
     BACKING_OFF = "RestartBackoff"
     NO_ROOM = "NoRoom"
@@ -91,6 +92,7 @@ class Standing:
     sole: tuple[str, ...] = ()  # claims of the template that one pod at a time can use
     held: tuple[str, ...] = ()  # instances that wait for their predecessor, in words
     taken: tuple[str, ...] = ()  # kinds of children whose name somebody else has
+    unmade: tuple[str, ...] = ()  # kinds of children that are not as they should be yet
 
     @property
     def placement(self) -> Placement | None:
@@ -177,7 +179,13 @@ def _conditions(standing: Standing) -> list[Condition]:
 
 def _ready(standing: Standing) -> Condition:
     """One answer for people and tools: what only they can heal, all is well, or why it is not."""
-    admission, wanted = standing.admission, standing.spec.replicas
+    blocked = _blocked(standing)
+    return _course(standing) if blocked is None else blocked
+
+
+def _blocked(standing: Standing) -> Condition | None:
+    """What stands in the way of it all, whatever runs meanwhile."""
+    admission = standing.admission
     if admission is not None and admission.final:
         return false(conditions.READY, admission.refusal, admission.message)
     if standing.view.dependencies.cycle:
@@ -193,6 +201,12 @@ def _ready(standing: Standing) -> Condition:
             f"{kinds} named {standing.service.name} exists that this service does not own; "
             "delete it, or rename one of them.",
         )
+    return _refused_child(standing)
+
+
+def _course(standing: Standing) -> Condition:
+    """How far the instances have come."""
+    admission, wanted = standing.admission, standing.spec.replicas
     given_up = standing.aim.rolled_back
     if standing.done and given_up is not None:
         return false(
@@ -221,6 +235,20 @@ def _ready(standing: Standing) -> Condition:
     reason, why = _unready(standing)
     count = f"{len(standing.instances.available)} of {wanted} instances are available"
     return false(conditions.READY, reason, f"{count}{why}.")
+
+
+def _refused_child(standing: Standing) -> Condition | None:
+    """That the API server refuses an object of the service, in its words.
+
+    A restart has not asked again yet: what was said still holds while the object is not there.
+    """
+    refusals = standing.view.refusals
+    if refusals:
+        return false(conditions.READY, denied.word(refusals), denied.sentence(refusals))
+    before = conditions.stored(standing.service.status.get("conditions"), conditions.READY)
+    said = before is not None and denied.tells(before)
+    edited = standing.service.status.get("observedGeneration") != standing.service.generation
+    return before if said and standing.unmade and not edited else None
 
 
 def _unready(standing: Standing) -> tuple[Reason, str]:
@@ -404,6 +432,7 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
                 "InstanceFailed", f"{failure['pod']}: {failure['reason']}, {what}", warning=True
             )
         )
+    told += _news_of_refusals(before, after)
     for stalled in after["conditions"]:
         word = stalled["reason"]
         if stalled["type"] == conditions.STALLED and word != conditions.reason_of(
@@ -411,6 +440,15 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
         ):
             told.append(EmitEvent(word, stalled["message"], warning=True))
     return tuple(told)
+
+
+def _news_of_refusals(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:
+    """Which object the API server refuses; the same once more tells nothing new."""
+    was = conditions.stored(before.get("conditions"), conditions.READY)
+    is_ = conditions.stored(after["conditions"], conditions.READY)
+    if is_ is None or is_ == was or not denied.tells(is_):
+        return []
+    return [EmitEvent(is_.reason, is_.message, warning=True)]
 
 
 def _turns_of_rollout(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:

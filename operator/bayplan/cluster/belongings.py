@@ -1,0 +1,79 @@
+"""What our resources own beside pods, and what a service that was deleted has left behind.
+
+`kubectl delete --cascade=orphan` takes the owner off and keeps the object. A service that is made
+anew under that name takes it over; until then it is nobody's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api import names
+from bayplan.api import resource as resources_
+from bayplan.cluster import decode
+from bayplan.reconcile import action
+
+Key = tuple[str, str]  # namespace, name
+ChildKey = tuple[str, str]  # kind, name
+
+_NOTHING: Mapping[ChildKey, action.Child] = {}
+
+
+@dataclass(slots=True, eq=False)
+class Belongings:
+    """Children by the uid of their owner, orphans by namespace and the label of their service."""
+
+    _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
+    _children: dict[str, dict[ChildKey, action.Child]] = field(default_factory=dict)
+    _left: dict[Key, dict[ChildKey, action.Child]] = field(default_factory=dict)
+
+    def of_uid(self, uid: str) -> Mapping[ChildKey, action.Child]:
+        """What has this owner; without what is being deleted."""
+        return self._children.get(uid, _NOTHING)
+
+    def of(self, resource: resources_.Resource) -> Mapping[ChildKey, action.Child]:
+        """What it owns, and what it takes over."""
+        owned = self.of_uid(resource.uid)
+        left = self._left.get((resource.namespace, names.owner_value(resource.name)))
+        if left is None or resource.kind != names.LONGSERVICE:
+            return owned
+        return {**left, **owned}
+
+    def may_have(self, resource: resources_.Resource, kind: str, key: Key) -> bool:
+        """Whether the object of this key is the resource's, or is there to be taken over."""
+        return is_for(self._owned.get((kind, key)), resource)
+
+    def set(self, kind: str, key: Key, owned: decode.Owned | None) -> decode.Owned | None:
+        """What is known of it from now on; returns what was before."""
+        at = kind, key
+        before = self._owned.pop(at, None)
+        if before is not None:
+            self._unlink(before, key[0])
+        if owned is not None:
+            self._owned[at] = owned
+            if not owned.deleting:
+                self._home(owned, key[0])[kind, key[1]] = owned.child
+        return before
+
+    def _home(self, owned: decode.Owned, namespace: str) -> dict[ChildKey, action.Child]:
+        if owned.owner is None:
+            return self._left.setdefault((namespace, owned.left_by), {})
+        return self._children.setdefault(owned.owner.uid, {})
+
+    def _unlink(self, owned: decode.Owned, namespace: str) -> None:
+        home = self._home(owned, namespace)
+        home.pop((owned.child.kind, owned.child.name), None)
+        if home:
+            return
+        if owned.owner is None:
+            del self._left[namespace, owned.left_by]
+        else:
+            del self._children[owned.owner.uid]
+
+
+def is_for(owned: decode.Owned | None, resource: resources_.Resource) -> bool:
+    """Whether an object belongs to this resource, or was left behind by one of its name."""
+    if owned is None:
+        return False
+    if owned.owner is not None:
+        return owned.owner.uid == resource.uid
+    return resource.kind == names.LONGSERVICE and owned.left_by == names.owner_value(resource.name)

@@ -1,0 +1,147 @@
+"""The objects beside pods on their way: claims, Services, disruption budgets, revisions."""
+
+import contextlib
+from typing import Protocol
+
+import msgspec
+
+from bayplan.api import names
+from bayplan.api.resource import Key as ResourceKey
+from bayplan.api.resource import Resource
+from bayplan.cluster import belongings, decode, errors, requests
+from bayplan.cluster.cache import Cache
+from bayplan.cluster.refusals import Write
+from bayplan.cluster.sender import Job, Sender
+from bayplan.reconcile import action
+
+_CLAIM = "PersistentVolumeClaim"
+
+
+class Owner(Protocol):
+    """How they leave, and what an answer leads to."""
+
+    def submit(self, write: Write, job: Job) -> bool: ...
+
+    def feed(self, kind: str, answer: bytes) -> None: ...
+
+    def failed(self, write: Write, error: errors.ClusterError, name: str = "") -> None: ...
+
+
+class Objects:
+    """Each of these returns at once; what is refused is tried again when `cache.refusals` says."""
+
+    def __init__(self, sender: Sender, cache: Cache, owner: Owner) -> None:
+        self._sender = sender
+        self._cache = cache
+        self._owner = owner
+
+    def select(self, wanted: action.SelectNode) -> None:
+        """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
+        key = wanted.namespace, wanted.claim
+        write = Write((_CLAIM, *key), "select", _CLAIM, wanted.claim)
+        if not self._cache.refusals.admits(write):
+            return
+        self._cache.storage.assume_selected(key, wanted.node)
+
+        async def attempt() -> None:
+            self._owner.feed(_CLAIM, await self._sender.send(requests.select_node(wanted)))
+
+        def failed(error: errors.ClusterError) -> None:
+            self._cache.storage.forget(key)
+            self._owner.failed(write, error)
+
+        identity = ("select", key, wanted.uid, wanted.node)
+        self._owner.submit(write, Job((_CLAIM, *key), identity, attempt, failed, once=True))
+
+    def claim(self, wanted: action.ClaimAct, resource: ResourceKey) -> None:
+        """Make, hand over or delete a claim of an instance. What its answer shows is news.
+
+        A deleted one is still there until nothing mounts it. What refuses one that is to be made
+        refuses all of them: they wait together.
+        """
+        match wanted:
+            case action.CreateClaim():
+                metadata = wanted.body["metadata"]
+                key, about = (metadata["namespace"], metadata["name"]), ""
+                verb, request = "create", requests.create_claim(wanted)
+            case action.OwnClaim():
+                key, about = (wanted.namespace, wanted.name), str(wanted.owner)
+                verb, request = "own", requests.own_claim(wanted)
+            case action.DropClaim():
+                key, about = (wanted.namespace, wanted.name), wanted.uid
+                drop = action.DeleteObject(_CLAIM, *key, wanted.uid)
+                verb, request = "delete", requests.delete_object(drop)
+        write = Write(resource, verb, _CLAIM, "" if verb == "create" else key[1])
+        if not self._cache.refusals.admits(write):
+            return
+        if verb == "delete":
+            self._cache.storage.assume_leaving(key)
+        done = errors.AlreadyExists if verb == "create" else errors.NotFound
+
+        async def attempt() -> None:
+            with contextlib.suppress(done):
+                self._owner.feed(_CLAIM, await self._sender.send(request))
+
+        def failed(error: errors.ClusterError) -> None:
+            self._cache.storage.forget(key)
+            self._owner.failed(write, error, key[1])
+
+        identity = (verb, _CLAIM, key, about)
+        self._owner.submit(write, Job((_CLAIM, *key), identity, attempt, failed, urgent=True))
+
+    def apply(self, resource: Resource, wanted: action.ApplyObject) -> None:
+        """Make a child equal to this, unless somebody else has its name."""
+        kind, metadata = wanted.body["kind"], wanted.body["metadata"]
+        key = metadata["namespace"], metadata["name"]
+        write = Write(resource.key, "apply", kind, metadata["name"])
+        if not self._cache.refusals.admits(write):
+            return
+
+        async def attempt() -> None:
+            uid = await self._owned_uid(kind, key, resource)
+            self._owner.feed(kind, await self._sender.send(requests.apply_object(wanted, uid)))
+
+        def failed(error: errors.ClusterError) -> None:
+            self._owner.failed(write, error)
+
+        digest = (metadata.get("annotations") or {}).get(names.DIGEST, "")
+        identity = ("apply", kind, key, resource.uid, digest)
+        self._owner.submit(write, Job((kind, *key), identity, attempt, failed, urgent=True))
+
+    def drop(self, wanted: action.DeleteObject, resource: ResourceKey) -> None:
+        """Delete a child."""
+        kind, key = wanted.kind, (wanted.namespace, wanted.name)
+        write = Write(resource, "delete", kind, wanted.name)
+        if not self._cache.refusals.admits(write):
+            return
+
+        async def attempt() -> None:
+            # A 409 to a delete: that name is another object's by now.
+            with contextlib.suppress(errors.NotFound, errors.Conflict):
+                await self._sender.send(requests.delete_object(wanted))
+            self._cache.drop(kind, key, wanted.uid)
+
+        def failed(error: errors.ClusterError) -> None:
+            self._owner.failed(write, error)
+
+        identity = ("delete", kind, key, wanted.uid)
+        job = Job((kind, *key), identity, attempt, failed, urgent=True, once=True)
+        self._owner.submit(write, job)
+
+    async def _owned_uid(self, kind: str, key: tuple[str, str], owner: Resource) -> str:
+        """The uid of our child of this name, empty when there is none yet."""
+        try:
+            answer = await self._sender.send(requests.get(kind, *key))
+        except errors.NotFound:
+            return ""
+        seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
+        owned: decode.Owned | None = seen.value
+        if owned is None or not belongings.is_for(owned, owner):
+            raise errors.Rejected(
+                f"a {kind} of this name exists and is not ours: {key[1]}",
+                status=409,
+                reason="NameTaken",
+            )
+        if owned.deleting:
+            raise errors.Conflict(f"the {kind} is being deleted", status=409)
+        return seen.uid

@@ -1,0 +1,87 @@
+"""Pods whose owner has gone: those that our finalizer holds, those that a service left behind.
+
+The finalizer is ours alone to take off: whatever carries it and is no run of a living BatchJob
+would hold up its own deletion, and its namespace's, for ever.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api import names
+from bayplan.api.resource import Resource
+from bayplan.model import pod as pods_
+from bayplan.reconcile import identity
+
+Key = tuple[str, str]  # namespace, name
+Pods = Mapping[Key, pods_.Pod]
+
+# Of a pod that a service made; whoever writes all of them on a pod means it to be one.
+_MARKS = (names.SERVICE, names.REVISION, names.TEMPLATE_HASH)
+
+
+@dataclass(slots=True, eq=False)
+class Orphans:
+    """Indexes of pods that were seen: which carry the finalizer, which have lost their service."""
+
+    _held: set[Key] = field(default_factory=set)
+    _left: dict[Key, set[Key]] = field(default_factory=dict)  # namespace, label of the service
+
+    def see(self, before: pods_.Pod | None, pod: pods_.Pod) -> None:
+        """A pod of a namespace that is served, as it is now."""
+        if names.RUN_TRACKING in pod.finalizers:
+            self._held.add(pod.key)
+        elif self._held:
+            self._held.discard(pod.key)
+        if before is not None and is_left(before):
+            self._unlink(before)
+        if is_left(pod):
+            self._left.setdefault(_service(pod), set()).add(pod.key)
+
+    def gone(self, pod: pods_.Pod) -> None:
+        self._held.discard(pod.key)
+        if is_left(pod):
+            self._unlink(pod)
+
+    def of(self, service: Resource, pods: Pods) -> Pods:
+        """The pods that a former service of this name left behind: this one's from now on."""
+        if not self._left or service.kind != names.LONGSERVICE:
+            return {}
+        left = self._left.get((service.namespace, names.owner_value(service.name)), ())
+        return {key: pods[key] for key in left if key in pods}
+
+    def stranded(self, pods: Pods, owner: Callable[[str], Resource | None]) -> list[pods_.Pod]:
+        """Those that our finalizer holds for nobody; `owner` finds a living resource by its uid."""
+        return [
+            pods[key] for key in sorted(self._held) if key in pods and is_stranded(pods[key], owner)
+        ]
+
+    def _unlink(self, pod: pods_.Pod) -> None:
+        at = _service(pod)
+        keys = self._left.get(at, set())
+        keys.discard(pod.key)
+        if not keys:
+            self._left.pop(at, None)
+
+
+def is_left(pod: pods_.Pod) -> bool:
+    """Whether a service made it and nothing controls it any more."""
+    if pod.owner is not None or pod.terminating or not pod.uid:
+        return False
+    return all(mark in pod.labels for mark in _MARKS)
+
+
+def is_stranded(pod: pods_.Pod, owner: Callable[[str], Resource | None]) -> bool:
+    """Whether it carries our finalizer and is no run of a living BatchJob.
+
+    A copy of a run's pod under another name has finalizer and owner too, and no status tells of it.
+    """
+    if names.RUN_TRACKING not in pod.finalizers:
+        return False
+    living = owner(pod.owner.uid) if pod.owner is not None else None
+    if living is None or living.kind != names.BATCHJOB:
+        return True
+    return identity.attempt_of(identity.prefix(living.name, living.uid), pod.name) is None
+
+
+def _service(pod: pods_.Pod) -> Key:
+    return pod.namespace, pod.labels[names.SERVICE]

@@ -1,0 +1,292 @@
+"""Writes that the API server refused: how long each waits, and how many are tried again in all.
+
+A refusal may stand for ever and is ended by no event of ours. After the n-th one in a row the same
+write waits min(1 s * 2^(n-1), 300 s); when what may have refused it changes (a quota, a LimitRange,
+the namespace, a Service), a fifth of a minute at most, or an eighth of its wait: a quota changes
+with every write of its namespace. In the whole cluster 20 a second are tried again, one namespace
+after the other, so that no tenant holds up the rest. Of pods or claims that one resource lacks one
+is tried, and the others follow when that is accepted.
+
+Nothing of this is stored: a new leader tries all once more. It belongs to one event loop.
+"""
+
+import asyncio
+import enum
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+
+from bayplan.api import names
+from bayplan.api.resource import Key
+from bayplan.cluster import errors
+from bayplan.model import pod as pods_
+from bayplan.reconcile import action
+
+_log = logging.getLogger(__name__)
+
+FIRST_SECONDS = 1.0
+LONGEST_SECONDS = 300.0
+EVICTION_SECONDS = 5.0  # the longest wait for a disruption budget, as of `kubectl drain`
+RELIEF_SECONDS = 5.0
+PER_SECOND = 20.0
+# What was to be tried again and was asked for by nobody since is forgotten.
+_FORGET_SECONDS = 2 * LONGEST_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One thing to write: `verb` it is done to `name` of `kind`, in the namespace of `about`.
+
+    `about` is whose it is: a resource of ours, or the pod or claim itself. Of pods to be created
+    `name` is the hash of their template, of claims it is empty: what refuses one refuses all.
+    """
+
+    about: Key
+    verb: str
+    kind: str
+    name: str = ""
+
+
+def binding(pod: pods_.Pod | None, key: tuple[str, str]) -> Write:
+    """The binding of a pod: its resource is told of a refusal; of a foreign pod nobody is."""
+    owner = pod.owner if pod is not None else None
+    ours = owner is not None and owner.kind in {names.BATCHJOB, names.LONGSERVICE}
+    about = (owner.kind, key[0], owner.name) if owner is not None and ours else ("Pod", *key)
+    return Write(about, "bind", "Pod", key[1])
+
+
+class _State(enum.Enum):
+    WAITS = enum.auto()
+    QUEUED = enum.auto()  # its time has come
+    OPEN = enum.auto()  # it may be tried, and whoever wants it has been told
+    UNDER_WAY = enum.auto()
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """`era` is what the write was made of; of another one nothing is known yet."""
+
+    era: Hashable
+    refusal: action.Refusal | None  # None: a conflict, which is told to nobody
+    holds: bool
+    times: int = 0
+    tried_at: float = 0.0
+    wait: float = 0.0
+    due_at: float = 0.0
+    state: _State = _State.WAITS
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def stopped(self) -> bool:
+        return self.holds and self.state in {_State.WAITS, _State.QUEUED}
+
+
+def pause(times: int, longest: float = LONGEST_SECONDS) -> float:
+    """Seconds to wait after so many refusals in a row."""
+    return min(FIRST_SECONDS * float(1 << min(times - 1, 16)), longest)
+
+
+def relief(paused: float) -> float:
+    """Seconds after the last try at which a change of what refused it is taken note of."""
+    return min(paused, max(RELIEF_SECONDS, paused / 8))
+
+
+@dataclass(slots=True, eq=False)
+class Refusals:
+    """`ring` has whoever wants a write look again; `era` is what makes an old refusal void."""
+
+    ring: Callable[[Key], None]
+    era: Callable[[Key], Hashable] = lambda _: None
+    _entries: dict[Write, _Entry] = field(default_factory=dict)
+    _about: dict[Key, dict[Write, None]] = field(default_factory=dict)
+    _queue: OrderedDict[str, deque[Write]] = field(default_factory=OrderedDict)  # by namespace
+    _next_at: float = 0.0
+    _pumps: bool = False
+
+    # ---- what is asked --------------------------------------------------------------------
+
+    def allowance(self, write: Write) -> int | None:
+        """How many of it may be written now; None: as many as there are."""
+        entry = self._current(write)
+        if entry is None or not entry.holds:
+            return None
+        return 1 if entry.state is _State.OPEN else 0
+
+    def admits(self, write: Write) -> bool:
+        """Whether it may be written now; who is told so has to write it."""
+        allowance = self.allowance(write)
+        if allowance:
+            self._entries[write].state = _State.UNDER_WAY
+        return allowance != 0
+
+    def stopped(self, write: Write) -> bool:
+        """Whether its like was refused after this one was admitted."""
+        entry = self._current(write)
+        return entry is not None and entry.stopped
+
+    def of(self, about: Key) -> tuple[action.Refusal, ...]:
+        """What is refused of a resource but its status, in a fixed order."""
+        writes = [one for one in self._about.get(about, ()) if one.verb != "status"]
+        found = map(self._current, writes)
+        told = [entry.refusal for entry in found if entry and entry.refusal]
+        return tuple(sorted(told, key=lambda one: (one.kind, one.name, one.verb)))
+
+    @property
+    def kept(self) -> int:
+        """Writes that are remembered."""
+        return len(self._entries)
+
+    # ---- what became of a write -----------------------------------------------------------
+
+    def accepted(self, write: Write) -> None:
+        """It was written: others of its like may follow, unless one was refused since it left."""
+        entry = self._entries.get(write)
+        if entry is not None and not entry.stopped:
+            self._end(write, entry)
+
+    def refused(self, write: Write, error: errors.ClusterError, name: str = "") -> float:
+        """The server will not have it; seconds until it is tried again. `name` is the object's."""
+        told = action.Refusal(
+            verb=write.verb,
+            kind=write.kind,
+            name=name or write.name,
+            message=str(error),
+            reason=error.reason,
+            template=write.name if (write.verb, write.kind) == ("create", "Pod") else "",
+        )
+        return self._put(write, told, holds=True, longest=LONGEST_SECONDS)
+
+    def later(self, write: Write, *, holds: bool, longest: float = LONGEST_SECONDS) -> float:
+        """It met a conflict; what explains that is on its way. Told to nobody."""
+        return self._put(write, None, holds=holds, longest=longest)
+
+    # ---- what changes the answer ----------------------------------------------------------
+
+    def relieve(self, namespace: str) -> None:
+        """A quota, a LimitRange or the namespace itself has changed."""
+        self._relieve(write for write in self._entries if write.about[1] == namespace)
+
+    def freed(self, kind: str, namespace: str) -> None:
+        """An object has gone or changed. Ports and addresses of Services are the whole cluster's.
+
+        Only of the namespace's quota would a pod be told, and that is heard of anyway.
+        """
+        self._relieve(
+            write
+            for write in self._entries
+            if write.kind == kind and (kind == "Service" or write.about[1] == namespace)
+        )
+
+    def gone(self, kind: str, key: tuple[str, str]) -> None:
+        """An object has gone: nothing can be done to it any more."""
+        if not self._entries:
+            return
+        namespace, name = key
+        for write in tuple(self._entries):
+            same = (write.kind, write.about[1], write.name) == (kind, namespace, name)
+            if same and write.verb not in {"create", "apply"}:
+                self._end(write, self._entries[write])
+
+    def forget(self, about: Key) -> None:
+        """The resource has gone."""
+        for write in tuple(self._about.get(about, ())):
+            self._forget(write)
+
+    # ---- how -------------------------------------------------------------------------------
+
+    def _current(self, write: Write) -> _Entry | None:
+        entry = self._entries.get(write)
+        if entry is not None and entry.era != self.era(write.about):
+            self._forget(write)
+            return None
+        return entry
+
+    def _put(
+        self, write: Write, told: action.Refusal | None, *, holds: bool, longest: float
+    ) -> float:
+        entry = self._current(write)
+        if entry is None:
+            entry = self._entries[write] = _Entry(self.era(write.about), told, holds)
+            self._about.setdefault(write.about, {})[write] = None
+        elif entry.stopped:  # others of its like were under way
+            return entry.due_at - _now()
+        before, entry.refusal, entry.holds = entry.refusal, told, holds
+        entry.times += 1
+        entry.tried_at = _now()
+        entry.wait = wait = pause(entry.times, longest)
+        self._plan(write, entry, entry.tried_at + wait)
+        if told is not None and before != told and write.verb != "status":
+            self.ring(write.about)  # for its conditions; the write itself waits
+        return wait
+
+    def _plan(self, write: Write, entry: _Entry, due_at: float) -> None:
+        if entry.timer is not None:
+            entry.timer.cancel()
+        entry.due_at, entry.state = due_at, _State.WAITS
+        entry.timer = asyncio.get_running_loop().call_at(due_at, self._due, write, entry)
+
+    def _relieve(self, writes: Iterable[Write]) -> None:
+        for write in tuple(writes):
+            entry = self._entries[write]
+            if entry.state is _State.WAITS:
+                due_at = max(entry.tried_at + relief(entry.wait), _now())
+                if due_at < entry.due_at:
+                    self._plan(write, entry, due_at)
+
+    def _due(self, write: Write, entry: _Entry) -> None:
+        if self._entries.get(write) is not entry:
+            return
+        entry.timer, entry.state = None, _State.QUEUED
+        self._queue.setdefault(write.about[1], deque()).append(write)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Let some be tried, one of each namespace in turn."""
+        if self._pumps:
+            return
+        loop = asyncio.get_running_loop()
+        while self._queue and self._next_at <= loop.time():
+            namespace, waiting = self._queue.popitem(last=False)
+            write = waiting.popleft()
+            if waiting:
+                self._queue[namespace] = waiting
+            entry = self._entries.get(write)
+            if entry is None or entry.state is not _State.QUEUED:
+                continue
+            self._next_at = loop.time() + 1 / PER_SECOND
+            entry.state = _State.OPEN
+            entry.timer = loop.call_later(_FORGET_SECONDS, self._expire, write, entry)
+            self.ring(write.about)
+        if self._queue:
+            self._pumps = True
+            loop.call_at(self._next_at, self._pump_again)
+
+    def _pump_again(self) -> None:
+        self._pumps = False
+        self._pump()
+
+    def _expire(self, write: Write, entry: _Entry) -> None:
+        if self._entries.get(write) is entry and not entry.stopped:
+            self._end(write, entry)
+
+    def _end(self, write: Write, entry: _Entry) -> None:
+        """Nothing is refused any more."""
+        self._forget(write)
+        if entry.holds:
+            self.ring(write.about)
+
+    def _forget(self, write: Write) -> None:
+        entry = self._entries.pop(write, None)
+        if entry is None:
+            return
+        if entry.timer is not None:
+            entry.timer.cancel()
+        about = self._about[write.about]
+        del about[write]
+        if not about:
+            del self._about[write.about]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,47 @@
+"""What of a cycle's wishes is not to be planned, since the API server refuses it for now."""
+
+from collections.abc import Iterable
+from itertools import chain
+
+from bayplan.api import names
+from bayplan.api.resource import Resource
+from bayplan.cluster.refusals import Refusals, Write, binding
+from bayplan.model import pod as pods_
+from bayplan.reconcile import action
+
+
+def creation(resource: Resource, task: action.Task) -> Write:
+    """The CREATE of a task's pod: what refuses one of a template refuses all of it."""
+    of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
+    return Write(resource.key, "create", "Pod", of_task)
+
+
+def allowed(
+    refusals: Refusals, resource: Resource, tasks: Iterable[action.Task]
+) -> list[action.Task]:
+    """The tasks whose pods may be made: of a refused template none, or one, or one gang."""
+    if not refusals.kept:
+        return list(tasks)
+    by_write: dict[Write, list[action.Task]] = {}
+    for task in tasks:
+        by_write.setdefault(creation(resource, task), []).append(task)
+    return list(
+        chain.from_iterable(
+            some if (most := refusals.allowance(write)) is None else _first(some, most)
+            for write, some in by_write.items()
+        )
+    )
+
+
+def _first(tasks: list[action.Task], most: int) -> list[action.Task]:
+    if not most:
+        return []
+    first = tasks[0]
+    return [one for one in tasks if one is first or (first.gang and one.gang == first.gang)]
+
+
+def bindable(refusals: Refusals, pods: Iterable[pods_.Pod]) -> Iterable[pods_.Pod]:
+    """The pods whose binding was not refused a moment ago."""
+    if not refusals.kept:
+        return pods
+    return [pod for pod in pods if not refusals.stopped(binding(pod, pod.key))]
