@@ -174,18 +174,69 @@ def test_nothing_is_kept_of_what_has_gone() -> None:
     assert 0 == server.refusals.kept
 
 
-def test_a_conflict_is_told_to_nobody() -> None:
+BUSY = errors.Conflict("the Service is being deleted", status=409)
+
+
+def test_a_conflict_needs_no_word() -> None:
     """What explains it is on its way: the resource is rung ever more rarely."""
     server = Server()
 
     def conflict() -> None:
-        server.refusals.later(write(), holds=False)
+        server.refusals.later(write(), BUSY, holds=False)
         assert server.refusals.admits(write())
         assert () == server.refusals.of(write().about)
 
     server.play(20, (0, conflict), (5, conflict))
 
     assert 2 == len(server.rung)
+
+
+def test_a_conflict_that_lasts_is_told() -> None:
+    """After 15 s, while the write waits as one that is refused."""
+    server = Server(write())
+    told: list[tuple[float, int]] = []
+
+    def look(_: Key | None = None) -> None:
+        if server.refusals.admits(write()):
+            server.refusals.later(write(), BUSY, holds=True)
+        told.append((round(asyncio.get_running_loop().time()), len(server.refusals.of(WEB))))
+
+    server.look = look  # type: ignore[method-assign]
+    server.play(40)
+
+    assert {(0, 0), (1, 0), (3, 0), (7, 0), (15, 1), (31, 1)} == set(told)
+
+
+def test_a_conflict_takes_no_refusal_back() -> None:
+    """The one that is tried for all may be overtaken: what is refused is refused still."""
+    server = Server()
+
+    def play() -> None:
+        server.refusals.refused(write(), FULL)
+        asyncio.get_running_loop().call_later(1.5, again)
+
+    def again() -> None:
+        assert server.refusals.admits(write())
+        server.refusals.later(write(), BUSY, holds=False)
+        assert not server.refusals.admits(write())
+        assert ["exceeded quota: few"] == [one.message for one in server.refusals.of(WEB)]
+
+    server.play(3, (0, play))
+
+
+def test_a_spent_budget_is_no_fault() -> None:
+    """It is asked again after 5 s at most, and told to nobody."""
+    server = Server()
+    waits: list[float] = []
+
+    def ask() -> None:
+        if server.refusals.admits(write()):
+            waits.append(server.refusals.spent(write()))
+
+    server.play(60, *((at / 2, ask) for at in range(100)))
+
+    assert [1, 2, 4, 5, 5] == waits[:5]
+    assert () == server.refusals.of(WEB)
 
 
 class TestClaims:

@@ -12,10 +12,10 @@ Nothing of this is stored: a new leader tries all once more. It belongs to one e
 
 import asyncio
 import enum
-import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bayplan.api import names
 from bayplan.api.resource import Key
@@ -23,13 +23,14 @@ from bayplan.cluster import errors
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
 
-_log = logging.getLogger(__name__)
+K = TypeVar("K")
 
 FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 300.0
 EVICTION_SECONDS = 5.0  # the longest wait for a disruption budget, as of `kubectl drain`
 RELIEF_SECONDS = 5.0
 PER_SECOND = 20.0
+_LASTING = 4  # conflicts in a row that need no word: 15 s
 # What was to be tried again and was asked for by nobody since is forgotten.
 _FORGET_SECONDS = 2 * LONGEST_SECONDS
 
@@ -82,6 +83,17 @@ class _Entry:
         return self.holds and self.state in {_State.WAITS, _State.QUEUED}
 
 
+def _told(write: Write, error: errors.ClusterError, name: str) -> action.Refusal:
+    return action.Refusal(
+        verb=write.verb,
+        kind=write.kind,
+        name=name or write.name,
+        message=str(error),
+        reason=error.reason,
+        template=write.name if (write.verb, write.kind) == ("create", "Pod") else "",
+    )
+
+
 def pause(times: int, longest: float = LONGEST_SECONDS) -> float:
     """Seconds to wait after so many refusals in a row."""
     return min(FIRST_SECONDS * float(1 << min(times - 1, 16)), longest)
@@ -100,6 +112,7 @@ class Refusals:
     era: Callable[[Key], Hashable] = lambda _: None
     _entries: dict[Write, _Entry] = field(default_factory=dict)
     _about: dict[Key, dict[Write, None]] = field(default_factory=dict)
+    _in: dict[str, dict[Write, None]] = field(default_factory=dict)  # by namespace
     _queue: OrderedDict[str, deque[Write]] = field(default_factory=OrderedDict)  # by namespace
     _next_at: float = 0.0
     _pumps: bool = False
@@ -147,44 +160,43 @@ class Refusals:
 
     def refused(self, write: Write, error: errors.ClusterError, name: str = "") -> float:
         """The server will not have it; seconds until it is tried again. `name` is the object's."""
-        told = action.Refusal(
-            verb=write.verb,
-            kind=write.kind,
-            name=name or write.name,
-            message=str(error),
-            reason=error.reason,
-            template=write.name if (write.verb, write.kind) == ("create", "Pod") else "",
-        )
+        told = _told(write, error, name)
         return self._put(write, told, holds=True, longest=LONGEST_SECONDS)
 
-    def later(self, write: Write, *, holds: bool, longest: float = LONGEST_SECONDS) -> float:
-        """It met a conflict; what explains that is on its way. Told to nobody."""
-        return self._put(write, None, holds=holds, longest=longest)
+    def later(
+        self, write: Write, error: errors.ClusterError, *, holds: bool, name: str = ""
+    ) -> float:
+        """It met a conflict; what explains that is on its way. One that lasts is told.
+
+        Such as a Service that was deleted and that a finalizer of somebody else's keeps.
+        """
+        entry = self._current(write)
+        lasts = holds and entry is not None and entry.times >= _LASTING
+        told = _told(write, error, name) if lasts else None
+        return self._put(write, told, holds=holds, longest=LONGEST_SECONDS)
+
+    def spent(self, write: Write) -> float:
+        """A disruption budget allows nothing now: no fault, and told to nobody."""
+        return self._put(write, None, holds=True, longest=EVICTION_SECONDS)
 
     # ---- what changes the answer ----------------------------------------------------------
 
     def relieve(self, namespace: str) -> None:
         """A quota, a LimitRange or the namespace itself has changed."""
-        self._relieve(write for write in self._entries if write.about[1] == namespace)
+        self._relieve(self._in.get(namespace, ()))
 
     def freed(self, kind: str, namespace: str) -> None:
         """An object has gone or changed. Ports and addresses of Services are the whole cluster's.
 
         Only of the namespace's quota would a pod be told, and that is heard of anyway.
         """
-        self._relieve(
-            write
-            for write in self._entries
-            if write.kind == kind and (kind == "Service" or write.about[1] == namespace)
-        )
+        there = self._entries if kind == "Service" else self._in.get(namespace, ())
+        self._relieve(write for write in there if write.kind == kind)
 
     def gone(self, kind: str, key: tuple[str, str]) -> None:
         """An object has gone: nothing can be done to it any more."""
-        if not self._entries:
-            return
-        namespace, name = key
-        for write in tuple(self._entries):
-            same = (write.kind, write.about[1], write.name) == (kind, namespace, name)
+        for write in tuple(self._in.get(key[0], ())):
+            same = (write.kind, write.name) == (kind, key[1])
             if same and write.verb not in {"create", "apply"}:
                 self._end(write, self._entries[write])
 
@@ -209,9 +221,12 @@ class Refusals:
         if entry is None:
             entry = self._entries[write] = _Entry(self.era(write.about), told, holds)
             self._about.setdefault(write.about, {})[write] = None
+            self._in.setdefault(write.about[1], {})[write] = None
         elif entry.stopped:  # others of its like were under way
             return entry.due_at - _now()
-        before, entry.refusal, entry.holds = entry.refusal, told, holds
+        before = entry.refusal
+        if told is not None or before is None:  # a conflict says nothing of what was refused
+            entry.refusal, entry.holds = told, holds
         entry.times += 1
         entry.tried_at = _now()
         entry.wait = wait = pause(entry.times, longest)
@@ -282,10 +297,14 @@ class Refusals:
             return
         if entry.timer is not None:
             entry.timer.cancel()
-        about = self._about[write.about]
-        del about[write]
-        if not about:
-            del self._about[write.about]
+        _unlink(self._about, write.about, write)
+        _unlink(self._in, write.about[1], write)
+
+
+def _unlink(index: dict[K, dict[Write, None]], key: K, write: Write) -> None:
+    del index[key][write]
+    if not index[key]:
+        del index[key]
 
 
 def _now() -> float:

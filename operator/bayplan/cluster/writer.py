@@ -21,7 +21,7 @@ from bayplan.cluster import decode, errors, pods, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events
 from bayplan.cluster.objects import Objects
-from bayplan.cluster.refusals import EVICTION_SECONDS, Write, binding
+from bayplan.cluster.refusals import Write, binding
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
@@ -225,7 +225,7 @@ class Writer:
         def failed(error: errors.ClusterError) -> None:
             self._cache.forget_leaving(key, wanted.uid)
             if error.reason == _SPENT:
-                self._cache.refusals.later(write, holds=True, longest=EVICTION_SECONDS)
+                self._cache.refusals.spent(write)
             else:
                 self.failed(write, error)
 
@@ -407,7 +407,7 @@ class Writer:
             if not told:
                 self._reports.refused(write, error)
         else:
-            refusals.later(write, holds=write.verb not in {"create", "status"})
+            refusals.later(write, error, holds=write.verb not in {"create", "status"}, name=name)
 
 
 def _is_of(pod: pods_.Pod, uid: str) -> bool:
