@@ -120,22 +120,52 @@ def test_a_one_shot_that_cannot_start_is_in_progress() -> None:
 
 @pytest.mark.parametrize("ending", [PULL, CREATING])
 def test_what_has_not_started_in_time_has_failed(ending: pods_.Ending) -> None:
-    """Counted from its node; the next attempt waits for its pod to go, and for the delay."""
+    """Counted from its node; it is called so, and tried again, once its pod is over."""
     world = hindered(ending)
     world.wait(599)
-    early = dict(world.status)
+    early = world.live().terminating
     world.wait(1)
-    entry = world.status["active"][0]
-    world.wait(30)
-    alone = attempts(world)
+    going, before = world.live().terminating, dict(world.status)
+    world.wait(10)
     gone(world)
-    world.wait(30)
+    entry = world.status["active"][0]
+    world.wait(60)
 
-    assert not early.get("active") or not early["active"][0].get("failures")
+    assert (False, True) == (early, going)
+    assert not before.get("active") or not before["active"][0].get("failures")
     assert (1, 1, "StartTimeout") == (entry["attempt"], entry["failures"], entry["reason"])
-    assert [(0, "0")] == alone
-    assert [(0, "0"), (660, "1")] == attempts(world)
+    assert [(0, "0"), (670, "1")] == attempts(world)
     assert ("False", "ImagePullBackOff" if ending is PULL else "StartTimeout") == ready(world)[:2]
+
+
+@pytest.mark.parametrize(
+    ("code", "lost", "expected"),
+    [(0, False, [("Succeeded", "Completed")]), (0, True, [("Succeeded", "Completed")]),
+     (143, False, [])],
+)  # fmt: skip
+def test_it_started_while_it_was_given_up(
+    code: int, *, lost: bool, expected: list[tuple[str, str]]
+) -> None:
+    """Its success counts, also where the operator had not heard of it; else it is tried again."""
+    world = hindered(CREATING, retryPolicy={"limit": 0})
+    world.wait(600)
+    if lost:  # nobody remembers who deleted it
+        world.settle()
+    phase = pods_.Phase.FAILED if code else pods_.Phase.SUCCEEDED
+    ending = pods_.Ending(started_at=world.now, finished_at=world.now + 1, exit_code=code)
+    gone(world, phase=phase, ending=ending, uprooted=not lost)
+    world.wait(5)
+
+    assert expected == [(one["outcome"], one["reason"]) for one in world.status.get("history", [])]
+
+
+def test_what_is_evicted_meanwhile_is_lost() -> None:
+    """A drain that comes first costs nothing."""
+    world = hindered(CREATING, retryPolicy={"limit": 0})
+    world.wait(600)
+    gone(world, disrupted="EvictionByEvictionAPI")
+
+    assert 1 == world.status["active"][0]["disruptions"]
 
 
 def test_the_end_tells_the_kubelets_words() -> None:
@@ -148,6 +178,7 @@ def test_the_end_tells_the_kubelets_words() -> None:
     )
     world.settle()
     world.wait(600)
+    gone(world, ending=pods_.Ending(137, "ContainerStatusUnknown"))
     [told] = world.status["history"]
     [notice] = world.notices
 
@@ -156,7 +187,7 @@ def test_the_end_tells_the_kubelets_words() -> None:
         told["reason"],
         told["detail"],
     )
-    assert "StartTimeout, on n1, container main: no such image" in notice.facts["message"]
+    assert "StartTimeout, on n1, container main: no such image" in (notice.facts["message"])
     assert "startTime" not in told
 
 
@@ -165,7 +196,7 @@ def test_as_long_as_the_spec_says(seconds: int, *, ended: bool) -> None:
     world = hindered(CREATING, startTimeoutSeconds=seconds, retryPolicy={"limit": 0})
     world.wait(HOUR - 1)
 
-    assert ended == bool(world.history())
+    assert ended == any(pod.terminating for pod in world.pods.values())
 
 
 def test_the_time_counts_from_the_node_and_while_it_is_ready() -> None:
@@ -193,9 +224,10 @@ def test_one_of_two_containers_is_not_enough() -> None:
     """All main containers have to start; the one that runs is ended with the attempt."""
     world = hindered(pods_.Ending(started_at=START, lacking=True), retryPolicy={"limit": 0})
     world.wait(600)
+    assert world.live().terminating
+    gone(world)
 
     assert [(RUN, "Failed")] == world.history()
-    assert world.live().terminating
 
 
 def test_a_mended_template_is_taken_up() -> None:

@@ -14,6 +14,7 @@ from bayplan.model import pod as pods_
 from bayplan.reconcile import starting
 from bayplan.reconcile.verdict import (
     LOST_TO_NODE,
+    START_TIMEOUT,
     TEMPLATE_CHANGED,
     Standing,
     Verdict,
@@ -141,15 +142,17 @@ class Rules:
 
     def verdict(self, pod: pods_.Pod, now: int) -> Verdict:
         """How the attempt stands by all rules."""
-        found = starting.with_words(self.lives_on(pod, now), pod)
-        found, ends_at = starting.judged(
-            found, pod, self.nodes, self.template_hash, self.start_seconds
-        )
-        if ends_at is None:
-            return found
-        if now >= ends_at:
-            return starting.timed_out(pod, ends_at)
-        return replace(found, at=ends_at if found.at is None else min(found.at, ends_at))
+        found, due = self.lives_on(pod, now), self.starts_by(pod)
+        if found.standing is not Standing.LIVE:
+            return starting.with_words(starting.ended_by_timeout(found, pod, due), pod)
+        if starting.is_outdated(pod, self.nodes, self.template_hash):
+            return Verdict(Standing.REPLACED, TEMPLATE_CHANGED, at=now, began=False)
+        marks = [at for at in (found.at, None if pod.terminating else due) if at is not None]
+        return replace(found, at=min(marks, default=None))
+
+    def starts_by(self, pod: pods_.Pod) -> int | None:
+        """By when it has to have started (epoch seconds); None for never, or if it has."""
+        return starting.due_at(pod, self.nodes, self.start_seconds)
 
     def lives_on(self, pod: pods_.Pod, now: int) -> Verdict:
         """How the pod stands, whatever we have given up: alive is what a container may yet run."""
@@ -251,7 +254,8 @@ def cancelled(run: Run, reason: str, now: int) -> Finished:
 def ended(run: Run, found: Verdict, rules: Rules, now: int) -> Run | Finished:
     """What the end of the current attempt makes of the run."""
     at = now if found.at is None else found.at
-    run = replace(run, detail=found.detail)
+    said = run.detail if found.reason == START_TIMEOUT and run.reason in starting.HINDERED else ""
+    run = replace(run, detail=said or found.detail)
     match found.standing:
         case Standing.REPLACED:
             return _next(run, found.reason, at)

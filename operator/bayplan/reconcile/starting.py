@@ -2,8 +2,9 @@
 
 It is given up in two ways. When the template changes, an attempt of which no container ever began
 is replaced by one of the new template, which costs the run nothing. And one that has not started
-all of its main containers within `startTimeoutSeconds` has failed. The time is counted from the
-moment at which it got its node, while that node is ready: a silent one is another matter.
+all of its main containers within `startTimeoutSeconds` is deleted, and has failed once it is over.
+The time is counted from the moment at which it got its node, while that node is ready: a silent one
+is another matter.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from bayplan.api import names
 from bayplan.api.jobstatus import LONGEST_DETAIL
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.reconcile.verdict import START_TIMEOUT, TEMPLATE_CHANGED, Standing, Verdict
+from bayplan.reconcile.verdict import START_TIMEOUT, Standing, Verdict
 
 CANNOT_START = "CannotStart"  # for a word of a kubelet that is none of these
 
@@ -59,36 +60,37 @@ def detail(pod: pods_.Pod) -> str:
     return pod.ending.said[:LONGEST_DETAIL]
 
 
-def judged(
-    found: Verdict,
-    pod: pods_.Pod,
-    nodes: Mapping[str, nodes_.Node],
-    template_hash: str,
-    timeout_seconds: int,
-) -> tuple[Verdict, int | None]:
-    """A live attempt as the two rules see it, and when the second applies (epoch seconds).
-
-    `template_hash` is empty while no pod of the present template may be made; the time-out is 0
-    for never.
-    """
-    if found.standing is not Standing.LIVE or pod.assumed or pod.terminating:
-        return found, None
+def is_outdated(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], template_hash: str) -> bool:
+    """Whether a live attempt is to be replaced by one of this template (empty: of none)."""
+    if pod.assumed or pod.terminating or has_begun(pod):
+        return False
     node = nodes.get(pod.node)
-    if is_complete(pod) or (pod.node and (node is None or not node.ready)):
-        return found, None
-    own = pod.labels.get(names.TEMPLATE_HASH, template_hash)
-    if template_hash and own != template_hash and not has_begun(pod):
-        return Verdict(Standing.REPLACED, TEMPLATE_CHANGED, began=False), None
-    if node is None or not timeout_seconds:
-        return found, None
+    if pod.node and (node is None or not node.ready):
+        return False  # a silent kubelet may have started it
+    own = pod.labels.get(names.TEMPLATE_HASH, "")
+    return bool(own and template_hash) and own != template_hash
+
+
+def due_at(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], timeout_seconds: int) -> int | None:
+    """By when an attempt has to have started (epoch seconds); None for never, or if it has."""
+    node = nodes.get(pod.node)
+    if not timeout_seconds or node is None or not node.ready or is_complete(pod):
+        return None
     placed_at = pod.created_at if pod.placed_at is None else pod.placed_at
-    return found, max(placed_at, node.ready_changed_at) + timeout_seconds
+    return max(placed_at, node.ready_changed_at) + timeout_seconds
 
 
-def timed_out(pod: pods_.Pod, at: int) -> Verdict:
-    """It has not started in time."""
-    said = detail(pod) or "no container has been created: volumes, Secrets, or the network?"
-    return Verdict(Standing.FAILED, START_TIMEOUT, at=at, began=has_begun(pod), detail=said)
+def ended_by_timeout(found: Verdict, pod: pods_.Pod, due: int | None) -> Verdict:
+    """The end of an attempt that was deleted because it had not started by then has failed.
+
+    It is deleted before anything is said of it: what has started while we looked is not called
+    failed, and its own end counts.
+    """
+    asked_at = pod.asked_at
+    ended = pod.phase is pods_.Phase.FAILED and pod.terminating and not pod.disrupted
+    if not ended or due is None or asked_at < due:
+        return found
+    return Verdict(Standing.FAILED, START_TIMEOUT, at=found.at, detail=detail(pod))
 
 
 def with_words(found: Verdict, pod: pods_.Pod) -> Verdict:

@@ -1,8 +1,9 @@
 """Which run pods may go: only what the STORED status accounts for is released or deleted.
 
 A pod is released (our finalizer removed) as soon as its attempt is accounted for. It is deleted
-when its run has ended and `history` or the whole cluster is full, when a later attempt exists, or
-when it still runs though its run is over (replaced, lost with its node, missed).
+when its run has ended and `history` or the whole cluster is full, when a later attempt exists, when
+it has not started in time, or when it still runs though its run is over (replaced, lost with its
+node, missed).
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from bayplan.model import pod as pods_
 from bayplan.reconcile import identity, keeping
 from bayplan.reconcile.action import DeletePod, ReleasePod
 from bayplan.reconcile.course import tracked
-from bayplan.reconcile.runs import Lane
+from bayplan.reconcile.runs import Lane, Run
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.verdict import Standing
 
@@ -42,6 +43,8 @@ def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...],
     records: list[Record] = []  # the last pods of runs that have ended
     for run, lanes in scene.book.items():
         entry = scene.stored.entry(run)
+        if entry is not None or not scene.stored.took_up(run):
+            going += _late_starters(scene, entry, lanes)
         if entry is not None:
             for index, attempts in lanes.items():
                 over, ends = _of_unfinished(entry.lane(index), attempts)
@@ -83,6 +86,20 @@ def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[pods_.Pod], lis
     newer = lane.attempt in attempts
     heard = [pod for at, pod in over.items() if newer or at < lane.attempt - 1 or _is_known(pod)]
     return heard, list(_superseded(over, newer=newer))
+
+
+def _late_starters(
+    scene: Scene, entry: Run | None, lanes: Mapping[int, Attempts]
+) -> Iterable[Going]:
+    """The present attempts of an unfinished run that have not started in time.
+
+    Our finalizer keeps what they tell until it is accounted for.
+    """
+    for index, attempts in lanes.items():
+        pod = attempts.get(0 if entry is None else entry.lane(index).attempt)
+        due = None if pod is None or pod.terminal else scene.rules.starts_by(pod)
+        if pod is not None and due is not None and due <= scene.now and tracked(pod):
+            yield pod, "it has not started within spec.startTimeoutSeconds"
 
 
 def _is_known(pod: pods_.Pod) -> bool:
