@@ -384,6 +384,7 @@ def test_defaults_are_filled_in_but_none_in_the_template(site: Site) -> None:
         "missedRunPolicy": "RunLatest",
         "gang": False,
         "onLost": "Retry",
+        "startTimeoutSeconds": 600,
         "startWindowSeconds": 0,
         "suspend": False,
         "suspendAfterFailures": 0,
