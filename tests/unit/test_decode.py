@@ -733,6 +733,21 @@ class TestNode:
 
         assert (True, since) == (found.emptying, found.emptying_since)
 
+    def test_when_it_was_cordoned_as_the_server_noted(self) -> None:
+        """Neither a cordon nor every taint carries its moment; their writers' entries do."""
+        ready = [{"type": "Ready", "status": "True", "lastTransitionTime": AT}]
+        karpenter = {"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}
+
+        def since(spec: dict[str, Any], *noted: str) -> int:
+            entry = {"time": AT, "fieldsV1": {"f:spec": {f"f:{name}": {} for name in noted}}}
+            metadata = {"managedFields": [entry, {"time": "soon"}, 7]}
+            return self.node(spec=spec, metadata=metadata, conditions=ready).emptying_since
+
+        assert 60 == since({"unschedulable": True}, "unschedulable")
+        assert 60 == since({"taints": [karpenter]}, "taints")
+        assert 0 == since({"unschedulable": True}, "taints")
+        assert 0 == since({"unschedulable": True, "taints": [karpenter]}, "taints")
+
     def test_a_node_that_is_not_emptied(self) -> None:
         """Ready, with a taint that means something else; a silent one has been so since then."""
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": AT}

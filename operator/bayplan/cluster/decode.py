@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from bayplan import units
 from bayplan.api import names
-from bayplan.cluster import pods, podspec, volumes, wire
+from bayplan.cluster import emptying, pods, podspec, volumes, wire
 from bayplan.cluster.pods import pod_from_dict
 from bayplan.cluster.volumes import Attachment, CsiNode, Storage, Volume, VolumeClaim
 from bayplan.cluster.wire import DecodeError, Seen, Struct
@@ -45,7 +45,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_LONGEST_TIME = 12  # digits of epoch seconds
 
 pod = pods.pod
 
@@ -53,16 +52,9 @@ pod = pods.pod
 # ---- nodes ------------------------------------------------------------------------------------
 
 
-class _Taint(Struct):
-    key: str = ""
-    value: str | None = None
-    effect: str | None = None
-    time_added: str | None = None
-
-
 class _NodeSpec(Struct):
     unschedulable: bool | None = None
-    taints: list[_Taint] | None = None
+    taints: list[emptying.Taint] | None = None
 
 
 class _NodeCondition(Struct):
@@ -108,31 +100,8 @@ def node(raw: bytes | Raw) -> nodes_.Node:
     )
     if not found.emptying:
         return found
-    return dataclasses.replace(found, emptying_since=_emptying_since(stored, found))
-
-
-_BY_CLUSTER_AUTOSCALER = "ToBeDeletedByClusterAutoscaler"  # its value is the moment
-_CORDONED = "node.kubernetes.io/unschedulable"
-
-
-def _emptying_since(stored: _Node, node: nodes_.Node) -> int:
-    """The first moment that any sign on it tells; 0 where one does not tell since when it is."""
-    taints = [one for one in stored.spec.taints or () if one.key in nodes_.EMPTYING_TAINTS]
-    moments = [_added_at(one) for one in taints]
-    if node.deleting:
-        moments.append(wire.epoch(stored.metadata.deletion_timestamp) or 0)
-    if not node.ready:
-        moments.append(node.ready_changed_at)
-    if node.unschedulable and not any(one.key == _CORDONED for one in taints):
-        moments.append(0)
-    return min(moments, default=0)
-
-
-def _added_at(taint: _Taint) -> int:
-    told = taint.value or ""
-    if taint.key == _BY_CLUSTER_AUTOSCALER and told.isascii() and told.isdecimal():
-        return int(told[:_LONGEST_TIME])
-    return wire.epoch(taint.time_added) or 0
+    since = emptying.since(raw, found, stored.spec.taints, metadata.deletion_timestamp)
+    return dataclasses.replace(found, emptying_since=since)
 
 
 @functools.lru_cache(maxsize=1024)
