@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from typing import Any
 
 from bayplan import loop as loop_
 from bayplan import telemetry
@@ -22,17 +23,23 @@ def tell(loop: loop_.Loop, *, timed: bool) -> None:
 async def look(transport: Transport) -> bool | None:
     """What the cluster's definition says; without Karpenter a duration harms nobody.
 
-    None when there is no answer, or it may not be read.
+    Where it may not be read, the versions that are served tell an old one. None when nothing tells.
     """
     try:
-        body = await transport.send(
-            Request("GET", karpenter_.DEFINITION, verb="get", kind="Definition")
-        )
-        return karpenter_.is_timed(json.loads(body))
+        return karpenter_.is_timed(await _asked(transport, karpenter_.DEFINITION))
     except errors.NotFound:
         return True
     except (errors.ClusterError, ValueError):
+        pass
+    try:
+        group = await _asked(transport, karpenter_.GROUP)
+    except (errors.ClusterError, ValueError):
         return None
+    return False if karpenter_.is_ancient(group) else None
+
+
+async def _asked(transport: Transport, path: str) -> Any:
+    return json.loads(await transport.send(Request("GET", path, verb="get", kind="Karpenter")))
 
 
 async def watch(transport: Transport, loop: loop_.Loop) -> None:

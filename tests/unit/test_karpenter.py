@@ -15,13 +15,16 @@ from tests.unit.test_loop import Scene
 
 
 class Server:
-    """Answers with one definition, or refuses."""
+    """Answers with one definition, or refuses it; says which versions are served."""
 
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
+    def __init__(self, answer: Any, *served: str) -> None:
+        self._answer, self._served = answer, served
 
     async def send(self, request: Request) -> bytes:
-        assert "nodepools.karpenter.sh" in request.path
+        if request.path == "/apis/karpenter.sh" and self._served:
+            versions = [{"groupVersion": f"karpenter.sh/{one}", "version": one}
+                        for one in self._served]  # fmt: skip
+            return json.dumps({"kind": "APIGroup", "versions": versions}).encode()
         if isinstance(self._answer, int):
             raise errors.of(self._answer, b"{}")
         return json.dumps(self._answer).encode()
@@ -37,6 +40,16 @@ class Server:
 def test_what_is_there(answer: Any, *, timed: bool | None) -> None:
     """Without one a duration harms nobody; without an answer all stays as it was."""
     assert timed is asyncio.run(karpenter.look(Server(answer)))
+
+
+@pytest.mark.parametrize(
+    ("served", "timed"), [(["v1beta1"], False), (["v1", "v1beta1"], False), (["v1"], None)]
+)
+def test_what_is_served_where_the_definition_may_not_be_read(
+    served: list[str], *, timed: bool | None
+) -> None:
+    """An old one is known without rights; of a newer one nothing is."""
+    assert timed is asyncio.run(karpenter.look(Server(403, *served)))
 
 
 def test_runs_are_protected_as_it_understands() -> None:

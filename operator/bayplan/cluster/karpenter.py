@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/nodepools.karpenter.sh"
+GROUP = "/apis/karpenter.sh"  # which versions of it are served: open to everybody
 FIRST_TIMED = "1.12"  # the version of Karpenter
 _GENERATOR = "controller-gen.kubebuilder.io/version"
 _FIRST_GENERATOR = (0, 20)
@@ -25,3 +26,9 @@ def is_timed(definition: Mapping[str, Any]) -> bool:
     found = _VERSION.match(str(notes.get(_GENERATOR, "")))
     young = found is not None and (int(found[1]), int(found[2])) >= _FIRST_GENERATOR
     return served == {"v1"} and young
+
+
+def is_ancient(group: Mapping[str, Any]) -> bool:
+    """Whether what the API server serves of Karpenter is of a version before 1.1."""
+    served = {one.get("version") for one in group.get("versions") or ()}
+    return bool(served) and served != {"v1"}
