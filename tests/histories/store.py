@@ -148,6 +148,8 @@ class Store:
             raise errors.of(refused.status, refused.body) from None
 
     def _answer(self, request: Request) -> bytes:
+        if request.kind not in requests.PATHS:
+            raise Refused(404, "NotFound")
         key, part = _named(request)
         kind = request.kind
         body = decode(request.body) if request.body else {}

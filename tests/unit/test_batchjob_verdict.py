@@ -236,3 +236,14 @@ def test_whoever_deletes_may_give_more_time(node: nodes_.Node, standing: str) ->
     deleted = replace(make_run_pod("s1"), deleted_at=LATER + 300, grace_seconds=300)
 
     assert standing == judged(ended(deleted, LATER + 200, 143), n1=node).standing.name
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "standing"),
+    [(1, 3, "FAILED"), (1, 0, "CANCELLED"), (143, 3, "CANCELLED"), (143, 40, "FAILED")],
+)
+def test_what_failed_a_moment_before_it_was_deleted(code: int, before: int, standing: str) -> None:
+    """It has failed by itself, unless a signal ended it: a node's clock may be behind."""
+    deleted = replace(make_run_pod("s1"), deleted_at=LATER, grace_seconds=0)
+
+    assert standing == judged(ended(deleted, LATER - before, code)).standing.name

@@ -26,6 +26,7 @@ DELETED = "Deleted"
 START_TIMEOUT = "StartTimeout"
 TEMPLATE_CHANGED = "TemplateChanged"
 
+_BY_SIGNAL = frozenset({137, 143})  # exit codes after SIGKILL and SIGTERM
 # Said by the kubelet of a container that used more than its request when the node ran short.
 _OWN_EXCESS = "larger consumption of"
 
@@ -96,9 +97,7 @@ def is_nodes_doing(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], grace_secon
     node = nodes.get(pod.node)
     if pod.uprooted or node is None:
         return True
-    asked_at = (pod.deleted_at or 0) - (
-        grace_seconds if pod.grace_seconds is None else pod.grace_seconds
-    )
+    asked_at = _asked_at(pod, grace_seconds)
     started_at = pod.ending.started_at
     replaced = started_at is not None and node.created_at > started_at
     return replaced or node.took(asked_at) or node.ready_changed_at > asked_at
@@ -118,8 +117,7 @@ def _failed(
         return Verdict(Standing.LOST, pod.reason, exit_code, ended_at, began)
     if pod.reason == "DeadlineExceeded":
         return Verdict(Standing.FAILED, pod.reason, exit_code, ended_at)
-    given = max(grace_seconds, pod.grace_seconds or 0)  # who deletes may give more or less
-    if pod.deleted_at is not None and ended_at >= pod.deleted_at - given:
+    if _ended_by_delete(pod, ended_at, grace_seconds):
         # It ended because somebody deleted it; a pod that never ran was not cancelled but is
         # owed: deletes of our own writer (its node went meanwhile) look the same.
         if not _cancelled(pod):
@@ -132,6 +130,24 @@ def _failed(
         return Verdict(Standing.LOST, "ContainerStatusUnknown", exit_code, ended_at)
     reason = pod.ending.reason if pod.reason in {"", "Error"} else pod.reason
     return Verdict(Standing.FAILED, reason or "Error", exit_code, ended_at)
+
+
+def _ended_by_delete(pod: pods_.Pod, ended_at: int, grace_seconds: int) -> bool:
+    """Whether it ended after somebody had asked it to go, and not by itself before.
+
+    A node's clock may be behind, so an end a little earlier counts too if it is one by a signal.
+    """
+    if pod.deleted_at is None:
+        return False
+    asked_at = _asked_at(pod, grace_seconds)
+    by_signal = pod.ending.exit_code is None or pod.ending.exit_code in _BY_SIGNAL
+    return ended_at >= asked_at or (by_signal and ended_at >= asked_at - grace_seconds)
+
+
+def _asked_at(pod: pods_.Pod, grace_seconds: int) -> int:
+    """When somebody asked it to go; who deletes may give more or less than the template."""
+    given = grace_seconds if pod.grace_seconds is None else pod.grace_seconds
+    return (pod.deleted_at or 0) - given
 
 
 def by_exit_code(found: Verdict, pod: pods_.Pod, success: Collection[int]) -> Verdict:
