@@ -67,6 +67,19 @@ class Moment:
     def waiting(self) -> list[workload.Waiting]:
         return waiting.pods(self.book.unplaced.values(), lambda _: None)
 
+    def given_up(self) -> frozenset[str]:
+        """Pods with a claim of which the chosen node is not waited for any more."""
+        nodes, claims = self.book.nodes, self.book.claims
+        return frozenset(
+            "/".join(key)
+            for group in self.waiting
+            for key in group.keys
+            for name in group.kind.constraints.claims
+            if (claim := claims.get((group.kind.namespace, name))) is not None
+            and claim.selected
+            and not claim.pinned_to(nodes.get(claim.selected))
+        )
+
     def plan(self) -> tuple[workload.Plan, list[list[tuple[Key, str]]]]:
         """The decision, and its placements class by class in the order in which they were made."""
         groups = self.waiting

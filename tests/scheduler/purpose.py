@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bayplan.model.reason import Reason
-from tests.scheduler import ours
+from tests.scheduler import ours, trial
 from tests.scheduler.trial import Difference
 
 
@@ -35,6 +35,36 @@ def _kept_room(difference: Difference) -> bool:
     return kept in difference.ours and (not rest.ours or _on_its_way_out(rest))
 
 
+_BINDING = "node(s) didn't find available persistent volumes to bind"
+
+
+def _given_up(difference: Difference) -> bool:
+    """A claim that kube-scheduler leaves to a node which may never take its pod."""
+    alone = not difference.ours and difference.theirs == {"VolumeBinding": _BINDING}
+    return alone and difference.told == trial.GIVEN_UP
+
+
+def _made_by_people(difference: Difference) -> bool:
+    """A claim that kube-scheduler would bind to a volume that is there."""
+    mine = {
+        (reason, detail)
+        for reason, detail in difference.ours
+        if reason is Reason.VOLUME_MISSING and detail.endswith("name one in volumeName")
+    }
+    rest = replace(difference, ours=difference.ours - mine)
+    return bool(mine) and (not rest.ours or _on_its_way_out(rest) or _kept_room(rest))
+
+
+def _error(difference: Difference) -> bool:
+    """A filter that gives up over the volumes of another pod."""
+    said = difference.theirs.get("NodeVolumeLimits", "")
+    return not difference.ours and said.endswith("(pod is not owner)")
+
+
+def _devices(difference: Difference) -> bool:
+    return any(reason is Reason.DEVICES for reason, _ in difference.ours)
+
+
 ON_PURPOSE = (
     Purpose(
         "a node on its way out",
@@ -46,6 +76,22 @@ ON_PURPOSE = (
         "**Room is kept for pods of DaemonSets**",
         _kept_room,
     ),
+    Purpose(
+        "a chosen node that is given up",
+        "**A node that was chosen for a claim is given up**",
+        _given_up,
+    ),
+    Purpose(
+        "volumes that people make",
+        "**Volumes that people make are not matched with claims**",
+        _made_by_people,
+    ),
+    Purpose(
+        "an error over another pod",
+        "**An error over another pod's volume stops nobody**",
+        _error,
+    ),
+    Purpose("devices", "**Devices are kube-scheduler's alone**", _devices),
 )
 
 # Faults that are being mended; this list is to be empty.
@@ -53,21 +99,13 @@ _PLUGINS = {
     "InterPodAffinity",
     "NodeAffinity",
     "NodeResourcesFit",
-    "NodeVolumeLimits",
     "PodTopologySpread",
-    "VolumeBinding",
-    "VolumeRestrictions",
-    "VolumeZone",
 }
 _REASONS = {
     Reason.ANTI_AFFINITY,
     Reason.POD_AFFINITY,
     Reason.RESOURCES,
     Reason.SPREAD,
-    Reason.VOLUME_LIMIT,
-    Reason.VOLUME_MISSING,
-    Reason.VOLUME_NODE,
-    Reason.VOLUME_ZONE,
 }
 
 

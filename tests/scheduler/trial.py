@@ -6,7 +6,7 @@ volume between them. kube-scheduler's filters are asked before, at each placemen
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.scheduler import volumes
@@ -16,6 +16,7 @@ from tests.scheduler.ours import Key, Moment, Reasons
 
 Cluster = dict[str, Any]
 
+GIVEN_UP = "a claim's chosen node is given up"
 _MOST_ROUNDS = 8
 # What hangs on the order in which pods came; at its moment each of them was asked.
 _ORDERED = ("PodTopologySpread", "node(s) didn't match pod affinity rules")
@@ -65,6 +66,7 @@ def tried(
 
     moment = Moment.of(now)
     look(moment)
+    chosen = moment.given_up()
     while found.rounds < _MOST_ROUNDS:
         found.rounds += 1
         try:
@@ -90,6 +92,9 @@ def tried(
         steps.append({"recheck": placed})
         expected.append(None)
     _compare(found, steps, expected, judge.ask(cluster, steps))
+    found.differences = [
+        replace(one, told=GIVEN_UP) if one.pod in chosen else one for one in found.differences
+    ]
     _left_over(found, moment)
     return found
 

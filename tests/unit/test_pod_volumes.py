@@ -132,6 +132,16 @@ class TestOneNodeFirst:
         assert 1 == len(set(placed(node("n1"), node("n2"), LAZY, claim(), *small).values()))
 
 
+def test_a_volume_made_for_a_node_that_is_not_ours() -> None:
+    """Its pod waits for it: where it can be mounted shows when it is made."""
+    chosen = claim(annotations={"volume.kubernetes.io/selected-node": "n2"})
+    cache = cached(node("n1"), node("n2"), LAZY, chosen, pod("p", volumes=mounting("c")))
+    cache.state.eligible = lambda node: node.name == "n1"
+    [refused] = planned(cache).refused
+
+    assert "volume being made for another node c" in explain.sentence(refused.funnel)
+
+
 class TestZones:
     """A volume's zone and region labels hold where it has no node affinity."""
 
@@ -271,6 +281,18 @@ class TestAttached:
         used = claim("used", volume="old", deletionTimestamp="2026-01-01T00:00:00Z")
 
         assert {} == placed(*self.given(used, user), pod("p", volumes=mounting("c")))
+
+    def test_a_volume_that_nobody_knows_counts_by_its_class(self) -> None:
+        """A claim in use whose PersistentVolume is gone still has something attached."""
+        user = pod("user", "n1", volumes=mounting("used"))
+        eager = body("StorageClass", "lazy", provisioner=EBS, volumeBindingMode="Immediate")
+        for storage, used in (
+            (LAZY, claim("used", volume="gone")),
+            (eager, claim("used")),
+        ):
+            given = self.given(storage, used, user)
+
+            assert {} == placed(*given, pod("p", volumes=mounting("c")))
 
     def test_what_landed_counts(self) -> None:
         """Two that wait for one place each do not both get the last one."""

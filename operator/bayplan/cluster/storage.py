@@ -119,7 +119,7 @@ class Storage:
                 del self._bound[before.volume]
 
     def _judge_unbound(self) -> None:
-        self._judge([key for key, claim in self._claims.items() if not claim.volume])
+        self._judge([key for key, one in self._claims.items() if one.volume not in self._volumes])
 
     def _judge(self, keys: Collection[Key]) -> None:
         """Say anew of these claims where their pods may run."""
@@ -155,18 +155,21 @@ class Storage:
         storage = self._class_of(stored)
         if isinstance(storage, str):
             return _missing(known, storage)
+        known = dataclasses.replace(known, driver=_driver(storage))
         if not storage.waits:  # somebody else binds it, wherever that may be
             return _missing(known, "it waits for its volume to be made")
         if storage.provisioner == _NO_PROVISIONER:
             return _missing(known, "its StorageClass makes no volumes; name one in volumeName")
-        driver = migrated.DRIVERS.get(storage.provisioner, storage.provisioner)
-        return dataclasses.replace(known, terms=storage.terms, unbound=True, driver=driver)
+        return dataclasses.replace(known, terms=storage.terms, unbound=True)
 
     def _with_volume(self, known: pods_.Claim, stored: decode.VolumeClaim) -> pods_.Claim:
         """A claim that names its volume; it is bound when its phase says so."""
         volume = self._volumes.get(stored.volume)
         binding = stored.phase == "Pending"
         if volume is None and not (binding and stored.selected):
+            of = self._classes.get(stored.storage or "")  # a pod there counts by the class
+            driver = _driver(of) if of is not None else ""
+            known = dataclasses.replace(known, driver=driver)
             return _missing(known, f"it waits for volume {stored.volume}")
         return dataclasses.replace(
             known,
@@ -193,3 +196,7 @@ class Storage:
 
 def _missing(claim: pods_.Claim, why: str) -> pods_.Claim:
     return dataclasses.replace(claim, missing=True, why=why, selected="")
+
+
+def _driver(storage: decode.Storage) -> str:
+    return migrated.DRIVERS.get(storage.provisioner, storage.provisioner)

@@ -63,7 +63,7 @@ class Snapshot:
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
     migrated: Mapping[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
     attached: Attached = field(default_factory=dict)
-    known: AbstractSet[str] = frozenset()  # names of all nodes there are, ours or not
+    known: Mapping[str, nodes_.Node] = field(default_factory=dict)  # all by name, ours or not
     nodes_version: int = 0
     census: census_.Census = field(default_factory=census_.Census)
     _changed: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)

@@ -278,7 +278,7 @@ class State:
             claims=self.claims,
             attach_limits=self.attach_limits,
             migrated=self.migrated,
-            known=self.nodes.keys(),
+            known=self.nodes,
             attached=self.attached,
             nodes_version=self.nodes_version,
             census=self._census,

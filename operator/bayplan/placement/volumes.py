@@ -95,10 +95,11 @@ def _of_claim(
         if user:
             detail = f"{claim.name} by pod {user}"
         yield Refusing(Reason.VOLUME_IN_USE, detail, everywhere)
-    row = board.snapshot.rows.get(claim.selected)
-    if row is not None and claim.pinned_to(board.table.nodes[row]):
+    if claim.pinned_to(board.snapshot.known.get(claim.selected)):
         others = everywhere.copy()
-        others[row] = False
+        row = board.snapshot.rows.get(claim.selected)
+        if row is not None:
+            others[row] = False
         yield Refusing(Reason.VOLUME_NODE, claim.name, others)
     elif claim.unbound and not claim.made:
         landed = board.landed_with(kind.namespace, claim.name)
