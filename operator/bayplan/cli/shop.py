@@ -87,7 +87,8 @@ def _tied(kind: PodClass) -> bool:
     terms = (*wanted.pod_affinity, *wanted.pod_anti_affinity)
     if any(one.operator is Operator.MAX_PER for one in kind.placement.constraints):
         return True
-    return bool(wanted.host_ports) or hard or any(not term.weight for term in terms)
+    alone = bool(wanted.host_ports or wanted.claims or wanted.disks)
+    return alone or hard or any(not term.weight for term in terms)
 
 
 def _shared_out(kind: PodClass, zones: Sequence[str], waiting: Sequence[Waiting]) -> bool:
@@ -211,7 +212,8 @@ def _per_node(kind: PodClass) -> int:
         and (term.all_namespaces or kind.namespace in (term.namespaces or {kind.namespace}))
         for term in kind.constraints.pod_anti_affinity
     )
-    if apart or kind.constraints.host_ports:
+    twice = any(disk.collides(disk) for disk in kind.constraints.disks)
+    if apart or twice or kind.constraints.host_ports:
         return 1
     caps = (
         place.count(one.value)

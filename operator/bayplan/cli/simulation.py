@@ -105,8 +105,10 @@ def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Res
     bound = 0
     rivals: tuple[compare.Rival, ...] = ()
     if menu and left:
-        bound = run.buy(left)
-        rivals = run.compared(left)
+        able = run.able(left)
+        if able:
+            bound = run.buy(able)
+            rivals = run.compared(able)
         left = run.place(run.remaining(left))
         left = run.add_until_placed(left)
     return dataclasses.replace(run.result(left, bound), rivals=rivals)
@@ -117,7 +119,7 @@ class _Run:
 
     def __init__(self, found: Inventory, menu: Sequence[Offer], settings: Settings) -> None:
         self.found, self.menu, self.settings = found, menu, settings
-        self.book = state.State()
+        self.book = self._empty()
         self.titles: dict[tuple[str, str], str] = {}  # pod -> title of its workload
         self.offers: dict[str, Offer] = {}  # new node -> what it is
         self.landed: dict[tuple[str, str], PodClass] = {}  # what was placed here
@@ -134,6 +136,16 @@ class _Run:
         for pod in found.running:
             self.book.set_pod(pod)
             self.titles[pod.key] = workloads.owner_title(pod)
+
+    def _empty(self) -> state.State:
+        """A book without nodes and pods, which knows the claims."""
+        told = self.found.volumes
+        return state.State(
+            claims=told.claims,
+            attach_limits=told.attach_limits,
+            migrated=told.migrated,
+            attached=told.attached,
+        )
 
     def groups(self) -> list[Waiting]:
         """All demands as waiting tasks, class by class; each task knows its workload's title."""
@@ -168,6 +180,18 @@ class _Run:
             if keys:
                 groups.append(dataclasses.replace(group, keys=keys))
         return groups
+
+    def able(self, left: Sequence[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:
+        """What of these could run on more nodes: of a ReadWriteOncePod claim one pod, or none."""
+        frozen, found = self.book.snapshot(), []
+        for group, funnel in left:
+            keys = ((group.kind.namespace, name) for name in group.kind.constraints.claims)
+            sole = [key for key in keys if frozen.claims[key].alone]
+            if any(frozen.mounting(key) for key in sole):
+                continue
+            most = 1 if sole else len(group.keys)
+            found.append((dataclasses.replace(group, keys=group.keys[:most]), funnel))
+        return found
 
     def buy(self, left: Sequence[tuple[Waiting, Funnel]]) -> int:
         """Let nodes of the optimiser's patterns join, filled with what has no ties; the bound."""
@@ -289,7 +313,7 @@ class _Run:
 
     def _offered(self, alone: Waiting, zone: str) -> tuple[state.State, tuple[Funnel, ...]]:
         """One node of each type in a zone, and why none takes the pod; empty if one does."""
-        samples = state.State(nodes_version=1)
+        samples = dataclasses.replace(self._empty(), nodes_version=1)
         for daemonset in self.found.daemonsets:
             samples.set_daemonset(daemonset)
         for offer in self.menu:

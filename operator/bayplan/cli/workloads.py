@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bayplan import units
+from bayplan.cli import volumes
 from bayplan.cli.manifests import Document, mapping
 from bayplan.cli.problem import BadInput
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.model import resources, snapshot
+from bayplan.model import resources, snapshot, state
 from bayplan.model import workload as workload_
 
 MOST_PODS = 1_000_000  # of one workload
@@ -23,14 +24,13 @@ OURS = frozenset({"BatchJob", "LongService"})
 # fmt: off
 BESIDE = frozenset(
     {
-        "APIService", "CSIDriver", "CSINode", "ClusterRole", "ClusterRoleBinding", "ConfigMap",
+        "APIService", "CSIDriver", "ClusterRole", "ClusterRoleBinding", "ConfigMap",
         "ControllerRevision", "CustomResourceDefinition", "EC2NodeClass", "EndpointSlice",
         "Endpoints", "Event", "HorizontalPodAutoscaler", "Ingress", "IngressClass",
         "Kustomization", "Lease", "LimitRange", "MutatingWebhookConfiguration", "Namespace",
-        "NetworkPolicy", "NodeClaim", "NodePool", "PersistentVolume", "PersistentVolumeClaim",
-        "PodDisruptionBudget", "PriorityClass", "ResourceQuota", "Role", "RoleBinding",
-        "RuntimeClass", "Secret", "Service", "ServiceAccount", "StorageClass",
-        "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+        "NetworkPolicy", "NodeClaim", "NodePool", "PodDisruptionBudget", "PriorityClass",
+        "ResourceQuota", "Role", "RoleBinding", "RuntimeClass", "Secret", "Service",
+        "ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
         "ValidatingWebhookConfiguration",
     }
 )
@@ -69,6 +69,8 @@ class Inventory:
     running: list[pods_.Pod] = dataclasses.field(default_factory=list)
     # Also LongServices with mode PerNode: a new node gets its own.
     daemonsets: list[snapshot.DaemonSet] = dataclasses.field(default_factory=list)
+    # Of claims, and of what nodes attach; of nothing else.
+    volumes: state.State = dataclasses.field(default_factory=state.State)
 
 
 def inventory(
@@ -85,6 +87,7 @@ def inventory(
     workloads = [one for one in by_kind.get("workload", ()) if not _controller(one)]
     _check_names(workloads, scale)
     living = _living(found, by_kind.get("Pod", ()))
+    found.volumes = volumes.told(by_kind.get("volumes", ()))
     for document in workloads:
         count = scale.get(document.name, _count(document))
         title = f"{document.kind} {_namespace(document)}/{document.name}"
@@ -94,7 +97,20 @@ def inventory(
             pod = _pod(document, _template(document))
             demand = Demand(title, document.name, missing, pod, _rules(document))
             found.demands.append(demand)
+    known = found.volumes.claims
+    found.running = [_mounting(pod, known) for pod in found.running]
+    found.demands = [
+        dataclasses.replace(one, pod=_mounting(one.pod, known)) for one in found.demands
+    ]
     return found
+
+
+def _mounting(pod: pods_.Pod, known: Mapping[tuple[str, str], pods_.Claim]) -> pods_.Pod:
+    """The pod with those of its claims that the manifests hold."""
+    claims = tuple(name for name in pod.constraints.claims if (pod.namespace, name) in known)
+    if claims == pod.constraints.claims:
+        return pod
+    return dataclasses.replace(pod, constraints=dataclasses.replace(pod.constraints, claims=claims))
 
 
 def _sort(document: Document, *, lenient: bool) -> str:
@@ -107,6 +123,8 @@ def _sort(document: Document, *, lenient: bool) -> str:
         return "workload"
     if kind in {"Node", "DaemonSet", "Pod"}:
         return kind
+    if kind in volumes.KINDS:
+        return "volumes"
     if kind in BESIDE or lenient:
         return ""
     raise BadInput(document.called, f"unknown kind {units.shown(kind)}")
@@ -240,7 +258,7 @@ def _rules(document: Document) -> workload_.PlacementRules:
 
 
 def _pod(document: Document, body: Mapping[str, Any]) -> pods_.Pod:
-    """One pod, its amounts checked; its volumes are taken to be where it lands."""
+    """One pod, its amounts checked; volumes of its own are taken to be where it lands."""
     from bayplan.cluster import pods, wire  # noqa: PLC0415  msgspec: only when needed
 
     spec = mapping(body.get("spec"))
@@ -255,7 +273,9 @@ def _pod(document: Document, body: Mapping[str, Any]) -> pods_.Pod:
         pod = pods.pod_from_dict({**body, "metadata": {**metadata, **named}})
     except wire.DecodeError as error:
         raise BadInput(document.called, str(error)) from error
-    constraints = dataclasses.replace(pod.constraints, claims=(), own=(), uid="")
+    own = frozenset(pod.constraints.own)
+    claims = tuple(name for name in pod.constraints.claims if name not in own)
+    constraints = dataclasses.replace(pod.constraints, claims=claims, own=(), uid="")
     return dataclasses.replace(pod, constraints=constraints, nominated="", gated=False)
 
 

@@ -1,0 +1,48 @@
+"""Volumes as manifests tell of them: claims, volumes, classes, what nodes attach.
+
+They are read and kept by the operator's own code. A claim that the manifests do not hold, or of
+which they do not tell where it can be mounted, is taken to be mountable wherever its pod lands;
+that one pod at a time may use it still holds.
+"""
+
+from collections.abc import Iterable
+
+from bayplan.cli.manifests import Document
+from bayplan.cli.problem import BadInput
+from bayplan.model import pod as pods_
+from bayplan.model import state
+
+KINDS = frozenset(
+    {"StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CSINode", "VolumeAttachment"}
+)
+
+
+def told(documents: Iterable[Document]) -> state.State:
+    """A book of claims and of what nodes attach, without nodes and pods."""
+    book = state.State()
+    documents = list(documents)
+    if not documents:
+        return book
+    import msgspec  # noqa: PLC0415  only when needed
+
+    from bayplan.cluster import decode, storage  # noqa: PLC0415
+
+    kept = storage.Storage(book, lambda: None)
+    take = {
+        "StorageClass": kept.set_class,
+        "PersistentVolume": kept.set_volume,
+        "PersistentVolumeClaim": kept.set_claim,
+        "CSINode": kept.set_limits,
+        "VolumeAttachment": kept.attachments.set,
+    }
+    for document in documents:
+        body = {"metadata": {}, **document.body}
+        try:
+            seen = decode.KINDS[document.kind].decode(msgspec.Raw(msgspec.json.encode(body)))
+        except decode.DecodeError as error:
+            raise BadInput(document.called, str(error)) from error
+        take[document.kind](seen)
+    for key, claim in book.claims.items():
+        if claim.missing:
+            book.claims[key] = pods_.Claim(claim.name, claim.uid, alone=claim.alone)
+    return book
