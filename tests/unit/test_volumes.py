@@ -8,8 +8,9 @@ from bayplan import inbox, volumes
 from bayplan.cluster import decode
 from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
 from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
 from bayplan.placement import explain
-from tests.builders import NOON, make_constraints, make_pod, make_term
+from tests.builders import NOON, make_constraints, make_node, make_pod, make_term
 from tests.unit.test_loop import Scene
 
 LAZY = Storage(waits=True, provisioner="ebs")
@@ -253,3 +254,32 @@ def test_whose_a_claim_is() -> None:
 
     owners = frozenset({"uid-db"})
     assert VolumeClaim("", "gp3", "Pending", "n1", True, "db", owners) == claim
+
+
+def test_one_pod_at_a_time_is_born_placed() -> None:
+    """Of a ReadWriteOncePod claim that a stranger uses nobody is; when he is gone it is bound."""
+    scene = Scene()
+    scene.node("n0")
+    scene.see("PersistentVolume", "v1", Volume((), "ebs", "vol-1"), "")
+    put(scene, claim=VolumeClaim("v1", "gp3", "Bound", alone=True))
+    stranger = make_pod("stranger", "n-other", constraints=make_constraints(claims=("data",)))
+    scene.see("Node", "n-other", make_node("n-other", unschedulable=True), "")
+    scene.see("Pod", "stranger", stranger)
+    mounts = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    container = {"name": "db", "image": "db:1"}
+    scene.service(
+        "db", replicas=1, template={"spec": {"volumes": mounts, "containers": [container]}}
+    )
+    scene.look()
+    [(planned, body)] = scene.notes.created.values()
+
+    assert ("", None) == (planned.node, body["spec"].get("nodeName"))
+
+    scene.seen_as_created()
+    scene.look()
+    told = [one.message for one in scene.notes.marked]
+    scene.see("Pod", "stranger", replace(stranger, phase=pods_.Phase.SUCCEEDED))
+    scene.look()
+
+    assert ["ReadWriteOncePod claim in use data by pod stranger" in one for one in told] == [True]
+    assert ["n0"] == [one.node for one in scene.notes.bound]

@@ -71,6 +71,8 @@ def mounts(volumes: Sequence[Volume] | None, stored_as: str = "") -> Mounts:
             disk = _disk(one)
             if disk is not None:
                 disks.append(disk)
+    if not (claims or disks or late):
+        return NO_MOUNTS
     return Mounts((*claims, *own), tuple(own), tuple(disks), late)
 
 
