@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster import read
 from tests.cluster.manifests import make_service
+from tests.cluster.provisioner import claims, make_claim, make_mounting, make_volume
 from tests.cluster.test_longservice import available
 from tests.cluster.under_test import ROOT, Site
 
@@ -49,3 +50,21 @@ def test_a_node_is_taken_away_in_thought(site: Site, namespace: str) -> None:
     assert 2 == held[first]
     assert 2 == missing[title]
     assert {first} == set(read.running(site.kube.listed(read.pods(namespace))).values())
+
+
+def test_volumes_of_the_cluster_count(site: Site, namespace: str) -> None:
+    """Who waits for another pod's ReadWriteOncePod claim waits in thought too, node or no node."""
+    site.nodes("m5.large:us-east-1a=2", pool=namespace)
+    kube, volume, sole = site.kube, f"pv-{namespace}", "ReadWriteOncePod"
+    kube.create("/api/v1/persistentvolumes", make_volume(volume, namespace, "single", mode=sole))
+    kube.create(claims(namespace), make_claim("single", "manual", volume=volume, mode=sole))
+    kube.create(read.pods(namespace), make_mounting("first", namespace, "single"))
+    kube.until(read.pods(namespace), read.running)
+    kube.create(read.pods(namespace), make_mounting("second", namespace, "single"))
+    found = simulate(kube.kubeconfig, "--cluster", "-o", "json")
+    kube.delete(f"/api/v1/persistentvolumes/{volume}")
+    [missing] = [
+        one for one in found["unplacedWorkloads"] if one["workload"] == f"Pod {namespace}/second"
+    ]
+
+    assert "ReadWriteOncePod claim in use single by pod first" in str(missing)

@@ -1,9 +1,14 @@
-"""What a cluster holds now, as manifests: its nodes, pods and DaemonSets. Read, never written."""
+"""What a cluster holds now, as manifests: its nodes, pods, DaemonSets and volumes.
+
+Read, never written. Who may not read volumes gets the rest: claims are taken to be mountable then.
+"""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from bayplan.cli import volumes
 from bayplan.cli.manifests import Document
 from bayplan.cli.problem import NoCluster
 
@@ -29,11 +34,12 @@ async def _listed(context: str | None) -> list[dict[str, Any]]:
     # kubernetes and aiohttp take most of a second to load: only who asks for a cluster waits.
     import msgspec  # noqa: PLC0415
 
-    from bayplan.cluster import requests, transport  # noqa: PLC0415
+    from bayplan.cluster import errors, requests, transport  # noqa: PLC0415
 
-    found: list[dict[str, Any]] = []
     async with await transport.HttpTransport.connect(context=context, connections=2) as wire:
-        for kind in _KINDS:
+
+        async def all_of(kind: str) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
             token = ""
             for _ in range(_MOST_CHUNKS):
                 request = requests.list_chunk(kind, limit=_CHUNK, token=token)
@@ -42,4 +48,10 @@ async def _listed(context: str | None) -> list[dict[str, Any]]:
                 token = (answer.get("metadata") or {}).get("continue") or ""
                 if not token:
                     break
-    return found
+            return found
+
+        found = [body for kind in _KINDS for body in await all_of(kind)]
+        for kind in sorted(volumes.KINDS):
+            with contextlib.suppress(errors.Rejected):
+                found += await all_of(kind)
+        return found
