@@ -71,7 +71,8 @@ def _judge() -> Judge:
 
 
 def tried(seed: int) -> Found:
-    result = trial.tried(_judge(), generator.cluster(seed))
+    cluster = generator.cluster(seed)
+    result = trial.tried(_judge(), cluster)
     names = [(purpose.purpose(one), one) for one in result.differences]
     return Found(
         seed,
@@ -87,20 +88,16 @@ def _written(found: Found) -> Path:
     first = found.unexplained[0]
 
     def shows(cluster: generator.Cluster) -> bool:
-        return any(_alike(one, first) for one in trial.tried(_judge(), cluster).differences)
+        return not _judge().invalid(cluster) and any(
+            one == first and not purpose.purpose(one)
+            for one in trial.tried(_judge(), cluster).differences
+        )
 
     small = shrink.shrunk(generator.cluster(found.seed), shows)
     _OUT.mkdir(parents=True, exist_ok=True)
     file = _OUT / f"{found.seed}.json"
     file.write_text(json.dumps({"what": str(first), **small}, indent=1) + "\n")
     return file
-
-
-def _alike(one: Difference, other: Difference) -> bool:
-    return not purpose.purpose(one) and (
-        (one.what, one.pod, one.node, one.ours, one.theirs.keys())
-        == (other.what, other.pod, other.node, other.ours, other.theirs.keys())
-    )
 
 
 if __name__ == "__main__":

@@ -52,13 +52,21 @@ class Judge:
         self, cluster: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]
     ) -> list[dict[str, Any]]:
         """What comes of these steps, one after the other, on this cluster."""
+        outcomes: list[dict[str, Any]] = self._answer(cluster, {"steps": steps})["outcomes"]
+        return outcomes
+
+    def invalid(self, cluster: Mapping[str, Any]) -> list[str]:
+        """Why an API server would not store what is in it."""
+        found: list[str] = self._answer(cluster, {"validate": True}).get("invalid", [])
+        return found
+
+    def _answer(self, cluster: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         known = {kind: cluster[kind] for kind in KINDS if cluster.get(kind)}
-        line = msgspec.json.encode({"cluster": known, "steps": steps})
+        line = msgspec.json.encode({"cluster": known, **asked})
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(line + b"\n")
         self._process.stdin.flush()
-        answer = msgspec.json.decode(self._process.stdout.readline())
+        answer: dict[str, Any] = msgspec.json.decode(self._process.stdout.readline())
         assert "error" not in answer, answer["error"]
-        outcomes: list[dict[str, Any]] = answer["outcomes"]
-        return outcomes
+        return answer

@@ -5,7 +5,7 @@ from typing import Any
 from tests.scheduler.dice import Dice
 
 ZONES = ("z1", "z2", "z3")
-TIERS = ("1", "5", "10", "-3", "007", "+4", "x", "", "9223372036854775807", "9223372036854775808")
+TIERS = ("1", "5", "10", "007", "3.5", "x", "", "9223372036854775807", "9223372036854775808")
 TAINTS = (
     ("dedicated", "web"),
     ("dedicated", "db"),
@@ -28,9 +28,11 @@ def nodes(dice: Dice, *, troubled: bool, pools: bool) -> list[dict[str, Any]]:
 def _node(dice: Dice, name: str, *, troubled: bool, pools: bool) -> dict[str, Any]:
     taints = [
         {"key": key, "value": value, "effect": effect}
-        for key, value in TAINTS
-        if dice.chance(0.08)
-        for effect in dice.some(("NoSchedule", "PreferNoSchedule", "NoExecute"), 1, 1)
+        for (key, effect), value in {
+            (key, dice.pick(("NoSchedule", "PreferNoSchedule", "NoExecute"))): value
+            for key, value in TAINTS
+            if dice.chance(0.08)
+        }.items()
     ]
     node: dict[str, Any] = {
         "metadata": {"name": name, "labels": _labels(dice, name, pools=pools)},

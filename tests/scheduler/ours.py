@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bayplan import settings, waiting
+from bayplan import settings, volumes, waiting
 from bayplan.cluster import cache, decode
 from bayplan.model import pod as pods_
 from bayplan.model import snapshot, state, workload
@@ -46,7 +46,7 @@ class _Nobody:
 class Moment:
     """A cluster as a cycle sees it."""
 
-    book: state.State
+    live: cache.Cache
     snapshot: snapshot.Snapshot
     memo: solve.Memo
 
@@ -61,15 +61,15 @@ class Moment:
             kind = decode.KINDS.get(name)
             for body in cluster.get(field, ()) if kind is not None else ():
                 live.upsert(kind.name, kind.decode(msgspec.Raw(msgspec.json.encode(body))))
-        return cls(book, live.snapshot(), solve.Memo())
+        return cls(live, live.snapshot(), solve.Memo())
 
     @property
     def waiting(self) -> list[workload.Waiting]:
-        return waiting.pods(self.book.unplaced.values(), lambda _: None)
+        return waiting.pods(self.live.state.unplaced.values(), lambda _: None)
 
     def given_up(self) -> frozenset[str]:
         """Pods with a claim of which the chosen node is not waited for any more."""
-        nodes, claims = self.book.nodes, self.book.claims
+        nodes, claims = self.live.state.nodes, self.live.state.claims
         return frozenset(
             "/".join(key)
             for group in self.waiting
@@ -80,15 +80,23 @@ class Moment:
             and not claim.pinned_to(nodes.get(claim.selected))
         )
 
-    def plan(self) -> tuple[workload.Plan, list[list[tuple[Key, str]]]]:
-        """The decision, and its placements class by class in the order in which they were made."""
+    def plan(self) -> tuple[workload.Plan, list[list[tuple[Key, str]]], dict[Key, str]]:
+        """The decision; its placements class by class in their order; nodes chosen for claims."""
         groups = self.waiting
         made = solve.solve(self.snapshot, groups, 0, solve.Policy(), self.memo)
+        made, choices = volumes.Volumes(self.live.state, self.live.storage).parted(made, groups, ())
         placed = [
             [(key, made.placements[key]) for key in group.keys if key in made.placements]
             for group in order.ordered(groups)
         ]
-        return made, [group for group in placed if group]
+        nodes = self.live.state.nodes
+        chosen = {  # before, and for which a volume is still to be made
+            key: claim.selected
+            for key, claim in self.live.state.claims.items()
+            if not claim.made and claim.pinned_to(nodes.get(claim.selected))
+        }
+        chosen |= {(one.namespace, one.claim): one.node for one in choices}
+        return made, [group for group in placed if group], chosen
 
     def refused(self, group: workload.Waiting) -> dict[str, Reasons]:
         """Why which nodes refuse one more pod of a class, alone; other nodes would take it."""

@@ -22,7 +22,7 @@ def requests(dice: Dice, *, small: bool = False) -> dict[str, str]:
     if dice.chance(0.06):
         found["example.com/gpu"] = dice.pick(("1", "2", "0"))
     if dice.chance(0.03):
-        found["hugepages-2Mi"] = "64Mi"
+        found |= {"hugepages-2Mi": "64Mi", "cpu": "100m"}
     return found
 
 
@@ -36,6 +36,18 @@ def container(dice: Dice, name: str, *, ports: bool, small: bool = False) -> dic
     if ports and dice.chance(0.8):
         found["ports"] = [_port(dice) for _ in range(dice.number(1, 2))]
     return found
+
+
+def _distinct(containers: list[dict[str, Any]]) -> None:
+    """No host port twice within a pod: an API server refuses that."""
+    seen: set[tuple[object, ...]] = set()
+    for one in containers:
+        for port in one.get("ports", ()):
+            key = port.get("hostPort"), port["protocol"], port.get("hostIP")
+            if key in seen:
+                port.pop("hostPort", None)
+                port.pop("hostIP", None)
+            seen.add(key)
 
 
 def _port(dice: Dice) -> dict[str, Any]:
@@ -59,6 +71,7 @@ def spec(dice: Dice, themes: set[str], own: dict[str, str], *, small: bool = Fal
     }
     if "sums" in themes:
         _sums(dice, found, ports=ports)
+    _distinct([*found["containers"], *found.get("initContainers", ())])
     if "nodes" in themes and dice.chance(0.6):
         _nodes(dice, found)
     if dice.chance(0.45 if "taints" in themes else 0.1):
@@ -84,8 +97,11 @@ def _sums(dice: Dice, found: dict[str, Any], *, ports: bool) -> None:
     if dice.chance(0.3):
         found["overhead"] = dice.pick(({"cpu": "250m"}, {"cpu": "100m", "memory": "120Mi"}))
     if dice.chance(0.25):
-        whole = dice.pick(({"cpu": "3"}, {"cpu": "4", "memory": "3Gi"}, {"memory": "12Gi"}))
+        whole = dice.pick(({"cpu": "3"}, {"cpu": "4", "memory": "3Gi"}, {"memory": "6Gi"}))
         found["resources"] = {"requests": whole}
+        for one in (*found["containers"], *inits):  # together they ask for no more than the pod
+            least = {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "1Gi"}
+            one["resources"] = {"requests": {key: least[key] for key in dice.some(list(least))}}
 
 
 def _nodes(dice: Dice, found: dict[str, Any]) -> None:
@@ -124,7 +140,7 @@ def _node_term(dice: Dice) -> dict[str, Any]:
 def _node_expression(dice: Dice) -> dict[str, Any]:
     operator = dice.pick(("In", "In", "NotIn", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"))
     if operator in {"Gt", "Lt"}:
-        values = [dice.pick(("0", "1", "4", "7", "-5", "9223372036854775806"))]
+        values = [dice.pick(("0", "1", "4", "7", "9223372036854775806"))]
         return {"key": "tier", "operator": operator, "values": values}
     key, known = dice.pick(
         (

@@ -5,11 +5,13 @@ knows its differences. Whatever none of them knows is a fault.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bayplan.model.reason import Reason
 from tests.scheduler import ours, trial
 from tests.scheduler.trial import Difference
+
+HEADING = "## Where Bayplan differs from kube-scheduler, on purpose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +21,38 @@ class Purpose:
     knows: Callable[[Difference], bool]
 
 
-HEADING = "## Where Bayplan differs from kube-scheduler, on purpose"
+def _on_its_way_out(reason: Reason, detail: str) -> bool:
+    del detail
+    return reason in {Reason.NOT_READY, Reason.CORDONED, Reason.LEAVING}
 
 
-def _on_its_way_out(difference: Difference) -> bool:
-    """A node that Bayplan alone refuses, and for nothing else."""
-    out = {Reason.NOT_READY, Reason.CORDONED, Reason.LEAVING}
-    return bool(difference.ours) and {reason for reason, _ in difference.ours} <= out
+def _kept_room(reason: Reason, detail: str) -> bool:
+    return (reason, detail) == (Reason.RESOURCES, ours.KEPT)
 
 
-def _kept_room(difference: Difference) -> bool:
-    """Room that kube-scheduler would give away, on a node that may be on its way out too."""
-    kept = (Reason.RESOURCES, ours.KEPT)
-    rest = replace(difference, ours=difference.ours - {kept})
-    return kept in difference.ours and (not rest.ours or _on_its_way_out(rest))
+def _made_by_people(reason: Reason, detail: str) -> bool:
+    return reason is Reason.VOLUME_MISSING and detail.endswith("name one in volumeName")
+
+
+def _devices(reason: Reason, detail: str) -> bool:
+    del detail
+    return reason is Reason.DEVICES
+
+
+_MEANT = (_on_its_way_out, _kept_room, _made_by_people, _devices)
+
+
+def _refuses(one: Callable[[Reason, str], bool]) -> Callable[[Difference], bool]:
+    """Differences where Bayplan alone refuses, for this and for nothing that is not meant."""
+
+    def knows(difference: Difference) -> bool:
+        return (
+            difference.what == "refused"
+            and any(one(*each) for each in difference.ours)
+            and all(any(meant(*each) for meant in _MEANT) for each in difference.ours)
+        )
+
+    return knows
 
 
 _BINDING = "node(s) didn't find available persistent volumes to bind"
@@ -44,37 +64,23 @@ def _given_up(difference: Difference) -> bool:
     return alone and difference.told == trial.GIVEN_UP
 
 
-def _made_by_people(difference: Difference) -> bool:
-    """A claim that kube-scheduler would bind to a volume that is there."""
-    mine = {
-        (reason, detail)
-        for reason, detail in difference.ours
-        if reason is Reason.VOLUME_MISSING and detail.endswith("name one in volumeName")
-    }
-    rest = replace(difference, ours=difference.ours - mine)
-    return bool(mine) and (not rest.ours or _on_its_way_out(rest) or _kept_room(rest))
-
-
 def _error(difference: Difference) -> bool:
     """A filter that gives up over the volumes of another pod."""
     said = difference.theirs.get("NodeVolumeLimits", "")
-    return not difference.ours and said.endswith("(pod is not owner)")
-
-
-def _devices(difference: Difference) -> bool:
-    return any(reason is Reason.DEVICES for reason, _ in difference.ours)
+    alone = not difference.ours and len(difference.theirs) == 1
+    return alone and said.endswith("(pod is not owner)") and difference.pod not in said
 
 
 ON_PURPOSE = (
     Purpose(
         "a node on its way out",
         "**Nothing new lands on a node on its way out**",
-        _on_its_way_out,
+        _refuses(_on_its_way_out),
     ),
     Purpose(
         "room for DaemonSets",
         "**Room is kept for pods of DaemonSets**",
-        _kept_room,
+        _refuses(_kept_room),
     ),
     Purpose(
         "a chosen node that is given up",
@@ -84,29 +90,19 @@ ON_PURPOSE = (
     Purpose(
         "volumes that people make",
         "**Volumes that people make are not matched with claims**",
-        _made_by_people,
+        _refuses(_made_by_people),
     ),
     Purpose(
         "an error over another pod",
         "**An error over another pod's volume stops nobody**",
         _error,
     ),
-    Purpose("devices", "**Devices are kube-scheduler's alone**", _devices),
+    Purpose("devices", "**Devices are kube-scheduler's alone**", _refuses(_devices)),
 )
 
-# Faults that are being mended; this list is to be empty.
-_PLUGINS = {
-    "InterPodAffinity",
-    "NodeAffinity",
-    "NodeResourcesFit",
-    "PodTopologySpread",
-}
-_REASONS = {
-    Reason.ANTI_AFFINITY,
-    Reason.POD_AFFINITY,
-    Reason.RESOURCES,
-    Reason.SPREAD,
-}
+# Faults that are being mended: how pods look at each other. This list is to be empty.
+_PLUGINS = {"InterPodAffinity", "PodTopologySpread"}
+_REASONS = {Reason.ANTI_AFFINITY, Reason.POD_AFFINITY, Reason.SPREAD}
 
 
 def _not_yet(difference: Difference) -> bool:

@@ -51,12 +51,14 @@ def judge() -> Iterator[Judge]:
 @pytest.mark.parametrize("first", range(0, NUMBER, _EACH))
 def test_every_difference_is_on_purpose(judge: Judge, first: int) -> None:
     """Each pair of pod and node, each placement at its moment, the end; nobody is left over."""
-    unexplained = [
-        f"seed {seed}: {difference}"
-        for seed in range(_FIRST + first, _FIRST + first + _EACH)
-        for difference in trial.tried(judge, generator.cluster(seed)).differences
-        if not purpose.purpose(difference)
-    ]
+    unexplained: list[str] = []
+    for seed in range(_FIRST + first, _FIRST + first + _EACH):
+        cluster = generator.cluster(seed)
+        unexplained += [
+            f"seed {seed}: {difference}"
+            for difference in trial.tried(judge, cluster).differences
+            if not purpose.purpose(difference)
+        ]
 
     assert unexplained == []
 
@@ -67,6 +69,13 @@ def test_users_are_told(one: purpose.Purpose) -> None:
     section = _DOCS.read_text().partition(f"\n{purpose.HEADING}\n")[2].partition("\n## ")[0]
 
     assert f"\n* {one.told}" in section
+
+
+def test_clusters_are_such_as_are_stored(judge: Judge) -> None:
+    """An API server would accept every object: what it refuses proves nothing."""
+    refused = {seed: judge.invalid(generator.cluster(seed)) for seed in range(_SAMPLE)}
+
+    assert {seed: said for seed, said in refused.items() if said} == {}
 
 
 def test_every_filter_has_its_say(judge: Judge) -> None:

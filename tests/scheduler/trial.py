@@ -70,7 +70,7 @@ def tried(
     while found.rounds < _MOST_ROUNDS:
         found.rounds += 1
         try:
-            plan, groups = moment.plan()
+            plan, groups, choices = moment.plan()
         except Exception as error:  # noqa: BLE001  whatever it is, it is a finding
             told = f"{type(error).__name__}: {error}"
             found.differences.append(Difference("raised", told=told))
@@ -79,9 +79,9 @@ def tried(
             landed = [{"pod": "/".join(key), "node": node} for key, node in group]
             steps.append({"place": landed})
             expected.append(None)
-        if not groups:
+        if not (groups or choices):
             break
-        after = _bound(now, dict(plan.placements))
+        after = _bound(now, dict(plan.placements), choices)
         if after:
             steps.append({"put": after})
             expected.append(None)
@@ -163,35 +163,23 @@ def _left_over(found: Trial, moment: Moment) -> None:
                 break
 
 
-def _bound(now: Cluster, placements: dict[Key, str]) -> Cluster:
-    """Pods are on their nodes and claims have their volumes; returns volumes and claims."""
+def _bound(now: Cluster, placements: dict[Key, str], choices: dict[Key, str]) -> Cluster:
+    """Pods are on their nodes, claims have volumes for theirs; returns volumes and claims."""
     nodes = {node["metadata"]["name"]: node for node in now["nodes"]}
     classes = {one["metadata"]["name"]: one for one in now.get("storageClasses", ())}
-    wanted: dict[Key, str] = {}
     for pod in now["pods"]:
-        metadata = pod["metadata"]
-        node = placements.get((metadata["namespace"], metadata["name"]))
-        if node is None:
-            continue
-        pod["spec"]["nodeName"] = node
-        pod["status"] = {"phase": "Running"}
-        for volume in pod["spec"].get("volumes", ()):
-            name = volume.get("persistentVolumeClaim", {}).get("claimName")
-            if "ephemeral" in volume:
-                name = f"{metadata['name']}-{volume['name']}"
-            if name:
-                wanted.setdefault((metadata["namespace"], name), node)
+        node = placements.get((pod["metadata"]["namespace"], pod["metadata"]["name"]))
+        if node is not None:
+            pod["spec"]["nodeName"] = node
+            pod["status"] = {"phase": "Running"}
     made: Cluster = {}
     for index, claim in enumerate(now.get("pvcs", ())):
         key = claim["metadata"]["namespace"], claim["metadata"]["name"]
-        storage = classes.get(claim["spec"].get("storageClassName", ""))
-        if key not in wanted or storage is None or "volumeName" in claim["spec"]:
+        node = choices.get(key)
+        if node is None:
             continue
-        if storage["provisioner"] == "kubernetes.io/no-provisioner":
-            continue
-        dice = Dice(index)
-        volume, bound = volumes.provisioned(dice, claim, nodes[wanted[key]], storage["provisioner"])
-        volume["metadata"] |= {"uid": f"uid-{volume['metadata']['name']}", "resourceVersion": "1"}
+        provisioner = classes[claim["spec"]["storageClassName"]]["provisioner"]
+        volume, bound = volumes.provisioned(Dice(index), claim, nodes[node], provisioner)
         now.setdefault("pvs", []).append(volume)
         now["pvcs"][index] = bound
         made.setdefault("pvs", []).append(volume)

@@ -33,6 +33,7 @@ def volumes(dice: Dice, nodes: list[dict[str, Any]]) -> Volumes:
     for name in names:
         if dice.chance(0.7):
             found.add("csiNodes", _csi_node(dice, name))
+    _zones_of_ebs(found, nodes)
     for index in range(dice.number(1, 6)):
         _claim(dice, found, f"claim-{index}", names)
     if dice.chance(0.4):
@@ -65,11 +66,24 @@ def _csi_node(dice: Dice, name: str) -> dict[str, Any]:
             if dice.chance(0.8):
                 one["allocatable"] = {"count": dice.pick((0, 1, 1, 2, 3, 25))}
             drivers.append(one)
-    # Since 1.23 kube-scheduler takes inline EBS volumes for those of the CSI driver where the
-    # node says that it does.
-    migrated = "kubernetes.io/aws-ebs,kubernetes.io/gce-pd"
-    note = {"storage.alpha.kubernetes.io/migrated-plugins": migrated}
+    # kube-scheduler takes EBS volumes of the old kind for the driver's where the node says so.
+    migrated = [f"kubernetes.io/{one}" for one in ("aws-ebs", "gce-pd")]
+    migrated = migrated if any(one["name"] == EBS for one in drivers) else migrated[1:]
+    note = {"storage.alpha.kubernetes.io/migrated-plugins": ",".join(migrated)}
     return {"metadata": {"name": name, "annotations": note}, "spec": {"drivers": drivers}}
+
+
+def _zones_of_ebs(found: Volumes, nodes: list[dict[str, Any]]) -> None:
+    """The driver labels each node that it runs on with the zone, under a key of its own."""
+    there = {
+        one["metadata"]["name"]
+        for one in found.objects.get("csiNodes", ())
+        if any(driver["name"] == EBS for driver in one["spec"]["drivers"])
+    }
+    for node in nodes:
+        labels = node["metadata"]["labels"]
+        if node["metadata"]["name"] in there and ZONE in labels:
+            labels["topology.ebs.csi.aws.com/zone"] = labels[ZONE]
 
 
 def _claim(dice: Dice, found: Volumes, name: str, nodes: list[str]) -> None:
@@ -141,6 +155,8 @@ def volume_of(
         case _:
             body["spec"]["nfs"] = {"server": "s", "path": "/"}
     where = dice.pick(("zone", "zone", "label", "node", "anywhere"))
+    if "awsElasticBlockStore" in body["spec"]:
+        where = "zone"  # there is none without
     if where == "label":
         key = ZONE if dice.chance(0.8) else _OLD_ZONE
         body["metadata"]["labels"][key] = dice.pick((*machines.ZONES, "z1__z2"))
@@ -193,7 +209,11 @@ def provisioned(
     name, namespace = claim["metadata"]["name"], claim["metadata"]["namespace"]
     labels = node["metadata"].get("labels", {})
     volume: dict[str, Any] = {
-        "metadata": {"name": f"made-{namespace}-{name}"},
+        "metadata": {
+            "name": f"made-{namespace}-{name}",
+            "uid": f"uid-made-{namespace}-{name}",
+            "resourceVersion": "1",
+        },
         "spec": {
             "accessModes": claim["spec"]["accessModes"],
             "capacity": {"storage": "1Gi"},
@@ -236,9 +256,15 @@ def mounts(dice: Dice, found: Volumes, namespace: str) -> list[dict[str, Any]]:
         disk |= {"readOnly": True} if dice.chance(0.5) else {}
         mounted.append({"name": "pd", "gcePersistentDisk": disk})
     if dice.chance(0.05):
-        mounted.append({"name": "iscsi", "iscsi": {"iqn": "iqn.a", "targetPortal": "t", "lun": 0}})
+        mounted.append(
+            {
+                "name": "iscsi",
+                "iscsi": {"iqn": "iqn.2015-02.example.com:a", "targetPortal": "t", "lun": 0},
+            }
+        )
     if dice.chance(0.15):
-        template = {"spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "later"}}
+        wanted = {"accessModes": ["ReadWriteOnce"], "storageClassName": "later"}
+        template = {"spec": wanted | {"resources": {"requests": {"storage": "1Gi"}}}}
         mounted.append({"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}})
     if dice.chance(0.2):
         mounted.append({"name": "empty", "emptyDir": {}})
@@ -248,6 +274,7 @@ def mounts(dice: Dice, found: Volumes, namespace: str) -> list[dict[str, Any]]:
 def ephemeral_claims(dice: Dice, pod: dict[str, Any]) -> list[dict[str, Any]]:
     """The claims that the ephemeral volume controller has made for a pod, mostly."""
     found = []
+    placed = "nodeName" in pod["spec"]
     for volume in pod["spec"].get("volumes", ()):
         if "ephemeral" not in volume or dice.chance(0.1):
             continue
@@ -257,7 +284,7 @@ def ephemeral_claims(dice: Dice, pod: dict[str, Any]) -> list[dict[str, Any]]:
             "apiVersion": "v1",
             "kind": "Pod",
             "name": metadata["name"],
-            "uid": metadata["uid"] if dice.chance(0.9) else "another",
+            "uid": metadata["uid"] if placed or dice.chance(0.9) else "another",
             "controller": True,
         }
         wanted = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
@@ -268,7 +295,7 @@ def ephemeral_claims(dice: Dice, pod: dict[str, Any]) -> list[dict[str, Any]]:
                     "namespace": metadata["namespace"],
                     "ownerReferences": [owner],
                 },
-                "spec": {**wanted, "resources": {"requests": {"storage": "1Gi"}}},
+                "spec": dict(wanted),
                 "status": {"phase": "Pending"},
             }
         )

@@ -20,6 +20,8 @@ const longestLine = 64 << 20
 type request struct {
 	Cluster objects `json:"cluster"`
 	Steps   []step  `json:"steps"`
+	// Validate: what an API server would say against these objects, instead of any step.
+	Validate bool `json:"validate,omitempty"`
 }
 
 // step does exactly one of these.
@@ -57,6 +59,7 @@ type outcome struct {
 
 type answer struct {
 	Outcomes []outcome `json:"outcomes,omitempty"`
+	Invalid  []string  `json:"invalid,omitempty"`
 	Error    string    `json:"error,omitempty"`
 }
 
@@ -83,6 +86,9 @@ func respond(line []byte) answer {
 	var asked request
 	if err := json.Unmarshal(line, &asked); err != nil {
 		return answer{Error: err.Error()}
+	}
+	if asked.Validate {
+		return answer{Invalid: invalid(&asked.Cluster)}
 	}
 	one, err := newWorld(&asked.Cluster)
 	if err != nil {
