@@ -7,12 +7,15 @@ uid and resourceVersion. `nodeSelector` is the operator's: nodes without its lab
 import copy
 from typing import Any
 
-from tests.scheduler import machines, podspecs, selectors, volumes
+from tests.scheduler import devices, machines, podspecs, selectors, volumes
 from tests.scheduler.dice import Dice
 
 Cluster = dict[str, Any]
 
-THEMES = ("sums", "nodes", "taints", "ports", "affinity", "spread", "volumes", "daemons", "resize")
+THEMES = (
+    *("sums", "nodes", "taints", "ports", "affinity", "spread", "volumes", "daemons", "resize"),
+    *("devices", "crowd"),
+)
 POOL = {"pool": "bayplan"}
 
 
@@ -31,8 +34,10 @@ def cluster(seed: int) -> Cluster:
         found["daemonSets"] = _daemonsets(dice)
     for index in range(dice.number(0, 10)):
         found["pods"].append(_running(dice, index, themes, stored, found))
-    for index in range(dice.number(1, 5)):
+    for index in range(dice.number(1, 6)):
         found["pods"] += _waiting(dice, index, themes, stored)
+    if "devices" in themes:
+        _devices(dice, found)
     if pools:
         found["nodeSelector"] = dict(POOL)
     stamp(found)
@@ -71,6 +76,20 @@ def _namespace(dice: Dice) -> str:
     return "default" if dice.chance(0.75) else dice.pick(selectors.NAMESPACES)
 
 
+def _devices(dice: Dice, found: Cluster) -> None:
+    """Some of the pods that wait ask for devices."""
+    found |= devices.devices(dice, found["nodes"])
+    for pod in found["pods"]:
+        mine = pod["metadata"]["namespace"] == "default" and "nodeName" not in pod["spec"]
+        if mine and dice.chance(0.2):
+            devices.claim(dice, pod, found["resourceClaims"])
+
+
+def _labels(dice: Dice, themes: set[str]) -> dict[str, str]:
+    """In a crowd most look alike, so that many rules meet on the same pods."""
+    return {"app": "web"} if "crowd" in themes and dice.chance(0.7) else selectors.labels(dice)
+
+
 def _running(
     dice: Dice,
     index: int,
@@ -79,7 +98,7 @@ def _running(
     found: Cluster,
 ) -> dict[str, Any]:
     """A pod with a node: of whomever, in whatever phase."""
-    own = selectors.labels(dice)
+    own = _labels(dice, themes)
     namespace = _namespace(dice)
     pod: dict[str, Any] = {
         "metadata": {"name": f"old-{index}", "namespace": namespace, "labels": own},
@@ -120,13 +139,20 @@ def _owner(dice: Dice, found: Cluster, node: str) -> dict[str, Any] | None:
 def _waiting(
     dice: Dice, index: int, themes: set[str], stored: volumes.Volumes
 ) -> list[dict[str, Any]]:
-    """A few pods that are alike and have no node."""
-    own = selectors.labels(dice)
+    """A few pods that are alike and have no node; some are not to be placed, or not by us."""
+    own = _labels(dice, themes)
     namespace = _namespace(dice)
     spec = podspecs.spec(dice, themes, own)
     spec["schedulerName"] = "bayplan"
     if stored.objects and dice.chance(0.7):
         spec["volumes"] = volumes.mounts(dice, stored, namespace)
+    if dice.chance(0.03):
+        spec["schedulingGates"] = [{"name": "example.com/later"}]
+    if dice.chance(0.03):
+        spec["schedulerName"] = "default-scheduler"
+    if dice.chance(0.02) and "resources" not in spec:
+        asked = dice.pick(spec["containers"])["resources"]["requests"]
+        asked["memory"] = dice.pick(("8Ei", "7Ei", "9223372036854775807"))
     priority = dice.pick((0, 0, 0, 10, -5))
     if priority:
         spec["priority"] = priority

@@ -62,6 +62,8 @@ def _labels(dice: Dice, name: str, *, pools: bool) -> dict[str, str]:
         found["tier"] = dice.pick(TIERS)
     if dice.chance(0.5):
         found["disk"] = dice.pick(("ssd", "hdd"))
+    if dice.chance(0.03):
+        found["node-role.kubernetes.io/control-plane"] = ""
     if pools:
         found["pool"] = "bayplan" if dice.chance(0.65) else "other"
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from bayplan import settings, volumes, waiting
 from bayplan.cluster import cache, decode
 from bayplan.model import pod as pods_
-from bayplan.model import snapshot, state, workload
+from bayplan.model import resources, snapshot, state, workload
 from bayplan.model.reason import Reason
 from bayplan.placement import bulk, daemons, filters, order, solve
 from bayplan.placement.board import Board
@@ -122,12 +122,15 @@ class Moment:
 
 
 KEPT = "kept for DaemonSets"
+BEYOND = "more than any node has"
 
 
 def _lacking(kind: workload.PodClass, board: Board) -> list[tuple[Reason, str, Any]]:
     request = board.snapshot.vector(kind.request)
     if request is None:
         return [(Reason.RESOURCES, "on no node", np.ones(len(board.free), dtype=np.bool_))]
+    if any(amount >= resources.MOST for amount in kind.request.values()):
+        return [(Reason.RESOURCES, BEYOND, np.ones(len(board.free), dtype=np.bool_))]
     full = bulk.fit(board.free, request) == 0
     without = bulk.fit(board.snapshot.free, request) == 0
     return [(Reason.RESOURCES, "", full & without), (Reason.RESOURCES, KEPT, full & ~without)]

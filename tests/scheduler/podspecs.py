@@ -41,13 +41,13 @@ def container(dice: Dice, name: str, *, ports: bool, small: bool = False) -> dic
 def _distinct(containers: list[dict[str, Any]]) -> None:
     """No host port twice within a pod: an API server refuses that."""
     seen: set[tuple[object, ...]] = set()
-    for one in containers:
-        for port in one.get("ports", ()):
-            key = port.get("hostPort"), port["protocol"], port.get("hostIP")
-            if key in seen:
-                port.pop("hostPort", None)
-                port.pop("hostIP", None)
-            seen.add(key)
+    for index, port in enumerate(port for one in containers for port in one.get("ports", ())):
+        key = port.get("hostPort"), port["protocol"], port.get("hostIP")
+        if key in seen:
+            port["containerPort"] += 1000 * (index + 1)
+            if "hostPort" in port:
+                port["hostPort"] = port["containerPort"]
+        seen.add(key)
 
 
 def _port(dice: Dice) -> dict[str, Any]:
@@ -71,6 +71,11 @@ def spec(dice: Dice, themes: set[str], own: dict[str, str], *, small: bool = Fal
     }
     if "sums" in themes:
         _sums(dice, found, ports=ports)
+    if ports and dice.chance(0.15):
+        found["hostNetwork"] = True
+        for one in (*found["containers"], *found.get("initContainers", ())):
+            for port in one.get("ports", ()):
+                port["hostPort"] = port["containerPort"]
     _distinct([*found["containers"], *found.get("initContainers", ())])
     if "nodes" in themes and dice.chance(0.6):
         _nodes(dice, found)

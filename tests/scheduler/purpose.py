@@ -39,7 +39,11 @@ def _devices(reason: Reason, detail: str) -> bool:
     return reason is Reason.DEVICES
 
 
-_MEANT = (_on_its_way_out, _kept_room, _made_by_people, _devices)
+def _beyond(reason: Reason, detail: str) -> bool:
+    return (reason, detail) == (Reason.RESOURCES, ours.BEYOND)
+
+
+_MEANT = (_on_its_way_out, _kept_room, _made_by_people, _devices, _beyond)
 
 
 def _refuses(one: Callable[[Reason, str], bool]) -> Callable[[Difference], bool]:
@@ -61,7 +65,24 @@ _BINDING = "node(s) didn't find available persistent volumes to bind"
 def _given_up(difference: Difference) -> bool:
     """A claim that kube-scheduler leaves to a node which may never take its pod."""
     alone = not difference.ours and difference.theirs == {"VolumeBinding": _BINDING}
-    return alone and difference.told == trial.GIVEN_UP
+    return alone and trial.GIVEN_UP in difference.facts
+
+
+def _unlabelled(difference: Difference) -> bool:
+    """A namespaceSelector that kube-scheduler takes to select every namespace."""
+    ties = {Reason.POD_AFFINITY, Reason.ANTI_AFFINITY}
+    mine = {reason for reason, _ in difference.ours}
+    return (
+        trial.UNLABELLED in difference.facts
+        and mine <= ties
+        and difference.theirs.keys() <= {"InterPodAffinity"}
+    )
+
+
+def _fractions(difference: Difference) -> bool:
+    """A pod of which each container's fraction is a whole milli-CPU to Bayplan."""
+    alone = difference.what == "refused" and difference.ours == {(Reason.RESOURCES, "")}
+    return alone and trial.FRACTIONS in difference.facts
 
 
 def _error(difference: Difference) -> bool:
@@ -96,6 +117,21 @@ ON_PURPOSE = (
         "an error over another pod",
         "**An error over another pod's volume stops nobody**",
         _error,
+    ),
+    Purpose(
+        "fractions of a milli-CPU",
+        "**Fractions of a milli-CPU**",
+        _fractions,
+    ),
+    Purpose(
+        "a sum beyond 64 bits",
+        "**A sum of requests that no 64-bit integer holds**",
+        _refuses(_beyond),
+    ),
+    Purpose(
+        "namespaces by what they lack",
+        "**A `namespaceSelector` that asks for absence**",
+        _unlabelled,
     ),
     Purpose("devices", "**Devices are kube-scheduler's alone**", _refuses(_devices)),
 )

@@ -87,6 +87,7 @@ def term(dice: Dice, own: dict[str, str]) -> dict[str, Any]:
                 {"matchLabels": {"team": "b"}},
                 {"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["prod"]}]},
                 {"matchExpressions": [{"key": "team", "operator": "Exists"}]},
+                {"matchExpressions": [{"key": "env", "operator": "In", "values": ["test"]}]},
                 {"matchLabels": {"kubernetes.io/metadata.name": "default"}},
             )
         )

@@ -94,6 +94,31 @@ def test_every_filter_has_its_say(judge: Judge) -> None:
     assert homeless < waiting / 2
 
 
+def test_fractions_of_a_milli_cpu(judge: Judge) -> None:
+    """Too rare to be met by chance: two halves of a milli-CPU on a node that has one."""
+    room = {"cpu": "1m", "memory": "1Gi", "pods": "1"}
+    ready = [{"type": "Ready", "status": "True"}]
+    half = {"image": "i", "resources": {"requests": {"cpu": "500u"}}}
+    node = {
+        "metadata": {"name": "n1"},
+        "spec": {},
+        "status": {"allocatable": room, "conditions": ready},
+    }
+    pod = {
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {
+            "containers": [{"name": "a", **half}, {"name": "b", **half}],
+            "schedulerName": "bayplan",
+        },
+        "status": {"phase": "Pending"},
+    }
+    cluster = generator.stamp({"nodes": [node], "pods": [pod]})
+
+    names = {purpose.purpose(one) for one in trial.tried(judge, cluster).differences}
+
+    assert names == {"fractions of a milli-CPU"}
+
+
 # ── planted faults ───────────────────────────────────────────────────────────────────────────────
 
 

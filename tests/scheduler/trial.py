@@ -17,6 +17,8 @@ from tests.scheduler.ours import Key, Moment, Reasons
 Cluster = dict[str, Any]
 
 GIVEN_UP = "a claim's chosen node is given up"
+UNLABELLED = "a namespaceSelector is met by namespaces without labels"
+FRACTIONS = "requests of fractions of a milli-CPU"
 _MOST_ROUNDS = 8
 # What hangs on the order in which pods came; at its moment each of them was asked.
 _ORDERED = ("PodTopologySpread", "node(s) didn't match pod affinity rules")
@@ -32,6 +34,7 @@ class Difference:
     ours: Reasons = frozenset()
     theirs: Refusals = field(default_factory=dict)
     told: str = ""
+    facts: frozenset[str] = frozenset()  # of its pod: GIVEN_UP and so on
 
     def __str__(self) -> str:
         mine = ", ".join(sorted(f"{reason.value} {detail}".strip() for reason, detail in self.ours))
@@ -66,7 +69,11 @@ def tried(
 
     moment = Moment.of(now)
     look(moment)
-    chosen = moment.given_up()
+    facts = {
+        GIVEN_UP: moment.given_up(),
+        UNLABELLED: _unlabelled(cluster),
+        FRACTIONS: _fractions(cluster),
+    }
     while found.rounds < _MOST_ROUNDS:
         found.rounds += 1
         try:
@@ -92,11 +99,35 @@ def tried(
         steps.append({"recheck": placed})
         expected.append(None)
     _compare(found, steps, expected, judge.ask(cluster, steps))
-    found.differences = [
-        replace(one, told=GIVEN_UP) if one.pod in chosen else one for one in found.differences
-    ]
     _left_over(found, moment)
+    found.differences = [
+        replace(one, facts=frozenset(fact for fact, pods in facts.items() if one.pod in pods))
+        for one in found.differences
+    ]
     return found
+
+
+def _unlabelled(cluster: Cluster) -> frozenset[str]:
+    """Pods with a required term of affinity whose namespaceSelector asks for absence alone."""
+    found: set[str] = set()
+    for pod in cluster["pods"]:
+        for kind in ("podAffinity", "podAntiAffinity"):
+            wanted = pod["spec"].get("affinity", {}).get(kind, {})
+            for term in wanted.get("requiredDuringSchedulingIgnoredDuringExecution", ()):
+                asked = term.get("namespaceSelector", {})
+                absent = [one["operator"] for one in asked.get("matchExpressions", ())]
+                if absent and "matchLabels" not in asked and {*absent} <= {"NotIn", "DoesNotExist"}:
+                    found.add(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}")
+    return frozenset(found)
+
+
+def _fractions(cluster: Cluster) -> frozenset[str]:
+    return frozenset(
+        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        for pod in cluster["pods"]
+        for one in pod["spec"]["containers"]
+        if str(one.get("resources", {}).get("requests", {}).get("cpu", "")).endswith(("u", "n"))
+    )
 
 
 @dataclass(slots=True)
