@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
 .PHONY: help docs check format test test-faults laws histories scheduler-judge autoscaler unit crds demo down kind-test bench-packing \
-	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-window \
+	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-waiting bench-window \
 	hostile jepsen soak clean
 
 help:  ## what there is
@@ -110,6 +110,9 @@ bench-services: $(STAMP)  ## 5,000 instances start; a template of 2,000 changes
 
 bench-jobs: $(STAMP)  ## 3,000 BatchJobs, each due once a minute, for five minutes
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_jobs
+
+bench-waiting: $(STAMP)  ## 1,000 pods wait, nodes come one at a time; FOREIGN=1 for a ReplicaSet's
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_waiting $(if $(FOREIGN),--foreign)
 
 bench-window: $(STAMP)  ## nodes at the full hour with 1,000 hourly jobs, by startWindowSeconds
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.peak

@@ -374,6 +374,7 @@ class Operator:
             if now - measured_at >= _GAUGES_SECONDS:
                 measured_at = now
                 self.loop.tally.measure()
+                self.metrics.show_backlog(self.writer.backlog)
                 for key in self.loop.views.overfull():
                     self.inbox.mark(key)
 

@@ -113,6 +113,7 @@ class Loop:
     _placements: dict[Key, action.Placement] = field(default_factory=dict)
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
+    _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not say yet why
     _per_node: set[Key] = field(default_factory=set)  # hang on the nodes, not on their pods alone
     _led: bool = False
     _cycle: int = 0
@@ -270,6 +271,7 @@ class Loop:
         for key, node in plan.placements.items():
             if key in wanted:
                 self._create(wanted[key], node, now, free)
+        unsaid, self._unsaid = self._unsaid, set()
         for refused in plan.refused:
             sentence = explain.sentence(refused.funnel)
             for key in refused.keys:
@@ -279,7 +281,7 @@ class Loop:
                         self._create(wanted[key], "", now, free)
                 elif not refused.funnel.making:
                     held = plan.holds.get(key, "")
-                    self._mark(self.cache.state.unplaced[key], sentence, held)
+                    self._mark(self.cache.state.unplaced[key], sentence, held, unsaid)
 
     def _say_placed(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted]) -> None:
         """One line for each new pod; of a resource that gets many at once, one for all of them."""
@@ -366,9 +368,12 @@ class Loop:
             if self.acts:
                 self.writer.select(wanted)
 
-    def _mark(self, pod: pods_.Pod, sentence: str, held: str) -> None:
-        said = pod.scheduled_reason == "Unschedulable" and pod.nominated == held
-        if self.acts and not said:
+    def _mark(self, pod: pods_.Pod, sentence: str, held: str, unsaid: Collection[TaskKey]) -> None:
+        """Have it said on the pod; also when it is there by now and something else was wanted."""
+        said = pod.says(sentence, held)
+        if not said:
+            self._unsaid.add(pod.key)
+        if self.acts and (not said or pod.key in unsaid):
             wanted = action.MarkUnschedulable(pod.namespace, pod.name, pod.uid, sentence, held)
             self.writer.mark(wanted)
 

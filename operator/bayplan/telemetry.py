@@ -42,6 +42,7 @@ class Metrics:
     loop_lag: Histogram = field(init=False)
     clock_skew: Gauge = field(init=False)
     writes: Counter = field(init=False)
+    backlog: Gauge = field(init=False)
     watch_restarts: Counter = field(init=False)
     runs: Counter = field(init=False)
     slots_missed: Counter = field(init=False)
@@ -104,6 +105,9 @@ class Metrics:
         self.writes = counter(
             "api_writes", "Writes answered by the API server.", "verb", "kind", "code"
         )
+        self.backlog = gauge(
+            "api_writes_waiting", "Writes not answered yet, those under way too.", "verb"
+        )
         self.watch_restarts = counter(
             "watch_restarts", "Watches begun again, by kind and cause.", "kind", "cause"
         )
@@ -117,6 +121,11 @@ class Metrics:
         self.reconcile_errors = counter(
             "reconcile_errors", "Resources whose reconcile failed: a defect of ours."
         )
+
+    def show_backlog(self, waiting: Mapping[str, int]) -> None:
+        """How many writes of each kind are not answered yet."""
+        for verb, count in waiting.items():
+            self.backlog.labels(verb).set(count)
 
     def page(self) -> bytes:
         """The text that Prometheus scrapes."""

@@ -297,6 +297,8 @@ def test_mark(server: Site) -> None:
 
     async def act(desk: Desk) -> None:
         pod = await desk.create("p")
+        seen = decode.Seen(pod.namespace, pod.name, pod.uid, int(pod.resource_version), pod)
+        desk.cache.upsert("Pod", seen)
         held = []
         for message, node in (("0/2 nodes", "n1"), ("0/3 nodes", "")):
             desk.writer.mark(action.MarkUnschedulable(desk.namespace, "p", pod.uid, message, node))

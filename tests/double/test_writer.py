@@ -639,34 +639,19 @@ def test_bind_of_a_leaving_pod() -> None:
 def test_a_late_bind_of_a_pod_that_is_to_go() -> None:
     """A binding that waits for an answer is given up when the pod's end is decided meanwhile."""
     desk = Desk(bodies.pod())
-    desk.double.reply("mark", "Pod", NoAnswer(), Answer(encoded(bodies.pod(version=11))))
+    desk.double.reply("release", "Pod", NoAnswer(), Answer(encoded(bodies.pod(version=11))))
     desk.double.reply("delete", "Pod", Answer(encoded(bodies.pod(version=12))))
 
     def act() -> None:
-        desk.writer.mark(action.MarkUnschedulable("default", "p1", "uid-p1", "no room"))
+        desk.writer.release(action.ReleasePod("default", "p1", "uid-p1", ()))
         desk.cache.assume(pods_.Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
         desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
         desk.writer.delete(action.DeletePod("default", "p1", "uid-p1", "its run is over"))
 
     desk.work(act)
 
-    assert ["mark", "mark", "delete"] == [seen.verb for seen in desk.double.seen]
+    assert ["release", "release", "delete"] == [seen.verb for seen in desk.double.seen]
     assert {} == desk.cache.state.assumed
-
-
-def test_mark() -> None:
-    """An unplaced pod says Unschedulable in PodScheduled: what autoscalers read."""
-    desk = Desk(bodies.pod())
-    desk.double.reply("mark", "Pod", Answer(encoded(bodies.pod(version=11))))
-    wanted = action.MarkUnschedulable("default", "p1", "uid-p1", "0/3 nodes: 3 insufficient cpu")
-    desk.work(lambda: desk.writer.mark(wanted))
-    (condition,) = json.loads(desk.double.seen[0].body or b"")["status"]["conditions"]
-
-    assert ("PodScheduled", "False", "Unschedulable") == (
-        condition["type"],
-        condition["status"],
-        condition["reason"],
-    )
 
 
 class TestStatus:
@@ -965,6 +950,32 @@ class TestApply:
 
         assert [("apply", 409, "NameTaken")] == desk.reports.refusals
         assert [] == desk.double.asked("apply")
+
+    @pytest.mark.parametrize("last", ["c", "a"])
+    def test_the_newest_waits_and_no_other(self, last: str) -> None:
+        """While one is under way the next is replaced by a newer one, also by the first again."""
+        desk = Desk()
+        desk.double.reply("get", "Service", Answer(self.stored("uid-web").body, after=1))
+        desk.double.reply("apply", "Service", self.stored("uid-web"))
+
+        def wanted(digest: str) -> action.ApplyObject:
+            metadata = {**self.BODY["metadata"], "annotations": {names.DIGEST: digest}}
+            return action.ApplyObject({**self.BODY, "metadata": metadata})
+
+        def more() -> None:
+            for digest in ("b", "b", last, "b", last):
+                desk.writer.apply(desk.web, wanted(digest))
+
+        def act() -> None:
+            desk.writer.apply(desk.web, wanted("a"))
+            asyncio.get_running_loop().call_later(0.5, more)
+
+        desk.work(act)
+
+        assert ["a", last] == [
+            json.loads(each.body or b"")["metadata"]["annotations"][names.DIGEST]
+            for each in desk.double.asked("apply")
+        ]
 
     def test_leaving(self) -> None:
         """One that is being deleted is waited for."""

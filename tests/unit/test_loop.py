@@ -273,12 +273,51 @@ def test_what_finds_no_room_exists_unplaced_and_says_so() -> None:
 
 
 def test_a_marked_pod_is_not_marked_again() -> None:
-    """What the API server says already is not written."""
+    """What the API server says already is not written, and other words only if they still hold."""
     scene = Scene()
-    scene.see("Pod", "guest", make_pod("guest", cpu=100, scheduled_reason="Unschedulable"))
+    guest = make_pod("guest", cpu=100)
+    scene.see("Pod", "guest", guest)
+    scene.look()
+    first = scene.notes.marked.pop()
+    told = replace(guest, scheduled_reason="Unschedulable", scheduled_message=first.message)
+    scene.see("Pod", "guest", told)
+    scene.look()
+    again = [one.message for one in scene.notes.marked]
+    scene.notes.marked.clear()
     scene.look()
 
+    assert [first.message] == again  # whoever still has other words of it to write, forget them
     assert [] == scene.notes.marked
+
+
+def test_other_words_are_handed_over() -> None:
+    """What a pod says is out of date as soon as a node comes; when it is written is not ours."""
+    scene = Scene()
+    said = {"scheduled_reason": "Unschedulable", "scheduled_message": "0/0 nodes: so it was"}
+    scene.see("Pod", "guest", make_pod("guest", cpu=3000, **said))
+    scene.node("n1", cpu=1000)
+    scene.look()
+
+    assert ["0/1 nodes: 1 too small for it even when empty (cpu); nearest n1 lacks 2 cpu"] == [
+        one.message for one in scene.notes.marked
+    ]
+
+
+def test_hearing_our_own_mark_is_no_reason_to_look() -> None:
+    """A thousand pods that are told why they wait would be solved again for each of them."""
+    scene = Scene()
+    guest = make_pod("guest", cpu=100)
+    scene.see("Pod", "guest", guest)
+    scene.look()
+    [mark] = scene.notes.marked
+    told = replace(guest, scheduled_reason="Unschedulable", scheduled_message=mark.message)
+    scene.bell.silence()
+    scene.see("Pod", "guest", told)
+    heard = scene.bell.placement
+    scene.see("Pod", "guest", replace(told, scheduled_reason="SchedulerError"))
+
+    assert 0 == heard
+    assert 1 == scene.bell.placement
 
 
 def test_a_waiting_pod_is_bound_when_room_appears() -> None:
@@ -659,8 +698,12 @@ def test_a_node_is_held_for_who_has_waited_long_and_the_pod_says_so(*, restarted
     scene.see("Pod", "large", large)
     scene.look()
     first = scene.notes.marked.pop()
-    told = replace(large, scheduled_reason="Unschedulable", nominated="n1")
+    told = replace(
+        large, scheduled_reason="Unschedulable", scheduled_message=first.message, nominated="n1"
+    )
     scene.see("Pod", "large", told)
+    scene.look()
+    scene.notes.marked.clear()
     if restarted:
         scene.leads = False
         scene.look()

@@ -288,7 +288,7 @@ class Cache:
         before = self.state.set_pod(pod)
         if serves:
             self.orphans.see(before, pod)
-        if before is not None and news.looks(before) == news.looks(pod):
+        if before is not None and news.same(before, pod):
             return
         self._ring_owner(pod)
         freed = (

@@ -63,6 +63,11 @@ class Events:
         """How many different things would be counted up if they were said again."""
         return len(self._known)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that are not sent yet."""
+        return self._waiting.qsize()
+
     def emit(self, resource: Resource, event: action.EmitEvent) -> None:
         """Say it, or count it up; returns at once."""
         now = asyncio.get_running_loop().time()

@@ -10,10 +10,27 @@ from bayplan.model import pod as pods_
 
 OURS = (names.BATCHJOB, names.LONGSERVICE)
 
-# All of a pod but its version: what a look could see.
-looks = operator.attrgetter(
-    *(each.name for each in dataclasses.fields(pods_.Pod) if each.name != "resource_version")
+# What we say ourselves on a pod that waits: hearing it again is no news, however many say it.
+_MARK = ("scheduled_reason", "scheduled_message", "nominated")
+# The rest of a pod but its version: what a look could see.
+_looks = operator.attrgetter(
+    *(
+        each.name
+        for each in dataclasses.fields(pods_.Pod)
+        if each.name not in ("resource_version", *_MARK)
+    )
 )
+
+
+def same(before: pods_.Pod, after: pods_.Pod) -> bool:
+    """Whether there is nothing to look at: the pod is as it was, or says what we had it say."""
+    return _looks(before) == _looks(after) and not _unmarked(before, after)
+
+
+def _unmarked(before: pods_.Pod, after: pods_.Pod) -> bool:
+    """Whether somebody took from it what makes autoscalers buy."""
+    said = before.scheduled_reason == pods_.UNSCHEDULABLE
+    return said and after.scheduled_reason != pods_.UNSCHEDULABLE
 
 
 def same_node(before: nodes_.Node, after: nodes_.Node) -> bool:

@@ -105,8 +105,10 @@ class Objects:
             self._owner.failed(write, error)
 
         digest = (metadata.get("annotations") or {}).get(names.DIGEST, "")
-        identity = ("apply", kind, key, resource.uid, digest)
-        self._owner.submit(write, Job((kind, *key), identity, attempt, failed, urgent=True))
+        subject = ("apply", kind, key, resource.uid)
+        identity = (*subject, digest)
+        job = Job((kind, *key), identity, attempt, failed, urgent=True, subject=subject)
+        self._owner.submit(write, job)
 
     def drop(self, wanted: action.DeleteObject, resource: ResourceKey) -> None:
         """Delete a child."""

@@ -35,8 +35,8 @@ def pod(raw: bytes | Raw) -> pods_.Pod:
     node = sys.intern(spec.node_name or "")
     conditions = {one.type: one for one in status.conditions or ()}
     ready = _true(conditions.get("Ready"))
-    scheduled = conditions.get("PodScheduled")
-    placed = _true(scheduled)
+    placed = _true(conditions.get("PodScheduled"))
+    unscheduled = _false(conditions.get("PodScheduled"))
     disrupted = _true(conditions.get("DisruptionTarget"))
     labels = bytes(metadata.labels)
     return pods_.Pod(
@@ -71,9 +71,8 @@ def pod(raw: bytes | Raw) -> pods_.Pod:
         message=status.message or "",
         ready=ready is not None,
         ready_since=wire.epoch(ready.last_transition_time) if ready is not None else None,
-        scheduled_reason=(
-            scheduled.reason or "" if scheduled is not None and scheduled.status == "False" else ""
-        ),
+        scheduled_reason=unscheduled.reason or "" if unscheduled is not None else "",
+        scheduled_message=unscheduled.message or "" if unscheduled is not None else "",
         disrupted=disrupted.reason or "DisruptionTarget" if disrupted is not None else "",
         gated=bool(spec.scheduling_gates),
         ending=_ending(spec, status),
@@ -94,6 +93,10 @@ def pod_from_dict(body: Mapping[str, Any]) -> pods_.Pod:
 
 def _true(condition: Condition | None) -> Condition | None:
     return condition if condition is not None and condition.status == "True" else None
+
+
+def _false(condition: Condition | None) -> Condition | None:
+    return condition if condition is not None and condition.status == "False" else None
 
 
 @functools.lru_cache(maxsize=1024)

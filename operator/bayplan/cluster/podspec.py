@@ -84,6 +84,7 @@ class Condition(Struct):
     type: str = ""
     status: str = ""
     reason: str | None = None
+    message: str | None = None
     last_transition_time: str | None = None
 
 

@@ -13,6 +13,7 @@ from bayplan.api import names
 from bayplan.api.meta import rfc3339
 from bayplan.cluster import transport
 from bayplan.cluster.transport import Request
+from bayplan.model import pod as pods_
 from bayplan.reconcile import action
 
 FIELD_MANAGER = "bayplan"
@@ -269,17 +270,24 @@ def own_claim(wanted: action.OwnClaim) -> Request:
     )
 
 
-def mark_unschedulable(wanted: action.MarkUnschedulable, now: int) -> Request:
-    """Say in PodScheduled why a pod waits: autoscalers read the reason `Unschedulable`."""
+def mark_unschedulable(
+    wanted: action.MarkUnschedulable, since: int | None, version: str = ""
+) -> Request:
+    """Say in PodScheduled why a pod waits, if the pod still has this version.
+
+    `since` is None for one that says so already, maybe in other words: a condition's transition
+    is that of its status.
+    """
     condition = {
         "type": "PodScheduled",
         "status": "False",
-        "reason": "Unschedulable",
+        "reason": pods_.UNSCHEDULABLE,
         "message": wanted.message,
-        "lastTransitionTime": rfc3339(now),
+        **({"lastTransitionTime": rfc3339(since)} if since is not None else {}),
     }
     status = {"conditions": [condition], "nominatedNodeName": wanted.held or None}
-    body = {"metadata": {"uid": wanted.uid}, "status": status}
+    metadata = {"uid": wanted.uid, **({"resourceVersion": version} if version else {})}
+    body = {"metadata": metadata, "status": status}
     return Request(
         "PATCH",
         path("Pod", wanted.namespace, wanted.name, "status"),

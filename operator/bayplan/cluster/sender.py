@@ -3,13 +3,14 @@
 What they mean is `writer`'s part. The window of writes in flight shrinks by half when the server
 says 429, fails or is slow, and grows by one per window of good answers (AIMD, as TCP does). Urgent
 jobs (statuses, deletes, finalizers) and the others each get half of it while both wait, so that
-neither starves behind the other.
+neither starves behind the other. What goes last (marks of waiting pods) never has more than half,
+and while anything else waits a single place: autoscalers hear of a few even then.
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -36,15 +37,18 @@ class Job:
     `attempt` raises `Unavailable` to be run again later, any other `ClusterError` when the write
     has failed for good: then `failed` is told. Jobs of one key run one after the other; a job
     whose identity is waiting or running already is dropped, and also, with `once`, one that was
-    done a moment ago.
+    done a moment ago. One that was not begun gives its place to a newer one of its `subject`. The
+    first word of the identity says what kind of write it is.
     """
 
     key: Key
-    identity: Hashable
+    identity: tuple[Hashable, ...]
     attempt: Callable[[], Awaitable[None]]
     failed: Callable[[errors.ClusterError], None]
     urgent: bool = False
+    last: bool = False
     once: bool = False
+    subject: Hashable = None
     attempts: int = 0
     first_at: float = 0.0
 
@@ -61,11 +65,15 @@ class Sender:
     _window: float = field(init=False)
     _urgent: deque[Job] = field(default_factory=deque)
     _others: deque[Job] = field(default_factory=deque)
+    _last: deque[Job] = field(default_factory=deque)
     _behind: dict[Key, deque[Job]] = field(default_factory=dict)  # busy key -> jobs behind
     _known: set[Hashable] = field(default_factory=set)  # identities waiting or running
+    _newest: dict[Hashable, Job] = field(default_factory=dict)  # subject -> job not begun
+    _kinds: Counter[Hashable] = field(default_factory=Counter)  # of writes not done yet
     _done: dict[Hashable, float] = field(default_factory=dict)  # identity -> when
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _urgent_in_flight: int = 0
+    _last_in_flight: int = 0
     _paused_until: float = 0.0
     _shrunk_at: float = float("-inf")
     _wakes_at: float | None = None
@@ -80,6 +88,11 @@ class Sender:
         """Jobs not done yet, those in flight too."""
         return len(self._known)
 
+    @property
+    def backlog(self) -> Mapping[str, int]:
+        """The same by kind of write; a kind that has been there once stays, with 0."""
+        return {str(kind): count for kind, count in self._kinds.items()}
+
     async def run(self) -> NoReturn:
         """Wait for ever; raise when a job met a defect of ours, for the process to end."""
         self._defect = asyncio.get_running_loop().create_future()
@@ -89,11 +102,20 @@ class Sender:
     def submit(self, job: Job) -> bool:
         """Queue a job; False when it is a duplicate or nothing is taken any more."""
         now = _now()
-        if self._closed or job.identity in self._known:
+        before = self._newest.get(job.subject)
+        same = before.identity == job.identity if before else job.identity in self._known
+        if self._closed or same:
             return False
         if job.once and now - self._done.get(job.identity, float("-inf")) < REMEMBER_SECONDS:
             return False
         self._known.add(job.identity)
+        if before is not None:
+            self._known.discard(before.identity)
+            before.identity, before.attempt, before.failed = job.identity, job.attempt, job.failed
+            return True
+        if job.subject is not None:
+            self._newest[job.subject] = job
+        self._kinds[job.identity[0]] += 1
         behind = self._behind.get(job.key)
         if behind is not None:
             behind.append(job)
@@ -105,8 +127,8 @@ class Sender:
     async def drain(self, seconds: float) -> None:
         """Take nothing more, let what is in flight finish, drop the rest."""
         self._closed = True
-        self._urgent.clear()
-        self._others.clear()
+        for lane in (self._urgent, self._others, self._last):
+            lane.clear()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
             for task in late:
@@ -143,7 +165,7 @@ class Sender:
             self._paused_until = max(self._paused_until, until)
 
     def _queue(self, job: Job, *, first: bool = False) -> None:
-        lane = self._urgent if job.urgent else self._others
+        lane = self._urgent if job.urgent else self._last if job.last else self._others
         if first:
             lane.appendleft(job)
         else:
@@ -158,20 +180,22 @@ class Sender:
         if now < self._paused_until:
             self._wake_at(self._paused_until)
             return
-        while (self._urgent or self._others) and len(self._tasks) < int(self._window):
-            job = self._next()
+        while len(self._tasks) < int(self._window) and (job := self._next()) is not None:
             self._urgent_in_flight += job.urgent
+            self._last_in_flight += job.last
             task = asyncio.get_running_loop().create_task(self._run(job))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
 
-    def _next(self) -> Job:
-        """While both lanes wait, each gets half of the window."""
-        if self._urgent and (
-            not self._others or self._urgent_in_flight < max(self._window / 2, 1.0)
-        ):
+    def _next(self) -> Job | None:
+        """While both lanes wait, each gets half of the window; the last one gets a single place."""
+        half = max(self._window / 2, 1.0)
+        others = self._urgent or self._others
+        if self._last and self._last_in_flight < (1 if others else half):
+            return self._last.popleft()
+        if self._urgent and (not self._others or self._urgent_in_flight < half):
             return self._urgent.popleft()
-        return self._others.popleft()
+        return self._others.popleft() if self._others else None
 
     def _wake_at(self, when: float) -> None:
         if self._wakes_at is None or when < self._wakes_at:
@@ -186,6 +210,8 @@ class Sender:
         job.attempts += 1
         if job.attempts == 1:
             job.first_at = _now()
+            if job.subject is not None:
+                del self._newest[job.subject]
         try:
             await job.attempt()
         except errors.Unavailable as error:
@@ -201,6 +227,7 @@ class Sender:
                 self._remember(job)
         finally:
             self._urgent_in_flight -= job.urgent
+            self._last_in_flight -= job.last
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -230,6 +257,7 @@ class Sender:
     def _end(self, job: Job) -> None:
         """Let the next job of this key go."""
         self._known.discard(job.identity)
+        self._kinds[job.identity[0]] -= 1
         behind = self._behind[job.key]
         if behind:
             self._queue(behind.popleft())

@@ -20,6 +20,7 @@ from bayplan.api.resource import Resource
 from bayplan.cluster import decode, errors, pods, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events
+from bayplan.cluster.marks import Marks
 from bayplan.cluster.objects import Objects
 from bayplan.cluster.refusals import Write, binding
 from bayplan.cluster.sender import Job, Sender
@@ -85,12 +86,18 @@ class Writer:
         self.sender = Sender(transport, may_write, reports.counted, jitter, in_flight)
         self.statuses = Statuses(self.sender, cache, self, status_interval_seconds)
         self.objects = Objects(self.sender, cache, self)
+        self.marks = Marks(self.sender, cache, now, self.feed)
         self.events = Events(transport, may_write, now, instance, reports.counted)
 
     async def run(self) -> NoReturn:
         """Write Events for ever; raise when a write met a defect of ours."""
         await asyncio.gather(self.sender.run(), self.events.run())
         raise AssertionError("unreachable")
+
+    @property
+    def backlog(self) -> Mapping[str, int]:
+        """Writes that are not done yet, by kind."""
+        return {**self.sender.backlog, "event": self.events.waiting}
 
     async def drain(self, seconds: float) -> None:
         """Let what is in flight finish, for at most this long; start nothing more."""
@@ -196,16 +203,8 @@ class Writer:
         self.objects.select(wanted)
 
     def mark(self, wanted: action.MarkUnschedulable) -> None:
-        """Say on an unplaced pod why it waits, and which node is held for it."""
-        key = wanted.namespace, wanted.name
-        write = Write(_pod(key), "mark", "Pod", wanted.name)
-
-        async def attempt() -> None:
-            request = requests.mark_unschedulable(wanted, int(self._now()))
-            await self._patched(request, key, wanted.uid)
-
-        if self._cache.refusals.admits(write):
-            self._submit_pod(write, (wanted.uid, wanted.message, wanted.held), attempt)
+        """Say on an unplaced pod why it waits, and which node is held for it; newest wins."""
+        self.marks.want(wanted)
 
     def delete(self, wanted: action.DeletePod, resource: ResourceKey | None = None) -> None:
         """Delete a pod; from now on it counts as terminating.

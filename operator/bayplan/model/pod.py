@@ -222,6 +222,7 @@ class Ending:
 
 
 FRESH = Ending()
+UNSCHEDULABLE = "Unschedulable"  # the reason upon which autoscalers buy
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,7 @@ class Pod:
     ready: bool = False
     ready_since: int | None = None  # when `ready` last turned, either way
     scheduled_reason: str = ""  # reason of PodScheduled=False: Unschedulable, SchedulingGated …
+    scheduled_message: str = ""  # and its sentence
     disrupted: str = ""  # reason of DisruptionTarget=True
     gated: bool = False
     ending: Ending = FRESH
@@ -301,6 +303,14 @@ class Pod:
             return None
         started_at = self.ending.started_at
         return (self.created_at if started_at is None else started_at) + lasts
+
+    def says(self, sentence: str, held: str) -> bool:
+        """Whether it tells already that it waits, why, and which node is held for it."""
+        return (
+            self.scheduled_reason == UNSCHEDULABLE
+            and self.scheduled_message == sentence
+            and self.nominated == held
+        )
 
     @property
     def assumed(self) -> bool:

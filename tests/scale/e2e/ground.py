@@ -8,6 +8,8 @@ import contextlib
 import itertools
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -47,6 +49,32 @@ def ahead(local: Cluster) -> None:
     for pid in (os.getpid(), *processes.marked(local.directory)):
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/autogroup").write_text("-10")
+
+
+# Looks every few milliseconds whether its starter is there.
+_BUSY = """
+import os, sys
+while os.getppid() == int(sys.argv[1]):
+    for _ in range(100_000):
+        pass
+"""
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """So many processes that want a core each: other work of the machine.
+
+    Each has a session of its own, so that Linux gives it as much as all of an operator
+    (autogroups). They end with the block, and by themselves when this process has gone.
+    """
+    words = [sys.executable, "-S", "-c", _BUSY, str(os.getpid())]
+    running = [subprocess.Popen(words, start_new_session=True) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
 
 
 class Operator:
