@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
 .PHONY: help docs check format test test-faults laws histories scheduler-judge autoscaler unit crds demo down kind-test bench-packing \
-	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-waiting bench-window \
+	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-waiting bench-lease bench-window \
 	hostile jepsen soak clean
 
 help:  ## what there is
@@ -116,6 +116,9 @@ bench-waiting: $(STAMP)  ## 1,000 pods wait, nodes come one at a time; FOREIGN=1
 
 bench-window: $(STAMP)  ## nodes at the full hour with 1,000 hourly jobs, by startWindowSeconds
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.peak
+
+bench-lease: $(STAMP)  ## MINUTES=30 beside LOAD=20 busy processes: is the lease ever lost
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_lease --minutes $(MINUTES) --load $(or $(LOAD),20)
 
 MINUTES ?= 30
 soak: $(STAMP)  ## MINUTES=30 of edits, failures and node churn under the auditor

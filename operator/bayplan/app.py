@@ -1,8 +1,8 @@
 """Composition root: builds everything, supervises it, ends it in order. Imported by starters only.
 
-Threads: main (informers, cycle, writer), one for kopf, one for the lease, one for scrapes. Any of
-them ending by itself ends the process: a supervisor starts it again, and everything that matters
-is in the API server.
+Threads: main (informers, cycle, writer), one for kopf, one for scrapes; the lease has a process of
+its own and a thread that hears of it. Any of them ending by itself ends the process: a supervisor
+starts it again, and everything that matters is in the API server.
 """
 
 import asyncio
@@ -10,10 +10,8 @@ import contextlib
 import functools
 import gc
 import logging
-import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -21,7 +19,17 @@ from typing import Any, Protocol, Self
 
 import kopf
 
-from bayplan import admission, appraising, endpoint, karpenter, notify, receivers, telemetry, worker
+from bayplan import (
+    admission,
+    appraising,
+    endpoint,
+    karpenter,
+    notify,
+    receivers,
+    renewer,
+    telemetry,
+    worker,
+)
 from bayplan import inbox as inbox_
 from bayplan import loop as loop_
 from bayplan import settings as settings_
@@ -60,11 +68,14 @@ def run(settings: settings_.Settings) -> int:
     """Serve until SIGTERM or SIGINT (0), or until something essential ended (1)."""
     telemetry.set_up_logging(settings.log_format, settings.log_level)
     gc.set_threshold(*_GC_THRESHOLDS)
+    beside = renewer.Renewer(settings)
     try:
-        asyncio.run(_serve_until_signal(settings))
+        asyncio.run(_serve_until_signal(settings, beside))
     except Ended as ended:
         telemetry.say(logging.ERROR, "ended", why=str(ended))
         return 1
+    finally:
+        beside.close()
     return 0
 
 
@@ -72,12 +83,12 @@ class Ended(Exception):  # noqa: N818  what happened, not a fault of the caller
     """Something essential ended by itself."""
 
 
-async def _serve_until_signal(settings: settings_.Settings) -> None:
+async def _serve_until_signal(settings: settings_.Settings, beside: renewer.Renewer) -> None:
     stop = asyncio.Event()
     running = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         running.add_signal_handler(name, stop.set)
-    async with Operator(settings) as operator:
+    async with Operator(settings, beside) as operator:
         await operator.serve(stop, KopfThread(settings))
 
 
@@ -172,10 +183,11 @@ class Operator:
     cache: cache_.Cache
     writer: writer_.Writer
     loop: loop_.Loop
-    lease: lease_.Lease
+    lease: lease_.Lease | renewer.Renewer
 
-    def __init__(self, settings: settings_.Settings) -> None:
+    def __init__(self, settings: settings_.Settings, beside: renewer.Renewer | None = None) -> None:
         self.settings = settings
+        self._renewer = beside  # None: the lease gets a thread
         self.metrics = telemetry.Metrics()
         self.clock = WallClock()
         self._fatal: asyncio.Future[str] | None = None
@@ -191,7 +203,7 @@ class Operator:
             lambda receiver, outcome: self.metrics.notices.labels(receiver, outcome).inc(),
             self.clock.now,
         )
-        self._identity = settings.identity or os.environ.get("HOSTNAME") or socket.gethostname()
+        self._identity = renewer.identity(settings)
 
     async def __aenter__(self) -> Self:
         self.transport = await self._connect(self.settings.writes_in_flight + 32)
@@ -226,6 +238,7 @@ class Operator:
             self.transport,
             self.cache,
             may_write=self.lease.holding,
+            pressed=self.lease.pressed,
             reports=_Reports(self),
             in_flight=settings.writes_in_flight,
             status_interval_seconds=settings.status_interval_seconds,
@@ -259,20 +272,12 @@ class Operator:
             catalogue={nodes_.INSTANCE_TYPE: frozenset(catalogue.load())},
         )
 
-    def _lease(self) -> lease_.Lease:
-        settings = self.settings
-        return lease_.Lease(
-            lambda: self._connect(1),
-            namespace=settings.lease_namespace,
-            name=settings.lease_name,
-            identity=self._identity,
-            duration_seconds=settings.lease_duration_seconds,
-            renew_deadline_seconds=settings.lease_renew_deadline_seconds,
-            retry_seconds=settings.lease_retry_seconds,
-            stuck_after_seconds=settings.stuck_after_seconds,
-            on_gain=self._gain_soon,
-            on_loss=lambda: self.fail_soon("the lease was lost"),
-        )
+    def _lease(self) -> lease_.Lease | renewer.Renewer:
+        told = self._gain_soon, lambda: self.fail_soon("the lease was lost")
+        if self._renewer is None:
+            return renewer.lease(self.settings, *told)
+        self._renewer.tell(*told)
+        return self._renewer
 
     async def serve(self, stop: asyncio.Event, shell: "Shell") -> None:
         """Run until `stop`; raises Ended when something essential ends by itself."""

@@ -33,6 +33,7 @@ class Server:
         self.broken = False
         self.deaf = False  # carries out, and its answer is lost
         self.slow = 0.0  # seconds until an answer
+        self.late = 0.0  # seconds until it looks at a request
         self.writes: list[tuple[float, dict[str, Any]]] = []
         self.connections = 0
 
@@ -53,6 +54,10 @@ class Server:
         if self.broken:
             await asyncio.sleep(request.timeout_seconds)
             raise errors.Unavailable("no answer")
+        if self.late:
+            await asyncio.sleep(min(self.late, request.timeout_seconds))
+            if self.late > request.timeout_seconds:
+                raise errors.Unavailable("TimeoutError")
         if request.method == "GET":
             return self._body()
         sent = json.loads(request.body or b"")
@@ -263,6 +268,51 @@ def test_short_outage() -> None:
 
     assert [] == me.lost
     assert len(server.writes) > 20
+
+
+def test_a_late_answer_is_waited_for() -> None:
+    """A server that needs most of the deadline for one answer has given it in time."""
+    server = Server()
+    me = Candidate(server)
+    play(
+        me,
+        at={
+            20.05: lambda: setattr(server, "late", 7),
+            28: lambda: setattr(server, "late", 0),
+        },
+    )
+
+    assert [] == me.lost
+    assert len(server.writes) > 20
+
+
+@pytest.mark.parametrize("seconds", [2.5, 4.5])
+def test_every_answer_is_late(seconds: float) -> None:
+    """For minutes: the next try begins soon after an answer, so that one success meets the next."""
+    server = Server()
+    me = Candidate(server)
+    play(me, until=300, at={20.05: lambda: setattr(server, "late", seconds)})
+
+    assert [] == me.lost
+
+
+def test_pressed() -> None:
+    """Others are asked to wait when half of the time is gone, and no more when it is renewed."""
+    server = Server()
+    me = Candidate(server)
+    noted: list[bool] = []
+    moments = {float(at): lambda: noted.append(me.lease.pressed()) for at in (21, 24, 26, 29, 31)}
+    play(
+        me,
+        until=60,
+        at={
+            20.05: lambda: setattr(server, "broken", True),
+            **moments,
+            29.5: lambda: setattr(server, "broken", False),
+        },
+    )
+
+    assert [False, False, True, True, False] == noted
 
 
 def test_lost_answers() -> None:

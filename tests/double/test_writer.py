@@ -75,6 +75,7 @@ class Desk:
         self.cache = cache.Cache(state.State(), self.bell)
         self.reports = Reported()
         self.may_write = True
+        self.pressed = False
         self.cache.put_resource(bodies.service(10))
         for body in pods:
             read = decode.pod_from_dict(body)
@@ -103,6 +104,7 @@ class Desk:
                 jitter=lambda: 1.0,
                 now=lambda: 1_800_000_000.0,
                 in_flight=self._in_flight,
+                pressed=lambda: self.pressed,
             )
             telling = asyncio.create_task(self.writer.run())
             act()
@@ -1008,6 +1010,22 @@ def test_window_shrinks_and_grows() -> None:
 
     assert 8 == most
     assert 100 == len(desk.double.seen)
+
+
+def test_few_writes_while_the_lease_is_late() -> None:
+    """What we write ourselves may be what it waits behind; afterwards all of the window again."""
+    desk = Desk(in_flight=48)
+    desk.double.reply("create", "Pod", Answer(stored().body, after=1))
+    desk.pressed = True
+
+    def act() -> None:
+        for number in range(100):
+            desk.create(bodies.pod(f"p{number}", 0))
+        asyncio.get_running_loop().call_later(2.5, lambda: setattr(desk, "pressed", False))
+
+    desk.work(act)
+
+    assert [4, 4, 4, 48] == [desk.double.times.count(second) for second in (0.0, 1.0, 2.0, 3.0)]
 
 
 def test_urgent_is_not_starved() -> None:

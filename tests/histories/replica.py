@@ -168,6 +168,9 @@ class Hold:
     def holding(self) -> bool:
         return self.replica.world.holds(self.replica.line)
 
+    def pressed(self) -> bool:
+        return False
+
     def beat(self) -> None:
         pass
 

@@ -1,10 +1,15 @@
-"""The right to write: one Lease, held by one process, in a thread of its own.
+"""The right to write: one Lease, held by one process, renewed beside what it does.
 
 A solve or a decode that blocks the main loop for seconds must not cost the lease, so it is renewed
-from its own thread over its own connection. Time is monotonic: a foreign holder counts as dead when
-its record has not changed for its whole duration, as seen from here, whatever the clocks say. We
-count as holder only until the renew deadline after the *start* of the last renewal that succeeded,
-which is before anybody else may take over; asking `holding()` needs no thread and no lock.
+from elsewhere (a process, see `renewer`, or else a thread) over its own connections. Time is
+monotonic: a foreign holder counts as dead when its record has not changed for its whole duration,
+as seen from here, whatever the clocks say. We count as holder only until the renew deadline after
+the *start* of the last renewal that succeeded, which is before anybody else may take over; asking
+`holding()` needs no thread and no lock.
+
+An answer that is late is no reason to give up a try: the next one begins beside it, on another
+connection. Of tries that overlap one is stored at most, since each names the version that it
+replaces; the others find the record to be our own, which proves the renewal as an answer does.
 
 Identity is the pod's name: a restarted container finds its own lease and goes on at once. Two
 living processes of one identity are told apart by what each has written. A lease that is lost is
@@ -17,6 +22,7 @@ import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -49,7 +55,9 @@ class _Lease(Struct):
     spec: _Spec = msgspec.field(default_factory=_Spec)
 
 
+CONNECTIONS = 3  # tries under way at once, at most
 _STEP_SECONDS = 0.1  # how soon a request to stop is noticed
+_MOST_WRITTEN = 16  # renew times that are remembered as ours
 
 
 def boot_seconds() -> float:
@@ -61,12 +69,21 @@ class _LostError(Exception):
     """Somebody else holds it now."""
 
 
+@dataclass(slots=True, eq=False)
+class Standing:
+    """What who renews and who writes tell each other; `renewer` has one in shared memory."""
+
+    held_until: float = float("-inf")  # the renewer says
+    beaten_at: float = float("-inf")  # the main loop says, and the next one
+    stopping: bool = False
+
+
 class Lease:
     """`start` begins to try, `stop` releases; `on_gain` and `on_loss` come from its thread.
 
     `beat` is called by the main loop; when it stays away for `stuck_after_seconds` the lease is not
-    renewed, so that a process that is stuck gives way. `monotonic` and `wall` are seconds; `wait`
-    sleeps, and is where tests put their own time.
+    renewed, so that a process that is stuck gives way, nor while `runs` says that it is stopped.
+    `monotonic` and `wall` are seconds; `wait` sleeps, and is where tests put their own time.
     """
 
     def __init__(
@@ -85,6 +102,8 @@ class Lease:
         monotonic: Callable[[], float] = boot_seconds,
         wall: Callable[[], float] = time.time,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        standing: Standing | None = None,
+        runs: Callable[[], bool] = lambda: True,
     ) -> None:
         self._connect = connect
         self._namespace = namespace
@@ -99,27 +118,36 @@ class Lease:
         self._monotonic = monotonic
         self._wall = wall
         self._wait = wait
-        self._held_until = float("-inf")
-        self._beaten_at = monotonic()
-        self._stopping = False
+        self._standing = standing or Standing()
+        self._runs = runs
+        self.beat()
+        self._failed = False  # the last try that ended
+        self._renewed_from = self._renewed_at = float("-inf")  # the newest one: from when to when
         self._thread: threading.Thread | None = None
         # The stored record: its version, what it says, and since when we have seen it say so.
         self._version = ""
         self._record = _Spec()
         self._exists = False
         self._observed_at = float("-inf")
-        # Renew times of ours that may be stored: a record with another one is somebody else's.
-        self._written: set[str] = set()
+        # Renew times of ours that may be stored, and when each try began: a record with another
+        # one is somebody else's.
+        self._written: dict[str, float] = {}
 
     # ---- any thread -----------------------------------------------------------------------
 
     def holding(self) -> bool:
         """Whether we may write now."""
-        return self._monotonic() < self._held_until
+        return self._monotonic() < self._standing.held_until
+
+    def pressed(self) -> bool:
+        """Whether more than half of the time is gone that a renewal gives: others should wait."""
+        return self.holding() and (
+            self._standing.held_until - self._monotonic() < self._deadline / 2
+        )
 
     def beat(self) -> None:
         """The main loop is alive."""
-        self._beaten_at = self._monotonic()
+        self._standing.beaten_at = self._monotonic()
 
     def start(self) -> None:
         """Begin to try, in a thread of its own."""
@@ -129,7 +157,7 @@ class Lease:
 
     def stop(self, timeout_seconds: float) -> None:
         """Release the lease, if it is held; wait for that for at most this long."""
-        self._stopping = True
+        self._standing.stopping = True
         if self._thread is not None:
             self._thread.join(timeout_seconds)
 
@@ -160,11 +188,11 @@ class Lease:
             self._lose()
 
     def _lose(self) -> None:
-        self._held_until = float("-inf")
+        self._standing.held_until = float("-inf")
         self._on_loss()
 
     async def _connected(self) -> Connection | None:
-        while not self._stopping:
+        while not self._standing.stopping:
             try:
                 return await self._connect()
             except errors.ClusterError as error:
@@ -174,11 +202,11 @@ class Lease:
 
     async def _take(self, connection: Connection) -> None:
         """Wait until it is free or already ours, then write ourselves into it."""
-        while not self._stopping:
+        while not self._standing.stopping:
             try:
                 await self._read(connection)
                 if self._free() and self._alive():
-                    await self._write(connection)
+                    await self._write(connection, self._answer_seconds())
                     _log.info("lease gained identity=%s", self._identity)
                     self._on_gain()
                     return
@@ -189,29 +217,64 @@ class Lease:
 
     async def _keep(self, connection: Connection) -> None:
         """Renew until asked to stop; raises _LostError when it can be held no longer."""
-        while not self._stopping:
-            await self._pause(self._retry)
-            if self._stopping:
+        tries: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                await self._rest(tries)
+                if self._standing.stopping:
+                    return
+                if not self.holding():
+                    raise _LostError("not renewed in time")
+                if not self._alive():
+                    _log.warning("lease not renewed: the main loop is silent")
+                elif len(tries) < CONNECTIONS:
+                    tries.add(asyncio.ensure_future(self._try(connection)))
+        finally:
+            for one in tries:
+                one.cancel()
+            await asyncio.gather(*tries, return_exceptions=True)
+
+    async def _rest(self, tries: set[asyncio.Task[None]]) -> None:
+        """Until the next try is due; what those under way come to is heard at once."""
+        began = ended = self._monotonic()
+        while not self._standing.stopping:
+            now = self._monotonic()
+            if heard := [one for one in tries if one.done()]:
+                ended = now
+                tries.difference_update(heard)
+                for one in heard:
+                    one.result()
+            if self._renewed_at >= began:
+                for one in tries:  # they would replace what has been replaced
+                    one.cancel()
+                tries.clear()
+            soon = ended + self._retry / 3  # after a slow answer, or none: not much time is left
+            if tries:
+                due = began + self._answer_seconds()
+            else:
+                due = soon if self._failed else max(self._renewed_from + self._retry, soon)
+            if now >= due:
                 return
-            if not self.holding():
-                raise _LostError("not renewed in time")
-            if not self._alive():
-                _log.warning("lease not renewed: the main loop is silent")
-                continue
-            try:
-                await self._renew(connection)
-            except errors.Conflict:
-                await self._inspect(connection)
-            except errors.ClusterError as error:
-                _log.warning("lease not renewed: %s", error)
+            await self._wait(min(due - now, _STEP_SECONDS))
+
+    async def _try(self, connection: Connection) -> None:
+        """Renew it once, however long the answer takes."""
+        try:
+            await self._renew(connection)
+        except errors.Conflict:
+            await self._inspect(connection)
+        except errors.ClusterError as error:
+            self._failed = True
+            _log.warning("lease not renewed: %s", error)
 
     async def _renew(self, connection: Connection) -> None:
+        seconds = max(self._standing.held_until - self._monotonic(), 0.5)
         try:
-            await self._write(connection)
+            await self._write(connection, seconds)
         except errors.NotFound:
             # Somebody deleted it: make it again at once, or lose to who has done so.
             self._exists = False
-            await self._write(connection)
+            await self._write(connection, seconds)
 
     async def _inspect(self, connection: Connection) -> None:
         """The record has moved: go on if it is what we wrote ourselves, else it is lost."""
@@ -222,6 +285,9 @@ class Lease:
             return
         if self._exists and not self._is_ours():
             raise _LostError(f"held by {self._record.holder_identity!r}")
+        began = self._written.get(self._record.renew_time or "")
+        if self._exists and began is not None:
+            self._hold(began)
 
     def _is_ours(self) -> bool:
         return (
@@ -238,7 +304,8 @@ class Lease:
         return self._monotonic() - self._observed_at >= duration
 
     def _alive(self) -> bool:
-        return self._monotonic() - self._beaten_at < self._stuck_after
+        silent = self._monotonic() - self._standing.beaten_at
+        return silent < self._stuck_after and self._runs()
 
     async def _read(self, connection: Connection) -> None:
         request = requests.get_lease(self._namespace, self._name, self._answer_seconds())
@@ -254,13 +321,16 @@ class Lease:
             stored = wire.read(answer, _Lease)
         except wire.DecodeError as error:
             raise errors.Unavailable(f"unreadable lease: {error}") from error
+        version = stored.metadata.resource_version or ""
+        if self._exists and wire.version_of(version) < wire.version_of(self._version):
+            return  # an answer that was overtaken
         if not self._exists or stored.spec != self._record:
             self._observed_at = self._monotonic()
         self._exists = True
         self._record = stored.spec
-        self._version = stored.metadata.resource_version or ""
+        self._version = version
 
-    async def _write(self, connection: Connection) -> None:
+    async def _write(self, connection: Connection, seconds: float) -> None:
         """Write ourselves into the record as it was last read; 409 when it has moved since."""
         began = self._monotonic()
         renew_time = micro_time(self._wall())
@@ -273,30 +343,41 @@ class Lease:
             "renewTime": renew_time,
             "leaseTransitions": transitions + (changes and self._exists),
         }
-        self._written.add(renew_time)
-        stored = await connection.send(self._request(spec))
-        self._observe(stored)
-        self._written = {renew_time}
-        # From before the request: nobody can have seen this record earlier than that.
-        self._held_until = began + self._deadline
+        self._written[renew_time] = began
+        while len(self._written) > _MOST_WRITTEN:
+            del self._written[next(iter(self._written))]
+        self._observe(await connection.send(self._request(spec, seconds)))
+        self._hold(began)
+
+    def _hold(self, began: float) -> None:
+        """A record of ours is stored. From before its request: nobody can have seen it earlier."""
+        self._failed = False
+        self._renewed_from, self._renewed_at = began, self._monotonic()
+        held_until = began + self._deadline
+        self._standing.held_until = max(self._standing.held_until, held_until)
 
     async def _release(self, connection: Connection) -> None:
         """Let the next one have it at once."""
-        self._held_until = float("-inf")
+        self._standing.held_until = float("-inf")
         spec = {
             "holderIdentity": "",
             "leaseDurationSeconds": 1,
             "renewTime": micro_time(self._wall()),
         }
+        seconds = self._answer_seconds()
         try:
-            await connection.send(self._request(spec))
+            try:
+                await connection.send(self._request(spec, seconds))
+            except errors.Conflict:
+                await self._read(connection)  # a try that was given up has been stored
+                if self._exists and self._is_ours():
+                    await connection.send(self._request(spec, seconds))
         except errors.ClusterError as error:
             _log.info("lease not released: %s", error)
         else:
             _log.info("lease released")
 
-    def _request(self, spec: Mapping[str, Any]) -> Request:
-        seconds = self._answer_seconds()
+    def _request(self, spec: Mapping[str, Any], seconds: float) -> Request:
         if self._exists:
             return requests.write_lease(self._namespace, self._name, self._version, spec, seconds)
         metadata = {"namespace": self._namespace, "name": self._name}
@@ -311,11 +392,11 @@ class Lease:
         )
 
     def _answer_seconds(self) -> float:
-        """How long one answer may take: two tries must fit into the deadline."""
+        """How long one answer is waited for alone: two tries must fit into the deadline."""
         return max(self._deadline / 2 - self._retry / 2, 0.5)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not past a request to stop: in steps, because that comes from outside."""
         until = self._monotonic() + seconds
-        while not self._stopping and (remaining := until - self._monotonic()) > 0:
+        while not self._standing.stopping and (remaining := until - self._monotonic()) > 0:
             await self._wait(min(remaining, _STEP_SECONDS))

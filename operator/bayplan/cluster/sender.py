@@ -55,13 +55,18 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Sender:
-    """`may_write` is asked before every single request; `jitter` gives 0 … 1."""
+    """`may_write` is asked before every single request; `jitter` gives 0 … 1.
+
+    While `pressed` the window is the smallest: the lease is late at this server, and may be so
+    because of what we write.
+    """
 
     transport: Transport
     may_write: Callable[[], bool]
     counted: Callable[[str, str, str], None]  # verb, kind, code
     jitter: Callable[[], float]
     most_in_flight: int = 48
+    pressed: Callable[[], bool] = lambda: False
     _window: float = field(init=False)
     _urgent: deque[Job] = field(default_factory=deque)
     _others: deque[Job] = field(default_factory=deque)
@@ -180,16 +185,17 @@ class Sender:
         if now < self._paused_until:
             self._wake_at(self._paused_until)
             return
-        while len(self._tasks) < int(self._window) and (job := self._next()) is not None:
+        window = min(self._window, _SMALLEST_WINDOW) if self.pressed() else self._window
+        while len(self._tasks) < int(window) and (job := self._next(window)) is not None:
             self._urgent_in_flight += job.urgent
             self._last_in_flight += job.last
             task = asyncio.get_running_loop().create_task(self._run(job))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
 
-    def _next(self) -> Job | None:
+    def _next(self, window: float) -> Job | None:
         """While both lanes wait, each gets half of the window; the last one gets a single place."""
-        half = max(self._window / 2, 1.0)
+        half = max(window / 2, 1.0)
         others = self._urgent or self._others
         if self._last and self._last_in_flight < (1 if others else half):
             return self._last.popleft()

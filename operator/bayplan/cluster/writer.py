@@ -62,8 +62,8 @@ class Reports(Protocol):
 class Writer:
     """Everything but `dry_run`, `run` and `drain` returns at once.
 
-    `may_write` is asked before every request; `now` is epoch seconds, `jitter` gives 0 … 1 and
-    `instance` names this process in Events.
+    `may_write` is asked before every request, `pressed` is whether others should go first; `now`
+    is epoch seconds, `jitter` gives 0 … 1 and `instance` names this process in Events.
     """
 
     def __init__(
@@ -78,12 +78,13 @@ class Writer:
         in_flight: int = 96,
         status_interval_seconds: float = 1.0,
         instance: str = "bayplan",
+        pressed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._transport = transport
         self._cache = cache
         self._reports = reports
         self._now = now
-        self.sender = Sender(transport, may_write, reports.counted, jitter, in_flight)
+        self.sender = Sender(transport, may_write, reports.counted, jitter, in_flight, pressed)
         self.statuses = Statuses(self.sender, cache, self, status_interval_seconds)
         self.objects = Objects(self.sender, cache, self)
         self.marks = Marks(self.sender, cache, now, self.feed)
