@@ -38,8 +38,6 @@ LONGEST_WAIT_SECONDS = 1.0
 _LOOKS_SHARE = 0.02
 # … and what rests is looked at again after this at the latest.
 _LONGEST_REST_SECONDS = 1.0
-# A resource that gets more pods than this in one cycle is logged in one line.
-_LINES_EACH = 20
 # A resource whose reconcile failed (a defect of ours) is looked at again after this.
 DEFECT_SECONDS = 60
 
@@ -284,7 +282,7 @@ class Loop:
                     self._mark(self.cache.state.unplaced[key], sentence, held, unsaid)
 
     def _say_placed(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted]) -> None:
-        """One line for each new pod; of a resource that gets many at once, one for all of them."""
+        """Log where the new pods of each resource go."""
         nodes: dict[Key, dict[TaskKey, str]] = {}
         for key, node in plan.placements.items():
             if key in wanted:
@@ -293,23 +291,7 @@ class Loop:
             for key in refused.keys:
                 if key in wanted and wanted[key].resource.key not in self._per_node:
                     nodes.setdefault(wanted[key].resource.key, {})[key] = ""
-        for resource, found in nodes.items():
-            if len(found) > _LINES_EACH:
-                placed = [node for node in found.values() if node]
-                telemetry.say(
-                    logging.INFO,
-                    "place many",
-                    cycle=self._cycle,
-                    resource="/".join(resource),
-                    pods=len(placed),
-                    nodes=len(set(placed)),
-                    no_room=len(found) - len(placed),
-                )
-                continue
-            for key, node in found.items():
-                words = "place" if node else "no room"
-                pod = "/".join(key)
-                telemetry.say(logging.INFO, words, cycle=self._cycle, pod=pod, node=node or "-")
+        telemetry.say_placed(self._cycle, nodes)
 
     def _create(self, wanted: _Wanted, node: str, now: int, free: places.Places) -> None:
         """Born placed, or unplaced and soon marked Unschedulable so that autoscalers buy."""

@@ -14,6 +14,9 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _CYCLE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+# A resource that gets more pods than this in one cycle is logged in one line.
+_LINES_EACH = 20
+_Key = tuple[str, str, str]  # kind, namespace, name
 _LATENCY_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 
 
@@ -141,6 +144,26 @@ def say(level: int, what: str, **fields: object) -> None:
     log = logger()
     if log.isEnabledFor(level):
         log.log(level, what, extra={"fields": fields})
+
+
+def say_placed(cycle: int, resources: Mapping[_Key, Mapping[tuple[str, str], str]]) -> None:
+    """One line for each new pod (key -> node, empty: no room); of many of one resource, one."""
+    for resource, nodes in resources.items():
+        if len(nodes) > _LINES_EACH:
+            placed = [node for node in nodes.values() if node]
+            say(
+                logging.INFO,
+                "place many",
+                cycle=cycle,
+                resource="/".join(resource),
+                pods=len(placed),
+                nodes=len(set(placed)),
+                no_room=len(nodes) - len(placed),
+            )
+            continue
+        for key, node in nodes.items():
+            words = "place" if node else "no room"
+            say(logging.INFO, words, cycle=cycle, pod="/".join(key), node=node or "-")
 
 
 class _Text(logging.Formatter):

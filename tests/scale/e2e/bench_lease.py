@@ -82,9 +82,10 @@ class Keeper:
         if self.operator.running:
             return
         self.ends += 1
-        losses = self.operator.log().count("lease lost")
-        print(f"  ended after {' | '.join(self.operator.log().splitlines()[-4:])}")
-        self.losses = losses
+        log = self.operator.log()
+        said = [line for line in log.splitlines() if "lease" in line][-6:]
+        print("  ended after", *said, sep="\n    ")
+        self.losses = log.count("lease lost")
         self.operator.start()
 
 

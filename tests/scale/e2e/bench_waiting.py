@@ -2,22 +2,27 @@
 
 As beside an autoscaler: the sentence of every waiting pod changes with each node that comes. The
 pods are a LongService's, or with `--foreign` a ReplicaSet's that name Bayplan as their scheduler.
-Counted are Bayplan's own writes of pods (`bayplan_api_writes_total`).
+Counted are Bayplan's own writes of pods (`bayplan_api_writes_total`). `--late` has the server take
+so many seconds for each mark, as one that has no room for them.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import yaml
 
 from localcluster import Cluster
 from tests.cluster import read
 from tests.cluster.kube import Objects
 from tests.cluster.manifests import SLEEPER, make_service
 from tests.cluster.under_test import Site
+from tests.faults import proxy as proxies
 from tests.scale.e2e import budgets, client, ground
 
 PODS = 1_000
@@ -46,8 +51,13 @@ def foreign(name: str, replicas: int) -> dict[str, Any]:
     }
 
 
-async def run(pods: int, *, others: bool, every: float, load: int) -> dict[str, float]:
-    with ground.site() as (site, local), ground.Operator(site) as operator, ground.busy(load):
+async def run(pods: int, *, others: bool, every: float, load: int, late: float) -> dict[str, float]:
+    with (
+        ground.site() as (site, local),
+        _door(site, local, late) as options,
+        ground.Operator(site, *options) as operator,
+        ground.busy(load),
+    ):
         await asyncio.to_thread(operator.until_leading)
         before, began = operator.metrics(), time.monotonic()
         made = (
@@ -70,6 +80,23 @@ async def run(pods: int, *, others: bool, every: float, load: int) -> dict[str, 
             "refused": _gain(before, after, verb="mark", code="409"),
             "lag_p99_ms": round(1000 * lag, 1),
         }
+
+
+@contextlib.contextmanager
+def _door(site: Site, local: Cluster, late: float) -> Iterator[tuple[str, ...]]:
+    """The operator's options: by way of a proxy, if marks are to be late."""
+    if not late:
+        yield ()
+        return
+    with proxies.Host(proxies.Upstream(local.server, local.ca)) as host:
+        door = host.proxy()
+        door.script(proxies.Rule(proxies.of("PATCH", "pods/status"), proxies.late(late)))
+        config = yaml.safe_load(site.account_kubeconfig().read_text())
+        for cluster in config["clusters"]:
+            cluster["cluster"] = {"server": door.url}
+        path = site.folder / "proxy.kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        yield ("--kubeconfig", str(path))
 
 
 def nodes_come(site: Site, local: Cluster, pods: int, every: float) -> None:
@@ -105,8 +132,10 @@ def main() -> int:
     parser.add_argument("--foreign", action="store_true", help="a ReplicaSet's")
     parser.add_argument("--every", type=float, default=NODE_SECONDS, help="seconds between nodes")
     parser.add_argument("--load", type=int, default=0, help="busy processes beside it")
+    parser.add_argument("--late", type=float, default=0, help="seconds for each mark")
     asked = parser.parse_args()
-    figures = asyncio.run(run(asked.pods, others=asked.foreign, every=asked.every, load=asked.load))
+    how = {"every": asked.every, "load": asked.load, "late": asked.late}
+    figures = asyncio.run(run(asked.pods, others=asked.foreign, **how))
     bench = "bench-waiting-foreign" if asked.foreign else "bench-waiting"
     failed = budgets.judged(bench, figures)
     print(budgets.last_line(bench, figures))
