@@ -966,10 +966,10 @@ class TestApply:
 
         def more() -> None:
             for digest in ("b", "b", last, "b", last):
-                desk.writer.apply(desk.web, wanted(digest))
+                desk.writer.objects.apply(desk.web, wanted(digest))
 
         def act() -> None:
-            desk.writer.apply(desk.web, wanted("a"))
+            desk.writer.objects.apply(desk.web, wanted("a"))
             asyncio.get_running_loop().call_later(0.5, more)
 
         desk.work(act)

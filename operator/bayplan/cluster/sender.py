@@ -3,8 +3,8 @@
 What they mean is `writer`'s part. The window of writes in flight shrinks by half when the server
 says 429, fails or is slow, and grows by one per window of good answers (AIMD, as TCP does). Urgent
 jobs (statuses, deletes, finalizers) and the others each get half of it while both wait, so that
-neither starves behind the other. What goes last (marks of waiting pods) never has more than half,
-and while anything else waits a single place: autoscalers hear of a few even then.
+neither starves behind the other. What goes last (marks of waiting pods) leaves a quarter free for
+what may come, and has a single place while others wait: autoscalers hear of a few even then.
 """
 
 import asyncio
@@ -197,7 +197,7 @@ class Sender:
         """While both lanes wait, each gets half of the window; the last one gets a single place."""
         half = max(window / 2, 1.0)
         others = self._urgent or self._others
-        if self._last and self._last_in_flight < (1 if others else half):
+        if self._last and self._last_in_flight < (1 if others else int(window * 3 / 4)):
             return self._last.popleft()
         if self._urgent and (not self._others or self._urgent_in_flight < half):
             return self._urgent.popleft()
