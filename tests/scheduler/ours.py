@@ -81,10 +81,15 @@ class Moment:
         )
 
     def plan(self) -> tuple[workload.Plan, list[list[tuple[Key, str]]], dict[Key, str]]:
-        """The decision; its placements class by class in their order; nodes chosen for claims."""
+        """What is bound; all that has a node, class by class in order; nodes chosen for claims.
+
+        A pod whose volume is still to be made has its node, and counts there, before it is bound.
+        """
         groups = self.waiting
         made = solve.solve(self.snapshot, groups, 0, solve.Policy(), self.memo)
-        made, choices = volumes.Volumes(self.live.state, self.live.storage).parted(made, groups, ())
+        bound, choices = volumes.Volumes(self.live.state, self.live.storage).parted(
+            made, groups, ()
+        )
         placed = [
             [(key, made.placements[key]) for key in group.keys if key in made.placements]
             for group in order.ordered(groups)
@@ -96,7 +101,7 @@ class Moment:
             if not claim.made and claim.pinned_to(nodes.get(claim.selected))
         }
         chosen |= {(one.namespace, one.claim): one.node for one in choices}
-        return made, [group for group in placed if group], chosen
+        return bound, [group for group in placed if group], chosen
 
     def refused(self, group: workload.Waiting) -> dict[str, Reasons]:
         """Why which nodes refuse one more pod of a class, alone; other nodes would take it."""

@@ -71,9 +71,10 @@ def _given_up(difference: Difference) -> bool:
 def _unlabelled(difference: Difference) -> bool:
     """A namespaceSelector that kube-scheduler takes to select every namespace."""
     ties = {Reason.POD_AFFINITY, Reason.ANTI_AFFINITY}
-    mine = {reason for reason, _ in difference.ours}
+    mine = {one[0] for one in difference.ours if not any(meant(*one) for meant in _MEANT)}
     return (
         trial.UNLABELLED in difference.facts
+        and bool(mine or difference.theirs)
         and mine <= ties
         and difference.theirs.keys() <= {"InterPodAffinity"}
     )

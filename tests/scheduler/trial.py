@@ -19,7 +19,7 @@ Cluster = dict[str, Any]
 GIVEN_UP = "a claim's chosen node is given up"
 UNLABELLED = "a namespaceSelector is met by namespaces without labels"
 FRACTIONS = "requests of fractions of a milli-CPU"
-_MOST_ROUNDS = 8
+_MOST_ROUNDS = 30
 # What hangs on the order in which pods came; at its moment each of them was asked.
 _ORDERED = ("PodTopologySpread", "node(s) didn't match pod affinity rules")
 
@@ -67,6 +67,7 @@ def tried(
         steps.append({"judge": []})
         expected.append(_pairs(moment))
 
+    bound: set[str] = set()
     moment = Moment.of(now)
     look(moment)
     facts = {
@@ -88,15 +89,16 @@ def tried(
             expected.append(None)
         if not (groups or choices):
             break
+        bound |= {"/".join(key) for key in plan.placements}
         after = _bound(now, dict(plan.placements), choices)
-        if after:
+        after["pods"] = _unbound(cluster, bound, groups)
+        if any(after.values()):
             steps.append({"put": after})
             expected.append(None)
         moment = Moment.of(now)
     if found.rounds > 1:
         look(moment)
-        placed = [one["pod"] for step in steps for one in step.get("place", ())]
-        steps.append({"recheck": placed})
+        steps.append({"recheck": sorted(bound)})
         expected.append(None)
     _compare(found, steps, expected, judge.ask(cluster, steps))
     _left_over(found, moment)
@@ -192,6 +194,18 @@ def _left_over(found: Trial, moment: Moment) -> None:
                 pod = "/".join(group.keys[0])
                 found.differences.append(Difference("left over", pod, node.name))
                 break
+
+
+def _unbound(
+    cluster: Cluster, bound: set[str], groups: list[list[tuple[Key, str]]]
+) -> list[dict[str, Any]]:
+    """Those of the pods that have landed which wait for a volume: without a node, as before."""
+    waiting = {"/".join(key) for group in groups for key, _ in group} - bound
+    return [
+        pod
+        for pod in cluster["pods"]
+        if f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" in waiting
+    ]
 
 
 def _bound(now: Cluster, placements: dict[Key, str], choices: dict[Key, str]) -> Cluster:
