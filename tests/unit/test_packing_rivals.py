@@ -65,3 +65,21 @@ def test_most_allocated_needs_no_more_nodes_than_one_pod_each() -> None:
 
         assert question.holds(packing.types, packing.patterns).all()
         assert [30, 20] == (packing.nodes @ packing.patterns).tolist()
+
+
+def test_scores_are_of_cpu_and_memory_wherever_they_stand() -> None:
+    """A column of disk before them, or pods that ask for neither, change nothing."""
+    demand, capacity = np.array([9, 9, 9]), np.array([[4, 1, 8, 10]])
+    request = np.array([[1, 0, 1, 1], [2, 0, 1, 1], [1, 0, 4, 1]])
+    named = Problem.of(
+        demand, request, capacity, np.array([1]), columns=("cpu", "disk", "memory", "pods")
+    )
+    plain = Problem.of(demand, request[:, [0, 2, 3]], capacity[:, [0, 2, 3]], np.array([1]))
+    none = Problem.of(demand, request[:, 3:], capacity[:, 3:], np.array([1]), columns=("pods",))
+
+    for most in (False, True):
+        one, other = (rivals.kube_scheduler(each, 0, most=most) for each in (named, plain))
+        assert one.patterns.tolist() == other.patterns.tolist()
+        assert 3 == rivals.kube_scheduler(none, 0, most=most).node_count
+    assert rivals.karpenter(named).patterns.tolist() == rivals.karpenter(plain).patterns.tolist()
+    assert 3 == rivals.karpenter(none).node_count

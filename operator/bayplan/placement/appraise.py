@@ -68,6 +68,7 @@ def appraisal(snapshot: Snapshot, price: Callable[[nodes_.Node], int | None]) ->
             capacity=_matrix([_room(snapshot, nodes) for nodes in kinds.values()], columns),
             price=np.array([prices[node.name] for node in samples], dtype=np.int64),
             eligible=np.array([filters.of_nodes(each, table).open for each in classes]),
+            columns=columns,
         ),
     )
 

@@ -8,11 +8,13 @@ many nodes of which type hold which pattern, and carries the proof of how good t
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+from bayplan.model import resources
 
 IntVector = npt.NDArray[np.int64]
 IntMatrix = npt.NDArray[np.int64]
@@ -22,6 +24,7 @@ BoolVector = npt.NDArray[np.bool_]
 BoolMatrix = npt.NDArray[np.bool_]
 
 UNLIMITED = 1 << 40
+_FIRST = (resources.CPU, resources.MEMORY)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +39,7 @@ class Problem:
     per_node: IntVector  # [K] copies one node may hold
     available: IntVector | None  # [T] nodes there are; None: as many as wanted
     conflicts: BoolMatrix | None  # [K, K] symmetric: never on the same node
+    columns: tuple[str, ...]  # [D] names of the resources
 
     @classmethod
     def of(
@@ -49,17 +53,41 @@ class Problem:
         per_node: IntVector | None = None,
         available: IntVector | None = None,
         conflicts: BoolMatrix | None = None,
+        columns: Sequence[str] | None = None,
     ) -> Self:
-        """What is left out does not constrain; wrong shapes are a programmer's error."""
+        """What is left out does not constrain; wrong shapes are a programmer's error.
+
+        Without `columns` CPU comes first, then memory, then what has no name.
+        """
         classes, types = len(demand), len(price)
         if eligible is None:
             eligible = np.ones((classes, types), np.bool_)
         if per_node is None:
             per_node = np.full(classes, UNLIMITED)
+        if columns is None:
+            columns = [*_FIRST, *map(str, range(len(_FIRST), request.shape[1]))]
+            columns = columns[: request.shape[1]]
         shapes = (request.shape[0], capacity.shape[0], eligible.shape, request.shape[1])
         if shapes != (classes, types, (classes, types), capacity.shape[1]):
             raise ValueError(f"{shapes} are not the shapes of {classes} classes, {types} types")
-        return cls(demand, request, capacity, price, eligible, per_node, available, conflicts)
+        if len(columns) != request.shape[1]:
+            raise ValueError(f"{len(columns)} names for {request.shape[1]} resources")
+        return cls(
+            demand,
+            request,
+            capacity,
+            price,
+            eligible,
+            per_node,
+            available,
+            conflicts,
+            tuple(columns),
+        )
+
+    def columns_of(self, names: Sequence[str]) -> IntVector:
+        """Which columns these resources are; those that nothing here tells of are left out."""
+        known = [self.columns.index(name) for name in names if name in self.columns]
+        return np.array(known, dtype=np.int64)
 
     def limits(self) -> IntMatrix:
         """[T, K]: the most copies of a class that one node of a type may hold, alone there."""

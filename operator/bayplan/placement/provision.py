@@ -81,6 +81,7 @@ def _restricted(problem: Problem, classes: IntVector, types: IntVector) -> Probl
         per_node=problem.per_node[classes],
         available=None if problem.available is None else problem.available[types],
         conflicts=None if conflicts is None else conflicts[np.ix_(classes, classes)],
+        columns=tuple(problem.columns[column] for column in np.flatnonzero(used)),
     )
 
 

@@ -10,10 +10,12 @@ import dataclasses
 
 import numpy as np
 
+from bayplan.model import resources
 from bayplan.placement.packing import BoolMatrix, BoolVector, IntMatrix, IntVector, Packing, Problem
 
 _MANY_NODES = 100  # from here on kube-scheduler looks at a share of them
 _SCORES = 100
+_SCORED = (resources.CPU, resources.MEMORY)  # by default, whatever else pods ask for
 
 
 def karpenter(problem: Problem) -> Packing:
@@ -23,7 +25,9 @@ def karpenter(problem: Problem) -> Packing:
     opens one; in the end each claim becomes the cheapest type left to it. (After
     kubernetes-sigs/karpenter, pkg/controllers/provisioning/scheduling.)
     """
-    classes = np.lexsort((-problem.request[:, 1], -problem.request[:, 0]))
+    by = problem.columns_of(_SCORED)[::-1]
+    keys = [-problem.request[:, column] for column in by]
+    classes = np.lexsort(keys) if keys else np.arange(len(problem.demand))
     limits = problem.limits()
     claims = _Claims.none(problem)
     for k in classes:
@@ -57,7 +61,9 @@ def kube_scheduler(problem: Problem, of_type: int, *, most: bool, seed: int = 0)
             first = np.searchsorted(able, start)
             able = np.concatenate((able[first:], able[:first]))[: _looked_at(nodes)]
             start = (int(able[-1]) + 1) % nodes
-            score = _score(free[able], request, room, most=most)
+            scored = problem.columns_of(_SCORED)
+            parts = (free[able][:, scored], request[scored], room[scored])
+            score = _score(*parts, most=most)
             node = int(dice.choice(able[score == score.max()]))
         else:
             node, nodes = nodes, nodes + 1
@@ -143,11 +149,14 @@ def _looked_at(nodes: int) -> int:
 
 
 def _score(free: IntMatrix, request: IntVector, room: IntVector, *, most: bool) -> IntVector:
-    """[N] allocation score plus balance, both whole numbers up to 100."""
-    used = room[:2] - free[:, :2] + request[:2]
-    allocated = used if most else room[:2] - used
-    allocation = (allocated * _SCORES // room[:2]).sum(axis=1) // 2
-    share = used / room[:2]
-    balance = (_SCORES * (1 - np.abs(share[:, 0] - share[:, 1]) / 2)).astype(np.int64)
+    """[N] allocation score plus balance, both whole numbers up to 100; of CPU and memory."""
+    if not len(room):
+        return np.zeros(len(free), np.int64)
+    used = room - free + request
+    allocated = used if most else room - used
+    most_of = np.maximum(room, 1)
+    allocation = (allocated * _SCORES // most_of).sum(axis=1) // len(room)
+    share = used / most_of
+    balance = (_SCORES * (1 - np.abs(share[:, 0] - share[:, -1]) / 2)).astype(np.int64)
     score: IntVector = allocation + balance
     return score
