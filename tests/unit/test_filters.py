@@ -251,6 +251,28 @@ def test_room_is_kept_for_daemonsets_to_come() -> None:
     assert "a" == node_of(kind, make_node("a", 1000), make_node("b", 1000), agent, there)
 
 
+def test_a_daemonset_that_never_fits_keeps_nothing() -> None:
+    """It would only keep others off; beside what belongs to the node it is judged by itself."""
+    agent = snapshot.DaemonSet("kube-system", "agent", "ds", make_vector(40_000))
+    small = snapshot.DaemonSet("kube-system", "small", "ds2", make_vector(600))
+    there = make_pod("other", "n1", 500, owner_uid="ds3", owner_kind="DaemonSet")
+    busy = make_pod("busy", "n1", 500)
+
+    assert "n1" == node_of(make_class(800), make_node(cpu=1000), agent)
+    assert "n1" == node_of(make_class(500), make_node(cpu=1000), small, there)
+    assert [Refusal(Reason.RESOURCES, "cpu")] == refusals(
+        make_class(300), make_node(cpu=1000), small, busy
+    )
+
+
+def test_the_more_important_of_two_daemonsets_has_the_room() -> None:
+    """What is kept is kept for those that will run."""
+    first = snapshot.DaemonSet("kube-system", "a", "ds", make_vector(700))
+    second = snapshot.DaemonSet("kube-system", "b", "ds2", make_vector(400), priority=9)
+
+    assert "n1" == node_of(make_class(600), make_node(cpu=1000), first, second)
+
+
 def test_daemonsets_that_stay_away_keep_nothing() -> None:
     """No room is kept where the DaemonSet's selector or a taint keeps it away."""
     elsewhere = snapshot.DaemonSet(

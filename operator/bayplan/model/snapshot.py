@@ -35,6 +35,7 @@ class DaemonSet:
     uid: str
     request: resources.Vector = resources.ONE_POD
     constraints: pods_.Constraints = pods_.ANYWHERE
+    priority: int = 0  # of several that have no room together, who has it
 
 
 @dataclass(slots=True, eq=False)

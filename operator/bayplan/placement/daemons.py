@@ -5,12 +5,18 @@ scheduler places it after our first pods have landed; without kept room it would
 push others away (kubernetes.md §5.6).
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from bayplan.model import pod as pods_
+from bayplan.model import resources
 from bayplan.model.snapshot import DaemonSet
 from bayplan.placement.board import Board
 from bayplan.placement.table import NodeTable
+
+IntVector = npt.NDArray[np.int64]
 
 # What the DaemonSet controller adds to every pod; network-unavailable only for host networking,
 # taken for all: room too much for a moment is harmless.
@@ -29,15 +35,63 @@ IMPLICIT = tuple(
 
 
 def keep_room(board: Board) -> None:
-    """Take the requests of DaemonSet pods to come off the free room of the nodes they come to."""
+    """Take the requests of DaemonSet pods to come off the free room of the nodes they come to.
+
+    One that a node could not hold even without any other work on it never runs there: no room is
+    kept for it, which would only keep others off.
+    """
     columns = board.snapshot.columns
-    for daemonset in board.snapshot.daemonsets:
-        rows = board.snapshot.without_daemon(daemonset.uid, accepting(daemonset, board.table))
-        if not rows:
-            continue
-        for index, column in enumerate(columns):
-            board.free[rows, index] -= daemonset.request.amount(column)
+    coming = [
+        (one, rows)
+        for one in ordered(board.snapshot.daemonsets)
+        if (rows := board.snapshot.without_daemon(one.uid, accepting(one, board.table)))
+    ]
+    total = np.zeros_like(board.free)
+    for one, rows in coming:
+        total[rows] += _amounts((one,), columns)
+    short = np.flatnonzero(((board.free < total) & (total > 0)).any(axis=1))
+    among = [(one, frozenset(rows)) for one, rows in coming] if len(short) else []
+    for row in short.tolist():
+        room = board.snapshot.allocatable[row] - _resident(board, row)
+        named = resources.Vector(dict(zip(columns, room.tolist(), strict=True)))
+        here = fitting((one for one, rows in among if row in rows), named)[0]
+        total[row] = _amounts(here, columns)
+    board.free -= total
     board.before = board.free.copy(order="F")
+
+
+def ordered(daemonsets: Iterable[DaemonSet]) -> list[DaemonSet]:
+    """Who finds room first: the higher priority, then the name."""
+    return sorted(daemonsets, key=lambda one: (-one.priority, one.namespace, one.name))
+
+
+def fitting(
+    daemonsets: Iterable[DaemonSet], room: resources.Vector
+) -> tuple[list[DaemonSet], resources.Vector]:
+    """Those that find room one after another, and what is left."""
+    found = []
+    for one in ordered(daemonsets):
+        if one.request.fits(room):
+            found.append(one)
+            room = room - one.request
+    return found, room
+
+
+def _amounts(daemonsets: Iterable[DaemonSet], columns: Sequence[str]) -> IntVector:
+    requests = [one.request for one in daemonsets]
+    return np.array(
+        [sum(request.amount(column) for request in requests) for column in columns], dtype=np.int64
+    )
+
+
+def _resident(board: Board, row: int) -> IntVector:
+    """What pods that belong to a node take of it."""
+    pods = board.snapshot.pods_on(board.table.nodes[row].name)
+    requests = [pod.request for pod in pods if pod.resident]
+    return np.array(
+        [sum(request.amount(column) for request in requests) for column in board.snapshot.columns],
+        dtype=np.int64,
+    )
 
 
 def accepting(daemonset: DaemonSet, table: NodeTable) -> frozenset[str]:
