@@ -12,6 +12,7 @@ import time
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from bayplan import quiet
 from bayplan.placement.packing import Budget, Packing, Problem
 from bayplan.placement.provision import provision
 
@@ -68,6 +69,7 @@ class Worker:
 
 def _work(pipe: Connection) -> None:
     """Answer questions until the pipe closes."""
+    quiet.for_good()
     with contextlib.suppress(EOFError, OSError):
         while True:
             question, seconds, seed = pipe.recv()

@@ -16,6 +16,7 @@ def solver() -> Any:
     """HiGHS on one thread: a plan must not depend on the number of cores."""
     highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     highs.setOptionValue("output_flag", False)
+    highs.setOptionValue("log_to_console", False)
     highs.setOptionValue("threads", 1)
     return highs
 
