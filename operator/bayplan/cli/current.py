@@ -27,7 +27,7 @@ def documents(context: str | None) -> Iterator[Document]:
     except (errors.ClusterError, OSError) as error:
         raise NoCluster(f"{where}: {str(error) or type(error).__name__}") from error
     for body in bodies:
-        yield Document(where, body)
+        yield Document(where, body, live=True)
 
 
 async def _listed(context: str | None) -> list[dict[str, Any]]:

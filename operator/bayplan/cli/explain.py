@@ -129,7 +129,7 @@ def _waiting(found: "Session", kind: str, namespace: str, name: str) -> list[dic
             continue
         book = found.cache.state
         zones = menu.zones_of(book.nodes.values()) or menu.zones_in()
-        store = shop.Shop(menu.offers((), menu.book_of(None)), zones, ())
+        store = shop.Shop(menu.offers((), menu.book_of(None)), zones, (), book.claims)
         offer = next((offer for offer, _ in store.more(refused.waiting.kind, 1)), None)
         status = explain_.status(len(mine), refused.waiting.since, refused.funnel)
         told.append(

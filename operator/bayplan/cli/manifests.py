@@ -5,8 +5,8 @@ is executed, no tag but YAML's own is known, aliases cannot multiply a small fil
 object, and what is too deep or too large is refused.
 """
 
-import datetime as dt
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,24 @@ from typing import Any, BinaryIO
 
 import yaml
 
+from bayplan.cli import yamltext
 from bayplan.cli.problem import BadInput
 
 MOST_BYTES = 256 << 20
 _MOST_VALUES = 20_000_000  # of one file, aliases counted each time they are used
 _DEEPEST = 64
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# A manifest says both, at the beginning of a line or in an object of JSON.
+_API_VERSION = re.compile(rb"""^[\s{,-]*["']?apiVersion["']?\s*:""", re.MULTILINE)
+_TEMPLATE = re.compile(rb"\{\{|\{%|<%")
+_RENDER = "a template? render it first, such as `helm template CHART | bayplan simulate -`"
+_OTHERS = (  # files that stand beside manifests, by their names
+    (re.compile(r"kustomization\.ya?ml"), "build it: `kubectl kustomize FOLDER` prints manifests"),
+    (
+        re.compile(r"(chart|values.*|requirements)\.ya?ml"),
+        "a Helm chart: `helm template` renders it",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,7 @@ class Document:
 
     where: str
     body: dict[str, Any]
+    live: bool = False  # read from a cluster: a manifest of the same object counts instead
 
     @property
     def kind(self) -> str:
@@ -39,17 +51,43 @@ class Document:
         return str(mapping(self.body.get("metadata")).get("name", ""))
 
     @property
+    def group(self) -> str | None:
+        """The API group, empty for the core's; None where no apiVersion is said."""
+        version = self.body.get("apiVersion")
+        if not isinstance(version, str) or not version:
+            return None
+        return version.rpartition("/")[0]
+
+    @property
+    def namespace(self) -> str:
+        """What it says, or `default`."""
+        return str(mapping(self.body.get("metadata")).get("namespace") or "default")
+
+    @property
     def called(self) -> str:
         """For messages: file, kind and name."""
         return f"{self.where}: {self.kind} {self.name}"
 
 
-def documents(paths: Sequence[str], stdin: BinaryIO) -> list[Document]:
-    """Every object of these files and folders (`-`: standard input), lists taken apart."""
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that was read and left out, and why."""
+
+    where: str
+    why: str
+
+
+def documents(
+    paths: Sequence[str], stdin: BinaryIO, skipped: list[Skipped] | None = None
+) -> list[Document]:
+    """Every object of these files and folders (`-`: standard input), lists taken apart.
+
+    What is no manifest is an error, or goes to `skipped` where that is given.
+    """
     found: list[Document] = []
     for path in paths:
         for where, text in _texts(path, stdin):
-            found.extend(_objects(where, text))
+            found.extend(_objects(where, text, skipped))
     if not found:
         named = ("standard input" if path == "-" else path for path in paths)
         raise BadInput(", ".join(named), "no Kubernetes object in it")
@@ -89,9 +127,37 @@ def _limited(where: str, stream: BinaryIO) -> bytes:
     return text
 
 
-def _objects(where: str, text: bytes) -> Iterator[Document]:
+def _objects(where: str, text: bytes, skipped: list[Skipped] | None) -> Iterator[Document]:
     try:
-        loaded = [body for body in yaml.load_all(text, _Loader) if body is not None]
+        bodies = list(_plain(where, text))
+    except BadInput as error:
+        if _TEMPLATE.search(text):
+            error = BadInput(where, f"{_said(where, error)}; {_RENDER}")
+        elif _API_VERSION.search(text):
+            raise
+        if skipped is None:
+            raise error from None
+        skipped.append(Skipped(where, _said(where, error)))
+        return
+    for place, body in bodies:
+        try:
+            yield from _flat(place, body, skipped)
+        except BadInput as error:
+            if skipped is None:
+                raise BadInput(place, f"{_said(place, error)}; --ignore-unknown skips it") from None
+            skipped.append(Skipped(place, _said(place, error)))
+
+
+def _said(where: str, error: BadInput) -> str:
+    """What is wrong, without where, which is told beside it."""
+    text = error.message.removeprefix(where).removeprefix(": ")
+    return re.sub(r"^:(\d+):(\d+): ", r"line \1: ", text)
+
+
+def _plain(where: str, text: bytes) -> Iterator[tuple[str, Any]]:
+    """Each document and where it stands, as plain JSON values."""
+    try:
+        loaded = [body for body in yaml.load_all(text, yamltext.Loader) if body is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
@@ -103,20 +169,38 @@ def _objects(where: str, text: bytes) -> Iterator[Document]:
     budget = _Budget(where)
     for index, body in enumerate(loaded):
         place = where if len(loaded) == 1 else f"{where}[{index + 1}]"
-        yield from _flat(place, budget.plain(body, 0))
+        yield place, budget.plain(body, 0)
 
 
-def _flat(where: str, body: object) -> Iterator[Document]:
+def _flat(where: str, body: object, skipped: list[Skipped] | None) -> Iterator[Document]:
     """An object, or the items of a list such as `kubectl get -o yaml` prints."""
     if not isinstance(body, dict):
-        raise BadInput(where, "expected an object with apiVersion and kind")
+        raise BadInput(where, f"{_expected(where)} with apiVersion and kind")
     if str(body.get("kind", "")).endswith("List") and isinstance(body.get("items"), list):
+        kind = str(body["kind"]).removesuffix("List")
         for index, item in enumerate(body["items"]):
-            yield from _flat(f"{where}.items[{index}]", item)
+            place = f"{where}.items[{index}]"
+            if isinstance(item, dict) and kind and "kind" not in item:
+                # A list of one kind as the API serves it: the items need not repeat it.
+                item = {"apiVersion": body.get("apiVersion"), "kind": kind, **item}  # noqa: PLW2901
+            try:
+                yield from _flat(place, item, skipped)
+            except BadInput as error:
+                if skipped is None:
+                    raise
+                skipped.append(Skipped(place, _said(place, error)))
         return
     if not isinstance(body.get("kind"), str) or not body["kind"]:
-        raise BadInput(where, "no kind; expected an object with apiVersion and kind")
+        raise BadInput(where, f"no kind; {_expected(where)} with apiVersion and kind")
     yield Document(where, body)
+
+
+def _expected(where: str) -> str:
+    name = Path(where.partition("[")[0]).name.lower()
+    for pattern, remedy in _OTHERS:
+        if pattern.fullmatch(name):
+            return f"{remedy}; expected an object"
+    return "expected an object"
 
 
 @dataclass(slots=True)
@@ -143,11 +227,11 @@ class _Budget:
                 return {self._key(key): self.plain(one, depth + 1) for key, one in value.items()}
             case list():
                 return [self.plain(one, depth + 1) for one in value]
-            case dt.date():  # and datetime: YAML reads an unquoted time as one
-                return value.isoformat()
         raise BadInput(self.where, f"a value that JSON has no word for: {str(value)[:40]!r}")
 
     def _key(self, key: object) -> str:
+        if isinstance(key, bool):
+            return str(key).lower()
         if isinstance(key, str | int | float | bool):
             return str(key)
         raise BadInput(self.where, f"a key that is no text: {str(key)[:40]!r}")

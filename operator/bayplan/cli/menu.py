@@ -13,6 +13,7 @@ from bayplan.cloud import allocatable, catalogue, prices
 from bayplan.model import node as nodes_
 from bayplan.model import resources
 
+DISK_GIB = allocatable.ROOT_VOLUME_BYTES >> 30
 _REGION = r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}"
 _SMALLEST_CPU_MILLI, _LARGEST_CPU_MILLI = 2_000, 32_000
 
@@ -27,20 +28,24 @@ class Offer:
     price: int
     source: str
     spot: bool = False
+    labels: tuple[tuple[str, str], ...] = ()  # that its pool gives nodes
 
     def node(self, name: str, zone: str) -> nodes_.Node:
         """A node of this type as it would join the cluster."""
         return nodes_.Node(
             name=name,
-            labels={
-                nodes_.HOSTNAME: name,
-                nodes_.INSTANCE_TYPE: self.name,
-                nodes_.ZONE: zone,
-                nodes_.REGION: zone.rstrip("abcdefghijklmnopqrstuvwxyz"),
-                nodes_.CAPACITY_TYPE: "spot" if self.spot else "on-demand",
-                "kubernetes.io/arch": self.arch,
-                "kubernetes.io/os": "linux",
-            },
+            labels=nodes_.with_former(
+                {
+                    **dict(self.labels),
+                    nodes_.HOSTNAME: name,
+                    nodes_.INSTANCE_TYPE: self.name,
+                    nodes_.ZONE: zone,
+                    nodes_.REGION: zone.rstrip("abcdefghijklmnopqrstuvwxyz"),
+                    nodes_.CAPACITY_TYPE: "spot" if self.spot else "on-demand",
+                    nodes_.ARCH: self.arch,
+                    nodes_.OS: "linux",
+                }
+            ),
             allocatable=self.room,
             price_microdollars=self.price,
         )
@@ -126,6 +131,8 @@ def offers(
     *,
     max_pods: int | None = None,
     prefix_delegation: bool = False,
+    disk_bytes: int = allocatable.ROOT_VOLUME_BYTES,
+    labels: Mapping[str, str] | None = None,
 ) -> list[Offer]:
     """Types by name or pattern (`m7i.*`); without any, current c, m and r of 2 to 32 vCPU."""
     known = catalogue.load()
@@ -137,28 +144,47 @@ def offers(
         chosen.update((name, known[name]) for name in found)
     if not wanted:
         chosen = {name: one for name, one in known.items() if _usual(one)}
-    return [_offer(one, book, max_pods, prefix_delegation) for one in chosen.values()]
+    given = tuple(sorted((labels or {}).items()))
+    made = []
+    for one in chosen.values():
+        room = resources.Vector(
+            allocatable.eks_allocatable(
+                one, max_pods, prefix_delegation, root_volume_bytes=disk_bytes
+            )
+        )
+        price = book.of(one)
+        amount, source = price.microdollars_per_hour, price.source
+        made.append(Offer(one.name, one.arch, room, amount, source, labels=given))
+    return made
 
 
-def _offer(
-    one: catalogue.InstanceType, book: prices.Book, max_pods: int | None, prefix_delegation: bool
-) -> Offer:
-    room = allocatable.eks_allocatable(one, max_pods, prefix_delegation)
-    price = book.of(one)
-    return Offer(
-        one.name, one.arch, resources.Vector(room), price.microdollars_per_hour, price.source
-    )
+def ladder(known: Iterable[str] = ()) -> list[list[str]]:
+    """Types to try after those that are `known`: general ones of any architecture, then all."""
+    rest = {name: one for name, one in catalogue.load().items() if name not in set(known)}
+    general = [name for name, one in rest.items() if _general(one)]
+    return [general, [name for name, one in rest.items() if not one.bare_metal], list(rest)]
+
+
+def disk_for(storage_bytes: int) -> int:
+    """The root volume, in GiB, that leaves pods so much ephemeral storage."""
+    reserved = storage_bytes + allocatable.RESERVED_STORAGE_BYTES
+    share = 100 - allocatable.EVICTION_STORAGE_PERCENT
+    return -(-reserved * 100 // (share << 30))
 
 
 def _usual(one: catalogue.InstanceType) -> bool:
-    """What a general pool holds: no accelerator, no burstable, bare-metal or flex type."""
+    """What a general pool of today's default architecture holds."""
+    return _general(one) and one.arch == "amd64" and one.cpu_milli <= _LARGEST_CPU_MILLI
+
+
+def _general(one: catalogue.InstanceType) -> bool:
+    """No accelerator, no burstable, bare-metal or flex type."""
     return (
         one.family[0] in "cmr"
         and one.family[1:2].isdigit()
-        and one.arch == "amd64"
         and one.current_generation
         and "-flex" not in one.family
         and not one.bare_metal
         and not one.gpus
-        and _SMALLEST_CPU_MILLI <= one.cpu_milli <= _LARGEST_CPU_MILLI
+        and one.cpu_milli >= _SMALLEST_CPU_MILLI
     )

@@ -15,6 +15,7 @@ from bayplan.placement import explain
 SCHEMA = "bayplan.dev/simulation/v1"
 _HOURS_A_MONTH = 730
 _MICRO = 1_000_000
+_MOST_SKIPPED = 20
 _WIDE = 160  # columns where no terminal tells
 
 
@@ -41,7 +42,7 @@ def data(result: Result) -> dict[str, Any]:
             {
                 "workload": one.title,
                 "pods": one.count,
-                "message": explain.sentence(one.funnel, one.what),
+                "message": one.message,
                 "wouldFitIf": list(one.hints),
             }
             for one in result.missing
@@ -57,6 +58,8 @@ def data(result: Result) -> dict[str, Any]:
             for one in result.rivals
         ],
         "nodeList": [_node(one) for one in result.nodes],
+        "notes": list(result.notes),
+        "skipped": [{"where": one.where, "why": one.why} for one in result.skipped],
     }
 
 
@@ -157,9 +160,15 @@ def _lines(result: Result) -> Iterable[str]:
         shown = resources.Vector({name: lost.amount(name) for name in ("cpu", "memory")})
         yield f"stranded, since nothing fits any more: {explain.lacking(shown)} (full: {full})"
     for one in result.missing:
-        yield f"no room for {one.count} of {one.title}: {explain.sentence(one.funnel, one.what)}"
+        yield f"no room for {one.count} of {one.title}: {one.message}"
         for hint in one.hints:
             yield f"  would fit {hint}"
+    for note in result.notes:
+        yield f"note: {note}"
+    for skipped in result.skipped[:_MOST_SKIPPED]:
+        yield f"skipped {skipped.where}: {skipped.why}"
+    if len(result.skipped) > _MOST_SKIPPED:
+        yield f"skipped {len(result.skipped) - _MOST_SKIPPED} more (-o json lists all)"
     for rival in result.rivals:
         more = (
             f"{100 * (rival.cost - result.bought) / result.bought:+.1f} %"

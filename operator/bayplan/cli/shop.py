@@ -5,19 +5,20 @@ three hundred Deployments of twenty sizes are twenty rows.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from bayplan.cli.menu import Offer
 from bayplan.model import node as nodes_
-from bayplan.model import place, resources, snapshot
+from bayplan.model import place, requirement, resources, snapshot
 from bayplan.model import pod as pods_
 from bayplan.model.workload import FREELY, Operator, PlacementRules, PodClass, Waiting
 from bayplan.placement import daemons, filters, packing
 from bayplan.placement.table import NodeTable
 
 Key = tuple[str, str]  # namespace and name of a pod
+Claims = Mapping[Key, pods_.Claim]  # those whose volumes are somewhere
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,15 +36,16 @@ class Row:
 
 
 def rows(
-    waiting: Sequence[Waiting], zones: Sequence[str]
+    waiting: Sequence[Waiting], zones: Sequence[str], claims: Claims
 ) -> tuple[list[Row], list[list[tuple[PodClass, Key]]]]:
     """Alike pods together, and who they are; hard spreads over zones zone by zone, if any given."""
     members: dict[Row, list[tuple[PodClass, Key]]] = {}
     for group in waiting:
         kind = group.kind
         limit = _per_node(kind)
+        where = _beside_volumes(kind, claims)
         # What may stand on a node once is counted by itself: merged, two would be one too many.
-        merged = alike(kind) if limit == packing.UNLIMITED else kind
+        merged = alike(where) if limit == packing.UNLIMITED else where
         shares = zones if zones and _zoned(kind) else ("",)
         free = not _tied(kind) or (len(shares) > 1 and _shared_out(kind, shares, waiting))
         for index, zone in enumerate(shares):
@@ -69,7 +71,9 @@ def alike(kind: PodClass) -> PodClass:
     """What of a class decides which types it may use and what it takes of them."""
     wanted = kind.constraints
     constraints = pods_.Constraints(
-        selector=wanted.selector, affinity=wanted.affinity, tolerations=wanted.tolerations
+        selector=wanted.selector,
+        affinity=wanted.affinity,
+        tolerations=wanted.tolerations,
     )
     own = tuple(one for one in kind.placement.constraints if place.accepts(one) is not None)
     return PodClass(
@@ -80,15 +84,43 @@ def alike(kind: PodClass) -> PodClass:
     )
 
 
+def _beside_volumes(kind: PodClass, claims: Claims) -> PodClass:
+    """The class as if its node affinity said where its volumes are."""
+    wanted = kind.constraints.affinity
+    for name in kind.constraints.claims:
+        claim = claims.get((kind.namespace, name))
+        if claim is not None and claim.zones:
+            zoned = [(key, requirement.requirement("In", values)) for key, values in claim.zones]
+            wanted = tuple(
+                dataclasses.replace(one, labels=(*one.labels, *zoned))
+                for one in ((requirement.Term(),) if wanted is None else wanted)
+            )
+        if claim is not None and claim.terms:
+            wanted = tuple(
+                requirement.Term(
+                    one.labels + other.labels,
+                    one.name & other.name,
+                    never=one.never or other.never,
+                )
+                for one in ((requirement.Term(),) if wanted is None else wanted)
+                for other in claim.terms
+            )
+    if not kind.constraints.claims:
+        return kind
+    constraints = dataclasses.replace(kind.constraints, affinity=wanted, claims=())
+    return dataclasses.replace(kind, constraints=constraints)
+
+
 def _tied(kind: PodClass) -> bool:
     """Whether where its pods may be hangs on where others are."""
     wanted = kind.constraints
     hard = any(spread.hard for spread in wanted.spread)
     terms = (*wanted.pod_affinity, *wanted.pod_anti_affinity)
+    if wanted.claims or wanted.disks:
+        return True
     if any(one.operator is Operator.MAX_PER for one in kind.placement.constraints):
         return True
-    alone = bool(wanted.host_ports or wanted.claims or wanted.disks)
-    return alone or hard or any(not term.weight for term in terms)
+    return bool(wanted.host_ports) or hard or any(not term.weight for term in terms)
 
 
 def _shared_out(kind: PodClass, zones: Sequence[str], waiting: Sequence[Waiting]) -> bool:
@@ -114,15 +146,26 @@ class Shop:
         menu: Sequence[Offer],
         zones: Sequence[str],
         daemonsets: Sequence[snapshot.DaemonSet],
+        claims: Claims,
     ) -> None:
         self.menu, self.zones = menu, zones
         samples = [offer.node(f"{offer.name} {zone}", zone) for offer in menu for zone in zones]
         self.table = NodeTable(tuple(samples), 0)
-        self.room = []  # what a node of each type has for the pods that are not residents
-        for index, offer in enumerate(menu):
-            name = samples[index * len(zones)].name
-            kept = [one.request for one in daemonsets if name in daemons.accepting(one, self.table)]
-            self.room.append(offer.room - sum(kept, start=resources.NOTHING))
+        self.claims = claims
+        # What a node of each type has for the pods that are not residents.
+        self.room = [offer.room for offer in menu]
+        self.hopeless: list[snapshot.DaemonSet] = []  # no type has room for them where they go
+        for daemonset in daemons.ordered(daemonsets):
+            names = daemons.accepting(daemonset, self.table)
+            here = [at for at in range(len(menu)) if samples[at * len(zones)].name in names]
+            # Types on which it has no room are not bought, as long as there are others.
+            fitting = [at for at in here if daemonset.request.fits(self.room[at])]
+            if here and not fitting:
+                self.hopeless.append(daemonset)
+                continue
+            for at in here:
+                rest = self.room[at] - daemonset.request
+                self.room[at] = rest if at in fitting else resources.NOTHING
 
     def places(self, wanted: Sequence[Row]) -> list[tuple[Offer, str]]:
         """What can be bought: types, in each zone where any row cares about zones."""
@@ -134,7 +177,9 @@ class Shop:
     def problem(
         self, wanted: Sequence[Row], places: Sequence[tuple[Offer, str]]
     ) -> packing.Problem:
-        columns = sorted({name for row in wanted for name in row.kind.request})
+        # CPU and memory always: rivals score by them whether pods ask for them or not.
+        asked = {name for row in wanted for name in row.kind.request}
+        columns = sorted(asked | {resources.CPU, resources.MEMORY})
         index = {offer.name: at for at, offer in enumerate(self.menu)}
         types = [index[offer.name] for offer, _ in places]
         zones = [self.zones.index(zone) if zone else 0 for _, zone in places]
@@ -146,6 +191,7 @@ class Shop:
             price=np.array([offer.price for offer, _ in places], dtype=np.int64),
             eligible=np.array(eligible, dtype=np.bool_),
             per_node=np.array([row.per_node for row in wanted], dtype=np.int64),
+            columns=columns,
         )
 
     def more(self, kind: PodClass, count: int) -> list[tuple[Offer, str]]:
@@ -179,15 +225,16 @@ class Shop:
     def _holds(self, row: Row) -> packing.IntVector:
         """[types]: how many pods of a row one node holds, in any zone."""
         mask = self._open(row).any(axis=1)
-        limits = self.problem([row], [(offer, "") for offer in self.menu]).capacity
         columns = sorted(row.kind.request)
+        limits = np.maximum(_matrix(self.room, columns), 0)
         request = np.array([row.kind.request.amount(name) for name in columns], dtype=np.int64)
         fits: packing.IntVector = (limits // request).min(axis=1) * mask
         return np.minimum(fits, row.per_node)
 
     def _open(self, row: Row) -> packing.BoolMatrix:
         """[types, zones]: where pods of a row may be."""
-        mask = filters.of_nodes(row.kind, self.table).open.reshape(-1, len(self.zones))
+        kind = _beside_volumes(row.kind, self.claims)
+        mask = filters.of_nodes(kind, self.table).open.reshape(-1, len(self.zones))
         if row.zone:
             mask = mask & (np.array(self.zones) == row.zone)
         return mask
@@ -212,8 +259,8 @@ def _per_node(kind: PodClass) -> int:
         and (term.all_namespaces or kind.namespace in (term.namespaces or {kind.namespace}))
         for term in kind.constraints.pod_anti_affinity
     )
-    twice = any(disk.collides(disk) for disk in kind.constraints.disks)
-    if apart or twice or kind.constraints.host_ports:
+    alone = any(disk.collides(disk) for disk in kind.constraints.disks)
+    if apart or alone or kind.constraints.host_ports:
         return 1
     caps = (
         place.count(one.value)

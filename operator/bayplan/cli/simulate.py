@@ -3,19 +3,24 @@
 import contextlib
 import itertools
 import json
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bayplan.cli.problem import BadInput
+from bayplan.model import node as nodes
 
 if TYPE_CHECKING:
     from bayplan.cli import simulation
 
 _DIGITS = 9
 _LONG_SECONDS = 3
+_LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_OF_THE_NODE = frozenset(nodes.with_former(dict.fromkeys(nodes.OF_ITSELF, "")))
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -30,7 +35,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Buy only this type; a pattern such as 'm7i.*' works. Without nodes in the input and "
     "without this: current c, m and r types of 2 to 32 vCPU.",
 )
-@click.option("--scale", multiple=True, metavar="NAME=N", help="As if this workload had N pods.")
+@click.option(
+    "--scale",
+    multiple=True,
+    metavar="NAME=N",
+    help="As if this workload had N pods; NAMESPACE/NAME or KIND/NAME where NAME is not enough.",
+)
 @click.option("--remove-node", multiple=True, metavar="NODE", help="As if this node were gone.")
 @click.option("--prices", type=_FILE, help="Dollars an hour by type: a JSON object or CSV.")
 @click.option(
@@ -50,9 +60,26 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--spot", is_flag=True, help="Buy spot at AWS's price; needs --aws-prices.")
 @click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods a new node takes.")
 @click.option("--prefix-delegation", is_flag=True, help="The VPC CNI hands out prefixes.")
+@click.option(
+    "--disk",
+    type=click.IntRange(2, 16_384),
+    metavar="GIB",
+    help="Of a new node's root volume; 20 unless told.",
+)
+@click.option(
+    "--node-label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A label that new nodes get from their pool.",
+)
 @click.option("--seconds", type=click.FloatRange(0.01, 600), default=2.0, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the optimiser's dice.")
-@click.option("--ignore-unknown", is_flag=True, help="Skip kinds that are not known here.")
+@click.option(
+    "--ignore-unknown",
+    is_flag=True,
+    help="Skip kinds that are not known here and files that are no manifests, and say so.",
+)
 @click.option(
     "--compare",
     metavar="NAME,…",
@@ -87,6 +114,8 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     zones: tuple[str, ...],
     max_pods: int | None,
     prefix_delegation: bool,
+    disk: int | None,
+    labels: tuple[str, ...],
     seconds: float,
     seed: int,
     ignore_unknown: bool,
@@ -106,6 +135,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     Exit code: 0 all placed, 1 something has no room, 2 the input is wrong, 3 the cluster refused.
     """
     # Loaded late: --help and wrong options answer at once.
+    from bayplan import quiet  # noqa: PLC0415
     from bayplan.cli import manifests, menu, simulation, workloads  # noqa: PLC0415
 
     given = (*paths, *more)
@@ -114,26 +144,37 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
         raise click.UsageError("Name a file or folder, - for standard input, or use --cluster.")
     if spot and not region:
         raise BadInput("--spot", "only AWS knows these prices: say --aws-prices REGION too")
-    counts, rivals = _counts(scale), _rivals(compare)
-    documents = manifests.documents(given, sys.stdin.buffer) if given else iter(())
+    counts, rivals, given_labels = _counts(scale), _rivals(compare), _labels(labels)
+    skipped: list[manifests.Skipped] = []
+    documents: Iterable[manifests.Document] = ()
+    if given:
+        lenient = skipped if ignore_unknown else None
+        documents = manifests.documents(given, sys.stdin.buffer, lenient)
     if live:
         from bayplan.cli import current  # noqa: PLC0415
 
         documents = itertools.chain(documents, current.documents(cluster_context))
-    found = workloads.inventory(documents, counts, lenient=ignore_unknown)
-    had_nodes = bool(found.nodes)
+    found = workloads.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
+    had_nodes, zones_there = bool(found.nodes), menu.zones_of(found.nodes)
     workloads.without_nodes(found, remove_node)
     book = menu.book_of(prices, region)
     if region and not book.aws:
         click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)
-    where = tuple(sorted(set(zones))) or menu.zones_of(found.nodes) or menu.zones_in(region)
+    where = tuple(sorted(set(zones))) or zones_there or menu.zones_in(region)
     offers = []
     if types or not had_nodes:
-        offers = menu.offers(types, book, max_pods=max_pods, prefix_delegation=prefix_delegation)
+        offers = menu.offers(
+            types,
+            book,
+            max_pods=max_pods,
+            prefix_delegation=prefix_delegation,
+            disk_bytes=(disk or menu.DISK_GIB) << 30,
+            labels=given_labels,
+        )
         if spot:
             offers = menu.spot_offers(offers, menu.spot_of(region), where)
     settings = simulation.Settings(seconds, seed, where, rivals, book)
-    with _waiting(seconds):
+    with _waiting(seconds), quiet.stdout():
         result = simulation.simulate(found, offers, settings)
     click.echo(_printed(result, output), nl=False)
     if picture is not None:
@@ -182,6 +223,18 @@ def _rivals(text: str) -> tuple[str, ...]:
             known = ", ".join(compare.NAMES)
             raise BadInput("--compare", f"{name!r} is none of {known}")
     return names
+
+
+def _labels(texts: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (equals and _LABEL.fullmatch(key)):
+            raise BadInput("--node-label", f"{text!r} is not KEY=VALUE, such as team=shop")
+        if key in _OF_THE_NODE:
+            raise BadInput("--node-label", f"{key} is set by the node itself; see --instance-type")
+        found[key] = value
+    return found
 
 
 def _counts(scale: tuple[str, ...]) -> dict[str, int]:

@@ -11,12 +11,13 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from bayplan.cli import compare, hints, shop, workloads
+from bayplan.cli import compare, hints, shop, storing, wider
 from bayplan.cli import menu as menu_
+from bayplan.cli.manifests import Skipped
 from bayplan.cli.menu import Offer
 from bayplan.cli.workloads import Demand, Inventory
 from bayplan.cloud import prices
@@ -25,11 +26,14 @@ from bayplan.model import pod as pods_
 from bayplan.model import resources, snapshot, state
 from bayplan.model.reason import Funnel
 from bayplan.model.workload import PodClass, Waiting
-from bayplan.placement import daemons, packing, provision
+from bayplan.placement import daemons, explain, packing, provision
 from bayplan.placement.solve import Policy, solve
 from bayplan.placement.table import NodeTable
 
 _MOST_ROUNDS = 40
+_MOST_KINDS = 5  # in one note
+_NOWHERE = Funnel(0)
+_ATTACHABLE = storing.ATTACHABLE
 _HOURS_A_MONTH = 730
 
 
@@ -52,6 +56,8 @@ class Filled:
     held: tuple[tuple[str, int, resources.Vector], ...]  # title, pods, their requests
     requested: resources.Vector
     closed: bool  # no pod of any workload here would fit any more
+    # DaemonSets whose pod has no room here, and what it lacks.
+    crowded_out: tuple[tuple[str, resources.Vector], ...] = ()
 
     @property
     def free(self) -> resources.Vector:
@@ -69,8 +75,13 @@ class Missing:
     title: str
     count: int
     funnel: Funnel
-    what: str  # what was looked at: nodes, or the types that could be bought
+    what: str = "nodes"  # what was looked at: nodes, or the types that could be bought
     hints: tuple[str, ...] = ()  # what would make one of them fit
+    why: str = ""  # in words, where no node was asked
+
+    @property
+    def message(self) -> str:
+        return self.why or explain.sentence(self.funnel, self.what)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +94,8 @@ class Result:
     bought: int
     bound: int
     rivals: tuple[compare.Rival, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def cost(self) -> int:
@@ -128,14 +141,20 @@ class _Run:
         ]
         self.sources: dict[str, str] = {}  # node -> whose price it is
         self.requests = {kind for _, kind in self.kinds}
+        self.attaches = found.attaches
+        if self.attaches:
+            self.menu = [_attaching(offer) for offer in menu]
         for node in found.nodes:
             priced, self.sources[node.name] = menu_.priced(node, settings.book)
+            if self.attaches:
+                count = resources.Vector({_ATTACHABLE: found.stored.limit(node)})
+                priced = dataclasses.replace(priced, allocatable=priced.allocatable + count)
             self.book.set_node(priced)
         for daemonset in found.daemonsets:
             self.book.set_daemonset(daemonset)
         for pod in found.running:
             self.book.set_pod(pod)
-            self.titles[pod.key] = workloads.owner_title(pod)
+            self.titles[pod.key] = found.titles[pod.key]
 
     def _empty(self) -> state.State:
         """A book without nodes and pods, which knows the claims."""
@@ -195,15 +214,17 @@ class _Run:
 
     def buy(self, left: Sequence[tuple[Waiting, Funnel]]) -> int:
         """Let nodes of the optimiser's patterns join, filled with what has no ties; the bound."""
-        store = shop.Shop(self.menu, self.settings.zones, self.found.daemonsets)
+        store = self._shop()
         waiting = [group for group, _ in left]
-        rows, members = shop.rows(waiting, () if self.found.running else self.settings.zones)
+        claims = self.found.volumes.claims
+        zones = () if self.found.running else self.settings.zones
+        rows, members = shop.rows(waiting, zones, claims)
         places = store.places(rows)
         bound = 0
         if any(row.zone for row in rows):
             # Shares by zone are our choice: what no plan can beat is found without them. The
             # types of that plan are enough, and three times fewer places three times as fast.
-            free, _ = shop.rows(waiting, ())
+            free, _ = shop.rows(waiting, (), claims)
             open_ = store.places(free)
             plan = self._optimised(store.problem(free, open_))
             bound, liked = plan.bound, {open_[place][0].name for place in plan.types.tolist()}
@@ -228,8 +249,8 @@ class _Run:
         """What others would buy for the same pods, their ties left out."""
         if not self.settings.rivals:
             return ()
-        store = shop.Shop(self.menu, self.settings.zones, self.found.daemonsets)
-        rows, _ = shop.rows([group for group, _ in left], ())
+        store = self._shop()
+        rows, _ = shop.rows([group for group, _ in left], (), self.found.volumes.claims)
         places = store.places(rows)
         problem = store.problem(rows, places)
         types = [offer.name for offer, _ in places]
@@ -244,7 +265,7 @@ class _Run:
 
     def add_until_placed(self, left: list[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:
         """More nodes in every zone for pods whose ties kept them off the others, while it helps."""
-        store = shop.Shop(self.menu, self.settings.zones, self.found.daemonsets)
+        store = self._shop()
         for _ in range(_MOST_ROUNDS):
             before = sum(len(group.keys) for group, _ in left)
             for group, _ in left:
@@ -273,43 +294,84 @@ class _Run:
                     self.book.set_pod(dataclasses.replace(pod, node=other))
 
     def result(self, left: Sequence[tuple[Waiting, Funnel]], bound: int) -> Result:
-        """New nodes that stayed empty are not bought after all."""
+        """New nodes that stayed empty are not bought after all, and nobody is told of them."""
         frozen = self.book.snapshot()
-        filled = [
-            self._filled(node)
+        empty = [
+            node.name
             for row, node in enumerate(frozen.nodes)
-            if node.name not in self.offers or frozen.busy[row]
+            if node.name in self.offers and not frozen.busy[row]
         ]
+        for name in empty:
+            self.book.drop_node(name)
+        if empty and left:
+            left = self.place(self.remaining(left))
+        filled = [self._filled(node) for node in self.book.snapshot().nodes]
         missing: dict[str, Missing] = {}  # pods that were read one by one count together
         for group, funnel in left:
             for title, count in Counter(self.titles[key] for key in group.keys).items():
                 known = missing.get(title) or self._why(title, group, funnel)
                 missing[title] = dataclasses.replace(known, count=known.count + count)
+        refused = [Missing(one.title, one.count, _NOWHERE, why=one.why)
+                   for one in self.found.refused]  # fmt: skip
         bought = sum(one.node.price_microdollars or 0 for one in filled if one.new)
         return Result(
             nodes=tuple(filled),
-            missing=tuple(missing.values()),
+            missing=(*missing.values(), *_crowded_out(filled), *refused),
             pods=sum(pods for one in filled for _, pods, _ in one.held),
             bought=bought,
             bound=bound,
+            skipped=tuple(self.found.skipped),
+            notes=(*self.found.notes, *self._told(filled)),
         )
+
+    def _told(self, filled: Sequence[Filled]) -> Iterator[str]:
+        """What was assumed, and what stands nowhere else."""
+        kinds = sorted({one.kind for one in filled if one.node.allocatable.amount(_ATTACHABLE)})
+        if self.attaches and kinds:
+            each = (
+                f"{kind} {storing.attachable(kind)}"
+                for kind in kinds
+                if storing.attachable(kind) < storing.UNKNOWN
+            )
+            said = ", ".join(list(each)[:_MOST_KINDS])
+            if said:
+                yield f"volumes are taken for EBS; a node attaches at most: {said}"
+        if not filled and self.menu:
+            for one in self._shop().hopeless:
+                asked = explain.lacking(one.request)
+                yield f"no instance type on offer holds {_daemon(one)}: {asked}"
+
+    def _shop(self) -> shop.Shop:
+        found = self.found
+        return shop.Shop(self.menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
     def _why(self, title: str, group: Waiting, funnel: Funnel) -> Missing:
         """With a menu, what every type of it would say; else what the nodes said."""
         alone = dataclasses.replace(group, keys=group.keys[:1])
+        zones = self.settings.zones
         if self.menu:
-            tried = [self._offered(alone, zone) for zone in self.settings.zones]
+            tried = [self._offered(alone, zone) for zone in zones]
             if all(refused for _, refused in tried):
                 # The zone that came nearest speaks: others may be shut to it altogether.
                 samples, refused = min(tried, key=lambda each: not _lacks_room(each[1]))
                 said = hints.hints(samples, group.kind, refused[0], None, ())
-                return Missing(title, 0, refused[0], "instance types", said)
+                other = wider.hint(group.kind, self.menu, self._wide_shop, self.settings)
+                return Missing(title, 0, refused[0], "instance types", (*said, *other))
         menu = self.menu or menu_.offers((), self.settings.book)
-        zones = self.settings.zones
-        more = shop.Shop(menu, zones, self.found.daemonsets).more(group.kind, 1)
+        store = self._wide_shop(menu)
+        more = store.more(group.kind, 1)
         offer = more[0][0] if more else None
         said = hints.hints(self.book, group.kind, funnel, offer, zones)
+        if offer is None:
+            said += wider.hint(group.kind, menu, self._wide_shop, self.settings)
         return Missing(title, 0, funnel, "nodes", said)
+
+    def _wide_shop(self, menu: Sequence[Offer]) -> shop.Shop:
+        """A shop of other types."""
+        if self.attaches:
+            menu = [_attaching(offer) for offer in menu]
+        found = self.found
+        return shop.Shop(menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
     def _offered(self, alone: Waiting, zone: str) -> tuple[state.State, tuple[Funnel, ...]]:
         """One node of each type in a zone, and why none takes the pod; empty if one does."""
@@ -352,10 +414,16 @@ class _Run:
             title = self.titles[pod.key]
             pods[title] += 1
             amounts[title] = amounts.get(title, resources.NOTHING) + pod.request
-        for daemonset in _to_come(self.found.daemonsets, self.book, node):
-            title = f"DaemonSet {daemonset.namespace}/{daemonset.name}"
+        room = node.allocatable - sum(amounts.values(), start=resources.NOTHING)
+        coming = _to_come(self.found.daemonsets, self.book, node)
+        fitting, room = daemons.fitting(coming, room)
+        for daemonset in fitting:
+            title = _daemon(daemonset)
             pods[title] += 1
-            amounts[title] = daemonset.request
+            amounts[title] = amounts.get(title, resources.NOTHING) + daemonset.request
+        out = tuple(
+            (_daemon(one), one.request.exceeding(room)) for one in coming if one not in fitting
+        )
         total = sum(amounts.values(), start=resources.NOTHING)
         free = node.allocatable - total
         offer = self.offers.get(node.name)
@@ -366,7 +434,37 @@ class _Run:
             held=tuple((title, pods[title], amounts[title]) for title in sorted(pods)),
             requested=total,
             closed=not any(kind.request.fits(free) for kind in self.requests),
+            crowded_out=out,
         )
+
+
+def _attaching(offer: Offer) -> Offer:
+    """The offer with the volumes that its nodes attach."""
+    count = resources.Vector({_ATTACHABLE: storing.attachable(offer.name)})
+    return (
+        offer
+        if offer.room.amount(_ATTACHABLE)
+        else dataclasses.replace(offer, room=offer.room + count)
+    )
+
+
+def _daemon(one: snapshot.DaemonSet) -> str:
+    return f"DaemonSet {one.namespace}/{one.name}"
+
+
+def _crowded_out(filled: Iterable[Filled]) -> list[Missing]:
+    """DaemonSets with pods that have no room on a node where they must run."""
+    where: dict[str, list[tuple[str, resources.Vector]]] = {}
+    for one in filled:
+        for title, lacks in one.crowded_out:
+            where.setdefault(title, []).append((one.node.name, lacks))
+    found = []
+    for title, nodes in where.items():
+        name, lacks = nodes[0]
+        more = f", and {len(nodes) - 1} more nodes" if len(nodes) > 1 else ""
+        why = f"no room where it must run: {name} lacks {explain.lacking(lacks)}{more}"
+        found.append(Missing(title, len(nodes), _NOWHERE, why=why))
+    return found
 
 
 def _lacks_room(refused: tuple[Funnel, ...]) -> bool:

@@ -1,52 +1,27 @@
 """What manifests ask for: how many pods of which kind, on which nodes they run already.
 
-A workload's pods are read by the same decoder as the operator's. Every job counts as if it ran
-now: a simulation shows the peak.
+A workload's pods are read by the same decoder as the operator's.
 """
 
+import contextlib
 import dataclasses
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bayplan import units
-from bayplan.cli import volumes
-from bayplan.cli.manifests import Document, mapping
+from bayplan.cli import counting, kinds, owners, podreading, scaling, storing, volumes
+from bayplan.cli.admitted import Facts, RefusedError
+from bayplan.cli.manifests import Document, Skipped, mapping
 from bayplan.cli.problem import BadInput
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
-from bayplan.model import resources, snapshot, state
+from bayplan.model import snapshot, state
 from bayplan.model import workload as workload_
 
-MOST_PODS = 1_000_000  # of one workload
-REPLICATED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
-OURS = frozenset({"BatchJob", "LongService"})
-# Kinds of other parts of Kubernetes that stand beside workloads and change no placement here.
-# fmt: off
-BESIDE = frozenset(
-    {
-        "APIService", "CSIDriver", "ClusterRole", "ClusterRoleBinding", "ConfigMap",
-        "ControllerRevision", "CustomResourceDefinition", "EC2NodeClass", "EndpointSlice",
-        "Endpoints", "Event", "HorizontalPodAutoscaler", "Ingress", "IngressClass",
-        "Kustomization", "Lease", "LimitRange", "MutatingWebhookConfiguration", "Namespace",
-        "NetworkPolicy", "NodeClaim", "NodePool", "PodDisruptionBudget", "PriorityClass",
-        "ResourceQuota", "Role", "RoleBinding", "RuntimeClass", "Secret", "Service",
-        "ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
-        "ValidatingWebhookConfiguration",
-    }
-)
-# fmt: on
-
-
-_SHAPES: Mapping[str, type] = {
-    "containers": list,
-    "initContainers": list,
-    "tolerations": list,
-    "topologySpreadConstraints": list,
-    "volumes": list,
-    "affinity": dict,
-    "nodeSelector": dict,
-    "overhead": dict,
-}
+MOST_PODS = counting.MOST_PODS
+_MOST_TOLD = 5  # names in one note
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +35,15 @@ class Demand:
     rules: workload_.PlacementRules = workload_.FREELY
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """Pods that the API server would not store, and why."""
+
+    title: str
+    count: int
+    why: str
+
+
 @dataclasses.dataclass(slots=True)
 class Inventory:
     """Everything that was read."""
@@ -67,89 +51,290 @@ class Inventory:
     demands: list[Demand] = dataclasses.field(default_factory=list)
     nodes: list[nodes_.Node] = dataclasses.field(default_factory=list)
     running: list[pods_.Pod] = dataclasses.field(default_factory=list)
+    titles: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)  # of what runs
     # Also LongServices with mode PerNode: a new node gets its own.
     daemonsets: list[snapshot.DaemonSet] = dataclasses.field(default_factory=list)
+    refused: list[Refused] = dataclasses.field(default_factory=list)
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    stored: storing.Stored = dataclasses.field(default_factory=storing.Stored)
     # Of claims, and of what nodes attach; of nothing else.
     volumes: state.State = dataclasses.field(default_factory=state.State)
 
+    @property
+    def attaches(self) -> bool:
+        """Whether any pod has volumes that nodes must attach."""
+        pods = (*self.running, *(demand.pod for demand in self.demands))
+        return any(pod.request.amount(storing.ATTACHABLE) for pod in pods)
+
 
 def inventory(
-    documents: Iterable[Document], scale: Mapping[str, int], *, lenient: bool = False
+    documents: Iterable[Document],
+    scale: Mapping[str, int],
+    *,
+    lenient: bool = False,
+    skipped: Iterable[Skipped] = (),
 ) -> Inventory:
-    """Sort objects into demands, nodes and what runs. `scale` sets counts by workload name."""
-    by_kind: dict[str, list[Document]] = {}
-    for document in documents:
-        by_kind.setdefault(_sort(document, lenient=lenient), []).append(document)
-    found = Inventory(
-        nodes=_nodes(by_kind.get("Node", ())),
-        daemonsets=[_daemonset(document) for document in by_kind.get("DaemonSet", ())],
-    )
-    workloads = [one for one in by_kind.get("workload", ()) if not _controller(one)]
-    _check_names(workloads, scale)
-    living = _living(found, by_kind.get("Pod", ()))
-    found.volumes = volumes.told(by_kind.get("volumes", ()))
-    for document in workloads:
-        count = scale.get(document.name, _count(document))
-        title = f"{document.kind} {_namespace(document)}/{document.name}"
-        missing = count - living.get(title, 0)
-        _thin_out(found, title, -missing)
-        if missing > 0:
-            pod = _pod(document, _template(document))
-            demand = Demand(title, document.name, missing, pod, _rules(document))
-            found.demands.append(demand)
-    known = found.volumes.claims
-    found.running = [_mounting(pod, known) for pod in found.running]
-    found.demands = [
-        dataclasses.replace(one, pod=_mounting(one.pod, known)) for one in found.demands
-    ]
-    return found
+    """Sort objects into demands, nodes and what runs. `scale` sets counts of workloads."""
+    found = Inventory(skipped=list(skipped))
+    return _Reading(documents, found, lenient=lenient).read(scale)
 
 
-def _mounting(pod: pods_.Pod, known: Mapping[tuple[str, str], pods_.Claim]) -> pods_.Pod:
-    """The pod with those of its claims that the manifests hold."""
-    claims = tuple(name for name in pod.constraints.claims if (pod.namespace, name) in known)
-    if claims == pod.constraints.claims:
-        return pod
-    return dataclasses.replace(pod, constraints=dataclasses.replace(pod.constraints, claims=claims))
+class _Reading:
+    """Objects by what they are, and what is made of them."""
+
+    def __init__(self, documents: Iterable[Document], found: Inventory, *, lenient: bool) -> None:
+        self.found, self.lenient = found, lenient
+        self.by_kind: dict[str, list[Document]] = {}
+        known: dict[tuple[str, str, str], Document] = {}
+        for document in documents:
+            what = self._sorted(document)
+            first = known.setdefault(kinds.identity(document), document) if what else document
+            if first is not document and document.name:
+                self._twice(document, first)
+            elif what:
+                self.by_kind.setdefault(what, []).append(document)
+        facts = storing.prebound(self._of("fact"))
+        self.facts = Facts.of(facts)
+        self.scalers = counting.Autoscalers(
+            one for one in facts if one.kind == "HorizontalPodAutoscaler"
+        )
+        self.owners = owners.Owners.of((*self._of("workload"), *self._of("DaemonSet")))
+        self.per_node = {kinds.identity(one): one for one in self._of("DaemonSet")}
+        self.living: dict[str, set[str]] = {}  # title -> names of its pods
+        found.stored = storing.Stored.of(facts)
+        found.volumes = volumes.told(one for one in facts if one.kind in volumes.KINDS)
+
+    def read(self, scale: Mapping[str, int]) -> Inventory:
+        found = self.found
+        found.nodes = [podreading.node(document) for document in self._of("Node")]
+        for document in self._of("DaemonSet"):
+            with self._tolerant(document):
+                found.daemonsets.append(podreading.daemonset(document, self.facts))
+        workloads = self._of("workload")
+        outermost = [one for one in workloads if self.owners.outermost(one) is one]
+        runs: dict[str, int] = {}  # CronJob -> pods of the Jobs that it made
+        for document in workloads:
+            top = self.owners.outermost(document)
+            if top is not document and document.kind == "Job":
+                title = owners.titled(top)
+                runs[title] = runs.get(title, 0) + counting.count(document)
+        counts = scaling.counts(outermost, scale)
+        self._pods()
+        for document in outermost:
+            with self._tolerant(document):
+                self._workload(document, counts.get(kinds.identity(document)), runs)
+        found.notes += [*self.facts.notes, *_silent(found)]
+        return found
+
+    def _of(self, what: str) -> list[Document]:
+        return self.by_kind.get(what, [])
+
+    def _sorted(self, document: Document) -> str:
+        try:
+            return kinds.sort(document)
+        except BadInput:
+            if not self.lenient:
+                raise
+            self.found.skipped.append(Skipped(document.called, kinds.unknown(document)))
+            return ""
+
+    def _twice(self, document: Document, first: Document) -> None:
+        """The same object again: what is applied last would win, and nobody says which that is."""
+        if document.live:
+            return  # the manifest is what the cluster will hold
+        if not self.lenient:
+            where = f"stands twice in the input: in {first.where} already; remove one"
+            raise BadInput(document.called, where)
+        why = f"stands in {first.where} already, which counts"
+        self.found.skipped.append(Skipped(document.called, why))
+
+    @contextlib.contextmanager
+    def _tolerant(self, document: Document) -> Iterator[None]:
+        """What the API server would refuse has no room; what is no whole manifest is skipped."""
+        try:
+            yield
+        except RefusedError as refused:
+            self.found.refused.append(Refused(owners.titled(document), 1, str(refused)))
+        except BadInput as error:
+            if not (self.lenient and _unfinished(document, error)):
+                raise
+            why = error.message.removeprefix(f"{document.called}: ")
+            self.found.skipped.append(
+                Skipped(document.called, f"{why}; a patch, or a template that is not rendered?")
+            )
+
+    def _workload(self, document: Document, stated: int | None, runs: Mapping[str, int]) -> None:
+        title = owners.titled(document)
+        living = len(self.living.get(title, ()))
+        wanted, note = counting.count(document), ""
+        if stated is None:
+            wanted, note = self.scalers.bounded(document, wanted)
+            if document.kind in _RUNS:  # what runs of it runs on, whatever its manifest says
+                wanted = max(wanted, runs.get(title, 0), living)
+        else:
+            wanted = stated
+        if note:
+            self.found.notes.append(note)
+        _thin_out(self.found, title, living - wanted)
+        if wanted > living:
+            try:
+                self._demand(document, title, wanted - living)
+            except RefusedError as refused:
+                self.found.refused.append(Refused(title, wanted - living, str(refused)))
+
+    def _demand(self, document: Document, title: str, count: int) -> None:
+        body = podreading.template(document)
+        pod = self._pod(document, body, title, alone=count == 1)
+        own = self.found.stored.templates(document) if document.kind == "StatefulSet" else []
+        pod = storing.with_volumes(pod, sum(attached for _, attached in own))
+        rules = podreading.rules(document)
+        pinned = self._pinned(document, title, count, [name for name, _ in own])
+        for claims, names in pinned.items():
+            constraints = dataclasses.replace(
+                pod.constraints, claims=(*pod.constraints.claims, *claims)
+            )
+            bound = dataclasses.replace(pod, constraints=constraints)
+            self.found.demands.append(Demand(title, document.name, len(names), bound, rules))
+        rest = count - sum(map(len, pinned.values()))
+        if rest:
+            self.found.demands.append(Demand(title, document.name, rest, pod, rules))
+
+    def _pinned(
+        self, document: Document, title: str, count: int, templates: list[str]
+    ) -> dict[tuple[str, ...], list[int]]:
+        """Ordinals of a StatefulSet's pods to come whose volumes are somewhere, by their claims."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        known = {
+            key for key, claim in self.found.volumes.claims.items() if claim.terms or claim.zones
+        }
+        if not (templates and known):
+            return found
+        there = self.living.get(title, set())
+        start = mapping(mapping(document.body.get("spec")).get("ordinals")).get("start")
+        at, left = start if isinstance(start, int) else 0, count
+        while left:
+            if f"{document.name}-{at}" not in there:
+                left -= 1
+                claims = tuple(
+                    claim
+                    for claim in (f"{name}-{document.name}-{at}" for name in templates)
+                    if (document.namespace, claim) in known
+                )
+                if claims:
+                    found.setdefault(claims, []).append(at)
+            at += 1
+        return found
+
+    def _pod(
+        self, document: Document, body: Mapping[str, Any], title: str, *, alone: bool
+    ) -> pods_.Pod:
+        pod = podreading.pod(document, body, self.facts)
+        stored = self.found.stored
+        for claim in pod.constraints.claims:
+            volume = stored.lost.get((pod.namespace, claim))
+            if volume is not None:
+                what = "where it is does not count"
+                self.facts.note(f"{title}: volume {volume} is not in the input; {what}")
+        count = stored.attached(pod.namespace, mapping(body.get("spec")), alone=alone)
+        known = self.found.volumes.claims
+        claims = tuple(name for name in pod.constraints.claims if (pod.namespace, name) in known)
+        constraints = dataclasses.replace(pod.constraints, claims=claims)
+        return storing.with_volumes(dataclasses.replace(pod, constraints=constraints), count)
+
+    def _pods(self) -> None:
+        """Sort pods into those that run on a known node and those that want one.
+
+        Pods that belong to nodes which are not in the input are left out.
+        """
+        found = self.found
+        placed = {node.name for node in found.nodes}
+        left_out: dict[str, int] = {}
+        for document in self._of("Pod"):
+            with self._tolerant(document):
+                pod = self._pod(document, document.body, owners.titled(document), alone=True)
+                if pod.terminal:
+                    continue
+                title = self.owners.title(pod)
+                if pod.node not in placed and self._resident(pod):
+                    left_out[title] = left_out.get(title, 0) + 1
+                    continue
+                self.living.setdefault(title, set()).add(pod.name)
+                found.titles[pod.key] = title
+                if pod.node in placed:
+                    found.running.append(self._of_daemonset(pod))
+                else:
+                    waiting = dataclasses.replace(pod, node="")
+                    found.demands.append(Demand(title, pod.name, 1, waiting))
+        known = {f"DaemonSet {one.namespace}/{one.name}" for one in found.daemonsets}
+        lost = {title: count for title, count in left_out.items() if title not in known}
+        if lost:
+            named = _named(lost)
+            found.notes.append(f"left out, since their nodes are not in the input: {named}")
+
+    def _resident(self, pod: pods_.Pod) -> bool:
+        return pod.resident or self._of_daemonset(pod) is not pod
+
+    def _of_daemonset(self, pod: pods_.Pod) -> pods_.Pod:
+        """The pod with its DaemonSet's uid, which neither of the two need tell."""
+        owner = pod.owner
+        if owner is None:
+            return pod
+        known = self.per_node.get((owner.kind, pod.namespace, owner.name))
+        if known is None:
+            return pod
+        uid = podreading.daemonset_uid(known)
+        return dataclasses.replace(pod, owner=dataclasses.replace(owner, uid=uid))
 
 
-def _sort(document: Document, *, lenient: bool) -> str:
-    """What an object is to a simulation; empty: nothing."""
-    kind = document.kind
-    spec = mapping(document.body.get("spec"))
-    if kind == "LongService" and spec.get("mode") == "PerNode":
-        return "DaemonSet" if spec.get("replicas") != 0 else ""
-    if kind in REPLICATED | OURS | {"Job", "CronJob"}:
-        return "workload"
-    if kind in {"Node", "DaemonSet", "Pod"}:
-        return kind
-    if kind in volumes.KINDS:
-        return "volumes"
-    if kind in BESIDE or lenient:
-        return ""
-    raise BadInput(document.called, f"unknown kind {units.shown(kind)}")
+_RUNS = frozenset({"Job", "CronJob", "BatchJob"})
+_UNRENDERED = re.compile(r"\{\{|\{%|\$\{|\$\(")
 
 
-def _living(found: Inventory, documents: Iterable[Document]) -> dict[str, int]:
-    """Sort pods into those that run on a known node and those that want one.
+def _unfinished(document: Document, error: BadInput) -> bool:
+    """Whether it is a part of a manifest, or holds marks that somebody else fills in."""
+    if error.message.endswith("no container in its pod template"):
+        return True
+    return bool(_UNRENDERED.search(json.dumps(document.body, default=str)))
 
-    Returns how many of each workload there are. Without nodes a DaemonSet's pods are left out:
-    each new node gets its own.
-    """
-    placed = {node.name for node in found.nodes}
-    living: dict[str, int] = {}
-    for document in documents:
-        pod = _pod(document, document.body)
-        if pod.terminal:
-            continue
-        title = owner_title(pod)
-        living[title] = living.get(title, 0) + 1
-        if pod.node in placed:
-            found.running.append(pod)
-        elif pod.owner is None or pod.owner.kind != "DaemonSet":
-            waiting = dataclasses.replace(pod, node="")
-            found.demands.append(Demand(title, pod.name, 1, waiting))
-    return living
+
+def _silent(found: Inventory) -> list[str]:
+    """Workloads whose pods ask for nothing: as many as a node takes pods seem to fit."""
+    counts: dict[str, int] = {}
+    for demand in found.demands:
+        if not (demand.pod.request.amount("cpu") or demand.pod.request.amount("memory")):
+            counts[demand.title] = counts.get(demand.title, 0) + demand.count
+    for pod in found.running:
+        if not (pod.request.amount("cpu") or pod.request.amount("memory") or pod.resident):
+            title = found.titles[pod.key]
+            counts[title] = counts.get(title, 0) + 1
+    if not counts:
+        return []
+    what = "they fill a node by their number alone; write requests"
+    return [f"nothing is requested (neither CPU nor memory) by {_named(counts)}: {what}"]
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    """`3 of Deployment default/web, 1 of Job default/a and 7 more`."""
+    shown = [f"{count} of {title}" for title, count in list(counts.items())[:_MOST_TOLD]]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _thin_out(found: Inventory, title: str, surplus: int) -> None:
+    """Take the last pods of a workload that was scaled down, first those without a node."""
+    waiting = [one for one in found.demands if one.title == title]
+    for one in reversed(waiting):
+        if surplus <= 0:
+            return
+        found.demands.remove(one)
+        surplus -= one.count
+    for pod in sorted(found.running, key=lambda pod: pod.name, reverse=True):
+        if surplus <= 0:
+            return
+        if found.titles[pod.key] == title:
+            found.running.remove(pod)
+            surplus -= 1
 
 
 def without_nodes(found: Inventory, names: Iterable[str]) -> None:
@@ -161,216 +346,8 @@ def without_nodes(found: Inventory, names: Iterable[str]) -> None:
     found.nodes = [node for node in found.nodes if node.name not in gone]
     leaving = [pod for pod in found.running if pod.node in gone]
     found.running = [pod for pod in found.running if pod.node not in gone]
+    belonging = {one.uid for one in found.daemonsets}
     for pod in leaving:
-        if not pod.resident:
+        if not (pod.resident or (pod.owner is not None and pod.owner.uid in belonging)):
             waiting = dataclasses.replace(pod, node="")
-            found.demands.append(Demand(owner_title(pod), pod.name, 1, waiting))
-
-
-def _check_names(workloads: list[Document], scale: Mapping[str, int]) -> None:
-    unknown = sorted(scale.keys() - {document.name for document in workloads})
-    if unknown:
-        raise BadInput("--scale", f"no workload is called {units.shown(unknown[0])}")
-
-
-def _nodes(documents: Iterable[Document]) -> list[nodes_.Node]:
-    nodes: dict[str, nodes_.Node] = {}
-    for document in documents:
-        node = _node(document)
-        if node.name in nodes:
-            raise BadInput(document.called, "stands in the input twice")
-        nodes[node.name] = node
-    return list(nodes.values())
-
-
-def _thin_out(found: Inventory, title: str, surplus: int) -> None:
-    """Take the last pods of a workload that was scaled down off their nodes."""
-    for pod in sorted(found.running, key=lambda pod: pod.name, reverse=True):
-        if surplus <= 0:
-            return
-        if owner_title(pod) == title:
-            found.running.remove(pod)
-            surplus -= 1
-
-
-def _count(document: Document) -> int:
-    spec = mapping(document.body.get("spec"))
-    match document.kind:
-        case "Job":
-            return _parallel(document, spec)
-        case "CronJob":
-            job = mapping(mapping(spec.get("jobTemplate")).get("spec"))
-            return 0 if spec.get("suspend") is True else _parallel(document, job)
-        case "BatchJob":
-            tasks = _whole(document, "spec.tasks", spec.get("tasks"))
-            return 0 if spec.get("suspend") is True else tasks
-    return _whole(document, "spec.replicas", spec.get("replicas"))
-
-
-def _parallel(document: Document, spec: Mapping[str, Any]) -> int:
-    if spec.get("suspend") is True:
-        return 0
-    parallel = _whole(document, "parallelism", spec.get("parallelism"))
-    return min(parallel, _whole(document, "completions", spec.get("completions", parallel)))
-
-
-def _whole(document: Document, field: str, value: object) -> int:
-    if value is None:
-        return 1
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_PODS:
-        raise BadInput(
-            document.called,
-            f"{field} is {units.shown(value)}; write a whole number from 0 to {MOST_PODS}",
-        )
-    return value
-
-
-def _template(document: Document) -> dict[str, Any]:
-    """The pod that this workload makes."""
-    if document.kind in OURS:
-        return _compiled(document)
-    spec = mapping(document.body.get("spec"))
-    if document.kind == "CronJob":
-        spec = mapping(mapping(spec.get("jobTemplate")).get("spec"))
-    return mapping(spec.get("template"))
-
-
-def _compiled(document: Document) -> dict[str, Any]:
-    """Our own kinds go through the operator's own reading and building."""
-    from bayplan.api import build, placing, resource  # noqa: PLC0415  pydantic: only when needed
-
-    read = resource.resource(document.body)
-    if read.problems:
-        first = read.problems[0]
-        raise BadInput(document.called, f"{first.field}: {first.message}")
-    labels = placing.peer_labels(read, read.template_hash)
-    return build.blueprint(read).pod(read.name, labels=labels, annotations={}, environment={})
-
-
-def _rules(document: Document) -> workload_.PlacementRules:
-    """The placement of our own kinds; others say all in their pods."""
-    if document.kind not in OURS:
-        return workload_.FREELY
-    from bayplan.api import placing, resource  # noqa: PLC0415  pydantic: only when needed
-
-    read = resource.resource(document.body)
-    return placing.rules(read, read.template_hash)
-
-
-def _pod(document: Document, body: Mapping[str, Any]) -> pods_.Pod:
-    """One pod, its amounts checked; volumes of its own are taken to be where it lands."""
-    from bayplan.cluster import pods, wire  # noqa: PLC0415  msgspec: only when needed
-
-    spec = mapping(body.get("spec"))
-    if not spec.get("containers"):
-        raise BadInput(document.called, "no container in its pod template")
-    _check_shape(document, spec)
-    for where, stated in _amounts(spec):
-        _check_amounts(document, where, stated)
-    metadata = mapping(body.get("metadata"))
-    named = {"name": document.name, "namespace": _namespace(document)}
-    try:
-        pod = pods.pod_from_dict({**body, "metadata": {**metadata, **named}})
-    except wire.DecodeError as error:
-        raise BadInput(document.called, str(error)) from error
-    own = frozenset(pod.constraints.own)
-    claims = tuple(name for name in pod.constraints.claims if name not in own)
-    constraints = dataclasses.replace(pod.constraints, claims=claims, own=(), uid="")
-    return dataclasses.replace(pod, constraints=constraints, nominated="", gated=False)
-
-
-def _check_shape(document: Document, spec: Mapping[str, Any]) -> None:
-    """Refuse what the operator's decoder, which must live with anything, would read leniently."""
-    for field, kind in _SHAPES.items():
-        value = spec.get(field)
-        if value is not None and not isinstance(value, kind):
-            raise BadInput(document.called, f"{field} is {units.shown(value)}, no {kind.__name__}")
-        for index, one in enumerate(value if isinstance(value, list) else ()):
-            if not isinstance(one, dict):
-                raise BadInput(
-                    document.called, f"{field}[{index}] is {units.shown(one)}, no object"
-                )
-    for group in ("containers", "initContainers"):
-        for index, container in enumerate(spec.get(group) or ()):
-            stated = container.get("resources")
-            for value in (stated, *mapping(stated).values()):
-                if value is not None and not isinstance(value, dict | list):
-                    where = f"{group}[{index}].resources"
-                    raise BadInput(document.called, f"{where} holds {units.shown(value)}")
-
-
-def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for group in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(group) or ()):
-            for kind, stated in mapping(mapping(container).get("resources")).items():
-                if kind in {"requests", "limits"}:
-                    yield f"{group}[{index}].resources.{kind}", mapping(stated)
-    yield "overhead", mapping(spec.get("overhead"))
-
-
-def _check_amounts(document: Document, where: str, stated: Mapping[str, Any]) -> None:
-    for name, text in stated.items():
-        if not isinstance(text, str | int) or isinstance(text, bool):
-            raise BadInput(document.called, f"{where}.{name} is no amount: {units.shown(text)}")
-        try:
-            amount = units.milli(text) if name == resources.CPU else units.quantity(text)
-        except units.QuantityError as error:
-            raise BadInput(document.called, f"{where}.{name}: {error}") from error
-        if amount < 0:
-            raise BadInput(document.called, f"{where}.{name} is negative: {units.shown(text)}")
-
-
-def _node(document: Document) -> nodes_.Node:
-    """A node of a manifest is ready unless it says otherwise."""
-    from bayplan.cluster import decode, wire  # noqa: PLC0415
-
-    status = mapping(document.body.get("status"))
-    taints = mapping(document.body.get("spec")).get("taints")
-    if not isinstance(taints, list | None):
-        raise BadInput(document.called, f"spec.taints is {units.shown(taints)}, not a list")
-    _check_amounts(document, "status.allocatable", mapping(status.get("allocatable")))
-    conditions = status.get("conditions")
-    conditions = conditions if isinstance(conditions, list) else []
-    silent = not any(mapping(one).get("type") == "Ready" for one in conditions)
-    ready = [{"type": "Ready", "status": "True"}] if silent else []
-    body = {**document.body, "status": {**status, "conditions": [*conditions, *ready]}}
-    try:
-        node = decode.node(_encoded(body))
-    except wire.DecodeError as error:
-        raise BadInput(document.called, str(error)) from error
-    if not node.name or not node.allocatable:
-        raise BadInput(document.called, "a node needs metadata.name and status.allocatable")
-    return node
-
-
-def _daemonset(document: Document) -> snapshot.DaemonSet:
-    pod = _pod(document, _template(document))
-    uid = mapping(document.body.get("metadata")).get("uid") or f"DaemonSet {document.name}"
-    return snapshot.DaemonSet(pod.namespace, document.name, str(uid), pod.request, pod.constraints)
-
-
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    import msgspec  # noqa: PLC0415
-
-    return msgspec.json.encode(body)
-
-
-def _namespace(document: Document) -> str:
-    return str(mapping(document.body.get("metadata")).get("namespace") or "default")
-
-
-def _controller(document: Document) -> bool:
-    references = mapping(document.body.get("metadata")).get("ownerReferences")
-    return isinstance(references, list) and any(
-        mapping(one).get("controller") is True for one in references
-    )
-
-
-def owner_title(pod: pods_.Pod) -> str:
-    """The workload that a pod belongs to, or itself; a ReplicaSet stands for its Deployment."""
-    if pod.owner is None:
-        return f"Pod {pod.namespace}/{pod.name}"
-    kind, name = pod.owner.kind, pod.owner.name
-    if kind == "ReplicaSet" and "pod-template-hash" in pod.labels:
-        kind, name = "Deployment", name.rpartition("-")[0]
-    return f"{kind} {pod.namespace}/{name}"
+            found.demands.append(Demand(found.titles[pod.key], pod.name, 1, waiting))

@@ -19,8 +19,8 @@ _OVERHEAD_PER_MILLE = 75
 _RESERVED_MEMORY_BYTES = 255 * _MIB
 _RESERVED_MEMORY_PER_POD_BYTES = 11 * _MIB
 _EVICTION_MEMORY_BYTES = 100 * _MIB
-_RESERVED_STORAGE_BYTES = 1 << 30
-_EVICTION_STORAGE_PERCENT = 10
+RESERVED_STORAGE_BYTES = 1 << 30
+EVICTION_STORAGE_PERCENT = 10
 _PREFIX_ADDRESSES = 16  # a /28
 _SMALL_NODE_CPU_MILLI = 30_000
 _PODS_SMALL, _PODS_LARGE = 110, 250  # where prefixes leave addresses to spare
@@ -63,7 +63,7 @@ def eks_allocatable(
     reserved = _RESERVED_MEMORY_BYTES + _RESERVED_MEMORY_PER_POD_BYTES * pods
     store = instance_type.instance_store_bytes if instance_store else 0
     disk = store or root_volume_bytes
-    storage = disk - disk * _EVICTION_STORAGE_PERCENT // 100 - _RESERVED_STORAGE_BYTES
+    storage = disk - disk * EVICTION_STORAGE_PERCENT // 100 - RESERVED_STORAGE_BYTES
     return {
         "cpu": instance_type.cpu_milli - reserved_cpu_milli(instance_type.cpu_milli),
         "memory": max(0, usable - reserved - _EVICTION_MEMORY_BYTES),

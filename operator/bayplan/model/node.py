@@ -9,6 +9,7 @@ HOSTNAME = "kubernetes.io/hostname"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 REGION = "topology.kubernetes.io/region"
 ZONE = "topology.kubernetes.io/zone"
+OS, ARCH = "kubernetes.io/os", "kubernetes.io/arch"
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
 PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
 
@@ -45,6 +46,25 @@ EMPTYING_TAINTS = (
 )
 # A taint by which a node is marked may come, and be seen, a little after the first deletes.
 _LAG_SECONDS = 10
+OF_ITSELF = (HOSTNAME, INSTANCE_TYPE, REGION, ZONE, OS, ARCH)  # labels of every node
+# The word that a label had before; who sets one of the two sets both.
+_FORMER = (
+    (OS, "beta.kubernetes.io/os"),
+    (ARCH, "beta.kubernetes.io/arch"),
+    (INSTANCE_TYPE, "beta.kubernetes.io/instance-type"),
+    (ZONE, "failure-domain.beta.kubernetes.io/zone"),
+    (REGION, "failure-domain.beta.kubernetes.io/region"),
+)
+
+
+def with_former(labels: Mapping[str, str]) -> dict[str, str]:
+    """A node's labels as kubelet, cloud and node controllers keep them, by both words."""
+    both = dict(labels)
+    for now, before in _FORMER:
+        for one, other in ((now, before), (before, now)):
+            if one in labels:
+                both.setdefault(other, labels[one])
+    return both
 
 
 @dataclass(frozen=True, slots=True)

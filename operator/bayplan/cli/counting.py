@@ -1,0 +1,91 @@
+"""How many pods a workload still wants: its manifest, its autoscaler, what of it is done.
+
+Every job counts as if it ran now: a simulation shows the peak. Work that has ended is not counted.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bayplan import units
+from bayplan.cli.manifests import Document, mapping
+from bayplan.cli.problem import BadInput
+
+MOST_PODS = 1_000_000  # of one workload
+_OVER = frozenset({"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"})
+
+
+def count(document: Document) -> int:
+    """The pods of one workload."""
+    spec = mapping(document.body.get("spec"))
+    match document.kind:
+        case "Job":
+            return _of_job(document, spec)
+        case "CronJob":
+            job = mapping(mapping(spec.get("jobTemplate")).get("spec"))
+            return 0 if spec.get("suspend") is True else _parallel(document, job, 0)
+        case "BatchJob":
+            tasks = _whole(document, "spec.tasks", spec.get("tasks"))
+            return 0 if spec.get("suspend") is True else tasks
+    return _whole(document, "spec.replicas", spec.get("replicas"))
+
+
+def _of_job(document: Document, spec: Mapping[str, Any]) -> int:
+    """What of a Job is left: nothing of one that has ended."""
+    status = mapping(document.body.get("status"))
+    conditions = status.get("conditions")
+    for one in conditions if isinstance(conditions, list) else ():
+        if mapping(one).get("type") in _OVER and mapping(one).get("status") == "True":
+            return 0
+    succeeded = _whole(document, "status.succeeded", status.get("succeeded", 0))
+    if succeeded and spec.get("completions") is None and spec.get("parallelism") is not None:
+        # A queue of work: once a pod has succeeded no further ones start.
+        return _whole(document, "status.active", status.get("active", 0))
+    return _parallel(document, spec, succeeded)
+
+
+def _parallel(document: Document, spec: Mapping[str, Any], succeeded: int) -> int:
+    if spec.get("suspend") is True:
+        return 0
+    parallel = _whole(document, "parallelism", spec.get("parallelism"))
+    stated = spec.get("completions")
+    wanted = parallel if stated is None else _whole(document, "completions", stated)
+    return min(parallel, max(wanted - succeeded, 0))
+
+
+def _whole(document: Document, field: str, value: object) -> int:
+    if value is None:
+        return 1
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_PODS:
+        raise BadInput(
+            document.called,
+            f"{field} is {units.shown(value)}; write a whole number from 0 to {MOST_PODS}",
+        )
+    return value
+
+
+class Autoscalers:
+    """HorizontalPodAutoscalers by what they scale."""
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        self._known: dict[tuple[str, str, str], Document] = {}
+        for one in documents:
+            target = mapping(mapping(one.body.get("spec")).get("scaleTargetRef"))
+            key = str(target.get("kind")), one.namespace, str(target.get("name"))
+            self._known[key] = one
+
+    def bounded(self, document: Document, wanted: int) -> tuple[int, str]:
+        """The count that an autoscaler would leave it at least, and a note where there is one.
+
+        What is scaled to nothing stays so: its autoscaler is off.
+        """
+        one = self._known.get((document.kind, document.namespace, document.name))
+        if one is None or wanted == 0:
+            return wanted, ""
+        spec = mapping(one.body.get("spec"))
+        least = _whole(one, "spec.minReplicas", spec.get("minReplicas"))
+        most = _whole(one, "spec.maxReplicas", spec.get("maxReplicas", MOST_PODS))
+        bounded = max(least, min(wanted, most))
+        return bounded, (
+            f"{document.kind} {document.namespace}/{document.name}: counted with {bounded}; "
+            f"HorizontalPodAutoscaler {one.name} scales it from {least} to {most} (--scale sets it)"
+        )

@@ -1,0 +1,78 @@
+"""What an object is to a simulation, by its API group and kind.
+
+Others use Kubernetes' words for their own kinds (a Service of Knative, a Job of Volcano): what is
+not of Kubernetes' groups is not what its kind says.
+"""
+
+from bayplan import units
+from bayplan.api import names
+from bayplan.cli import published, volumes
+from bayplan.cli.manifests import Document, mapping
+from bayplan.cli.problem import BadInput
+
+REPLICATED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
+OURS = frozenset({names.BATCHJOB, names.LONGSERVICE})
+WORKLOADS = REPLICATED | OURS | {"Job", "CronJob"}
+# What an API server or a node makes of pods hangs on these.
+FACTS = frozenset(
+    {
+        "PriorityClass", "RuntimeClass", "LimitRange", "HorizontalPodAutoscaler",
+        *volumes.KINDS,
+    }
+)  # fmt: skip
+# Kinds that stand beside workloads and make no pods: of Kubernetes until 1.24, and of others.
+_RETIRED = frozenset({"PodSecurityPolicy", "PodPreset", "ThirdPartyResource"})
+_BESIDE = frozenset(
+    {
+        ("karpenter.sh", "NodePool"),
+        ("karpenter.sh", "NodeClaim"),
+        ("karpenter.k8s.aws", "EC2NodeClass"),
+    }
+)
+
+
+def sort(document: Document) -> str:
+    """`workload`, `fact`, `Node`, `DaemonSet`, `Pod`, or nothing to a simulation: empty."""
+    kind = document.kind
+    if own(document):
+        spec = mapping(document.body.get("spec"))
+        if kind == names.LONGSERVICE and spec.get("mode") == "PerNode":
+            return "DaemonSet" if spec.get("replicas") != 0 else ""
+        if kind in WORKLOADS:
+            return "workload"
+        if kind in {"Node", "DaemonSet", "Pod"}:
+            return kind
+        if kind in FACTS:
+            return "fact"
+    if not known(document):
+        raise BadInput(document.called, f"{unknown(document)}; --ignore-unknown skips it")
+    return ""
+
+
+def own(document: Document) -> bool:
+    """Whether it is of Kubernetes' or our own groups; so is what says no apiVersion."""
+    group = document.group
+    if document.kind in OURS:
+        return group in {None, names.GROUP}
+    return group is None or "." not in group or group.endswith(".k8s.io")
+
+
+def known(document: Document) -> bool:
+    """Whether it is known to make no pods that are not counted."""
+    group, kind = document.group, document.kind
+    if (group, kind) in _BESIDE:
+        return True
+    if group is not None and group.endswith(".k8s.io"):
+        return True  # what SIGs add makes no pods: gateways, snapshots, files of kustomize
+    return own(document) and (kind in OURS or kind in published.load().known | _RETIRED)
+
+
+def unknown(document: Document) -> str:
+    """`unknown kind 'Service' of serving.knative.dev`."""
+    of = f" of {units.shown(document.group)}" if document.group else ""
+    return f"unknown kind {units.shown(document.kind)}{of}"
+
+
+def identity(document: Document) -> tuple[str, str, str]:
+    """What one object is told from another by; an old group's Deployment is the same one."""
+    return document.kind, document.namespace, document.name

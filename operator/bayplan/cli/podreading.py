@@ -1,0 +1,170 @@
+"""Pods and nodes of manifests, by the operator's own decoders, after what admission makes of them.
+
+The operator's decoders must live with anything; a manifest that they would read leniently is
+refused here, in one line.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bayplan import units
+from bayplan.cli import kinds
+from bayplan.cli.admitted import Facts, check_amounts
+from bayplan.cli.manifests import Document, mapping
+from bayplan.cli.problem import BadInput
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import snapshot
+from bayplan.model import workload as workload_
+
+_SHAPES: Mapping[str, type] = {
+    "containers": list,
+    "initContainers": list,
+    "tolerations": list,
+    "topologySpreadConstraints": list,
+    "volumes": list,
+    "affinity": dict,
+    "nodeSelector": dict,
+    "overhead": dict,
+    "resources": dict,
+}
+
+
+def template(document: Document) -> dict[str, Any]:
+    """The pod that this workload makes."""
+    if document.kind in kinds.OURS:
+        return _compiled(document)
+    spec = mapping(document.body.get("spec"))
+    if document.kind == "CronJob":
+        spec = mapping(mapping(spec.get("jobTemplate")).get("spec"))
+    return mapping(spec.get("template"))
+
+
+def _compiled(document: Document) -> dict[str, Any]:
+    """Our own kinds go through the operator's own reading and building."""
+    from bayplan.api import build, placing, resource  # noqa: PLC0415  pydantic: only when needed
+
+    read = resource.resource(document.body)
+    if read.problems:
+        first = read.problems[0]
+        raise BadInput(document.called, f"{first.field}: {first.message}")
+    labels = placing.peer_labels(read, read.template_hash)
+    return build.blueprint(read).pod(read.name, labels=labels, annotations={}, environment={})
+
+
+def rules(document: Document) -> workload_.PlacementRules:
+    """The placement of our own kinds; others say all in their pods."""
+    if document.kind not in kinds.OURS:
+        return workload_.FREELY
+    from bayplan.api import placing, resource  # noqa: PLC0415  pydantic: only when needed
+
+    read = resource.resource(document.body)
+    return placing.rules(read, read.template_hash)
+
+
+def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> pods_.Pod:
+    """One pod as the API server would store it, its amounts checked.
+
+    Raises RefusedError where it would not store it.
+    """
+    from bayplan.cluster import pods, wire  # noqa: PLC0415  msgspec: only when needed
+
+    spec = mapping(body.get("spec"))
+    if not spec.get("containers"):
+        raise BadInput(document.called, "no container in its pod template")
+    _check_shape(document, spec)
+    for where, stated in _amounts(spec):
+        check_amounts(document, where, stated)
+    stored = facts.admitted(f"{document.kind} {document.name}", document.namespace, body)
+    metadata = mapping(body.get("metadata"))
+    named = {"name": document.name, "namespace": document.namespace}
+    try:
+        read = pods.pod_from_dict({**stored, "metadata": {**metadata, **named}})
+    except wire.DecodeError as error:
+        raise BadInput(document.called, str(error)) from error
+    own = frozenset(read.constraints.own)
+    claims = tuple(name for name in read.constraints.claims if name not in own)
+    constraints = dataclasses.replace(read.constraints, claims=claims, own=(), uid="")
+    return dataclasses.replace(read, constraints=constraints, nominated="", gated=False)
+
+
+def _check_shape(document: Document, spec: Mapping[str, Any]) -> None:
+    """Refuse what the operator's decoder, which must live with anything, would read leniently."""
+    for field, kind in _SHAPES.items():
+        value = spec.get(field)
+        if value is not None and not isinstance(value, kind):
+            raise BadInput(document.called, f"{field} is {units.shown(value)}, no {kind.__name__}")
+        for index, one in enumerate(value if isinstance(value, list) else ()):
+            if not isinstance(one, dict):
+                raise BadInput(
+                    document.called, f"{field}[{index}] is {units.shown(one)}, no object"
+                )
+    for group in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(group) or ()):
+            stated = container.get("resources")
+            for value in (stated, *mapping(stated).values()):
+                if value is not None and not isinstance(value, dict | list):
+                    where = f"{group}[{index}].resources"
+                    raise BadInput(document.called, f"{where} holds {units.shown(value)}")
+
+
+def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for group in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(group) or ()):
+            for kind, stated in mapping(mapping(container).get("resources")).items():
+                if kind in {"requests", "limits"}:
+                    yield f"{group}[{index}].resources.{kind}", mapping(stated)
+    for kind, stated in mapping(spec.get("resources")).items():
+        if kind in {"requests", "limits"}:
+            yield f"resources.{kind}", mapping(stated)
+    yield "overhead", mapping(spec.get("overhead"))
+
+
+def node(document: Document) -> nodes_.Node:
+    """A node of a manifest is ready unless it says otherwise."""
+    from bayplan.cluster import decode, wire  # noqa: PLC0415
+
+    status = mapping(document.body.get("status"))
+    taints = mapping(document.body.get("spec")).get("taints")
+    if not isinstance(taints, list | None):
+        raise BadInput(document.called, f"spec.taints is {units.shown(taints)}, not a list")
+    # The API server's default (SetDefaults_NodeStatus).
+    allocatable = status.get("allocatable") or status.get("capacity")
+    check_amounts(document, "status.allocatable", mapping(allocatable))
+    conditions = status.get("conditions")
+    conditions = conditions if isinstance(conditions, list) else []
+    silent = not any(mapping(one).get("type") == "Ready" for one in conditions)
+    ready = [{"type": "Ready", "status": "True"}] if silent else []
+    stated = {**status, "allocatable": allocatable, "conditions": [*conditions, *ready]}
+    body = {**document.body, "status": stated}
+    try:
+        read = decode.node(encoded(body))
+    except wire.DecodeError as error:
+        raise BadInput(document.called, str(error)) from error
+    if not read.name or not read.allocatable:
+        raise BadInput(document.called, "a node needs metadata.name and status.allocatable")
+    return dataclasses.replace(read, labels=nodes_.with_former(read.labels))
+
+
+def daemonset(document: Document, facts: Facts) -> snapshot.DaemonSet:
+    read = pod(document, template(document), facts)
+    return snapshot.DaemonSet(
+        read.namespace,
+        document.name,
+        daemonset_uid(document),
+        read.request,
+        dataclasses.replace(read.constraints, claims=()),
+        read.priority,
+    )
+
+
+def daemonset_uid(document: Document) -> str:
+    """The same for the object and its pods, whether the manifest tells a uid or not."""
+    return f"{document.kind} {document.namespace}/{document.name}"
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    import msgspec  # noqa: PLC0415
+
+    return msgspec.json.encode(body)

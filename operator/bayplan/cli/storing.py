@@ -1,0 +1,163 @@
+"""How many volumes nodes attach for pods, and which claims tell of volumes that are not here.
+
+Attaching is counted as a resource of nodes, as Kubernetes itself once did
+(`attachable-volumes-aws-ebs`): so the plan, the bound and the reasons know it, for volumes that are
+yet to be made too.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bayplan.cli.manifests import Document, mapping
+from bayplan.cli.podreading import encoded
+from bayplan.cli.problem import BadInput
+from bayplan.cloud import catalogue
+from bayplan.model import node as nodes_
+from bayplan.model import pod as pods_
+from bayplan.model import resources
+
+ATTACHABLE = "attachable-volumes-aws-ebs"
+_EBS = frozenset({"ebs.csi.aws.com", "kubernetes.io/aws-ebs"})
+# What the CSI driver of EBS tells the kubelet at least: on Nitro 28 places for volumes and network
+# interfaces together, one of each taken at the start; elsewhere 39.
+_NITRO, _XEN = 26, 39
+UNKNOWN = 10_000  # a node of which neither type nor CSINode tells
+_KINDS = ("StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CSINode")
+
+Key = tuple[str, str]  # namespace and name of a claim
+
+
+@dataclasses.dataclass(slots=True)
+class Stored:
+    """What the input says of volumes."""
+
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)  # node -> its CSINode's
+    elsewhere: frozenset[Key] = frozenset()  # claims of which no volume is attached to a node
+    lost: Mapping[Key, str] = dataclasses.field(default_factory=dict)  # volumes not in the input
+
+    @classmethod
+    def of(cls, documents: Sequence[Document]) -> "Stored":
+        bodies = {kind: [one for one in documents if one.kind == kind] for kind in _KINDS}
+        if not any(bodies.values()):
+            return cls()
+        volumes = {one.name: mapping(one.body.get("spec")) for one in bodies["PersistentVolume"]}
+        classes = {one.name: str(one.body.get("provisioner")) for one in bodies["StorageClass"]}
+        apart: set[Key] = set()
+        lost: dict[Key, str] = {}
+        for one in bodies["PersistentVolumeClaim"]:
+            spec = mapping(one.body.get("spec"))
+            volume = spec.get("volumeName")
+            if isinstance(volume, str) and volume and volume not in volumes:
+                lost[one.namespace, one.name] = volume
+            if not _is_ebs(spec, classes, volumes):
+                apart.add((one.namespace, one.name))
+        return cls(_limits(bodies["CSINode"]), frozenset(apart), lost)
+
+    def attached(self, namespace: str, spec: Mapping[str, Any], *, alone: bool) -> int:
+        """How many volumes a node attaches for one pod.
+
+        Claims that several pods share count only where the pod is `alone`: one volume for all.
+        """
+        found = 0
+        for one in spec.get("volumes") or ():
+            claim = mapping(mapping(one).get("persistentVolumeClaim")).get("claimName")
+            fresh = mapping(mapping(mapping(one).get("ephemeral")).get("volumeClaimTemplate"))
+            if claim:
+                found += alone and (namespace, claim) not in self.elsewhere
+            elif fresh:
+                found += _is_ebs(mapping(fresh.get("spec")), {}, {})
+            elif mapping(one).get("awsElasticBlockStore"):
+                found += alone
+        return found
+
+    def templates(self, document: Document) -> list[tuple[str, bool]]:
+        """Claims of each pod of a StatefulSet: their names, and whether a node attaches them."""
+        found = mapping(document.body.get("spec")).get("volumeClaimTemplates")
+        return [
+            (
+                str(mapping(mapping(one).get("metadata")).get("name", "")),
+                _is_ebs(mapping(mapping(one).get("spec")), {}, {}),
+            )
+            for one in (found if isinstance(found, list) else ())
+        ]
+
+    def limit(self, node: nodes_.Node) -> int:
+        """How many volumes of EBS a node attaches."""
+        if node.name in self.limits:
+            return self.limits[node.name]
+        return attachable(node.labels.get(nodes_.INSTANCE_TYPE, ""))
+
+
+def _limits(documents: Iterable[Document]) -> dict[str, int]:
+    found = {}
+    for one in documents:
+        limits = _decoded(one).value.limits
+        known = [limits[driver] for driver in sorted(_EBS & limits.keys())]
+        if known:
+            found[one.name] = known[0]
+    return found
+
+
+def attachable(instance_type: str) -> int:
+    """How many volumes of EBS a node of a type attaches, carefully counted."""
+    known = catalogue.load().get(instance_type)
+    if known is None:
+        return UNKNOWN
+    if not known.nitro:
+        return _XEN
+    return _NITRO - (1 if known.instance_store_bytes else 0)
+
+
+def with_volumes(pod: pods_.Pod, count: int) -> pods_.Pod:
+    if not count:
+        return pod
+    return dataclasses.replace(pod, request=pod.request + resources.Vector({ATTACHABLE: count}))
+
+
+def _is_ebs(
+    spec: Mapping[str, Any], classes: Mapping[str, str], volumes: Mapping[str, Any]
+) -> bool:
+    """Whether a claim is for a disk that one node attaches, as EKS makes it unless told."""
+    modes = spec.get("accessModes")
+    if isinstance(modes, list) and {"ReadWriteMany", "ReadOnlyMany"} & {str(one) for one in modes}:
+        return False
+    volume = mapping(volumes.get(str(spec.get("volumeName"))))
+    if volume:
+        driver = mapping(volume.get("csi")).get("driver")
+        return driver in _EBS or "awsElasticBlockStore" in volume
+    return classes.get(str(spec.get("storageClassName")), "ebs.csi.aws.com") in _EBS
+
+
+def prebound(documents: Sequence[Document]) -> list[Document]:
+    """The same, where claims name the volumes that are kept for them."""
+    kept: dict[Key, str] = {}  # claim -> volume
+    for one in documents:
+        claim = mapping(mapping(one.body.get("spec")).get("claimRef"))
+        if one.kind == "PersistentVolume" and claim.get("name"):
+            kept[str(claim.get("namespace") or "default"), str(claim["name"])] = one.name
+    return [
+        _bound(one, kept.get((one.namespace, one.name), ""))
+        if one.kind == "PersistentVolumeClaim"
+        else one
+        for one in documents
+    ]
+
+
+def _bound(document: Document, volume: str) -> Document:
+    spec = mapping(document.body.get("spec"))
+    if not volume or spec.get("volumeName"):
+        return document
+    body = {**document.body, "spec": {**spec, "volumeName": volume}}
+    return dataclasses.replace(document, body=body)
+
+
+def _decoded(document: Document) -> Any:
+    import msgspec  # noqa: PLC0415
+
+    from bayplan.cluster import decode, wire  # noqa: PLC0415
+
+    try:
+        return decode.KINDS[document.kind].decode(msgspec.Raw(encoded(document.body)))
+    except (wire.DecodeError, msgspec.DecodeError) as error:
+        raise BadInput(document.called, str(error)) from error

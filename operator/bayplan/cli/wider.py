@@ -1,0 +1,77 @@
+"""What could be bought instead: other types, a larger disk, labels of a pool; as options."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from bayplan.cli import menu as menu_
+from bayplan.cli.menu import Offer
+from bayplan.cli.shop import Shop
+from bayplan.model import requirement, resources
+from bayplan.model.workload import PodClass
+
+if TYPE_CHECKING:
+    from bayplan.cli.simulation import Settings
+
+_MICRO = 1_000_000
+_LARGEST_DISK = 16 << 10  # GiB of a volume of EBS
+
+
+def hint(
+    kind: PodClass,
+    menu: Sequence[Offer],
+    shop: Callable[[Sequence[Offer]], Shop],
+    settings: "Settings",
+) -> tuple[str, ...]:
+    """`on new nodes with --instance-type g4dn.xlarge`: what makes one pod fit, if anything does."""
+    if not menu:
+        return ()
+    lacking = {key: value for key, value in _wanted(kind).items() if key not in _given(menu[0])}
+    storage = kind.request.amount(resources.EPHEMERAL_STORAGE)
+    disk = 0
+    if storage > max(offer.room.amount(resources.EPHEMERAL_STORAGE) for offer in menu):
+        disk = menu_.disk_for(storage)
+    if disk > _LARGEST_DISK:
+        return ()
+    said = [f"--disk {disk}"] if disk else []
+    said += [f"--node-label {key}={value}" for key, value in lacking.items()]
+    names = [offer.name for offer in menu]
+    known = list(dict.fromkeys(names)) if said else []
+    for types in (known, *menu_.ladder(names)):
+        if not types:
+            continue
+        offers = menu_.offers(
+            types,
+            settings.book,
+            labels={**dict(menu[0].labels), **lacking},
+            disk_bytes=(disk or menu_.DISK_GIB) << 30,
+        )
+        found = shop(offers).more(kind, 1)
+        if found:
+            offer = found[0][0]
+            if offer.name not in names:
+                said = [f"--instance-type {offer.name}", *said]
+            return (f"on new nodes with {' '.join(said)} (${offer.price / _MICRO:.4f} an hour)",)
+    return ()
+
+
+def _given(offer: Offer) -> dict[str, str]:
+    """Labels that every node has, whatever its value."""
+    return dict(offer.node("any", "any").labels)
+
+
+def _wanted(kind: PodClass) -> dict[str, str]:
+    """Labels that its node must have, one value of each; of alternatives the first."""
+    wanted = dict(kind.constraints.selector)
+    for term in (kind.constraints.affinity or ())[:1]:
+        for key, one in term.labels:
+            value = _example(one)
+            if value is not None:
+                wanted.setdefault(key, value)
+    return wanted
+
+
+def _example(wanted: requirement.Requirement) -> str | None:
+    """A value that is accepted; None where none need be there."""
+    if wanted.has(None):
+        return None
+    return next((one for one in (*sorted(wanted.values), "true") if wanted.has(one)), None)
