@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 def lint(
     paths: tuple[str, ...], more: tuple[str, ...], strict: bool, quiet: bool, output: str
 ) -> None:
-    """Say everything that an API server and the operator would refuse of BatchJobs, LongServices.
+    """Say what an API server and the operator would refuse of manifests.
 
-    Reads files that name bayplan.dev and looks at nothing else in them. Errors: unknown and wrong
-    fields, the definitions' own rules, schedules that can never be due, amounts, patterns, circles
-    of parents, a name used twice. Warnings: a parent, a service or an autoscaler's target that is
-    not among the manifests.
+    BatchJobs and LongServices: unknown and wrong fields, pod templates too, the definitions' own
+    rules, schedules that can never be due, amounts, patterns, circles of parents, a name used
+    twice. Kinds of Kubernetes' own: fields that its published schema does not know, values of
+    another type, what is required. Warnings: a parent, a service or an autoscaler's target that is
+    not among the manifests, a template that is not rendered. Other kinds and files are not read.
 
     Exit code: 0 nothing wrong, 1 something is, 2 a path cannot be read.
     """

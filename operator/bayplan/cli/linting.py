@@ -1,5 +1,6 @@
 """What is wrong with manifests: each by itself, then what they say of one another."""
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,11 +9,24 @@ from typing import Any, BinaryIO, Literal
 from bayplan import units
 from bayplan.api import names
 from bayplan.api import resource as resources
-from bayplan.cli import marked, structural
+from bayplan.cli import marked, published, structural
 from bayplan.cli.marked import Marked, Path_
 
 OURS = (names.BATCHJOB, names.LONGSERVICE)
-_ENOUGH = names.GROUP.encode()  # what no file of interest is without
+_ENOUGH = names.GROUP.encode()  # what no file of ours is without
+_MANIFEST = re.compile(rb"""^[\s{,-]*["']?apiVersion["']?\s*:""", re.MULTILINE)
+_TEMPLATE = re.compile(rb"\{\{|\{%|<%")
+_RENDER = "a template? render it first, such as `helm template CHART | bayplan lint -`"
+_KUSTOMIZATION = re.compile(r"(.*/)?kustomization\.ya?ml", re.IGNORECASE)
+# Where kinds of Kubernetes keep their pods, in whatever version.
+_TEMPLATES: Mapping[str, tuple[Path_, str]] = {
+    **dict.fromkeys(
+        ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"),
+        (("spec", "template"), published.POD_TEMPLATE),
+    ),
+    "CronJob": (("spec", "jobTemplate", "spec", "template"), published.POD_TEMPLATE),
+    "Pod": (("spec",), published.POD),
+}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -35,7 +49,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Looked:
-    """`files` and `resources` are those of ours."""
+    """`files` and `resources` are those that were looked at: of ours and of Kubernetes' kinds."""
 
     findings: list[Finding] = field(default_factory=list)
     files: int = 0
@@ -62,9 +76,19 @@ class _Object:
         return str(_mapping(self.body.get("metadata")).get("namespace") or "")
 
     @property
+    def group(self) -> str:
+        return str(self.body.get("apiVersion", "")).rpartition("/")[0]
+
+    @property
     def ours(self) -> bool:
-        group = str(self.body.get("apiVersion", "")).partition("/")[0]
-        return group == names.GROUP
+        return self.group == names.GROUP
+
+    @property
+    def kubernetes(self) -> bool:
+        """Whether it is of a group of Kubernetes' own."""
+        return "apiVersion" in self.body and (
+            "." not in self.group or self.group.endswith(".k8s.io")
+        )
 
     def finding(self, severity: Severity, path: Path_, message: str) -> Finding:
         place = "/".join(filter(None, (self.namespace, self.name)))
@@ -78,26 +102,77 @@ def look(paths: tuple[str, ...], stdin: BinaryIO) -> Looked:
     """Everything to say about these files, in their order."""
     looked = Looked()
     objects: list[_Object] = []
+    patches: set[str] = set()
     for file, text in marked.texts(paths, stdin):
-        if _ENOUGH not in text:
+        kustomization = _KUSTOMIZATION.fullmatch(file) is not None
+        if not (_ENOUGH in text or kustomization or _MANIFEST.search(text)):
             continue
         try:
-            found = [one for each in marked.documents(file, text) for one in _objects(each)]
+            documents = list(marked.documents(file, text))
         except marked.UnreadableError as error:
-            looked.findings.append(Finding(file, error.line, "error", "", "", str(error)))
+            template = _TEMPLATE.search(text) is not None
+            severity: Severity = "warning" if template else "error"
+            said = f"{error}; {_RENDER}" if template else str(error)
+            looked.findings.append(Finding(file, error.line, severity, "", "", said))
             continue
-        objects += found
-        looked.files += any(one.ours for one in found)
+        if kustomization:
+            patches.update(one for each in documents for one in _patches(file, each.body))
+        objects += [one for each in documents for one in _objects(each)]
     mine = [one for one in objects if one.ours]
-    looked.resources = len(mine)
+    theirs = [
+        (one, node) for one in objects if one.kubernetes and (node := _published(one)) is not None
+    ]
+    looked.resources = len(mine) + len(theirs)
+    looked.files = len({one.document.file for one in (*mine, *(one for one, _ in theirs))})
     for one in mine:
         looked.findings += _of(one)
+    for one, (path, node) in theirs:
+        part = one.document.file in patches
+        looked.findings += _of_published(one, path, node, part=part)
     looked.findings += _between(objects)
     order = {file: number for number, file in enumerate(dict.fromkeys(
         [*(one.document.file for one in objects), *(one.file for one in looked.findings)]
     ))}  # fmt: skip
     looked.findings.sort(key=lambda one: (order[one.file], one.line))
     return looked
+
+
+def _patches(file: str, body: Any) -> Iterator[str]:
+    """Files that a kustomization names as patches: parts of manifests."""
+    listed = [
+        *_list(_mapping(body).get("patchesStrategicMerge")),
+        *(_mapping(one).get("path") for one in _list(_mapping(body).get("patches"))),
+    ]
+    for one in listed:
+        if isinstance(one, str):
+            yield posixpath.normpath(posixpath.join(posixpath.dirname(file), one))
+
+
+def _published(one: _Object) -> tuple[Path_, published.Node] | None:
+    """Where in an object what is of a published type; None where nothing is."""
+    node = published.node_of(one.body)
+    return ((), node) if node is not None else _TEMPLATES.get(one.kind)
+
+
+def _of_published(
+    one: _Object, path: Path_, node: published.Node, *, part: bool = False
+) -> Iterator[Finding]:
+    """What is wrong with what Kubernetes publishes the schema of.
+
+    What is required is asked for in pods only, and not of a patch, which is a `part`: of other
+    things the API server fills in much that its schema calls required.
+    """
+    inside: Any = one.body
+    for word in path:
+        inside = _inside(inside, word)
+    pods = _TEMPLATES.get(one.kind, (("",), ""))[0]
+    for fault in published.faults(node, inside, path):
+        if fault.message == published.REQUIRED:
+            told = not part and fault.path[: len(pods)] == pods
+        else:
+            told = not (part and str(fault.path[-1]).startswith("$"))
+        if told:
+            yield one.finding("error", fault.path, fault.message)
 
 
 def _objects(document: Marked) -> Iterator[_Object]:
@@ -126,10 +201,16 @@ def _of(one: _Object) -> Iterator[Finding]:
     faults = structural.faults(one.kind, one.body)
     for fault in faults:
         yield one.finding("error", fault.path, fault.message)
-    if faults:
-        return
-    for problem in resources.resource(one.body).problems:
-        yield one.finding("error", _path(problem.field, one.body), problem.message)
+    told = {fault.path for fault in faults}
+    if not faults:
+        for problem in resources.resource(one.body).problems:
+            path = _path(problem.field, one.body)
+            told.add(path)
+            yield one.finding("error", path, problem.message)
+    template = _mapping(one.body.get("spec")).get("template")
+    for other in published.faults(published.POD_TEMPLATE, template, ("spec", "template")):
+        if not any(other.path[: len(path)] == path for path in told):
+            yield one.finding("error", other.path, other.message)
 
 
 def _of_name(one: _Object) -> Iterator[Finding]:
@@ -250,6 +331,10 @@ def _scaled(one: _Object, known: Mapping[tuple[str, str, str], _Object]) -> Iter
             f"HorizontalPodAutoscaler {one.name} sets it too, and each apply undoes that; remove it"
         )
         yield service.finding("warning", ("spec", "replicas"), message)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -1,16 +1,16 @@
-"""YAML and JSON read as the API server gets it, each value with the line that it stands on.
+"""YAML and JSON read as the API server gets it, and the line that each value stands on.
 
-Times stay text, as kubectl keeps them; nothing is executed; what is too deep or too large, and an
-alias that repeats itself, are refused.
+Nothing is executed; what is too deep or too large, and an alias that repeats itself, are refused.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml
 
+from bayplan.cli import yamltext
 from bayplan.cli.problem import BadInput
 
 Path_ = tuple[str | int, ...]
@@ -19,33 +19,40 @@ MOST_BYTES = 16 << 20
 _DEEPEST = 64
 _MOST_VALUES = 400_000
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
-_TIME = "tag:yaml.org,2002:timestamp"
-
-
-class _Loader(yaml.SafeLoader):
-    """Without times."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in known if tag != _TIME]
-    for letter, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 @dataclass(slots=True)
 class Marked:
-    """One document. `lines` maps paths to lines, counted from 1."""
+    """One document; `node` is what YAML made of it, which knows the lines, counted from 1."""
 
     file: str
     line: int
     body: Any
-    lines: dict[Path_, int] = field(default_factory=dict)
+    node: yaml.Node
 
     def line_of(self, path: Path_) -> int:
         """The line of a value, or of the nearest thing around it that stands in the file."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, self.line)
+        line, node = self.line, self.node
+        for part in path:
+            found = _inside(node, part)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+
+def _inside(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
+    """The line of a key or an item, and its value."""
+    match node:
+        case yaml.MappingNode():
+            for key, inner in node.value:
+                if key.value == part:
+                    return key.start_mark.line + 1, inner
+        case yaml.SequenceNode() if isinstance(part, int) and part < len(node.value):
+            inner = node.value[part]
+            return inner.start_mark.line + 1, inner
+    return None
 
 
 class UnreadableError(Exception):
@@ -82,15 +89,13 @@ def documents(file: str, text: bytes) -> Iterator[Marked]:
         raise UnreadableError(1, f"larger than {MOST_BYTES >> 20} MiB")
     loader = None
     try:
-        loader = _Loader(text)
+        loader = yamltext.Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:
                 break
-            marked = Marked(file, node.start_mark.line + 1, None)
-            reading = _Reading(loader, marked)
-            marked.body = reading.value(node, (), 0)
-            yield marked
+            body = _Reading(loader).value(node, 0)
+            yield Marked(file, node.start_mark.line + 1, body, node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
@@ -104,38 +109,53 @@ def documents(file: str, text: bytes) -> Iterator[Marked]:
 
 @dataclass(slots=True)
 class _Reading:
-    loader: _Loader
-    marked: Marked
+    loader: Any
     values: int = 0
 
-    def value(self, node: yaml.Node, path: Path_, depth: int) -> Any:
-        line = node.start_mark.line + 1
+    def value(self, node: yaml.Node, depth: int) -> Any:
         self.values += 1
         if depth > _DEEPEST:
-            raise UnreadableError(line, f"nested deeper than {_DEEPEST} levels")
+            raise UnreadableError(_line(node), f"nested deeper than {_DEEPEST} levels")
         if self.values > _MOST_VALUES:
-            raise UnreadableError(line, "too many values; does an alias repeat itself?")
-        self.marked.lines.setdefault(path, line)
+            raise UnreadableError(_line(node), "too many values; does an alias repeat itself?")
         match node:
             case yaml.MappingNode():
-                self.loader.flatten_mapping(node)
-                found: dict[str, Any] = {}
-                for key_node, inner in node.value:
-                    key = self.loader.construct_object(key_node)
-                    if not isinstance(key, str | int | float | bool):
-                        raise UnreadableError(line, "a key that is no text")
-                    if str(key) in found:
-                        at = key_node.start_mark.line + 1
-                        raise UnreadableError(at, f"{str(key)[:40]!r} stands there twice")
-                    self.marked.lines[*path, str(key)] = key_node.start_mark.line + 1
-                    found[str(key)] = self.value(inner, (*path, str(key)), depth + 1)
-                return found
+                return self._mapping(node, depth)
             case yaml.SequenceNode():
-                return [
-                    self.value(inner, (*path, index), depth + 1)
-                    for index, inner in enumerate(node.value)
-                ]
+                return [self.value(inner, depth + 1) for inner in node.value]
+        return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
+        said = set()
+        for key_node, _ in node.value:
+            text = self._key(node, key_node)
+            if text in said:
+                raise UnreadableError(_line(key_node), f"{text[:40]!r} stands there twice")
+            said.add(text)
+        self.loader.flatten_mapping(node)
+        # What is merged in comes first, so that keys of its own replace it.
+        pairs = {self._key(node, key_node): (key_node, inner) for key_node, inner in node.value}
+        node.value = list(pairs.values())
+        return {text: self.value(inner, depth + 1) for text, (_, inner) in pairs.items()}
+
+    def _key(self, node: yaml.MappingNode, key_node: yaml.Node) -> str:
+        if key_node.tag in {_TEXT, _MERGE}:
+            return str(key_node.value)
+        key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+        if not isinstance(key, str | int | float | bool):
+            raise UnreadableError(_line(node), "a key that is no text")
+        return str(key).lower() if isinstance(key, bool) else str(key)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        if node.tag == _TEXT:
+            return node.value
         scalar = self.loader.construct_object(node)
         if scalar is None or isinstance(scalar, str | int | float | bool):
             return scalar
-        raise UnreadableError(line, f"a value that JSON has no word for: {str(scalar)[:40]!r}")
+        shown = f"a value that JSON has no word for: {str(scalar)[:40]!r}"
+        raise UnreadableError(_line(node), shown)
+
+
+def _line(node: yaml.Node) -> int:
+    line: int = node.start_mark.line + 1
+    return line

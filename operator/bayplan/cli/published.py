@@ -25,6 +25,7 @@ POD_TEMPLATE = "#io.k8s.api.core.v1.PodTemplateSpec"
 POD = "#io.k8s.api.core.v1.PodSpec"
 JOB = "#io.k8s.api.batch.v1.JobSpec"
 
+REQUIRED = "is required; write it"
 _BOUNDS = {"int32": 1 << 31, "int64": 1 << 63}
 _QUANTITY = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
 
@@ -88,7 +89,7 @@ def _object(name: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
     fields: Mapping[str, Node] = known["fields"]
     for key in known["required"]:
         if value.get(key) is None:
-            yield Fault((*path, key), "is required; write it")
+            yield Fault((*path, key), REQUIRED)
     for key, one in value.items():
         if key in fields:
             yield from faults(fields[key], one, (*path, key))
