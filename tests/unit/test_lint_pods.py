@@ -163,8 +163,8 @@ def test_others_are_not_judged(body: dict[str, Any]) -> None:
     [
         "apiVersion: v1\nkind: ConfigMap\ndata:\n  op: =\n  at: 12:30\n  day: 2026-01-01\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {labels: &l {a: b}}\ndata: &l {c: d}\n",
-        "apiVersion: v1\nkind: List\n"
-        "items: [&b {apiVersion: v1, kind: Secret}, {<<: *b, kind: ConfigMap}]",
+        ("apiVersion: v1\nkind: List\n"
+        "items: [&b {apiVersion: v1, kind: Secret}, {<<: *b, kind: ConfigMap}]"),
     ],
 )  # fmt: skip
 def test_yaml_is_read_as_kubectl_reads_it(text: str) -> None:
