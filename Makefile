@@ -61,6 +61,10 @@ histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with fault
 hostile: $(STAMP)  ## N=100000 random and hostile BatchJobs; SEED=n tells one
 	PYTHONPATH=operator $(BIN)/python -m tests.hostile $(or $(N),100000) $(if $(SEED),--seed $(SEED))
 
+.PHONY: hostile-cli
+hostile-cli: $(STAMP)  ## N=20000 random calls of simulate and lint; SEED=n tells one
+	PYTHONPATH=operator $(BIN)/python -m tests.hostile.cli $(or $(N),20000) $(if $(SEED),--seed $(SEED))
+
 jepsen: $(STAMP)  ## Jepsen's test of Chronos, with a nemesis, whole (a quarter of an hour); SEED=n
 	PYTHONPATH=operator $(BIN)/python -m tests.jepsen $(if $(SEED),--seed $(SEED))
 

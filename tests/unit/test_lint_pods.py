@@ -177,6 +177,8 @@ def test_templates_and_patches_of_a_repository(tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     chart = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{ .Release.Name }}\n"
     (tmp_path / "templates" / "pod.yaml").write_text(chart)
+    delete = {**of("apps/v1", "Deployment", {}), "$patch": "delete"}
+    (tmp_path / "delete.yaml").write_text(yaml.safe_dump(delete))
     patch = of("apps/v1", "Deployment", {"template": {"spec": {"containers": [{"image": "y"}]}}})
     (tmp_path / "patch.yaml").write_text(yaml.safe_dump(patch))
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(patch))
@@ -189,6 +191,16 @@ def test_templates_and_patches_of_a_repository(tmp_path: Path) -> None:
     ]
     assert "is required" in found[0]["message"]
     assert "render it first" in found[1]["message"]
+
+
+@pytest.mark.parametrize(("about", "findings"), [({"generateName": "a-"}, 0), ({}, 1)])
+def test_names_that_the_api_server_makes(about: dict[str, str], findings: int) -> None:
+    """Rules about names wait until there is one; that there is none is said once."""
+    for kind in ("BatchJob", "LongService"):
+        body = {**of("bayplan.dev/v1alpha1", kind, {"template": template()}), "metadata": about}
+        code = 1 if findings else 0
+        found = told(None, "lint", "-", text=yaml.safe_dump(body), code=code)["findings"]
+        assert ["metadata.name"] * findings == [one["field"] for one in found]
 
 
 def test_a_thousand_resources_take_seconds() -> None:

@@ -284,6 +284,7 @@ FILES = {
     "list.yaml": "- a\n- b\n",
     "drone.yml": "kind: pipeline\ntype: docker\nname: default\n",
     "empty.yaml": "",
+    "marks.yaml": "apiVersion: v1\nkind: Pod\nmetadata:\n  name: @NAME@\n",
 }
 
 
@@ -308,8 +309,8 @@ def test_a_whole_repository(tmp_path: Path) -> None:
     assert 2 == CliRunner().invoke(main, [*BASE, str(tmp_path)]).exit_code
 
 
-def test_a_manifest_that_is_broken_is_an_error_all_the_same() -> None:
-    """--ignore-unknown hides no fault of a manifest."""
+def test_a_manifest_that_is_named_and_broken_is_an_error_all_the_same() -> None:
+    """--ignore-unknown hides no fault of a manifest that somebody names."""
     text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p\n"
     result = CliRunner().invoke(main, [*BASE, *LENIENT, "-"], input=text)
 

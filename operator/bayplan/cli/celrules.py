@@ -28,7 +28,10 @@ def holds(rule: str, value: Any) -> bool:
 
 @functools.lru_cache(maxsize=_MOST_ANSWERS)
 def _answer(rule: str, read: str) -> bool:
-    return bool(compiled(rule).evaluate({"self": json_to_cel(json.loads(read))}))
+    try:
+        return bool(compiled(rule).evaluate({"self": json_to_cel(json.loads(read))}))
+    except celpy.CELEvalError:
+        return False  # as on the API server: a rule that cannot be evaluated does not hold
 
 
 @functools.cache

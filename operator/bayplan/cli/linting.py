@@ -166,7 +166,10 @@ def _of_published(
     for word in path:
         inside = _inside(inside, word)
     pods = _TEMPLATES.get(one.kind, (("",), ""))[0]
-    for fault in published.faults(node, inside, path):
+    faults = list(published.faults(node, inside, path))
+    # Such a directive stands in nothing but patches.
+    part = part or any(str(fault.path[-1]).startswith("$") for fault in faults)
+    for fault in faults:
         if fault.message == published.REQUIRED:
             told = not part and fault.path[: len(pods)] == pods
         else:

@@ -82,15 +82,18 @@ def documents(
 ) -> list[Document]:
     """Every object of these files and folders (`-`: standard input), lists taken apart.
 
-    What is no manifest is an error, or goes to `skipped` where that is given.
+    What is no manifest is an error, or goes to `skipped` where that is given. A file that is named
+    and broken stays an error; among those of a folder it is one more that is no manifest.
     """
     found: list[Document] = []
     for path in paths:
+        among = path != "-" and Path(path).is_dir()
         for where, text in _texts(path, stdin):
-            found.extend(_objects(where, text, skipped))
+            found.extend(_objects(where, text, skipped, among=among))
     if not found:
         named = ("standard input" if path == "-" else path for path in paths)
-        raise BadInput(", ".join(named), "no Kubernetes object in it")
+        why = f" ({skipped[0].why})" if skipped else ""
+        raise BadInput(", ".join(named), f"no Kubernetes object in it{why}")
     return found
 
 
@@ -127,13 +130,15 @@ def _limited(where: str, stream: BinaryIO) -> bytes:
     return text
 
 
-def _objects(where: str, text: bytes, skipped: list[Skipped] | None) -> Iterator[Document]:
+def _objects(
+    where: str, text: bytes, skipped: list[Skipped] | None, *, among: bool
+) -> Iterator[Document]:
     try:
         bodies = list(_plain(where, text))
     except BadInput as error:
         if _TEMPLATE.search(text):
             error = BadInput(where, f"{_said(where, error)}; {_RENDER}")
-        elif _API_VERSION.search(text):
+        elif _API_VERSION.search(text) and not (among and skipped is not None):
             raise
         if skipped is None:
             raise error from None

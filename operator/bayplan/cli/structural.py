@@ -49,7 +49,15 @@ def faults(kind: str, body: Mapping[str, Any]) -> list[Fault]:
     schema = schema_of(kind)
     whole = {key: value for key, value in body.items() if key != "status"}
     found = list(_shape(schema, whole, ()))
-    return found or list(_rules(schema, _filled(schema, whole), ()))
+    return found or list(_rules(schema, _filled(schema, _named(whole)), ()))
+
+
+def _named(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With a name, as every object has one by the time that rules are tried."""
+    about = body.get("metadata")
+    if not isinstance(about, dict) or about.get("name"):
+        return body
+    return {**body, "metadata": {**about, "name": f"{about.get('generateName') or ''}x"}}
 
 
 def dotted(path: Path) -> str:
