@@ -230,6 +230,21 @@ def test_an_autoscaler_bounds_a_count(replicas: int, of: Any, expected: int) -> 
     assert expected + 1 == body["placed"]
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"), [({"minReplicaCount": 5}, 5), ({}, 3), ({"maxReplicaCount": 2}, 2)]
+)
+def test_an_autoscaler_of_keda_bounds_a_count(spec: dict[str, int], expected: int) -> None:
+    """A ScaledObject is an autoscaler by another name; its target is a Deployment unless told."""
+    scaled = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": "web"},
+        "spec": {"scaleTargetRef": {"name": "web"}, **spec},
+    }
+
+    assert expected == answer(workload(), scaled)["placed"]
+
+
 def test_scale_wins_over_an_autoscaler_and_it_is_told() -> None:
     """--scale is what the user asks for; else the note says how the count came about."""
     of = scaler("Deployment", "web", minReplicas=6, maxReplicas=20)

@@ -63,15 +63,23 @@ def _whole(document: Document, field: str, value: object) -> int:
     return value
 
 
+# Autoscalers, and the fields of their bounds with what they are unless said.
+_BOUNDS: Mapping[str, tuple[tuple[str, int], tuple[str, int]]] = {
+    "HorizontalPodAutoscaler": (("minReplicas", 1), ("maxReplicas", MOST_PODS)),
+    "ScaledObject": (("minReplicaCount", 0), ("maxReplicaCount", 100)),
+}
+
+
 class Autoscalers:
-    """HorizontalPodAutoscalers by what they scale."""
+    """HorizontalPodAutoscalers and KEDA's ScaledObjects by what they scale."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
         self._known: dict[tuple[str, str, str], Document] = {}
         for one in documents:
-            target = mapping(mapping(one.body.get("spec")).get("scaleTargetRef"))
-            key = str(target.get("kind")), one.namespace, str(target.get("name"))
-            self._known[key] = one
+            if one.kind in _BOUNDS:
+                target = mapping(mapping(one.body.get("spec")).get("scaleTargetRef"))
+                kind, name = target.get("kind", "Deployment"), target.get("name")
+                self._known[str(kind), one.namespace, str(name)] = one
 
     def bounded(self, document: Document, wanted: int) -> tuple[int, str]:
         """The count that an autoscaler would leave it at least, and a note where there is one.
@@ -82,10 +90,12 @@ class Autoscalers:
         if one is None or wanted == 0:
             return wanted, ""
         spec = mapping(one.body.get("spec"))
-        least = _whole(one, "spec.minReplicas", spec.get("minReplicas"))
-        most = _whole(one, "spec.maxReplicas", spec.get("maxReplicas", MOST_PODS))
+        least, most = (
+            _whole(one, f"spec.{field}", spec.get(field, unless))
+            for field, unless in _BOUNDS[one.kind]
+        )
         bounded = max(least, min(wanted, most))
         return bounded, (
             f"{document.kind} {document.namespace}/{document.name}: counted with {bounded}; "
-            f"HorizontalPodAutoscaler {one.name} scales it from {least} to {most} (--scale sets it)"
+            f"{one.kind} {one.name} scales it from {least} to {most} (--scale sets it)"
         )

@@ -4,9 +4,10 @@ Read, never written. Who may not read volumes gets the rest: claims are taken to
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterator
 from typing import Any
+
+import click
 
 from bayplan.cli import volumes
 from bayplan.cli.manifests import Document
@@ -52,6 +53,8 @@ async def _listed(context: str | None) -> list[dict[str, Any]]:
 
         found = [body for kind in _KINDS for body in await all_of(kind)]
         for kind in sorted(volumes.KINDS):
-            with contextlib.suppress(errors.Rejected):
+            try:
                 found += await all_of(kind)
+            except errors.Rejected as refused:
+                click.echo(f"without each {kind} of the cluster: {refused}", err=True)
         return found

@@ -21,6 +21,7 @@ FACTS = frozenset(
     }
 )  # fmt: skip
 # Kinds that stand beside workloads and make no pods: of Kubernetes until 1.24, and of others.
+SCALED = ("keda.sh", "ScaledObject")  # KEDA's word for what should be scaled between bounds
 _RETIRED = frozenset({"PodSecurityPolicy", "PodPreset", "ThirdPartyResource"})
 _BESIDE = frozenset(
     {
@@ -34,6 +35,8 @@ _BESIDE = frozenset(
 def sort(document: Document) -> str:
     """`workload`, `fact`, `Node`, `DaemonSet`, `Pod`, or nothing to a simulation: empty."""
     kind = document.kind
+    if (document.group, kind) == SCALED:
+        return "fact"
     if own(document):
         spec = mapping(document.body.get("spec"))
         if kind == names.LONGSERVICE and spec.get("mode") == "PerNode":

@@ -96,9 +96,7 @@ class _Reading:
                 self.by_kind.setdefault(what, []).append(document)
         facts = storing.prebound(self._of("fact"))
         self.facts = Facts.of(facts)
-        self.scalers = counting.Autoscalers(
-            one for one in facts if one.kind == "HorizontalPodAutoscaler"
-        )
+        self.scalers = counting.Autoscalers(facts)
         self.owners = owners.Owners.of((*self._of("workload"), *self._of("DaemonSet")))
         self.per_node = {kinds.identity(one): one for one in self._of("DaemonSet")}
         self.living: dict[str, set[str]] = {}  # title -> names of its pods
