@@ -1,5 +1,7 @@
 """Three hundred random calls of `simulate` and `lint`; `make hostile-cli` tries twenty thousand."""
 
+import pytest
+
 from tests.hostile import called
 
 
@@ -10,3 +12,9 @@ def test_random_calls_answer_or_refuse() -> None:
     assert [] == tally.broken
     assert {0, 1, 2} == set(tally.codes)
     assert all(count > 10 for count in tally.codes.values())
+
+
+@pytest.mark.parametrize("seed", [1920, 2256, 2901, 3872])
+def test_calls_that_once_ended_with_a_traceback(seed: int) -> None:
+    """Numbers beyond int64 in a rule; containers and labels of our kinds that are texts."""
+    assert [] == called.tried(range(seed, seed + 1)).broken

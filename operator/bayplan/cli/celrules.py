@@ -31,7 +31,7 @@ def holds(rule: str, value: Any) -> bool:
 def _answer(rule: str, read: str) -> bool:
     try:
         return bool(compiled(rule).evaluate({"self": json_to_cel(json.loads(read))}))
-    except CELEvalError:
+    except (CELEvalError, ValueError):  # of a whole number that int64 does not hold
         return False  # as on the API server: a rule that cannot be evaluated does not hold
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bayplan import units
-from bayplan.cli import kinds
+from bayplan.cli import kinds, published
 from bayplan.cli.admitted import Facts, check_amounts
 from bayplan.cli.manifests import Document, mapping
 from bayplan.cli.problem import BadInput
@@ -49,6 +49,12 @@ def _compiled(document: Document) -> dict[str, Any]:
     if read.problems:
         first = read.problems[0]
         raise BadInput(document.called, f"{first.field}: {first.message}")
+    # On a cluster the definition's schema keeps such from the operator.
+    stated = mapping(document.body.get("spec")).get("template")
+    for fault in published.faults(published.POD_TEMPLATE, stated, ("spec", "template")):
+        if fault.shape:
+            where = ".".join(map(str, fault.path))
+            raise BadInput(document.called, f"{where} {fault.message}")
     labels = placing.peer_labels(read, read.template_hash)
     return build.blueprint(read).pod(read.name, labels=labels, annotations={}, environment={})
 

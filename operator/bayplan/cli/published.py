@@ -32,10 +32,11 @@ _QUANTITY = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong where."""
+    """What is wrong where; `shape`: a list or an object is something else."""
 
     path: Path
     message: str
+    shape: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def faults(node: Node, value: Any, path: Path = ()) -> Iterator[Fault]:
                 yield Fault(path, message)
         case _:
             wanted = "a list" if isinstance(node, list) else "an object"
-            yield Fault(path, f"must be {wanted}, is {units.shown(value)}")
+            yield Fault(path, f"must be {wanted}, is {units.shown(value)}", shape=True)
 
 
 def _object(name: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
