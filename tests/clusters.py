@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bayplan import waiting
+from bayplan import settings, waiting
 from bayplan.cluster import cache as cache_
 from bayplan.cluster import decode
 from bayplan.model import state
@@ -29,9 +29,11 @@ class _Bell:
     def mark_namespace(self, namespace: str) -> None: ...
 
 
-def cached(*objects: Body) -> cache_.Cache:
-    """A cache that has seen these, one after the other."""
-    found = cache_.Cache(state.State(), _Bell())
+def cached(*objects: Body, ours: str = "") -> cache_.Cache:
+    """A cache that has seen these, one after the other. `ours` selects the nodes to fill."""
+    term = settings.node_term(ours)
+    book = state.State(eligible=lambda node: settings.is_ours(node, term))
+    found = cache_.Cache(book, _Bell())
     for version, body in enumerate(objects, start=1):
         see(found, body, version)
     return found
@@ -45,18 +47,20 @@ def see(cache: cache_.Cache, body: Body, version: int) -> None:
 
 def planned(cache: cache_.Cache) -> Plan:
     """Where the pods that wait would go, all at once."""
-    unplaced = cache.state.unplaced.values()
-    return solve(cache.snapshot(), waiting.pods(unplaced, lambda _: None), 0, Policy())
+    state_ = cache.state
+    groups = waiting.groups((), state_.unplaced.values(), lambda _: None, state_.aversions)
+    return solve(cache.snapshot(), groups, 0, Policy())
 
 
-def placed(*objects: Body) -> dict[str, str]:
+def placed(*objects: Body, ours: str = "") -> dict[str, str]:
     """Pod -> node, of those that found one."""
-    return {name: node for (_, name), node in planned(cached(*objects)).placements.items()}
+    plan = planned(cached(*objects, ours=ours))
+    return {name: node for (_, name), node in plan.placements.items()}
 
 
-def why(*objects: Body) -> str:
+def why(*objects: Body, ours: str = "") -> str:
     """The sentence of the first pods that found no room; empty when all did."""
-    refused = planned(cached(*objects)).refused
+    refused = planned(cached(*objects, ours=ours)).refused
     return explain.sentence(refused[0].funnel) if refused else ""
 
 

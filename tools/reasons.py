@@ -189,6 +189,13 @@ CONDITIONS: Mapping[str, Told] = {
         "Something finds no room on any node.",
         "`status.placement` and `bayplan explain` count the nodes by what keeps it off them.",
     ),
+    "OperatorDefect": Told(
+        _BOTH,
+        "Bayplan met a defect of its own with this resource or its pods and has set it aside; all "
+        "else goes on. It is tried again every minute and when the spec changes.",
+        "The operator's log has the traceback (`set aside after a defect`): report it. Another "
+        "spec may avoid it.",
+    ),
     "VolumeBinding": Told(
         _BOTH,
         "A pod has its node and waits for a volume to be made there.",

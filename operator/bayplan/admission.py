@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bayplan import samples, telemetry, units
-from bayplan.api import build, placing
+from bayplan.api import build, names, placing
 from bayplan.api.meta import MOST_UNKNOWN_FIELDS, epoch_of
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import errors
@@ -166,7 +166,7 @@ class Admissions:
             namespace=resource.namespace,
             request=request or pod.request,
             constraints=placing.stripped(pod.constraints, rules),
-            labels=tuple(sorted(pod.labels.items())),
+            labels=tuple(sorted(one for one in pod.labels.items() if one[0] not in names.PER_TASK)),
             priority=pod.priority,
             workload=f"{resource.kind}/{resource.namespace}/{resource.name}",
             placement=rules,
@@ -389,7 +389,10 @@ def _told_by_status(resource: Resource) -> action.Admission | None:
         return None
     try:
         request = resources.Vector(
-            {str(name): units.amount(str(name), text) for name, text in requests.items()}
+            {
+                str(name): min(units.amount(str(name), text), resources.MOST)
+                for name, text in requests.items()
+            }
         )
         checked_at = epoch_of(str(record.get("checkedTime", "")))
     except ValueError:

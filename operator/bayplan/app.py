@@ -172,6 +172,9 @@ class _Reports:
     def notify(self, resource: Resource, notice: action.Notice) -> None:
         self.operator.notifier.notify(resource, notice)
 
+    def defect(self, what: str, error: Exception) -> None:
+        self.operator.loop.aside.tell("write", what, error, self.operator.clock.now())
+
     def counted(self, verb: str, kind: str, code: str) -> None:
         self.operator.metrics.writes.labels(verb, kind, code).inc()
 
@@ -316,7 +319,9 @@ class Operator:
         self._start("loop", self._lead_when_synced())
         self._start("lag", self._watch_lag())
         self._start("clock", self._watch_clock())
-        appraiser = appraising.Appraiser(self.cache, self._worker, self.metrics, self.lease.holding)
+        appraiser = appraising.Appraiser(
+            self.cache, self._worker, self.metrics, self.lease.holding, self._unappraised
+        )
         self._start("appraisal", appraiser.run())
         self._start("notices", self.notifier.run())
         self._start("karpenter", karpenter.watch(self.transport, self.loop))
@@ -378,10 +383,14 @@ class Operator:
             self._synced.set()
             if now - measured_at >= _GAUGES_SECONDS:
                 measured_at = now
-                self.loop.tally.measure()
-                self.metrics.show_backlog(self.writer.backlog)
-                for key in self.loop.views.overfull():
-                    self.inbox.mark(key)
+                with self.loop.aside.guard("gauges", self.clock.now())(("", "all")):
+                    self.loop.tally.measure()
+                    self.metrics.show_backlog(self.writer.backlog)
+                    for key in self.loop.views.overfull():
+                        self.inbox.mark(key)
+
+    def _unappraised(self, error: Exception) -> None:
+        self.loop.aside.tell("appraisal", "all", error, self.clock.now())
 
     async def _watch_clock(self) -> None:
         """See the API server's clock now and then, also when there is nothing else to ask."""

@@ -25,12 +25,13 @@ def price(node: nodes_.Node) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Appraiser:
-    """`leads` says whether it is this process that tells."""
+    """`leads` says whether it is this process that tells; `failed` hears of a defect of ours."""
 
     cache: cache_.Cache
     worker: worker.Worker
     metrics: telemetry.Metrics
     leads: Callable[[], bool]
+    failed: Callable[[Exception], None]
 
     async def run(self) -> None:
         """For ever; the same question is not asked twice."""
@@ -39,11 +40,19 @@ class Appraiser:
             await asyncio.sleep(_APPRAISAL_SECONDS)
             if not self.leads():
                 continue
-            now = appraise.appraisal(self.cache.snapshot(), price)
-            if now is None or now.digest == asked:
-                continue
-            answer = await self.worker.ask(now.question, _SOLVE_SECONDS)
-            if answer is not None and answer.bound > 0:
-                asked = now.digest
-                self.metrics.bound.set(answer.bound / 1e6)
-                self.metrics.gap.set((now.cost - answer.bound) / answer.bound)
+            try:
+                asked = await self._appraised(asked)
+            except Exception as error:  # noqa: BLE001  two gauges are not worth the process
+                self.failed(error)
+
+    async def _appraised(self, asked: bytes) -> bytes:
+        """Set the gauges, unless this was asked before; return what was asked last."""
+        now = appraise.appraisal(self.cache.snapshot(), price)
+        if now is None or now.digest == asked:
+            return asked
+        answer = await self.worker.ask(now.question, _SOLVE_SECONDS)
+        if answer is None or answer.bound <= 0:
+            return asked
+        self.metrics.bound.set(answer.bound / 1e6)
+        self.metrics.gap.set((now.cost - answer.bound) / answer.bound)
+        return now.digest

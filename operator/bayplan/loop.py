@@ -6,17 +6,20 @@ When to look again comes from state (next slot, retry, deadline), never from a t
 restart would lose.
 """
 
+import contextlib
 import functools
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
-from bayplan import admission, misplaced, places, telemetry
+from bayplan import admission, misplaced, places, saying, telemetry, writing
+from bayplan import aside as aside_
 from bayplan import designs as designs_
 from bayplan import inbox as inbox_
 from bayplan import refused as refused_
 from bayplan import tally as tally_
+from bayplan import unplaced as unplaced_
 from bayplan import views as views_
 from bayplan import volumes as volumes_
 from bayplan import waiting as waiting_
@@ -27,9 +30,10 @@ from bayplan.cluster import cache as cache_
 from bayplan.cluster import errors, refusals
 from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
+from bayplan.model import resources as resources_
 from bayplan.model import workload
 from bayplan.placement import explain, homes, solve
-from bayplan.reconcile import action, batchjob, longservice, runs, tidy
+from bayplan.reconcile import action, batchjob, defect, longservice, runs, tidy
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -38,8 +42,6 @@ LONGEST_WAIT_SECONDS = 1.0
 _LOOKS_SHARE = 0.02
 # … and what rests is looked at again after this at the latest.
 _LONGEST_REST_SECONDS = 1.0
-# A resource whose reconcile failed (a defect of ours) is looked at again after this.
-DEFECT_SECONDS = 60
 
 TaskKey = workload.TaskKey
 
@@ -51,24 +53,6 @@ DECIDERS: Mapping[str, Decide] = {
     names.BATCHJOB: batchjob.reconcile,
     names.LONGSERVICE: longservice.reconcile,
 }
-
-
-class Writing(Protocol):
-    """What the loop asks of the writer; each returns at once, the write follows."""
-
-    def carry_out(self, resource: Resource, outcome: action.Outcome) -> None: ...
-
-    def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None: ...
-
-    def bind(self, wanted: action.Bind) -> None: ...
-
-    def select(self, wanted: action.SelectNode) -> None: ...
-
-    def mark(self, wanted: action.MarkUnschedulable) -> None: ...
-
-    def delete(self, wanted: action.DeletePod) -> None: ...
-
-    def release(self, wanted: action.ReleasePod) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +72,7 @@ class Loop:
     clock: tally_.Clock
     inbox: inbox_.Inbox
     cache: cache_.Cache
-    writer: Writing
+    writer: writing.Writing
     admissions: admission.Admissions
     metrics: telemetry.Metrics
     leads: Callable[[], bool]
@@ -100,7 +84,9 @@ class Loop:
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     receivers: frozenset[str] = frozenset()  # of notices
     views: views_.Views = field(init=False)
+    unplaced: unplaced_.Unplaced = field(init=False)
     volumes: volumes_.Volumes = field(init=False)
+    aside: aside_.Aside = field(init=False)
     tally: tally_.Tally = field(init=False)
     designs: designs_.Designs = field(init=False)
     plan: workload.Plan | None = None  # of the last cycle in which anything waited
@@ -108,7 +94,6 @@ class Loop:
     _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # the last plan's
     _look_at: int | None = None  # the last plan's
     _wakes: wakes_.Wakes = field(default_factory=wakes_.Wakes)
-    _placements: dict[Key, action.Placement] = field(default_factory=dict)
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
     _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not say yet why
@@ -118,7 +103,9 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.views = views_.Views(self.cache, self.admissions, self.receivers)
+        self.unplaced = unplaced_.Unplaced(self.cache, self.inbox, self.metrics)
         self.volumes = volumes_.Volumes(self.cache.state, self.cache.storage)
+        self.aside = aside_.Aside(self.cache, self.metrics)
         self.designs = designs_.Designs(self.cache, self.admissions, self.catalogue)
         self.tally = tally_.Tally(self.clock, self.cache, self.metrics, self.price)
 
@@ -146,11 +133,19 @@ class Loop:
             }
         self._cycle += 1
         with self.metrics.cycle_seconds.time():
-            self._decide(batch)
+            now = self.clock.now()
+            due = self._due(batch, now)
+            try:
+                self._decide(batch, due, now)
+            except Exception as error:  # noqa: BLE001  see the next lines
+                # No one thing is to blame, and to begin anew would end here again. Whoever was
+                # looked at in vain is looked at once more, and what is decided by itself goes on.
+                self.aside.tell("cycle", "all", error, now)
+                self._look_at = now + aside_.DEFECT_SECONDS
+                for key in due:
+                    self._wakes.by(key, self._look_at)
 
-    def _decide(self, batch: inbox_.Batch) -> None:
-        now = self.clock.now()
-        due = self._due(batch, now)
+    def _decide(self, batch: inbox_.Batch, due: list[Key], now: int) -> None:
         again = self._look_at is not None and self._look_at <= now
         if not (due or batch.placement or again):
             return
@@ -160,28 +155,40 @@ class Loop:
                 wanted[one.resource.namespace, one.task.name] = one
         if self.cache.strays:  # many may go at once: one search serves them all
             self._release_orphans()
-        waiting = self.volumes.cooled(self._waiting(wanted), now)
-        if not waiting:
+        guard = self.aside.guard("class", now)
+        waiting, resting = self.aside.parted(self._waiting(wanted, guard, now), now)
+        if not (waiting or resting or guard.lost):
             self._look_at = None
-            self._settle({})
+            self.unplaced.settle({})
             return
         snapshot = self.cache.snapshot()  # 3. freeze what is known
         with self.metrics.solve_seconds.time():  # 4, 5. order and place
             plan = solve.solve(snapshot, waiting, now, self.policy, self._memo, holds=self._holds)
-        plan, choices = self.volumes.parted(plan, waiting, wanted.keys())
-        turns = (plan.look_at, self.volumes.look_at(now))
+        plan, choices = self.aside.volumes(plan, waiting, wanted.keys(), self.volumes.parted)
+        self.aside.put(plan.faults, now)
+        plan = replace(plan, refused=(*plan.refused, *self.aside.refused(resting)))
+        turns = (plan.look_at, self.volumes.look_at(now), self.aside.next_at())
         self._look_at = min((turn for turn in turns if turn is not None), default=None)
         self.plan, self._holds = plan, plan.holds
         self._choose(choices)
-        self._carry_out(plan, wanted, now)  # 6, 7. assume and write
-        self._explain(plan, wanted)  # 8. say the truth
+        lost = self._carry_out(plan, wanted, now)  # 6, 7. assume and write
+        lost += self._lost(guard.lost, wanted, now)
+        owners = {key: one.resource.key for key, one in wanted.items()}
+        self.unplaced.explain((*lost, *plan.refused), owners)  # 8. say the truth
 
-    def _waiting(self, wanted: Mapping[TaskKey, _Wanted]) -> list[workload.Waiting]:
-        """New tasks, and pods that exist without a node."""
-        new = waiting_.tasks((key, one.task, one.kind) for key, one in wanted.items())
-        unplaced = refused_.bindable(self.cache.refusals, self.cache.state.unplaced.values())
-        old = waiting_.pods(unplaced, self.cache.by_uid)
-        return waiting_.gangs_whole([*new, *old])
+    def _waiting(
+        self, wanted: Mapping[TaskKey, _Wanted], guard: aside_.Guard, now: int
+    ) -> list[workload.Waiting]:
+        whole = waiting_.groups(
+            [(key, one.task, one.kind) for key, one in wanted.items()],
+            refused_.bindable(self.cache.refusals, self.cache.state.unplaced.values()),
+            self.cache.by_uid,
+            self.cache.state.aversions,
+            guard,
+        )
+        with guard(("", "volumes")):
+            return self.volumes.cooled(whole, now)
+        return whole
 
     def _look(self, key: Key, now: int) -> Iterable[_Wanted]:
         """Reconcile, and let what took long rest before the next look."""
@@ -199,34 +206,43 @@ class Loop:
         if resource is None:
             self._drop(key)
             return ()
+        try:
+            return self._decided(resource, now)
+        except Exception as error:  # noqa: BLE001  one resource must not stop all the others
+            self._trip(resource, error, now)
+            return ()
+
+    def _decided(self, resource: Resource, now: int) -> list[_Wanted]:
+        key = resource.key
         self.tally.look(resource)
         self.designs.look(resource)
         if not self.acts and resource.spec is not None:
             self.admissions.presume(resource)
         view = self.views.of(
-            resource, self._placements.get(key), functools.partial(self._homes, resource)
+            resource, self.unplaced.of(key), functools.partial(self._homes, resource)
         )
         (self._per_node.add if placing.per_node(resource) else self._per_node.discard)(key)
         pods = self.cache.state.owned(resource.uid)
         left = self.cache.left_behind(resource)
         pods = {**left, **pods} if left else pods
-        try:
-            outcome = self.deciders[resource.kind](resource, pods, view, now)
-        except Exception:  # noqa: BLE001  see the next line
-            # One resource that trips over a defect of ours must not stop all the others.
-            self.metrics.reconcile_errors.inc()
-            telemetry.logger().exception(
-                "reconcile failed", extra={"fields": {"resource": "/".join(key)}}
-            )
-            self._wakes.set(key, now + DEFECT_SECONDS)
-            return ()
+        outcome = self.deciders[resource.kind](resource, pods, view, now)
+        tasks = self._tasks(resource, outcome.tasks)
+        if self.acts:
+            if outcome.probe:
+                self.admissions.ask(resource)
+            self.writer.carry_out(resource, outcome)
         self._wakes.set(key, outcome.wake_at)
+        return tasks
+
+    def _trip(self, resource: Resource, error: Exception, now: int) -> None:
+        """A resource met a defect of ours: say so on it, and look again in a while."""
+        self._wakes.set(resource.key, now + aside_.DEFECT_SECONDS)
+        self.aside.tell("reconcile", "/".join(resource.key), error, now)
         if not self.acts:
-            return self._tasks(resource, outcome.tasks)
-        if outcome.probe:
-            self.admissions.ask(resource)
-        self.writer.carry_out(resource, outcome)
-        return self._tasks(resource, outcome.tasks)
+            return
+        with self.aside.guard("status", now)(resource.key[1:]):
+            told = defect.status(resource, error, aside_.DEFECT_SECONDS, now)
+            self.writer.carry_out(resource, action.Outcome(status=told))
 
     def _homes(
         self, resource: Resource, template_hash: str, template: Mapping[str, Any] | None
@@ -245,7 +261,7 @@ class Loop:
             blueprint, kind = self.designs.of(resource, task.template, of_task)
             if not self._is_certain(resource, task.template, of_task):
                 continue  # it rings once the server has answered
-            found.append(_Wanted(resource, task, blueprint, waiting_.claiming(kind, task)))
+            found.append(_Wanted(resource, task, blueprint, waiting_.of_task(kind, task)))
         return found
 
     def _is_certain(
@@ -257,41 +273,66 @@ class Loop:
         self.admissions.ask(resource, template, template_hash)
         return False
 
-    def _carry_out(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int) -> None:
-        self._say_placed(plan, wanted)
+    def _carry_out(
+        self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int
+    ) -> tuple[workload.Refused, ...]:
+        """Hand everything over; what met a defect of ours on the way is returned."""
+        guard = self.aside.guard("write", now)
+        owners = {
+            key: one.resource.key
+            for key, one in wanted.items()
+            if one.resource.key not in self._per_node or key in plan.placements
+        }
+        saying.placed(plan, owners, self._cycle)
         for key, node in plan.placements.items():
             if key not in wanted:
-                self._bind(self.cache.state.unplaced[key], node)
+                with guard(key):
+                    self._bind(self.cache.state.unplaced[key], node)
         # New pods choose among the places that those which have one already left.
         free = places.Places(
             self.cache.state.nodes, lambda uid: self.cache.state.owned(uid).values()
         )
         for key, node in plan.placements.items():
             if key in wanted:
-                self._create(wanted[key], node, now, free)
+                with guard(key):
+                    self._create(wanted[key], node, now, free)
         unsaid, self._unsaid = self._unsaid, set()
         for refused in plan.refused:
-            sentence = explain.sentence(refused.funnel)
+            sentence = ""
+            with guard(refused.keys[0]):
+                sentence = explain.sentence(refused.funnel)
+            defective = refused.funnel.defect
             for key in refused.keys:
-                if key in wanted:
-                    # An autoscaler would buy a node for it, which then wants an instance too.
-                    if wanted[key].resource.key not in self._per_node:
-                        self._create(wanted[key], "", now, free)
-                elif not refused.funnel.making:
-                    held = plan.holds.get(key, "")
-                    self._mark(self.cache.state.unplaced[key], sentence, held, unsaid)
+                with guard(key):
+                    if key in wanted:
+                        # An autoscaler would buy a node for it, which then wants an instance too.
+                        if not (defective or wanted[key].resource.key in self._per_node):
+                            self._create(wanted[key], "", now, free)
+                    elif not refused.funnel.making:
+                        held = plan.holds.get(key, "")
+                        word = pods_.DEFECTIVE if defective else pods_.UNSCHEDULABLE
+                        waits = self.cache.state.unplaced[key]
+                        self._mark(waits, sentence, held, word, again=key in unsaid)
+        return self._lost(guard.lost, wanted, now)
 
-    def _say_placed(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted]) -> None:
-        """Log where the new pods of each resource go."""
-        nodes: dict[Key, dict[TaskKey, str]] = {}
-        for key, node in plan.placements.items():
-            if key in wanted:
-                nodes.setdefault(wanted[key].resource.key, {})[key] = node
-        for refused in plan.refused:
-            for key in refused.keys:
-                if key in wanted and wanted[key].resource.key not in self._per_node:
-                    nodes.setdefault(wanted[key].resource.key, {})[key] = ""
-        telemetry.say_placed(self._cycle, nodes)
+    def _lost(
+        self, keys: Collection[TaskKey], wanted: Mapping[TaskKey, _Wanted], now: int
+    ) -> tuple[workload.Refused, ...]:
+        """Tasks that met a defect one by one, to be told on their resources and tried again."""
+        if not keys:
+            return ()
+        again = now + aside_.DEFECT_SECONDS
+        self._look_at = again if self._look_at is None else min(self._look_at, again)
+        lost: list[workload.Waiting] = []
+        for key in keys:
+            one, pod = wanted.get(key), self.cache.state.unplaced.get(key)
+            if one is not None:
+                self._wakes.by(one.resource.key, again)
+                lost.append(workload.Waiting(one.kind, (key,), one.task.since))
+            elif pod is not None:
+                kind = workload.PodClass(pod.namespace, resources_.NOTHING)
+                lost.append(workload.Waiting(kind, (key,), pod.created_at))
+        return self.aside.refused(lost)
 
     def _create(self, wanted: _Wanted, node: str, now: int, free: places.Places) -> None:
         """Born placed, or unplaced and soon marked Unschedulable so that autoscalers buy."""
@@ -334,14 +375,24 @@ class Loop:
             arguments=task.arguments,
             places=taken,
         )
-        self.cache.assume(planned)
-        self.writer.create(resource, planned, body)
+        with self._assumed(planned):
+            self.writer.create(resource, planned, body)
 
     def _bind(self, pod: pods_.Pod, node: str) -> None:
         telemetry.say(logging.INFO, "bind", cycle=self._cycle, pod="/".join(pod.key), node=node)
         if self.acts:
-            self.cache.assume(replace(pod, node=node))
-            self.writer.bind(action.Bind(pod.namespace, pod.name, pod.uid, node))
+            with self._assumed(replace(pod, node=node)):
+                self.writer.bind(action.Bind(pod.namespace, pod.name, pod.uid, node))
+
+    @contextlib.contextmanager
+    def _assumed(self, pod: pods_.Pod) -> Iterator[None]:
+        """Count on this pod; no longer where its write cannot even be handed over."""
+        self.cache.assume(pod)
+        try:
+            yield
+        except BaseException:
+            self.cache.state.forget(pod.key)
+            raise
 
     def _choose(self, choices: Iterable[action.SelectNode]) -> None:
         for wanted in choices:
@@ -350,60 +401,16 @@ class Loop:
             if self.acts:
                 self.writer.select(wanted)
 
-    def _mark(self, pod: pods_.Pod, sentence: str, held: str, unsaid: Collection[TaskKey]) -> None:
+    def _mark(self, pod: pods_.Pod, sentence: str, held: str, word: str, *, again: bool) -> None:
         """Have it said on the pod; also when it is there by now and something else was wanted."""
-        said = pod.says(sentence, held)
+        said = pod.says(sentence, held, word)
         if not said:
             self._unsaid.add(pod.key)
-        if self.acts and (not said or pod.key in unsaid):
-            wanted = action.MarkUnschedulable(pod.namespace, pod.name, pod.uid, sentence, held)
+        if self.acts and (not said or again):
+            wanted = action.MarkUnschedulable(
+                pod.namespace, pod.name, pod.uid, sentence, held, word
+            )
             self.writer.mark(wanted)
-
-    def _explain(self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted]) -> None:
-        """Keep, per resource, what of it waits and why; ring where that changed."""
-        told: dict[Key, action.Placement] = {}
-        for refused in plan.refused:
-            for key, count in self._owners(refused.keys, wanted).items():
-                before = told.get(key)
-                told[key] = action.Placement(
-                    pending=count + (before.pending if before else 0),
-                    since=min(refused.waiting.since, before.since)
-                    if before
-                    else refused.waiting.since,
-                    funnel=before.funnel if before else refused.funnel,
-                )
-        self._settle(told)
-
-    def _owners(self, keys: Iterable[TaskKey], wanted: Mapping[TaskKey, _Wanted]) -> dict[Key, int]:
-        """How many of these tasks belong to each of our resources; foreign pods to none."""
-        counts: dict[Key, int] = {}
-        for key in keys:
-            if key in wanted:
-                owner = wanted[key].resource.key
-            else:
-                pod = self.cache.state.pods.get(key)
-                if pod is None or pod.owner is None:
-                    continue
-                owner = (pod.owner.kind, pod.namespace, pod.owner.name)
-            counts[owner] = counts.get(owner, 0) + 1
-        return counts
-
-    def _settle(self, told: Mapping[Key, action.Placement]) -> None:
-        pending: dict[str, int] = {}
-        for key in self._placements.keys() | told.keys():
-            before, after = self._placements.get(key), told.get(key)
-            if after is None:
-                del self._placements[key]
-            else:
-                self._placements[key] = after
-                for refusal in after.funnel.refusals[:1]:
-                    word = refusal.reason.value
-                    pending[word] = pending.get(word, 0) + after.pending
-            if before != after and key in self.cache.resources:
-                self.inbox.mark(key)
-        self.metrics.pending.clear()
-        for word, count in pending.items():
-            self.metrics.pending.labels(word).set(count)
 
     def _due(self, batch: inbox_.Batch, now: int) -> list[Key]:
         """What rang and whose time has come, in a fixed order."""
@@ -469,7 +476,7 @@ class Loop:
         self._wakes.set(key, None)
         self.designs.forget(key)
         self._per_node.discard(key)
-        self._placements.pop(key, None)
+        self.unplaced.forget(key)
         self.tally.forget(key)
 
     def _release_orphans(self) -> None:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bayplan import pertask
 from bayplan.api import build, names, placing
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
@@ -29,10 +30,15 @@ def sample(resource: Resource, blueprint: build.Blueprint, template_hash: str) -
     digest = hashlib.sha256(f"{resource.uid}/{template_hash}".encode()).hexdigest()[:10]
     return blueprint.pod(
         f"{resource.name[:40].rstrip('-.')}-{digest}-dry-run",
-        labels=placing.peer_labels(resource, template_hash),
+        labels={**placing.peer_labels(resource, template_hash), **_per_task(resource)},
         annotations={},
         environment={},
     )
+
+
+def _per_task(resource: Resource) -> dict[str, str]:
+    """What a run's own labels stand for: a constraint may ask for pods that have the same."""
+    return dict.fromkeys(names.PER_TASK, names.SAMPLE) if resource.kind == names.BATCHJOB else {}
 
 
 def question(body: Mapping[str, Any]) -> str:
@@ -71,7 +77,9 @@ def like(
     return dataclasses.replace(
         expected,
         request=found.request,
-        constraints=found.constraints,
+        constraints=expected.constraints
+        if pertask.sampled(expected.constraints)  # of a stored pod they are its own run's
+        else found.constraints,
         priority=found.priority,
     )
 

@@ -36,6 +36,7 @@ class Metrics:
     gap: Gauge = field(init=False)
     pending: Gauge = field(init=False)
     leader: Gauge = field(init=False)
+    set_aside: Gauge = field(init=False)
     mass_loss: Gauge = field(init=False)
     resources: Gauge = field(init=False)
     cycle_seconds: Histogram = field(init=False)
@@ -86,6 +87,7 @@ class Metrics:
             "pending_tasks", "Tasks without room, by their first reason.", "reason"
         )
         self.leader = gauge("leader", "1 while this process holds the lease.")
+        self.set_aside = gauge("set_aside", "Classes of pods set aside after a defect of ours.")
         self.mass_loss = gauge(
             "mass_loss_brake",
             "1 while so many nodes fell silent that services replace and move nothing.",
@@ -122,7 +124,8 @@ class Metrics:
         )
         self.undecodable = counter("undecodable_objects", "Objects that could not be read.", "kind")
         self.reconcile_errors = counter(
-            "reconcile_errors", "Resources whose reconcile failed: a defect of ours."
+            "reconcile_errors",
+            "Defects of ours that were met: what met one is set aside for a minute.",
         )
 
     def show_backlog(self, waiting: Mapping[str, int]) -> None:

@@ -4,73 +4,132 @@ Placement knows classes and counts. Everything that the same nodes would take in
 class, however many there are.
 """
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
+from bayplan import pertask
 from bayplan.api import names, placing
 from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.model import workload
 from bayplan.reconcile import action
 
-# Labels that tell runs of one job apart: no constraint counts by them, so they split no class.
-_PER_TASK = frozenset({names.RUN, names.SLOT, names.ATTEMPT, names.TASK_INDEX})
+# Around what is done for one task: a defect of ours there is told and ends it alone.
+Failed = Callable[[workload.TaskKey], contextlib.AbstractContextManager[object]]
+
+_RAISE: Failed = contextlib.nullcontext
 
 _Ruled = tuple[workload.PlacementRules, pods_.Constraints]
 
 
+def groups(
+    wanted: Collection[tuple[workload.TaskKey, action.Task, workload.PodClass]],
+    unplaced: Iterable[pods_.Pod],
+    owner_of: Callable[[str], Resource | None],
+    aversions: Iterable[tuple[str, tuple[pods_.PodTerm, ...]]],
+    failed: Failed = _RAISE,
+) -> list[workload.Waiting]:
+    """All that waits: new tasks, existing pods. `aversions` are of pods that run."""
+    asking = pertask.Asking()
+    for namespace, terms in aversions:
+        asking.terms(namespace, terms)
+    seen: set[tuple[str, int]] = set()  # namespace, interned constraints
+    sound: list[pods_.Pod] = []
+    for pod in unplaced:
+        at = pod.namespace, id(pod.constraints)
+        with failed(pod.key):
+            if at not in seen:
+                asking.constraints(pod.namespace, pod.constraints)
+                seen.add(at)
+            sound.append(pod)
+    for key, _, kind in wanted:
+        at = kind.namespace, id(kind.constraints)
+        with failed(key):
+            if at not in seen:
+                asking.constraints(kind.namespace, kind.constraints)
+                seen.add(at)
+    asked = asking.asked()
+    return gangs_whole([*tasks(wanted, failed, asked), *pods(sound, owner_of, failed, asked)])
+
+
 def tasks(
     wanted: Iterable[tuple[workload.TaskKey, action.Task, workload.PodClass]],
+    failed: Failed = _RAISE,
+    asked: pertask.Asked = pertask.EVERYBODY,
 ) -> list[workload.Waiting]:
-    """Tasks grouped by class, gang and the nodes they avoid, in the order they came."""
+    """Tasks grouped by class, gang and the nodes they avoid, in the order they came.
+
+    Those at which a defect of ours is met are told to `failed` and left out.
+    """
     groups: dict[
         tuple[workload.PodClass, frozenset[str], str], dict[workload.TaskKey, action.Task]
     ] = {}
     for key, task, kind in wanted:
-        groups.setdefault((kind, task.avoid, task.gang), {})[key] = task
-    return [
-        workload.Waiting(
-            kind=kind,
-            keys=tuple(group),
-            since=min(task.since for task in group.values()),
-            avoid=avoid,
-            lasts=_longest(pods_.expected_seconds(task.annotations) for task in group.values()),
-            gang=gang,
-        )
-        for (kind, avoid, gang), group in groups.items()
-    ]
+        with failed(key):
+            told = asked.labels(kind.namespace, task.labels)
+            whole = replace(kind, labels=tuple(sorted((*kind.labels, *told)))) if told else kind
+            groups.setdefault((whole, task.avoid, task.gang), {})[key] = task
+    found: list[workload.Waiting] = []
+    for (kind, avoid, gang), group in groups.items():
+        with failed(next(iter(group))):
+            found.append(
+                workload.Waiting(
+                    kind=kind,
+                    keys=tuple(group),
+                    since=min(task.since for task in group.values()),
+                    avoid=avoid,
+                    lasts=_longest(
+                        pods_.expected_seconds(task.annotations) for task in group.values()
+                    ),
+                    gang=gang,
+                )
+            )
+    return found
 
 
 def pods(
-    unplaced: Iterable[pods_.Pod], owner_of: Callable[[str], Resource | None]
+    unplaced: Iterable[pods_.Pod],
+    owner_of: Callable[[str], Resource | None],
+    failed: Failed = _RAISE,
+    asked: pertask.Asked = pertask.EVERYBODY,
 ) -> list[workload.Waiting]:
-    """Existing pods without a node, ours and foreign, by class; oldest first within one."""
+    """Existing pods without a node, ours and foreign, by class; oldest first within one.
+
+    Those at which a defect of ours is met are told to `failed` and left out.
+    """
     groups: dict[tuple[workload.PodClass, str], list[pods_.Pod]] = {}  # (kind, gang)
     # (owner, template, interned constraints) -> rules: thousands that wait share a few
     known: dict[tuple[str, str, int], _Ruled] = {}
     for pod in unplaced:
-        uid = pod.owner.uid if pod.owner is not None else ""
-        revision = pod.labels.get(names.TEMPLATE_HASH, "")
-        at = uid, revision, id(pod.constraints)
-        ruled = known.get(at)
-        if ruled is None:
-            ruled = known[at] = _ruled(owner_of(uid), revision, pod.constraints)
-        gang = pod.labels.get(names.RUN, "") if ruled[0].gang else ""
-        groups.setdefault((_class_of(pod, *ruled), gang), []).append(pod)
-    return [
-        workload.Waiting(
-            kind=kind,
-            keys=tuple(pod.key for pod in sorted(group, key=lambda pod: (pod.created_at, pod.key))),
-            since=min(pod.created_at for pod in group),
-            lasts=_longest(pod.lasts for pod in group),
-            gang=gang,
-        )
-        for (kind, gang), group in groups.items()
-    ]
+        with failed(pod.key):
+            uid = pod.owner.uid if pod.owner is not None else ""
+            revision = pod.labels.get(names.TEMPLATE_HASH, "")
+            at = uid, revision, id(pod.constraints)
+            ruled = known.get(at)
+            if ruled is None:
+                ruled = known[at] = _ruled(owner_of(uid), revision, pod.constraints)
+            gang = pod.labels.get(names.RUN, "") if ruled[0].gang else ""
+            groups.setdefault((_class_of(pod, *ruled, asked), gang), []).append(pod)
+    found: list[workload.Waiting] = []
+    for (kind, gang), group in groups.items():
+        with failed(group[0].key):
+            by_age = sorted(group, key=lambda pod: (pod.created_at, pod.key))
+            found.append(
+                workload.Waiting(
+                    kind=kind,
+                    keys=tuple(pod.key for pod in by_age),
+                    since=min(pod.created_at for pod in group),
+                    lasts=_longest(pod.lasts for pod in group),
+                    gang=gang,
+                )
+            )
+    return found
 
 
-def claiming(kind: workload.PodClass, task: action.Task) -> workload.PodClass:
-    """The class of a task that has claims of its own: it runs where those can be mounted."""
+def of_task(kind: workload.PodClass, task: action.Task) -> workload.PodClass:
+    """The class of one task: what its own labels ask for, where its claims can be mounted."""
+    kind = pertask.of_task(kind, task.labels)
     if not task.claims:
         return kind
     claims = (*kind.constraints.claims, *(claim for _, claim in task.claims))
@@ -114,7 +173,10 @@ def _ruled(resource: Resource | None, revision: str, stored: pods_.Constraints) 
 
 
 def _class_of(
-    pod: pods_.Pod, rules: workload.PlacementRules, constraints: pods_.Constraints
+    pod: pods_.Pod,
+    rules: workload.PlacementRules,
+    constraints: pods_.Constraints,
+    asked: pertask.Asked,
 ) -> workload.PodClass:
     """The class of an existing unplaced pod, as `Admissions.shape` gives it for our own tasks."""
     owner = pod.owner
@@ -122,8 +184,16 @@ def _class_of(
         namespace=pod.namespace,
         request=pod.request,
         constraints=constraints,
-        labels=tuple(sorted(item for item in pod.labels.items() if item[0] not in _PER_TASK)),
+        labels=tuple(
+            sorted(
+                (
+                    *(one for one in pod.labels.items() if one[0] not in names.PER_TASK),
+                    *asked.labels(pod.namespace, pod.labels),
+                )
+            )
+        ),
         priority=pod.priority,
         workload=f"{owner.kind}/{pod.namespace}/{owner.name}" if owner is not None else "",
         placement=rules,
+        plain=owner is None or owner.kind not in {names.BATCHJOB, names.LONGSERVICE},
     )

@@ -30,6 +30,10 @@ class Wakes:
             self._heap = [(at, key) for key, at in self._at.items()]
             heapq.heapify(self._heap)
 
+    def by(self, key: Key, at: int) -> None:
+        """Look at it then at the latest."""
+        self.set(key, min(at, self._at.get(key, at)))
+
     def due(self, now: int) -> list[Key]:
         """Those whose moment has come; each is told once."""
         found = []

@@ -8,6 +8,7 @@ import pytest
 
 from bayplan.cluster import cache, decode, informer
 from bayplan.model import state
+from tests.builders import make_node
 from tests.double import bodies
 from tests.double.bell import Bell
 from tests.double.bodies import bookmark, line, listed, pod
@@ -21,12 +22,16 @@ class Followed:
     """One pod informer run against a script for `seconds` of virtual time."""
 
     def __init__(
-        self, lists: list[Reply], *streams: tuple[Part, ...], seconds: float = 3600
+        self,
+        lists: list[Reply],
+        *streams: tuple[Part, ...],
+        seconds: float = 3600,
+        kind: type[cache.Cache] = cache.Cache,
     ) -> None:
         self.double = Double()
         self.double.reply("list", "Pod", *lists)
         self.double.streams(*streams)
-        self.cache = cache.Cache(state.State(), Bell())
+        self.cache = kind(state.State(), Bell())
         self.restarts: list[str] = []
         self.unreadable = 0
         run(self._follow(seconds))
@@ -239,6 +244,48 @@ def test_one_odd_object() -> None:
 
     assert {"a", "odd"} == followed.names
     assert 2 == followed.unreadable
+
+
+def test_one_object_that_cannot_be_taken_in() -> None:
+    """Whatever taking in one object raises, list and watch go on behind it."""
+
+    class Tripping(cache.Cache):
+        """Trips over what is called `odd`."""
+
+        def upsert(self, kind: str, seen: decode.Seen) -> bool:
+            if seen.name.startswith("odd"):
+                raise ZeroDivisionError
+            return super().upsert(kind, seen)
+
+    followed = Followed(
+        [Answer(listed(pod("odd-1", 10), pod("a", 11), version=100))],
+        (line("ADDED", pod("odd-2", 101)), line("ADDED", pod("b", 102))),
+        seconds=1,
+        kind=Tripping,
+    )
+
+    assert {"a", "b"} == followed.names
+    assert 2 == followed.unreadable
+    assert 1 == len(followed.double.asked("list"))
+
+
+def test_amounts_that_no_machine_has() -> None:
+    """Requests of 2^63 bytes, twice in one pod and on one node: the sums stay what they mean."""
+    huge = {"requests": {"memory": "9223372036854775807", "cpu": "9e15"}}
+    spec = {"containers": [{"name": "a", "resources": huge}, {"name": "b", "resources": huge}]}
+    followed = Followed(
+        [
+            Answer(
+                listed(*(pod(f"p{n}", 10 + n, node="n1", spec=spec) for n in range(9)), version=99)
+            )
+        ],
+        seconds=1,
+    )
+    followed.cache.state.set_node(make_node())
+    free = followed.cache.snapshot().free[0]
+
+    assert 9 == len(followed.names)
+    assert (free < -(1 << 52)).tolist() == [True, True, False, False]
 
 
 def test_older_list() -> None:

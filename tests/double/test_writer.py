@@ -39,6 +39,7 @@ class Reported:
         self.refusals: list[tuple[str, int, str]] = []
         self.lost: list[tuple[str, str, str]] = []
         self.codes: list[str] = []
+        self.defects: list[tuple[str, str]] = []
 
     def created(self, _key: tuple[str, str, str], _planned: pods_.Pod, stored: pods_.Pod) -> None:
         self.stored.append(stored)
@@ -48,6 +49,9 @@ class Reported:
 
     def missing(self, key: tuple[str, str, str]) -> None:
         self.lost.append(key)
+
+    def defect(self, what: str, error: Exception) -> None:
+        self.defects.append((what, type(error).__name__))
 
     def counted(self, verb: str, _kind: str, code: str) -> None:
         self.codes.append(f"{verb} {code}")
@@ -1124,25 +1128,21 @@ def test_drain() -> None:
     assert 2 == len(desk.reports.stored)
 
 
-def test_a_defect_ends_the_writer() -> None:
-    """A defect in reading an answer is not swallowed: `run` raises it."""
+def test_a_defect_in_one_write_stops_no_other() -> None:
+    """A defect in reading an answer counts as a refusal of that write, and is told."""
     desk = Desk()
-    desk.double.reply("create", "Pod", Answer(b"[]"))
-    met: list[BaseException] = []
+    desk.double.reply("create", "Pod", Answer(b"[]"), stored())
 
     def act() -> None:
-        async def watch() -> None:
-            try:
-                await desk.writer.run()
-            except decode.DecodeError as error:
-                met.append(error)
-
-        asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(watch()))
-        asyncio.get_running_loop().call_later(1, desk.create)
+        desk.create(bodies.pod("odd", 0))
+        desk.create()
 
     desk.work(act)
 
-    assert 1 == len(met)
+    assert [("Pod/default/odd", "DecodeError")] == desk.reports.defects
+    assert [("create", 0, "OperatorDefect")] == desk.reports.refusals
+    assert 1 == len(desk.reports.stored)
+    assert 0 == desk.writer.sender.waiting
 
 
 def test_waiting_is_counted() -> None:

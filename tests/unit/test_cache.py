@@ -510,9 +510,9 @@ class TestAdmission:
         """A namespace that is being deleted rings for all that is in it."""
         held = Held()
         held.cache.put_resource(service())
-        held.put("Namespace", "default", False, 10, "")
+        held.put("Namespace", "default", decode.Namespace({}), 10, "")
         held.bell.silence()
-        held.put("Namespace", "default", True, 11, "")
+        held.put("Namespace", "default", decode.Namespace({}, deleting=True), 11, "")
 
         assert {"default"} == held.cache.namespaces_deleting
         assert ([WEB], ["default"]) == (held.bell.keys, held.bell.namespaces)

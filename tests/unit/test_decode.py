@@ -353,7 +353,7 @@ class TestConstraints:
         assert not nothing.matches({"app": "x"})
 
     def test_namespaces_of_terms(self) -> None:
-        """An empty namespace selector is every namespace; another is taken the careful way."""
+        """An empty namespace selector is every namespace; another is a question to their labels."""
         some = {"matchLabels": {"team": "a"}}
         terms = [
             {"topologyKey": "z", "labelSelector": {}, "namespaces": ["b"]},
@@ -371,8 +371,10 @@ class TestConstraints:
             }
         ).constraints
 
-        assert [False, True, False] == [term.all_namespaces for term in found.pod_affinity]
-        assert [False, True, True] == [term.all_namespaces for term in found.pod_anti_affinity]
+        for terms in (found.pod_affinity, found.pod_anti_affinity):
+            assert [False, True, False] == [term.all_namespaces for term in terms]
+            selectors = [term.namespace_selector for term in terms]
+            assert [None, None, wire.selector_term(wire.LabelSelector({"team": "a"}))] == selectors
         assert [frozenset({"b"}), frozenset(), frozenset()] == [
             term.namespaces for term in found.pod_affinity
         ]

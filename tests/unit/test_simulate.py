@@ -500,3 +500,51 @@ def test_a_png_needs_a_converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "no converter" not in with_one.output
     assert "no converter to PNG here: the picture is in" in without.output
     assert "<svg" in (tmp_path / "bins.svg").read_text()
+
+
+def test_namespaces_are_selected_as_in_the_cluster() -> None:
+    """By the labels of the Namespace objects in the input; by name without any."""
+
+    def asking(**labels: str) -> Any:
+        wanted = {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {"app": "cache"}},
+            "namespaceSelector": {"matchLabels": labels},
+        }
+        hard = {"requiredDuringSchedulingIgnoredDuringExecution": [wanted]}
+        return workload(replicas=1, affinity={"podAffinity": hard})
+
+    cache = {
+        "kind": "Pod",
+        "metadata": {"name": "cache", "namespace": "b", "labels": {"app": "cache"}, "uid": "c"},
+        "spec": {**container(), "nodeName": "a"},
+    }
+    labelled = {"kind": "Namespace", "metadata": {"name": "b", "labels": {"team": "b"}}}
+
+    assert 2 == answer(node("a"), labelled, cache, asking(team="b"))["placed"]
+    assert 1 == answer(node("a"), labelled, cache, asking(team="c"), code=1)["placed"]
+    by_name = asking(**{"kubernetes.io/metadata.name": "b"})
+    assert 2 == answer(node("a"), cache, by_name)["placed"]
+
+
+def test_a_run_is_spread_by_its_own_label() -> None:
+    """`matchLabelKeys` of a BatchJob's template: its tasks, two on each of two nodes."""
+    spread = {
+        "topologyKey": "kubernetes.io/hostname",
+        "maxSkew": 1,
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "j"}},
+        "matchLabelKeys": ["bayplan.dev/run"],
+    }
+    template = {
+        "metadata": {"labels": {"app": "j"}},
+        "spec": {**container(), "topologySpreadConstraints": [spread]},
+    }
+    job = {
+        "kind": "BatchJob",
+        "metadata": {"name": "j"},
+        "spec": {"tasks": 4, "template": template},
+    }
+    body = answer(node("a"), node("b"), job)
+
+    assert [2, 2] == [sum(held["pods"] for held in one["holds"]) for one in body["nodeList"]]

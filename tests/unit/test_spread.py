@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayplan.model.reason import Reason
@@ -12,6 +12,7 @@ from bayplan.placement import spread
 from bayplan.placement.table import NodeTable
 from tests.builders import make_node
 
+SMALL, FREE = st.integers(1, 4), st.booleans()
 FITS = st.lists(st.integers(0, 6), min_size=1, max_size=8)
 MakeRule = Callable[..., spread.Rule]
 
@@ -139,3 +140,58 @@ def test_together_takes_the_zone_with_the_most_room() -> None:
 def test_without_rules_the_most_preferred_fill_up() -> None:
     """The first nodes take all they can."""
     assert [2, 1, 0] == placed([2, 2, 2], 3)
+
+
+RULES = st.lists(
+    st.one_of(
+        st.builds(lambda limit, free: (spread.Cap, {"limit": limit, "exempt": free}), SMALL, FREE),
+        st.just((spread.Together, {})),
+        st.builds(
+            lambda skew, least, grows: (
+                spread.Even,
+                {"skew": skew, "least": least, "grows": grows},
+            ),
+            SMALL,
+            SMALL,
+            st.booleans(),
+        ),
+        st.builds(lambda expected: (spread.Groups, {"expected": expected}), SMALL),
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+@settings(max_examples=500)
+@given(FITS, RULES, st.integers(1, 12), st.data())
+def test_nothing_is_left_over_while_a_node_passes_every_rule(
+    fits: list[int],
+    drawn: list[tuple[MakeRule, dict[str, object]]],
+    count: int,
+    data: st.DataObject,
+) -> None:
+    """Any number of rules over any groups: pods are left only where no node would take one more."""
+    rules = []
+    for kind, more in drawn:
+        zones = data.draw(
+            st.sampled_from(("aaaaaaaa", "abcdefgh", "abababab", "aabbccdd", "ab-cab-c"))
+        )
+        zones = zones[: len(fits)]
+        counts = data.draw(st.sampled_from(([], [1], [0, 1], [2, 0, 1])))
+        total = {"instances": count + sum(counts)} if kind is spread.Groups else {}
+        rules.append(make_rule(kind, zones, counts, **more, **total))
+    result = placed(fits, count, *rules)
+    refused = np.any([rule.refuses() for rule in rules], axis=0)
+    left = np.array(fits) - np.array(result)
+
+    assert (left >= 0).all()
+    assert sum(result) <= count
+    assert sum(result) == count or not ((left > 0) & ~refused).any()
+
+
+def test_two_group_bys_do_not_cut_the_same_nodes_in_turn() -> None:
+    """One zone with a node for three and a node for one: evenly over both, all three land."""
+    zone = make_rule(spread.Groups, "aa", [], instances=3, expected=1)
+    host = make_rule(spread.Groups, "ab", [], instances=3, expected=2)
+
+    assert [2, 1] == placed([3, 1], 3, zone, host)

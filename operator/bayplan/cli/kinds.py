@@ -33,7 +33,7 @@ _BESIDE = frozenset(
 
 
 def sort(document: Document) -> str:
-    """`workload`, `fact`, `Node`, `DaemonSet`, `Pod`, or nothing to a simulation: empty."""
+    """`workload`, `fact`, `Node`, `DaemonSet`, `Pod`, `Namespace`; empty: nothing to us."""
     kind = document.kind
     if (document.group, kind) == SCALED:
         return "fact"
@@ -43,7 +43,7 @@ def sort(document: Document) -> str:
             return "DaemonSet" if spec.get("replicas") != 0 else ""
         if kind in WORKLOADS:
             return "workload"
-        if kind in {"Node", "DaemonSet", "Pod"}:
+        if kind in {"Node", "DaemonSet", "Pod", "Namespace"}:
             return kind
         if kind in FACTS:
             return "fact"

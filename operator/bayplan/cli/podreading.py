@@ -43,7 +43,7 @@ def template(document: Document) -> dict[str, Any]:
 
 def _compiled(document: Document) -> dict[str, Any]:
     """Our own kinds go through the operator's own reading and building."""
-    from bayplan.api import build, placing, resource  # noqa: PLC0415  pydantic: only when needed
+    from bayplan.api import build, names, placing, resource  # noqa: PLC0415  pydantic is slow
 
     read = resource.resource(document.body)
     if read.problems:
@@ -56,6 +56,8 @@ def _compiled(document: Document) -> dict[str, Any]:
             where = ".".join(map(str, fault.path))
             raise BadInput(document.called, f"{where} {fault.message}")
     labels = placing.peer_labels(read, read.template_hash)
+    if document.kind == names.BATCHJOB:
+        labels[names.RUN] = names.SAMPLE  # one run: a constraint may ask for pods of the same
     return build.blueprint(read).pod(read.name, labels=labels, annotations={}, environment={})
 
 

@@ -57,6 +57,7 @@ def rows(
 
 
 def class_of(pod: pods_.Pod, rules: PlacementRules = FREELY) -> PodClass:
+    """`rules` are those of our own kinds: what has some is no plain pod."""
     return PodClass(
         namespace=pod.namespace,
         request=pod.request,
@@ -64,6 +65,8 @@ def class_of(pod: pods_.Pod, rules: PlacementRules = FREELY) -> PodClass:
         labels=tuple(sorted(pod.labels.items())),
         priority=pod.priority,
         placement=rules,
+        plain=rules == FREELY
+        and (pod.owner is None or pod.owner.kind not in {"BatchJob", "LongService"}),
     )
 
 
@@ -81,6 +84,7 @@ def alike(kind: PodClass) -> PodClass:
         request=kind.request,
         constraints=constraints,
         placement=PlacementRules(constraints=own),
+        plain=kind.plain,
     )
 
 
@@ -256,7 +260,11 @@ def _per_node(kind: PodClass) -> int:
         not term.weight
         and term.topology_key == nodes_.HOSTNAME
         and term.selector.matches(labels)
-        and (term.all_namespaces or kind.namespace in (term.namespaces or {kind.namespace}))
+        and (
+            term.all_namespaces
+            or term.namespace_selector is not None  # nobody knows here which it selects
+            or kind.namespace in (term.namespaces or {kind.namespace})
+        )
         for term in kind.constraints.pod_anti_affinity
     )
     alone = any(disk.collides(disk) for disk in kind.constraints.disks)

@@ -152,6 +152,7 @@ class _Run:
             self.book.set_node(priced)
         for daemonset in found.daemonsets:
             self.book.set_daemonset(daemonset)
+        self.book.namespaces.update(found.namespaces)
         for pod in found.running:
             self.book.set_pod(pod)
             self.titles[pod.key] = found.titles[pod.key]

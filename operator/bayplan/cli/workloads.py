@@ -60,6 +60,7 @@ class Inventory:
     stored: storing.Stored = dataclasses.field(default_factory=storing.Stored)
     # Of claims, and of what nodes attach; of nothing else.
     volumes: state.State = dataclasses.field(default_factory=state.State)
+    namespaces: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # labels
 
     @property
     def attaches(self) -> bool:
@@ -89,7 +90,8 @@ class _Reading:
         known: dict[tuple[str, str, str], Document] = {}
         for document in documents:
             what = self._sorted(document)
-            first = known.setdefault(kinds.identity(document), document) if what else document
+            counted = what and what != "Namespace"  # which many files bring along
+            first = known.setdefault(kinds.identity(document), document) if counted else document
             if first is not document and document.name:
                 self._twice(document, first)
             elif what:
@@ -106,6 +108,7 @@ class _Reading:
     def read(self, scale: Mapping[str, int]) -> Inventory:
         found = self.found
         found.nodes = [podreading.node(document) for document in self._of("Node")]
+        found.namespaces = {one.name: _labels(one) for one in self._of("Namespace")}
         for document in self._of("DaemonSet"):
             with self._tolerant(document):
                 found.daemonsets.append(podreading.daemonset(document, self.facts))
@@ -287,6 +290,13 @@ class _Reading:
 
 _RUNS = frozenset({"Job", "CronJob", "BatchJob"})
 _UNRENDERED = re.compile(r"\{\{|\{%|\$\{|\$\(")
+
+
+def _labels(document: Document) -> dict[str, str]:
+    """Labels of a namespace, with the one that the API server gives each."""
+    stated = mapping(mapping(document.body.get("metadata")).get("labels"))
+    named = {"kubernetes.io/metadata.name": document.name}
+    return {**{str(key): str(text) for key, text in stated.items()}, **named}
 
 
 def _unfinished(document: Document, error: BadInput) -> bool:

@@ -98,7 +98,7 @@ class Cache:
             "Pod": self._drop_pod,
             "Node": self._drop_node,
             "DaemonSet": self._drop_daemonset,
-            "Namespace": lambda key: self.namespaces_deleting.discard(key[1]),
+            "Namespace": self._drop_namespace,
             "ResourceQuota": self._drop_quota,
             "LimitRange": self.defaults.drop_range,
             "PriorityClass": self._drop_priority,
@@ -484,14 +484,18 @@ class Cache:
     def _drop_priority(self, key: Key) -> None:
         self.priorities.pop(key[1], None)
 
+    def _drop_namespace(self, key: Key) -> None:
+        self.namespaces_deleting.discard(key[1])
+        self.state.namespaces.pop(key[1], None)
+
     def _set_namespace(self, seen: Seen) -> None:
-        deleting = bool(seen.value)
-        if deleting == (seen.name in self.namespaces_deleting):
+        found: decode.Namespace = seen.value
+        if self.state.namespaces.get(seen.name) != found.labels:
+            self.state.namespaces[seen.name] = found.labels
+            self.doorbell.mark_placement()  # affinity may look at other pods now
+        if found.deleting == (seen.name in self.namespaces_deleting):
             return
-        if deleting:
-            self.namespaces_deleting.add(seen.name)
-        else:
-            self.namespaces_deleting.discard(seen.name)
+        self.namespaces_deleting ^= {seen.name}
         self._admits_anew(seen.name)
         for key in self.resources:
             if key[1] == seen.name:

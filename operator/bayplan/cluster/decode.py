@@ -250,10 +250,16 @@ class Owned:
 # ---- what changes admission -------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Namespace:
+    labels: Mapping[str, str]
+    deleting: bool = False
+
+
 def _namespace(raw: Raw) -> Seen:
-    """Whether it is being deleted."""
     meta = wire.read(raw, wire.Meta).metadata
-    return wire.sight(meta, meta.deletion_timestamp is not None, namespaced=False)
+    found = Namespace(wire.texts(bytes(meta.labels)), meta.deletion_timestamp is not None)
+    return wire.sight(meta, found, namespaced=False)
 
 
 class _QuotaSpec(Struct):
@@ -431,8 +437,8 @@ def chunk(kind: Kind, body: bytes) -> Chunk:
     for raw in found.items or ():
         try:
             seen.append(kind.decode(raw))
-        except (DecodeError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            _log.warning("unreadable kind=%s error=%s", kind.name, error)
+        except Exception as error:  # noqa: BLE001  one object must not stop all the others
+            _log.warning("unreadable kind=%s error=%r", kind.name, error)
             try:
                 meta = wire.read(raw, wire.Meta).metadata
                 unreadable.append(wire.sight(meta, None, namespaced=kind.namespaced).key)

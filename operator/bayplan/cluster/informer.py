@@ -160,15 +160,15 @@ class Informer:
             return
         try:
             seen = self.kind.decode(event.object)
-        except DecodeError as error:
+            if event.type == "DELETED":
+                self.sink.delete(self.kind.name, seen.key, seen.uid, seen.version)
+            else:
+                self.sink.upsert(self.kind.name, seen)
+        except Exception as error:  # noqa: BLE001  whoever may create an object may find a defect
             # One odd object: it is left out, and the stream goes on behind it.
             self.unreadable(self.kind.name, 1)
-            _log.warning("unreadable kind=%s error=%s", self.kind.name, error)
+            _log.warning("unreadable kind=%s error=%r", self.kind.name, error)
             return
-        if event.type == "DELETED":
-            self.sink.delete(self.kind.name, seen.key, seen.uid, seen.version)
-        else:
-            self.sink.upsert(self.kind.name, seen)
         self._advance(str(seen.version))
 
     def _known(self, raw: Raw) -> bool:
@@ -205,7 +205,7 @@ async def relist(
     """
     listed: set[tuple[str, str]] = set()
     whole = True
-    async for chunk in _taken_in(kind, transport, sink, namespace=namespace):
+    async for chunk in _taken_in(kind, transport, sink, unreadable, namespace=namespace):
         listed.update(seen.key for seen in chunk.seen)
         listed.update(chunk.unreadable)
         if chunk.unreadable or not chunk.whole:
@@ -221,7 +221,13 @@ async def relist(
 
 
 async def _taken_in(
-    kind: Kind, transport: Transport, sink: Sink, *, namespace: str = "", selector: str = ""
+    kind: Kind,
+    transport: Transport,
+    sink: Sink,
+    unreadable: Callable[[str, int], None] = lambda _kind, _count: None,
+    *,
+    namespace: str = "",
+    selector: str = "",
 ) -> AsyncIterator[decode.Chunk]:
     """The chunks of a list, each when the sink has it."""
     token = ""
@@ -240,7 +246,11 @@ async def _taken_in(
         except DecodeError as error:
             raise errors.Unavailable(str(error)) from error
         for number, seen in enumerate(chunk.seen, start=1):
-            sink.upsert(kind.name, seen)
+            try:
+                sink.upsert(kind.name, seen)
+            except Exception as error:  # noqa: BLE001  as in a watch
+                unreadable(kind.name, 1)
+                _log.warning("unreadable kind=%s error=%r", kind.name, error)
             if number % _BREATH == 0:
                 await asyncio.sleep(0)  # others have their turn
         yield chunk

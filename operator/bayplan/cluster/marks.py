@@ -179,10 +179,10 @@ class Marks:
 
 
 def _said(pod: pods_.Pod, wanted: action.MarkUnschedulable) -> bool:
-    return pod.says(wanted.message, wanted.held)
+    return pod.says(wanted.message, wanted.held, wanted.reason)
 
 
 def _words_alone(pod: pods_.Pod, mark: _Mark) -> bool:
     """Whether nothing but a sentence would change, or somebody has undone what we wrote."""
-    told = mark.told or pod.scheduled_reason == pods_.UNSCHEDULABLE
+    told = mark.told or pod.scheduled_reason == mark.wanted.reason
     return told and pod.nominated == mark.wanted.held

@@ -253,7 +253,7 @@ def constraints(
     `stored_as` and `uid` are its name and uid once it is stored: it has claims of its own then.
     """
     spread = bytes(spec.topology_spread_constraints)
-    affinity = b"" if pinned else bytes(spec.affinity)
+    affinity = _aversion(bytes(spec.affinity)) if pinned else bytes(spec.affinity)
     mounts = podvolumes.mounts(spec.volumes, stored_as)
     return _constraints(
         bytes(spec.node_selector),
@@ -342,6 +342,19 @@ class _NodeAffinity(Struct):
     )
 
 
+class _Apart(Struct):
+    pod_anti_affinity: Raw = Raw()
+
+
+def _aversion(affinity: bytes) -> bytes:
+    """Of an affinity only which pods it keeps away: others' pods ask for it later."""
+    if b"podAntiAffinity" not in affinity:
+        return b""
+    found = wire.part(affinity, _Apart)
+    apart = bytes(found.pod_anti_affinity) if found is not None else b""
+    return b'{"podAntiAffinity":' + apart + b"}" if apart else b""
+
+
 class _PodTerm(Struct):
     label_selector: wire.LabelSelector | None = None
     topology_key: str = ""
@@ -392,37 +405,24 @@ def _affinity(raw: bytes, labels: bytes) -> _Affine:
     return (
         required,
         preferred,
-        _pod_terms(found.pod_affinity, labels, strict=False),
-        _pod_terms(found.pod_anti_affinity, labels, strict=True),
+        _pod_terms(found.pod_affinity, labels),
+        _pod_terms(found.pod_anti_affinity, labels),
     )
 
 
-def _pod_terms(
-    found: _PodAffinity | None, labels: bytes, *, strict: bool
-) -> tuple[pods_.PodTerm, ...]:
+def _pod_terms(found: _PodAffinity | None, labels: bytes) -> tuple[pods_.PodTerm, ...]:
     """`labels` are the pod's own: a term may ask for pods that have the same, or others."""
     if found is None:
         return ()
     own = wire.texts(labels)
-    required = [_pod_term(one, 0, own, strict=strict) for one in found.required or ()]
-    preferred = [
-        _pod_term(one.pod_affinity_term, one.weight, own, strict=strict)
-        for one in found.preferred or ()
-    ]
+    required = [_pod_term(one, 0, own) for one in found.required or ()]
+    preferred = [_pod_term(one.pod_affinity_term, one.weight, own) for one in found.preferred or ()]
     return tuple(required + preferred)
 
 
-def _pod_term(
-    term: _PodTerm, weight: int, own: Mapping[str, str], *, strict: bool
-) -> pods_.PodTerm:
-    """One term; a namespace selector that is not empty is not followed.
-
-    To be apart (`strict`) it counts as every namespace, to be near as those that are named.
-    """
-    selector = term.namespace_selector
-    everywhere = selector is not None and (
-        strict or not (selector.match_labels or selector.match_expressions)
-    )
+def _pod_term(term: _PodTerm, weight: int, own: Mapping[str, str]) -> pods_.PodTerm:
+    spaces = term.namespace_selector
+    everywhere = spaces is not None and not (spaces.match_labels or spaces.match_expressions)
     return pods_.PodTerm(
         selector=wire.selector_term(
             term.label_selector,
@@ -432,6 +432,7 @@ def _pod_term(
         topology_key=term.topology_key,
         namespaces=frozenset(term.namespaces or ()),
         all_namespaces=everywhere,
+        namespace_selector=wire.selector_term(spaces) if spaces and not everywhere else None,
         weight=weight,
     )
 
@@ -449,13 +450,19 @@ class _Spread(Struct):
 
 @functools.lru_cache(maxsize=4096)
 def _spread(raw: bytes, labels: bytes) -> tuple[pods_.Spread, ...]:
+    """A selector that is empty counts nobody, unlike in an affinity.
+
+    As in kubernetes/pkg/scheduler/framework/plugins/podtopologyspread (countPodsMatchSelector).
+    """
     own = wire.texts(labels)
     return tuple(
         pods_.Spread(
             topology_key=one.topology_key,
-            selector=wire.selector_term(
-                one.label_selector,
-                {key: own[key] for key in one.match_label_keys or () if key in own},
+            selector=_counted(
+                wire.selector_term(
+                    one.label_selector,
+                    {key: own[key] for key in one.match_label_keys or () if key in own},
+                )
             ),
             max_skew=one.max_skew,
             min_domains=one.min_domains or 1,
@@ -465,3 +472,7 @@ def _spread(raw: bytes, labels: bytes) -> tuple[pods_.Spread, ...]:
         )
         for one in wire.part(raw, list[_Spread]) or ()
     )
+
+
+def _counted(selector: requirement.Term) -> requirement.Term:
+    return selector if selector.labels else requirement.Term(never=True)

@@ -13,7 +13,6 @@ from bayplan.api import names
 from bayplan.api.meta import rfc3339
 from bayplan.cluster import transport
 from bayplan.cluster.transport import Request
-from bayplan.model import pod as pods_
 from bayplan.reconcile import action
 
 FIELD_MANAGER = "bayplan"
@@ -281,7 +280,7 @@ def mark_unschedulable(
     condition = {
         "type": "PodScheduled",
         "status": "False",
-        "reason": pods_.UNSCHEDULABLE,
+        "reason": wanted.reason,
         "message": wanted.message,
         **({"lastTransitionTime": rfc3339(since)} if since is not None else {}),
     }

@@ -35,7 +35,8 @@ class Job:
     """One thing to write. `attempt` sends and reads the answer; it may run several times.
 
     `attempt` raises `Unavailable` to be run again later, any other `ClusterError` when the write
-    has failed for good: then `failed` is told. Jobs of one key run one after the other; a job
+    has failed for good: then `failed` is told. Anything else that it raises is a defect of ours,
+    counts as a refusal, and stops no other job. Jobs of one key run one after the other; a job
     whose identity is waiting or running already is dropped, and also, with `once`, one that was
     done a moment ago. One that was not begun gives its place to a newer one of its `subject`. The
     first word of the identity says what kind of write it is.
@@ -64,6 +65,7 @@ class Sender:
     transport: Transport
     may_write: Callable[[], bool]
     counted: Callable[[str, str, str], None]  # verb, kind, code
+    defect: Callable[[str, Exception], None]  # in which write, what was raised
     jitter: Callable[[], float]
     most_in_flight: int = 48
     pressed: Callable[[], bool] = lambda: False
@@ -83,7 +85,6 @@ class Sender:
     _shrunk_at: float = float("-inf")
     _wakes_at: float | None = None
     _closed: bool = False
-    _defect: asyncio.Future[NoReturn] | None = None
 
     def __post_init__(self) -> None:
         self._window = float(self.most_in_flight)
@@ -99,9 +100,8 @@ class Sender:
         return {str(kind): count for kind, count in self._kinds.items()}
 
     async def run(self) -> NoReturn:
-        """Wait for ever; raise when a job met a defect of ours, for the process to end."""
-        self._defect = asyncio.get_running_loop().create_future()
-        await self._defect
+        """Wait for ever: jobs run by themselves."""
+        await asyncio.get_running_loop().create_future()
         raise AssertionError("unreachable")
 
     def submit(self, job: Job) -> bool:
@@ -227,6 +227,10 @@ class Sender:
         except errors.ClusterError as error:
             self._end(job)
             job.failed(error)
+        except Exception as error:  # noqa: BLE001  one write must not stop all the others
+            self._end(job)
+            self.defect("/".join(job.key), error)
+            job.failed(errors.Rejected(f"a defect of Bayplan: {error!r}", reason="OperatorDefect"))
         else:
             self._end(job)
             if job.once:
@@ -240,10 +244,8 @@ class Sender:
         if task.cancelled():
             return
         defect = task.exception()
-        if defect is not None:
-            _log.error("write met a defect", exc_info=defect)
-            if self._defect is not None and not self._defect.done():
-                self._defect.set_exception(defect)
+        if isinstance(defect, Exception):  # in telling that it had failed
+            self.defect("the end of a write", defect)
         self._pump()
 
     def _retry(self, job: Job, error: errors.Unavailable) -> bool:

@@ -6,6 +6,7 @@ are kept in bounded caches, so that what many objects share is read once and hel
 
 import functools
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -226,7 +227,11 @@ def vector(raw: bytes) -> resources.Vector:
 
 
 def node_term(term: NodeTerm) -> requirement.Term:
-    """A node selector term: all expressions hold; one without any matches nothing."""
+    """A node selector term: all expressions hold; one without any matches nothing.
+
+    Nor does one that has a value which no label can have, or too many or few of them (as in
+    kubernetes/component-helpers, nodeaffinity).
+    """
     labels = tuple(
         (one.key, requirement.requirement(one.operator, one.values or ()))
         for one in term.match_expressions or ()
@@ -234,8 +239,23 @@ def node_term(term: NodeTerm) -> requirement.Term:
     name = requirement.ANYTHING
     for field in term.match_fields or ():
         wanted = requirement.requirement(field.operator, field.values or ())
-        name = name & (wanted if field.key == "metadata.name" else requirement.NOTHING)
-    return requirement.Term(labels, name, never=not labels and not term.match_fields)
+        known = field.key == "metadata.name" and len(field.values or ()) == 1
+        name = name & (wanted if known else requirement.NOTHING)
+    sound = (labels or term.match_fields) and all(map(_is_sound, term.match_expressions or ()))
+    return requirement.Term(labels, name, never=not sound)
+
+
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?")
+_LONGEST_VALUE = 63
+_COUNTS = {"Exists": (0, 0), "DoesNotExist": (0, 0), "Gt": (1, 1), "Lt": (1, 1)}
+
+
+def _is_sound(one: Expression) -> bool:
+    values = one.values or ()
+    fewest, most = _COUNTS.get(one.operator, (1, len(values)))
+    return fewest <= len(values) <= most and all(
+        len(value) <= _LONGEST_VALUE and _LABEL_VALUE.fullmatch(value) for value in values
+    )
 
 
 def selector_term(

@@ -54,6 +54,10 @@ class Reports(Protocol):
         """The status that accounts for this notice is stored: send it."""
         ...
 
+    def defect(self, what: str, error: Exception) -> None:
+        """A write to that object met a defect of ours; it counts as refused."""
+        ...
+
     def counted(self, verb: str, kind: str, code: str) -> None:
         """A write was answered; `code` is 2xx, an HTTP code, or `none` for no answer."""
         ...
@@ -84,14 +88,16 @@ class Writer:
         self._cache = cache
         self._reports = reports
         self._now = now
-        self.sender = Sender(transport, may_write, reports.counted, jitter, in_flight, pressed)
+        self.sender = Sender(
+            transport, may_write, reports.counted, reports.defect, jitter, in_flight, pressed
+        )
         self.statuses = Statuses(self.sender, cache, self, status_interval_seconds)
         self.objects = Objects(self.sender, cache, self)
         self.marks = Marks(self.sender, cache, now, self.feed)
         self.events = Events(transport, may_write, now, instance, reports.counted)
 
     async def run(self) -> NoReturn:
-        """Write Events for ever; raise when a write met a defect of ours."""
+        """Write Events for ever."""
         await asyncio.gather(self.sender.run(), self.events.run())
         raise AssertionError("unreachable")
 

@@ -89,7 +89,8 @@ class Disk:
 class PodTerm:
     """A pod affinity term: pods that `selector` matches in `namespaces`, seen per `topology_key`.
 
-    `namespaces` empty means the pod's own namespace. `weight` is 0 for a required term.
+    Those are the named ones and those whose labels `namespace_selector` matches; without either,
+    the pod's own. `weight` is 0 for a required term.
     """
 
     selector: requirement.Term
@@ -97,6 +98,7 @@ class PodTerm:
     namespaces: frozenset[str] = frozenset()
     all_namespaces: bool = False
     weight: int = 0
+    namespace_selector: requirement.Term | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ class Ending:
 
 FRESH = Ending()
 UNSCHEDULABLE = "Unschedulable"  # the reason upon which autoscalers buy
+DEFECTIVE = "SchedulerError"  # Kubernetes' reason where a defect of the scheduler's keeps a pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,10 +307,10 @@ class Pod:
         started_at = self.ending.started_at
         return (self.created_at if started_at is None else started_at) + lasts
 
-    def says(self, sentence: str, held: str) -> bool:
+    def says(self, sentence: str, held: str, word: str = UNSCHEDULABLE) -> bool:
         """Whether it tells already that it waits, why, and which node is held for it."""
         return (
-            self.scheduled_reason == UNSCHEDULABLE
+            self.scheduled_reason == word
             and self.scheduled_message == sentence
             and self.nominated == held
         )

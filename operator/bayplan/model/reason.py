@@ -36,6 +36,7 @@ class Reason(enum.Enum):
     HELD = "HeldForAnother"
     TOO_BIG = "TooBigForNode"
     RESOURCES = "InsufficientResources"
+    DEFECT = "OperatorDefect"
 
     @property
     def words(self) -> str:
@@ -66,6 +67,7 @@ _WORDS = {
     Reason.HELD: "held for another task",
     Reason.TOO_BIG: "too small for it even when empty",
     Reason.RESOURCES: "insufficient",
+    Reason.DEFECT: "not looked at, by a defect of Bayplan (its log has it)",
 }
 
 
@@ -100,3 +102,13 @@ class Funnel:
     def making(self) -> bool:
         """Whether the pod has its node and only waits for a volume to be made there."""
         return any(refusal.reason is Reason.VOLUME_BINDING for refusal in self.refusals)
+
+    @property
+    def defect(self) -> bool:
+        """Whether the class is set aside: looking at it met a defect of ours."""
+        return any(refusal.reason is Reason.DEFECT for refusal in self.refusals)
+
+
+def set_aside(considered: int) -> Funnel:
+    """What is told of a class at which a defect of ours was met, in place of the truth."""
+    return Funnel(considered, (Refusal(Reason.DEFECT, "", considered),))

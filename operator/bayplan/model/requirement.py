@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 Labels = Mapping[str, str]
 
-_MOST_DIGITS = 19  # of a 64-bit integer: what Kubernetes parses in Gt and Lt
+_MOST_DIGITS = 64  # a label's value has no more
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1  # what Kubernetes parses in Gt and Lt
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,9 @@ class Term:
 
 
 def _integer(text: str) -> int | None:
+    """As Go's strconv.ParseInt of 64 bits: what is no such number is None."""
     digits = text[1:] if text[:1] in {"-", "+"} else text
-    return (
-        int(text)
-        if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS
-        else None
-    )
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
+        return None
+    number = int(text)
+    return number if _LEAST <= number <= _MOST else None

@@ -49,6 +49,9 @@ class Snapshot:
     what was computed from nodes alone stays valid while it is the same. `busy` counts the pods of
     a node that are not its residents: a node with none of them costs money for nothing. `passing`
     is what those request that will leave by themselves.
+
+    `others` are nodes that are not ours to fill. Affinity, anti-affinity and spread look at pods
+    there too: what counts pods everywhere has the others behind ours.
     """
 
     nodes: tuple[nodes_.Node, ...]
@@ -59,6 +62,11 @@ class Snapshot:
     passing: IntMatrix
     rows: Mapping[str, int]  # node name -> row
     on_node: Mapping[str, Mapping[PodKey, pods_.Pod]]  # node name -> non-terminal pods there
+    others: tuple[nodes_.Node, ...] = ()
+    everywhere: Mapping[str, int] = field(default_factory=dict)  # row of ours, then of others
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # name -> labels
+    # Pods that another scheduler has made room for: (row, request, priority).
+    nominated: tuple[tuple[int, resources.Vector, int], ...] = ()
     daemonsets: tuple[DaemonSet, ...] = ()
     claims: Mapping[PodKey, pods_.Claim] = field(default_factory=dict)
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
@@ -72,14 +80,12 @@ class Snapshot:
 
     def vector(self, request: resources.Vector) -> IntVector | None:
         """A request as a row over `columns`; None when no node has one of its resources."""
-        row = np.zeros(len(self.columns), dtype=np.int64)
-        named = 0
-        for index, column in enumerate(self.columns):
-            amount = request.amount(column)
-            if amount:
-                row[index] = amount
-                named += 1
-        return row if named == len(request) else None
+        row = self.amounts(request)
+        return row if int(np.count_nonzero(row)) == len(request) else None
+
+    def amounts(self, request: resources.Vector) -> IntVector:
+        """A request as a row over `columns`, without what no node has."""
+        return np.array([request.amount(column) for column in self.columns], dtype=np.int64)
 
     def pods_on(self, name: str) -> Collection[pods_.Pod]:
         """Non-terminal pods on a node, what-if changes included."""
@@ -94,13 +100,13 @@ class Snapshot:
     def peers(
         self, namespaces: frozenset[str] | None, wanted: requirement.Term, *, terminating: bool
     ) -> IntVector:
-        """[N]: how many pods of these namespaces (None: all) a label selector matches."""
-        counts = np.zeros(len(self.nodes), dtype=np.int64)
+        """Everywhere: how many pods of these namespaces (None: all) a label selector matches."""
+        counts = np.zeros(len(self.nodes) + len(self.others), dtype=np.int64)
         for census in (self.census, self._delta):
             for group in census.matching(wanted):
                 inside = namespaces is None or group.namespace in namespaces
                 if inside and (terminating or not group.terminating):
-                    self._add(counts, group.nodes)
+                    _add(counts, group.nodes, self.everywhere)
         return counts
 
     def averse(self) -> list[Aversion]:
@@ -108,14 +114,17 @@ class Snapshot:
         return list(self.census.averse.keys() | self._delta.averse.keys())
 
     def bearers(self, aversion: Aversion) -> IntVector:
-        """[N]: how many placed pods have this anti-affinity."""
-        return self._counts("averse", aversion)
+        """Everywhere: how many placed pods have this anti-affinity."""
+        counts = np.zeros(len(self.nodes) + len(self.others), dtype=np.int64)
+        for census in (self.census, self._delta):
+            _add(counts, census.averse.get(aversion, {}), self.everywhere)
+        return counts
 
     def exclusive(self) -> IntVector:
         """[N]: how many pods want no other workload beside them."""
         counts = np.zeros(len(self.nodes), dtype=np.int64)
         for census in (self.census, self._delta):
-            self._add(counts, census.exclusive)
+            _add(counts, census.exclusive, self.rows)
         return counts
 
     def with_port(self, wanted: pods_.HostPort) -> IntVector:
@@ -124,7 +133,7 @@ class Snapshot:
         for census in (self.census, self._delta):
             for port, nodes in census.ports.items():
                 if port.collides(wanted):
-                    self._add(counts, nodes)
+                    _add(counts, nodes, self.rows)
         return counts
 
     def mounting(self, claim: PodKey) -> Mapping[str, int]:
@@ -150,7 +159,7 @@ class Snapshot:
         counts = np.zeros(len(self.nodes), dtype=np.int64)
         for disk, nodes in self.disks_in_use():
             if disk.collides(wanted):
-                self._add(counts, nodes)
+                _add(counts, nodes, self.rows)
         return counts
 
     def without_daemon(self, uid: str, among: frozenset[str]) -> list[int]:
@@ -213,14 +222,15 @@ class Snapshot:
     def _counts(self, index: str, key: Hashable) -> IntVector:
         counts = np.zeros(len(self.nodes), dtype=np.int64)
         for census in (self.census, self._delta):
-            self._add(counts, getattr(census, index).get(key, {}))
+            _add(counts, getattr(census, index).get(key, {}), self.rows)
         return counts
 
-    def _add(self, counts: IntVector, nodes: Mapping[str, int]) -> None:
-        for name, count in nodes.items():
-            row = self.rows.get(name)
-            if row is not None:
-                counts[row] += count
+
+def _add(counts: IntVector, nodes: Mapping[str, int], rows: Mapping[str, int]) -> None:
+    for name, count in nodes.items():
+        row = rows.get(name)
+        if row is not None:
+            counts[row] += count
 
 
 def _merged(

@@ -7,7 +7,7 @@ and the sums. It knows no API server, no clock and no threads: one owner calls i
 import functools
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -102,9 +102,11 @@ class _Frame:
 
     version: int
     nodes: tuple[nodes_.Node, ...]
+    others: tuple[nodes_.Node, ...]
     columns: tuple[str, ...]
     allocatable: snapshot.IntMatrix
     rows: Mapping[str, int]
+    everywhere: Mapping[str, int]
     sums: snapshot.IntVector  # row of each node in _Sums
 
 
@@ -126,6 +128,8 @@ class State:
     unplaced: dict[PodKey, pods_.Pod] = field(default_factory=dict)  # ours to place
     assumed: dict[PodKey, str] = field(default_factory=dict)  # pod -> node counted on
     daemonsets: dict[str, snapshot.DaemonSet] = field(default_factory=dict)  # uid -> DaemonSet
+    namespaces: dict[str, Mapping[str, str]] = field(default_factory=dict)  # name -> labels
+    nominated: dict[PodKey, pods_.Pod] = field(default_factory=dict)  # another scheduler's
     claims: dict[PodKey, pods_.Claim] = field(default_factory=dict)
     attach_limits: dict[str, Mapping[str, int]] = field(default_factory=dict)
     migrated: dict[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
@@ -227,6 +231,11 @@ class State:
         """For how many nodes at once sums have been kept so far."""
         return self._sums.size
 
+    @property
+    def aversions(self) -> Iterable[tuple[str, tuple[pods_.PodTerm, ...]]]:
+        """Required anti-affinity of placed pods: whose namespace, which terms."""
+        return self._census.averse
+
     def owned(self, uid: str) -> Mapping[PodKey, pods_.Pod]:
         """The pods whose controller has this uid, assumed and terminal ones too."""
         return self.by_owner.get(uid, _NO_PODS)
@@ -267,13 +276,21 @@ class State:
         width = len(frame.columns)
         return snapshot.Snapshot(
             nodes=frame.nodes,
+            others=frame.others,
             columns=frame.columns,
             allocatable=frame.allocatable,
             free=frame.allocatable - requested[:, :width],
             busy=requested[:, -1],
             passing=requested[:, width:-1],
             rows=frame.rows,
+            everywhere=frame.everywhere,
             on_node=self.on_node,
+            namespaces=self.namespaces,
+            nominated=tuple(
+                (frame.rows[pod.nominated], pod.request, pod.priority)
+                for _, pod in sorted(self.nominated.items())
+                if pod.nominated in frame.rows
+            ),
             daemonsets=tuple(self.daemonsets.values()),
             claims=self.claims,
             attach_limits=self.attach_limits,
@@ -285,7 +302,10 @@ class State:
         )
 
     def _framed(self) -> _Frame:
-        nodes = tuple(node for _, node in sorted(self.nodes.items()) if self.eligible(node))
+        known = [node for _, node in sorted(self.nodes.items())]
+        nodes = tuple(node for node in known if self.eligible(node))
+        rows = {node.name: row for row, node in enumerate(nodes)}
+        others = tuple(node for node in known if node.name not in rows)
         extended = {name for node in nodes for name in node.allocatable}
         columns = (*resources.STANDARD, *sorted(extended - set(resources.STANDARD)))
         allocatable = np.zeros((len(nodes), len(columns)), dtype=np.int64, order="F")
@@ -295,9 +315,11 @@ class State:
         return _Frame(
             version=self.nodes_version,
             nodes=nodes,
+            others=others,
             columns=columns,
             allocatable=allocatable,
-            rows={node.name: row for row, node in enumerate(nodes)},
+            rows=rows,
+            everywhere={node.name: row for row, node in enumerate((*nodes, *others))},
             sums=self._sums.rows(nodes),
         )
 
@@ -317,7 +339,7 @@ class State:
     def _stands(self, pod: pods_.Pod) -> tuple[object, ...]:
         """All that the indexes and sums are made of."""
         may_be_bound = not pod.node and self._may_be_bound(pod)
-        return (*_counted(pod), may_be_bound)
+        return (*_counted(pod), may_be_bound, self._nominated(pod))
 
     def _swap(self, pod: pods_.Pod) -> None:
         """Put a newer sight in the place of one that stands where it does."""
@@ -343,6 +365,13 @@ class State:
             self._place(pod, 1)
         elif self._may_be_bound(pod):
             self.unplaced[pod.key] = pod
+        if self._nominated(pod):
+            self.nominated[pod.key] = pod
+
+    def _nominated(self, pod: pods_.Pod) -> str:
+        """The node on which another scheduler has made room for it."""
+        waits = not (pod.node or pod.terminal or pod.terminating)
+        return pod.nominated if waits and pod.scheduler != self.scheduler else ""
 
     def _finish(self, pod: pods_.Pod) -> None:
         if pod.owner is not None:
@@ -360,6 +389,7 @@ class State:
             siblings.pop(pod.key, None)
             if not siblings:
                 self.by_owner.pop(pod.owner.uid, None)
+        self.nominated.pop(pod.key, None)
         if pod.terminal:
             self.finished.pop(pod.key, None)
             return

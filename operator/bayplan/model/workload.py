@@ -83,7 +83,8 @@ class PodClass:
     """Tasks alike in all that placing looks at. Hashable; all work is per class.
 
     `workload` names what counts together in constraints (kind/namespace/name@revision); empty
-    for pods that nobody of ours owns. `labels` are the pod's own, for others' selectors.
+    for pods that nobody of ours owns. `labels` are the pod's own, for others' selectors. `plain`
+    ones are no BatchJob's or LongService's: what they tolerate is theirs to know.
     """
 
     namespace: str
@@ -93,6 +94,7 @@ class PodClass:
     priority: int = 0
     workload: str = ""
     placement: PlacementRules = FREELY
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,20 @@ class Refused:
     funnel: reason.Funnel
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fault:
+    """A defect of ours that one thing met; the others were decided on as if it were not there.
+
+    `what` says in words which. `waiting` is the class that is to be set aside; None where what
+    failed is no class (a DaemonSet's room, a hold).
+    """
+
+    stage: str
+    what: str
+    error: Exception
+    waiting: Waiting | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The whole decision of a cycle: task -> node name, and what was refused.
@@ -129,9 +145,11 @@ class Plan:
     `holds`: task that has waited long -> the node that takes nothing new until the task is there;
     to be given to the next solve, and to be shown as the pod's nominatedNodeName. `look_at`: when
     to solve again though nothing else has happened (epoch seconds), since a hold may begin then.
+    `faults` are defects that were met; whole classes among them are also `refused`.
     """
 
     placements: Mapping[TaskKey, str] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
     holds: Mapping[TaskKey, str] = field(default_factory=dict)
     look_at: int | None = None
+    faults: tuple[Fault, ...] = ()

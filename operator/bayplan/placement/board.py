@@ -5,7 +5,7 @@ not per pod, so that later classes see earlier ones in free room, ports, spread 
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,8 @@ IntMatrix = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 Namespaces = frozenset[str] | None  # None: all
 
+_NAME = "kubernetes.io/metadata.name"  # what the API server labels every namespace with
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landed:
@@ -32,6 +34,7 @@ class Landed:
 
     kind: PodClass
     labels: dict[str, str]
+    request: IntVector
     nodes: IntVector
     aversions: tuple[pods_.PodTerm, ...]
 
@@ -66,6 +69,7 @@ class Board:
     _mounting: list[Landed] = field(default_factory=list)  # with claims or disks
     _claimed: Counter[tuple[str, str]] = field(default_factory=Counter)  # claim -> landed pods
     _attached: dict[str, Attachments] = field(default_factory=dict)  # by driver
+    _reached: dict[pods_.PodTerm, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, snapshot: Snapshot, table: NodeTable) -> "Board":
@@ -84,7 +88,7 @@ class Board:
         """Count on `nodes[n]` more pods of this class on node n."""
         self._take(request, nodes)
         aversions = tuple(term for term in kind.constraints.pod_anti_affinity if not term.weight)
-        landed = Landed(kind, dict(kind.labels), nodes, aversions)
+        landed = Landed(kind, dict(kind.labels), request, nodes, aversions)
         self.landed.append(landed)
         if aversions:
             self.averse_landed.append(landed)
@@ -97,7 +101,19 @@ class Board:
             for driver in self._attached:
                 self._attach(landed, driver)
 
-    def lift(self, request: IntVector) -> None:
+    def back_to(self, count: int) -> None:
+        """As it was when `count` classes had landed, whatever was changed half since then."""
+        kept = self.landed[:count]
+        for landed in (self.landed, self.averse_landed, self.exclusive_landed, self._mounting):
+            landed.clear()
+        self._claimed.clear()
+        self._attached.clear()
+        self.free = self.before.copy(order="F")
+        self.pods = self.snapshot.busy.copy()
+        for other in kept:
+            self.land(other.kind, other.request, other.nodes)
+
+    def lift(self) -> None:
         """Take back what landed last."""
         last = self.landed.pop()
         if last.aversions:
@@ -109,7 +125,7 @@ class Board:
             for claim in last.kind.constraints.claims:
                 self._claimed[last.kind.namespace, claim] -= int(last.nodes.sum())
             self._attached.clear()
-        self._take(request, -last.nodes)
+        self._take(last.request, -last.nodes)
 
     @property
     def busy(self) -> BoolVector:
@@ -119,14 +135,46 @@ class Board:
     def peers(
         self, namespaces: Namespaces, wanted: requirement.Term, *, terminating: bool
     ) -> IntVector:
-        """[N]: pods that a selector matches, running ones and those landed by this solve."""
-        running = self._running(namespaces, wanted, terminating=terminating)
-        return running + self._landed(
+        """Everywhere: pods that a selector matches, running ones and those landed by this solve."""
+        found = self._running(namespaces, wanted, terminating=terminating).copy()
+        found[: len(self.table.nodes)] += self._landed(
             lambda other: (
                 (namespaces is None or other.kind.namespace in namespaces)
                 and wanted.matches(other.labels)
             )
         )
+        return found
+
+    def free_for(self, priority: int) -> IntMatrix:
+        """[N, D]: free room less what other schedulers have made for pods that go before."""
+        ahead = [one for one in self.snapshot.nominated if one[2] >= priority]
+        if not ahead:
+            return self.free
+        free = self.free.copy(order="F")
+        for row, request, _ in ahead:
+            free[row] -= self.snapshot.amounts(request)
+        return free
+
+    def reach(self, term: pods_.PodTerm, own: str) -> Namespaces:
+        """The namespaces that a pod affinity term of a pod in namespace `own` looks at."""
+        if term.all_namespaces:
+            return None
+        if term.namespace_selector is None:
+            return term.namespaces or frozenset({own})
+        found = self._reached.get(term)
+        if found is None:
+            spaces = self._spaces()
+            found = self._reached[term] = term.namespaces | {
+                name for name, labels in spaces.items() if term.namespace_selector.matches(labels)
+            }
+        return found
+
+    def _spaces(self) -> dict[str, Mapping[str, str]]:
+        """Labels of namespaces; one that is only known from its pods has the one of its name."""
+        names = {group.namespace for group in self.snapshot.census.groups.values()}
+        names.update(other.kind.namespace for other in self.landed)
+        named: dict[str, Mapping[str, str]] = {name: {_NAME: name} for name in names}
+        return {**named, **self.snapshot.namespaces}
 
     def exclusive(self) -> IntVector:
         """[N]: pods that want no other workload beside them."""
@@ -201,10 +249,3 @@ class Board:
             if counts(other):
                 total += other.nodes
         return total
-
-
-def reach(term: pods_.PodTerm, own: str) -> Namespaces:
-    """The namespaces that a pod affinity term of a pod in namespace `own` looks at."""
-    if term.all_namespaces:
-        return None
-    return term.namespaces or frozenset({own})

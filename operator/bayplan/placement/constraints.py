@@ -50,7 +50,7 @@ def company(kind: PodClass, board: Board) -> Iterator[Refusing]:
     if not alone and not everyone.any():
         return
     own = frozenset({kind.namespace})
-    mates = board.peers(own, kind.placement.mates, terminating=True)
+    mates = board.peers(own, kind.placement.mates, terminating=True)[: len(everyone)]
     others = (board.pods if alone else everyone) > mates
     if others.any():
         yield Refusing(Reason.CONSTRAINT, Strategy.EXCLUSIVE.value, others)
@@ -97,7 +97,7 @@ def wishes(kind: PodClass, board: Board) -> list[list[spread.Rule]]:
     def even(label: str) -> spread.Rule:
         domains = board.table.domains(label)
         counts = domains.sums(peers)
-        known = domains.sums(np.ones(len(peers), dtype=np.int64)) > 0
+        known = domains.sums(np.ones(len(domains.codes), dtype=np.int64)) > 0
         return spread.Even(Reason.SPREAD, label, domains, counts, known=known)
 
     return [[even(nodes_.ZONE), even(nodes_.HOSTNAME)], [even(nodes_.HOSTNAME)]]

@@ -5,7 +5,7 @@ scheduler places it after our first pods have landed; without kept room it would
 push others away (kubernetes.md §5.6).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bayplan.model import pod as pods_
 from bayplan.model import resources
 from bayplan.model.snapshot import DaemonSet
+from bayplan.model.workload import Fault
 from bayplan.placement.board import Board
 from bayplan.placement.table import NodeTable
 
@@ -34,30 +35,34 @@ IMPLICIT = tuple(
 )
 
 
-def keep_room(board: Board) -> None:
+def keep_room(board: Board) -> list[Fault]:
     """Take the requests of DaemonSet pods to come off the free room of the nodes they come to.
 
     One that a node could not hold even without any other work on it never runs there: no room is
-    kept for it, which would only keep others off.
+    kept for it, which would only keep others off; nor for one that meets a defect of ours.
     """
-    columns = board.snapshot.columns
-    coming = [
-        (one, rows)
-        for one in ordered(board.snapshot.daemonsets)
-        if (rows := board.snapshot.without_daemon(one.uid, accepting(one, board.table)))
-    ]
+    snapshot, faults = board.snapshot, []
+    coming: list[tuple[DaemonSet, frozenset[int]]] = []
     total = np.zeros_like(board.free)
-    for one, rows in coming:
-        total[rows] += _amounts((one,), columns)
+    for one in ordered(snapshot.daemonsets):
+        try:
+            request = snapshot.amounts(one.request)
+            rows = snapshot.without_daemon(one.uid, accepting(one, board.table))
+        except Exception as error:  # noqa: BLE001  one of them must not stop all the others
+            faults.append(Fault("daemonset", f"{one.namespace}/{one.name}", error))
+            continue
+        if rows:
+            coming.append((one, frozenset(rows)))
+            total[rows] += request
     short = np.flatnonzero(((board.free < total) & (total > 0)).any(axis=1))
-    among = [(one, frozenset(rows)) for one, rows in coming] if len(short) else []
     for row in short.tolist():
-        room = board.snapshot.allocatable[row] - _resident(board, row)
-        named = resources.Vector(dict(zip(columns, room.tolist(), strict=True)))
-        here = fitting((one for one, rows in among if row in rows), named)[0]
-        total[row] = _amounts(here, columns)
+        room = snapshot.allocatable[row] - _resident(board, row)
+        named = resources.Vector(dict(zip(snapshot.columns, room.tolist(), strict=True)))
+        here = fitting((one for one, rows in coming if row in rows), named)[0]
+        total[row] = sum(snapshot.amounts(one.request) for one in here)
     board.free -= total
     board.before = board.free.copy(order="F")
+    return faults
 
 
 def ordered(daemonsets: Iterable[DaemonSet]) -> list[DaemonSet]:
@@ -77,21 +82,13 @@ def fitting(
     return found, room
 
 
-def _amounts(daemonsets: Iterable[DaemonSet], columns: Sequence[str]) -> IntVector:
-    requests = [one.request for one in daemonsets]
-    return np.array(
-        [sum(request.amount(column) for request in requests) for column in columns], dtype=np.int64
-    )
-
-
 def _resident(board: Board, row: int) -> IntVector:
     """What pods that belong to a node take of it."""
-    pods = board.snapshot.pods_on(board.table.nodes[row].name)
-    requests = [pod.request for pod in pods if pod.resident]
-    return np.array(
-        [sum(request.amount(column) for request in requests) for column in board.snapshot.columns],
-        dtype=np.int64,
-    )
+    taken = np.zeros(len(board.snapshot.columns), dtype=np.int64)
+    for pod in board.snapshot.pods_on(board.table.nodes[row].name):
+        if pod.resident:
+            taken += board.snapshot.amounts(pod.request)
+    return taken
 
 
 def accepting(daemonset: DaemonSet, table: NodeTable) -> frozenset[str]:

@@ -25,7 +25,11 @@ _BYTES = frozenset({resources.MEMORY, resources.EPHEMERAL_STORAGE})
 
 
 def funnel(request: resources.Vector, refusing: Sequence[Refusing], board: Board) -> Funnel:
-    """Charge every node to its first refusal; what is left to no filter lacks a resource."""
+    """Charge every node to its first refusal; what is left to no filter lacks a resource.
+
+    A node that lacks nothing either is charged to a defect of ours: the law of `spread.distribute`
+    leaves none, and whoever reads this has to learn of it.
+    """
     total = len(board.table.nodes)
     left = np.ones(total, dtype=np.bool_)
     last = np.full(total, -1, dtype=np.int64)  # which refusal a node was charged to
@@ -130,15 +134,24 @@ def _short(
         share += lack / wanted
         lacks.append((name, lack))
     small = beyond < len(asked)
+    short = small | (full < len(asked))
     refusals: list[Refusal] = []
-    for reason, first in ((Reason.TOO_BIG, beyond[small]), (Reason.RESOURCES, full[~small])):
+    if not short.all():
+        refusals.append(Refusal(Reason.DEFECT, "", int(np.count_nonzero(~short))))
+    if not short.any():
+        return refusals, Nearest(board.table.nodes[int(rows[0])].name, reason=Reason.DEFECT)
+    for reason, first in (
+        (Reason.TOO_BIG, beyond[small]),
+        (Reason.RESOURCES, full[short & ~small]),
+    ):
         counts = np.bincount(first, minlength=len(asked)).tolist()
         refusals += [
             Refusal(reason, name, count)
             for (name, _), count in zip(asked, counts, strict=False)
             if count
         ]
-    best = int(np.argmin(share + np.where(small, len(asked) + 1.0, 0.0)))
+    far = np.where(small, len(asked) + 1.0, np.where(short, 0.0, np.inf))
+    best = int(np.argmin(share + far))
     nearest = Nearest(
         node=board.table.nodes[int(rows[best])].name,
         lacks={name: int(lack[best]) for name, lack in reversed(lacks) if lack[best]},

@@ -17,7 +17,7 @@ from bayplan.model import requirement
 from bayplan.model.reason import Reason
 from bayplan.model.workload import PodClass, Waiting
 from bayplan.placement import constraints, spread, volumes
-from bayplan.placement.board import Board, Namespaces, reach
+from bayplan.placement.board import Board, Namespaces
 from bayplan.placement.table import NodeTable, Refusing, Verdict
 
 BoolVector = npt.NDArray[np.bool_]
@@ -27,12 +27,13 @@ IntVector = npt.NDArray[np.int64]
 def of_nodes(kind: PodClass, table: NodeTable) -> Verdict:
     """What nodes alone say; the same answer until a node changes."""
     wanted = kind.constraints
-    key = (wanted.selector, wanted.affinity, wanted.tolerations, kind.placement.constraints)
+    plain = kind.plain
+    key = (wanted.selector, wanted.affinity, wanted.tolerations, kind.placement.constraints, plain)
     known = table.verdicts.get(key)
     if known is not None:
         return known
     refusing = (
-        *table.leaving(),
+        *(table.leaving_for_plain(wanted.tolerations) if plain else table.leaving()),
         *_tainted(wanted, table),
         *_missing_selector(wanted, table),
         *_missing_affinity(wanted, table),
@@ -88,10 +89,10 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
         ports = str(wanted.host_ports[0].port)
         found.append(spread.Cap(Reason.HOST_PORT, ports, each, none, limit=1))
     for term in wanted.pod_anti_affinity:
-        if not term.weight and _meets(term, kind.namespace, kind.namespace, labels):
+        if not term.weight and _meets(term, kind.namespace, kind.namespace, labels, board):
             domains = board.table.domains(term.topology_key)
             counts = domains.sums(
-                board.peers(reach(term, kind.namespace), term.selector, terminating=True)
+                board.peers(board.reach(term, kind.namespace), term.selector, terminating=True)
             )
             found.append(
                 spread.Cap(
@@ -103,16 +104,13 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
                     exempt=True,
                 )
             )
-    joint = _joint(kind)
+    joint = _joint(kind, board)
     if joint is not None and _selected(joint, kind.namespace, labels):
-        peers = board.peers(*joint, terminating=True)
-        if not peers.any():
-            for key in sorted(
-                {term.topology_key for term in wanted.pod_affinity if not term.weight}
-            ):
+        near = _near(kind, board.peers(*joint, terminating=True), board)
+        if not any(counts.any() for counts in near.values()):
+            for key, counts in near.items():
                 domains = board.table.domains(key)
-                none = np.zeros(len(domains.values), dtype=np.int64)
-                found.append(spread.Together(Reason.POD_AFFINITY, key, domains, none))
+                found.append(spread.Together(Reason.POD_AFFINITY, key, domains, counts))
     return found
 
 
@@ -147,29 +145,41 @@ def _held(waiting: Waiting, board: Board) -> Iterator[Refusing]:
     yield Refusing(Reason.HELD, "", nodes)
 
 
-def _joint(kind: PodClass) -> tuple[Namespaces, requirement.Term] | None:
+def _near(kind: PodClass, peers: IntVector, board: Board) -> dict[str, IntVector]:
+    """Topology key of a required affinity -> peers per domain; on nodes without it they are none.
+
+    Where no key has any, a pod that is like what it asks for may go anywhere, as the first of a
+    series (kubernetes/pkg/scheduler/framework/plugins/interpodaffinity, satisfyPodAffinity).
+    """
+    keys = {term.topology_key for term in kind.constraints.pod_affinity if not term.weight}
+    return {key: board.table.domains(key).sums(peers) for key in sorted(keys)}
+
+
+def _joint(kind: PodClass, board: Board) -> tuple[Namespaces, requirement.Term] | None:
     """What one pod must match to be near for the class: Kubernetes asks for all terms at once."""
     terms = [term for term in kind.constraints.pod_affinity if not term.weight]
     if not terms:
         return None
     namespaces: Namespaces = None
     for term in terms:
-        near = reach(term, kind.namespace)
-        namespaces = near if namespaces is None else namespaces & (near or namespaces)
+        near = board.reach(term, kind.namespace)
+        if near is not None:
+            namespaces = near if namespaces is None else namespaces & near
     labels = tuple(pair for term in terms for pair in term.selector.labels)
     return namespaces, requirement.Term(labels, never=any(term.selector.never for term in terms))
 
 
 def _affinity(kind: PodClass, board: Board) -> Iterator[Refusing]:
-    joint = _joint(kind)
+    joint = _joint(kind, board)
     if joint is None:
         return
-    peers = board.peers(*joint, terminating=True)
-    first = not peers.any() and _selected(joint, kind.namespace, dict(kind.labels))
-    for key in sorted({t.topology_key for t in kind.constraints.pod_affinity if not t.weight}):
+    near = _near(kind, board.peers(*joint, terminating=True), board)
+    like = _selected(joint, kind.namespace, dict(kind.labels))
+    first = like and not any(counts.any() for counts in near.values())
+    for key, counts in near.items():
         domains = board.table.domains(key)
-        near = np.ones(len(domains.values), dtype=np.bool_) if first else domains.sums(peers) > 0
-        yield Refusing(Reason.POD_AFFINITY, key, ~domains.of_nodes(near))
+        flags = np.ones(len(counts), dtype=np.bool_) if first else counts > 0
+        yield Refusing(Reason.POD_AFFINITY, key, ~domains.of_nodes(flags))
 
 
 def _anti_affinity(kind: PodClass, board: Board) -> Iterator[Refusing]:
@@ -187,22 +197,24 @@ def _shunned(kind: PodClass, board: Board) -> Iterator[tuple[str, IntVector]]:
     """(topology key, [N] pods in whose domains the class may not be)."""
     labels = dict(kind.labels)
     for term in kind.constraints.pod_anti_affinity:
-        if not term.weight and not _meets(term, kind.namespace, kind.namespace, labels):
-            near = reach(term, kind.namespace)
+        if not term.weight and not _meets(term, kind.namespace, kind.namespace, labels, board):
+            near = board.reach(term, kind.namespace)
             yield term.topology_key, board.peers(near, term.selector, terminating=True)
     for namespace, terms in board.averse:
         for term in terms:
-            if _meets(term, namespace, kind.namespace, labels):
+            if _meets(term, namespace, kind.namespace, labels, board):
                 yield term.topology_key, board.snapshot.bearers((namespace, terms))
     for other in board.averse_landed:
         for term in other.aversions:
-            if _meets(term, other.kind.namespace, kind.namespace, labels):
+            if _meets(term, other.kind.namespace, kind.namespace, labels, board):
                 yield term.topology_key, other.nodes
 
 
-def _meets(term: pods_.PodTerm, own: str, namespace: str, labels: dict[str, str]) -> bool:
+def _meets(
+    term: pods_.PodTerm, own: str, namespace: str, labels: dict[str, str], board: Board
+) -> bool:
     """Whether a term of a pod in namespace `own` selects pods of this namespace and labels."""
-    return _selected((reach(term, own), term.selector), namespace, labels)
+    return _selected((board.reach(term, own), term.selector), namespace, labels)
 
 
 def _selected(
@@ -216,20 +228,11 @@ def _even(constraint: pods_.Spread, among: BoolVector, kind: PodClass, board: Bo
     """A topology spread as a rule: domains and counts of the nodes that Kubernetes looks at."""
     table, wanted = board.table, kind.constraints
     domains = table.domains(constraint.topology_key)
-    eligible = among & (domains.codes >= 0)
-    for other in wanted.spread:
-        if other.hard is constraint.hard:
-            eligible = eligible & (table.domains(other.topology_key).codes >= 0)
-    if constraint.honour_affinity:
-        for label, value in wanted.selector:
-            eligible = eligible & table.equal(label, value)
-        if wanted.affinity is not None:
-            eligible = eligible & table.matching_any(wanted.affinity)
-    if constraint.honour_taints:
-        for nodes in table.untolerated(wanted.tolerations).values():
-            eligible = eligible & ~nodes
+    eligible = among & _counting(constraint, wanted, table)
+    if constraint.hard:  # a wish is kept among the nodes that could be used
+        eligible = np.append(eligible, _counting(constraint, wanted, table.around))
     own = frozenset({kind.namespace})
-    peers = board.peers(own, constraint.selector, terminating=False)
+    peers = board.peers(own, constraint.selector, terminating=False)[: len(eligible)]
     return spread.Even(
         Reason.SPREAD,
         constraint.topology_key,
@@ -240,3 +243,20 @@ def _even(constraint: pods_.Spread, among: BoolVector, kind: PodClass, board: Bo
         known=domains.sums(eligible.astype(np.int64)) > 0,
         grows=constraint.selector.matches(dict(kind.labels)),
     )
+
+
+def _counting(constraint: pods_.Spread, wanted: pods_.Constraints, table: NodeTable) -> BoolVector:
+    """[N]: nodes that a topology spread looks at: they have every key, and what it honours."""
+    counting = np.ones(len(table.nodes), dtype=np.bool_)
+    for other in wanted.spread:
+        if other.hard is constraint.hard:
+            counting &= table.domains(other.topology_key).codes >= 0
+    if constraint.honour_affinity:
+        for label, value in wanted.selector:
+            counting &= table.equal(label, value)
+        if wanted.affinity is not None:
+            counting &= table.matching_any(wanted.affinity)
+    if constraint.honour_taints:
+        for nodes in table.untolerated(wanted.tolerations).values():
+            counting &= ~nodes
+    return counting

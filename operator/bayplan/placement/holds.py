@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model.workload import TaskKey, Waiting
+from bayplan.model.workload import Fault, TaskKey, Waiting
 from bayplan.placement.board import Board, Hold
 
 BoolVector = npt.NDArray[np.bool_]
@@ -38,18 +38,29 @@ class Starving:
 
 def kept(
     holds: Mapping[TaskKey, str], waiting: Collection[Waiting], now: int, board: Board
-) -> dict[int, Hold]:
-    """Row of a held node -> for whom, as far as the node is there and the task still waits."""
+) -> tuple[dict[int, Hold], list[Fault]]:
+    """Row of a held node -> for whom, as far as the node is there and the task still waits.
+
+    A hold that meets a defect of ours is not kept.
+    """
+    found: dict[int, Hold] = {}
+    faults: list[Fault] = []
     if not holds:
-        return {}
+        return found, faults
     groups = {key: group for group in waiting for key in group.keys if key in holds}
     rows = board.snapshot.rows
     asked = any(group.lasts is not None for group in waiting)
-    return {
-        rows[holds[key]]: Hold(key, group, _spare(group, holds[key], now, board) if asked else 0)
-        for key, group in groups.items()
-        if holds[key] in rows
-    }
+    for key, group in groups.items():
+        name = holds[key]
+        if name not in rows:
+            continue
+        try:
+            spare = _spare(group, name, now, board) if asked else 0
+        except Exception as error:  # noqa: BLE001  one of them must not stop all the others
+            faults.append(Fault("hold", "/".join(key), error))
+        else:
+            found[rows[name]] = Hold(key, group, spare)
+    return found, faults
 
 
 def _spare(waiting: Waiting, name: str, now: int, board: Board) -> int:

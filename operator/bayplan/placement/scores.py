@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bayplan.model import pod as pods_
 from bayplan.model import resources
 from bayplan.model.workload import PodClass
-from bayplan.placement.board import Board, reach
+from bayplan.placement.board import Board
 from bayplan.placement.table import NodeTable
 
 IntVector = npt.NDArray[np.int64]
@@ -88,7 +88,7 @@ def _near(kind: PodClass, board: Board) -> FloatVector:
             if not term.weight:
                 continue
             domains = board.table.domains(term.topology_key)
-            near = reach(term, kind.namespace)
+            near = board.reach(term, kind.namespace)
             pods = domains.sums(board.peers(near, term.selector, terminating=True))
             points += sign * term.weight * domains.of_nodes(pods > 0)
     return _points(points)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from bayplan.model import reason
 from bayplan.model.reason import Funnel
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Plan, PodClass, Refused, TaskKey, Waiting
+from bayplan.model.workload import Fault, Plan, PodClass, Refused, TaskKey, Waiting
 from bayplan.placement import bulk, constraints, daemons, explain, filters, gang, scores, spread
 from bayplan.placement import holds as holding
 from bayplan.placement.board import Board
@@ -44,7 +45,7 @@ class Memo:
     def table(self, snapshot: Snapshot) -> NodeTable:
         """Nodes as columns, the former ones while no node has changed."""
         if self._table is None or self._table.version != snapshot.nodes_version:
-            self._table = NodeTable(snapshot.nodes, snapshot.nodes_version)
+            self._table = NodeTable(snapshot.nodes, snapshot.nodes_version, snapshot.others)
         return self._table
 
 
@@ -59,17 +60,26 @@ def solve(
 ) -> Plan:
     """Every task gets a node or is among the refused, with the reason. The snapshot stays as is.
 
-    `holds` are the former plan's.
+    `holds` are the former plan's. A class at which a defect of ours is met is set aside: nothing of
+    it lands, and the others are placed as if it were not there.
     """
     del policy  # no rule draws yet; callers pass it so that none will find its own dice
     board = Board.of(snapshot, (memo if memo is not None else Memo()).table(snapshot))
-    daemons.keep_room(board)
-    board.held = holding.kept(holds or {}, waiting, now, board)
+    faults = daemons.keep_room(board)
+    board.held, doubtful = holding.kept(holds or {}, waiting, now, board)
+    faults += doubtful
     starving: list[holding.Starving] = []
     placements: dict[TaskKey, str] = {}
     refused: list[Refused] = []
     for group in ordered(waiting):
-        nodes, short = _placed(group, board)
+        landed = len(board.landed)
+        try:
+            nodes, short = _placed(group, board)
+        except Exception as error:  # noqa: BLE001  one class must not stop all the others
+            board.back_to(landed)
+            faults.append(Fault("solve", "/".join(group.keys[0]), error, group))
+            refused.append(Refused(group, group.keys, reason.set_aside(len(board.table.nodes))))
+            continue
         rows = np.flatnonzero(nodes)
         names = board.table.names()[np.repeat(rows, nodes[rows])].tolist()
         placements.update(zip(group.keys, names, strict=False))
@@ -77,12 +87,14 @@ def solve(
             left = group.keys[len(names) :]
             refused.append(Refused(group, left, short.funnel))
             starving.append(holding.Starving(group, left[0], short.open_))
-    return Plan(
-        placements,
-        tuple(refused),
-        holds=holding.renewed(starving, now, board),
-        look_at=holding.next_at(starving, now, board),
-    )
+    held: dict[TaskKey, str] = {}
+    look_at: int | None = None
+    try:
+        held = holding.renewed(starving, now, board)
+        look_at = holding.next_at(starving, now, board)
+    except Exception as error:  # noqa: BLE001  what has been placed is to be written all the same
+        faults.append(Fault("hold", "all", error))
+    return Plan(placements, tuple(refused), held, look_at, tuple(faults))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +117,11 @@ def _placed(group: Waiting, board: Board) -> tuple[IntVector, _Short | None]:
     nodes = np.zeros(len(board.table.nodes), dtype=np.int64)
     request = board.snapshot.vector(kind.request)
     if request is not None:
-        fits = np.where(open_, bulk.fit(board.free, request), 0)
+        free = board.free_for(kind.priority)
+        fits = np.where(open_, bulk.fit(free, request), 0)
+        if free is not board.free:
+            made_for_others = (bulk.fit(board.free, request) > 0) & (bulk.fit(free, request) == 0)
+            moment += (Refusing(reason.Reason.HELD, "", made_for_others),)
         if fits.any():
             nodes = _filled(kind, count, fits, rules, board)
             if kind.placement.gang and nodes.sum() < count:
@@ -122,7 +138,7 @@ def _placed(group: Waiting, board: Board) -> tuple[IntVector, _Short | None]:
     funnel = explain.funnel(kind.request, refusing, board)
     if kind.placement.gang and request is not None and nodes.any():
         # Told as it stood with part of the gang placed: that is what the rest of it lacks.
-        board.lift(request)
+        board.lift()
         nodes = np.zeros(len(nodes), dtype=np.int64)
     for rule in rules:
         open_ = open_ & ~rule.refuses()

@@ -31,7 +31,10 @@ class Rule:
     counts: IntVector
 
     def allowance(self, offer: "Offer") -> IntVector:
-        """How many more pods each domain may take in this round, in any combination."""
+        """How many more pods each domain may take in this round, in any combination.
+
+        Where a domain that is not full has room in the offer, one such domain gets some.
+        """
         raise NotImplementedError
 
     def full(self) -> BoolVector:
@@ -188,8 +191,9 @@ def distribute(
 ) -> IntVector:
     """Pods per node [N]: as many of `count` as the rules let land, most preferred nodes first.
 
-    The rules' counts are changed. O(N log N) and a few rounds; with two or more rules over groups
-    of nodes one round per pod and domain at most.
+    The rules' counts are changed. The law: it ends with pods left only where no node with room
+    passes every rule any more. O(N log N) and a few rounds; with two or more rules over groups of
+    nodes one round per pod and domain at most.
     """
     groups: list[Rule] = []
     for rule in rules:
@@ -225,16 +229,19 @@ def _rounds(
 ) -> IntVector:
     candidates = np.flatnonzero(fits > 0)
     ranked = candidates[np.argsort(-preference[candidates], kind="stable")]
+    # Caps first: what they leave is what the others choose their domains by.
+    rules = sorted(rules, key=lambda rule: not isinstance(rule, Cap))
     placed = np.zeros(len(fits), dtype=np.int64)
     left = count
     while left > 0:
-        room = np.minimum(fits[ranked] - placed[ranked], left)
+        take = np.minimum(fits[ranked] - placed[ranked], left)
         for rule in rules:
-            room = np.where(rule.refuses()[ranked], 0, room)
-        take = room
+            take = np.where(rule.refuses()[ranked], 0, take)
         for rule in rules:
+            # Each rule chooses among what those before it let through, and lets some of it
+            # through: two that chose by themselves could choose domains with no node in common.
             codes = rule.domains.codes[ranked]
-            allowed = rule.allowance(_offer(rule, codes, room, left, alone=len(rules) == 1))
+            allowed = rule.allowance(_offer(rule, codes, take, left, alone=len(rules) == 1))
             allowed = np.append(allowed, bulk.UNBOUNDED if rule.absent_ok() else np.int64(0))
             take = _within(take, codes, allowed)
         before = np.cumsum(take) - take

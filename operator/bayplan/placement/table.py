@@ -5,7 +5,7 @@ distinct value instead of once per node. Nothing here looks at pods or at free r
 one table serves every cycle until a node changes (`Memo`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,23 +28,35 @@ _MICRODOLLARS_PER_BYTE = 4_300.0 / (1 << 30)
 _MOST_VERDICTS = 4096  # ~5 kB each at 5,000 nodes
 
 
+# Which taints say the same as what a node says of itself.
+_MEANT = {
+    Reason.CORDONED: (nodes_.Taint("node.kubernetes.io/unschedulable"),),
+    Reason.NOT_READY: tuple(nodes_.Taint(key) for key in sorted(nodes_.LOST_TAINTS)),
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Domains:
-    """One label over all nodes: `codes[n]` numbers node n's value, -1 where it is absent."""
+    """One label over our nodes: `codes[n]` numbers node n's value, -1 where it is absent.
+
+    `values` are those of nodes that are not ours too; `everywhere` has their codes behind ours.
+    """
 
     codes: IntVector
     values: tuple[str, ...]  # sorted; the value of code c is values[c]
     index: dict[str, int]
+    everywhere: IntVector
 
     @property
     def alone(self) -> bool:
         """Whether no two nodes share a value, as with hostnames."""
-        return len(self.values) == int((self.codes >= 0).sum())
+        return len(self.values) == int((self.everywhere >= 0).sum())
 
     def sums(self, amounts: IntVector) -> IntVector:
-        """Amounts per node added up per value."""
-        known = self.codes >= 0
-        sums = np.bincount(self.codes[known], amounts[known], minlength=len(self.values))
+        """Amounts per node, ours or everywhere, added up per value."""
+        codes = self.codes if len(amounts) == len(self.codes) else self.everywhere
+        known = codes >= 0
+        sums = np.bincount(codes[known], amounts[known], minlength=len(self.values))
         return sums.astype(np.int64)
 
     def of_nodes(self, flags: BoolVector, *, absent: bool = False) -> BoolVector:
@@ -83,10 +95,14 @@ class Verdict:
 
 @dataclass(slots=True, eq=False)
 class NodeTable:
-    """The nodes of one `nodes_version`. Columns are made when first asked for."""
+    """The nodes of one `nodes_version`. Columns are made when first asked for.
+
+    `others` are nodes that are not ours: nothing lands there, some constraints count their pods.
+    """
 
     nodes: tuple[nodes_.Node, ...]
     version: int
+    others: tuple[nodes_.Node, ...] = ()
     verdicts: dict[object, Verdict] = field(default_factory=dict)
     wishes: dict[object, FloatVector | None] = field(default_factory=dict)
     daemons: dict[object, frozenset[str]] = field(default_factory=dict)  # names of nodes
@@ -96,12 +112,22 @@ class NodeTable:
     _names: Domains | None = None
     _picked: npt.NDArray[np.object_] | None = None
     _costs: FloatVector | None = None
+    _around: "NodeTable | None" = None
 
     def domains(self, key: str) -> Domains:
         found = self._domains.get(key)
         if found is None:
-            found = self._domains[key] = _domains([node.labels.get(key) for node in self.nodes])
+            found = self._domains[key] = _domains(
+                [node.labels.get(key) for node in (*self.nodes, *self.others)], len(self.nodes)
+            )
         return found
+
+    @property
+    def around(self) -> "NodeTable":
+        """The others, asked the same questions."""
+        if self._around is None:
+            self._around = NodeTable(self.others, self.version)
+        return self._around
 
     def names(self) -> npt.NDArray[np.object_]:
         """[N]: names of the nodes, to be picked by rows."""
@@ -112,7 +138,7 @@ class NodeTable:
     def each(self) -> Domains:
         """Every node by its own name."""
         if self._names is None:
-            self._names = _domains([node.name for node in self.nodes])
+            self._names = _domains([node.name for node in self.nodes], len(self.nodes))
         return self._names
 
     def equal(self, label: str, value: str) -> BoolVector:
@@ -162,8 +188,23 @@ class NodeTable:
         ]
         return np.array(counts, dtype=np.int64)[codes]
 
+    def leaving_for_plain(self, tolerations: tuple[pods_.Toleration, ...]) -> Iterator[Refusing]:
+        """Nodes that refuse a plain pod: as in Kubernetes, but that silence needs no taint.
+
+        A cordon (plugin NodeUnschedulable) and silence are tolerated by the taints that stand for
+        them, other signs that a node is to go are the taints themselves. None lands where the node
+        object is being deleted.
+        """
+        for refusal in self.leaving():
+            taints = _MEANT.get(refusal.reason)
+            if taints is None:
+                gone = np.array([node.deleting for node in self.nodes], dtype=np.bool_)
+                yield Refusing(refusal.reason, refusal.detail, gone)
+            elif not all(_tolerated(taint, tolerations) for taint in taints):
+                yield refusal
+
     def leaving(self) -> tuple[Refusing, ...]:
-        """Nodes on which nothing new lands, whatever it tolerates."""
+        """Nodes on which nothing new of ours lands, whatever it tolerates."""
         if self._leaving is None:
             flags = [
                 (Reason.NOT_READY, [not node.ready for node in self.nodes]),
@@ -200,11 +241,11 @@ class NodeTable:
         return self._taints
 
 
-def _domains(values: list[str | None]) -> Domains:
+def _domains(values: list[str | None], ours: int) -> Domains:
     distinct = tuple(sorted({value for value in values if value is not None}))
     index = {value: code for code, value in enumerate(distinct)}
-    codes = [-1 if value is None else index[value] for value in values]
-    return Domains(np.array(codes, dtype=np.int64), distinct, index)
+    codes = np.array([-1 if value is None else index[value] for value in values], dtype=np.int64)
+    return Domains(codes[:ours], distinct, index, codes)
 
 
 def _price(node: nodes_.Node) -> float:

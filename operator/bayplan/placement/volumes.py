@@ -161,4 +161,5 @@ def _among(domains: Domains, values: frozenset[str]) -> BoolVector:
 
 def _whole(table: NodeTable) -> Domains:
     """All nodes as one domain."""
-    return Domains(np.zeros(len(table.nodes), dtype=np.int64), ("",), {"": 0})
+    codes = np.zeros(len(table.nodes), dtype=np.int64)
+    return Domains(codes, ("",), {"": 0}, codes)

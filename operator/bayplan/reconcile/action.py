@@ -139,7 +139,8 @@ ClaimAct = CreateClaim | OwnClaim | DropClaim
 class MarkUnschedulable:
     """An unplaced pod says why in its PodScheduled condition, so that autoscalers buy.
 
-    `held` is the node that takes nothing new until this pod is there; empty for none.
+    `held` is the node that takes nothing new until this pod is there; empty for none. `reason` is
+    Kubernetes' SchedulerError where a defect of ours keeps it: nobody should buy a node for that.
     """
 
     namespace: str
@@ -147,6 +148,7 @@ class MarkUnschedulable:
     uid: str
     message: str
     held: str = ""
+    reason: str = pods_.UNSCHEDULABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
 from bayplan.api.problems import Problem
-from bayplan.reconcile import conditions, denied, holding, starting
+from bayplan.reconcile import conditions, defect, denied, holding, starting
 from bayplan.reconcile.action import Placement
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.course import Course
@@ -54,6 +54,7 @@ class Reason(enum.StrEnum):
     PLACED = "Placed"
     NO_ROOM = "NoRoom"
     VOLUME = "VolumeBinding"
+    DEFECT = "OperatorDefect"
     NO_RUN_YET = "NoRunYet"
     SUCCEEDED = "Succeeded"
     CANNOT_START = starting.CANNOT_START
@@ -238,6 +239,8 @@ def _placed(placement: Placement | None) -> Condition:
     if placement.funnel.making:
         word = "task waits" if count == 1 else "tasks wait"
         return false(conditions.PLACED, Reason.VOLUME, f"{count} {word} for a volume to be made.")
+    if placement.funnel.defect:
+        return false(conditions.PLACED, Reason.DEFECT, defect.of_tasks(count, "task"))
     return false(
         conditions.PLACED,
         Reason.NO_ROOM,

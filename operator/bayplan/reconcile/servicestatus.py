@@ -17,7 +17,16 @@ from bayplan.api.resource import Resource
 from bayplan.model import pod as pods_
 from bayplan.placement import explain
 from bayplan.reconcile import backoff as backoff_
-from bayplan.reconcile import conditions, denied, drift, effective, failures, target, waiting
+from bayplan.reconcile import (
+    conditions,
+    defect,
+    denied,
+    drift,
+    effective,
+    failures,
+    target,
+    waiting,
+)
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.instances import Instances
@@ -43,6 +52,7 @@ class Reason(enum.StrEnum):
     BACKING_OFF = "RestartBackoff"
     NO_ROOM = "NoRoom"
     VOLUME = "VolumeBinding"
+    DEFECT = "OperatorDefect"
     PREDECESSOR = "PredecessorThere"
     ONE_POD = "ClaimForOnePod"
     NODE_SILENT = "NodeUnreachable"
@@ -286,6 +296,8 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
 def _unplaced(standing: Standing, placement: Placement) -> tuple[Reason, str]:
     if placement.funnel.making:
         return Reason.VOLUME, f"; {_no_room(placement)}"
+    if placement.funnel.defect:
+        return Reason.DEFECT, f"; {_no_room(placement)}"
     return Reason.NO_ROOM, f"; {_no_room(placement)}{_none_first(standing)}"
 
 
@@ -394,6 +406,8 @@ def _placed(standing: Standing) -> Condition:
     placement = standing.placement
     if placement is not None:
         word = Reason.VOLUME if placement.funnel.making else Reason.NO_ROOM
+        if placement.funnel.defect:
+            word = Reason.DEFECT
         return false(conditions.PLACED, word, f"{_no_room(placement)}.")
     homeless = sum(not pod.node for pod in standing.instances.live)
     if homeless or standing.starting:
@@ -406,6 +420,8 @@ def _no_room(placement: Placement) -> str:
     count = failures.counted(placement.pending, "instance")
     if placement.funnel.making:
         return f"{count} not bound yet: {explain.sentence(placement.funnel)}"
+    if placement.funnel.defect:
+        return defect.of_tasks(placement.pending, "instance").removesuffix(".")
     return f"{count} found no room: {explain.sentence(placement.funnel)}"
 
 

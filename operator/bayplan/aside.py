@@ -1,0 +1,147 @@
+"""What is set aside after a defect of ours, so that one thing at which we trip stops no other.
+
+A class of pods at which placing raises, a pod whose write raises, a resource whose reconcile
+raises: each is counted, told in the log with its traceback, said on its resource or pod, and left
+alone for a minute; a class also until its resource's spec changes. Whoever may create a pod or a
+resource may find a defect of ours, and must not be able to stop everybody's work with it.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+
+from bayplan import telemetry
+from bayplan.api.resource import Key
+from bayplan.cluster import cache as cache_
+from bayplan.model import reason, workload
+from bayplan.reconcile import action
+
+# What was set aside is tried again after this.
+DEFECT_SECONDS = 60
+
+_MOST_TOLD = 1024  # defects of which it is remembered that the log has them
+
+Parted = Callable[
+    [workload.Plan, Collection[workload.Waiting], Collection[workload.TaskKey]],
+    tuple[workload.Plan, list[action.SelectNode]],
+]
+
+_At = tuple[workload.PodClass, int]  # a class, of one generation of its resource
+
+
+@dataclass(slots=True, eq=False)
+class Aside:
+    """Which classes rest, and what has been told lately."""
+
+    cache: cache_.Cache
+    metrics: telemetry.Metrics
+    _until: dict[_At, int] = field(default_factory=dict)  # epoch seconds
+    _told: dict[tuple[str, str], int] = field(default_factory=dict)  # stage, what -> until
+
+    def tell(self, stage: str, what: str, error: Exception, now: int) -> None:
+        """Count a defect and put it into the log; the same one is told once a minute."""
+        if self._told.get((stage, what), now) > now:
+            return
+        if len(self._told) >= _MOST_TOLD:
+            self._told = {key: until for key, until in self._told.items() if until > now}
+        if len(self._told) < _MOST_TOLD:
+            self._told[stage, what] = now + DEFECT_SECONDS
+        self.metrics.reconcile_errors.inc()
+        telemetry.logger().error(
+            "set aside after a defect",
+            exc_info=error,
+            extra={"fields": {"stage": stage, "what": what, "seconds": DEFECT_SECONDS}},
+        )
+
+    def put(self, faults: Iterable[workload.Fault], now: int) -> None:
+        """Leave the classes of these alone for a while, and tell all of them."""
+        for fault in faults:
+            self.tell(fault.stage, fault.what, fault.error, now)
+            if fault.waiting is not None:
+                self._until[self._at(fault.waiting)] = now + DEFECT_SECONDS
+
+    def parted(
+        self, waiting: Collection[workload.Waiting], now: int
+    ) -> tuple[list[workload.Waiting], list[workload.Waiting]]:
+        """Those to place now, and those that rest."""
+        if self._until:
+            self._until = {at: until for at, until in self._until.items() if until > now}
+        now_placed: list[workload.Waiting] = []
+        resting: list[workload.Waiting] = []
+        for one in waiting:
+            rests = self._until and self._at(one) in self._until
+            (resting if rests else now_placed).append(one)
+        self.metrics.set_aside.set(len(resting))
+        return now_placed, resting
+
+    def refused(self, resting: Iterable[workload.Waiting]) -> tuple[workload.Refused, ...]:
+        """Why these have no node: the words that their resources and pods show."""
+        state = self.cache.state
+        funnel = reason.set_aside(sum(map(state.eligible, state.nodes.values())))
+        return tuple(workload.Refused(one, one.keys, funnel) for one in resting)
+
+    def volumes(
+        self,
+        plan: workload.Plan,
+        waiting: Collection[workload.Waiting],
+        new: Collection[workload.TaskKey],
+        parted: Parted,
+    ) -> tuple[workload.Plan, list[action.SelectNode]]:
+        """The plan without what waits for its volumes, class by class: see `Volumes.parted`."""
+        choices: list[action.SelectNode] = []
+        aside = [fault.waiting for fault in plan.faults]
+        for group in waiting:
+            if any(group is one for one in aside):
+                continue
+            try:
+                plan, more = parted(plan, (group,), new)
+            except Exception as error:  # noqa: BLE001  one class must not stop all the others
+                fault = workload.Fault("volumes", "/".join(group.keys[0]), error, group)
+                kept = {key: at for key, at in plan.placements.items() if key not in group.keys}
+                refused = (*plan.refused, *self.refused((group,)))
+                faults = (*plan.faults, fault)
+                plan = replace(plan, placements=kept, refused=refused, faults=faults)
+            else:
+                choices += more
+        return plan, choices
+
+    def next_at(self) -> int | None:
+        """When the first of them is tried again (epoch seconds)."""
+        return min(self._until.values(), default=None)
+
+    def guard(self, stage: str, now: int) -> "Guard":
+        return Guard(self, stage, now)
+
+    def _at(self, waiting: workload.Waiting) -> _At:
+        kind, _, rest = waiting.kind.workload.partition("/")
+        namespace, _, name = rest.partition("/")
+        key: Key = kind, namespace, name
+        resource = self.cache.resources.get(key)
+        return waiting.kind, resource.generation if resource is not None else 0
+
+
+class Guard:
+    """Around one stage's work for one task at a time: a defect of ours there ends it alone.
+
+    `with guard(key): …` swallows the error, tells it and keeps the key in `lost`.
+    """
+
+    __slots__ = ("_aside", "_key", "_now", "_stage", "lost")
+
+    def __init__(self, aside: Aside, stage: str, now: int) -> None:
+        self._aside, self._stage, self._now = aside, stage, now
+        self._key: workload.TaskKey = ("", "")
+        self.lost: list[workload.TaskKey] = []
+
+    def __call__(self, key: workload.TaskKey) -> "Guard":
+        self._key = key
+        return self
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.lost.append(self._key)
+        self._aside.tell(self._stage, "/".join(self._key), error, self._now)
+        return True

@@ -1,0 +1,117 @@
+"""Labels that tell the tasks of a job apart, where a constraint asks for them.
+
+Runs of a job are alike in all that placing looks at but for these labels. They split no class as
+long as nobody's affinity, anti-affinity or spread names them, which few do; where somebody does
+(`matchLabelKeys: [bayplan.dev/run]`), the tasks that it may look at keep them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from bayplan.api import names
+from bayplan.model import pod as pods_
+from bayplan.model import requirement, workload
+
+Terms = tuple[tuple[str, requirement.Requirement], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which of these labels are named: in every namespace, and in single ones."""
+
+    everywhere: frozenset[str] = frozenset()
+    of: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by namespace
+
+    def labels(self, namespace: str, labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """Those of a task that somebody may look at."""
+        if not (self.everywhere or self.of):
+            return ()
+        named = self.everywhere | self.of.get(namespace, frozenset())
+        return tuple((key, labels[key]) for key in sorted(named) if key in labels)
+
+
+NOBODY = Asked()
+EVERYBODY = Asked(names.PER_TASK)  # for who does not know what is asked for: right, and slower
+
+
+class Asking:
+    """Gathers what pods that wait and pods that run name."""
+
+    def __init__(self) -> None:
+        self._everywhere: set[str] = set()
+        self._of: dict[str, set[str]] = {}
+
+    def constraints(self, namespace: str, wanted: pods_.Constraints) -> None:
+        for spread in wanted.spread:
+            for key in _named(spread.selector.labels):
+                self._of.setdefault(namespace, set()).add(key)
+        self.terms(namespace, wanted.pod_affinity)
+        self.terms(namespace, wanted.pod_anti_affinity)
+
+    def terms(self, namespace: str, terms: Iterable[pods_.PodTerm]) -> None:
+        for term in terms:
+            for key in _named(term.selector.labels):
+                if term.all_namespaces or term.namespace_selector is not None:
+                    self._everywhere.add(key)
+                else:
+                    for near in term.namespaces or (namespace,):
+                        self._of.setdefault(near, set()).add(key)
+
+    def asked(self) -> Asked:
+        if not (self._everywhere or self._of):
+            return NOBODY
+        of = {name: frozenset(keys) for name, keys in self._of.items()}
+        return Asked(frozenset(self._everywhere), of)
+
+
+def of_task(kind: workload.PodClass, labels: Mapping[str, str]) -> workload.PodClass:
+    """The class of one task of a template that was asked about with a sample: its own labels."""
+    wanted = kind.constraints
+    if not sampled(wanted):
+        return kind
+    return replace(
+        kind,
+        constraints=replace(
+            wanted,
+            spread=tuple(
+                replace(one, selector=_own(one.selector, labels)) for one in wanted.spread
+            ),
+            pod_affinity=_owned(wanted.pod_affinity, labels),
+            pod_anti_affinity=_owned(wanted.pod_anti_affinity, labels),
+        ),
+    )
+
+
+def sampled(wanted: pods_.Constraints) -> bool:
+    """Whether constraints of a sample name labels that each task has its own of."""
+    selectors = [one.selector for one in wanted.spread]
+    selectors += [one.selector for one in (*wanted.pod_affinity, *wanted.pod_anti_affinity)]
+    return any(_is_sample(key, value) for one in selectors for key, value in one.labels)
+
+
+def _named(labels: Terms) -> Iterator[str]:
+    return (key for key, _ in labels if key in names.PER_TASK)
+
+
+def _is_sample(key: str, wanted: requirement.Requirement) -> bool:
+    return key in names.PER_TASK and wanted.values == {names.SAMPLE}
+
+
+def _owned(
+    terms: tuple[pods_.PodTerm, ...], labels: Mapping[str, str]
+) -> tuple[pods_.PodTerm, ...]:
+    return tuple(replace(one, selector=_own(one.selector, labels)) for one in terms)
+
+
+def _own(selector: requirement.Term, labels: Mapping[str, str]) -> requirement.Term:
+    """A label that the task does not have asks for nothing, as with any key of matchLabelKeys."""
+    return replace(
+        selector,
+        labels=tuple(
+            (key, replace(wanted, values=frozenset({labels[key]})))
+            if _is_sample(key, wanted)
+            else (key, wanted)
+            for key, wanted in selector.labels
+            if not _is_sample(key, wanted) or key in labels
+        ),
+    )

@@ -1,0 +1,20 @@
+"""What a cycle placed, in the log: a line for each new pod, or one for all of a resource."""
+
+from collections.abc import Mapping
+
+from bayplan import telemetry
+from bayplan.api.resource import Key
+from bayplan.model import workload
+
+
+def placed(plan: workload.Plan, owners: Mapping[workload.TaskKey, Key], cycle: int) -> None:
+    """`owners` are those of the new pods that are to be told."""
+    nodes: dict[Key, dict[workload.TaskKey, str]] = {}
+    for key, node in plan.placements.items():
+        if key in owners:
+            nodes.setdefault(owners[key], {})[key] = node
+    for refused in plan.refused:
+        for key in refused.keys:
+            if key in owners and not refused.funnel.defect:
+                nodes.setdefault(owners[key], {})[key] = ""
+    telemetry.say_placed(cycle, nodes)

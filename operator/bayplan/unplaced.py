@@ -1,0 +1,84 @@
+"""What of each resource has no node and why; a resource rings where that has changed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bayplan import inbox as inbox_
+from bayplan import telemetry
+from bayplan.api.resource import Key
+from bayplan.cluster import cache as cache_
+from bayplan.model import workload
+from bayplan.reconcile import action
+
+
+@dataclass(slots=True, eq=False)
+class Unplaced:
+    """What the last cycle in which anything waited said, by resource."""
+
+    cache: cache_.Cache
+    inbox: inbox_.Inbox
+    metrics: telemetry.Metrics
+    _known: dict[Key, action.Placement] = field(default_factory=dict)
+
+    def of(self, key: Key) -> action.Placement | None:
+        return self._known.get(key)
+
+    def forget(self, key: Key) -> None:
+        """The resource has gone."""
+        self._known.pop(key, None)
+
+    def explain(
+        self, refusals: Iterable[workload.Refused], owners: Mapping[workload.TaskKey, Key]
+    ) -> None:
+        """Keep, per resource, what of it waits and why, the first word on each task.
+
+        `owners` are those of tasks without a pod.
+        """
+        told: dict[Key, action.Placement] = {}
+        seen: set[workload.TaskKey] = set()
+        for refused in refusals:
+            fresh = [key for key in refused.keys if key not in seen]
+            seen.update(fresh)
+            for key, count in self._counts(fresh, owners).items():
+                before = told.get(key)
+                told[key] = action.Placement(
+                    pending=count + (before.pending if before else 0),
+                    since=min(refused.waiting.since, before.since)
+                    if before
+                    else refused.waiting.since,
+                    funnel=before.funnel if before else refused.funnel,
+                )
+        self.settle(told)
+
+    def _counts(
+        self, keys: Iterable[workload.TaskKey], owners: Mapping[workload.TaskKey, Key]
+    ) -> dict[Key, int]:
+        """How many of these tasks belong to each of our resources; foreign pods to none."""
+        counts: dict[Key, int] = {}
+        for key in keys:
+            owner = owners.get(key)
+            if owner is None:
+                pod = self.cache.state.pods.get(key)
+                if pod is None or pod.owner is None:
+                    continue
+                owner = (pod.owner.kind, pod.namespace, pod.owner.name)
+            counts[owner] = counts.get(owner, 0) + 1
+        return counts
+
+    def settle(self, told: Mapping[Key, action.Placement]) -> None:
+        """This is all that waits now."""
+        pending: dict[str, int] = {}
+        for key in self._known.keys() | told.keys():
+            before, after = self._known.get(key), told.get(key)
+            if after is None:
+                del self._known[key]
+            else:
+                self._known[key] = after
+                for refusal in after.funnel.refusals[:1]:
+                    word = refusal.reason.value
+                    pending[word] = pending.get(word, 0) + after.pending
+            if before != after and key in self.cache.resources:
+                self.inbox.mark(key)
+        self.metrics.pending.clear()
+        for word, count in pending.items():
+            self.metrics.pending.labels(word).set(count)

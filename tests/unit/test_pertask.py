@@ -1,0 +1,70 @@
+"""Labels that tell tasks apart: asked for by a template, kept where somebody looks at them."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bayplan import pertask
+from bayplan.api import names
+from bayplan.model import pod as pods_
+from tests.builders import make_class, make_pod, make_term
+from tests.unit.test_loop import Scene
+
+HOST = "kubernetes.io/hostname"
+HARD = "requiredDuringSchedulingIgnoredDuringExecution"
+APP = {"labelSelector": {"matchLabels": {"app": "j"}}, "topologyKey": HOST}
+
+
+def spread() -> dict[str, Any]:
+    constraint = {**APP, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    return {"topologySpreadConstraints": [{**constraint, "matchLabelKeys": [names.RUN]}]}
+
+
+def apart() -> dict[str, Any]:
+    return {"affinity": {"podAntiAffinity": {HARD: [{**APP, "matchLabelKeys": [names.RUN]}]}}}
+
+
+@pytest.mark.parametrize(("wanted", "tasks", "jobs"), [(spread(), 4, "ab"), (apart(), 2, "a")])
+def test_the_tasks_of_a_run_are_tied_to_each_other(
+    wanted: dict[str, Any], tasks: int, jobs: str
+) -> None:
+    """Every run is even over both nodes, by the labels that its pods will have."""
+    scene = Scene()
+    scene.node("n1")
+    scene.node("n2")
+    for job in jobs:
+        template = {
+            "metadata": {"labels": {"app": "j"}},
+            "spec": {"containers": [{"name": "main"}], **wanted},
+        }
+        scene.job(job, tasks=tasks, template=template)
+    scene.look()
+    planned = [pod for pod, _ in scene.notes.created.values()]
+    where = Counter((pod.labels[names.JOB], pod.node) for pod in planned)
+    ties = (*planned[0].constraints.spread, *planned[0].constraints.pod_anti_affinity)
+
+    assert {(job, node): tasks // 2 for job in jobs for node in ("n1", "n2")} == dict(where)
+    assert planned[0].labels[names.RUN] in str(ties[0].selector)
+    assert names.SAMPLE not in str(ties)
+
+
+def test_a_class_of_runs_is_not_split_unless_somebody_asks() -> None:
+    """By namespace: another's constraint splits nobody's runs here."""
+    shun = pods_.PodTerm(make_term(**{"bayplan.dev__run": "r1"}), HOST)
+    asking = pertask.Asking()
+    asking.constraints("here", pods_.Constraints(pod_anti_affinity=(shun,)))
+    labels = {names.RUN: "r1", names.SLOT: "7", "app": "x"}
+
+    assert ((names.RUN, "r1"),) == asking.asked().labels("here", labels)
+    assert () == asking.asked().labels("there", labels)
+    assert () == pertask.Asking().asked().labels("here", labels)
+
+
+def test_a_label_that_a_task_does_not_have_asks_for_nothing() -> None:
+    """A run that a person asked for has no slot: `matchLabelKeys` leaves it out."""
+    sample = make_term(**{"bayplan.dev__slot": names.SAMPLE, "app": "x"})
+    kind = make_class(spread=(pods_.Spread(HOST, sample),))
+    made = pertask.of_task(kind, make_pod(labels={names.RUN: "r"}).labels)
+
+    assert make_term(app="x") == made.constraints.spread[0].selector
