@@ -7,6 +7,9 @@ build that is interrupted leaves no half program (each is renamed into place) an
 stopped (Go's own cache). Two builders never collide: one waits for the other's file lock.
 
 `judge` holds a program of our own; it pins what `kubernetes` pins and shares what that compiled.
+
+A module's `changes.json`, where there is one, lists lines of pinned sources that are built
+otherwise than they are published, each with why. A line that is not there any more is an error.
 """
 
 import contextlib
@@ -14,6 +17,7 @@ import dataclasses
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -25,6 +29,7 @@ from pathlib import Path
 from rich.console import Console
 
 GO = Path(__file__).parent / "go"
+CHANGES = "changes.json"
 _POLL_SECONDS = 0.2
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 
@@ -139,7 +144,7 @@ def digest(folder: Path) -> str:
     """What tells a module's programs from those of other pins, sources and flags."""
     pins = (folder / "go.mod").read_bytes()
     text = pins + (folder / "go.sum").read_bytes() + ldflags(folder.name, pins.decode()).encode()
-    for source in sorted(folder.glob("*.go")):
+    for source in sorted((*folder.glob("*.go"), *folder.glob(CHANGES))):
         text += source.name.encode() + source.read_bytes()
     return hashlib.sha256(text).hexdigest()[:12]
 
@@ -171,8 +176,9 @@ def _build_one(program: Program, title: str, console: Console) -> None:
     unfinished = target.with_suffix(".unfinished")
     flags = ldflags(program.module, (folder / "go.mod").read_text())
     command = ["go", "build", "-buildvcs=false", "-trimpath", "-ldflags", flags]
-    command += ["-o", str(unfinished), program.package]
     environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": ""}
+    command += changed(program.name, folder, environment, target.parent)
+    command += ["-o", str(unfinished), program.package]
     began = time.monotonic()
     output = target.with_suffix(".log")
     with output.open("wb") as log:
@@ -192,21 +198,51 @@ def _build_one(program: Program, title: str, console: Console) -> None:
     output.unlink()
 
 
+def changed(name: str, folder: Path, environment: Mapping[str, str], into: Path) -> Sequence[str]:
+    """Flags by which Go builds changed copies of the modules instead of the published ones."""
+    if not (folder / CHANGES).exists():
+        return ()
+    pins = (folder / "go.mod").read_text()
+    for module, changes in json.loads((folder / CHANGES).read_text()).items():
+        copy = into / f"{module.replace('/', '-')}.changed"
+        shutil.rmtree(copy, ignore_errors=True)
+        published = Path(_listed("{{.Dir}}", ["-m", module], folder, environment, name))
+        shutil.copytree(published, copy, copy_function=shutil.copyfile)
+        for change in changes:
+            source = copy / change["file"]
+            text = source.read_text()
+            if text.count(change["old"]) != 1:
+                raise BuildError(f"{name}: {change['file']} does not say once: {change['old']}")
+            source.write_text(text.replace(change["old"], change["new"]))
+        pins += f"\nreplace {module} => {copy}\n"
+    (into / "changed.mod").write_text(pins)
+    shutil.copyfile(folder / "go.sum", into / "changed.sum")
+    return ["-modfile", str(into / "changed.mod")]
+
+
+def _listed(
+    what: str, about: Sequence[str], folder: Path, environment: Mapping[str, str], name: str
+) -> str:
+    """What Go knows of a package or a module, by a template of `go list`."""
+    words = ["go", "list", "-f", what, *about]
+    listed = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        raise BuildError(f"{name}: {' '.join(listed.stderr.split())[-2000:]}")
+    return listed.stdout.strip()
+
+
 def _keep_files(program: Program, folder: Path, environment: Mapping[str, str]) -> None:
     """Copy what the program needs out of its Go module, which the build has downloaded."""
     if not program.files:
         return
-    where = ["go", "list", "-f", "{{.Module.Dir}}", program.package]
-    listed = subprocess.run(
-        where, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if listed.returncode:
-        raise BuildError(f"{program.name}: {' '.join(listed.stderr.split())[-2000:]}")
+    where = _listed("{{.Module.Dir}}", [program.package], folder, environment, program.name)
     kept = _beside(program)
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
     for source in program.files:
-        for file in (Path(listed.stdout.strip()) / source).iterdir():
+        for file in (Path(where) / source).iterdir():
             shutil.copyfile(file, kept / file.name)
 
 

@@ -1,5 +1,7 @@
 """localcluster itself: a real control plane, fake nodes that behave, and an end without a trace."""
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from localcluster import Cluster, kwok, processes, programs, state
+from localcluster import Cluster, control_plane, kwok, pki, processes, programs, state
 from localcluster.api import ApiError
 from localcluster.cluster import remove
+from tests.faults.proxy import Call, Host, Rule, Upstream, slow
 
 pytestmark = pytest.mark.cluster
 
 PODS = "/api/v1/namespaces/default/pods"
 NODE = "m5-2xlarge-us-east-1a-1"
+_RBAC = "rbac.authorization.k8s.io"
 
 
 @pytest.fixture(scope="module")
@@ -344,6 +348,58 @@ def test_a_silent_node_is_noticed_and_says_later_what_happened(cluster: Cluster)
     assert ended(cluster, "cut-off")["phase"] == "Succeeded"
     cluster.delete_node(silent)
     assert gone(cluster, f"/api/v1/nodes/{silent}")
+
+
+def test_a_pod_is_played_on_when_an_older_sight_of_it_comes_late(cluster: Cluster) -> None:
+    """Kwok lists a node's pods when it takes the node on; that answer may come after newer news.
+
+    What the newer one has planned stays planned: else a pod that was made while kwok started might
+    run for ever.
+    """
+    account = "system:serviceaccount:kube-system:default"
+    binding = {
+        "metadata": {"name": "kwok-by-proxy"},
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": account}],
+    }
+    cluster.request("POST", f"/apis/{_RBAC}/v1/clusterrolebindings", binding)
+    path = "/api/v1/namespaces/kube-system/serviceaccounts/default/token"
+    answer = cluster.request("POST", path, {"spec": {"expirationSeconds": 3600}})
+    command = control_plane.kwok(programs.path("kwok"), control_plane.Files(cluster.directory))
+    kubeconfig = cluster.directory / "kwok-by-proxy.kubeconfig"
+    command = [f"--kubeconfig={kubeconfig}" if "kubeconfig" in str(w) else w for w in command]
+    with Host(Upstream(cluster.server, cluster.ca)) as host, contextlib.ExitStack() as afterwards:
+        authority = pki.Authority(cluster.directory / "pki")
+        proxy = host.proxy(certify=lambda: authority.server("proxy", ["127.0.0.1"]))
+        where = {"server": proxy.url, "certificate-authority": str(cluster.ca)}
+        kubeconfig.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "proxy",
+                    "clusters": [{"name": "proxy", "cluster": where}],
+                    "users": [{"name": "kwok", "user": {"token": answer["status"]["token"]}}],
+                    "contexts": [
+                        {"name": "proxy", "context": {"cluster": "proxy", "user": "kwok"}}
+                    ],
+                }
+            )
+        )
+        proxy.script(Rule(_of_one_node, slow(3)))
+        processes.end(processes.marked(cluster.directory, "kwok"))
+        afterwards.callback(cluster.resume_heartbeat, NODE)  # after the next line
+        afterwards.callback(cluster.stop_heartbeat, NODE)  # kwok is started anew, as it was
+        cluster.request("POST", PODS, pod("twice-seen", notes={"duration": "6s"}))
+        processes.launch(cluster.directory, "kwok", command)
+        proxy.until_asked(_of_one_node, within=40)
+
+        assert ended(cluster, "twice-seen")["phase"] == "Succeeded"
+
+
+def _of_one_node(call: Call) -> bool:
+    """Whether it lists the pods of a node."""
+    return call.kind == "pods" and call.query.get("fieldSelector") == f"spec.nodeName={NODE}"
 
 
 def test_a_heartbeat_does_not_stop_by_itself(cluster: Cluster) -> None:

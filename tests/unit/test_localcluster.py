@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tarfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -184,14 +185,45 @@ def test_the_judge_is_made_of_the_scheduler_that_runs_here() -> None:
     ).read_text()
 
 
-def test_a_changed_source_is_another_folder(tmp_path: Path) -> None:
-    """A program of our own is built anew when its source changes, not only its pins."""
-    for name in ("go.mod", "go.sum", "main.go"):
+@pytest.mark.parametrize("changed", ["main.go", programs.CHANGES])
+def test_a_changed_source_is_another_folder(tmp_path: Path, changed: str) -> None:
+    """A program is built anew when a source of our own changes, or what we change of others'."""
+    for name in ("go.mod", "go.sum", "main.go", programs.CHANGES):
         (tmp_path / name).write_text(name)
     before = programs.digest(tmp_path)
-    (tmp_path / "main.go").write_text("package main\n")
+    (tmp_path / changed).write_text("package main\n")
 
     assert programs.digest(tmp_path) != before
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="needs Go")
+def test_a_line_is_built_as_we_change_it(tmp_path: Path) -> None:
+    """The published source stays as it is; a line that it does not hold is an error."""
+    published, folder, built = (tmp_path / name for name in ("published", "folder", "built"))
+    for each in (published, folder, built):
+        each.mkdir()
+    (published / "go.mod").write_text("module example.org/lib\n")
+    (published / "lib.go").write_text("package lib\n\nfunc Name() {}\n")
+    pins = "module program\n\nrequire example.org/lib v0.0.0\n"
+    (folder / "go.mod").write_text(f"{pins}\nreplace example.org/lib => {published}\n")
+    (folder / "go.sum").write_text("")
+    change = {"why": "", "file": "lib.go", "old": "func Name() {}", "new": "func Other() {}"}
+    environment = os.environ | {"GOFLAGS": "-mod=mod", "GOWORK": "off"}
+
+    def flags(**more: str) -> Sequence[str]:
+        (folder / programs.CHANGES).write_text(json.dumps({"example.org/lib": [change | more]}))
+        return programs.changed("program", folder, environment, built)
+
+    flag, modfile = flags()
+    [copy] = [
+        line.split()[-1] for line in Path(modfile).read_text().splitlines() if "changed" in line
+    ]
+
+    assert "-modfile" == flag
+    assert "package lib\n\nfunc Other() {}\n" == (Path(copy) / "lib.go").read_text()
+    assert "package lib\n\nfunc Name() {}\n" == (published / "lib.go").read_text()
+    with pytest.raises(programs.BuildError, match=r"lib\.go does not say once: func None"):
+        flags(old="func None() {}")
 
 
 def test_kubernetes_reports_the_version_that_is_pinned() -> None:
