@@ -116,6 +116,27 @@ def test_a_limit_range_fills_in(item: Any, cpu: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("item", "cpu", "memory"),
+    [
+        ({"type": "Container", "defaultRequest": {"memory": "512Mi"}}, 100, 512),
+        ({"type": "Container", "min": {"memory": "256Mi", "cpu": 1}}, 1000, 256),
+        ({"type": "Container", "max": {"memory": "64Mi"}}, 100, 64),
+        ({"type": "Pod", "min": {"memory": "256Mi"}}, 100, 256),
+        ({"type": "Pod", "max": {"memory": "100Mi"}}, 100, 100),
+    ],
+)
+def test_ours_comes_after_the_limit_range(item: Any, cpu: int, memory: int) -> None:
+    """What the operator fills in for its own kinds is neither before it nor against it."""
+    metadata = {"name": "web", "namespace": "default"}
+    spec = {"replicas": 3, "template": {"spec": {"containers": BARE}}}
+    version = "bayplan.dev/v1alpha1"
+    service = {"apiVersion": version, "kind": "LongService", "metadata": metadata, "spec": spec}
+    found = requested(answer(limit_range(item), service))
+
+    assert (3 * cpu, 3 * memory << 20) == (found["cpu"], found["memory"])
+
+
+@pytest.mark.parametrize(
     ("item", "words"),
     [
         ({"type": "Container", "max": {"cpu": "200m"}}, "may have at most 200m cpu"),

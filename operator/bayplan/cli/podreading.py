@@ -17,6 +17,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.model import snapshot
 from bayplan.model import workload as workload_
+from bayplan.model.limits import Limits, merged
 
 _SHAPES: Mapping[str, type] = {
     "containers": list,
@@ -31,17 +32,17 @@ _SHAPES: Mapping[str, type] = {
 }
 
 
-def template(document: Document) -> dict[str, Any]:
+def template(document: Document, facts: Facts) -> dict[str, Any]:
     """The pod that this workload makes."""
     if document.kind in kinds.OURS:
-        return _compiled(document)
+        return _compiled(document, facts)
     spec = mapping(document.body.get("spec"))
     if document.kind == "CronJob":
         spec = mapping(mapping(spec.get("jobTemplate")).get("spec"))
     return mapping(spec.get("template"))
 
 
-def _compiled(document: Document) -> dict[str, Any]:
+def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
     """Our own kinds go through the operator's own reading and building."""
     from bayplan.api import build, names, placing, resource  # noqa: PLC0415  pydantic is slow
 
@@ -58,7 +59,31 @@ def _compiled(document: Document) -> dict[str, Any]:
     labels = placing.peer_labels(read, read.template_hash)
     if document.kind == names.BATCHJOB:
         labels[names.RUN] = names.SAMPLE  # one run: a constraint may ask for pods of the same
-    return build.blueprint(read).pod(read.name, labels=labels, annotations={}, environment={})
+    blueprint = build.blueprint(read, limits=_limits(facts, document.namespace))
+    return blueprint.pod(read.name, labels=labels, annotations={}, environment={})
+
+
+def _limits(facts: Facts, namespace: str) -> Limits:
+    """What the namespace's LimitRanges fill in before Bayplan does."""
+    from bayplan.cluster import decode  # noqa: PLC0415  msgspec: only when needed
+
+    ranges = sorted(facts.ranges.get(namespace, ()), key=lambda one: one.name)
+    return merged(decode.limits_from_dict(_with_texts(one.body)) for one in ranges)
+
+
+def _with_texts(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A LimitRange whose amounts are texts, as the API server serves them."""
+    items = mapping(body.get("spec")).get("limits")
+    limits = [
+        {
+            part: {name: str(amount) for name, amount in stated.items()}
+            if isinstance(stated, dict)
+            else stated
+            for part, stated in mapping(one).items()
+        }
+        for one in (items if isinstance(items, list) else ())
+    ]
+    return {"metadata": {"name": "limits"}, "spec": {"limits": limits}}
 
 
 def rules(document: Document) -> workload_.PlacementRules:
@@ -156,7 +181,7 @@ def node(document: Document) -> nodes_.Node:
 
 
 def daemonset(document: Document, facts: Facts) -> snapshot.DaemonSet:
-    read = pod(document, template(document), facts)
+    read = pod(document, template(document, facts), facts)
     return snapshot.DaemonSet(
         read.namespace,
         document.name,

@@ -185,7 +185,7 @@ class _Reading:
                 self.found.refused.append(Refused(title, wanted - living, str(refused)))
 
     def _demand(self, document: Document, title: str, count: int) -> None:
-        body = podreading.template(document)
+        body = podreading.template(document, self.facts)
         pod = self._pod(document, body, title, alone=count == 1)
         own = self.found.stored.templates(document) if document.kind == "StatefulSet" else []
         pod = storing.with_volumes(pod, sum(attached for _, attached in own))

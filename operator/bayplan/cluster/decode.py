@@ -336,6 +336,12 @@ def _limit_range(raw: Raw) -> Seen:
     return wire.sight(stored.metadata, limits.merged(reversed(found)))
 
 
+def limits_from_dict(body: Mapping[str, Any]) -> limits.Limits:
+    """Read a LimitRange that was written, not served."""
+    found: limits.Limits = _limit_range(Raw(msgspec.json.encode(body))).value
+    return found
+
+
 class _Priority(Struct):
     metadata: wire.Metadata
     value: int = 0
