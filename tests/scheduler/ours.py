@@ -65,7 +65,8 @@ class Moment:
 
     @property
     def waiting(self) -> list[workload.Waiting]:
-        return waiting.pods(self.live.state.unplaced.values(), lambda _: None)
+        known = self.live.state
+        return waiting.groups((), known.unplaced.values(), lambda _: None, known.aversions)
 
     def given_up(self) -> frozenset[str]:
         """Pods with a claim of which the chosen node is not waited for any more."""

@@ -137,22 +137,10 @@ ON_PURPOSE = (
     Purpose("devices", "**Devices are kube-scheduler's alone**", _refuses(_devices)),
 )
 
-# Faults that are being mended: how pods look at each other. This list is to be empty.
-_PLUGINS = {"InterPodAffinity", "NodeAffinity", "PodTopologySpread"}
-_REASONS = {Reason.ANTI_AFFINITY, Reason.POD_AFFINITY, Reason.SPREAD}
-
-
-def _not_yet(difference: Difference) -> bool:
-    mine = {reason for reason, _ in difference.ours}
-    return bool(mine & _REASONS or difference.theirs.keys() & _PLUGINS)
-
-
-NOT_YET: tuple[Purpose, ...] = (Purpose("not yet", "", _not_yet),)
-
 
 def purpose(difference: Difference) -> str:
     """The name of the entry that knows a difference; empty for one that is not explained."""
-    for one in (*ON_PURPOSE, *NOT_YET):
+    for one in ON_PURPOSE:
         if one.knows(difference):
             return one.name
     return ""
