@@ -206,6 +206,16 @@ class Admissions:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def make_certain(self, resource: Resource, template: Template, template_hash: str) -> None:
+        """Have it asked what the API server makes of pods that are to be placed.
+
+        Not about the present template where nothing is known of it, or it was refused: reconcile
+        asks then, at its time.
+        """
+        known = self.of(resource)
+        if template_hash != resource.template_hash or (known is not None and not known.refusal):
+            self.ask(resource, template, template_hash)
+
     def refuse(self, resource: Resource, error: errors.ClusterError) -> None:
         """A real CREATE was refused: what the dry run said is no longer so."""
         before = self._known.get(resource.uid)

@@ -270,7 +270,7 @@ class Loop:
         """Whether it is known what the server makes of such pods; else it is asked."""
         if self.admissions.certain(resource, template_hash):
             return True
-        self.admissions.ask(resource, template, template_hash)
+        self.admissions.make_certain(resource, template, template_hash)
         return False
 
     def _carry_out(

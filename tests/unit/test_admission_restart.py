@@ -146,6 +146,20 @@ def test_a_refusal_on_asking_again_places_nothing() -> None:
     assert "TemplateRefused" == known[1].refusal
 
 
+def test_a_refused_template_is_asked_about_only_when_its_time_has_come() -> None:
+    """Instances on each node are planned at every look, and each answer rings for one."""
+    scene = Server()
+    fleet(scene)
+    scene.error = errors.Rejected("exceeded quota", status=403, reason="Forbidden")
+    scene.stored({}, mode="PerNode", replicas=1)
+    at_once = scene.cycles(), len(scene.asked)
+    scene.clock.wall += 5
+    scene.cycles()
+
+    assert ([], 1) == at_once
+    assert 2 == len(scene.asked)
+
+
 def test_rules_that_change_are_asked_about() -> None:
     """What was answered of pods that were built otherwise says nothing of those built now."""
     scene = Server(on_pool)
