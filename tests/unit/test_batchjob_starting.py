@@ -138,6 +138,16 @@ def test_what_has_not_started_in_time_has_failed(ending: pods_.Ending) -> None:
     assert ("False", "ImagePullBackOff" if ending is PULL else "StartTimeout") == ready(world)[:2]
 
 
+def test_the_servers_clock_may_be_behind() -> None:
+    """By it the delete came a moment before the time was up: it has failed all the same."""
+    world = hindered(CREATING, retryPolicy={"limit": 0})
+    world.wait(600)
+    asked_at = world.now - 1
+    gone(world, deleted_at=asked_at + 30, grace_seconds=30)
+
+    assert [(RUN, "Failed")] == world.history()
+
+
 @pytest.mark.parametrize(
     ("code", "lost", "expected"),
     [(0, False, [("Succeeded", "Completed")]), (0, True, [("Succeeded", "Completed")]),

@@ -16,6 +16,9 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.reconcile.verdict import START_TIMEOUT, Standing, Verdict
 
+# The API server's clock, by which a pod was asked to go, may be behind ours, by which its time is up.
+_SKEW_SECONDS = 10
+
 CANNOT_START = "CannotStart"  # for a word of a kubelet that is none of these
 
 # A kubelet's words for what keeps a container from starting as long as nobody mends it; an image
@@ -88,7 +91,7 @@ def ended_by_timeout(found: Verdict, pod: pods_.Pod, due: int | None) -> Verdict
     """
     asked_at = pod.asked_at
     ended = pod.phase is pods_.Phase.FAILED and pod.terminating and not pod.disrupted
-    if not ended or due is None or asked_at < due:
+    if not ended or due is None or asked_at < due - _SKEW_SECONDS:
         return found
     return Verdict(Standing.FAILED, START_TIMEOUT, at=found.at, detail=detail(pod))
 
