@@ -758,6 +758,32 @@ class TestStatus:
         assert 1 == len(desk.double.asked("status"))
         assert [WEB] == desk.bell.keys
 
+    def test_what_an_older_schema_leaves_out_is_not_written_for_ever(self) -> None:
+        """A field that the stored CustomResourceDefinition does not know: once, with its news."""
+        desk = Desk()
+        stored = Answer(encoded(bodies.service(11, replicas=1)), after=0.1)
+        later = Answer(encoded(bodies.service(12, replicas=2)), after=0.1)
+        desk.double.reply("status", "LongService", stored, later)
+        event = action.EmitEvent("Told", "once")
+        wanted = [1]
+
+        def look() -> None:
+            desk.writer.write_status(desk.web, {"replicas": wanted[0], "newer": "a"}, (event,))
+
+        def more() -> None:
+            wanted[0] = 2
+            look()
+
+        def act() -> None:
+            look()
+            asyncio.get_running_loop().call_later(60, more)
+
+        desk.look = look
+        desk.work(act, 120)
+
+        assert 2 == len(desk.double.asked("status"))
+        assert {"replicas": 2} == desk.web.status
+
     def test_events_come_with_their_status(self) -> None:
         """Events are emitted when the status that accounts for them is accepted, each once."""
         desk = Desk()

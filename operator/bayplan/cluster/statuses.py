@@ -6,7 +6,7 @@ notices) is told when it is stored, and what waits for the record may go on then
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bayplan.api.resource import Key as ResourceKey
@@ -51,6 +51,7 @@ class _Status:
 
     wanted: _Wanted | None = None
     unsure: _Wanted | None = None  # sent, and the answer was lost
+    dropped: Mapping[str, Any] = field(default_factory=dict)  # what the server left out of the last
     planned: bool = False
     sent_at: float = float("-inf")
 
@@ -76,9 +77,16 @@ class Statuses:
         status: Mapping[str, Any],
         events: tuple[action.EmitEvent | action.Notice, ...] = (),
     ) -> None:
-        """Make the stored status this one: the first at once, then one an interval, newest wins."""
+        """Make the stored status this one: the first at once, then one an interval, newest wins.
+
+        What a server leaves out, since its schema is older than we are, is not written again.
+        """
         slot = self._statuses.get(resource.key)
-        if not requests.merge_patch(resource.status, status):
+        patch = requests.merge_patch(resource.status, status)
+        if slot is not None and patch and patch == slot.dropped:
+            slot.wanted = None
+            return
+        if not patch:
             if slot is not None:
                 slot.wanted = None  # what is stored is what is wanted by now
             self._owner.emit(resource, events)
@@ -168,6 +176,8 @@ class Statuses:
             raise
         slot.unsure = None
         self._owner.feed(resource.kind, answer)
+        stored = self._cache.resources.get(resource.key)
+        slot.dropped = requests.merge_patch(stored.status, sent.status) if stored else {}
         self._owner.emit(resource, sent.events)
         # What waits for the record (finalizers, deletions) may go on now. What was wanted since was
         # computed without this write and might contradict it: it is computed anew.

@@ -16,7 +16,7 @@ from bayplan.model import node as nodes_
 from bayplan.model import pod as pods_
 from bayplan.reconcile.verdict import START_TIMEOUT, Standing, Verdict
 
-# The API server's clock, by which a pod was asked to go, may be behind ours, by which its time is up.
+# A delete is dated by the API server, whose clock may be behind ours, by which the time is up.
 _SKEW_SECONDS = 10
 
 CANNOT_START = "CannotStart"  # for a word of a kubelet that is none of these
