@@ -11,7 +11,7 @@ from bayplan.api.resource import Key
 from bayplan.cluster import errors, refusals
 from bayplan.cluster.refusals import Refusals, Write
 from bayplan.reconcile import action
-from tests.double.bodies import encoded, status
+from tests.double.bodies import encoded, pod, status
 from tests.double.loop import run
 from tests.double.test_writer import WEB, Desk
 from tests.double.transport import Answer
@@ -237,6 +237,25 @@ def test_a_spent_budget_is_no_fault() -> None:
 
     assert [1, 2, 4, 5, 5] == waits[:5]
     assert () == server.refusals.of(WEB)
+
+
+def test_a_gang_that_is_tried_again_is_made_whole() -> None:
+    """Its pods run together or not at all: none stays behind until the first is accepted."""
+    desk = Desk()
+    desk.double.reply("create", "Pod", FORBIDDEN)
+    bodies_ = [pod(f"p{number}", version=0, node="n1", owner="uid-web") for number in range(3)]
+
+    def gang() -> None:
+        for body in bodies_:
+            desk.create(body)
+
+    def act() -> None:
+        desk.create(bodies_[0])
+        asyncio.get_running_loop().call_later(1.5, gang)
+
+    desk.work(act, 1.6)
+
+    assert 1 + 3 == len(desk.double.asked("create"))
 
 
 class TestClaims:

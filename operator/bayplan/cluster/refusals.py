@@ -126,12 +126,19 @@ class Refusals:
             return None
         return 1 if entry.state is _State.OPEN else 0
 
-    def admits(self, write: Write) -> bool:
-        """Whether it may be written now; who is told so has to write it."""
-        allowance = self.allowance(write)
-        if allowance:
-            self._entries[write].state = _State.UNDER_WAY
-        return allowance != 0
+    def admits(self, write: Write, *, counted: bool = False) -> bool:
+        """Whether it may be written now; who is told so has to write it.
+
+        `counted`: who asks has been told how many there may be. Others of its like follow the first
+        then, as the pods of a gang do.
+        """
+        entry = self._current(write)
+        if entry is None or not entry.holds:
+            return True
+        if entry.state is _State.OPEN:
+            entry.state = _State.UNDER_WAY
+            return True
+        return counted and entry.state is _State.UNDER_WAY
 
     def stopped(self, write: Write) -> bool:
         """Whether its like was refused after this one was admitted."""

@@ -151,7 +151,7 @@ class Writer:
         """
         request = requests.create_pod(body)
         write = Write(resource.key, "create", "Pod", planned.labels.get(names.TEMPLATE_HASH, ""))
-        if not self._cache.refusals.admits(write):
+        if not self._cache.refusals.admits(write, counted=True):  # by the loop, in this cycle
             self._cache.forget(planned)
             return
 
