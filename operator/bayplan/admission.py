@@ -98,7 +98,7 @@ class Admissions:
     # uid -> hash of another template than the present -> what was answered; None: nothing of use
     _former: dict[str, dict[str, _Answer | None]] = field(default_factory=dict)
     _shapes: dict[str, _Shapes] = field(default_factory=dict)
-    _asking: set[tuple[str, str]] = field(default_factory=set)  # uid, template hash
+    _asking: dict[str, set[str]] = field(default_factory=dict)  # uid -> template hashes
     _relieved: set[str] = field(default_factory=set)  # uids to be asked about in a moment
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
@@ -198,10 +198,9 @@ class Admissions:
     def ask(self, resource: Resource, template: Template = None, template_hash: str = "") -> None:
         """Have the API server asked, unless it is being asked already."""
         template_hash = template_hash or resource.template_hash
-        key = resource.uid, template_hash
-        if key in self._asking or resource.spec is None:
+        if resource.spec is None or self._asks(resource, template_hash):
             return
-        self._asking.add(key)
+        self._asking.setdefault(resource.uid, set()).add(template_hash)
         task = asyncio.get_running_loop().create_task(self._ask(resource, template, template_hash))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -292,7 +291,8 @@ class Admissions:
             known.refusals = 0
 
     def forget(self, uid: str) -> None:
-        """The resource has gone."""
+        """The resource has gone; what is asked about it is heard by nobody."""
+        self._asking.pop(uid, None)
         self._known.pop(uid, None)
         self._former.pop(uid, None)
         self._shapes.pop(uid, None)
@@ -300,7 +300,10 @@ class Admissions:
     @property
     def asking(self) -> int:
         """Questions on their way."""
-        return len(self._asking)
+        return sum(map(len, self._asking.values()))
+
+    def _asks(self, resource: Resource, template_hash: str) -> bool:
+        return template_hash in self._asking.get(resource.uid, ())
 
     @property
     def size(self) -> int:
@@ -327,6 +330,8 @@ class Admissions:
                     raise
                 pod = await self.dry_run(sample, strict=False)
         except errors.ClusterError as error:
+            if not self._asks(resource, template_hash):
+                return
             if present:
                 self.refuse(resource, error)
             elif isinstance(error, errors.Rejected):
@@ -336,12 +341,20 @@ class Admissions:
                 self.answered(resource.key)
         else:
             answer = _Answer(samples.question(sample), pod)
+            if not self._asks(resource, template_hash):
+                return
             if present:
                 self._accept(resource, answer, unknown)
             else:
                 self._remember(resource, template_hash, answer)
         finally:
-            self._asking.discard((resource.uid, template_hash))
+            self._asked(resource.uid, template_hash)
+
+    def _asked(self, uid: str, template_hash: str) -> None:
+        asking = self._asking.get(uid, set())
+        asking.discard(template_hash)
+        if not asking:
+            self._asking.pop(uid, None)
 
     def _remember(self, resource: Resource, template_hash: str, answer: _Answer | None) -> None:
         """What was answered for a template of the past; the last few are kept."""

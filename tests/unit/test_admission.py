@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bayplan import admission
-from bayplan.api.resource import Resource
+from bayplan.api.resource import Key, Resource
 from bayplan.cluster import decode, errors
 from bayplan.model import pod as pods_
 from bayplan.reconcile import action
@@ -218,3 +218,31 @@ def test_a_quota_that_is_raised_is_asked_about_at_once() -> None:
         assert (7, 8) == (before, len(server.asked))
 
     loops.run(act())
+
+
+@pytest.mark.parametrize("refusal", [None, rejected("no", 422)])
+def test_of_a_resource_that_goes_while_it_is_asked_about_nothing_is_kept(
+    refusal: errors.ClusterError | None,
+) -> None:
+    """The answer comes when nobody is left who would forget it."""
+
+    async def ask() -> tuple[int, int]:
+        goes, answers = asyncio.Event(), asyncio.Event()
+        rung: list[Key] = []
+
+        async def dry_run(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+            goes.set()
+            await answers.wait()
+            if refusal is not None:
+                raise refusal
+            return decode.pod_from_dict(body)
+
+        known = admission.Admissions(dry_run, decode.pod_from_dict, lambda: NOON, rung.append)
+        known.ask(job := make_job())
+        await goes.wait()
+        known.forget(job.uid)
+        answers.set()
+        await asyncio.sleep(0.01)
+        return known.size + known.asking, len(rung)
+
+    assert (0, 0) == loops.run(ask())

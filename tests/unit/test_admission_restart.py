@@ -187,6 +187,19 @@ def test_a_limit_range_that_changes_is_asked_about() -> None:
     assert 2000 == known.request.amount("cpu") == planned.request.amount("cpu")
 
 
+def test_nothing_is_kept_of_namespaces_without_a_limit_range() -> None:
+    """They come and go, each with a name of its own."""
+    defaults = Scene().cache.defaults
+    for number in range(3):
+        seen = decode.Seen(f"ci-{number}", "l", "u", 1, Limits({"cpu": "2"}))
+        defaults.set_range(seen)
+        defaults.limits(seen.namespace)
+        defaults.drop_range(seen.key)
+        defaults.limits(seen.namespace)
+
+    assert 0 == defaults.kept
+
+
 def old_template(scene: Scene, service: Resource, name: str) -> tuple[Any, str]:
     """A template of the past, and its hash."""
     template = {"spec": {"containers": [{"name": "web", "image": name}]}}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bayplan.cluster import decode
-from bayplan.model.limits import Limits, merged
+from bayplan.model.limits import NO_LIMITS, Limits, merged
 
 
 @dataclass(slots=True, eq=False)
@@ -21,11 +21,18 @@ class Defaults:
 
     def limits(self, namespace: str) -> Limits:
         """What all LimitRanges there say; the same object until one of them changes."""
+        ranges = self._ranges.get(namespace)
+        if not ranges:
+            return NO_LIMITS
         found = self._limits.get(namespace)
         if found is None:
-            ranges = sorted(self._ranges.get(namespace, {}).items())
-            found = self._limits[namespace] = merged(one for _, one in ranges)
+            found = self._limits[namespace] = merged(one for _, one in sorted(ranges.items()))
         return found
+
+    @property
+    def kept(self) -> int:
+        """Namespaces of which something is remembered."""
+        return len(self._ranges.keys() | self._limits.keys())
 
     def priority(self, name: str) -> int:
         """The priority that a class gives; without a name that of pods which name none."""
@@ -40,6 +47,9 @@ class Defaults:
         self.changed(seen.namespace)
 
     def drop_range(self, key: tuple[str, str]) -> None:
-        self._ranges.get(key[0], {}).pop(key[1], None)
+        ranges = self._ranges.get(key[0], {})
+        ranges.pop(key[1], None)
+        if not ranges:
+            self._ranges.pop(key[0], None)
         self._limits.pop(key[0], None)
         self.changed(key[0])
