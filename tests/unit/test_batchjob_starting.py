@@ -230,6 +230,20 @@ def test_the_time_counts_from_the_node_and_while_it_is_ready() -> None:
     assert world.live().terminating
 
 
+def test_init_containers_may_work_as_long_as_they_like() -> None:
+    """They are no hindrance; the time counts from their end."""
+    world = hindered(pods_.Ending(prepared=True, preparing=True))
+    world.wait(2000)
+    working = world.live().terminating
+    say(world, replace(BACK_OFF, prepared=True, prepared_at=world.now))
+    world.wait(599)
+    still = world.live().terminating
+    world.wait(1)
+
+    assert (False, False) == (working, still)
+    assert world.live().terminating
+
+
 def test_one_of_two_containers_is_not_enough() -> None:
     """All main containers have to start; the one that runs is ended with the attempt."""
     world = hindered(pods_.Ending(started_at=START, lacking=True), retryPolicy={"limit": 0})

@@ -1,5 +1,6 @@
 """What the API server says of pods, nodes and the rest, as the scheduler is to understand it."""
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -573,6 +574,26 @@ class TestFate:
         assert (True, False) == ending(running, idle)
         assert (True, True) == ending(running)
         assert (True, True) == ending(running, again)
+
+    def test_init_containers_at_work(self) -> None:
+        """One that runs is told from those that have ended well, and when the last of them did."""
+        at, later = "2026-11-23T06:00:00Z", "2026-11-23T06:20:00Z"
+
+        def one(name: str, **state: Any) -> dict[str, Any]:
+            return {"name": name, "state": state}
+
+        def ending(*inits: dict[str, Any]) -> tuple[bool, int | None]:
+            found = pod(SIDECAR, {"initContainerStatuses": [*inits]}).ending
+            return found.preparing, found.prepared_at
+
+        done = one("init", terminated={"exitCode": 0, "startedAt": at, "finishedAt": later})
+        failed = one("init", terminated={"exitCode": 1, "startedAt": at, "finishedAt": later})
+        moment = int(dt.datetime(2026, 11, 23, 6, 20, tzinfo=dt.UTC).timestamp())
+
+        assert (True, None) == ending(one("init", running={"startedAt": at}))
+        assert (False, moment) == ending(done)
+        assert (False, None) == ending(failed)
+        assert (False, None) == ending(one("side", running={"startedAt": at}))
 
     def test_a_container_that_never_started(self) -> None:
         """A kubelet writes the epoch as its start: it has none, and no end but a real one."""

@@ -361,8 +361,8 @@ class BatchJobSpec(Part):
         le=YEAR,
         description=(
             "An attempt that has not started all of its main containers within this many seconds "
-            "after it got its node has failed: an image, a volume or a Secret is missing. 0: it "
-            "may take as long as it likes."
+            "after it got its node, or after its init containers ended, has failed: an image, a "
+            "volume or a Secret is missing. 0: it may take as long as it likes."
         ),
     )
     expected_duration_seconds: Long | None = Field(

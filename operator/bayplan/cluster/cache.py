@@ -334,7 +334,9 @@ class Cache:
     def _ring_service(self, namespace: str, label: str) -> None:
         """Something has lost the service of which only the label's value is known."""
         for kind, space, name in tuple(self.resources):
-            if (kind, space, names.owner_value(name)) == (names.LONGSERVICE, namespace, label):
+            if (kind, space) != (names.LONGSERVICE, namespace):
+                continue
+            if names.owner_value(name) == label:
                 self.doorbell.mark((kind, space, name))
 
     def _ring_about(self, about: resources_.Key) -> None:

@@ -158,6 +158,8 @@ def _ending(spec: PodSpec, status: PodStatus) -> pods_.Ending:
         said=said,
         lacking=any(begun) and not all(begun),
         prepared=any(map(_has_started, (*inits, *sidecars))),
+        preparing=any(one.state is not None and one.state.running for one in inits),
+        prepared_at=max(filter(None, map(_succeeded_at, inits)), default=None),
     )
     return pods_.FRESH if ending == pods_.FRESH else ending
 
@@ -180,6 +182,11 @@ def _has_started(one: ContainerStatus) -> bool:
         or one.restart_count > 0
         or (last is not None and wire.epoch(last.started_at) is not None)
     )
+
+
+def _succeeded_at(one: ContainerStatus) -> int | None:
+    ended = _terminated(one)
+    return None if ended is None or ended.exit_code else wire.epoch(ended.finished_at)
 
 
 def _finished(one: Terminated) -> str:

@@ -211,6 +211,8 @@ class Ending:
     said: str = ""  # the kubelet's message beside `waiting`
     lacking: bool = False  # one main container has started, another never has
     prepared: bool = False  # an init container or a sidecar has started
+    preparing: bool = False  # an init container is at work
+    prepared_at: int | None = None  # when the last init container that succeeded ended
 
     @property
     def began(self) -> bool:

@@ -3,8 +3,9 @@
 It is given up in two ways. When the template changes, an attempt of which no container ever began
 is replaced by one of the new template, which costs the run nothing. And one that has not started
 all of its main containers within `startTimeoutSeconds` is deleted, and has failed once it is over.
-The time is counted from the moment at which it got its node, while that node is ready: a silent one
-is another matter.
+The time is counted from the moment at which it got its node, or from the end of its init
+containers, which may work as long as they like; and only while that node is ready: a silent node is
+another matter.
 """
 
 from collections.abc import Mapping
@@ -79,8 +80,11 @@ def due_at(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], timeout_seconds: in
     node = nodes.get(pod.node)
     if not timeout_seconds or node is None or not node.ready or is_complete(pod):
         return None
+    if pod.ending.preparing:
+        return None
     placed_at = pod.created_at if pod.placed_at is None else pod.placed_at
-    return max(placed_at, node.ready_changed_at) + timeout_seconds
+    prepared_at = pod.ending.prepared_at or placed_at
+    return max(placed_at, prepared_at, node.ready_changed_at) + timeout_seconds
 
 
 def ended_by_timeout(found: Verdict, pod: pods_.Pod, due: int | None) -> Verdict:
