@@ -247,3 +247,11 @@ def test_what_failed_a_moment_before_it_was_deleted(code: int, before: int, stan
     deleted = replace(make_run_pod("s1"), deleted_at=LATER, grace_seconds=0)
 
     assert standing == judged(ended(deleted, LATER - before, code)).standing.name
+
+
+def test_a_delete_that_may_be_on_its_way_makes_nothing_overdue() -> None:
+    """Only what the server knows to be leaving may be lost: until then the attempt may run."""
+    decided = replace(make_run_pod("s1"), deleted_at=START, delete_assumed=True)
+
+    assert Standing.LIVE is judged(decided).standing
+    assert Standing.CANCELLED is judged(replace(decided, delete_assumed=False)).standing

@@ -275,10 +275,12 @@ class TestCountedOn:
         assert 77 == held.cache.state.pods["default", "p1"].deleted_at
 
         assert held.cache.state.pods["default", "p1"].uprooted  # nobody else has deleted it
+        assert held.cache.state.pods["default", "p1"].delete_assumed
 
         held.cache.forget_leaving(("default", "p1"), "uid-p1")
 
         assert not held.cache.state.pods["default", "p1"].terminating
+        assert not held.cache.state.pods["default", "p1"].delete_assumed
         assert not held.cache.state.pods["default", "p1"].uprooted
 
         held.pod(12, node="n1", ready=False)
@@ -294,6 +296,7 @@ class TestCountedOn:
         held.cache.forget_leaving(("default", "p1"), "uid-p1")
 
         assert held.cache.state.pods["default", "p1"].uprooted
+        assert not held.cache.state.pods["default", "p1"].delete_assumed
         assert 99 == held.cache.state.pods["default", "p1"].deleted_at
 
         held.gone("Pod", "p1", 12)

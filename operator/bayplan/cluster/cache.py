@@ -182,7 +182,7 @@ class Cache:
         pod = self.state.pods.get(key)
         if pod is not None and pod.uid == uid and not pod.terminating:
             self._leaving[key] = uid, at
-            leaving = dataclasses.replace(pod, deleted_at=at, uprooted=True)
+            leaving = _leaving(pod, at)
             if key in self.state.assumed:
                 self.state.assume(leaving)  # no sight: its binding is still on its way
             else:
@@ -196,7 +196,9 @@ class Cache:
         del self._leaving[key]
         pod = self.state.pods.get(key)
         if pod is not None and pod.uid == uid:
-            self.state.set_pod(dataclasses.replace(pod, deleted_at=None, uprooted=False))
+            self.state.set_pod(
+                dataclasses.replace(pod, deleted_at=None, uprooted=False, delete_assumed=False)
+            )
 
     # ---- what informers and answers tell --------------------------------------------------
 
@@ -308,7 +310,7 @@ class Cache:
         if pod.terminating or pod.uid != leaving[0]:
             del self._leaving[pod.key]
             return pod
-        return dataclasses.replace(pod, deleted_at=leaving[1], uprooted=True)
+        return _leaving(pod, leaving[1])
 
     def _drop_pod(self, key: Key) -> None:
         self._leaving.pop(key, None)
@@ -502,3 +504,8 @@ class Cache:
         for key in self.resources:
             if key[1] == seen.name:
                 self.doorbell.mark(key)
+
+
+def _leaving(pod: pods_.Pod, at: int) -> pods_.Pod:
+    """The pod as it counts from the moment at which its delete is decided."""
+    return dataclasses.replace(pod, deleted_at=at, uprooted=True, delete_assumed=True)

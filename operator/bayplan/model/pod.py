@@ -251,6 +251,7 @@ class Pod:
     deleted_at: int | None = None  # deletionTimestamp: when its grace ends
     grace_seconds: int | None = None  # deletionGracePeriodSeconds
     uprooted: bool = False  # remembered, not stored: its node, or we, made it go
+    delete_assumed: bool = False  # we decided `deleted_at`; the server has not said so yet
     placed_at: int | None = None  # when PodScheduled became true
     phase: Phase = Phase.PENDING
     reason: str = ""  # status.reason: Evicted, OutOfcpu, NodeAffinity, NodeLost …
@@ -276,6 +277,15 @@ class Pod:
     @property
     def terminating(self) -> bool:
         return self.deleted_at is not None
+
+    def overdue_at(self, patience_seconds: int) -> int | None:
+        """When its deletion takes too long (epoch seconds); None while the server knows of none.
+
+        A delete that is only decided may still be on its way: the pod runs on meanwhile.
+        """
+        if self.deleted_at is None or self.delete_assumed:
+            return None
+        return self.deleted_at + patience_seconds
 
     @property
     def asked_at(self) -> int:

@@ -72,10 +72,13 @@ class Instances:
 
     def count_going(self, pod: pods_.Pod, state: int, now: int) -> None:
         """A terminating pod takes room during an update; `rollout` says which do not, and why."""
-        overdue_at = (pod.deleted_at or 0) + self.patience
-        if pod.terminal or pod.disrupted or state & (_LOST | _GONE) or overdue_at <= now:
+        overdue_at = pod.overdue_at(self.patience)
+        if pod.terminal or pod.disrupted or state & (_LOST | _GONE):
             return
-        self.turns.append(overdue_at)
+        if overdue_at is not None:
+            if overdue_at <= now:
+                return
+            self.turns.append(overdue_at)
         self.going += 1
         if self.revision_of(pod) != self.revision:
             self.outdated_going = True

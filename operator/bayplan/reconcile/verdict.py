@@ -175,7 +175,7 @@ def _cancelled(pod: pods_.Pod) -> bool:
 
 def _lost_at(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], patience_seconds: int) -> int | None:
     """When it counts as lost if nothing changes; None while nothing threatens it."""
-    overdue_at = None if pod.deleted_at is None else pod.deleted_at + patience_seconds
+    overdue_at = pod.overdue_at(patience_seconds)
     if not pod.node:
         return overdue_at
     node = nodes.get(pod.node)
