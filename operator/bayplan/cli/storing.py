@@ -125,7 +125,7 @@ def _is_ebs(
     volume = mapping(volumes.get(str(spec.get("volumeName"))))
     if volume:
         driver = mapping(volume.get("csi")).get("driver")
-        return driver in _EBS or "awsElasticBlockStore" in volume
+        return str(driver) in _EBS or "awsElasticBlockStore" in volume
     return classes.get(str(spec.get("storageClassName")), "ebs.csi.aws.com") in _EBS
 
 
