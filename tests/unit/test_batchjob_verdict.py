@@ -255,3 +255,11 @@ def test_a_delete_that_may_be_on_its_way_makes_nothing_overdue() -> None:
 
     assert Standing.LIVE is judged(decided).standing
     assert Standing.CANCELLED is judged(replace(decided, delete_assumed=False)).standing
+
+
+def test_a_delete_that_the_server_did_not_know_has_ended_nothing() -> None:
+    """It ended by itself while our delete was on its way: its exit code counts."""
+    over = ended(make_run_pod("s1"), LATER - 5, 1)
+    decided = replace(over, deleted_at=LATER - 6, uprooted=True, delete_assumed=True)
+
+    assert (Standing.FAILED, "Error") == (judged(decided).standing, judged(decided).reason)

@@ -94,7 +94,8 @@ def ended_by_timeout(found: Verdict, pod: pods_.Pod, due: int | None) -> Verdict
     failed, and its own end counts.
     """
     asked_at = pod.asked_at
-    ended = pod.phase is pods_.Phase.FAILED and pod.terminating and not pod.disrupted
+    deleted = pod.terminating and not pod.delete_assumed and not pod.disrupted
+    ended = pod.phase is pods_.Phase.FAILED and deleted
     if not ended or due is None or asked_at < due - _SKEW_SECONDS:
         return found
     return Verdict(Standing.FAILED, START_TIMEOUT, at=found.at, detail=detail(pod))

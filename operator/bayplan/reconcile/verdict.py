@@ -135,9 +135,10 @@ def _failed(
 def _ended_by_delete(pod: pods_.Pod, ended_at: int, grace_seconds: int) -> bool:
     """Whether it ended after somebody had asked it to go, and not by itself before.
 
-    A node's clock may be behind, so an end a little earlier counts too if it is one by a signal.
+    A node's clock may be behind, so an end a little earlier counts too if it is one by a signal. A
+    delete of which the server did not know yet has ended nothing.
     """
-    if pod.deleted_at is None:
+    if pod.deleted_at is None or pod.delete_assumed:
         return False
     asked_at = _asked_at(pod, grace_seconds)
     by_signal = pod.ending.exit_code is None or pod.ending.exit_code in _BY_SIGNAL
