@@ -65,10 +65,15 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
 
 def _limits(facts: Facts, namespace: str) -> Limits:
     """What the namespace's LimitRanges fill in before Bayplan does."""
-    from bayplan.cluster import decode  # noqa: PLC0415  msgspec: only when needed
+    from bayplan.cluster import decode, wire  # noqa: PLC0415  msgspec: only when needed
 
-    ranges = sorted(facts.ranges.get(namespace, ()), key=lambda one: one.name)
-    return merged(decode.limits_from_dict(_with_texts(one.body)) for one in ranges)
+    found = []
+    for one in sorted(facts.ranges.get(namespace, ()), key=lambda one: one.name):
+        try:
+            found.append(decode.limits_from_dict(_with_texts(one.body)))
+        except wire.DecodeError as error:
+            raise BadInput(one.called, str(error)) from error
+    return merged(found)
 
 
 def _with_texts(body: Mapping[str, Any]) -> dict[str, Any]:

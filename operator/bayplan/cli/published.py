@@ -70,7 +70,10 @@ def faults(node: Node, value: Any, path: Path = ()) -> Iterator[Fault]:
     match node, value:
         case list(), list():
             for index, one in enumerate(value):
-                yield from faults(node[0], one, (*path, index))
+                where = (*path, index)
+                if one is None and isinstance(node[0], str) and node[0].startswith("#"):
+                    yield Fault(where, "must be an object, is null; remove it", shape=True)
+                yield from faults(node[0], one, where)
         case dict(), dict():
             for key, one in value.items():
                 yield from faults(node[""], one, (*path, key))
