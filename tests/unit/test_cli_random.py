@@ -16,5 +16,5 @@ def test_random_calls_answer_or_refuse() -> None:
 
 @pytest.mark.parametrize("seed", [1920, 2256, 2901, 3872, 103494, 106725, 205684, 209889])
 def test_calls_that_once_ended_with_a_traceback(seed: int) -> None:
-    """Numbers beyond int64 in a rule; texts for lists of our kinds; an object for a driver; no object in a list."""
+    """Numbers beyond int64 in a rule; texts for lists; an object for a text; null in a list."""
     assert [] == called.tried(range(seed, seed + 1)).broken
