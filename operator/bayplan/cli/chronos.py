@@ -23,7 +23,6 @@ _NEW_NAMES = {
     "CHRONOS_JOB_RUN_ATTEMPT": "BAYPLAN_ATTEMPT",
     "CHRONOS_JOB_RUN_TIME": "BAYPLAN_SLOT",
 }
-_IMAGES = "images carry their files; put them into one, or fetch them in an init container"
 _REASONS = {
     **taking.record(
         "successCount",
@@ -32,8 +31,8 @@ _REASONS = {
         "lastSuccess",
         "lastError",
     ),
-    "uris": _IMAGES,
-    "fetch": _IMAGES,
+    "uris": taking.IMAGES,
+    "fetch": taking.IMAGES,
     "executor": "custom executors were Mesos' own; a container takes their place",
     "executorFlags": "custom executors were Mesos' own",
     "taskInfoData": "custom executors were Mesos' own",
@@ -246,8 +245,8 @@ def _container(job: Taking, image: str) -> tuple[dict[str, Any], dict[str, Any]]
     inner.end(
         {
             "parameters": "Docker's own; the pod template has most of them under other names",
-            "networkName": "networks of containers are the cluster's",
-            "networkInfos": "networks of containers are the cluster's",
+            "networkName": taking.NETWORK,
+            "networkInfos": taking.NETWORK,
         }
     )
     return container, pod

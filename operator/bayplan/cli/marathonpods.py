@@ -147,7 +147,7 @@ def _pod_container(  # noqa: PLR0917  what the pod hands down to its containers
     one.end(
         {
             "check": marathonshared.APP["check"],
-            "artifacts": marathonshared.IMAGES,
+            "artifacts": taking.IMAGES,
             "labels": "containers have no labels; put them on the pod",
             "linuxInfo": "write it into the container's securityContext",
         }

@@ -14,7 +14,6 @@ _LAST_PORT = 65_535
 _MOST_SERVICE_PORTS = 16
 _DEFAULT_NAME = "default"  # Apps.DefaultPortDefinitions and DefaultPortMappings
 _READS_PORT = re.compile(r"\$\{?PORT")
-_NETWORK = "networks of containers are the cluster's"
 
 
 def of_app(app: Taking, docker: Taking) -> Ports:
@@ -215,7 +214,7 @@ def of_endpoint(one: Taking, before: Ports) -> Ports:
     one.end(
         {
             "labels": "labels of ports told load balancers; use service.annotations",
-            "networkNames": "networks of containers are the cluster's",
+            "networkNames": taking.NETWORK,
         }
     )
     found = _port(Taking(one.of, port, one.notes, one.path), before, "port", fixed=host)

@@ -13,7 +13,6 @@ _LONGEST_WAIT = 7 * 86_400
 # Of both, Marathon and a LongService.
 _DEFAULT_BACKOFF = {"initialSeconds": 1, "factorPercent": 115, "maxSeconds": 300}
 GRACE = 5  # seconds, Mesos' default
-IMAGES = "images carry their files; put them into one, or fetch them in an init container"
 _ROLES = "roles and reservations: taint nodes and tolerate that, limit by ResourceQuota"
 APP = {
     **taking.record(
@@ -24,12 +23,12 @@ APP = {
     "acceptedResourceRoles": _ROLES,
     "role": _ROLES,
     "check": "was shown and led to nothing; a probe or a metric may take its place",
-    "fetch": IMAGES,
-    "uris": IMAGES,
-    "storeUrls": IMAGES,
+    "fetch": taking.IMAGES,
+    "uris": taking.IMAGES,
+    "storeUrls": taking.IMAGES,
     "executor": "custom executors were Mesos' own",
     "executorResources": "executors were Mesos' own",
-    "ipAddress": "networks of containers are the cluster's",
+    "ipAddress": taking.NETWORK,
     "residency": "volumes outlive pods by PersistentVolumeClaims",
     "secrets": "make Secrets of these names, with the key `value`",
 }  # fmt: skip
@@ -176,8 +175,8 @@ def networks(one: Taking) -> None:
             one.note(f"networks[{index}]", _OWN_ADDRESS)
         network.end(
             {
-                "name": "networks of containers are the cluster's",
-                "labels": "networks of containers are the cluster's",
+                "name": taking.NETWORK,
+                "labels": taking.NETWORK,
             }
         )
 
@@ -190,7 +189,7 @@ def docker_network(docker: Taking) -> None:
         case "NONE":
             docker.note("network", "the pod has a network; refuse traffic by a NetworkPolicy")
         case "USER":
-            docker.note("network", "networks of containers are the cluster's")
+            docker.note("network", taking.NETWORK)
         case _:
             pass  # BRIDGE: an address behind the host's, as a pod's is
 

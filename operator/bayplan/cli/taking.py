@@ -25,6 +25,9 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _SERVER = "the server's own record"
+# Why some fields of both originals have no counterpart.
+NETWORK = "networks of containers are the cluster's"
+IMAGES = "images carry their files; put them into one, or fetch them in an init container"
 
 
 @dataclass(frozen=True, slots=True)
