@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Create the virtual environment and install what the lock names, by hash.
+# Create the virtual environment, install what the lock names, by hash, and the commands of this
+# checkout: `bayplan`, `kubectl-bayplan`.
 # usage: tools/bootstrap.sh PYTHON VENV
 set -euo pipefail
 python=$1 venv=$2
@@ -19,3 +20,7 @@ fi
 [ -x "$venv/bin/python" ] || { echo "creating $venv"; "$python" -m venv "$venv"; }
 echo "installing the packages of requirements-dev.lock into $venv"
 "$venv/bin/python" -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+# Editable: the commands run operator/bayplan as it stands. The lock has brought all that this needs,
+# the build backend too, so nothing is fetched and nothing comes without a hash.
+echo "installing bayplan and kubectl-bayplan into $venv/bin"
+"$venv/bin/python" -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .
