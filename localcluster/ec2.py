@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bayplan.cloud import allocatable, catalogue, prices
-from bayplan.model import node as nodes_
+from bayplan.model.nodes import PRICE
 from localcluster import kwok
 
 _CAPACITY_TYPES = ("on-demand", "spot")
@@ -101,7 +101,7 @@ def labels(shape: Shape, name: str, price: str | None = None) -> dict[str, str]:
         "topology.kubernetes.io/region": _region(shape.zone),
         "karpenter.sh/capacity-type": shape.capacity_type,
     }
-    return said | ({nodes_.PRICE: price} if price else {})
+    return said | ({PRICE: price} if price else {})
 
 
 def dollars(file: Path) -> dict[str, str]:

@@ -7,21 +7,19 @@ the nouns. It looks at the final state: every rule here holds there if it held a
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import snapshot as snapshots_
-from bayplan.model import workload
+from bayplan.model import snapshot
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod, PodTerm, resources
+from bayplan.model.workloads import TaskKey, Waiting
 
-Where = Sequence[tuple[pods_.Pod, str]]  # every pod and its node
+Where = Sequence[tuple[Pod, str]]  # every pod and its node
 
 
-def landed(
-    waiting: Iterable[workload.Waiting], placements: Mapping[workload.TaskKey, str]
-) -> list[tuple[pods_.Pod, str]]:
+def landed(waiting: Iterable[Waiting], placements: Mapping[TaskKey, str]) -> list[tuple[Pod, str]]:
     """The placed tasks as pods."""
     return [
         (
-            pods_.Pod(
+            Pod(
                 namespace=key[0],
                 name=key[1],
                 node=placements[key],
@@ -38,10 +36,10 @@ def landed(
 
 
 def violations(
-    nodes: Sequence[nodes_.Node],
-    running: Sequence[pods_.Pod],
+    nodes: Sequence[Node],
+    running: Sequence[Pod],
     new: Where,
-    daemonsets: Sequence[snapshots_.DaemonSet] = (),
+    daemonsets: Sequence[snapshot.DaemonSet] = (),
 ) -> list[str]:
     """What a plan breaks, as sentences; empty is right."""
     by_name = {node.name: node for node in nodes}
@@ -59,7 +57,7 @@ def violations(
     for name in sorted({name for _, name in new}):
         request = sum(
             (pod.request for pod, at in everyone if at == name),
-            start=pods_.resources.NOTHING,
+            start=resources.NOTHING,
         )
         there = {pod.owner.uid for pod, at in everyone if at == name and pod.owner is not None}
         for daemonset in daemonsets:
@@ -74,7 +72,7 @@ def violations(
     return wrong
 
 
-def _alone(pod: pods_.Pod, node: nodes_.Node) -> list[str]:
+def _alone(pod: Pod, node: Node) -> list[str]:
     wanted = pod.constraints
     faults = []
     if not node.ready:
@@ -93,7 +91,7 @@ def _alone(pod: pods_.Pod, node: nodes_.Node) -> list[str]:
     return faults
 
 
-def _ports(pod: pods_.Pod, name: str, everyone: Where) -> list[str]:
+def _ports(pod: Pod, name: str, everyone: Where) -> list[str]:
     return [
         f"host port {port.port}"
         for other, at in everyone
@@ -104,7 +102,7 @@ def _ports(pod: pods_.Pod, name: str, everyone: Where) -> list[str]:
     ]
 
 
-def _selects(term: pods_.PodTerm, holder: pods_.Pod, other: pods_.Pod) -> bool:
+def _selects(term: PodTerm, holder: Pod, other: Pod) -> bool:
     inside = (
         term.all_namespaces
         or other.namespace in term.namespaces
@@ -113,9 +111,7 @@ def _selects(term: pods_.PodTerm, holder: pods_.Pod, other: pods_.Pod) -> bool:
     return inside and term.selector.matches(other.labels)
 
 
-def _affinity(
-    pod: pods_.Pod, name: str, everyone: Where, by_name: Mapping[str, nodes_.Node]
-) -> list[str]:
+def _affinity(pod: Pod, name: str, everyone: Where, by_name: Mapping[str, Node]) -> list[str]:
     def together(key: str, at: str) -> bool:
         value = by_name[name].labels.get(key)
         other = by_name.get(at)
@@ -144,7 +140,7 @@ def _affinity(
     return faults
 
 
-def _spread(pod: pods_.Pod, name: str, everyone: Where, nodes: Sequence[nodes_.Node]) -> list[str]:
+def _spread(pod: Pod, name: str, everyone: Where, nodes: Sequence[Node]) -> list[str]:
     faults = []
     hard = [spread for spread in pod.constraints.spread if spread.hard]
     for spread in hard:
@@ -173,7 +169,7 @@ def _spread(pod: pods_.Pod, name: str, everyone: Where, nodes: Sequence[nodes_.N
     return faults
 
 
-def _misses(pod: pods_.Pod, node: nodes_.Node) -> bool:
+def _misses(pod: Pod, node: Node) -> bool:
     wanted = pod.constraints
     return any(node.labels.get(key) != value for key, value in wanted.selector) or (
         wanted.affinity is not None
@@ -181,7 +177,7 @@ def _misses(pod: pods_.Pod, node: nodes_.Node) -> bool:
     )
 
 
-def _tainted(pod: pods_.Pod, node: nodes_.Node) -> bool:
+def _tainted(pod: Pod, node: Node) -> bool:
     return any(
         taint.effect in {"NoSchedule", "NoExecute"}
         and not any(toleration.tolerates(taint) for toleration in pod.constraints.tolerations)

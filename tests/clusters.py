@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from bayplan import settings, waiting
-from bayplan.cluster import cache as cache_
 from bayplan.cluster import decode
+from bayplan.cluster.cache import Cache
 from bayplan.model import state
-from bayplan.model.workload import Plan
+from bayplan.model.workloads import Plan
 from bayplan.placement import explain
 from bayplan.placement.solve import Policy, solve
 
@@ -29,23 +29,23 @@ class _Bell:
     def mark_namespace(self, namespace: str) -> None: ...
 
 
-def cached(*objects: Body, ours: str = "") -> cache_.Cache:
+def cached(*objects: Body, ours: str = "") -> Cache:
     """A cache that has seen these, one after the other. `ours` selects the nodes to fill."""
     term = settings.node_term(ours)
     book = state.State(eligible=lambda node: settings.is_ours(node, term))
-    found = cache_.Cache(book, _Bell())
+    found = Cache(book, _Bell())
     for version, body in enumerate(objects, start=1):
         see(found, body, version)
     return found
 
 
-def see(cache: cache_.Cache, body: Body, version: int) -> None:
+def see(cache: Cache, body: Body, version: int) -> None:
     kind = decode.KINDS[body["kind"]]
     told = {**body, "metadata": {**body["metadata"], "resourceVersion": str(version)}}
     cache.upsert(kind.name, kind.decode(msgspec.Raw(msgspec.json.encode(told))))
 
 
-def planned(cache: cache_.Cache) -> Plan:
+def planned(cache: Cache) -> Plan:
     """Where the pods that wait would go, all at once."""
     state_ = cache.state
     groups = waiting.groups((), state_.unplaced.values(), lambda _: None, state_.aversions)

@@ -8,8 +8,8 @@ from bayplan.api import names
 from bayplan.api.jobstatus import BatchJobStatus
 from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Resource, resource
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Ending, Phase, Pod
 from bayplan.reconcile import action, batchjob
 from bayplan.reconcile.kin import ALONE, Kin
 from tests.builders import make_node, make_vector
@@ -60,13 +60,13 @@ def make_admission(job: Resource, **more: Any) -> action.Admission:
     return action.Admission(**{**fields, **more})
 
 
-def make_view(job: Resource, *nodes: nodes_.Node, **more: Any) -> action.View:
+def make_view(job: Resource, *nodes: Node, **more: Any) -> action.View:
     """A cluster with these nodes (n1 when none) that has accepted the template."""
     known = {node.name: node for node in nodes or (make_node("n1"),)}
     return action.View(**{"nodes": known, "admission": make_admission(job), **more})
 
 
-def make_run_pod(run: str, attempt: int = 0, **more: Any) -> pods_.Pod:
+def make_run_pod(run: str, attempt: int = 0, **more: Any) -> Pod:
     """The pod of an attempt of `report`, running on n1 since START."""
     name = f"{PREFIX}{run}-{attempt}"
     fields: dict[str, Any] = {
@@ -76,13 +76,13 @@ def make_run_pod(run: str, attempt: int = 0, **more: Any) -> pods_.Pod:
         "node": "n1",
         "finalizers": (names.RUN_TRACKING,),
         "created_at": START,
-        "phase": pods_.Phase.RUNNING,
-        "ending": pods_.Ending(started_at=START),
+        "phase": Phase.RUNNING,
+        "ending": Ending(started_at=START),
     }
-    return pods_.Pod(**{**fields, **more})
+    return Pod(**{**fields, **more})
 
 
-def ended(pod: pods_.Pod, at: int, exit_code: int = 0, **more: Any) -> pods_.Pod:
+def ended(pod: Pod, at: int, exit_code: int = 0, **more: Any) -> Pod:
     """The pod after its container ended with this code."""
     ending = replace(
         pod.ending,
@@ -90,7 +90,7 @@ def ended(pod: pods_.Pod, at: int, exit_code: int = 0, **more: Any) -> pods_.Pod
         reason="Error" if exit_code else "Completed",
         finished_at=at,
     )
-    phase = pods_.Phase.FAILED if exit_code else pods_.Phase.SUCCEEDED
+    phase = Phase.FAILED if exit_code else Phase.SUCCEEDED
     return replace(pod, **{"phase": phase, "ending": ending, "ready": False, **more})
 
 
@@ -110,14 +110,14 @@ class World:
 
     spec: dict[str, Any]
     now: int = START
-    nodes: dict[str, nodes_.Node] = field(default_factory=lambda: {"n1": make_node("n1")})
+    nodes: dict[str, Node] = field(default_factory=lambda: {"n1": make_node("n1")})
     annotations: dict[str, str] = field(default_factory=dict)
     created_at: int = START
     generation: int = 1
     status: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
     seen: tuple[int, Mapping[str, Any]] = (1, {})
-    pods: dict[tuple[str, str], pods_.Pod] = field(default_factory=dict)
+    pods: dict[tuple[str, str], Pod] = field(default_factory=dict)
     admitted: bool = True
     refusal: action.Admission | None = None
     deleting: bool = False
@@ -130,8 +130,8 @@ class World:
     notices: list[action.Notice] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     before_write: Callable[[str], None] = lambda _: None
-    audit: Callable[[str, pods_.Pod], None] = lambda _, __: None  # of each CREATE and release
-    hindered: pods_.Ending | None = None  # new pods do not start, and this is said of them
+    audit: Callable[[str, Pod], None] = lambda _, __: None  # of each CREATE and release
+    hindered: Ending | None = None  # new pods do not start, and this is said of them
     lost_status: bool = False  # status writes never arrive
     slow_creates: bool = False  # pods are only counted on until `arrive` or `forget`
     outcome: action.Outcome = field(default_factory=action.Outcome)
@@ -222,7 +222,7 @@ class World:
         pod = self.live() if name is None else self.pods["default", name]
         self.pods[pod.key] = ended(pod, self.now, exit_code, **more)
 
-    def live(self) -> pods_.Pod:
+    def live(self) -> Pod:
         """The one pod that has not ended."""
         [pod] = [pod for pod in self.pods.values() if not pod.terminal]
         return pod
@@ -250,7 +250,7 @@ class World:
                 self.pods[pod.key] = ended(pod, min(self.now, pod.deleted_at or 0), 143)
                 self._collect(pod.key)
 
-    def _answers(self, pod: pods_.Pod) -> bool:
+    def _answers(self, pod: Pod) -> bool:
         node = self.nodes.get(pod.node)
         return node is not None and node.ready
 
@@ -281,7 +281,7 @@ class World:
         room = sorted(
             name for name, node in self.nodes.items() if node.ready and name not in task.avoid
         )
-        pod = pods_.Pod(
+        pod = Pod(
             namespace="default",
             name=task.name,
             node=room[0] if room else "",
@@ -289,11 +289,11 @@ class World:
             annotations=task.annotations,
             finalizers=(names.RUN_TRACKING,),
             created_at=self.now,
-            phase=pods_.Phase.RUNNING if room else pods_.Phase.PENDING,
-            ending=pods_.Ending(started_at=self.now if room else None),
+            phase=Phase.RUNNING if room else Phase.PENDING,
+            ending=Ending(started_at=self.now if room else None),
         )
         if self.hindered is not None:
-            pod = replace(pod, phase=pods_.Phase.PENDING, ending=self.hindered)
+            pod = replace(pod, phase=Phase.PENDING, ending=self.hindered)
         self.audit("create", pod)
         self.pods[key] = pod
         if not self.slow_creates:

@@ -7,8 +7,8 @@ no room. As in the operator's cycle nothing is created for a node without room.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
 from bayplan.placement.homes import Homes
 from bayplan.reconcile import action
 from tests.builders import make_node
@@ -26,7 +26,7 @@ class NodeWorld(World):
         homes = Homes(frozenset(stay), frozenset(takes))
         return replace(super().view(), homes=lambda _hash, _template: homes)
 
-    def is_for(self, node: nodes_.Node) -> bool:
+    def is_for(self, node: Node) -> bool:
         return node.labels["role"] in self.wanted
 
     def label(self, name: str, role: str) -> None:
@@ -39,10 +39,10 @@ class NodeWorld(World):
         """The nodes of standing instances."""
         return sorted(pod.node for pod in self.standing())
 
-    def _answers(self, node: nodes_.Node) -> bool:
+    def _answers(self, node: Node) -> bool:
         return node.ready and not node.leaving
 
-    def _open_to(self, pod: pods_.Pod) -> list[str]:
+    def _open_to(self, pod: Pod) -> list[str]:
         """Where the solver would put it: Unique over nodes, terminating ones still count."""
         taken = {one.node for one in self.pods.values() if not one.terminal and one.key != pod.key}
         return [name for name in self._free() if name not in taken]
@@ -55,7 +55,7 @@ class NodeWorld(World):
         ]
 
     def _create(self, task: action.Task) -> None:
-        planned = pods_.Pod(namespace="default", name=task.name)
+        planned = Pod(namespace="default", name=task.name)
         if [name for name in self._open_to(planned) if name not in task.avoid]:
             super()._create(task)
 

@@ -12,8 +12,8 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource, resource
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Claim, Owner, Phase, Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import action, longservice
 from bayplan.reconcile.dependencies import FREE, Dependencies
@@ -22,7 +22,7 @@ from tests.builders import NOON, make_node, make_vector
 GRACE = 30
 
 Check = Callable[[action.Outcome], None]
-Takes = Callable[[nodes_.Node, pods_.Pod], bool]  # whether a pod may be placed on a node
+Takes = Callable[[Node, Pod], bool]  # whether a pod may be placed on a node
 
 
 def make_body(name: str = "web", **spec: Any) -> dict[str, Any]:
@@ -65,8 +65,8 @@ class World:
     """One service in a cluster. `pods` is the API server's truth, `seen` what the operator saw."""
 
     service: Resource
-    nodes: dict[str, nodes_.Node] = field(default_factory=dict)
-    pods: dict[PodKey, pods_.Pod] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    pods: dict[PodKey, Pod] = field(default_factory=dict)
     children: dict[tuple[str, str], action.Child] = field(default_factory=dict)
     now: int = NOON
     room: int = 1_000_000  # how many more pods the nodes have room for
@@ -77,10 +77,10 @@ class World:
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
     takes: Takes = lambda _node, _pod: True
-    claims: dict[str, pods_.Claim] = field(default_factory=dict)
-    news: list[tuple[PodKey, pods_.Pod | None]] = field(default_factory=list)
-    seen: dict[PodKey, pods_.Pod] = field(default_factory=dict)
-    creating: dict[PodKey, pods_.Pod] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    news: list[tuple[PodKey, Pod | None]] = field(default_factory=list)
+    seen: dict[PodKey, Pod] = field(default_factory=dict)
+    creating: dict[PodKey, Pod] = field(default_factory=dict)
     deleting: dict[str, int] = field(default_factory=dict)  # uid -> when the grace ends
     last: action.Outcome = field(default_factory=action.Outcome)
     status_lost: bool = False  # whether status writes fail
@@ -108,7 +108,7 @@ class World:
             refusals=self.refusals,
         )
 
-    def visible(self) -> dict[PodKey, pods_.Pod]:
+    def visible(self) -> dict[PodKey, Pod]:
         """What was seen, with the operator's own acts counted in."""
         shown = {**self.creating, **self.seen}
         for key, pod in shown.items():
@@ -154,7 +154,7 @@ class World:
             self._apply(applied.body)
         for adoption in outcome.adoptions:
             pod = self.pods[adoption.namespace, adoption.name]
-            owner = pods_.Owner(*(adoption.owner[word] for word in ("kind", "name", "uid")))
+            owner = Owner(*(adoption.owner[word] for word in ("kind", "name", "uid")))
             self.put(replace(pod, owner=owner))
         for dropped in outcome.drops:
             del self.children[dropped.kind, dropped.name]
@@ -197,7 +197,7 @@ class World:
                 self.born += 1
                 self.claims.setdefault(
                     name,
-                    pods_.Claim(
+                    Claim(
                         name,
                         f"uid-{name}-{self.born}",
                         service=about["labels"][names.SERVICE],
@@ -218,13 +218,13 @@ class World:
         if key in self.pods:
             return  # AlreadyExists
         self.born += 1
-        pod = pods_.Pod(
+        pod = Pod(
             namespace=key[0],
             name=task.name,
             uid=f"uid-{self.born}",
             scheduler="bayplan",
             labels=task.labels,
-            owner=pods_.Owner(names.LONGSERVICE, self.service.name, self.service.uid),
+            owner=Owner(names.LONGSERVICE, self.service.name, self.service.uid),
             created_at=self.now,
         )
         open_nodes = [name for name in self._open_to(pod) if name not in task.avoid]
@@ -242,23 +242,23 @@ class World:
 
     # What happens in the cluster.
 
-    def put(self, pod: pods_.Pod) -> None:
+    def put(self, pod: Pod) -> None:
         self.pods[pod.key] = pod
         self.news.append((pod.key, pod))
 
-    def drop(self, pod: pods_.Pod) -> None:
+    def drop(self, pod: Pod) -> None:
         self.room += bool(pod.node)
         del self.pods[pod.key]
         self.news.append((pod.key, None))
 
-    def end(self, pod: pods_.Pod, disrupted: str = "") -> None:
+    def end(self, pod: Pod, disrupted: str = "") -> None:
         """Somebody deletes a pod: its kubelet has to let go of it, if there is one."""
         if not pod.node or pod.node not in self.nodes or pod.terminal:
             self.drop(pod)
         elif not pod.terminating:
             self.put(replace(pod, deleted_at=self.now + GRACE, disrupted=disrupted))
 
-    def work(self, pods: Iterable[pods_.Pod] | None = None, *, ready: bool = True) -> None:
+    def work(self, pods: Iterable[Pod] | None = None, *, ready: bool = True) -> None:
         """Kubelets that answer do their work on these pods (all): start, or let go."""
         for pod in list(self.pods.values() if pods is None else pods):
             node = self.nodes.get(pod.node)
@@ -267,7 +267,7 @@ class World:
             if pod.terminating:
                 self.drop(pod)
             elif ready and not pod.ready:
-                running = pods_.Phase.RUNNING
+                running = Phase.RUNNING
                 self.put(replace(pod, phase=running, ready=True, ready_since=self.now))
 
     def bind(self) -> None:
@@ -278,7 +278,7 @@ class World:
                 self.room -= 1
                 self.put(replace(pod, node=open_nodes[0]))
 
-    def _open_to(self, pod: pods_.Pod) -> list[str]:
+    def _open_to(self, pod: Pod) -> list[str]:
         return [
             node.name
             for node in self.nodes.values()
@@ -329,7 +329,7 @@ class World:
 
     # Questions.
 
-    def standing(self) -> list[pods_.Pod]:
+    def standing(self) -> list[Pod]:
         """Pods that neither ended nor terminate, by name."""
         return [
             pod for _, pod in sorted(self.pods.items()) if not pod.terminal and not pod.terminating

@@ -104,7 +104,7 @@ def test_the_commands_do_not_shadow_the_standard_operator(installed: Path, where
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("model/pod.py", "import asyncio"),
+        ("model/pods.py", "import asyncio"),
         ("placement/solve.py", "import time"),
         ("reconcile/batchjob.py", "import random"),
         ("units.py", "import kubernetes"),

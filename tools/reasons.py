@@ -6,7 +6,7 @@ The words are the operator's; a test compares them with those that its code can 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from bayplan.model.reason import Reason as Refusal
+from bayplan.model.reasons import Reason as Refusal
 
 JOB, SERVICE = "BatchJob", "LongService"
 NORMAL, WARNING = "Normal", "Warning"

@@ -20,10 +20,11 @@ from bayplan.api import build, names, placing
 from bayplan.api.meta import MOST_UNKNOWN_FIELDS, epoch_of
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import errors
-from bayplan.cluster import refusals as refusals_
-from bayplan.model import pod as pods_
-from bayplan.model import resources, workload
+from bayplan.cluster.refusals import relief
+from bayplan.model import resources
 from bayplan.model.limits import NO_LIMITS, Limits
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import PodClass
 from bayplan.reconcile import action, conditions
 
 FIRST_RETRY_SECONDS = 5
@@ -36,10 +37,10 @@ _STRICT = "strict decoding error: "  # k8s.io/apimachinery, runtime.NewStrictDec
 class DryRun(Protocol):
     """What would be stored of a pod; a strict one is `Rejected` where a field is unknown."""
 
-    def __call__(self, body: Mapping[str, Any], *, strict: bool) -> Awaitable[pods_.Pod]: ...
+    def __call__(self, body: Mapping[str, Any], *, strict: bool) -> Awaitable[Pod]: ...
 
 
-Read = Callable[[Mapping[str, Any]], pods_.Pod]
+Read = Callable[[Mapping[str, Any]], Pod]
 Template = Mapping[str, Any] | None  # None: the resource's own
 
 
@@ -61,7 +62,7 @@ class _Answer:
     """What the API server made of a sample; it holds for pods that are built alike."""
 
     question: str  # names the sample
-    pod: pods_.Pod
+    pod: Pod
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class _Shapes:
 
     generation: int
     limits: Limits
-    classes: dict[str, workload.PodClass] = field(default_factory=dict)
+    classes: dict[str, PodClass] = field(default_factory=dict)
     certain: set[str] = field(default_factory=set)
 
 
@@ -93,7 +94,7 @@ class Admissions:
     limits: Callable[[str], Limits] = lambda _: NO_LIMITS
     priority: Callable[[str], int] = lambda _: 0
     asks: bool = True
-    owned: Callable[[str], Iterable[pods_.Pod]] = lambda _: ()
+    owned: Callable[[str], Iterable[Pod]] = lambda _: ()
     _known: dict[str, _Known] = field(default_factory=dict)
     # uid -> hash of another template than the present -> what was answered; None: nothing of use
     _former: dict[str, dict[str, _Answer | None]] = field(default_factory=dict)
@@ -113,9 +114,7 @@ class Admissions:
             self._known[resource.uid] = _Known(resource.template_hash, told)
         return told
 
-    def shape(
-        self, resource: Resource, template: Template, template_hash: str
-    ) -> workload.PodClass:
+    def shape(self, resource: Resource, template: Template, template_hash: str) -> PodClass:
         """The class of a resource's tasks of one template, as far as it is known."""
         shapes = self._shapes_of(resource)
         shape = shapes.classes.get(template_hash)
@@ -143,7 +142,7 @@ class Admissions:
 
     def _shaped(
         self, resource: Resource, template: Template, template_hash: str
-    ) -> tuple[workload.PodClass, bool]:
+    ) -> tuple[PodClass, bool]:
         body = self._sample(resource, template, template_hash)
         request, placing_, former = resources.NOTHING, "", self._former.get(resource.uid, {})
         known, answer = self._known.get(resource.uid), former.get(template_hash)
@@ -162,7 +161,7 @@ class Admissions:
             if not (certain or self.asks):
                 pod = samples.like(pod, self.owned(resource.uid), resource, template_hash)
         rules = placing.rules(resource, template_hash)
-        return workload.PodClass(
+        return PodClass(
             namespace=resource.namespace,
             request=request or pod.request,
             constraints=placing.stripped(pod.constraints, rules),
@@ -177,7 +176,7 @@ class Admissions:
         blueprint = build.blueprint(resource, template, revision=template_hash, limits=limits)
         return samples.sample(resource, blueprint, template_hash)
 
-    def _expected(self, body: Mapping[str, Any]) -> pods_.Pod:
+    def _expected(self, body: Mapping[str, Any]) -> Pod:
         """What the API server stores of a pod where nothing but the usual is added."""
         priority = self.priority(str(body["spec"].get("priorityClassName") or ""))
         return samples.with_defaults(self.read(body), priority)
@@ -245,7 +244,7 @@ class Admissions:
         )
         self.answered(resource.key)
 
-    def learn(self, resource: Resource, pod: pods_.Pod, template_hash: str) -> None:
+    def learn(self, resource: Resource, pod: Pod, template_hash: str) -> None:
         """A stored pod asks for something else than planned: plan the next ones with that.
 
         One of another template than the present one (a rollout keeps some of the former) tells of
@@ -271,7 +270,7 @@ class Admissions:
             if resource is None or resource.namespace != namespace or not known.admission.refusal:
                 continue
             asked = self.now() - known.admission.checked_at
-            rest = refusals_.relief(_wait(known.refusals)) - asked
+            rest = relief(_wait(known.refusals)) - asked
             if rest <= 0:
                 self.ask(resource)
             elif uid not in self._relieved:

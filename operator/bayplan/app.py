@@ -30,22 +30,22 @@ from bayplan import (
     telemetry,
     worker,
 )
-from bayplan import inbox as inbox_
-from bayplan import loop as loop_
-from bayplan import settings as settings_
 from bayplan.api.resource import Key, Resource
 from bayplan.clocks import WallClock
 from bayplan.cloud import catalogue
-from bayplan.cluster import cache as cache_
 from bayplan.cluster import decode, errors, informer, refusals
-from bayplan.cluster import lease as lease_
-from bayplan.cluster import transport as transport_
-from bayplan.cluster import writer as writer_
+from bayplan.cluster.cache import Cache
+from bayplan.cluster.lease import Lease
+from bayplan.cluster.transport import HttpTransport, Request
+from bayplan.cluster.writer import Writer
 from bayplan.handlers import delivery, lifecycle, serve
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.inbox import Inbox
+from bayplan.loop import Loop
 from bayplan.model import state
+from bayplan.model.nodes import INSTANCE_TYPE
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
+from bayplan.settings import Mode, Settings, is_ours, node_term
 
 # What is decoded lives long; young garbage is rare. Measured: a list of pods costs half as much.
 _GC_THRESHOLDS = (50_000, 20, 50)
@@ -64,7 +64,7 @@ class Shell(Protocol):
     def stop(self) -> None: ...
 
 
-def run(settings: settings_.Settings) -> int:
+def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT (0), or until something essential ended (1)."""
     telemetry.set_up_logging(settings.log_format, settings.log_level)
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -83,7 +83,7 @@ class Ended(Exception):  # noqa: N818  what happened, not a fault of the caller
     """Something essential ended by itself."""
 
 
-async def _serve_until_signal(settings: settings_.Settings, beside: renewer.Renewer) -> None:
+async def _serve_until_signal(settings: Settings, beside: renewer.Renewer) -> None:
     stop = asyncio.Event()
     running = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -95,7 +95,7 @@ async def _serve_until_signal(settings: settings_.Settings, beside: renewer.Rene
 class KopfThread:
     """kopf beside us, in a thread and a loop of its own."""
 
-    def __init__(self, settings: settings_.Settings) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._server: serve.Server | None = None
 
@@ -122,7 +122,7 @@ class KopfThread:
 class _Doorbell:
     """What the cache rings: keys, free room, and namespaces whose rules changed."""
 
-    inbox: inbox_.Inbox
+    inbox: Inbox
     operator: "Operator"
 
     def mark(self, key: Key) -> None:
@@ -158,7 +158,7 @@ class _Reports:
 
     operator: "Operator"
 
-    def created(self, key: Key, planned: pods_.Pod, stored: pods_.Pod) -> None:
+    def created(self, key: Key, planned: Pod, stored: Pod) -> None:
         self.operator.loop.created(key, planned, stored)
 
     def refused(self, write: refusals.Write, error: errors.ClusterError) -> None:
@@ -182,13 +182,13 @@ class _Reports:
 class Operator:
     """Everything that runs, wired. `async with` connects and closes."""
 
-    transport: transport_.HttpTransport
-    cache: cache_.Cache
-    writer: writer_.Writer
-    loop: loop_.Loop
-    lease: lease_.Lease | renewer.Renewer
+    transport: HttpTransport
+    cache: Cache
+    writer: Writer
+    loop: Loop
+    lease: Lease | renewer.Renewer
 
-    def __init__(self, settings: settings_.Settings, beside: renewer.Renewer | None = None) -> None:
+    def __init__(self, settings: Settings, beside: renewer.Renewer | None = None) -> None:
         self.settings = settings
         self._renewer = beside  # None: the lease gets a thread
         self.metrics = telemetry.Metrics()
@@ -214,9 +214,9 @@ class Operator:
         self._build()
         return self
 
-    async def _connect(self, connections: int) -> transport_.HttpTransport:
+    async def _connect(self, connections: int) -> HttpTransport:
         kubeconfig = self.settings.kubeconfig
-        return await transport_.HttpTransport.connect(
+        return await HttpTransport.connect(
             str(kubeconfig) if kubeconfig else None, connections=connections
         )
 
@@ -229,15 +229,15 @@ class Operator:
         self._running = running
         self._synced = asyncio.Event()
         self.sink = _Sink(running, self)
-        ours = settings_.node_term(settings.node_selector)
-        self.inbox = inbox_.Inbox(clock=running.time)
-        self.cache = cache_.Cache(
-            state.State(eligible=lambda node: settings_.is_ours(node, ours)),
+        ours = node_term(settings.node_selector)
+        self.inbox = Inbox(clock=running.time)
+        self.cache = Cache(
+            state.State(eligible=lambda node: is_ours(node, ours)),
             _Doorbell(self.inbox, self),
             settings.namespace,
         )
         self.lease = self._lease()
-        self.writer = writer_.Writer(
+        self.writer = Writer(
             self.transport,
             self.cache,
             may_write=self.lease.holding,
@@ -257,10 +257,10 @@ class Operator:
             per_second=settings.dry_runs_per_second,
             limits=self.cache.defaults.limits,
             priority=self.cache.defaults.priority,
-            asks=settings.mode is settings_.Mode.ACT,
+            asks=settings.mode is Mode.ACT,
             owned=lambda uid: self.cache.state.owned(uid).values(),
         )
-        self.loop = loop_.Loop(
+        self.loop = Loop(
             clock=self.clock,
             inbox=self.inbox,
             cache=self.cache,
@@ -269,13 +269,13 @@ class Operator:
             metrics=self.metrics,
             leads=self._leads,
             beat=self._beat,
-            acts=settings.mode is settings_.Mode.ACT,
+            acts=settings.mode is Mode.ACT,
             price=appraising.price,
             receivers=self.notifier.names,
-            catalogue={nodes_.INSTANCE_TYPE: frozenset(catalogue.load())},
+            catalogue={INSTANCE_TYPE: frozenset(catalogue.load())},
         )
 
-    def _lease(self) -> lease_.Lease | renewer.Renewer:
+    def _lease(self) -> Lease | renewer.Renewer:
         told = self._gain_soon, lambda: self.fail_soon("the lease was lost")
         if self._renewer is None:
             return renewer.lease(self.settings, *told)
@@ -396,7 +396,7 @@ class Operator:
         """See the API server's clock now and then, also when there is nothing else to ask."""
         while True:
             with contextlib.suppress(errors.ClusterError):
-                await self.transport.send(transport_.Request("GET", "/version"))
+                await self.transport.send(Request("GET", "/version"))
             await asyncio.sleep(_CLOCK_SECONDS)
 
     async def _wind_down(self) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from bayplan import telemetry, worker
 from bayplan.cloud import catalogue, prices
-from bayplan.cluster import cache as cache_
-from bayplan.model import node as nodes_
+from bayplan.cluster.cache import Cache
+from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.placement import appraise
 
 # How often the packing is appraised, and how long the optimiser may improve its answer.
@@ -15,11 +15,11 @@ _APPRAISAL_SECONDS = 60.0
 _SOLVE_SECONDS = 1.0
 
 
-def price(node: nodes_.Node) -> int | None:
+def price(node: Node) -> int | None:
     """Microdollars an hour: what the node says, else what its type is modelled to cost."""
     if node.price_microdollars is not None:
         return node.price_microdollars
-    known = catalogue.load().get(node.labels.get(nodes_.INSTANCE_TYPE, ""))
+    known = catalogue.load().get(node.labels.get(INSTANCE_TYPE, ""))
     return prices.modelled(known).microdollars_per_hour if known is not None else None
 
 
@@ -27,7 +27,7 @@ def price(node: nodes_.Node) -> int | None:
 class Appraiser:
     """`leads` says whether it is this process that tells; `failed` hears of a defect of ours."""
 
-    cache: cache_.Cache
+    cache: Cache
     worker: worker.Worker
     metrics: telemetry.Metrics
     leads: Callable[[], bool]

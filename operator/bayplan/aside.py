@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from bayplan import telemetry
 from bayplan.api.resource import Key
-from bayplan.cluster import cache as cache_
-from bayplan.model import reason, workload
+from bayplan.cluster.cache import Cache
+from bayplan.model import reasons
+from bayplan.model.workloads import Fault, Plan, PodClass, Refused, TaskKey, Waiting
 from bayplan.reconcile import action
 
 # What was set aside is tried again after this.
@@ -21,18 +22,18 @@ DEFECT_SECONDS = 60
 _MOST_TOLD = 1024  # defects of which it is remembered that the log has them
 
 Parted = Callable[
-    [workload.Plan, Collection[workload.Waiting], Collection[workload.TaskKey]],
-    tuple[workload.Plan, list[action.SelectNode]],
+    [Plan, Collection[Waiting], Collection[TaskKey]],
+    tuple[Plan, list[action.SelectNode]],
 ]
 
-_At = tuple[workload.PodClass, int]  # a class, of one generation of its resource
+_At = tuple[PodClass, int]  # a class, of one generation of its resource
 
 
 @dataclass(slots=True, eq=False)
 class Aside:
     """Which classes rest, and what has been told lately."""
 
-    cache: cache_.Cache
+    cache: Cache
     metrics: telemetry.Metrics
     _until: dict[_At, int] = field(default_factory=dict)  # epoch seconds
     _told: dict[tuple[str, str], int] = field(default_factory=dict)  # stage, what -> until
@@ -52,40 +53,38 @@ class Aside:
             extra={"fields": {"stage": stage, "what": what, "seconds": DEFECT_SECONDS}},
         )
 
-    def put(self, faults: Iterable[workload.Fault], now: int) -> None:
+    def put(self, faults: Iterable[Fault], now: int) -> None:
         """Leave the classes of these alone for a while, and tell all of them."""
         for fault in faults:
             self.tell(fault.stage, fault.what, fault.error, now)
             if fault.waiting is not None:
                 self._until[self._at(fault.waiting)] = now + DEFECT_SECONDS
 
-    def parted(
-        self, waiting: Collection[workload.Waiting], now: int
-    ) -> tuple[list[workload.Waiting], list[workload.Waiting]]:
+    def parted(self, waiting: Collection[Waiting], now: int) -> tuple[list[Waiting], list[Waiting]]:
         """Those to place now, and those that rest."""
         if self._until:
             self._until = {at: until for at, until in self._until.items() if until > now}
-        now_placed: list[workload.Waiting] = []
-        resting: list[workload.Waiting] = []
+        now_placed: list[Waiting] = []
+        resting: list[Waiting] = []
         for one in waiting:
             rests = self._until and self._at(one) in self._until
             (resting if rests else now_placed).append(one)
         self.metrics.set_aside.set(len(resting))
         return now_placed, resting
 
-    def refused(self, resting: Iterable[workload.Waiting]) -> tuple[workload.Refused, ...]:
+    def refused(self, resting: Iterable[Waiting]) -> tuple[Refused, ...]:
         """Why these have no node: the words that their resources and pods show."""
         state = self.cache.state
-        funnel = reason.set_aside(sum(map(state.eligible, state.nodes.values())))
-        return tuple(workload.Refused(one, one.keys, funnel) for one in resting)
+        funnel = reasons.set_aside(sum(map(state.eligible, state.nodes.values())))
+        return tuple(Refused(one, one.keys, funnel) for one in resting)
 
     def volumes(
         self,
-        plan: workload.Plan,
-        waiting: Collection[workload.Waiting],
-        new: Collection[workload.TaskKey],
+        plan: Plan,
+        waiting: Collection[Waiting],
+        new: Collection[TaskKey],
         parted: Parted,
-    ) -> tuple[workload.Plan, list[action.SelectNode]]:
+    ) -> tuple[Plan, list[action.SelectNode]]:
         """The plan without what waits for its volumes, class by class: see `Volumes.parted`."""
         choices: list[action.SelectNode] = []
         aside = [fault.waiting for fault in plan.faults]
@@ -95,7 +94,7 @@ class Aside:
             try:
                 plan, more = parted(plan, (group,), new)
             except Exception as error:  # noqa: BLE001  one class must not stop all the others
-                fault = workload.Fault("volumes", "/".join(group.keys[0]), error, group)
+                fault = Fault("volumes", "/".join(group.keys[0]), error, group)
                 kept = {key: at for key, at in plan.placements.items() if key not in group.keys}
                 refused = (*plan.refused, *self.refused((group,)))
                 faults = (*plan.faults, fault)
@@ -111,7 +110,7 @@ class Aside:
     def guard(self, stage: str, now: int) -> "Guard":
         return Guard(self, stage, now)
 
-    def _at(self, waiting: workload.Waiting) -> _At:
+    def _at(self, waiting: Waiting) -> _At:
         kind, _, rest = waiting.kind.workload.partition("/")
         namespace, _, name = rest.partition("/")
         key: Key = kind, namespace, name
@@ -129,10 +128,10 @@ class Guard:
 
     def __init__(self, aside: Aside, stage: str, now: int) -> None:
         self._aside, self._stage, self._now = aside, stage, now
-        self._key: workload.TaskKey = ("", "")
-        self.lost: list[workload.TaskKey] = []
+        self._key: TaskKey = ("", "")
+        self.lost: list[TaskKey] = []
 
-    def __call__(self, key: workload.TaskKey) -> "Guard":
+    def __call__(self, key: TaskKey) -> "Guard":
         self._key = key
         return self
 

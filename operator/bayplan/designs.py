@@ -11,9 +11,9 @@ from typing import Any
 from bayplan import admission
 from bayplan.api import build
 from bayplan.api.resource import Key, Resource
-from bayplan.cluster import cache as cache_
-from bayplan.model import workload
+from bayplan.cluster.cache import Cache
 from bayplan.model.limits import Limits
+from bayplan.model.workloads import PodClass
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class _Kept:
 class Designs:
     """`catalogue` has the values of node labels that nodes which can be bought would have."""
 
-    cache: cache_.Cache
+    cache: Cache
     admissions: admission.Admissions
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)
     _kept: dict[Key, _Kept] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Designs:
 
     def of(
         self, resource: Resource, template: Mapping[str, Any] | None, template_hash: str
-    ) -> tuple[build.Blueprint, workload.PodClass]:
+    ) -> tuple[build.Blueprint, PodClass]:
         """What a pod will be and how it is packed; `template` is None for the resource's own."""
         looked = self.look(resource)
         kept = looked.blueprints

@@ -5,16 +5,15 @@ import json
 import logging
 from typing import Any
 
-from bayplan import loop as loop_
 from bayplan import telemetry
-from bayplan.cluster import errors
-from bayplan.cluster import karpenter as karpenter_
+from bayplan.cluster import errors, karpenter
 from bayplan.cluster.transport import Request, Transport
+from bayplan.loop import Loop
 
 _LOOK_SECONDS = 600.0  # somebody upgrades it
 
 
-def tell(loop: loop_.Loop, *, timed: bool) -> None:
+def tell(loop: Loop, *, timed: bool) -> None:
     """Have pods made accordingly: `timed` is whether a protection may name its time."""
     loop.views.timed = timed
     loop.designs.tell_timed(timed=timed)
@@ -26,23 +25,23 @@ async def look(transport: Transport) -> bool | None:
     Where it may not be read, the versions that are served tell an old one. None when nothing tells.
     """
     try:
-        return karpenter_.is_timed(await _asked(transport, karpenter_.DEFINITION))
+        return karpenter.is_timed(await _asked(transport, karpenter.DEFINITION))
     except errors.NotFound:
         return True
     except (errors.ClusterError, ValueError):
         pass
     try:
-        group = await _asked(transport, karpenter_.GROUP)
+        group = await _asked(transport, karpenter.GROUP)
     except (errors.ClusterError, ValueError):
         return None
-    return False if karpenter_.is_ancient(group) else None
+    return False if karpenter.is_ancient(group) else None
 
 
 async def _asked(transport: Transport, path: str) -> Any:
     return json.loads(await transport.send(Request("GET", path, verb="get", kind="Karpenter")))
 
 
-async def watch(transport: Transport, loop: loop_.Loop) -> None:
+async def watch(transport: Transport, loop: Loop) -> None:
     """Look now and then, and say what is there; what cannot be read stays as it was."""
     before = True
     while True:

@@ -13,27 +13,25 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bayplan import admission, misplaced, places, saying, telemetry, writing
-from bayplan import aside as aside_
-from bayplan import designs as designs_
-from bayplan import inbox as inbox_
-from bayplan import refused as refused_
-from bayplan import tally as tally_
-from bayplan import unplaced as unplaced_
-from bayplan import views as views_
-from bayplan import volumes as volumes_
+from bayplan import admission, misplaced, places, saying, telemetry, wakes, writing
 from bayplan import waiting as waiting_
-from bayplan import wakes as wakes_
 from bayplan.api import build, names, placing
 from bayplan.api.resource import Key, Resource
-from bayplan.cluster import cache as cache_
+from bayplan.aside import DEFECT_SECONDS, Aside, Guard
 from bayplan.cluster import errors, refusals
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import resources as resources_
-from bayplan.model import workload
+from bayplan.cluster.cache import Cache
+from bayplan.designs import Designs
+from bayplan.inbox import MOST_SECONDS, Batch, Inbox
+from bayplan.model import resources, workloads
+from bayplan.model.nodes import Node
+from bayplan.model.pods import DEFECTIVE, UNSCHEDULABLE, Owner, Pod
 from bayplan.placement import explain, homes, solve
 from bayplan.reconcile import action, batchjob, defect, longservice, runs, tidy
+from bayplan.refused import allowed, bindable
+from bayplan.tally import Clock, Tally
+from bayplan.unplaced import Unplaced
+from bayplan.views import Views
+from bayplan.volumes import Volumes
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -43,11 +41,11 @@ _LOOKS_SHARE = 0.02
 # … and what rests is looked at again after this at the latest.
 _LONGEST_REST_SECONDS = 1.0
 
-TaskKey = workload.TaskKey
+TaskKey = workloads.TaskKey
 
 
 Decide = Callable[
-    [Resource, Mapping[TaskKey, pods_.Pod], action.View, int], action.Outcome
+    [Resource, Mapping[TaskKey, Pod], action.View, int], action.Outcome
 ]  # (resource, its pods, the cluster, now)
 DECIDERS: Mapping[str, Decide] = {
     names.BATCHJOB: batchjob.reconcile,
@@ -62,16 +60,16 @@ class _Wanted:
     resource: Resource
     task: action.Task
     blueprint: build.Blueprint
-    kind: workload.PodClass
+    kind: workloads.PodClass
 
 
 @dataclass(slots=True, eq=False)
 class Loop:
     """`leads` says whether this process may write; `acts` is False in `--mode Observe`."""
 
-    clock: tally_.Clock
-    inbox: inbox_.Inbox
-    cache: cache_.Cache
+    clock: Clock
+    inbox: Inbox
+    cache: Cache
     writer: writing.Writing
     admissions: admission.Admissions
     metrics: telemetry.Metrics
@@ -79,21 +77,21 @@ class Loop:
     beat: Callable[[], None]
     acts: bool = True
     deciders: Mapping[str, Decide] = field(default_factory=lambda: DECIDERS)
-    price: Callable[[nodes_.Node], int | None] = lambda node: node.price_microdollars
+    price: Callable[[Node], int | None] = lambda node: node.price_microdollars
     policy: solve.Policy = field(default_factory=solve.Policy)
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     receivers: frozenset[str] = frozenset()  # of notices
-    views: views_.Views = field(init=False)
-    unplaced: unplaced_.Unplaced = field(init=False)
-    volumes: volumes_.Volumes = field(init=False)
-    aside: aside_.Aside = field(init=False)
-    tally: tally_.Tally = field(init=False)
-    designs: designs_.Designs = field(init=False)
-    plan: workload.Plan | None = None  # of the last cycle in which anything waited
+    views: Views = field(init=False)
+    unplaced: Unplaced = field(init=False)
+    volumes: Volumes = field(init=False)
+    aside: Aside = field(init=False)
+    tally: Tally = field(init=False)
+    designs: Designs = field(init=False)
+    plan: workloads.Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
     _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # the last plan's
     _look_at: int | None = None  # the last plan's
-    _wakes: wakes_.Wakes = field(default_factory=wakes_.Wakes)
+    _wakes: wakes.Wakes = field(default_factory=wakes.Wakes)
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
     _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not say yet why
@@ -102,12 +100,12 @@ class Loop:
     _cycle: int = 0
 
     def __post_init__(self) -> None:
-        self.views = views_.Views(self.cache, self.admissions, self.receivers)
-        self.unplaced = unplaced_.Unplaced(self.cache, self.inbox, self.metrics)
-        self.volumes = volumes_.Volumes(self.cache.state, self.cache.storage)
-        self.aside = aside_.Aside(self.cache, self.metrics)
-        self.designs = designs_.Designs(self.cache, self.admissions, self.catalogue)
-        self.tally = tally_.Tally(self.clock, self.cache, self.metrics, self.price)
+        self.views = Views(self.cache, self.admissions, self.receivers)
+        self.unplaced = Unplaced(self.cache, self.inbox, self.metrics)
+        self.volumes = Volumes(self.cache.state, self.cache.storage)
+        self.aside = Aside(self.cache, self.metrics)
+        self.designs = Designs(self.cache, self.admissions, self.catalogue)
+        self.tally = Tally(self.clock, self.cache, self.metrics, self.price)
 
     async def run(self) -> None:
         """Cycle until cancelled."""
@@ -116,14 +114,14 @@ class Loop:
             self.beat()
             self.cycle(batch)
 
-    def cycle(self, batch: inbox_.Batch) -> None:
+    def cycle(self, batch: Batch) -> None:
         """One decision. A standby decides nothing; a new leader looks at everything."""
         if not self.leads():
             self._led = False
             return
         if not self._led:
             self._led = True
-            batch = inbox_.Batch(frozenset(self.cache.resources), placement=True)
+            batch = Batch(frozenset(self.cache.resources), placement=True)
             self._release_orphans()
             self.designs.forget_gone()
             self._holds = {
@@ -141,11 +139,11 @@ class Loop:
                 # No one thing is to blame, and to begin anew would end here again. Whoever was
                 # looked at in vain is looked at once more, and what is decided by itself goes on.
                 self.aside.tell("cycle", "all", error, now)
-                self._look_at = now + aside_.DEFECT_SECONDS
+                self._look_at = now + DEFECT_SECONDS
                 for key in due:
                     self._wakes.by(key, self._look_at)
 
-    def _decide(self, batch: inbox_.Batch, due: list[Key], now: int) -> None:
+    def _decide(self, batch: Batch, due: list[Key], now: int) -> None:
         again = self._look_at is not None and self._look_at <= now
         if not (due or batch.placement or again):
             return
@@ -177,11 +175,11 @@ class Loop:
         self.unplaced.explain((*lost, *plan.refused), owners)  # 8. say the truth
 
     def _waiting(
-        self, wanted: Mapping[TaskKey, _Wanted], guard: aside_.Guard, now: int
-    ) -> list[workload.Waiting]:
+        self, wanted: Mapping[TaskKey, _Wanted], guard: Guard, now: int
+    ) -> list[workloads.Waiting]:
         whole = waiting_.groups(
             [(key, one.task, one.kind) for key, one in wanted.items()],
-            refused_.bindable(self.cache.refusals, self.cache.state.unplaced.values()),
+            bindable(self.cache.refusals, self.cache.state.unplaced.values()),
             self.cache.by_uid,
             self.cache.state.aversions,
             guard,
@@ -196,7 +194,7 @@ class Loop:
         found = self._reconcile(key, now)
         ended = self.clock.monotonic()
         rest = min((ended - began) / _LOOKS_SHARE, _LONGEST_REST_SECONDS)
-        if rest > inbox_.MOST_SECONDS:
+        if rest > MOST_SECONDS:
             self._rests[key] = ended + rest
         return found
 
@@ -236,12 +234,12 @@ class Loop:
 
     def _trip(self, resource: Resource, error: Exception, now: int) -> None:
         """A resource met a defect of ours: say so on it, and look again in a while."""
-        self._wakes.set(resource.key, now + aside_.DEFECT_SECONDS)
+        self._wakes.set(resource.key, now + DEFECT_SECONDS)
         self.aside.tell("reconcile", "/".join(resource.key), error, now)
         if not self.acts:
             return
         with self.aside.guard("status", now)(resource.key[1:]):
-            told = defect.status(resource, error, aside_.DEFECT_SECONDS, now)
+            told = defect.status(resource, error, DEFECT_SECONDS, now)
             self.writer.carry_out(resource, action.Outcome(status=told))
 
     def _homes(
@@ -256,7 +254,7 @@ class Loop:
         if not tasks:
             return []
         found = []
-        for task in refused_.allowed(self.cache.refusals, resource, tasks):
+        for task in allowed(self.cache.refusals, resource, tasks):
             of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
             blueprint, kind = self.designs.of(resource, task.template, of_task)
             if not self._is_certain(resource, task.template, of_task):
@@ -274,8 +272,8 @@ class Loop:
         return False
 
     def _carry_out(
-        self, plan: workload.Plan, wanted: Mapping[TaskKey, _Wanted], now: int
-    ) -> tuple[workload.Refused, ...]:
+        self, plan: workloads.Plan, wanted: Mapping[TaskKey, _Wanted], now: int
+    ) -> tuple[workloads.Refused, ...]:
         """Hand everything over; what met a defect of ours on the way is returned."""
         guard = self.aside.guard("write", now)
         owners = {
@@ -310,28 +308,28 @@ class Loop:
                             self._create(wanted[key], "", now, free)
                     elif not refused.funnel.making:
                         held = plan.holds.get(key, "")
-                        word = pods_.DEFECTIVE if defective else pods_.UNSCHEDULABLE
+                        word = DEFECTIVE if defective else UNSCHEDULABLE
                         waits = self.cache.state.unplaced[key]
                         self._mark(waits, sentence, held, word, again=key in unsaid)
         return self._lost(guard.lost, wanted, now)
 
     def _lost(
         self, keys: Collection[TaskKey], wanted: Mapping[TaskKey, _Wanted], now: int
-    ) -> tuple[workload.Refused, ...]:
+    ) -> tuple[workloads.Refused, ...]:
         """Tasks that met a defect one by one, to be told on their resources and tried again."""
         if not keys:
             return ()
-        again = now + aside_.DEFECT_SECONDS
+        again = now + DEFECT_SECONDS
         self._look_at = again if self._look_at is None else min(self._look_at, again)
-        lost: list[workload.Waiting] = []
+        lost: list[workloads.Waiting] = []
         for key in keys:
             one, pod = wanted.get(key), self.cache.state.unplaced.get(key)
             if one is not None:
                 self._wakes.by(one.resource.key, again)
-                lost.append(workload.Waiting(one.kind, (key,), one.task.since))
+                lost.append(workloads.Waiting(one.kind, (key,), one.task.since))
             elif pod is not None:
-                kind = workload.PodClass(pod.namespace, resources_.NOTHING)
-                lost.append(workload.Waiting(kind, (key,), pod.created_at))
+                kind = workloads.PodClass(pod.namespace, resources.NOTHING)
+                lost.append(workloads.Waiting(kind, (key,), pod.created_at))
         return self.aside.refused(lost)
 
     def _create(self, wanted: _Wanted, node: str, now: int, free: places.Places) -> None:
@@ -343,7 +341,7 @@ class Loop:
         numbered = {
             cap.label: str(number) for cap, number in zip(wanted.blueprint.caps, taken, strict=True)
         }
-        planned = pods_.Pod(
+        planned = Pod(
             namespace=resource.namespace,
             name=task.name,
             node=node,
@@ -353,7 +351,7 @@ class Loop:
             labels={**dict(wanted.kind.labels), **task.labels, **numbered},
             annotations=task.annotations,
             priority=wanted.kind.priority,
-            owner=pods_.Owner(resource.kind, resource.name, resource.uid),
+            owner=Owner(resource.kind, resource.name, resource.uid),
             finalizers=wanted.blueprint.finalizers,
             created_at=now,
         )
@@ -378,14 +376,14 @@ class Loop:
         with self._assumed(planned):
             self.writer.create(resource, planned, body)
 
-    def _bind(self, pod: pods_.Pod, node: str) -> None:
+    def _bind(self, pod: Pod, node: str) -> None:
         telemetry.say(logging.INFO, "bind", cycle=self._cycle, pod="/".join(pod.key), node=node)
         if self.acts:
             with self._assumed(replace(pod, node=node)):
                 self.writer.bind(action.Bind(pod.namespace, pod.name, pod.uid, node))
 
     @contextlib.contextmanager
-    def _assumed(self, pod: pods_.Pod) -> Iterator[None]:
+    def _assumed(self, pod: Pod) -> Iterator[None]:
         """Count on this pod; no longer where its write cannot even be handed over."""
         self.cache.assume(pod)
         try:
@@ -401,7 +399,7 @@ class Loop:
             if self.acts:
                 self.writer.select(wanted)
 
-    def _mark(self, pod: pods_.Pod, sentence: str, held: str, word: str, *, again: bool) -> None:
+    def _mark(self, pod: Pod, sentence: str, held: str, word: str, *, again: bool) -> None:
         """Have it said on the pod; also when it is there by now and something else was wanted."""
         said = pod.says(sentence, held, word)
         if not said:
@@ -412,7 +410,7 @@ class Loop:
             )
             self.writer.mark(wanted)
 
-    def _due(self, batch: inbox_.Batch, now: int) -> list[Key]:
+    def _due(self, batch: Batch, now: int) -> list[Key]:
         """What rang and whose time has come, in a fixed order."""
         due = {*batch.keys, *self._resting}
         if batch.placement:
@@ -437,7 +435,7 @@ class Loop:
             )
         return max(wait, 0.0)
 
-    def created(self, key: Key, planned: pods_.Pod, stored: pods_.Pod) -> None:
+    def created(self, key: Key, planned: Pod, stored: Pod) -> None:
         """Compare the CREATE's answer with the plan; what does not hold is taken back."""
         resource = self.cache.resources.get(key)
         if resource is None:

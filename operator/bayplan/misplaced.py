@@ -1,10 +1,10 @@
 """Whether a pod that was born on a node can stay there."""
 
 from bayplan.cluster.cache import Cache
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 
 
-def why(cache: Cache, planned: pods_.Pod, stored: pods_.Pod) -> str:
+def why(cache: Cache, planned: Pod, stored: Pod) -> str:
     """Why a pod cannot stay where it was born; empty when it can.
 
     The API server accepts any node name, and names are used again on EKS: a node younger

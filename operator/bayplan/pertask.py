@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, workload
+from bayplan.model import requirements
+from bayplan.model.pods import Constraints, PodTerm
+from bayplan.model.workloads import PodClass
 
-Terms = tuple[tuple[str, requirement.Requirement], ...]
+Terms = tuple[tuple[str, requirements.Requirement], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,14 @@ class Asking:
         self._everywhere: set[str] = set()
         self._of: dict[str, set[str]] = {}
 
-    def constraints(self, namespace: str, wanted: pods_.Constraints) -> None:
+    def constraints(self, namespace: str, wanted: Constraints) -> None:
         for spread in wanted.spread:
             for key in _named(spread.selector.labels):
                 self._of.setdefault(namespace, set()).add(key)
         self.terms(namespace, wanted.pod_affinity)
         self.terms(namespace, wanted.pod_anti_affinity)
 
-    def terms(self, namespace: str, terms: Iterable[pods_.PodTerm]) -> None:
+    def terms(self, namespace: str, terms: Iterable[PodTerm]) -> None:
         for term in terms:
             for key in _named(term.selector.labels):
                 if term.all_namespaces or term.namespace_selector is not None:
@@ -64,7 +65,7 @@ class Asking:
         return Asked(frozenset(self._everywhere), of)
 
 
-def of_task(kind: workload.PodClass, labels: Mapping[str, str]) -> workload.PodClass:
+def of_task(kind: PodClass, labels: Mapping[str, str]) -> PodClass:
     """The class of one task of a template that was asked about with a sample: its own labels."""
     wanted = kind.constraints
     if not sampled(wanted):
@@ -82,7 +83,7 @@ def of_task(kind: workload.PodClass, labels: Mapping[str, str]) -> workload.PodC
     )
 
 
-def sampled(wanted: pods_.Constraints) -> bool:
+def sampled(wanted: Constraints) -> bool:
     """Whether constraints of a sample name labels that each task has its own of."""
     selectors = [one.selector for one in wanted.spread]
     selectors += [one.selector for one in (*wanted.pod_affinity, *wanted.pod_anti_affinity)]
@@ -93,17 +94,15 @@ def _named(labels: Terms) -> Iterator[str]:
     return (key for key, _ in labels if key in names.PER_TASK)
 
 
-def _is_sample(key: str, wanted: requirement.Requirement) -> bool:
+def _is_sample(key: str, wanted: requirements.Requirement) -> bool:
     return key in names.PER_TASK and wanted.values == {names.SAMPLE}
 
 
-def _owned(
-    terms: tuple[pods_.PodTerm, ...], labels: Mapping[str, str]
-) -> tuple[pods_.PodTerm, ...]:
+def _owned(terms: tuple[PodTerm, ...], labels: Mapping[str, str]) -> tuple[PodTerm, ...]:
     return tuple(replace(one, selector=_own(one.selector, labels)) for one in terms)
 
 
-def _own(selector: requirement.Term, labels: Mapping[str, str]) -> requirement.Term:
+def _own(selector: requirements.Term, labels: Mapping[str, str]) -> requirements.Term:
     """A label that the task does not have asks for nothing, as with any key of matchLabelKeys."""
     return replace(
         selector,

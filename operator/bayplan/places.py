@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bayplan.api import build, placing
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
 
 _Tally = dict[str | None, Counter[int]]  # value of the group's label, None for none -> by place
 
@@ -20,8 +20,8 @@ _Tally = dict[str | None, Counter[int]]  # value of the group's label, None for 
 class Places:
     """The places of one cycle. `pods` answers the pods of an owner by its uid."""
 
-    nodes: Mapping[str, nodes_.Node]
-    pods: Callable[[str], Iterable[pods_.Pod]]
+    nodes: Mapping[str, Node]
+    pods: Callable[[str], Iterable[Pod]]
     _tallies: dict[tuple[str, tuple[tuple[str, str], ...], str], _Tally] = field(
         default_factory=dict
     )

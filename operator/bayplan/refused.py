@@ -6,7 +6,7 @@ from itertools import chain
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.cluster.refusals import Refusals, Write, binding
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 
 
@@ -40,7 +40,7 @@ def _first(tasks: list[action.Task], most: int) -> list[action.Task]:
     return [one for one in tasks if one is first or (first.gang and one.gang == first.gang)]
 
 
-def bindable(refusals: Refusals, pods: Iterable[pods_.Pod]) -> Iterable[pods_.Pod]:
+def bindable(refusals: Refusals, pods: Iterable[Pod]) -> Iterable[Pod]:
     """The pods whose binding was not refused a moment ago."""
     if not refusals.kept:
         return pods

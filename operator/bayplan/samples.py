@@ -16,7 +16,7 @@ from bayplan import pertask
 from bayplan.api import build, names, placing
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod, Toleration
 
 _FINGERPRINT = 10  # characters
 
@@ -46,11 +46,11 @@ def question(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def with_defaults(pod: pods_.Pod, priority: int) -> pods_.Pod:
+def with_defaults(pod: Pod, priority: int) -> Pod:
     """A pod that was only built, as the API server stores it where nothing is configured."""
     known = pod.constraints.tolerations
     added = tuple(
-        pods_.Toleration(key, "Exists", "", _NO_EXECUTE)
+        Toleration(key, "Exists", "", _NO_EXECUTE)
         for key in _PASSING
         if not any(one.key in {key, ""} and one.effect in {_NO_EXECUTE, ""} for one in known)
     )
@@ -58,9 +58,7 @@ def with_defaults(pod: pods_.Pod, priority: int) -> pods_.Pod:
     return dataclasses.replace(pod, constraints=constraints, priority=priority)
 
 
-def like(
-    expected: pods_.Pod, owned: Iterable[pods_.Pod], resource: Resource, template_hash: str
-) -> pods_.Pod:
+def like(expected: Pod, owned: Iterable[Pod], resource: Resource, template_hash: str) -> Pod:
     """As one of the pods of the template that are stored; as expected where none tells.
 
     Pods that have a place or a volume of their own tell nothing of the others.
@@ -84,7 +82,7 @@ def like(
     )
 
 
-def fingerprint(pod: pods_.Pod) -> str:
+def fingerprint(pod: Pod) -> str:
     """Names all that placing looks at but the request: equal for pods that may run alike."""
     constraints = pod.constraints
     tolerations = tuple(

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from bayplan import telemetry
 from bayplan.api.resource import Key
-from bayplan.model import workload
+from bayplan.model.workloads import Plan, TaskKey
 
 
-def placed(plan: workload.Plan, owners: Mapping[workload.TaskKey, Key], cycle: int) -> None:
+def placed(plan: Plan, owners: Mapping[TaskKey, Key], cycle: int) -> None:
     """`owners` are those of the new pods that are to be told."""
-    nodes: dict[Key, dict[workload.TaskKey, str]] = {}
+    nodes: dict[Key, dict[TaskKey, str]] = {}
     for key, node in plan.placements.items():
         if key in owners:
             nodes.setdefault(owners[key], {})[key] = node

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pydantic
 
 from bayplan import receivers
-from bayplan.model import node as nodes_
-from bayplan.model import requirement
+from bayplan.model import requirements
+from bayplan.model.nodes import Node
 
 
 class Mode(enum.Enum):
@@ -128,38 +128,38 @@ class Settings(pydantic.BaseModel):
         return text
 
 
-def node_term(selector: str) -> requirement.Term:
+def node_term(selector: str) -> requirements.Term:
     """Read a label selector (`a=b,c!=d,e,!f`) as a term.
 
     Set-based `in (…)` is not read here: a list of alternatives belongs on the nodes as one label.
     """
-    wanted: list[tuple[str, requirement.Requirement]] = []
+    wanted: list[tuple[str, requirements.Requirement]] = []
     for part in filter(None, (piece.strip() for piece in selector.split(","))):
         if "!=" in part:
             key, value = part.split("!=", 1)
-            wanted.append((key.strip(), requirement.requirement("NotIn", [value.strip()])))
+            wanted.append((key.strip(), requirements.requirement("NotIn", [value.strip()])))
         elif "=" in part:
             key, value = part.replace("==", "=", 1).split("=", 1)
-            wanted.append((key.strip(), requirement.requirement("In", [value.strip()])))
+            wanted.append((key.strip(), requirements.requirement("In", [value.strip()])))
         elif part.startswith("!"):
-            wanted.append((part[1:].strip(), requirement.requirement("DoesNotExist")))
+            wanted.append((part[1:].strip(), requirements.requirement("DoesNotExist")))
         elif "(" in part or " " in part:
             raise ValueError(f"{part!r} is not of the form key=value, key!=value, key or !key")
         else:
-            wanted.append((part, requirement.requirement("Exists")))
-    return requirement.Term(labels=tuple(wanted))
+            wanted.append((part, requirements.requirement("Exists")))
+    return requirements.Term(labels=tuple(wanted))
 
 
 # Nodes that no selector makes ours: nothing of a user's runs on a control plane, and a Fargate
 # node holds exactly the one pod it was made for.
-_NOT_OURS = requirement.Term(
+_NOT_OURS = requirements.Term(
     labels=(
-        ("node-role.kubernetes.io/control-plane", requirement.requirement("DoesNotExist")),
-        ("eks.amazonaws.com/compute-type", requirement.requirement("NotIn", ["fargate"])),
+        ("node-role.kubernetes.io/control-plane", requirements.requirement("DoesNotExist")),
+        ("eks.amazonaws.com/compute-type", requirements.requirement("NotIn", ["fargate"])),
     )
 )
 
 
-def is_ours(node: nodes_.Node, term: requirement.Term) -> bool:
+def is_ours(node: Node, term: requirements.Term) -> bool:
     """Whether this node is one that Bayplan fills."""
     return _NOT_OURS.matches(node.labels, node.name) and term.matches(node.labels, node.name)

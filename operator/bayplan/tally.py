@@ -11,10 +11,10 @@ from typing import Protocol
 from bayplan import telemetry
 from bayplan.api import names
 from bayplan.api.resource import Key, Resource
-from bayplan.cluster import cache as cache_
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.cluster.cache import Cache
 from bayplan.model import resources
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Phase
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import brake
 
@@ -32,9 +32,9 @@ class Tally:
     """`price` tells a node's microdollars an hour, where they are known."""
 
     clock: Clock
-    cache: cache_.Cache
+    cache: Cache
     metrics: telemetry.Metrics
-    price: Callable[[nodes_.Node], int | None]
+    price: Callable[[Node], int | None]
     _counted: dict[Key, Mapping[str, object]] = field(default_factory=dict)
     starting: dict[Key, dict[PodKey, float]] = field(default_factory=dict)  # when it was placed
 
@@ -70,7 +70,7 @@ class Tally:
         starting = self.starting.get(resource.key)
         if starting is None:
             return
-        pods, pending, now = self.cache.state.pods, pods_.Phase.PENDING, self.clock.monotonic()
+        pods, pending, now = self.cache.state.pods, Phase.PENDING, self.clock.monotonic()
         begun = [
             key for key in starting if (pod := pods.get(key)) is None or pod.phase is not pending
         ]

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bayplan import inbox as inbox_
 from bayplan import telemetry
 from bayplan.api.resource import Key
-from bayplan.cluster import cache as cache_
-from bayplan.model import workload
+from bayplan.cluster.cache import Cache
+from bayplan.inbox import Inbox
+from bayplan.model.workloads import Refused, TaskKey
 from bayplan.reconcile import action
 
 
@@ -15,8 +15,8 @@ from bayplan.reconcile import action
 class Unplaced:
     """What the last cycle in which anything waited said, by resource."""
 
-    cache: cache_.Cache
-    inbox: inbox_.Inbox
+    cache: Cache
+    inbox: Inbox
     metrics: telemetry.Metrics
     _known: dict[Key, action.Placement] = field(default_factory=dict)
 
@@ -27,15 +27,13 @@ class Unplaced:
         """The resource has gone."""
         self._known.pop(key, None)
 
-    def explain(
-        self, refusals: Iterable[workload.Refused], owners: Mapping[workload.TaskKey, Key]
-    ) -> None:
+    def explain(self, refusals: Iterable[Refused], owners: Mapping[TaskKey, Key]) -> None:
         """Keep, per resource, what of it waits and why, the first word on each task.
 
         `owners` are those of tasks without a pod.
         """
         told: dict[Key, action.Placement] = {}
-        seen: set[workload.TaskKey] = set()
+        seen: set[TaskKey] = set()
         for refused in refusals:
             fresh = [key for key in refused.keys if key not in seen]
             seen.update(fresh)
@@ -50,9 +48,7 @@ class Unplaced:
                 )
         self.settle(told)
 
-    def _counts(
-        self, keys: Iterable[workload.TaskKey], owners: Mapping[workload.TaskKey, Key]
-    ) -> dict[Key, int]:
+    def _counts(self, keys: Iterable[TaskKey], owners: Mapping[TaskKey, Key]) -> dict[Key, int]:
         """How many of these tasks belong to each of our resources; foreign pods to none."""
         counts: dict[Key, int] = {}
         for key in keys:

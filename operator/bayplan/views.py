@@ -11,8 +11,8 @@ from bayplan import admission
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Key, Resource
-from bayplan.cluster import cache as cache_
-from bayplan.model import pod as pods_
+from bayplan.cluster.cache import Cache
+from bayplan.model.pods import Claim
 from bayplan.reconcile import action, dependencies, keeping, kin
 
 
@@ -20,7 +20,7 @@ from bayplan.reconcile import action, dependencies, keeping, kin
 class Views:
     """`receivers` are those that notices can go to; `timed` is as in `View`."""
 
-    cache: cache_.Cache
+    cache: Cache
     admissions: admission.Admissions
     receivers: frozenset[str] = frozenset()
     most_finished: int = keeping.MOST_FINISHED
@@ -56,7 +56,7 @@ class Views:
         found = self.cache.refusals.of(resource.key)
         return tuple(one for one in found if one.template != resource.template_hash)
 
-    def _claims(self, resource: Resource) -> Mapping[str, pods_.Claim]:
+    def _claims(self, resource: Resource) -> Mapping[str, Claim]:
         spec = resource.spec
         if not (isinstance(spec, LongServiceSpec) and spec.volume_claim_templates):
             return {}

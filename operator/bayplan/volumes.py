@@ -12,8 +12,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan.cluster import storage
-from bayplan.model import pod as pods_
-from bayplan.model import reason, state, workload
+from bayplan.model import reasons, state
+from bayplan.model.pods import Claim, Constraints
+from bayplan.model.workloads import Plan, PodClass, Refused, TaskKey, Waiting
 from bayplan.reconcile import action
 
 FIRST_PAUSE_SECONDS = 30
@@ -36,7 +37,7 @@ class Volumes:
     storage: storage.Storage
     _failed: dict[_Key, dict[str, _Failures]] = field(default_factory=dict)  # claim -> node
 
-    def cooled(self, waiting: list[workload.Waiting], now: int) -> list[workload.Waiting]:
+    def cooled(self, waiting: list[Waiting], now: int) -> list[Waiting]:
         """Those that wait, kept off the nodes where their volumes could not be made lately."""
         self._note(now)
         if not self._failed:
@@ -48,28 +49,28 @@ class Volumes:
         turns = (one.until for nodes in self._failed.values() for one in nodes.values())
         return min((turn for turn in turns if turn > now), default=None)
 
-    def late(self, namespace: str, wanted: pods_.Constraints) -> bool:
+    def late(self, namespace: str, wanted: Constraints) -> bool:
         """Whether such a pod cannot be born placed: something has to be made for it first."""
         return wanted.late or bool(self._unbound(namespace, wanted))
 
     def parted(
         self,
-        plan: workload.Plan,
-        waiting: Collection[workload.Waiting],
-        new: Collection[workload.TaskKey],
-    ) -> tuple[workload.Plan, list[action.SelectNode]]:
+        plan: Plan,
+        waiting: Collection[Waiting],
+        new: Collection[TaskKey],
+    ) -> tuple[Plan, list[action.SelectNode]]:
         """The plan without the existing pods that cannot be bound yet; they are told as refused.
 
         And on which claims their nodes are to be written. `new` are tasks without a pod.
         """
-        making: dict[workload.TaskKey, workload.Refused] = {}
+        making: dict[TaskKey, Refused] = {}
         choices: dict[_Key, action.SelectNode] = {}
         for group in waiting:
             unbound = self._unbound(group.kind.namespace, group.kind.constraints)
             for key in group.keys if unbound else ():
                 node = plan.placements.get(key, "")
                 if node and key not in new:
-                    making[key] = workload.Refused(group, (key,), self._funnel(unbound[0], node))
+                    making[key] = Refused(group, (key,), self._funnel(unbound[0], node))
                     for one in self._chosen(group.kind.namespace, unbound, node):
                         choices.setdefault((one.namespace, one.claim), one)
         if not making:
@@ -78,26 +79,24 @@ class Volumes:
         refused = (*plan.refused, *making.values())
         return replace(plan, placements=placements, refused=refused), list(choices.values())
 
-    def _unbound(self, namespace: str, wanted: pods_.Constraints) -> list[pods_.Claim]:
+    def _unbound(self, namespace: str, wanted: Constraints) -> list[Claim]:
         """The claims of such a pod that wait for their first consumer."""
         found = (self.state.claims.get((namespace, name)) for name in wanted.claims)
         return [claim for claim in found if claim is not None and claim.unbound]
 
-    def _chosen(
-        self, namespace: str, unbound: list[pods_.Claim], node: str
-    ) -> list[action.SelectNode]:
+    def _chosen(self, namespace: str, unbound: list[Claim], node: str) -> list[action.SelectNode]:
         return [
             action.SelectNode(namespace, claim.name, claim.uid, node)
             for claim in unbound
             if not (claim.made or claim.pinned_to(self.state.nodes.get(claim.selected)))
         ]
 
-    def _funnel(self, claim: pods_.Claim, node: str) -> reason.Funnel:
+    def _funnel(self, claim: Claim, node: str) -> reasons.Funnel:
         """Why a pod that has a node is not bound to it yet."""
         considered = sum(map(self.state.eligible, self.state.nodes.values()))
-        why = reason.Reason.VOLUME_BINDING
-        nearest = reason.Nearest(node, reason=why, detail=claim.name)
-        return reason.Funnel(considered, (reason.Refusal(why, claim.name, considered),), nearest)
+        why = reasons.Reason.VOLUME_BINDING
+        nearest = reasons.Nearest(node, reason=why, detail=claim.name)
+        return reasons.Funnel(considered, (reasons.Refusal(why, claim.name, considered),), nearest)
 
     def _note(self, now: int) -> None:
         """Take in what was given back; forget what needs no node any more."""
@@ -112,7 +111,7 @@ class Volumes:
             if claim is None or not claim.unbound:
                 del self._failed[key]
 
-    def _cooling(self, kind: workload.PodClass, now: int) -> frozenset[str]:
+    def _cooling(self, kind: PodClass, now: int) -> frozenset[str]:
         nodes: set[str] = set()
         for name in kind.constraints.claims:
             failed: Mapping[str, _Failures] = self._failed.get((kind.namespace, name), {})

@@ -11,31 +11,31 @@ from dataclasses import replace
 from bayplan import pertask
 from bayplan.api import names, placing
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
-from bayplan.model import workload
+from bayplan.model.pods import Constraints, Pod, PodTerm, expected_seconds
+from bayplan.model.workloads import FREELY, PlacementRules, PodClass, TaskKey, Waiting
 from bayplan.reconcile import action
 
 # Around what is done for one task: a defect of ours there is told and ends it alone.
-Failed = Callable[[workload.TaskKey], contextlib.AbstractContextManager[object]]
+Failed = Callable[[TaskKey], contextlib.AbstractContextManager[object]]
 
 _RAISE: Failed = contextlib.nullcontext
 
-_Ruled = tuple[workload.PlacementRules, pods_.Constraints]
+_Ruled = tuple[PlacementRules, Constraints]
 
 
 def groups(
-    wanted: Collection[tuple[workload.TaskKey, action.Task, workload.PodClass]],
-    unplaced: Iterable[pods_.Pod],
+    wanted: Collection[tuple[TaskKey, action.Task, PodClass]],
+    unplaced: Iterable[Pod],
     owner_of: Callable[[str], Resource | None],
-    aversions: Iterable[tuple[str, tuple[pods_.PodTerm, ...]]],
+    aversions: Iterable[tuple[str, tuple[PodTerm, ...]]],
     failed: Failed = _RAISE,
-) -> list[workload.Waiting]:
+) -> list[Waiting]:
     """All that waits: new tasks, existing pods. `aversions` are of pods that run."""
     asking = pertask.Asking()
     for namespace, terms in aversions:
         asking.terms(namespace, terms)
     seen: set[tuple[str, int]] = set()  # namespace, interned constraints
-    sound: list[pods_.Pod] = []
+    sound: list[Pod] = []
     for pod in unplaced:
         at = pod.namespace, id(pod.constraints)
         with failed(pod.key):
@@ -54,34 +54,30 @@ def groups(
 
 
 def tasks(
-    wanted: Iterable[tuple[workload.TaskKey, action.Task, workload.PodClass]],
+    wanted: Iterable[tuple[TaskKey, action.Task, PodClass]],
     failed: Failed = _RAISE,
     asked: pertask.Asked = pertask.EVERYBODY,
-) -> list[workload.Waiting]:
+) -> list[Waiting]:
     """Tasks grouped by class, gang and the nodes they avoid, in the order they came.
 
     Those at which a defect of ours is met are told to `failed` and left out.
     """
-    groups: dict[
-        tuple[workload.PodClass, frozenset[str], str], dict[workload.TaskKey, action.Task]
-    ] = {}
+    groups: dict[tuple[PodClass, frozenset[str], str], dict[TaskKey, action.Task]] = {}
     for key, task, kind in wanted:
         with failed(key):
             told = asked.labels(kind.namespace, task.labels)
             whole = replace(kind, labels=tuple(sorted((*kind.labels, *told)))) if told else kind
             groups.setdefault((whole, task.avoid, task.gang), {})[key] = task
-    found: list[workload.Waiting] = []
+    found: list[Waiting] = []
     for (kind, avoid, gang), group in groups.items():
         with failed(next(iter(group))):
             found.append(
-                workload.Waiting(
+                Waiting(
                     kind=kind,
                     keys=tuple(group),
                     since=min(task.since for task in group.values()),
                     avoid=avoid,
-                    lasts=_longest(
-                        pods_.expected_seconds(task.annotations) for task in group.values()
-                    ),
+                    lasts=_longest(expected_seconds(task.annotations) for task in group.values()),
                     gang=gang,
                 )
             )
@@ -89,16 +85,16 @@ def tasks(
 
 
 def pods(
-    unplaced: Iterable[pods_.Pod],
+    unplaced: Iterable[Pod],
     owner_of: Callable[[str], Resource | None],
     failed: Failed = _RAISE,
     asked: pertask.Asked = pertask.EVERYBODY,
-) -> list[workload.Waiting]:
+) -> list[Waiting]:
     """Existing pods without a node, ours and foreign, by class; oldest first within one.
 
     Those at which a defect of ours is met are told to `failed` and left out.
     """
-    groups: dict[tuple[workload.PodClass, str], list[pods_.Pod]] = {}  # (kind, gang)
+    groups: dict[tuple[PodClass, str], list[Pod]] = {}  # (kind, gang)
     # (owner, template, interned constraints) -> rules: thousands that wait share a few
     known: dict[tuple[str, str, int], _Ruled] = {}
     for pod in unplaced:
@@ -111,12 +107,12 @@ def pods(
                 ruled = known[at] = _ruled(owner_of(uid), revision, pod.constraints)
             gang = pod.labels.get(names.RUN, "") if ruled[0].gang else ""
             groups.setdefault((_class_of(pod, *ruled, asked), gang), []).append(pod)
-    found: list[workload.Waiting] = []
+    found: list[Waiting] = []
     for (kind, gang), group in groups.items():
         with failed(group[0].key):
             by_age = sorted(group, key=lambda pod: (pod.created_at, pod.key))
             found.append(
-                workload.Waiting(
+                Waiting(
                     kind=kind,
                     keys=tuple(pod.key for pod in by_age),
                     since=min(pod.created_at for pod in group),
@@ -127,7 +123,7 @@ def pods(
     return found
 
 
-def of_task(kind: workload.PodClass, task: action.Task) -> workload.PodClass:
+def of_task(kind: PodClass, task: action.Task) -> PodClass:
     """The class of one task: what its own labels ask for, where its claims can be mounted."""
     kind = pertask.of_task(kind, task.labels)
     if not task.claims:
@@ -136,10 +132,10 @@ def of_task(kind: workload.PodClass, task: action.Task) -> workload.PodClass:
     return replace(kind, constraints=replace(kind.constraints, claims=claims))
 
 
-def gangs_whole(waiting: list[workload.Waiting]) -> list[workload.Waiting]:
+def gangs_whole(waiting: list[Waiting]) -> list[Waiting]:
     """Tasks of one gang together, whether their pods exist or not; all else as it is."""
-    found: list[workload.Waiting] = []
-    gangs: dict[tuple[workload.PodClass, str], int] = {}  # where it is in the list
+    found: list[Waiting] = []
+    gangs: dict[tuple[PodClass, str], int] = {}  # where it is in the list
     for one in waiting:
         at = gangs.setdefault((one.kind, one.gang), len(found)) if one.gang else len(found)
         if at == len(found):
@@ -166,21 +162,21 @@ def _longest(expected: Iterable[int | None]) -> int | None:
     return longest
 
 
-def _ruled(resource: Resource | None, revision: str, stored: pods_.Constraints) -> _Ruled:
+def _ruled(resource: Resource | None, revision: str, stored: Constraints) -> _Ruled:
     """A pod's rules by its resource, and its constraints without what they were compiled into."""
-    rules = workload.FREELY if resource is None else placing.rules(resource, revision)
+    rules = FREELY if resource is None else placing.rules(resource, revision)
     return rules, placing.stripped(stored, rules)
 
 
 def _class_of(
-    pod: pods_.Pod,
-    rules: workload.PlacementRules,
-    constraints: pods_.Constraints,
+    pod: Pod,
+    rules: PlacementRules,
+    constraints: Constraints,
     asked: pertask.Asked,
-) -> workload.PodClass:
+) -> PodClass:
     """The class of an existing unplaced pod, as `Admissions.shape` gives it for our own tasks."""
     owner = pod.owner
-    return workload.PodClass(
+    return PodClass(
         namespace=pod.namespace,
         request=pod.request,
         constraints=constraints,

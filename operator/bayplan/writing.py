@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 
 
@@ -13,7 +13,7 @@ class Writing(Protocol):
 
     def carry_out(self, resource: Resource, outcome: action.Outcome) -> None: ...
 
-    def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None: ...
+    def create(self, resource: Resource, planned: Pod, body: Mapping[str, Any]) -> None: ...
 
     def bind(self, wanted: action.Bind) -> None: ...
 

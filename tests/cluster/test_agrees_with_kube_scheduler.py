@@ -13,8 +13,9 @@ import pytest
 from bayplan.api import build, names, placing
 from bayplan.api.resource import Resource, resource
 from bayplan.cluster import decode
-from bayplan.model import node as nodes_
-from bayplan.model import state, workload
+from bayplan.model import state
+from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, ZONE, Node
+from bayplan.model.workloads import PodClass, Waiting
 from bayplan.placement.solve import Policy, solve
 from bayplan.places import Places
 from localcluster import Cluster
@@ -48,18 +49,18 @@ def rule(key: str, operator: str, value: str = "") -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "key", "replicas", "constraints"),
     [
-        ("unique", nodes_.HOSTNAME, 6, [rule("hostname", "Unique")]),
-        ("unique-zone", nodes_.ZONE, 5, [rule("zone", "Unique")]),
-        ("max-per", nodes_.HOSTNAME, 10, [rule("hostname", "MaxPer", "2")]),
-        ("max-per-zone", nodes_.ZONE, 9, [rule("zone", "MaxPer", "2")]),
-        ("group-by", nodes_.ZONE, 8, [rule("zone", "GroupBy")]),
-        ("group-by-more", nodes_.ZONE, 8, [rule("zone", "GroupBy", "4")]),
-        ("cluster", nodes_.ZONE, 4, [rule("zone", "Cluster")]),
-        ("cluster-at", nodes_.ZONE, 4, [rule("zone", "Cluster", "us-east-1b")]),
-        ("like", nodes_.ZONE, 4, [rule("zone", "Like", ".*[ab]"), rule("zone", "Unlike", ".*b")]),
-        ("unlike", nodes_.INSTANCE_TYPE, 4, [rule("instance-type", "Unlike", "m5.*")]),
-        ("is", nodes_.ZONE, 3, [rule("zone", "Is", "us-east-1a")]),
-        ("nowhere", nodes_.ZONE, 2, [rule("zone", "Is", "us-east-1z")]),
+        ("unique", HOSTNAME, 6, [rule("hostname", "Unique")]),
+        ("unique-zone", ZONE, 5, [rule("zone", "Unique")]),
+        ("max-per", HOSTNAME, 10, [rule("hostname", "MaxPer", "2")]),
+        ("max-per-zone", ZONE, 9, [rule("zone", "MaxPer", "2")]),
+        ("group-by", ZONE, 8, [rule("zone", "GroupBy")]),
+        ("group-by-more", ZONE, 8, [rule("zone", "GroupBy", "4")]),
+        ("cluster", ZONE, 4, [rule("zone", "Cluster")]),
+        ("cluster-at", ZONE, 4, [rule("zone", "Cluster", "us-east-1b")]),
+        ("like", ZONE, 4, [rule("zone", "Like", ".*[ab]"), rule("zone", "Unlike", ".*b")]),
+        ("unlike", INSTANCE_TYPE, 4, [rule("instance-type", "Unlike", "m5.*")]),
+        ("is", ZONE, 3, [rule("zone", "Is", "us-east-1a")]),
+        ("nowhere", ZONE, 2, [rule("zone", "Is", "us-east-1z")]),
     ],
 )
 def test_never_more_in_a_group(
@@ -78,17 +79,17 @@ def test_never_more_in_a_group(
         assert sum(sorted(theirs.values())[-fullest:]) <= sum(sorted(ours.values())[-fullest:])
 
 
-def decode_node(body: object) -> nodes_.Node:
+def decode_node(body: object) -> Node:
 
     return decode.node(msgspec.json.encode(body))
 
 
-def values(nodes: Sequence[nodes_.Node]) -> placing.Values:
+def values(nodes: Sequence[Node]) -> placing.Values:
     return lambda label: {node.labels[label] for node in nodes if label in node.labels}
 
 
 def scheduled(
-    kube: Kube, service: Resource, nodes: Sequence[nodes_.Node], replicas: int, key: str
+    kube: Kube, service: Resource, nodes: Sequence[Node], replicas: int, key: str
 ) -> Counter[str]:
     """Pods by group as kube-scheduler places what we would create without a node."""
     blueprint = build.blueprint(service, values=values(nodes))
@@ -123,9 +124,7 @@ def scheduled(
     return found
 
 
-def solved(
-    service: Resource, nodes: Sequence[nodes_.Node], replicas: int, key: str
-) -> Counter[str]:
+def solved(service: Resource, nodes: Sequence[Node], replicas: int, key: str) -> Counter[str]:
     """Pods by group as we place them."""
     book = state.State()
     for node in nodes:
@@ -137,7 +136,7 @@ def solved(
             "sample", labels=labels, annotations={}, environment={}
         )
     )
-    kind = workload.PodClass(
+    kind = PodClass(
         namespace="default",
         request=sample.request,
         constraints=placing.stripped(sample.constraints, rules),
@@ -145,6 +144,6 @@ def solved(
         placement=rules,
     )
     keys = tuple(("default", f"{service.name}-{index}") for index in range(replicas))
-    plan = solve(book.snapshot(), [workload.Waiting(kind, keys)], 0, Policy())
+    plan = solve(book.snapshot(), [Waiting(kind, keys)], 0, Policy())
     labels_of = {node.name: node.labels for node in nodes}
     return Counter(labels_of[node][key] for node in plan.placements.values())

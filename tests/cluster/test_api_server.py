@@ -17,8 +17,8 @@ from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache, decode, errors, informer, lease, requests, writer
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import HttpTransport
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.pods import Owner, Pod
 from bayplan.reconcile import action
 from localcluster import Cluster
 from tests.cluster.kube import Kube
@@ -61,10 +61,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 class Reported:
     def __init__(self) -> None:
-        self.stored: list[pods_.Pod] = []
+        self.stored: list[Pod] = []
         self.refusals: list[tuple[str, int, str]] = []
 
-    def created(self, _key: Key, _planned: pods_.Pod, stored: pods_.Pod) -> None:
+    def created(self, _key: Key, _planned: Pod, stored: Pod) -> None:
         self.stored.append(stored)
 
     def refused(self, write: Write, error: errors.ClusterError) -> None:
@@ -108,7 +108,7 @@ class Desk:
             },
         }
 
-    async def create(self, name: str, node: str = "", **metadata: Any) -> pods_.Pod:
+    async def create(self, name: str, node: str = "", **metadata: Any) -> Pod:
         """Store a pod, past the writer."""
         answer = await self.transport.send(requests.create_pod(self.body(name, node, **metadata)))
         return decode.pod(answer)
@@ -479,9 +479,9 @@ def test_many(server: Site) -> None:
         works = desk.watch("Node", "Pod")
         await desk.until(lambda: {"Node", "Pod"} <= desk.cache.synced_kinds)
         for number in range(600):
-            planned = pods_.Pod(
+            planned = Pod(
                 desk.namespace, f"p{number}", node=desk.node,
-                owner=pods_.Owner("LongService", "web", web.uid),
+                owner=Owner("LongService", "web", web.uid),
             )  # fmt: skip
             desk.cache.assume(planned)
             desk.writer.create(web, planned, desk.body(planned.name, desk.node))
@@ -516,9 +516,7 @@ def test_name_taken(server: Site) -> None:
         }  # fmt: skip
         ours = await desk.create("ours", ownerReferences=[reference])
         for name in ("theirs", "ours"):
-            planned = pods_.Pod(
-                desk.namespace, name, owner=pods_.Owner("LongService", "web", web.uid)
-            )
+            planned = Pod(desk.namespace, name, owner=Owner("LongService", "web", web.uid))
             desk.cache.assume(planned)
             desk.writer.create(web, planned, desk.body(name))
         await desk.idle()
@@ -540,7 +538,7 @@ def test_api_server_pauses(server: Site) -> None:
         resumed = threading.Timer(3, local.resume_apiserver)
         resumed.start()
         for number in range(20):
-            planned = pods_.Pod(desk.namespace, f"p{number}", node=desk.node)
+            planned = Pod(desk.namespace, f"p{number}", node=desk.node)
             desk.cache.assume(planned)
             desk.writer.create(web, planned, desk.body(planned.name, desk.node))
         await desk.idle()

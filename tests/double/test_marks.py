@@ -11,7 +11,7 @@ import pytest
 
 from bayplan.cluster import decode, marks
 from bayplan.cluster.transport import Request
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 from tests.double import bodies
 from tests.double.bodies import encoded
@@ -60,7 +60,7 @@ class Cluster(Desk):
     def bind(self, name: str, node: str = "n1") -> None:
         seen = self.pod(name)
         assert seen is not None
-        self.cache.assume(pods_.Pod("default", name, uid=seen.uid, node=node, scheduler="bayplan"))
+        self.cache.assume(Pod("default", name, uid=seen.uid, node=node, scheduler="bayplan"))
         self.writer.bind(action.Bind("default", name, seen.uid, node))
 
     def see(self, name: str) -> None:

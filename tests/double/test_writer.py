@@ -13,8 +13,8 @@ from bayplan.api.resource import Resource
 from bayplan.cluster import cache, decode, errors, sender, writer
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import Request
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.pods import Owner, Pod
 from bayplan.reconcile import action
 from tests.double import bodies
 from tests.double.bell import Bell
@@ -35,13 +35,13 @@ class Reported:
     """Records what the writer tells."""
 
     def __init__(self) -> None:
-        self.stored: list[pods_.Pod] = []
+        self.stored: list[Pod] = []
         self.refusals: list[tuple[str, int, str]] = []
         self.lost: list[tuple[str, str, str]] = []
         self.codes: list[str] = []
         self.defects: list[tuple[str, str]] = []
 
-    def created(self, _key: tuple[str, str, str], _planned: pods_.Pod, stored: pods_.Pod) -> None:
+    def created(self, _key: tuple[str, str, str], _planned: Pod, stored: Pod) -> None:
         self.stored.append(stored)
 
     def refused(self, write: Write, error: errors.ClusterError) -> None:
@@ -121,15 +121,15 @@ class Desk:
     def create(self, body: Mapping[str, Any] | None = None, template: str = "") -> None:
         """Plan the pod p1 on n1 and have it written; `template` is the hash on it."""
         body = body or bodies.pod(version=0, node="n1", owner="uid-web")
-        planned = pods_.Pod(
+        planned = Pod(
             "default", body["metadata"]["name"], node="n1", scheduler="bayplan",
-            owner=pods_.Owner("LongService", "web", "uid-web"),
+            owner=Owner("LongService", "web", "uid-web"),
             labels={names.TEMPLATE_HASH: template},
         )  # fmt: skip
         self.cache.assume(planned)
         self.writer.create(self.web, planned, body)
 
-    def pod(self, name: str = "p1") -> pods_.Pod | None:
+    def pod(self, name: str = "p1") -> Pod | None:
         return self.cache.state.pods.get(("default", name))
 
 
@@ -504,7 +504,7 @@ def test_bind(answers: list[Reply], look: Answer | None, bound: bool) -> None:
     def act() -> None:
         before = desk.pod()
         assert before is not None
-        desk.cache.assume(pods_.Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
         desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
 
     desk.work(act)
@@ -634,7 +634,7 @@ def test_bind_of_a_leaving_pod() -> None:
     desk.double.reply("get", "Pod", Answer(encoded(bodies.pod(version=10))))
 
     def act() -> None:
-        desk.cache.assume(pods_.Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
         desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
 
     desk.work(act)
@@ -650,7 +650,7 @@ def test_a_late_bind_of_a_pod_that_is_to_go() -> None:
 
     def act() -> None:
         desk.writer.release(action.ReleasePod("default", "p1", "uid-p1", ()))
-        desk.cache.assume(pods_.Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
         desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
         desk.writer.delete(action.DeletePod("default", "p1", "uid-p1", "its run is over"))
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from bayplan import admission
 from bayplan.cluster import decode
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from tests.builders import NOON
 
 
-async def _never(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+async def _never(body: Mapping[str, Any], *, strict: bool) -> Pod:
     raise AssertionError(f"nobody asks: {body}, {strict}")
 
 

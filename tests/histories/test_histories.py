@@ -17,7 +17,7 @@ import pytest
 from bayplan import loop
 from bayplan.api import batchjob
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 from bayplan.reconcile.action import Outcome, View
 from tests.histories.play import play
@@ -27,7 +27,7 @@ NUMBER = int(os.environ.get("BAYPLAN_HISTORIES", "2000"))
 _EACH = 25
 _ENOUGH = 60  # histories in which a planted bug must show
 
-Pods = Mapping[tuple[str, str], pods_.Pod]
+Pods = Mapping[tuple[str, str], Pod]
 Bug = Callable[[loop.Decide, Resource, Pods, View, int], Outcome]
 
 

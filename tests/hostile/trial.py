@@ -19,9 +19,9 @@ from bayplan.api import names
 from bayplan.api.jobstatus import BatchJobStatus
 from bayplan.api.resource import Key, Resource, resource
 from bayplan.cluster import cache, decode, errors
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.nodes import HOSTNAME, Taint
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action, batchjob
 from tests.builders import make_node, make_vector
 from tests.double.bell import Bell
@@ -161,7 +161,7 @@ class _Clock:
 class _Writer:
     """Remembers what was created; nothing comes of it."""
 
-    created: list[pods_.Pod] = field(default_factory=list)
+    created: list[Pod] = field(default_factory=list)
     asked: int = 0  # templates that the API server is asked about, less those it has answered
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -173,7 +173,7 @@ class _Writer:
         if self.asked == 0:
             self.answered.set()
 
-    def create(self, _: Resource, planned: pods_.Pod, __: Mapping[str, Any]) -> None:
+    def create(self, _: Resource, planned: Pod, __: Mapping[str, Any]) -> None:
         self.created.append(planned)
 
     def bind(self, wanted: action.Bind) -> None: ...
@@ -191,7 +191,7 @@ async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:
     clock, writer, metrics = _Clock(), _Writer(), telemetry.Metrics()
     known = cache.Cache(state.State(), Bell())
     room: dict[str, Any] = {"cpu": 10**9, "memory": 2**20, "pods": 10**6}
-    taint = nodes_.Taint(_KEPT)
+    taint = Taint(_KEPT)
     nodes = make_node("n1", **room), make_node("n2", **room)
     for node in (*nodes, make_node(_KEPT, taints=(taint,), **room)):
         known.upsert("Node", decode.Seen("", node.name, node.name, 1, node))
@@ -200,7 +200,7 @@ async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:
         **specs.batchjob(0),
         "spec": {"template": {"spec": {"containers": [{"name": "main"}], **tolerated}}},
     }
-    good["spec"]["template"]["spec"]["nodeSelector"] = {nodes_.HOSTNAME: _KEPT}
+    good["spec"]["template"]["spec"]["nodeSelector"] = {HOSTNAME: _KEPT}
     good["metadata"] = {**good["metadata"], "name": _GOOD, "uid": "good-uid", "annotations": {}}
     middle = len(bodies) // 2
     broken: list[str] = []
@@ -237,7 +237,7 @@ async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:
     return broken
 
 
-async def _stored(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+async def _stored(body: Mapping[str, Any], *, strict: bool) -> Pod:
     """The API server's answer to a dry run: what cannot be a pod is refused."""
     try:
         return replace(decode.pod_from_dict(body), uid="dry-run")

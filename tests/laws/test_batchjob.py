@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from bayplan.api import names, problems
 from bayplan.api.meta import epoch_of, rfc3339
-from bayplan.model import pod as pods_
-from bayplan.model import schedule as schedules
+from bayplan.model.pods import FRESH, Ending, Phase, Pod
 from bayplan.reconcile import identity
 from bayplan.reconcile.jobconditions import Reason
 from bayplan.reconcile.kin import Kin, ParentSummary
 from bayplan.reconcile.ledger import Success
+from bayplan.schedules.parse import parse
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, Crash, World, ended
 
@@ -207,7 +207,7 @@ class History:
         self._end(self._running(number), 1)
 
     def _refuse(self, number: int) -> None:
-        self._end(self._running(number), 1, reason="OutOfcpu", ending=pods_.FRESH)
+        self._end(self._running(number), 1, reason="OutOfcpu", ending=FRESH)
 
     def _evict(self, number: int) -> None:
         self._end(self._running(number), 143, disrupted="EvictionByEvictionAPI")
@@ -221,13 +221,13 @@ class History:
         room = sorted(name for name, node in self.world.nodes.items() if node.ready)
         for pod in list(self.world.pods.values()):
             if room and not pod.node and not pod.terminal and not pod.assumed:
-                ending = pods_.Ending(started_at=self.world.now)
+                ending = Ending(started_at=self.world.now)
                 self.world.pods[pod.key] = replace(
-                    pod, node=room[0], phase=pods_.Phase.RUNNING, ending=ending
+                    pod, node=room[0], phase=Phase.RUNNING, ending=ending
                 )
 
     def _jam(self, _: int) -> None:
-        self.world.hindered = pods_.Ending(waiting="ErrImagePull", said="no such image")
+        self.world.hindered = Ending(waiting="ErrImagePull", said="no such image")
 
     def _flow(self, _: int) -> None:
         self.world.hindered = None
@@ -235,17 +235,17 @@ class History:
     def _begin(self, number: int) -> None:
         pod = self._waiting(number)
         if pod is not None:
-            self._start(pod, pods_.Ending(started_at=self.world.now))
+            self._start(pod, Ending(started_at=self.world.now))
 
     def _half(self, number: int) -> None:
         pod = self._waiting(number)
         if pod is not None:
-            self._start(pod, pods_.Ending(started_at=self.world.now, lacking=True))
+            self._start(pod, Ending(started_at=self.world.now, lacking=True))
 
-    def _start(self, pod: pods_.Pod, ending: pods_.Ending) -> None:
-        self.world.pods[pod.key] = replace(pod, ending=ending, phase=pods_.Phase.RUNNING)
+    def _start(self, pod: Pod, ending: Ending) -> None:
+        self.world.pods[pod.key] = replace(pod, ending=ending, phase=Phase.RUNNING)
 
-    def _waiting(self, number: int) -> pods_.Pod | None:
+    def _waiting(self, number: int) -> Pod | None:
         """A pod that a kubelet may start: also one whose delete is decided but not there yet."""
         here = [
             pod
@@ -342,7 +342,7 @@ class History:
         self.world.spec = {**self.world.spec, **fields}
         self.world.generation += 1
 
-    def _running(self, number: int) -> pods_.Pod | None:
+    def _running(self, number: int) -> Pod | None:
         live = [
             pod
             for pod in self.world.pods.values()
@@ -350,10 +350,10 @@ class History:
         ]
         return live[number % len(live)] if live else None
 
-    def _end(self, pod: pods_.Pod | None, exit_code: int, **more: Any) -> None:
+    def _end(self, pod: Pod | None, exit_code: int, **more: Any) -> None:
         if pod is not None:
             if pod.ending.started_at is None and "ending" not in more:
-                pod = replace(pod, ending=pods_.Ending(started_at=self.world.now))
+                pod = replace(pod, ending=Ending(started_at=self.world.now))
             self.world.pods[pod.key] = ended(pod, self.world.now, exit_code, **more)
             if exit_code == 0:
                 run, _, index = _run_of(pod)
@@ -362,7 +362,7 @@ class History:
 
     # --- Laws ---------------------------------------------------------------------------------
 
-    def audit(self, what: str, pod: pods_.Pod) -> None:
+    def audit(self, what: str, pod: Pod) -> None:
         run, attempt, index = _run_of(pod)
         if what == "release":
             known = _accounts_for(self.world.status, run, attempt, index)
@@ -393,7 +393,7 @@ class History:
         if self.spec["concurrencyPolicy"] != "Allow":
             assert len(mine) == len(live), "two runs of a job are alive"
 
-    def _uses(self, pod: pods_.Pod) -> None:
+    def _uses(self, pod: Pod) -> None:
         """A success is used by one run: of pods whose CREATE was committed, that is."""
         told = pod.annotations.get(names.PARENTS, "")
         self.used[pod.name] = set(told.split(",")) - {""}
@@ -435,7 +435,7 @@ class History:
         elif texts == [None]:
             assert {identity.slot_run(START)} == slots
         elif plain:
-            schedule = schedules.parse(texts[0], "UTC", key="default/report", anchor=START)
+            schedule = parse(texts[0], "UTC", key="default/report", anchor=START)
             last = _epoch(world.status.get("lastSlotTime"))
             due = schedule.count_between(START - 1, last)
             assert due == len(slots) + counters.get("missed", 0), "a slot was lost"
@@ -463,13 +463,13 @@ def _run_of_name(name: str) -> str:
     return found[0]
 
 
-def _run_of(pod: pods_.Pod) -> tuple[str, int, int]:
+def _run_of(pod: Pod) -> tuple[str, int, int]:
     found = identity.attempt_of(PREFIX, pod.name)
     assert found is not None
     return found
 
 
-def pod_is_of_a_gang(pod: pods_.Pod) -> bool:
+def pod_is_of_a_gang(pod: Pod) -> bool:
     return names.GANG in pod.annotations
 
 

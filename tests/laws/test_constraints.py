@@ -6,8 +6,8 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.model import node as nodes_
-from bayplan.model.workload import Operator, PlaceConstraint, PlacementRules
+from bayplan.model.nodes import HOSTNAME, ZONE, Node
+from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules
 from bayplan.placement.solve import Policy, solve
 from tests.builders import (
     NOON,
@@ -19,7 +19,7 @@ from tests.builders import (
     make_waiting,
 )
 
-KEYS = {"zone": nodes_.ZONE, "hostname": nodes_.HOSTNAME, "rack": "rack"}
+KEYS = {"zone": ZONE, "hostname": HOSTNAME, "rack": "rack"}
 VALUES = {
     Operator.UNIQUE: ("",),
     Operator.MAX_PER: ("1", "2", "none"),
@@ -49,16 +49,14 @@ nodes = st.lists(
 )
 
 
-def made_of(cluster: list[tuple[str | None, str | None, int]]) -> list[nodes_.Node]:
+def made_of(cluster: list[tuple[str | None, str | None, int]]) -> list[Node]:
     """The drawn nodes; what is None has no label."""
     return [
         make_node(
             f"n{index}",
             cpu,
             labels={
-                key: value
-                for key, value in ((nodes_.ZONE, zone), ("rack", rack))
-                if value is not None
+                key: value for key, value in ((ZONE, zone), ("rack", rack)) if value is not None
             },
         )
         for index, (zone, rack, cpu) in enumerate(cluster)
@@ -67,8 +65,8 @@ def made_of(cluster: list[tuple[str | None, str | None, int]]) -> list[nodes_.No
 
 def violation(
     constraint: PlaceConstraint,
-    where: list[nodes_.Node],
-    new: list[nodes_.Node],
+    where: list[Node],
+    new: list[Node],
     rules: PlacementRules,
     asked: int,
 ) -> str:

@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bayplan.api import names
 from bayplan.api.meta import epoch_of
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import ZONE, Node
+from bayplan.model.pods import FRESH, Ending, Phase, Pod
 from bayplan.reconcile import action
 from bayplan.reconcile.dependencies import Dependencies
 from bayplan.reconcile.rollout import DRIFTED
@@ -220,18 +220,18 @@ class Services(RuleBasedStateMachine):
         reason=st.sampled_from(["", "OutOfcpu", "Evicted", "NodeShutdown"]),
     )
     def fail(self, which: int, reason: str) -> None:
-        def ended(pod: pods_.Pod) -> None:
-            ending = pods_.Ending(exit_code=1, finished_at=self.world.now)
+        def ended(pod: Pod) -> None:
+            ending = Ending(exit_code=1, finished_at=self.world.now)
             self.world.put(
-                replace(pod, phase=pods_.Phase.FAILED, reason=reason, ready=False, ending=ending)
+                replace(pod, phase=Phase.FAILED, reason=reason, ready=False, ending=ending)
             )
 
         self._hit(which, ended)
 
     @event(which=st.integers(0, 20))
     def crash(self, which: int) -> None:
-        def crashing(pod: pods_.Pod) -> None:
-            ending = pods_.Ending(
+        def crashing(pod: Pod) -> None:
+            ending = Ending(
                 exit_code=1, finished_at=self.world.now, restarts=3, waiting="CrashLoopBackOff"
             )
             self.world.put(replace(pod, ready=False, ready_since=None, ending=ending))
@@ -306,14 +306,14 @@ class Services(RuleBasedStateMachine):
         for name in list(world.nodes):
             world.revive(name)
         staying = sum(
-            not node.leaving and node.labels[nodes_.ZONE] == "a" for node in world.nodes.values()
+            not node.leaving and node.labels[ZONE] == "a" for node in world.nodes.values()
         )
         for number in range(world.spec.replicas + 1 - staying):
             name = f"spare-{len(world.nodes)}-{number}"
             world.nodes[name] = make_node(name, zone="a")
         world.collect()
         for pod in list(world.pods.values()):
-            world.put(replace(pod, ending=pods_.FRESH))
+            world.put(replace(pod, ending=FRESH))
         world.settle(300, self._check)
 
         assert world.last == action.Outcome()
@@ -429,10 +429,10 @@ class Services(RuleBasedStateMachine):
         moves = None if most is None else {"maxMovesPerHour": most}
         self.world.edit(placement={"constraints": known[self.constraint]}, rebalance=moves)
 
-    def _takes(self, node: nodes_.Node, pod: pods_.Pod) -> bool:
+    def _takes(self, node: Node, pod: Pod) -> bool:
         """Whether the packer may put a new instance there."""
         if self.constraint == "Like":
-            return node.labels[nodes_.ZONE] == "a"
+            return node.labels[ZONE] == "a"
         hash_ = pod.labels[names.TEMPLATE_HASH]
         peers = (
             one
@@ -441,11 +441,11 @@ class Services(RuleBasedStateMachine):
         )
         return self.constraint != "Unique" or all(one.terminal for one in peers)
 
-    def _drifted(self, standing: list[pods_.Pod]) -> int:
+    def _drifted(self, standing: list[Pod]) -> int:
         """How many would have to go for the others to keep the constraint."""
         nodes = [self.world.nodes[pod.node] for pod in standing]
         if self.constraint == "Like":
-            return sum(node.labels[nodes_.ZONE] != "a" for node in nodes)
+            return sum(node.labels[ZONE] != "a" for node in nodes)
         return len(nodes) - len({node.name for node in nodes}) if self.constraint == "Unique" else 0
 
     def _newest(self, outcome: action.Outcome) -> str:
@@ -468,12 +468,12 @@ class Services(RuleBasedStateMachine):
         admission, hash_ = self.world.admission, self.world.service.template_hash
         return bool(admission and not admission.refusal and admission.template_hash == hash_)
 
-    def _live(self, pod: pods_.Pod) -> bool:
+    def _live(self, pod: Pod) -> bool:
         if pod.terminal or pod.terminating:
             return False
         return not pod.node or not self._lost(pod)
 
-    def _sick(self, pod: pods_.Pod) -> bool:
+    def _sick(self, pod: Pod) -> bool:
         after = self.world.spec.unhealthy.replace_after_seconds
         if pod.ready or after is None or not pod.node:
             return False
@@ -488,32 +488,32 @@ class Services(RuleBasedStateMachine):
         ]
         return len(silent) >= 3
 
-    def _standing(self, pods: Iterable[pods_.Pod]) -> list[pods_.Pod]:
+    def _standing(self, pods: Iterable[Pod]) -> list[Pod]:
         here = [pod for pod in pods if not pod.node or pod.node in self.world.nodes]
         return [pod for pod in here if not pod.terminal and not pod.terminating]
 
-    def _lost(self, pod: pods_.Pod) -> bool:
+    def _lost(self, pod: Pod) -> bool:
         node = self.world.nodes.get(pod.node)
         if node is None:
             return True
         return not node.ready and node.ready_changed_at + PATIENCE <= self.world.now
 
-    def _takes_room(self, pod: pods_.Pod) -> bool:
+    def _takes_room(self, pod: Pod) -> bool:
         if not pod.terminating or pod.terminal or pod.disrupted or self._lost_or_unplaced(pod):
             return False
         assert pod.deleted_at is not None
         return pod.deleted_at + PATIENCE > self.world.now
 
-    def _lost_or_unplaced(self, pod: pods_.Pod) -> bool:
+    def _lost_or_unplaced(self, pod: Pod) -> bool:
         return bool(pod.node) and self._lost(pod)
 
-    def _healthy(self, pod: pods_.Pod) -> bool:
+    def _healthy(self, pod: Pod) -> bool:
         node = self.world.nodes.get(pod.node)
         if node is None or not node.ready or not pod.ready or pod.ready_since is None:
             return False
         return pod.ready_since + self.world.spec.update_strategy.min_ready_seconds <= self.world.now
 
-    def _hit(self, which: int, happen: Callable[[pods_.Pod], None]) -> None:
+    def _hit(self, which: int, happen: Callable[[Pod], None]) -> None:
         standing = [pod for pod in self.world.standing() if pod.node in self.world.nodes]
         if standing:
             happen(standing[which % len(standing)])
@@ -523,7 +523,7 @@ class Services(RuleBasedStateMachine):
             happen(f"n{node}")
 
 
-def _node(number: int) -> nodes_.Node:
+def _node(number: int) -> Node:
     return make_node(f"n{number}", zone="b" if number % 2 else "a")
 
 

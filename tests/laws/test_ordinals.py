@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 from tests.builders import make_node
 from tests.laws.troubles import LIVES, NODES, Troubles, which_node, which_pod
@@ -174,9 +174,7 @@ class Ordinals(Troubles):
             self.claims.pop(name, None)
         self._check_minimum(outcome, shown)
 
-    def _check_minimum(
-        self, outcome: action.Outcome, shown: dict[tuple[str, str], pods_.Pod]
-    ) -> None:
+    def _check_minimum(self, outcome: action.Outcome, shown: dict[tuple[str, str], Pod]) -> None:
         """An update lets no more go than the strategy lets; one at a time it always may."""
         n = self.world.spec.replicas
         inside = [pod for pod in shown.values() if int(pod.labels[names.POD_INDEX]) < n]
@@ -188,7 +186,7 @@ class Ordinals(Troubles):
         standing = [pod for pod in inside if not pod.terminal and pod.deleted_at is None]
         assert not gone or len(standing) - len(gone) >= minimum
 
-    def _healthy(self, pod: pods_.Pod) -> bool:
+    def _healthy(self, pod: Pod) -> bool:
         node = self.world.nodes.get(pod.node)
         if not pod.ready or pod.terminal or pod.deleted_at is not None or pod.ready_since is None:
             return False

@@ -11,7 +11,7 @@ import highspy
 import numpy as np
 import pytest
 
-from bayplan.placement import bound as bounds
+from bayplan.placement import bound
 from bayplan.placement.packing import Budget, IntMatrix, IntVector, Problem
 from bayplan.placement.provision import provision
 
@@ -108,13 +108,13 @@ def test_the_fluid_bound_holds_too(seed: int) -> None:
         eligible=problem.eligible,
         per_node=problem.per_node,
     )
-    start = bounds.fluid(whole)
+    start = bound.fluid(whole)
     upper = (start.multipliers * problem.capacity).sum(axis=1)
     reduced = start.value - start.multipliers @ problem.request.T
     upper += (np.maximum(reduced, 0) * whole.limits()).sum(axis=1)
 
     assert (
-        bounds.farley(whole, start.value, upper)
+        bound.farley(whole, start.value, upper)
         <= optimum(
             Problem.of(
                 whole.demand,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 from tests.laws.troubles import LIVES, NODES, Troubles, which_node
 from tests.pernode import NodeWorld, make_node_world
@@ -125,7 +125,7 @@ class OnEachNode(Troubles):
         left = [pod for pod in healthy if pod.uid not in gone]
         assert len(left) == len(healthy) or len(left) >= minimum
 
-    def _healthy(self, pod: pods_.Pod) -> bool:
+    def _healthy(self, pod: Pod) -> bool:
         node = self.world.nodes[pod.node]
         since = pod.ready_since
         waited = since is not None and since + self.strategy["minReadySeconds"] <= self.world.now

@@ -10,8 +10,8 @@ from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 
 from bayplan.api.batchjob import SCHEDULE_PATTERN
-from bayplan.model import zone
-from bayplan.model.schedule import Cron, Interval, Schedule, ScheduleError, parse
+from bayplan.schedules import zones as zones_
+from bayplan.schedules.parse import Cron, Interval, Schedule, ScheduleError, parse
 
 DAY = 86_400
 ZONES = (
@@ -143,7 +143,7 @@ def test_cron_is_what_the_clock_on_the_wall_reads(text: str, where: str, near: i
     assert isinstance(read, Cron)
     day = max(near - near % DAY, 2 * DAY)
     minutes = range(day - DAY, day + 2 * DAY, 60)
-    clock = [(minute, zone.reading_at(read.zone, minute)) for minute in minutes]
+    clock = [(minute, zones_.reading_at(read.zone, minute)) for minute in minutes]
     matching = walked(text, [reading for _, reading in clock])
     if not any(given.startswith("*") for given in text.split()[:2]):
         due = came_to(clock, matching)
@@ -183,7 +183,7 @@ def came_to(clock: list[tuple[int, datetime]], matching: set[datetime]) -> list[
 def test_cron_is_cronsims(text: str, where: str, after: int) -> None:
     """The next slots are those of cronsim walking forwards, which was held to Debian's cron."""
     read = parsed(text, where)
-    walk = CronSim(text, datetime.fromtimestamp(after, zone.zone(where)))
+    walk = CronSim(text, datetime.fromtimestamp(after, zones_.zone(where)))
     expected = [int(value.timestamp()) for value in itertools.islice(walk, 6)]
     expected = sorted({slot for slot in expected if slot > after})[:3]
 
@@ -244,14 +244,14 @@ def test_hostile_text_is_a_schedule_or_a_clear_refusal(text: str, where: str) ->
     assert 0 < len(message) < 300
 
 
-@given(st.sampled_from(sorted(zone.names())), readings)
+@given(st.sampled_from(sorted(zones_.names())), readings)
 def test_the_first_moment_of_a_reading(where: str, reading: datetime) -> None:
     """Before it the clock has not come to the reading; at it the clock has, in every zone."""
     reading = reading.replace(microsecond=0)
-    there = zone.zone(where)
-    first = zone.first_moment(there, reading)
-    every = zone.moments(there, reading)
+    there = zones_.zone(where)
+    first = zones_.first_moment(there, reading)
+    every = zones_.moments(there, reading)
 
-    assert zone.reading_at(there, first - 1) < reading <= zone.reading_at(there, first)
+    assert zones_.reading_at(there, first - 1) < reading <= zones_.reading_at(there, first)
     assert (every[0] if every else first) == first
-    assert all(zone.reading_at(there, moment) == reading for moment in every)
+    assert all(zones_.reading_at(there, moment) == reading for moment in every)

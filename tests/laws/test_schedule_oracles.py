@@ -14,7 +14,7 @@ from importlib import resources
 import pytest
 import whenever
 
-from bayplan.model.schedule import Schedule, ScheduleError, parse
+from bayplan.schedules.parse import Schedule, ScheduleError, parse
 
 DAY = timedelta(days=1)
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")

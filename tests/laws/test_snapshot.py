@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayplan.model import pod as pods_
-from bayplan.model import snapshot as snapshots_
-from bayplan.model import state
-from bayplan.model.workload import EXCLUSIVE
+from bayplan.model import snapshot, state
+from bayplan.model.pods import ANYWHERE, HostPort, Phase, Pod, PodTerm
+from bayplan.model.workloads import EXCLUSIVE
 from tests.builders import make_constraints, make_node, make_pod, make_state, make_term
 
 NODES = ("a", "b", "gone")
 AVERSE = make_constraints(
-    pod_anti_affinity=(pods_.PodTerm(make_term(app="web"), "zone"),),
-    host_ports=(pods_.HostPort(80),),
+    pod_anti_affinity=(PodTerm(make_term(app="web"), "zone"),),
+    host_ports=(HostPort(80),),
     claims=("disk",),
 )
 
@@ -28,20 +27,20 @@ pods = st.builds(
         deleted_at=1 if leaving else None,
         owner_uid=kind,
         owner_kind=kind,
-        constraints=AVERSE if special else pods_.ANYWHERE,
+        constraints=AVERSE if special else ANYWHERE,
     ),
     name=st.sampled_from("pqrst"),
     node=st.sampled_from((*NODES, "")),
     cpu=st.integers(0, 500),
     app=st.sampled_from(("web", "db")),
     special=st.booleans(),
-    phase=st.sampled_from(pods_.Phase),
+    phase=st.sampled_from(Phase),
     leaving=st.booleans(),
     kind=st.sampled_from(("DaemonSet", "LongService", "BatchJob")),
 )
 
 
-def seen(frozen: snapshots_.Snapshot) -> object:
+def seen(frozen: snapshot.Snapshot) -> object:
     """Everything that a solve can ask a snapshot, as comparable data."""
     counts = frozen.peers(None, make_term(app="web"), terminating=False).tolist()
     return (
@@ -51,19 +50,19 @@ def seen(frozen: snapshots_.Snapshot) -> object:
         {name: sorted(pod.name for pod in frozen.pods_on(name)) for name in NODES},
         counts,
         [frozen.bearers(key).tolist() for key in frozen.averse() if frozen.bearers(key).any()],
-        frozen.with_port(pods_.HostPort(80)).tolist(),
+        frozen.with_port(HostPort(80)).tolist(),
         frozen.exclusive().tolist(),
         sorted((key, dict(nodes)) for key, nodes in frozen.claims_in_use() if nodes),
         frozen.without_daemon("DaemonSet", frozenset({"a", "b"})),
     )
 
 
-def fresh(news: Sequence[pods_.Pod]) -> state.State:
+def fresh(news: Sequence[Pod]) -> state.State:
     return make_state(make_node("a"), make_node("b"), *news)
 
 
 @given(st.lists(pods, max_size=12), st.sets(st.sampled_from("pqrst")))
-def test_increments_equal_a_book_written_anew(news: list[pods_.Pod], drops: set[str]) -> None:
+def test_increments_equal_a_book_written_anew(news: list[Pod], drops: set[str]) -> None:
     """However often pods change and leave, the book equals one that saw only the last state."""
     book = fresh([])
     seen(book.snapshot())  # from now on its indexes must follow
@@ -77,9 +76,7 @@ def test_increments_equal_a_book_written_anew(news: list[pods_.Pod], drops: set[
 
 
 @given(st.lists(pods, max_size=6), st.lists(pods, max_size=6), st.data())
-def test_undo_restores(
-    running: list[pods_.Pod], coming: list[pods_.Pod], data: st.DataObject
-) -> None:
+def test_undo_restores(running: list[Pod], coming: list[Pod], data: st.DataObject) -> None:
     """Whatever is placed and removed inside, undone in reverse the snapshot is its former self."""
     frozen = fresh(running).snapshot()
     before = seen(frozen)
@@ -93,7 +90,7 @@ def test_undo_restores(
 
 
 @given(st.lists(pods, max_size=6), st.lists(pods, max_size=6))
-def test_assume_then_forget_restores(running: list[pods_.Pod], coming: list[pods_.Pod]) -> None:
+def test_assume_then_forget_restores(running: list[Pod], coming: list[Pod]) -> None:
     """An assumption taken back leaves what was there before it."""
     book = fresh(running)
     known = set(book.pods)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, snapshot, workload
+from bayplan.model import requirements, snapshot
+from bayplan.model.nodes import HOSTNAME, ZONE, Node, Taint
+from bayplan.model.pods import ANYWHERE, Constraints, HostPort, Pod, PodTerm, Spread, Toleration
+from bayplan.model.workloads import Plan, Waiting
 from bayplan.placement import explain
 from bayplan.placement.solve import Memo, Policy, solve
 from tests.builders import (
@@ -25,29 +26,29 @@ from tests.builders import (
 from tests.checker import landed, violations
 
 APPS = ("web", "db")
-KEYS = (nodes_.HOSTNAME, nodes_.ZONE, "rack")
+KEYS = (HOSTNAME, ZONE, "rack")
 DAEMONS = (snapshot.DaemonSet("kube-system", "agent", "ds", make_vector(100)),)
 
 selectors = st.sampled_from([make_term(app=app) for app in APPS])
 node_terms = st.builds(
-    lambda key, operator, values: requirement.Term(
-        ((key, requirement.requirement(operator, values)),)
+    lambda key, operator, values: requirements.Term(
+        ((key, requirements.requirement(operator, values)),)
     ),
-    st.sampled_from((nodes_.ZONE, "rack", "size")),
+    st.sampled_from((ZONE, "rack", "size")),
     st.sampled_from(("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")),
     st.lists(st.sampled_from(("a", "b", "1", "2")), min_size=1, max_size=2),
 )
 tolerations = st.sampled_from(
-    [(), (pods_.Toleration("dedicated", "Exists"),), (pods_.Toleration("", "Exists"),)]
+    [(), (Toleration("dedicated", "Exists"),), (Toleration("", "Exists"),)]
 )
 
 
 @st.composite
-def node(draw: st.DrawFn, index: int) -> nodes_.Node:
+def node(draw: st.DrawFn, index: int) -> Node:
     """A node of a small unlike cluster: labels, taints and readiness as they come."""
     labels = {
         key: draw(st.sampled_from(values))
-        for key, values in ((nodes_.ZONE, "ab"), ("rack", "ab"), ("size", "12"))
+        for key, values in ((ZONE, "ab"), ("rack", "ab"), ("size", "12"))
         if draw(st.integers(0, 4))
     }
     taint = draw(st.sampled_from(("", "", "", "dedicated", "soft", "karpenter.sh/disrupted")))
@@ -57,7 +58,7 @@ def node(draw: st.DrawFn, index: int) -> nodes_.Node:
         draw(st.sampled_from((500, 1000, 2000))),
         2,
         labels=labels,
-        taints=(nodes_.Taint(taint, effect=effect),) if taint else (),
+        taints=(Taint(taint, effect=effect),) if taint else (),
         ready=draw(st.integers(0, 9)) > 0,
         unschedulable=draw(st.integers(0, 9)) == 0,
         pods=draw(st.sampled_from((2, 5, 110))),
@@ -67,26 +68,26 @@ def node(draw: st.DrawFn, index: int) -> nodes_.Node:
 
 
 @st.composite
-def clusters(draw: st.DrawFn, most: int = 6) -> list[nodes_.Node]:
+def clusters(draw: st.DrawFn, most: int = 6) -> list[Node]:
     return [draw(node(index)) for index in range(draw(st.integers(0, most)))]
 
 
 @st.composite
-def constraints(draw: st.DrawFn, app: str) -> pods_.Constraints:
+def constraints(draw: st.DrawFn, app: str) -> Constraints:
     """Any mixture, most fields most often empty; a spread counts the pods of its own app."""
 
     def few(strategy: st.SearchStrategy[object]) -> tuple[object, ...]:
         return (draw(strategy),) if draw(st.integers(0, 5)) == 0 else ()
 
     terms = st.builds(
-        pods_.PodTerm,
+        PodTerm,
         selectors,
         st.sampled_from(KEYS),
         all_namespaces=st.booleans(),
         weight=st.sampled_from((0, 0, 10)),
     )
     spreads = st.builds(
-        pods_.Spread,
+        Spread,
         st.sampled_from(KEYS),
         st.just(make_term(app=app)),
         max_skew=st.integers(1, 3),
@@ -96,11 +97,11 @@ def constraints(draw: st.DrawFn, app: str) -> pods_.Constraints:
         honour_taints=st.booleans(),
     )
     return make_constraints(
-        selector=few(st.tuples(st.just(nodes_.ZONE), st.sampled_from("ab"))),
+        selector=few(st.tuples(st.just(ZONE), st.sampled_from("ab"))),
         affinity=few(node_terms) or None,
         preferred=few(st.tuples(st.just(7), node_terms)),
         tolerations=draw(tolerations),
-        host_ports=few(st.sampled_from((pods_.HostPort(80), pods_.HostPort(80, ip="10.0.0.1")))),
+        host_ports=few(st.sampled_from((HostPort(80), HostPort(80, ip="10.0.0.1")))),
         pod_affinity=few(terms),
         pod_anti_affinity=few(terms),
         spread=(*few(spreads), *few(spreads)),
@@ -108,12 +109,12 @@ def constraints(draw: st.DrawFn, app: str) -> pods_.Constraints:
 
 
 @st.composite
-def queues(draw: st.DrawFn, plain: bool = False) -> list[workload.Waiting]:
+def queues(draw: st.DrawFn, plain: bool = False) -> list[Waiting]:
     """Up to four classes of up to five tasks; what spreads has an app of its own."""
     queue = []
     for index in range(draw(st.integers(0, 4))):
         app = draw(st.sampled_from((*APPS, f"app{index}")))
-        wanted = pods_.ANYWHERE if plain else draw(constraints(app))
+        wanted = ANYWHERE if plain else draw(constraints(app))
         if wanted.spread:
             app = f"app{index}"
             own = tuple(
@@ -133,7 +134,7 @@ def queues(draw: st.DrawFn, plain: bool = False) -> list[workload.Waiting]:
 
 
 @st.composite
-def running_pods(draw: st.DrawFn) -> list[pods_.Pod]:
+def running_pods(draw: st.DrawFn) -> list[Pod]:
     return [
         make_pod(
             f"r{index}",
@@ -150,10 +151,10 @@ def running_pods(draw: st.DrawFn) -> list[pods_.Pod]:
 
 
 def plan_of(
-    nodes: Sequence[nodes_.Node],
-    queue: Sequence[workload.Waiting],
-    running: Sequence[pods_.Pod] = (),
-) -> workload.Plan:
+    nodes: Sequence[Node],
+    queue: Sequence[Waiting],
+    running: Sequence[Pod] = (),
+) -> Plan:
     return solve(make_snapshot(*nodes, *running, *DAEMONS), queue, NOON, Policy())
 
 
@@ -163,7 +164,7 @@ thorough = settings(max_examples=150, deadline=None, suppress_health_check=[Heal
 @thorough
 @given(clusters(), queues(), running_pods())
 def test_a_plan_keeps_every_rule_and_accounts_for_every_task(
-    nodes: list[nodes_.Node], queue: list[workload.Waiting], running: list[pods_.Pod]
+    nodes: list[Node], queue: list[Waiting], running: list[Pod]
 ) -> None:
     """The slow checker finds nothing wrong; every task is placed or refused, none both."""
     running = [pod for pod in running if pod.node in {node.name for node in nodes}]
@@ -183,7 +184,7 @@ def test_a_plan_keeps_every_rule_and_accounts_for_every_task(
 @thorough
 @given(clusters(), queues(), running_pods())
 def test_a_refusals_numbers_add_up(
-    nodes: list[nodes_.Node], queue: list[workload.Waiting], running: list[pods_.Pod]
+    nodes: list[Node], queue: list[Waiting], running: list[Pod]
 ) -> None:
     """Each node is charged once, in words; whoever is refused has a nearest node to look at."""
     for refusal in plan_of(nodes, queue, running).refused:
@@ -197,9 +198,9 @@ def test_a_refusals_numbers_add_up(
 @thorough
 @given(clusters(), queues(), running_pods(), st.data())
 def test_order_of_input_does_not_matter(
-    nodes: list[nodes_.Node],
-    queue: list[workload.Waiting],
-    running: list[pods_.Pod],
+    nodes: list[Node],
+    queue: list[Waiting],
+    running: list[Pod],
     data: st.DataObject,
 ) -> None:
     """Nodes, pods and tasks in another order, with or without a memo: the same plan."""
@@ -217,7 +218,7 @@ def test_order_of_input_does_not_matter(
 @thorough
 @given(clusters(), queues(plain=True), st.data())
 def test_another_node_never_places_fewer_of_a_class(
-    nodes: list[nodes_.Node], queue: list[workload.Waiting], data: st.DataObject
+    nodes: list[Node], queue: list[Waiting], data: st.DataObject
 ) -> None:
     """Without constraints between pods, one more node takes no room away from a class alone."""
     assume(queue)
@@ -229,7 +230,7 @@ def test_another_node_never_places_fewer_of_a_class(
 
 @given(clusters(), queues(), running_pods())
 def test_the_snapshot_stays_as_it_was(
-    nodes: list[nodes_.Node], queue: list[workload.Waiting], running: list[pods_.Pod]
+    nodes: list[Node], queue: list[Waiting], running: list[Pod]
 ) -> None:
     """A solve changes nothing that it was given."""
     frozen = make_snapshot(*nodes, *running)
@@ -242,7 +243,7 @@ def test_the_snapshot_stays_as_it_was(
 @thorough
 @given(clusters(), queues(plain=True), running_pods())
 def test_what_is_refused_has_no_room_anywhere(
-    nodes: list[nodes_.Node], queue: list[workload.Waiting], running: list[pods_.Pod]
+    nodes: list[Node], queue: list[Waiting], running: list[Pod]
 ) -> None:
     """After the plan, no refused task without constraints could be added to any open node."""
     plan = plan_of(nodes, queue, running)

@@ -6,27 +6,25 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.pods import ANYWHERE, HostPort, Owner, Phase
 from tests.builders import make_constraints, make_node, make_pod, make_state, make_vector
 
 NODES = ("n1", "n2")
-APART = make_constraints(host_ports=(pods_.HostPort(80),), claims=("data",))
+APART = make_constraints(host_ports=(HostPort(80),), claims=("data",))
 
 
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "node": st.sampled_from(("", *NODES)),
-    "phase": st.sampled_from(pods_.Phase),
+    "phase": st.sampled_from(Phase),
     "ready": st.booleans(),
     "deleted_at": st.sampled_from((None, 5)),
     "gated": st.booleans(),
     "scheduler": st.sampled_from(("bayplan", "default-scheduler")),
     "labels": st.sampled_from(({}, {"app": "web"})),
-    "constraints": st.sampled_from((pods_.ANYWHERE, APART)),
+    "constraints": st.sampled_from((ANYWHERE, APART)),
     "request": st.sampled_from((make_vector(1), make_vector(2))),
-    "owner": st.sampled_from(
-        (None, pods_.Owner("LongService", "s", "s"), pods_.Owner("DaemonSet", "d", "d"))
-    ),
+    "owner": st.sampled_from((None, Owner("LongService", "s", "s"), Owner("DaemonSet", "d", "d"))),
     "uid": st.sampled_from(("uid-1", "uid-2")),  # a name may come back
 }
 WORDS = st.sampled_from(("see", "see", "see", "assume", "forget", "drop"))

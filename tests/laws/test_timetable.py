@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.model import schedule, timetable
+from bayplan.schedules import union
+from bayplan.schedules.parse import parse, together
 
 START = 1_789_999_200  # a full hour
 TEXTS = (
@@ -26,7 +27,7 @@ def singly(some: list[str], after: int, until: int) -> list[int]:
     """Every slot of each, by walking."""
     found: set[int] = set()
     for text in some:
-        one = schedule.parse(text, "UTC", key="a/b", anchor=START)
+        one = parse(text, "UTC", key="a/b", anchor=START)
         found.update(one.slots_between(after, until, 100_000))
     return sorted(found)
 
@@ -35,7 +36,7 @@ def singly(some: list[str], after: int, until: int) -> list[int]:
 @given(texts, offsets, st.integers(0, 20_000))
 def test_the_union_each_moment_once(some: list[str], offset: int, span: int) -> None:
     """Next, last, count and the newest few are those of the merged list."""
-    whole = schedule.together(some, "UTC", key="a/b", anchor=START)
+    whole = together(some, "UTC", key="a/b", anchor=START)
     after, until = START + offset, START + offset + span
     slots = singly(some, after, until)
 
@@ -49,8 +50,8 @@ def test_the_union_each_moment_once(some: list[str], offset: int, span: int) -> 
 @given(st.permutations(["R3//PT20M", "R5/2026-09-21T14:00Z/PT1H", "R0//PT1H"]), offsets)
 def test_what_remains_of_finite_ones(some: list[str], offset: int) -> None:
     """Counted once each; one that never ends makes the whole endless."""
-    whole = schedule.together(some, "UTC", key="a/b", anchor=START)
-    endless = schedule.together([*some, "@hourly"], "UTC", key="a/b", anchor=START)
+    whole = together(some, "UTC", key="a/b", anchor=START)
+    endless = together([*some, "@hourly"], "UTC", key="a/b", anchor=START)
     at = START + offset
 
     assert len(singly(some, at, START + 10**6)) == whole.remaining_after(at)
@@ -59,9 +60,9 @@ def test_what_remains_of_finite_ones(some: list[str], offset: int) -> None:
 
 def test_long_spans_are_counted_within_bounds() -> None:
     """Beyond what is compared, what coincides counts for each; never less than there are."""
-    whole = schedule.together(["R//PT10S", "R//PT20S", "@hourly"], "UTC", key="a/b", anchor=START)
+    whole = together(["R//PT10S", "R//PT20S", "@hourly"], "UTC", key="a/b", anchor=START)
     exact = 10**7 // 10
     counted = whole.count_between(START, START + 10**7)
 
     assert exact <= counted <= exact * 3 // 2 + 10**7 // 3600
-    assert exact + 10**7 // 20 + 10**7 // 3600 - timetable.MOST_COMPARED == counted
+    assert exact + 10**7 // 20 + 10**7 // 3600 - union.MOST_COMPARED == counted

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Ending, Phase
 from bayplan.reconcile import action
 from tests.services import World
 
@@ -65,8 +65,8 @@ class Troubles(RuleBasedStateMachine):
     def fail(self, which: int, reason: str) -> None:
         standing = [pod for pod in self.world.standing() if pod.node]
         if standing:
-            ending = pods_.Ending(exit_code=1, finished_at=self.world.now)
-            failed = pods_.Phase.FAILED
+            ending = Ending(exit_code=1, finished_at=self.world.now)
+            failed = Phase.FAILED
             pod = standing[which % len(standing)]
             self.world.put(replace(pod, phase=failed, reason=reason, ready=False, ending=ending))
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from bayplan import settings, volumes, waiting
 from bayplan.cluster import cache, decode
-from bayplan.model import pod as pods_
-from bayplan.model import resources, snapshot, state, workload
-from bayplan.model.reason import Reason
+from bayplan.model import resources, snapshot, state
+from bayplan.model.pods import Pod
+from bayplan.model.reasons import Reason
+from bayplan.model.workloads import Plan, PodClass, Waiting
 from bayplan.placement import bulk, daemons, filters, order, solve
 from bayplan.placement.board import Board
 
@@ -64,7 +65,7 @@ class Moment:
         return cls(live, live.snapshot(), solve.Memo())
 
     @property
-    def waiting(self) -> list[workload.Waiting]:
+    def waiting(self) -> list[Waiting]:
         known = self.live.state
         return waiting.groups((), known.unplaced.values(), lambda _: None, known.aversions)
 
@@ -81,7 +82,7 @@ class Moment:
             and not claim.pinned_to(nodes.get(claim.selected))
         )
 
-    def plan(self) -> tuple[workload.Plan, list[list[tuple[Key, str]]], dict[Key, str]]:
+    def plan(self) -> tuple[Plan, list[list[tuple[Key, str]]], dict[Key, str]]:
         """What is bound; all that has a node, class by class in order; nodes chosen for claims.
 
         A pod whose volume is still to be made has its node, and counts there, before it is bound.
@@ -104,12 +105,12 @@ class Moment:
         chosen |= {(one.namespace, one.claim): one.node for one in choices}
         return bound, [group for group in placed if group], chosen
 
-    def refused(self, group: workload.Waiting) -> dict[str, Reasons]:
+    def refused(self, group: Waiting) -> dict[str, Reasons]:
         """Why which nodes refuse one more pod of a class, alone; other nodes would take it."""
         table = self.memo.table(self.snapshot)
         board = Board.of(self.snapshot, table)
         daemons.keep_room(board)
-        alone = workload.Waiting(group.kind, group.keys[:1])
+        alone = Waiting(group.kind, group.keys[:1])
         verdict = filters.of_nodes(group.kind, table)
         refusing = [*verdict.refusing, *filters.of_the_moment(alone, board)]
         open_ = np.ones(len(table.nodes), dtype=np.bool_)
@@ -131,7 +132,7 @@ KEPT = "kept for DaemonSets"
 BEYOND = "more than any node has"
 
 
-def _lacking(kind: workload.PodClass, board: Board) -> list[tuple[Reason, str, Any]]:
+def _lacking(kind: PodClass, board: Board) -> list[tuple[Reason, str, Any]]:
     request = board.snapshot.vector(kind.request)
     if request is None:
         return [(Reason.RESOURCES, "on no node", np.ones(len(board.free), dtype=np.bool_))]
@@ -142,5 +143,5 @@ def _lacking(kind: workload.PodClass, board: Board) -> list[tuple[Reason, str, A
     return [(Reason.RESOURCES, "", full & without), (Reason.RESOURCES, KEPT, full & ~without)]
 
 
-def key_of(pod: pods_.Pod) -> str:
+def key_of(pod: Pod) -> str:
     return "/".join(pod.key)

@@ -7,7 +7,7 @@ knows its differences. Whatever none of them knows is a fault.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bayplan.model.reason import Reason
+from bayplan.model.reasons import Reason
 from tests.scheduler import ours, trial
 from tests.scheduler.trial import Difference
 

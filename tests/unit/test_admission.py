@@ -10,7 +10,7 @@ import pytest
 from bayplan import admission
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import decode, errors
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 from tests.builders import NOON
 from tests.double import loop as loops
@@ -31,7 +31,7 @@ def asked(*answers: errors.ClusterError | None) -> tuple[action.Admission | None
     """What is known of a job after these answers (None: accepted), and which were strict."""
     coming, strictly = iter(answers), []
 
-    async def dry_run(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+    async def dry_run(body: Mapping[str, Any], *, strict: bool) -> Pod:
         strictly.append(strict)
         refusal = next(coming)
         if refusal is not None:
@@ -149,7 +149,7 @@ class Refusing:
             answered=lambda _: None,
         )
 
-    async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:  # noqa: ARG002
+    async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> Pod:  # noqa: ARG002
         self.asked.append(asyncio.get_running_loop().time())
         if not self.accepts:
             raise rejected("exceeded quota: few", 403)
@@ -230,7 +230,7 @@ def test_of_a_resource_that_goes_while_it_is_asked_about_nothing_is_kept(
         goes, answers = asyncio.Event(), asyncio.Event()
         rung: list[Key] = []
 
-        async def dry_run(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+        async def dry_run(body: Mapping[str, Any], *, strict: bool) -> Pod:
             goes.set()
             await answers.wait()
             if refusal is not None:

@@ -10,24 +10,24 @@ import pytest
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.cluster import decode, errors
-from bayplan.model import pod as pods_
 from bayplan.model.limits import Limits
+from bayplan.model.pods import Owner, Pod
 from tests.builders import make_pod
 from tests.services import make_body
 from tests.unit.test_loop import Scene
 
-Adds = Callable[[pods_.Pod], pods_.Pod]
+Adds = Callable[[Pod], Pod]
 
 PORT = {"containers": [{"name": "web", "image": "web:1", "ports": [{"containerPort": 80}]}]}
 
 
-def on_pool(pod: pods_.Pod) -> pods_.Pod:
+def on_pool(pod: Pod) -> Pod:
     """As a RuntimeClass or a webhook does it."""
     constraints = replace(pod.constraints, selector=(("pool", "gvisor"),))
     return replace(pod, constraints=constraints)
 
 
-def as_it_is(pod: pods_.Pod) -> pods_.Pod:
+def as_it_is(pod: Pod) -> Pod:
     return pod
 
 
@@ -42,7 +42,7 @@ class Server(Scene):
         self.asked: list[Mapping[str, Any]] = []
         self.error: errors.ClusterError | None = None
 
-    async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+    async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> Pod:
         self.asked.append(body)
         if self.error is not None:
             raise self.error
@@ -260,7 +260,7 @@ def test_an_observer_looks_at_stored_pods_of_the_template(past: bool) -> None:
     template, hash_ = old_template(scene, service, "web:0") if past else (None, "")
     hash_ = hash_ or service.template_hash
     stored = on_pool(make_pod("web-1", "b", cpu=300, labels={names.TEMPLATE_HASH: hash_}))
-    owner = pods_.Owner(names.LONGSERVICE, "web", service.uid)
+    owner = Owner(names.LONGSERVICE, "web", service.uid)
     scene.see("Pod", "web-1", replace(stored, uid="u", owner=owner))
     scene.admissions.presume(service)
     _, kind = scene.loop.designs.of(service, template, hash_)

@@ -5,9 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Constraints, Pod
 from bayplan.placement import appraise
 from bayplan.placement.packing import Budget
 from bayplan.placement.provision import provision
@@ -17,17 +17,17 @@ from tests.builders import make_node, make_pod
 HOUR = 100_000  # microdollars
 
 
-def of(*things: nodes_.Node | pods_.Pod) -> appraise.Appraisal | None:
+def of(*things: Node | Pod) -> appraise.Appraisal | None:
     book = state.State()
     for thing in things:
-        if isinstance(thing, nodes_.Node):
+        if isinstance(thing, Node):
             book.set_node(thing)
         else:
             book.set_pod(thing)
     return appraise.appraisal(book.snapshot(), lambda node: node.price_microdollars)
 
 
-def priced(name: str, **more: object) -> nodes_.Node:
+def priced(name: str, **more: object) -> Node:
     return make_node(name, price_microdollars=HOUR, **more)
 
 
@@ -61,7 +61,7 @@ def test_daemons_are_room_lost_not_demand() -> None:
 def test_kinds_of_node_are_told_apart_by_labels_not_by_name() -> None:
     """Twins are one type; a pod that selects a label may use only the kind that has it."""
     gpu = priced("n3", labels={"disk": "ssd"})
-    picky = make_pod("a", "n3", 1000, constraints=pods_.Constraints(selector=(("disk", "ssd"),)))
+    picky = make_pod("a", "n3", 1000, constraints=Constraints(selector=(("disk", "ssd"),)))
     found = of(priced("n1"), priced("n2"), gpu, picky, make_pod("b", "n1", 1000))
 
     assert found is not None
@@ -70,7 +70,7 @@ def test_kinds_of_node_are_told_apart_by_labels_not_by_name() -> None:
 
 
 @pytest.mark.parametrize("things", [(), (make_node("n1"),), (make_node(), make_pod("a", "n1"))])
-def test_nothing_to_compare_gives_no_answer(things: tuple[nodes_.Node | pods_.Pod, ...]) -> None:
+def test_nothing_to_compare_gives_no_answer(things: tuple[Node | Pod, ...]) -> None:
     """No node, no pod or no price: silence is better than a made-up figure."""
     assert of(*things) is None
 

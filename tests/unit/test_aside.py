@@ -9,8 +9,9 @@ import pytest
 from bayplan import aside, inbox, loop
 from bayplan.api import names
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
-from bayplan.model import resources, snapshot, workload
+from bayplan.model import resources, snapshot
+from bayplan.model.pods import ANYWHERE, Constraints, Owner, Pod
+from bayplan.model.workloads import Fault
 from bayplan.placement.solve import Policy, solve
 from bayplan.reconcile import action
 from tests.builders import NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
@@ -45,7 +46,7 @@ class Trapped(Notebook):
         if name.startswith("bad"):
             raise ZeroDivisionError
 
-    def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
+    def create(self, resource: Resource, planned: Pod, body: Mapping[str, Any]) -> None:
         self._look(resource.name)
         super().create(resource, planned, body)
 
@@ -67,10 +68,10 @@ def errors_of(scene: Scene) -> float:
 @pytest.mark.parametrize(
     "more",
     [
-        {"constraints": pods_.Constraints(host_ports=Trap())},
-        {"constraints": pods_.Constraints(spread=Trap())},
-        {"constraints": pods_.Constraints(claims=Trap())},
-        {"constraints": pods_.Constraints(pod_anti_affinity=Trap())},
+        {"constraints": Constraints(host_ports=Trap())},
+        {"constraints": Constraints(spread=Trap())},
+        {"constraints": Constraints(claims=Trap())},
+        {"constraints": Constraints(pod_anti_affinity=Trap())},
         {"labels": TrapLabels()},
         {"annotations": None},  # how long it lasts is read from them
         {"request": TrapRequest({"cpu": 9_000_000, "pods": 1})},
@@ -81,7 +82,7 @@ def test_a_pod_at_which_placing_trips_stops_no_other(more: Mapping[str, Any]) ->
     """Grouping, filters, rules, volumes, the sentence: the other pod is bound, the cycle ends."""
     scene = Scene()
     scene.node()
-    owner = pods_.Owner("Job", "j", "j")
+    owner = Owner("Job", "j", "j")
     scene.see("Pod", "bad", make_pod("bad", owner=owner, **more))
     scene.see("Pod", "good", make_pod("good"))
     scene.look()
@@ -94,7 +95,7 @@ def test_what_was_set_aside_is_tried_again_after_a_while() -> None:
     """Not in each cycle, which would fill the log; its pod says why, so that no node is bought."""
     scene = Scene()
     scene.node()
-    bad = make_pod("bad", constraints=pods_.Constraints(host_ports=Trap()))
+    bad = make_pod("bad", constraints=Constraints(host_ports=Trap()))
     scene.see("Pod", "bad", bad)
     for _ in range(3):
         scene.look()
@@ -107,7 +108,7 @@ def test_what_was_set_aside_is_tried_again_after_a_while() -> None:
     scene.loop.cycle(inbox.Batch(frozenset(), placement=False))  # nothing rang
     assert 2.0 == errors_of(scene)
 
-    scene.see("Pod", "bad", replace(bad, constraints=pods_.ANYWHERE))
+    scene.see("Pod", "bad", replace(bad, constraints=ANYWHERE))
     scene.clock.wall += aside.DEFECT_SECONDS
     scene.look()
     assert ["bad"] == [bound.name for bound in scene.notes.bound]
@@ -134,12 +135,12 @@ def test_half_of_a_class_that_trips_is_taken_back() -> None:
 def test_a_daemonset_at_which_we_trip_gets_no_room_and_stops_nothing() -> None:
     """Room for its pods cannot be told; that of the others is kept."""
 
-    def daemons(name: str, cpu: int, constraints: pods_.Constraints) -> snapshot.DaemonSet:
+    def daemons(name: str, cpu: int, constraints: Constraints) -> snapshot.DaemonSet:
         request = resources.Vector({"cpu": cpu, "pods": 1})
         return snapshot.DaemonSet("default", name, f"uid-{name}", request, constraints)
 
-    trap = daemons("bad", 1000, pods_.Constraints(selector=Trap()))
-    sound = daemons("good", 1000, pods_.ANYWHERE)
+    trap = daemons("bad", 1000, Constraints(selector=Trap()))
+    sound = daemons("good", 1000, ANYWHERE)
     made = make_snapshot(make_node(cpu=4000), trap, sound)
     plan = solve(made, [make_waiting(make_class(cpu=1000), 4)], NOON, Policy())
 
@@ -264,7 +265,7 @@ def test_an_edited_resource_is_tried_at_once() -> None:
     service = scene.service("web", replicas=1)
     kind = replace(make_class(), workload=f"{names.LONGSERVICE}/default/web")
     waiting = make_waiting(kind)
-    found.put([workload.Fault("solve", "x", ZeroDivisionError(), waiting)], NOON)
+    found.put([Fault("solve", "x", ZeroDivisionError(), waiting)], NOON)
 
     assert ([], [waiting]) == found.parted([waiting], NOON)
     scene.cache.resources[service.key] = replace(service, generation=service.generation + 1)

@@ -7,8 +7,8 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
-from bayplan.model import pod as pods_
-from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
+from bayplan.model.pods import Phase
+from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile import action, batchjob
 from bayplan.reconcile.identity import slot_run, token_run
 from tests.builders import make_node
@@ -685,7 +685,7 @@ def test_run_now_under_forbid_waits_and_survives_the_loss_of_its_annotation() ->
 
 def test_a_forgotten_token_whose_pod_is_kept_does_not_run_again() -> None:
     """The status remembers twenty tokens; the pod's name remembers its own for as long as it is."""
-    kept = make_run_pod(token_run("a"), finalizers=(), phase=pods_.Phase.SUCCEEDED)
+    kept = make_run_pod(token_run("a"), finalizers=(), phase=Phase.SUCCEEDED)
     job = make_job(annotations={names.RUN_NOW: "a"}, **HOURLY)
     outcome = batchjob.reconcile(job, {kept.key: kept}, make_view(job), START)
 

@@ -6,9 +6,9 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
-from bayplan.model import schedule as schedules
 from bayplan.reconcile import backfill, gaps
 from bayplan.reconcile.identity import backfill_run, slot_run, token_run
+from bayplan.schedules.parse import parse
 from tests.jobs import PREFIX, START, Crash, World
 
 HOUR = 3600
@@ -246,7 +246,7 @@ def test_gaps_forget_the_oldest() -> None:
 
 def test_a_slot_goes_from_its_gap() -> None:
     """With it what has no other slot: a row of a hundred leaves no more pieces than one."""
-    minutes = schedules.parse("* * * * *", "UTC", key="a/b", anchor=0)
+    minutes = parse("* * * * *", "UTC", key="a/b", anchor=0)
 
     assert ((0, 119), (121, 600)) == gaps.without(((0, 600),), 120, minutes)
     assert ((0, 119), (181, 600)) == gaps.without(((0, 119), (121, 600)), 180, minutes)

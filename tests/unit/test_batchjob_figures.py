@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayplan.api import names
-from bayplan.model.pod import FRESH, Ending, Phase, expected_seconds
+from bayplan.model.pods import FRESH, Ending, Phase, expected_seconds
 from bayplan.reconcile import batchjob, figures
 from bayplan.reconcile.figures import Samples
 from bayplan.reconcile.jobstatus import LONGEST_QUIET_SECONDS, QUIET_SECONDS

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bayplan.api import names
 from bayplan.api.jobstatus import BatchJobStatus
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Phase
 from bayplan.reconcile import batchjob, ledger
 from bayplan.reconcile.identity import backfill_run, slot_run
 from tests.jobs import PREFIX, START, World, make_job, make_run_pod, make_view
@@ -105,7 +105,7 @@ def test_any_token_is_a_name(token: str) -> None:
 def test_pods_with_other_names_are_left_alone(name: str) -> None:
     """A pod that somebody hung under the job is neither counted nor deleted."""
     job = make_job(schedule="@yearly")
-    pod = make_run_pod("s1", name=name, phase=pods_.Phase.FAILED)
+    pod = make_run_pod("s1", name=name, phase=Phase.FAILED)
     outcome = batchjob.reconcile(job, {pod.key: pod}, make_view(job), START)
 
     assert ((), ()) == (outcome.deletes, outcome.releases)

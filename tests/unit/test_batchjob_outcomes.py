@@ -8,7 +8,7 @@ import pytest
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
 from bayplan.cluster.decode import pod_from_dict
-from bayplan.model import pod as pods_
+from bayplan.model.pods import FRESH, Ending
 from bayplan.reconcile.identity import slot_run
 from tests.jobs import START, World, ended
 
@@ -55,9 +55,9 @@ def test_the_codes_that_mean_success(
 def test_what_others_ended_has_failed_whatever_its_code() -> None:
     """The code of a container that the kernel or the kubelet ended says nothing."""
     spec = {"retryPolicy": {"limit": 0}, "successExitCodes": [137]}
-    killed = pods_.Ending(exit_code=137, reason="OOMKilled", started_at=START)
-    late = pods_.Ending(exit_code=137, reason="Error", started_at=START)
-    init = pods_.Ending(exit_code=137, reason="Error")
+    killed = Ending(exit_code=137, reason="OOMKilled", started_at=START)
+    late = Ending(exit_code=137, reason="Error", started_at=START)
+    init = Ending(exit_code=137, reason="Error")
 
     assert [("Failed", "OOMKilled"), ("Failed", "DeadlineExceeded"), ("Failed", "Error")] == [
         run_of(World(spec), 137, ending=killed),
@@ -82,9 +82,9 @@ def test_the_codes_after_which_nothing_is_tried_again(code: int, expected: str) 
 
 LOST = [
     ("evicted", {"disrupted": "EvictionByEvictionAPI"}, "Failed"),
-    ("collected", {"disrupted": "DeletionByPodGC", "ending": pods_.FRESH}, "Failed"),
-    ("refused by the kubelet", {"reason": "OutOfcpu", "ending": pods_.FRESH}, "Unfinished"),
-    ("rebooted", {"ending": pods_.Ending(137, "ContainerStatusUnknown")}, "Failed"),
+    ("collected", {"disrupted": "DeletionByPodGC", "ending": FRESH}, "Failed"),
+    ("refused by the kubelet", {"reason": "OutOfcpu", "ending": FRESH}, "Unfinished"),
+    ("rebooted", {"ending": Ending(137, "ContainerStatusUnknown")}, "Failed"),
 ]
 
 

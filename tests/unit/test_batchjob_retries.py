@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Ending, Phase
 from bayplan.reconcile import batchjob
 from bayplan.reconcile.identity import slot_run
 from tests.builders import make_node
@@ -312,8 +312,8 @@ def test_an_image_that_cannot_be_pulled_is_named_without_flapping() -> None:
     for word in ("ErrImagePull", "ImagePullBackOff", "ErrImagePull"):
         world.now += 20
         pod = world.live()
-        pending = pods_.Phase.PENDING
-        ending = pods_.Ending(waiting=word)
+        pending = Phase.PENDING
+        ending = Ending(waiting=word)
         world.pods[pod.key] = replace(pod, phase=pending, ending=ending)
         world.settle()
 

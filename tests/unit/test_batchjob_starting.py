@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Ending, Phase
 from bayplan.reconcile.identity import slot_run
 from bayplan.reconcile.starting import HINDERED
 from tests.builders import make_node
@@ -16,24 +16,24 @@ from tests.schemas import schema_of, violations
 HOUR = 3600
 HOURLY = {"schedule": "0 * * * *", "retryPolicy": {"limit": 1, "delaySeconds": 60}}
 RUN = slot_run(START)
-PULL = pods_.Ending(waiting="ErrImagePull", said="container main: no such image")
-BACK_OFF = pods_.Ending(waiting="ImagePullBackOff", said="container main: Back-off pulling")
-CREATING = pods_.Ending()
+PULL = Ending(waiting="ErrImagePull", said="container main: no such image")
+BACK_OFF = Ending(waiting="ImagePullBackOff", said="container main: Back-off pulling")
+CREATING = Ending()
 MENDED = {"spec": {"containers": [{"name": "main", "image": "busybox:2"}]}}
 
 
-def hindered(ending: pods_.Ending = PULL, **spec: Any) -> World:
+def hindered(ending: Ending = PULL, **spec: Any) -> World:
     """An hourly job whose first run has a node and does not start."""
     world = World({**HOURLY, **spec}, hindered=ending)
     world.settle()
     return world
 
 
-def say(world: World, ending: pods_.Ending) -> None:
+def say(world: World, ending: Ending) -> None:
     """The kubelet says this of the living pod."""
     pod = world.live()
     started = ending.started_at is not None
-    phase = pods_.Phase.RUNNING if started else pods_.Phase.PENDING
+    phase = Phase.RUNNING if started else Phase.PENDING
     world.pods[pod.key] = replace(pod, ending=ending, phase=phase)
     world.settle()
 
@@ -42,7 +42,7 @@ def gone(world: World, **more: Any) -> None:
     """The kubelet has ended the terminating pod, of which nothing ran."""
     [pod] = [one for one in world.pods.values() if one.terminating and not one.terminal]
     ending = replace(pod.ending, finished_at=world.now)
-    world.pods[pod.key] = replace(pod, **{"phase": pods_.Phase.FAILED, "ending": ending, **more})
+    world.pods[pod.key] = replace(pod, **{"phase": Phase.FAILED, "ending": ending, **more})
     world.settle()
 
 
@@ -64,7 +64,7 @@ def attempts(world: World) -> list[tuple[int, str]]:
 )  # fmt: skip
 def test_what_a_kubelet_says(waiting: str, expected: str) -> None:
     """Ready is False with its word from a closed list, and its sentence; at once, not later."""
-    world = hindered(pods_.Ending(waiting=waiting, said="container main: because"))
+    world = hindered(Ending(waiting=waiting, said="container main: because"))
     status, reason, message = ready(world)
 
     assert ("False", expected) == (status, reason)
@@ -102,7 +102,7 @@ def test_it_is_told_once() -> None:
 def test_what_starts_after_all_is_ready() -> None:
     """The hindrance has gone: so has what was said of it."""
     world = hindered()
-    say(world, pods_.Ending(started_at=world.now))
+    say(world, Ending(started_at=world.now))
 
     assert ("True", "Scheduled") == ready(world)[:2]
     assert "reason" not in world.status["active"][0]
@@ -119,7 +119,7 @@ def test_a_one_shot_that_cannot_start_is_in_progress() -> None:
 
 
 @pytest.mark.parametrize("ending", [PULL, CREATING])
-def test_what_has_not_started_in_time_has_failed(ending: pods_.Ending) -> None:
+def test_what_has_not_started_in_time_has_failed(ending: Ending) -> None:
     """Counted from its node; it is called so, and tried again, once its pod is over."""
     world = hindered(ending)
     world.wait(599)
@@ -161,8 +161,8 @@ def test_it_started_while_it_was_given_up(
     world.wait(600)
     if lost:  # nobody remembers who deleted it
         world.settle()
-    phase = pods_.Phase.FAILED if code else pods_.Phase.SUCCEEDED
-    ending = pods_.Ending(started_at=world.now, finished_at=world.now + 1, exit_code=code)
+    phase = Phase.FAILED if code else Phase.SUCCEEDED
+    ending = Ending(started_at=world.now, finished_at=world.now + 1, exit_code=code)
     gone(world, phase=phase, ending=ending, uprooted=not lost)
     world.wait(5)
 
@@ -188,7 +188,7 @@ def test_the_end_tells_the_kubelets_words() -> None:
     )
     world.settle()
     world.wait(600)
-    gone(world, ending=pods_.Ending(137, "ContainerStatusUnknown"))
+    gone(world, ending=Ending(137, "ContainerStatusUnknown"))
     [told] = world.status["history"]
     [notice] = world.notices
 
@@ -232,7 +232,7 @@ def test_the_time_counts_from_the_node_and_while_it_is_ready() -> None:
 
 def test_init_containers_may_work_as_long_as_they_like() -> None:
     """They are no hindrance; the time counts from their end."""
-    world = hindered(pods_.Ending(prepared=True, preparing=True))
+    world = hindered(Ending(prepared=True, preparing=True))
     world.wait(2000)
     working = world.live().terminating
     say(world, replace(BACK_OFF, prepared=True, prepared_at=world.now))
@@ -246,7 +246,7 @@ def test_init_containers_may_work_as_long_as_they_like() -> None:
 
 def test_one_of_two_containers_is_not_enough() -> None:
     """All main containers have to start; the one that runs is ended with the attempt."""
-    world = hindered(pods_.Ending(started_at=START, lacking=True), retryPolicy={"limit": 0})
+    world = hindered(Ending(started_at=START, lacking=True), retryPolicy={"limit": 0})
     world.wait(600)
     assert world.live().terminating
     gone(world)
@@ -295,12 +295,12 @@ def test_what_finds_no_room_follows_the_template_too() -> None:
 @pytest.mark.parametrize(
     "ending",
     [
-        pods_.Ending(prepared=True),  # an init container or a sidecar
-        pods_.Ending(started_at=START, lacking=True),
-        pods_.Ending(started_at=START),
+        Ending(prepared=True),  # an init container or a sidecar
+        Ending(started_at=START, lacking=True),
+        Ending(started_at=START),
     ],
 )
-def test_what_has_begun_anything_stays(ending: pods_.Ending) -> None:
+def test_what_has_begun_anything_stays(ending: Ending) -> None:
     """Its work is not thrown away because somebody edits the template."""
     world = hindered(ending)
     world.edit(template=MENDED)
@@ -335,8 +335,8 @@ def test_it_began_while_it_was_replaced(
     world = hindered(**spec)
     world.edit(template=MENDED)
     world.settle()
-    ending = pods_.Ending(started_at=world.now, finished_at=world.now, exit_code=code)
-    phase = pods_.Phase.FAILED if code else pods_.Phase.SUCCEEDED
+    ending = Ending(started_at=world.now, finished_at=world.now, exit_code=code)
+    phase = Phase.FAILED if code else Phase.SUCCEEDED
     gone(world, phase=phase, ending=ending)
     world.wait(5)
 
@@ -348,14 +348,14 @@ def test_an_array_is_mended_index_by_index() -> None:
     """What has begun goes on; the others follow the template."""
     world = hindered(tasks=3)
     key = next(key for key in world.pods if key[1].endswith("-1"))
-    running = pods_.Ending(started_at=START)
-    world.pods[key] = replace(world.pods[key], ending=running, phase=pods_.Phase.RUNNING)
+    running = Ending(started_at=START)
+    world.pods[key] = replace(world.pods[key], ending=running, phase=Phase.RUNNING)
     world.hindered = None
     world.edit(template=MENDED)
     world.settle()
     for pod in list(world.pods.values()):
         if pod.terminating:
-            world.pods[pod.key] = replace(pod, phase=pods_.Phase.FAILED)
+            world.pods[pod.key] = replace(pod, phase=Phase.FAILED)
     world.wait(5)
     living = sorted(pod.name.removeprefix(f"{PREFIX}{RUN}-") for pod in world.pods.values()
                     if not pod.terminal)  # fmt: skip
@@ -367,8 +367,8 @@ def test_a_gang_is_replaced_as_a_whole_or_not_at_all() -> None:
     """Where one task has begun all go on."""
     whole, begun = hindered(tasks=2, gang=True), hindered(tasks=2, gang=True)
     key = next(iter(begun.pods))
-    running = pods_.Ending(started_at=START)
-    begun.pods[key] = replace(begun.pods[key], ending=running, phase=pods_.Phase.RUNNING)
+    running = Ending(started_at=START)
+    begun.pods[key] = replace(begun.pods[key], ending=running, phase=Phase.RUNNING)
     for world in (whole, begun):
         world.edit(template=MENDED)
         world.settle()
@@ -381,7 +381,7 @@ def test_a_gang_is_replaced_as_a_whole_or_not_at_all() -> None:
 def test_a_container_that_could_not_be_started() -> None:
     """It has ended by itself: the retry policy counts it, Ready tells until the next has begun."""
     world = hindered(CREATING)
-    words = pods_.Ending(128, "StartError", "exec: no such file", finished_at=START + 1)
+    words = Ending(128, "StartError", "exec: no such file", finished_at=START + 1)
     world.now += 1
     world.finish(128, ending=words)
     world.wait(1)

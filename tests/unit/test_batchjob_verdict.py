@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node, Taint
+from bayplan.model.pods import FRESH, Ending, Phase, Pod
 from bayplan.reconcile.verdict import Standing, Verdict, verdict
 from tests.builders import make_node
 from tests.jobs import START, ended, make_run_pod
@@ -16,14 +16,14 @@ LATER = START + 1000
 PATIENCE, GRACE = 300, 30
 
 
-def judged(pod: pods_.Pod, now: int = LATER, **nodes: Any) -> Verdict:
+def judged(pod: Pod, now: int = LATER, **nodes: Any) -> Verdict:
     return verdict(pod, nodes or NODES, PATIENCE, GRACE, now)
 
 
-def failed(reason: str = "", **more: Any) -> pods_.Pod:
+def failed(reason: str = "", **more: Any) -> Pod:
     """A pod that the kubelet ended for this reason; no container tells an exit code."""
-    ending = pods_.Ending(finished_at=START + 5)
-    return make_run_pod("s1", phase=pods_.Phase.FAILED, reason=reason, **{"ending": ending, **more})
+    ending = Ending(finished_at=START + 5)
+    return make_run_pod("s1", phase=Phase.FAILED, reason=reason, **{"ending": ending, **more})
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def failed(reason: str = "", **more: Any) -> pods_.Pod:
         (ended(make_run_pod("s1"), START + 5), Standing.SUCCEEDED, "Completed"),
         (ended(make_run_pod("s1"), START + 5, 3), Standing.FAILED, "Error"),
         (
-            failed(ending=pods_.Ending(exit_code=137, reason="OOMKilled")),
+            failed(ending=Ending(exit_code=137, reason="OOMKilled")),
             Standing.FAILED,
             "OOMKilled",
         ),
@@ -53,18 +53,18 @@ def failed(reason: str = "", **more: Any) -> pods_.Pod:
             "EvictionByEvictionAPI",
         ),
         (
-            failed(ending=pods_.Ending(exit_code=137, reason="ContainerStatusUnknown")),
+            failed(ending=Ending(exit_code=137, reason="ContainerStatusUnknown")),
             Standing.LOST,
             "ContainerStatusUnknown",
         ),
         (failed("SysctlForbidden"), Standing.FAILED, "SysctlForbidden"),
         (make_run_pod("s1"), Standing.LIVE, ""),
-        (make_run_pod("s1", node="", phase=pods_.Phase.PENDING), Standing.LIVE, ""),
+        (make_run_pod("s1", node="", phase=Phase.PENDING), Standing.LIVE, ""),
         (make_run_pod("s1", uid="", node="gone"), Standing.LIVE, ""),
         (make_run_pod("s1", node="gone"), Standing.LOST, "NodeLost"),
     ],
 )
-def test_ends(pod: pods_.Pod, standing: Standing, reason: str) -> None:
+def test_ends(pod: Pod, standing: Standing, reason: str) -> None:
     """A node's doing is lost and does not count; the container's doing has failed and counts."""
     found = judged(pod)
 
@@ -124,8 +124,8 @@ def test_deleting_an_ended_pod_changes_nothing() -> None:
 
 def test_deleting_a_pod_that_never_ran_loses_the_attempt() -> None:
     """It was owed a run; a writer that takes a CREATE back deletes it too."""
-    waiting = make_run_pod("s1", node="", phase=pods_.Phase.PENDING, ending=pods_.FRESH)
-    placed = make_run_pod("s1", phase=pods_.Phase.FAILED, ending=pods_.FRESH)
+    waiting = make_run_pod("s1", node="", phase=Phase.PENDING, ending=FRESH)
+    placed = make_run_pod("s1", phase=Phase.FAILED, ending=FRESH)
 
     assert Standing.LIVE is judged(waiting).standing
     assert Standing.LOST is judged(replace(waiting, deleted_at=LATER)).standing
@@ -157,8 +157,8 @@ def test_no_end_lies_in_the_future() -> None:
     assert LATER == judged(ended(make_run_pod("s1"), LATER + 900, 1)).at
 
 
-def leaving(*taints: str, **more: Any) -> nodes_.Node:
-    return make_node("n1", taints=tuple(nodes_.Taint(key) for key in taints), **more)
+def leaving(*taints: str, **more: Any) -> Node:
+    return make_node("n1", taints=tuple(Taint(key) for key in taints), **more)
 
 
 CORDONED = leaving(unschedulable=True)
@@ -192,7 +192,7 @@ CORDONED = leaving(unschedulable=True)
     ],
 )
 def test_a_plain_delete_on_a_node_that_is_emptied_loses_the_attempt(
-    node: nodes_.Node | None,
+    node: Node | None,
 ) -> None:
     """Drains without evictions and autoscalers that lose patience delete as a person does."""
     nodes = {"n2": make_node("n2")} if node is None else {"n1": node}
@@ -215,7 +215,7 @@ def test_a_plain_delete_on_a_node_that_is_emptied_loses_the_attempt(
         leaving("ToBeDeletedByClusterAutoscaler", emptying_since=LATER + 11),
     ],
 )
-def test_a_plain_delete_on_a_node_that_stays_cancels(node: nodes_.Node) -> None:
+def test_a_plain_delete_on_a_node_that_stays_cancels(node: Node) -> None:
     """Also where the node was cordoned only afterwards."""
     over = ended(replace(make_run_pod("s1"), deleted_at=LATER, grace_seconds=0), LATER + 2, 143)
 
@@ -231,7 +231,7 @@ def test_what_was_seen_at_the_delete_stays_true() -> None:
 
 
 @pytest.mark.parametrize(("node", "standing"), [(CORDONED, "LOST"), (NODES["n1"], "CANCELLED")])
-def test_whoever_deletes_may_give_more_time(node: nodes_.Node, standing: str) -> None:
+def test_whoever_deletes_may_give_more_time(node: Node, standing: str) -> None:
     """The grace of the delete counts, not that of the template."""
     deleted = replace(make_run_pod("s1"), deleted_at=LATER + 300, grace_seconds=300)
 

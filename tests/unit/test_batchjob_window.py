@@ -2,8 +2,8 @@
 
 import pytest
 
-from bayplan.model import schedule as schedules
 from bayplan.reconcile import triggers
+from bayplan.schedules.parse import parse
 from tests.jobs import START, World, make_job
 from tests.scale import peak
 
@@ -76,4 +76,4 @@ def test_an_edit_in_the_window_loses_no_slot() -> None:
     world.wait(DELAY)
 
     assert 1 == len(world.created)
-    assert schedules.parse("0 */1 * * *", "UTC", key="", anchor=0).latest_at(START) == START
+    assert parse("0 */1 * * *", "UTC", key="", anchor=0).latest_at(START) == START

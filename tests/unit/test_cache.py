@@ -9,15 +9,15 @@ import pytest
 from bayplan.api.resource import Resource
 from bayplan.cluster import cache, decode
 from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, resources, snapshot, state
+from bayplan.model import requirements, resources, snapshot, state
+from bayplan.model.nodes import Taint
+from bayplan.model.pods import Claim, Owner, Phase
 from bayplan.reconcile import action
 from tests.builders import make_node, make_pod
 from tests.double.bell import Bell
 
 WEB = ("LongService", "default", "web")
-OWNER = pods_.Owner("LongService", "web", "uid-web")
+OWNER = Owner("LongService", "web", "uid-web")
 
 
 def make_child(
@@ -100,7 +100,7 @@ class TestOneNamespace:
     def test_others_daemons_keep_their_owner(self) -> None:
         """Whose daemon a pod is says whether one is still to come on its node."""
         held = self.held()
-        held.pod(node="n1", owner=pods_.Owner("DaemonSet", "agent", "u1"))
+        held.pod(node="n1", owner=Owner("DaemonSet", "agent", "u1"))
 
         assert ["u1"] == list(held.cache.state.by_owner)
 
@@ -117,7 +117,7 @@ class TestPods:
         """A pod's event marks its owner; another kind of owner is nobody we know."""
         held = Held()
         held.pod(owner=None, name="a")
-        held.pod(owner=pods_.Owner("ReplicaSet", "x", "1"), name="b")
+        held.pod(owner=Owner("ReplicaSet", "x", "1"), name="b")
 
         assert [] == held.bell.keys
 
@@ -138,7 +138,7 @@ class TestPods:
     @pytest.mark.parametrize(
         ("after", "frees"),
         [
-            ({"node": "n1", "phase": pods_.Phase.SUCCEEDED}, True),
+            ({"node": "n1", "phase": Phase.SUCCEEDED}, True),
             ({"node": "n1", "cpu": 50}, True),
             ({"node": "n1", "ready": True}, False),
             ({"node": "n1", "deleted_at": 5}, False),
@@ -156,9 +156,9 @@ class TestPods:
     def test_end_rings_placement_once(self) -> None:
         """A finished pod that changes or is deleted frees nothing any more."""
         held = Held()
-        held.pod(10, node="n1", phase=pods_.Phase.FAILED, finalizers=("a",))
+        held.pod(10, node="n1", phase=Phase.FAILED, finalizers=("a",))
         held.bell.silence()
-        held.pod(11, node="n1", phase=pods_.Phase.FAILED)
+        held.pod(11, node="n1", phase=Phase.FAILED)
         held.gone("Pod", "p1")
 
         assert ([WEB, WEB], 0) == (held.bell.keys, held.bell.placement)
@@ -313,7 +313,7 @@ class TestNodes:
             {"unschedulable": True},
             {"deleting": True},
             {"uid": "another"},
-            {"taints": (nodes_.Taint("karpenter.sh/disrupted"),)},
+            {"taints": (Taint("karpenter.sh/disrupted"),)},
         ],
     )
     def test_rings_owners(self, change: dict[str, Any]) -> None:
@@ -499,7 +499,7 @@ class TestChildren:
     def test_changes_hands(self) -> None:
         """A child that gets another owner rings for both."""
         held = Held()
-        other = pods_.Owner("LongService", "other", "uid-other")
+        other = Owner("LongService", "other", "uid-other")
         held.put("Service", "web", decode.Owned(OWNER, self.CHILD))
         held.bell.silence()
         held.put("Service", "web", decode.Owned(other, self.CHILD), 11)
@@ -549,9 +549,9 @@ class TestAdmission:
 
 
 class TestVolumes:
-    ZONE = (requirement.Term((("zone", requirement.requirement("In", ["a"])),)),)
+    ZONE = (requirements.Term((("zone", requirements.requirement("In", ["a"])),)),)
 
-    def claim(self, *acts: Callable[[Held], None]) -> pods_.Claim:
+    def claim(self, *acts: Callable[[Held], None]) -> Claim:
         held = Held()
         for act in acts:
             act(held)
@@ -577,9 +577,7 @@ class TestVolumes:
 
     def test_bound(self) -> None:
         """A bound claim goes where its volume is; the order of arrival does not matter."""
-        wanted = pods_.Claim(
-            "data", "uid-data", terms=self.ZONE, driver="ebs", handle="vol", made=True
-        )
+        wanted = Claim("data", "uid-data", terms=self.ZONE, driver="ebs", handle="vol", made=True)
 
         assert wanted == self.claim(self.bound, self.volume)
         assert wanted == self.claim(self.volume, self.bound)
@@ -587,7 +585,7 @@ class TestVolumes:
 
     def test_unbound(self) -> None:
         """A claim that waits for its consumer may go where its class allows."""
-        wanted = pods_.Claim("data", "uid-data", terms=self.ZONE, unbound=True, driver="ebs")
+        wanted = Claim("data", "uid-data", terms=self.ZONE, unbound=True, driver="ebs")
 
         assert wanted == self.claim(self.unbound, self.lazy)
         assert wanted == self.claim(self.default, self.lazy)

@@ -11,14 +11,13 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
-from bayplan.model import schedule as schedules
-from bayplan.model import workload
-from bayplan.model.workload import Operator, PlaceConstraint, PlacementRules
+from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, Plan
 from bayplan.placement.solve import Policy, solve
 from bayplan.reconcile import kin
 from bayplan.reconcile.identity import slot_run
 from bayplan.reconcile.kin import Kin, ParentSummary
 from bayplan.reconcile.ledger import Success
+from bayplan.schedules.parse import parse
 from tests.builders import NOON, make_class, make_node, make_snapshot, make_waiting
 from tests.jobs import PREFIX, START, World, make_job
 
@@ -72,7 +71,7 @@ def test_2_2_a_finite_schedule_runs_after_an_outage_longer_than_it() -> None:
 
 def test_2_2_a_schedule_does_not_drift() -> None:
     """Chronos moved the start with each launch; here a job of the 31st stays one."""
-    monthly = schedules.parse("R/2026-01-31T06:00/P1M", "UTC", key="a/b", anchor=0)
+    monthly = parse("R/2026-01-31T06:00/P1M", "UTC", key="a/b", anchor=0)
     slots = monthly.slots_between(START - 300 * DAY, START + 300 * DAY, 5)
 
     assert ["01-31", "02-28", "03-31", "04-30", "05-31"] == [rfc3339(at)[5:10] for at in slots]
@@ -81,8 +80,8 @@ def test_2_2_a_schedule_does_not_drift() -> None:
 def test_2_2_a_day_is_not_twenty_four_hours() -> None:
     """P1D keeps the wall clock over a clock change, PT24H the distance."""
     change = "2026-03-28T06:00"  # Berlin's clocks go forward in the night to the 29th
-    days = schedules.parse(f"R/{change}/P1D", "Europe/Berlin", key="a/b", anchor=0)
-    hours = schedules.parse(f"R/{change}/PT24H", "Europe/Berlin", key="a/b", anchor=0)
+    days = parse(f"R/{change}/P1D", "Europe/Berlin", key="a/b", anchor=0)
+    hours = parse(f"R/{change}/PT24H", "Europe/Berlin", key="a/b", anchor=0)
     first, of_days = days.slots_between(0, 2**40, 2)
     _, of_hours = hours.slots_between(0, 2**40, 2)
 
@@ -220,7 +219,7 @@ def test_a_unlike_accepts_a_node_without_the_label() -> None:
     rules = PlacementRules((PlaceConstraint("type", Operator.UNLIKE, "m4.*"),))
     kind = make_class(placement=rules)
     bare, old = make_node("bare"), make_node("old", labels={"type": "m4.large"})
-    plan: workload.Plan = solve(make_snapshot(bare, old), [make_waiting(kind, 2)], NOON, Policy())
+    plan: Plan = solve(make_snapshot(bare, old), [make_waiting(kind, 2)], NOON, Policy())
 
     assert {"bare"} == set(plan.placements.values())
 
@@ -255,7 +254,7 @@ def test_a_what_is_later_than_its_deadline_is_missed() -> None:
 @pytest.mark.parametrize("late", [0, 1, DAY])
 def test_a_a_launch_moves_no_start(late: int) -> None:
     """R/…-01-31/P1M, launched on time or late: the 28th of February, and the 31st of March."""
-    january = schedules.parse("R/2026-01-31T00:00Z/P1M", "UTC", key="a/b", anchor=0)
+    january = parse("R/2026-01-31T00:00Z/P1M", "UTC", key="a/b", anchor=0)
     first = january.next_after(0) or 0
     world = World({"schedule": "R/2026-01-31T00:00Z/P1M"}, now=first + late, created_at=first - DAY)
     end(world)

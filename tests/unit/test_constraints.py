@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model.place import same_number
-from bayplan.model.reason import Reason, Refusal
-from bayplan.model.workload import (
+from bayplan.model.constraints import same_number
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
+from bayplan.model.reasons import Reason, Refusal
+from bayplan.model.workloads import (
     EXCLUSIVE,
     Operator,
     PlaceConstraint,
@@ -37,11 +37,11 @@ def web(*constraints: tuple[str, Operator, str], **more: object) -> PodClass:
     return make_class(labels={**LABELS, **exclusive}, placement=rules)
 
 
-def plan_of(kind: PodClass, count: int, *things: nodes_.Node | pods_.Pod) -> Plan:
+def plan_of(kind: PodClass, count: int, *things: Node | Pod) -> Plan:
     return solve(make_snapshot(*things), [make_group(kind, count)], NOON, Policy())
 
 
-def counts(kind: PodClass, count: int, *things: nodes_.Node | pods_.Pod) -> dict[str, int]:
+def counts(kind: PodClass, count: int, *things: Node | Pod) -> dict[str, int]:
     return dict(Counter(plan_of(kind, count, *things).placements.values()))
 
 
@@ -106,7 +106,7 @@ def test_numbers_at_three_decimals(one: str, other: str, equal: bool) -> None:
     assert equal is same_number(one, other)
 
 
-def two_zones() -> tuple[nodes_.Node, ...]:
+def two_zones() -> tuple[Node, ...]:
     return (
         make_node("a1", zone="a"),
         make_node("a2", zone="a"),

@@ -9,9 +9,9 @@ import pytest
 
 from bayplan.cluster import decode, pods, wire
 from bayplan.cluster.decode import KINDS, pod_from_dict
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, resources
+from bayplan.model import requirements, resources
+from bayplan.model.nodes import Node, Taint
+from bayplan.model.pods import FRESH, Constraints, Ending, HostPort, Owner, Phase, Pod, Toleration
 
 GI = 1 << 30
 
@@ -26,7 +26,7 @@ def container(name: str = "main", always: bool = False, **requests: Any) -> dict
 
 def pod(
     spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **metadata: Any
-) -> pods_.Pod:
+) -> Pod:
     return pod_from_dict(
         {
             "metadata": {"name": "p", "namespace": "ns", **metadata},
@@ -312,8 +312,8 @@ class TestConstraints:
 
         assert (("a", "1"), ("b", "2")) == found.selector
         assert (
-            pods_.Toleration("k", "Equal", "v"),
-            pods_.Toleration("", "Exists"),
+            Toleration("k", "Equal", "v"),
+            Toleration("", "Exists"),
         ) == found.tolerations
 
     def test_host_ports(self) -> None:
@@ -332,9 +332,9 @@ class TestConstraints:
         }
 
         assert (
-            pods_.HostPort(80),
-            pods_.HostPort(82, "UDP"),
-            pods_.HostPort(9, "TCP", "::1"),
+            HostPort(80),
+            HostPort(82, "UDP"),
+            HostPort(9, "TCP", "::1"),
         ) == pod(spec).constraints.host_ports
 
     def test_pod_affinity(self) -> None:
@@ -418,7 +418,7 @@ class TestConstraints:
             {"key": "tenant", "operator": "NotIn", "values": ["a"]},
         ]
 
-        def found(selector: dict[str, Any], rev: str) -> pods_.Constraints:
+        def found(selector: dict[str, Any], rev: str) -> Constraints:
             term = {"labelSelector": selector, "topologyKey": "zone", **keys}
             terms = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
             spec = {"affinity": {"podAntiAffinity": terms}}
@@ -467,7 +467,7 @@ class TestConstraints:
 class TestFate:
     """How a pod fares and how it ended."""
 
-    def ending(self, *statuses: dict[str, Any], **spec: Any) -> pods_.Ending:
+    def ending(self, *statuses: dict[str, Any], **spec: Any) -> Ending:
         return pod(spec, {"containerStatuses": list(statuses)}).ending
 
     def test_failed_tells(self) -> None:
@@ -482,7 +482,7 @@ class TestFate:
         )  # fmt: skip
         start = wire.epoch("2026-11-23T06:00:00Z") or 0
 
-        assert pods_.Ending(137, "OOMKilled", "boom", start, start + 30, 2) == ended
+        assert Ending(137, "OOMKilled", "boom", start, start + 30, 2) == ended
 
     def test_crash_loop(self) -> None:
         """A container that waits to be started again tells how it ended before."""
@@ -507,7 +507,7 @@ class TestFate:
         starting = self.ending({"name": "a", "state": {"waiting": {"reason": "ContainerCreating"}}})
         pulling = self.ending({"name": "a", "state": {"waiting": {"reason": "ImagePullBackOff"}}})
 
-        assert pods_.FRESH is starting
+        assert FRESH is starting
         assert "ImagePullBackOff" == pulling.waiting
 
     def test_init_failure_tells_and_sidecars_do_not(self) -> None:
@@ -603,7 +603,7 @@ class TestFate:
         other = {"name": "b", "state": {"terminated": {**dead, "finishedAt": never}}}
         running = {"name": "b", "state": {"running": {"startedAt": at}}}
 
-        def ending(*each: dict[str, Any]) -> pods_.Ending:
+        def ending(*each: dict[str, Any]) -> Ending:
             return pod({}, {"phase": "Failed", "containerStatuses": [*each]}).ending
 
         assert (128, "StartError") == (ending(status).exit_code, ending(status).reason)
@@ -655,7 +655,7 @@ class TestFate:
             ],
         )
 
-        assert pods_.Owner("BatchJob", "report", "2") == found.owner
+        assert Owner("BatchJob", "report", "2") == found.owner
         assert {"bayplan.dev/trigger": "s5"} == found.annotations
         assert (60, 120, 90) == (found.created_at, found.deleted_at, found.asked_at)
         assert (5, "n1", "bayplan", "77") == (
@@ -664,7 +664,7 @@ class TestFate:
             found.scheduler,
             found.resource_version,
         )
-        assert (pods_.Phase.FAILED, "OutOfcpu") == (found.phase, found.reason)
+        assert (Phase.FAILED, "OutOfcpu") == (found.phase, found.reason)
         assert found.terminal
 
 
@@ -726,7 +726,7 @@ CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 
 class TestNode:
-    def node(self, **more: Any) -> nodes_.Node:
+    def node(self, **more: Any) -> Node:
         body = {
             "metadata": {"name": "n1", "uid": "u", **more.pop("metadata", {})},
             "spec": more.pop("spec", {}),
@@ -817,7 +817,7 @@ class TestNode:
 
         assert found.unschedulable
         assert found.deleting
-        assert (nodes_.Taint("karpenter.sh/disrupted", "", ""),) == found.taints
+        assert (Taint("karpenter.sh/disrupted", "", ""),) == found.taints
 
     @pytest.mark.parametrize(
         ("text", "price"),
@@ -850,7 +850,7 @@ def test_daemonset() -> None:
             "spec": {"template": template},
         },
     )
-    cordoned = nodes_.Taint("node.kubernetes.io/unschedulable")
+    cordoned = Taint("node.kubernetes.io/unschedulable")
 
     assert vector(cpu=100) == found.request
     assert (("os", "linux"),) == found.constraints.selector
@@ -874,7 +874,7 @@ def test_volumes() -> None:
         "PersistentVolume",
         {"metadata": {"name": "w"}, "spec": {"awsElasticBlockStore": {"volumeID": "vol-2"}}},
     )
-    zone_a = requirement.Term((("zone", requirement.requirement("In", ["a"])),))
+    zone_a = requirements.Term((("zone", requirements.requirement("In", ["a"])),))
 
     assert decode.Volume((zone_a,), "ebs.csi.aws.com", "vol-1") == csi
     plugin = "kubernetes.io/aws-ebs"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Phase
 from bayplan.reconcile import action, batchjob, conditions
 from tests.builders import NOON
 from tests.jobs import START, make_job, make_view
@@ -170,7 +170,7 @@ class TestLeftBehind:
         """One that has ended is taken over too, and goes."""
         world = orphaned(running(2, service={"ports": [HTTP]}))
         key, pod = next(iter(world.pods.items()))
-        world.pods[key] = world.seen[key] = replace(pod, phase=pods_.Phase.FAILED)
+        world.pods[key] = world.seen[key] = replace(pod, phase=Phase.FAILED)
         world.settle()
 
         assert 2 == len(world.standing()) == len(world.pods)

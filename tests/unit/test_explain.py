@@ -1,9 +1,10 @@
 """Why not, in words and in a status."""
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import resources, workload
-from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
+from bayplan.model import resources
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
+from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
+from bayplan.model.workloads import PodClass
 from bayplan.placement import explain
 from bayplan.placement.board import Board
 from bayplan.placement.solve import Policy, solve
@@ -80,7 +81,7 @@ def test_amounts_carry_their_units() -> None:
     assert "1500m cpu, 1.5Gi memory, 1 pods, 2 nvidia.com/gpu" == explain.lacking(lacks)
 
 
-def refusal_of(kind: workload.PodClass, *things: nodes_.Node | pods_.Pod) -> str:
+def refusal_of(kind: PodClass, *things: Node | Pod) -> str:
     plan = solve(make_snapshot(*things), [make_waiting(kind)], NOON, Policy())
     return explain.sentence(plan.refused[0].funnel)
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, snapshot, workload
-from bayplan.model.reason import Reason, Refusal
+from bayplan.model import requirements, snapshot
+from bayplan.model.nodes import ZONE, Node, Taint
+from bayplan.model.pods import Claim, HostPort, Pod, PodTerm, Toleration
+from bayplan.model.reasons import Reason, Refusal
+from bayplan.model.workloads import PodClass
 from bayplan.placement.solve import Policy, solve
 from tests.builders import (
     NOON,
@@ -20,21 +21,21 @@ from tests.builders import (
     make_waiting,
 )
 
-Thing = nodes_.Node | pods_.Pod | snapshot.DaemonSet
+Thing = Node | Pod | snapshot.DaemonSet
 
 
-def refusals(kind: workload.PodClass, *things: Thing, **more: frozenset[str]) -> list[Refusal]:
+def refusals(kind: PodClass, *things: Thing, **more: frozenset[str]) -> list[Refusal]:
     """The funnel of one task of this class, which must find no room."""
     plan = solve(make_snapshot(*things), [make_waiting(kind, **more)], NOON, Policy())
     return list(plan.refused[0].funnel.refusals)
 
 
-def node_of(kind: workload.PodClass, *things: Thing) -> str | None:
+def node_of(kind: PodClass, *things: Thing) -> str | None:
     plan = solve(make_snapshot(*things), [make_waiting(kind)], NOON, Policy())
     return plan.placements.get(("default", "w-0"))
 
 
-TAINTED = nodes_.Taint("dedicated", "ml")
+TAINTED = Taint("dedicated", "ml")
 
 
 @pytest.mark.parametrize(
@@ -43,21 +44,21 @@ TAINTED = nodes_.Taint("dedicated", "ml")
         (make_node(ready=False), Refusal(Reason.NOT_READY)),
         (make_node(unschedulable=True), Refusal(Reason.CORDONED)),
         (make_node(deleting=True), Refusal(Reason.LEAVING)),
-        (make_node(taints=(nodes_.Taint("karpenter.sh/disrupted"),)), Refusal(Reason.LEAVING)),
+        (make_node(taints=(Taint("karpenter.sh/disrupted"),)), Refusal(Reason.LEAVING)),
         (make_node(taints=(TAINTED,)), Refusal(Reason.TAINT, "dedicated")),
         (make_node(pods=0), Refusal(Reason.TOO_BIG, "pods")),
         (make_node(cpu=50), Refusal(Reason.TOO_BIG, "cpu")),
     ],
 )
-def test_a_plain_task_is_refused(node: nodes_.Node, expected: Refusal) -> None:
+def test_a_plain_task_is_refused(node: Node, expected: Refusal) -> None:
     """What is wrong with the node alone, in one word."""
     assert [expected] == refusals(make_class(100), node)
 
 
 def test_leaving_nodes_refuse_also_who_tolerates_everything() -> None:
     """A toleration of every taint opens a dedicated node, never one that is about to go."""
-    kind = make_class(tolerations=(pods_.Toleration("", "Exists"),))
-    leaving = make_node("a", taints=(nodes_.Taint("ToBeDeletedByClusterAutoscaler"),))
+    kind = make_class(tolerations=(Toleration("", "Exists"),))
+    leaving = make_node("a", taints=(Taint("ToBeDeletedByClusterAutoscaler"),))
 
     assert "b" == node_of(kind, leaving, make_node("b", taints=(TAINTED,)))
 
@@ -86,29 +87,29 @@ def test_node_selector_and_affinity() -> None:
 
 def test_affinity_to_a_name() -> None:
     """A match field on metadata.name names the node; an empty term matches none."""
-    named = requirement.Term(name=requirement.requirement("In", ["b"]))
+    named = requirements.Term(name=requirements.requirement("In", ["b"]))
 
     assert "b" == node_of(make_class(affinity=(named,)), make_node("a"), make_node("b"))
     assert [Refusal(Reason.AFFINITY)] == refusals(
-        make_class(affinity=(requirement.Term(never=True),)), make_node()
+        make_class(affinity=(requirements.Term(never=True),)), make_node()
     )
 
 
 @pytest.mark.parametrize(
     ("wanted", "taken", "expected"),
     [
-        (pods_.HostPort(80), pods_.HostPort(80), [Refusal(Reason.HOST_PORT, "80")]),
-        (pods_.HostPort(80), pods_.HostPort(80, "UDP"), None),
-        (pods_.HostPort(80, ip="10.0.0.1"), pods_.HostPort(80, ip="10.0.0.2"), None),
+        (HostPort(80), HostPort(80), [Refusal(Reason.HOST_PORT, "80")]),
+        (HostPort(80), HostPort(80, "UDP"), None),
+        (HostPort(80, ip="10.0.0.1"), HostPort(80, ip="10.0.0.2"), None),
         (
-            pods_.HostPort(80, ip="10.0.0.1"),
-            pods_.HostPort(80),
+            HostPort(80, ip="10.0.0.1"),
+            HostPort(80),
             [Refusal(Reason.HOST_PORT, "80")],
         ),
     ],
 )
 def test_host_ports_collide_by_port_protocol_and_address(
-    wanted: pods_.HostPort, taken: pods_.HostPort, expected: list[Refusal] | None
+    wanted: HostPort, taken: HostPort, expected: list[Refusal] | None
 ) -> None:
     """Two pods share a port only with another protocol or address."""
     holder = make_pod("p", "n1", constraints=make_constraints(host_ports=(taken,)))
@@ -124,28 +125,26 @@ def test_pods_that_run_keep_their_anti_affinity() -> None:
     shy = make_pod(
         "shy",
         "a",
-        constraints=make_constraints(
-            pod_anti_affinity=(pods_.PodTerm(make_term(app="web"), nodes_.ZONE),)
-        ),
+        constraints=make_constraints(pod_anti_affinity=(PodTerm(make_term(app="web"), ZONE),)),
     )
     nodes = make_node("a", zone="z1"), make_node("b", zone="z1")
     kind = make_class(labels={"app": "web"})
 
-    assert [Refusal(Reason.ANTI_AFFINITY, nodes_.ZONE, 2)] == refusals(kind, *nodes, shy)
+    assert [Refusal(Reason.ANTI_AFFINITY, ZONE, 2)] == refusals(kind, *nodes, shy)
     assert "c" == node_of(kind, *nodes, make_node("c", zone="z2"), shy)
     assert "a" == node_of(make_class(labels={"app": "db"}), *nodes, shy)
 
 
 def test_affinity_wants_company_or_itself() -> None:
     """Without a peer a pod waits, unless it is the first of its own kind."""
-    term = pods_.PodTerm(make_term(app="db"), nodes_.ZONE)
+    term = PodTerm(make_term(app="db"), ZONE)
     lonely = make_class(labels={"app": "web"}, pod_affinity=(term,))
     first = make_class(labels={"app": "db"}, pod_affinity=(term,))
     node = make_node(zone="z")
 
-    assert [Refusal(Reason.POD_AFFINITY, nodes_.ZONE)] == refusals(lonely, node)
+    assert [Refusal(Reason.POD_AFFINITY, ZONE)] == refusals(lonely, node)
     assert "n1" == node_of(first, node)
-    assert [Refusal(Reason.POD_AFFINITY, nodes_.ZONE)] == refusals(first, make_node())
+    assert [Refusal(Reason.POD_AFFINITY, ZONE)] == refusals(first, make_node())
 
 
 def test_terms_look_into_their_namespaces() -> None:
@@ -153,8 +152,8 @@ def test_terms_look_into_their_namespaces() -> None:
     peer = make_pod("peer", "n1", namespace="other", labels={"app": "db"})
     node = make_node(zone="z")
 
-    def kind(**more: object) -> workload.PodClass:
-        term = pods_.PodTerm(make_term(app="db"), nodes_.ZONE, **more)  # type: ignore[arg-type]
+    def kind(**more: object) -> PodClass:
+        term = PodTerm(make_term(app="db"), ZONE, **more)  # type: ignore[arg-type]
         return make_class(pod_affinity=(term,))
 
     assert None is node_of(kind(), node, peer)
@@ -165,8 +164,8 @@ def test_terms_look_into_their_namespaces() -> None:
 def test_company_must_match_all_terms_at_once() -> None:
     """Two terms are met by one pod that both select, not by a pod for each."""
     terms = (
-        pods_.PodTerm(make_term(tier="1"), nodes_.ZONE, frozenset({"other"})),
-        pods_.PodTerm(make_term(app="db"), nodes_.ZONE, frozenset({"default", "other"})),
+        PodTerm(make_term(tier="1"), ZONE, frozenset({"other"})),
+        PodTerm(make_term(app="db"), ZONE, frozenset({"default", "other"})),
     )
     kind = make_class(pod_affinity=terms)
     node = make_node(zone="z")
@@ -178,7 +177,7 @@ def test_company_must_match_all_terms_at_once() -> None:
     assert "n1" == node_of(kind, node, both)
 
 
-def make_claimed(*claims: pods_.Claim, limit: int | None = None) -> snapshot.Snapshot:
+def make_claimed(*claims: Claim, limit: int | None = None) -> snapshot.Snapshot:
     book = make_state(
         make_node("a", zone="z1"),
         make_node("b", zone="z2"),
@@ -193,11 +192,11 @@ def make_claimed(*claims: pods_.Claim, limit: int | None = None) -> snapshot.Sna
 
 def test_volumes_bind_pods_to_their_zone() -> None:
     """A bound volume's terms decide; without any the pod may go anywhere."""
-    there = pods_.Claim("data", terms=(make_term(**{"topology.kubernetes.io/zone": "z2"}),))
+    there = Claim("data", terms=(make_term(**{"topology.kubernetes.io/zone": "z2"}),))
     waiting = [make_waiting(make_class(claims=("data",)))]
 
     assert "b" in solve(make_claimed(there), waiting, NOON, Policy()).placements.values()
-    plan = solve(make_claimed(pods_.Claim("data", missing=True)), waiting, NOON, Policy())
+    plan = solve(make_claimed(Claim("data", missing=True)), waiting, NOON, Policy())
     assert (Refusal(Reason.VOLUME_MISSING, "data", 2),) == plan.refused[0].funnel.refusals
     plan = solve(make_claimed(), waiting, NOON, Policy())
     said = "data: there is no such claim"
@@ -207,7 +206,7 @@ def test_volumes_bind_pods_to_their_zone() -> None:
 @pytest.mark.parametrize("gone", [{"ready": False}, {"unschedulable": True}, None])
 def test_a_volume_being_made_binds_its_pod_to_the_chosen_node(gone: dict[str, bool] | None) -> None:
     """Other nodes refuse it, as long as the chosen one could still take the pod."""
-    claim = pods_.Claim("data", unbound=True, selected="b")
+    claim = Claim("data", unbound=True, selected="b")
     book = make_state(make_node("a"), make_node("b", cpu=50), make_node("c"))
     book.claims["default", "data"] = claim
     waiting = [make_waiting(make_class(claims=("data",)))]
@@ -225,13 +224,13 @@ def test_a_volume_being_made_binds_its_pod_to_the_chosen_node(gone: dict[str, bo
 
 def test_a_node_attaches_so_many_volumes() -> None:
     """One volume counts once a node: where it is attached already it takes no further place."""
-    used = pods_.Claim("used", driver="ebs", handle="vol-1")
-    same = pods_.Claim("same", driver="ebs", handle="vol-1")
-    new = pods_.Claim("new", driver="ebs", handle="vol-2")
+    used = Claim("used", driver="ebs", handle="vol-1")
+    same = Claim("same", driver="ebs", handle="vol-1")
+    new = Claim("new", driver="ebs", handle="vol-2")
     frozen = make_claimed(used, same, new, limit=1)
 
     def place(claim: str) -> str | None:
-        kind = make_class(claims=(claim,), selector={nodes_.ZONE: "z1"})
+        kind = make_class(claims=(claim,), selector={ZONE: "z1"})
         plan = solve(frozen, [make_waiting(kind)], NOON, Policy())
         return plan.placements.get(("default", "w-0"))
 
@@ -278,7 +277,7 @@ def test_daemonsets_that_stay_away_keep_nothing() -> None:
     elsewhere = snapshot.DaemonSet(
         "kube-system", "gpu", "ds", make_vector(900), make_constraints(selector={"gpu": "yes"})
     )
-    tolerant = make_class(800, tolerations=(pods_.Toleration("", "Exists"),))
+    tolerant = make_class(800, tolerations=(Toleration("", "Exists"),))
 
     assert "n1" == node_of(make_class(800), make_node(cpu=1000), elsewhere)
     agent = snapshot.DaemonSet("kube-system", "agent", "ds", make_vector(300))

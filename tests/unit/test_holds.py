@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.model import pod as pods_
-from bayplan.model import workload
-from bayplan.model.reason import Reason, Refusal
+from bayplan.model.pods import EXPECTED_SECONDS, Ending, Pod
+from bayplan.model.reasons import Reason, Refusal
+from bayplan.model.workloads import TaskKey, Waiting
 from bayplan.placement.solve import Policy, solve
 from tests.builders import NOON, make_class, make_node, make_pod, make_state, make_waiting
 
@@ -18,18 +18,18 @@ RUN_SECONDS = 100
 STEP_SECONDS = 10
 
 
-def run_of(name: str, node: str, cpu: int = 500, **more: Any) -> pods_.Pod:
+def run_of(name: str, node: str, cpu: int = 500, **more: Any) -> Pod:
     return make_pod(name, node, cpu, owner_uid="job", owner_kind="BatchJob", **more)
 
 
-def ending_at(at: int, name: str, node: str, cpu: int = 500) -> pods_.Pod:
+def ending_at(at: int, name: str, node: str, cpu: int = 500) -> Pod:
     """A run that began at noon and is expected to end at a time."""
-    expected = {pods_.EXPECTED_SECONDS: str(at - NOON)}
-    begun = pods_.Ending(started_at=NOON)
+    expected = {EXPECTED_SECONDS: str(at - NOON)}
+    begun = Ending(started_at=NOON)
     return run_of(name, node, cpu, annotations=expected, ending=begun)
 
 
-def large(since: int = NOON, cpu: int = 4000) -> workload.Waiting:
+def large(since: int = NOON, cpu: int = 4000) -> Waiting:
     return make_waiting(make_class(cpu, labels={"size": "large"}), 1, "large", since=since)
 
 
@@ -145,7 +145,7 @@ def test_nothing_is_let_in_while_the_task_might_fit_at_any_moment(other: str) ->
     run = {
         "overdue": ending_at(NOON + 5, "r", "a"),
         "unknown": run_of("r", "a"),
-        "nonsense": run_of("r", "a", annotations={pods_.EXPECTED_SECONDS: "-1e9"}),
+        "nonsense": run_of("r", "a", annotations={EXPECTED_SECONDS: "-1e9"}),
     }[other]
     frozen = make_state(make_node("a", 4000), run).snapshot()
     small = make_waiting(make_class(500), 1, "small", since=NOON, lasts=1)
@@ -166,7 +166,7 @@ def test_backfill_lets_a_large_task_start_within_the_longest_run_and_a_minute(
     """Small runs of known lengths come without end; some end earlier than expected, none later."""
     book = make_state(*(make_node(f"n{index}", 4000) for index in range(nodes)))
     ends: dict[tuple[str, str], int] = {}
-    holds: dict[workload.TaskKey, str] = {}
+    holds: dict[TaskKey, str] = {}
     asked = large()
     cpu = 4000 // width
     bound = RUN_SECONDS + 60 + 2 * STEP_SECONDS
@@ -193,8 +193,8 @@ def test_backfill_lets_a_large_task_start_within_the_longest_run_and_a_minute(
         for key, node in sorted(plan.placements.items()):
             length, early = lengths[int(key[1][1])]
             expected = RUN_SECONDS * length // 10
-            told = {pods_.EXPECTED_SECONDS: str(expected)}
-            begun = pods_.Ending(started_at=now)
+            told = {EXPECTED_SECONDS: str(expected)}
+            begun = Ending(started_at=now)
             book.set_pod(run_of(key[1], node, cpu, annotations=told, ending=begun))
             ends[key] = now + max(1, expected - expected * early // 10)
     pytest.fail(f"still waiting after {bound} s")
@@ -208,7 +208,7 @@ def test_a_large_task_starts_within_the_longest_run_and_a_minute(
     """Small runs of higher priority fill all room without end; the large one still starts."""
     book = make_state(*(make_node(f"n{index}", 4000) for index in range(nodes)))
     ends: dict[tuple[str, str], int] = {}
-    holds: dict[workload.TaskKey, str] = {}
+    holds: dict[TaskKey, str] = {}
     asked = large()
     bound = RUN_SECONDS + 60 + 2 * STEP_SECONDS
     for now in range(NOON, NOON + bound + 1, STEP_SECONDS):

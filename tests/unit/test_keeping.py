@@ -5,8 +5,8 @@ from dataclasses import replace
 from bayplan import views
 from bayplan.api import names
 from bayplan.cluster import cache
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.pods import Pod
 from bayplan.reconcile import batchjob, keeping
 from bayplan.reconcile.identity import slot_run
 from tests.builders import NOON, make_pod
@@ -15,7 +15,7 @@ from tests.double.unasked import make_admissions
 from tests.jobs import START, World, ended, make_run_pod, make_view
 
 
-def finished(name: str, at: int, kind: str = names.BATCHJOB) -> pods_.Pod:
+def finished(name: str, at: int, kind: str = names.BATCHJOB) -> Pod:
     pod = make_pod(name, "n1", owner_uid=f"uid-of-{name}", owner_kind=kind)
     return ended(replace(pod, created_at=at - 10), at)
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayplan.api.longservice import Rebalance
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model.workload import Operator, PlaceConstraint, PlacementRules
+from bayplan.model.nodes import HOSTNAME, Taint
+from bayplan.model.pods import Constraints, Pod
+from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules
 from bayplan.placement.solve import Policy, solve
 from bayplan.reconcile import action, drift
 from tests.builders import (
@@ -33,7 +33,7 @@ NODES = {
 }
 
 
-def make_instances(*nodes: str) -> list[pods_.Pod]:
+def make_instances(*nodes: str) -> list[Pod]:
     """One on each of these nodes, the first the oldest."""
     return [
         make_pod(f"web-{number}", node, created_at=NOON + number)
@@ -77,7 +77,7 @@ def test_who_breaks_a_constraint(
     [
         {"unschedulable": True},
         {"ready": False},
-        {"taints": (nodes_.Taint("dedicated", "ml"),)},
+        {"taints": (Taint("dedicated", "ml"),)},
     ],
     ids=str,
 )
@@ -103,11 +103,11 @@ def test_without_the_drifted_the_packer_would_place_the_same(
     pods = [replace(pod, labels={"app": "web"}) for pod in make_instances(*placed)]
     gone = {pod.key for pod in drift.drifted(pods, NODES, [one], len(pods))}
 
-    def accepts(pod: pods_.Pod) -> bool:
+    def accepts(pod: Pod) -> bool:
         kind = make_class(
             1,
             labels={"app": "web"},
-            constraints=pods_.Constraints(selector=((nodes_.HOSTNAME, pod.node),)),
+            constraints=Constraints(selector=((HOSTNAME, pod.node),)),
             placement=PlacementRules((one,), peers=make_term(app="web")),
         )
         others = [other for other in pods if other.key not in {*gone, pod.key}]

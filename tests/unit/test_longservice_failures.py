@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from bayplan.api.longservice import RestartBackoff
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Ending, Phase, Pod
 from bayplan.reconcile import action
 from tests.services import World, running
 
-FAILED = pods_.Phase.FAILED
+FAILED = Phase.FAILED
 
 
-def make_fail(world: World, index: int = 0, **fields: Any) -> pods_.Pod:
+def make_fail(world: World, index: int = 0, **fields: Any) -> Pod:
     """The instance ends now; heard at once."""
     pod = world.standing()[index]
-    ending = fields.pop("ending", pods_.Ending(exit_code=1, finished_at=world.now))
+    ending = fields.pop("ending", Ending(exit_code=1, finished_at=world.now))
     ended = replace(pod, phase=FAILED, ready=False, ready_since=None, ending=ending, **fields)
     world.put(ended)
     world.hear()
@@ -147,7 +147,7 @@ def test_what_was_done_to_a_pod_does_not_count(fields: dict[str, str]) -> None:
 def test_node_that_refused_is_avoided_until_it_cooled_down(reason: str) -> None:
     """A kubelet's refusal is answered elsewhere at once; the pod tells of it for 60 s."""
     world = running(3)
-    ended = make_fail(world, reason=reason, ending=pods_.Ending(finished_at=world.now))
+    ended = make_fail(world, reason=reason, ending=Ending(finished_at=world.now))
 
     outcome = world.act()
     wake_at = outcome.wake_at
@@ -171,7 +171,7 @@ def test_eviction_for_its_own_excess_counts() -> None:
 def test_clock_of_a_node_may_be_ahead() -> None:
     """An end in the future neither holds the service back nor is counted for ever."""
     world = running(3)
-    make_fail(world, ending=pods_.Ending(exit_code=1, finished_at=world.now + 86_400))
+    make_fail(world, ending=Ending(exit_code=1, finished_at=world.now + 86_400))
 
     first, second = world.act(), world.act()
 
@@ -267,7 +267,7 @@ def test_broken_update_does_not_cost_the_old_instances() -> None:
     world.edit(image="web:broken")
     world.act()
     world.hear()
-    crash = pods_.Ending(exit_code=1, restarts=5, waiting="CrashLoopBackOff")
+    crash = Ending(exit_code=1, restarts=5, waiting="CrashLoopBackOff")
     for pod in world.standing():
         if not pod.ready:
             world.put(replace(pod, ending=crash))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile.longservice import STUCK_SECONDS
 from tests.pernode import running_on_each
 from tests.services import World, running
@@ -16,7 +16,7 @@ from tests.unit.test_longservice_ordinals import CLAIMS
 def cycles(world: World, count: int = 8, *, broken: Collection[str] = (), seconds: int = 0) -> None:
     """Instances of `broken` templates never get ready."""
 
-    def works(pod: pods_.Pod) -> bool:
+    def works(pod: Pod) -> bool:
         return pod.terminating or pod.labels[names.TEMPLATE_HASH] not in broken
 
     for _ in range(count):

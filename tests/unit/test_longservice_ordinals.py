@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import build, names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Claim, Ending, Phase
 from bayplan.reconcile import inplace, ordinals
 from bayplan.reconcile.rollout import Bounds
 from tests.builders import make_node
@@ -112,7 +112,7 @@ def test_the_successor_waits_until_the_predecessor_has_gone() -> None:
     world.put(replace(pod, deleted_at=world.now + 30))
     world.hear()
     terminating = world.act().tasks
-    world.put(replace(world.pods[pod.key], deleted_at=None, phase=pods_.Phase.FAILED, ready=False))
+    world.put(replace(world.pods[pod.key], deleted_at=None, phase=Phase.FAILED, ready=False))
     world.hear()
     ended = world.act().tasks
     world.drop(world.pods[pod.key])
@@ -207,9 +207,9 @@ def test_claims_go_with_a_scale_down_only_when_asked_and_after_the_pod() -> None
 def test_a_claim_of_somebody_else_is_not_given_up() -> None:
     """Its name looks like ours, its label does not."""
     world = ready(1, **SCALED)
-    world.claims["data-web-7"] = pods_.Claim("data-web-7", "u7")
-    world.claims["data-web-8"] = pods_.Claim("data-web-8", "u8", service="other")
-    world.claims["data-web-x"] = pods_.Claim("data-web-x", "ux", service="web")
+    world.claims["data-web-7"] = Claim("data-web-7", "u7")
+    world.claims["data-web-8"] = Claim("data-web-8", "u8", service="other")
+    world.claims["data-web-x"] = Claim("data-web-x", "ux", service="web")
     world.settle()
 
     assert ["data-web-0", "data-web-7", "data-web-8", "data-web-x"] == sorted(world.claims)
@@ -425,8 +425,8 @@ def test_while_an_update_fails_others_come_back_as_they_were() -> None:
     step(world)
     world.hear()
     new = world.pods["default", "web-2"]
-    crash = pods_.Ending(exit_code=1, finished_at=world.now)
-    world.put(replace(new, phase=pods_.Phase.FAILED, ready=False, ending=crash))
+    crash = Ending(exit_code=1, finished_at=world.now)
+    world.put(replace(new, phase=Phase.FAILED, ready=False, ending=crash))
     world.end(world.pods["default", "web-0"])
     for _ in range(3):
         world.work(pod for pod in world.standing() if pod.name != "web-2")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bayplan.api import placing
-from bayplan.model import pod as pods_
-from bayplan.model import reason
+from bayplan.model import reasons
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action, pernode
 from tests.builders import make_node
 from tests.pernode import NodeWorld, make_node_world, running_on_each
@@ -169,7 +169,7 @@ def test_a_full_node_is_waited_for_in_the_open() -> None:
         world.act()
         world.work()
         world.hear()
-    funnel = reason.Funnel(3, (reason.Refusal(reason.Reason.RESOURCES, "cpu", 1),))
+    funnel = reasons.Funnel(3, (reasons.Refusal(reasons.Reason.RESOURCES, "cpu", 1),))
     world.placement = action.Placement(pending=1, since=world.now, funnel=funnel)
     world.now += 3600
     world.act()
@@ -268,8 +268,8 @@ def test_strays_leave_the_healthy_minimum() -> None:
     assert 2 == len(pernode.leaving(coverage, book, limits))
 
 
-def pod(node: str) -> pods_.Pod:
-    return pods_.Pod("default", f"on-{node}", uid=node, node=node, ready=True)
+def pod(node: str) -> Pod:
+    return Pod("default", f"on-{node}", uid=node, node=node, ready=True)
 
 
 def test_nodes_have_their_hostname() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 from tests.builders import NOON
 from tests.pernode import running_on_each
@@ -49,7 +49,7 @@ def play(
     *,
     rounds: int = 60,
     seconds: int = 0,
-    working: Callable[[pods_.Pod], bool] = lambda _: True,
+    working: Callable[[Pod], bool] = lambda _: True,
 ) -> list[int]:
     """Cycles under the quota; how many were ready after each. The quota is never exceeded."""
     ready = []

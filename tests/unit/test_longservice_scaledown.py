@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.model import node as nodes_
+from bayplan.model.nodes import ZONE
 from bayplan.reconcile import instances
 from tests.builders import NOON, make_node, make_pod
 from tests.services import World, make_world
@@ -19,8 +19,7 @@ GROUP_BY = {"constraints": [{"key": "zone", "operator": "GroupBy"}]}
 def make_zoned(counts: list[int]) -> instances.Instances:
     """Healthy instances, so many in each zone, the later the younger."""
     nodes = {
-        f"n{zone}": make_node(f"n{zone}", labels={nodes_.ZONE: f"z{zone}"})
-        for zone in range(len(counts))
+        f"n{zone}": make_node(f"n{zone}", labels={ZONE: f"z{zone}"}) for zone in range(len(counts))
     }
     pods = [
         make_pod(f"w-{zone}-{index}", f"n{zone}", ready=True, created_at=NOON - 100 + index)
@@ -34,7 +33,7 @@ def make_zoned(counts: list[int]) -> instances.Instances:
         revision="",
         min_ready=0,
         replace_after=60,
-        balance=nodes_.ZONE,
+        balance=ZONE,
     )
 
 
@@ -64,7 +63,7 @@ def test_the_largest_group_gives_first() -> None:
 def zoned_world() -> World:
     world = make_world(6, nodes=0, placement=GROUP_BY)
     for index in range(3):
-        zone = {nodes_.ZONE: f"z{index}"}
+        zone = {ZONE: f"z{index}"}
         world.nodes[f"n{index}"] = replace(make_node(f"n{index}"), labels=zone)
     world.settle()
     return world

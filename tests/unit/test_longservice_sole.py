@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Claim
 from bayplan.reconcile import ordinals
 from tests.builders import make_node
 from tests.services import World, make_world
 
-SOLE = pods_.Claim("data", "uid-data", alone=True)
+SOLE = Claim("data", "uid-data", alone=True)
 
 
 def template(image: str = "db:1", claim: str = "data") -> dict[str, Any]:
@@ -19,7 +19,7 @@ def template(image: str = "db:1", claim: str = "data") -> dict[str, Any]:
     return {"spec": {"containers": [container], "volumes": volumes}}
 
 
-def ready(replicas: int = 1, claim: pods_.Claim = SOLE, **spec: Any) -> World:
+def ready(replicas: int = 1, claim: Claim = SOLE, **spec: Any) -> World:
     """As many nodes as replicas and one; one instance runs and is ready."""
     world = make_world(replicas, replicas + 1, template=template(), **spec)
     world.claims[claim.name] = claim

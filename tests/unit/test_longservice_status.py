@@ -7,8 +7,8 @@ import pytest
 
 from bayplan.api.meta import rfc3339
 from bayplan.api.servicestatus import LongServiceStatus
-from bayplan.model import pod as pods_
-from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
+from bayplan.model.pods import Ending
+from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile import action
 from bayplan.reconcile.action import Placement
 from tests.builders import NOON
@@ -23,7 +23,7 @@ def told(world: World) -> list[str]:
 
 def make_crash(world: World, index: int = 0, **fields: object) -> None:
     """The container of an instance crashes again and again; heard at once."""
-    ending = pods_.Ending(
+    ending = Ending(
         **{"exit_code": 137, "reason": "OOMKilled", "finished_at": world.now, "restarts": 4}
         | {"waiting": "CrashLoopBackOff"}
         | fields  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.servicestatus import LongServiceStatus
-from bayplan.model import pod as pods_
-from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
+from bayplan.model.pods import Ending, Phase, Pod
+from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile.action import Placement
 from tests.services import World, running
 
@@ -26,7 +26,7 @@ def hashes(world: World) -> list[int]:
 def go_on(
     world: World,
     rounds: int = 30,
-    working: Callable[[pods_.Pod], bool] = bool,
+    working: Callable[[Pod], bool] = bool,
 ) -> None:
     """Some cycles in which kubelets start what `working` says; time stands still."""
     for _ in range(rounds):
@@ -39,7 +39,7 @@ def update_of(world: World) -> str:
     return str(world.service.status["updateRevision"])
 
 
-def broken(world: World) -> Callable[[pods_.Pod], bool]:
+def broken(world: World) -> Callable[[Pod], bool]:
     """Kubelets start everything but pods of the spec's present template."""
     bad = world.service.template_hash
     return lambda pod: pod.labels[names.TEMPLATE_HASH] != bad
@@ -199,8 +199,8 @@ def test_the_crash_is_the_reason() -> None:
     world.hear()
     for pod in world.standing():
         if not pod.ready:
-            crash = pods_.Ending(exit_code=3, finished_at=world.now, restarts=5)
-            world.put(replace(pod, phase=pods_.Phase.RUNNING, ending=crash))
+            crash = Ending(exit_code=3, finished_at=world.now, restarts=5)
+            world.put(replace(pod, phase=Phase.RUNNING, ending=crash))
     world.hear()
     world.act()
     world.now += 600

@@ -12,9 +12,9 @@ from bayplan.api import names
 from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache, decode, errors, refusals
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.nodes import ZONE, Node
+from bayplan.model.pods import Ending, Owner, Phase, Pod
 from bayplan.reconcile import action
 from tests.builders import NOON, make_node, make_pod
 from tests.double import loop as loops
@@ -29,7 +29,7 @@ class Notebook:
     """A writer that notes what it was asked; nothing comes of it until the test says so."""
 
     outcomes: list[action.Outcome] = field(default_factory=list)
-    created: dict[str, tuple[pods_.Pod, Mapping[str, Any]]] = field(default_factory=dict)
+    created: dict[str, tuple[Pod, Mapping[str, Any]]] = field(default_factory=dict)
     bound: list[action.Bind] = field(default_factory=list)
     selected: list[action.SelectNode] = field(default_factory=list)
     marked: list[action.MarkUnschedulable] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Notebook:
     def carry_out(self, _: Resource, outcome: action.Outcome) -> None:
         self.outcomes.append(outcome)
 
-    def create(self, _: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
+    def create(self, _: Resource, planned: Pod, body: Mapping[str, Any]) -> None:
         self.created[planned.name] = planned, body
 
     def bind(self, wanted: action.Bind) -> None:
@@ -104,7 +104,7 @@ class Scene:
             **more,
         )
 
-    async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:  # noqa: ARG002
+    async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> Pod:  # noqa: ARG002
         return replace(decode.pod_from_dict(body), uid="dry-run")
 
     def rung(self) -> inbox.Batch:
@@ -117,7 +117,7 @@ class Scene:
         seen = decode.Seen(space, name, f"uid-{name}-{self.version}", self.version, value)
         self.cache.upsert(kind, seen)
 
-    def node(self, name: str = "n1", **more: Any) -> nodes_.Node:
+    def node(self, name: str = "n1", **more: Any) -> Node:
         node = make_node(name, **more)
         self.see("Node", name, node)
         return node
@@ -174,7 +174,7 @@ class Scene:
     def seen_as_created(self) -> None:
         """What the notebook created becomes what the API server has."""
         for planned, _ in self.notes.created.values():
-            stored = replace(planned, uid=f"uid-{planned.name}", phase=pods_.Phase.RUNNING)
+            stored = replace(planned, uid=f"uid-{planned.name}", phase=Phase.RUNNING)
             self.see("Pod", planned.name, stored, planned.namespace)
 
 
@@ -427,7 +427,7 @@ def test_a_pod_that_grew_stays_only_where_it_fits(cpu: int, expected: list[str])
 def test_orphaned_run_pods_are_let_go() -> None:
     """Run pods whose BatchJob has gone lose the tracking finalizer; others keep theirs."""
     scene = Scene()
-    owner = pods_.Owner(names.BATCHJOB, "gone", "uid-gone")
+    owner = Owner(names.BATCHJOB, "gone", "uid-gone")
     orphan = make_pod("run", "n1", owner=owner, finalizers=("a/b", names.RUN_TRACKING))
     scene.see("Pod", "run", orphan)
     scene.loop.cycle(inbox.Batch(frozenset({(names.BATCHJOB, "default", "gone")}), placement=False))
@@ -435,7 +435,7 @@ def test_orphaned_run_pods_are_let_go() -> None:
     assert [("run", ("a/b",))] == [(one.name, one.finalizers) for one in scene.notes.released]
 
 
-def held_pod(name: str, owner: pods_.Owner | None, **more: Any) -> pods_.Pod:
+def held_pod(name: str, owner: Owner | None, **more: Any) -> Pod:
     return make_pod(name, "n1", owner=owner, finalizers=(names.RUN_TRACKING,), **more)
 
 
@@ -443,15 +443,15 @@ def held_pod(name: str, owner: pods_.Owner | None, **more: Any) -> pods_.Pod:
     "owner",
     [
         None,
-        pods_.Owner(names.BATCHJOB, "report", "uid-of-a-former-one"),
-        pods_.Owner(names.LONGSERVICE, "web", "uid-web"),
-        pods_.Owner("ReplicaSet", "theirs", "uid-theirs"),
-        pods_.Owner(names.BATCHJOB, "report", "uid-report"),  # a copy of one, under another name
+        Owner(names.BATCHJOB, "report", "uid-of-a-former-one"),
+        Owner(names.LONGSERVICE, "web", "uid-web"),
+        Owner("ReplicaSet", "theirs", "uid-theirs"),
+        Owner(names.BATCHJOB, "report", "uid-report"),  # a copy of one, under another name
     ],
 )
 @pytest.mark.parametrize("running", [True, False], ids=["running", "at the start"])
 def test_whatever_our_finalizer_holds_for_nobody_is_let_go(
-    owner: pods_.Owner | None, *, running: bool
+    owner: Owner | None, *, running: bool
 ) -> None:
     """Without an owner, of a former job's uid, of another controller: seen later or at the start.
 
@@ -462,7 +462,7 @@ def test_whatever_our_finalizer_holds_for_nobody_is_let_go(
     scene.service(replicas=0)
     if running:
         scene.loop.cycle(EVERYTHING)
-    mine = pods_.Owner(names.BATCHJOB, "report", "uid-report")
+    mine = Owner(names.BATCHJOB, "report", "uid-report")
     scene.see("Pod", "stray", held_pod("stray", owner))
     scene.see("Pod", "report-uid-r-s1-0", held_pod("report-uid-r-s1-0", mine))
     scene.loop.cycle(scene.rung())
@@ -474,7 +474,7 @@ def test_a_run_that_loses_its_owner_is_let_go() -> None:
     """`kubectl delete --cascade=orphan` takes the owner off a pod that was known with it."""
     scene = Scene()
     scene.job("report", schedule="0 0 1 1 *")
-    mine = pods_.Owner(names.BATCHJOB, "report", "uid-report")
+    mine = Owner(names.BATCHJOB, "report", "uid-report")
     name = "report-uid-r-s1-0"
     scene.see("Pod", name, held_pod(name, mine))
     scene.loop.cycle(EVERYTHING)
@@ -546,7 +546,7 @@ def test_a_pod_whose_binding_is_refused_is_not_planned_for_a_while() -> None:
     scene = Scene()
     scene.node()
     service = scene.service(replicas=0)
-    owner = pods_.Owner(names.LONGSERVICE, "web", service.uid)
+    owner = Owner(names.LONGSERVICE, "web", service.uid)
     for name in ("p1", "p2"):
         scene.see("Pod", name, make_pod(name, scheduler="bayplan", owner=owner))
 
@@ -749,7 +749,7 @@ def test_a_short_run_passes_through_a_held_node() -> None:
             owner_uid=name,
             owner_kind="BatchJob",
             annotations={names.EXPECTED_SECONDS: seconds},
-            ending=pods_.Ending(started_at=NOON),
+            ending=Ending(started_at=NOON),
             created_at=NOON,
         )
         for name, node, seconds in (("run", "n1", "600"), ("short", "", "300"), ("long", "", "900"))
@@ -778,7 +778,7 @@ def test_what_was_learned_of_a_job_lets_its_run_pass(learned: int, node: str) ->
         owner_uid="run",
         owner_kind="BatchJob",
         annotations={names.EXPECTED_SECONDS: "600"},
-        ending=pods_.Ending(started_at=NOON),
+        ending=Ending(started_at=NOON),
         created_at=NOON,
     )
     for pod in (busy, make_pod("large", cpu=3000, created_at=NOON - 60, nominated="n1")):
@@ -835,7 +835,7 @@ def test_a_free_place_is_taken_again() -> None:
     scene.look()
     scene.seen_as_created()
     [gone] = [one for one, _ in scene.notes.created.values() if one.labels[names.PLACE] == "1"]
-    scene.see("Pod", gone.name, replace(gone, uid="u", phase=pods_.Phase.FAILED), gone.namespace)
+    scene.see("Pod", gone.name, replace(gone, uid="u", phase=Phase.FAILED), gone.namespace)
     scene.notes.created.clear()
     scene.clock.wall += 3600
     scene.look()
@@ -852,7 +852,7 @@ def test_a_waiting_pod_is_packed_by_its_services_rules() -> None:
     scene.look()
     scene.seen_as_created()
     [waiting] = [one for one, _ in scene.notes.created.values() if not one.node]
-    unseen = replace(waiting, uid="u-2", phase=pods_.Phase.PENDING)
+    unseen = replace(waiting, uid="u-2", phase=Phase.PENDING)
     scene.see("Pod", waiting.name, unseen, waiting.namespace)
     scene.look()
     bound_before = list(scene.notes.bound)
@@ -868,14 +868,14 @@ def test_a_waiting_pod_is_packed_by_its_services_rules() -> None:
 
 def test_patterns_know_the_nodes_of_today() -> None:
     """A pattern is compiled over values of nodes and catalogue, and again when nodes come."""
-    scene = Scene(catalogue={nodes_.ZONE: {"a9"}})
+    scene = Scene(catalogue={ZONE: {"a9"}})
     scene.node("n1", cpu=150, zone="a1")
     constraint = {"key": "zone", "operator": "Like", "value": "a."}
     scene.service(replicas=2, placement={"constraints": [constraint]})
     scene.look()
     scene.seen_as_created()
     [gone] = [one for one, _ in scene.notes.created.values() if one.node]
-    scene.see("Pod", gone.name, replace(gone, uid="u", phase=pods_.Phase.FAILED), gone.namespace)
+    scene.see("Pod", gone.name, replace(gone, uid="u", phase=Phase.FAILED), gone.namespace)
     scene.node("n2", cpu=150, zone="a2")
     scene.clock.wall += 3600
     scene.look()

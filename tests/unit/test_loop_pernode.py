@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from bayplan import inbox
-from bayplan.model import node as nodes_
+from bayplan.model.nodes import Node, Taint
 from tests.unit.test_loop import Scene
 
 PER_NODE = {"mode": "PerNode", "replicas": 1}
@@ -41,9 +41,9 @@ def test_one_is_born_on_each_node_that_its_template_allows() -> None:
     for name in ("a", "b"):
         scene.node(name, labels={"role": "web"})
     scene.node("db", labels={"role": "db"})
-    taints = (nodes_.Taint("theirs", "", "NoSchedule"),)
+    taints = (Taint("theirs", "", "NoSchedule"),)
     scene.node("theirs", labels={"role": "web"}, taints=taints)
-    scene.node("ours", labels={"role": "web"}, taints=(nodes_.Taint("ours", "", "NoSchedule"),))
+    scene.node("ours", labels={"role": "web"}, taints=(Taint("ours", "", "NoSchedule"),))
     scene.node("cordoned", labels={"role": "web"}, unschedulable=True)
     scene.service(**PER_NODE, template=TEMPLATE)
     scene.look()
@@ -122,5 +122,5 @@ def test_pods_say_to_others_that_no_two_share_a_node() -> None:
     assert {"bayplan.dev/service": "web"} == term["labelSelector"]["matchLabels"]
 
 
-def make_larger(node: nodes_.Node) -> nodes_.Node:
+def make_larger(node: Node) -> Node:
     return replace(node, allocatable=node.allocatable + node.allocatable)

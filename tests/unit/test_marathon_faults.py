@@ -19,9 +19,9 @@ from click.testing import CliRunner
 from bayplan.api import names
 from bayplan.api.longservice import RestartBackoff
 from bayplan.cli.main import main
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model.workload import Operator, PlaceConstraint, PlacementRules, PodClass
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Ending, Phase, Pod
+from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, PodClass
 from bayplan.placement.solve import Policy, solve
 from bayplan.reconcile import rollout
 from tests.builders import (
@@ -101,7 +101,7 @@ def web(operator: Operator, value: str = "", cpu: int = 100) -> PodClass:
     return make_class(cpu, labels=LABELS, placement=rules)
 
 
-def zoned(**zones: int) -> list[nodes_.Node]:
+def zoned(**zones: int) -> list[Node]:
     """So many nodes in each zone."""
     return [
         make_node(f"{zone}{index}", labels={"rack": zone})
@@ -110,13 +110,13 @@ def zoned(**zones: int) -> list[nodes_.Node]:
     ]
 
 
-def placed(kind: PodClass, count: int, *things: nodes_.Node | pods_.Pod) -> Counter[str]:
+def placed(kind: PodClass, count: int, *things: Node | Pod) -> Counter[str]:
     """New pods by the zone of their node, which its name begins with."""
     plan = solve(make_snapshot(*things), [make_waiting(kind, count)], NOON, Policy())
     return Counter(node[0] for node in plan.placements.values())
 
 
-def there(**zones: int) -> list[pods_.Pod]:
+def there(**zones: int) -> list[Pod]:
     """Pods of the same workload that run already."""
     return [
         make_pod(f"old-{zone}{index}", f"{zone}0", 100, labels=LABELS)
@@ -191,8 +191,8 @@ def test_1_4_an_end_with_zero_counts() -> None:
     """It is a service: an instance that ends by itself has failed, whatever it says."""
     world = running(1)
     [pod] = world.standing()
-    ending = pods_.Ending(exit_code=0, finished_at=world.now)
-    world.put(replace(pod, phase=pods_.Phase.SUCCEEDED, ready=False, ending=ending))
+    ending = Ending(exit_code=0, finished_at=world.now)
+    world.put(replace(pod, phase=Phase.SUCCEEDED, ready=False, ending=ending))
     world.hear()
     world.act()
 

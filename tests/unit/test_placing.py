@@ -9,13 +9,13 @@ from bayplan.api import build, names, placing
 from bayplan.api.problems import problems
 from bayplan.api.resource import Resource, resource
 from bayplan.cluster import decode
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import requirement
-from bayplan.model.workload import EXCLUSIVE, FREELY, Strategy
+from bayplan.model import requirements
+from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, REGION, ZONE
+from bayplan.model.pods import Constraints
+from bayplan.model.workloads import EXCLUSIVE, FREELY, Strategy
 
 HARD = "requiredDuringSchedulingIgnoredDuringExecution"
-VALUES = {nodes_.ZONE: ["a", "b", "c"], nodes_.INSTANCE_TYPE: ["m5.large", "m4.large"]}
+VALUES = {ZONE: ["a", "b", "c"], INSTANCE_TYPE: ["m5.large", "m4.large"]}
 PEERS = {names.SERVICE: "web", names.TEMPLATE_HASH: "h"}
 
 
@@ -44,7 +44,7 @@ def compiled(made: Resource, **more: Any) -> dict[str, Any]:
     return build.blueprint(made, revision="h", values=known).pod("web-1", **task)
 
 
-def decoded(made: Resource) -> pods_.Constraints:
+def decoded(made: Resource) -> Constraints:
     return decode.pod_from_dict(compiled(made)).constraints
 
 
@@ -63,7 +63,7 @@ def test_labels_of_nodes_become_node_affinity(
 ) -> None:
     """In and NotIn over what is known; a pattern that nothing known matches asks for the label."""
     affinity = compiled(constrained(wanted))["spec"]["affinity"]["nodeAffinity"][HARD]
-    expression = {"key": nodes_.ZONE, **expected}
+    expression = {"key": ZONE, **expected}
 
     assert [{"matchExpressions": [expression]}] == affinity["nodeSelectorTerms"]
 
@@ -82,7 +82,7 @@ def test_every_alternative_of_the_template_is_narrowed() -> None:
     made = constrained(("zone", "Is", "a"), pod=pod)
     found = compiled(made)["spec"]["affinity"]["nodeAffinity"][HARD]["nodeSelectorTerms"]
 
-    assert [["pool", nodes_.ZONE]] * 2 == [
+    assert [["pool", ZONE]] * 2 == [
         [one["key"] for one in term["matchExpressions"]] for term in found
     ]
 
@@ -95,16 +95,14 @@ def test_between_pods() -> None:
     spec = compiled(made)["spec"]
     selector = {"labelSelector": {"matchLabels": PEERS}}
 
-    assert [{**selector, "topologyKey": nodes_.HOSTNAME}] == (
-        spec["affinity"]["podAntiAffinity"][HARD]
-    )
-    assert [{**selector, "topologyKey": nodes_.REGION}] == spec["affinity"]["podAffinity"][HARD]
+    assert [{**selector, "topologyKey": HOSTNAME}] == (spec["affinity"]["podAntiAffinity"][HARD])
+    assert [{**selector, "topologyKey": REGION}] == spec["affinity"]["podAffinity"][HARD]
     assert [
         {
             **selector,
             "maxSkew": 1,
             "minDomains": 3,
-            "topologyKey": nodes_.ZONE,
+            "topologyKey": ZONE,
             "whenUnsatisfiable": "DoNotSchedule",
         }
     ] == spec["topologySpreadConstraints"]
@@ -112,7 +110,7 @@ def test_between_pods() -> None:
 
 def test_the_templates_own_spread_stands() -> None:
     """The API server takes one hard spread a label: the template's."""
-    own = {"maxSkew": 2, "topologyKey": nodes_.ZONE, "whenUnsatisfiable": "DoNotSchedule"}
+    own = {"maxSkew": 2, "topologyKey": ZONE, "whenUnsatisfiable": "DoNotSchedule"}
     made = constrained(("zone", "GroupBy", None), pod={"topologySpreadConstraints": [own]})
 
     assert [own] == compiled(made)["spec"]["topologySpreadConstraints"]
@@ -129,7 +127,7 @@ def test_a_place_is_chosen_for_each_max_per() -> None:
     )
     assert {**PEERS, names.PLACE: "1"} == first["labelSelector"]["matchLabels"]
     assert {**PEERS, f"{names.PLACE}-1": "4"} == second["labelSelector"]["matchLabels"]
-    assert [nodes_.HOSTNAME, nodes_.ZONE] == [first["topologyKey"], second["topologyKey"]]
+    assert [HOSTNAME, ZONE] == [first["topologyKey"], second["topologyKey"]]
     assert "affinity" not in compiled(made)["spec"]
 
 
@@ -139,7 +137,7 @@ def test_exclusive_is_on_the_pod() -> None:
     terms = pod["spec"]["affinity"]["podAntiAffinity"][HARD]
 
     assert "true" == pod["metadata"]["labels"][EXCLUSIVE]
-    assert {nodes_.HOSTNAME} == {term["topologyKey"] for term in terms}
+    assert {HOSTNAME} == {term["topologyKey"] for term in terms}
     assert 2 == len(terms)
 
 
@@ -163,11 +161,7 @@ def test_rules_count_what_is_compiled() -> None:
                 "nodeAffinity": {
                     HARD: {
                         "nodeSelectorTerms": [
-                            {
-                                "matchExpressions": [
-                                    {"key": nodes_.ZONE, "operator": "In", "values": ["a"]}
-                                ]
-                            }
+                            {"matchExpressions": [{"key": ZONE, "operator": "In", "values": ["a"]}]}
                         ]
                     }
                 },
@@ -175,7 +169,7 @@ def test_rules_count_what_is_compiled() -> None:
                     HARD: [
                         {
                             "labelSelector": {"matchLabels": {"app": "x"}},
-                            "topologyKey": nodes_.HOSTNAME,
+                            "topologyKey": HOSTNAME,
                         }
                     ]
                 },
@@ -239,5 +233,5 @@ def test_a_long_name_is_counted_by_the_label_that_its_pods_have() -> None:
         :1
     ]
 
-    assert (names.SERVICE, requirement.requirement("In", [names.owner_value(name)])) == term
+    assert (names.SERVICE, requirements.requirement("In", [names.owner_value(name)])) == term
     assert len(names.owner_value(name)) <= 63

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.model.reason import Reason
+from bayplan.model.reasons import Reason
 from bayplan.placement import explain
 from tests import clusters
 from tests.clusters import body, cached, mounting, node, placed, planned, pod, see, why

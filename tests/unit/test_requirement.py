@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayplan.model.requirement import ANYTHING, NOTHING, Requirement, Term, requirement
+from bayplan.model.requirements import ANYTHING, NOTHING, Requirement, Term, requirement
 
 values = st.one_of(st.none(), st.sampled_from(("", "a", "b", "1", "2", "10", "-3", "+4", "9" * 25)))
 requirements = st.builds(

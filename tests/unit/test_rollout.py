@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import instances, rollout
 from tests.builders import NOON, make_node, make_pod
 
@@ -16,7 +16,7 @@ NEW, OLD = "newnewnewn", "oldoldoldo"
 
 
 def make_fleet(
-    *pods: pods_.Pod, order: instances.Order = "YoungestFirst", **nodes: Mapping[str, Any]
+    *pods: Pod, order: instances.Order = "YoungestFirst", **nodes: Mapping[str, Any]
 ) -> instances.Instances:
     """The pods sorted, on a node n1 that is well and the named others."""
     known = {
@@ -36,7 +36,7 @@ def make_fleet(
 
 def make_instances(
     revision: str, count: int, *, ready: bool = True, node: str = "n1", **more: Any
-) -> list[pods_.Pod]:
+) -> list[Pod]:
     """Instances R-0, R-1 …, the first the oldest; `ready` or still starting."""
     return [
         make_pod(
@@ -53,7 +53,7 @@ def make_instances(
 
 
 def step(
-    pods: Sequence[pods_.Pod],
+    pods: Sequence[Pod],
     replicas: int,
     minimum: int,
     surge: int,
@@ -71,7 +71,7 @@ def step(
 
 
 def calm(
-    pods: Sequence[pods_.Pod],
+    pods: Sequence[Pod],
     replicas: int,
     minimum: int = 100,
     surge: int = 25,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.model import schedule, zone
-from bayplan.model.schedule import Cron, Interval, Schedule, parse
+from bayplan.schedules import zones
+from bayplan.schedules.parse import Cron, Interval, Schedule, ScheduleError, TimeZoneError, parse
 
 
 def moment(text: str) -> int:
@@ -18,7 +18,7 @@ def moment(text: str) -> int:
 
 
 def texts(slots: tuple[int, ...]) -> list[str]:
-    return [datetime.fromtimestamp(slot, zone.zone("UTC")).isoformat()[:16] for slot in slots]
+    return [datetime.fromtimestamp(slot, zones.zone("UTC")).isoformat()[:16] for slot in slots]
 
 
 def make_schedule(text: str, where: str = "UTC", anchor: str = "2026-01-01T00:00") -> Schedule:
@@ -145,9 +145,9 @@ def test_clock_changes(text: str, where: str, after: str, expected: str) -> None
 )
 def test_patterns_follow_elapsed_time(text: str, day: str, count: int) -> None:
     """An hourly run happens every hour that passes, on days of 23 and 25 hours too."""
-    there = zone.zone("Europe/Berlin")
+    there = zones.zone("Europe/Berlin")
     start, end = (
-        zone.first_moment(there, datetime.fromisoformat(f"{day}T{time}:59"))
+        zones.first_moment(there, datetime.fromisoformat(f"{day}T{time}:59"))
         for time in ("00:00", "23:59")
     )
     slots = make_schedule(text, "Europe/Berlin").slots_between(start - 60, end, 2000)
@@ -317,12 +317,12 @@ REFUSED = [
 @pytest.mark.parametrize(("text", "part"), REFUSED)
 def test_refuses(text: str, part: str) -> None:
     """What is wrong and what to write, in a sentence of bounded length."""
-    with pytest.raises(schedule.ScheduleError) as refused:
+    with pytest.raises(ScheduleError) as refused:
         make_schedule(text)
 
     assert part in str(refused.value)
     assert len(str(refused.value)) < 256
-    assert not isinstance(refused.value, schedule.TimeZoneError)
+    assert not isinstance(refused.value, TimeZoneError)
 
 
 @pytest.mark.parametrize(
@@ -343,14 +343,14 @@ def test_refuses(text: str, part: str) -> None:
 )
 def test_refuses_unknown_zones(name: str, part: str) -> None:
     """Only names of the tz database; nothing of the machine is looked at."""
-    with pytest.raises(schedule.TimeZoneError, match=re.escape(part)):
+    with pytest.raises(TimeZoneError, match=re.escape(part)):
         make_schedule("@daily", name)
 
 
 def test_every_zone_reads() -> None:
     """Each of the tz database's names gives a zone."""
     noon = moment("2026-06-01T12:00")
-    for name in zone.names():
+    for name in zones.names():
         assert 15 * 3600 > abs(make_schedule("@daily", name).latest_at(noon) - noon) - 86_400
 
 

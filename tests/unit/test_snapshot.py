@@ -2,7 +2,7 @@
 
 import contextlib
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import HostPort
 from tests.builders import make_constraints, make_node, make_pod, make_snapshot, make_term
 
 
@@ -14,7 +14,7 @@ def test_a_placed_pod_is_counted_everywhere() -> None:
         "b",
         300,
         labels={"app": "web"},
-        constraints=make_constraints(host_ports=(pods_.HostPort(80),)),
+        constraints=make_constraints(host_ports=(HostPort(80),)),
     )
     undo = frozen.place(pod, "b")
     wanted = make_term(app="web")
@@ -22,14 +22,14 @@ def test_a_placed_pod_is_counted_everywhere() -> None:
         frozen.free[:, 0].tolist(),
         frozen.busy.tolist(),
         frozen.peers(frozenset({"default"}), wanted, terminating=True).tolist(),
-        frozen.with_port(pods_.HostPort(80, ip="10.0.0.1")).tolist(),
+        frozen.with_port(HostPort(80, ip="10.0.0.1")).tolist(),
     )
     undo()
 
     assert ([1000, 700], [0, 1], [0, 1], [0, 1]) == inside
     assert [1000, 1000] == frozen.free[:, 0].tolist()
     assert [0, 0] == frozen.peers(None, wanted, terminating=True).tolist()
-    assert [0, 0] == frozen.with_port(pods_.HostPort(80)).tolist()
+    assert [0, 0] == frozen.with_port(HostPort(80)).tolist()
 
 
 def test_without_restores_after_an_exception() -> None:

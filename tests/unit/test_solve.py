@@ -4,9 +4,10 @@ from collections import Counter
 
 import pytest
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import snapshot, workload
+from bayplan.model import snapshot
+from bayplan.model.nodes import HOSTNAME, ZONE, Taint
+from bayplan.model.pods import HostPort, PodTerm, Spread
+from bayplan.model.workloads import Plan, PodClass, Waiting
 from bayplan.placement.solve import Memo, Policy, solve
 from tests.builders import (
     NOON,
@@ -22,7 +23,7 @@ from tests.builders import (
 
 
 def counts(
-    frozen: snapshot.Snapshot, *waiting: workload.Waiting, memo: Memo | None = None
+    frozen: snapshot.Snapshot, *waiting: Waiting, memo: Memo | None = None
 ) -> dict[str, int]:
     """How many tasks each node got."""
     return dict(Counter(solve(frozen, waiting, NOON, Policy(), memo).placements.values()))
@@ -113,7 +114,7 @@ def test_a_resource_that_no_node_has_refuses_everywhere() -> None:
 
 def test_disliked_taints_come_last_of_all() -> None:
     """PreferNoSchedule keeps tasks off while any other node has room, even an empty one."""
-    soft = nodes_.Taint("DeletionCandidateOfClusterAutoscaler", effect="PreferNoSchedule")
+    soft = Taint("DeletionCandidateOfClusterAutoscaler", effect="PreferNoSchedule")
     frozen = make_snapshot(make_node("a", taints=(soft,)), make_pod("p", "a"), make_node("b", 200))
 
     assert {"b": 2, "a": 1} == counts(frozen, make_waiting(count=3))
@@ -121,7 +122,7 @@ def test_disliked_taints_come_last_of_all() -> None:
 
 def test_preferences_choose_among_nodes_and_cost_none() -> None:
     """A preferred zone wins between used nodes and between empty ones, never over used ones."""
-    prefer = make_class(preferred=((1, make_term(**{nodes_.ZONE: "b"})),))
+    prefer = make_class(preferred=((1, make_term(**{ZONE: "b"})),))
     used = make_pod("p", "n1"), make_pod("q", "n2")
     nodes = make_node("n1", zone="a"), make_node("n2", 900, zone="b"), make_node("n3", zone="b")
 
@@ -131,7 +132,7 @@ def test_preferences_choose_among_nodes_and_cost_none() -> None:
 
 def test_preferred_company() -> None:
     """Preferred pod affinity draws near, preferred anti-affinity away."""
-    term = pods_.PodTerm(make_term(app="db"), nodes_.ZONE, weight=5)
+    term = PodTerm(make_term(app="db"), ZONE, weight=5)
     nodes = make_node("n1", zone="a"), make_node("n2", zone="b")
     frozen = make_snapshot(*nodes, make_pod("db", "n2", labels={"app": "db"}), make_pod("x", "n1"))
 
@@ -139,8 +140,8 @@ def test_preferred_company() -> None:
     assert {"n1": 1} == counts(frozen, make_waiting(make_class(pod_anti_affinity=(term,))))
 
 
-def spreading(key: str = nodes_.ZONE, **more: object) -> workload.PodClass:
-    spread = pods_.Spread(key, make_term(app="web"), **more)  # type: ignore[arg-type]
+def spreading(key: str = ZONE, **more: object) -> PodClass:
+    spread = Spread(key, make_term(app="web"), **more)  # type: ignore[arg-type]
     return make_class(spread=(spread,), labels={"app": "web"})
 
 
@@ -184,7 +185,7 @@ def test_leaving_peers_do_not_count_in_a_spread() -> None:
     leaving = make_pod("p", "n1", labels={"app": "web"}, deleted_at=3)
     apart = make_class(
         labels={"app": "web"},
-        pod_anti_affinity=(pods_.PodTerm(make_term(app="web"), nodes_.HOSTNAME),),
+        pod_anti_affinity=(PodTerm(make_term(app="web"), HOSTNAME),),
     )
     frozen = make_snapshot(*zones, leaving)
 
@@ -195,7 +196,7 @@ def test_leaving_peers_do_not_count_in_a_spread() -> None:
 def test_anti_affinity_to_itself_gives_each_node_one() -> None:
     """Also where a class is asked for in two groups, and where nodes lack the label."""
     apart = make_class(
-        labels={"app": "web"}, pod_anti_affinity=(pods_.PodTerm(make_term(app="web"), "rack"),)
+        labels={"app": "web"}, pod_anti_affinity=(PodTerm(make_term(app="web"), "rack"),)
     )
     nodes = (
         make_node("a", labels={"rack": "1"}),
@@ -214,7 +215,7 @@ def test_all_of_a_class_in_one_zone() -> None:
     together = make_class(
         1000,
         labels={"app": "web"},
-        pod_affinity=(pods_.PodTerm(make_term(app="web"), nodes_.ZONE),),
+        pod_affinity=(PodTerm(make_term(app="web"), ZONE),),
     )
     frozen = make_snapshot(
         make_node("a", 2000, zone="a"),
@@ -231,7 +232,7 @@ def test_all_of_a_class_in_one_zone() -> None:
 
 def test_classes_see_what_landed_before_them() -> None:
     """Host ports and anti-affinity hold between classes of the same plan."""
-    port = pods_.HostPort(80)
+    port = HostPort(80)
     one = make_waiting(make_class(host_ports=(port,)), 2, "one")
     two = make_waiting(make_class(200, host_ports=(port,)), 2, "two")
     frozen = make_snapshot(*(make_node(f"n{index}") for index in range(3)))
@@ -244,7 +245,7 @@ def test_a_memo_serves_until_nodes_change() -> None:
     book = make_state(make_node("a"), make_node("b", 100))
     memo = Memo()
     first = counts(book.snapshot(), make_waiting(), memo=memo)
-    gone = nodes_.Taint("dedicated", "x")
+    gone = Taint("dedicated", "x")
     book.set_node(make_node("b", 100, taints=(gone,)))
     second = counts(book.snapshot(), make_waiting(), memo=memo)
 
@@ -266,7 +267,7 @@ def test_few_tasks_go_where_many_would_begin(count: int) -> None:
 
 def test_nothing_waits_and_nothing_exists() -> None:
     """No tasks, no nodes: an empty plan, no error."""
-    assert workload.Plan() == solve(make_snapshot(), [], NOON, Policy())
+    assert Plan() == solve(make_snapshot(), [], NOON, Policy())
     plan = solve(make_snapshot(), [make_waiting(spreading(), 2)], NOON, Policy())
     assert 0 == plan.refused[0].funnel.considered
 
@@ -275,7 +276,7 @@ def test_constraints_on_absent_labels() -> None:
     """Required company and spread refuse a node without the label; anti-affinity does not."""
     frozen = make_snapshot(make_node("a", labels={}), make_pod("p", "a", labels={"app": "web"}))
     apart = make_constraints(
-        pod_anti_affinity=(pods_.PodTerm(make_term(app="web"), "rack"),),
+        pod_anti_affinity=(PodTerm(make_term(app="web"), "rack"),),
     )
 
     assert {"a": 1} == counts(frozen, make_waiting(make_class(constraints=apart)))

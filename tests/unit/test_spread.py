@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.model.reason import Reason
+from bayplan.model.reasons import Reason
 from bayplan.placement import spread
 from bayplan.placement.table import NodeTable
 from tests.builders import make_node

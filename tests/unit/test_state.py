@@ -3,8 +3,8 @@
 import dataclasses
 from dataclasses import replace
 
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.pods import Phase
 from tests.builders import GIB, NOON, make_node, make_pod, make_snapshot, make_state
 
 
@@ -15,7 +15,7 @@ def test_free_counts_every_pod_that_is_not_terminal() -> None:
         make_pod("running", "n1", 100, memory=1),
         make_pod("foreign", "n1", 200, scheduler="default-scheduler"),
         make_pod("terminating", "n1", 400, deleted_at=9),
-        make_pod("done", "n1", 800, phase=pods_.Phase.SUCCEEDED),
+        make_pod("done", "n1", 800, phase=Phase.SUCCEEDED),
     )
     frozen = book.snapshot()
 
@@ -71,7 +71,7 @@ def test_an_assumed_pod_that_ends_at_once_holds_nothing() -> None:
     """A kubelet's refusal (phase Failed) ends the assumption and gives the room back."""
     book = make_state(make_node(cpu=1000))
     book.assume(make_pod("p", "n1", 300, uid=""))
-    book.set_pod(make_pod("p", "n1", 300, phase=pods_.Phase.FAILED, reason="OutOfcpu"))
+    book.set_pod(make_pod("p", "n1", 300, phase=Phase.FAILED, reason="OutOfcpu"))
 
     assert 1000 == book.snapshot().free[0, 0]
     assert {} == book.assumed
@@ -84,7 +84,7 @@ def test_a_node_is_as_full_as_its_scarcest_resource() -> None:
         make_pod("small", "n1", 100, memory=4),
         make_pod("foreign", "n1", 900, memory=4, scheduler="default-scheduler"),
         make_pod("terminating", "n1", 2000, deleted_at=9),
-        make_pod("done", "n1", 2000, phase=pods_.Phase.SUCCEEDED),
+        make_pod("done", "n1", 2000, phase=Phase.SUCCEEDED),
         make_pod("daemon", "n1", 2000, owner_uid="d", owner_kind="DaemonSet"),
     )
     before = book.fullness("n1")
@@ -189,7 +189,7 @@ def test_a_pod_that_goes_with_its_node_is_remembered() -> None:
     after.set_node(cordoned)
     for book in (before, after):
         book.set_node(make_node())
-        book.set_pod(replace(going, deleted_at=NOON, phase=pods_.Phase.FAILED))
+        book.set_pod(replace(going, deleted_at=NOON, phase=Phase.FAILED))
     gone = make_state(make_node(), going)
     gone.drop_node("n1")
     gone.set_node(make_node())

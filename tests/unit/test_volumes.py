@@ -7,8 +7,8 @@ import msgspec
 from bayplan import inbox, volumes
 from bayplan.cluster import decode
 from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import ZONE
+from bayplan.model.pods import Phase
 from bayplan.placement import explain
 from tests.builders import NOON, make_constraints, make_node, make_pod, make_term
 from tests.unit.test_loop import Scene
@@ -75,7 +75,7 @@ def test_it_is_bound_when_the_volume_is() -> None:
     scene = claimed("z0", "z1")
     scene.look()
     carried_out(scene)
-    zone = (make_term(**{nodes_.ZONE: "z1"}),)
+    zone = (make_term(**{ZONE: "z1"}),)
     scene.see("PersistentVolume", "v1", Volume(zone, "ebs", "vol-1"), "")
     put(scene, claim=VolumeClaim("v1", "gp3", "Pending"))
     scene.look()
@@ -278,7 +278,7 @@ def test_one_pod_at_a_time_is_born_placed() -> None:
     scene.seen_as_created()
     scene.look()
     told = [one.message for one in scene.notes.marked]
-    scene.see("Pod", "stranger", replace(stranger, phase=pods_.Phase.SUCCEEDED))
+    scene.see("Pod", "stranger", replace(stranger, phase=Phase.SUCCEEDED))
     scene.look()
 
     assert ["ReadWriteOncePod claim in use data by pod stranger" in one for one in told] == [True]

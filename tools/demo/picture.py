@@ -10,7 +10,7 @@ from typing import Any
 
 from bayplan import units
 from bayplan.cloud import catalogue, prices
-from bayplan.model import node as nodes_
+from bayplan.model.nodes import PRICE
 
 Object = Mapping[str, Any]
 RESOURCES = ("cpu", "memory", "pods")
@@ -206,10 +206,10 @@ def asked_run(job: Object, token: str) -> Object | None:
 
 def _price(labels: Mapping[str, str], instance_type: str) -> prices.Price:
     """What the node says of itself, else the model."""
-    said = labels.get(nodes_.PRICE)
+    said = labels.get(PRICE)
     if said is None:
         return prices.modelled(catalogue.load()[instance_type])
-    return prices.Price(prices.microdollars(said), f"node label {nodes_.PRICE}")
+    return prices.Price(prices.microdollars(said), f"node label {PRICE}")
 
 
 def _node(stored: Object, requested: Mapping[str, int]) -> Node:

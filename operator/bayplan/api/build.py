@@ -13,7 +13,7 @@ from bayplan.api import filling, names, placing
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.model import place
+from bayplan.model import constraints
 from bayplan.model.limits import NO_LIMITS, Limits
 
 # A run expected to last this long is protected from autoscalers' moves; see design.md §2.
@@ -131,7 +131,7 @@ def blueprint(
         spec=pod_spec,
         caps=placing.caps(resource),
         peers=placing.peer_labels(resource, revision),
-        patterned=any(place.accepts(one) for one in placing.constraints(resource)),
+        patterned=any(constraints.accepts(one) for one in placing.constraints(resource)),
     )
 
 

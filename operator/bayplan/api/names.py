@@ -3,7 +3,7 @@
 import functools
 import hashlib
 
-from bayplan.model import pod
+from bayplan.model import pods
 
 GROUP = "bayplan.dev"
 VERSION = "v1alpha1"
@@ -31,7 +31,7 @@ TASKS = f"{GROUP}/tasks"  # how many the run has, on the pods of one that has se
 GANG = f"{GROUP}/gang"  # on pods of a run whose tasks are placed all or none
 PER_NODE = f"{GROUP}/per-node"  # "true" on pods of a service with mode PerNode
 DIGEST = f"{GROUP}/digest"
-EXPECTED_SECONDS = pod.EXPECTED_SECONDS  # on pods: how long the run will take
+EXPECTED_SECONDS = pods.EXPECTED_SECONDS  # on pods: how long the run will take
 PARENTS = f"{GROUP}/parents"  # on pods: the successes that the run consumes, NAME=RUN,…
 
 # Annotations as verbs on resources.

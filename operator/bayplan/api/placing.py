@@ -14,10 +14,11 @@ from bayplan.api import names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.model import node as nodes_
-from bayplan.model import place, requirement
-from bayplan.model import pod as pods_
-from bayplan.model.workload import (
+from bayplan.model import requirements
+from bayplan.model.constraints import Test, accepts, count
+from bayplan.model.nodes import HOSTNAME
+from bayplan.model.pods import Constraints
+from bayplan.model.workloads import (
     EXCLUSIVE,
     FREELY,
     Operator,
@@ -108,7 +109,7 @@ class Cap:
 def caps(resource: Resource) -> tuple[Cap, ...]:
     found = [one for one in constraints(resource) if one.operator is Operator.MAX_PER]
     return tuple(
-        Cap(f"{names.PLACE}-{index}" if index else names.PLACE, one.label, place.count(one.value))
+        Cap(f"{names.PLACE}-{index}" if index else names.PLACE, one.label, count(one.value))
         for index, one in enumerate(found)
     )
 
@@ -157,7 +158,7 @@ def add_pod_term(pod_spec: dict[str, Any], part: str, term: Mapping[str, Any]) -
     pod_spec["affinity"] = {**affinity, part: {**group, _HARD: terms}}
 
 
-def stripped(stored: pods_.Constraints, wanted: PlacementRules) -> pods_.Constraints:
+def stripped(stored: Constraints, wanted: PlacementRules) -> Constraints:
     """Constraints of a pod without what `compile_into` added for these rules.
 
     A pod whose node terms do not end in what would be added today keeps all of them: its resource
@@ -172,7 +173,7 @@ def stripped(stored: pods_.Constraints, wanted: PlacementRules) -> pods_.Constra
     unique, cluster, groups = map(keys, (Operator.UNIQUE, Operator.CLUSTER, Operator.GROUP_BY))
     peers = dict(wanted.peers.labels)
 
-    def ours(selector: requirement.Term, key: str, labels: set[str]) -> bool:
+    def ours(selector: requirements.Term, key: str, labels: set[str]) -> bool:
         return key in labels and dict(selector.labels) == peers
 
     return replace(
@@ -196,17 +197,17 @@ def stripped(stored: pods_.Constraints, wanted: PlacementRules) -> pods_.Constra
     )
 
 
-def _term(labels: Mapping[str, str]) -> requirement.Term:
-    return requirement.Term(
+def _term(labels: Mapping[str, str]) -> requirements.Term:
+    return requirements.Term(
         tuple(
-            (key, requirement.requirement("In", [value])) for key, value in sorted(labels.items())
+            (key, requirements.requirement("In", [value])) for key, value in sorted(labels.items())
         )
     )
 
 
 def _expression(one: PlaceConstraint, values: Values) -> dict[str, Any] | None:
     """A node selector requirement; None where the node alone cannot tell or nothing is shut out."""
-    accepted = place.accepts(one)
+    accepted = accepts(one)
     if accepted is None:
         return None
     known = values(one.label)
@@ -243,27 +244,27 @@ def _with_node_terms(
 
 
 def _without_node_terms(
-    stored: tuple[requirement.Term, ...] | None, wanted: tuple[PlaceConstraint, ...]
-) -> tuple[requirement.Term, ...] | None:
+    stored: tuple[requirements.Term, ...] | None, wanted: tuple[PlaceConstraint, ...]
+) -> tuple[requirements.Term, ...] | None:
     if stored is None:
         return None
     found = []
     for term in stored:
         labels = None if term.never else _cut(list(term.labels), wanted)
         found.append(term if labels is None else replace(term, labels=labels))
-    empty = requirement.Term()
+    empty = requirements.Term()
     return None if found == [empty] else tuple(found)
 
 
 def _cut(
-    labels: list[tuple[str, requirement.Requirement]], wanted: tuple[PlaceConstraint, ...]
-) -> tuple[tuple[str, requirement.Requirement], ...] | None:
+    labels: list[tuple[str, requirements.Requirement]], wanted: tuple[PlaceConstraint, ...]
+) -> tuple[tuple[str, requirements.Requirement], ...] | None:
     """A term's labels without our expressions at its end; None when they are not there."""
     for one in reversed(wanted):
-        accepted = place.accepts(one)
+        accepted = accepts(one)
         if accepted is None:
             continue
-        label, said = labels[-1] if labels else ("", requirement.NOTHING)
+        label, said = labels[-1] if labels else ("", requirements.NOTHING)
         if label == one.label and _is_ours(one, said, accepted):
             labels.pop()
         elif one.operator is not Operator.UNLIKE:
@@ -271,11 +272,11 @@ def _cut(
     return tuple(labels)
 
 
-def _is_ours(one: PlaceConstraint, said: requirement.Requirement, accepted: place.Test) -> bool:
+def _is_ours(one: PlaceConstraint, said: requirements.Requirement, accepted: Test) -> bool:
     if one.operator is Operator.UNLIKE:
         return said.complement and bool(said.values) and not any(map(accepted, said.values))
     if said.complement:
-        return said == requirement.requirement("Exists") and one.operator is Operator.LIKE
+        return said == requirements.requirement("Exists") and one.operator is Operator.LIKE
     return bool(said.values) and all(map(accepted, said.values))
 
 
@@ -300,7 +301,7 @@ def _add_spread(pod_spec: dict[str, Any], labels: Mapping[str, str], one: PlaceC
         "labelSelector": {"matchLabels": dict(labels)},
     }
     if one.value:
-        spread["minDomains"] = place.count(one.value)
+        spread["minDomains"] = count(one.value)
     pod_spec["topologySpreadConstraints"] = [*stated, spread]
 
 
@@ -316,5 +317,5 @@ def _others(resource: Resource) -> Iterator[dict[str, Any]]:
         yield {
             "labelSelector": {"matchExpressions": chosen},
             "namespaceSelector": {},
-            "topologyKey": nodes_.HOSTNAME,
+            "topologyKey": HOSTNAME,
         }

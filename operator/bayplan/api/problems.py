@@ -14,7 +14,8 @@ from bayplan.api import names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.meta import Placement
-from bayplan.model import place, schedule
+from bayplan.model import constraints
+from bayplan.schedules.parse import ScheduleError, TimeZoneError, parse
 
 Reason = Literal["InvalidSpec", "InvalidTimeZone", "InvalidSchedule", "InvalidTemplate"]
 
@@ -56,11 +57,11 @@ def _of_schedule(spec: BatchJobSpec) -> Iterator[Problem]:
     """What cannot be read of the time zone, which is said once, and of each schedule."""
     for index, text in enumerate(spec.timetable or ("@daily",)):
         try:
-            schedule.parse(text, spec.time_zone, key="", anchor=0)
-        except schedule.TimeZoneError as error:
+            parse(text, spec.time_zone, key="", anchor=0)
+        except TimeZoneError as error:
             yield Problem("InvalidTimeZone", "spec.timeZone", str(error))
             return
-        except schedule.ScheduleError as error:
+        except ScheduleError as error:
             field = f"spec.schedules[{index}]" if spec.schedules else "spec.schedule"
             yield Problem("InvalidSchedule", field, str(error))
 
@@ -70,15 +71,15 @@ def _of_placement(placement: Placement) -> Iterator[Problem]:
     for index, one in enumerate(placement.constraints):
         field, value = f"spec.placement.constraints[{index}].value", one.value or ""
         match one.operator:
-            case "Like" | "Unlike" if not value or place.pattern(value) is None:
+            case "Like" | "Unlike" if not value or constraints.pattern(value) is None:
                 message = (
                     f"{units.shown(value)} is no regular expression of RE2 (no look-around, no "
                     "back-references); write one that matches whole values, such as us-east-1[ab]"
                 )
                 yield Problem("InvalidSpec", field, message)
-            case "MaxPer" if place.count(value) == 0:
+            case "MaxPer" if constraints.count(value) == 0:
                 yield Problem("InvalidSpec", field, "must be a whole number from 1; write one")
-            case "GroupBy" if value and place.count(value) == 0:
+            case "GroupBy" if value and constraints.count(value) == 0:
                 message = "must be absent or a whole number from 1; write one"
                 yield Problem("InvalidSpec", field, message)
             case _:

@@ -57,15 +57,15 @@ def _asked(
     body: Mapping[str, Any], first: str, last: str | None, tz: str | None
 ) -> tuple[list[str], str]:
     """The times that will run, and the annotation that says so."""
-    from bayplan.api import resource as resources  # noqa: PLC0415  pydantic
+    from bayplan.api import resource  # noqa: PLC0415  pydantic
     from bayplan.api.batchjob import BatchJobSpec  # noqa: PLC0415
     from bayplan.api.meta import rfc3339  # noqa: PLC0415
     from bayplan.cli import moment  # noqa: PLC0415
-    from bayplan.model import zone as zones  # noqa: PLC0415
-    from bayplan.reconcile import backfill as filling  # noqa: PLC0415
     from bayplan.reconcile import gaps, ledger, triggers  # noqa: PLC0415
+    from bayplan.reconcile.backfill import open_slots  # noqa: PLC0415
+    from bayplan.schedules import zones  # noqa: PLC0415
 
-    job = resources.resource(body)
+    job = resource.resource(body)
     if not isinstance(job.spec, BatchJobSpec) or job.problems:
         raise Negative(f"the spec of {job.name} has problems; see `bayplan lint`")
     schedule = triggers.schedule_of(job, job.spec)
@@ -83,7 +83,7 @@ def _asked(
     stored = ledger.read(job.status)
     floor = max(stored.last_slot, job.created_at - 1, stored.since - 1)
     known = gaps.before(job.created_at) if stored.gaps is None else stored.gaps
-    slots = filling.open_slots(schedule, known, low, min(high, floor), ())
+    slots = open_slots(schedule, known, low, min(high, floor), ())
     if len(slots) > ledger.MOST_BACKFILLED:
         raise BadInput(
             "--from", f"more than {ledger.MOST_BACKFILLED} scheduled times; ask for a part of them"

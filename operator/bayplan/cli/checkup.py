@@ -14,7 +14,7 @@ from bayplan.api import crds, names
 from bayplan.cli import output, rights
 from bayplan.cli.server import Server
 from bayplan.cluster import errors
-from bayplan.cluster import karpenter as karpenter_
+from bayplan.cluster.karpenter import DEFINITION, FIRST_TIMED, is_timed
 
 _OLDEST = (1, 30)
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -193,10 +193,10 @@ def protection(server: Server, where: Installation) -> Iterator[Finding]:
     """Karpenter understands for how long a run is to be left alone."""
     del where
     try:
-        timed = karpenter_.is_timed(server.ask("GET", karpenter_.DEFINITION))
+        timed = is_timed(server.ask("GET", DEFINITION))
     except errors.NotFound:
         return
-    check, first = "do-not-disrupt", karpenter_.FIRST_TIMED
+    check, first = "do-not-disrupt", FIRST_TIMED
     if timed:
         yield Finding(check, Verdict.GOOD, f"Karpenter {first} or newer: runs are protected timed")
     else:

@@ -8,7 +8,7 @@ from typing import Any
 from bayplan.api import names
 from bayplan.cli import javazones, taking
 from bayplan.cli.taking import Note, Taking
-from bayplan.model import schedule as schedules
+from bayplan.schedules.parse import ScheduleError, TimeZoneError, parse
 
 _DEFAULTS = (0.1, 128.0, 256.0)  # cpus, mem, disk where a job says 0
 _RETRY_DELAY = 60  # seconds, Chronos' failure_retry
@@ -150,8 +150,8 @@ def _deadline(job: Taking, epsilon: str) -> dict[str, int]:
 
 def _unreadable(text: str, zone: str) -> str:
     try:
-        schedules.parse(text, zone, key="", anchor=0)
-    except (schedules.ScheduleError, schedules.TimeZoneError) as error:
+        parse(text, zone, key="", anchor=0)
+    except (ScheduleError, TimeZoneError) as error:
         return str(error)
     return ""
 

@@ -2,7 +2,7 @@
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli.output import data, formatted, is_data, now, plain, table
 from bayplan.cli.target import Target, installed, targeted
 
 _HEADINGS = ("check", "verdict", "said")
@@ -10,7 +10,7 @@ _HEADINGS = ("check", "verdict", "said")
 
 @click.command(short_help="Look for what is wrong with an installation.")
 @installed()
-@output_.formatted
+@formatted
 @targeted()
 @click.pass_context
 def doctor(context: click.Context, operator: tuple[str, str], output: str, target: Target) -> None:
@@ -22,16 +22,16 @@ def doctor(context: click.Context, operator: tuple[str, str], output: str, targe
     from bayplan.cli import checkup, server  # noqa: PLC0415  --help answers at once
 
     namespace, name = operator
-    where = checkup.Installation(namespace, name, output_.now())
+    where = checkup.Installation(namespace, name, now())
     with server.connected(target) as cluster:
         found = list(checkup.examined(cluster, where))
-    if output_.is_data(output):
-        output_.data(output, "doctor", {"findings": [one.told() for one in found]})
+    if is_data(output):
+        data(output, "doctor", {"findings": [one.told() for one in found]})
     else:
         rows = [(one.check, one.verdict, one.said) for one in found]
-        click.echo(output_.table(_HEADINGS, rows), nl=False)
+        click.echo(table(_HEADINGS, rows), nl=False)
         for one in found:
             if one.remedy:
-                click.echo(output_.plain(f"{one.check}: {one.remedy}"))
+                click.echo(plain(f"{one.check}: {one.remedy}"))
     if any(one.verdict is checkup.Verdict.FAILS for one in found):
         context.exit(1)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli.output import data, formatted, is_data, now, plain
 from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _MOST_LINES = 8  # of runs, events and failures
 @click.argument("name", metavar="[KIND/]NAME")
 @targeted()
 @click.option("--node-selector", default="", help="The operator's own setting; empty: all nodes.")
-@output_.formatted
+@formatted
 def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     """Say in full what is known of a BatchJob, LongService or Pod, and why it waits.
 
@@ -32,12 +32,12 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
 
     with server.connected(target) as cluster:
         kind, body = server.kind_of(cluster, name)
-        found = session.session(cluster, output_.now(), node_selector)
+        found = session.session(cluster, now(), node_selector)
         told = account(cluster, found, kind, body)
-    if output_.is_data(output):
-        output_.data(output, "explain", told)
+    if is_data(output):
+        data(output, "explain", told)
     else:
-        click.echo("\n".join(map(output_.plain, lines(told))))
+        click.echo("\n".join(map(plain, lines(told))))
     click.get_current_context().exit(1 if told["waiting"] or told["trouble"] else 0)
 
 

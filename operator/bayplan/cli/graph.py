@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli.output import data, is_data, plain
 from bayplan.cli.problem import Negative
 from bayplan.cli.target import Target, targeted
 
@@ -37,14 +37,14 @@ def graph(job: str | None, output: str, target: Target) -> None:
     shown = _tied(job, links) if job is not None else {one for link in links for one in link}
     nodes = {name: _node(jobs.get(name)) for name in sorted(shown)}
     links = [link for link in links if link[0] in shown and link[1] in shown]
-    if output_.is_data(output):
+    if is_data(output):
         told = [{"name": name, **node} for name, node in nodes.items()]
         pairs = [{"parent": parent, "child": child} for parent, child in links]
-        output_.data(output, "graph", {"nodes": told, "links": pairs})
+        data(output, "graph", {"nodes": told, "links": pairs})
         return
     draw = {"ascii": _ascii, "dot": _dot, "csv": _csv}[output]
     lines = list(draw(nodes, links))
-    click.echo("\n".join(map(output_.plain, lines)) if lines else "No job has a parent.")
+    click.echo("\n".join(map(plain, lines)) if lines else "No job has a parent.")
 
 
 def _tied(job: str, links: list[tuple[str, str]]) -> set[str]:

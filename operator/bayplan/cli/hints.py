@@ -5,13 +5,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from bayplan.cli.menu import Offer
-from bayplan.model import node as nodes_
-from bayplan.model import place
-from bayplan.model import pod as pods_
-from bayplan.model.reason import Funnel, Reason
+from bayplan.model import constraints
+from bayplan.model.nodes import HOSTNAME, Node
+from bayplan.model.pods import Toleration
+from bayplan.model.reasons import Funnel, Reason
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.state import State
-from bayplan.model.workload import PodClass, Waiting
+from bayplan.model.workloads import PodClass, Waiting
 from bayplan.placement import explain
 from bayplan.placement.solve import Policy, solve
 
@@ -63,7 +63,7 @@ def _doubled(book: State, kind: PodClass, funnel: Funnel) -> Iterator[str]:
     if like is None:
         return
     name = f"one-more-{like.name}"
-    twin = dataclasses.replace(like, name=name, labels={**like.labels, nodes_.HOSTNAME: name})
+    twin = dataclasses.replace(like, name=name, labels={**like.labels, HOSTNAME: name})
     if _fits_beside(book, kind, twin):
         yield f"with one more node like {like.name}"
 
@@ -72,7 +72,7 @@ def _tolerant(kind: PodClass, funnel: Funnel) -> Iterator[tuple[str, PodClass]]:
     """The class with a toleration of one taint that refused it somewhere."""
     taints = {one.detail for one in funnel.refusals if one.reason is Reason.TAINT}
     for key in sorted(taints):
-        more = (*kind.constraints.tolerations, pods_.Toleration(key, "Exists"))
+        more = (*kind.constraints.tolerations, Toleration(key, "Exists"))
         changed = dataclasses.replace(kind.constraints, tolerations=more)
         yield (
             f"with a toleration of taint {key}",
@@ -87,7 +87,9 @@ def _looser(kind: PodClass) -> Iterator[tuple[str, PodClass]]:
         rest = wanted.selector[:index] + wanted.selector[index + 1 :]
         changed = dataclasses.replace(wanted, selector=rest)
         yield f"without node selector {key}={value}", dataclasses.replace(kind, constraints=changed)
-    if wanted.affinity is not None and not any(map(place.accepts, kind.placement.constraints)):
+    if wanted.affinity is not None and not any(
+        map(constraints.accepts, kind.placement.constraints)
+    ):
         changed = dataclasses.replace(wanted, affinity=None)
         yield "without its node affinity", dataclasses.replace(kind, constraints=changed)
     if any(spread.hard for spread in wanted.spread):
@@ -116,7 +118,7 @@ def _fits(snapshot: Snapshot, kind: PodClass) -> bool:
     return bool(solve(snapshot, [alone], 0, Policy()).placements)
 
 
-def _fits_beside(book: State, kind: PodClass, node: nodes_.Node) -> bool:
+def _fits_beside(book: State, kind: PodClass, node: Node) -> bool:
     """Whether it would fit if this node were there too."""
     book.set_node(node)
     try:

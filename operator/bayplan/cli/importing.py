@@ -46,9 +46,9 @@ def marathon(files: tuple[str, ...], namespace: str, image: str, strict: bool, o
     into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
     something cannot be read; everything else is written all the same.
     """
-    from bayplan.cli import marathon as marathon_  # noqa: PLC0415  --help answers at once
+    from bayplan.cli.marathon import Import  # noqa: PLC0415  --help answers at once
 
-    whole = marathon_.Import(image, namespace)
+    whole = Import(image, namespace)
     for file in files:
         whole.read(_json(file))
     _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)

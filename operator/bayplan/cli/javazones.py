@@ -7,7 +7,7 @@ reads a name that it does not know as GMT, without a word.
 import re
 from dataclasses import dataclass
 
-from bayplan.model import zone
+from bayplan.schedules import zones
 
 _ALIASES = {
     "GMT": "UTC", "WET": "WET", "CET": "CET", "MET": "CET", "ECT": "CET", "EET": "EET",
@@ -37,7 +37,7 @@ class Zone:
 def named(java: str) -> Zone:
     """What Chronos took this name for."""
     name = _ALIASES.get(java, java)
-    if name in zone.names():
+    if name in zones.names():
         return Zone(name)
     found = _OFFSET.fullmatch(java)
     hours, minutes = (int(found[2]), int(found[3] or 0)) if found else (0, 0)

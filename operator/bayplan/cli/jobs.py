@@ -219,11 +219,11 @@ def pause(job: str, until: str | None, target: Target, output: str) -> None:
     """Start no scheduled run of JOB; what runs goes on, and `bayplan run` works."""
     from bayplan.api.meta import rfc3339  # noqa: PLC0415
     from bayplan.cli import moment  # noqa: PLC0415
-    from bayplan.model import zone  # noqa: PLC0415
+    from bayplan.schedules import zones  # noqa: PLC0415
 
     text = _FOR_EVER
     if until is not None:
-        text = rfc3339(moment.until("--until", until, output_.now(), zone.zone("UTC")))
+        text = rfc3339(moment.until("--until", until, output_.now(), zones.zone("UTC")))
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.PAUSED_UNTIL: text})
     shown = "resumed" if until is None else text

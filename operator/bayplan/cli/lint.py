@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli.output import data, formatted, is_data, plain
 
 if TYPE_CHECKING:
     from bayplan.cli.linting import Finding
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option("-f", "--filename", "more", multiple=True, help="As the argument; may be repeated.")
 @click.option("--strict", is_flag=True, help="Warnings end with exit code 1 too.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing when there is nothing to say.")
-@output_.formatted
+@formatted
 def lint(
     paths: tuple[str, ...], more: tuple[str, ...], strict: bool, quiet: bool, output: str
 ) -> None:
@@ -37,8 +37,8 @@ def lint(
         raise click.UsageError("Name a file or folder, or - for standard input.")
     looked = linting.look(given, sys.stdin.buffer)
     wrong = [one for one in looked.findings if strict or one.severity == "error"]
-    if output_.is_data(output):
-        output_.data(
+    if is_data(output):
+        data(
             output,
             "lint",
             {
@@ -49,7 +49,7 @@ def lint(
         )
     else:
         for one in looked.findings:
-            click.echo(output_.plain(f"{one.file}:{one.line}: {one.severity}: {one.text}"))
+            click.echo(plain(f"{one.file}:{one.line}: {one.severity}: {one.text}"))
         if not (quiet and not looked.findings):
             counts = f"{looked.resources} resources in {looked.files} files"
             click.echo(f"{counts}: {len(looked.findings) or 'nothing'} to say", err=True)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal
 
 from bayplan import units
 from bayplan.api import names
-from bayplan.api import resource as resources
+from bayplan.api import resource as resource_
 from bayplan.cli import marked, published, structural
 from bayplan.cli.marked import Marked, Path_
 
@@ -206,7 +206,7 @@ def _of(one: _Object) -> Iterator[Finding]:
         yield one.finding("error", fault.path, fault.message)
     told = {fault.path for fault in faults}
     if not faults:
-        for problem in resources.resource(one.body).problems:
+        for problem in resource_.resource(one.body).problems:
             path = _path(problem.field, one.body)
             told.add(path)
             yield one.finding("error", path, problem.message)

@@ -10,8 +10,19 @@ from pathlib import Path
 
 from bayplan.cli.problem import BadInput
 from bayplan.cloud import allocatable, catalogue, prices
-from bayplan.model import node as nodes_
 from bayplan.model import resources
+from bayplan.model.nodes import (
+    ARCH,
+    CAPACITY_TYPE,
+    HOSTNAME,
+    INSTANCE_TYPE,
+    OS,
+    PRICE,
+    REGION,
+    ZONE,
+    Node,
+    with_former,
+)
 
 DISK_GIB = allocatable.ROOT_VOLUME_BYTES >> 30
 _REGION = r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}"
@@ -30,20 +41,20 @@ class Offer:
     spot: bool = False
     labels: tuple[tuple[str, str], ...] = ()  # that its pool gives nodes
 
-    def node(self, name: str, zone: str) -> nodes_.Node:
+    def node(self, name: str, zone: str) -> Node:
         """A node of this type as it would join the cluster."""
-        return nodes_.Node(
+        return Node(
             name=name,
-            labels=nodes_.with_former(
+            labels=with_former(
                 {
                     **dict(self.labels),
-                    nodes_.HOSTNAME: name,
-                    nodes_.INSTANCE_TYPE: self.name,
-                    nodes_.ZONE: zone,
-                    nodes_.REGION: zone.rstrip("abcdefghijklmnopqrstuvwxyz"),
-                    nodes_.CAPACITY_TYPE: "spot" if self.spot else "on-demand",
-                    nodes_.ARCH: self.arch,
-                    nodes_.OS: "linux",
+                    HOSTNAME: name,
+                    INSTANCE_TYPE: self.name,
+                    ZONE: zone,
+                    REGION: zone.rstrip("abcdefghijklmnopqrstuvwxyz"),
+                    CAPACITY_TYPE: "spot" if self.spot else "on-demand",
+                    ARCH: self.arch,
+                    OS: "linux",
                 }
             ),
             allocatable=self.room,
@@ -78,11 +89,11 @@ def _cache(name: str) -> Path:
     return Path(base) / "bayplan" / f"{name}.json"
 
 
-def priced(node: nodes_.Node, book: prices.Book) -> tuple[nodes_.Node, str]:
+def priced(node: Node, book: prices.Book) -> tuple[Node, str]:
     """A node of a known type with a price, and whose price it is; `unknown` without either."""
     if node.price_microdollars is not None:
-        return node, f"the node itself ({nodes_.PRICE})"
-    known = catalogue.load().get(node.labels.get(nodes_.INSTANCE_TYPE, ""))
+        return node, f"the node itself ({PRICE})"
+    known = catalogue.load().get(node.labels.get(INSTANCE_TYPE, ""))
     if known is None:
         return node, "unknown"
     price = book.of(known)
@@ -120,9 +131,9 @@ def spot_offers(
     return found
 
 
-def zones_of(nodes: Iterable[nodes_.Node]) -> tuple[str, ...]:
+def zones_of(nodes: Iterable[Node]) -> tuple[str, ...]:
     """The zones that nodes are in, in order."""
-    return tuple(sorted({node.labels.get(nodes_.ZONE, "") for node in nodes} - {""}))
+    return tuple(sorted({node.labels.get(ZONE, "") for node in nodes} - {""}))
 
 
 def offers(

@@ -44,14 +44,14 @@ def next_(  # noqa: PLR0917  click hands over one parameter for each option
     refused.
     """
     from bayplan.cli import moment  # noqa: PLC0415
-    from bayplan.model import zone as zones  # noqa: PLC0415
+    from bayplan.schedules import zones as zones_  # noqa: PLC0415
 
     target, wanted = _meant(target, number, count)
     zone = _zone("--tz", tz or "UTC")
     now = output_.now() if after is None else moment.moment("--after", after, zone)
     body = _body(job, filename, schedule, tz, target)
     read, slots, paused = _slots(body, now, wanted)
-    own = zones.zone(read)
+    own = zones_.zone(read)
     rows = _rows(slots, own, zone)
     if output_.is_data(output):
         output_.data(output, "next", {"timeZone": read, "pausedUntil": paused, "slots": rows})
@@ -81,11 +81,11 @@ def _meant(target: Target, number: tuple[str, ...], count: int | None) -> tuple[
 
 
 def _zone(option: str, name: str) -> ZoneInfo:
-    from bayplan.model import zone as zones  # noqa: PLC0415
+    from bayplan.schedules import zones as zones_  # noqa: PLC0415
 
     try:
-        return zones.zone(name)
-    except zones.TimeZoneError as error:
+        return zones_.zone(name)
+    except zones_.TimeZoneError as error:
         raise BadInput(option, str(error)) from error
 
 
@@ -121,13 +121,13 @@ _ANY = {"spec": {"containers": [{"name": "main", "image": "any"}]}}
 
 def _slots(body: Mapping[str, Any], now: int, count: int) -> tuple[str, list[int], str | None]:
     """The time zone, the times when runs may start, and until when the job is paused."""
-    from bayplan.api import resource as resources  # noqa: PLC0415  pydantic
+    from bayplan.api import resource  # noqa: PLC0415  pydantic
     from bayplan.api.batchjob import BatchJobSpec  # noqa: PLC0415
     from bayplan.reconcile import triggers  # noqa: PLC0415
 
     about = body.get("metadata") or {}
     body = {**body, "metadata": {"namespace": "default", "creationTimestamp": _text(now), **about}}
-    read = resources.resource(body)
+    read = resource.resource(body)
     for problem in read.problems:
         if problem.reason in {"InvalidSchedule", "InvalidTimeZone", "InvalidSpec"}:
             raise BadInput(problem.field, problem.message)

@@ -10,7 +10,7 @@ from typing import Any
 
 from bayplan.cli import kinds
 from bayplan.cli.manifests import Document, mapping
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 
 _DEEPEST = 8  # owners above one another
 _RUN = re.compile(r"(.+)-\d{6,}")  # a Job that a CronJob made: its name and minutes since 1970
@@ -37,7 +37,7 @@ class Owners:
             document = above
         return document
 
-    def title(self, pod: pods_.Pod) -> str:
+    def title(self, pod: Pod) -> str:
         """`Deployment default/web` of a pod's workload, or of the pod itself."""
         owner = pod.owner
         if owner is None:

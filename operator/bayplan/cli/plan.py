@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli.output import data, formatted, is_data, now, plain, table
 from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command(short_help="What Bayplan would do now; nothing is written.")
 @targeted(everywhere=True)
 @click.option("--node-selector", default="", help="The operator's own setting; empty: all nodes.")
-@output_.formatted
+@formatted
 def plan(node_selector: str, target: Target, output: str) -> None:
     """Run one cycle of the operator's own loop on the live cluster, and print instead of writing.
 
@@ -26,10 +26,10 @@ def plan(node_selector: str, target: Target, output: str) -> None:
     from bayplan.cli import server, session  # noqa: PLC0415  --help answers at once
 
     with server.connected(target) as cluster:
-        found = session.session(cluster, output_.now(), node_selector)
+        found = session.session(cluster, now(), node_selector)
     told = changes(found, target.namespace or "")
-    if output_.is_data(output):
-        output_.data(output, "plan", told)
+    if is_data(output):
+        data(output, "plan", told)
     else:
         _print(told, wide=output == "wide")
     click.get_current_context().exit(1 if told["waiting"] else 0)
@@ -127,10 +127,10 @@ def _print(told: dict[str, Any], *, wide: bool) -> None:
         rows = [(what, of, str(count), node) for (what, of, node), count in groups.items()]
         headings = ("action", "workload", "pods", "node")
     if rows:
-        click.echo(output_.table(headings, rows), nl=False)
+        click.echo(table(headings, rows), nl=False)
     else:
         click.echo("Nothing to do.")
     for one in told["waiting"]:
-        click.echo(output_.plain(f"no room for {one['pods']} of {one['of']}: {one['message']}"))
+        click.echo(plain(f"no room for {one['pods']} of {one['of']}: {one['message']}"))
     for name in told["unreadable"]:
-        click.echo(output_.plain(f"left out, cannot be read: {name}"), err=True)
+        click.echo(plain(f"left out, cannot be read: {name}"), err=True)

@@ -13,11 +13,11 @@ from bayplan.cli import kinds, published
 from bayplan.cli.admitted import Facts, check_amounts
 from bayplan.cli.manifests import Document, mapping
 from bayplan.cli.problem import BadInput
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import snapshot
-from bayplan.model import workload as workload_
 from bayplan.model.limits import Limits, merged
+from bayplan.model.nodes import Node, with_former
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import FREELY, PlacementRules
 
 _SHAPES: Mapping[str, type] = {
     "containers": list,
@@ -91,17 +91,17 @@ def _with_texts(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": "limits"}, "spec": {"limits": limits}}
 
 
-def rules(document: Document) -> workload_.PlacementRules:
+def rules(document: Document) -> PlacementRules:
     """The placement of our own kinds; others say all in their pods."""
     if document.kind not in kinds.OURS:
-        return workload_.FREELY
+        return FREELY
     from bayplan.api import placing, resource  # noqa: PLC0415  pydantic: only when needed
 
     read = resource.resource(document.body)
     return placing.rules(read, read.template_hash)
 
 
-def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> pods_.Pod:
+def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> Pod:
     """One pod as the API server would store it, its amounts checked.
 
     Raises RefusedError where it would not store it.
@@ -159,7 +159,7 @@ def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
     yield "overhead", mapping(spec.get("overhead"))
 
 
-def node(document: Document) -> nodes_.Node:
+def node(document: Document) -> Node:
     """A node of a manifest is ready unless it says otherwise."""
     from bayplan.cluster import decode, wire  # noqa: PLC0415
 
@@ -182,7 +182,7 @@ def node(document: Document) -> nodes_.Node:
         raise BadInput(document.called, str(error)) from error
     if not read.name or not read.allocatable:
         raise BadInput(document.called, "a node needs metadata.name and status.allocatable")
-    return dataclasses.replace(read, labels=nodes_.with_former(read.labels))
+    return dataclasses.replace(read, labels=with_former(read.labels))
 
 
 def daemonset(document: Document, facts: Facts) -> snapshot.DaemonSet:

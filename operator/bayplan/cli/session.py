@@ -16,13 +16,13 @@ from bayplan.cli import menu
 from bayplan.cli.problem import BadInput, NoCluster
 from bayplan.cli.server import Server
 from bayplan.cloud import catalogue
-from bayplan.cluster import cache as cache_
 from bayplan.cluster import decode, pods, requests
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.cluster.cache import Cache
 from bayplan.model import state
-from bayplan.model.reason import Funnel
-from bayplan.model.workload import TaskKey, Waiting
+from bayplan.model.nodes import INSTANCE_TYPE, Node
+from bayplan.model.pods import Pod
+from bayplan.model.reasons import Funnel
+from bayplan.model.workloads import TaskKey, Waiting
 from bayplan.reconcile import action
 
 _CHUNK = 500
@@ -33,14 +33,14 @@ class Notes:
     """What the loop asked to be written."""
 
     outcomes: dict[Key, action.Outcome] = dataclasses.field(default_factory=dict)
-    created: dict[TaskKey, tuple[Key, pods_.Pod]] = dataclasses.field(default_factory=dict)
+    created: dict[TaskKey, tuple[Key, Pod]] = dataclasses.field(default_factory=dict)
     bound: list[action.Bind] = dataclasses.field(default_factory=list)
     marked: list[action.MarkUnschedulable] = dataclasses.field(default_factory=list)
 
     def carry_out(self, resource: Resource, outcome: action.Outcome) -> None:
         self.outcomes[resource.key] = outcome
 
-    def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
+    def create(self, resource: Resource, planned: Pod, body: Mapping[str, Any]) -> None:
         del body
         self.created[planned.key] = resource.key, planned
 
@@ -94,7 +94,7 @@ class Refused:
 class Session:
     """What the cluster holds, and what one cycle on it would do."""
 
-    cache: cache_.Cache
+    cache: Cache
     notes: Notes
     refused: tuple[Refused, ...]
     placements: Mapping[TaskKey, str]
@@ -110,7 +110,7 @@ def session(server: Server, now: int, node_selector: str) -> Session:
         ours = settings.node_term(node_selector)
     except ValueError as error:
         raise BadInput("--node-selector", str(error)) from error
-    cache = cache_.Cache(state.State(eligible=lambda node: settings.is_ours(node, ours)), _Bell())
+    cache = Cache(state.State(eligible=lambda node: settings.is_ours(node, ours)), _Bell())
     unreadable = _fill(cache, server)
     notes = Notes()
     admissions = admission.Admissions(
@@ -136,7 +136,7 @@ def session(server: Server, now: int, node_selector: str) -> Session:
         leads=lambda: True,
         beat=lambda: None,
         price=_price,
-        catalogue={nodes_.INSTANCE_TYPE: frozenset(catalogue.load())},
+        catalogue={INSTANCE_TYPE: frozenset(catalogue.load())},
         deciders={kind: _without_probe(decide) for kind, decide in loop.DECIDERS.items()},
     )
     deciding.cycle(inbox.Batch(frozenset(cache.resources), placement=True))
@@ -153,7 +153,7 @@ def session(server: Server, now: int, node_selector: str) -> Session:
     )
 
 
-def _price(node: nodes_.Node) -> int | None:
+def _price(node: Node) -> int | None:
     """As the operator without prices of its own takes it."""
     return menu.priced(node, menu.book_of(None))[0].price_microdollars
 
@@ -162,18 +162,18 @@ def _without_probe(decide: loop.Decide) -> loop.Decide:
     """A reader asks the API server for no dry run."""
 
     def decided(
-        resource: Resource, pods: Mapping[TaskKey, pods_.Pod], view: action.View, now: int
+        resource: Resource, pods: Mapping[TaskKey, Pod], view: action.View, now: int
     ) -> action.Outcome:
         return dataclasses.replace(decide(resource, pods, view, now), probe=False)
 
     return decided
 
 
-async def _never(body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:  # noqa: ARG001
+async def _never(body: Mapping[str, Any], *, strict: bool) -> Pod:  # noqa: ARG001
     raise NoCluster(f"a dry run of {body.get('kind')} was asked for by a reader")
 
 
-def _fill(cache: cache_.Cache, server: Server) -> list[str]:
+def _fill(cache: Cache, server: Server) -> list[str]:
     unreadable: list[str] = []
     for kind in decode.KINDS.values():
         token = ""

@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bayplan.cli.menu import Offer
-from bayplan.model import node as nodes_
-from bayplan.model import place, requirement, resources, snapshot
-from bayplan.model import pod as pods_
-from bayplan.model.workload import FREELY, Operator, PlacementRules, PodClass, Waiting
+from bayplan.model import constraints as constraints_
+from bayplan.model import requirements, resources, snapshot
+from bayplan.model.nodes import HOSTNAME, ZONE
+from bayplan.model.pods import Claim, Constraints, Pod
+from bayplan.model.workloads import FREELY, Operator, PlacementRules, PodClass, Waiting
 from bayplan.placement import daemons, filters, packing
 from bayplan.placement.table import NodeTable
 
 Key = tuple[str, str]  # namespace and name of a pod
-Claims = Mapping[Key, pods_.Claim]  # those whose volumes are somewhere
+Claims = Mapping[Key, Claim]  # those whose volumes are somewhere
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def rows(
     return found, [pairs for pairs in members.values() if pairs]
 
 
-def class_of(pod: pods_.Pod, rules: PlacementRules = FREELY) -> PodClass:
+def class_of(pod: Pod, rules: PlacementRules = FREELY) -> PodClass:
     """`rules` are those of our own kinds: what has some is no plain pod."""
     return PodClass(
         namespace=pod.namespace,
@@ -73,12 +74,12 @@ def class_of(pod: pods_.Pod, rules: PlacementRules = FREELY) -> PodClass:
 def alike(kind: PodClass) -> PodClass:
     """What of a class decides which types it may use and what it takes of them."""
     wanted = kind.constraints
-    constraints = pods_.Constraints(
+    constraints = Constraints(
         selector=wanted.selector,
         affinity=wanted.affinity,
         tolerations=wanted.tolerations,
     )
-    own = tuple(one for one in kind.placement.constraints if place.accepts(one) is not None)
+    own = tuple(one for one in kind.placement.constraints if constraints_.accepts(one) is not None)
     return PodClass(
         namespace="",
         request=kind.request,
@@ -94,19 +95,19 @@ def _beside_volumes(kind: PodClass, claims: Claims) -> PodClass:
     for name in kind.constraints.claims:
         claim = claims.get((kind.namespace, name))
         if claim is not None and claim.zones:
-            zoned = [(key, requirement.requirement("In", values)) for key, values in claim.zones]
+            zoned = [(key, requirements.requirement("In", values)) for key, values in claim.zones]
             wanted = tuple(
                 dataclasses.replace(one, labels=(*one.labels, *zoned))
-                for one in ((requirement.Term(),) if wanted is None else wanted)
+                for one in ((requirements.Term(),) if wanted is None else wanted)
             )
         if claim is not None and claim.terms:
             wanted = tuple(
-                requirement.Term(
+                requirements.Term(
                     one.labels + other.labels,
                     one.name & other.name,
                     never=one.never or other.never,
                 )
-                for one in ((requirement.Term(),) if wanted is None else wanted)
+                for one in ((requirements.Term(),) if wanted is None else wanted)
                 for other in claim.terms
             )
     if not kind.constraints.claims:
@@ -248,7 +249,7 @@ def _zoned(kind: PodClass) -> bool:
     """Whether its own pods must be spread over zones."""
     labels = dict(kind.labels)
     return any(
-        spread.hard and spread.topology_key == nodes_.ZONE and spread.selector.matches(labels)
+        spread.hard and spread.topology_key == ZONE and spread.selector.matches(labels)
         for spread in kind.constraints.spread
     )
 
@@ -258,7 +259,7 @@ def _per_node(kind: PodClass) -> int:
     labels = dict(kind.labels)
     apart = any(
         not term.weight
-        and term.topology_key == nodes_.HOSTNAME
+        and term.topology_key == HOSTNAME
         and term.selector.matches(labels)
         and (
             term.all_namespaces
@@ -271,9 +272,9 @@ def _per_node(kind: PodClass) -> int:
     if apart or alone or kind.constraints.host_ports:
         return 1
     caps = (
-        place.count(one.value)
+        constraints_.count(one.value)
         for one in kind.placement.constraints
-        if one.operator is Operator.MAX_PER and one.label == nodes_.HOSTNAME
+        if one.operator is Operator.MAX_PER and one.label == HOSTNAME
     )
     return min(caps, default=packing.UNLIMITED)
 

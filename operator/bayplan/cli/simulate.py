@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bayplan.cli.problem import BadInput
-from bayplan.model import node as nodes
+from bayplan.model.nodes import OF_ITSELF, with_former
 
 if TYPE_CHECKING:
     from bayplan.cli import simulation
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DIGITS = 9
 _LONG_SECONDS = 3
 _LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_OF_THE_NODE = frozenset(nodes.with_former(dict.fromkeys(nodes.OF_ITSELF, "")))
+_OF_THE_NODE = frozenset(with_former(dict.fromkeys(OF_ITSELF, "")))
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 

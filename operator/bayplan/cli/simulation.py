@@ -21,11 +21,11 @@ from bayplan.cli.manifests import Skipped
 from bayplan.cli.menu import Offer
 from bayplan.cli.workloads import Demand, Inventory
 from bayplan.cloud import prices
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import resources, snapshot, state
-from bayplan.model.reason import Funnel
-from bayplan.model.workload import PodClass, Waiting
+from bayplan.model.nodes import INSTANCE_TYPE, ZONE, Node
+from bayplan.model.pods import Pod
+from bayplan.model.reasons import Funnel
+from bayplan.model.workloads import PodClass, Waiting
 from bayplan.placement import daemons, explain, packing, provision
 from bayplan.placement.solve import Policy, solve
 from bayplan.placement.table import NodeTable
@@ -50,7 +50,7 @@ class Settings:
 class Filled:
     """A node at the end: what pods of which workload take of it."""
 
-    node: nodes_.Node
+    node: Node
     new: bool
     source: str  # of the price
     held: tuple[tuple[str, int, resources.Vector], ...]  # title, pods, their requests
@@ -65,7 +65,7 @@ class Filled:
 
     @property
     def kind(self) -> str:
-        return self.node.labels.get(nodes_.INSTANCE_TYPE, "unknown type")
+        return self.node.labels.get(INSTANCE_TYPE, "unknown type")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -285,7 +285,7 @@ class _Run:
             pods = list(self.book.on_node.get(name, {}).values())
             if not pods:
                 continue
-            zone = self.book.nodes[name].labels[nodes_.ZONE]
+            zone = self.book.nodes[name].labels[ZONE]
             total = sum((pod.request for pod in pods), start=resources.NOTHING)
             kinds = {self.landed[pod.key] for pod in pods}
             smaller = store.holder(total, kinds, zone)
@@ -397,7 +397,7 @@ class _Run:
         labels = dict(kind.labels)
         for (namespace, name), node in placed:
             if node:
-                pod = pods_.Pod(
+                pod = Pod(
                     namespace=namespace,
                     name=name,
                     node=node,
@@ -408,7 +408,7 @@ class _Run:
                 self.book.set_pod(pod)
                 self.landed[pod.key] = kind
 
-    def _filled(self, node: nodes_.Node) -> Filled:
+    def _filled(self, node: Node) -> Filled:
         pods: Counter[str] = Counter()
         amounts: dict[str, resources.Vector] = {}
         for pod in self.book.on_node.get(node.name, {}).values():
@@ -473,7 +473,7 @@ def _lacks_room(refused: tuple[Funnel, ...]) -> bool:
 
 
 def _to_come(
-    daemonsets: Iterable[snapshot.DaemonSet], book: state.State, node: nodes_.Node
+    daemonsets: Iterable[snapshot.DaemonSet], book: state.State, node: Node
 ) -> list[snapshot.DaemonSet]:
     table = NodeTable((node,), 0)
     return [

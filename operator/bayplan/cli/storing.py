@@ -13,9 +13,9 @@ from bayplan.cli.manifests import Document, mapping
 from bayplan.cli.podreading import encoded
 from bayplan.cli.problem import BadInput
 from bayplan.cloud import catalogue
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import resources
+from bayplan.model.nodes import INSTANCE_TYPE, Node
+from bayplan.model.pods import Pod
 
 ATTACHABLE = "attachable-volumes-aws-ebs"
 _EBS = frozenset({"ebs.csi.aws.com", "kubernetes.io/aws-ebs"})
@@ -82,11 +82,11 @@ class Stored:
             for one in (found if isinstance(found, list) else ())
         ]
 
-    def limit(self, node: nodes_.Node) -> int:
+    def limit(self, node: Node) -> int:
         """How many volumes of EBS a node attaches."""
         if node.name in self.limits:
             return self.limits[node.name]
-        return attachable(node.labels.get(nodes_.INSTANCE_TYPE, ""))
+        return attachable(node.labels.get(INSTANCE_TYPE, ""))
 
 
 def _limits(documents: Iterable[Document]) -> dict[str, int]:
@@ -109,7 +109,7 @@ def attachable(instance_type: str) -> int:
     return _NITRO - (1 if known.instance_store_bytes else 0)
 
 
-def with_volumes(pod: pods_.Pod, count: int) -> pods_.Pod:
+def with_volumes(pod: Pod, count: int) -> Pod:
     if not count:
         return pod
     return dataclasses.replace(pod, request=pod.request + resources.Vector({ATTACHABLE: count}))

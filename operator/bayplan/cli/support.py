@@ -12,7 +12,7 @@ import click
 
 from bayplan import __version__
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli.output import data, formatted, is_data, now, table, working
 from bayplan.cli.problem import BadInput
 from bayplan.cli.target import Target, installed, targeted
 
@@ -31,7 +31,7 @@ _LOG_BYTES = 2_000_000  # of one container
     help="Else bayplan-support-TIME.tar.gz; a file that exists is never overwritten.",
 )
 @installed()
-@output_.formatted
+@formatted
 @targeted(everywhere=True)
 def support_bundle(
     file: Path | None, operator: tuple[str, str], output: str, target: Target
@@ -49,17 +49,17 @@ def support_bundle(
     path = file or Path(f"bayplan-support-{made:%Y%m%dT%H%M%SZ}.tar.gz")
     if path.exists():
         raise BadInput(str(path), "is there already; name another --file")
-    with output_.working("Collecting") as shown, server.connected(target) as cluster:
+    with working("Collecting") as shown, server.connected(target) as cluster:
         parts = dict(_parts(cluster, namespace, name, shown))
     try:
         _write(path, parts, made)
     except OSError as error:
         raise BadInput(str(path), error.strerror or str(error)) from error
     counts = {part: len(body) if isinstance(body, list) else 1 for part, body in parts.items()}
-    if output_.is_data(output):
-        output_.data(output, "support-bundle", {"file": str(path), "parts": counts})
+    if is_data(output):
+        data(output, "support-bundle", {"file": str(path), "parts": counts})
     else:
-        click.echo(output_.table(("part", "objects"), counts.items()), nl=False)
+        click.echo(table(("part", "objects"), counts.items()), nl=False)
         click.echo(f"Written to {path}. Read it before you give it away.")
 
 
@@ -73,7 +73,7 @@ def _parts(
 
     refused: list[str] = []
     shown("Examining the installation")
-    where = checkup.Installation(namespace, name, output_.now())
+    where = checkup.Installation(namespace, name, now())
     yield "doctor.json", [one.told() for one in checkup.examined(cluster, where)]
     pods = f"/api/v1/namespaces/{namespace}/pods"
     for kind in _KINDS:

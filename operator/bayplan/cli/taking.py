@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.cli.problem import BadInput
-from bayplan.model import place
+from bayplan.model import constraints
 
 LONGEST_NAME = 63
 _MEBI = 1 << 20
@@ -241,9 +241,9 @@ def constraint(reading: Taking, where: str, triple: list[Any]) -> dict[str, str]
         reading.note(where, f"nodes must have the label {key}, as agents had the attribute")
     good = {
         "Unique": not value,
-        "Like": place.pattern(value) is not None and bool(value),
-        "Unlike": place.pattern(value) is not None and bool(value),
-        "MaxPer": place.count(value) > 0,
+        "Like": constraints.pattern(value) is not None and bool(value),
+        "Unlike": constraints.pattern(value) is not None and bool(value),
+        "MaxPer": constraints.count(value) > 0,
         "GroupBy": True,
         "Is": is_label_value(value),
         "Cluster": not value or is_label_value(value),
@@ -251,7 +251,7 @@ def constraint(reading: Taking, where: str, triple: list[Any]) -> dict[str, str]
     if not good:
         reading.note(where, f"the value {value[:60]!r} has no counterpart; the rule is left out")
         return None
-    if operator == "GroupBy" and value and place.count(value) == 0:
+    if operator == "GroupBy" and value and constraints.count(value) == 0:
         reading.note(where, f"{value[:60]!r} groups: as many as there are")
         value = ""
     found = {"key": key, "operator": operator}

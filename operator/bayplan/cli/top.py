@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli.output import data, formatted, is_data, plain
 from bayplan.cli.problem import BadInput
 from bayplan.cli.rollout import wanted
 from bayplan.cli.target import Target, targeted
@@ -38,7 +38,7 @@ _SORTS = ("name", "cpu", "memory", "price", "waste")
 @click.option("--sort", type=click.Choice(_SORTS), default="price", show_default=True)
 @click.option("--node-selector", default="", help="Labels of the nodes to show; empty: all.")
 @targeted(everywhere=True)
-@output_.formatted
+@formatted
 def top(  # noqa: PLR0917  click hands over one parameter for each option
     what: str,
     once: bool,
@@ -55,8 +55,8 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
     from bayplan.cli import server  # noqa: PLC0415  --help answers at once
 
     with server.connected(target) as cluster:
-        if output_.is_data(output):
-            output_.data(output, "top", looked(cluster, what, sort, node_selector))
+        if is_data(output):
+            data(output, "top", looked(cluster, what, sort, node_selector))
             return
         from rich.console import Console  # noqa: PLC0415  50 ms
 
@@ -275,18 +275,18 @@ def _node_table(rows: list[Any], lines: int | None, *, wide: bool) -> "Renderabl
         fill = row["fillPercent"]
         price = row["costMicrodollarsPerHour"]
         cells = [
-            Text(output_.plain(row["name"])),
+            Text(plain(row["name"])),
             *(
                 Text.assemble(_bar(fill.get(name, 0.0), bar), f" {fill.get(name, 0.0):3.0f} %")
                 for name in ("cpu", "memory")
             ),
             Text(f"{row['pods']}/{row['allocatable'].get('pods', 0)}"),
-            Text(output_.plain(row["instanceType"])),
+            Text(plain(row["instanceType"])),
             Text(f"{price / _MICRO:.4f}" if price is not None else "?"),
             Text(row["state"]),
         ]
         more = [row["zone"], row["capacity"], row["priceSource"]] if wide else []
-        shown.add_row(*cells, *(Text(output_.plain(one)) for one in more))
+        shown.add_row(*cells, *(Text(plain(one)) for one in more))
     return shown
 
 
@@ -308,7 +308,7 @@ def _listing(told: Mapping[str, Any], rows: list[Any], lines: int | None) -> "Re
         shown.add_column(title.capitalize(), justify="right" if counts else "left", no_wrap=True)
     for row in rows[:lines]:
         values = ("" if row[one] is None else str(row[one]) for one in columns)
-        shown.add_row(*(Text(output_.plain(one)) for one in values))
+        shown.add_row(*(Text(plain(one)) for one in values))
     return shown
 
 

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli.output import working
 from bayplan.cli.target import installed
 
 
@@ -49,7 +49,7 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
         click.confirm(f"Stop {where}/{name} and remove {what}?", abort=True, err=True)
     order = leaving.Order(where, name, namespace, seconds, keeps_resources=finalizers_only)
     try:
-        with output_.working("Uninstalling") as shown:
+        with working("Uninstalling") as shown:
             done = asyncio.run(leaving.leave(order, cluster_context, shown))
     except leaving.NotLeft as error:
         click.echo(f"Error: {error}", err=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from bayplan.cli.manifests import Document
 from bayplan.cli.problem import BadInput
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.pods import Claim
 
 KINDS = frozenset(
     {"StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CSINode", "VolumeAttachment"}
@@ -44,5 +44,5 @@ def told(documents: Iterable[Document]) -> state.State:
         take[document.kind](seen)
     for key, claim in book.claims.items():
         if claim.missing:
-            book.claims[key] = pods_.Claim(claim.name, claim.uid, alone=claim.alone)
+            book.claims[key] = Claim(claim.name, claim.uid, alone=claim.alone)
     return book

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from bayplan.cli import menu as menu_
 from bayplan.cli.menu import Offer
 from bayplan.cli.shop import Shop
-from bayplan.model import requirement, resources
-from bayplan.model.workload import PodClass
+from bayplan.model import requirements, resources
+from bayplan.model.workloads import PodClass
 
 if TYPE_CHECKING:
     from bayplan.cli.simulation import Settings
@@ -70,7 +70,7 @@ def _wanted(kind: PodClass) -> dict[str, str]:
     return wanted
 
 
-def _example(wanted: requirement.Requirement) -> str | None:
+def _example(wanted: requirements.Requirement) -> str | None:
     """A value that is accepted; None where none need be there."""
     if wanted.has(None):
         return None

@@ -15,10 +15,10 @@ from bayplan.cli import counting, kinds, owners, podreading, scaling, storing, v
 from bayplan.cli.admitted import Facts, RefusedError
 from bayplan.cli.manifests import Document, Skipped, mapping
 from bayplan.cli.problem import BadInput
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import snapshot, state
-from bayplan.model import workload as workload_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import FREELY, PlacementRules
 
 MOST_PODS = counting.MOST_PODS
 _MOST_TOLD = 5  # names in one note
@@ -31,8 +31,8 @@ class Demand:
     title: str
     name: str
     count: int
-    pod: pods_.Pod
-    rules: workload_.PlacementRules = workload_.FREELY
+    pod: Pod
+    rules: PlacementRules = FREELY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Inventory:
     """Everything that was read."""
 
     demands: list[Demand] = dataclasses.field(default_factory=list)
-    nodes: list[nodes_.Node] = dataclasses.field(default_factory=list)
-    running: list[pods_.Pod] = dataclasses.field(default_factory=list)
+    nodes: list[Node] = dataclasses.field(default_factory=list)
+    running: list[Pod] = dataclasses.field(default_factory=list)
     titles: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)  # of what runs
     # Also LongServices with mode PerNode: a new node gets its own.
     daemonsets: list[snapshot.DaemonSet] = dataclasses.field(default_factory=list)
@@ -227,9 +227,7 @@ class _Reading:
             at += 1
         return found
 
-    def _pod(
-        self, document: Document, body: Mapping[str, Any], title: str, *, alone: bool
-    ) -> pods_.Pod:
+    def _pod(self, document: Document, body: Mapping[str, Any], title: str, *, alone: bool) -> Pod:
         pod = podreading.pod(document, body, self.facts)
         stored = self.found.stored
         for claim in pod.constraints.claims:
@@ -273,10 +271,10 @@ class _Reading:
             named = _named(lost)
             found.notes.append(f"left out, since their nodes are not in the input: {named}")
 
-    def _resident(self, pod: pods_.Pod) -> bool:
+    def _resident(self, pod: Pod) -> bool:
         return pod.resident or self._of_daemonset(pod) is not pod
 
-    def _of_daemonset(self, pod: pods_.Pod) -> pods_.Pod:
+    def _of_daemonset(self, pod: Pod) -> Pod:
         """The pod with its DaemonSet's uid, which neither of the two need tell."""
         owner = pod.owner
         if owner is None:

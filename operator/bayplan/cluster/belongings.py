@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bayplan.api import names
-from bayplan.api import resource as resources_
+from bayplan.api.resource import Resource
 from bayplan.cluster import decode
 from bayplan.reconcile import action
 
@@ -30,7 +30,7 @@ class Belongings:
         """What has this owner; without what is being deleted."""
         return self._children.get(uid, _NOTHING)
 
-    def of(self, resource: resources_.Resource) -> Mapping[ChildKey, action.Child]:
+    def of(self, resource: Resource) -> Mapping[ChildKey, action.Child]:
         """What it owns, and what it takes over."""
         owned = self.of_uid(resource.uid)
         left = self._left.get((resource.namespace, names.owner_value(resource.name)))
@@ -38,7 +38,7 @@ class Belongings:
             return owned
         return {**left, **owned}
 
-    def may_have(self, resource: resources_.Resource, kind: str, key: Key) -> bool:
+    def may_have(self, resource: Resource, kind: str, key: Key) -> bool:
         """Whether the object of this key is the resource's, or is there to be taken over."""
         return is_for(self._owned.get((kind, key)), resource)
 
@@ -70,7 +70,7 @@ class Belongings:
             del self._children[owned.owner.uid]
 
 
-def is_for(owned: decode.Owned | None, resource: resources_.Resource) -> bool:
+def is_for(owned: decode.Owned | None, resource: Resource) -> bool:
     """Whether an object belongs to this resource, or was left behind by one of its name."""
     if owned is None:
         return False

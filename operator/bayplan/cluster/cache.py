@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bayplan.api import names
-from bayplan.api import resource as resources_
+from bayplan.api import resource as resource_
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.cluster import decode, news, wire
-from bayplan.cluster import orphans as orphans_
 from bayplan.cluster.belongings import Belongings
 from bayplan.cluster.decode import Seen
 from bayplan.cluster.defaults import Defaults
+from bayplan.cluster.orphans import Orphans, Pods, is_left, is_stranded
 from bayplan.cluster.refusals import Refusals
 from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import snapshot, state
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action, kin
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
@@ -37,7 +37,7 @@ _CHILDREN = ("ControllerRevision", "PodDisruptionBudget", "Service")
 class Doorbell(Protocol):
     """Whom to tell that a look may be worth it."""
 
-    def mark(self, key: resources_.Key) -> None: ...
+    def mark(self, key: resource_.Key) -> None: ...
 
     def mark_placement(self) -> None: ...
 
@@ -53,19 +53,19 @@ class Cache:
     state: state.State
     doorbell: Doorbell
     namespace: str = ""  # the one that is served; empty: all
-    resources: dict[resources_.Key, resources_.Resource] = field(default_factory=dict)
+    resources: dict[resource_.Key, resource_.Resource] = field(default_factory=dict)
     namespaces_deleting: set[str] = field(default_factory=set)
     priorities: dict[str, decode.Priority] = field(default_factory=dict)  # by PriorityClass name
     synced_kinds: set[str] = field(default_factory=set)
     strays: bool = False  # there may be pods that our finalizer holds for nobody: look for them
-    orphans: orphans_.Orphans = field(default_factory=orphans_.Orphans)
+    orphans: Orphans = field(default_factory=Orphans)
     refusals: Refusals = field(init=False)
     _versions: dict[str, Versions] = field(default_factory=dict)  # by kind
     _belongings: Belongings = field(default_factory=Belongings)
-    _by_uid: dict[str, resources_.Key] = field(default_factory=dict)
+    _by_uid: dict[str, resource_.Key] = field(default_factory=dict)
     lineage: kin.Lineage = field(default_factory=kin.Lineage)
     _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
-    _claimants: set[resources_.Key] = field(default_factory=set)  # services with claim templates
+    _claimants: set[resource_.Key] = field(default_factory=set)  # services with claim templates
     _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
     storage: Storage = field(init=False)
     defaults: Defaults = field(init=False)
@@ -125,15 +125,15 @@ class Cache:
         """What a resource owns beside pods, by kind and name; without what is being deleted."""
         return self._belongings.of_uid(uid)
 
-    def belongings(self, resource: resources_.Resource) -> Mapping[tuple[str, str], action.Child]:
+    def belongings(self, resource: resource_.Resource) -> Mapping[tuple[str, str], action.Child]:
         """Its children, and what a former resource of its name left behind for it."""
         return self._belongings.of(resource)
 
-    def left_behind(self, resource: resources_.Resource) -> orphans_.Pods:
+    def left_behind(self, resource: resource_.Resource) -> Pods:
         """Pods that a former service of its name left behind."""
         return self.orphans.of(resource, self.state.pods)
 
-    def foreign(self, resource: resources_.Resource) -> frozenset[tuple[str, str]]:
+    def foreign(self, resource: resource_.Resource) -> frozenset[tuple[str, str]]:
         """Kind and name of what has the resource's name and is another's or nobody's."""
         key = resource.namespace, resource.name
         return frozenset(
@@ -142,13 +142,13 @@ class Cache:
             if key in self._of(kind).known and not self._belongings.may_have(resource, kind, key)
         )
 
-    def by_uid(self, uid: str) -> resources_.Resource | None:
+    def by_uid(self, uid: str) -> resource_.Resource | None:
         key = self._by_uid.get(uid)
         return self.resources.get(key) if key is not None else None
 
     # ---- what we count on -----------------------------------------------------------------
 
-    def assume(self, pod: pods_.Pod) -> None:
+    def assume(self, pod: Pod) -> None:
         """Count on this pod: its CREATE or its binding is on its way.
 
         A pod that is seen under the name of one to be created stays: the CREATE will find it too.
@@ -157,7 +157,7 @@ class Cache:
         if seen is None or seen.uid == pod.uid:
             self.state.assume(pod)
 
-    def forget(self, planned: pods_.Pod) -> None:
+    def forget(self, planned: Pod) -> None:
         """Its CREATE has failed. What was seen meanwhile stays, and so does a later plan."""
         if self.state.pods.get(planned.key) is planned:
             self._take_back(planned.key)
@@ -253,11 +253,11 @@ class Cache:
             ),
         )
 
-    def drop_resource(self, key: resources_.Key, uid: str) -> None:
+    def drop_resource(self, key: resource_.Key, uid: str) -> None:
         """A custom resource has gone: kopf saw it deleted."""
         self.drop(key[0], key[1:], uid)
 
-    def doubt_resource(self, key: resources_.Key, uid: str) -> None:
+    def doubt_resource(self, key: resource_.Key, uid: str) -> None:
         """Its status answered 404: it leaves, but whoever sees it again brings it back.
 
         A server that starts, or serves a definition anew, answers 404 for what is still stored.
@@ -303,7 +303,7 @@ class Cache:
         if freed or waits:
             self.doorbell.mark_placement()
 
-    def _with_leaving(self, pod: pods_.Pod) -> pods_.Pod:
+    def _with_leaving(self, pod: Pod) -> Pod:
         leaving = self._leaving.get(pod.key)
         if leaving is None:
             return pod
@@ -323,13 +323,13 @@ class Cache:
         if before.node and not before.terminal:
             self.doorbell.mark_placement()
 
-    def _ring_owner(self, pod: pods_.Pod) -> None:
+    def _ring_owner(self, pod: Pod) -> None:
         owner = pod.owner
         if owner is not None and owner.kind in _OURS:
             self.doorbell.mark((owner.kind, pod.namespace, owner.name))
-        elif orphans_.is_left(pod):
+        elif is_left(pod):
             self._ring_service(pod.namespace, pod.labels[names.SERVICE])
-        if orphans_.is_stranded(pod, self.by_uid) and self._serves(pod.namespace):
+        if is_stranded(pod, self.by_uid) and self._serves(pod.namespace):
             self.strays = True
             self.doorbell.mark_placement()
 
@@ -341,7 +341,7 @@ class Cache:
             if names.owner_value(name) == label:
                 self.doorbell.mark((kind, space, name))
 
-    def _ring_about(self, about: resources_.Key) -> None:
+    def _ring_about(self, about: resource_.Key) -> None:
         """A write that was refused may be tried again, or has been accepted."""
         if about[0] in _OURS:
             self.doorbell.mark(about)
@@ -349,7 +349,7 @@ class Cache:
             self.strays = True
             self.doorbell.mark_placement()
 
-    def _era(self, about: resources_.Key) -> object:
+    def _era(self, about: resource_.Key) -> object:
         """What a write is made of: the spec of a resource; of a pod or claim, which one it is."""
         resource = self.resources.get(about)
         if resource is not None:
@@ -360,7 +360,7 @@ class Cache:
         return claim.uid if claim is not None else ""
 
     def _set_node(self, seen: Seen) -> None:
-        node: nodes_.Node = seen.value
+        node: Node = seen.value
         before = self.state.nodes.get(node.name)
         self.state.set_node(node)
         if before is not None and news.same_node(before, node):
@@ -402,7 +402,7 @@ class Cache:
         body: Mapping[str, Any] = seen.value
         metadata = body["metadata"]
         known = self.resources.get((kind, metadata["namespace"], metadata["name"]))
-        read = resources_.resource({**body, "kind": kind}, known)
+        read = resource_.resource({**body, "kind": kind}, known)
         self.resources[read.key] = read
         if known is not None and known.uid != read.uid:
             self._by_uid.pop(known.uid, None)
@@ -418,7 +418,7 @@ class Cache:
             self.lineage.link(read.key, kin.parents_of(read))
             self._ring_descendants(read.key, near=echo)
 
-    def _ring_descendants(self, key: resources_.Key, *, near: bool = False) -> None:
+    def _ring_descendants(self, key: resource_.Key, *, near: bool = False) -> None:
         """Those that wait for a job's success; after an edit also those that may be in a circle."""
         for each in self.lineage.descendants(key, near=near):
             self.doorbell.mark(each)
@@ -506,6 +506,6 @@ class Cache:
                 self.doorbell.mark(key)
 
 
-def _leaving(pod: pods_.Pod, at: int) -> pods_.Pod:
+def _leaving(pod: Pod, at: int) -> Pod:
     """The pod as it counts from the moment at which its delete is decided."""
     return dataclasses.replace(pod, deleted_at=at, uprooted=True, delete_assumed=True)

@@ -23,8 +23,8 @@ from bayplan.cluster.pods import pod_from_dict
 from bayplan.cluster.volumes import Attachment, CsiNode, Storage, Volume, VolumeClaim
 from bayplan.cluster.wire import DecodeError, Seen, Struct
 from bayplan.model import limits, snapshot
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import PRICE, Node, Taint
+from bayplan.model.pods import Constraints, Owner, Toleration
 from bayplan.reconcile import action
 
 __all__ = [
@@ -74,7 +74,7 @@ class _Node(Struct):
     status: _NodeStatus = msgspec.field(default_factory=_NodeStatus)
 
 
-def node(raw: bytes | Raw) -> nodes_.Node:
+def node(raw: bytes | Raw) -> Node:
     """Read one node. Without a Ready condition it is not ready: its kubelet has not spoken yet."""
     stored = wire.read(raw, _Node)
     metadata = stored.metadata
@@ -82,7 +82,7 @@ def node(raw: bytes | Raw) -> nodes_.Node:
     ready = conditions.get("Ready")
     labels = wire.texts(bytes(metadata.labels))
     ready_changed_at = wire.epoch(ready.last_transition_time) or 0 if ready is not None else 0
-    found = nodes_.Node(
+    found = Node(
         name=sys.intern(metadata.name),
         uid=metadata.uid or "",
         labels=labels,
@@ -105,15 +105,15 @@ def node(raw: bytes | Raw) -> nodes_.Node:
 
 
 @functools.lru_cache(maxsize=1024)
-def _taints(found: tuple[tuple[str, str, str], ...]) -> tuple[nodes_.Taint, ...]:
-    return tuple(nodes_.Taint(*one) for one in found)
+def _taints(found: tuple[tuple[str, str, str], ...]) -> tuple[Taint, ...]:
+    return tuple(Taint(*one) for one in found)
 
 
 def _price(labels: Mapping[str, str], annotations: Raw) -> int | None:
     """An hour's price in millionths of a dollar. Whoever may label the node sets it."""
-    text = labels.get(nodes_.PRICE)
-    if text is None and nodes_.PRICE.encode() in bytes(annotations):
-        text = wire.texts(bytes(annotations)).get(nodes_.PRICE)
+    text = labels.get(PRICE)
+    if text is None and PRICE.encode() in bytes(annotations):
+        text = wire.texts(bytes(annotations)).get(PRICE)
     if text is None:
         return None
     try:
@@ -150,7 +150,7 @@ class _DaemonSet(Struct):
 
 # What the DaemonSet controller adds to every pod of it (kubernetes/pkg/controller/daemon/util).
 _DAEMON_TOLERATIONS = tuple(
-    pods_.Toleration(f"node.kubernetes.io/{key}", "Exists", "", effect)
+    Toleration(f"node.kubernetes.io/{key}", "Exists", "", effect)
     for key, effect in (
         ("not-ready", "NoExecute"),
         ("unreachable", "NoExecute"),
@@ -181,9 +181,9 @@ def _daemonset(raw: Raw) -> Seen:
 
 
 @functools.lru_cache(maxsize=1024)
-def _tolerating(constraints: pods_.Constraints) -> pods_.Constraints:
+def _tolerating(constraints: Constraints) -> Constraints:
     # Not dataclasses.replace: the fields a daemon has no use for stay behind.
-    return pods_.Constraints(
+    return Constraints(
         selector=constraints.selector,
         affinity=constraints.affinity,
         tolerations=(*constraints.tolerations, *_DAEMON_TOLERATIONS),
@@ -241,7 +241,7 @@ class Owned:
     One without an owner was left behind by the service that `left_by` names, as a label's value.
     """
 
-    owner: pods_.Owner | None
+    owner: Owner | None
     child: action.Child
     deleting: bool = False
     left_by: str = ""

@@ -12,7 +12,7 @@ from msgspec import Raw
 from bayplan.api import edits
 from bayplan.cluster import wire
 from bayplan.cluster.wire import Struct
-from bayplan.model import node as nodes_
+from bayplan.model.nodes import EMPTYING_TAINTS, Node
 
 _BY_CLUSTER_AUTOSCALER = "ToBeDeletedByClusterAutoscaler"  # its value is the moment
 _CORDONED = "node.kubernetes.io/unschedulable"
@@ -37,14 +37,12 @@ class _Noted(Struct):
     metadata: _Notes = msgspec.field(default_factory=_Notes)
 
 
-def since(
-    raw: bytes | Raw, node: nodes_.Node, taints: list[Taint] | None, deleted: str | None
-) -> int:
+def since(raw: bytes | Raw, node: Node, taints: list[Taint] | None, deleted: str | None) -> int:
     """The first moment that any sign on it tells (epoch seconds); 0 where one tells none.
 
     `deleted` is its deletionTimestamp.
     """
-    signs = [one for one in taints or () if one.key in nodes_.EMPTYING_TAINTS]
+    signs = [one for one in taints or () if one.key in EMPTYING_TAINTS]
     moments = [_added_at(one) for one in signs]
     if node.deleting:
         moments.append(wire.epoch(deleted))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from bayplan.cluster import errors, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.sender import Job, Sender
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 
 _log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Marks:
             self._late[key] = mark
             self._look_soon()
 
-    def _pod(self, mark: _Mark) -> pods_.Pod | None:
+    def _pod(self, mark: _Mark) -> Pod | None:
         """The pod as it is known, while it has no node and none is decided for it."""
         pod = self._cache.state.pods.get((mark.wanted.namespace, mark.wanted.name))
         if pod is None or pod.uid != mark.wanted.uid:
@@ -107,7 +107,7 @@ class Marks:
         return None if pod.node or pod.terminating or pod.terminal else pod
 
     @staticmethod
-    def _due(pod: pods_.Pod, mark: _Mark) -> float:
+    def _due(pod: Pod, mark: _Mark) -> float:
         if not _words_alone(pod, mark):
             return mark.not_before
         still = min(mark.changed_at + STILL_SECONDS, mark.late_since + LONGEST_SECONDS)
@@ -178,11 +178,11 @@ class Marks:
             }
 
 
-def _said(pod: pods_.Pod, wanted: action.MarkUnschedulable) -> bool:
+def _said(pod: Pod, wanted: action.MarkUnschedulable) -> bool:
     return pod.says(wanted.message, wanted.held, wanted.reason)
 
 
-def _words_alone(pod: pods_.Pod, mark: _Mark) -> bool:
+def _words_alone(pod: Pod, mark: _Mark) -> bool:
     """Whether nothing but a sentence would change, or somebody has undone what we wrote."""
     told = mark.told or pod.scheduled_reason == mark.wanted.reason
     return told and pod.nominated == mark.wanted.held

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bayplan.cluster.wire import Struct
-from bayplan.model import node as nodes_
-from bayplan.model import requirement
+from bayplan.model import requirements
+from bayplan.model.nodes import REGION, ZONE
 
 OLD_ZONE = "failure-domain.beta.kubernetes.io/zone"
 OLD_REGION = "failure-domain.beta.kubernetes.io/region"
@@ -83,15 +83,13 @@ def _ebs_id(text: str) -> str:
 
 
 def moved(
-    plugin: Plugin, terms: Sequence[requirement.Term], labels: dict[str, str]
-) -> tuple[requirement.Term, ...]:
+    plugin: Plugin, terms: Sequence[requirements.Term], labels: dict[str, str]
+) -> tuple[requirements.Term, ...]:
     """A volume's node terms by the driver's label; its zone label stands in for a zone in them."""
     asked = {key for term in terms for key, _ in term.labels}
-    old = nodes_.ZONE not in asked and (
-        OLD_ZONE in asked or (nodes_.ZONE not in labels and OLD_ZONE in labels)
-    )
-    zone = OLD_ZONE if old else nodes_.ZONE
-    renamed = {zone: plugin.zone, **({OLD_REGION: nodes_.REGION} if old else {})}
+    old = ZONE not in asked and (OLD_ZONE in asked or (ZONE not in labels and OLD_ZONE in labels))
+    zone = OLD_ZONE if old else ZONE
+    renamed = {zone: plugin.zone, **({OLD_REGION: REGION} if old else {})}
     if zone in asked:
         return tuple(
             replace(term, labels=tuple((renamed.get(key, key), one) for key, one in term.labels))
@@ -100,7 +98,7 @@ def moved(
     zones = {one.strip() for one in labels.get(zone, "").split("__")} - {""}
     if not zones:
         return tuple(terms)
-    here = (plugin.zone, requirement.requirement("In", zones))
+    here = (plugin.zone, requirements.requirement("In", zones))
     if not terms:
-        return (requirement.Term((here,)),)
+        return (requirements.Term((here,)),)
     return tuple(replace(term, labels=(*term.labels, here), never=False) for term in terms)

@@ -3,10 +3,9 @@
 import dataclasses
 import operator
 
-from bayplan.api import names
-from bayplan.api import resource as resources_
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.api import names, resource
+from bayplan.model.nodes import Node
+from bayplan.model.pods import UNSCHEDULABLE, Pod
 
 OURS = (names.BATCHJOB, names.LONGSERVICE)
 
@@ -16,28 +15,28 @@ _MARK = ("scheduled_reason", "scheduled_message", "nominated")
 _looks = operator.attrgetter(
     *(
         each.name
-        for each in dataclasses.fields(pods_.Pod)
+        for each in dataclasses.fields(Pod)
         if each.name not in ("resource_version", *_MARK)
     )
 )
 
 
-def same(before: pods_.Pod, after: pods_.Pod) -> bool:
+def same(before: Pod, after: Pod) -> bool:
     """Whether there is nothing to look at: the pod is as it was, or says what we had it say."""
     return _looks(before) == _looks(after) and not _unmarked(before, after)
 
 
-def _unmarked(before: pods_.Pod, after: pods_.Pod) -> bool:
+def _unmarked(before: Pod, after: Pod) -> bool:
     """Whether somebody took from it what makes autoscalers buy."""
-    said = before.scheduled_reason == pods_.UNSCHEDULABLE
-    return said and after.scheduled_reason != pods_.UNSCHEDULABLE
+    said = before.scheduled_reason == UNSCHEDULABLE
+    return said and after.scheduled_reason != UNSCHEDULABLE
 
 
-def same_node(before: nodes_.Node, after: nodes_.Node) -> bool:
+def same_node(before: Node, after: Node) -> bool:
     return before == dataclasses.replace(after, resource_version=before.resource_version)
 
 
-def moves_pods(before: nodes_.Node, after: nodes_.Node) -> bool:
+def moves_pods(before: Node, after: Node) -> bool:
     """Whether the owners of the pods there have to look: readiness, taints, cordon, identity."""
     return (
         before.uid != after.uid
@@ -48,7 +47,7 @@ def moves_pods(before: nodes_.Node, after: nodes_.Node) -> bool:
     )
 
 
-def echoes(before: resources_.Resource, after: resources_.Resource) -> bool:
+def echoes(before: resource.Resource, after: resource.Resource) -> bool:
     """Whether nothing but the status has changed, which is ours alone to write."""
     return (
         before.uid == after.uid
@@ -59,7 +58,7 @@ def echoes(before: resources_.Resource, after: resources_.Resource) -> bool:
     )
 
 
-def as_load(pod: pods_.Pod) -> pods_.Pod:
+def as_load(pod: Pod) -> Pod:
     """A pod of a namespace that is not served: it takes room and is not ours to touch."""
     owner = None if pod.owner is not None and pod.owner.kind in OURS else pod.owner
     return dataclasses.replace(pod, owner=owner, scheduler="another")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from bayplan.api import names
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import identity
 
 Key = tuple[str, str]  # namespace, name
-Pods = Mapping[Key, pods_.Pod]
+Pods = Mapping[Key, Pod]
 
 # Of a pod that a service made; whoever writes all of them on a pod means it to be one.
 _MARKS = (names.SERVICE, names.REVISION, names.TEMPLATE_HASH)
@@ -26,7 +26,7 @@ class Orphans:
     _held: set[Key] = field(default_factory=set)
     _left: dict[Key, set[Key]] = field(default_factory=dict)  # namespace, label of the service
 
-    def see(self, before: pods_.Pod | None, pod: pods_.Pod) -> None:
+    def see(self, before: Pod | None, pod: Pod) -> None:
         """A pod of a namespace that is served, as it is now."""
         if names.RUN_TRACKING in pod.finalizers:
             self._held.add(pod.key)
@@ -37,7 +37,7 @@ class Orphans:
         if is_left(pod):
             self._left.setdefault(_service(pod), set()).add(pod.key)
 
-    def gone(self, pod: pods_.Pod) -> None:
+    def gone(self, pod: Pod) -> None:
         self._held.discard(pod.key)
         if is_left(pod):
             self._unlink(pod)
@@ -49,13 +49,13 @@ class Orphans:
         left = self._left.get((service.namespace, names.owner_value(service.name)), ())
         return {key: pods[key] for key in left if key in pods}
 
-    def stranded(self, pods: Pods, owner: Callable[[str], Resource | None]) -> list[pods_.Pod]:
+    def stranded(self, pods: Pods, owner: Callable[[str], Resource | None]) -> list[Pod]:
         """Those that our finalizer holds for nobody; `owner` finds a living resource by its uid."""
         return [
             pods[key] for key in sorted(self._held) if key in pods and is_stranded(pods[key], owner)
         ]
 
-    def _unlink(self, pod: pods_.Pod) -> None:
+    def _unlink(self, pod: Pod) -> None:
         at = _service(pod)
         keys = self._left.get(at, set())
         keys.discard(pod.key)
@@ -63,14 +63,14 @@ class Orphans:
             self._left.pop(at, None)
 
 
-def is_left(pod: pods_.Pod) -> bool:
+def is_left(pod: Pod) -> bool:
     """Whether a service made it and nothing controls it any more."""
     if pod.owner is not None or pod.terminating or not pod.uid:
         return False
     return all(mark in pod.labels for mark in _MARKS)
 
 
-def is_stranded(pod: pods_.Pod, owner: Callable[[str], Resource | None]) -> bool:
+def is_stranded(pod: Pod, owner: Callable[[str], Resource | None]) -> bool:
     """Whether it carries our finalizer and is no run of a living BatchJob.
 
     A copy of a run's pod under another name has finalizer and owner too, and no status tells of it.
@@ -83,5 +83,5 @@ def is_stranded(pod: pods_.Pod, owner: Callable[[str], Resource | None]) -> bool
     return identity.attempt_of(identity.prefix(living.name, living.uid), pod.name) is None
 
 
-def _service(pod: pods_.Pod) -> Key:
+def _service(pod: Pod) -> Key:
     return pod.namespace, pod.labels[names.SERVICE]

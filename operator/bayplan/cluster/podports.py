@@ -7,7 +7,7 @@ import msgspec
 
 from bayplan.cluster import wire
 from bayplan.cluster.wire import Struct
-from bayplan.model import pod as pods_
+from bayplan.model.pods import HostPort
 
 
 class _Port(Struct):
@@ -17,12 +17,12 @@ class _Port(Struct):
     host_ip: str | None = msgspec.field(default=None, name="hostIP")
 
 
-def host_ports(containers: Iterable[bytes], *, host_network: bool) -> tuple[pods_.HostPort, ...]:
+def host_ports(containers: Iterable[bytes], *, host_network: bool) -> tuple[HostPort, ...]:
     """The host ports of containers, each given by its `ports`.
 
     On the node's own network every port is one, as the API server sets it (SetDefaults_Pod).
     """
-    found: list[pods_.HostPort] = []
+    found: list[HostPort] = []
     for ports in containers:
         if host_network or b"hostPort" in ports:
             found += _ports(ports, host_network)
@@ -30,9 +30,9 @@ def host_ports(containers: Iterable[bytes], *, host_network: bool) -> tuple[pods
 
 
 @functools.lru_cache(maxsize=1024)
-def _ports(raw: bytes, host_network: bool) -> tuple[pods_.HostPort, ...]:
+def _ports(raw: bytes, host_network: bool) -> tuple[HostPort, ...]:
     return tuple(
-        pods_.HostPort(number, one.protocol or "TCP", one.host_ip or pods_.HostPort(0).ip)
+        HostPort(number, one.protocol or "TCP", one.host_ip or HostPort(0).ip)
         for one in wire.part(raw, list[_Port]) or ()
         if (number := one.host_port or (one.container_port if host_network else 0))
     )

@@ -12,7 +12,7 @@ from bayplan.api import names
 from bayplan.cluster import hindrances, podspec, wire
 from bayplan.cluster.podspec import Condition, ContainerStatus, PodSpec, PodStatus, Terminated
 from bayplan.cluster.wire import Struct
-from bayplan.model import pod as pods_
+from bayplan.model.pods import FRESH, Ending, Phase, Pod
 
 
 class _Pod(Struct):
@@ -23,11 +23,11 @@ class _Pod(Struct):
 
 # ---- as the scheduler sees it -----------------------------------------------------------------
 
-_PHASES = {phase.value: phase for phase in pods_.Phase}
+_PHASES = {phase.value: phase for phase in Phase}
 _OURS = names.GROUP.encode() + b"/"
 
 
-def pod(raw: bytes | Raw) -> pods_.Pod:
+def pod(raw: bytes | Raw) -> Pod:
     """Read one pod. Only our own annotations are kept."""
     stored = wire.read(raw, _Pod)
     metadata, spec, status = stored.metadata, stored.spec, stored.status
@@ -39,7 +39,7 @@ def pod(raw: bytes | Raw) -> pods_.Pod:
     unscheduled = _false(conditions.get("PodScheduled"))
     disrupted = _true(conditions.get("DisruptionTarget"))
     labels = bytes(metadata.labels)
-    return pods_.Pod(
+    return Pod(
         namespace=sys.intern(metadata.namespace or "default"),
         name=metadata.name,
         uid=metadata.uid or "",
@@ -66,7 +66,7 @@ def pod(raw: bytes | Raw) -> pods_.Pod:
         deleted_at=wire.epoch(metadata.deletion_timestamp),
         grace_seconds=metadata.deletion_grace_period_seconds,
         placed_at=wire.epoch(placed.last_transition_time) if placed is not None else None,
-        phase=_PHASES.get(status.phase or "Pending", pods_.Phase.UNKNOWN),
+        phase=_PHASES.get(status.phase or "Pending", Phase.UNKNOWN),
         reason=status.reason or "",
         message=status.message or "",
         ready=ready is not None,
@@ -86,7 +86,7 @@ def seen(raw: bytes | Raw) -> wire.Seen:
     return wire.Seen(found.namespace, found.name, found.uid, version, found)
 
 
-def pod_from_dict(body: Mapping[str, Any]) -> pods_.Pod:
+def pod_from_dict(body: Mapping[str, Any]) -> Pod:
     """Read a pod that was built or loaded, not served."""
     return pod(msgspec.json.encode(body))
 
@@ -121,7 +121,7 @@ def _annotations(raw: Raw) -> Mapping[str, str]:
 # ---- how it fares -----------------------------------------------------------------------------
 
 
-def _ending(spec: PodSpec, status: PodStatus) -> pods_.Ending:
+def _ending(spec: PodSpec, status: PodStatus) -> Ending:
     """The container that failed tells, else the one that ended last.
 
     Sidecars never tell how a pod ended: they are stopped with an exit code of their own.
@@ -129,10 +129,10 @@ def _ending(spec: PodSpec, status: PodStatus) -> pods_.Ending:
     main = status.container_statuses or []
     inits = status.init_container_statuses or []
     if not main and not inits:
-        return pods_.FRESH
+        return FRESH
     running = [one.state.running for one in main if one.state is not None and one.state.running]
     if not inits and len(running) == len(main):  # the common case, made cheap
-        return pods_.Ending(
+        return Ending(
             started_at=wire.epoch(min(one.started_at or "" for one in running)),
             restarts=sum(one.restart_count for one in main),
         )
@@ -147,7 +147,7 @@ def _ending(spec: PodSpec, status: PodStatus) -> pods_.Ending:
     waiting, said = hindrances.first(inits, sidecars, main, begun=any(begun))
     starts = [at for at in map(_started, main) if at is not None]
     ends = [at for one in ended if (at := wire.epoch(one.finished_at)) is not None]
-    ending = pods_.Ending(
+    ending = Ending(
         exit_code=teller.exit_code if teller is not None else None,
         reason=teller.reason or "" if teller is not None else "",
         message=teller.message or "" if teller is not None else "",
@@ -161,7 +161,7 @@ def _ending(spec: PodSpec, status: PodStatus) -> pods_.Ending:
         preparing=any(one.state is not None and one.state.running for one in inits),
         prepared_at=max(filter(None, map(_succeeded_at, inits)), default=None),
     )
-    return pods_.FRESH if ending == pods_.FRESH else ending
+    return FRESH if ending == FRESH else ending
 
 
 def _terminated(one: ContainerStatus) -> Terminated | None:

@@ -17,8 +17,8 @@ from msgspec import Raw
 
 from bayplan.cluster import podports, podvolumes, wire
 from bayplan.cluster.wire import Struct
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, resources
+from bayplan.model import requirements, resources
+from bayplan.model.pods import Constraints, HostPort, PodTerm, Spread, Toleration
 
 # ---- as on the wire ---------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ def _named(raw: bytes) -> frozenset[str]:
 
 def constraints(
     spec: PodSpec, labels: bytes = b"", *, pinned: bool = False, stored_as: str = "", uid: str = ""
-) -> pods_.Constraints:
+) -> Constraints:
     """Where a pod may run, one object for all pods that may run alike.
 
     `stored_as` and `uid` are its name and uid once it is stored: it has claims of its own then.
@@ -282,16 +282,16 @@ def _constraints(  # noqa: PLR0917  the key of a cache
     affinity: bytes,
     tolerations: bytes,
     spread: bytes,
-    host_ports: tuple[pods_.HostPort, ...],
+    host_ports: tuple[HostPort, ...],
     mounts: podvolumes.Mounts,
     uid: str,
     devices: bool,
     labels: bytes,
-) -> pods_.Constraints:
+) -> Constraints:
     required, preferred, together, apart = _affinity(
         affinity, labels if b"LabelKeys" in affinity else b""
     )
-    return pods_.Constraints(
+    return Constraints(
         selector=tuple(sorted(wire.texts(selector).items())),
         affinity=required,
         preferred=preferred,
@@ -317,9 +317,9 @@ class _Toleration(Struct):
 
 
 @functools.lru_cache(maxsize=4096)
-def _tolerations(raw: bytes) -> tuple[pods_.Toleration, ...]:
+def _tolerations(raw: bytes) -> tuple[Toleration, ...]:
     return tuple(
-        pods_.Toleration(one.key or "", one.operator or "Equal", one.value or "", one.effect or "")
+        Toleration(one.key or "", one.operator or "Equal", one.value or "", one.effect or "")
         for one in wire.part(raw, list[_Toleration]) or ()
     )
 
@@ -385,10 +385,10 @@ class _Affinity(Struct):
 
 
 _Affine = tuple[
-    tuple[requirement.Term, ...] | None,
-    tuple[tuple[int, requirement.Term], ...],
-    tuple[pods_.PodTerm, ...],
-    tuple[pods_.PodTerm, ...],
+    tuple[requirements.Term, ...] | None,
+    tuple[tuple[int, requirements.Term], ...],
+    tuple[PodTerm, ...],
+    tuple[PodTerm, ...],
 ]
 
 
@@ -410,7 +410,7 @@ def _affinity(raw: bytes, labels: bytes) -> _Affine:
     )
 
 
-def _pod_terms(found: _PodAffinity | None, labels: bytes) -> tuple[pods_.PodTerm, ...]:
+def _pod_terms(found: _PodAffinity | None, labels: bytes) -> tuple[PodTerm, ...]:
     """`labels` are the pod's own: a term may ask for pods that have the same, or others."""
     if found is None:
         return ()
@@ -420,10 +420,10 @@ def _pod_terms(found: _PodAffinity | None, labels: bytes) -> tuple[pods_.PodTerm
     return tuple(required + preferred)
 
 
-def _pod_term(term: _PodTerm, weight: int, own: Mapping[str, str]) -> pods_.PodTerm:
+def _pod_term(term: _PodTerm, weight: int, own: Mapping[str, str]) -> PodTerm:
     spaces = term.namespace_selector
     everywhere = spaces is not None and not (spaces.match_labels or spaces.match_expressions)
-    return pods_.PodTerm(
+    return PodTerm(
         selector=wire.selector_term(
             term.label_selector,
             {key: own[key] for key in term.match_label_keys or () if key in own},
@@ -449,14 +449,14 @@ class _Spread(Struct):
 
 
 @functools.lru_cache(maxsize=4096)
-def _spread(raw: bytes, labels: bytes) -> tuple[pods_.Spread, ...]:
+def _spread(raw: bytes, labels: bytes) -> tuple[Spread, ...]:
     """A selector that is empty counts nobody, unlike in an affinity.
 
     As in kubernetes/pkg/scheduler/framework/plugins/podtopologyspread (countPodsMatchSelector).
     """
     own = wire.texts(labels)
     return tuple(
-        pods_.Spread(
+        Spread(
             topology_key=one.topology_key,
             selector=_counted(
                 wire.selector_term(
@@ -474,5 +474,5 @@ def _spread(raw: bytes, labels: bytes) -> tuple[pods_.Spread, ...]:
     )
 
 
-def _counted(selector: requirement.Term) -> requirement.Term:
-    return selector if selector.labels else requirement.Term(never=True)
+def _counted(selector: requirements.Term) -> requirements.Term:
+    return selector if selector.labels else requirements.Term(never=True)

@@ -7,7 +7,7 @@ import msgspec
 
 from bayplan.cluster import migrated
 from bayplan.cluster.wire import Struct
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Disk
 
 
 class _ClaimSource(Struct):
@@ -42,7 +42,7 @@ class Mounts:
 
     claims: tuple[str, ...] = ()
     own: tuple[str, ...] = ()  # those of `claims` that are made for this pod
-    disks: tuple[pods_.Disk, ...] = ()
+    disks: tuple[Disk, ...] = ()
     late: bool = False
 
 
@@ -58,7 +58,7 @@ def mounts(volumes: Sequence[Volume] | None, stored_as: str = "") -> Mounts:
         return NO_MOUNTS
     claims: list[str] = []
     own: list[str] = []
-    disks: list[pods_.Disk] = []
+    disks: list[Disk] = []
     late = False
     for one in volumes:
         if one.persistent_volume_claim is not None:
@@ -76,13 +76,13 @@ def mounts(volumes: Sequence[Volume] | None, stored_as: str = "") -> Mounts:
     return Mounts((*claims, *own), tuple(own), tuple(disks), late)
 
 
-def _disk(one: Volume) -> pods_.Disk | None:
+def _disk(one: Volume) -> Disk | None:
     found = migrated.named(one)
     driver, handle = (found[0].driver, found[1]) if found is not None else ("", "")
     if one.iscsi is not None:
-        return pods_.Disk("iscsi", one.iscsi.iqn, bool(one.iscsi.read_only))
+        return Disk("iscsi", one.iscsi.iqn, bool(one.iscsi.read_only))
     if one.rbd is not None:
-        return pods_.Disk(
+        return Disk(
             "rbd",
             f"{one.rbd.pool or 'rbd'}/{one.rbd.image}",
             bool(one.rbd.read_only),
@@ -90,13 +90,11 @@ def _disk(one: Volume) -> pods_.Disk | None:
         )
     if one.aws_elastic_block_store is not None:
         name = one.aws_elastic_block_store.volume_id
-        return pods_.Disk("awsElasticBlockStore", name, driver=driver, handle=handle)
+        return Disk("awsElasticBlockStore", name, driver=driver, handle=handle)
     if one.gce_persistent_disk is not None:
         disk = one.gce_persistent_disk
         read_only = bool(disk.read_only)
-        return pods_.Disk(
-            "gcePersistentDisk", disk.pd_name, read_only, driver=driver, handle=handle
-        )
+        return Disk("gcePersistentDisk", disk.pd_name, read_only, driver=driver, handle=handle)
     if driver:
-        return pods_.Disk("", handle, read_only=True, driver=driver, handle=handle)
+        return Disk("", handle, read_only=True, driver=driver, handle=handle)
     return None

@@ -20,7 +20,7 @@ from typing import TypeVar
 from bayplan.api import names
 from bayplan.api.resource import Key
 from bayplan.cluster import errors
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 
 K = TypeVar("K")
@@ -49,7 +49,7 @@ class Write:
     name: str = ""
 
 
-def binding(pod: pods_.Pod | None, key: tuple[str, str]) -> Write:
+def binding(pod: Pod | None, key: tuple[str, str]) -> Write:
     """The binding of a pod: its resource is told of a refusal; of a foreign pod nobody is."""
     owner = pod.owner if pod is not None else None
     ours = owner is not None and owner.kind in {names.BATCHJOB, names.LONGSERVICE}

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from bayplan.cluster import decode, migrated
 from bayplan.cluster.attachments import Attachments
 from bayplan.cluster.decode import Seen
-from bayplan.model import pod as pods_
 from bayplan.model import state
+from bayplan.model.pods import Claim
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
@@ -130,9 +130,9 @@ class Storage:
                 self.changed()
                 self.told(key)
 
-    def _verdict(self, key: Key) -> pods_.Claim:
+    def _verdict(self, key: Key) -> Claim:
         stored = self._claims[key]
-        known = pods_.Claim(
+        known = Claim(
             key[1],
             self._uids[key],
             selected=stored.selected,
@@ -150,7 +150,7 @@ class Storage:
             return _missing(found, "its volume is lost")
         return found
 
-    def _without(self, known: pods_.Claim, stored: decode.VolumeClaim) -> pods_.Claim:
+    def _without(self, known: Claim, stored: decode.VolumeClaim) -> Claim:
         """A claim without a volume: made for its pod where its class does so."""
         storage = self._class_of(stored)
         if isinstance(storage, str):
@@ -162,7 +162,7 @@ class Storage:
             return _missing(known, "its StorageClass makes no volumes; name one in volumeName")
         return dataclasses.replace(known, terms=storage.terms, unbound=True)
 
-    def _with_volume(self, known: pods_.Claim, stored: decode.VolumeClaim) -> pods_.Claim:
+    def _with_volume(self, known: Claim, stored: decode.VolumeClaim) -> Claim:
         """A claim that names its volume; it is bound when its phase says so."""
         volume = self._volumes.get(stored.volume)
         binding = stored.phase == "Pending"
@@ -194,7 +194,7 @@ class Storage:
         return self._classes.get(stored.storage) or f"there is no StorageClass {stored.storage}"
 
 
-def _missing(claim: pods_.Claim, why: str) -> pods_.Claim:
+def _missing(claim: Claim, why: str) -> Claim:
     return dataclasses.replace(claim, missing=True, why=why, selected="")
 
 

@@ -9,8 +9,8 @@ from msgspec import Raw
 from bayplan.api import names
 from bayplan.cluster import migrated, wire
 from bayplan.cluster.wire import Seen, Struct
-from bayplan.model import node as nodes_
-from bayplan.model import requirement
+from bayplan.model import requirements
+from bayplan.model.nodes import REGION, ZONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class Volume:
     instead of `terms`.
     """
 
-    terms: tuple[requirement.Term, ...] = ()
+    terms: tuple[requirements.Term, ...] = ()
     driver: str = ""
     handle: str = ""
     zones: tuple[tuple[str, frozenset[str]], ...] = ()
     csi: bool = True
     plugin: str = ""
-    moved: tuple[requirement.Term, ...] = ()
+    moved: tuple[requirements.Term, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Storage:
 
     waits: bool = False
     default: bool = False
-    terms: tuple[requirement.Term, ...] = ()
+    terms: tuple[requirements.Term, ...] = ()
     provisioner: str = ""
 
 
@@ -138,7 +138,7 @@ def volume(raw: Raw) -> Seen:
     stored = wire.read(raw, _Volume)
     affinity = stored.spec.node_affinity
     required = affinity.required if affinity is not None else None
-    csi, plugin, inside = stored.spec.csi, "", tuple[requirement.Term, ...]()
+    csi, plugin, inside = stored.spec.csi, "", tuple[requirements.Term, ...]()
     wanted = (required.node_selector_terms if required is not None else None) or ()
     terms = tuple(wire.node_term(term) for term in wanted)
     labels = bytes(stored.metadata.labels)
@@ -157,8 +157,8 @@ def volume(raw: Raw) -> Seen:
 _ZONE_LABELS = (
     migrated.OLD_ZONE,
     migrated.OLD_REGION,
-    nodes_.ZONE,
-    nodes_.REGION,
+    ZONE,
+    REGION,
 )
 
 
@@ -197,9 +197,9 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 def storage_class(raw: Raw) -> Seen:
     stored = wire.read(raw, _StorageClass)
     terms = tuple(
-        requirement.Term(
+        requirements.Term(
             tuple(
-                (one.key, requirement.requirement("In", one.values or ()))
+                (one.key, requirements.requirement("In", one.values or ()))
                 for one in topology.match_label_expressions or ()
             )
         )

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Raw
 
 from bayplan import units
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, resources
+from bayplan.model import requirements, resources
+from bayplan.model.pods import Owner
 
 _log = logging.getLogger(__name__)
 
@@ -183,12 +183,12 @@ def texts_once(raw: bytes) -> Mapping[str, str]:
 
 
 @functools.lru_cache(maxsize=2048)
-def owner(kind: str, name: str, uid: str) -> pods_.Owner:
+def owner(kind: str, name: str, uid: str) -> Owner:
     """One object for all pods of an owner."""
-    return pods_.Owner(kind, name, uid)
+    return Owner(kind, name, uid)
 
 
-def controller(references: list[OwnerReference] | None) -> pods_.Owner | None:
+def controller(references: list[OwnerReference] | None) -> Owner | None:
     for one in references or ():
         if one.controller:
             return owner(one.kind, one.name, one.uid)
@@ -226,23 +226,23 @@ def vector(raw: bytes) -> resources.Vector:
     return resources.Vector(amounts(found))
 
 
-def node_term(term: NodeTerm) -> requirement.Term:
+def node_term(term: NodeTerm) -> requirements.Term:
     """A node selector term: all expressions hold; one without any matches nothing.
 
     Nor does one that has a value which no label can have, or too many or few of them (as in
     kubernetes/component-helpers, nodeaffinity).
     """
     labels = tuple(
-        (one.key, requirement.requirement(one.operator, one.values or ()))
+        (one.key, requirements.requirement(one.operator, one.values or ()))
         for one in term.match_expressions or ()
     )
-    name = requirement.ANYTHING
+    name = requirements.ANYTHING
     for field in term.match_fields or ():
-        wanted = requirement.requirement(field.operator, field.values or ())
+        wanted = requirements.requirement(field.operator, field.values or ())
         known = field.key == "metadata.name" and len(field.values or ()) == 1
-        name = name & (wanted if known else requirement.NOTHING)
+        name = name & (wanted if known else requirements.NOTHING)
     sound = (labels or term.match_fields) and all(map(_is_sound, term.match_expressions or ()))
-    return requirement.Term(labels, name, never=not sound)
+    return requirements.Term(labels, name, never=not sound)
 
 
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?")
@@ -262,7 +262,7 @@ def selector_term(
     selector: LabelSelector | None,
     more: Mapping[str, str] | None = None,
     unlike: Mapping[str, str] | None = None,
-) -> requirement.Term:
+) -> requirements.Term:
     """A label selector; none at all matches nothing, an empty one everything.
 
     `more` are further labels that must be equal (matchLabelKeys), `unlike` those that must not be
@@ -270,15 +270,17 @@ def selector_term(
     stands there already is not said twice.
     """
     if selector is None:
-        return requirement.Term(never=True)
+        return requirements.Term(never=True)
     equal = {**(selector.match_labels or {}), **(more or {})}
-    labels = [(key, requirement.requirement("In", [value])) for key, value in sorted(equal.items())]
+    labels = [
+        (key, requirements.requirement("In", [value])) for key, value in sorted(equal.items())
+    ]
     labels += [
-        (key, requirement.requirement("NotIn", [value]))
+        (key, requirements.requirement("NotIn", [value]))
         for key, value in sorted((unlike or {}).items())
     ]
     stated = [
-        (one.key, requirement.requirement(one.operator, one.values or ()))
+        (one.key, requirements.requirement(one.operator, one.values or ()))
         for one in selector.match_expressions or ()
     ]
-    return requirement.Term((*labels, *(one for one in stated if one not in labels)))
+    return requirements.Term((*labels, *(one for one in stated if one not in labels)))

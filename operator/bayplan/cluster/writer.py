@@ -26,7 +26,7 @@ from bayplan.cluster.refusals import Write, binding
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import action
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _TWO_BUDGETS = "more than one PodDisruptionBudget"  # of a 500; it would be for 
 class Reports(Protocol):
     """Who hears what became of writes, on the loop. Metrics and conditions are made of it."""
 
-    def created(self, key: ResourceKey, planned: pods_.Pod, stored: pods_.Pod) -> None:
+    def created(self, key: ResourceKey, planned: Pod, stored: Pod) -> None:
         """A CREATE has succeeded: compare what is stored with what was planned."""
         ...
 
@@ -143,7 +143,7 @@ class Writer:
             else:
                 self.events.emit(resource, event)
 
-    def create(self, resource: Resource, planned: pods_.Pod, body: Mapping[str, Any]) -> None:
+    def create(self, resource: Resource, planned: Pod, body: Mapping[str, Any]) -> None:
         """Create a pod that the cache already counts on; taken back when it fails.
 
         The cache is asked again before each attempt. Where an answer was lost, the pod may have
@@ -259,7 +259,7 @@ class Writer:
         if self._cache.refusals.admits(write):
             self._submit_pod(write, (wanted.uid,), attempt)
 
-    async def dry_run(self, body: Mapping[str, Any], *, strict: bool) -> pods_.Pod:
+    async def dry_run(self, body: Mapping[str, Any], *, strict: bool) -> Pod:
         """What the server would store of this pod. Stores nothing, hence any replica may ask.
 
         A strict one is `Rejected` where a field of the pod is unknown, instead of leaving it out.
@@ -305,7 +305,7 @@ class Writer:
         job = Job(_pod(key), identity, attempt, failed or told, urgent=True, once=True)
         self.submit(write, job)
 
-    async def _created(self, request: Request, planned: pods_.Pod, uid: str) -> pods_.Pod:
+    async def _created(self, request: Request, planned: Pod, uid: str) -> Pod:
         """The stored pod; a lost answer is repeated with the same name until one says so."""
         try:
             return self._fed(await self.sender.send(request))
@@ -368,17 +368,17 @@ class Writer:
         """A status met no object."""
         self._reports.missing(key)
 
-    async def _look(self, key: tuple[str, str]) -> pods_.Pod | None:
+    async def _look(self, key: tuple[str, str]) -> Pod | None:
         """The pod as stored now; None when there is none."""
         try:
             return self._fed(await self.sender.send(requests.get("Pod", *key)))
         except errors.NotFound:
             return None
 
-    def _fed(self, answer: bytes) -> pods_.Pod:
+    def _fed(self, answer: bytes) -> Pod:
         seen = pods.seen(answer)
         self._cache.upsert("Pod", seen)
-        pod: pods_.Pod = seen.value
+        pod: Pod = seen.value
         return pod
 
     def feed(self, kind: str, answer: bytes) -> None:
@@ -416,7 +416,7 @@ class Writer:
             refusals.later(write, error, holds=write.verb not in {"create", "status"}, name=name)
 
 
-def _is_of(pod: pods_.Pod, uid: str) -> bool:
+def _is_of(pod: Pod, uid: str) -> bool:
     """Whether a pod is this owner's."""
     return pod.owner is not None and pod.owner.uid == uid
 

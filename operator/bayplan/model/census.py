@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bayplan.model import pod as pods_
-from bayplan.model import requirement
-from bayplan.model.workload import EXCLUSIVE
+from bayplan.model import requirements
+from bayplan.model.pods import Disk, HostPort, Pod, PodTerm
+from bayplan.model.workloads import EXCLUSIVE
 
 Counts = dict[str, int]  # node name -> how many pods; never zero
 Labels = tuple[tuple[str, str], ...]  # sorted
@@ -35,15 +35,15 @@ class Census:
     """Non-terminal pods that have a node."""
 
     groups: dict[GroupKey, Group] = field(default_factory=dict)
-    averse: dict[tuple[str, tuple[pods_.PodTerm, ...]], Counts] = field(default_factory=dict)
-    ports: dict[pods_.HostPort, Counts] = field(default_factory=dict)
+    averse: dict[tuple[str, tuple[PodTerm, ...]], Counts] = field(default_factory=dict)
+    ports: dict[HostPort, Counts] = field(default_factory=dict)
     claims: dict[PodKey, Counts] = field(default_factory=dict)
-    disks: dict[pods_.Disk, Counts] = field(default_factory=dict)
+    disks: dict[Disk, Counts] = field(default_factory=dict)
     daemons: dict[str, Counts] = field(default_factory=dict)  # DaemonSet uid -> nodes that have it
     exclusive: Counts = field(default_factory=dict)  # pods that want their node for themselves
     _by_label: dict[str, dict[str, dict[GroupKey, Group]]] = field(default_factory=dict)
 
-    def count(self, pod: pods_.Pod, node: str, sign: int) -> None:
+    def count(self, pod: Pod, node: str, sign: int) -> None:
         """Count a pod that joins (1) or leaves (-1) this node."""
         self._count_labels(pod, node, sign)
         constraints = pod.constraints
@@ -62,7 +62,7 @@ class Census:
         if EXCLUSIVE in pod.labels:
             _step(self.exclusive, node, sign)
 
-    def matching(self, wanted: requirement.Term) -> Iterable[Group]:
+    def matching(self, wanted: requirements.Term) -> Iterable[Group]:
         """Groups whose labels a selector matches, in any namespace.
 
         Runs carry labels of their own, so there may be as many groups as pods. A selector that
@@ -88,7 +88,7 @@ class Census:
             if wanted.matches(group.labels)
         )
 
-    def _count_labels(self, pod: pods_.Pod, node: str, sign: int) -> None:
+    def _count_labels(self, pod: Pod, node: str, sign: int) -> None:
         key = (pod.namespace, tuple(sorted(pod.labels.items())), pod.terminating)
         group = self.groups.get(key)
         if group is None:
@@ -104,7 +104,7 @@ class Census:
                     _drop(index, pod.labels[label], key)
 
 
-def _values(wanted: requirement.Requirement) -> frozenset[str] | None:
+def _values(wanted: requirements.Requirement) -> frozenset[str] | None:
     """The only values that a requirement accepts; None where they cannot be listed."""
     return None if wanted.complement or wanted.absent_ok else wanted.values
 

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import census as census_
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, resources
+from bayplan.model import requirements, resources
+from bayplan.model.census import Census
+from bayplan.model.nodes import Node
+from bayplan.model.pods import ANYWHERE, Claim, Constraints, Disk, HostPort, Pod, PodTerm
 
 IntMatrix = npt.NDArray[np.int64]
 IntVector = npt.NDArray[np.int64]
 Undo = Callable[[], None]
 PodKey = tuple[str, str]  # namespace, name
 Attached = Mapping[str, Mapping[str, AbstractSet[str]]]  # driver -> handle -> nodes with it
-Aversion = tuple[str, tuple[pods_.PodTerm, ...]]  # namespace, required anti-affinity terms
+Aversion = tuple[str, tuple[PodTerm, ...]]  # namespace, required anti-affinity terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class DaemonSet:
     name: str
     uid: str
     request: resources.Vector = resources.ONE_POD
-    constraints: pods_.Constraints = pods_.ANYWHERE
+    constraints: Constraints = ANYWHERE
     priority: int = 0  # of several that have no room together, who has it
 
 
@@ -54,29 +54,29 @@ class Snapshot:
     there too: what counts pods everywhere has the others behind ours.
     """
 
-    nodes: tuple[nodes_.Node, ...]
+    nodes: tuple[Node, ...]
     columns: tuple[str, ...]
     allocatable: IntMatrix
     free: IntMatrix
     busy: IntVector
     passing: IntMatrix
     rows: Mapping[str, int]  # node name -> row
-    on_node: Mapping[str, Mapping[PodKey, pods_.Pod]]  # node name -> non-terminal pods there
-    others: tuple[nodes_.Node, ...] = ()
+    on_node: Mapping[str, Mapping[PodKey, Pod]]  # node name -> non-terminal pods there
+    others: tuple[Node, ...] = ()
     everywhere: Mapping[str, int] = field(default_factory=dict)  # row of ours, then of others
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # name -> labels
     # Pods that another scheduler has made room for: (row, request, priority).
     nominated: tuple[tuple[int, resources.Vector, int], ...] = ()
     daemonsets: tuple[DaemonSet, ...] = ()
-    claims: Mapping[PodKey, pods_.Claim] = field(default_factory=dict)
+    claims: Mapping[PodKey, Claim] = field(default_factory=dict)
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
     migrated: Mapping[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
     attached: Attached = field(default_factory=dict)
-    known: Mapping[str, nodes_.Node] = field(default_factory=dict)  # all by name, ours or not
+    known: Mapping[str, Node] = field(default_factory=dict)  # all by name, ours or not
     nodes_version: int = 0
-    census: census_.Census = field(default_factory=census_.Census)
-    _changed: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)
-    _delta: census_.Census = field(default_factory=census_.Census)  # what-if changes, signed
+    census: Census = field(default_factory=Census)
+    _changed: dict[str, dict[PodKey, Pod]] = field(default_factory=dict)
+    _delta: Census = field(default_factory=Census)  # what-if changes, signed
 
     def vector(self, request: resources.Vector) -> IntVector | None:
         """A request as a row over `columns`; None when no node has one of its resources."""
@@ -87,18 +87,18 @@ class Snapshot:
         """A request as a row over `columns`, without what no node has."""
         return np.array([request.amount(column) for column in self.columns], dtype=np.int64)
 
-    def pods_on(self, name: str) -> Collection[pods_.Pod]:
+    def pods_on(self, name: str) -> Collection[Pod]:
         """Non-terminal pods on a node, what-if changes included."""
         changed = self._changed.get(name)
         return (changed if changed is not None else self.on_node.get(name, {})).values()
 
-    def pods(self) -> Iterator[pods_.Pod]:
+    def pods(self) -> Iterator[Pod]:
         """Every non-terminal pod that has a node, what-if changes included."""
         for name in self.on_node.keys() | self._changed.keys():
             yield from self.pods_on(name)
 
     def peers(
-        self, namespaces: frozenset[str] | None, wanted: requirement.Term, *, terminating: bool
+        self, namespaces: frozenset[str] | None, wanted: requirements.Term, *, terminating: bool
     ) -> IntVector:
         """Everywhere: how many pods of these namespaces (None: all) a label selector matches."""
         counts = np.zeros(len(self.nodes) + len(self.others), dtype=np.int64)
@@ -127,7 +127,7 @@ class Snapshot:
             _add(counts, census.exclusive, self.rows)
         return counts
 
-    def with_port(self, wanted: pods_.HostPort) -> IntVector:
+    def with_port(self, wanted: HostPort) -> IntVector:
         """[N]: how many pods hold a host port that collides with this one."""
         counts = np.zeros(len(self.nodes), dtype=np.int64)
         for census in (self.census, self._delta):
@@ -149,12 +149,12 @@ class Snapshot:
         for key in self.census.claims.keys() | self._delta.claims.keys():
             yield key, self.mounting(key)
 
-    def disks_in_use(self) -> Iterator[tuple[pods_.Disk, Mapping[str, int]]]:
+    def disks_in_use(self) -> Iterator[tuple[Disk, Mapping[str, int]]]:
         """Disks that placed pods name in place: node -> by how many pods."""
         for disk in self.census.disks.keys() | self._delta.disks.keys():
             yield disk, _merged(self.census.disks.get(disk), self._delta.disks.get(disk))
 
-    def with_disk(self, wanted: pods_.Disk) -> IntVector:
+    def with_disk(self, wanted: Disk) -> IntVector:
         """[N]: how many pods name a disk that a node cannot have beside this one."""
         counts = np.zeros(len(self.nodes), dtype=np.int64)
         for disk, nodes in self.disks_in_use():
@@ -173,23 +173,23 @@ class Snapshot:
             lacking |= {name for name, count in after.items() if count <= 0} & among
         return sorted(self.rows[name] for name in lacking)
 
-    def place(self, pod: pods_.Pod, name: str) -> Undo:
+    def place(self, pod: Pod, name: str) -> Undo:
         """Look as if this pod ran on that node; returns the undo."""
         return self._change(pod, name, joins=True)
 
-    def remove(self, pod: pods_.Pod) -> Undo:
+    def remove(self, pod: Pod) -> Undo:
         """Look as if this placed pod had left its node; returns the undo."""
         return self._change(pod, pod.node, joins=False)
 
     @contextlib.contextmanager
-    def without(self, pods: Collection[pods_.Pod]) -> Iterator[None]:
+    def without(self, pods: Collection[Pod]) -> Iterator[None]:
         """Look as if these pods had left; restored on exit, after an exception too."""
         with contextlib.ExitStack() as undo:
             for pod in pods:
                 undo.callback(self.remove(pod))
             yield
 
-    def _change(self, pod: pods_.Pod, name: str, *, joins: bool) -> Undo:
+    def _change(self, pod: Pod, name: str, *, joins: bool) -> Undo:
         before = self._changed.get(name)
         after = dict(before if before is not None else self.on_node.get(name, {}))
         if joins:
@@ -208,7 +208,7 @@ class Snapshot:
 
         return undo
 
-    def _count(self, pod: pods_.Pod, name: str, sign: int) -> None:
+    def _count(self, pod: Pod, name: str, sign: int) -> None:
         self._delta.count(pod, name, sign)
         row = self.rows.get(name)
         if row is None:

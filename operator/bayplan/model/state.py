@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bayplan.model import census as census_
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import resources, snapshot
+from bayplan.model import census, resources, snapshot
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Claim, Pod, PodTerm
 
 PodKey = snapshot.PodKey
-_NO_PODS: Mapping[PodKey, pods_.Pod] = {}
+_NO_PODS: Mapping[PodKey, Pod] = {}
 _BUSY = "*"  # no resource: how many pods are not residents of their node
 # What of a placed pod is counted anywhere; see `Census.count` too.
 _counted = operator.attrgetter(
@@ -53,7 +52,7 @@ class _Sums:
         for name, amount in request.items():
             line[self._columns[name]] += sign * amount
 
-    def rows(self, nodes: tuple[nodes_.Node, ...]) -> snapshot.IntVector:
+    def rows(self, nodes: tuple[Node, ...]) -> snapshot.IntVector:
         """A row for each node; stays right until the node is released."""
         rows = [self._row(node.name) for node in nodes]
         self._grow()
@@ -101,8 +100,8 @@ class _Frame:
     """What of a snapshot hangs on nodes alone, kept while `nodes_version` is the same."""
 
     version: int
-    nodes: tuple[nodes_.Node, ...]
-    others: tuple[nodes_.Node, ...]
+    nodes: tuple[Node, ...]
+    others: tuple[Node, ...]
     columns: tuple[str, ...]
     allocatable: snapshot.IntMatrix
     rows: Mapping[str, int]
@@ -119,27 +118,27 @@ class State:
     """
 
     scheduler: str = "bayplan"
-    eligible: Callable[[nodes_.Node], bool] = lambda _: True  # which nodes are ours to fill
-    nodes: dict[str, nodes_.Node] = field(default_factory=dict)
-    pods: dict[PodKey, pods_.Pod] = field(default_factory=dict)
-    by_owner: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)  # owner uid -> pods
-    on_node: dict[str, dict[PodKey, pods_.Pod]] = field(default_factory=dict)  # non-terminal
-    finished: dict[PodKey, pods_.Pod] = field(default_factory=dict)  # terminal, with an owner
-    unplaced: dict[PodKey, pods_.Pod] = field(default_factory=dict)  # ours to place
+    eligible: Callable[[Node], bool] = lambda _: True  # which nodes are ours to fill
+    nodes: dict[str, Node] = field(default_factory=dict)
+    pods: dict[PodKey, Pod] = field(default_factory=dict)
+    by_owner: dict[str, dict[PodKey, Pod]] = field(default_factory=dict)  # owner uid -> pods
+    on_node: dict[str, dict[PodKey, Pod]] = field(default_factory=dict)  # non-terminal
+    finished: dict[PodKey, Pod] = field(default_factory=dict)  # terminal, with an owner
+    unplaced: dict[PodKey, Pod] = field(default_factory=dict)  # ours to place
     assumed: dict[PodKey, str] = field(default_factory=dict)  # pod -> node counted on
     daemonsets: dict[str, snapshot.DaemonSet] = field(default_factory=dict)  # uid -> DaemonSet
     namespaces: dict[str, Mapping[str, str]] = field(default_factory=dict)  # name -> labels
-    nominated: dict[PodKey, pods_.Pod] = field(default_factory=dict)  # another scheduler's
-    claims: dict[PodKey, pods_.Claim] = field(default_factory=dict)
+    nominated: dict[PodKey, Pod] = field(default_factory=dict)  # another scheduler's
+    claims: dict[PodKey, Claim] = field(default_factory=dict)
     attach_limits: dict[str, Mapping[str, int]] = field(default_factory=dict)
     migrated: dict[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
     attached: dict[str, dict[str, set[str]]] = field(default_factory=dict)  # driver -> handle
     nodes_version: int = 0
-    _census: census_.Census = field(default_factory=census_.Census)
+    _census: census.Census = field(default_factory=census.Census)
     _sums: _Sums = field(default_factory=_Sums)
     _frame: _Frame | None = None
 
-    def set_node(self, node: nodes_.Node) -> None:
+    def set_node(self, node: Node) -> None:
         before = self.nodes.get(node.name)
         self.nodes[node.name] = node
         if node.emptying:
@@ -154,7 +153,7 @@ class State:
             self.nodes_version += 1
             self._release(name)
 
-    def set_pod(self, pod: pods_.Pod) -> pods_.Pod | None:
+    def set_pod(self, pod: Pod) -> Pod | None:
         """Make the book say this of the pod; returns what it said before.
 
         An unplaced sight of a pod whose binding is on its way does not take the assumption back;
@@ -178,7 +177,7 @@ class State:
             self._link(pod)
         return before
 
-    def _was_uprooted(self, pod: pods_.Pod, before: pods_.Pod | None) -> bool:
+    def _was_uprooted(self, pod: Pod, before: Pod | None) -> bool:
         """Whether its node was being emptied when it was asked to go, or we asked it.
 
         That is remembered: by the time it has ended its node may be gone, or be in use again.
@@ -188,20 +187,20 @@ class State:
         node = self.nodes.get(pod.node)
         return node is not None and node.took(pod.asked_at)
 
-    def _uproot(self, node: nodes_.Node, *, always: bool = False) -> None:
+    def _uproot(self, node: Node, *, always: bool = False) -> None:
         """News of a node came after the first delete of a pod there."""
         for key, pod in tuple(self.on_node.get(node.name, {}).items()):
             if pod.terminating and not pod.uprooted and (always or node.took(pod.asked_at)):
                 self.pods[key] = replace(pod, uprooted=True)
                 self._swap(self.pods[key])
 
-    def drop_pod(self, key: PodKey) -> pods_.Pod | None:
+    def drop_pod(self, key: PodKey) -> Pod | None:
         self.assumed.pop(key, None)
         before = self.pods.pop(key, None)
         self._unlink(before)
         return before
 
-    def assume(self, pod: pods_.Pod) -> None:
+    def assume(self, pod: Pod) -> None:
         """Count on this pod from now: its CREATE (no uid yet) or its binding is on its way.
 
         A pod created without a node is assumed too, so that nobody creates it twice; it is not
@@ -232,11 +231,11 @@ class State:
         return self._sums.size
 
     @property
-    def aversions(self) -> Iterable[tuple[str, tuple[pods_.PodTerm, ...]]]:
+    def aversions(self) -> Iterable[tuple[str, tuple[PodTerm, ...]]]:
         """Required anti-affinity of placed pods: whose namespace, which terms."""
         return self._census.averse
 
-    def owned(self, uid: str) -> Mapping[PodKey, pods_.Pod]:
+    def owned(self, uid: str) -> Mapping[PodKey, Pod]:
         """The pods whose controller has this uid, assumed and terminal ones too."""
         return self.by_owner.get(uid, _NO_PODS)
 
@@ -323,7 +322,7 @@ class State:
             sums=self._sums.rows(nodes),
         )
 
-    def _place(self, pod: pods_.Pod, sign: int) -> None:
+    def _place(self, pod: Pod, sign: int) -> None:
         self._sums.add(pod.node, pod.request, sign)
         if not pod.resident:
             self._sums.add(pod.node, _ONE_BUSY, sign)
@@ -336,12 +335,12 @@ class State:
         if name not in self.nodes and name not in self.on_node:
             self._sums.release(name)
 
-    def _stands(self, pod: pods_.Pod) -> tuple[object, ...]:
+    def _stands(self, pod: Pod) -> tuple[object, ...]:
         """All that the indexes and sums are made of."""
         may_be_bound = not pod.node and self._may_be_bound(pod)
         return (*_counted(pod), may_be_bound, self._nominated(pod))
 
-    def _swap(self, pod: pods_.Pod) -> None:
+    def _swap(self, pod: Pod) -> None:
         """Put a newer sight in the place of one that stands where it does."""
         key = pod.key
         if pod.owner is not None:
@@ -354,7 +353,7 @@ class State:
         elif key in self.unplaced:
             self.unplaced[key] = pod
 
-    def _link(self, pod: pods_.Pod) -> None:
+    def _link(self, pod: Pod) -> None:
         if pod.owner is not None:
             self.by_owner.setdefault(pod.owner.uid, {})[pod.key] = pod
         if pod.terminal:
@@ -368,20 +367,20 @@ class State:
         if self._nominated(pod):
             self.nominated[pod.key] = pod
 
-    def _nominated(self, pod: pods_.Pod) -> str:
+    def _nominated(self, pod: Pod) -> str:
         """The node on which another scheduler has made room for it."""
         waits = not (pod.node or pod.terminal or pod.terminating)
         return pod.nominated if waits and pod.scheduler != self.scheduler else ""
 
-    def _finish(self, pod: pods_.Pod) -> None:
+    def _finish(self, pod: Pod) -> None:
         if pod.owner is not None:
             self.finished[pod.key] = pod
 
-    def _may_be_bound(self, pod: pods_.Pod) -> bool:
+    def _may_be_bound(self, pod: Pod) -> bool:
         ours = pod.scheduler == self.scheduler and not pod.assumed
         return ours and not pod.gated and not pod.terminating
 
-    def _unlink(self, pod: pods_.Pod | None) -> None:
+    def _unlink(self, pod: Pod | None) -> None:
         if pod is None:
             return
         if pod.owner is not None:

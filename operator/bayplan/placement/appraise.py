@@ -9,19 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
 from bayplan.model import resources
+from bayplan.model.nodes import HOSTNAME, Node
+from bayplan.model.pods import Constraints
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import PodClass
+from bayplan.model.workloads import PodClass
 from bayplan.placement import filters
 from bayplan.placement.packing import Problem
 from bayplan.placement.table import NodeTable
 
 # Labels that tell single nodes apart; they make no new kind of node.
-_OF_ONE_NODE = frozenset(
-    {nodes_.HOSTNAME, "alpha.eksctl.io/instance-id", "topology.k8s.aws/zone-id"}
-)
+_OF_ONE_NODE = frozenset({HOSTNAME, "alpha.eksctl.io/instance-id", "topology.k8s.aws/zone-id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Appraisal:
         return b"".join(part.tobytes() for part in parts) + self.cost.to_bytes(8, "big")
 
 
-def appraisal(snapshot: Snapshot, price: Callable[[nodes_.Node], int | None]) -> Appraisal | None:
+def appraisal(snapshot: Snapshot, price: Callable[[Node], int | None]) -> Appraisal | None:
     """Cost and question for the pods that run now; None when there is nothing to compare.
 
     A node in use without a known price leaves the cost unknown, and so there is no answer.
@@ -52,7 +50,7 @@ def appraisal(snapshot: Snapshot, price: Callable[[nodes_.Node], int | None]) ->
     in_use = [prices[node.name] for node in snapshot.nodes if _moves(snapshot, node.name)]
     if any(each is None for each in in_use):
         return None
-    kinds: dict[object, list[nodes_.Node]] = {}
+    kinds: dict[object, list[Node]] = {}
     for node in fit:
         if prices[node.name]:
             kinds.setdefault(_kind(node, prices[node.name]), []).append(node)
@@ -75,7 +73,7 @@ def appraisal(snapshot: Snapshot, price: Callable[[nodes_.Node], int | None]) ->
 
 def _demand(snapshot: Snapshot) -> dict[PodClass, int]:
     """Movable pods by what their placing depends on, nodes alone considered."""
-    counts: dict[tuple[resources.Vector, pods_.Constraints], int] = {}
+    counts: dict[tuple[resources.Vector, Constraints], int] = {}
     for node in snapshot.nodes:
         for pod in snapshot.pods_on(node.name):
             if not pod.resident:
@@ -91,12 +89,12 @@ def _moves(snapshot: Snapshot, name: str) -> bool:
     return any(not pod.resident for pod in snapshot.pods_on(name))
 
 
-def _kind(node: nodes_.Node, price: int | None) -> object:
+def _kind(node: Node, price: int | None) -> object:
     labels = tuple(sorted(item for item in node.labels.items() if item[0] not in _OF_ONE_NODE))
     return labels, node.taints, node.allocatable, price
 
 
-def _room(snapshot: Snapshot, nodes: list[nodes_.Node]) -> resources.Vector:
+def _room(snapshot: Snapshot, nodes: list[Node]) -> resources.Vector:
     """What a node of this kind has for movable pods: the most that any of them has."""
     rooms = (node.allocatable - _resident(snapshot, node.name) for node in nodes)
     most = resources.NOTHING

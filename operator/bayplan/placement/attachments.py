@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Claim
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import PodClass
+from bayplan.model.workloads import PodClass
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -79,7 +79,7 @@ class Attachments:
         return full
 
 
-def volume_of(namespace: str, claim: pods_.Claim) -> str:
+def volume_of(namespace: str, claim: Claim) -> str:
     """What counts once a node: the volume, or the claim for which one is still to be made."""
     return claim.handle or f"{namespace}/{claim.name}"
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import pod as pods_
-from bayplan.model import requirement
+from bayplan.model import requirements
+from bayplan.model.pods import Disk, HostPort, PodTerm
 from bayplan.model.snapshot import Aversion, Snapshot
-from bayplan.model.workload import EXCLUSIVE, PodClass, TaskKey, Waiting
+from bayplan.model.workloads import EXCLUSIVE, PodClass, TaskKey, Waiting
 from bayplan.placement import attachments
 from bayplan.placement.attachments import Attachments
 from bayplan.placement.table import NodeTable
@@ -36,7 +36,7 @@ class Landed:
     labels: dict[str, str]
     request: IntVector
     nodes: IntVector
-    aversions: tuple[pods_.PodTerm, ...]
+    aversions: tuple[PodTerm, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +69,7 @@ class Board:
     _mounting: list[Landed] = field(default_factory=list)  # with claims or disks
     _claimed: Counter[tuple[str, str]] = field(default_factory=Counter)  # claim -> landed pods
     _attached: dict[str, Attachments] = field(default_factory=dict)  # by driver
-    _reached: dict[pods_.PodTerm, frozenset[str]] = field(default_factory=dict)
+    _reached: dict[PodTerm, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, snapshot: Snapshot, table: NodeTable) -> "Board":
@@ -133,7 +133,7 @@ class Board:
         return self.pods > 0
 
     def peers(
-        self, namespaces: Namespaces, wanted: requirement.Term, *, terminating: bool
+        self, namespaces: Namespaces, wanted: requirements.Term, *, terminating: bool
     ) -> IntVector:
         """Everywhere: pods that a selector matches, running ones and those landed by this solve."""
         found = self._running(namespaces, wanted, terminating=terminating).copy()
@@ -155,7 +155,7 @@ class Board:
             free[row] -= self.snapshot.amounts(request)
         return free
 
-    def reach(self, term: pods_.PodTerm, own: str) -> Namespaces:
+    def reach(self, term: PodTerm, own: str) -> Namespaces:
         """The namespaces that a pod affinity term of a pod in namespace `own` looks at."""
         if term.all_namespaces:
             return None
@@ -183,14 +183,14 @@ class Board:
             total += other.nodes
         return total
 
-    def with_port(self, wanted: pods_.HostPort) -> BoolVector:
+    def with_port(self, wanted: HostPort) -> BoolVector:
         """[N]: where a host port that collides with this one is taken."""
         taken = self.snapshot.with_port(wanted) + self._landed(
             lambda other: any(port.collides(wanted) for port in other.kind.constraints.host_ports)
         )
         return taken > 0
 
-    def with_disk(self, wanted: pods_.Disk) -> BoolVector:
+    def with_disk(self, wanted: Disk) -> BoolVector:
         """[N]: where a disk is in use that cannot be there beside this one."""
         used = self.snapshot.with_disk(wanted) + self._landed(
             lambda other: any(disk.collides(wanted) for disk in other.kind.constraints.disks)
@@ -228,7 +228,7 @@ class Board:
                 self._attached[driver].add(volume, rows)
 
     def _running(
-        self, namespaces: Namespaces, wanted: requirement.Term, *, terminating: bool
+        self, namespaces: Namespaces, wanted: requirements.Term, *, terminating: bool
     ) -> IntVector:
         key = (namespaces, wanted, terminating)
         running = self._peers.get(key)

@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-from bayplan.placement import bound as bounds
 from bayplan.placement import linear
+from bayplan.placement.bound import farley, fluid
 from bayplan.placement.knapsack import Beam, Relaxation, ceiling, exact
 from bayplan.placement.packing import (
     Budget,
@@ -183,7 +183,7 @@ class Generator:
         self.bound = 0
         self.right = np.zeros(len(problem.price))
         if worth is None:
-            start = bounds.fluid(problem, seconds)
+            start = fluid(problem, seconds)
             worth = _share_of_price(problem)
             if start is not None:
                 worth, prices, self.right = start.value, start.multipliers, start.right
@@ -191,7 +191,7 @@ class Generator:
         self._relaxation = self._relaxed(prices)
         if self._proving:
             upper = self._relaxation.upper(worth, self._relaxation.multipliers(worth))
-            self.bound = bounds.farley(problem, worth, upper, self.right)
+            self.bound = farley(problem, worth, upper, self.right)
             self.proof: Proof = (worth, upper, self.right)
 
     @property
@@ -296,7 +296,7 @@ class Generator:
 
     def _prove(self, value: FloatVector, right: FloatVector, upper: FloatVector) -> None:
         if self._proving:
-            least = bounds.farley(self.problem, value, upper, right)
+            least = farley(self.problem, value, upper, right)
             if least > self.bound:
                 self.bound, self.worth, self.right = least, value, right
                 self.proof = (value, upper.copy(), right)

@@ -11,16 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import node as nodes_
-from bayplan.model import place
-from bayplan.model.reason import Reason
-from bayplan.model.workload import (
-    Operator,
-    PlaceConstraint,
-    PlacementRules,
-    PodClass,
-    Strategy,
-)
+from bayplan.model import constraints
+from bayplan.model.nodes import HOSTNAME, ZONE
+from bayplan.model.reasons import Reason
+from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, PodClass, Strategy
 from bayplan.placement import spread
 from bayplan.placement.board import Board
 from bayplan.placement.table import NodeTable, Refusing
@@ -32,12 +26,12 @@ IntVector = npt.NDArray[np.int64]
 def of_nodes(wanted: PlacementRules, table: NodeTable) -> Iterator[Refusing]:
     """Nodes whose own label fails a constraint."""
     for constraint in wanted.constraints:
-        test = place.accepts(constraint)
+        test = constraints.accepts(constraint)
         if test is None:
             continue
         domains = table.domains(constraint.label)
         flags = np.array([test(value) for value in domains.values], dtype=np.bool_)
-        absent = place.accepts_absence(constraint)
+        absent = constraints.accepts_absence(constraint)
         yield Refusing(
             Reason.CONSTRAINT, _detail(constraint), ~domains.of_nodes(flags, absent=absent)
         )
@@ -69,7 +63,7 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
             case Operator.UNIQUE:
                 found.append(spread.Cap(*shared, limit=1))
             case Operator.MAX_PER:
-                found.append(spread.Cap(*shared, limit=place.count(constraint.value)))
+                found.append(spread.Cap(*shared, limit=constraints.count(constraint.value)))
             case Operator.CLUSTER if not constraint.value:
                 found.append(spread.Together(*shared))
             case Operator.GROUP_BY:
@@ -79,7 +73,7 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
                     spread.Groups(
                         *shared,
                         instances=max(wanted.instances, int(peers.sum()) + waiting),
-                        expected=place.count(constraint.value) or int(known.sum()),
+                        expected=constraints.count(constraint.value) or int(known.sum()),
                     )
                 )
             case _:
@@ -100,7 +94,7 @@ def wishes(kind: PodClass, board: Board) -> list[list[spread.Rule]]:
         known = domains.sums(np.ones(len(domains.codes), dtype=np.int64)) > 0
         return spread.Even(Reason.SPREAD, label, domains, counts, known=known)
 
-    return [[even(nodes_.ZONE), even(nodes_.HOSTNAME)], [even(nodes_.HOSTNAME)]]
+    return [[even(ZONE), even(HOSTNAME)], [even(HOSTNAME)]]
 
 
 def _detail(constraint: PlaceConstraint) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import pod as pods_
 from bayplan.model import resources
+from bayplan.model.pods import Toleration
 from bayplan.model.snapshot import DaemonSet
-from bayplan.model.workload import Fault
+from bayplan.model.workloads import Fault
 from bayplan.placement.board import Board
 from bayplan.placement.table import NodeTable
 
@@ -22,7 +22,7 @@ IntVector = npt.NDArray[np.int64]
 # What the DaemonSet controller adds to every pod; network-unavailable only for host networking,
 # taken for all: room too much for a moment is harmless.
 IMPLICIT = tuple(
-    pods_.Toleration(f"node.kubernetes.io/{key}", "Exists")
+    Toleration(f"node.kubernetes.io/{key}", "Exists")
     for key in (
         "not-ready",
         "unreachable",

@@ -1,7 +1,7 @@
 """Why not: a class that found no room becomes a funnel, the funnel a sentence and a status.
 
 Each node is charged to the first reason that holds, so the numbers add up to the nodes
-considered. The words are `model.reason`'s; this module counts and puts them in order.
+considered. The words are `model.reasons`'s; this module counts and puts them in order.
 """
 
 import datetime as dt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bayplan import units
 from bayplan.model import resources
-from bayplan.model.reason import Funnel, Nearest, Reason, Refusal
+from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.placement.board import Board
 from bayplan.placement.table import Refusing
 

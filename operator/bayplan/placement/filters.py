@@ -2,7 +2,7 @@
 
 Every filter answers with the nodes that refuse and a detail; `solve` takes the nodes that no
 filter refuses, and the funnel charges each node to the first reason that holds, in the order of
-`model.reason`. What hangs on nodes alone is asked once per `nodes_version`. Constraints that also
+`model.reasons`. What hangs on nodes alone is asked once per `nodes_version`. Constraints that also
 bind the pods of the class among each other become rules (`spread`) that are kept while it is
 placed. Resources are not here: `bulk.fit` counts them, the funnel words them.
 """
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import pod as pods_
-from bayplan.model import requirement
-from bayplan.model.reason import Reason
-from bayplan.model.workload import PodClass, Waiting
+from bayplan.model import requirements
+from bayplan.model.pods import Constraints, PodTerm, Spread
+from bayplan.model.reasons import Reason
+from bayplan.model.workloads import PodClass, Waiting
 from bayplan.placement import constraints, spread, volumes
 from bayplan.placement.board import Board, Namespaces
 from bayplan.placement.table import NodeTable, Refusing, Verdict
@@ -114,17 +114,17 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
     return found
 
 
-def _tainted(wanted: pods_.Constraints, table: NodeTable) -> Iterator[Refusing]:
+def _tainted(wanted: Constraints, table: NodeTable) -> Iterator[Refusing]:
     for key, nodes in table.untolerated(wanted.tolerations).items():
         yield Refusing(Reason.TAINT, key, nodes)
 
 
-def _missing_selector(wanted: pods_.Constraints, table: NodeTable) -> Iterator[Refusing]:
+def _missing_selector(wanted: Constraints, table: NodeTable) -> Iterator[Refusing]:
     for label, value in wanted.selector:
         yield Refusing(Reason.SELECTOR, label, ~table.equal(label, value))
 
 
-def _missing_affinity(wanted: pods_.Constraints, table: NodeTable) -> Iterator[Refusing]:
+def _missing_affinity(wanted: Constraints, table: NodeTable) -> Iterator[Refusing]:
     if wanted.affinity is not None:
         yield Refusing(Reason.AFFINITY, "", ~table.matching_any(wanted.affinity))
 
@@ -155,7 +155,7 @@ def _near(kind: PodClass, peers: IntVector, board: Board) -> dict[str, IntVector
     return {key: board.table.domains(key).sums(peers) for key in sorted(keys)}
 
 
-def _joint(kind: PodClass, board: Board) -> tuple[Namespaces, requirement.Term] | None:
+def _joint(kind: PodClass, board: Board) -> tuple[Namespaces, requirements.Term] | None:
     """What one pod must match to be near for the class: Kubernetes asks for all terms at once."""
     terms = [term for term in kind.constraints.pod_affinity if not term.weight]
     if not terms:
@@ -166,7 +166,7 @@ def _joint(kind: PodClass, board: Board) -> tuple[Namespaces, requirement.Term] 
         if near is not None:
             namespaces = near if namespaces is None else namespaces & near
     labels = tuple(pair for term in terms for pair in term.selector.labels)
-    return namespaces, requirement.Term(labels, never=any(term.selector.never for term in terms))
+    return namespaces, requirements.Term(labels, never=any(term.selector.never for term in terms))
 
 
 def _affinity(kind: PodClass, board: Board) -> Iterator[Refusing]:
@@ -210,21 +210,19 @@ def _shunned(kind: PodClass, board: Board) -> Iterator[tuple[str, IntVector]]:
                 yield term.topology_key, other.nodes
 
 
-def _meets(
-    term: pods_.PodTerm, own: str, namespace: str, labels: dict[str, str], board: Board
-) -> bool:
+def _meets(term: PodTerm, own: str, namespace: str, labels: dict[str, str], board: Board) -> bool:
     """Whether a term of a pod in namespace `own` selects pods of this namespace and labels."""
     return _selected((board.reach(term, own), term.selector), namespace, labels)
 
 
 def _selected(
-    joint: tuple[Namespaces, requirement.Term], namespace: str, labels: dict[str, str]
+    joint: tuple[Namespaces, requirements.Term], namespace: str, labels: dict[str, str]
 ) -> bool:
     namespaces, selector = joint
     return (namespaces is None or namespace in namespaces) and selector.matches(labels)
 
 
-def _even(constraint: pods_.Spread, among: BoolVector, kind: PodClass, board: Board) -> spread.Even:
+def _even(constraint: Spread, among: BoolVector, kind: PodClass, board: Board) -> spread.Even:
     """A topology spread as a rule: domains and counts of the nodes that Kubernetes looks at."""
     table, wanted = board.table, kind.constraints
     domains = table.domains(constraint.topology_key)
@@ -245,7 +243,7 @@ def _even(constraint: pods_.Spread, among: BoolVector, kind: PodClass, board: Bo
     )
 
 
-def _counting(constraint: pods_.Spread, wanted: pods_.Constraints, table: NodeTable) -> BoolVector:
+def _counting(constraint: Spread, wanted: Constraints, table: NodeTable) -> BoolVector:
     """[N]: nodes that a topology spread looks at: they have every key, and what it honours."""
     counting = np.ones(len(table.nodes), dtype=np.bool_)
     for other in wanted.spread:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model.workload import Fault, TaskKey, Waiting
+from bayplan.model.workloads import Fault, TaskKey, Waiting
 from bayplan.placement.board import Board, Hold
 
 BoolVector = npt.NDArray[np.bool_]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayplan.model.reason import Reason
-from bayplan.model.workload import PodClass
+from bayplan.model.reasons import Reason
+from bayplan.model.workloads import PodClass
 from bayplan.placement import filters
 from bayplan.placement.table import NodeTable
 

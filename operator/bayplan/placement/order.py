@@ -5,7 +5,7 @@ Total and deterministic: two orders of the same tasks give the same plan.
 
 from collections.abc import Sequence
 
-from bayplan.model.workload import TaskKey, Waiting
+from bayplan.model.workloads import TaskKey, Waiting
 
 
 def ordered(waiting: Sequence[Waiting]) -> list[Waiting]:

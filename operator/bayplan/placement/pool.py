@@ -10,8 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from bayplan.placement import bound as bounds
 from bayplan.placement import bulk
+from bayplan.placement.bound import fluid
 from bayplan.placement.knapsack import Relaxation
 from bayplan.placement.packing import (
     BoolMatrix,
@@ -155,7 +155,7 @@ def _bound(pool: Pool, free: IntMatrix, problem: Problem, group: IntVector, proo
     np.maximum.at(roomiest, group, free)
     generous = dataclasses.replace(problem, capacity=roomiest)
     guesses = [value]
-    start = bounds.fluid(generous, _BOUND_SECONDS) if problem.demand.any() else None
+    start = fluid(generous, _BOUND_SECONDS) if problem.demand.any() else None
     if start is not None:
         guesses.append(start.value)
     return max(_bound_of(pool, free, generous, group, guess) for guess in guesses)

@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from bayplan.placement import bound as bounds
+from bayplan.placement.bound import fluid
 from bayplan.placement.packing import (
     Budget,
     FloatMatrix,
@@ -240,7 +240,7 @@ def _bound(means: Problem, request: IntMatrix) -> int:
     Prices of a unit per type such that no node holds more than its price; a pod is worth the least
     that any type it fits asks for it. Then a node's pods are worth no more than the node.
     """
-    start = bounds.fluid(means)
+    start = fluid(means)
     if start is None:
         return 0
     prices = start.multipliers

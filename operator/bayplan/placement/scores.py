@@ -10,9 +10,9 @@ among nodes and never costs one. Floats rank here; they never decide a fit.
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import pod as pods_
 from bayplan.model import resources
-from bayplan.model.workload import PodClass
+from bayplan.model.pods import Constraints
+from bayplan.model.workloads import PodClass
 from bayplan.placement.board import Board
 from bayplan.placement.table import NodeTable
 
@@ -67,7 +67,7 @@ def _packing(asked: resources.Vector, fits: IntVector, count: int, board: Board)
     return packing.clip(-_MOST_PACKING, _MOST_PACKING)
 
 
-def _of_nodes(wanted: pods_.Constraints, table: NodeTable) -> FloatVector | None:
+def _of_nodes(wanted: Constraints, table: NodeTable) -> FloatVector | None:
     """Preferred node affinity and disliked taints; None where nothing is preferred."""
     key = (wanted.preferred, wanted.tolerations)
     if key not in table.wishes:

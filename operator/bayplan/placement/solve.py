@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import reason
-from bayplan.model.reason import Funnel
+from bayplan.model import reasons
+from bayplan.model.reasons import Funnel
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workload import Fault, Plan, PodClass, Refused, TaskKey, Waiting
+from bayplan.model.workloads import Fault, Plan, PodClass, Refused, TaskKey, Waiting
 from bayplan.placement import bulk, constraints, daemons, explain, filters, gang, scores, spread
-from bayplan.placement import holds as holding
 from bayplan.placement.board import Board
+from bayplan.placement.holds import Starving, kept, next_at, renewed
 from bayplan.placement.order import ordered
 from bayplan.placement.table import NodeTable, Refusing
 
@@ -66,9 +66,9 @@ def solve(
     del policy  # no rule draws yet; callers pass it so that none will find its own dice
     board = Board.of(snapshot, (memo if memo is not None else Memo()).table(snapshot))
     faults = daemons.keep_room(board)
-    board.held, doubtful = holding.kept(holds or {}, waiting, now, board)
+    board.held, doubtful = kept(holds or {}, waiting, now, board)
     faults += doubtful
-    starving: list[holding.Starving] = []
+    starving: list[Starving] = []
     placements: dict[TaskKey, str] = {}
     refused: list[Refused] = []
     for group in ordered(waiting):
@@ -78,7 +78,7 @@ def solve(
         except Exception as error:  # noqa: BLE001  one class must not stop all the others
             board.back_to(landed)
             faults.append(Fault("solve", "/".join(group.keys[0]), error, group))
-            refused.append(Refused(group, group.keys, reason.set_aside(len(board.table.nodes))))
+            refused.append(Refused(group, group.keys, reasons.set_aside(len(board.table.nodes))))
             continue
         rows = np.flatnonzero(nodes)
         names = board.table.names()[np.repeat(rows, nodes[rows])].tolist()
@@ -86,12 +86,12 @@ def solve(
         if short is not None:
             left = group.keys[len(names) :]
             refused.append(Refused(group, left, short.funnel))
-            starving.append(holding.Starving(group, left[0], short.open_))
+            starving.append(Starving(group, left[0], short.open_))
     held: dict[TaskKey, str] = {}
     look_at: int | None = None
     try:
-        held = holding.renewed(starving, now, board)
-        look_at = holding.next_at(starving, now, board)
+        held = renewed(starving, now, board)
+        look_at = next_at(starving, now, board)
     except Exception as error:  # noqa: BLE001  what has been placed is to be written all the same
         faults.append(Fault("hold", "all", error))
     return Plan(placements, tuple(refused), held, look_at, tuple(faults))
@@ -121,7 +121,7 @@ def _placed(group: Waiting, board: Board) -> tuple[IntVector, _Short | None]:
         fits = np.where(open_, bulk.fit(free, request), 0)
         if free is not board.free:
             made_for_others = (bulk.fit(board.free, request) > 0) & (bulk.fit(free, request) == 0)
-            moment += (Refusing(reason.Reason.HELD, "", made_for_others),)
+            moment += (Refusing(reasons.Reason.HELD, "", made_for_others),)
         if fits.any():
             nodes = _filled(kind, count, fits, rules, board)
             if kind.placement.gang and nodes.sum() < count:

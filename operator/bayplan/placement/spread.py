@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model.reason import Reason
+from bayplan.model.reasons import Reason
 from bayplan.placement import bulk
 from bayplan.placement.table import Domains
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import requirement, resources
-from bayplan.model.reason import Reason
+from bayplan.model import requirements, resources
+from bayplan.model.nodes import LEAVING_TAINTS, LOST_TAINTS, Node, Taint
+from bayplan.model.pods import Toleration
+from bayplan.model.reasons import Reason
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -30,8 +30,8 @@ _MOST_VERDICTS = 4096  # ~5 kB each at 5,000 nodes
 
 # Which taints say the same as what a node says of itself.
 _MEANT = {
-    Reason.CORDONED: (nodes_.Taint("node.kubernetes.io/unschedulable"),),
-    Reason.NOT_READY: tuple(nodes_.Taint(key) for key in sorted(nodes_.LOST_TAINTS)),
+    Reason.CORDONED: (Taint("node.kubernetes.io/unschedulable"),),
+    Reason.NOT_READY: tuple(Taint(key) for key in sorted(LOST_TAINTS)),
 }
 
 
@@ -63,7 +63,7 @@ class Domains:
         """Flags per value as flags per node; `absent` is for nodes without the label."""
         return np.append(flags, absent)[self.codes]
 
-    def accepted(self, wanted: requirement.Requirement) -> BoolVector:
+    def accepted(self, wanted: requirements.Requirement) -> BoolVector:
         """[N]: where a requirement on this label holds."""
         if wanted.above is None and wanted.below is None:
             flags = np.full(len(self.values), wanted.complement)
@@ -100,14 +100,14 @@ class NodeTable:
     `others` are nodes that are not ours: nothing lands there, some constraints count their pods.
     """
 
-    nodes: tuple[nodes_.Node, ...]
+    nodes: tuple[Node, ...]
     version: int
-    others: tuple[nodes_.Node, ...] = ()
+    others: tuple[Node, ...] = ()
     verdicts: dict[object, Verdict] = field(default_factory=dict)
     wishes: dict[object, FloatVector | None] = field(default_factory=dict)
     daemons: dict[object, frozenset[str]] = field(default_factory=dict)  # names of nodes
     _domains: dict[str, Domains] = field(default_factory=dict)
-    _taints: tuple[IntVector, tuple[tuple[nodes_.Taint, ...], ...]] | None = None
+    _taints: tuple[IntVector, tuple[tuple[Taint, ...], ...]] | None = None
     _leaving: tuple[Refusing, ...] | None = None
     _names: Domains | None = None
     _picked: npt.NDArray[np.object_] | None = None
@@ -147,24 +147,24 @@ class NodeTable:
         equal: BoolVector = domains.codes == domains.index.get(value, -2)
         return equal
 
-    def matching(self, term: requirement.Term) -> BoolVector:
+    def matching(self, term: requirements.Term) -> BoolVector:
         """[N]: where a node selector term holds."""
         if term.never:
             return np.zeros(len(self.nodes), dtype=np.bool_)
         holds = np.ones(len(self.nodes), dtype=np.bool_)
-        if term.name != requirement.ANYTHING:
+        if term.name != requirements.ANYTHING:
             holds &= self.each().accepted(term.name)
         for key, wanted in term.labels:
             holds &= self.domains(key).accepted(wanted)
         return holds
 
-    def matching_any(self, terms: Iterable[requirement.Term]) -> BoolVector:
+    def matching_any(self, terms: Iterable[requirements.Term]) -> BoolVector:
         holds = np.zeros(len(self.nodes), dtype=np.bool_)
         for term in terms:
             holds |= self.matching(term)
         return holds
 
-    def untolerated(self, tolerations: tuple[pods_.Toleration, ...]) -> dict[str, BoolVector]:
+    def untolerated(self, tolerations: tuple[Toleration, ...]) -> dict[str, BoolVector]:
         """Taint key -> nodes whose first untolerated taint is of that key."""
         codes, distinct = self._taint_codes()
         blocked: dict[str, BoolVector] = {}
@@ -176,7 +176,7 @@ class NodeTable:
                     break
         return dict(sorted(blocked.items()))
 
-    def disliked(self, tolerations: tuple[pods_.Toleration, ...]) -> IntVector:
+    def disliked(self, tolerations: tuple[Toleration, ...]) -> IntVector:
         """[N]: how many PreferNoSchedule taints are not tolerated."""
         codes, distinct = self._taint_codes()
         counts = [
@@ -188,7 +188,7 @@ class NodeTable:
         ]
         return np.array(counts, dtype=np.int64)[codes]
 
-    def leaving_for_plain(self, tolerations: tuple[pods_.Toleration, ...]) -> Iterator[Refusing]:
+    def leaving_for_plain(self, tolerations: tuple[Toleration, ...]) -> Iterator[Refusing]:
         """Nodes that refuse a plain pod: as in Kubernetes, but that silence needs no taint.
 
         A cordon (plugin NodeUnschedulable) and silence are tolerated by the taints that stand for
@@ -233,9 +233,9 @@ class NodeTable:
         self.verdicts[key] = verdict
         return verdict
 
-    def _taint_codes(self) -> tuple[IntVector, tuple[tuple[nodes_.Taint, ...], ...]]:
+    def _taint_codes(self) -> tuple[IntVector, tuple[tuple[Taint, ...], ...]]:
         if self._taints is None:
-            codes: dict[tuple[nodes_.Taint, ...], int] = {}
+            codes: dict[tuple[Taint, ...], int] = {}
             rows = [codes.setdefault(node.taints, len(codes)) for node in self.nodes]
             self._taints = np.array(rows, dtype=np.int64), tuple(codes)
         return self._taints
@@ -248,16 +248,16 @@ def _domains(values: list[str | None], ours: int) -> Domains:
     return Domains(codes[:ours], distinct, index, codes)
 
 
-def _price(node: nodes_.Node) -> float:
+def _price(node: Node) -> float:
     if node.price_microdollars is not None:
         return float(node.price_microdollars)
     cpu = node.allocatable.amount(resources.CPU) * _MICRODOLLARS_PER_CPU_MILLI
     return cpu + node.allocatable.amount(resources.MEMORY) * _MICRODOLLARS_PER_BYTE
 
 
-def _tolerated(taint: nodes_.Taint, tolerations: tuple[pods_.Toleration, ...]) -> bool:
+def _tolerated(taint: Taint, tolerations: tuple[Toleration, ...]) -> bool:
     return any(toleration.tolerates(taint) for toleration in tolerations)
 
 
-def _emptied(node: nodes_.Node) -> bool:
-    return node.deleting or any(taint.key in nodes_.LEAVING_TAINTS for taint in node.taints)
+def _emptied(node: Node) -> bool:
+    return node.deleting or any(taint.key in LEAVING_TAINTS for taint in node.taints)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model.reason import Reason
-from bayplan.model.workload import PodClass
+from bayplan.model.nodes import REGION, ZONE
+from bayplan.model.pods import Claim, Constraints
+from bayplan.model.reasons import Reason
+from bayplan.model.workloads import PodClass
 from bayplan.placement import attachments, spread
 from bayplan.placement.board import Board
 from bayplan.placement.table import Domains, NodeTable, Refusing
@@ -21,10 +21,10 @@ from bayplan.placement.table import Domains, NodeTable, Refusing
 BoolVector = npt.NDArray[np.bool_]
 
 _ZONES = {
-    "failure-domain.beta.kubernetes.io/zone": nodes_.ZONE,
-    "failure-domain.beta.kubernetes.io/region": nodes_.REGION,
-    nodes_.ZONE: nodes_.ZONE,
-    nodes_.REGION: nodes_.REGION,
+    "failure-domain.beta.kubernetes.io/zone": ZONE,
+    "failure-domain.beta.kubernetes.io/region": REGION,
+    ZONE: ZONE,
+    REGION: REGION,
 }  # label of a node -> what it is called today
 
 
@@ -75,7 +75,7 @@ def rules(kind: PodClass, board: Board) -> Iterator[spread.Rule]:
             yield spread.Cap(Reason.DISK_IN_USE, disk.name, each, none, limit=1)
 
 
-def _unusable(claim: pods_.Claim | None, name: str, wanted: pods_.Constraints) -> str | None:
+def _unusable(claim: Claim | None, name: str, wanted: Constraints) -> str | None:
     """Why no node will do; None when some may."""
     if claim is None:
         return "there is no such claim"
@@ -87,7 +87,7 @@ def _unusable(claim: pods_.Claim | None, name: str, wanted: pods_.Constraints) -
 
 
 def _of_claim(
-    kind: PodClass, claim: pods_.Claim, board: Board, everywhere: BoolVector
+    kind: PodClass, claim: Claim, board: Board, everywhere: BoolVector
 ) -> Iterator[Refusing]:
     if claim.alone and board.mounts(kind.namespace, claim.name):
         detail = claim.name
@@ -124,7 +124,7 @@ def _user(namespace: str, claim: str, board: Board) -> str:
     return ""
 
 
-def _reached(claim: pods_.Claim, board: Board) -> BoolVector:
+def _reached(claim: Claim, board: Board) -> BoolVector:
     """[N]: nodes that a volume's node affinity accepts."""
     table = board.table
     everywhere = np.ones(len(table.nodes), dtype=np.bool_)
@@ -139,7 +139,7 @@ def _reached(claim: pods_.Claim, board: Board) -> BoolVector:
     return np.where(moved, after, reached)
 
 
-def _elsewhere(claim: pods_.Claim, table: NodeTable) -> BoolVector:
+def _elsewhere(claim: Claim, table: NodeTable) -> BoolVector:
     """[N]: nodes in another zone or region than a volume's labels say.
 
     A node without any such label will do: there is one zone only.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import reason, resources
+from bayplan.model import reasons, resources
+from bayplan.model.nodes import Node
+from bayplan.model.pods import UNSCHEDULABLE, Claim
 from bayplan.placement.homes import NOWHERE, Homes
 from bayplan.reconcile.dependencies import FREE, Dependencies
 from bayplan.reconcile.keeping import Mark
@@ -148,7 +148,7 @@ class MarkUnschedulable:
     uid: str
     message: str
     held: str = ""
-    reason: str = pods_.UNSCHEDULABLE
+    reason: str = UNSCHEDULABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ class Placement:
 
     pending: int
     since: int
-    funnel: reason.Funnel
+    funnel: reasons.Funnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +272,7 @@ class View:
     `admission` tells.
     """
 
-    nodes: Mapping[str, nodes_.Node]
+    nodes: Mapping[str, Node]
     admission: Admission | None = None
     placement: Placement | None = None
     children: Mapping[tuple[str, str], Child] = field(default_factory=dict)
@@ -284,8 +284,8 @@ class View:
     receivers: frozenset[str] = frozenset()
     last_to_go: Mark | None = None
     timed: bool = True
-    claims: Mapping[str, pods_.Claim] = field(default_factory=dict)
-    claim_of: Callable[[str], pods_.Claim | None] = lambda _: None
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    claim_of: Callable[[str], Claim | None] = lambda _: None
     homes: HomesOf = lambda _hash, _template: NOWHERE
     refusals: tuple[Refusal, ...] = ()
 

@@ -8,7 +8,7 @@ than by success ends it for all, and the next one begins when nothing of it live
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile import runs
 from bayplan.reconcile.runs import (
     FRESH,
@@ -23,7 +23,7 @@ from bayplan.reconcile.runs import (
 )
 from bayplan.reconcile.verdict import LOST_TO_NODE, Standing, Verdict
 
-Attempts = Mapping[int, pods_.Pod]
+Attempts = Mapping[int, Pod]
 Lanes = Mapping[int, Attempts]  # index -> attempt -> pod
 
 
@@ -69,7 +69,7 @@ def _view(run: Run, lane: Lane, attempts: Attempts) -> Run:
     """One index as a run of its own."""
     before = attempts.get(lane.attempt - 1)
     reason = run.reason if lane.attempt and run.reason not in runs.OF_LIVE else ""
-    if reason in GIVEN_UP and before is not None and before.phase is pods_.Phase.FAILED:
+    if reason in GIVEN_UP and before is not None and before.phase is Phase.FAILED:
         reason = ""  # another index's: this one's failure is accounted for
     return replace(
         run,
@@ -162,13 +162,13 @@ def _due(run: Run) -> int:
     return run.since if run.retry_at is None else run.retry_at
 
 
-def _speaker(pods: list[pods_.Pod]) -> pods_.Pod | None:
+def _speaker(pods: list[Pod]) -> Pod | None:
     """The pod that stands for all: one whose CREATE may still fail, else the oldest."""
     return min(pods, key=lambda pod: (not pod.assumed, pod.created_at, pod.name), default=None)
 
 
 def _gang(run: Run, lanes: Lanes, rules: Rules, now: int) -> Progress:
-    book: dict[int, dict[int, pods_.Pod]] = {}  # attempt -> index -> pod
+    book: dict[int, dict[int, Pod]] = {}  # attempt -> index -> pod
     for index, attempts in lanes.items():
         for attempt, pod in attempts.items() if index < run.count else ():
             book.setdefault(attempt, {})[index] = pod
@@ -198,8 +198,8 @@ def _gang(run: Run, lanes: Lanes, rules: Rules, now: int) -> Progress:
 
 
 def _whole(
-    pods: Mapping[int, pods_.Pod], count: int, rules: Rules, now: int
-) -> tuple[Verdict, pods_.Pod | None]:
+    pods: Mapping[int, Pod], count: int, rules: Rules, now: int
+) -> tuple[Verdict, Pod | None]:
     """How the attempt stands, and the pod that decided: the first that ended without success."""
     if not pods:  # removed by force, finalizers and all
         return Verdict(Standing.LOST, runs.VANISHED, at=now), None
@@ -226,9 +226,7 @@ def _going_on(found: Verdict) -> Verdict:
     return Verdict(Standing.LIVE) if found.standing is Standing.REPLACED else found
 
 
-def _gathering(
-    run: Run, book: Mapping[int, Mapping[int, pods_.Pod]], rules: Rules, now: int
-) -> Progress:
+def _gathering(run: Run, book: Mapping[int, Mapping[int, Pod]], rules: Rules, now: int) -> Progress:
     """No pod of the attempt exists; it begins when all of the earlier ones have gone."""
     older = [
         rules.lives_on(pod, now)
@@ -244,7 +242,7 @@ def _gathering(
     )
 
 
-def _together(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) -> Progress:
+def _together(run: Run, pods: Mapping[int, Pod], rules: Rules, now: int) -> Progress:
     """The attempt lives, or some pod of it is still to be made."""
     each = [
         runs.live(run, pod, found, rules, now)

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from bayplan.api import names
-from bayplan.model import schedule as schedules
 from bayplan.reconcile import gaps, identity
 from bayplan.reconcile.ledger import (
     LONGEST_REQUEST,
@@ -22,6 +21,7 @@ from bayplan.reconcile.ledger import (
 )
 from bayplan.reconcile.runs import Progress, Run
 from bayplan.reconcile.scene import Scene
+from bayplan.schedules.parse import Schedule
 
 STOP = "stop"
 MOST_AT_ONCE = 10  # with concurrencyPolicy Allow; scheduled runs need places too
@@ -50,9 +50,7 @@ def known_gaps(scene: Scene) -> gaps.Gaps:
     return gaps.before(scene.job.created_at) if stored is None else stored
 
 
-def ordered(
-    scene: Scene, schedule: schedules.Schedule | None, known: Collection[int], floor: int
-) -> Order:
+def ordered(scene: Scene, schedule: Schedule | None, known: Collection[int], floor: int) -> Order:
     """What the annotation asks for, or what is left of what it asked for before.
 
     `known` are times whose runs the status may not tell of yet; what is later than `floor` is
@@ -101,7 +99,7 @@ def times(request: str) -> tuple[int, int] | None:
 
 
 def open_slots(
-    schedule: schedules.Schedule, known: gaps.Gaps, low: int, high: int, taken: Collection[int]
+    schedule: Schedule, known: gaps.Gaps, low: int, high: int, taken: Collection[int]
 ) -> tuple[int, ...]:
     """The slots from low to high that may be made up for; one more than allowed at most."""
     most = MOST_BACKFILLED + 1 + len(taken)
@@ -110,7 +108,7 @@ def open_slots(
 
 
 def next_run(
-    scene: Scene, order: Order, schedule: schedules.Schedule | None, known: Collection[int]
+    scene: Scene, order: Order, schedule: Schedule | None, known: Collection[int]
 ) -> Run | None:
     """The oldest time that is left to be made up for."""
     wanted, open_ = order.backfill, known_gaps(scene)
@@ -142,7 +140,7 @@ def slots_of(runs: Iterable[Run]) -> frozenset[int]:
 
 def left(
     order: Order,
-    schedule: schedules.Schedule,
+    schedule: Schedule,
     known: gaps.Gaps,
     begun: Collection[int],
 ) -> tuple[Backfill, gaps.Gaps]:

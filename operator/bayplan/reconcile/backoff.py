@@ -13,7 +13,7 @@ from typing import Any
 
 from bayplan.api.longservice import RestartBackoff
 from bayplan.api.meta import epoch_of, rfc3339
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile.instances import ended_at
 from bayplan.reconcile.refusals import is_refusal
 
@@ -31,7 +31,7 @@ class Backoff:
     failed_at: int
     retry_at: int
 
-    def covers(self, pod: pods_.Pod, now: int) -> bool:
+    def covers(self, pod: Pod, now: int) -> bool:
         """Whether this pod's end is counted in, so that the pod may be deleted.
 
         A delay is a second at least, so the failure itself lies before `retry_at`, and a pod made
@@ -48,7 +48,7 @@ class Backoff:
         }
 
 
-def refused_by_node(pod: pods_.Pod) -> bool:
+def refused_by_node(pod: Pod) -> bool:
     """Whether the node, not the pod, is why it ended: refused at its door, or evicted.
 
     An eviction without DisruptionTarget is for the pod's own excess (its storage limit).
@@ -58,7 +58,7 @@ def refused_by_node(pod: pods_.Pod) -> bool:
     return is_refusal(pod.reason)
 
 
-def counts(pod: pods_.Pod) -> bool:
+def counts(pod: Pod) -> bool:
     """Whether a pod's end is the workload's failure: drains, refusals, lost nodes are not."""
     return not pod.disrupted and pod.reason != "NodeLost" and not refused_by_node(pod)
 
@@ -81,7 +81,7 @@ def stored(status: Mapping[str, Any], revision: str) -> Backoff | None:
 
 def advanced(
     before: Backoff | None,
-    ended: Iterable[pods_.Pod],
+    ended: Iterable[Pod],
     revision: str,
     rules: RestartBackoff,
     now: int,
@@ -107,6 +107,6 @@ def forgotten_at(backoff: Backoff, rules: RestartBackoff) -> int:
     return backoff.retry_at + rules.max_seconds
 
 
-def cooling_until(pod: pods_.Pod, now: int) -> int:
+def cooling_until(pod: Pod, now: int) -> int:
     """Until when (epoch seconds) the node of this ended pod gets no other; 0: it may."""
     return ended_at(pod, now) + COOLING_SECONDS if refused_by_node(pod) else 0

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from bayplan.api import build, names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import figures, identity, jobconditions, jobstatus, ledger, parents, verbs
 from bayplan.reconcile.action import Admission, Outcome, Task, View
@@ -27,7 +27,7 @@ RENEW_SECONDS = 3600  # an answer older than this is asked for again when it is 
 _GRACE_SECONDS = 30  # Kubernetes' default of terminationGracePeriodSeconds
 
 
-def reconcile(job: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: int) -> Outcome:
+def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -> Outcome:
     """All that should be true of this job now, and what is missing for it."""
     if job.deleting or view.namespace_deleting:
         return Outcome(releases=release_orphans(pods.values()))
@@ -63,7 +63,7 @@ def reconcile(job: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: 
 
 
 def _scene(
-    job: Resource, spec: BatchJobSpec, pods: Mapping[PodKey, pods_.Pod], view: View, now: int
+    job: Resource, spec: BatchJobSpec, pods: Mapping[PodKey, Pod], view: View, now: int
 ) -> Scene:
     prefix = identity.prefix(job.name, job.uid)
     return Scene(

@@ -7,7 +7,7 @@ gone from the API are no such case: somebody took them away, and their instances
 
 from collections.abc import Iterable
 
-from bayplan.model import node as nodes_
+from bayplan.model.nodes import Node
 
 PERCENT = 20  # more than this share of the nodes
 FEWEST = 3  # and at least so many
@@ -16,7 +16,7 @@ WINDOW_SECONDS = 600  # silent for less long than this; after it, time says that
 _BOOT_SECONDS = 30  # a node that never was ready has lost nobody
 
 
-def braked_until(nodes: Iterable[nodes_.Node], now: int) -> int | None:
+def braked_until(nodes: Iterable[Node], now: int) -> int | None:
     """Until when nothing is to be replaced, moved or taken away; None: go on. O(nodes)."""
     total, silent = 0, []
     for node in nodes:

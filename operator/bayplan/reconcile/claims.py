@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from bayplan.api import build, names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Claim
 from bayplan.reconcile.action import ClaimAct, CreateClaim, DropClaim, OwnClaim
 from bayplan.reconcile.ordinals import Row, name_of
 
-Claims = Mapping[str, pods_.Claim]  # of one namespace, by name
+Claims = Mapping[str, Claim]  # of one namespace, by name
 
 
 def named(service: Resource, spec: LongServiceSpec, number: int) -> tuple[tuple[str, str], ...]:

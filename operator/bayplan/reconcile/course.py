@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
-from bayplan.model import schedule as schedules
+from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import backfill, identity, parents, triggers, verbs
 from bayplan.reconcile.arrays import advanced
@@ -19,6 +18,7 @@ from bayplan.reconcile.runs import BY_PEOPLE, Finished, Progress, Run, Trigger, 
 from bayplan.reconcile.scene import Book, Scene
 from bayplan.reconcile.triggers import Due
 from bayplan.reconcile.verdict import Standing
+from bayplan.schedules.parse import Schedule
 
 REPLACED = "Replaced"
 
@@ -40,7 +40,7 @@ class Course:
     consumed: Mapping[str, str]  # parent -> the run of it that this job last ran on
     holding: Holding
     due: Due
-    schedule: schedules.Schedule | None
+    schedule: Schedule | None
     hindered: bool = False
     missed: int = 0
     missed_slot: int | None = None
@@ -53,9 +53,9 @@ class Course:
     marked: str = ""  # the finished run that a person calls a success
 
 
-def book_of(prefix: str, pods: Mapping[PodKey, pods_.Pod]) -> Book:
+def book_of(prefix: str, pods: Mapping[PodKey, Pod]) -> Book:
     """The pods by run, index and attempt; what has no name of ours is nobody's run."""
-    book: dict[str, dict[int, dict[int, pods_.Pod]]] = {}
+    book: dict[str, dict[int, dict[int, Pod]]] = {}
     for key, pod in pods.items():
         found = identity.attempt_of(prefix, key[1])
         if found is not None:
@@ -183,7 +183,7 @@ def count_of(told: str) -> int:
     return min(max(int(told), 1), identity.MOST_TASKS) if plain else 1
 
 
-def tracked(pod: pods_.Pod) -> bool:
+def tracked(pod: Pod) -> bool:
     """Whether our finalizer still holds it: not known to be accounted for."""
     return names.RUN_TRACKING in pod.finalizers
 
@@ -218,7 +218,7 @@ def _is_free(scene: Scene, runs: list[Progress], *, hindered: bool) -> bool:
 
 def _due(
     scene: Scene,
-    schedule: schedules.Schedule | None,
+    schedule: Schedule | None,
     after: int,
     progress: Iterable[Progress],
     *,
@@ -361,16 +361,14 @@ def _since(scene: Scene, resumed_at: int | None) -> int:
     return max([stored.since, *(at - delay for at in moments if at is not None)])
 
 
-def _floor(scene: Scene, schedule: schedules.Schedule | None, since: int) -> int:
+def _floor(scene: Scene, schedule: Schedule | None, since: int) -> int:
     """The moment after which slots count and are not yet settled in the stored status."""
     if schedule is None:
         return scene.stored.last_slot
     return max(scene.stored.last_slot, scene.job.created_at - 1, since - 1)
 
 
-def _passed(
-    scene: Scene, resumed_at: int | None, schedule: schedules.Schedule | None, since: int
-) -> int:
+def _passed(scene: Scene, resumed_at: int | None, schedule: Schedule | None, since: int) -> int:
     """How many slots went by while the job was suspended, once it is resumed."""
     if schedule is None or since == scene.stored.since or resumed_at is None:
         return 0

@@ -14,25 +14,25 @@ from typing import Any
 
 from bayplan.api.longservice import Rebalance
 from bayplan.api.meta import epoch_of, rfc3339
-from bayplan.model import node as nodes_
-from bayplan.model import place
-from bayplan.model import pod as pods_
+from bayplan.model import constraints as constraints_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Constraints, Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.model.workload import Operator, PlaceConstraint
+from bayplan.model.workloads import Operator, PlaceConstraint
 from bayplan.reconcile.instances import ordinal
 
 HOUR_SECONDS = 3600
 
-Nodes = Mapping[str, nodes_.Node]
-Groups = Mapping[str, list[pods_.Pod]]  # value of a node label -> instances, the oldest first
+Nodes = Mapping[str, Node]
+Groups = Mapping[str, list[Pod]]  # value of a node label -> instances, the oldest first
 
 
 def drifted(
-    pods: Collection[pods_.Pod],
+    pods: Collection[Pod],
     nodes: Nodes,
     constraints: Collection[PlaceConstraint],
     replicas: int,
-) -> list[pods_.Pod]:
+) -> list[Pod]:
     """Instances that would have to go for the others to keep to the constraints; oldest first.
 
     `pods` are of one template. Of a group that has too many the youngest break the rule. One
@@ -50,15 +50,13 @@ def movable(constraints: Collection[PlaceConstraint]) -> list[PlaceConstraint]:
     return [one for one in constraints if one.operator is not Operator.CLUSTER or one.value]
 
 
-def _breaking(
-    one: PlaceConstraint, placed: list[pods_.Pod], nodes: Nodes, replicas: int
-) -> list[pods_.Pod]:
-    test = place.accepts(one)
+def _breaking(one: PlaceConstraint, placed: list[Pod], nodes: Nodes, replicas: int) -> list[Pod]:
+    test = constraints_.accepts(one)
     if test is not None:
-        absent = place.accepts_absence(one)
+        absent = constraints_.accepts_absence(one)
         labels = ((pod, nodes[pod.node].labels.get(one.label)) for pod in placed)
         return [pod for pod, value in labels if not (absent if value is None else test(value))]
-    groups: dict[str, list[pods_.Pod]] = {}
+    groups: dict[str, list[Pod]] = {}
     homeless = []
     for pod in placed:
         value = nodes[pod.node].labels.get(one.label)
@@ -72,10 +70,10 @@ def _breaking(
 def _beyond(
     one: PlaceConstraint,
     groups: Groups,
-    placed: list[pods_.Pod],
+    placed: list[Pod],
     nodes: Nodes,
     replicas: int,
-) -> list[pods_.Pod]:
+) -> list[Pod]:
     """Of each group those beyond what it may have; the largest groups may have most."""
     largest = sorted(groups, key=lambda value: (-len(groups[value]), value))
     allowed: list[int]
@@ -83,11 +81,13 @@ def _beyond(
         case Operator.UNIQUE:
             allowed = [1] * len(largest)
         case Operator.MAX_PER:
-            allowed = [place.count(one.value)] * len(largest)
+            allowed = [constraints_.count(one.value)] * len(largest)
         case Operator.CLUSTER:
             allowed = [len(placed)]
         case _:
-            expected = place.count(one.value) or len(_open(one.label, placed, nodes) | {*groups})
+            expected = constraints_.count(one.value) or len(
+                _open(one.label, placed, nodes) | {*groups}
+            )
             each, extra = divmod(replicas, max(expected, 1))
             allowed = [each + (rank < extra) for rank in range(expected)]
     allowed += [0] * (len(largest) - len(allowed))
@@ -96,7 +96,7 @@ def _beyond(
     ]
 
 
-def _open(label: str, placed: list[pods_.Pod], nodes: Nodes) -> set[str]:
+def _open(label: str, placed: list[Pod], nodes: Nodes) -> set[str]:
     """Values of the label among nodes that could take such an instance."""
     if not placed:
         return set()
@@ -108,7 +108,7 @@ def _open(label: str, placed: list[pods_.Pod], nodes: Nodes) -> set[str]:
     }
 
 
-def _admits(node: nodes_.Node, wanted: pods_.Constraints) -> bool:
+def _admits(node: Node, wanted: Constraints) -> bool:
     """Whether taints, node selector and required node affinity let a pod in."""
     return (
         all(node.labels.get(label) == value for label, value in wanted.selector)
@@ -151,7 +151,7 @@ NO_MOVES = Moves()
 def moves(
     status: Mapping[str, Any],
     rules: Rebalance | None,
-    candidates: Collection[pods_.Pod],
+    candidates: Collection[Pod],
     now: int,
     *,
     calm: bool,
@@ -193,5 +193,5 @@ def _stored(status: Mapping[str, Any]) -> tuple[Move, ...]:
     return tuple(found)
 
 
-def _age(pod: pods_.Pod) -> tuple[int, int, str]:
+def _age(pod: Pod) -> tuple[int, int, str]:
     return pod.created_at, ordinal(pod.name), pod.name

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bayplan.api.meta import epoch_of, rfc3339
-from bayplan.model import pod as pods_
+from bayplan.model.pods import FRESH, Pod
 from bayplan.reconcile import backoff, conditions
 from bayplan.reconcile.instances import Instances, ended_at
 
@@ -33,13 +33,13 @@ _FAILURES_OF_WAITING = frozenset(
 )
 
 
-def fails(pod: pods_.Pod) -> bool:
+def fails(pod: Pod) -> bool:
     """Whether a pod that is not ready has shown why: it crashes, or its container cannot start."""
     ending = pod.ending
     return ending.waiting in _FAILURES_OF_WAITING or (ending.restarts > 0 and not pod.ready)
 
 
-def sentence(failing: Collection[pods_.Pod]) -> str:
+def sentence(failing: Collection[Pod]) -> str:
     """One sentence for all: how many, and the worst of them."""
     worst = max(failing, key=lambda pod: (pod.ending.restarts, pod.name))
     ending = worst.ending
@@ -77,13 +77,13 @@ def newest(instances: Instances, stored: object, now: int) -> Mapping[str, Any] 
     return told if time >= _time(before) + (REPEAT_SECONDS if same else 1) else before
 
 
-def _failures(instances: Instances, now: int) -> Iterable[tuple[int, pods_.Pod]]:
+def _failures(instances: Instances, now: int) -> Iterable[tuple[int, Pod]]:
     for pod in instances.ended:
         if backoff.counts(pod):
             yield ended_at(pod, now), pod
     for pod in instances.live:
         ending = pod.ending
-        if ending is pods_.FRESH:
+        if ending is FRESH:
             continue
         if ending.restarts > 0 and ending.finished_at is not None:
             yield ending.finished_at, pod

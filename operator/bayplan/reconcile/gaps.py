@@ -5,7 +5,7 @@ All that lies outside them counts as having run, so that forgetting a stretch ne
 
 from collections.abc import Iterable
 
-from bayplan.model import schedule as schedules
+from bayplan.schedules.parse import Schedule
 
 MOST_GAPS = 20
 
@@ -22,9 +22,7 @@ def holds(gaps: Gaps, moment: int) -> bool:
     return any(low <= moment <= high for low, high in gaps)
 
 
-def slots(
-    gaps: Gaps, schedule: schedules.Schedule, low: int, high: int, limit: int
-) -> tuple[int, ...]:
+def slots(gaps: Gaps, schedule: Schedule, low: int, high: int, limit: int) -> tuple[int, ...]:
     """The oldest `limit` slots from low to high, both included, that lie in gaps."""
     found: list[int] = []
     for start, end in gaps:
@@ -34,7 +32,7 @@ def slots(
     return tuple(found)
 
 
-def without(gaps: Gaps, slot: int, schedule: schedules.Schedule) -> Gaps:
+def without(gaps: Gaps, slot: int, schedule: Schedule) -> Gaps:
     """Without this slot, and without what of its gap has no other; bounded as `more` is."""
     kept: list[Gap] = []
     for low, high in gaps:
@@ -57,9 +55,7 @@ def more(gaps: Gaps, new: Iterable[Gap]) -> Gaps:
     return tuple(merged[-MOST_GAPS:])
 
 
-def between(
-    schedule: schedules.Schedule, after: int, until: int, taken: Iterable[int]
-) -> Iterable[Gap]:
+def between(schedule: Schedule, after: int, until: int, taken: Iterable[int]) -> Iterable[Gap]:
     """The stretches with slots, after < slot <= until, that lie between the slots taken."""
     start = after + 1
     for slot in [*sorted(one for one in taken if after < one <= until), until + 1]:

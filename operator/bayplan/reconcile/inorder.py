@@ -5,7 +5,7 @@ What `ordinals`, `claims`, `pernode` and `sole` say of it.
 
 from dataclasses import replace
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import claims, inplace, ordinals, pernode, rollout, sole
 from bayplan.reconcile.action import ClaimAct
 from bayplan.reconcile.servicescene import ServiceScene, updated
@@ -73,13 +73,13 @@ def held(scene: ServiceScene) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _silent(scene: ServiceScene, pod: pods_.Pod) -> bool:
+def _silent(scene: ServiceScene, pod: Pod) -> bool:
     """Whether a pod is to go that nobody says has gone."""
     node = scene.view.nodes.get(pod.node)
     return pod.terminating and node is not None and not node.ready
 
 
-def _waits(what: str, predecessor: str, pod: pods_.Pod) -> str:
+def _waits(what: str, predecessor: str, pod: Pod) -> str:
     return (
         f"{what} before {predecessor} on node {pod.node}, which does not answer, is deleted; if "
         "that node is switched off for good, delete the node, or the pod by force"

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile.instances import Instances
 from bayplan.reconcile.rollout import Bounds, Change
 
-Leave = tuple[tuple[pods_.Pod, str], ...]  # pod, why
+Leave = tuple[tuple[Pod, str], ...]  # pod, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Places:
     while `settled`.
     """
 
-    live: Sequence[pods_.Pod]
+    live: Sequence[Pod]
     leave: Leave
-    turn: Callable[[pods_.Pod], tuple[Any, ...]]
+    turn: Callable[[Pod], tuple[Any, ...]]
     vacant: int
     numbers: tuple[int, ...] | None = None
     settled: bool = True
@@ -89,7 +89,7 @@ def changed(
     return replace(places.filled(goal, len(new), restorable=restorable), leave=tuple(leave))
 
 
-def _replaced(live: Collection[pods_.Pod], book: Instances, most: int) -> list[pods_.Pod]:
+def _replaced(live: Collection[Pod], book: Instances, most: int) -> list[Pod]:
     """The longest sick ones, when nobody is on the way up."""
     if any(not book.healthy(pod) and pod.key not in book.sick for pod in live):
         return []

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bayplan.api import names
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 
 # What a node is to the pods on it; a set of bits.
@@ -43,10 +43,10 @@ class Instances:
     patience: int = 0  # seconds until a silent node is lost, a pod beyond its grace forgotten
     order: Order = "YoungestFirst"  # of those that are too many
     fullness: Fullness = _nothing
-    live: list[pods_.Pod] = field(default_factory=list)
-    lost: list[pods_.Pod] = field(default_factory=list)
-    orphaned: list[pods_.Pod] = field(default_factory=list)
-    ended: list[pods_.Pod] = field(default_factory=list)
+    live: list[Pod] = field(default_factory=list)
+    lost: list[Pod] = field(default_factory=list)
+    orphaned: list[Pod] = field(default_factory=list)
+    ended: list[Pod] = field(default_factory=list)
     going: int = 0
     outdated_going: bool = False  # some of those are of another revision
     ready: int = 0
@@ -58,7 +58,7 @@ class Instances:
     groups: dict[str, str] = field(default_factory=dict)  # node -> group to keep balanced
     sick: dict[PodKey, int] = field(default_factory=dict)  # -> since when it is not ready
 
-    def node_state(self, node: nodes_.Node | None, now: int) -> int:
+    def node_state(self, node: Node | None, now: int) -> int:
         if node is None:
             return _GONE
         leaving = _LEAVING if node.leaving else _WELL
@@ -70,7 +70,7 @@ class Instances:
         self.turns.append(lost_at)
         return _SILENT | leaving
 
-    def count_going(self, pod: pods_.Pod, state: int, now: int) -> None:
+    def count_going(self, pod: Pod, state: int, now: int) -> None:
         """A terminating pod takes room during an update; `rollout` says which do not, and why."""
         overdue_at = pod.overdue_at(self.patience)
         if pod.terminal or pod.disrupted or state & (_LOST | _GONE):
@@ -90,7 +90,7 @@ class Instances:
         else:
             self.turns.append(healthy_at)
 
-    def count_unready(self, pod: pods_.Pod, now: int) -> None:
+    def count_unready(self, pod: Pod, now: int) -> None:
         """One that is not ready for `unhealthy_after` is sick. Without a node it is not started."""
         if self.unhealthy_after is None or not pod.node:
             return
@@ -105,7 +105,7 @@ class Instances:
         here = sorted((since, key) for key, since in self.sick.items() if key not in self.leaving)
         return {key for _, key in here[:count]}
 
-    def balanced(self, pods: Collection[pods_.Pod], count: int) -> list[pods_.Pod]:
+    def balanced(self, pods: Collection[Pod], count: int) -> list[Pod]:
         """The `count` that go first; of the healthy ones, the largest group gives first.
 
         So groups that differed by one at most still do. O(pods · log groups).
@@ -114,7 +114,7 @@ class Instances:
         if not self.groups:
             return ordered[:count]
         gone = [pod for pod in ordered if not self.healthy(pod)][:count]
-        queues: dict[str, list[tuple[int, pods_.Pod]]] = {}  # last to go first
+        queues: dict[str, list[tuple[int, Pod]]] = {}  # last to go first
         for place in range(len(ordered) - 1, -1, -1):
             pod = ordered[place]
             if self.healthy(pod):
@@ -129,26 +129,26 @@ class Instances:
                 heapq.heappush(heap, (-len(queue), queue[-1][0], group))
         return gone
 
-    def healthy(self, pod: pods_.Pod) -> bool:
+    def healthy(self, pod: Pod) -> bool:
         """Ready for `min_ready` seconds on a node that answers."""
         return pod.key in self.available
 
-    def healthy_among(self, pods: Iterable[pods_.Pod]) -> int:
+    def healthy_among(self, pods: Iterable[Pod]) -> int:
         available = self.available
         return sum((pod.namespace, pod.name) in available for pod in pods)
 
-    def split_by_leaving(self, pods: list[pods_.Pod]) -> tuple[list[pods_.Pod], list[pods_.Pod]]:
+    def split_by_leaving(self, pods: list[Pod]) -> tuple[list[Pod], list[Pod]]:
         """Those on nodes that stay (or on none yet), and those on nodes about to go."""
         if not self.leaving:
             return pods, []
         stayers = [pod for pod in pods if pod.key not in self.leaving]
         return stayers, [pod for pod in pods if pod.key in self.leaving]
 
-    def first_to_go(self, pods: Collection[pods_.Pod]) -> list[pods_.Pod]:
+    def first_to_go(self, pods: Collection[Pod]) -> list[Pod]:
         """Lost, without a node, not ready, just ready, on a leaving node, healthy; then by age."""
         return sorted(pods, key=lambda pod: (self._rank(pod), *self._age(pod)))
 
-    def _too_many(self, pods: Collection[pods_.Pod]) -> list[pods_.Pod]:
+    def _too_many(self, pods: Collection[Pod]) -> list[Pod]:
         """As `first_to_go`; of the healthy, by age or by what is left on their nodes.
 
         Of one age those on the emptiest node go first; of the emptiest nodes all on one of them,
@@ -156,7 +156,7 @@ class Instances:
         """
         filled = {name: self.fullness(name) for name in {pod.node for pod in pods if pod.node}}
 
-        def key(pod: pods_.Pod) -> tuple[object, ...]:
+        def key(pod: Pod) -> tuple[object, ...]:
             full = filled.get(pod.node, 0)
             since, number, name = self._age(pod)
             if self.order == "EmptiestFirst":
@@ -165,14 +165,14 @@ class Instances:
 
         return sorted(pods, key=key)
 
-    def youngest(self, pods: Collection[pods_.Pod]) -> list[pods_.Pod]:
+    def youngest(self, pods: Collection[Pod]) -> list[Pod]:
         return sorted(pods, key=lambda pod: (-pod.created_at, -ordinal(pod.name), pod.name))
 
-    def revision_of(self, pod: pods_.Pod) -> str:
+    def revision_of(self, pod: Pod) -> str:
         """The revision on the pod's label; empty when somebody took that off."""
         return pod.labels.get(names.REVISION, "")
 
-    def _rank(self, pod: pods_.Pod) -> int:
+    def _rank(self, pod: Pod) -> int:
         if pod.key in self.silent:
             return _ON_SILENT_NODE
         if not pod.node:
@@ -183,14 +183,14 @@ class Instances:
             return _TOO_NEW
         return _HEALTHY_LEAVING if pod.key in self.leaving else _HEALTHY
 
-    def _age(self, pod: pods_.Pod) -> tuple[int, int, str]:
+    def _age(self, pod: Pod) -> tuple[int, int, str]:
         sign = 1 if self.order == "OldestFirst" else -1
         return sign * pod.created_at, sign * ordinal(pod.name), pod.name
 
 
 def surveyed(
-    pods: Mapping[PodKey, pods_.Pod],
-    nodes: Mapping[str, nodes_.Node],
+    pods: Mapping[PodKey, Pod],
+    nodes: Mapping[str, Node],
     now: int,
     *,
     revision: str,
@@ -239,9 +239,7 @@ def surveyed(
     return book
 
 
-def _groups(
-    pods: Mapping[PodKey, pods_.Pod], nodes: Mapping[str, nodes_.Node], label: str
-) -> dict[str, str]:
+def _groups(pods: Mapping[PodKey, Pod], nodes: Mapping[str, Node], label: str) -> dict[str, str]:
     """Node -> its value of the label; nothing without a label."""
     here = {pod.node for pod in pods.values()} & nodes.keys() if label else ()
     return {name: nodes[name].labels.get(label, "") for name in here}
@@ -253,7 +251,7 @@ def ordinal(name: str) -> int:
     return int(last) if last.isascii() and last.isdecimal() else -1
 
 
-def ended_at(pod: pods_.Pod, now: int) -> int:
+def ended_at(pod: Pod, now: int) -> int:
     """When a pod ended, as well as it is known (epoch seconds); never before it was created.
 
     A pod that the kubelet refused or evicted may have no container that tells, and a node's clock

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayplan.reconcile import backfill, effective, figures, triggers, waiting
-from bayplan.reconcile import gaps as gaps_
 from bayplan.reconcile.action import EmitEvent, Notice
 from bayplan.reconcile.course import Course
+from bayplan.reconcile.gaps import Gaps, between, more, without
 from bayplan.reconcile.jobconditions import job_conditions
 from bayplan.reconcile.jobevents import events, is_newly_late
 from bayplan.reconcile.ledger import (
@@ -159,7 +159,7 @@ def _began_anew(scene: Scene, one: Progress, entry: Run) -> bool:
 
 def _unfilled(
     scene: Scene, course: Course, last_slot: int, *, news: bool
-) -> tuple[Backfill, gaps_.Gaps | None]:
+) -> tuple[Backfill, Gaps | None]:
     """What is left of a backfill, and the gaps; None for those that a new job has."""
     stored = scene.stored.gaps
     known = backfill.known_gaps(scene)
@@ -168,10 +168,10 @@ def _unfilled(
     until = max(last_slot, course.since - 1)
     left, after = course.order.backfill, known
     if until > course.floor:
-        new = gaps_.between(course.schedule, course.floor, until, course.slots)
-        after = gaps_.more(known, new)
+        new = between(course.schedule, course.floor, until, course.slots)
+        after = more(known, new)
     for slot in course.slots:  # a run that an edit of the schedule overtook
-        after = gaps_.without(after, slot, course.schedule)
+        after = without(after, slot, course.schedule)
     if news:
         begun = backfill.slots_of([*(one.run for one in course.runs), *_runs_ended(course)])
         left, after = backfill.left(course.order, course.schedule, after, begun)

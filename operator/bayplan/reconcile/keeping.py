@@ -6,20 +6,20 @@ The API server slows down with what it holds, and Kubernetes' own collection of 
 
 from collections.abc import Iterable
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 
 MOST_FINISHED = 5_000
 
 Mark = tuple[int, str, str]  # when it ended, its namespace, its name
 
 
-def mark_of(pod: pods_.Pod) -> Mark:
+def mark_of(pod: Pod) -> Mark:
     """Where a finished pod stands among all; not before its birth, whatever its node says."""
     ended_at = pod.ending.finished_at
     return max(pod.created_at, ended_at or 0), pod.namespace, pod.name
 
 
-def last_to_go(pods: Iterable[pods_.Pod], most: int = MOST_FINISHED) -> Mark | None:
+def last_to_go(pods: Iterable[Pod], most: int = MOST_FINISHED) -> Mark | None:
     """The newest of the finished pods that are too many; None while there are few enough."""
     marks = [mark_of(pod) for pod in pods if not pod.terminating]
     if len(marks) <= most:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar, get_args
 
 from bayplan.api.jobstatus import LONGEST_DETAIL
 from bayplan.api.meta import epoch_of, rfc3339
-from bayplan.reconcile import gaps as gaps_
 from bayplan.reconcile import identity, ranges
+from bayplan.reconcile.gaps import MOST_GAPS, Gap, Gaps, holds, more
 from bayplan.reconcile.runs import Finished, Lane, Outcome, Run, Trigger
 
 MOST_ACTIVE = 100
@@ -95,7 +95,7 @@ class Ledger:
     fulfilled: tuple[Success, ...] = ()
     consumed: Mapping[str, str] = field(default_factory=dict)  # parent -> its run
     paused_until: int | None = None
-    gaps: gaps_.Gaps | None = None  # None: all before the job was created
+    gaps: Gaps | None = None  # None: all before the job was created
     backfill: Backfill = NO_BACKFILL
 
     def entry(self, run: str) -> Run | None:
@@ -109,7 +109,7 @@ class Ledger:
             return slot <= self.last_slot
         made_up_for = identity.backfilled(run)
         if made_up_for is not None:
-            return self.gaps is not None and not gaps_.holds(self.gaps, made_up_for)
+            return self.gaps is not None and not holds(self.gaps, made_up_for)
         return run in self.handled or any(one.get("run") == run for one in self.history)
 
     @property
@@ -199,7 +199,7 @@ def wire_finished(finished: Finished) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def wire_gaps(gaps: gaps_.Gaps | None) -> list[dict[str, str]] | None:
+def wire_gaps(gaps: Gaps | None) -> list[dict[str, str]] | None:
     """The stretches without a run, as the status keeps them."""
     if gaps is None:
         return None
@@ -403,13 +403,13 @@ def _success(value: object) -> Success | None:
     return Success(run, ended_at, time_of(value.get("slotTime")))
 
 
-def _gaps(value: object) -> gaps_.Gaps | None:
+def _gaps(value: object) -> Gaps | None:
     if value is None:
         return None
-    return gaps_.more((), _each(value, _gap, gaps_.MOST_GAPS))
+    return more((), _each(value, _gap, MOST_GAPS))
 
 
-def _gap(value: object) -> gaps_.Gap | None:
+def _gap(value: object) -> Gap | None:
     if not isinstance(value, Mapping):
         return None
     low, high = time_of(value.get("fromTime")), time_of(value.get("toTime"))

@@ -12,9 +12,9 @@ from dataclasses import replace
 from bayplan.api import names, placing
 from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.model.workload import Operator
+from bayplan.model.workloads import Operator
 from bayplan.placement import explain
 from bayplan.reconcile import (
     backoff,
@@ -30,12 +30,12 @@ from bayplan.reconcile import (
     pernode,
     revisions,
     rollout,
+    serviceacts,
     servicestatus,
     sole,
     target,
     waiting,
 )
-from bayplan.reconcile import serviceacts as acts
 from bayplan.reconcile.action import Admission, EmitEvent, Outcome, View
 from bayplan.reconcile.instances import Instances, surveyed
 from bayplan.reconcile.revisions import Revision
@@ -46,7 +46,7 @@ STUCK_SECONDS = 60
 _NEVER_SECONDS = 10**9
 
 
-def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: int) -> Outcome:
+def reconcile(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -> Outcome:
     """What is missing of the service and what is too much. O(pods); `now` in epoch seconds."""
     if service.deleting or view.namespace_deleting:
         return Outcome()
@@ -61,7 +61,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     before = backoff.stored(service.status, making.name) if making is not None else None
     after = _backoff(scene, making, before)
     change = _change(scene, after)
-    tasks = acts.tasks(scene, making, change, after)
+    tasks = serviceacts.tasks(scene, making, change, after)
     bodies = children.wanted(service, scene.spec, scene.limits.healthy, in_place=scene.in_place)
     apply, drop = children.changes(service, view, bodies)
     current = _current_revision(scene)
@@ -98,10 +98,13 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
     )
     return Outcome(
         tasks=tasks,
-        adoptions=acts.adoptions(scene),
-        deletes=(*acts.ends(scene, making, before), *acts.departures(service, change.leave)),
-        objects=(*acts.history(scene, tasks), *apply),
-        drops=(*drop, *acts.forgotten(scene, current)),
+        adoptions=serviceacts.adoptions(scene),
+        deletes=(
+            *serviceacts.ends(scene, making, before),
+            *serviceacts.departures(service, change.leave),
+        ),
+        objects=(*serviceacts.history(scene, tasks), *apply),
+        drops=(*drop, *serviceacts.forgotten(scene, current)),
         claims=inorder.claim_acts(scene),
         events=(*_unknown_verb(scene), *servicestatus.events(service.status, status)),
         status=None if status == service.status else status,
@@ -113,7 +116,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, n
 def _scene(
     service: Resource,
     spec: LongServiceSpec,
-    pods: Mapping[PodKey, pods_.Pod],
+    pods: Mapping[PodKey, Pod],
     view: View,
     now: int,
     *,
@@ -312,7 +315,7 @@ def _unknown_verb(scene: ServiceScene) -> tuple[EmitEvent, ...]:
     )
 
 
-def _refused(service: Resource, pods: Mapping[PodKey, pods_.Pod], view: View, now: int) -> Outcome:
+def _refused(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -> Outcome:
     """A spec that cannot work disturbs nobody: what runs goes on, the status says why."""
     spec = service.spec if isinstance(service.spec, LongServiceSpec) else None
     update = target.chosen(service, revisions.stored(view.children)).revision
@@ -408,7 +411,7 @@ def _stuck_at(scene: ServiceScene) -> int:
     return progress.progressed_at + rules.min_ready_seconds + STUCK_SECONDS
 
 
-def _failing(instances: Instances) -> tuple[pods_.Pod, ...]:
+def _failing(instances: Instances) -> tuple[Pod, ...]:
     if len(instances.available) == len(instances.live):
         return ()
     return tuple(

@@ -13,7 +13,7 @@ healthy anyway before them.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import inplace
 from bayplan.reconcile.instances import Instances, ordinal
 from bayplan.reconcile.revisions import stem
@@ -29,8 +29,8 @@ class Row:
     """Every stored pod of a service by its ordinal, and those that have none."""
 
     replicas: int
-    pods: dict[int, pods_.Pod]
-    strays: tuple[pods_.Pod, ...] = ()
+    pods: dict[int, Pod]
+    strays: tuple[Pod, ...] = ()
 
     @property
     def wanted(self) -> range:
@@ -42,9 +42,9 @@ def name_of(service: str, number: int) -> str:
     return f"{stem(service, 1 + _DIGITS)}-{number}"
 
 
-def row(service: str, pods: Collection[pods_.Pod], replicas: int) -> Row:
-    numbered: dict[int, pods_.Pod] = {}
-    strays: list[pods_.Pod] = []
+def row(service: str, pods: Collection[Pod], replicas: int) -> Row:
+    numbered: dict[int, Pod] = {}
+    strays: list[Pod] = []
     for pod in pods:
         number = ordinal(pod.name)
         if number >= 0 and pod.name == name_of(service, number):

@@ -12,7 +12,7 @@ An update ends the old instance of a node before its new one starts (`inplace`).
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.placement.homes import Homes
 from bayplan.reconcile import inplace, rollout
 from bayplan.reconcile.instances import Instances
@@ -27,20 +27,20 @@ class Coverage:
     wanted: int = 0  # nodes that have one, or can take one
     vacant: int = 0  # nodes that can take one and have no pod of the service, running or going
     open: frozenset[str] = frozenset()
-    strays: tuple[tuple[pods_.Pod, str], ...] = ()
+    strays: tuple[tuple[Pod, str], ...] = ()
 
 
 def housed(
-    book: Instances, pods: Iterable[pods_.Pod], homes: Homes, *, suspended: bool
+    book: Instances, pods: Iterable[Pod], homes: Homes, *, suspended: bool
 ) -> tuple[Instances, Coverage]:
     """The book of those that stand where one is to be, and what that leaves. O(pods + nodes).
 
     `pods` are all of the service. Nobody moves off a node that is about to go: nobody is wanted
     elsewhere instead.
     """
-    at_home: dict[str, pods_.Pod] = {}
-    homeless: list[pods_.Pod] = []
-    strays: list[tuple[pods_.Pod, str]] = []
+    at_home: dict[str, Pod] = {}
+    homeless: list[Pod] = []
+    strays: list[tuple[Pod, str]] = []
     best = sorted(book.live, key=lambda pod: (not book.healthy(pod), pod.created_at, pod.name))
     for pod in best:
         if not pod.node:

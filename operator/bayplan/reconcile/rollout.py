@@ -17,7 +17,7 @@ at once, whatever is still terminating.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile.instances import Instances
 
@@ -40,7 +40,7 @@ def bounds(replicas: int, minimum_healthy_percent: int, maximum_surge_percent: i
     return Bounds(healthy, instances + 1 if healthy == instances else instances)
 
 
-Leaving = tuple[pods_.Pod, str]  # and why
+Leaving = tuple[Pod, str]  # and why
 
 MOVED = "moved off its node"
 DRIFTED = "moved, since it broke constraints"
@@ -57,7 +57,7 @@ class Change:
     restore: int = 0  # of the revision that is known to work
     start_at: tuple[int, ...] = ()
     restore_at: tuple[int, ...] = ()
-    leave: tuple[tuple[pods_.Pod, str], ...] = ()  # pod, why
+    leave: tuple[tuple[Pod, str], ...] = ()  # pod, why
 
 
 def settled(
@@ -221,13 +221,13 @@ def rolled(
 
 def _outdated(
     instances: Instances,
-    old: list[pods_.Pod],
+    old: list[Pod],
     *,
     homeless: int,
     sick: int,
     well: int,
     prefer: str,
-) -> list[pods_.Pod]:
+) -> list[Pod]:
     """The old ones that may go: so many without a node, so many that are healthy.
 
     Of those that are not healthy so many as those with a node are more than `-sick`.
@@ -245,7 +245,7 @@ def _outdated(
 
 
 def _yielding(
-    instances: Instances, new: list[pods_.Pod], count: int, leave: Collection[Leaving]
+    instances: Instances, new: list[Pod], count: int, leave: Collection[Leaving]
 ) -> list[Leaving]:
     """The youngest new ones that go too, so that `count` go in all."""
     leaving = {pod.key for pod, _ in leave}
@@ -253,7 +253,7 @@ def _yielding(
     return [(pod, "not ready, and too many") for pod in staying[: max(0, count - len(leaving))]]
 
 
-def _spared(instances: Instances, pods: list[pods_.Pod], healthy: int) -> list[pods_.Pod]:
+def _spared(instances: Instances, pods: list[Pod], healthy: int) -> list[Pod]:
     """Those of the pods that may go while no more than `healthy` healthy ones go with them."""
     gone = []
     for pod in pods:
@@ -264,15 +264,13 @@ def _spared(instances: Instances, pods: list[pods_.Pod], healthy: int) -> list[p
     return gone
 
 
-def _surplus(instances: Instances, stayers: list[pods_.Pod], replicas: int) -> list[pods_.Pod]:
+def _surplus(instances: Instances, stayers: list[Pod], replicas: int) -> list[Pod]:
     """Who goes of those on nodes that stay: the healthy only after all who are not."""
     count = len(stayers) - replicas
     return instances.balanced(stayers, count) if count > 0 else []
 
 
-def _moved(
-    instances: Instances, leavers: list[pods_.Pod], healthy: int, replicas: int
-) -> list[pods_.Pod]:
+def _moved(instances: Instances, leavers: list[Pod], healthy: int, replicas: int) -> list[Pod]:
     """Who of those on leaving nodes may go: without them `replicas` healthy ones remain."""
     gone = []
     for pod in instances.first_to_go(leavers):
@@ -283,5 +281,5 @@ def _moved(
     return gone
 
 
-def _abandoned(pods: Iterable[pods_.Pod]) -> list[tuple[pods_.Pod, str]]:
+def _abandoned(pods: Iterable[Pod]) -> list[tuple[Pod, str]]:
     return [(pod, "on a lost node") for pod in pods]

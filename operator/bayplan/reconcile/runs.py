@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bayplan.api.batchjob import RetryPolicy
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile import starting
 from bayplan.reconcile.verdict import (
     LOST_TO_NODE,
@@ -133,14 +133,14 @@ class Rules:
     patience_seconds: int
     grace_seconds: int
     expected_seconds: int | None
-    nodes: Mapping[str, nodes_.Node]
+    nodes: Mapping[str, Node]
     success_codes: tuple[int, ...] = ()
     final_codes: tuple[int, ...] = ()  # not tried again
     once: bool = False  # an attempt that may have begun is not tried again when it is lost
     start_seconds: int = 0  # in which all main containers have to start; 0: as long as it takes
     template_hash: str = ""  # of the template that pods may be made of now; empty: of none
 
-    def verdict(self, pod: pods_.Pod, now: int) -> Verdict:
+    def verdict(self, pod: Pod, now: int) -> Verdict:
         """How the attempt stands by all rules."""
         found, due = self.lives_on(pod, now), self.starts_by(pod)
         if found.standing is not Standing.LIVE:
@@ -150,11 +150,11 @@ class Rules:
         marks = [at for at in (found.at, None if pod.terminating else due) if at is not None]
         return replace(found, at=min(marks, default=None))
 
-    def starts_by(self, pod: pods_.Pod) -> int | None:
+    def starts_by(self, pod: Pod) -> int | None:
         """By when it has to have started (epoch seconds); None for never, or if it has."""
         return starting.due_at(pod, self.nodes, self.start_seconds)
 
-    def lives_on(self, pod: pods_.Pod, now: int) -> Verdict:
+    def lives_on(self, pod: Pod, now: int) -> Verdict:
         """How the pod stands, whatever we have given up: alive is what a container may yet run."""
         found = verdict(pod, self.nodes, self.patience_seconds, self.grace_seconds, now)
         return by_exit_code(found, pod, self.success_codes)
@@ -170,7 +170,7 @@ class Progress:
 
     run: Run
     finished: Finished | None = None
-    pod: pods_.Pod | None = None
+    pod: Pod | None = None
     wake_at: int | None = None
     tasks: tuple[tuple[int, Run], ...] = ()
 
@@ -182,7 +182,7 @@ class Progress:
         return self.tasks
 
 
-def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) -> Progress:
+def advanced(run: Run, pods: Mapping[int, Pod], rules: Rules, now: int) -> Progress:
     """The run after all that its pods (by attempt) tell."""
     newest = max(pods, default=-1)
     while True:
@@ -207,7 +207,7 @@ def advanced(run: Run, pods: Mapping[int, pods_.Pod], rules: Rules, now: int) ->
         run = finished
 
 
-def _awaited(run: Run, before: pods_.Pod | None, rules: Rules, now: int) -> Progress:
+def _awaited(run: Run, before: Pod | None, rules: Rules, now: int) -> Progress:
     """The run while its attempt does not exist; `before` is the pod of the one before, if known.
 
     An attempt that was given up may still run: it is deleted, so not for long, and nothing runs
@@ -300,9 +300,9 @@ def _next(
     )
 
 
-def live(run: Run, pod: pods_.Pod, found: Verdict, rules: Rules, now: int) -> Progress:
+def live(run: Run, pod: Pod, found: Verdict, rules: Rules, now: int) -> Progress:
     started_at = pod.ending.started_at
-    if started_at is None and pod.phase is pods_.Phase.RUNNING:
+    if started_at is None and pod.phase is Phase.RUNNING:
         started_at = pod.created_at
     reason = "" if run.reason in OF_LIVE or run.attempt == 0 else run.reason
     detail, hindrance = run.detail if reason else "", starting.word(pod)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import identity
 from bayplan.reconcile.action import View
 from bayplan.reconcile.figures import Samples
@@ -13,7 +13,7 @@ from bayplan.reconcile.ledger import MOST_ACTIVE, Ledger
 from bayplan.reconcile.runs import Rules
 
 # run -> index -> attempt -> pod
-Book = Mapping[str, Mapping[int, Mapping[int, pods_.Pod]]]
+Book = Mapping[str, Mapping[int, Mapping[int, Pod]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Scene:
     rules: Rules
     samples: Samples
 
-    def pods_of(self, run: str) -> list[pods_.Pod]:
+    def pods_of(self, run: str) -> list[Pod]:
         """All pods of a run."""
         return [pod for lane in self.book.get(run, {}).values() for pod in lane.values()]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from bayplan.api import build, names
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.reconcile import backoff, claims, ordinals, revisions, rollout, target
 from bayplan.reconcile.action import AdoptPod, ApplyObject, DeleteObject, DeletePod, Task
 from bayplan.reconcile.revisions import Revision
@@ -83,7 +83,7 @@ def ends(
     return departures(scene.service, gone)
 
 
-def departures(service: Resource, leave: Collection[tuple[pods_.Pod, str]]) -> list[DeletePod]:
+def departures(service: Resource, leave: Collection[tuple[Pod, str]]) -> list[DeletePod]:
     """Deletes for pods that were seen; an assumed one goes when it has a uid, no other for it."""
     return [
         DeletePod(service.namespace, pod.name, pod.uid, why, evict=why == rollout.MOVED)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import drift, ordinals, pernode, rollout, servicestatus, target
 from bayplan.reconcile.action import Admission, View
@@ -26,7 +26,7 @@ class ServiceScene:
 
     service: Resource
     spec: LongServiceSpec
-    pods: Mapping[PodKey, pods_.Pod]
+    pods: Mapping[PodKey, Pod]
     view: View
     now: int
     instances: Instances

@@ -14,9 +14,8 @@ from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Resource
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Pod
 from bayplan.placement import explain
-from bayplan.reconcile import backoff as backoff_
 from bayplan.reconcile import (
     conditions,
     defect,
@@ -28,6 +27,7 @@ from bayplan.reconcile import (
     waiting,
 )
 from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
+from bayplan.reconcile.backoff import Backoff
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.instances import Instances
 from bayplan.reconcile.rollout import Bounds
@@ -94,10 +94,10 @@ class Standing:
     braked_until: int | None
     overdue: bool  # whether it has got no further for as long as it may
     admission: Admission | None
-    backoff: backoff_.Backoff | None
+    backoff: Backoff | None
     drifted: int | None = None  # instances that break constraints; None: there are none to break
     moves: tuple[drift.Move, ...] = ()
-    failing: tuple[pods_.Pod, ...] = ()
+    failing: tuple[Pod, ...] = ()
     suspended: bool = False  # `replicas` itself is 0: with mode PerNode there may just be no node
     sole: tuple[str, ...] = ()  # claims of the template that one pod at a time can use
     held: tuple[str, ...] = ()  # instances that wait for their predecessor, in words

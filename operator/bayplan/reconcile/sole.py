@@ -9,12 +9,12 @@ More than one instance never runs; the status says so.
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Claim, Pod
 from bayplan.reconcile import inplace
 from bayplan.reconcile.instances import Instances
 from bayplan.reconcile.ordinals import SILENT
 
-ClaimOf = Callable[[str], pods_.Claim | None]  # of the service's namespace, by name
+ClaimOf = Callable[[str], Claim | None]  # of the service's namespace, by name
 
 
 def claims(template: Mapping[str, Any], claim_of: ClaimOf) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def claims(template: Mapping[str, Any], claim_of: ClaimOf) -> tuple[str, ...]:
     return tuple(found)
 
 
-def places(book: Instances, pods: Collection[pods_.Pod], replicas: int) -> inplace.Places:
+def places(book: Instances, pods: Collection[Pod], replicas: int) -> inplace.Places:
     """As many places as replicas; whoever is not live but still there takes one.
 
     `pods` are all of the service. On a node that is silent for too long an instance is deleted:

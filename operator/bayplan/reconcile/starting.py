@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from bayplan.api import names
 from bayplan.api.jobstatus import LONGEST_DETAIL
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile.verdict import START_TIMEOUT, Standing, Verdict
 
 # A delete is dated by the API server, whose clock may be behind ours, by which the time is up.
@@ -42,29 +42,29 @@ HINDERED = frozenset({CANNOT_START, *_WORDS.values()})
 NEVER_STARTED = frozenset({START_TIMEOUT, "StartError", "ContainerCannotRun"})
 
 
-def has_begun(pod: pods_.Pod) -> bool:
+def has_begun(pod: Pod) -> bool:
     """Whether any container of it is known to have run."""
-    return pod.ending.began or pod.phase is pods_.Phase.RUNNING
+    return pod.ending.began or pod.phase is Phase.RUNNING
 
 
-def is_complete(pod: pods_.Pod) -> bool:
+def is_complete(pod: Pod) -> bool:
     """Whether all of its main containers have started once."""
-    return pod.ending.complete or (pod.phase is pods_.Phase.RUNNING and not pod.ending.lacking)
+    return pod.ending.complete or (pod.phase is Phase.RUNNING and not pod.ending.lacking)
 
 
-def word(pod: pods_.Pod) -> str:
+def word(pod: Pod) -> str:
     """What keeps a living attempt from starting; empty when nothing is known to."""
     if not pod.ending.waiting or is_complete(pod):
         return ""
     return _WORDS.get(pod.ending.waiting, CANNOT_START)
 
 
-def detail(pod: pods_.Pod) -> str:
+def detail(pod: Pod) -> str:
     """What its kubelet says, as long as it says anything."""
     return pod.ending.said[:LONGEST_DETAIL]
 
 
-def is_outdated(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], template_hash: str) -> bool:
+def is_outdated(pod: Pod, nodes: Mapping[str, Node], template_hash: str) -> bool:
     """Whether a live attempt is to be replaced by one of this template (empty: of none)."""
     if pod.assumed or pod.terminating or has_begun(pod):
         return False
@@ -75,7 +75,7 @@ def is_outdated(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], template_hash:
     return bool(own and template_hash) and own != template_hash
 
 
-def due_at(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], timeout_seconds: int) -> int | None:
+def due_at(pod: Pod, nodes: Mapping[str, Node], timeout_seconds: int) -> int | None:
     """By when an attempt has to have started (epoch seconds); None for never, or if it has."""
     node = nodes.get(pod.node)
     if not timeout_seconds or node is None or not node.ready or is_complete(pod):
@@ -87,7 +87,7 @@ def due_at(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], timeout_seconds: in
     return max(placed_at, prepared_at, node.ready_changed_at) + timeout_seconds
 
 
-def ended_by_timeout(found: Verdict, pod: pods_.Pod, due: int | None) -> Verdict:
+def ended_by_timeout(found: Verdict, pod: Pod, due: int | None) -> Verdict:
     """The end of an attempt that was deleted because it had not started by then has failed.
 
     It is deleted before anything is said of it: what has started while we looked is not called
@@ -95,13 +95,13 @@ def ended_by_timeout(found: Verdict, pod: pods_.Pod, due: int | None) -> Verdict
     """
     asked_at = pod.asked_at
     deleted = pod.terminating and not pod.delete_assumed and not pod.disrupted
-    ended = pod.phase is pods_.Phase.FAILED and deleted
+    ended = pod.phase is Phase.FAILED and deleted
     if not ended or due is None or asked_at < due - _SKEW_SECONDS:
         return found
     return Verdict(Standing.FAILED, START_TIMEOUT, at=found.at, detail=detail(pod))
 
 
-def with_words(found: Verdict, pod: pods_.Pod) -> Verdict:
+def with_words(found: Verdict, pod: Pod) -> Verdict:
     """The end of an attempt that never started keeps what was said of it."""
     if found.standing is not Standing.FAILED or found.detail or has_begun(pod):
         return found

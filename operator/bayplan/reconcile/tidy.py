@@ -9,7 +9,7 @@ node, missed).
 from collections.abc import Iterable, Mapping
 
 from bayplan.api import names
-from bayplan.model import pod as pods_
+from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile import identity, keeping
 from bayplan.reconcile.action import DeletePod, ReleasePod
 from bayplan.reconcile.course import tracked
@@ -17,12 +17,12 @@ from bayplan.reconcile.runs import Lane, Run
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.verdict import Standing
 
-Attempts = Mapping[int, pods_.Pod]
-Record = tuple[pods_.Pod, ...]  # the pods that tell of a run that has ended, one for each task
-Going = tuple[pods_.Pod, str]  # and why
+Attempts = Mapping[int, Pod]
+Record = tuple[Pod, ...]  # the pods that tell of a run that has ended, one for each task
+Going = tuple[Pod, str]  # and why
 
 
-def release_orphans(pods: Iterable[pods_.Pod]) -> tuple[ReleasePod, ...]:
+def release_orphans(pods: Iterable[Pod]) -> tuple[ReleasePod, ...]:
     """Let go of pods whose BatchJob is being deleted or is gone: garbage collection ends then."""
     return tuple(
         ReleasePod(
@@ -38,8 +38,8 @@ def release_orphans(pods: Iterable[pods_.Pod]) -> tuple[ReleasePod, ...]:
 
 def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...], int | None]:
     """What to delete, what to release, and when time alone makes more of it go."""
-    accounted: list[pods_.Pod] = []
-    going: list[tuple[pods_.Pod, str]] = []
+    accounted: list[Pod] = []
+    going: list[tuple[Pod, str]] = []
     records: list[Record] = []  # the last pods of runs that have ended
     for run, lanes in scene.book.items():
         entry = scene.stored.entry(run)
@@ -78,7 +78,7 @@ def tidied(scene: Scene) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...],
     return deletes, release_orphans(accounted), wake_at
 
 
-def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[pods_.Pod], list[Going]]:
+def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[Pod], list[Going]]:
     """Of an index of an unfinished run: what is accounted for, and what of it goes."""
     if lane.outcome:
         return list(attempts.values()), _of_ended(attempts)[1]
@@ -102,16 +102,16 @@ def _late_starters(
             yield pod, "it has not started within spec.startTimeoutSeconds"
 
 
-def _is_known(pod: pods_.Pod) -> bool:
+def _is_known(pod: Pod) -> bool:
     """Whether nothing that it may still tell would end its run.
 
     An attempt that was given up with its node may yet report a success; the pod is kept for it
     until the next attempt exists. Garbage collection of pods fails it before that.
     """
-    return pod.terminal and pod.phase is not pods_.Phase.SUCCEEDED
+    return pod.terminal and pod.phase is not Phase.SUCCEEDED
 
 
-def _of_ended(attempts: Attempts) -> tuple[pods_.Pod, list[Going]]:
+def _of_ended(attempts: Attempts) -> tuple[Pod, list[Going]]:
     """Of what has ended: its last pod, and what goes."""
     last = attempts[max(attempts)]
     over = {at: pod for at, pod in attempts.items() if pod is not last}
@@ -125,7 +125,7 @@ def _ended_at(scene: Scene, record: Record) -> int:
     return max(made if told is None or told > scene.now else told for told, made in ends)
 
 
-def _superseded(over: Mapping[int, pods_.Pod], *, newer: bool) -> Iterable[tuple[pods_.Pod, str]]:
+def _superseded(over: Mapping[int, Pod], *, newer: bool) -> Iterable[tuple[Pod, str]]:
     """Of attempts that are over: the newest stays for its logs until a newer one exists."""
     newest = max(over, default=-1)
     for attempt, pod in over.items():

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
-from bayplan.model import schedule as schedules
+from bayplan.schedules.parse import Schedule, together
 
 MOST_CAUGHT_UP = 100  # RunAll keeps at most so many slots waiting, the newest
 # With Skip a slot is on time for so many seconds after it could start: a fail-over takes 20 s.
@@ -42,12 +42,12 @@ def schedule_hash(spec: BatchJobSpec) -> str:
     return _hash("\n".join(sorted(spec.timetable)) or None, spec.time_zone)
 
 
-def schedule_of(job: Resource, spec: BatchJobSpec) -> schedules.Schedule | None:
+def schedule_of(job: Resource, spec: BatchJobSpec) -> Schedule | None:
     """The job's schedule; None for a job that runs once. The spec must have no problems."""
     if not spec.timetable:
         return None
     key = f"{job.namespace}/{job.name}"
-    return schedules.together(spec.timetable, spec.time_zone, key=key, anchor=job.created_at)
+    return together(spec.timetable, spec.time_zone, key=key, anchor=job.created_at)
 
 
 def start_delay(job: Resource, spec: BatchJobSpec) -> int:
@@ -65,7 +65,7 @@ def delayed(found: Due, seconds: int) -> Due:
 
 
 def due(
-    schedule: schedules.Schedule | None,
+    schedule: Schedule | None,
     spec: BatchJobSpec,
     *,
     after: int,
@@ -110,13 +110,13 @@ def due(
 
 
 @lru_cache(maxsize=16384)  # an idle job asks the same until its slot comes
-def next_after(schedule: schedules.Schedule, after: int) -> int | None:
+def next_after(schedule: Schedule, after: int) -> int | None:
     """The first slot after the moment."""
     return schedule.next_after(after)
 
 
 def missed(
-    schedule: schedules.Schedule | None, after: int, until: int, taken: frozenset[int]
+    schedule: Schedule | None, after: int, until: int, taken: frozenset[int]
 ) -> tuple[int, int | None]:
     """How many slots with after < slot <= until no run was made of, and the newest of them."""
     if schedule is None or until <= after:
@@ -131,7 +131,7 @@ def missed(
     return count, newest
 
 
-def remaining(schedule: schedules.Schedule | None, after: int) -> int | None:
+def remaining(schedule: Schedule | None, after: int) -> int | None:
     """Slots still to come of a schedule that ends."""
     left = None if schedule is None else schedule.remaining_after(after)
     return None if left is None else max(left, 0)

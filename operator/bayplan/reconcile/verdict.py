@@ -16,8 +16,8 @@ import enum
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile.refusals import is_refusal
 
 LOST_TO_NODE = "NodeLost"
@@ -58,8 +58,8 @@ class Verdict:
 
 
 def verdict(
-    pod: pods_.Pod,
-    nodes: Mapping[str, nodes_.Node],
+    pod: Pod,
+    nodes: Mapping[str, Node],
     patience_seconds: int,
     grace_seconds: int,
     now: int,
@@ -69,9 +69,9 @@ def verdict(
     `patience_seconds` is how long a node may be silent, or a pod overdue to be gone;
     `grace_seconds` is what the template gives its containers to stop.
     """
-    if pod.phase is pods_.Phase.SUCCEEDED:
+    if pod.phase is Phase.SUCCEEDED:
         return Verdict(Standing.SUCCEEDED, "Completed", pod.ending.exit_code, _ended_at(pod, now))
-    if pod.phase is pods_.Phase.FAILED:
+    if pod.phase is Phase.FAILED:
         return _failed(pod, nodes, grace_seconds, now)
     if pod.assumed:
         return Verdict(Standing.LIVE)
@@ -87,7 +87,7 @@ def verdict(
     return Verdict(Standing.LOST, LOST_TO_NODE, at=now)
 
 
-def is_nodes_doing(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], grace_seconds: int) -> bool:
+def is_nodes_doing(pod: Pod, nodes: Mapping[str, Node], grace_seconds: int) -> bool:
     """Whether a pod that was deleted went because of its node: see above.
 
     What was seen when it was deleted is remembered on it (`uprooted`). After a restart of ours the
@@ -103,9 +103,7 @@ def is_nodes_doing(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], grace_secon
     return replaced or node.took(asked_at) or node.ready_changed_at > asked_at
 
 
-def _failed(
-    pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], grace_seconds: int, now: int
-) -> Verdict:
+def _failed(pod: Pod, nodes: Mapping[str, Node], grace_seconds: int, now: int) -> Verdict:
     ended_at, exit_code = _ended_at(pod, now), pod.ending.exit_code
     if pod.reason == "Evicted" and (not pod.disrupted or _OWN_EXCESS in pod.message):
         return Verdict(Standing.FAILED, "Evicted", exit_code, ended_at)
@@ -132,7 +130,7 @@ def _failed(
     return Verdict(Standing.FAILED, reason or "Error", exit_code, ended_at)
 
 
-def _ended_by_delete(pod: pods_.Pod, ended_at: int, grace_seconds: int) -> bool:
+def _ended_by_delete(pod: Pod, ended_at: int, grace_seconds: int) -> bool:
     """Whether it ended after somebody had asked it to go, and not by itself before.
 
     A node's clock may be behind, so an end a little earlier counts too if it is one by a signal. A
@@ -145,13 +143,13 @@ def _ended_by_delete(pod: pods_.Pod, ended_at: int, grace_seconds: int) -> bool:
     return ended_at >= asked_at or (by_signal and ended_at >= asked_at - grace_seconds)
 
 
-def _asked_at(pod: pods_.Pod, grace_seconds: int) -> int:
+def _asked_at(pod: Pod, grace_seconds: int) -> int:
     """When somebody asked it to go; who deletes may give more or less than the template."""
     given = grace_seconds if pod.grace_seconds is None else pod.grace_seconds
     return (pod.deleted_at or 0) - given
 
 
-def by_exit_code(found: Verdict, pod: pods_.Pod, success: Collection[int]) -> Verdict:
+def by_exit_code(found: Verdict, pod: Pod, success: Collection[int]) -> Verdict:
     """The verdict where `success` are the codes that mean it; none: as Kubernetes has it.
 
     What the kernel or the kubelet ended did not end by itself, so its code says nothing; nor does
@@ -168,13 +166,13 @@ def by_exit_code(found: Verdict, pod: pods_.Pod, success: Collection[int]) -> Ve
     return found
 
 
-def _cancelled(pod: pods_.Pod) -> bool:
+def _cancelled(pod: Pod) -> bool:
     """Whether somebody deleted it while it ran. Drains, taints and evictions say so themselves."""
-    started = pod.ending.started_at is not None or pod.phase is pods_.Phase.RUNNING
+    started = pod.ending.started_at is not None or pod.phase is Phase.RUNNING
     return pod.terminating and not pod.disrupted and started
 
 
-def _lost_at(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], patience_seconds: int) -> int | None:
+def _lost_at(pod: Pod, nodes: Mapping[str, Node], patience_seconds: int) -> int | None:
     """When it counts as lost if nothing changes; None while nothing threatens it."""
     overdue_at = pod.overdue_at(patience_seconds)
     if not pod.node:
@@ -188,7 +186,7 @@ def _lost_at(pod: pods_.Pod, nodes: Mapping[str, nodes_.Node], patience_seconds:
     return silent_at if overdue_at is None else min(silent_at, overdue_at)
 
 
-def _ended_at(pod: pods_.Pod, now: int) -> int:
+def _ended_at(pod: Pod, now: int) -> int:
     """When its containers ended; never in the future, since nodes' clocks go wrong."""
     told = pod.ending.finished_at
     if told is None:

@@ -14,8 +14,7 @@ from constrained import constrained, violations
 from mixes import data_directory, menu, mix, problem
 from openb import allocated_percent, trace
 
-from bayplan.placement import bound as bounds
-from bayplan.placement import bulk, pool, rivals, vectorbin
+from bayplan.placement import bound, bulk, pool, rivals, vectorbin
 from bayplan.placement.packing import Budget, IntMatrix, IntVector, Problem, undominated
 from bayplan.placement.provision import provision
 from bayplan.placement.rightsize import rightsized
@@ -138,11 +137,11 @@ def with_constraints() -> Figures:
     spent = watch()
     packing = provision(question.bound, Budget(10 * _IN_TIME, spent=spent))
     took = spent()
-    start = bounds.fluid(free)
+    start = bound.fluid(free)
     assert start is not None
     upper = (start.multipliers * free.capacity).sum(axis=1)
     reduced = np.maximum(start.value - start.multipliers @ free.request.T, 0)
-    least = bounds.farley(free, start.value, upper + (reduced * free.limits()).sum(axis=1))
+    least = bound.farley(free, start.value, upper + (reduced * free.limits()).sum(axis=1))
     return {
         "gap_percent": 100 * (packing.cost / least - 1),
         "violations": violations(question, packing),

@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from bayplan import units
-from bayplan.model.slots import Slots
-from bayplan.model.zone import (
+from bayplan.schedules.base import Slots
+from bayplan.schedules.zones import (
     LAST_MOMENT,
     ScheduleError,
     first_moment,

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bayplan import units
-from bayplan.model.slots import Slots
-from bayplan.model.zone import LAST_MOMENT, ScheduleError, first_moment, reading_at
+from bayplan.schedules.base import Slots
+from bayplan.schedules.zones import LAST_MOMENT, ScheduleError, first_moment, reading_at
 
 _SHAPE = re.compile(r"R([0-9]{0,9})/([^/]*)/([^/]*)")
 _PERIOD = re.compile(

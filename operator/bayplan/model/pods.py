@@ -8,7 +8,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bayplan.model import node, requirement, resources
+from bayplan.model import requirements, resources
+from bayplan.model.nodes import Node, Taint
 
 # On pods: for how many seconds they are expected to run once started, as a decimal number.
 EXPECTED_SECONDS = "bayplan.dev/expected-seconds"
@@ -37,7 +38,7 @@ class Toleration:
     value: str = ""
     effect: str = ""
 
-    def tolerates(self, taint: node.Taint) -> bool:
+    def tolerates(self, taint: Taint) -> bool:
         """Kubernetes' rule: an empty effect matches every effect, an empty key every key."""
         if self.effect and self.effect != taint.effect:
             return False
@@ -93,12 +94,12 @@ class PodTerm:
     the pod's own. `weight` is 0 for a required term.
     """
 
-    selector: requirement.Term
+    selector: requirements.Term
     topology_key: str
     namespaces: frozenset[str] = frozenset()
     all_namespaces: bool = False
     weight: int = 0
-    namespace_selector: requirement.Term | None = None
+    namespace_selector: requirements.Term | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class Spread:
     """A topologySpreadConstraint; `hard` is DoNotSchedule."""
 
     topology_key: str
-    selector: requirement.Term
+    selector: requirements.Term
     max_skew: int = 1
     min_domains: int = 1
     hard: bool = True
@@ -130,7 +131,7 @@ class Claim:
 
     name: str
     uid: str = ""
-    terms: tuple[requirement.Term, ...] = ()
+    terms: tuple[requirements.Term, ...] = ()
     unbound: bool = False
     selected: str = ""
     made: bool = False
@@ -144,10 +145,10 @@ class Claim:
     controller: str = ""  # uid of the owner that controls it: the pod for which it was made
     zones: tuple[tuple[str, frozenset[str]], ...] = ()
     plugin: str = ""
-    moved: tuple[requirement.Term, ...] = ()
+    moved: tuple[requirements.Term, ...] = ()
     alone: bool = False
 
-    def pinned_to(self, node: node.Node | None) -> bool:
+    def pinned_to(self, node: Node | None) -> bool:
         """Whether its volume is being made for this node, which can still take the pod.
 
         Where that node goes or is about to, another may be chosen: the volume itself says in the
@@ -162,8 +163,8 @@ class Constraints:
     """Where a pod may run. Hashable: pods with equal constraints form classes."""
 
     selector: tuple[tuple[str, str], ...] = ()  # nodeSelector, sorted
-    affinity: tuple[requirement.Term, ...] | None = None  # required node affinity: any term
-    preferred: tuple[tuple[int, requirement.Term], ...] = ()  # (weight, term)
+    affinity: tuple[requirements.Term, ...] | None = None  # required node affinity: any term
+    preferred: tuple[tuple[int, requirements.Term], ...] = ()  # (weight, term)
     tolerations: tuple[Toleration, ...] = ()
     host_ports: tuple[HostPort, ...] = ()
     pod_affinity: tuple[PodTerm, ...] = ()

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bayplan.model.cron import Cron
-from bayplan.model.interval import Interval
-from bayplan.model.slots import Slots
-from bayplan.model.zone import LAST_MOMENT
+from bayplan.schedules.base import Slots
+from bayplan.schedules.cron import Cron
+from bayplan.schedules.intervals import Interval
+from bayplan.schedules.zones import LAST_MOMENT
 
 # Slots that are compared one by one when they are counted; of more than these, the oldest are
 # counted as if no two schedules named the same moment.

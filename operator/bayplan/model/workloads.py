@@ -4,9 +4,9 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bayplan.model import node as nodes_
-from bayplan.model import pod as pods_
-from bayplan.model import reason, requirement, resources
+from bayplan.model import reasons, requirements, resources
+from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, REGION, ZONE
+from bayplan.model.pods import ANYWHERE, Constraints
 
 TaskKey = tuple[str, str]  # namespace, name of the pod
 
@@ -15,10 +15,10 @@ EXCLUSIVE = "bayplan.dev/exclusive"
 
 # Short names of node labels in `placement.constraints`.
 ALIASES = {
-    "hostname": nodes_.HOSTNAME,
-    "zone": nodes_.ZONE,
-    "region": nodes_.REGION,
-    "instance-type": nodes_.INSTANCE_TYPE,
+    "hostname": HOSTNAME,
+    "zone": ZONE,
+    "region": REGION,
+    "instance-type": INSTANCE_TYPE,
 }
 
 
@@ -53,7 +53,7 @@ class PlaceConstraint:
         return ALIASES.get(self.key, self.key)
 
 
-NOBODY = requirement.Term(never=True)
+NOBODY = requirements.Term(never=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class PlacementRules:
     constraints: tuple[PlaceConstraint, ...] = ()
     strategy: Strategy = Strategy.BIN_PACK
     gang: bool = False
-    peers: requirement.Term = NOBODY
-    mates: requirement.Term = NOBODY
+    peers: requirements.Term = NOBODY
+    mates: requirements.Term = NOBODY
     instances: int = 0
 
 
@@ -89,7 +89,7 @@ class PodClass:
 
     namespace: str
     request: resources.Vector
-    constraints: pods_.Constraints = pods_.ANYWHERE
+    constraints: Constraints = ANYWHERE
     labels: tuple[tuple[str, str], ...] = ()  # sorted
     priority: int = 0
     workload: str = ""
@@ -121,7 +121,7 @@ class Refused:
 
     waiting: Waiting
     keys: tuple[TaskKey, ...]
-    funnel: reason.Funnel
+    funnel: reasons.Funnel
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import re2
 
-from bayplan.model.workload import Operator, PlaceConstraint
+from bayplan.model.workloads import Operator, PlaceConstraint
 
 Test = Callable[[str], bool]
 

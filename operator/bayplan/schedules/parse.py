@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from bayplan import units
-from bayplan.model import cron, interval
-from bayplan.model.cron import Cron
-from bayplan.model.interval import Interval
-from bayplan.model.timetable import Timetable
-from bayplan.model.zone import ScheduleError, TimeZoneError, zone
+from bayplan.schedules import cron, intervals
+from bayplan.schedules.cron import Cron
+from bayplan.schedules.intervals import Interval
+from bayplan.schedules.union import Timetable
+from bayplan.schedules.zones import ScheduleError, TimeZoneError, zone
 
 __all__ = ["Cron", "Interval", "Schedule", "ScheduleError", "TimeZoneError", "parse", "together"]
 
@@ -55,4 +55,4 @@ def _cron(text: str, time_zone: str, key: str) -> Cron:
 
 @lru_cache(maxsize=16384)
 def _interval(text: str, time_zone: str, anchor: int) -> Interval:
-    return interval.parse(text, zone(time_zone), anchor=anchor)
+    return intervals.parse(text, zone(time_zone), anchor=anchor)
