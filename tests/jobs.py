@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bayplan.api import names
-from bayplan.api.jobstatus import BatchJobStatus
+from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Resource, resource
 from bayplan.model.nodes import Node

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bayplan import samples, telemetry, units
-from bayplan.api import build, names, placing
+from bayplan.api import names, placement_rules, pod_builder
 from bayplan.api.meta import MOST_UNKNOWN_FIELDS, epoch_of
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import errors
@@ -160,11 +160,11 @@ class Admissions:
                 certain = samples.fingerprint(pod) == placing_
             if not (certain or self.asks):
                 pod = samples.like(pod, self.owned(resource.uid), resource, template_hash)
-        rules = placing.rules(resource, template_hash)
+        rules = placement_rules.rules(resource, template_hash)
         return PodClass(
             namespace=resource.namespace,
             request=request or pod.request,
-            constraints=placing.stripped(pod.constraints, rules),
+            constraints=placement_rules.stripped(pod.constraints, rules),
             labels=tuple(sorted(one for one in pod.labels.items() if one[0] not in names.PER_TASK)),
             priority=pod.priority,
             workload=f"{resource.kind}/{resource.namespace}/{resource.name}",
@@ -173,7 +173,7 @@ class Admissions:
 
     def _sample(self, resource: Resource, template: Template, template_hash: str) -> dict[str, Any]:
         limits = self.limits(resource.namespace)
-        blueprint = build.blueprint(resource, template, revision=template_hash, limits=limits)
+        blueprint = pod_builder.blueprint(resource, template, revision=template_hash, limits=limits)
         return samples.sample(resource, blueprint, template_hash)
 
     def _expected(self, body: Mapping[str, Any]) -> Pod:

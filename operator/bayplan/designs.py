@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan import admission
-from bayplan.api import build
+from bayplan.api import pod_builder
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
 from bayplan.model.limits import Limits
@@ -23,7 +23,7 @@ class _Kept:
     uid: str
     generation: int
     limits: Limits  # of the namespace
-    blueprints: dict[str, tuple[int, build.Blueprint]] = field(default_factory=dict)
+    blueprints: dict[str, tuple[int, pod_builder.Blueprint]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -56,14 +56,14 @@ class Designs:
 
     def of(
         self, resource: Resource, template: Mapping[str, Any] | None, template_hash: str
-    ) -> tuple[build.Blueprint, PodClass]:
+    ) -> tuple[pod_builder.Blueprint, PodClass]:
         """What a pod will be and how it is packed; `template` is None for the resource's own."""
         looked = self.look(resource)
         kept = looked.blueprints
         version, blueprint = kept.get(template_hash, (0, None))
         now = self.cache.state.nodes_version
         if blueprint is None or (blueprint.patterned and version != now):
-            blueprint = build.blueprint(
+            blueprint = pod_builder.blueprint(
                 resource,
                 template,
                 revision=template_hash,

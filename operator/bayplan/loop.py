@@ -15,7 +15,7 @@ from typing import Any
 
 from bayplan import admission, misplaced, places, saying, telemetry, wakes, writing
 from bayplan import waiting as waiting_
-from bayplan.api import build, names, placing
+from bayplan.api import names, placement_rules, pod_builder
 from bayplan.api.resource import Key, Resource
 from bayplan.aside import DEFECT_SECONDS, Aside, Guard
 from bayplan.cluster import errors, refusals
@@ -59,7 +59,7 @@ class _Wanted:
 
     resource: Resource
     task: action.Task
-    blueprint: build.Blueprint
+    blueprint: pod_builder.Blueprint
     kind: workloads.PodClass
 
 
@@ -219,7 +219,7 @@ class Loop:
         view = self.views.of(
             resource, self.unplaced.of(key), functools.partial(self._homes, resource)
         )
-        (self._per_node.add if placing.per_node(resource) else self._per_node.discard)(key)
+        (self._per_node.add if placement_rules.per_node(resource) else self._per_node.discard)(key)
         pods = self.cache.state.owned(resource.uid)
         left = self.cache.left_behind(resource)
         pods = {**left, **pods} if left else pods

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bayplan.api import build, placing
+from bayplan.api import placement_rules, pod_builder
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 
@@ -26,11 +26,13 @@ class Places:
         default_factory=dict
     )
 
-    def take(self, owner: str, blueprint: build.Blueprint, node: str) -> tuple[int, ...]:
+    def take(self, owner: str, blueprint: pod_builder.Blueprint, node: str) -> tuple[int, ...]:
         """A place for each cap of the blueprint, from now on taken."""
         return tuple(self._take(owner, blueprint.peers, cap, node) for cap in blueprint.caps)
 
-    def _take(self, owner: str, peers: Mapping[str, str], cap: placing.Cap, node: str) -> int:
+    def _take(
+        self, owner: str, peers: Mapping[str, str], cap: placement_rules.Cap, node: str
+    ) -> int:
         key = owner, tuple(sorted(peers.items())), cap.label
         tally = self._tallies.get(key)
         if tally is None:
@@ -41,7 +43,7 @@ class Places:
         taken[number] += 1
         return number
 
-    def _counted(self, owner: str, peers: Mapping[str, str], cap: placing.Cap) -> _Tally:
+    def _counted(self, owner: str, peers: Mapping[str, str], cap: placement_rules.Cap) -> _Tally:
         tally: _Tally = {}
         for pod in self.pods(owner):
             text = pod.labels.get(cap.label, "")
@@ -51,6 +53,6 @@ class Places:
                 tally.setdefault(self._group(pod.node, cap), Counter())[int(text)] += 1
         return tally
 
-    def _group(self, node: str, cap: placing.Cap) -> str | None:
+    def _group(self, node: str, cap: placement_rules.Cap) -> str | None:
         found = self.nodes.get(node)
         return found.labels.get(cap.topology_key) if found is not None else None

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan import pertask
-from bayplan.api import build, names, placing
+from bayplan.api import names, placement_rules, pod_builder
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod, Toleration
@@ -25,12 +25,14 @@ _PASSING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _NO_EXECUTE = "NoExecute"
 
 
-def sample(resource: Resource, blueprint: build.Blueprint, template_hash: str) -> dict[str, Any]:
+def sample(
+    resource: Resource, blueprint: pod_builder.Blueprint, template_hash: str
+) -> dict[str, Any]:
     """A pod like the resource's real ones; its name can be no real one's."""
     digest = hashlib.sha256(f"{resource.uid}/{template_hash}".encode()).hexdigest()[:10]
     return blueprint.pod(
         f"{resource.name[:40].rstrip('-.')}-{digest}-dry-run",
-        labels={**placing.peer_labels(resource, template_hash), **_per_task(resource)},
+        labels={**placement_rules.peer_labels(resource, template_hash), **_per_task(resource)},
         annotations={},
         environment={},
     )
@@ -64,7 +66,7 @@ def like(expected: Pod, owned: Iterable[Pod], resource: Resource, template_hash:
     Pods that have a place or a volume of their own tell nothing of the others.
     """
     spec = resource.spec
-    if placing.caps(resource) or (
+    if placement_rules.caps(resource) or (
         isinstance(spec, LongServiceSpec) and spec.volume_claim_templates
     ):
         return expected

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from bayplan import pertask
-from bayplan.api import names, placing
+from bayplan.api import names, placement_rules
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Constraints, Pod, PodTerm, expected_seconds
 from bayplan.model.workloads import FREELY, PlacementRules, PodClass, TaskKey, Waiting
@@ -164,8 +164,8 @@ def _longest(expected: Iterable[int | None]) -> int | None:
 
 def _ruled(resource: Resource | None, revision: str, stored: Constraints) -> _Ruled:
     """A pod's rules by its resource, and its constraints without what they were compiled into."""
-    rules = FREELY if resource is None else placing.rules(resource, revision)
-    return rules, placing.stripped(stored, rules)
+    rules = FREELY if resource is None else placement_rules.rules(resource, revision)
+    return rules, placement_rules.stripped(stored, rules)
 
 
 def _class_of(

@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from bayplan import quiet
-from bayplan.placement.packing import Budget, Packing, Problem
-from bayplan.placement.provision import provision
+from bayplan.optimizer.problem import Budget, Packing, Problem
+from bayplan.optimizer.provision import provision
 
 # Beyond the deadline it was given: start-up, a last pivot, the way through the pipe.
 _GRACE_SECONDS = 10.0

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pytest
 
-from bayplan.api import build, names, placing
+from bayplan.api import names, placement_rules, pod_builder
 from bayplan.api.resource import Resource, resource
 from bayplan.cluster import decode
 from bayplan.model import state
@@ -84,7 +84,7 @@ def decode_node(body: object) -> Node:
     return decode.node(msgspec.json.encode(body))
 
 
-def values(nodes: Sequence[Node]) -> placing.Values:
+def values(nodes: Sequence[Node]) -> placement_rules.Values:
     return lambda label: {node.labels[label] for node in nodes if label in node.labels}
 
 
@@ -92,10 +92,10 @@ def scheduled(
     kube: Kube, service: Resource, nodes: Sequence[Node], replicas: int, key: str
 ) -> Counter[str]:
     """Pods by group as kube-scheduler places what we would create without a node."""
-    blueprint = build.blueprint(service, values=values(nodes))
+    blueprint = pod_builder.blueprint(service, values=values(nodes))
     free = Places({}, lambda _: ())
     for index in range(replicas):
-        labels = placing.peer_labels(service, service.template_hash)
+        labels = placement_rules.peer_labels(service, service.template_hash)
         pod = blueprint.pod(
             f"{service.name}-{index}",
             labels=labels,
@@ -129,17 +129,17 @@ def solved(service: Resource, nodes: Sequence[Node], replicas: int, key: str) ->
     book = state.State()
     for node in nodes:
         book.set_node(node)
-    rules = placing.rules(service, service.template_hash)
-    labels = placing.peer_labels(service, service.template_hash)
+    rules = placement_rules.rules(service, service.template_hash)
+    labels = placement_rules.peer_labels(service, service.template_hash)
     sample = decode.pod_from_dict(
-        build.blueprint(service, values=values(nodes)).pod(
+        pod_builder.blueprint(service, values=values(nodes)).pod(
             "sample", labels=labels, annotations={}, environment={}
         )
     )
     kind = PodClass(
         namespace="default",
         request=sample.request,
-        constraints=placing.stripped(sample.constraints, rules),
+        constraints=placement_rules.stripped(sample.constraints, rules),
         labels=tuple(sorted(sample.labels.items())),
         placement=rules,
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from bayplan import admission, inbox, loop, telemetry
 from bayplan.api import names
-from bayplan.api.jobstatus import BatchJobStatus
+from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.resource import Key, Resource, resource
 from bayplan.cluster import cache, decode, errors
 from bayplan.model import state

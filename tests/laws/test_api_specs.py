@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from bayplan.api import meta
 from bayplan.api.batchjob import BatchJobSpec
-from bayplan.api.jobstatus import BatchJobStatus
+from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.api.problems import problems
+from bayplan.api.longservice_status import LongServiceStatus
 from bayplan.api.resource import resource
-from bayplan.api.servicestatus import LongServiceStatus
 from bayplan.api.template import template_hash
+from bayplan.api.validation import problems
 from tests.schemas import PRESERVE, Schema, accepted, schema_of, violations
 
 SPECS = {"BatchJob": BatchJobSpec, "LongService": LongServiceSpec}

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bayplan.api import names, problems
+from bayplan.api import names, validation
 from bayplan.api.meta import epoch_of, rfc3339
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
 from bayplan.reconcile import identity
@@ -26,7 +26,7 @@ from tests.jobs import PREFIX, START, Crash, World, ended
 
 SCHEDULE = "*/5 * * * *"
 PATIENCE = 120
-CLOSED = {str(one) for one in Reason} | set(get_args(problems.Reason))
+CLOSED = {str(one) for one in Reason} | set(get_args(validation.Reason))
 
 Act = tuple[str, int]
 

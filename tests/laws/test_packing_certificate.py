@@ -11,9 +11,9 @@ import highspy
 import numpy as np
 import pytest
 
-from bayplan.placement import bound
-from bayplan.placement.packing import Budget, IntMatrix, IntVector, Problem
-from bayplan.placement.provision import provision
+from bayplan.optimizer import bound
+from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem
+from bayplan.optimizer.provision import provision
 
 
 def instance(seed: int) -> Problem:

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.placement import bulk, pool
-from bayplan.placement.packing import Budget, IntMatrix, IntVector
+from bayplan.optimizer import existing_nodes, fill
+from bayplan.optimizer.problem import Budget, IntMatrix, IntVector
 
-Case = tuple[pool.Pool, IntVector, IntMatrix, IntVector]
+Case = tuple[existing_nodes.Pool, IntVector, IntMatrix, IntVector]
 
 
 @st.composite
@@ -23,7 +23,7 @@ def cases(draw: st.DrawFn) -> Case:
     may = dice.random((classes, nodes)) < 0.8 if draw(st.booleans()) else None
     demand, request = dice.integers(0, 20, classes), dice.integers(0, 12, (classes, 2))
     request[:, 1] += 1
-    return pool.Pool(free, price, may), demand, request, dice.integers(1, 6, classes)
+    return existing_nodes.Pool(free, price, may), demand, request, dice.integers(1, 6, classes)
 
 
 @settings(max_examples=60, deadline=None)
@@ -31,7 +31,7 @@ def cases(draw: st.DrawFn) -> Case:
 def test_a_use_keeps_room_eligibility_and_caps(case: Case) -> None:
     """No node gives more than it has or takes whom it may not; every pod is counted once."""
     nodes, demand, request, per_node = case
-    use = pool.used(nodes, demand, request, Budget(rounds=4), per_node=per_node)
+    use = existing_nodes.used(nodes, demand, request, Budget(rounds=4), per_node=per_node)
     load = use.counts @ request
     touched = use.counts.any(axis=1)
 
@@ -47,9 +47,9 @@ def test_a_use_keeps_room_eligibility_and_caps(case: Case) -> None:
 def test_the_bound_is_below_every_use(case: Case) -> None:
     """Neither the plan nor the quick fill, where it places the same pods, costs less."""
     nodes, demand, request, per_node = case
-    use = pool.used(nodes, demand, request, Budget(rounds=4), per_node=per_node)
+    use = existing_nodes.used(nodes, demand, request, Budget(rounds=4), per_node=per_node)
     free = np.maximum(nodes.free, 0)
-    quick = bulk.placed(free, request, demand, nodes.price, may=nodes.may, per_node=per_node)
+    quick = fill.placed(free, request, demand, nodes.price, may=nodes.may, per_node=per_node)
     quick_cost = int(nodes.price[quick.any(axis=1)].sum())
 
     assert use.bound <= use.cost

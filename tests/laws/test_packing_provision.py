@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.placement.packing import Budget, Packing, Problem, undominated
-from bayplan.placement.provision import provision
+from bayplan.optimizer.problem import Budget, Packing, Problem, undominated
+from bayplan.optimizer.provision import provision
 
 ROUNDS = Budget(rounds=4)
 

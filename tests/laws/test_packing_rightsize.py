@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.placement.packing import Budget
-from bayplan.placement.rightsize import rightsized
+from bayplan.optimizer.problem import Budget
+from bayplan.optimizer.rightsize import rightsized
 
 
 @settings(deadline=None, max_examples=10)

@@ -13,8 +13,9 @@ from bayplan.model import resources, snapshot, state
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Reason
 from bayplan.model.workloads import Plan, PodClass, Waiting
-from bayplan.placement import bulk, daemons, filters, order, solve
-from bayplan.placement.board import Board
+from bayplan.optimizer import fill
+from bayplan.placement import daemonsets, filters, order, solve
+from bayplan.placement.occupancy import Occupancy
 
 Key = tuple[str, str]  # namespace, name
 Reasons = frozenset[tuple[Reason, str]]  # with its detail
@@ -108,20 +109,20 @@ class Moment:
     def refused(self, group: Waiting) -> dict[str, Reasons]:
         """Why which nodes refuse one more pod of a class, alone; other nodes would take it."""
         table = self.memo.table(self.snapshot)
-        board = Board.of(self.snapshot, table)
-        daemons.keep_room(board)
+        occupancy = Occupancy.of(self.snapshot, table)
+        daemonsets.keep_room(occupancy)
         alone = Waiting(group.kind, group.keys[:1])
         verdict = filters.of_nodes(group.kind, table)
-        refusing = [*verdict.refusing, *filters.of_the_moment(alone, board)]
+        refusing = [*verdict.refusing, *filters.of_the_moment(alone, occupancy)]
         open_ = np.ones(len(table.nodes), dtype=np.bool_)
         for refusal in refusing:
             open_ &= ~refusal.nodes
         found: dict[str, set[tuple[Reason, str]]] = {}
-        rules = filters.rules(group.kind, open_, 1, board)
+        rules = filters.rules(group.kind, open_, 1, occupancy)
         for reason, detail, nodes in (
             *((one.reason, one.detail, one.nodes) for one in refusing),
             *((rule.reason, rule.detail, rule.refuses()) for rule in rules),
-            *_lacking(group.kind, board),
+            *_lacking(group.kind, occupancy),
         ):
             for row in np.flatnonzero(nodes).tolist():
                 found.setdefault(table.nodes[row].name, set()).add((reason, detail))
@@ -132,14 +133,14 @@ KEPT = "kept for DaemonSets"
 BEYOND = "more than any node has"
 
 
-def _lacking(kind: PodClass, board: Board) -> list[tuple[Reason, str, Any]]:
-    request = board.snapshot.vector(kind.request)
+def _lacking(kind: PodClass, occupancy: Occupancy) -> list[tuple[Reason, str, Any]]:
+    request = occupancy.snapshot.vector(kind.request)
     if request is None:
-        return [(Reason.RESOURCES, "on no node", np.ones(len(board.free), dtype=np.bool_))]
+        return [(Reason.RESOURCES, "on no node", np.ones(len(occupancy.free), dtype=np.bool_))]
     if any(amount >= resources.MOST for amount in kind.request.values()):
-        return [(Reason.RESOURCES, BEYOND, np.ones(len(board.free), dtype=np.bool_))]
-    full = bulk.fit(board.free, request) == 0
-    without = bulk.fit(board.snapshot.free, request) == 0
+        return [(Reason.RESOURCES, BEYOND, np.ones(len(occupancy.free), dtype=np.bool_))]
+    full = fill.fit(occupancy.free, request) == 0
+    without = fill.fit(occupancy.snapshot.free, request) == 0
     return [(Reason.RESOURCES, "", full & without), (Reason.RESOURCES, KEPT, full & ~without)]
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.api.problems import Problem, problems
 from bayplan.api.resource import resource
+from bayplan.api.validation import Problem, problems
 
 
 def of_job(pod: dict[str, Any] | None = None, **spec: object) -> tuple[Problem, ...]:

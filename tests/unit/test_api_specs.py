@@ -8,9 +8,9 @@ import pytest
 
 from bayplan.api import meta
 from bayplan.api.batchjob import BatchJobSpec, RetryPolicy
-from bayplan.api.jobstatus import BatchJobStatus
+from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.longservice import LongServiceSpec, RestartBackoff
-from bayplan.api.servicestatus import LongServiceStatus
+from bayplan.api.longservice_status import LongServiceStatus
 from bayplan.api.template import template_hash
 
 TEMPLATE: dict[str, Any] = {"spec": {"containers": [{"name": "main", "image": "busybox"}]}}

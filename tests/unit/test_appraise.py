@@ -8,9 +8,9 @@ import pytest
 from bayplan.model import state
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Constraints, Pod
+from bayplan.optimizer.problem import Budget
+from bayplan.optimizer.provision import provision
 from bayplan.placement import appraise
-from bayplan.placement.packing import Budget
-from bayplan.placement.provision import provision
 from bayplan.worker import Worker
 from tests.builders import make_node, make_pod
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bayplan.api import names
-from bayplan.api.jobstatus import BatchJobStatus
+from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.model.pods import Phase
 from bayplan.reconcile import batchjob, ledger
 from bayplan.reconcile.identity import backfill_run, slot_run

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.api.jobstatus import BatchJobStatus
+from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.meta import rfc3339
 from bayplan.reconcile import kin
 from bayplan.reconcile.identity import parents_run, slot_run

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bayplan.api import build, names
+from bayplan.api import names, pod_builder
 from bayplan.reconcile import verbs
 from bayplan.reconcile.identity import slot_run, token_run
 from tests.jobs import PREFIX, START, World, make_job
@@ -58,7 +58,7 @@ def test_arguments_survive_a_crash_before_the_status() -> None:
 def test_arguments_take_the_place_of_the_first_containers() -> None:
     """`args` is replaced, the command and the other containers stay."""
     containers = [{"name": "a", "args": ["x"], "command": ["c"]}, {"name": "b", "args": ["y"]}]
-    plan = build.blueprint(make_job(template={"spec": {"containers": containers}}))
+    plan = pod_builder.blueprint(make_job(template={"spec": {"containers": containers}}))
     more = {"labels": {}, "annotations": {}, "environment": {}}
     given = plan.pod("p", **more, arguments=("1", "2"))["spec"]["containers"]
     kept = plan.pod("p", **more)["spec"]["containers"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.api import build, names
+from bayplan.api import names, pod_builder
 from bayplan.api.resource import Resource, resource
 
 
@@ -18,7 +18,7 @@ def stored(kind: str = "BatchJob", **spec: Any) -> Resource:
 
 def built(made: Resource, **more: Any) -> dict[str, Any]:
     task = {"labels": {}, "annotations": {}, "environment": {}, **more}
-    return build.blueprint(made).pod("r-1", **task)
+    return pod_builder.blueprint(made).pod("r-1", **task)
 
 
 def resources_of(pod: dict[str, Any]) -> dict[str, Any]:

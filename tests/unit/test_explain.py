@@ -6,9 +6,9 @@ from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.model.workloads import PodClass
 from bayplan.placement import explain
-from bayplan.placement.board import Board
+from bayplan.placement.node_table import NodeTable
+from bayplan.placement.occupancy import Occupancy
 from bayplan.placement.solve import Policy, solve
-from bayplan.placement.table import NodeTable
 from tests.builders import GIB, NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
 
 FUNNEL = Funnel(
@@ -44,9 +44,9 @@ def test_a_nearest_node_that_lacks_nothing_tells_its_reason() -> None:
 def test_a_node_that_neither_refuses_nor_lacks_is_a_defect_and_is_told() -> None:
     """It should have taken a pod; whoever reads the sentence learns of it, and nothing raises."""
     frozen = make_snapshot(make_node("n1", cpu=4000), make_node("n2", cpu=100))
-    board = Board.of(frozen, NodeTable(frozen.nodes, 0))
+    occupancy = Occupancy.of(frozen, NodeTable(frozen.nodes, 0))
     for request in (make_class(cpu=1000).request, make_class(cpu=1).request, resources.NOTHING):
-        funnel = explain.funnel(request, (), board)
+        funnel = explain.funnel(request, (), occupancy)
 
         assert 2 == sum(refusal.nodes for refusal in funnel.refusals)
         assert Reason.DEFECT in {refusal.reason for refusal in funnel.refusals}

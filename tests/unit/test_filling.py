@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bayplan.api import filling
+from bayplan.api import request_defaults
 from bayplan.cluster import decode
 from bayplan.model.limits import NO_LIMITS, Limits, merged
 
@@ -20,7 +20,7 @@ def made(
 ) -> dict[str, Any]:
     """What becomes of a pod; each container is given by its resources."""
     named = [{"name": f"c{n}", "resources": one} for n, one in enumerate(containers)]
-    return filling.filled({"containers": named, **spec}, limits, strict=strict)
+    return request_defaults.filled({"containers": named, **spec}, limits, strict=strict)
 
 
 def resources(pod: dict[str, Any]) -> list[dict[str, Any]]:

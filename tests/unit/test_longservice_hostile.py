@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bayplan.api import names
-from bayplan.api.servicestatus import LongServiceStatus
+from bayplan.api.longservice_status import LongServiceStatus
 from bayplan.reconcile import longservice
 from tests.builders import NOON
 from tests.services import make_service, running

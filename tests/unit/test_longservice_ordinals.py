@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.api import build, names
+from bayplan.api import names, pod_builder
 from bayplan.model.pods import Claim, Ending, Phase
 from bayplan.reconcile import inplace, ordinals
 from bayplan.reconcile.rollout import Bounds
@@ -350,7 +350,7 @@ class TestPod:
             "volumes": [{"name": "data", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
         }
         service = make_service("web", template={"spec": pod}, **CLAIMS, **more)
-        return build.blueprint(service).pod(
+        return pod_builder.blueprint(service).pod(
             "web-1",
             labels={},
             annotations={},
@@ -368,7 +368,7 @@ class TestPod:
 
     def test_a_sample_mounts_something(self) -> None:
         """What the API server is asked about has each volume, and no claim that is not there."""
-        sample = build.blueprint(make_service("web", **CLAIMS)).pod(
+        sample = pod_builder.blueprint(make_service("web", **CLAIMS)).pod(
             "x", labels={}, annotations={}, environment={}
         )
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bayplan.api import placing
+from bayplan.api import placement_rules
 from bayplan.model import reasons
 from bayplan.model.pods import Pod
 from bayplan.reconcile import action, pernode
@@ -247,9 +247,9 @@ def test_a_budget_lets_one_go() -> None:
 def test_it_is_a_unique_constraint_over_every_template(spec: dict[str, object]) -> None:
     """What autoscalers read on a pod says the same."""
     service = make_service(mode="PerNode", replicas=1, **spec)
-    rules = placing.rules(service, "hash")
+    rules = placement_rules.rules(service, "hash")
     pod_spec: dict[str, object] = {}
-    placing.compile_into(pod_spec, service, "hash", placing.nothing_known)
+    placement_rules.compile_into(pod_spec, service, "hash", placement_rules.nothing_known)
 
     assert ["hostname Unique"] == [f"{one.key} {one.operator.value}" for one in rules.constraints]
     assert rules.peers == rules.mates

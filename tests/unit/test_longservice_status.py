@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from bayplan.api.longservice_status import LongServiceStatus
 from bayplan.api.meta import rfc3339
-from bayplan.api.servicestatus import LongServiceStatus
 from bayplan.model.pods import Ending
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile import action

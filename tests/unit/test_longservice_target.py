@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.api.servicestatus import LongServiceStatus
+from bayplan.api.longservice_status import LongServiceStatus
 from bayplan.model.pods import Ending, Phase, Pod
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile.action import Placement

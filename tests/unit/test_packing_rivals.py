@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from bayplan.optimizer.problem import Problem
 from bayplan.placement import rivals
-from bayplan.placement.packing import Problem
 
 
 def problem(demand: list[int], request: list[list[int]]) -> Problem:

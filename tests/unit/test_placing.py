@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bayplan.api import build, names, placing
-from bayplan.api.problems import problems
+from bayplan.api import names, placement_rules, pod_builder
 from bayplan.api.resource import Resource, resource
+from bayplan.api.validation import problems
 from bayplan.cluster import decode
 from bayplan.model import requirements
 from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, REGION, ZONE
@@ -41,7 +41,7 @@ def constrained(*wanted: tuple[str, str, str | None], **more: Any) -> Resource:
 
 def compiled(made: Resource, **more: Any) -> dict[str, Any]:
     task = {"labels": PEERS, "annotations": {}, "environment": {}, **more}
-    return build.blueprint(made, revision="h", values=known).pod("web-1", **task)
+    return pod_builder.blueprint(made, revision="h", values=known).pod("web-1", **task)
 
 
 def decoded(made: Resource) -> Constraints:
@@ -143,13 +143,13 @@ def test_exclusive_is_on_the_pod() -> None:
 
 def test_rules_count_what_is_compiled() -> None:
     """The packer's rules select by the labels that pods bear."""
-    found = placing.rules(constrained(("hostname", "Unique", None), strategy="Spread"), "h")
+    found = placement_rules.rules(constrained(("hostname", "Unique", None), strategy="Spread"), "h")
 
     assert found.peers.matches(PEERS)
     assert not found.peers.matches({**PEERS, names.TEMPLATE_HASH: "older"})
     assert found.mates.matches({names.SERVICE: "web", names.TEMPLATE_HASH: "older"})
     assert (Strategy.SPREAD, 3) == (found.strategy, found.instances)
-    assert FREELY == placing.rules(constrained(), "h")
+    assert FREELY == placement_rules.rules(constrained(), "h")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,9 @@ def test_what_was_compiled_is_taken_off_again(pod: dict[str, Any]) -> None:
     ]
     plain, made = constrained(pod=pod), constrained(*every, pod=pod)
 
-    assert decoded(plain) == placing.stripped(decoded(made), placing.rules(made, "h"))
+    assert decoded(plain) == placement_rules.stripped(
+        decoded(made), placement_rules.rules(made, "h")
+    )
     assert decoded(plain) != decoded(made)
 
 
@@ -198,7 +200,9 @@ def test_a_pod_of_former_rules_keeps_what_it_says() -> None:
     """Node terms that end otherwise than today's rules stay: others read them too."""
     before, after = constrained(("zone", "Is", "a")), constrained(("zone", "Is", "b"))
 
-    assert decoded(before) == placing.stripped(decoded(before), placing.rules(after, "h"))
+    assert decoded(before) == placement_rules.stripped(
+        decoded(before), placement_rules.rules(after, "h")
+    )
 
 
 def test_the_hash_is_the_templates_alone() -> None:
@@ -229,9 +233,9 @@ def test_values_that_cannot_be_read(wanted: tuple[str, str, str | None], expecte
 def test_a_long_name_is_counted_by_the_label_that_its_pods_have() -> None:
     """What is compiled selects the very label that reconcile writes, also when the name is cut."""
     name = "x" * 62 + ".y-and-more"
-    [term] = placing.rules(constrained(("hostname", "Unique", None), name=name), "h").peers.labels[
-        :1
-    ]
+    [term] = placement_rules.rules(
+        constrained(("hostname", "Unique", None), name=name), "h"
+    ).peers.labels[:1]
 
     assert (names.SERVICE, requirements.requirement("In", [names.owner_value(name)])) == term
     assert len(names.owner_value(name)) <= 63

@@ -28,7 +28,7 @@ WORKER = """
 import asyncio, multiprocessing
 import numpy as np
 from bayplan import worker
-from bayplan.placement.packing import Problem
+from bayplan.optimizer.problem import Problem
 
 problem = Problem.of(np.array([9]), np.array([[2, 2]]), np.array([[5, 9]]), np.array([10]))
 ours, theirs = multiprocessing.Pipe()

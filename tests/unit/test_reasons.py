@@ -7,11 +7,11 @@ from typing import get_args
 
 import pytest
 
-from bayplan.api import problems
+from bayplan.api import validation
 from bayplan.reconcile import jobconditions, servicestatus
 from tools import reasons
 
-ROOM = Path(problems.__file__).parents[1]
+ROOM = Path(validation.__file__).parents[1]
 # Event reasons that are put together, by the function that does; all others stand in the code.
 PUT_TOGETHER = {
     "_answers": {"RunNowRefused", "RetryRefused", "Backfill", "BackfillRefused"},
@@ -64,7 +64,7 @@ def test_every_event_is_explained() -> None:
 def test_every_reason_of_a_condition_is_explained(kind: str, words: set[str]) -> None:
     """Beside its own each kind has the problems of a spec that can be its."""
     told = {word for word, one in reasons.CONDITIONS.items() if kind in one.kinds}
-    of_specs = set(get_args(problems.Reason))
+    of_specs = set(get_args(validation.Reason))
 
     assert words == told - (of_specs - words)
     assert of_specs <= reasons.CONDITIONS.keys()

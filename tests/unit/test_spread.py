@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayplan.model.reasons import Reason
-from bayplan.placement import spread
-from bayplan.placement.table import NodeTable
+from bayplan.placement.node_table import NodeTable
+from bayplan.placement.rules import Cap, Even, Groups, Rule, Together, distribute
 from tests.builders import make_node
 
 SMALL, FREE = st.integers(1, 4), st.booleans()
 FITS = st.lists(st.integers(0, 6), min_size=1, max_size=8)
-MakeRule = Callable[..., spread.Rule]
+MakeRule = Callable[..., Rule]
 
 
-def make_rule(kind: MakeRule, zones: str, counts: list[int], **more: object) -> spread.Rule:
+def make_rule(kind: MakeRule, zones: str, counts: list[int], **more: object) -> Rule:
     """A rule over nodes in these zones (`-`: without the label); counts by zone in order."""
     nodes = tuple(
         make_node(f"n{index:02}", **({} if zone == "-" else {"zone": zone}))
@@ -28,16 +28,16 @@ def make_rule(kind: MakeRule, zones: str, counts: list[int], **more: object) -> 
     return kind(Reason.CONSTRAINT, "zone", domains, padded, **more)
 
 
-def placed(fits: list[int], count: int, *rules: spread.Rule) -> list[int]:
+def placed(fits: list[int], count: int, *rules: Rule) -> list[int]:
     """Pods per node, the first node preferred most."""
     preference = -np.arange(len(fits), dtype=np.float64)
-    return spread.distribute(np.array(fits, dtype=np.int64), preference, count, rules).tolist()
+    return distribute(np.array(fits, dtype=np.int64), preference, count, rules).tolist()
 
 
 def test_a_cap_counts_over_all_nodes_of_a_zone() -> None:
     """Two nodes of a zone share its cap; nodes without the label are out, or free."""
-    out = make_rule(spread.Cap, "aab-", [1, 0], limit=3)
-    free = make_rule(spread.Cap, "aab-", [1, 0], limit=3, exempt=True)
+    out = make_rule(Cap, "aab-", [1, 0], limit=3)
+    free = make_rule(Cap, "aab-", [1, 0], limit=3, exempt=True)
 
     assert [1, 1, 3, 0] == placed([1, 5, 5, 5], 20, out)
     assert [1, 1, 3, 5] == placed([1, 5, 5, 5], 20, free)
@@ -63,7 +63,7 @@ def test_group_by(
 ) -> None:
     """Marathon's GroupBy with a number, by zone: floor or ceiling each, no zone too many."""
     zones = "abcd"[: len(fits)]
-    rule = make_rule(spread.Groups, zones, counts, instances=instances, expected=expected)
+    rule = make_rule(Groups, zones, counts, instances=instances, expected=expected)
 
     assert result == placed(fits, instances - sum(counts) or 1, rule)
 
@@ -71,8 +71,8 @@ def test_group_by(
 @given(st.permutations([0, 0, 0, 1, 1, 2]), st.integers(1, 4), st.integers(1, 12))
 def test_group_by_is_right_in_any_order(order: list[int], expected: int, instances: int) -> None:
     """One at a time, on whichever node comes: the end is even over at most `expected` zones."""
-    rule = make_rule(spread.Groups, "abc", [], instances=instances, expected=min(expected, 3))
-    at_once = make_rule(spread.Groups, "abc", [], instances=instances, expected=min(expected, 3))
+    rule = make_rule(Groups, "abc", [], instances=instances, expected=min(expected, 3))
+    at_once = make_rule(Groups, "abc", [], instances=instances, expected=min(expected, 3))
     landed = 0
     for turn in range(90):
         node = order[turn % len(order)]
@@ -98,8 +98,8 @@ def test_even_at_once_is_even_step_by_step(
     least = data.draw(st.integers(1, 3))
     known = np.array([zone in zones for zone in sorted(set(zones))])
     more = {"skew": skew, "least": least, "known": known}
-    rule = make_rule(spread.Even, zones, counts, **more)
-    steps = make_rule(spread.Even, zones, counts, **more)
+    rule = make_rule(Even, zones, counts, **more)
+    steps = make_rule(Even, zones, counts, **more)
     before = rule.counts.copy()
     result = placed(fits, count, rule)
     left, one_by_one = list(fits), 0
@@ -119,9 +119,9 @@ def test_even_at_once_is_even_step_by_step(
 def test_several_rules_hold_together(fits: list[int], zones: str, count: int, limit: int) -> None:
     """With a cap a zone and a spread over racks at once, both hold at the end."""
     zones = zones[: len(fits)]
-    cap = make_rule(spread.Cap, zones, [], limit=limit)
+    cap = make_rule(Cap, zones, [], limit=limit)
     racks = ("abab" * 2)[: len(fits)]
-    even = make_rule(spread.Even, racks, [], skew=1)
+    even = make_rule(Even, racks, [], skew=1)
     result = placed(fits, count, cap, even)
 
     assert all(total <= limit for total in cap.counts.tolist())
@@ -132,9 +132,9 @@ def test_several_rules_hold_together(fits: list[int], zones: str, count: int, li
 
 def test_together_takes_the_zone_with_the_most_room() -> None:
     """Where nobody is yet, the zone that holds most; where somebody is, only there."""
-    assert [0, 3, 2] == placed([4, 3, 3], 5, make_rule(spread.Together, "abb", []))
-    assert [4, 0, 0] == placed([4, 3, 3], 5, make_rule(spread.Together, "abb", [1, 0]))
-    assert [0, 0, 0] == placed([0, 3, 3], 5, make_rule(spread.Together, "abb", [1, 0]))
+    assert [0, 3, 2] == placed([4, 3, 3], 5, make_rule(Together, "abb", []))
+    assert [4, 0, 0] == placed([4, 3, 3], 5, make_rule(Together, "abb", [1, 0]))
+    assert [0, 0, 0] == placed([0, 3, 3], 5, make_rule(Together, "abb", [1, 0]))
 
 
 def test_without_rules_the_most_preferred_fill_up() -> None:
@@ -144,18 +144,18 @@ def test_without_rules_the_most_preferred_fill_up() -> None:
 
 RULES = st.lists(
     st.one_of(
-        st.builds(lambda limit, free: (spread.Cap, {"limit": limit, "exempt": free}), SMALL, FREE),
-        st.just((spread.Together, {})),
+        st.builds(lambda limit, free: (Cap, {"limit": limit, "exempt": free}), SMALL, FREE),
+        st.just((Together, {})),
         st.builds(
             lambda skew, least, grows: (
-                spread.Even,
+                Even,
                 {"skew": skew, "least": least, "grows": grows},
             ),
             SMALL,
             SMALL,
             st.booleans(),
         ),
-        st.builds(lambda expected: (spread.Groups, {"expected": expected}), SMALL),
+        st.builds(lambda expected: (Groups, {"expected": expected}), SMALL),
     ),
     min_size=2,
     max_size=4,
@@ -178,7 +178,7 @@ def test_nothing_is_left_over_while_a_node_passes_every_rule(
         )
         zones = zones[: len(fits)]
         counts = data.draw(st.sampled_from(([], [1], [0, 1], [2, 0, 1])))
-        total = {"instances": count + sum(counts)} if kind is spread.Groups else {}
+        total = {"instances": count + sum(counts)} if kind is Groups else {}
         rules.append(make_rule(kind, zones, counts, **more, **total))
     result = placed(fits, count, *rules)
     refused = np.any([rule.refuses() for rule in rules], axis=0)
@@ -191,7 +191,7 @@ def test_nothing_is_left_over_while_a_node_passes_every_rule(
 
 def test_two_group_bys_do_not_cut_the_same_nodes_in_turn() -> None:
     """One zone with a node for three and a node for one: evenly over both, all three land."""
-    zone = make_rule(spread.Groups, "aa", [], instances=3, expected=1)
-    host = make_rule(spread.Groups, "ab", [], instances=3, expected=2)
+    zone = make_rule(Groups, "aa", [], instances=3, expected=1)
+    host = make_rule(Groups, "ab", [], instances=3, expected=2)
 
     assert [2, 1] == placed([3, 1], 3, zone, host)

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from bayplan.api import claims, names
+from bayplan.api import names, volume_claims
+from bayplan.api.longservice_status import MOST_MOVES, LongServiceStatus
 from bayplan.api.meta import (
     DNS_LABEL_RULE,
     NAME_RULE,
@@ -18,7 +19,6 @@ from bayplan.api.meta import (
     grown,
     rule,
 )
-from bayplan.api.servicestatus import MOST_MOVES, LongServiceStatus
 from bayplan.api.template import InstanceTemplate
 
 MAXIMUM_REPLICAS = 10_000
@@ -372,7 +372,9 @@ class Dependency(Part):
 class LongServiceSpec(Part):
     """What should run, how many of it, and how it is updated and reached."""
 
-    model_config = ConfigDict(json_schema_extra=crd(validations=[*claims.RULES, *_MODE_RULES]))
+    model_config = ConfigDict(
+        json_schema_extra=crd(validations=[*volume_claims.RULES, *_MODE_RULES])
+    )
 
     mode: Literal["Replicas", "PerNode"] = Field(
         default="Replicas",
@@ -438,17 +440,17 @@ class LongServiceSpec(Part):
             "None: no PodDisruptionBudget."
         ),
     )
-    volume_claim_templates: tuple[claims.ClaimTemplate, ...] = Field(
+    volume_claim_templates: tuple[volume_claims.ClaimTemplate, ...] = Field(
         default=(),
-        max_length=claims.MOST_TEMPLATES,
+        max_length=volume_claims.MOST_TEMPLATES,
         description=(
             "Volumes that each instance has for itself. Its instances have ordinals from 0, stable "
             "names (SERVICE-ORDINAL) and their own claims, never two of one ordinal at a time."
         ),
         json_schema_extra=crd(list_type="atomic"),
     )
-    persistent_volume_claim_retention_policy: claims.ClaimRetention = Field(
-        default=claims.ClaimRetention(),
+    persistent_volume_claim_retention_policy: volume_claims.ClaimRetention = Field(
+        default=volume_claims.ClaimRetention(),
         description="What becomes of claims whose instance is no longer wanted.",
     )
     revision_history_limit: Integer = Field(

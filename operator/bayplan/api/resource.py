@@ -14,8 +14,8 @@ from bayplan.api import edits, names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.meta import epoch_of
-from bayplan.api.problems import Problem, problems
 from bayplan.api.template import template_hash
+from bayplan.api.validation import Problem, problems
 
 Key = tuple[str, str, str]  # kind, namespace, name
 

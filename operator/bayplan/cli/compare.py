@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from bayplan.placement import packing, rivals
+from bayplan.optimizer.problem import Packing, Problem
+from bayplan.placement import rivals
 
 MOST_PODS = 200_000  # they place pods one by one
 
@@ -25,19 +26,19 @@ class Rival:
 
 
 def compared(
-    wanted: Sequence[str], problem: packing.Problem, types: Sequence[str], seed: int
+    wanted: Sequence[str], problem: Problem, types: Sequence[str], seed: int
 ) -> tuple[Rival, ...]:
     """Each wanted rival on the same demand and menu. `types` names the problem's types."""
     return tuple(_RUNS[name](name, problem, types, seed) for name in dict.fromkeys(wanted))
 
 
-def _karpenter(name: str, problem: packing.Problem, types: Sequence[str], seed: int) -> Rival:
+def _karpenter(name: str, problem: Problem, types: Sequence[str], seed: int) -> Rival:
     del types, seed
     return _rival(name, "all types, all pods in one batch", problem, rivals.karpenter(problem))
 
 
 def _kube_scheduler(*, most: bool) -> Callable[..., Rival]:
-    def run(name: str, problem: packing.Problem, types: Sequence[str], seed: int) -> Rival:
+    def run(name: str, problem: Problem, types: Sequence[str], seed: int) -> Rival:
         of_type = _best_type(problem)
         found = rivals.kube_scheduler(problem, of_type, most=most, seed=seed)
         return _rival(name, f"new {types[of_type]} nodes as needed", problem, found)
@@ -53,7 +54,7 @@ _RUNS: Mapping[str, Callable[..., Rival]] = {
 NAMES = tuple(_RUNS)
 
 
-def _best_type(problem: packing.Problem) -> int:
+def _best_type(problem: Problem) -> int:
     """The one type that takes the most pods, and of those the cheapest if filled to the brim."""
     limits = problem.limits()
     taken = (problem.demand * (limits > 0)).sum(axis=1)
@@ -62,7 +63,7 @@ def _best_type(problem: packing.Problem) -> int:
     return int(np.lexsort((np.maximum(nodes, 1) * problem.price, -taken))[0])
 
 
-def _rival(name: str, what: str, problem: packing.Problem, found: packing.Packing) -> Rival:
+def _rival(name: str, what: str, problem: Problem, found: Packing) -> Rival:
     placed = int((found.patterns * found.nodes[:, None]).sum())
     return Rival(
         name=name,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.api.claims import MOST_TEMPLATES
+from bayplan.api.volume_claims import MOST_TEMPLATES
 from bayplan.cli import marathonshared, taking
 from bayplan.cli.taking import Taking
 

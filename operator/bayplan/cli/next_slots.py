@@ -44,14 +44,14 @@ def next_(  # noqa: PLR0917  click hands over one parameter for each option
     refused.
     """
     from bayplan.cli import moment  # noqa: PLC0415
-    from bayplan.schedules import zones as zones_  # noqa: PLC0415
+    from bayplan.schedules import zones  # noqa: PLC0415
 
     target, wanted = _meant(target, number, count)
     zone = _zone("--tz", tz or "UTC")
     now = output_.now() if after is None else moment.moment("--after", after, zone)
     body = _body(job, filename, schedule, tz, target)
     read, slots, paused = _slots(body, now, wanted)
-    own = zones_.zone(read)
+    own = zones.zone(read)
     rows = _rows(slots, own, zone)
     if output_.is_data(output):
         output_.data(output, "next", {"timeZone": read, "pausedUntil": paused, "slots": rows})
@@ -81,11 +81,11 @@ def _meant(target: Target, number: tuple[str, ...], count: int | None) -> tuple[
 
 
 def _zone(option: str, name: str) -> ZoneInfo:
-    from bayplan.schedules import zones as zones_  # noqa: PLC0415
+    from bayplan.schedules import zones  # noqa: PLC0415
 
     try:
-        return zones_.zone(name)
-    except zones_.TimeZoneError as error:
+        return zones.zone(name)
+    except zones.TimeZoneError as error:
         raise BadInput(option, str(error)) from error
 
 

@@ -44,7 +44,8 @@ def template(document: Document, facts: Facts) -> dict[str, Any]:
 
 def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
     """Our own kinds go through the operator's own reading and building."""
-    from bayplan.api import build, names, placing, resource  # noqa: PLC0415  pydantic is slow
+    # pydantic is slow
+    from bayplan.api import names, placement_rules, pod_builder, resource  # noqa: PLC0415
 
     read = resource.resource(document.body)
     if read.problems:
@@ -56,10 +57,10 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
         if fault.shape:
             where = ".".join(map(str, fault.path))
             raise BadInput(document.called, f"{where} {fault.message}")
-    labels = placing.peer_labels(read, read.template_hash)
+    labels = placement_rules.peer_labels(read, read.template_hash)
     if document.kind == names.BATCHJOB:
         labels[names.RUN] = names.SAMPLE  # one run: a constraint may ask for pods of the same
-    blueprint = build.blueprint(read, limits=_limits(facts, document.namespace))
+    blueprint = pod_builder.blueprint(read, limits=_limits(facts, document.namespace))
     return blueprint.pod(read.name, labels=labels, annotations={}, environment={})
 
 
@@ -95,10 +96,10 @@ def rules(document: Document) -> PlacementRules:
     """The placement of our own kinds; others say all in their pods."""
     if document.kind not in kinds.OURS:
         return FREELY
-    from bayplan.api import placing, resource  # noqa: PLC0415  pydantic: only when needed
+    from bayplan.api import placement_rules, resource  # noqa: PLC0415  pydantic: only when needed
 
     read = resource.resource(document.body)
-    return placing.rules(read, read.template_hash)
+    return placement_rules.rules(read, read.template_hash)
 
 
 def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> Pod:

@@ -15,8 +15,10 @@ from bayplan.model import requirements, resources, snapshot
 from bayplan.model.nodes import HOSTNAME, ZONE
 from bayplan.model.pods import Claim, Constraints, Pod
 from bayplan.model.workloads import FREELY, Operator, PlacementRules, PodClass, Waiting
-from bayplan.placement import daemons, filters, packing
-from bayplan.placement.table import NodeTable
+from bayplan.optimizer.problem import UNLIMITED, BoolMatrix, IntMatrix, IntVector, Problem
+from bayplan.placement import filters
+from bayplan.placement.daemonsets import accepting, ordered
+from bayplan.placement.node_table import NodeTable
 
 Key = tuple[str, str]  # namespace and name of a pod
 Claims = Mapping[Key, Claim]  # those whose volumes are somewhere
@@ -31,7 +33,7 @@ class Row:
 
     kind: PodClass
     zone: str = ""
-    per_node: int = packing.UNLIMITED
+    per_node: int = UNLIMITED
     tied: bool = False
     count: int = 0
 
@@ -46,7 +48,7 @@ def rows(
         limit = _per_node(kind)
         where = _beside_volumes(kind, claims)
         # What may stand on a node once is counted by itself: merged, two would be one too many.
-        merged = alike(where) if limit == packing.UNLIMITED else where
+        merged = alike(where) if limit == UNLIMITED else where
         shares = zones if zones and _zoned(kind) else ("",)
         free = not _tied(kind) or (len(shares) > 1 and _shared_out(kind, shares, waiting))
         for index, zone in enumerate(shares):
@@ -160,8 +162,8 @@ class Shop:
         # What a node of each type has for the pods that are not residents.
         self.room = [offer.room for offer in menu]
         self.hopeless: list[snapshot.DaemonSet] = []  # no type has room for them where they go
-        for daemonset in daemons.ordered(daemonsets):
-            names = daemons.accepting(daemonset, self.table)
+        for daemonset in ordered(daemonsets):
+            names = accepting(daemonset, self.table)
             here = [at for at in range(len(menu)) if samples[at * len(zones)].name in names]
             # Types on which it has no room are not bought, as long as there are others.
             fitting = [at for at in here if daemonset.request.fits(self.room[at])]
@@ -179,9 +181,7 @@ class Shop:
         )
         return [(offer, zone) for offer in self.menu for zone in (self.zones if care else ("",))]
 
-    def problem(
-        self, wanted: Sequence[Row], places: Sequence[tuple[Offer, str]]
-    ) -> packing.Problem:
+    def problem(self, wanted: Sequence[Row], places: Sequence[tuple[Offer, str]]) -> Problem:
         # CPU and memory always: rivals score by them whether pods ask for them or not.
         asked = {name for row in wanted for name in row.kind.request}
         columns = sorted(asked | {resources.CPU, resources.MEMORY})
@@ -189,7 +189,7 @@ class Shop:
         types = [index[offer.name] for offer, _ in places]
         zones = [self.zones.index(zone) if zone else 0 for _, zone in places]
         eligible = [self._open(row)[types, zones] for row in wanted]
-        return packing.Problem.of(
+        return Problem.of(
             demand=np.array([row.count for row in wanted], dtype=np.int64),
             request=_matrix([row.kind.request for row in wanted], columns),
             capacity=np.maximum(_matrix([self.room[at] for at in types], columns), 0),
@@ -227,16 +227,16 @@ class Shop:
         ]
         return min(fitting, key=lambda offer: (offer.price, offer.name), default=None)
 
-    def _holds(self, row: Row) -> packing.IntVector:
+    def _holds(self, row: Row) -> IntVector:
         """[types]: how many pods of a row one node holds, in any zone."""
         mask = self._open(row).any(axis=1)
         columns = sorted(row.kind.request)
         limits = np.maximum(_matrix(self.room, columns), 0)
         request = np.array([row.kind.request.amount(name) for name in columns], dtype=np.int64)
-        fits: packing.IntVector = (limits // request).min(axis=1) * mask
+        fits: IntVector = (limits // request).min(axis=1) * mask
         return np.minimum(fits, row.per_node)
 
-    def _open(self, row: Row) -> packing.BoolMatrix:
+    def _open(self, row: Row) -> BoolMatrix:
         """[types, zones]: where pods of a row may be."""
         kind = _beside_volumes(row.kind, self.claims)
         mask = filters.of_nodes(kind, self.table).open.reshape(-1, len(self.zones))
@@ -276,9 +276,9 @@ def _per_node(kind: PodClass) -> int:
         for one in kind.placement.constraints
         if one.operator is Operator.MAX_PER and one.label == HOSTNAME
     )
-    return min(caps, default=packing.UNLIMITED)
+    return min(caps, default=UNLIMITED)
 
 
-def _matrix(vectors: Sequence[resources.Vector], columns: Sequence[str]) -> packing.IntMatrix:
+def _matrix(vectors: Sequence[resources.Vector], columns: Sequence[str]) -> IntMatrix:
     lines = [[vector.amount(column) for column in columns] for vector in vectors]
     return np.array(lines, dtype=np.int64).reshape(len(vectors), len(columns))

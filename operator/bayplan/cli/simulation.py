@@ -26,9 +26,12 @@ from bayplan.model.nodes import INSTANCE_TYPE, ZONE, Node
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel
 from bayplan.model.workloads import PodClass, Waiting
-from bayplan.placement import daemons, explain, packing, provision
+from bayplan.optimizer import provision
+from bayplan.optimizer.problem import Budget, Packing, Problem
+from bayplan.placement import daemonsets as daemonsets_
+from bayplan.placement import explain
+from bayplan.placement.node_table import NodeTable
 from bayplan.placement.solve import Policy, solve
-from bayplan.placement.table import NodeTable
 
 _MOST_ROUNDS = 40
 _MOST_KINDS = 5  # in one note
@@ -257,11 +260,9 @@ class _Run:
         types = [offer.name for offer, _ in places]
         return compare.compared(self.settings.rivals, problem, types, self.settings.seed)
 
-    def _optimised(self, problem: packing.Problem) -> packing.Packing:
+    def _optimised(self, problem: Problem) -> Packing:
         started = time.perf_counter()
-        budget = packing.Budget(
-            seconds=self.settings.seconds, spent=lambda: time.perf_counter() - started
-        )
+        budget = Budget(seconds=self.settings.seconds, spent=lambda: time.perf_counter() - started)
         return provision.provision(problem, budget, self.settings.seed)
 
     def add_until_placed(self, left: list[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:
@@ -417,7 +418,7 @@ class _Run:
             amounts[title] = amounts.get(title, resources.NOTHING) + pod.request
         room = node.allocatable - sum(amounts.values(), start=resources.NOTHING)
         coming = _to_come(self.found.daemonsets, self.book, node)
-        fitting, room = daemons.fitting(coming, room)
+        fitting, room = daemonsets_.fitting(coming, room)
         for daemonset in fitting:
             title = _daemon(daemonset)
             pods[title] += 1
@@ -479,6 +480,6 @@ def _to_come(
     return [
         one
         for one in daemonsets
-        if daemons.accepting(one, table)
+        if daemonsets_.accepting(one, table)
         and not any(pod.node == node.name for pod in book.owned(one.uid).values())
     ]

@@ -14,9 +14,9 @@ from bayplan.model.nodes import HOSTNAME, Node
 from bayplan.model.pods import Constraints
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import PodClass
+from bayplan.optimizer.problem import Problem
 from bayplan.placement import filters
-from bayplan.placement.packing import Problem
-from bayplan.placement.table import NodeTable
+from bayplan.placement.node_table import NodeTable
 
 # Labels that tell single nodes apart; they make no new kind of node.
 _OF_ONE_NODE = frozenset({HOSTNAME, "alpha.eksctl.io/instance-id", "topology.k8s.aws/zone-id"})

@@ -15,9 +15,9 @@ from bayplan.model import constraints
 from bayplan.model.nodes import HOSTNAME, ZONE
 from bayplan.model.reasons import Reason
 from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, PodClass, Strategy
-from bayplan.placement import spread
-from bayplan.placement.board import Board
-from bayplan.placement.table import NodeTable, Refusing
+from bayplan.placement.node_table import NodeTable, Refusing
+from bayplan.placement.occupancy import Occupancy
+from bayplan.placement.rules import Cap, Even, Groups, Rule, Together
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -37,40 +37,40 @@ def of_nodes(wanted: PlacementRules, table: NodeTable) -> Iterator[Refusing]:
         )
 
 
-def company(kind: PodClass, board: Board) -> Iterator[Refusing]:
+def company(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
     """Nodes that pods of other workloads, or this one, want to themselves."""
-    everyone = board.exclusive()
+    everyone = occupancy.exclusive()
     alone = kind.placement.strategy is Strategy.EXCLUSIVE
     if not alone and not everyone.any():
         return
     own = frozenset({kind.namespace})
-    mates = board.peers(own, kind.placement.mates, terminating=True)[: len(everyone)]
-    others = (board.pods if alone else everyone) > mates
+    mates = occupancy.peers(own, kind.placement.mates, terminating=True)[: len(everyone)]
+    others = (occupancy.pods if alone else everyone) > mates
     if others.any():
         yield Refusing(Reason.CONSTRAINT, Strategy.EXCLUSIVE.value, others)
 
 
-def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list[spread.Rule]:
+def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy) -> list[Rule]:
     """Constraints between pods of the workload. `open_` are the nodes that could take one."""
-    found: list[spread.Rule] = []
+    found: list[Rule] = []
     own, wanted = frozenset({kind.namespace}), kind.placement
     for constraint in wanted.constraints:
-        domains = board.table.domains(constraint.label)
+        domains = occupancy.table.domains(constraint.label)
         stays = constraint.operator is not Operator.GROUP_BY
-        peers = board.peers(own, wanted.peers, terminating=stays)
+        peers = occupancy.peers(own, wanted.peers, terminating=stays)
         shared = (Reason.CONSTRAINT, _detail(constraint), domains, domains.sums(peers))
         match constraint.operator:
             case Operator.UNIQUE:
-                found.append(spread.Cap(*shared, limit=1))
+                found.append(Cap(*shared, limit=1))
             case Operator.MAX_PER:
-                found.append(spread.Cap(*shared, limit=constraints.count(constraint.value)))
+                found.append(Cap(*shared, limit=constraints.count(constraint.value)))
             case Operator.CLUSTER if not constraint.value:
-                found.append(spread.Together(*shared))
+                found.append(Together(*shared))
             case Operator.GROUP_BY:
                 known = domains.sums(open_.astype(np.int64)) > 0
                 known |= domains.sums(peers) > 0
                 found.append(
-                    spread.Groups(
+                    Groups(
                         *shared,
                         instances=max(wanted.instances, int(peers.sum()) + waiting),
                         expected=constraints.count(constraint.value) or int(known.sum()),
@@ -81,18 +81,18 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
     return found
 
 
-def wishes(kind: PodClass, board: Board) -> list[list[spread.Rule]]:
+def wishes(kind: PodClass, occupancy: Occupancy) -> list[list[Rule]]:
     """The strategy Spread: what to keep as long as it can be, the most wanted first."""
     if kind.placement.strategy is not Strategy.SPREAD:
         return []
     own = frozenset({kind.namespace})
-    peers = board.peers(own, kind.placement.peers, terminating=False)
+    peers = occupancy.peers(own, kind.placement.peers, terminating=False)
 
-    def even(label: str) -> spread.Rule:
-        domains = board.table.domains(label)
+    def even(label: str) -> Rule:
+        domains = occupancy.table.domains(label)
         counts = domains.sums(peers)
         known = domains.sums(np.ones(len(domains.codes), dtype=np.int64)) > 0
-        return spread.Even(Reason.SPREAD, label, domains, counts, known=known)
+        return Even(Reason.SPREAD, label, domains, counts, known=known)
 
     return [[even(ZONE), even(HOSTNAME)], [even(HOSTNAME)]]
 

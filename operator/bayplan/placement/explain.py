@@ -14,8 +14,8 @@ import numpy.typing as npt
 from bayplan import units
 from bayplan.model import resources
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
-from bayplan.placement.board import Board
-from bayplan.placement.table import Refusing
+from bayplan.placement.node_table import Refusing
+from bayplan.placement.occupancy import Occupancy
 
 BoolVector = npt.NDArray[np.bool_]
 
@@ -24,13 +24,13 @@ _MOST_REFUSALS = 32  # what the status holds
 _BYTES = frozenset({resources.MEMORY, resources.EPHEMERAL_STORAGE})
 
 
-def funnel(request: resources.Vector, refusing: Sequence[Refusing], board: Board) -> Funnel:
+def funnel(request: resources.Vector, refusing: Sequence[Refusing], occupancy: Occupancy) -> Funnel:
     """Charge every node to its first refusal; what is left to no filter lacks a resource.
 
     A node that lacks nothing either is charged to a defect of ours: the law of `spread.distribute`
     leaves none, and whoever reads this has to learn of it.
     """
-    total = len(board.table.nodes)
+    total = len(occupancy.table.nodes)
     left = np.ones(total, dtype=np.bool_)
     last = np.full(total, -1, dtype=np.int64)  # which refusal a node was charged to
     charged: list[tuple[Refusing, int]] = []
@@ -42,9 +42,9 @@ def funnel(request: resources.Vector, refusing: Sequence[Refusing], board: Board
             charged.append((refusal, count))
             left &= ~refusal.nodes
     refusals = [Refusal(refusal.reason, refusal.detail, count) for refusal, count in charged]
-    nearest = _last_to_refuse(charged, last, board)
+    nearest = _last_to_refuse(charged, last, occupancy)
     if left.any():
-        short, nearest = _short(request, left, board)
+        short, nearest = _short(request, left, occupancy)
         refusals += short
     return Funnel(total, tuple(_merged(refusals)), nearest)
 
@@ -109,7 +109,7 @@ def _refusal(refusal: Refusal) -> dict[str, Any]:
 
 
 def _short(
-    request: resources.Vector, left: BoolVector, board: Board
+    request: resources.Vector, left: BoolVector, occupancy: Occupancy
 ) -> tuple[list[Refusal], Nearest]:
     """Charge nodes that no filter refuses to the first resource they lack, even empty or now.
 
@@ -118,7 +118,7 @@ def _short(
     """
     rows = np.flatnonzero(left)
     asked = list(request.items())
-    columns = {column: index for index, column in enumerate(board.snapshot.columns)}
+    columns = {column: index for index, column in enumerate(occupancy.snapshot.columns)}
     lacks, share = [], np.zeros(len(rows))
     full = np.full(len(rows), len(asked), dtype=np.int64)  # the first resource short now
     beyond = full.copy()  # the first resource short even when empty
@@ -128,8 +128,8 @@ def _short(
             lack = np.full(len(rows), wanted, dtype=np.int64)
             beyond[:] = index
         else:
-            lack = np.clip(wanted - board.free[rows, column], 0, wanted)
-            beyond[board.snapshot.allocatable[rows, column] < wanted] = index
+            lack = np.clip(wanted - occupancy.free[rows, column], 0, wanted)
+            beyond[occupancy.snapshot.allocatable[rows, column] < wanted] = index
         full[lack > 0] = index
         share += lack / wanted
         lacks.append((name, lack))
@@ -139,7 +139,7 @@ def _short(
     if not short.all():
         refusals.append(Refusal(Reason.DEFECT, "", int(np.count_nonzero(~short))))
     if not short.any():
-        return refusals, Nearest(board.table.nodes[int(rows[0])].name, reason=Reason.DEFECT)
+        return refusals, Nearest(occupancy.table.nodes[int(rows[0])].name, reason=Reason.DEFECT)
     for reason, first in (
         (Reason.TOO_BIG, beyond[small]),
         (Reason.RESOURCES, full[short & ~small]),
@@ -153,7 +153,7 @@ def _short(
     far = np.where(small, len(asked) + 1.0, np.where(short, 0.0, np.inf))
     best = int(np.argmin(share + far))
     nearest = Nearest(
-        node=board.table.nodes[int(rows[best])].name,
+        node=occupancy.table.nodes[int(rows[best])].name,
         lacks={name: int(lack[best]) for name, lack in reversed(lacks) if lack[best]},
         reason=Reason.TOO_BIG if small[best] else Reason.RESOURCES,
         detail=asked[int(beyond[best] if small[best] else full[best])][0],
@@ -162,14 +162,14 @@ def _short(
 
 
 def _last_to_refuse(
-    charged: Sequence[tuple[Refusing, int]], last: npt.NDArray[np.int64], board: Board
+    charged: Sequence[tuple[Refusing, int]], last: npt.NDArray[np.int64], occupancy: Occupancy
 ) -> Nearest | None:
     """The first node of those that came furthest down the funnel."""
     if not charged:
         return None
     refusal = charged[-1][0]
     row = int(np.argmax(last == len(charged) - 1))
-    return Nearest(board.table.nodes[row].name, reason=refusal.reason, detail=refusal.detail)
+    return Nearest(occupancy.table.nodes[row].name, reason=refusal.reason, detail=refusal.detail)
 
 
 def _merged(refusals: Sequence[Refusal]) -> list[Refusal]:

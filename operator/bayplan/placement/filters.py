@@ -16,9 +16,10 @@ from bayplan.model import requirements
 from bayplan.model.pods import Constraints, PodTerm, Spread
 from bayplan.model.reasons import Reason
 from bayplan.model.workloads import PodClass, Waiting
-from bayplan.placement import constraints, spread, volumes
-from bayplan.placement.board import Board, Namespaces
-from bayplan.placement.table import NodeTable, Refusing, Verdict
+from bayplan.placement import constraints, volumes
+from bayplan.placement.node_table import NodeTable, Refusing, Verdict
+from bayplan.placement.occupancy import Namespaces, Occupancy
+from bayplan.placement.rules import Cap, Even, Rule, Together
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -45,57 +46,59 @@ def of_nodes(kind: PodClass, table: NodeTable) -> Verdict:
     return table.remember(key, Verdict(refusing, open_))
 
 
-def of_the_moment(waiting: Waiting, board: Board) -> Iterator[Refusing]:
+def of_the_moment(waiting: Waiting, occupancy: Occupancy) -> Iterator[Refusing]:
     """What refuses because of who stands where now."""
     kind = waiting.kind
     if waiting.avoid:
-        yield from _cooling(waiting, board)
-    if board.held:
-        yield from _held(waiting, board)
-    yield from constraints.company(kind, board)
-    yield from volumes.refusing(kind, board)
+        yield from _cooling(waiting, occupancy)
+    if occupancy.held:
+        yield from _held(waiting, occupancy)
+    yield from constraints.company(kind, occupancy)
+    yield from volumes.refusing(kind, occupancy)
     for port in kind.constraints.host_ports:
-        yield Refusing(Reason.HOST_PORT, str(port.port), board.with_port(port))
+        yield Refusing(Reason.HOST_PORT, str(port.port), occupancy.with_port(port))
     if kind.constraints.pod_affinity:
-        yield from _affinity(kind, board)
-    yield from _anti_affinity(kind, board)
+        yield from _affinity(kind, occupancy)
+    yield from _anti_affinity(kind, occupancy)
 
 
-def wishes(kind: PodClass, among: BoolVector, board: Board) -> list[spread.Rule]:
+def wishes(kind: PodClass, among: BoolVector, occupancy: Occupancy) -> list[Rule]:
     """ScheduleAnyway as rules over these nodes alone: `solve` keeps them as long as it can."""
     return [
-        _even(constraint, among, kind, board)
+        _even(constraint, among, kind, occupancy)
         for constraint in kind.constraints.spread
         if not constraint.hard
     ]
 
 
-def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list[spread.Rule]:
+def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy) -> list[Rule]:
     """What binds the pods of the class among each other; `open_` nodes could take one."""
     wanted = kind.constraints
-    everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
-    found = constraints.rules(kind, open_, waiting, board)
+    everywhere = np.ones(len(occupancy.table.nodes), dtype=np.bool_)
+    found = constraints.rules(kind, open_, waiting, occupancy)
     found += [
-        _even(constraint, everywhere, kind, board)
+        _even(constraint, everywhere, kind, occupancy)
         for constraint in wanted.spread
         if constraint.hard
     ]
     if wanted.claims or wanted.disks:
-        found += volumes.rules(kind, board)
+        found += volumes.rules(kind, occupancy)
     labels = dict(kind.labels)
     if wanted.host_ports:
-        each = board.table.each()
+        each = occupancy.table.each()
         none = np.zeros(len(each.values), dtype=np.int64)
         ports = str(wanted.host_ports[0].port)
-        found.append(spread.Cap(Reason.HOST_PORT, ports, each, none, limit=1))
+        found.append(Cap(Reason.HOST_PORT, ports, each, none, limit=1))
     for term in wanted.pod_anti_affinity:
-        if not term.weight and _meets(term, kind.namespace, kind.namespace, labels, board):
-            domains = board.table.domains(term.topology_key)
+        if not term.weight and _meets(term, kind.namespace, kind.namespace, labels, occupancy):
+            domains = occupancy.table.domains(term.topology_key)
             counts = domains.sums(
-                board.peers(board.reach(term, kind.namespace), term.selector, terminating=True)
+                occupancy.peers(
+                    occupancy.reach(term, kind.namespace), term.selector, terminating=True
+                )
             )
             found.append(
-                spread.Cap(
+                Cap(
                     Reason.ANTI_AFFINITY,
                     term.topology_key,
                     domains,
@@ -104,13 +107,13 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, board: Board) -> list
                     exempt=True,
                 )
             )
-    joint = _joint(kind, board)
+    joint = _joint(kind, occupancy)
     if joint is not None and _selected(joint, kind.namespace, labels):
-        near = _near(kind, board.peers(*joint, terminating=True), board)
+        near = _near(kind, occupancy.peers(*joint, terminating=True), occupancy)
         if not any(counts.any() for counts in near.values()):
             for key, counts in near.items():
-                domains = board.table.domains(key)
-                found.append(spread.Together(Reason.POD_AFFINITY, key, domains, counts))
+                domains = occupancy.table.domains(key)
+                found.append(Together(Reason.POD_AFFINITY, key, domains, counts))
     return found
 
 
@@ -129,90 +132,94 @@ def _missing_affinity(wanted: Constraints, table: NodeTable) -> Iterator[Refusin
         yield Refusing(Reason.AFFINITY, "", ~table.matching_any(wanted.affinity))
 
 
-def _cooling(waiting: Waiting, board: Board) -> Iterator[Refusing]:
-    rows = [board.snapshot.rows[name] for name in waiting.avoid if name in board.snapshot.rows]
-    nodes = np.zeros(len(board.table.nodes), dtype=np.bool_)
+def _cooling(waiting: Waiting, occupancy: Occupancy) -> Iterator[Refusing]:
+    rows = [
+        occupancy.snapshot.rows[name] for name in waiting.avoid if name in occupancy.snapshot.rows
+    ]
+    nodes = np.zeros(len(occupancy.table.nodes), dtype=np.bool_)
     nodes[rows] = True
     yield Refusing(Reason.COOLING, "", nodes)
 
 
-def _held(waiting: Waiting, board: Board) -> Iterator[Refusing]:
-    nodes = np.zeros(len(board.table.nodes), dtype=np.bool_)
+def _held(waiting: Waiting, occupancy: Occupancy) -> Iterator[Refusing]:
+    nodes = np.zeros(len(occupancy.table.nodes), dtype=np.bool_)
     lasts = waiting.lasts
-    for row, hold in board.held.items():
+    for row, hold in occupancy.held.items():
         over_by_then = lasts is not None and lasts <= hold.spare
         nodes[row] = hold.waiting is not waiting and not over_by_then
     yield Refusing(Reason.HELD, "", nodes)
 
 
-def _near(kind: PodClass, peers: IntVector, board: Board) -> dict[str, IntVector]:
+def _near(kind: PodClass, peers: IntVector, occupancy: Occupancy) -> dict[str, IntVector]:
     """Topology key of a required affinity -> peers per domain; on nodes without it they are none.
 
     Where no key has any, a pod that is like what it asks for may go anywhere, as the first of a
     series (kubernetes/pkg/scheduler/framework/plugins/interpodaffinity, satisfyPodAffinity).
     """
     keys = {term.topology_key for term in kind.constraints.pod_affinity if not term.weight}
-    return {key: board.table.domains(key).sums(peers) for key in sorted(keys)}
+    return {key: occupancy.table.domains(key).sums(peers) for key in sorted(keys)}
 
 
-def _joint(kind: PodClass, board: Board) -> tuple[Namespaces, requirements.Term] | None:
+def _joint(kind: PodClass, occupancy: Occupancy) -> tuple[Namespaces, requirements.Term] | None:
     """What one pod must match to be near for the class: Kubernetes asks for all terms at once."""
     terms = [term for term in kind.constraints.pod_affinity if not term.weight]
     if not terms:
         return None
     namespaces: Namespaces = None
     for term in terms:
-        near = board.reach(term, kind.namespace)
+        near = occupancy.reach(term, kind.namespace)
         if near is not None:
             namespaces = near if namespaces is None else namespaces & near
     labels = tuple(pair for term in terms for pair in term.selector.labels)
     return namespaces, requirements.Term(labels, never=any(term.selector.never for term in terms))
 
 
-def _affinity(kind: PodClass, board: Board) -> Iterator[Refusing]:
-    joint = _joint(kind, board)
+def _affinity(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
+    joint = _joint(kind, occupancy)
     if joint is None:
         return
-    near = _near(kind, board.peers(*joint, terminating=True), board)
+    near = _near(kind, occupancy.peers(*joint, terminating=True), occupancy)
     like = _selected(joint, kind.namespace, dict(kind.labels))
     first = like and not any(counts.any() for counts in near.values())
     for key, counts in near.items():
-        domains = board.table.domains(key)
+        domains = occupancy.table.domains(key)
         flags = np.ones(len(counts), dtype=np.bool_) if first else counts > 0
         yield Refusing(Reason.POD_AFFINITY, key, ~domains.of_nodes(flags))
 
 
-def _anti_affinity(kind: PodClass, board: Board) -> Iterator[Refusing]:
+def _anti_affinity(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
     """Domains of pods that it shuns, and of pods that shun it."""
     shunned: dict[str, BoolVector] = {}  # topology key -> nodes
-    for key, pods in _shunned(kind, board):
-        domains = board.table.domains(key)
+    for key, pods in _shunned(kind, occupancy):
+        domains = occupancy.table.domains(key)
         nodes = domains.of_nodes(domains.sums(pods) > 0)
         shunned[key] = shunned[key] | nodes if key in shunned else nodes
     for key in sorted(shunned):
         yield Refusing(Reason.ANTI_AFFINITY, key, shunned[key])
 
 
-def _shunned(kind: PodClass, board: Board) -> Iterator[tuple[str, IntVector]]:
+def _shunned(kind: PodClass, occupancy: Occupancy) -> Iterator[tuple[str, IntVector]]:
     """(topology key, [N] pods in whose domains the class may not be)."""
     labels = dict(kind.labels)
     for term in kind.constraints.pod_anti_affinity:
-        if not term.weight and not _meets(term, kind.namespace, kind.namespace, labels, board):
-            near = board.reach(term, kind.namespace)
-            yield term.topology_key, board.peers(near, term.selector, terminating=True)
-    for namespace, terms in board.averse:
+        if not term.weight and not _meets(term, kind.namespace, kind.namespace, labels, occupancy):
+            near = occupancy.reach(term, kind.namespace)
+            yield term.topology_key, occupancy.peers(near, term.selector, terminating=True)
+    for namespace, terms in occupancy.averse:
         for term in terms:
-            if _meets(term, namespace, kind.namespace, labels, board):
-                yield term.topology_key, board.snapshot.bearers((namespace, terms))
-    for other in board.averse_landed:
+            if _meets(term, namespace, kind.namespace, labels, occupancy):
+                yield term.topology_key, occupancy.snapshot.bearers((namespace, terms))
+    for other in occupancy.averse_landed:
         for term in other.aversions:
-            if _meets(term, other.kind.namespace, kind.namespace, labels, board):
+            if _meets(term, other.kind.namespace, kind.namespace, labels, occupancy):
                 yield term.topology_key, other.nodes
 
 
-def _meets(term: PodTerm, own: str, namespace: str, labels: dict[str, str], board: Board) -> bool:
+def _meets(
+    term: PodTerm, own: str, namespace: str, labels: dict[str, str], occupancy: Occupancy
+) -> bool:
     """Whether a term of a pod in namespace `own` selects pods of this namespace and labels."""
-    return _selected((board.reach(term, own), term.selector), namespace, labels)
+    return _selected((occupancy.reach(term, own), term.selector), namespace, labels)
 
 
 def _selected(
@@ -222,16 +229,16 @@ def _selected(
     return (namespaces is None or namespace in namespaces) and selector.matches(labels)
 
 
-def _even(constraint: Spread, among: BoolVector, kind: PodClass, board: Board) -> spread.Even:
+def _even(constraint: Spread, among: BoolVector, kind: PodClass, occupancy: Occupancy) -> Even:
     """A topology spread as a rule: domains and counts of the nodes that Kubernetes looks at."""
-    table, wanted = board.table, kind.constraints
+    table, wanted = occupancy.table, kind.constraints
     domains = table.domains(constraint.topology_key)
     eligible = among & _counting(constraint, wanted, table)
     if constraint.hard:  # a wish is kept among the nodes that could be used
         eligible = np.append(eligible, _counting(constraint, wanted, table.around))
     own = frozenset({kind.namespace})
-    peers = board.peers(own, constraint.selector, terminating=False)[: len(eligible)]
-    return spread.Even(
+    peers = occupancy.peers(own, constraint.selector, terminating=False)[: len(eligible)]
+    return Even(
         Reason.SPREAD,
         constraint.topology_key,
         domains,

@@ -13,7 +13,7 @@ import numpy as np
 from bayplan.model.reasons import Reason
 from bayplan.model.workloads import PodClass
 from bayplan.placement import filters
-from bayplan.placement.table import NodeTable
+from bayplan.placement.node_table import NodeTable
 
 _ENDS = frozenset({Reason.SELECTOR, Reason.AFFINITY, Reason.CONSTRAINT})
 

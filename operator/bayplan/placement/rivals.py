@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from bayplan.model import resources
-from bayplan.placement.packing import BoolMatrix, BoolVector, IntMatrix, IntVector, Packing, Problem
+from bayplan.optimizer.problem import BoolMatrix, BoolVector, IntMatrix, IntVector, Packing, Problem
 
 _MANY_NODES = 100  # from here on kube-scheduler looks at a share of them
 _SCORES = 100

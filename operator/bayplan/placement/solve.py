@@ -16,11 +16,13 @@ from bayplan.model import reasons
 from bayplan.model.reasons import Funnel
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import Fault, Plan, PodClass, Refused, TaskKey, Waiting
-from bayplan.placement import bulk, constraints, daemons, explain, filters, gang, scores, spread
-from bayplan.placement.board import Board
-from bayplan.placement.holds import Starving, kept, next_at, renewed
+from bayplan.optimizer import fill
+from bayplan.placement import constraints, daemonsets, explain, filters, gangs, scores
+from bayplan.placement.node_table import NodeTable, Refusing
+from bayplan.placement.occupancy import Occupancy
 from bayplan.placement.order import ordered
-from bayplan.placement.table import NodeTable, Refusing
+from bayplan.placement.reservations import Starving, kept, next_at, renewed
+from bayplan.placement.rules import Rule, distribute
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -64,24 +66,26 @@ def solve(
     it lands, and the others are placed as if it were not there.
     """
     del policy  # no rule draws yet; callers pass it so that none will find its own dice
-    board = Board.of(snapshot, (memo if memo is not None else Memo()).table(snapshot))
-    faults = daemons.keep_room(board)
-    board.held, doubtful = kept(holds or {}, waiting, now, board)
+    occupancy = Occupancy.of(snapshot, (memo if memo is not None else Memo()).table(snapshot))
+    faults = daemonsets.keep_room(occupancy)
+    occupancy.held, doubtful = kept(holds or {}, waiting, now, occupancy)
     faults += doubtful
     starving: list[Starving] = []
     placements: dict[TaskKey, str] = {}
     refused: list[Refused] = []
     for group in ordered(waiting):
-        landed = len(board.landed)
+        landed = len(occupancy.landed)
         try:
-            nodes, short = _placed(group, board)
+            nodes, short = _placed(group, occupancy)
         except Exception as error:  # noqa: BLE001  one class must not stop all the others
-            board.back_to(landed)
+            occupancy.back_to(landed)
             faults.append(Fault("solve", "/".join(group.keys[0]), error, group))
-            refused.append(Refused(group, group.keys, reasons.set_aside(len(board.table.nodes))))
+            refused.append(
+                Refused(group, group.keys, reasons.set_aside(len(occupancy.table.nodes)))
+            )
             continue
         rows = np.flatnonzero(nodes)
-        names = board.table.names()[np.repeat(rows, nodes[rows])].tolist()
+        names = occupancy.table.names()[np.repeat(rows, nodes[rows])].tolist()
         placements.update(zip(group.keys, names, strict=False))
         if short is not None:
             left = group.keys[len(names) :]
@@ -90,8 +94,8 @@ def solve(
     held: dict[TaskKey, str] = {}
     look_at: int | None = None
     try:
-        held = renewed(starving, now, board)
-        look_at = next_at(starving, now, board)
+        held = renewed(starving, now, occupancy)
+        look_at = next_at(starving, now, occupancy)
     except Exception as error:  # noqa: BLE001  what has been placed is to be written all the same
         faults.append(Fault("hold", "all", error))
     return Plan(placements, tuple(refused), held, look_at, tuple(faults))
@@ -105,29 +109,33 @@ class _Short:
     open_: BoolVector
 
 
-def _placed(group: Waiting, board: Board) -> tuple[IntVector, _Short | None]:
+def _placed(group: Waiting, occupancy: Occupancy) -> tuple[IntVector, _Short | None]:
     """Land as many tasks of one class as find room: [N] how many, and why not all of them."""
     kind, count = group.kind, len(group.keys)
-    verdict = filters.of_nodes(kind, board.table)
-    moment = tuple(filters.of_the_moment(group, board))
+    verdict = filters.of_nodes(kind, occupancy.table)
+    moment = tuple(filters.of_the_moment(group, occupancy))
     open_ = verdict.open
     for refusal in moment:
         open_ = open_ & ~refusal.nodes
-    rules = filters.rules(kind, open_, count, board)
-    nodes = np.zeros(len(board.table.nodes), dtype=np.int64)
-    request = board.snapshot.vector(kind.request)
+    rules = filters.rules(kind, open_, count, occupancy)
+    nodes = np.zeros(len(occupancy.table.nodes), dtype=np.int64)
+    request = occupancy.snapshot.vector(kind.request)
     if request is not None:
-        free = board.free_for(kind.priority)
-        fits = np.where(open_, bulk.fit(free, request), 0)
-        if free is not board.free:
-            made_for_others = (bulk.fit(board.free, request) > 0) & (bulk.fit(free, request) == 0)
+        free = occupancy.free_for(kind.priority)
+        fits = np.where(open_, fill.fit(free, request), 0)
+        if free is not occupancy.free:
+            made_for_others = (fill.fit(occupancy.free, request) > 0) & (
+                fill.fit(free, request) == 0
+            )
             moment += (Refusing(reasons.Reason.HELD, "", made_for_others),)
         if fits.any():
-            nodes = _filled(kind, count, fits, rules, board)
+            nodes = _filled(kind, count, fits, rules, occupancy)
             if kind.placement.gang and nodes.sum() < count:
-                whole = gang.placed(count, fits, lambda: filters.rules(kind, open_, count, board))
+                whole = gangs.placed(
+                    count, fits, lambda: filters.rules(kind, open_, count, occupancy)
+                )
                 nodes = nodes if whole is None else whole
-            board.land(kind, request, nodes)
+            occupancy.land(kind, request, nodes)
     if nodes.sum() == count:
         return nodes, None
     refusing = [
@@ -135,10 +143,10 @@ def _placed(group: Waiting, board: Board) -> tuple[IntVector, _Short | None]:
         *moment,
         *(Refusing(rule.reason, rule.detail, rule.refuses()) for rule in rules),
     ]
-    funnel = explain.funnel(kind.request, refusing, board)
+    funnel = explain.funnel(kind.request, refusing, occupancy)
     if kind.placement.gang and request is not None and nodes.any():
         # Told as it stood with part of the gang placed: that is what the rest of it lacks.
-        board.lift()
+        occupancy.lift()
         nodes = np.zeros(len(nodes), dtype=np.int64)
     for rule in rules:
         open_ = open_ & ~rule.refuses()
@@ -146,33 +154,33 @@ def _placed(group: Waiting, board: Board) -> tuple[IntVector, _Short | None]:
 
 
 def _filled(
-    kind: PodClass, count: int, fits: IntVector, rules: list[spread.Rule], board: Board
+    kind: PodClass, count: int, fits: IntVector, rules: list[Rule], occupancy: Occupancy
 ) -> IntVector:
     """[N]: how many of a class go where, wishes kept as long as they leave room for all."""
-    preference = scores.preference(kind, fits, count, board)
+    preference = scores.preference(kind, fits, count, occupancy)
     nodes = np.zeros(len(fits), dtype=np.int64)
-    for among, soft in _steps(kind, board):
+    for among, soft in _steps(kind, occupancy):
         left = count - int(nodes.sum())
         if left == 0:
             break
         for rule in soft:
             rule.land(nodes)
         room = np.where(among, fits - nodes, 0)
-        nodes += spread.distribute(room, preference, left, [*rules, *soft])
+        nodes += distribute(room, preference, left, [*rules, *soft])
     return nodes
 
 
-def _steps(kind: PodClass, board: Board) -> Iterator[tuple[BoolVector, list[spread.Rule]]]:
+def _steps(kind: PodClass, occupancy: Occupancy) -> Iterator[tuple[BoolVector, list[Rule]]]:
     """Nodes to fill and wishes to keep, in turn.
 
     ScheduleAnyway opens no node that could stay empty; the strategy Spread is there to do so.
     """
-    everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
-    for soft in constraints.wishes(kind, board):
+    everywhere = np.ones(len(occupancy.table.nodes), dtype=np.bool_)
+    for soft in constraints.wishes(kind, occupancy):
         yield everywhere, soft
     if any(not constraint.hard for constraint in kind.constraints.spread):
-        for among in (board.busy, everywhere):
-            yield among, filters.wishes(kind, among, board)
+        for among in (occupancy.busy, everywhere):
+            yield among, filters.wishes(kind, among, occupancy)
             yield among, []
     else:
         yield everywhere, []

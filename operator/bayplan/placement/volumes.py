@@ -14,9 +14,10 @@ from bayplan.model.nodes import REGION, ZONE
 from bayplan.model.pods import Claim, Constraints
 from bayplan.model.reasons import Reason
 from bayplan.model.workloads import PodClass
-from bayplan.placement import attachments, spread
-from bayplan.placement.board import Board
-from bayplan.placement.table import Domains, NodeTable, Refusing
+from bayplan.placement import attachments
+from bayplan.placement.node_table import Domains, NodeTable, Refusing
+from bayplan.placement.occupancy import Occupancy
+from bayplan.placement.rules import Cap, Rule, Together
 
 BoolVector = npt.NDArray[np.bool_]
 
@@ -28,51 +29,51 @@ _ZONES = {
 }  # label of a node -> what it is called today
 
 
-def refusing(kind: PodClass, board: Board) -> Iterator[Refusing]:
+def refusing(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
     """Claims that cannot be mounted at all or here, disks in use here, nodes that are full."""
     wanted = kind.constraints
     if not (wanted.claims or wanted.disks or wanted.devices):
         return
-    everywhere = np.ones(len(board.table.nodes), dtype=np.bool_)
+    everywhere = np.ones(len(occupancy.table.nodes), dtype=np.bool_)
     if wanted.devices:
         yield Refusing(Reason.DEVICES, "", everywhere)
     for name in wanted.claims:
-        claim = board.snapshot.claims.get((kind.namespace, name))
+        claim = occupancy.snapshot.claims.get((kind.namespace, name))
         why = _unusable(claim, name, wanted)
         if claim is None or why is not None:
             yield Refusing(Reason.VOLUME_MISSING, f"{name}: {why}" if why else name, everywhere)
             continue
-        yield from _of_claim(kind, claim, board, everywhere)
+        yield from _of_claim(kind, claim, occupancy, everywhere)
     for disk in wanted.disks:
-        yield Refusing(Reason.DISK_IN_USE, disk.name, board.with_disk(disk))
+        yield Refusing(Reason.DISK_IN_USE, disk.name, occupancy.with_disk(disk))
     mounted: dict[str, set[str]] = {}  # driver -> volumes
-    for driver, volume in attachments.mounts(kind, board.snapshot):
+    for driver, volume in attachments.mounts(kind, occupancy.snapshot):
         mounted.setdefault(driver, set()).add(volume)
     for driver, volumes in sorted(mounted.items()):
-        attached = board.attachments(driver)
+        attached = occupancy.attachments(driver)
         if attached.limited:
             yield Refusing(Reason.VOLUME_LIMIT, driver, attached.full_for(volumes))
 
 
-def rules(kind: PodClass, board: Board) -> Iterator[spread.Rule]:
+def rules(kind: PodClass, occupancy: Occupancy) -> Iterator[Rule]:
     """What pods of the class that share a claim or a disk keep to.
 
     One pod at a time for a ReadWriteOncePod claim, one node for a claim whose volume is still to be
     made, one pod a node for a disk named in place.
     """
-    each = board.table.each()
+    each = occupancy.table.each()
     none = np.zeros(len(each.values), dtype=np.int64)
     for name in kind.constraints.claims:
-        claim = board.snapshot.claims.get((kind.namespace, name))
+        claim = occupancy.snapshot.claims.get((kind.namespace, name))
         if claim is not None and claim.alone:
-            whole = _whole(board.table)
+            whole = _whole(occupancy.table)
             nobody = np.zeros(1, dtype=np.int64)
-            yield spread.Cap(Reason.VOLUME_IN_USE, name, whole, nobody, limit=1)
+            yield Cap(Reason.VOLUME_IN_USE, name, whole, nobody, limit=1)
         elif claim is not None and claim.unbound and not claim.made:
-            yield spread.Together(Reason.VOLUME_NODE, name, each, none)
+            yield Together(Reason.VOLUME_NODE, name, each, none)
     for disk in kind.constraints.disks:
         if disk.collides(disk):
-            yield spread.Cap(Reason.DISK_IN_USE, disk.name, each, none, limit=1)
+            yield Cap(Reason.DISK_IN_USE, disk.name, each, none, limit=1)
 
 
 def _unusable(claim: Claim | None, name: str, wanted: Constraints) -> str | None:
@@ -87,36 +88,36 @@ def _unusable(claim: Claim | None, name: str, wanted: Constraints) -> str | None
 
 
 def _of_claim(
-    kind: PodClass, claim: Claim, board: Board, everywhere: BoolVector
+    kind: PodClass, claim: Claim, occupancy: Occupancy, everywhere: BoolVector
 ) -> Iterator[Refusing]:
-    if claim.alone and board.mounts(kind.namespace, claim.name):
+    if claim.alone and occupancy.mounts(kind.namespace, claim.name):
         detail = claim.name
-        user = _user(kind.namespace, claim.name, board)
+        user = _user(kind.namespace, claim.name, occupancy)
         if user:
             detail = f"{claim.name} by pod {user}"
         yield Refusing(Reason.VOLUME_IN_USE, detail, everywhere)
-    if claim.pinned_to(board.snapshot.known.get(claim.selected)):
+    if claim.pinned_to(occupancy.snapshot.known.get(claim.selected)):
         others = everywhere.copy()
-        row = board.snapshot.rows.get(claim.selected)
+        row = occupancy.snapshot.rows.get(claim.selected)
         if row is not None:
             others[row] = False
         yield Refusing(Reason.VOLUME_NODE, claim.name, others)
     elif claim.unbound and not claim.made:
-        landed = board.landed_with(kind.namespace, claim.name)
+        landed = occupancy.landed_with(kind.namespace, claim.name)
         if landed.any():
             yield Refusing(Reason.VOLUME_NODE, claim.name, landed == 0)
     if claim.terms or claim.moved:
-        yield Refusing(Reason.VOLUME_ZONE, claim.name, ~_reached(claim, board))
+        yield Refusing(Reason.VOLUME_ZONE, claim.name, ~_reached(claim, occupancy))
     if claim.zones:
-        yield Refusing(Reason.VOLUME_ZONE, claim.name, _elsewhere(claim, board.table))
+        yield Refusing(Reason.VOLUME_ZONE, claim.name, _elsewhere(claim, occupancy.table))
 
 
-def _user(namespace: str, claim: str, board: Board) -> str:
+def _user(namespace: str, claim: str, occupancy: Occupancy) -> str:
     """The first by name of the placed pods that mount a claim; empty if they only will."""
-    for node in sorted(board.snapshot.mounting((namespace, claim))):
+    for node in sorted(occupancy.snapshot.mounting((namespace, claim))):
         found = [
             pod.name
-            for pod in board.snapshot.pods_on(node)
+            for pod in occupancy.snapshot.pods_on(node)
             if pod.namespace == namespace and claim in pod.constraints.claims
         ]
         if found:
@@ -124,15 +125,15 @@ def _user(namespace: str, claim: str, board: Board) -> str:
     return ""
 
 
-def _reached(claim: Claim, board: Board) -> BoolVector:
+def _reached(claim: Claim, occupancy: Occupancy) -> BoolVector:
     """[N]: nodes that a volume's node affinity accepts."""
-    table = board.table
+    table = occupancy.table
     everywhere = np.ones(len(table.nodes), dtype=np.bool_)
     reached = table.matching_any(claim.terms) if claim.terms else everywhere
     if not claim.plugin:
         return reached
     moved = np.array(
-        [claim.plugin in board.snapshot.migrated.get(node.name, ()) for node in table.nodes],
+        [claim.plugin in occupancy.snapshot.migrated.get(node.name, ()) for node in table.nodes],
         dtype=np.bool_,
     )
     after = table.matching_any(claim.moved) if claim.moved else everywhere

@@ -8,7 +8,7 @@ is a person who removes finalizers or edits the status.
 
 from collections.abc import Iterable, Mapping
 
-from bayplan.api import build, names
+from bayplan.api import names, pod_builder
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod
@@ -212,12 +212,12 @@ def _protection(scene: Scene) -> dict[str, str]:
     """
     spec, usual = scene.spec, scene.samples.usual_seconds or 0
     told = spec.placement.disruption != "Auto" or spec.expected_duration_seconds
-    if told or spec.active_deadline_seconds or usual < build.PROTECTED_SECONDS:
+    if told or spec.active_deadline_seconds or usual < pod_builder.PROTECTED_SECONDS:
         return {}
     metadata = spec.template.get("metadata")
     own = metadata.get("annotations") if isinstance(metadata, Mapping) else None
     wanted = {
-        names.DO_NOT_DISRUPT: build.protection(usual, timed=scene.view.timed),
+        names.DO_NOT_DISRUPT: pod_builder.protection(usual, timed=scene.view.timed),
         names.SAFE_TO_EVICT: "false",
     }
     return {name: value for name, value in wanted.items() if name not in (own or {})}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan.api import build, names
+from bayplan.api import names, pod_builder
 from bayplan.api.longservice import LongServiceSpec, ServicePort
 from bayplan.api.longservice import Service as ServiceSpec
 from bayplan.api.resource import Resource
@@ -135,7 +135,7 @@ def _child(
             "name": service.name,
             "labels": {names.SERVICE: names.owner_value(service.name)},
             "annotations": {**annotations, names.DIGEST: digest},
-            "ownerReferences": [build.owner_reference(service)],
+            "ownerReferences": [pod_builder.owner_reference(service)],
         },
         "spec": spec,
     }

@@ -8,7 +8,7 @@ of its ordinal is stored any more.
 
 from collections.abc import Mapping
 
-from bayplan.api import build, names
+from bayplan.api import names, pod_builder
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Claim
@@ -48,7 +48,7 @@ def changes(
             if claim not in claims:
                 body = template.body(service.namespace, claim, service.name)
                 if _owned(spec):
-                    body["metadata"]["ownerReferences"] = [build.owner_reference(service)]
+                    body["metadata"]["ownerReferences"] = [pod_builder.owner_reference(service)]
                 acts.append(CreateClaim(body))
     policy = spec.persistent_volume_claim_retention_policy
     for number, claim in sorted(_ours(service, spec, claims)):
@@ -59,7 +59,7 @@ def changes(
         if beyond and policy.when_scaled == "Delete" and not braked:
             acts.append(DropClaim(service.namespace, claim, stored.uid))
         elif (service.uid in stored.owners) != _owned(spec):
-            owner = build.owner_reference(service)
+            owner = pod_builder.owner_reference(service)
             if not _owned(spec):
                 owner = {"$patch": "delete", "uid": service.uid}
             acts.append(OwnClaim(service.namespace, claim, stored.uid, owner))

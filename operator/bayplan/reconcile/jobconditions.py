@@ -11,7 +11,7 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.meta import rfc3339
-from bayplan.api.problems import Problem
+from bayplan.api.validation import Problem
 from bayplan.reconcile import conditions, defect, denied, holding, starting
 from bayplan.reconcile.action import Placement
 from bayplan.reconcile.conditions import Condition, false, true, unknown

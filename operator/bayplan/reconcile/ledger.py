@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar, get_args
 
-from bayplan.api.jobstatus import LONGEST_DETAIL
+from bayplan.api.batchjob_status import LONGEST_DETAIL
 from bayplan.api.meta import epoch_of, rfc3339
 from bayplan.reconcile import identity, ranges
 from bayplan.reconcile.gaps import MOST_GAPS, Gap, Gaps, holds, more

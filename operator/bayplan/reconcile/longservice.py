@@ -9,7 +9,7 @@ shows or refuses it. It decides nothing about nodes.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bayplan.api import names, placing
+from bayplan.api import names, placement_rules
 from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod
@@ -183,7 +183,9 @@ def _limits(spec: LongServiceSpec, *, in_place: bool) -> rollout.Bounds:
 
 def _balanced_label(service: Resource) -> str:
     """The node label of the first GroupBy; empty without one."""
-    wanted = (one for one in placing.constraints(service) if one.operator is Operator.GROUP_BY)
+    wanted = (
+        one for one in placement_rules.constraints(service) if one.operator is Operator.GROUP_BY
+    )
     return next((one.label for one in wanted), "")
 
 
@@ -250,7 +252,7 @@ def _drifted(scene: ServiceScene) -> ServiceScene:
     """
     if scene.coverage is not None:  # who stands where none is to be goes anyway
         return scene
-    wanted, replicas = placing.constraints(scene.service), scene.spec.replicas
+    wanted, replicas = placement_rules.constraints(scene.service), scene.spec.replicas
     instances, nodes = scene.instances, scene.view.nodes
     newest = [pod for pod in instances.live if instances.revision_of(pod) == scene.update.id]
     found = drift.drifted(newest, nodes, wanted, replicas) if wanted else []

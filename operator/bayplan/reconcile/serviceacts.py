@@ -5,7 +5,7 @@
 
 from collections.abc import Collection
 
-from bayplan.api import build, names
+from bayplan.api import names, pod_builder
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod
 from bayplan.reconcile import backoff, claims, ordinals, revisions, rollout, target
@@ -94,7 +94,7 @@ def departures(service: Resource, leave: Collection[tuple[Pod, str]]) -> list[De
 
 def adoptions(scene: ServiceScene) -> tuple[AdoptPod, ...]:
     """Pods that a former service of this name left behind: they count as instances already."""
-    owner = build.owner_reference(scene.service)
+    owner = pod_builder.owner_reference(scene.service)
     return tuple(
         AdoptPod(pod.namespace, pod.name, pod.uid, owner)
         for pod in scene.pods.values()
@@ -115,7 +115,7 @@ def history(scene: ServiceScene, tasks: Collection[Task]) -> list[ApplyObject]:
     again = scene.aim.verb != scene.service.status.get("handledRollback", "")
     again = again and update.number > 0 and update.name == scene.aim.asked.name
     stores = again or (scene.admitted and begun)
-    owner = build.owner_reference(scene.service)
+    owner = pod_builder.owner_reference(scene.service)
     taken = [*revisions.taken_over(scene.service, scene.view.children, owner)]
     if not stores or (update.number and update.number == latest):
         return taken

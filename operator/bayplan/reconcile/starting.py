@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bayplan.api import names
-from bayplan.api.jobstatus import LONGEST_DETAIL
+from bayplan.api.batchjob_status import LONGEST_DETAIL
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile.verdict import START_TIMEOUT, Standing, Verdict

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import vectorbin
 from constrained import constrained, violations
 from mixes import data_directory, menu, mix, problem
 from openb import allocated_percent, trace
 
-from bayplan.placement import bound, bulk, pool, rivals, vectorbin
-from bayplan.placement.packing import Budget, IntMatrix, IntVector, Problem, undominated
-from bayplan.placement.provision import provision
-from bayplan.placement.rightsize import rightsized
+from bayplan.optimizer import bound, existing_nodes, fill
+from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem, undominated
+from bayplan.optimizer.provision import provision
+from bayplan.optimizer.rightsize import rightsized
+from bayplan.placement import rivals
 
 Figures = dict[str, float | str]
 _IN_TIME = 0.94  # share of a limit that the search may use: the rest is for its last step
@@ -77,7 +79,7 @@ def right_sized() -> Figures:
     return {"gap_percent": 100 * plan.gap, "seconds": took, "nodes": len(plan.types)}
 
 
-def existing_pool() -> tuple[pool.Pool, IntVector, IntMatrix]:
+def existing_pool() -> tuple[existing_nodes.Pool, IntVector, IntMatrix]:
     """10,000 nodes of 27 types with 1.6 times the room that 100,000 pods need; seed 3."""
     question = problem("ec2cpu", "cast", 100_000)
     kept = undominated(question)
@@ -92,7 +94,7 @@ def existing_pool() -> tuple[pool.Pool, IntVector, IntMatrix]:
         if best is None or abs(ratio - 1.6) < abs(best[0] - 1.6):
             best = (ratio, types)
     assert best is not None
-    return pool.Pool(capacity[best[1]], price[best[1]]), question.demand, question.request
+    return existing_nodes.Pool(capacity[best[1]], price[best[1]]), question.demand, question.request
 
 
 def bulk_fill() -> Figures:
@@ -101,7 +103,7 @@ def bulk_fill() -> Figures:
     times = []
     for _ in range(5):
         spent = watch()
-        counts = bulk.placed(nodes.free, request, demand, nodes.price)
+        counts = fill.placed(nodes.free, request, demand, nodes.price)
         times.append(spent())
     assert (counts @ request <= nodes.free).all()
     cost = int(nodes.price[counts.any(axis=1)].sum())
@@ -116,7 +118,7 @@ def pool_use() -> Figures:
     """Which nodes of the pool to use."""
     nodes, demand, request = existing_pool()
     spent = watch()
-    use = pool.used(nodes, demand, request, Budget(_IN_TIME, spent=spent))
+    use = existing_nodes.used(nodes, demand, request, Budget(_IN_TIME, spent=spent))
     took = spent()
     assert (use.counts @ request <= nodes.free).all()
     assert not use.unplaced.any()

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bayplan.placement.packing import BoolMatrix, IntVector, Packing, Problem
+from bayplan.optimizer.problem import BoolMatrix, IntVector, Packing, Problem
 
 ZONES = 3
 _MAX_PER = 4

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bayplan.placement.packing import BoolVector, IntMatrix, IntVector, Problem
+from bayplan.optimizer.problem import BoolVector, IntMatrix, IntVector, Problem
 
 MIB, GIB = 1 << 20, 1 << 30
 DAEMONSETS = np.array([150, 200 * MIB, 0, 0, 4])  # what every node holds already

@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from fragmentation import WHOLE, Fleet, Mix
 
-from bayplan.placement.fragmentation import WHOLE, Fleet, Mix
-from bayplan.placement.packing import IntVector
+from bayplan.optimizer.problem import IntVector
 
 _ARRIVE = 1.3  # of the GPUs there are
 

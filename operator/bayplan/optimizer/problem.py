@@ -14,8 +14,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import resources
-
 IntVector = npt.NDArray[np.int64]
 IntMatrix = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
@@ -24,7 +22,7 @@ BoolVector = npt.NDArray[np.bool_]
 BoolMatrix = npt.NDArray[np.bool_]
 
 UNLIMITED = 1 << 40
-_FIRST = (resources.CPU, resources.MEMORY)
+_FIRST = ("cpu", "memory")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

@@ -14,8 +14,8 @@ from bayplan.model import resources
 from bayplan.model.pods import Toleration
 from bayplan.model.snapshot import DaemonSet
 from bayplan.model.workloads import Fault
-from bayplan.placement.board import Board
-from bayplan.placement.table import NodeTable
+from bayplan.placement.node_table import NodeTable
+from bayplan.placement.occupancy import Occupancy
 
 IntVector = npt.NDArray[np.int64]
 
@@ -35,33 +35,33 @@ IMPLICIT = tuple(
 )
 
 
-def keep_room(board: Board) -> list[Fault]:
+def keep_room(occupancy: Occupancy) -> list[Fault]:
     """Take the requests of DaemonSet pods to come off the free room of the nodes they come to.
 
     One that a node could not hold even without any other work on it never runs there: no room is
     kept for it, which would only keep others off; nor for one that meets a defect of ours.
     """
-    snapshot, faults = board.snapshot, []
+    snapshot, faults = occupancy.snapshot, []
     coming: list[tuple[DaemonSet, frozenset[int]]] = []
-    total = np.zeros_like(board.free)
+    total = np.zeros_like(occupancy.free)
     for one in ordered(snapshot.daemonsets):
         try:
             request = snapshot.amounts(one.request)
-            rows = snapshot.without_daemon(one.uid, accepting(one, board.table))
+            rows = snapshot.without_daemon(one.uid, accepting(one, occupancy.table))
         except Exception as error:  # noqa: BLE001  one of them must not stop all the others
             faults.append(Fault("daemonset", f"{one.namespace}/{one.name}", error))
             continue
         if rows:
             coming.append((one, frozenset(rows)))
             total[rows] += request
-    short = np.flatnonzero(((board.free < total) & (total > 0)).any(axis=1))
+    short = np.flatnonzero(((occupancy.free < total) & (total > 0)).any(axis=1))
     for row in short.tolist():
-        room = snapshot.allocatable[row] - _resident(board, row)
+        room = snapshot.allocatable[row] - _resident(occupancy, row)
         named = resources.Vector(dict(zip(snapshot.columns, room.tolist(), strict=True)))
         here = fitting((one for one, rows in coming if row in rows), named)[0]
         total[row] = sum(snapshot.amounts(one.request) for one in here)
-    board.free -= total
-    board.before = board.free.copy(order="F")
+    occupancy.free -= total
+    occupancy.before = occupancy.free.copy(order="F")
     return faults
 
 
@@ -82,12 +82,12 @@ def fitting(
     return found, room
 
 
-def _resident(board: Board, row: int) -> IntVector:
+def _resident(occupancy: Occupancy, row: int) -> IntVector:
     """What pods that belong to a node take of it."""
-    taken = np.zeros(len(board.snapshot.columns), dtype=np.int64)
-    for pod in board.snapshot.pods_on(board.table.nodes[row].name):
+    taken = np.zeros(len(occupancy.snapshot.columns), dtype=np.int64)
+    for pod in occupancy.snapshot.pods_on(occupancy.table.nodes[row].name):
         if pod.resident:
-            taken += board.snapshot.amounts(pod.request)
+            taken += occupancy.snapshot.amounts(pod.request)
     return taken
 
 

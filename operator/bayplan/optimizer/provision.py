@@ -9,17 +9,10 @@ import dataclasses
 
 import numpy as np
 
-from bayplan.placement.bound import farley
-from bayplan.placement.columns import Generator, Pool, Proof
-from bayplan.placement.packing import (
-    Budget,
-    FloatVector,
-    IntVector,
-    Packing,
-    Problem,
-    undominated,
-)
-from bayplan.placement.rounding import Draft, Source, clipped, completed, dived
+from bayplan.optimizer.bound import farley
+from bayplan.optimizer.columns import Generator, Pool, Proof
+from bayplan.optimizer.problem import Budget, FloatVector, IntVector, Packing, Problem, undominated
+from bayplan.optimizer.rounding import Draft, Source, clipped, completed, dived
 
 _GOOD_ENOUGH = 1e-5
 # shares of the time after which the next step begins: first bound, patterns, trials

@@ -17,7 +17,7 @@ from bayplan.model.snapshot import Aversion, Snapshot
 from bayplan.model.workloads import EXCLUSIVE, PodClass, TaskKey, Waiting
 from bayplan.placement import attachments
 from bayplan.placement.attachments import Attachments
-from bayplan.placement.table import NodeTable
+from bayplan.placement.node_table import NodeTable
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class Hold:
 
 
 @dataclass(slots=True, eq=False)
-class Board:
+class Occupancy:
     snapshot: Snapshot
     table: NodeTable
     free: IntMatrix  # room for DaemonSet pods to come is already kept
@@ -72,7 +72,7 @@ class Board:
     _reached: dict[PodTerm, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, snapshot: Snapshot, table: NodeTable) -> "Board":
+    def of(cls, snapshot: Snapshot, table: NodeTable) -> "Occupancy":
         return cls(
             snapshot=snapshot,
             table=table,

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bayplan.placement import linear
-from bayplan.placement.packing import (
+from bayplan.optimizer import lp
+from bayplan.optimizer.problem import (
     BoolMatrix,
     FloatMatrix,
     FloatVector,
@@ -64,7 +64,7 @@ class Relaxation:
         self._resources = problem.capacity.shape[1]
         self._unit = np.maximum(self._capacity.max(axis=0), 1.0)
         self._row, self._of_class = np.nonzero(limits[self.solved])
-        self._solver = linear.solver()
+        self._solver = lp.solver()
         self._solver.setOptionValue("simplex_strategy", 4)  # primal: only the values ever change
         self._load()
 
@@ -92,11 +92,11 @@ class Relaxation:
         row = self._row[column] * self._resources + resource
         room = (self._capacity[self.solved] / self._unit).ravel()
         self._solver.passModel(
-            linear.program(
+            lp.program(
                 (column, row, scaled[column, resource]),
                 cost=np.zeros(len(scaled)),
                 upper=self._limits[self.solved[self._row], self._of_class],
-                row_lower=np.full(len(room), -linear.FREE),
+                row_lower=np.full(len(room), -lp.FREE),
                 row_upper=room,
                 maximise=True,
             )
@@ -123,15 +123,15 @@ def exact(
     unit = np.maximum(problem.capacity[of_type].astype(np.float64), 1.0)
     scaled = problem.request / unit
     column, resource = np.nonzero(scaled)
-    highs = linear.solver()
+    highs = lp.solver()
     if np.isfinite(seconds):
         highs.setOptionValue("time_limit", float(seconds))
     highs.passModel(
-        linear.program(
+        lp.program(
             (column, resource, scaled[column, resource]),
             cost=value,
             upper=limits.astype(np.float64),
-            row_lower=np.full(len(unit), -linear.FREE),
+            row_lower=np.full(len(unit), -lp.FREE),
             row_upper=problem.capacity[of_type] / unit,
             maximise=True,
             whole=True,

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.placement.packing import FloatMatrix, FloatVector, IntMatrix, IntVector
+from bayplan.optimizer.problem import FloatMatrix, FloatVector, IntMatrix, IntVector
 
 WHOLE = 1000  # thousandths of a GPU
 _FULLER = 20.0  # thousandths of a GPU of fragmentation that being fuller by a node is worth

@@ -12,10 +12,10 @@ import math
 
 import numpy as np
 
-from bayplan.placement import linear
-from bayplan.placement.bound import farley, fluid
-from bayplan.placement.knapsack import Beam, Relaxation, ceiling, exact
-from bayplan.placement.packing import (
+from bayplan.optimizer import lp
+from bayplan.optimizer.bound import farley, fluid
+from bayplan.optimizer.knapsack import Beam, Relaxation, ceiling, exact
+from bayplan.optimizer.problem import (
     Budget,
     FloatMatrix,
     FloatVector,
@@ -88,17 +88,17 @@ class Master:
         self._classes, self._types = len(problem.demand), len(problem.price)
         self._dollars = float(problem.price.max())
         self._loaded = 0
-        lower, upper = problem.demand.astype(np.float64), np.full(self._classes, linear.FREE)
+        lower, upper = problem.demand.astype(np.float64), np.full(self._classes, lp.FREE)
         if problem.available is not None:
-            lower = np.concatenate((lower, np.full(self._types, -linear.FREE)))
+            lower = np.concatenate((lower, np.full(self._types, -lp.FREE)))
             upper = np.concatenate((upper, problem.available.astype(np.float64)))
         every = np.arange(self._classes)
-        self._solver = linear.solver()
+        self._solver = lp.solver()
         self._solver.passModel(
-            linear.program(
+            lp.program(
                 (every, every, np.ones(self._classes)),
                 cost=np.full(self._classes, _UNPLACED),
-                upper=np.full(self._classes, linear.FREE),
+                upper=np.full(self._classes, lp.FREE),
                 row_lower=lower,
                 row_upper=upper,
             )
@@ -133,12 +133,12 @@ class Master:
             row = np.concatenate((row, self._classes + types))
             value = np.concatenate((value, np.ones(len(types))))
         count = len(types)
-        starts, rows, values = linear.columnwise((column, row, value), count)
+        starts, rows, values = lp.columnwise((column, row, value), count)
         self._solver.addCols(
             count,
             problem.price[types] / self._dollars,
             np.zeros(count),
-            np.full(count, linear.FREE),
+            np.full(count, lp.FREE),
             len(values),
             starts[:-1],
             rows,

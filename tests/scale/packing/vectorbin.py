@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.placement import linear
-from bayplan.placement.packing import Budget, IntMatrix, IntVector
+from bayplan.optimizer import lp
+from bayplan.optimizer.problem import Budget, IntMatrix, IntVector
 
 _GROUP = (2, 9)  # bins repacked together
 _SMOOTH = 0.02  # of a bin, added to room before dividing by it
@@ -90,7 +90,7 @@ def _greedy(
     inverse = (1.0 / np.maximum(capacity, 1))[:, None]
     number = np.zeros(groups, np.int64)
     divides = rule % 2 == 1
-    power = np.where(rule >= 2, 2.0, 1.0)  # noqa: PLR2004  the squared rules
+    power = np.where(rule >= 2, 2.0, 1.0)
     pending = open_.sum(axis=1)
     while pending.any():
         fits = open_ & (sizes <= room[:, :, None]).all(axis=0)
@@ -182,11 +182,11 @@ def _brimful(items: IntMatrix, capacity: IntVector, budget: Budget) -> IntVector
     column = np.repeat(np.arange(len(fillings)), [len(each) for each in fillings])
     row = np.concatenate(fillings)
     once = np.ones(len(items))
-    highs: Any = linear.solver()
+    highs: Any = lp.solver()
     if np.isfinite(budget.left()):
         highs.setOptionValue("time_limit", budget.left())
     highs.passModel(
-        linear.program(
+        lp.program(
             (column, row, np.ones(len(row))),
             cost=np.ones(len(fillings)),
             upper=np.ones(len(fillings)),
@@ -196,7 +196,7 @@ def _brimful(items: IntMatrix, capacity: IntVector, budget: Budget) -> IntVector
         )
     )
     highs.run()
-    chosen = np.flatnonzero(np.array(highs.getSolution().col_value) > 0.5)  # noqa: PLR2004
+    chosen = np.flatnonzero(np.array(highs.getSolution().col_value) > 0.5)
     bins = np.full(len(items), -1)
     for number, index in enumerate(chosen):
         bins[fillings[index]] = number

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.placement.fragmentation import WHOLE, Fleet, Mix
+from tests.scale.packing.fragmentation import WHOLE, Fleet, Mix
 
 KINDS = st.lists(
     st.tuples(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.placement import spread
+from bayplan.placement.rules import Rule, Together, distribute
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -23,7 +23,7 @@ IntVector = npt.NDArray[np.int64]
 MOST_TRIES = 16
 
 
-def placed(count: int, fits: IntVector, rules: Callable[[], list[spread.Rule]]) -> IntVector | None:
+def placed(count: int, fits: IntVector, rules: Callable[[], list[Rule]]) -> IntVector | None:
     """[N]: where all `count` pods go, or None. `rules` makes them anew for each try.
 
     `fits` are the copies that each node has room for, 0 where it refuses them.
@@ -35,18 +35,18 @@ def placed(count: int, fits: IntVector, rules: Callable[[], list[spread.Rule]]) 
         room = np.where(among, fits, 0)
         if int(np.minimum(room, count).sum()) < count:
             continue
-        nodes = spread.distribute(room, room.astype(np.float64), count, rules())
+        nodes = distribute(room, room.astype(np.float64), count, rules())
         if int(nodes.sum()) == count:
             return nodes
     return None
 
 
-def _corners(fits: IntVector, rules: Sequence[spread.Rule]) -> Iterator[BoolVector]:
+def _corners(fits: IntVector, rules: Sequence[Rule]) -> Iterator[BoolVector]:
     """Parts of the cluster to try: all of it, then domains that could be shared, roomiest first."""
     yield np.ones(len(fits), dtype=np.bool_)
     tries = 1
     for rule in rules:
-        if not isinstance(rule, spread.Together):
+        if not isinstance(rule, Together):
             continue
         room = rule.domains.sums(fits)
         for code in np.argsort(-room, kind="stable"):

@@ -11,8 +11,8 @@ import dataclasses
 
 import numpy as np
 
-from bayplan.placement.bound import fluid
-from bayplan.placement.packing import (
+from bayplan.optimizer.bound import fluid
+from bayplan.optimizer.problem import (
     Budget,
     FloatMatrix,
     FloatVector,
@@ -22,7 +22,7 @@ from bayplan.placement.packing import (
     Problem,
     undominated,
 )
-from bayplan.placement.provision import provision
+from bayplan.optimizer.provision import provision
 
 _STEP = 0.08  # grid step of large requests, as a share of the largest node
 _FOLD = 1.2  # grid step of small ones, in the logarithm

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bayplan.model.reasons import Reason
-from bayplan.placement import bulk
-from bayplan.placement.table import Domains
+from bayplan.optimizer import fill
+from bayplan.placement.node_table import Domains
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -87,11 +87,11 @@ class Together(Rule):
 
     def allowance(self, offer: Offer) -> IntVector:
         if self.counts.any():
-            return np.where(self.counts > 0, bulk.UNBOUNDED, 0)
+            return np.where(self.counts > 0, fill.UNBOUNDED, 0)
         allowed = np.zeros(len(self.counts), dtype=np.int64)
         if offer.room.any():
             holds = np.minimum(offer.room, offer.left)
-            allowed[np.lexsort((offer.rank, -holds))[0]] = bulk.UNBOUNDED
+            allowed[np.lexsort((offer.rank, -holds))[0]] = fill.UNBOUNDED
         return allowed
 
     def full(self) -> BoolVector:
@@ -114,7 +114,7 @@ class Even(Rule):
 
     def allowance(self, offer: Offer) -> IntVector:
         if not self.grows:
-            return np.where(self.full(), 0, bulk.UNBOUNDED)
+            return np.where(self.full(), 0, fill.UNBOUNDED)
         if not offer.alone:
             return np.maximum(self._minimum(self.counts) + self.skew - self.counts, 0)
         # Alone, the water level can rise at once: as high as the pods last, and never higher than
@@ -211,7 +211,7 @@ def distribute(
     elif groups:
         placed = _rounds(fits, preference, count, groups)
     else:
-        placed = bulk.fill(fits, preference, count)
+        placed = fill.fill(fits, preference, count)
     for rule in rules:
         if rule not in groups or count == 1:
             rule.land(placed)
@@ -220,7 +220,7 @@ def distribute(
 
 def _per_node(rule: Cap) -> IntVector:
     room = np.maximum(rule.limit - rule.counts, 0)
-    absent = bulk.UNBOUNDED if rule.exempt else np.int64(0)
+    absent = fill.UNBOUNDED if rule.exempt else np.int64(0)
     return np.append(room, absent)[rule.domains.codes]
 
 
@@ -242,7 +242,7 @@ def _rounds(
             # through: two that chose by themselves could choose domains with no node in common.
             codes = rule.domains.codes[ranked]
             allowed = rule.allowance(_offer(rule, codes, take, left, alone=len(rules) == 1))
-            allowed = np.append(allowed, bulk.UNBOUNDED if rule.absent_ok() else np.int64(0))
+            allowed = np.append(allowed, fill.UNBOUNDED if rule.absent_ok() else np.int64(0))
             take = _within(take, codes, allowed)
         before = np.cumsum(take) - take
         take = np.clip(left - before, 0, take)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bayplan.model.workloads import Fault, TaskKey, Waiting
-from bayplan.placement.board import Board, Hold
+from bayplan.placement.occupancy import Hold, Occupancy
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ class Starving:
 
 
 def kept(
-    holds: Mapping[TaskKey, str], waiting: Collection[Waiting], now: int, board: Board
+    holds: Mapping[TaskKey, str], waiting: Collection[Waiting], now: int, occupancy: Occupancy
 ) -> tuple[dict[int, Hold], list[Fault]]:
     """Row of a held node -> for whom, as far as the node is there and the task still waits.
 
@@ -48,14 +48,14 @@ def kept(
     if not holds:
         return found, faults
     groups = {key: group for group in waiting for key in group.keys if key in holds}
-    rows = board.snapshot.rows
+    rows = occupancy.snapshot.rows
     asked = any(group.lasts is not None for group in waiting)
     for key, group in groups.items():
         name = holds[key]
         if name not in rows:
             continue
         try:
-            spare = _spare(group, name, now, board) if asked else 0
+            spare = _spare(group, name, now, occupancy) if asked else 0
         except Exception as error:  # noqa: BLE001  one of them must not stop all the others
             faults.append(Fault("hold", "/".join(key), error))
         else:
@@ -63,19 +63,19 @@ def kept(
     return found, faults
 
 
-def _spare(waiting: Waiting, name: str, now: int, board: Board) -> int:
+def _spare(waiting: Waiting, name: str, now: int, occupancy: Occupancy) -> int:
     """How long the task will not fit on its node, whatever ends early that may: seconds from now.
 
     What nobody knows the end of, or what should have ended already, may end at any moment. So the
     answer never grows but by what starts late: nobody's stay lengthens the wait.
     """
-    request = board.snapshot.vector(waiting.kind.request)
+    request = occupancy.snapshot.vector(waiting.kind.request)
     if request is None:
         return 0
-    lack = np.where(request > 0, request - board.free[board.snapshot.rows[name]], 0)
+    lack = np.where(request > 0, request - occupancy.free[occupancy.snapshot.rows[name]], 0)
     leaving = [
         (max(pod.ends_at or now, now) - now, pod.request)
-        for pod in board.snapshot.pods_on(name)
+        for pod in occupancy.snapshot.pods_on(name)
         if pod.passing
     ]
     spare = 0
@@ -83,14 +83,14 @@ def _spare(waiting: Waiting, name: str, now: int, board: Board) -> int:
         if (lack <= 0).all():
             break
         spare = seconds
-        lack -= np.array([given.amount(column) for column in board.snapshot.columns])
+        lack -= np.array([given.amount(column) for column in occupancy.snapshot.columns])
     return spare if (lack <= 0).all() else 0
 
 
-def renewed(starving: Iterable[Starving], now: int, board: Board) -> dict[TaskKey, str]:
+def renewed(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> dict[TaskKey, str]:
     """Holds from now on: a former one while its node can still do, one a class, oldest first."""
-    former = {hold.key: row for row, hold in board.held.items()}
-    most = max(1, len(board.table.nodes) // _NODES_PER_HOLD)
+    former = {hold.key: row for row, hold in occupancy.held.items()}
+    most = max(1, len(occupancy.table.nodes) // _NODES_PER_HOLD)
     holds: dict[TaskKey, str] = {}
     taken: set[int] = set()
     by_age = sorted(starving, key=lambda one: (one.waiting.since, one.key))
@@ -99,14 +99,14 @@ def renewed(starving: Iterable[Starving], now: int, board: Board) -> dict[TaskKe
             break
         if now - one.waiting.since < AFTER_SECONDS or one.waiting.kind.placement.gang:
             continue
-        row = _row(one, former.get(one.key), taken, board)
+        row = _row(one, former.get(one.key), taken, occupancy)
         if row is not None:
             taken.add(row)
-            holds[one.key] = board.table.nodes[row].name
+            holds[one.key] = occupancy.table.nodes[row].name
     return holds
 
 
-def next_at(starving: Iterable[Starving], now: int, board: Board) -> int | None:
+def next_at(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> int | None:
     """When the next of these tasks may have a node held (epoch seconds): somebody must look then.
 
     Whatever else may change that rings by itself; the passing of a minute does not.
@@ -119,24 +119,24 @@ def next_at(starving: Iterable[Starving], now: int, board: Board) -> int | None:
     moments = (
         one.waiting.since + AFTER_SECONDS
         for one in young
-        if _row(one, None, set(), board) is not None
+        if _row(one, None, set(), occupancy) is not None
     )
     return min(moments, default=None)
 
 
-def _row(one: Starving, former: int | None, taken: set[int], board: Board) -> int | None:
+def _row(one: Starving, former: int | None, taken: set[int], occupancy: Occupancy) -> int | None:
     """The node that lacks the least of what its runs will give back; the former one if it can."""
-    request = board.snapshot.vector(one.waiting.kind.request)
+    request = occupancy.snapshot.vector(one.waiting.kind.request)
     if request is None:
         return None
     asked = np.flatnonzero(request)
     # What landed in this very solve is not looked at: a hold that it spoils moves next time.
-    room = board.before[:, asked] + board.snapshot.passing[:, asked]
+    room = occupancy.before[:, asked] + occupancy.snapshot.passing[:, asked]
     could = one.open_ & (room >= request[asked]).all(axis=1)
     could[list(taken)] = False
     if former is not None and could[former]:
         return former
     if not could.any():
         return None
-    lack = np.maximum(request[asked] - board.free[:, asked], 0) / request[asked]
+    lack = np.maximum(request[asked] - occupancy.free[:, asked], 0) / request[asked]
     return int(np.argmin(np.where(could, lack.sum(axis=1), np.inf)))

@@ -13,8 +13,8 @@ import math
 import highspy
 import numpy as np
 
-from bayplan.placement import linear
-from bayplan.placement.packing import FloatMatrix, FloatVector, Problem
+from bayplan.optimizer import lp
+from bayplan.optimizer.problem import FloatMatrix, FloatVector, Problem
 
 _SAFETY = 1e-9
 
@@ -98,18 +98,18 @@ def fluid(problem: Problem, seconds: float = math.inf) -> Fluid | None:
     )
     dollars = float(problem.price.max())
     rows = first_cap + len(capped)
-    most = np.full(types, linear.FREE)
+    most = np.full(types, lp.FREE)
     if problem.available is not None:
         most = problem.available.astype(np.float64)
     demand = problem.demand.astype(np.float64)
-    highs = linear.solver()
+    highs = lp.solver()
     highs.passModel(
-        linear.program(
+        lp.program(
             entries,
             cost=np.concatenate((np.zeros(cells), problem.price / dollars)),
-            upper=np.concatenate((np.full(cells, linear.FREE), most)),
-            row_lower=np.concatenate((demand, np.full(rows - classes, -linear.FREE))),
-            row_upper=np.concatenate((np.full(classes, linear.FREE), np.zeros(rows - classes))),
+            upper=np.concatenate((np.full(cells, lp.FREE), most)),
+            row_lower=np.concatenate((demand, np.full(rows - classes, -lp.FREE))),
+            row_upper=np.concatenate((np.full(classes, lp.FREE), np.zeros(rows - classes))),
         )
     )
     if math.isfinite(seconds):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.placement import vectorbin
-from bayplan.placement.packing import Budget, IntMatrix
+from bayplan.optimizer.problem import Budget, IntMatrix
+from tests.scale.packing import vectorbin
 
 ITEMS = st.lists(
     st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=40

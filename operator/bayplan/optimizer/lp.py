@@ -6,7 +6,7 @@ import highspy
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.placement.packing import FloatVector, IntVector
+from bayplan.optimizer.problem import FloatVector, IntVector
 
 FREE = highspy.kHighsInf
 Entries = tuple[IntVector, IntVector, FloatVector]  # column, row, value

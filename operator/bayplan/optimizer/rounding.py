@@ -10,9 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from bayplan.placement.columns import Generator, Mixed, Pool
-from bayplan.placement.knapsack import Beam
-from bayplan.placement.packing import (
+from bayplan.optimizer.columns import Generator, Mixed, Pool
+from bayplan.optimizer.knapsack import Beam
+from bayplan.optimizer.problem import (
     Budget,
     FloatMatrix,
     FloatVector,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.api import filling, names, placing
+from bayplan.api import names, placement_rules, request_defaults
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
@@ -31,7 +31,7 @@ class Blueprint:
     owner: Mapping[str, Any]
     finalizers: tuple[str, ...]
     spec: Mapping[str, Any]
-    caps: tuple[placing.Cap, ...] = ()
+    caps: tuple[placement_rules.Cap, ...] = ()
     peers: Mapping[str, str] = field(default_factory=dict)  # labels of pods that count together
     patterned: bool = False  # whether it hangs on which values of node labels are known
 
@@ -79,7 +79,7 @@ class Blueprint:
             spec["hostname"] = hostname
         for cap, number in zip(self.caps, places, strict=False):
             metadata["labels"][cap.label] = str(number)
-            placing.add_place(spec, {**self.peers, cap.label: str(number)}, cap)
+            placement_rules.add_place(spec, {**self.peers, cap.label: str(number)}, cap)
         if node:
             spec["nodeName"] = node
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -90,7 +90,7 @@ def blueprint(
     template: Mapping[str, Any] | None = None,
     *,
     revision: str = "",
-    values: placing.Values = placing.nothing_known,
+    values: placement_rules.Values = placement_rules.nothing_known,
     limits: Limits = NO_LIMITS,
     timed: bool = True,
 ) -> Blueprint:
@@ -106,7 +106,7 @@ def blueprint(
     source = spec.template if template is None else template
     metadata = source.get("metadata") or {}
     strict = spec.placement.isolation == "Strict"
-    pod_spec = filling.filled(source.get("spec") or {}, limits, strict=strict)
+    pod_spec = request_defaults.filled(source.get("spec") or {}, limits, strict=strict)
     pod_spec["schedulerName"] = names.SCHEDULER
     runs = isinstance(spec, BatchJobSpec)
     pod_spec["restartPolicy"] = "Never" if runs else "Always"
@@ -117,21 +117,21 @@ def blueprint(
     if isinstance(spec, BatchJobSpec) and spec.active_deadline_seconds is not None:
         pod_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
     revision = revision or resource.template_hash
-    placing.compile_into(pod_spec, resource, revision, values)
+    placement_rules.compile_into(pod_spec, resource, revision, values)
     return Blueprint(
         namespace=resource.namespace,
-        labels={**(metadata.get("labels") or {}), **placing.own_labels(resource)},
+        labels={**(metadata.get("labels") or {}), **placement_rules.own_labels(resource)},
         annotations={
             **_disruption(resource, timed=timed),
-            **({names.PER_NODE: "true"} if placing.per_node(resource) else {}),
+            **({names.PER_NODE: "true"} if placement_rules.per_node(resource) else {}),
             **(metadata.get("annotations") or {}),
         },
         owner=owner_reference(resource),
         finalizers=(names.RUN_TRACKING,) if runs else (),
         spec=pod_spec,
-        caps=placing.caps(resource),
-        peers=placing.peer_labels(resource, revision),
-        patterned=any(constraints.accepts(one) for one in placing.constraints(resource)),
+        caps=placement_rules.caps(resource),
+        peers=placement_rules.peer_labels(resource, revision),
+        patterned=any(constraints.accepts(one) for one in placement_rules.constraints(resource)),
     )
 
 

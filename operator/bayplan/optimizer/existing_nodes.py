@@ -10,10 +10,10 @@ import dataclasses
 
 import numpy as np
 
-from bayplan.placement import bulk
-from bayplan.placement.bound import fluid
-from bayplan.placement.knapsack import Relaxation
-from bayplan.placement.packing import (
+from bayplan.optimizer import fill
+from bayplan.optimizer.bound import fluid
+from bayplan.optimizer.knapsack import Relaxation
+from bayplan.optimizer.problem import (
     BoolMatrix,
     Budget,
     FloatVector,
@@ -22,7 +22,7 @@ from bayplan.placement.packing import (
     Packing,
     Problem,
 )
-from bayplan.placement.provision import proven
+from bayplan.optimizer.provision import proven
 
 Proven = tuple[Packing, FloatVector]  # class values [K] that its bound rests on
 _GROUPS = 96  # types that column generation is quick with
@@ -66,7 +66,7 @@ def used(
 ) -> Use:
     """The cheapest use found of a pool for a demand; never dearer than the bulk fill."""
     free = np.maximum(pool.free, 0)
-    quick = bulk.placed(free, request, demand, pool.price, may=pool.may, per_node=per_node)
+    quick = fill.placed(free, request, demand, pool.price, may=pool.may, per_node=per_node)
     group = _groups(pool, free)
     first = np.unique(group, return_index=True)[1]
     members = np.bincount(group)
@@ -132,7 +132,7 @@ def _topped_up(pool: Pool, free: IntMatrix, problem: Problem, counts: IntMatrix)
     if pool.may is not None:
         may = may & pool.may
     per_node = problem.per_node
-    more = bulk.placed(room, problem.request, rest, price, may=may, per_node=per_node)
+    more = fill.placed(room, problem.request, rest, price, may=may, per_node=per_node)
     topped: IntMatrix = counts + np.minimum(more, np.maximum(per_node - counts, 0))
     return topped
 
@@ -169,7 +169,7 @@ def _bound_of(
     prices = Relaxation(problem, limits).multipliers(value)[group]  # [N, D]
     ceiling = (prices * free).sum(axis=1)
     for k, request in enumerate(problem.request):
-        most = np.minimum(bulk.fit(free, request), min(problem.demand[k], problem.per_node[k]))
+        most = np.minimum(fill.fit(free, request), min(problem.demand[k], problem.per_node[k]))
         if pool.may is not None:
             most = most * pool.may[k]
         ceiling += most * np.maximum(value[k] - prices @ request, 0.0)
