@@ -11,9 +11,8 @@ import msgspec
 from bayplan import settings, waiting
 from bayplan.cluster import decode
 from bayplan.cluster.cache import Cache
-from bayplan.model import state
+from bayplan.model import state, wording
 from bayplan.model.workloads import Plan
-from bayplan.placement import explain
 from bayplan.placement.solve import Policy, solve
 
 Body = Mapping[str, Any]
@@ -61,7 +60,7 @@ def placed(*objects: Body, ours: str = "") -> dict[str, str]:
 def why(*objects: Body, ours: str = "") -> str:
     """The sentence of the first pods that found no room; empty when all did."""
     refused = planned(cached(*objects, ours=ours)).refused
-    return explain.sentence(refused[0].funnel) if refused else ""
+    return wording.sentence(refused[0].funnel) if refused else ""
 
 
 def body(kind: str, name: str, **more: Any) -> dict[str, Any]:

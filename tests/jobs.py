@@ -6,12 +6,14 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
-from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Resource, resource
+from bayplan.api.times import rfc3339
+from bayplan.model import intents
+from bayplan.model.admission import Admission
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Ending, Phase, Pod
-from bayplan.reconcile import action, batchjob
-from bayplan.reconcile.kin import ALONE, Kin
+from bayplan.reconcile import batchjob
+from bayplan.reconcile.view import ALONE, Parents, View
 from tests.builders import make_node, make_vector
 
 START = 1_789_999_200  # 2026-09-21T14:00:00Z: a full hour
@@ -53,17 +55,17 @@ def make_job(
     return resource(body)
 
 
-def make_admission(job: Resource, **more: Any) -> action.Admission:
+def make_admission(job: Resource, **more: Any) -> Admission:
     """The API server accepts the job's template, checked at START."""
     request = make_vector(100, 1)
     fields = {"template_hash": job.template_hash, "request": request, "checked_at": START}
-    return action.Admission(**{**fields, **more})
+    return Admission(**{**fields, **more})
 
 
-def make_view(job: Resource, *nodes: Node, **more: Any) -> action.View:
+def make_view(job: Resource, *nodes: Node, **more: Any) -> View:
     """A cluster with these nodes (n1 when none) that has accepted the template."""
     known = {node.name: node for node in nodes or (make_node("n1"),)}
-    return action.View(**{"nodes": known, "admission": make_admission(job), **more})
+    return View(**{"nodes": known, "admission": make_admission(job), **more})
 
 
 def make_run_pod(run: str, attempt: int = 0, **more: Any) -> Pod:
@@ -119,22 +121,22 @@ class World:
     seen: tuple[int, Mapping[str, Any]] = (1, {})
     pods: dict[tuple[str, str], Pod] = field(default_factory=dict)
     admitted: bool = True
-    refusal: action.Admission | None = None
+    refusal: Admission | None = None
     deleting: bool = False
     managed: list[Mapping[str, Any]] = field(default_factory=list)  # who edited what, and when
-    kin: Kin = ALONE
+    kin: Parents = ALONE
     receivers: frozenset[str] = frozenset()
     created: list[tuple[int, str]] = field(default_factory=list)  # when, pod
     writes: list[str] = field(default_factory=list)
-    events: list[action.EmitEvent] = field(default_factory=list)
-    notices: list[action.Notice] = field(default_factory=list)
+    events: list[intents.EmitEvent] = field(default_factory=list)
+    notices: list[intents.Notice] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
     before_write: Callable[[str], None] = lambda _: None
     audit: Callable[[str, Pod], None] = lambda _, __: None  # of each CREATE and release
     hindered: Ending | None = None  # new pods do not start, and this is said of them
     lost_status: bool = False  # status writes never arrive
     slow_creates: bool = False  # pods are only counted on until `arrive` or `forget`
-    outcome: action.Outcome = field(default_factory=action.Outcome)
+    outcome: intents.Outcome = field(default_factory=intents.Outcome)
 
     @property
     def job(self) -> Resource:
@@ -149,13 +151,11 @@ class World:
             **self.spec,
         )
 
-    def view(self) -> action.View:
+    def view(self) -> View:
         job = self.job
         admission = self.refusal or make_admission(job, checked_at=self.now)
         known = admission if self.admitted else None
-        return action.View(
-            nodes=self.nodes, admission=known, kin=self.kin, receivers=self.receivers
-        )
+        return View(nodes=self.nodes, admission=known, kin=self.kin, receivers=self.receivers)
 
     def edit(self, at: int | None = None, **fields: Any) -> None:
         """A person edits the spec, now unless told; the API server notes when."""
@@ -178,7 +178,7 @@ class World:
         """The operator sees the stored status."""
         self.seen = (self.version, self.status)
 
-    def step(self, *, look: bool = True) -> action.Outcome:
+    def step(self, *, look: bool = True) -> intents.Outcome:
         """Reconcile once; all writes arrive unless `before_write` raises."""
         if look:
             self.look()
@@ -274,7 +274,7 @@ class World:
         self.before_write(what)
         self.writes.append(what)
 
-    def _create(self, task: action.Task) -> None:
+    def _create(self, task: intents.Task) -> None:
         key = ("default", task.name)
         if key in self.pods:
             return  # AlreadyExists, ours
@@ -299,7 +299,7 @@ class World:
         if not self.slow_creates:
             self.arrive()
 
-    def _store(self, outcome: action.Outcome) -> None:
+    def _store(self, outcome: intents.Outcome) -> None:
         assert outcome.status is not None
         BatchJobStatus.model_validate(outcome.status)
         if self.lost_status or self.seen[0] != self.version:
@@ -310,19 +310,19 @@ class World:
         self.version += 1
         self.statuses.append(outcome.status)
         for event in outcome.events:
-            if isinstance(event, action.Notice):
+            if isinstance(event, intents.Notice):
                 self.notices.append(event)
             else:
                 self.events.append(event)
 
-    def _release(self, release: action.ReleasePod) -> None:
+    def _release(self, release: intents.ReleasePod) -> None:
         pod = self.pods.get((release.namespace, release.name))
         if pod is not None and pod.uid == release.uid:
             self.audit("release", pod)
             self.pods[pod.key] = replace(pod, finalizers=release.finalizers)
             self._collect(pod.key)
 
-    def _delete(self, delete: action.DeletePod) -> None:
+    def _delete(self, delete: intents.DeletePod) -> None:
         pod = self.pods.get((delete.namespace, delete.name))
         if pod is not None and pod.uid == delete.uid:
             grace = 0 if pod.terminal or not pod.node else 30

@@ -7,10 +7,11 @@ no room. As in the operator's cycle nothing is created for a node without room.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bayplan.model import intents
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
-from bayplan.placement.homes import Homes
-from bayplan.reconcile import action
+from bayplan.model.workloads import EligibleNodes
+from bayplan.reconcile.view import View
 from tests.builders import make_node
 from tests.services import World, accepted, make_service
 
@@ -20,10 +21,10 @@ class NodeWorld(World):
     wanted: frozenset[str] = frozenset({"web"})
     full: set[str] = field(default_factory=set)
 
-    def view(self) -> action.View:
+    def view(self) -> View:
         stay = {name for name, node in self.nodes.items() if self.is_for(node)}
         takes = {name for name in stay if self._answers(self.nodes[name])}
-        homes = Homes(frozenset(stay), frozenset(takes))
+        homes = EligibleNodes(frozenset(stay), frozenset(takes))
         return replace(super().view(), homes=lambda _hash, _template: homes)
 
     def is_for(self, node: Node) -> bool:
@@ -54,7 +55,7 @@ class NodeWorld(World):
             if self.is_for(node) and self._answers(node) and name not in self.full
         ]
 
-    def _create(self, task: action.Task) -> None:
+    def _create(self, task: intents.Task) -> None:
         planned = Pod(namespace="default", name=task.name)
         if [name for name in self._open_to(planned) if name not in task.avoid]:
             super()._create(task)

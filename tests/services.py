@@ -12,16 +12,19 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource, resource
+from bayplan.model import intents
+from bayplan.model.admission import Admission
+from bayplan.model.children import Child
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Claim, Owner, Phase, Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import action, longservice
-from bayplan.reconcile.dependencies import FREE, Dependencies
+from bayplan.reconcile import longservice
+from bayplan.reconcile.view import FREE, Dependencies, NoRoom, View
 from tests.builders import NOON, make_node, make_vector
 
 GRACE = 30
 
-Check = Callable[[action.Outcome], None]
+Check = Callable[[intents.Outcome], None]
 Takes = Callable[[Node, Pod], bool]  # whether a pod may be placed on a node
 
 
@@ -51,13 +54,13 @@ def make_service(name: str = "web", **spec: Any) -> Resource:
     return resource(make_body(name, **spec))
 
 
-def accepted(service: Resource) -> action.Admission:
+def accepted(service: Resource) -> Admission:
     """The API server would take a pod of this template."""
-    return action.Admission(service.template_hash, request=make_vector(cpu=100), checked_at=NOON)
+    return Admission(service.template_hash, request=make_vector(cpu=100), checked_at=NOON)
 
 
-def refused(service: Resource, word: str = "TemplateRefused", **more: Any) -> action.Admission:
-    return action.Admission(service.template_hash, refusal=word, message="no", **more)
+def refused(service: Resource, word: str = "TemplateRefused", **more: Any) -> Admission:
+    return Admission(service.template_hash, refusal=word, message="no", **more)
 
 
 @dataclass
@@ -67,13 +70,13 @@ class World:
     service: Resource
     nodes: dict[str, Node] = field(default_factory=dict)
     pods: dict[PodKey, Pod] = field(default_factory=dict)
-    children: dict[tuple[str, str], action.Child] = field(default_factory=dict)
+    children: dict[tuple[str, str], Child] = field(default_factory=dict)
     now: int = NOON
     room: int = 1_000_000  # how many more pods the nodes have room for
-    admission: action.Admission | None = None
-    placement: action.Placement | None = None
+    admission: Admission | None = None
+    placement: NoRoom | None = None
     foreign: frozenset[tuple[str, str]] = frozenset()
-    refusals: tuple[action.Refusal, ...] = ()
+    refusals: tuple[intents.RefusedWrite, ...] = ()
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
     takes: Takes = lambda _node, _pod: True
@@ -82,7 +85,7 @@ class World:
     seen: dict[PodKey, Pod] = field(default_factory=dict)
     creating: dict[PodKey, Pod] = field(default_factory=dict)
     deleting: dict[str, int] = field(default_factory=dict)  # uid -> when the grace ends
-    last: action.Outcome = field(default_factory=action.Outcome)
+    last: intents.Outcome = field(default_factory=intents.Outcome)
     status_lost: bool = False  # whether status writes fail
     writes: int = 0
     born: int = 0
@@ -94,8 +97,8 @@ class World:
 
     # What the operator sees.
 
-    def view(self) -> action.View:
-        return action.View(
+    def view(self) -> View:
+        return View(
             nodes=self.nodes,
             admission=self.admission,
             placement=self.placement,
@@ -138,10 +141,10 @@ class World:
 
     # What the operator does.
 
-    def look(self) -> action.Outcome:
+    def look(self) -> intents.Outcome:
         return longservice.reconcile(self.service, self.visible(), self.view(), self.now)
 
-    def act(self, check: Check | None = None) -> action.Outcome:
+    def act(self, check: Check | None = None) -> intents.Outcome:
         """One cycle: look, and carry out."""
         self.last = self.look()
         if check is not None:
@@ -149,7 +152,7 @@ class World:
         self.carry_out(self.last)
         return self.last
 
-    def carry_out(self, outcome: action.Outcome) -> None:
+    def carry_out(self, outcome: intents.Outcome) -> None:
         for applied in outcome.objects:
             self._apply(applied.body)
         for adoption in outcome.adoptions:
@@ -179,7 +182,7 @@ class World:
     def _apply(self, body: Mapping[str, Any]) -> None:
         metadata = body["metadata"]
         before = self.children.get((body["kind"], metadata["name"]))
-        self.children[body["kind"], metadata["name"]] = action.Child(
+        self.children[body["kind"], metadata["name"]] = Child(
             kind=body["kind"],
             name=metadata["name"],
             uid=before.uid if before is not None else f"uid-{body['kind']}-{metadata['name']}",
@@ -188,9 +191,9 @@ class World:
             body=body.get("data", {}),
         )
 
-    def _claim(self, act: action.ClaimAct) -> None:
+    def _claim(self, act: intents.ClaimAct) -> None:
         match act:
-            case action.CreateClaim(body):
+            case intents.CreateClaim(body):
                 about = body["metadata"]
                 owners = frozenset(one["uid"] for one in about.get("ownerReferences", ()))
                 name = about["name"]
@@ -204,16 +207,16 @@ class World:
                         owners=owners,
                     ),
                 )
-            case action.OwnClaim():
+            case intents.OwnClaim():
                 claim = self.claims[act.name]
                 left = claim.owners - {act.owner["uid"]}
                 owners = left if "$patch" in act.owner else left | {act.owner["uid"]}
                 self.claims[act.name] = replace(claim, owners=owners)
-            case action.DropClaim():
+            case intents.DropClaim():
                 if self.claims[act.name].uid == act.uid:
                     del self.claims[act.name]
 
-    def _create(self, task: action.Task) -> None:
+    def _create(self, task: intents.Task) -> None:
         key = (self.service.namespace, task.name)
         if key in self.pods:
             return  # AlreadyExists
@@ -234,7 +237,7 @@ class World:
         self.creating[key] = replace(pod, uid="")
         self.put(pod)
 
-    def _delete(self, delete: action.DeletePod) -> None:
+    def _delete(self, delete: intents.DeletePod) -> None:
         pod = self.pods.get((delete.namespace, delete.name))
         self.deleting[delete.uid] = self.now + GRACE
         if pod is not None and pod.uid == delete.uid:

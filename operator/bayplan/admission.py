@@ -17,15 +17,17 @@ from typing import Any, Protocol
 
 from bayplan import samples, telemetry, units
 from bayplan.api import names, placement_rules, pod_builder
-from bayplan.api.meta import MOST_UNKNOWN_FIELDS, epoch_of
+from bayplan.api.meta import MOST_UNKNOWN_FIELDS
 from bayplan.api.resource import Key, Resource
+from bayplan.api.times import epoch_of
 from bayplan.cluster import errors
 from bayplan.cluster.refusals import relief
 from bayplan.model import resources
+from bayplan.model.admission import Admission
 from bayplan.model.limits import NO_LIMITS, Limits
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import PodClass
-from bayplan.reconcile import action, conditions
+from bayplan.reconcile import conditions
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
@@ -49,7 +51,7 @@ class _Known:
     """What is known of one resource's template."""
 
     template_hash: str
-    admission: action.Admission
+    admission: Admission
     answer: "_Answer | None" = None  # the API server's; None when only the status told
     refusals: int = 0  # in a row; only a pod that was created ends it
 
@@ -104,7 +106,7 @@ class Admissions:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
 
-    def of(self, resource: Resource) -> action.Admission | None:
+    def of(self, resource: Resource) -> Admission | None:
         """What is known of the present template: asked lately, or told by the status."""
         known = self._known.get(resource.uid)
         if known is not None and known.template_hash == resource.template_hash:
@@ -186,7 +188,7 @@ class Admissions:
         told = _told_by_status(resource)
         if told is None:
             pod = self._expected(self._sample(resource, None, resource.template_hash))
-            told = action.Admission(
+            told = Admission(
                 template_hash=resource.template_hash,
                 request=pod.request,
                 checked_at=self.now(),
@@ -225,7 +227,7 @@ class Admissions:
         word = _word(error)
         self._known[resource.uid] = _Known(
             resource.template_hash,
-            action.Admission(
+            Admission(
                 template_hash=resource.template_hash,
                 refusal=word,
                 message=_clear(error),
@@ -379,7 +381,7 @@ class Admissions:
         await asyncio.sleep(mine - loop.time())
 
     def _accept(self, resource: Resource, answer: _Answer, unknown_fields: tuple[str, ...]) -> None:
-        admission = action.Admission(
+        admission = Admission(
             template_hash=resource.template_hash,
             request=answer.pod.request,
             checked_at=self.now(),
@@ -401,7 +403,7 @@ def _wait(refusals: int) -> int:
     return min(FIRST_RETRY_SECONDS << min(max(refusals - 1, 0), 16), LONGEST_RETRY_SECONDS)
 
 
-def _told_by_status(resource: Resource) -> action.Admission | None:
+def _told_by_status(resource: Resource) -> Admission | None:
     """The status' own record, when it is of this template and readable."""
     record = resource.status.get("effectiveRequests")
     if not isinstance(record, Mapping) or record.get("templateHash") != resource.template_hash:
@@ -420,7 +422,7 @@ def _told_by_status(resource: Resource) -> action.Admission | None:
     except ValueError:
         return None
     unknown = record.get("unknownFields")
-    return action.Admission(
+    return Admission(
         template_hash=resource.template_hash,
         request=request + resources.ONE_POD if not request.amount(resources.PODS) else request,
         checked_at=checked_at,

@@ -41,10 +41,9 @@ from bayplan.cluster.writer import Writer
 from bayplan.handlers import delivery, lifecycle, serve
 from bayplan.inbox import Inbox
 from bayplan.loop import Loop
-from bayplan.model import state
+from bayplan.model import intents, state
 from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 from bayplan.settings import Mode, Settings, is_ours, node_term
 
 # What is decoded lives long; young garbage is rare. Measured: a list of pods costs half as much.
@@ -169,7 +168,7 @@ class _Reports:
         telemetry.say(logging.WARNING, "status met no object", resource="/".join(key))
         self.operator.heal_soon()
 
-    def notify(self, resource: Resource, notice: action.Notice) -> None:
+    def notify(self, resource: Resource, notice: intents.Notice) -> None:
         self.operator.notifier.notify(resource, notice)
 
     def defect(self, what: str, error: Exception) -> None:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from bayplan import telemetry
 from bayplan.api.resource import Key
 from bayplan.cluster.cache import Cache
-from bayplan.model import reasons
+from bayplan.model import intents, reasons
 from bayplan.model.workloads import Fault, Plan, PodClass, Refused, TaskKey, Waiting
-from bayplan.reconcile import action
 
 # What was set aside is tried again after this.
 DEFECT_SECONDS = 60
@@ -23,7 +22,7 @@ _MOST_TOLD = 1024  # defects of which it is remembered that the log has them
 
 Parted = Callable[
     [Plan, Collection[Waiting], Collection[TaskKey]],
-    tuple[Plan, list[action.SelectNode]],
+    tuple[Plan, list[intents.SelectNode]],
 ]
 
 _At = tuple[PodClass, int]  # a class, of one generation of its resource
@@ -84,9 +83,9 @@ class Aside:
         waiting: Collection[Waiting],
         new: Collection[TaskKey],
         parted: Parted,
-    ) -> tuple[Plan, list[action.SelectNode]]:
+    ) -> tuple[Plan, list[intents.SelectNode]]:
         """The plan without what waits for its volumes, class by class: see `Volumes.parted`."""
-        choices: list[action.SelectNode] = []
+        choices: list[intents.SelectNode] = []
         aside = [fault.waiting for fault in plan.faults]
         for group in waiting:
             if any(group is one for one in aside):

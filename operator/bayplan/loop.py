@@ -22,11 +22,13 @@ from bayplan.cluster import errors, refusals
 from bayplan.cluster.cache import Cache
 from bayplan.designs import Designs
 from bayplan.inbox import MOST_SECONDS, Batch, Inbox
-from bayplan.model import resources, workloads
+from bayplan.model import intents, resources, wording, workloads
 from bayplan.model.nodes import Node
 from bayplan.model.pods import DEFECTIVE, UNSCHEDULABLE, Owner, Pod
-from bayplan.placement import explain, homes, solve
-from bayplan.reconcile import action, batchjob, defect, longservice, runs, tidy
+from bayplan.model.workloads import EligibleNodes
+from bayplan.placement import eligible_nodes, solve
+from bayplan.reconcile import batchjob, defect, longservice, runs, tidy
+from bayplan.reconcile.view import View
 from bayplan.refused import allowed, bindable
 from bayplan.tally import Clock, Tally
 from bayplan.unplaced import Unplaced
@@ -45,7 +47,7 @@ TaskKey = workloads.TaskKey
 
 
 Decide = Callable[
-    [Resource, Mapping[TaskKey, Pod], action.View, int], action.Outcome
+    [Resource, Mapping[TaskKey, Pod], View, int], intents.Outcome
 ]  # (resource, its pods, the cluster, now)
 DECIDERS: Mapping[str, Decide] = {
     names.BATCHJOB: batchjob.reconcile,
@@ -58,7 +60,7 @@ class _Wanted:
     """A task on its way through a cycle: whose it is and what its pod will be."""
 
     resource: Resource
-    task: action.Task
+    task: intents.Task
     blueprint: pod_builder.Blueprint
     kind: workloads.PodClass
 
@@ -240,17 +242,17 @@ class Loop:
             return
         with self.aside.guard("status", now)(resource.key[1:]):
             told = defect.status(resource, error, DEFECT_SECONDS, now)
-            self.writer.carry_out(resource, action.Outcome(status=told))
+            self.writer.carry_out(resource, intents.Outcome(status=told))
 
     def _homes(
         self, resource: Resource, template_hash: str, template: Mapping[str, Any] | None
-    ) -> homes.Homes:
+    ) -> EligibleNodes:
         """On which nodes a service with one instance on each has those of a template."""
         _, kind = self.designs.of(resource, template, template_hash)
         self._is_certain(resource, template, template_hash)
-        return homes.of(kind, self._memo.table(self.cache.snapshot()))
+        return eligible_nodes.eligible(kind, self._memo.table(self.cache.snapshot()))
 
-    def _tasks(self, resource: Resource, tasks: Iterable[action.Task]) -> list[_Wanted]:
+    def _tasks(self, resource: Resource, tasks: Iterable[intents.Task]) -> list[_Wanted]:
         if not tasks:
             return []
         found = []
@@ -298,7 +300,7 @@ class Loop:
         for refused in plan.refused:
             sentence = ""
             with guard(refused.keys[0]):
-                sentence = explain.sentence(refused.funnel)
+                sentence = wording.sentence(refused.funnel)
             defective = refused.funnel.defect
             for key in refused.keys:
                 with guard(key):
@@ -380,7 +382,7 @@ class Loop:
         telemetry.say(logging.INFO, "bind", cycle=self._cycle, pod="/".join(pod.key), node=node)
         if self.acts:
             with self._assumed(replace(pod, node=node)):
-                self.writer.bind(action.Bind(pod.namespace, pod.name, pod.uid, node))
+                self.writer.bind(intents.Bind(pod.namespace, pod.name, pod.uid, node))
 
     @contextlib.contextmanager
     def _assumed(self, pod: Pod) -> Iterator[None]:
@@ -392,7 +394,7 @@ class Loop:
             self.cache.state.forget(pod.key)
             raise
 
-    def _choose(self, choices: Iterable[action.SelectNode]) -> None:
+    def _choose(self, choices: Iterable[intents.SelectNode]) -> None:
         for wanted in choices:
             claim = f"{wanted.namespace}/{wanted.claim}"
             telemetry.say(logging.INFO, "choose", cycle=self._cycle, claim=claim, node=wanted.node)
@@ -405,7 +407,7 @@ class Loop:
         if not said:
             self._unsaid.add(pod.key)
         if self.acts and (not said or again):
-            wanted = action.MarkUnschedulable(
+            wanted = intents.MarkUnschedulable(
                 pod.namespace, pod.name, pod.uid, sentence, held, word
             )
             self.writer.mark(wanted)
@@ -449,7 +451,7 @@ class Loop:
             telemetry.say(
                 logging.WARNING, "take back", pod="/".join(stored.key), node=stored.node, why=why
             )
-            self.writer.delete(action.DeletePod(stored.namespace, stored.name, stored.uid, why))
+            self.writer.delete(intents.DeletePod(stored.namespace, stored.name, stored.uid, why))
 
     def refused(self, write: refusals.Write, error: errors.ClusterError) -> None:
         """A write was refused. Of a pod's CREATE, what the dry run said is no longer so."""

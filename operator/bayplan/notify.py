@@ -19,7 +19,7 @@ import aiohttp
 
 from bayplan import __version__, receivers, telemetry
 from bayplan.api.resource import Resource
-from bayplan.reconcile import action
+from bayplan.model import intents
 
 SIGNATURE = "Bayplan-Signature"
 TIMESTAMP = "Bayplan-Timestamp"
@@ -35,7 +35,7 @@ _AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 Counted = Callable[[str, str], None]  # receiver, outcome: delivered, refused, failed, dropped
 
 
-def body_of(resource: Resource, notice: action.Notice) -> bytes:
+def body_of(resource: Resource, notice: intents.Notice) -> bytes:
     """What is sent. Its `id` is the same whenever the same thing is told, whoever tells it."""
     about = {
         "on": notice.on,
@@ -81,7 +81,7 @@ class Notifier:
         """The receivers there are."""
         return frozenset(self._known)
 
-    def notify(self, resource: Resource, notice: action.Notice) -> None:
+    def notify(self, resource: Resource, notice: intents.Notice) -> None:
         """Have it told; returns at once. One too many is dropped."""
         queue = self._queues.get(notice.receiver)
         if queue is None:

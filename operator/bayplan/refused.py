@@ -6,23 +6,23 @@ from itertools import chain
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.cluster.refusals import Refusals, Write, binding
+from bayplan.model import intents
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 
 
-def creation(resource: Resource, task: action.Task) -> Write:
+def creation(resource: Resource, task: intents.Task) -> Write:
     """The CREATE of a task's pod: what refuses one of a template refuses all of it."""
     of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
     return Write(resource.key, "create", "Pod", of_task)
 
 
 def allowed(
-    refusals: Refusals, resource: Resource, tasks: Iterable[action.Task]
-) -> list[action.Task]:
+    refusals: Refusals, resource: Resource, tasks: Iterable[intents.Task]
+) -> list[intents.Task]:
     """The tasks whose pods may be made: of a refused template none, or one, or one gang."""
     if not refusals.kept:
         return list(tasks)
-    by_write: dict[Write, list[action.Task]] = {}
+    by_write: dict[Write, list[intents.Task]] = {}
     for task in tasks:
         by_write.setdefault(creation(resource, task), []).append(task)
     return list(
@@ -33,7 +33,7 @@ def allowed(
     )
 
 
-def _first(tasks: list[action.Task], most: int) -> list[action.Task]:
+def _first(tasks: list[intents.Task], most: int) -> list[intents.Task]:
     if not most:
         return []
     first = tasks[0]

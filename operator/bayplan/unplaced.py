@@ -8,7 +8,7 @@ from bayplan.api.resource import Key
 from bayplan.cluster.cache import Cache
 from bayplan.inbox import Inbox
 from bayplan.model.workloads import Refused, TaskKey
-from bayplan.reconcile import action
+from bayplan.reconcile.view import NoRoom
 
 
 @dataclass(slots=True, eq=False)
@@ -18,9 +18,9 @@ class Unplaced:
     cache: Cache
     inbox: Inbox
     metrics: telemetry.Metrics
-    _known: dict[Key, action.Placement] = field(default_factory=dict)
+    _known: dict[Key, NoRoom] = field(default_factory=dict)
 
-    def of(self, key: Key) -> action.Placement | None:
+    def of(self, key: Key) -> NoRoom | None:
         return self._known.get(key)
 
     def forget(self, key: Key) -> None:
@@ -32,14 +32,14 @@ class Unplaced:
 
         `owners` are those of tasks without a pod.
         """
-        told: dict[Key, action.Placement] = {}
+        told: dict[Key, NoRoom] = {}
         seen: set[TaskKey] = set()
         for refused in refusals:
             fresh = [key for key in refused.keys if key not in seen]
             seen.update(fresh)
             for key, count in self._counts(fresh, owners).items():
                 before = told.get(key)
-                told[key] = action.Placement(
+                told[key] = NoRoom(
                     pending=count + (before.pending if before else 0),
                     since=min(refused.waiting.since, before.since)
                     if before
@@ -61,7 +61,7 @@ class Unplaced:
             counts[owner] = counts.get(owner, 0) + 1
         return counts
 
-    def settle(self, told: Mapping[Key, action.Placement]) -> None:
+    def settle(self, told: Mapping[Key, NoRoom]) -> None:
         """This is all that waits now."""
         pending: dict[str, int] = {}
         for key in self._known.keys() | told.keys():

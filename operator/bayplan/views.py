@@ -12,8 +12,10 @@ from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
+from bayplan.model import intents
 from bayplan.model.pods import Claim
-from bayplan.reconcile import action, dependencies, keeping, kin
+from bayplan.reconcile import dependencies, keeping, kin
+from bayplan.reconcile.view import EligibleNodesOf, Mark, NoRoom, View
 
 
 @dataclass(slots=True, eq=False)
@@ -25,13 +27,11 @@ class Views:
     receivers: frozenset[str] = frozenset()
     most_finished: int = keeping.MOST_FINISHED
     timed: bool = True
-    _last_to_go: keeping.Mark | None = None
+    _last_to_go: Mark | None = None
 
-    def of(
-        self, resource: Resource, placement: action.Placement | None, homes: action.HomesOf
-    ) -> action.View:
+    def of(self, resource: Resource, placement: NoRoom | None, homes: EligibleNodesOf) -> View:
         cache, namespace = self.cache, resource.namespace
-        return action.View(
+        return View(
             nodes=cache.state.nodes,
             admission=self.admissions.of(resource),
             placement=placement,
@@ -52,7 +52,7 @@ class Views:
             refusals=self._refusals(resource),
         )
 
-    def _refusals(self, resource: Resource) -> tuple[action.Refusal, ...]:
+    def _refusals(self, resource: Resource) -> tuple[intents.RefusedWrite, ...]:
         found = self.cache.refusals.of(resource.key)
         return tuple(one for one in found if one.template != resource.template_hash)
 

@@ -12,10 +12,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan.cluster import storage
-from bayplan.model import reasons, state
+from bayplan.model import intents, reasons, state
 from bayplan.model.pods import Claim, Constraints
 from bayplan.model.workloads import Plan, PodClass, Refused, TaskKey, Waiting
-from bayplan.reconcile import action
 
 FIRST_PAUSE_SECONDS = 30
 LONGEST_PAUSE_SECONDS = 300
@@ -58,13 +57,13 @@ class Volumes:
         plan: Plan,
         waiting: Collection[Waiting],
         new: Collection[TaskKey],
-    ) -> tuple[Plan, list[action.SelectNode]]:
+    ) -> tuple[Plan, list[intents.SelectNode]]:
         """The plan without the existing pods that cannot be bound yet; they are told as refused.
 
         And on which claims their nodes are to be written. `new` are tasks without a pod.
         """
         making: dict[TaskKey, Refused] = {}
-        choices: dict[_Key, action.SelectNode] = {}
+        choices: dict[_Key, intents.SelectNode] = {}
         for group in waiting:
             unbound = self._unbound(group.kind.namespace, group.kind.constraints)
             for key in group.keys if unbound else ():
@@ -84,9 +83,9 @@ class Volumes:
         found = (self.state.claims.get((namespace, name)) for name in wanted.claims)
         return [claim for claim in found if claim is not None and claim.unbound]
 
-    def _chosen(self, namespace: str, unbound: list[Claim], node: str) -> list[action.SelectNode]:
+    def _chosen(self, namespace: str, unbound: list[Claim], node: str) -> list[intents.SelectNode]:
         return [
-            action.SelectNode(namespace, claim.name, claim.uid, node)
+            intents.SelectNode(namespace, claim.name, claim.uid, node)
             for claim in unbound
             if not (claim.made or claim.pinned_to(self.state.nodes.get(claim.selected)))
         ]

@@ -11,9 +11,9 @@ from dataclasses import replace
 from bayplan import pertask
 from bayplan.api import names, placement_rules
 from bayplan.api.resource import Resource
+from bayplan.model import intents
 from bayplan.model.pods import Constraints, Pod, PodTerm, expected_seconds
 from bayplan.model.workloads import FREELY, PlacementRules, PodClass, TaskKey, Waiting
-from bayplan.reconcile import action
 
 # Around what is done for one task: a defect of ours there is told and ends it alone.
 Failed = Callable[[TaskKey], contextlib.AbstractContextManager[object]]
@@ -24,7 +24,7 @@ _Ruled = tuple[PlacementRules, Constraints]
 
 
 def groups(
-    wanted: Collection[tuple[TaskKey, action.Task, PodClass]],
+    wanted: Collection[tuple[TaskKey, intents.Task, PodClass]],
     unplaced: Iterable[Pod],
     owner_of: Callable[[str], Resource | None],
     aversions: Iterable[tuple[str, tuple[PodTerm, ...]]],
@@ -54,7 +54,7 @@ def groups(
 
 
 def tasks(
-    wanted: Iterable[tuple[TaskKey, action.Task, PodClass]],
+    wanted: Iterable[tuple[TaskKey, intents.Task, PodClass]],
     failed: Failed = _RAISE,
     asked: pertask.Asked = pertask.EVERYBODY,
 ) -> list[Waiting]:
@@ -62,7 +62,7 @@ def tasks(
 
     Those at which a defect of ours is met are told to `failed` and left out.
     """
-    groups: dict[tuple[PodClass, frozenset[str], str], dict[TaskKey, action.Task]] = {}
+    groups: dict[tuple[PodClass, frozenset[str], str], dict[TaskKey, intents.Task]] = {}
     for key, task, kind in wanted:
         with failed(key):
             told = asked.labels(kind.namespace, task.labels)
@@ -123,7 +123,7 @@ def pods(
     return found
 
 
-def of_task(kind: PodClass, task: action.Task) -> PodClass:
+def of_task(kind: PodClass, task: intents.Task) -> PodClass:
     """The class of one task: what its own labels ask for, where its claims can be mounted."""
     kind = pertask.of_task(kind, task.labels)
     if not task.claims:

@@ -17,9 +17,8 @@ from bayplan.api.resource import Key, Resource
 from bayplan.cluster import cache, decode, errors, informer, lease, requests, writer
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import HttpTransport
-from bayplan.model import state
+from bayplan.model import intents, state
 from bayplan.model.pods import Owner, Pod
-from bayplan.reconcile import action
 from localcluster import Cluster
 from tests.cluster.kube import Kube
 from tests.cluster.manifests import make_service
@@ -221,8 +220,8 @@ def test_bind(server: Site) -> None:
 
     async def act(desk: Desk) -> None:
         pod = await desk.create("p")
-        wanted = action.Bind(desk.namespace, "p", pod.uid, desk.node)
-        stranger = action.Bind(desk.namespace, "p", "another-uid", desk.node)
+        wanted = intents.Bind(desk.namespace, "p", pod.uid, desk.node)
+        stranger = intents.Bind(desk.namespace, "p", "another-uid", desk.node)
 
         assert isinstance(
             await refused(desk.transport.send(requests.bind(stranger))), errors.Conflict
@@ -248,19 +247,19 @@ def test_release(server: Site) -> None:
     async def act(desk: Desk) -> None:
         ours, other = "bayplan.dev/run-tracking", "example.com/other"
         pod = await desk.create("p", desk.node, finalizers=[other, ours])
-        stranger = action.ReleasePod(desk.namespace, "p", "another-uid", ())
+        stranger = intents.ReleasePod(desk.namespace, "p", "another-uid", ())
 
         assert isinstance(
             await refused(desk.transport.send(requests.release_pod(stranger))), errors.Conflict
         )
 
-        desk.writer.release(action.ReleasePod(desk.namespace, "p", pod.uid, (other,)))
+        desk.writer.release(intents.ReleasePod(desk.namespace, "p", pod.uid, (other,)))
         await desk.idle()
 
         assert [other] == (await desk.pod("p"))["metadata"]["finalizers"]
 
         await desk.transport.send(
-            requests.release_pod(action.ReleasePod(desk.namespace, "p", pod.uid, (other,)))
+            requests.release_pod(intents.ReleasePod(desk.namespace, "p", pod.uid, (other,)))
         )
 
         assert [other] == (await desk.pod("p"))["metadata"]["finalizers"]
@@ -277,8 +276,8 @@ def test_delete(server: Site) -> None:
 
     async def act(desk: Desk) -> None:
         pod = await desk.create("p")
-        stranger = action.DeletePod(desk.namespace, "p", "another-uid", "old")
-        wanted = action.DeletePod(desk.namespace, "p", pod.uid, "old", grace_seconds=0)
+        stranger = intents.DeletePod(desk.namespace, "p", "another-uid", "old")
+        wanted = intents.DeletePod(desk.namespace, "p", pod.uid, "old", grace_seconds=0)
 
         assert isinstance(
             await refused(desk.transport.send(requests.delete_pod(stranger))), errors.Conflict
@@ -302,10 +301,10 @@ def test_mark(server: Site) -> None:
         desk.cache.upsert("Pod", seen)
         held = []
         for message, node in (("0/2 nodes", "n1"), ("0/3 nodes", "")):
-            desk.writer.mark(action.MarkUnschedulable(desk.namespace, "p", pod.uid, message, node))
+            desk.writer.mark(intents.MarkUnschedulable(desk.namespace, "p", pod.uid, message, node))
             await desk.idle()
             held.append((await desk.pod("p"))["status"].get("nominatedNodeName"))
-        stranger = action.MarkUnschedulable(desk.namespace, "p", "another-uid", "x")
+        stranger = intents.MarkUnschedulable(desk.namespace, "p", "another-uid", "x")
 
         assert isinstance(
             await refused(desk.transport.send(requests.mark_unschedulable(stranger, 0))),
@@ -404,7 +403,7 @@ def test_children(server: Site) -> None:
             "controller": True,
         }
 
-        def child(name: str, digest: str, **spec: Any) -> action.ApplyObject:
+        def child(name: str, digest: str, **spec: Any) -> intents.ApplyObject:
             metadata = {
                 "namespace": desk.namespace,
                 "name": name,
@@ -412,7 +411,7 @@ def test_children(server: Site) -> None:
                 "ownerReferences": [owner],
             }
             ports = [{"port": 80, "protocol": "TCP"}]
-            return action.ApplyObject(
+            return intents.ApplyObject(
                 {
                     "apiVersion": "v1",
                     "kind": "Service",
@@ -439,7 +438,7 @@ def test_children(server: Site) -> None:
         assert [("apply", 409, "NameTaken")] == desk.reports.refusals
 
         desk.writer.objects.drop(
-            action.DeleteObject("Service", desk.namespace, "web", stored["metadata"]["uid"]),
+            intents.DeleteObject("Service", desk.namespace, "web", stored["metadata"]["uid"]),
             web.key,
         )
         await desk.idle()
@@ -455,7 +454,7 @@ def test_events(server: Site) -> None:
     async def act(desk: Desk) -> None:
         web = await desk.service()
         work = asyncio.ensure_future(desk.writer.events.run())
-        desk.writer.events.emit(web, action.EmitEvent("NoRoom", "0/2 nodes", warning=True))
+        desk.writer.events.emit(web, intents.EmitEvent("NoRoom", "0/2 nodes", warning=True))
         path = f"/apis/events.k8s.io/v1/namespaces/{desk.namespace}/events"
         ((name, body),) = await asyncio.to_thread(
             desk.server.kube.until, path, lambda found: list(found.items())

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bayplan.api.meta import rfc3339
-from bayplan.reconcile import identity
+from bayplan.api import run_names
+from bayplan.api.times import rfc3339
 from tests.cluster import read
 from tests.cluster.manifests import make_job
 from tests.cluster.under_test import Site
@@ -148,7 +148,7 @@ def test_a_backfill_runs_each_time_once(site: Site, namespace: str) -> None:
     site.kube.apply(make_job("past", namespace, schedule="0 * * * *", seconds=1, pod=POD))
     note = {"metadata": {"annotations": {"bayplan.dev/backfill": span}}}
     site.kube.patch(f"{read.jobs(namespace)}/past", note)
-    wanted = {identity.backfill_run(hour - n * 3600) for n in range(3)}
+    wanted = {run_names.backfill_run(hour - n * 3600) for n in range(3)}
     site.kube.until(
         read.jobs(namespace),
         lambda found: (
@@ -183,7 +183,7 @@ def test_a_failed_run_is_run_again(site: Site, namespace: str) -> None:
         lambda found: len(found["bad"]["status"]["history"]) == 2 and found["bad"]["status"],
     )
 
-    assert identity.again_run(first["run"]) == twice["history"][0]["run"]
+    assert run_names.again_run(first["run"]) == twice["history"][0]["run"]
     assert 2 == twice["statistics"]["failures"]
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.api.times import epoch_of, rfc3339
 from localcluster import Cluster
 from tests.cluster import read
 from tests.cluster.kube import Kube, Objects, RefusedError

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bayplan.api.resource import Resource
 from bayplan.cluster.events import Events
-from bayplan.reconcile.action import EmitEvent
+from bayplan.model.intents import EmitEvent
 from tests.double import bodies
 from tests.double.bodies import encoded
 from tests.double.loop import run

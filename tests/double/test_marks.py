@@ -11,8 +11,8 @@ import pytest
 
 from bayplan.cluster import decode, marks
 from bayplan.cluster.transport import Request
+from bayplan.model import intents
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 from tests.double import bodies
 from tests.double.bodies import encoded
 from tests.double.test_writer import CONFLICT, GONE, Desk
@@ -55,13 +55,13 @@ class Cluster(Desk):
     def say(self, words: str, *names: str, held: str = "") -> None:
         """What the loop does at the end of a cycle, for these pods or all."""
         for name in names or self.names:
-            self.writer.mark(action.MarkUnschedulable("default", name, f"uid-{name}", words, held))
+            self.writer.mark(intents.MarkUnschedulable("default", name, f"uid-{name}", words, held))
 
     def bind(self, name: str, node: str = "n1") -> None:
         seen = self.pod(name)
         assert seen is not None
         self.cache.assume(Pod("default", name, uid=seen.uid, node=node, scheduler="bayplan"))
-        self.writer.bind(action.Bind("default", name, seen.uid, node))
+        self.writer.bind(intents.Bind("default", name, seen.uid, node))
 
     def see(self, name: str) -> None:
         """Its present state comes by the watch."""

@@ -10,7 +10,7 @@ import pytest
 from bayplan.api.resource import Key
 from bayplan.cluster import errors, refusals
 from bayplan.cluster.refusals import Refusals, Write
-from bayplan.reconcile import action
+from bayplan.model import intents
 from tests.double.bodies import encoded, pod, status
 from tests.double.loop import run
 from tests.double.test_writer import WEB, Desk
@@ -261,9 +261,11 @@ def test_a_gang_that_is_tried_again_is_made_whole() -> None:
 class TestClaims:
     """A service with a hundred claims under a quota that is used up, at the writer."""
 
-    def acts(self) -> list[action.CreateClaim]:
+    def acts(self) -> list[intents.CreateClaim]:
         return [
-            action.CreateClaim({"metadata": {"namespace": "default", "name": f"data-web-{number}"}})
+            intents.CreateClaim(
+                {"metadata": {"namespace": "default", "name": f"data-web-{number}"}}
+            )
             for number in range(100)
         ]
 

@@ -13,9 +13,8 @@ from bayplan.api.resource import Resource
 from bayplan.cluster import cache, decode, errors, sender, writer
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import Request
-from bayplan.model import state
+from bayplan.model import intents, state
 from bayplan.model.pods import Owner, Pod
-from bayplan.reconcile import action
 from tests.double import bodies
 from tests.double.bell import Bell
 from tests.double.bodies import encoded
@@ -342,7 +341,7 @@ def test_same_write_twice() -> None:
     """The same write decided twice is sent once: while it waits, while it runs, just after."""
     desk = Desk(bodies.pod(node="n1", owner="uid-web"))
     desk.double.reply("delete", "Pod", stored(deleted=True))
-    wanted = action.DeletePod("default", "p1", "uid-p1", "scale down")
+    wanted = intents.DeletePod("default", "p1", "uid-p1", "scale down")
 
     def act() -> None:
         desk.writer.delete(wanted, WEB)
@@ -365,7 +364,7 @@ def test_delete_counts_at_once() -> None:
         noted.append(pod is not None and pod.terminating)
 
     def act() -> None:
-        desk.writer.delete(action.DeletePod("default", "p1", "uid-p1", "old"), WEB)
+        desk.writer.delete(intents.DeletePod("default", "p1", "uid-p1", "old"), WEB)
         note()
         older = decode.pod_from_dict(bodies.pod(version=11, node="n1", owner="uid-web"))
         desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-p1", 11, older))
@@ -393,7 +392,7 @@ def test_delete_answers(answer: Answer, look: Answer | None, stays: bool) -> Non
     desk.double.reply("delete", "Pod", answer)
     if look is not None:
         desk.double.reply("get", "Pod", look)
-    wanted = action.DeletePod("default", "p1", "uid-p1", "old", grace_seconds=5)
+    wanted = intents.DeletePod("default", "p1", "uid-p1", "old", grace_seconds=5)
     desk.work(lambda: desk.writer.delete(wanted, WEB))
     sent = json.loads(desk.double.seen[0].body or b"")
     pod = desk.pod()
@@ -434,7 +433,7 @@ def test_eviction_answers(
     desk.double.reply("delete", "Pod", stored(deleted=True))
     if look is not None:
         desk.double.reply("get", "Pod", look)
-    wanted = action.DeletePod("default", "p1", "uid-p1", "moved", evict=True)
+    wanted = intents.DeletePod("default", "p1", "uid-p1", "moved", evict=True)
     desk.work(lambda: desk.writer.delete(wanted, WEB))
     sent = json.loads(desk.double.seen[0].body or b"")
     pod = desk.pod()
@@ -449,7 +448,7 @@ def test_a_refused_eviction_is_asked_for_again_as_kubectl_does() -> None:
     """Whoever rings meanwhile: after 1, 2, 4 and then every 5 seconds; the pod lives on."""
     desk = Desk(bodies.pod(node="n1", owner="uid-web"))
     desk.double.reply("evict", "Pod", *[SPENT] * 30)
-    wanted = action.DeletePod("default", "p1", "uid-p1", "moved", evict=True)
+    wanted = intents.DeletePod("default", "p1", "uid-p1", "moved", evict=True)
     desk.look = lambda: desk.writer.delete(wanted, WEB)
 
     async def ring() -> None:
@@ -470,7 +469,7 @@ def test_release() -> None:
     """Only our finalizer is named, and only of the pod with this uid."""
     desk = Desk(bodies.pod(node="n1", finalizers=["bayplan.dev/run-tracking", "other/one"]))
     desk.double.reply("release", "Pod", stored(finalizers=["other/one"]))
-    desk.work(lambda: desk.writer.release(action.ReleasePod("default", "p1", "uid-p1", ())))
+    desk.work(lambda: desk.writer.release(intents.ReleasePod("default", "p1", "uid-p1", ())))
     pod = desk.pod()
 
     assert {
@@ -505,7 +504,7 @@ def test_bind(answers: list[Reply], look: Answer | None, bound: bool) -> None:
         before = desk.pod()
         assert before is not None
         desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
-        desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
+        desk.writer.bind(intents.Bind("default", "p1", "uid-p1", "n1"))
 
     desk.work(act)
     pod = desk.pod()
@@ -540,7 +539,7 @@ def test_select(answer: Reply | None, node: str) -> None:
     counted_on = []
 
     def act() -> None:
-        desk.writer.select(action.SelectNode("default", "data", "uid-c", "n1"))
+        desk.writer.select(intents.SelectNode("default", "data", "uid-c", "n1"))
         counted_on.append(desk.cache.state.claims["default", "data"].selected)
 
     desk.work(act)
@@ -565,24 +564,24 @@ class TestClaims:
         about = {**self.BODY["metadata"], "uid": "uid-c", "resourceVersion": "9", **more}
         return Answer(encoded({"metadata": about}))
 
-    def done(self, act: action.ClaimAct, verb: str, answer: Reply) -> Desk:
+    def done(self, act: intents.ClaimAct, verb: str, answer: Reply) -> Desk:
         desk = Desk()
         seen = decode.Seen(*self.KEY, "uid-c", 5, decode.VolumeClaim("v1", "gp3", "Bound"))
-        if not isinstance(act, action.CreateClaim):
+        if not isinstance(act, intents.CreateClaim):
             desk.cache.upsert("PersistentVolumeClaim", seen)
         desk.double.reply(verb, "PersistentVolumeClaim", answer)
 
         def begin() -> None:
             desk.writer.objects.claim(act, WEB)
             known = desk.cache.state.claims.get(self.KEY)
-            assert isinstance(act, action.DropClaim) == (known is not None and known.deleting)
+            assert isinstance(act, intents.DropClaim) == (known is not None and known.deleting)
 
         desk.work(begin, seconds=5)
         return desk
 
     def test_made(self) -> None:
         """What the answer shows counts at once."""
-        desk = self.done(action.CreateClaim(self.BODY), "create", self.stored())
+        desk = self.done(intents.CreateClaim(self.BODY), "create", self.stored())
         [request] = desk.double.seen
 
         assert "/api/v1/namespaces/default/persistentvolumeclaims" == request.path
@@ -591,21 +590,21 @@ class TestClaims:
 
     def test_there_already(self) -> None:
         """One that exists is left as it is, and no refusal of the template."""
-        desk = self.done(action.CreateClaim(self.BODY), "create", TAKEN)
+        desk = self.done(intents.CreateClaim(self.BODY), "create", TAKEN)
 
         assert (1, []) == (len(desk.double.seen), desk.reports.refusals)
 
     def test_refused(self) -> None:
         """A quota is told as one of the pods is."""
         full = encoded(bodies.status(403, "Forbidden", "exceeded quota: storage"))
-        desk = self.done(action.CreateClaim(self.BODY), "create", Answer(full, 403))
+        desk = self.done(intents.CreateClaim(self.BODY), "create", Answer(full, 403))
 
         assert ["create"] == [what for what, _, _ in desk.reports.refusals]
 
     def test_handed_over(self) -> None:
         """One reference is merged into the others; the uid keeps it off a namesake."""
         owner = {"$patch": "delete", "uid": "uid-web"}
-        act = action.OwnClaim(*self.KEY, "uid-c", owner)
+        act = intents.OwnClaim(*self.KEY, "uid-c", owner)
         [request] = self.done(act, "own", self.stored()).double.seen
 
         assert "application/strategic-merge-patch+json" == request.content_type
@@ -616,13 +615,13 @@ class TestClaims:
     def test_deleted(self) -> None:
         """It is there until nothing mounts it, and counts as being deleted."""
         answer = self.stored(deletionTimestamp="2026-01-01T00:00:00Z")
-        desk = self.done(action.DropClaim(*self.KEY, "uid-c"), "delete", answer)
+        desk = self.done(intents.DropClaim(*self.KEY, "uid-c"), "delete", answer)
         [request] = desk.double.seen
 
         assert {"uid": "uid-c"} == json.loads(request.body or b"")["preconditions"]
         assert desk.cache.state.claims[self.KEY].deleting
 
-        desk = self.done(action.DropClaim(*self.KEY, "uid-c"), "delete", CONFLICT)
+        desk = self.done(intents.DropClaim(*self.KEY, "uid-c"), "delete", CONFLICT)
 
         assert not desk.cache.state.claims[self.KEY].deleting
 
@@ -635,7 +634,7 @@ def test_bind_of_a_leaving_pod() -> None:
 
     def act() -> None:
         desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
-        desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
+        desk.writer.bind(intents.Bind("default", "p1", "uid-p1", "n1"))
 
     desk.work(act)
 
@@ -649,10 +648,10 @@ def test_a_late_bind_of_a_pod_that_is_to_go() -> None:
     desk.double.reply("delete", "Pod", Answer(encoded(bodies.pod(version=12))))
 
     def act() -> None:
-        desk.writer.release(action.ReleasePod("default", "p1", "uid-p1", ()))
+        desk.writer.release(intents.ReleasePod("default", "p1", "uid-p1", ()))
         desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
-        desk.writer.bind(action.Bind("default", "p1", "uid-p1", "n1"))
-        desk.writer.delete(action.DeletePod("default", "p1", "uid-p1", "its run is over"))
+        desk.writer.bind(intents.Bind("default", "p1", "uid-p1", "n1"))
+        desk.writer.delete(intents.DeletePod("default", "p1", "uid-p1", "its run is over"))
 
     desk.work(act)
 
@@ -764,7 +763,7 @@ class TestStatus:
         stored = Answer(encoded(bodies.service(11, replicas=1)), after=0.1)
         later = Answer(encoded(bodies.service(12, replicas=2)), after=0.1)
         desk.double.reply("status", "LongService", stored, later)
-        event = action.EmitEvent("Told", "once")
+        event = intents.EmitEvent("Told", "once")
         wanted = [1]
 
         def look() -> None:
@@ -789,7 +788,7 @@ class TestStatus:
         desk = Desk()
         desk.double.reply("status", "LongService", self.answer(11), self.answer(12))
         desk.double.reply("create", "Event", Answer(b"{}"), Answer(b"{}"))
-        first, second = action.EmitEvent("Missed", "one"), action.EmitEvent("Failed", "two")
+        first, second = intents.EmitEvent("Missed", "one"), intents.EmitEvent("Failed", "two")
 
         def look() -> None:
             told = (first,) if desk.web.status.get("replicas") == 1 else ()
@@ -810,7 +809,7 @@ class TestStatus:
         """A status that is not accepted emits nothing: reconcile will say it again."""
         desk = Desk()
         desk.double.reply("status", "LongService", CONFLICT)
-        event = action.EmitEvent("Missed", "one")
+        event = intents.EmitEvent("Missed", "one")
         desk.work(lambda: desk.writer.write_status(desk.web, {"replicas": 1}, (event,)))
 
         assert [] == desk.double.asked("create")
@@ -890,10 +889,10 @@ class TestStatus:
         desk = Desk()
         desk.double.reply("status", "LongService", NoAnswer(), CONFLICT)
         desk.double.reply("create", "Event", Answer(b"{}"))
-        event = action.EmitEvent("Missed", "one")
+        event = intents.EmitEvent("Missed", "one")
 
         def look() -> None:
-            desk.writer.carry_out(desk.web, action.Outcome())
+            desk.writer.carry_out(desk.web, intents.Outcome())
 
         def news() -> None:
             body = bodies.service(11)
@@ -957,7 +956,7 @@ class TestApply:
         desk = Desk()
         desk.double.reply("get", "Service", GONE)
         desk.double.reply("apply", "Service", self.stored("uid-web"))
-        desk.work(lambda: desk.writer.objects.apply(desk.web, action.ApplyObject(self.BODY)))
+        desk.work(lambda: desk.writer.objects.apply(desk.web, intents.ApplyObject(self.BODY)))
         (request,) = desk.double.asked("apply")
 
         assert (("fieldManager", "bayplan"), ("force", "true")) == request.query
@@ -968,7 +967,7 @@ class TestApply:
         desk = Desk()
         desk.double.reply("get", "Service", self.stored("uid-web"))
         desk.double.reply("apply", "Service", self.stored("uid-web"))
-        desk.work(lambda: desk.writer.objects.apply(desk.web, action.ApplyObject(self.BODY)))
+        desk.work(lambda: desk.writer.objects.apply(desk.web, intents.ApplyObject(self.BODY)))
         (request,) = desk.double.asked("apply")
 
         assert "uid-web" == json.loads(request.body or b"")["metadata"]["uid"]
@@ -978,7 +977,7 @@ class TestApply:
         """Somebody else's object, or nobody's, is never overwritten."""
         desk = Desk()
         desk.double.reply("get", "Service", self.stored(owner))
-        desk.work(lambda: desk.writer.objects.apply(desk.web, action.ApplyObject(self.BODY)))
+        desk.work(lambda: desk.writer.objects.apply(desk.web, intents.ApplyObject(self.BODY)))
 
         assert [("apply", 409, "NameTaken")] == desk.reports.refusals
         assert [] == desk.double.asked("apply")
@@ -990,9 +989,9 @@ class TestApply:
         desk.double.reply("get", "Service", Answer(self.stored("uid-web").body, after=1))
         desk.double.reply("apply", "Service", self.stored("uid-web"))
 
-        def wanted(digest: str) -> action.ApplyObject:
+        def wanted(digest: str) -> intents.ApplyObject:
             metadata = {**self.BODY["metadata"], "annotations": {names.DIGEST: digest}}
-            return action.ApplyObject({**self.BODY, "metadata": metadata})
+            return intents.ApplyObject({**self.BODY, "metadata": metadata})
 
         def more() -> None:
             for digest in ("b", "b", last, "b", last):
@@ -1013,7 +1012,7 @@ class TestApply:
         """One that is being deleted is waited for."""
         desk = Desk()
         desk.double.reply("get", "Service", self.stored("uid-web", deleted=True))
-        desk.work(lambda: desk.writer.objects.apply(desk.web, action.ApplyObject(self.BODY)))
+        desk.work(lambda: desk.writer.objects.apply(desk.web, intents.ApplyObject(self.BODY)))
 
         assert [] == desk.double.asked("apply")
         assert [WEB] == desk.bell.keys
@@ -1091,7 +1090,7 @@ def test_others_are_not_starved() -> None:
 
     def act() -> None:
         for number in range(500):
-            desk.writer.delete(action.DeletePod("default", f"d{number}", f"uid-d{number}", "old"))
+            desk.writer.delete(intents.DeletePod("default", f"d{number}", f"uid-d{number}", "old"))
         desk.create()
 
     desk.work(act, seconds=60)
@@ -1111,8 +1110,8 @@ def test_one_in_flight_for_an_object() -> None:
     desk.double.reply("delete", "Pod", Answer(stored(version=12, deleted=True).body, after=1))
 
     def act() -> None:
-        desk.writer.release(action.ReleasePod("default", "p1", "uid-p1", ()))
-        desk.writer.delete(action.DeletePod("default", "p1", "uid-p1", "old"))
+        desk.writer.release(intents.ReleasePod("default", "p1", "uid-p1", ()))
+        desk.writer.delete(intents.DeletePod("default", "p1", "uid-p1", "old"))
 
     desk.work(act)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
+from bayplan.api.times import rfc3339
 from tests.double import loop as virtual
 from tests.histories.replica import Line, Replica
 from tests.histories.world import SPACE, START, World

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from bayplan.api.meta import rfc3339
+from bayplan.api.times import rfc3339
 from bayplan.cluster import errors, requests
 from bayplan.cluster.transport import Request
 

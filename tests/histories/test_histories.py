@@ -17,9 +17,10 @@ import pytest
 from bayplan import loop
 from bayplan.api import batchjob
 from bayplan.api.resource import Resource
+from bayplan.model import intents
+from bayplan.model.intents import Outcome
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
-from bayplan.reconcile.action import Outcome, View
+from bayplan.reconcile.view import View
 from tests.histories.play import play
 from tests.histories.replica import bent
 
@@ -81,7 +82,7 @@ def _lets_go(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int)
     """Finished pods are released before the status accounts for them."""
     outcome = real(job, pods, view, now)
     early = tuple(
-        action.ReleasePod(pod.namespace, pod.name, pod.uid, ())
+        intents.ReleasePod(pod.namespace, pod.name, pod.uid, ())
         for pod in pods.values()
         if pod.terminal and pod.finalizers
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from bayplan import app
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
+from bayplan.api.times import rfc3339
 from bayplan.cluster.transport import Request
 from bayplan.cluster.wire import epoch
 from tests.histories.auditor import Auditor

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bayplan.reconcile import action, batchjob
+from bayplan.model import intents
+from bayplan.reconcile import batchjob
 from tests.hostile import specs, trial
 
 SEEDS = range(2_000)
@@ -39,18 +40,18 @@ def test_a_seed_is_a_spec() -> None:
     ]
 
 
-def _raises(*_: Any) -> action.Outcome:
+def _raises(*_: Any) -> intents.Outcome:
     raise RecursionError
 
 
-def _takes_long(*given: Any) -> action.Outcome:
+def _takes_long(*given: Any) -> intents.Outcome:
     ends = time.thread_time() + trial.MOST_SECONDS
     while given[0].name == "hostile-0" and time.thread_time() < ends:
         pass
     return batchjob.reconcile(*given)
 
 
-def _says_nothing(*given: Any) -> action.Outcome:
+def _says_nothing(*given: Any) -> intents.Outcome:
     outcome = batchjob.reconcile(*given)
     if outcome.status is None:
         return outcome
@@ -58,7 +59,7 @@ def _says_nothing(*given: Any) -> action.Outcome:
     return replace(outcome, status={**outcome.status, "conditions": kept})
 
 
-def _wakes_nobody(*given: Any) -> action.Outcome:
+def _wakes_nobody(*given: Any) -> intents.Outcome:
     return replace(batchjob.reconcile(*given), tasks=())
 
 

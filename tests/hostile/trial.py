@@ -19,10 +19,12 @@ from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.resource import Key, Resource, resource
 from bayplan.cluster import cache, decode, errors
-from bayplan.model import state
+from bayplan.model import intents, state
+from bayplan.model.admission import Admission
 from bayplan.model.nodes import HOSTNAME, Taint
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action, batchjob
+from bayplan.reconcile import batchjob
+from bayplan.reconcile.view import View
 from tests.builders import make_node, make_vector
 from tests.double.bell import Bell
 from tests.hostile import specs
@@ -35,7 +37,7 @@ _ANSWERED_SECONDS = 60  # all dry runs of a loop; takes milliseconds
 _SPEC = schema_of(names.BATCHJOB, "spec")
 _GOOD = "good"
 _KEPT = "kept-for-the-good-one"  # a taint that nobody else tolerates
-Decide = Callable[..., action.Outcome]
+Decide = Callable[..., intents.Outcome]
 
 
 @dataclass
@@ -101,15 +103,15 @@ def _timed(body: Mapping[str, Any], decide: Decide) -> float:
         gc.enable()
 
 
-def _decided(body: Mapping[str, Any], decide: Decide) -> list[tuple[Resource, action.Outcome]]:
+def _decided(body: Mapping[str, Any], decide: Decide) -> list[tuple[Resource, intents.Outcome]]:
     """At its creation, and an hour later with the status that came of it."""
-    made: list[tuple[Resource, action.Outcome]] = []
+    made: list[tuple[Resource, intents.Outcome]] = []
     status: Mapping[str, Any] = {}
     for now in (specs.START, specs.START + _HOUR):
         job = resource({**body, "status": status})
         request = make_vector(100)
-        known = action.Admission(job.template_hash, request=request, checked_at=now)
-        view = action.View(nodes={"n1": make_node("n1")}, admission=known)
+        known = Admission(job.template_hash, request=request, checked_at=now)
+        view = View(nodes={"n1": make_node("n1")}, admission=known)
         outcome = decide(job, {}, view, now)
         status = status if outcome.status is None else outcome.status
         made.append((job, outcome))
@@ -165,7 +167,7 @@ class _Writer:
     asked: int = 0  # templates that the API server is asked about, less those it has answered
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def carry_out(self, _: Resource, outcome: action.Outcome) -> None:
+    def carry_out(self, _: Resource, outcome: intents.Outcome) -> None:
         self.asked += outcome.probe
 
     def answer(self, _: Key) -> None:
@@ -176,15 +178,15 @@ class _Writer:
     def create(self, _: Resource, planned: Pod, __: Mapping[str, Any]) -> None:
         self.created.append(planned)
 
-    def bind(self, wanted: action.Bind) -> None: ...
+    def bind(self, wanted: intents.Bind) -> None: ...
 
-    def select(self, wanted: action.SelectNode) -> None: ...
+    def select(self, wanted: intents.SelectNode) -> None: ...
 
-    def mark(self, wanted: action.MarkUnschedulable) -> None: ...
+    def mark(self, wanted: intents.MarkUnschedulable) -> None: ...
 
-    def delete(self, wanted: action.DeletePod) -> None: ...
+    def delete(self, wanted: intents.DeletePod) -> None: ...
 
-    def release(self, wanted: action.ReleasePod) -> None: ...
+    def release(self, wanted: intents.ReleasePod) -> None: ...
 
 
 async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bayplan.api import meta
+from bayplan.api import meta, times
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.longservice import LongServiceSpec
@@ -144,7 +144,7 @@ def test_growth_is_exact(initial: int, percent: int, step: int, maximum: int) ->
 @given(st.integers(0, 2**33))
 def test_times_read_back(epoch: int) -> None:
     """RFC 3339 and epoch seconds are the same moment."""
-    assert epoch == meta.epoch_of(meta.rfc3339(epoch))
+    assert epoch == times.epoch_of(times.rfc3339(epoch))
 
 
 @given(hostile, st.randoms(use_true_random=False))

@@ -13,13 +13,11 @@ from typing import Any, get_args
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bayplan.api import names, validation
-from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.api import names, run_names, validation
+from bayplan.api.times import epoch_of, rfc3339
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
-from bayplan.reconcile import identity
 from bayplan.reconcile.jobconditions import Reason
-from bayplan.reconcile.kin import Kin, ParentSummary
-from bayplan.reconcile.ledger import Success
+from bayplan.reconcile.view import Parents, ParentSummary, Success
 from bayplan.schedules.parse import parse
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, Crash, World, ended
@@ -117,7 +115,7 @@ class History:
         self.world = World(dict(self.spec))
         self.world.nodes["n2"] = make_node("n2")
         self.world.audit = self.audit
-        self.world.kin = Kin({name: ParentSummary() for name in "ab"})
+        self.world.kin = Parents({name: ParentSummary() for name in "ab"})
 
     def act(self, act: Act) -> None:
         """One act, then the laws that hold at every moment."""
@@ -335,8 +333,8 @@ class History:
         name = "ab"[number]
         known = self.world.kin.parents[name].successes
         slot = START - 600_000 + len(known) * 60  # a parent's n-th success, whenever it comes
-        summary = ParentSummary((Success(identity.slot_run(slot), self.world.now), *known))
-        self.world.kin = Kin({**self.world.kin.parents, name: summary})
+        summary = ParentSummary((Success(run_names.slot_run(slot), self.world.now), *known))
+        self.world.kin = Parents({**self.world.kin.parents, name: summary})
 
     def _edited(self, **fields: Any) -> None:
         self.world.spec = {**self.world.spec, **fields}
@@ -369,11 +367,13 @@ class History:
             assert known, "released too early"
             return
         self._uses(pod)
-        slot = identity.slot_of(run)
+        slot = run_names.slot_of(run)
         assert slot is None or slot <= max(self.latest, self.world.now), "started early"
-        made_up_for = identity.backfilled(run)
+        made_up_for = run_names.backfilled(run)
         if made_up_for is not None:
-            ran = identity.slot_run(made_up_for) in {_run_of_name(n) for _, n in self.world.created}
+            ran = run_names.slot_run(made_up_for) in {
+                _run_of_name(n) for _, n in self.world.created
+            }
             assert not ran, "a slot that ran was made up for"
         again = (run, index) in self.succeeded and not pod_is_of_a_gang(pod)
         assert not again or self.troubled, "an attempt after a success"
@@ -418,7 +418,7 @@ class History:
         assert new.get("runs", 0) == sum(
             new.get(name, 0) for name in ("successes", "failures", "cancelled")
         )
-        self.seen |= {identity.attempt_of(PREFIX, name)[0] for name in created}  # type: ignore[index]
+        self.seen |= {run_names.attempt_of(PREFIX, name)[0] for name in created}  # type: ignore[index]
         self.seen |= {one["run"] for one in after.get("active", [])}
         self.seen |= {one["run"] for one in after.get("history", []) if one["outcome"] != "Missed"}
 
@@ -428,12 +428,12 @@ class History:
         counters = world.status.get("statistics", {})
         assert len(self.seen) == counters.get("runs", 0), "runs are not counted once each"
         assert not any(pod.finalizers for pod in world.pods.values()), "a pod is held for ever"
-        slots = {run for run in self.seen if identity.slot_of(run) is not None}
+        slots = {run for run in self.seen if run_names.slot_of(run) is not None}
         texts = world.spec.get("schedules") or [world.spec.get("schedule")]
         if world.spec.get("parents"):
             self._inherited()
         elif texts == [None]:
-            assert {identity.slot_run(START)} == slots
+            assert {run_names.slot_run(START)} == slots
         elif plain:
             schedule = parse(texts[0], "UTC", key="default/report", anchor=START)
             last = _epoch(world.status.get("lastSlotTime"))
@@ -458,13 +458,13 @@ class History:
 
 
 def _run_of_name(name: str) -> str:
-    found = identity.attempt_of(PREFIX, name)
+    found = run_names.attempt_of(PREFIX, name)
     assert found is not None
     return found[0]
 
 
 def _run_of(pod: Pod) -> tuple[str, int, int]:
-    found = identity.attempt_of(PREFIX, pod.name)
+    found = run_names.attempt_of(PREFIX, pod.name)
     assert found is not None
     return found
 
@@ -487,7 +487,7 @@ def _accounts_for(status: Mapping[str, Any], run: str, attempt: int, index: int)
                 if index in _listed(one["indexes"])
             ]
             return index in _listed(ended) or attempt < max(stands, default=0)
-    slot = identity.slot_of(run)
+    slot = run_names.slot_of(run)
     if run.startswith("b"):
         when, gaps = int(run[1:], 36), status.get("gaps", [])
         left = [one for one in gaps if _epoch(one["fromTime"]) <= when <= _epoch(one["toTime"])]

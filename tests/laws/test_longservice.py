@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bayplan.api import names
-from bayplan.api.meta import epoch_of
+from bayplan.api.times import epoch_of
+from bayplan.model import intents
 from bayplan.model.nodes import ZONE, Node
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
-from bayplan.reconcile import action
-from bayplan.reconcile.dependencies import Dependencies
 from bayplan.reconcile.rollout import DRIFTED
+from bayplan.reconcile.view import Dependencies
 from tests.builders import make_node
 from tests.services import World, accepted, make_world, refused
 
@@ -316,7 +316,7 @@ class Services(RuleBasedStateMachine):
             world.put(replace(pod, ending=FRESH))
         world.settle(300, self._check)
 
-        assert world.last == action.Outcome()
+        assert world.last == intents.Outcome()
         standing = world.standing()
         hashes = {pod.labels[names.TEMPLATE_HASH] for pod in standing}
         assert world.spec.replicas == len(standing)
@@ -368,7 +368,7 @@ class Services(RuleBasedStateMachine):
         hour = [begun for begun in self.moving.values() if begun > self.world.now - 3600]
         assert len(hour) <= MOST_MOVES
 
-    def _check(self, outcome: action.Outcome) -> None:
+    def _check(self, outcome: intents.Outcome) -> None:
         self._count_moves()
         world, shown = self.world, self.world.visible()
         n = world.spec.replicas
@@ -448,7 +448,7 @@ class Services(RuleBasedStateMachine):
             return sum(node.labels[ZONE] != "a" for node in nodes)
         return len(nodes) - len({node.name for node in nodes}) if self.constraint == "Unique" else 0
 
-    def _newest(self, outcome: action.Outcome) -> str:
+    def _newest(self, outcome: intents.Outcome) -> str:
         return str((outcome.status or self.world.service.status)["updateRevision"])
 
     def _wanted_hash(self) -> str:

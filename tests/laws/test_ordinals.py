@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from bayplan.api import names
+from bayplan.model import intents
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 from tests.builders import make_node
 from tests.laws.troubles import LIVES, NODES, Troubles, which_node, which_pod
 from tests.services import World, make_world
@@ -124,7 +124,7 @@ class Ordinals(Troubles):
         n = world.spec.replicas
         standing = world.standing()
 
-        assert action.Outcome() == replace(world.last, wake_at=None)
+        assert intents.Outcome() == replace(world.last, wake_at=None)
         assert [f"web-{number}" for number in range(n)] == [pod.name for pod in standing]
         assert all(pod.ready and pod.node for pod in standing)
         wanted = {f"{t['metadata']['name']}-web-{i}" for t in TEMPLATES for i in range(n)}
@@ -156,7 +156,7 @@ class Ordinals(Troubles):
                 assert claim.uid == uid
         self.claims = {name: claim.uid for name, claim in self.world.claims.items()}
 
-    def check(self, outcome: action.Outcome) -> None:
+    def check(self, outcome: intents.Outcome) -> None:
         world, shown = self.world, self.world.visible()
         for task in outcome.tasks:
             number = task.labels[names.POD_INDEX]
@@ -165,7 +165,7 @@ class Ordinals(Troubles):
             for volume, claim in task.claims:
                 assert f"{volume}-web-{number}" == claim
                 assert not world.claims[claim].deleting
-        dropped = {act.name for act in outcome.claims if isinstance(act, action.DropClaim)}
+        dropped = {act.name for act in outcome.claims if isinstance(act, intents.DropClaim)}
         for name in dropped:
             number = name.rpartition("-")[2]
             assert self.deletes
@@ -174,7 +174,7 @@ class Ordinals(Troubles):
             self.claims.pop(name, None)
         self._check_minimum(outcome, shown)
 
-    def _check_minimum(self, outcome: action.Outcome, shown: dict[tuple[str, str], Pod]) -> None:
+    def _check_minimum(self, outcome: intents.Outcome, shown: dict[tuple[str, str], Pod]) -> None:
         """An update lets no more go than the strategy lets; one at a time it always may."""
         n = self.world.spec.replicas
         inside = [pod for pod in shown.values() if int(pod.labels[names.POD_INDEX]) < n]

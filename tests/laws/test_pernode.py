@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from bayplan.api import names
+from bayplan.model import intents
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 from tests.laws.troubles import LIVES, NODES, Troubles, which_node
 from tests.pernode import NodeWorld, make_node_world
 
@@ -88,7 +88,7 @@ class OnEachNode(Troubles):
         wanted = world.homes() if world.spec.replicas else set()
         standing = world.standing()
 
-        assert action.Outcome() == replace(world.last, wake_at=None)
+        assert intents.Outcome() == replace(world.last, wake_at=None)
         assert sorted(wanted) == world.hosts()
         assert all(pod.ready for pod in standing)
         assert len(wanted) == world.service.status["desiredReplicas"]
@@ -102,7 +102,7 @@ class OnEachNode(Troubles):
         counts = Counter(pod.node for pod in self.world.pods.values() if not pod.terminal)
         assert all(count == 1 for count in counts.values())
 
-    def check(self, outcome: action.Outcome) -> None:
+    def check(self, outcome: intents.Outcome) -> None:
         """Tasks never outnumber the nodes that can take one; own acts keep to the minimum."""
         world, shown = self.world, self.world.visible()
         taken = {pod.node for pod in shown.values() if not pod.terminal}

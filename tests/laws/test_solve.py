@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from bayplan.model import requirements, snapshot
+from bayplan.model import requirements, snapshot, wording
 from bayplan.model.nodes import HOSTNAME, ZONE, Node, Taint
 from bayplan.model.pods import ANYWHERE, Constraints, HostPort, Pod, PodTerm, Spread, Toleration
 from bayplan.model.workloads import Plan, Waiting
-from bayplan.placement import explain
 from bayplan.placement.solve import Memo, Policy, solve
 from tests.builders import (
     NOON,
@@ -192,7 +191,7 @@ def test_a_refusals_numbers_add_up(
 
         assert len(nodes) == funnel.considered == sum(one.nodes for one in funnel.refusals)
         assert (funnel.nearest is None) is (not nodes)
-        assert explain.sentence(funnel).startswith(f"0/{len(nodes)} nodes")
+        assert wording.sentence(funnel).startswith(f"0/{len(nodes)} nodes")
 
 
 @thorough

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
+from bayplan.model import intents
 from bayplan.model.pods import Ending, Phase
-from bayplan.reconcile import action
 from tests.services import World
 
 NODES = 5
@@ -30,7 +30,7 @@ class Troubles(RuleBasedStateMachine):
 
     world: World
 
-    def check(self, outcome: action.Outcome) -> None:
+    def check(self, outcome: intents.Outcome) -> None:
         raise NotImplementedError
 
     # Nodes and pods.

@@ -10,8 +10,9 @@ import pytest
 from bayplan import admission
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import decode, errors
+from bayplan.model import intents
+from bayplan.model.admission import Admission
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 from tests.builders import NOON
 from tests.double import loop as loops
 from tests.double.unasked import make_admissions
@@ -27,7 +28,7 @@ _UNKNOWN = (
 _FIELDS = ("spec.template.spec.containers[0].imagePulPolicy", "spec.template.spec.hostNetwrk")
 
 
-def asked(*answers: errors.ClusterError | None) -> tuple[action.Admission | None, list[bool]]:
+def asked(*answers: errors.ClusterError | None) -> tuple[Admission | None, list[bool]]:
     """What is known of a job after these answers (None: accepted), and which were strict."""
     coming, strictly = iter(answers), []
 
@@ -38,7 +39,7 @@ def asked(*answers: errors.ClusterError | None) -> tuple[action.Admission | None
             raise refusal
         return replace(decode.pod_from_dict(body), uid="dry-run")
 
-    async def ask(job: Resource) -> action.Admission | None:
+    async def ask(job: Resource) -> Admission | None:
         answered = asyncio.Event()
         known = admission.Admissions(
             dry_run=dry_run,
@@ -112,14 +113,14 @@ def test_a_service_tells_once_of_a_template() -> None:
 
     assert [("UnknownField", True)] == [(one.reason, one.warning) for one in _events(first)]
     assert all(field in _events(first)[0].message for field in _FIELDS)
-    assert (action.Outcome(), [], list(_FIELDS)) == (again, _events(changed), told)
+    assert (intents.Outcome(), [], list(_FIELDS)) == (again, _events(changed), told)
     assert restarted is not None
     assert _FIELDS == restarted.unknown_fields
 
 
 def test_a_job_tells_once_of_a_template() -> None:
     world = Jobs({"schedule": "0 * * * *"})
-    world.refusal = action.Admission(world.job.template_hash, unknown_fields=_FIELDS[:1])
+    world.refusal = Admission(world.job.template_hash, unknown_fields=_FIELDS[:1])
     world.settle()
     world.settle()
 
@@ -128,8 +129,8 @@ def test_a_job_tells_once_of_a_template() -> None:
     assert [_FIELDS[0]] == world.status["effectiveRequests"]["unknownFields"]
 
 
-def _events(outcome: action.Outcome) -> list[action.EmitEvent]:
-    return [one for one in outcome.events if isinstance(one, action.EmitEvent)]
+def _events(outcome: intents.Outcome) -> list[intents.EmitEvent]:
+    return [one for one in outcome.events if isinstance(one, intents.EmitEvent)]
 
 
 class Refusing:

@@ -6,7 +6,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from bayplan.api import meta
+from bayplan.api import meta, times
 from bayplan.api.batchjob import BatchJobSpec, RetryPolicy
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.longservice import LongServiceSpec, RestartBackoff
@@ -165,8 +165,8 @@ def test_times(text: str, epoch: int) -> None:
     """Epoch seconds here, RFC 3339 in UTC on the wire."""
     status = BatchJobStatus.model_validate({"lastSlotTime": text})
 
-    assert epoch == status.last_slot_time == meta.epoch_of(meta.rfc3339(epoch))
-    assert {"lastSlotTime": meta.rfc3339(epoch)} == status.wire()
+    assert epoch == status.last_slot_time == times.epoch_of(times.rfc3339(epoch))
+    assert {"lastSlotTime": times.rfc3339(epoch)} == status.wire()
 
 
 @pytest.mark.parametrize("text", ["2026-11-23T07:00:00", "yesterday", "", "2026-13-01T00:00:00Z"])

@@ -9,11 +9,10 @@ import pytest
 from bayplan import aside, inbox, loop
 from bayplan.api import names
 from bayplan.api.resource import Resource
-from bayplan.model import resources, snapshot
+from bayplan.model import intents, resources, snapshot
 from bayplan.model.pods import ANYWHERE, Constraints, Owner, Pod
 from bayplan.model.workloads import Fault
 from bayplan.placement.solve import Policy, solve
-from bayplan.reconcile import action
 from tests.builders import NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
 from tests.unit.test_loop import Notebook, Scene
 
@@ -50,11 +49,11 @@ class Trapped(Notebook):
         self._look(resource.name)
         super().create(resource, planned, body)
 
-    def bind(self, wanted: action.Bind) -> None:
+    def bind(self, wanted: intents.Bind) -> None:
         self._look(wanted.name)
         super().bind(wanted)
 
-    def mark(self, wanted: action.MarkUnschedulable) -> None:
+    def mark(self, wanted: intents.MarkUnschedulable) -> None:
         self._look(wanted.name)
         super().mark(wanted)
 
@@ -171,13 +170,13 @@ def test_a_hold_at_which_we_trip_is_given_up() -> None:
     assert ["hold"] == [fault.stage for fault in plan.faults]
 
 
-def trips(resource: Resource, *rest: Any) -> action.Outcome:
+def trips(resource: Resource, *rest: Any) -> intents.Outcome:
     if resource.name == "bad":
         raise ZeroDivisionError
     return loop.DECIDERS[names.LONGSERVICE](resource, *rest)
 
 
-def trips_late(resource: Resource, *rest: Any) -> action.Outcome:
+def trips_late(resource: Resource, *rest: Any) -> intents.Outcome:
     """What is decided is sound but for the labels of its tasks."""
     outcome = loop.DECIDERS[names.LONGSERVICE](resource, *rest)
     if resource.name == "good":
@@ -186,7 +185,7 @@ def trips_late(resource: Resource, *rest: Any) -> action.Outcome:
 
 
 @pytest.mark.parametrize("decide", [trips, trips_late])
-def test_a_resource_at_which_we_trip_says_so(decide: Callable[..., action.Outcome]) -> None:
+def test_a_resource_at_which_we_trip_says_so(decide: Callable[..., intents.Outcome]) -> None:
     """Ready is False with the reason; what else its status said stays; others are decided."""
     scene = Scene(deciders={names.LONGSERVICE: decide})
     scene.node()

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
+from bayplan.api.run_names import slot_run, token_run
+from bayplan.api.times import rfc3339
+from bayplan.model import intents
 from bayplan.model.pods import Phase
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
-from bayplan.reconcile import action, batchjob
-from bayplan.reconcile.identity import slot_run, token_run
+from bayplan.reconcile import batchjob
+from bayplan.reconcile.view import NoRoom
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, World, make_admission, make_job, make_run_pod, make_view
 
@@ -286,9 +288,9 @@ def test_a_resource_that_is_going_gets_nothing_new() -> None:
     gone = replace(world.view(), namespace_deleting=True)
     namespace = batchjob.reconcile(make_job(**HOURLY), {}, gone, SLOT)
 
-    assert (action.ReleasePod("default", pod.name, pod.uid, ()),) == outcome.releases
-    assert action.Outcome(releases=outcome.releases) == outcome
-    assert action.Outcome() == namespace
+    assert (intents.ReleasePod("default", pod.name, pod.uid, ()),) == outcome.releases
+    assert intents.Outcome(releases=outcome.releases) == outcome
+    assert intents.Outcome() == namespace
 
 
 def test_orphans_are_released_of_our_finalizer_only() -> None:
@@ -297,7 +299,7 @@ def test_orphans_are_released_of_our_finalizer_only() -> None:
     free = make_run_pod("s2", finalizers=())
 
     assert (
-        action.ReleasePod("default", held.name, held.uid, ("other/one",)),
+        intents.ReleasePod("default", held.name, held.uid, ("other/one",)),
     ) == batchjob.release_orphans([free, held])
 
 
@@ -750,7 +752,7 @@ def test_a_status_that_equals_the_stored_is_not_written() -> None:
     for _ in range(5):
         world.now += 60
 
-        assert action.Outcome(wake_at=SLOT) == world.step()
+        assert intents.Outcome(wake_at=SLOT) == world.step()
 
 
 # --- Waiting for room -------------------------------------------------------------------------
@@ -764,7 +766,7 @@ def test_why_a_run_waits_is_told_after_ten_seconds() -> None:
         refusals=(Refusal(Reason.TAINT, "a", 1), Refusal(Reason.TAINT, "b", 2)),
         nearest=Nearest("n3", {"cpu": 300}),
     )
-    view = make_view(job, placement=action.Placement(pending=1, since=SLOT, funnel=funnel))
+    view = make_view(job, placement=NoRoom(pending=1, since=SLOT, funnel=funnel))
     early = batchjob.reconcile(job, {}, view, SLOT + 9)
     told = batchjob.reconcile(job, {}, view, SLOT + 10).status
 
@@ -787,7 +789,7 @@ def test_small_changes_of_why_are_no_news() -> None:
     funnels = [
         Funnel(count, (Refusal(Reason.RESOURCES, "cpu", count),), nearest) for count in (3, 4)
     ]
-    views = [make_view(job, placement=action.Placement(1, START, funnel)) for funnel in funnels]
+    views = [make_view(job, placement=NoRoom(1, START, funnel)) for funnel in funnels]
     first = batchjob.reconcile(job, {}, views[0], START + 60).status
     again = batchjob.reconcile(make_job(status=first, **HOURLY), {}, views[1], START + 90)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.reconcile.identity import slot_run
+from bayplan.api.run_names import slot_run
 from tests.jobs import PREFIX, START, World
 
 HOURLY = {"schedule": "30 * * * *"}

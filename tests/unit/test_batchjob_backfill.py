@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
+from bayplan.api.run_names import backfill_run, slot_run, token_run
+from bayplan.api.times import rfc3339
 from bayplan.reconcile import backfill, gaps
-from bayplan.reconcile.identity import backfill_run, slot_run, token_run
 from bayplan.schedules.parse import parse
 from tests.jobs import PREFIX, START, Crash, World
 

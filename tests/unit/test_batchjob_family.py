@@ -4,8 +4,8 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.resource import Resource
+from bayplan.api.run_names import slot_run
 from bayplan.reconcile import kin
-from bayplan.reconcile.identity import slot_run
 from tests.jobs import START, World, make_job
 
 HOUR = 3600

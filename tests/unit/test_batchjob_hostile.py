@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
+from bayplan.api.run_names import backfill_run, slot_run
 from bayplan.model.pods import Phase
 from bayplan.reconcile import batchjob, ledger
-from bayplan.reconcile.identity import backfill_run, slot_run
 from tests.jobs import PREFIX, START, World, make_job, make_run_pod, make_view
 
 FIELDS = [

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
-from bayplan.reconcile.identity import slot_run, token_run
+from bayplan.api.run_names import slot_run, token_run
+from bayplan.api.times import rfc3339
 from tests.jobs import START, World
 
 HOUR = 3600

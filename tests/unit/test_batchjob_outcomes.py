@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
+from bayplan.api.run_names import slot_run
+from bayplan.api.times import rfc3339
 from bayplan.cluster.decode import pod_from_dict
 from bayplan.model.pods import FRESH, Ending
-from bayplan.reconcile.identity import slot_run
 from tests.jobs import START, World, ended
 
 HOUR = 3600

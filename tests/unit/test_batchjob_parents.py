@@ -6,11 +6,11 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
-from bayplan.api.meta import rfc3339
+from bayplan.api.run_names import parents_run, slot_run
+from bayplan.api.times import rfc3339
+from bayplan.model import graph
 from bayplan.reconcile import kin
-from bayplan.reconcile.identity import parents_run, slot_run
-from bayplan.reconcile.kin import Kin, ParentSummary
-from bayplan.reconcile.ledger import Success
+from bayplan.reconcile.view import Parents, ParentSummary, Success
 from tests.jobs import PREFIX, START, World, make_job
 
 HOUR = 3600
@@ -24,14 +24,14 @@ def succeed(world: World, parent: str, slot: int | None = None) -> str:
     run = slot_run(world.now if slot is None else slot)
     before = world.kin.parents.get(parent, ParentSummary())
     after = ParentSummary((Success(run, world.now), *before.successes), once=before.once)
-    world.kin = Kin({**world.kin.parents, parent: after})
+    world.kin = Parents({**world.kin.parents, parent: after})
     return run
 
 
 def child(spec: dict[str, Any], *, parents: str = "ab") -> World:
     """A job whose parents are there and have not succeeded yet."""
     world = World(spec)
-    world.kin = Kin({parent: ParentSummary() for parent in parents})
+    world.kin = Parents({parent: ParentSummary() for parent in parents})
     world.settle()
     return world
 
@@ -166,10 +166,12 @@ def test_a_failed_child_does_not_run_again_on_the_same_set() -> None:
 def test_what_ended_before_the_child_was_created_is_not_its_business() -> None:
     """But a parent that runs once will not succeed again, so its success counts whenever it was."""
     world = child(ON_A)
-    world.kin = Kin({"a": ParentSummary((Success(slot_run(START - HOUR), START - 1),))})
+    world.kin = Parents({"a": ParentSummary((Success(slot_run(START - HOUR), START - 1),))})
     world.settle()
     before = list(world.created)
-    world.kin = Kin({"a": ParentSummary((Success(slot_run(START - HOUR), START - 1),), once=True)})
+    world.kin = Parents(
+        {"a": ParentSummary((Success(slot_run(START - HOUR), START - 1),), once=True)}
+    )
     world.settle()
 
     assert ([], 1) == (before, len(world.created))
@@ -259,7 +261,7 @@ def test_an_absent_parent_is_said() -> None:
 
 def test_a_circle_is_stalled() -> None:
     """Only a person can end it, so kstatus must see a failure; the way round is told."""
-    world = World(ON_A, kin=Kin({"a": ParentSummary()}, cycle=("report", "a", "report")))
+    world = World(ON_A, kin=Parents({"a": ParentSummary()}, cycle=("report", "a", "report")))
     world.settle()
 
     assert ("True", "ParentCycle") == world.condition("Stalled")
@@ -269,7 +271,7 @@ def test_a_circle_is_stalled() -> None:
 def test_what_holds_a_parent_back_is_said() -> None:
     """A suspended or failing parent is named in the child's condition."""
     world = World(ON_BOTH)
-    world.kin = Kin({"a": ParentSummary(suspended=True), "b": ParentSummary(failed=True)})
+    world.kin = Parents({"a": ParentSummary(suspended=True), "b": ParentSummary(failed=True)})
     world.settle()
     [message] = [one["message"] for one in world.status["conditions"] if one["type"] == "Ready"]
 
@@ -360,7 +362,7 @@ GRAPH = {"a": ("b",), "b": ("c", "d"), "c": (), "d": ("b", "e"), "e": ("e",), "f
 )
 def test_who_is_in_a_circle(job: str, way: tuple[str, ...]) -> None:
     """A job is in a circle when a way over parents leads back to it, not when it waits on one."""
-    assert way == kin.cycle(job, lambda name: GRAPH.get(name, ()))
+    assert way == graph.cycle(job, lambda name: GRAPH.get(name, ()))
 
 
 def test_a_wide_and_deep_graph_is_looked_at_within_bounds() -> None:
@@ -371,13 +373,13 @@ def test_a_wide_and_deep_graph_is_looked_at_within_bounds() -> None:
         looked.append(name)
         return tuple(f"{name}{letter}" for letter in "abcd")
 
-    assert () == kin.cycle("", parents)
-    assert kin.MOST_ANCESTORS >= len(looked)
+    assert () == graph.cycle("", parents)
+    assert graph.MOST_ANCESTORS >= len(looked)
 
 
 def test_the_children_of_a_job_are_known() -> None:
     """From the parent's side: children, their children, and nobody once the edges are gone."""
-    lineage = kin.Lineage()
+    lineage = graph.Lineage()
     a, b, c = (("BatchJob", "default", name) for name in "abc")
     lineage.link(b, ("a",))
     lineage.link(c, ("b", "a"))

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from bayplan.api import names
+from bayplan.api.run_names import slot_run
 from bayplan.model.pods import Ending, Phase
 from bayplan.reconcile import batchjob
-from bayplan.reconcile.identity import slot_run
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, World, ended
 

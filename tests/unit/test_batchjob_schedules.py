@@ -3,7 +3,7 @@
 import pytest
 
 from bayplan.api import crds
-from bayplan.reconcile.identity import slot_run
+from bayplan.api.run_names import slot_run
 from bayplan.reconcile.triggers import schedule_hash
 from tests.jobs import START, World, make_job
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
+from bayplan.api.run_names import slot_run
 from bayplan.model.pods import Ending, Phase
-from bayplan.reconcile.identity import slot_run
 from bayplan.reconcile.starting import HINDERED
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, TEMPLATE, World

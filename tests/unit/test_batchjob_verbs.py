@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bayplan.api import names, pod_builder
+from bayplan.api.run_names import slot_run, token_run
 from bayplan.reconcile import verbs
-from bayplan.reconcile.identity import slot_run, token_run
 from tests.jobs import PREFIX, START, World, make_job
 
 HOUR = 3600

@@ -10,9 +10,9 @@ from bayplan.api.resource import Resource
 from bayplan.cluster import cache, decode
 from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
 from bayplan.model import requirements, resources, snapshot, state
+from bayplan.model.children import Child
 from bayplan.model.nodes import Taint
 from bayplan.model.pods import Claim, Owner, Phase
-from bayplan.reconcile import action
 from tests.builders import make_node, make_pod
 from tests.double.bell import Bell
 
@@ -461,7 +461,7 @@ class TestResources:
 
 
 class TestChildren:
-    CHILD = action.Child("Service", "web", "uid-child")
+    CHILD = Child("Service", "web", "uid-child")
 
     def test_known_by_owner(self) -> None:
         """A child is known by its owner's uid until it is being deleted."""

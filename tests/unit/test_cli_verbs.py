@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.api import names
-from bayplan.reconcile import identity
+from bayplan.api import names, run_names
 from tests.recorded import Recorded, make_job, make_service, run, told
 
 DAY = "2026-01-01T00:00:00Z"
@@ -28,7 +27,7 @@ def test_run_writes_a_token_and_what_the_run_gets() -> None:
     body = json.loads(run(cluster, *words).stdout)
     notes = cluster.annotations()
 
-    assert identity.token_run(notes[names.RUN_NOW]) == body["run"]
+    assert run_names.token_run(notes[names.RUN_NOW]) == body["run"]
     assert {"args": ["-v", "--all"], "env": {"DAY": "2026-01-31"}} == json.loads(
         notes[names.RUN_NOW_ARGS]
     )
@@ -137,7 +136,7 @@ def test_run_waits_for_the_end() -> None:
             for method, path, body in self.written[:1]:
                 assert method == "PATCH"
                 token = body["metadata"]["annotations"][names.RUN_NOW]
-                ended = {**FAILED, "run": identity.token_run(token)}
+                ended = {**FAILED, "run": run_names.token_run(token)}
                 self.objects[path]["status"] = {"history": [ended]}
             return answer
 
@@ -158,7 +157,7 @@ def test_runs_are_listed_newest_first() -> None:
 
 
 def run_pod(run_: str, attempt: int, created: str, uid: str = "uid-0") -> dict[str, Any]:
-    name = f"{identity.prefix('report', uid)}{run_}-{attempt}"
+    name = f"{run_names.prefix('report', uid)}{run_}-{attempt}"
     return {
         "kind": "Pod",
         "metadata": {

@@ -6,27 +6,28 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
+from bayplan.model import intents
 from bayplan.model.pods import Phase
-from bayplan.reconcile import action, batchjob, conditions
+from bayplan.reconcile import batchjob, conditions
 from tests.builders import NOON
 from tests.jobs import START, make_job, make_view
 from tests.services import World, accepted, make_service, make_world, running
 
 HTTP = {"name": "http", "port": 80}
-TAKEN = action.Refusal(
+TAKEN = intents.RefusedWrite(
     "apply", "Service", "web", 'Service "web" is invalid: provided port is already allocated'
 )
-FULL = action.Refusal(
+FULL = intents.RefusedWrite(
     "create", "PersistentVolumeClaim", "data-web-1", "exceeded quota: few, used: 1, limited: 1"
 )
 
 
-def told(outcome: action.Outcome) -> list[tuple[str, bool, str]]:
+def told(outcome: intents.Outcome) -> list[tuple[str, bool, str]]:
     """Reason, whether it is a warning, and message of each Event."""
     return [
         (one.reason, one.warning, one.message)
         for one in outcome.events
-        if isinstance(one, action.EmitEvent)
+        if isinstance(one, intents.EmitEvent)
     ]
 
 
@@ -94,7 +95,9 @@ class TestService:
 @pytest.mark.parametrize("schedule", ["0 * * * *", None])
 def test_job(schedule: str | None) -> None:
     """A BatchJob says what is refused of its pods, by condition and Event, once."""
-    refusal = action.Refusal("delete", "Pod", "report-abcde-s1-0", "admission webhook denied it")
+    refusal = intents.RefusedWrite(
+        "delete", "Pod", "report-abcde-s1-0", "admission webhook denied it"
+    )
     spec: dict[str, Any] = {"schedule": schedule} if schedule else {}
     job = make_job(**spec)
     view = make_view(job, refusals=(refusal,))

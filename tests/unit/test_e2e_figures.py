@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bayplan.reconcile import identity
+from bayplan.api import run_names
 from tests.scale.e2e import bench_jobs, budgets, client
 
 FIRST, UID = 1_790_000_000, "0f1e2d3c-0000-4000-8000-000000000000"
@@ -53,7 +53,7 @@ def _pods(names: Iterable[str], minutes: int, late: float = 0.25) -> dict[bytes,
         for minute in range(minutes)
     ]
     return {
-        identity.pod_name(identity.prefix(name, UID), identity.slot_run(slot), 0).encode(): slot
+        run_names.pod_name(run_names.prefix(name, UID), run_names.slot_run(slot), 0).encode(): slot
         + late
         for name, slot in slots
     }

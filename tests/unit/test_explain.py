@@ -1,6 +1,6 @@
 """Why not, in words and in a status."""
 
-from bayplan.model import resources
+from bayplan.model import resources, wording
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
@@ -27,7 +27,7 @@ def test_the_sentence_names_the_most_frequent_reason_first() -> None:
     assert (
         "0/214 nodes: 120 insufficient cpu, 60 taint dedicated, 34 constraint zone; "
         "nearest ip-10-0-3-7 lacks 300m cpu"
-    ) == explain.sentence(FUNNEL)
+    ) == wording.sentence(FUNNEL)
 
 
 def test_a_nearest_node_that_lacks_nothing_tells_its_reason() -> None:
@@ -38,7 +38,7 @@ def test_a_nearest_node_that_lacks_nothing_tells_its_reason() -> None:
         Nearest("n2", reason=Reason.TAINT, detail="gpu"),
     )
 
-    assert "0/2 nodes: 1 cordoned, 1 taint gpu; nearest n2: taint gpu" == explain.sentence(funnel)
+    assert "0/2 nodes: 1 cordoned, 1 taint gpu; nearest n2: taint gpu" == wording.sentence(funnel)
 
 
 def test_a_node_that_neither_refuses_nor_lacks_is_a_defect_and_is_told() -> None:
@@ -50,12 +50,12 @@ def test_a_node_that_neither_refuses_nor_lacks_is_a_defect_and_is_told() -> None
 
         assert 2 == sum(refusal.nodes for refusal in funnel.refusals)
         assert Reason.DEFECT in {refusal.reason for refusal in funnel.refusals}
-        assert "a defect of Bayplan" in explain.sentence(funnel)
+        assert "a defect of Bayplan" in wording.sentence(funnel)
 
 
 def test_no_nodes_at_all() -> None:
     """An empty cluster is said in four words and no colon."""
-    assert "0/0 nodes: there is no node that Bayplan fills" == explain.sentence(Funnel(0))
+    assert "0/0 nodes: there is no node that Bayplan fills" == wording.sentence(Funnel(0))
 
 
 def test_the_status_is_the_funnel_in_the_words_of_the_api() -> None:
@@ -63,7 +63,7 @@ def test_the_status_is_the_funnel_in_the_words_of_the_api() -> None:
     assert {
         "pendingTasks": 7,
         "pendingSince": "2026-09-21T14:13:20Z",
-        "message": explain.sentence(FUNNEL),
+        "message": wording.sentence(FUNNEL),
         "nodesConsidered": 214,
         "refusals": [
             {"reason": "InsufficientResources", "detail": "cpu", "nodes": 120},
@@ -71,19 +71,19 @@ def test_the_status_is_the_funnel_in_the_words_of_the_api() -> None:
             {"reason": "Constraint", "detail": "zone", "nodes": 34},
         ],
         "nearest": {"node": "ip-10-0-3-7", "lacks": "300m cpu"},
-    } == explain.status(7, NOON, FUNNEL)
+    } == wording.status(7, NOON, FUNNEL)
 
 
 def test_amounts_carry_their_units() -> None:
     """CPU in milli, memory in powers of two, the rest as counts."""
     lacks = {"cpu": 1500, "memory": 3 * GIB // 2, "pods": 1, "nvidia.com/gpu": 2}
 
-    assert "1500m cpu, 1.5Gi memory, 1 pods, 2 nvidia.com/gpu" == explain.lacking(lacks)
+    assert "1500m cpu, 1.5Gi memory, 1 pods, 2 nvidia.com/gpu" == wording.lacking(lacks)
 
 
 def refusal_of(kind: PodClass, *things: Node | Pod) -> str:
     plan = solve(make_snapshot(*things), [make_waiting(kind)], NOON, Policy())
-    return explain.sentence(plan.refused[0].funnel)
+    return wording.sentence(plan.refused[0].funnel)
 
 
 def test_the_nearest_lacks_least_by_share_of_the_request() -> None:

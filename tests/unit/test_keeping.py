@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from bayplan import views
 from bayplan.api import names
+from bayplan.api.run_names import slot_run
 from bayplan.cluster import cache
 from bayplan.model import state
 from bayplan.model.pods import Pod
 from bayplan.reconcile import batchjob, keeping
-from bayplan.reconcile.identity import slot_run
 from tests.builders import NOON, make_pod
 from tests.double.bell import Bell
 from tests.double.unasked import make_admissions

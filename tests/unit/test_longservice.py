@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bayplan.api import names
-from bayplan.reconcile import action, longservice, revisions
+from bayplan.model import intents
+from bayplan.reconcile import longservice, revisions
 from tests.builders import NOON, make_pod
 from tests.services import accepted, make_service, make_world, refused, running
 
@@ -81,7 +82,7 @@ def test_steady_service_writes_nothing() -> None:
     """Looking again at a service that is as it should be says nothing at all."""
     world = running(3, service={"ports": [{"name": "http", "port": 80}]})
 
-    assert action.Outcome() == world.act()
+    assert intents.Outcome() == world.act()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_restarted_at_restarts_and_its_removal_does_not() -> None:
     world.annotate()
 
     assert before != restarted
-    assert action.Outcome() == world.act()
+    assert intents.Outcome() == world.act()
 
 
 def test_recreated_service_meets_no_old_name() -> None:
@@ -137,7 +138,7 @@ def test_nothing_is_made_or_told_while_it_is_deleted(deleting: str) -> None:
     service = replace(world.service, deleting=deleting == "resource")
     view = replace(world.view(), namespace_deleting=deleting == "namespace")
 
-    assert action.Outcome() == longservice.reconcile(service, world.visible(), view, world.now)
+    assert intents.Outcome() == longservice.reconcile(service, world.visible(), view, world.now)
 
 
 def test_scale_down_takes_the_worst_first() -> None:
@@ -284,7 +285,7 @@ def test_unreadable_spec_disturbs_nobody() -> None:
     assert "True:InvalidSpec" == world.condition("Stalled")
     assert "spec.replicas" in world.message("Ready")
     assert 3 == world.service.status["replicas"]
-    assert action.Outcome() == world.act()
+    assert intents.Outcome() == world.act()
 
 
 def test_deleting_waits_for_the_uid() -> None:

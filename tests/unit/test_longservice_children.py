@@ -5,14 +5,16 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.reconcile import action, children
+from bayplan.model import intents
+from bayplan.model.admission import Admission
+from bayplan.reconcile import children
 from tests.builders import NOON
 from tests.services import World, make_world, running
 
 HTTP = {"name": "http", "port": 80, "targetPort": "web"}
 
 
-def body_of(outcome: action.Outcome, kind: str) -> dict[str, Any]:
+def body_of(outcome: intents.Outcome, kind: str) -> dict[str, Any]:
     found = [dict(applied.body) for applied in outcome.objects if applied.body["kind"] == kind]
     assert len(found) == 1
     return found[0]
@@ -180,7 +182,7 @@ def test_refused_template_is_not_stored() -> None:
     world = running(2)
     world.admission = None
     world.edit(image="web:2")
-    world.admission = action.Admission(
+    world.admission = Admission(
         world.service.template_hash, refusal="InvalidTemplate", checked_at=NOON
     )
     world.act()

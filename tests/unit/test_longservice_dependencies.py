@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from bayplan.api.resource import Resource
 from bayplan.reconcile import dependencies
-from bayplan.reconcile.dependencies import Dependencies
+from bayplan.reconcile.view import Dependencies
 from tests.services import World, make_service, make_world, running
 
 WAITS = [{"name": "db", "timeoutSeconds": 60}]

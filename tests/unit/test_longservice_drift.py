@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayplan.api.longservice import Rebalance
+from bayplan.model import intents
 from bayplan.model.nodes import HOSTNAME, Taint
 from bayplan.model.pods import Constraints, Pod
 from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules
 from bayplan.placement.solve import Policy, solve
-from bayplan.reconcile import action, drift
+from bayplan.reconcile import drift
 from tests.builders import (
     NOON,
     make_class,
@@ -139,7 +140,7 @@ def place(world: World) -> None:
             world.put(replace(pod, node=free.pop(0)))
 
 
-def step(world: World) -> action.Outcome:
+def step(world: World) -> intents.Outcome:
     """One cycle, and everybody else does their work."""
     outcome = world.act()
     place(world)
@@ -157,7 +158,7 @@ def test_an_edit_moves_nobody_and_is_counted() -> None:
 
     assert 3 == world.service.status["driftedReplicas"]
     assert ((), ()) == (first.tasks, first.deletes)
-    assert action.Outcome() == quiet
+    assert intents.Outcome() == quiet
 
 
 def test_without_constraints_there_is_no_count() -> None:
@@ -211,7 +212,7 @@ def test_all_is_well_in_the_end() -> None:
     waits = 0
     for _ in range(60):
         outcome = step(world)
-        if outcome == replace(action.Outcome(), wake_at=outcome.wake_at) and outcome.wake_at:
+        if outcome == replace(intents.Outcome(), wake_at=outcome.wake_at) and outcome.wake_at:
             waits += 1
             world.now = max(world.now, outcome.wake_at)
     world.writes = 0

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bayplan.api.longservice import RestartBackoff
+from bayplan.model import intents
 from bayplan.model.pods import Ending, Phase, Pod
-from bayplan.reconcile import action
 from tests.services import World, running
 
 FAILED = Phase.FAILED
@@ -201,7 +201,7 @@ def test_silent_node_is_waited_for_then_replaced_then_the_surplus_goes() -> None
 
     assert ((), (), world.now) == (early.tasks, early.deletes, early.wake_at)
     assert (1, ()) == (len(due.tasks), due.deletes)
-    assert action.Outcome() == quiet
+    assert intents.Outcome() == quiet
     assert 1 == len(surplus.deletes)
     assert lost.uid not in {delete.uid for delete in surplus.deletes}
     world.settle()
@@ -244,7 +244,7 @@ def test_drain_moves_first_and_ends(replicas: int) -> None:
     assert all(evicted)
     assert {"n2"} == {pod.node for pod in world.standing()}
     assert replicas == len(world.standing())
-    assert action.Outcome() == world.act()
+    assert intents.Outcome() == world.act()
 
 
 def test_drain_without_room_asks_for_a_node_and_waits() -> None:
@@ -256,7 +256,7 @@ def test_drain_without_room_asks_for_a_node_and_waits() -> None:
     world.act()
     world.hear()
 
-    assert action.Outcome() == world.act()
+    assert intents.Outcome() == world.act()
     assert [False, True, True] == sorted(bool(pod.node) for pod in world.standing())
 
 

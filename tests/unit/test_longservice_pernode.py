@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from bayplan.api import placement_rules
-from bayplan.model import reasons
+from bayplan.model import intents, reasons
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action, pernode
+from bayplan.reconcile import pernode
+from bayplan.reconcile.view import NoRoom
 from tests.builders import make_node
 from tests.pernode import NodeWorld, make_node_world, running_on_each
 from tests.services import make_service
@@ -59,7 +60,7 @@ def test_other_nodes_are_taken_step_by_step() -> None:
     world.wanted = frozenset({"db"})
     least = []
 
-    def check(_: action.Outcome) -> None:
+    def check(_: intents.Outcome) -> None:
         least.append(sum(pod.ready and not pod.terminating for pod in world.pods.values()))
 
     world.settle(check=check)
@@ -126,7 +127,7 @@ def test_the_old_one_of_a_node_goes_before_its_new_one_starts() -> None:
     world.edit(image="web:2")
     down = []
 
-    def check(_: action.Outcome) -> None:
+    def check(_: intents.Outcome) -> None:
         here = [pod.node for pod in world.pods.values() if not pod.terminal]
         assert len(here) == len(set(here))
         down.append(4 - sum(pod.ready and not pod.terminating for pod in world.pods.values()))
@@ -152,7 +153,7 @@ def test_an_update_on_a_cordoned_node_comes_last() -> None:
     world.edit(image="web:2")
     ended: list[str] = []
 
-    def check(outcome: action.Outcome) -> None:
+    def check(outcome: intents.Outcome) -> None:
         ended.extend(world.pods["default", one.name].node for one in outcome.deletes)
 
     world.settle(check=check)
@@ -170,7 +171,7 @@ def test_a_full_node_is_waited_for_in_the_open() -> None:
         world.work()
         world.hear()
     funnel = reasons.Funnel(3, (reasons.Refusal(reasons.Reason.RESOURCES, "cpu", 1),))
-    world.placement = action.Placement(pending=1, since=world.now, funnel=funnel)
+    world.placement = NoRoom(pending=1, since=world.now, funnel=funnel)
     world.now += 3600
     world.act()
     waits = world.last.tasks

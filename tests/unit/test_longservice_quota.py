@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
+from bayplan.model import intents
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 from tests.builders import NOON
 from tests.pernode import running_on_each
 from tests.services import World, accepted, refused, running
@@ -209,4 +209,4 @@ def test_more_replicas_under_a_full_quota_end_nobody() -> None:
 
     assert ((), ()) == (outcome.tasks, outcome.deletes)
     assert "False:QuotaExceeded" == world.condition("Ready")
-    assert action.Outcome(wake_at=outcome.wake_at) == world.act()
+    assert intents.Outcome(wake_at=outcome.wake_at) == world.act()

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from bayplan.api.longservice_status import LongServiceStatus
-from bayplan.api.meta import rfc3339
+from bayplan.api.times import rfc3339
+from bayplan.model import intents
 from bayplan.model.pods import Ending
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
-from bayplan.reconcile import action
-from bayplan.reconcile.action import Placement
+from bayplan.reconcile.view import NoRoom
 from tests.builders import NOON
 from tests.services import World, make_world, running
 
@@ -103,7 +103,7 @@ def test_status_is_what_the_schema_stores() -> None:
     """Every status that is written parses as LongServiceStatus and comes out the same."""
     world = running(2)
     make_crash(world)
-    world.placement = Placement(1, NOON, make_funnel())
+    world.placement = NoRoom(1, NOON, make_funnel())
     world.act()
     status = json.loads(json.dumps(world.service.status))
     stored = LongServiceStatus.model_validate(status).model_dump(
@@ -163,7 +163,7 @@ def test_no_room_tells_the_funnel() -> None:
     world.room = 0
     world.act()
     world.hear()
-    world.placement = Placement(1, NOON, make_funnel())
+    world.placement = NoRoom(1, NOON, make_funnel())
     world.act()
 
     assert "False:NoRoom" == world.condition("Placed")
@@ -181,7 +181,7 @@ def test_a_volume_being_made_is_no_lack_of_room() -> None:
     world.hear()
     why = Reason.VOLUME_BINDING
     nearest = Nearest("n1", reason=why, detail="data")
-    world.placement = Placement(1, NOON, Funnel(3, (Refusal(why, "data", 3),), nearest))
+    world.placement = NoRoom(1, NOON, Funnel(3, (Refusal(why, "data", 3),), nearest))
     world.act()
     said = "1 instance not bound yet: volume data is being made for node n1."
 
@@ -195,10 +195,10 @@ def test_a_volume_being_made_is_no_lack_of_room() -> None:
 def test_other_numbers_are_no_news(after: Funnel, *, written: bool) -> None:
     """The placement is written again when the answer changes, not when its numbers do."""
     world = running(1)
-    world.placement = Placement(1, NOON, make_funnel())
+    world.placement = NoRoom(1, NOON, make_funnel())
     world.act()
     before = world.service.status["placement"]
-    world.placement = Placement(1, NOON, after)
+    world.placement = NoRoom(1, NOON, after)
     world.act()
 
     assert written == (before != world.service.status["placement"])
@@ -212,7 +212,7 @@ def test_effective_requests_are_kept_as_the_server_told_them() -> None:
     world.admission = replace(world.admission, checked_at=NOON + 3600)
 
     assert {"cpu": "100m"} == requests["requests"]
-    assert action.Outcome() == world.act()
+    assert intents.Outcome() == world.act()
 
 
 def test_garbage_in_the_stored_status_is_survived() -> None:

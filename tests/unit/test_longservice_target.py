@@ -11,7 +11,7 @@ from bayplan.api import names
 from bayplan.api.longservice_status import LongServiceStatus
 from bayplan.model.pods import Ending, Phase, Pod
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
-from bayplan.reconcile.action import Placement
+from bayplan.reconcile.view import NoRoom
 from tests.services import World, running
 
 
@@ -317,7 +317,7 @@ def test_full_cluster_lets_the_old_one_on_the_nearest_node_go_first() -> None:
     world = running(4, nodes=4, **strategy(minimumHealthyPercent=75, maximumSurgePercent=0))
     world.room = 0
     refusal = Refusal(Reason.HOST_PORT, nodes=4)
-    world.placement = Placement(1, world.now - 60, Funnel(4, (refusal,), Nearest("n2")))
+    world.placement = NoRoom(1, world.now - 60, Funnel(4, (refusal,), Nearest("n2")))
     world.edit(image="web:2")
     world.act()
 
@@ -348,7 +348,7 @@ def test_full_cluster_that_cannot_go_on_says_so() -> None:
     world.edit(image="web:2")
     world.act()
     refusal = Refusal(Reason.HOST_PORT, nodes=4)
-    world.placement = Placement(2, world.now - 60, Funnel(4, (refusal,), Nearest("n2")))
+    world.placement = NoRoom(2, world.now - 60, Funnel(4, (refusal,), Nearest("n2")))
     go_on(world, 5)
 
     assert "False:NoRoom" == world.condition("Ready")

@@ -9,13 +9,12 @@ import pytest
 
 from bayplan import admission, inbox, loop, refused, telemetry
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Key, Resource
+from bayplan.api.times import rfc3339
 from bayplan.cluster import cache, decode, errors, refusals
-from bayplan.model import state
+from bayplan.model import intents, state
 from bayplan.model.nodes import ZONE, Node
 from bayplan.model.pods import Ending, Owner, Phase, Pod
-from bayplan.reconcile import action
 from tests.builders import NOON, make_node, make_pod
 from tests.double import loop as loops
 from tests.double.bell import Bell
@@ -28,33 +27,33 @@ EVERYTHING = inbox.Batch(frozenset(), placement=True)
 class Notebook:
     """A writer that notes what it was asked; nothing comes of it until the test says so."""
 
-    outcomes: list[action.Outcome] = field(default_factory=list)
+    outcomes: list[intents.Outcome] = field(default_factory=list)
     created: dict[str, tuple[Pod, Mapping[str, Any]]] = field(default_factory=dict)
-    bound: list[action.Bind] = field(default_factory=list)
-    selected: list[action.SelectNode] = field(default_factory=list)
-    marked: list[action.MarkUnschedulable] = field(default_factory=list)
-    deleted: list[action.DeletePod] = field(default_factory=list)
-    released: list[action.ReleasePod] = field(default_factory=list)
+    bound: list[intents.Bind] = field(default_factory=list)
+    selected: list[intents.SelectNode] = field(default_factory=list)
+    marked: list[intents.MarkUnschedulable] = field(default_factory=list)
+    deleted: list[intents.DeletePod] = field(default_factory=list)
+    released: list[intents.ReleasePod] = field(default_factory=list)
 
-    def carry_out(self, _: Resource, outcome: action.Outcome) -> None:
+    def carry_out(self, _: Resource, outcome: intents.Outcome) -> None:
         self.outcomes.append(outcome)
 
     def create(self, _: Resource, planned: Pod, body: Mapping[str, Any]) -> None:
         self.created[planned.name] = planned, body
 
-    def bind(self, wanted: action.Bind) -> None:
+    def bind(self, wanted: intents.Bind) -> None:
         self.bound.append(wanted)
 
-    def select(self, wanted: action.SelectNode) -> None:
+    def select(self, wanted: intents.SelectNode) -> None:
         self.selected.append(wanted)
 
-    def mark(self, wanted: action.MarkUnschedulable) -> None:
+    def mark(self, wanted: intents.MarkUnschedulable) -> None:
         self.marked.append(wanted)
 
-    def delete(self, wanted: action.DeletePod) -> None:
+    def delete(self, wanted: intents.DeletePod) -> None:
         self.deleted.append(wanted)
 
-    def release(self, wanted: action.ReleasePod) -> None:
+    def release(self, wanted: intents.ReleasePod) -> None:
         self.released.append(wanted)
 
     @property
@@ -364,7 +363,7 @@ def test_observing_writes_nothing(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_defect_in_one_resource_stops_no_other() -> None:
     """When deciding about one resource fails, the others are decided, and it is tried again."""
 
-    def trips(resource: Resource, *rest: Any) -> action.Outcome:
+    def trips(resource: Resource, *rest: Any) -> intents.Outcome:
         if resource.name == "bad":
             raise ZeroDivisionError
         return loop.DECIDERS[names.LONGSERVICE](resource, *rest)
@@ -520,7 +519,7 @@ def test_pods_that_a_service_left_behind_are_its_successors() -> None:
 def test_of_a_refused_template_one_pod_or_gang_is_tried(gang: str) -> None:
     """None while it waits; then one, whole where it is a gang; another template is not held."""
     tasks = tuple(
-        action.Task(f"{hash_}-{number}", labels={names.TEMPLATE_HASH: hash_}, gang=gang)
+        intents.Task(f"{hash_}-{number}", labels={names.TEMPLATE_HASH: hash_}, gang=gang)
         for hash_ in ("a", "b")
         for number in range(3)
     )
@@ -598,7 +597,7 @@ def test_a_quota_refusal_waits_and_then_asks_again() -> None:
 
 def test_it_wakes_when_state_says_so() -> None:
     """The next look by itself is when a reconcile said, and never later than a second."""
-    scene = Scene(deciders={names.LONGSERVICE: lambda *_: action.Outcome(wake_at=NOON + 1)})
+    scene = Scene(deciders={names.LONGSERVICE: lambda *_: intents.Outcome(wake_at=NOON + 1)})
     scene.service(replicas=1)
     scene.look()
     before = scene.loop.due_in()
@@ -654,10 +653,10 @@ def test_a_resource_that_takes_long_to_look_at_rests() -> None:
     """After a look of 10 ms a resource is looked at again after 500 ms, rung or not; others go."""
     looked: list[str] = []
 
-    def slow(resource: Resource, *_: Any) -> action.Outcome:
+    def slow(resource: Resource, *_: Any) -> intents.Outcome:
         looked.append(resource.name)
         scene.clock.passed += 0.01 if resource.name == "big" else 0.0001
-        return action.Outcome()
+        return intents.Outcome()
 
     scene = Scene(deciders={names.LONGSERVICE: slow})
     scene.service("big", replicas=0)

@@ -12,7 +12,7 @@ import pytest
 
 from bayplan import notify, receivers
 from bayplan.api.resource import Resource
-from bayplan.reconcile.action import Notice
+from bayplan.model.intents import Notice
 from tests.receivers import KEY, configured, serving
 
 JOB = Resource("BatchJob", "default", "report", "uid-report")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from bayplan.model import wording
 from bayplan.model.reasons import Reason
-from bayplan.placement import explain
 from tests import clusters
 from tests.clusters import body, cached, mounting, node, placed, planned, pod, see, why
 
@@ -69,7 +69,7 @@ class TestOnePodAtATime:
         cache = cached(node("n1"), node("n2"), node("n-other"), *SOLE, user, waits)
         cache.state.eligible = lambda node: node.name != "n-other"
         [refused] = planned(cache).refused
-        said = explain.sentence(refused.funnel)
+        said = wording.sentence(refused.funnel)
 
         assert "0/2 nodes: 2 ReadWriteOncePod claim in use c by pod user" == said.split(";")[0]
 
@@ -139,7 +139,7 @@ def test_a_volume_made_for_a_node_that_is_not_ours() -> None:
     cache.state.eligible = lambda node: node.name == "n1"
     [refused] = planned(cache).refused
 
-    assert "volume being made for another node c" in explain.sentence(refused.funnel)
+    assert "volume being made for another node c" in wording.sentence(refused.funnel)
 
 
 class TestZones:

@@ -7,9 +7,9 @@ import msgspec
 from bayplan import inbox, volumes
 from bayplan.cluster import decode
 from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
+from bayplan.model import wording
 from bayplan.model.nodes import ZONE
 from bayplan.model.pods import Phase
-from bayplan.placement import explain
 from tests.builders import NOON, make_constraints, make_node, make_pod, make_term
 from tests.unit.test_loop import Scene
 
@@ -150,7 +150,7 @@ def test_it_is_told_what_the_pod_waits_for() -> None:
     [refused] = scene.loop.plan.refused
 
     assert refused.funnel.making
-    assert "volume data is being made for node n0" == explain.sentence(refused.funnel)
+    assert "volume data is being made for node n0" == wording.sentence(refused.funnel)
     assert {} == scene.loop.plan.placements
 
 

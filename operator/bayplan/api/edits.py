@@ -8,7 +8,7 @@ was down, or a moment before it looked, is known as well as what it saw.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bayplan.api.meta import epoch_of
+from bayplan.api.times import epoch_of
 
 SPEC = ("f:spec",)
 SUSPEND = ("f:spec", "f:suspend")

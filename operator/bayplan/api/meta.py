@@ -7,7 +7,6 @@ here and RFC 3339 text on the wire. Lists are tuples, models are frozen.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,6 +21,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from bayplan.api.times import epoch_of, rfc3339
+
 
 class Part(BaseModel):
     """Any object of a custom resource; fields are snake_case here, camelCase on the wire."""
@@ -33,19 +34,6 @@ class Part(BaseModel):
     def wire(self) -> dict[str, Any]:
         """As JSON for the API server; what is unset or equal to its default is left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-
-
-def rfc3339(epoch: int) -> str:
-    """UTC text of epoch seconds: 0 is `1970-01-01T00:00:00Z`."""
-    return datetime.fromtimestamp(epoch, UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def epoch_of(text: str) -> int:
-    """Epoch seconds of RFC 3339 text; fractions of a second are dropped (MicroTime)."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} must end in Z or an offset such as +02:00")
-    return int(moment.timestamp() // 1)
 
 
 def _from_wire(value: object) -> object:

@@ -13,8 +13,8 @@ import pydantic
 from bayplan.api import edits, names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.api.meta import epoch_of
 from bayplan.api.template import template_hash
+from bayplan.api.times import epoch_of
 from bayplan.api.validation import Problem, problems
 
 Key = tuple[str, str, str]  # kind, namespace, name
@@ -128,3 +128,10 @@ def _epoch(value: object) -> int:
         return epoch_of(value) if isinstance(value, str) else 0
     except ValueError:
         return 0
+
+
+def parent_names(job: Resource | None) -> tuple[str, ...]:
+    """The names of a job's parents; none of one that is not there or cannot be read."""
+    if job is None or not isinstance(job.spec, BatchJobSpec):
+        return ()
+    return tuple(parent.name for parent in job.spec.parents)

@@ -57,13 +57,13 @@ def _asked(
     body: Mapping[str, Any], first: str, last: str | None, tz: str | None
 ) -> tuple[list[str], str]:
     """The times that will run, and the annotation that says so."""
-    from bayplan.api import resource  # noqa: PLC0415  pydantic
-    from bayplan.api.batchjob import BatchJobSpec  # noqa: PLC0415
-    from bayplan.api.meta import rfc3339  # noqa: PLC0415
-    from bayplan.cli import moment  # noqa: PLC0415
-    from bayplan.reconcile import gaps, ledger, triggers  # noqa: PLC0415
-    from bayplan.reconcile.backfill import open_slots  # noqa: PLC0415
-    from bayplan.schedules import zones  # noqa: PLC0415
+    from bayplan.api import resource  # pydantic
+    from bayplan.api.batchjob import BatchJobSpec
+    from bayplan.api.times import rfc3339
+    from bayplan.cli import moment
+    from bayplan.reconcile import gaps, ledger, triggers
+    from bayplan.reconcile.backfill import open_slots
+    from bayplan.schedules import zones
 
     job = resource.resource(body)
     if not isinstance(job.spec, BatchJobSpec) or job.problems:
@@ -103,7 +103,7 @@ def retry(job: str, name: str | None, target: Target, output: str) -> None:
 
     Exit code: 0, 1 no such run failed or was cancelled.
     """
-    from bayplan.reconcile import identity  # noqa: PLC0415
+    from bayplan.api import run_names
 
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         history = (body.get("status") or {}).get("history") or ()
@@ -111,7 +111,7 @@ def retry(job: str, name: str | None, target: Target, output: str) -> None:
         failed = [one["run"] for one in history if one["outcome"] == "Failed"]
         chosen = only(job, name or next(iter(failed), None), ended, "failed or cancelled")
         cluster.annotate(names.BATCHJOB, body, {names.RETRY: chosen})
-    run = identity.again_run(chosen)
+    run = run_names.again_run(chosen)
     output_.said(
         output, "retry", {"run": run, "of": chosen}, f"{job} run {chosen} is run again as {run}"
     )

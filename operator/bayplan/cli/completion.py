@@ -31,7 +31,7 @@ def plugin() -> None:
     The words so far are its arguments, the last one unfinished; each line of the answer is a word
     and what it is for, and the last line says that file names are none of them.
     """
-    from bayplan.cli.main import main  # noqa: PLC0415  main loads this module for its command
+    from bayplan.cli.main import main  # main loads this module for its command
 
     *words, last = sys.argv[1:] or [""]
     asked = shell_completion.ShellComplete(main, {}, "bayplan", _VARIABLE)

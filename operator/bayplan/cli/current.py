@@ -21,7 +21,7 @@ _MOST_CHUNKS = 1_000
 
 def documents(context: str | None) -> Iterator[Document]:
     """Objects of the current cluster, or of another context of the kubeconfig."""
-    from bayplan.cluster import errors  # noqa: PLC0415  only when needed
+    from bayplan.cluster import errors  # only when needed
 
     where = f"cluster {context}" if context else "the current cluster"
     try:
@@ -34,9 +34,9 @@ def documents(context: str | None) -> Iterator[Document]:
 
 async def _listed(context: str | None) -> list[dict[str, Any]]:
     # kubernetes and aiohttp take most of a second to load: only who asks for a cluster waits.
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from bayplan.cluster import errors, requests, transport  # noqa: PLC0415
+    from bayplan.cluster import errors, requests, transport
 
     async with await transport.HttpTransport.connect(context=context, connections=2) as wire:
 

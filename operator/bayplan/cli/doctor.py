@@ -19,7 +19,7 @@ def doctor(context: click.Context, operator: tuple[str, str], output: str, targe
     Nothing is written. Exit code: 0 nothing fails (there may be doubts), 1 something fails, 2 wrong
     usage, 3 the cluster did not answer.
     """
-    from bayplan.cli import checkup, server  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import checkup, server  # --help answers at once
 
     namespace, name = operator
     where = checkup.Installation(namespace, name, now())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from bayplan.cli import draining
+    from bayplan.cli import draining  # --help answers at once
 
 _NOT_EMPTY = 1
 _REFUSED = 3
@@ -53,7 +53,7 @@ def drain(  # noqa: PLR0917  click hands over one parameter for each option
     node stays cordoned. Exit code: 0 empty, 1 not empty in time, 2 wrong usage, 3 the cluster
     refused.
     """
-    from bayplan.cli import draining  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import draining
 
     for option, given in (("--move-seconds", move_seconds), ("--run-seconds", run_seconds)):
         if given > seconds:
@@ -97,10 +97,10 @@ def _told(done: "draining.Drain") -> str:
 @contextlib.contextmanager
 def _shown() -> Iterator["draining.Shown"]:
     """A bar on a terminal; elsewhere a line for each change. Both go to standard error."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
-    from rich.progress import TimeElapsedColumn as Elapsed  # noqa: PLC0415
-    from rich.table import Column  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.table import Column
 
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -28,7 +28,7 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     the operator's own engine. Exit code: 0 nothing waits or has failed, 1 something does, 3 the
     cluster refused.
     """
-    from bayplan.cli import server, session  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import server, session  # --help answers at once
 
     with server.connected(target) as cluster:
         kind, body = server.kind_of(cluster, name)
@@ -112,15 +112,15 @@ def _pods(found: "Session", kind: str, namespace: str, name: str) -> list[dict[s
 
 
 def _amounts(request: Mapping[str, int]) -> dict[str, str]:
-    from bayplan.placement import explain as explain_  # noqa: PLC0415  numpy
+    from bayplan.model import wording
 
-    return {name: explain_.amount(name, value) for name, value in request.items() if name != "pods"}
+    return {name: wording.amount(name, value) for name, value in request.items() if name != "pods"}
 
 
 def _waiting(found: "Session", kind: str, namespace: str, name: str) -> list[dict[str, Any]]:
     """The funnel of each class of its tasks that found no room, and what would help."""
-    from bayplan.cli import hints, menu, shop  # noqa: PLC0415  numpy
-    from bayplan.placement import explain as explain_  # noqa: PLC0415
+    from bayplan.cli import hints, menu, shop  # numpy
+    from bayplan.model import wording
 
     told = []
     for refused in found.refused:
@@ -131,7 +131,7 @@ def _waiting(found: "Session", kind: str, namespace: str, name: str) -> list[dic
         zones = menu.zones_of(book.nodes.values()) or menu.zones_in()
         store = shop.Shop(menu.offers((), menu.book_of(None)), zones, (), book.claims)
         offer = next((offer for offer, _ in store.more(refused.waiting.kind, 1)), None)
-        status = explain_.status(len(mine), refused.waiting.since, refused.funnel)
+        status = wording.status(len(mine), refused.waiting.since, refused.funnel)
         told.append(
             {
                 **status,
@@ -156,7 +156,7 @@ def _is_of(found: "Session", key: tuple[str, str], kind: str, namespace: str, na
 
 def _next(found: "Session", key: tuple[str, str, str]) -> dict[str, Any]:
     """What the operator would do with it now."""
-    from bayplan.api.meta import rfc3339  # noqa: PLC0415  pydantic
+    from bayplan.api.times import rfc3339
 
     outcome = found.notes.outcomes.get(key)
     creates = [pod.name for of, pod in found.notes.created.values() if of == key]
@@ -171,7 +171,7 @@ def _next(found: "Session", key: tuple[str, str, str]) -> dict[str, Any]:
 
 
 def _events(server: "Server", namespace: str, uid: str) -> list[dict[str, str]]:
-    from bayplan.cluster import errors  # noqa: PLC0415
+    from bayplan.cluster import errors
 
     try:
         listed = server.listed("Event", namespace, fields=f"regarding.uid={uid}") if uid else []

@@ -22,7 +22,7 @@ def graph(job: str | None, output: str, target: Target) -> None:
     csv has Chronos' lines: `node,NAME,success|failure|fresh,idle|queued|N running` and
     `link,PARENT,CHILD`.
     """
-    from bayplan.cli import server  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import server  # --help answers at once
 
     with server.connected(target) as cluster:
         bodies = cluster.listed("BatchJob", target.chosen)

@@ -5,14 +5,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from bayplan.cli.menu import Offer
-from bayplan.model import constraints
+from bayplan.model import constraints, wording
 from bayplan.model.nodes import HOSTNAME, Node
 from bayplan.model.pods import Toleration
 from bayplan.model.reasons import Funnel, Reason
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.state import State
 from bayplan.model.workloads import PodClass, Waiting
-from bayplan.placement import explain
 from bayplan.placement.solve import Policy, solve
 
 _MOST_CHANGES = 3  # of the pod; the node to buy comes after them
@@ -42,7 +41,7 @@ def _changed(snapshot: Snapshot, kind: PodClass, funnel: Funnel) -> Iterator[str
         smaller = {name: amount - lacks.get(name, 0) for name, amount in kind.request.items()}
         request = type(kind.request)(smaller)
         if _fits(snapshot, dataclasses.replace(kind, request=request)):
-            yield f"if it asked for {explain.lacking(lacks)} less"
+            yield f"if it asked for {wording.lacking(lacks)} less"
     for said, other in itertools.chain(_tolerant(kind, funnel), _looser(kind)):
         if _fits(snapshot, other):
             yield said

@@ -46,7 +46,7 @@ def marathon(files: tuple[str, ...], namespace: str, image: str, strict: bool, o
     into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
     something cannot be read; everything else is written all the same.
     """
-    from bayplan.cli.marathon import Import  # noqa: PLC0415  --help answers at once
+    from bayplan.cli.marathon import Import  # --help answers at once
 
     whole = Import(image, namespace)
     for file in files:
@@ -63,7 +63,7 @@ def chronos(files: tuple[str, ...], namespace: str, image: str, strict: bool, ou
     into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
     something cannot be read; everything else is written all the same.
     """
-    from bayplan.cli import chronos as chronos_  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import chronos as chronos_  # --help answers at once
 
     whole = chronos_.Import(image, namespace)
     for file in files:
@@ -101,9 +101,9 @@ def _tell(
     strict: bool,
 ) -> None:
     """Print the manifests and what is wrong; `unread` are errors of what has no manifest."""
-    from bayplan.api import resource  # noqa: PLC0415  pydantic
-    from bayplan.cli import structural  # noqa: PLC0415
-    from bayplan.cli.taking import Note  # noqa: PLC0415
+    from bayplan.api import resource  # pydantic
+    from bayplan.cli import structural
+    from bayplan.cli.taking import Note
 
     wrong = list(unread)
     seen: dict[str, str] = {}
@@ -123,7 +123,7 @@ def _tell(
         refused = [{"of": one.of, "field": one.field, "message": one.message} for one in wrong]
         output_.data("json", "import", {"manifests": manifests, "notes": told, "errors": refused})
     else:
-        import yaml  # noqa: PLC0415
+        import yaml
 
         class Plain(yaml.SafeDumper):
             """Equal parts are written out, not referred to."""

@@ -47,7 +47,7 @@ def run(  # noqa: PLR0917  click hands over one parameter for each option
 
     Exit code: 0, 1 the run failed (with --wait), 2 wrong arguments, 3 the cluster refused.
     """
-    from bayplan.reconcile import identity  # noqa: PLC0415
+    from bayplan.api import run_names
 
     told: dict[str, Any] = {}
     if arguments:
@@ -58,7 +58,7 @@ def run(  # noqa: PLR0917  click hands over one parameter for each option
     if text is not None and len(text) > _LONGEST_ARGUMENTS:
         raise BadInput("arguments", f"longer than {_LONGEST_ARGUMENTS} characters as JSON")
     token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
-    name = identity.token_run(token)
+    name = run_names.token_run(token)
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.RUN_NOW: token, names.RUN_NOW_ARGS: text})
         outcome = _outcome(cluster, body, name, seconds) if wait else {}
@@ -184,10 +184,10 @@ def _pods(
     cluster: "Server", body: Mapping[str, Any], wanted: str | None, *, failed: bool
 ) -> tuple[str, list[dict[str, Any]]]:
     """The run meant and its pods, by attempt; every pod knows its run by name."""
-    from bayplan.reconcile import identity  # noqa: PLC0415
+    from bayplan.api import run_names
 
     about = body["metadata"]
-    prefix = identity.prefix(about["name"], about["uid"])
+    prefix = run_names.prefix(about["name"], about["uid"])
     by_run: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for pod in cluster.listed("Pod", selector=f"{names.JOB}={names.owner_value(about['name'])}"):
         owner: Mapping[str, Any] = next(iter(pod["metadata"].get("ownerReferences") or ()), {})
@@ -217,9 +217,9 @@ def _pods(
 @output_.formatted
 def pause(job: str, until: str | None, target: Target, output: str) -> None:
     """Start no scheduled run of JOB; what runs goes on, and `bayplan run` works."""
-    from bayplan.api.meta import rfc3339  # noqa: PLC0415
-    from bayplan.cli import moment  # noqa: PLC0415
-    from bayplan.schedules import zones  # noqa: PLC0415
+    from bayplan.api.times import rfc3339
+    from bayplan.cli import moment
+    from bayplan.schedules import zones
 
     text = _FOR_EVER
     if until is not None:
@@ -236,7 +236,7 @@ def pause(job: str, until: str | None, target: Target, output: str) -> None:
 @output_.formatted
 def resume(job: str, target: Target, output: str) -> None:
     """End a pause of JOB at once. Scheduled times that passed meanwhile are not made up for."""
-    from bayplan.api.meta import rfc3339  # noqa: PLC0415
+    from bayplan.api.times import rfc3339
 
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.PAUSED_UNTIL: rfc3339(0)})

@@ -14,7 +14,7 @@ import msgspec
 
 from bayplan.api import names
 from bayplan.cluster import errors, requests, transport
-from bayplan.reconcile.action import ReleasePod
+from bayplan.model.intents import ReleasePod
 
 Shown = Callable[[str], None]
 

@@ -30,7 +30,7 @@ def lint(
 
     Exit code: 0 nothing wrong, 1 something is, 2 a path cannot be read.
     """
-    from bayplan.cli import linting  # noqa: PLC0415  pydantic: --help answers at once
+    from bayplan.cli import linting  # pydantic: --help answers at once
 
     given = (*paths, *more)
     if not given:

@@ -43,8 +43,8 @@ def next_(  # noqa: PLR0917  click hands over one parameter for each option
     Exit code: 0 something is due, 1 nothing ever is, 2 the schedule is wrong, 3 the cluster
     refused.
     """
-    from bayplan.cli import moment  # noqa: PLC0415
-    from bayplan.schedules import zones  # noqa: PLC0415
+    from bayplan.cli import moment
+    from bayplan.schedules import zones
 
     target, wanted = _meant(target, number, count)
     zone = _zone("--tz", tz or "UTC")
@@ -81,7 +81,7 @@ def _meant(target: Target, number: tuple[str, ...], count: int | None) -> tuple[
 
 
 def _zone(option: str, name: str) -> ZoneInfo:
-    from bayplan.schedules import zones  # noqa: PLC0415
+    from bayplan.schedules import zones
 
     try:
         return zones.zone(name)
@@ -102,7 +102,7 @@ def _body(
             "spec": {"schedule": schedule, "timeZone": tz or "UTC", "template": _ANY},
         }
     if filename is not None:
-        from bayplan.cli import manifests  # noqa: PLC0415
+        from bayplan.cli import manifests
 
         found = [
             one
@@ -121,9 +121,9 @@ _ANY = {"spec": {"containers": [{"name": "main", "image": "any"}]}}
 
 def _slots(body: Mapping[str, Any], now: int, count: int) -> tuple[str, list[int], str | None]:
     """The time zone, the times when runs may start, and until when the job is paused."""
-    from bayplan.api import resource  # noqa: PLC0415  pydantic
-    from bayplan.api.batchjob import BatchJobSpec  # noqa: PLC0415
-    from bayplan.reconcile import triggers  # noqa: PLC0415
+    from bayplan.api import resource  # pydantic
+    from bayplan.api.batchjob import BatchJobSpec
+    from bayplan.reconcile import triggers
 
     about = body.get("metadata") or {}
     body = {**body, "metadata": {"namespace": "default", "creationTimestamp": _text(now), **about}}

@@ -45,7 +45,7 @@ def data(output: str, command: str, values: Mapping[str, Any]) -> None:
     if output == "json":
         click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
         return
-    import yaml  # noqa: PLC0415  only who asks for it pays for it
+    import yaml  # only who asks for it pays for it
 
     click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), nl=False)
 
@@ -64,7 +64,7 @@ def working(title: str) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     with Console(stderr=True).status(title) as status:
         yield status.update

@@ -23,7 +23,7 @@ def plan(node_selector: str, target: Target, output: str) -> None:
     the whole cluster. Exit code: 0 everything has a place, 1 something waits for room, 3 the
     cluster refused.
     """
-    from bayplan.cli import server, session  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import server, session  # --help answers at once
 
     with server.connected(target) as cluster:
         found = session.session(cluster, now(), node_selector)
@@ -37,7 +37,7 @@ def plan(node_selector: str, target: Target, output: str) -> None:
 
 def changes(found: "Session", namespace: str) -> dict[str, Any]:
     """The plan as data; of one namespace unless it is empty."""
-    from bayplan.placement import explain  # noqa: PLC0415  numpy
+    from bayplan.model import wording
 
     def meant(where: str) -> bool:
         return not namespace or where == namespace
@@ -75,7 +75,7 @@ def changes(found: "Session", namespace: str) -> dict[str, Any]:
         {
             "of": of,
             "pods": count,
-            "message": explain.sentence(refused.funnel),
+            "message": wording.sentence(refused.funnel),
         }
         for refused in found.refused
         for of, count in sorted(_owners(found, refused.keys, namespace).items())

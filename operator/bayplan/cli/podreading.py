@@ -45,7 +45,7 @@ def template(document: Document, facts: Facts) -> dict[str, Any]:
 def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
     """Our own kinds go through the operator's own reading and building."""
     # pydantic is slow
-    from bayplan.api import names, placement_rules, pod_builder, resource  # noqa: PLC0415
+    from bayplan.api import names, placement_rules, pod_builder, resource
 
     read = resource.resource(document.body)
     if read.problems:
@@ -66,7 +66,7 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
 
 def _limits(facts: Facts, namespace: str) -> Limits:
     """What the namespace's LimitRanges fill in before Bayplan does."""
-    from bayplan.cluster import decode, wire  # noqa: PLC0415  msgspec: only when needed
+    from bayplan.cluster import decode, wire  # msgspec: only when needed
 
     found = []
     for one in sorted(facts.ranges.get(namespace, ()), key=lambda one: one.name):
@@ -96,7 +96,7 @@ def rules(document: Document) -> PlacementRules:
     """The placement of our own kinds; others say all in their pods."""
     if document.kind not in kinds.OURS:
         return FREELY
-    from bayplan.api import placement_rules, resource  # noqa: PLC0415  pydantic: only when needed
+    from bayplan.api import placement_rules, resource  # pydantic: only when needed
 
     read = resource.resource(document.body)
     return placement_rules.rules(read, read.template_hash)
@@ -107,7 +107,7 @@ def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> Pod:
 
     Raises RefusedError where it would not store it.
     """
-    from bayplan.cluster import pods, wire  # noqa: PLC0415  msgspec: only when needed
+    from bayplan.cluster import pods, wire  # msgspec: only when needed
 
     spec = mapping(body.get("spec"))
     if not spec.get("containers"):
@@ -162,7 +162,7 @@ def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 def node(document: Document) -> Node:
     """A node of a manifest is ready unless it says otherwise."""
-    from bayplan.cluster import decode, wire  # noqa: PLC0415
+    from bayplan.cluster import decode, wire
 
     status = mapping(document.body.get("status"))
     taints = mapping(document.body.get("spec")).get("taints")
@@ -204,6 +204,6 @@ def daemonset_uid(document: Document) -> str:
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
     return msgspec.json.encode(body)

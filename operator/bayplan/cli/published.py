@@ -104,7 +104,7 @@ def _object(name: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
 
 
 def _meant(key: str, fields: Mapping[str, Node]) -> str:
-    import difflib  # noqa: PLC0415  only for who mistyped
+    import difflib  # only for who mistyped
 
     lower = {field.lower(): field for field in fields}
     near = difflib.get_close_matches(key.lower(), lower, 1)

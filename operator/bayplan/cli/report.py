@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.cli.simulation import Filled, Result
-from bayplan.model import resources
-from bayplan.placement import explain
+from bayplan.model import resources, wording
 
 SCHEMA = "bayplan.dev/simulation/v1"
 _HOURS_A_MONTH = 730
@@ -107,9 +106,9 @@ def dollars(micro: int, digits: int = 2) -> str:
 def table(result: Result, *, wide: bool, width: int | None = None) -> str:
     """The result for people; wide adds a line for every node."""
     # rich is 100 ms to load: only who prints a table pays it.
-    from rich import box  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
 
     console = Console(width=width, highlight=False)
     if width is None and not console.is_terminal:
@@ -134,8 +133,8 @@ def table(result: Result, *, wide: bool, width: int | None = None) -> str:
 
 
 def _wide(result: Result) -> Any:
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
 
     shown = Table("Node", "Zone", "New", "CPU", "Memory", "Pods", "Holds", box=box.SIMPLE_HEAD)
     for one in result.nodes:
@@ -158,7 +157,7 @@ def _lines(result: Result) -> Iterable[str]:
     if lost:
         full = ", ".join(f"{name} on {nodes}" for name, nodes in full_by(result.nodes).items())
         shown = resources.Vector({name: lost.amount(name) for name in ("cpu", "memory")})
-        yield f"stranded, since nothing fits any more: {explain.lacking(shown)} (full: {full})"
+        yield f"stranded, since nothing fits any more: {wording.lacking(shown)} (full: {full})"
     for one in result.missing:
         yield f"no room for {one.count} of {one.title}: {one.message}"
         for hint in one.hints:

@@ -28,7 +28,7 @@ def selftest(
 
     Exit code: 0 it ran, 1 it did not, 3 the cluster refused.
     """
-    from bayplan.cli import trial  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import trial  # --help answers at once
 
     try:
         steps = asyncio.run(trial.run(namespace, image, seconds, cluster_context))

@@ -18,12 +18,12 @@ from bayplan.cli.server import Server
 from bayplan.cloud import catalogue
 from bayplan.cluster import decode, pods, requests
 from bayplan.cluster.cache import Cache
-from bayplan.model import state
+from bayplan.model import intents, state
 from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel
 from bayplan.model.workloads import TaskKey, Waiting
-from bayplan.reconcile import action
+from bayplan.reconcile.view import View
 
 _CHUNK = 500
 
@@ -32,31 +32,31 @@ _CHUNK = 500
 class Notes:
     """What the loop asked to be written."""
 
-    outcomes: dict[Key, action.Outcome] = dataclasses.field(default_factory=dict)
+    outcomes: dict[Key, intents.Outcome] = dataclasses.field(default_factory=dict)
     created: dict[TaskKey, tuple[Key, Pod]] = dataclasses.field(default_factory=dict)
-    bound: list[action.Bind] = dataclasses.field(default_factory=list)
-    marked: list[action.MarkUnschedulable] = dataclasses.field(default_factory=list)
+    bound: list[intents.Bind] = dataclasses.field(default_factory=list)
+    marked: list[intents.MarkUnschedulable] = dataclasses.field(default_factory=list)
 
-    def carry_out(self, resource: Resource, outcome: action.Outcome) -> None:
+    def carry_out(self, resource: Resource, outcome: intents.Outcome) -> None:
         self.outcomes[resource.key] = outcome
 
     def create(self, resource: Resource, planned: Pod, body: Mapping[str, Any]) -> None:
         del body
         self.created[planned.key] = resource.key, planned
 
-    def bind(self, wanted: action.Bind) -> None:
+    def bind(self, wanted: intents.Bind) -> None:
         self.bound.append(wanted)
 
-    def select(self, wanted: action.SelectNode) -> None:
+    def select(self, wanted: intents.SelectNode) -> None:
         """The node is told with the pod that waits for the volume."""
 
-    def mark(self, wanted: action.MarkUnschedulable) -> None:
+    def mark(self, wanted: intents.MarkUnschedulable) -> None:
         self.marked.append(wanted)
 
-    def delete(self, wanted: action.DeletePod) -> None:
+    def delete(self, wanted: intents.DeletePod) -> None:
         """Taking back follows an answer of the server, and none is asked."""
 
-    def release(self, wanted: action.ReleasePod) -> None:
+    def release(self, wanted: intents.ReleasePod) -> None:
         """Pods of resources that are gone: nothing that a plan tells."""
 
 
@@ -162,8 +162,8 @@ def _without_probe(decide: loop.Decide) -> loop.Decide:
     """A reader asks the API server for no dry run."""
 
     def decided(
-        resource: Resource, pods: Mapping[TaskKey, Pod], view: action.View, now: int
-    ) -> action.Outcome:
+        resource: Resource, pods: Mapping[TaskKey, Pod], view: View, now: int
+    ) -> intents.Outcome:
         return dataclasses.replace(decide(resource, pods, view, now), probe=False)
 
     return decided

@@ -135,8 +135,8 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     Exit code: 0 all placed, 1 something has no room, 2 the input is wrong, 3 the cluster refused.
     """
     # Loaded late: --help and wrong options answer at once.
-    from bayplan import quiet  # noqa: PLC0415
-    from bayplan.cli import manifests, menu, simulation, workloads  # noqa: PLC0415
+    from bayplan import quiet
+    from bayplan.cli import manifests, menu, simulation, workloads
 
     given = (*paths, *more)
     live = cluster or cluster_context is not None
@@ -151,7 +151,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
         lenient = skipped if ignore_unknown else None
         documents = manifests.documents(given, sys.stdin.buffer, lenient)
     if live:
-        from bayplan.cli import current  # noqa: PLC0415
+        from bayplan.cli import current
 
         documents = itertools.chain(documents, current.documents(cluster_context))
     found = workloads.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
@@ -186,25 +186,25 @@ def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
     """A spinner for a person who waits long; nothing in a pipe."""
     if seconds < _LONG_SECONDS or not sys.stderr.isatty():
         return contextlib.nullcontext()
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     return Console(stderr=True).status(f"packing for {seconds:g} s …")
 
 
 def _printed(result: "simulation.Result", output: str) -> str:
-    from bayplan.cli import report  # noqa: PLC0415
+    from bayplan.cli import report
 
     if output in {"table", "wide"}:
         return report.table(result, wide=output == "wide")
     if output == "json":
         return json.dumps(report.data(result), indent=2, ensure_ascii=False) + "\n"
-    import yaml  # noqa: PLC0415
+    import yaml
 
     return yaml.safe_dump(report.data(result), sort_keys=False, allow_unicode=True)
 
 
 def _draw(result: "simulation.Result", file: Path) -> None:
-    from bayplan.cli import picture  # noqa: PLC0415
+    from bayplan.cli import picture
 
     try:
         written = picture.write(result, file)
@@ -215,7 +215,7 @@ def _draw(result: "simulation.Result", file: Path) -> None:
 
 
 def _rivals(text: str) -> tuple[str, ...]:
-    from bayplan.cli import compare  # noqa: PLC0415
+    from bayplan.cli import compare
 
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
@@ -238,7 +238,7 @@ def _labels(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _counts(scale: tuple[str, ...]) -> dict[str, int]:
-    from bayplan.cli import workloads  # noqa: PLC0415
+    from bayplan.cli import workloads
 
     counts = {}
     for text in scale:

@@ -21,7 +21,7 @@ from bayplan.cli.manifests import Skipped
 from bayplan.cli.menu import Offer
 from bayplan.cli.workloads import Demand, Inventory
 from bayplan.cloud import prices
-from bayplan.model import resources, snapshot, state
+from bayplan.model import resources, snapshot, state, wording
 from bayplan.model.nodes import INSTANCE_TYPE, ZONE, Node
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel
@@ -29,7 +29,6 @@ from bayplan.model.workloads import PodClass, Waiting
 from bayplan.optimizer import provision
 from bayplan.optimizer.problem import Budget, Packing, Problem
 from bayplan.placement import daemonsets as daemonsets_
-from bayplan.placement import explain
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.solve import Policy, solve
 
@@ -84,7 +83,7 @@ class Missing:
 
     @property
     def message(self) -> str:
-        return self.why or explain.sentence(self.funnel, self.what)
+        return self.why or wording.sentence(self.funnel, self.what)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -340,7 +339,7 @@ class _Run:
                 yield f"volumes are taken for EBS; a node attaches at most: {said}"
         if not filled and self.menu:
             for one in self._shop().hopeless:
-                asked = explain.lacking(one.request)
+                asked = wording.lacking(one.request)
                 yield f"no instance type on offer holds {_daemon(one)}: {asked}"
 
     def _shop(self) -> shop.Shop:
@@ -464,7 +463,7 @@ def _crowded_out(filled: Iterable[Filled]) -> list[Missing]:
     for title, nodes in where.items():
         name, lacks = nodes[0]
         more = f", and {len(nodes) - 1} more nodes" if len(nodes) > 1 else ""
-        why = f"no room where it must run: {name} lacks {explain.lacking(lacks)}{more}"
+        why = f"no room where it must run: {name} lacks {wording.lacking(lacks)}{more}"
         found.append(Missing(title, len(nodes), _NOWHERE, why=why))
     return found
 

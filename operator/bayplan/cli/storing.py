@@ -153,9 +153,9 @@ def _bound(document: Document, volume: str) -> Document:
 
 
 def _decoded(document: Document) -> Any:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from bayplan.cluster import decode, wire  # noqa: PLC0415
+    from bayplan.cluster import decode, wire
 
     try:
         return decode.KINDS[document.kind].decode(msgspec.Raw(encoded(document.body)))

@@ -120,7 +120,7 @@ def _object(schema: Schema, value: Mapping[str, Any], path: Path) -> Iterator[Fa
 
 
 def _meant(key: str, known: Mapping[str, Schema]) -> str:
-    import difflib  # noqa: PLC0415  only for who mistyped
+    import difflib  # only for who mistyped
 
     near = difflib.get_close_matches(key, known, 1)
     return f"; is {near[0]!r} meant?" if near else ""

@@ -42,7 +42,7 @@ def support_bundle(
     arguments and headers; annotations but for Bayplan's and autoscalers'. Read it before you give
     it away: names and logs are in it. Exit code: 0 written, 2 wrong usage, 3 no answer.
     """
-    from bayplan.cli import server  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import server  # --help answers at once
 
     namespace, name = operator
     made = dt.datetime.now(dt.UTC)
@@ -67,9 +67,9 @@ def _parts(
     cluster: "Server", namespace: str, name: str, shown: Callable[[str], None]
 ) -> Iterator[tuple[str, Any]]:
     """File name in the archive -> what is in it: JSON, or the text of a log."""
-    from bayplan.cli import checkup  # noqa: PLC0415
-    from bayplan.cli.redact import redacted  # noqa: PLC0415
-    from bayplan.cluster import errors  # noqa: PLC0415
+    from bayplan.cli import checkup
+    from bayplan.cli.redact import redacted
+    from bayplan.cluster import errors
 
     refused: list[str] = []
     shown("Examining the installation")

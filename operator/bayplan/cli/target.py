@@ -98,7 +98,7 @@ def installed(more: str = "") -> Callable[[Command], Command]:
 @contextmanager
 def connected(target: Target, kind: str, name: str) -> Iterator[tuple["Server", dict[str, Any]]]:
     """The cluster, and the object that is meant by `name` or `kind/name`."""
-    from bayplan.cli import server  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import server  # --help answers at once
 
     with server.connected(target) as cluster:
         yield cluster, cluster.get(kind, name.rpartition("/")[2])
@@ -106,7 +106,7 @@ def connected(target: Target, kind: str, name: str) -> Iterator[tuple["Server", 
 
 def named_by_context(target: Target) -> str:
     """The namespace of the context, of the pod one runs in, or `default`."""
-    import yaml  # noqa: PLC0415  --help needs none
+    import yaml  # --help needs none
 
     contexts: dict[str, str] = {}
     current = target.context or ""

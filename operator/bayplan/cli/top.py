@@ -52,13 +52,13 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
 
     Exit code: 0, or 3 where the cluster refused.
     """
-    from bayplan.cli import server  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import server  # --help answers at once
 
     with server.connected(target) as cluster:
         if is_data(output):
             data(output, "top", looked(cluster, what, sort, node_selector))
             return
-        from rich.console import Console  # noqa: PLC0415  50 ms
+        from rich.console import Console  # 50 ms
 
         console = Console(highlight=False)
         if not console.is_terminal:
@@ -68,7 +68,7 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
                 picture(looked(cluster, what, sort, node_selector), wide=output == "wide")
             )
             return
-        from rich.live import Live  # noqa: PLC0415
+        from rich.live import Live
 
         with Live(console=console, screen=True, auto_refresh=False) as live:
             try:
@@ -92,8 +92,8 @@ def looked(server: "Server", what: str, sort: str, node_selector: str) -> dict[s
 
 
 def _nodes(server: "Server", sort: str, node_selector: str) -> dict[str, Any]:
-    from bayplan.cli import manifests, menu, workloads  # noqa: PLC0415
-    from bayplan.model import resources  # noqa: PLC0415
+    from bayplan.cli import manifests, menu, workloads
+    from bayplan.model import resources
 
     ours = _chosen(node_selector)
     documents = [
@@ -151,7 +151,7 @@ def _nodes(server: "Server", sort: str, node_selector: str) -> dict[str, Any]:
 
 
 def _chosen(node_selector: str) -> Any:
-    from bayplan import settings  # noqa: PLC0415  pydantic
+    from bayplan import settings  # pydantic
 
     try:
         term = settings.node_term(node_selector)
@@ -231,8 +231,8 @@ def _workload(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def picture(told: Mapping[str, Any], *, wide: bool, lines: int | None = None) -> "RenderableType":
     """A look for people; `lines` is how many rows have room."""
-    from rich.console import Group  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Group
+    from rich.text import Text
 
     if told["what"] != "nodes":
         return _listing(told, told[told["what"]], lines)
@@ -254,9 +254,9 @@ def picture(told: Mapping[str, Any], *, wide: bool, lines: int | None = None) ->
 
 
 def _node_table(rows: list[Any], lines: int | None, *, wide: bool) -> "RenderableType":
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
 
     bar = _BAR if shutil.get_terminal_size((160, 24)).columns > _NARROW else _BAR // 3
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=_rest(rows, lines))
@@ -291,9 +291,9 @@ def _node_table(rows: list[Any], lines: int | None, *, wide: bool) -> "Renderabl
 
 
 def _listing(told: Mapping[str, Any], rows: list[Any], lines: int | None) -> "RenderableType":
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
 
     columns: tuple[str, ...] = {
         "jobs": ("namespace", "name", "next", "result", "running", "waiting", "runSecondsP50"),
@@ -318,7 +318,7 @@ def _rest(rows: Iterable[Any], lines: int | None) -> str | None:
 
 
 def _bar(percent: float, width: int) -> Any:
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     full = min(round(percent * width / 100), width)
     colour = "green" if percent >= _FULL else "yellow" if percent >= _FAIR else "red"

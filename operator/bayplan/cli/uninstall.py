@@ -37,7 +37,7 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     Without --finalizers-only the custom resource definitions go too, and with them every BatchJob
     and LongService and their pods. Exit code: 0 done, 2 wrong usage, 3 the cluster refused.
     """
-    from bayplan.cli import leaving  # noqa: PLC0415  --help answers at once
+    from bayplan.cli import leaving  # --help answers at once
 
     where, name = operator
     if namespace and not finalizers_only:

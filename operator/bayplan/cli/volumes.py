@@ -23,9 +23,9 @@ def told(documents: Iterable[Document]) -> state.State:
     documents = list(documents)
     if not documents:
         return book
-    import msgspec  # noqa: PLC0415  only when needed
+    import msgspec  # only when needed
 
-    from bayplan.cluster import decode, storage  # noqa: PLC0415
+    from bayplan.cluster import decode, storage
 
     kept = storage.Storage(book, lambda: None)
     take = {

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.cluster import decode
-from bayplan.reconcile import action
+from bayplan.model.children import Child
 
 Key = tuple[str, str]  # namespace, name
 ChildKey = tuple[str, str]  # kind, name
 
-_NOTHING: Mapping[ChildKey, action.Child] = {}
+_NOTHING: Mapping[ChildKey, Child] = {}
 
 
 @dataclass(slots=True, eq=False)
@@ -23,14 +23,14 @@ class Belongings:
     """Children by the uid of their owner, orphans by namespace and the label of their service."""
 
     _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
-    _children: dict[str, dict[ChildKey, action.Child]] = field(default_factory=dict)
-    _left: dict[Key, dict[ChildKey, action.Child]] = field(default_factory=dict)
+    _children: dict[str, dict[ChildKey, Child]] = field(default_factory=dict)
+    _left: dict[Key, dict[ChildKey, Child]] = field(default_factory=dict)
 
-    def of_uid(self, uid: str) -> Mapping[ChildKey, action.Child]:
+    def of_uid(self, uid: str) -> Mapping[ChildKey, Child]:
         """What has this owner; without what is being deleted."""
         return self._children.get(uid, _NOTHING)
 
-    def of(self, resource: Resource) -> Mapping[ChildKey, action.Child]:
+    def of(self, resource: Resource) -> Mapping[ChildKey, Child]:
         """What it owns, and what it takes over."""
         owned = self.of_uid(resource.uid)
         left = self._left.get((resource.namespace, names.owner_value(resource.name)))
@@ -54,7 +54,7 @@ class Belongings:
                 self._home(owned, key[0])[kind, key[1]] = owned.child
         return before
 
-    def _home(self, owned: decode.Owned, namespace: str) -> dict[ChildKey, action.Child]:
+    def _home(self, owned: decode.Owned, namespace: str) -> dict[ChildKey, Child]:
         if owned.owner is None:
             return self._left.setdefault((namespace, owned.left_by), {})
         return self._children.setdefault(owned.owner.uid, {})

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from bayplan.api import names
 from bayplan.api import resource as resource_
 from bayplan.api.longservice import LongServiceSpec
+from bayplan.api.resource import parent_names
 from bayplan.cluster import decode, news, wire
 from bayplan.cluster.belongings import Belongings
 from bayplan.cluster.decode import Seen
@@ -23,10 +24,10 @@ from bayplan.cluster.orphans import Orphans, Pods, is_left, is_stranded
 from bayplan.cluster.refusals import Refusals
 from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
-from bayplan.model import snapshot, state
+from bayplan.model import graph, snapshot, state
+from bayplan.model.children import Child
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action, kin
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
@@ -63,7 +64,7 @@ class Cache:
     _versions: dict[str, Versions] = field(default_factory=dict)  # by kind
     _belongings: Belongings = field(default_factory=Belongings)
     _by_uid: dict[str, resource_.Key] = field(default_factory=dict)
-    lineage: kin.Lineage = field(default_factory=kin.Lineage)
+    lineage: graph.Lineage = field(default_factory=graph.Lineage)
     _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
     _claimants: set[resource_.Key] = field(default_factory=set)  # services with claim templates
     _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
@@ -121,11 +122,11 @@ class Cache:
     def snapshot(self) -> snapshot.Snapshot:
         return self.state.snapshot()
 
-    def children(self, uid: str) -> Mapping[tuple[str, str], action.Child]:
+    def children(self, uid: str) -> Mapping[tuple[str, str], Child]:
         """What a resource owns beside pods, by kind and name; without what is being deleted."""
         return self._belongings.of_uid(uid)
 
-    def belongings(self, resource: resource_.Resource) -> Mapping[tuple[str, str], action.Child]:
+    def belongings(self, resource: resource_.Resource) -> Mapping[tuple[str, str], Child]:
         """Its children, and what a former resource of its name left behind for it."""
         return self._belongings.of(resource)
 
@@ -415,7 +416,7 @@ class Cache:
         if not echo:
             self.doorbell.mark(read.key)
         if kind == names.BATCHJOB:
-            self.lineage.link(read.key, kin.parents_of(read))
+            self.lineage.link(read.key, parent_names(read))
             self._ring_descendants(read.key, near=echo)
 
     def _ring_descendants(self, key: resource_.Key, *, near: bool = False) -> None:

@@ -23,9 +23,9 @@ from bayplan.cluster.pods import pod_from_dict
 from bayplan.cluster.volumes import Attachment, CsiNode, Storage, Volume, VolumeClaim
 from bayplan.cluster.wire import DecodeError, Seen, Struct
 from bayplan.model import limits, snapshot
+from bayplan.model.children import Child
 from bayplan.model.nodes import PRICE, Node, Taint
 from bayplan.model.pods import Constraints, Owner, Toleration
-from bayplan.reconcile import action
 
 __all__ = [
     "KINDS",
@@ -215,7 +215,7 @@ def _child(kind: str, raw: Raw) -> Seen:
     if kind == "ControllerRevision":
         stored = wire.read(raw, _Revision)
         revision, data = stored.revision, stored.data or {}
-    child = action.Child(
+    child = Child(
         kind=kind,
         name=meta.name,
         uid=meta.uid or "",
@@ -242,7 +242,7 @@ class Owned:
     """
 
     owner: Owner | None
-    child: action.Child
+    child: Child
     deleting: bool = False
     left_by: str = ""
 

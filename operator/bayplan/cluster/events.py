@@ -18,7 +18,7 @@ from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.cluster import errors, requests
 from bayplan.cluster.transport import Request, Transport
-from bayplan.reconcile import action
+from bayplan.model import intents
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Events:
         """Requests that are not sent yet."""
         return self._waiting.qsize()
 
-    def emit(self, resource: Resource, event: action.EmitEvent) -> None:
+    def emit(self, resource: Resource, event: intents.EmitEvent) -> None:
         """Say it, or count it up; returns at once."""
         now = asyncio.get_running_loop().time()
         at = (resource.uid, event.reason, _NUMBERS.sub("0", event.message))
@@ -129,7 +129,7 @@ class Events:
         except asyncio.QueueFull:
             self.counted(request.verb, request.kind, "dropped")
 
-    def _body(self, resource: Resource, event: action.EmitEvent, at: _Class) -> dict[str, Any]:
+    def _body(self, resource: Resource, event: intents.EmitEvent, at: _Class) -> dict[str, Any]:
         said_at = micro_time(self.now())
         digest = hashlib.sha256("\0".join((*at, said_at)).encode()).hexdigest()[:16]
         return {

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from bayplan.cluster import errors, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.sender import Job, Sender
+from bayplan.model import intents
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _Key = tuple[str, str]  # namespace, name
 class _Mark:
     """One pod's mark: the newest wanted one, and when one was last sent. Times are the loop's."""
 
-    wanted: action.MarkUnschedulable
+    wanted: intents.MarkUnschedulable
     changed_at: float  # since when these words are wanted
     late_since: float  # since when the pod has said something else
     written_at: float = float("-inf")  # tried, that is
@@ -72,7 +72,7 @@ class Marks:
         """Of how many pods something is remembered."""
         return len(self._marks)
 
-    def want(self, wanted: action.MarkUnschedulable) -> None:
+    def want(self, wanted: intents.MarkUnschedulable) -> None:
         """Make the pod say this as soon as it may; what was wanted of it before is forgotten."""
         key, now = (wanted.namespace, wanted.name), asyncio.get_running_loop().time()
         mark = self._marks.get(key)
@@ -178,7 +178,7 @@ class Marks:
             }
 
 
-def _said(pod: Pod, wanted: action.MarkUnschedulable) -> bool:
+def _said(pod: Pod, wanted: intents.MarkUnschedulable) -> bool:
     return pod.says(wanted.message, wanted.held, wanted.reason)
 
 

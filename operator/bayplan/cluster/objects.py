@@ -12,7 +12,7 @@ from bayplan.cluster import belongings, decode, errors, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.sender import Job, Sender
-from bayplan.reconcile import action
+from bayplan.model import intents
 
 _CLAIM = "PersistentVolumeClaim"
 
@@ -35,7 +35,7 @@ class Objects:
         self._cache = cache
         self._owner = owner
 
-    def select(self, wanted: action.SelectNode) -> None:
+    def select(self, wanted: intents.SelectNode) -> None:
         """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
         key = wanted.namespace, wanted.claim
         write = Write((_CLAIM, *key), "select", _CLAIM, wanted.claim)
@@ -53,23 +53,23 @@ class Objects:
         identity = ("select", key, wanted.uid, wanted.node)
         self._owner.submit(write, Job((_CLAIM, *key), identity, attempt, failed, once=True))
 
-    def claim(self, wanted: action.ClaimAct, resource: ResourceKey) -> None:
+    def claim(self, wanted: intents.ClaimAct, resource: ResourceKey) -> None:
         """Make, hand over or delete a claim of an instance. What its answer shows is news.
 
         A deleted one is still there until nothing mounts it. What refuses one that is to be made
         refuses all of them: they wait together.
         """
         match wanted:
-            case action.CreateClaim():
+            case intents.CreateClaim():
                 metadata = wanted.body["metadata"]
                 key, about = (metadata["namespace"], metadata["name"]), ""
                 verb, request = "create", requests.create_claim(wanted)
-            case action.OwnClaim():
+            case intents.OwnClaim():
                 key, about = (wanted.namespace, wanted.name), str(wanted.owner)
                 verb, request = "own", requests.own_claim(wanted)
-            case action.DropClaim():
+            case intents.DropClaim():
                 key, about = (wanted.namespace, wanted.name), wanted.uid
-                drop = action.DeleteObject(_CLAIM, *key, wanted.uid)
+                drop = intents.DeleteObject(_CLAIM, *key, wanted.uid)
                 verb, request = "delete", requests.delete_object(drop)
         write = Write(resource, verb, _CLAIM, "" if verb == "create" else key[1])
         if not self._cache.refusals.admits(write):
@@ -89,7 +89,7 @@ class Objects:
         identity = (verb, _CLAIM, key, about)
         self._owner.submit(write, Job((_CLAIM, *key), identity, attempt, failed, urgent=True))
 
-    def apply(self, resource: Resource, wanted: action.ApplyObject) -> None:
+    def apply(self, resource: Resource, wanted: intents.ApplyObject) -> None:
         """Make a child equal to this, unless somebody else has its name."""
         kind, metadata = wanted.body["kind"], wanted.body["metadata"]
         key = metadata["namespace"], metadata["name"]
@@ -110,7 +110,7 @@ class Objects:
         job = Job((kind, *key), identity, attempt, failed, urgent=True, subject=subject)
         self._owner.submit(write, job)
 
-    def drop(self, wanted: action.DeleteObject, resource: ResourceKey) -> None:
+    def drop(self, wanted: intents.DeleteObject, resource: ResourceKey) -> None:
         """Delete a child."""
         kind, key = wanted.kind, (wanted.namespace, wanted.name)
         write = Write(resource, "delete", kind, wanted.name)

@@ -7,10 +7,9 @@ would hold up its own deletion, and its namespace's, for ever.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bayplan.api import names
+from bayplan.api import names, run_names
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod
-from bayplan.reconcile import identity
 
 Key = tuple[str, str]  # namespace, name
 Pods = Mapping[Key, Pod]
@@ -80,7 +79,7 @@ def is_stranded(pod: Pod, owner: Callable[[str], Resource | None]) -> bool:
     living = owner(pod.owner.uid) if pod.owner is not None else None
     if living is None or living.kind != names.BATCHJOB:
         return True
-    return identity.attempt_of(identity.prefix(living.name, living.uid), pod.name) is None
+    return run_names.attempt_of(run_names.prefix(living.name, living.uid), pod.name) is None
 
 
 def _service(pod: Pod) -> Key:

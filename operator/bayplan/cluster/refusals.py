@@ -20,8 +20,8 @@ from typing import TypeVar
 from bayplan.api import names
 from bayplan.api.resource import Key
 from bayplan.cluster import errors
+from bayplan.model import intents
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 
 K = TypeVar("K")
 
@@ -69,7 +69,7 @@ class _Entry:
     """`era` is what the write was made of; of another one nothing is known yet."""
 
     era: Hashable
-    refusal: action.Refusal | None  # None: a conflict, which is told to nobody
+    refusal: intents.RefusedWrite | None  # None: a conflict, which is told to nobody
     holds: bool
     times: int = 0
     tried_at: float = 0.0
@@ -83,8 +83,8 @@ class _Entry:
         return self.holds and self.state in {_State.WAITS, _State.QUEUED}
 
 
-def _told(write: Write, error: errors.ClusterError, name: str) -> action.Refusal:
-    return action.Refusal(
+def _told(write: Write, error: errors.ClusterError, name: str) -> intents.RefusedWrite:
+    return intents.RefusedWrite(
         verb=write.verb,
         kind=write.kind,
         name=name or write.name,
@@ -145,7 +145,7 @@ class Refusals:
         entry = self._current(write)
         return entry is not None and entry.stopped
 
-    def of(self, about: Key) -> tuple[action.Refusal, ...]:
+    def of(self, about: Key) -> tuple[intents.RefusedWrite, ...]:
         """What is refused of a resource but its status, in a fixed order."""
         writes = [one for one in self._about.get(about, ()) if one.verb != "status"]
         found = map(self._current, writes)
@@ -222,7 +222,7 @@ class Refusals:
         return entry
 
     def _put(
-        self, write: Write, told: action.Refusal | None, *, holds: bool, longest: float
+        self, write: Write, told: intents.RefusedWrite | None, *, holds: bool, longest: float
     ) -> float:
         entry = self._current(write)
         if entry is None:

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
+from bayplan.api.times import rfc3339
 from bayplan.cluster import transport
 from bayplan.cluster.transport import Request
-from bayplan.reconcile import action
+from bayplan.model import intents
 
 FIELD_MANAGER = "bayplan"
 
@@ -141,7 +141,7 @@ def dry_run(body: Mapping[str, Any], *, strict: bool) -> Request:
     )
 
 
-def bind(wanted: action.Bind) -> Request:
+def bind(wanted: intents.Bind) -> Request:
     """Say where a pod runs; 409 when it runs already, is another one, or is being deleted."""
     body = {
         "apiVersion": "v1",
@@ -158,11 +158,11 @@ def bind(wanted: action.Bind) -> Request:
     )
 
 
-def delete_pod(wanted: action.DeletePod) -> Request:
+def delete_pod(wanted: intents.DeletePod) -> Request:
     return _delete("Pod", wanted.namespace, wanted.name, wanted.uid, grace=wanted.grace_seconds)
 
 
-def delete_object(wanted: action.DeleteObject) -> Request:
+def delete_object(wanted: intents.DeleteObject) -> Request:
     return _delete(wanted.kind, wanted.namespace, wanted.name, wanted.uid)
 
 
@@ -197,7 +197,7 @@ def evict(namespace: str, name: str, uid: str) -> Request:
     )
 
 
-def release_pod(wanted: action.ReleasePod) -> Request:
+def release_pod(wanted: intents.ReleasePod) -> Request:
     """Remove our finalizer and no other: the strategic patch names what goes, not what stays."""
     body = {
         "metadata": {
@@ -216,7 +216,7 @@ def release_pod(wanted: action.ReleasePod) -> Request:
     )
 
 
-def adopt_pod(wanted: action.AdoptPod) -> Request:
+def adopt_pod(wanted: intents.AdoptPod) -> Request:
     """Other owners stay: references are merged by uid. A second controller is refused."""
     metadata = {"uid": wanted.uid, "ownerReferences": [wanted.owner]}
     return Request(
@@ -230,7 +230,7 @@ def adopt_pod(wanted: action.AdoptPod) -> Request:
     )
 
 
-def select_node(wanted: action.SelectNode) -> Request:
+def select_node(wanted: intents.SelectNode) -> Request:
     """Say on a claim for which node its volume is to be made, as kube-scheduler does."""
     metadata = {"uid": wanted.uid, "annotations": {names.SELECTED_NODE: wanted.node}}
     return Request(
@@ -244,7 +244,7 @@ def select_node(wanted: action.SelectNode) -> Request:
     )
 
 
-def create_claim(wanted: action.CreateClaim) -> Request:
+def create_claim(wanted: intents.CreateClaim) -> Request:
     return Request(
         "POST",
         path("PersistentVolumeClaim", wanted.body["metadata"]["namespace"]),
@@ -255,7 +255,7 @@ def create_claim(wanted: action.CreateClaim) -> Request:
     )
 
 
-def own_claim(wanted: action.OwnClaim) -> Request:
+def own_claim(wanted: intents.OwnClaim) -> Request:
     """Other owners stay: references are merged by uid."""
     metadata = {"uid": wanted.uid, "ownerReferences": [wanted.owner]}
     return Request(
@@ -270,7 +270,7 @@ def own_claim(wanted: action.OwnClaim) -> Request:
 
 
 def mark_unschedulable(
-    wanted: action.MarkUnschedulable, since: int | None, version: str = ""
+    wanted: intents.MarkUnschedulable, since: int | None, version: str = ""
 ) -> Request:
     """Say in PodScheduled why a pod waits, if the pod still has this version.
 
@@ -299,7 +299,7 @@ def mark_unschedulable(
 
 
 def write_status(
-    key: action.ResourceKey, version: str, old: Mapping[str, Any], new: Mapping[str, Any]
+    key: intents.ResourceKey, version: str, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Request:
     """Make a custom resource's status equal to `new`, if it still is `old` at `version`."""
     kind, namespace, name = key
@@ -315,7 +315,7 @@ def write_status(
     )
 
 
-def apply_object(wanted: action.ApplyObject, uid: str = "") -> Request:
+def apply_object(wanted: intents.ApplyObject, uid: str = "") -> Request:
     """Server-side apply of a whole child. With a uid only onto that very object."""
     body = wanted.body
     metadata = body["metadata"]

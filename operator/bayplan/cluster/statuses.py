@@ -15,7 +15,7 @@ from bayplan.cluster import errors, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.sender import Job, Sender
-from bayplan.reconcile import action
+from bayplan.model import intents
 
 _FEW = 64  # not worth looking for those that have gone
 
@@ -24,7 +24,7 @@ class Owner(Protocol):
     """What a status that was answered leads to."""
 
     def emit(
-        self, resource: Resource, events: Iterable[action.EmitEvent | action.Notice]
+        self, resource: Resource, events: Iterable[intents.EmitEvent | intents.Notice]
     ) -> None: ...
 
     def feed(self, kind: str, answer: bytes) -> None: ...
@@ -42,7 +42,7 @@ class _Wanted:
 
     resource: Resource
     status: Mapping[str, Any]
-    events: tuple[action.EmitEvent | action.Notice, ...] = ()
+    events: tuple[intents.EmitEvent | intents.Notice, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +75,7 @@ class Statuses:
         self,
         resource: Resource,
         status: Mapping[str, Any],
-        events: tuple[action.EmitEvent | action.Notice, ...] = (),
+        events: tuple[intents.EmitEvent | intents.Notice, ...] = (),
     ) -> None:
         """Make the stored status this one: the first at once, then one an interval, newest wins.
 

@@ -26,8 +26,8 @@ from bayplan.cluster.refusals import Write, binding
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
+from bayplan.model import intents
 from bayplan.model.pods import Pod
-from bayplan.reconcile import action
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Reports(Protocol):
         """The resource's status answered 404: it has been dropped; list before you create."""
         ...
 
-    def notify(self, resource: Resource, notice: action.Notice) -> None:
+    def notify(self, resource: Resource, notice: intents.Notice) -> None:
         """The status that accounts for this notice is stored: send it."""
         ...
 
@@ -112,7 +112,7 @@ class Writer:
 
     # ---- what is wanted -------------------------------------------------------------------
 
-    def carry_out(self, resource: Resource, outcome: action.Outcome) -> None:
+    def carry_out(self, resource: Resource, outcome: intents.Outcome) -> None:
         """Everything that reconcile said of a resource but its tasks and its probe.
 
         Events belong to the status that accounts for them: they are emitted when it is accepted,
@@ -136,9 +136,11 @@ class Writer:
         for claim in outcome.claims:
             self.objects.claim(claim, resource.key)
 
-    def emit(self, resource: Resource, events: Iterable[action.EmitEvent | action.Notice]) -> None:
+    def emit(
+        self, resource: Resource, events: Iterable[intents.EmitEvent | intents.Notice]
+    ) -> None:
         for event in events:
-            if isinstance(event, action.Notice):
+            if isinstance(event, intents.Notice):
                 self._reports.notify(resource, event)
             else:
                 self.events.emit(resource, event)
@@ -173,7 +175,7 @@ class Writer:
         identity = ("create", planned.key, id(planned))
         self.submit(write, Job(_pod(planned.key), identity, attempt, failed))
 
-    def bind(self, wanted: action.Bind) -> None:
+    def bind(self, wanted: intents.Bind) -> None:
         """Bind a pod that the cache already counts on there; taken back when it fails.
 
         The cache is asked again before each attempt: a binding that waited behind other writes, or
@@ -205,15 +207,15 @@ class Writer:
         identity = ("bind", key, wanted.uid, wanted.node)
         self.submit(write, Job(_pod(key), identity, attempt, failed, once=True))
 
-    def select(self, wanted: action.SelectNode) -> None:
+    def select(self, wanted: intents.SelectNode) -> None:
         """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
         self.objects.select(wanted)
 
-    def mark(self, wanted: action.MarkUnschedulable) -> None:
+    def mark(self, wanted: intents.MarkUnschedulable) -> None:
         """Say on an unplaced pod why it waits, and which node is held for it; newest wins."""
         self.marks.want(wanted)
 
-    def delete(self, wanted: action.DeletePod, resource: ResourceKey | None = None) -> None:
+    def delete(self, wanted: intents.DeletePod, resource: ResourceKey | None = None) -> None:
         """Delete a pod; from now on it counts as terminating.
 
         One whose eviction a budget refuses is asked for again after a while, not before.
@@ -237,7 +239,7 @@ class Writer:
 
         self._submit_pod(write, (wanted.uid,), attempt, failed)
 
-    def release(self, wanted: action.ReleasePod, resource: ResourceKey | None = None) -> None:
+    def release(self, wanted: intents.ReleasePod, resource: ResourceKey | None = None) -> None:
         """Remove our finalizer from a pod that a written status accounts for."""
         key = wanted.namespace, wanted.name
         write = Write(resource or _pod(key), "release", "Pod", wanted.name)
@@ -248,7 +250,7 @@ class Writer:
         if self._cache.refusals.admits(write):
             self._submit_pod(write, (wanted.uid,), attempt)
 
-    def adopt(self, wanted: action.AdoptPod, resource: ResourceKey) -> None:
+    def adopt(self, wanted: intents.AdoptPod, resource: ResourceKey) -> None:
         """Make a pod that was left behind the service's own."""
         key = wanted.namespace, wanted.name
         write = Write(resource, "adopt", "Pod", wanted.name)
@@ -270,7 +272,7 @@ class Writer:
         self,
         resource: Resource,
         status: Mapping[str, Any],
-        events: tuple[action.EmitEvent | action.Notice, ...] = (),
+        events: tuple[intents.EmitEvent | intents.Notice, ...] = (),
     ) -> None:
         """Make the stored status this one: the first at once, then one an interval, newest wins."""
         self.statuses.write(resource, status, events)
@@ -342,7 +344,7 @@ class Writer:
         else:
             self.feed("Pod", answer)
 
-    async def _evicted(self, wanted: action.DeletePod) -> bool:
+    async def _evicted(self, wanted: intents.DeletePod) -> bool:
         """Whether the Eviction API took care of it; a spent budget is a `Conflict`.
 
         It takes care of no pod that somebody gave a second budget. Its 404 may be of the budget,

@@ -153,3 +153,14 @@ class Plan:
     holds: Mapping[TaskKey, str] = field(default_factory=dict)
     look_at: int | None = None
     faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EligibleNodes:
+    """Names of nodes: those where a pod of the workload may stay, of them those that take one."""
+
+    stay: frozenset[str] = frozenset()
+    open: frozenset[str] = frozenset()
+
+
+NOWHERE = EligibleNodes()

@@ -9,16 +9,10 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from bayplan.api import names
-from bayplan.reconcile import gaps, identity
-from bayplan.reconcile.ledger import (
-    LONGEST_REQUEST,
-    MOST_BACKFILLED,
-    NO_BACKFILL,
-    Backfill,
-    time_of,
-    time_text,
-)
+from bayplan.api import names, run_names
+from bayplan.api.times import time_of, time_text
+from bayplan.reconcile import gaps
+from bayplan.reconcile.ledger import LONGEST_REQUEST, MOST_BACKFILLED, NO_BACKFILL, Backfill
 from bayplan.reconcile.runs import Progress, Run
 from bayplan.reconcile.scene import Scene
 from bayplan.schedules.parse import Schedule
@@ -118,7 +112,7 @@ def next_run(
     slots = open_slots(schedule, open_, wanted.first, wanted.last, known)
     if not slots:
         return None
-    return Run(identity.backfill_run(slots[0]), "Backfill", slots[0], since=scene.now)
+    return Run(run_names.backfill_run(slots[0]), "Backfill", slots[0], since=scene.now)
 
 
 def may_begin(scene: Scene, runs: Collection[Progress], *, hindered: bool) -> bool:
@@ -134,7 +128,7 @@ def may_begin(scene: Scene, runs: Collection[Progress], *, hindered: bool) -> bo
 
 def slots_of(runs: Iterable[Run]) -> frozenset[int]:
     """The times that these runs make up for."""
-    found = (identity.backfilled(run.id) for run in runs)
+    found = (run_names.backfilled(run.id) for run in runs)
     return frozenset(slot for slot in found if slot is not None)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayplan.api.longservice import RestartBackoff
-from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.api.times import epoch_of, rfc3339
 from bayplan.model.pods import Pod
 from bayplan.reconcile.instances import ended_at
 from bayplan.reconcile.refusals import is_refusal

@@ -8,17 +8,19 @@ is a person who removes finalizers or edits the status.
 
 from collections.abc import Iterable, Mapping
 
-from bayplan.api import names, pod_builder
+from bayplan.api import names, pod_builder, run_names, times
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
+from bayplan.model.admission import Admission
+from bayplan.model.intents import Outcome, Task
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import figures, identity, jobconditions, jobstatus, ledger, parents, verbs
-from bayplan.reconcile.action import Admission, Outcome, Task, View
+from bayplan.reconcile import figures, jobconditions, jobstatus, ledger, parents, verbs
 from bayplan.reconcile.course import REPLACED, Course, book_of, course_of
 from bayplan.reconcile.runs import BY_PEOPLE, Progress, Rules, Run, avoided
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.tidy import release_orphans, tidied
+from bayplan.reconcile.view import View
 
 __all__ = ["reconcile", "release_orphans"]
 
@@ -65,7 +67,7 @@ def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -
 def _scene(
     job: Resource, spec: BatchJobSpec, pods: Mapping[PodKey, Pod], view: View, now: int
 ) -> Scene:
-    prefix = identity.prefix(job.name, job.uid)
+    prefix = run_names.prefix(job.name, job.uid)
     return Scene(
         job=job,
         spec=spec,
@@ -176,7 +178,7 @@ def _task(scene: Scene, run: Run, index: int, piece: Run, avoid: frozenset[str])
         annotations[names.RUN_NOW_ARGS] = run.arguments
         given = verbs.arguments(run.arguments) or given
     return Task(
-        name=identity.pod_name(
+        name=run_names.pod_name(
             scene.prefix, run.id, piece.attempt, index if run.count > 1 else None
         ),
         labels=labels,
@@ -185,7 +187,7 @@ def _task(scene: Scene, run: Run, index: int, piece: Run, avoid: frozenset[str])
         environment={
             **given.env,
             "BAYPLAN_JOB": job.name,
-            "BAYPLAN_SLOT": ledger.time_text(run.since if run.slot is None else run.slot),
+            "BAYPLAN_SLOT": times.time_text(run.since if run.slot is None else run.slot),
             "BAYPLAN_RUN": run.id,
             "BAYPLAN_ATTEMPT": str(piece.attempt),
             "BAYPLAN_TASK_INDEX": str(index),

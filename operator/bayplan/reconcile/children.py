@@ -15,7 +15,8 @@ from bayplan.api import names, pod_builder
 from bayplan.api.longservice import LongServiceSpec, ServicePort
 from bayplan.api.longservice import Service as ServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.reconcile.action import ApplyObject, DeleteObject, View
+from bayplan.model.intents import ApplyObject, DeleteObject
+from bayplan.reconcile.view import View
 
 SERVICE = "Service"
 BUDGET = "PodDisruptionBudget"

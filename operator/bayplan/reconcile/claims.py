@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from bayplan.api import names, pod_builder
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
+from bayplan.model.intents import ClaimAct, CreateClaim, DropClaim, OwnClaim
 from bayplan.model.pods import Claim
-from bayplan.reconcile.action import ClaimAct, CreateClaim, DropClaim, OwnClaim
 from bayplan.reconcile.ordinals import Row, name_of
 
 Claims = Mapping[str, Claim]  # of one namespace, by name

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.api.times import epoch_of, rfc3339
 
 READY = "Ready"
 PLACED = "Placed"

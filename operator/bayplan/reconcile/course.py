@@ -7,13 +7,14 @@ accounted for, pods on what happened since. Nothing is written here.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from bayplan.api import names
+from bayplan.api import names, run_names
+from bayplan.api.times import LAST_TIME, time_of
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import backfill, identity, parents, triggers, verbs
+from bayplan.reconcile import backfill, parents, triggers, verbs
 from bayplan.reconcile.arrays import advanced
 from bayplan.reconcile.holding import Holding, edited, holding, resumed
-from bayplan.reconcile.ledger import LAST_TIME, MOST_HANDLED, MOST_TOKENS, own_slot, time_of
+from bayplan.reconcile.ledger import MOST_HANDLED, MOST_TOKENS, own_slot
 from bayplan.reconcile.runs import BY_PEOPLE, Finished, Progress, Run, Trigger, cancelled
 from bayplan.reconcile.scene import Book, Scene
 from bayplan.reconcile.triggers import Due
@@ -57,7 +58,7 @@ def book_of(prefix: str, pods: Mapping[PodKey, Pod]) -> Book:
     """The pods by run, index and attempt; what has no name of ours is nobody's run."""
     book: dict[str, dict[int, dict[int, Pod]]] = {}
     for key, pod in pods.items():
-        found = identity.attempt_of(prefix, key[1])
+        found = run_names.attempt_of(prefix, key[1])
         if found is not None:
             run, attempt, index = found
             book.setdefault(run, {}).setdefault(index, {})[attempt] = pod
@@ -83,7 +84,7 @@ def course_of(scene: Scene) -> Course:
     resumed_at = resumed(scene, held, finished)
     since = _since(scene, resumed_at)
     floor = _floor(scene, schedule, since)
-    slots = {slot for run in known if (slot := identity.slot_of(run.id)) is not None}
+    slots = {slot for run in known if (slot := run_names.slot_of(run.id)) is not None}
     made_up_for = backfill.slots_of(known)
     order = backfill.ordered(scene, schedule, made_up_for | slots, floor)
 
@@ -103,7 +104,7 @@ def course_of(scene: Scene) -> Course:
         known.append(taken)
         if _by_token(taken):
             handled.append(taken.id)
-        slot = identity.slot_of(taken.id)
+        slot = run_names.slot_of(taken.id)
         slots |= set() if slot is None else {slot}
     refused: list[tuple[str, str]] = []
     for asked, why in _asked(scene, known):
@@ -152,7 +153,7 @@ def known_runs(scene: Scene) -> list[Run]:
         if run in known or scene.stored.took_up(run):
             continue
         pods = scene.pods_of(run)
-        if identity.slot_of(run) is None and not any(map(tracked, pods)):
+        if run_names.slot_of(run) is None and not any(map(tracked, pods)):
             continue  # accounted for so long ago that the status has forgotten it
         created = min(pod.created_at or scene.now for pod in pods)
         first = min(pods, key=lambda pod: (len(pod.name), pod.name))
@@ -173,14 +174,14 @@ def known_runs(scene: Scene) -> list[Run]:
         )
     return runs + sorted(
         fresh,
-        key=lambda run: (run.since if identity.slot_of(run.id) is None else run.slot or 0, run.id),
+        key=lambda run: (run.since if run_names.slot_of(run.id) is None else run.slot or 0, run.id),
     )
 
 
 def count_of(told: str) -> int:
     """How many tasks a run has, as the annotation of its pods tells it."""
-    plain = told.isdecimal() and told.isascii() and len(told) <= len(str(identity.MOST_TASKS))
-    return min(max(int(told), 1), identity.MOST_TASKS) if plain else 1
+    plain = told.isdecimal() and told.isascii() and len(told) <= len(str(run_names.MOST_TASKS))
+    return min(max(int(told), 1), run_names.MOST_TASKS) if plain else 1
 
 
 def tracked(pod: Pod) -> bool:
@@ -253,7 +254,7 @@ def _hinders(scene: Scene, one: Progress, settled_at: int) -> bool:
 def _slot_run(scene: Scene, due: Due) -> Run | None:
     if due.slot is None:
         return None
-    run = identity.slot_run(due.slot)
+    run = run_names.slot_run(due.slot)
     delay = triggers.start_delay(scene.job, scene.spec)
     since = min(max(due.slot + delay, 0), scene.now)
     return Run(run, trigger_of(scene, run), due.slot, since=since)

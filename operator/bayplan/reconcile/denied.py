@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from bayplan.model.intents import RefusedWrite
 from bayplan.reconcile import conditions
-from bayplan.reconcile.action import Refusal
 from bayplan.reconcile.conditions import Condition
 
 CHILD_REFUSED = "ChildRefused"
@@ -21,12 +21,12 @@ _DOES = {
 }
 
 
-def word(refusals: Sequence[Refusal]) -> str:
+def word(refusals: Sequence[RefusedWrite]) -> str:
     """The condition's reason."""
     return QUOTA_EXCEEDED if "exceeded quota" in refusals[0].message else CHILD_REFUSED
 
 
-def sentence(refusals: Sequence[Refusal]) -> str:
+def sentence(refusals: Sequence[RefusedWrite]) -> str:
     """The first refusal in the server's words, how many more there are, and what to do."""
     first, more = refusals[0], len(refusals) - 1
     does = _DOES.get(first.verb, "to apply")

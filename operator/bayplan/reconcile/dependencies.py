@@ -4,27 +4,17 @@ Marathon's dependents waited for ever for one that never got healthy; here each 
 a circle is said instead of waited for. What runs is never touched.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.reconcile import conditions, kin
+from bayplan.model import graph
+from bayplan.reconcile import conditions
+from bayplan.reconcile.view import FREE, Dependencies
 
 LOOK_AGAIN_SECONDS = 5  # a service that waits asks so often; nobody rings for it
 
 Find = Callable[[str], Resource | None]  # a LongService of the namespace by name
-
-
-@dataclass(frozen=True, slots=True)
-class Dependencies:
-    """By name whether it is ready; absent ones are not there. `cycle` leads back to the service."""
-
-    ready: Mapping[str, bool] = field(default_factory=dict)
-    cycle: tuple[str, ...] = ()
-
-
-FREE = Dependencies()
 
 
 def of(service: Resource, find: Find) -> Dependencies:
@@ -39,7 +29,7 @@ def of(service: Resource, find: Find) -> Dependencies:
         for name, one in found.items()
         if one is not None and not one.deleting
     }
-    return Dependencies(ready, kin.cycle(service.name, lambda name: _names(find(name))))
+    return Dependencies(ready, graph.cycle(service.name, lambda name: _names(find(name))))
 
 
 def unmet(spec: LongServiceSpec, known: Dependencies, since: int, now: int) -> dict[str, int]:

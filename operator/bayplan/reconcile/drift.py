@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayplan.api.longservice import Rebalance
-from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.api.times import epoch_of, rfc3339
 from bayplan.model import constraints as constraints_
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Constraints, Pod

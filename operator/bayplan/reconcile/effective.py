@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bayplan import units
+from bayplan.api.times import time_text
 from bayplan.model import resources
-from bayplan.reconcile.action import Admission, EmitEvent
+from bayplan.model.admission import Admission
+from bayplan.model.intents import EmitEvent
 from bayplan.reconcile.conditions import cut
-from bayplan.reconcile.ledger import time_text
 
 
 def requests(admission: Admission | None, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -6,7 +6,7 @@ The newest failure and one sentence for all of them. It counts nothing; that is 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from bayplan.api.meta import epoch_of, rfc3339
+from bayplan.api.times import epoch_of, rfc3339
 from bayplan.model.pods import FRESH, Pod
 from bayplan.reconcile import backoff, conditions
 from bayplan.reconcile.instances import Instances, ended_at

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bayplan.reconcile import identity
+from bayplan.api import run_names
 from bayplan.reconcile.runs import MARKED, Finished
 
 MOST_SAMPLES = 20
@@ -31,7 +31,7 @@ class Samples:
             run, started_at = one.run, one.run.started_at
             plain = one.outcome == "Succeeded" and one.reason != MARKED and not run.attempt
             if plain and started_at is not None:
-                slot = identity.slot_of(run.id)
+                slot = run_names.slot_of(run.id)
                 due_at = run.since if slot is None else slot
                 runs.insert(0, _seconds(one.ended_at - started_at))
                 waits.insert(0, _seconds(started_at - due_at))

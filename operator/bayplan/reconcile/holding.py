@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bayplan.api import edits, names
+from bayplan.api.times import time_of
 from bayplan.reconcile import conditions
-from bayplan.reconcile.ledger import counted, time_of
+from bayplan.reconcile.ledger import counted
 from bayplan.reconcile.runs import Finished
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.verbs import heals

@@ -5,9 +5,9 @@ What `ordinals`, `claims`, `pernode` and `sole` say of it.
 
 from dataclasses import replace
 
+from bayplan.model.intents import ClaimAct
 from bayplan.model.pods import Pod
 from bayplan.reconcile import claims, inplace, ordinals, pernode, rollout, sole
-from bayplan.reconcile.action import ClaimAct
 from bayplan.reconcile.servicescene import ServiceScene, updated
 
 

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.api import names
-from bayplan.api.meta import rfc3339
+from bayplan.api.times import rfc3339
 from bayplan.api.validation import Problem
 from bayplan.reconcile import conditions, defect, denied, holding, starting
-from bayplan.reconcile.action import Placement
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.holding import Holding
 from bayplan.reconcile.runs import TOO_MANY_DISRUPTIONS, Progress, Run
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.verdict import START_TIMEOUT
+from bayplan.reconcile.view import NoRoom
 
 COMPLETE = "Complete"
 FAILED = "Failed"
@@ -105,7 +105,7 @@ def job_conditions(
     course: Course,
     shown: Iterable[Progress],
     history: list[Mapping[str, Any]],
-    placement: Placement | None,
+    placement: NoRoom | None,
 ) -> list[dict[str, Any]]:
     before = scene.job.status.get("conditions")
     newest = next((one for one in history if one.get("outcome") != "Missed"), None)
@@ -232,7 +232,7 @@ def _ready_once(
     return conditions.stalled(Reason.RUN_FAILED, f"{how(newest)}; ask for another with run-now.")
 
 
-def _placed(placement: Placement | None) -> Condition:
+def _placed(placement: NoRoom | None) -> Condition:
     if placement is None:
         return true(conditions.PLACED, Reason.PLACED, "Nothing waits for room.")
     count = placement.pending

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 from bayplan.api import names
+from bayplan.api.times import time_text
+from bayplan.model.intents import EmitEvent
 from bayplan.reconcile import conditions, denied, starting, triggers, verbs
-from bayplan.reconcile.action import EmitEvent
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.holding import TOO_MANY_FAILURES
 from bayplan.reconcile.jobconditions import hindrance, how, too_many
-from bayplan.reconcile.ledger import time_text, wire_finished
+from bayplan.reconcile.ledger import wire_finished
 from bayplan.reconcile.runs import LATE, Progress
 from bayplan.reconcile.scene import Scene
 from bayplan.reconcile.verdict import START_TIMEOUT, TEMPLATE_CHANGED

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bayplan.api.times import time_text
+from bayplan.model.intents import EmitEvent, Notice
 from bayplan.reconcile import backfill, effective, figures, triggers, waiting
-from bayplan.reconcile.action import EmitEvent, Notice
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.gaps import Gaps, between, more, without
 from bayplan.reconcile.jobconditions import job_conditions
@@ -18,9 +19,7 @@ from bayplan.reconcile.jobevents import events, is_newly_late
 from bayplan.reconcile.ledger import (
     MOST_HISTORY,
     Backfill,
-    Success,
     counted,
-    time_text,
     wire_backfill,
     wire_finished,
     wire_fulfilled,
@@ -31,6 +30,7 @@ from bayplan.reconcile.ledger import (
 from bayplan.reconcile.notices import notices
 from bayplan.reconcile.runs import BY_PEOPLE, MARKED, OF_LIVE, Progress, Run
 from bayplan.reconcile.scene import Scene
+from bayplan.reconcile.view import Success
 
 # A run that ends before this age is written once, at its end; where runs are known to take longer,
 # this waits as long, so that a run of ten minutes or less costs four writes.

@@ -7,10 +7,9 @@ The API server slows down with what it holds, and Kubernetes' own collection of 
 from collections.abc import Iterable
 
 from bayplan.model.pods import Pod
+from bayplan.reconcile.view import Mark
 
 MOST_FINISHED = 5_000
-
-Mark = tuple[int, str, str]  # when it ended, its namespace, its name
 
 
 def mark_of(pod: Pod) -> Mark:

@@ -6,14 +6,15 @@ Reading back what was written here gives the same values, so that a steady job i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, TypeVar, get_args
 
+from bayplan.api import run_names
 from bayplan.api.batchjob_status import LONGEST_DETAIL
-from bayplan.api.meta import epoch_of, rfc3339
-from bayplan.reconcile import identity, ranges
+from bayplan.api.times import rfc3339, time_of, time_text
+from bayplan.reconcile import ranges
 from bayplan.reconcile.gaps import MOST_GAPS, Gap, Gaps, holds, more
 from bayplan.reconcile.runs import Finished, Lane, Outcome, Run, Trigger
+from bayplan.reconcile.view import Success
 
 MOST_ACTIVE = 100
 MOST_HISTORY = 10
@@ -34,7 +35,6 @@ COUNTERS = (
     "consecutiveFailures",
 )
 
-LAST_TIME = 253_402_300_799  # the end of the year 9999
 _NEVER = rfc3339(0)  # what older versions stored of a container that never started
 _LARGEST_COUNT = 2**63 - 1
 _LARGEST_ATTEMPT = 500  # of a stored one; retries add 121 at most, names hold 999
@@ -45,19 +45,6 @@ _COUNTED = ("failures", "disruptions")
 _OUTCOMES = frozenset(get_args(Outcome))
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Success:
-    """A run that counts as a success for a job's children; `ended_at` in epoch seconds."""
-
-    run: str
-    ended_at: int
-    made_up_for: int | None = None  # the slot of a run that a person asked for again
-
-    @property
-    def slot(self) -> int | None:
-        return self.made_up_for if self.made_up_for is not None else identity.slot_of(self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +91,10 @@ class Ledger:
 
     def took_up(self, run: str) -> bool:
         """Whether this run was ever taken into the status; if it is not active it has ended."""
-        slot = identity.slot_of(run)
+        slot = run_names.slot_of(run)
         if slot is not None:
             return slot <= self.last_slot
-        made_up_for = identity.backfilled(run)
+        made_up_for = run_names.backfilled(run)
         if made_up_for is not None:
             return self.gaps is not None and not holds(self.gaps, made_up_for)
         return run in self.handled or any(one.get("run") == run for one in self.history)
@@ -261,7 +248,7 @@ def _shortened(told: str) -> str:
 def wire_missed(slot: int, reason: str) -> dict[str, Any]:
     """An entry of `history` for a slot that passed without a run."""
     return {
-        "run": identity.slot_run(slot),
+        "run": run_names.slot_run(slot),
         "slotTime": time_text(slot),
         "outcome": "Missed",
         "reason": reason,
@@ -292,14 +279,8 @@ def counted(
 
 def own_slot(run: str) -> int | None:
     """The scheduled time in a run's name, whether it settles it or makes up for it."""
-    slot = identity.slot_of(run)
-    return identity.backfilled(run) if slot is None else slot
-
-
-def time_of(value: object) -> int | None:
-    """Epoch seconds of a stored time; None when it is none, or lies outside 1970-9999."""
-    at = _time(value, -1)
-    return None if at < 0 else at
+    slot = run_names.slot_of(run)
+    return run_names.backfilled(run) if slot is None else slot
 
 
 def _runs(value: object) -> tuple[Run, ...]:
@@ -345,12 +326,12 @@ def _run(value: object) -> Run | None:
 
 def _tasks(value: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a run that tell of its tasks; none for a run of one."""
-    count = _count(value.get("count"), identity.MOST_TASKS)
+    count = _count(value.get("count"), run_names.MOST_TASKS)
     if count <= 1:
         return {}
     gang = value.get("gang") is True
     lanes: dict[int, Lane] = {}
-    for one in _each(value.get("retries"), _mapping, identity.MOST_TASKS):
+    for one in _each(value.get("retries"), _mapping, run_names.MOST_TASKS):
         attempt, failures, disruptions = (
             _count(one.get(name), _LARGEST_ATTEMPT) for name in ("attempt", *_COUNTED)
         )
@@ -434,7 +415,7 @@ def _consumed(value: object) -> tuple[str, str] | None:
 
 
 def _run_id(value: object) -> str | None:
-    return value if isinstance(value, str) and identity.is_run(value) else None
+    return value if isinstance(value, str) and run_names.is_run(value) else None
 
 
 def _statistics(value: object) -> dict[str, int]:
@@ -461,25 +442,8 @@ def _text(value: object, longest: int) -> str:
 
 
 def _time(value: object, absent: int) -> int:
-    if not isinstance(value, str):
-        return absent
-    at = _epoch(value)
+    at = time_of(value)
     return absent if at is None else at
-
-
-@lru_cache(maxsize=65536)  # a steady job's times are read again and again
-def _epoch(text: str) -> int | None:
-    try:
-        at = epoch_of(text)
-    except (ValueError, OverflowError):
-        return None
-    return at if 0 <= at <= LAST_TIME else None
-
-
-@lru_cache(maxsize=65536)
-def time_text(at: int) -> str:
-    """RFC 3339; what lies outside 1970-9999 is told as the nearest that does not."""
-    return rfc3339(min(max(at, 0), LAST_TIME))
 
 
 def _when(at: int | None) -> str | None:

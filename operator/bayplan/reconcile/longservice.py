@@ -12,10 +12,12 @@ from dataclasses import replace
 from bayplan.api import names, placement_rules
 from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
+from bayplan.model import wording
+from bayplan.model.admission import Admission
+from bayplan.model.intents import EmitEvent, Outcome
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.model.workloads import Operator
-from bayplan.placement import explain
 from bayplan.reconcile import (
     backoff,
     brake,
@@ -36,10 +38,10 @@ from bayplan.reconcile import (
     target,
     waiting,
 )
-from bayplan.reconcile.action import Admission, EmitEvent, Outcome, View
 from bayplan.reconcile.instances import Instances, surveyed
 from bayplan.reconcile.revisions import Revision
 from bayplan.reconcile.servicescene import ServiceScene, stored_current, updated
+from bayplan.reconcile.view import View
 
 STUCK_SECONDS = 60
 
@@ -298,7 +300,7 @@ def _given_up(scene: ServiceScene) -> target.Target:
         reason, why = servicestatus.Reason.QUOTA_EXCEEDED.value, scene.admission.message
     elif scene.view.placement is not None:
         reason = servicestatus.Reason.NO_ROOM.value
-        why = explain.sentence(scene.view.placement.funnel)
+        why = wording.sentence(scene.view.placement.funnel)
     elif isinstance(stored, Mapping) and scene.service.status.get("restartBackoff"):
         reason, why = servicestatus.Reason.FAILING.value, f"{stored.get('reason')} of its pods"
     return scene.aim.without(reason, f"No progress for {deadline} s; {why}", scene.now)

@@ -6,12 +6,13 @@ They go with the write of the status that accounts for them, as Events do, hence
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bayplan.api.times import time_text
+from bayplan.model.intents import EmitEvent, Notice
 from bayplan.reconcile import jobevents, triggers
-from bayplan.reconcile.action import EmitEvent, Notice
 from bayplan.reconcile.course import Course
 from bayplan.reconcile.holding import TOO_MANY_FAILURES
 from bayplan.reconcile.jobconditions import hindrance, how, too_many
-from bayplan.reconcile.ledger import time_text, wire_finished
+from bayplan.reconcile.ledger import wire_finished
 from bayplan.reconcile.runs import Finished, Progress
 from bayplan.reconcile.scene import Scene
 

@@ -7,11 +7,10 @@ a lost write makes it run twice on one set of successes.
 
 from collections.abc import Iterable, Mapping
 
-from bayplan.reconcile import identity
-from bayplan.reconcile.kin import ParentSummary
-from bayplan.reconcile.ledger import Success
+from bayplan.api import run_names
 from bayplan.reconcile.runs import Run
 from bayplan.reconcile.scene import Scene
+from bayplan.reconcile.view import ParentSummary, Success
 
 Successes = Mapping[str, Success]  # parent -> the success to run on
 
@@ -70,7 +69,7 @@ def _run(scene: Scene, slot: int | None, chosen: Successes) -> Run:
     pairs = tuple(sorted((name, success.run) for name, success in chosen.items()))
     since = max(success.ended_at for success in chosen.values())
     return Run(
-        identity.parents_run(pairs) if slot is None else identity.slot_run(slot),
+        run_names.parents_run(pairs) if slot is None else run_names.slot_run(slot),
         "Parents",
         slot,
         since=min(since, scene.now),
@@ -122,4 +121,4 @@ def text(pairs: Iterable[tuple[str, str]]) -> str:
 def read(told: str) -> tuple[tuple[str, str], ...]:
     """What a pod's annotation tells; what makes no sense is left out."""
     pairs = (part.partition("=") for part in told.split(",")[:50])
-    return tuple((name, run) for name, _, run in pairs if name and identity.is_run(run))
+    return tuple((name, run) for name, _, run in pairs if name and run_names.is_run(run))

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bayplan.model.pods import Pod
-from bayplan.placement.homes import Homes
+from bayplan.model.workloads import EligibleNodes
 from bayplan.reconcile import inplace, rollout
 from bayplan.reconcile.instances import Instances
 
@@ -31,7 +31,7 @@ class Coverage:
 
 
 def housed(
-    book: Instances, pods: Iterable[Pod], homes: Homes, *, suspended: bool
+    book: Instances, pods: Iterable[Pod], homes: EligibleNodes, *, suspended: bool
 ) -> tuple[Instances, Coverage]:
     """The book of those that stand where one is to be, and what that leaves. O(pods + nodes).
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.resource import Resource
-from bayplan.reconcile.action import ApplyObject, Child, DeleteObject
+from bayplan.model.children import Child
+from bayplan.model.intents import ApplyObject, DeleteObject
 from bayplan.reconcile.instances import ordinal
 
 KIND = "ControllerRevision"

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bayplan.api import run_names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod
-from bayplan.reconcile import identity
-from bayplan.reconcile.action import View
 from bayplan.reconcile.figures import Samples
 from bayplan.reconcile.ledger import MOST_ACTIVE, Ledger
 from bayplan.reconcile.runs import Rules
+from bayplan.reconcile.view import View
 
 # run -> index -> attempt -> pod
 Book = Mapping[str, Mapping[int, Mapping[int, Pod]]]
@@ -37,7 +37,7 @@ class Scene:
     @property
     def most_active(self) -> int:
         """So many unfinished runs; of many tasks fewer, so that pods and status stay bounded."""
-        return min(MOST_ACTIVE, max(identity.MOST_TASKS // self.spec.tasks, 1))
+        return min(MOST_ACTIVE, max(run_names.MOST_TASKS // self.spec.tasks, 1))
 
     @property
     def accepted(self) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 from bayplan.api import names, pod_builder
 from bayplan.api.resource import Resource
+from bayplan.model.intents import AdoptPod, ApplyObject, DeleteObject, DeletePod, Task
 from bayplan.model.pods import Pod
 from bayplan.reconcile import backoff, claims, ordinals, revisions, rollout, target
-from bayplan.reconcile.action import AdoptPod, ApplyObject, DeleteObject, DeletePod, Task
 from bayplan.reconcile.revisions import Revision
 from bayplan.reconcile.servicescene import ServiceScene
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
+from bayplan.model.admission import Admission
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile import drift, ordinals, pernode, rollout, servicestatus, target
-from bayplan.reconcile.action import Admission, View
 from bayplan.reconcile.instances import Instances
 from bayplan.reconcile.revisions import Revision
+from bayplan.reconcile.view import View
 
 
 @dataclass(frozen=True, slots=True)

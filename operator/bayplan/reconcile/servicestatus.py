@@ -12,10 +12,12 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.api.meta import rfc3339
 from bayplan.api.resource import Resource
+from bayplan.api.times import rfc3339
+from bayplan.model import wording
+from bayplan.model.admission import Admission
+from bayplan.model.intents import EmitEvent
 from bayplan.model.pods import Pod
-from bayplan.placement import explain
 from bayplan.reconcile import (
     conditions,
     defect,
@@ -26,11 +28,11 @@ from bayplan.reconcile import (
     target,
     waiting,
 )
-from bayplan.reconcile.action import Admission, EmitEvent, Placement, View
 from bayplan.reconcile.backoff import Backoff
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.instances import Instances
 from bayplan.reconcile.rollout import Bounds
+from bayplan.reconcile.view import NoRoom, View
 
 AVAILABLE = "Available"
 PROGRESSING = "Progressing"
@@ -105,7 +107,7 @@ class Standing:
     unmade: tuple[str, ...] = ()  # kinds of children that are not as they should be yet
 
     @property
-    def placement(self) -> Placement | None:
+    def placement(self) -> NoRoom | None:
         """Why instances find no room, once that is worth a word."""
         return waiting.shown(self.view.placement, self.now)
 
@@ -293,7 +295,7 @@ def _unready(standing: Standing) -> tuple[Reason, str]:
     return Reason.STARTING, ""
 
 
-def _unplaced(standing: Standing, placement: Placement) -> tuple[Reason, str]:
+def _unplaced(standing: Standing, placement: NoRoom) -> tuple[Reason, str]:
     if placement.funnel.making:
         return Reason.VOLUME, f"; {_no_room(placement)}"
     if placement.funnel.defect:
@@ -416,13 +418,13 @@ def _placed(standing: Standing) -> Condition:
     return true(conditions.PLACED, Reason.PLACED, "Every instance has a node.")
 
 
-def _no_room(placement: Placement) -> str:
+def _no_room(placement: NoRoom) -> str:
     count = failures.counted(placement.pending, "instance")
     if placement.funnel.making:
-        return f"{count} not bound yet: {explain.sentence(placement.funnel)}"
+        return f"{count} not bound yet: {wording.sentence(placement.funnel)}"
     if placement.funnel.defect:
         return defect.of_tasks(placement.pending, "instance").removesuffix(".")
-    return f"{count} found no room: {explain.sentence(placement.funnel)}"
+    return f"{count} found no room: {wording.sentence(placement.funnel)}"
 
 
 def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEvent, ...]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.longservice import UpdateStrategy
-from bayplan.api.meta import epoch_of, rfc3339
 from bayplan.api.resource import Resource
+from bayplan.api.times import epoch_of, rfc3339
 from bayplan.reconcile import conditions, revisions
 from bayplan.reconcile.revisions import Revision
 

@@ -8,10 +8,10 @@ node, missed).
 
 from collections.abc import Iterable, Mapping
 
-from bayplan.api import names
+from bayplan.api import names, run_names
+from bayplan.model.intents import DeletePod, ReleasePod
 from bayplan.model.pods import Phase, Pod
-from bayplan.reconcile import identity, keeping
-from bayplan.reconcile.action import DeletePod, ReleasePod
+from bayplan.reconcile import keeping
 from bayplan.reconcile.course import tracked
 from bayplan.reconcile.runs import Lane, Run
 from bayplan.reconcile.scene import Scene
@@ -137,7 +137,7 @@ def _superseded(over: Mapping[int, Pod], *, newer: bool) -> Iterable[tuple[Pod, 
 
 def _forgotten(scene: Scene, run: str) -> bool:
     """Whether it was accounted for so long ago that the status has forgotten its token."""
-    return identity.slot_of(run) is None and not any(map(tracked, scene.pods_of(run)))
+    return run_names.slot_of(run) is None and not any(map(tracked, scene.pods_of(run)))
 
 
 def _beyond(scene: Scene, records: Iterable[Record]) -> list[Record]:

@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from bayplan.api import names
-from bayplan.reconcile import identity
-from bayplan.reconcile.ledger import time_of
+from bayplan.api import names, run_names
+from bayplan.api.times import time_of
 from bayplan.reconcile.runs import MARKED, Finished, Progress, Run, cancelled
 from bayplan.reconcile.scene import Scene
 
@@ -66,7 +65,7 @@ def run_now(scene: Scene) -> Run | None:
     if not token:
         return None
     told = scene.job.annotations.get(names.RUN_NOW_ARGS, "")
-    return Run(identity.token_run(token), "RunNow", None, since=scene.now, arguments=told)
+    return Run(run_names.token_run(token), "RunNow", None, since=scene.now, arguments=told)
 
 
 def again(scene: Scene, unfinished: Iterable[Run]) -> tuple[Run | None, str]:
@@ -78,7 +77,7 @@ def again(scene: Scene, unfinished: Iterable[Run]) -> tuple[Run | None, str]:
     wanted = scene.job.annotations.get(names.RETRY, "")
     if not wanted or any(run.id == wanted for run in unfinished):
         return None, ""
-    run = Run(identity.again_run(wanted), "Retry", None, since=scene.now)
+    run = Run(run_names.again_run(wanted), "Retry", None, since=scene.now)
     for one in scene.stored.history:
         if one["run"] == wanted and one["outcome"] in {"Failed", "Cancelled"}:
             told = one.get("arguments")
@@ -91,8 +90,8 @@ def standing(scene: Scene) -> list[str]:
     """The runs that the annotations stand for now: these must be known as long as they do."""
     notes = scene.job.annotations
     asked = (
-        (notes.get(names.RUN_NOW), identity.token_run),
-        (notes.get(names.RETRY), identity.again_run),
+        (notes.get(names.RUN_NOW), run_names.token_run),
+        (notes.get(names.RETRY), run_names.again_run),
     )
     return [run(told) for told, run in asked if told]
 

@@ -7,27 +7,27 @@ fills or empties.
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan.placement import explain
+from bayplan.model import wording
 from bayplan.reconcile import conditions
-from bayplan.reconcile.action import Placement
+from bayplan.reconcile.view import NoRoom
 
 PATIENCE_SECONDS = 10  # what waits less long than this is not explained
 
 _LONGEST_LACKS = 256
 
 
-def shown(placement: Placement | None, now: int) -> Placement | None:
+def shown(placement: NoRoom | None, now: int) -> NoRoom | None:
     """The placement as far as it is worth a word: what has only begun to wait is not."""
     if placement is None or now - placement.since < PATIENCE_SECONDS:
         return None
     return placement
 
 
-def wire(placement: Placement | None, stored: object) -> Mapping[str, Any] | None:
+def wire(placement: NoRoom | None, stored: object) -> Mapping[str, Any] | None:
     """What to store; the stored one while top reason, nearest node and number are the same."""
     if placement is None:
         return None
-    told = explain.status(placement.pending, placement.since, placement.funnel)
+    told = wording.status(placement.pending, placement.since, placement.funnel)
     told["message"] = conditions.cut(str(told.get("message", "")))
     nearest = told.get("nearest")
     if isinstance(nearest, dict):

@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from bayplan.reconcile import identity
+from bayplan.api import run_names
 from tests.cluster import read
 from tests.cluster.manifests import make_job
 from tests.scale.e2e import budgets, client, ground
@@ -45,7 +45,7 @@ def slot_of(pod: str) -> tuple[str, int]:
     """Job and slot (epoch seconds) that a pod's name tells."""
     job, _, rest = pod.partition("-")
     run = rest.split("-")[1]
-    slot = identity.slot_of(run)
+    slot = run_names.slot_of(run)
     assert slot is not None, pod
     return job, slot
 

@@ -1,23 +1,15 @@
-"""What `reconcile` answers and what the writer carries out: data only.
+"""What a reconcile function wants and the writer carries out: data only.
 
-A reconcile function looks at one resource, its pods and a view of the cluster, and returns an
-`Outcome`: which tasks should exist, which pods should go, what the status is, when to look again.
-It decides nothing about nodes; that is `solve`.
+A reconcile function returns an `Outcome`: which tasks should exist, which pods should go, what the
+status is, when to look again. It decides nothing about nodes; that is `placement.solve`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.model import reasons, resources
-from bayplan.model.nodes import Node
-from bayplan.model.pods import UNSCHEDULABLE, Claim
-from bayplan.placement.homes import NOWHERE, Homes
-from bayplan.reconcile.dependencies import FREE, Dependencies
-from bayplan.reconcile.keeping import Mark
-from bayplan.reconcile.kin import ALONE, Kin
+from bayplan.model.pods import UNSCHEDULABLE
 
-HomesOf = Callable[[str, Mapping[str, Any] | None], Homes]  # hash of a template, its body
 ResourceKey = tuple[str, str, str]  # kind, namespace, name
 
 
@@ -185,59 +177,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
-    """A stored object that a resource owns. `digest` tells whether it is as we last applied it."""
-
-    kind: str
-    name: str
-    uid: str
-    digest: str = ""  # annotation bayplan.dev/digest
-    revision: int = 0  # of a ControllerRevision
-    body: Mapping[str, Any] = field(default_factory=dict)  # of a ControllerRevision: its data
-    orphaned: bool = False  # a former service of that name left it behind, and nobody owns it
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What the API server answered to a dry-run CREATE of one pod of a template.
-
-    `refusal` empty: it would accept, and `request` is what the stored pod would ask for (after
-    LimitRange, webhooks, sidecars). Otherwise a closed reason: `InvalidTemplate` (final until the
-    template changes), `TemplateRefused` or `QuotaExceeded` (tried again at `retry_at`).
-    `unknown_fields` are paths that the server does not know, leaves out and accepts the rest.
-    `placing` names what else it said of where such a pod may run.
-    """
-
-    template_hash: str
-    request: resources.Vector = resources.NOTHING
-    refusal: str = ""
-    message: str = ""
-    checked_at: int = 0
-    retry_at: int = 0
-    unknown_fields: tuple[str, ...] = ()
-    placing: str = ""
-
-    @property
-    def final(self) -> bool:
-        return self.refusal == "InvalidTemplate"
-
-    @property
-    def lacks_quota(self) -> bool:
-        """Whether only a full quota is in the way: who goes makes room for who comes."""
-        return self.refusal == "QuotaExceeded"
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """What the last solve said of a resource's tasks that found no room."""
-
-    pending: int
-    since: int
-    funnel: reasons.Funnel
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedWrite:
     """A write that the API server has refused, in its words; it is tried again by itself.
 
     `verb` is create, apply, own, adopt, delete, release or bind. `template` is the hash of the
@@ -250,44 +190,6 @@ class Refusal:
     message: str
     reason: str = ""
     template: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What of the cluster a reconcile function may look at, beside the resource and its pods.
-
-    `admission` is None until the current template was dry-run; `placement` is None when every
-    task has room. `nodes` holds every node by name; a pod on a node that is not there has lost
-    it. `children` are stored objects owned by the resource, by (kind, name). `foreign` are
-    (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
-    name and another owner or none. `kin` is what is known of a BatchJob's parents,
-    `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
-    pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
-    those that notices can go to. Finished pods of runs up to `last_to_go` are too many in the
-    cluster. `claims` are those of the namespace by name, of a service that has some; `claim_of`
-    finds one of the namespace that a template names. `homes` says
-    of a template (its hash; its body where it is not the resource's own) on which nodes a service
-    with one instance on each has them. `timed`: a protection from autoscalers may name its time.
-    `refusals` are writes for the resource that are refused, but pods of its own template, of which
-    `admission` tells.
-    """
-
-    nodes: Mapping[str, Node]
-    admission: Admission | None = None
-    placement: Placement | None = None
-    children: Mapping[tuple[str, str], Child] = field(default_factory=dict)
-    namespace_deleting: bool = False
-    foreign: frozenset[tuple[str, str]] = frozenset()
-    kin: Kin = ALONE
-    dependencies: Dependencies = FREE
-    fullness: Callable[[str], int] = lambda _: 0
-    receivers: frozenset[str] = frozenset()
-    last_to_go: Mark | None = None
-    timed: bool = True
-    claims: Mapping[str, Claim] = field(default_factory=dict)
-    claim_of: Callable[[str], Claim | None] = lambda _: None
-    homes: HomesOf = lambda _hash, _template: NOWHERE
-    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

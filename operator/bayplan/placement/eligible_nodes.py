@@ -6,30 +6,17 @@ taint that only keeps new pods off, or silence does not. Unlike there, nothing s
 that is not ready, cordoned or about to go, whatever it tolerates. Room is not looked at.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from bayplan.model.reasons import Reason
-from bayplan.model.workloads import PodClass
+from bayplan.model.workloads import EligibleNodes, PodClass
 from bayplan.placement import filters
 from bayplan.placement.node_table import NodeTable
 
 _ENDS = frozenset({Reason.SELECTOR, Reason.AFFINITY, Reason.CONSTRAINT})
 
 
-@dataclass(frozen=True, slots=True)
-class Homes:
-    """Names of nodes: those where a pod of the workload may stay, of them those that take one."""
-
-    stay: frozenset[str] = frozenset()
-    open: frozenset[str] = frozenset()
-
-
-NOWHERE = Homes()
-
-
-def of(kind: PodClass, table: NodeTable) -> Homes:
+def eligible(kind: PodClass, table: NodeTable) -> EligibleNodes:
     """The homes of a class. O(nodes), and less while no node changes."""
     verdict = filters.of_nodes(kind, table)
     stay = np.ones(len(table.nodes), dtype=np.bool_)
@@ -37,4 +24,4 @@ def of(kind: PodClass, table: NodeTable) -> Homes:
         if refusal.reason in _ENDS:
             stay &= ~refusal.nodes
     names = table.names()
-    return Homes(frozenset(names[stay].tolist()), frozenset(names[verdict.open].tolist()))
+    return EligibleNodes(frozenset(names[stay].tolist()), frozenset(names[verdict.open].tolist()))

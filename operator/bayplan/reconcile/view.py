@@ -1,0 +1,114 @@
+"""What a reconcile function gets to see of the cluster: data only."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayplan.api import run_names
+from bayplan.model import reasons
+from bayplan.model.admission import Admission
+from bayplan.model.children import Child
+from bayplan.model.intents import RefusedWrite
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Claim
+from bayplan.model.workloads import NOWHERE, EligibleNodes
+
+Mark = tuple[int, str, str]  # when it ended, its namespace, its name
+EligibleNodesOf = Callable[
+    [str, Mapping[str, Any] | None], EligibleNodes
+]  # hash of a template, its body
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A run that counts as a success for a job's children; `ended_at` in epoch seconds."""
+
+    run: str
+    ended_at: int
+    made_up_for: int | None = None  # the slot of a run that a person asked for again
+
+    @property
+    def slot(self) -> int | None:
+        return self.made_up_for if self.made_up_for is not None else run_names.slot_of(self.run)
+
+
+@dataclass(frozen=True, slots=True)
+class ParentSummary:
+    """A parent as its stored status tells it; `successes` has the newest first.
+
+    `once`: it runs when it is created and never again by itself.
+    """
+
+    successes: tuple[Success, ...] = ()
+    once: bool = False
+    suspended: bool = False
+    failed: bool = False  # its last run, and that counts
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """The parents that exist, by name. `cycle` is the way from the job back to itself."""
+
+    parents: Mapping[str, ParentSummary] = field(default_factory=dict)
+    cycle: tuple[str, ...] = ()
+
+
+ALONE = Parents()
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """By name whether it is ready; absent ones are not there. `cycle` leads back to the service."""
+
+    ready: Mapping[str, bool] = field(default_factory=dict)
+    cycle: tuple[str, ...] = ()
+
+
+FREE = Dependencies()
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """What the last solve said of a resource's tasks that found no room."""
+
+    pending: int
+    since: int
+    funnel: reasons.Funnel
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of the cluster a reconcile function may look at, beside the resource and its pods.
+
+    `admission` is None until the current template was dry-run; `placement` is None when every
+    task has room. `nodes` holds every node by name; a pod on a node that is not there has lost
+    it. `children` are stored objects owned by the resource, by (kind, name). `foreign` are
+    (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
+    name and another owner or none. `kin` is what is known of a BatchJob's parents,
+    `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
+    pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
+    those that notices can go to. Finished pods of runs up to `last_to_go` are too many in the
+    cluster. `claims` are those of the namespace by name, of a service that has some; `claim_of`
+    finds one of the namespace that a template names. `homes` says
+    of a template (its hash; its body where it is not the resource's own) on which nodes a service
+    with one instance on each has them. `timed`: a protection from autoscalers may name its time.
+    `refusals` are writes for the resource that are refused, but pods of its own template, of which
+    `admission` tells.
+    """
+
+    nodes: Mapping[str, Node]
+    admission: Admission | None = None
+    placement: NoRoom | None = None
+    children: Mapping[tuple[str, str], Child] = field(default_factory=dict)
+    namespace_deleting: bool = False
+    foreign: frozenset[tuple[str, str]] = frozenset()
+    kin: Parents = ALONE
+    dependencies: Dependencies = FREE
+    fullness: Callable[[str], int] = lambda _: 0
+    receivers: frozenset[str] = frozenset()
+    last_to_go: Mark | None = None
+    timed: bool = True
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    claim_of: Callable[[str], Claim | None] = lambda _: None
+    homes: EligibleNodesOf = lambda _hash, _template: NOWHERE
+    refusals: tuple[RefusedWrite, ...] = ()
