@@ -12,7 +12,7 @@ from bayplan.model import intents
 from bayplan.model.admission import Admission
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Ending, Phase, Pod
-from bayplan.reconcile import batchjob
+from bayplan.reconcile.batchjob import reconcile
 from bayplan.reconcile.view import ALONE, Parents, View
 from tests.builders import make_node, make_vector
 
@@ -124,7 +124,7 @@ class World:
     refusal: Admission | None = None
     deleting: bool = False
     managed: list[Mapping[str, Any]] = field(default_factory=list)  # who edited what, and when
-    kin: Parents = ALONE
+    parents: Parents = ALONE
     receivers: frozenset[str] = frozenset()
     created: list[tuple[int, str]] = field(default_factory=list)  # when, pod
     writes: list[str] = field(default_factory=list)
@@ -155,7 +155,9 @@ class World:
         job = self.job
         admission = self.refusal or make_admission(job, checked_at=self.now)
         known = admission if self.admitted else None
-        return View(nodes=self.nodes, admission=known, kin=self.kin, receivers=self.receivers)
+        return View(
+            nodes=self.nodes, admission=known, parents=self.parents, receivers=self.receivers
+        )
 
     def edit(self, at: int | None = None, **fields: Any) -> None:
         """A person edits the spec, now unless told; the API server notes when."""
@@ -182,7 +184,7 @@ class World:
         """Reconcile once; all writes arrive unless `before_write` raises."""
         if look:
             self.look()
-        outcome = self.outcome = batchjob.reconcile(self.job, self.pods, self.view(), self.now)
+        outcome = self.outcome = reconcile.reconcile(self.job, self.pods, self.view(), self.now)
         for task in outcome.tasks:
             self._write(f"create {task.name}")
             self._create(task)

@@ -18,7 +18,7 @@ from bayplan.model.children import Child
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Claim, Owner, Phase, Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import longservice
+from bayplan.reconcile.longservice import reconcile
 from bayplan.reconcile.view import FREE, Dependencies, NoRoom, View
 from tests.builders import NOON, make_node, make_vector
 
@@ -142,7 +142,7 @@ class World:
     # What the operator does.
 
     def look(self) -> intents.Outcome:
-        return longservice.reconcile(self.service, self.visible(), self.view(), self.now)
+        return reconcile.reconcile(self.service, self.visible(), self.view(), self.now)
 
     def act(self, check: Check | None = None) -> intents.Outcome:
         """One cycle: look, and carry out."""

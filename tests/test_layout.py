@@ -106,7 +106,7 @@ def test_the_commands_do_not_shadow_the_standard_operator(installed: Path, where
     [
         ("model/pods.py", "import asyncio"),
         ("placement/solve.py", "import time"),
-        ("reconcile/batchjob.py", "import random"),
+        ("reconcile/batchjob/reconcile.py", "import random"),
         ("units.py", "import kubernetes"),
         ("model/state.py", "from bayplan.placement import solve"),
         ("placement/solve.py", "from bayplan.reconcile import action"),

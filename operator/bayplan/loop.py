@@ -27,7 +27,9 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import DEFECTIVE, UNSCHEDULABLE, Owner, Pod
 from bayplan.model.workloads import EligibleNodes
 from bayplan.placement import eligible_nodes, solve
-from bayplan.reconcile import batchjob, defect, longservice, runs, tidy
+from bayplan.reconcile import defect
+from bayplan.reconcile.batchjob import cleanup, reconcile, runs
+from bayplan.reconcile.longservice import reconcile as reconcile_
 from bayplan.reconcile.view import View
 from bayplan.refused import allowed, bindable
 from bayplan.tally import Clock, Tally
@@ -50,8 +52,8 @@ Decide = Callable[
     [Resource, Mapping[TaskKey, Pod], View, int], intents.Outcome
 ]  # (resource, its pods, the cluster, now)
 DECIDERS: Mapping[str, Decide] = {
-    names.BATCHJOB: batchjob.reconcile,
-    names.LONGSERVICE: longservice.reconcile,
+    names.BATCHJOB: reconcile.reconcile,
+    names.LONGSERVICE: reconcile_.reconcile,
 }
 
 
@@ -484,5 +486,5 @@ class Loop:
         self.cache.strays = False
         if self.acts:
             stranded = self.cache.orphans.stranded(self.cache.state.pods, self.cache.by_uid)
-            for release in tidy.release_orphans(stranded):
+            for release in cleanup.release_orphans(stranded):
                 self.writer.release(release)

@@ -16,7 +16,7 @@ from bayplan.model import resources
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Phase
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile import brake
+from bayplan.reconcile import mass_loss
 
 
 class Clock(Protocol):
@@ -91,7 +91,7 @@ class Tally:
             states[word] = states.get(word, 0) + 1
         for word, count in states.items():
             self.metrics.nodes.labels(word).set(count)
-        braked = brake.braked_until(frozen.nodes, self.clock.now())
+        braked = mass_loss.braked_until(frozen.nodes, self.clock.now())
         self.metrics.mass_loss.set(braked is not None)
         exhausted = (frozen.free[:, [0, 1, 3]] <= frozen.allocatable[:, [0, 1, 3]] // 50).any(
             axis=1

@@ -14,7 +14,8 @@ from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
 from bayplan.model import intents
 from bayplan.model.pods import Claim
-from bayplan.reconcile import dependencies, keeping, kin
+from bayplan.reconcile.batchjob import parent_summaries, retention
+from bayplan.reconcile.longservice import dependencies
 from bayplan.reconcile.view import EligibleNodesOf, Mark, NoRoom, View
 
 
@@ -25,7 +26,7 @@ class Views:
     cache: Cache
     admissions: admission.Admissions
     receivers: frozenset[str] = frozenset()
-    most_finished: int = keeping.MOST_FINISHED
+    most_finished: int = retention.MOST_FINISHED
     timed: bool = True
     _last_to_go: Mark | None = None
 
@@ -38,7 +39,9 @@ class Views:
             children=cache.belongings(resource),
             namespace_deleting=namespace in cache.namespaces_deleting,
             foreign=cache.foreign(resource),
-            kin=kin.kin(resource, functools.partial(self._stored, names.BATCHJOB, namespace)),
+            parents=parent_summaries.parents_of(
+                resource, functools.partial(self._stored, names.BATCHJOB, namespace)
+            ),
             dependencies=dependencies.of(
                 resource, functools.partial(self._stored, names.LONGSERVICE, namespace)
             ),
@@ -77,13 +80,13 @@ class Views:
             for pod in finished.values()
             if pod.owner is not None and pod.owner.kind == names.BATCHJOB
         ]
-        last = self._last_to_go = keeping.last_to_go(ours, self.most_finished)
+        last = self._last_to_go = retention.last_to_go(ours, self.most_finished)
         if last is None:
             return frozenset()
         return frozenset(
             (names.BATCHJOB, pod.namespace, pod.owner.name)
             for pod in ours
-            if pod.owner is not None and keeping.mark_of(pod) <= last
+            if pod.owner is not None and retention.mark_of(pod) <= last
         )
 
     def _stored(self, kind: str, namespace: str, name: str) -> Resource | None:

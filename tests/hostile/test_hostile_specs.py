@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bayplan.model import intents
-from bayplan.reconcile import batchjob
+from bayplan.reconcile.batchjob import reconcile
 from tests.hostile import specs, trial
 
 SEEDS = range(2_000)
@@ -48,11 +48,11 @@ def _takes_long(*given: Any) -> intents.Outcome:
     ends = time.thread_time() + trial.MOST_SECONDS
     while given[0].name == "hostile-0" and time.thread_time() < ends:
         pass
-    return batchjob.reconcile(*given)
+    return reconcile.reconcile(*given)
 
 
 def _says_nothing(*given: Any) -> intents.Outcome:
-    outcome = batchjob.reconcile(*given)
+    outcome = reconcile.reconcile(*given)
     if outcome.status is None:
         return outcome
     kept = [one for one in outcome.status["conditions"] if one["type"] != "Stalled"]
@@ -60,7 +60,7 @@ def _says_nothing(*given: Any) -> intents.Outcome:
 
 
 def _wakes_nobody(*given: Any) -> intents.Outcome:
-    return replace(batchjob.reconcile(*given), tasks=())
+    return replace(reconcile.reconcile(*given), tasks=())
 
 
 @pytest.mark.parametrize(

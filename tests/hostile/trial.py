@@ -23,7 +23,7 @@ from bayplan.model import intents, state
 from bayplan.model.admission import Admission
 from bayplan.model.nodes import HOSTNAME, Taint
 from bayplan.model.pods import Pod
-from bayplan.reconcile import batchjob
+from bayplan.reconcile.batchjob import reconcile
 from bayplan.reconcile.view import View
 from tests.builders import make_node, make_vector
 from tests.double.bell import Bell
@@ -58,7 +58,7 @@ class Findings:
         self.broken += other.broken
 
 
-def tried(seeds: Iterable[int], decide: Decide = batchjob.reconcile) -> Findings:
+def tried(seeds: Iterable[int], decide: Decide = reconcile.reconcile) -> Findings:
     """All of these, alone and then together."""
     found, bodies = Findings(), []
     for seed in seeds:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bayplan.api import names, run_names, validation
 from bayplan.api.times import epoch_of, rfc3339
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
-from bayplan.reconcile.jobconditions import Reason
+from bayplan.reconcile.batchjob.conditions import Reason
 from bayplan.reconcile.view import Parents, ParentSummary, Success
 from bayplan.schedules.parse import parse
 from tests.builders import make_node
@@ -115,7 +115,7 @@ class History:
         self.world = World(dict(self.spec))
         self.world.nodes["n2"] = make_node("n2")
         self.world.audit = self.audit
-        self.world.kin = Parents({name: ParentSummary() for name in "ab"})
+        self.world.parents = Parents({name: ParentSummary() for name in "ab"})
 
     def act(self, act: Act) -> None:
         """One act, then the laws that hold at every moment."""
@@ -331,10 +331,10 @@ class History:
 
     def _inherit(self, number: int) -> None:
         name = "ab"[number]
-        known = self.world.kin.parents[name].successes
+        known = self.world.parents.known[name].successes
         slot = START - 600_000 + len(known) * 60  # a parent's n-th success, whenever it comes
         summary = ParentSummary((Success(run_names.slot_run(slot), self.world.now), *known))
-        self.world.kin = Parents({**self.world.kin.parents, name: summary})
+        self.world.parents = Parents({**self.world.parents.known, name: summary})
 
     def _edited(self, **fields: Any) -> None:
         self.world.spec = {**self.world.spec, **fields}
@@ -448,7 +448,7 @@ class History:
 
     def _inherited(self) -> None:
         """No set of new successes is left over."""
-        parents = self.world.kin.parents
+        parents = self.world.parents.known
         used = {one["name"]: one["run"] for one in self.world.status.get("consumed", [])}
         news = [
             bool(parent.successes) and parent.successes[0].run != used.get(name)

@@ -20,7 +20,7 @@ from bayplan.api.times import epoch_of
 from bayplan.model import intents
 from bayplan.model.nodes import ZONE, Node
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
-from bayplan.reconcile.rollout import DRIFTED
+from bayplan.reconcile.longservice.rollout import DRIFTED
 from bayplan.reconcile.view import Dependencies
 from tests.builders import make_node
 from tests.services import World, accepted, make_world, refused

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.model import state
 from bayplan.placement.solve import Memo, Policy, solve
-from bayplan.reconcile import triggers
+from bayplan.reconcile.batchjob import triggers
 from tests.builders import NOON, make_class, make_node, make_pod, make_waiting
 from tests.jobs import make_job
 

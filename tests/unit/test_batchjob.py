@@ -11,7 +11,7 @@ from bayplan.api.times import rfc3339
 from bayplan.model import intents
 from bayplan.model.pods import Phase
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
-from bayplan.reconcile import batchjob
+from bayplan.reconcile.batchjob import reconcile
 from bayplan.reconcile.view import NoRoom
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, World, make_admission, make_job, make_run_pod, make_view
@@ -204,8 +204,8 @@ def test_an_answer_is_renewed_when_it_is_used_and_an_hour_old() -> None:
     """An idle job asks nothing; a run asks again beside its CREATE."""
     job = make_job(status=World(HOURLY).status, **HOURLY)
     old = make_view(job, admission=make_admission(job, checked_at=SLOT - HOUR))
-    idle = batchjob.reconcile(job, {}, old, SLOT - 1)
-    due = batchjob.reconcile(job, {}, old, SLOT)
+    idle = reconcile.reconcile(job, {}, old, SLOT - 1)
+    due = reconcile.reconcile(job, {}, old, SLOT)
 
     assert (False, True) == (idle.probe, due.probe)
     assert 1 == len(due.tasks)
@@ -286,7 +286,7 @@ def test_a_resource_that_is_going_gets_nothing_new() -> None:
     outcome = world.step()
     pod = world.live()
     gone = replace(world.view(), namespace_deleting=True)
-    namespace = batchjob.reconcile(make_job(**HOURLY), {}, gone, SLOT)
+    namespace = reconcile.reconcile(make_job(**HOURLY), {}, gone, SLOT)
 
     assert (intents.ReleasePod("default", pod.name, pod.uid, ()),) == outcome.releases
     assert intents.Outcome(releases=outcome.releases) == outcome
@@ -300,7 +300,7 @@ def test_orphans_are_released_of_our_finalizer_only() -> None:
 
     assert (
         intents.ReleasePod("default", held.name, held.uid, ("other/one",)),
-    ) == batchjob.release_orphans([free, held])
+    ) == reconcile.release_orphans([free, held])
 
 
 # --- Missed slots -----------------------------------------------------------------------------
@@ -485,7 +485,7 @@ def test_the_floor_of_an_edit_never_goes_back() -> None:
     floor = START + 6 * HOUR
     status = {"scheduleHash": "other", "scheduleSinceTime": rfc3339(floor)}
     job = make_job(status=status, **HOURLY)
-    outcome = batchjob.reconcile(job, {}, make_view(job), START + HOUR)
+    outcome = reconcile.reconcile(job, {}, make_view(job), START + HOUR)
 
     assert () == outcome.tasks
     assert outcome.status is not None
@@ -518,7 +518,7 @@ def test_a_run_held_by_suspension_does_not_hold_a_persons() -> None:
     taken = {"run": slot_run(SLOT), "since": rfc3339(SLOT), "attempt": 0}
     status = {"lastSlotTime": rfc3339(SLOT), "active": [taken]}
     job = make_job(status=status, annotations={names.RUN_NOW: "a"}, suspend=True, **HOURLY)
-    [task] = batchjob.reconcile(job, {}, make_view(job), SLOT).tasks
+    [task] = reconcile.reconcile(job, {}, make_view(job), SLOT).tasks
 
     assert f"{PREFIX}{token_run('a')}-0" == task.name
 
@@ -587,7 +587,7 @@ def test_allow_creates_slots_in_order() -> None:
     seen = replace(unseen, uid="u1")
     now = SLOT + HOUR
     held, going = (
-        batchjob.reconcile(job, {pod.key: pod}, make_view(job), now) for pod in (unseen, seen)
+        reconcile.reconcile(job, {pod.key: pod}, make_view(job), now) for pod in (unseen, seen)
     )
 
     assert () == held.tasks
@@ -689,7 +689,7 @@ def test_a_forgotten_token_whose_pod_is_kept_does_not_run_again() -> None:
     """The status remembers twenty tokens; the pod's name remembers its own for as long as it is."""
     kept = make_run_pod(token_run("a"), finalizers=(), phase=Phase.SUCCEEDED)
     job = make_job(annotations={names.RUN_NOW: "a"}, **HOURLY)
-    outcome = batchjob.reconcile(job, {kept.key: kept}, make_view(job), START)
+    outcome = reconcile.reconcile(job, {kept.key: kept}, make_view(job), START)
 
     assert () == outcome.tasks
     assert outcome.status is not None
@@ -767,8 +767,8 @@ def test_why_a_run_waits_is_told_after_ten_seconds() -> None:
         nearest=Nearest("n3", {"cpu": 300}),
     )
     view = make_view(job, placement=NoRoom(pending=1, since=SLOT, funnel=funnel))
-    early = batchjob.reconcile(job, {}, view, SLOT + 9)
-    told = batchjob.reconcile(job, {}, view, SLOT + 10).status
+    early = reconcile.reconcile(job, {}, view, SLOT + 9)
+    told = reconcile.reconcile(job, {}, view, SLOT + 10).status
 
     assert early.wake_at == SLOT + 10
     assert early.status is not None
@@ -790,8 +790,8 @@ def test_small_changes_of_why_are_no_news() -> None:
         Funnel(count, (Refusal(Reason.RESOURCES, "cpu", count),), nearest) for count in (3, 4)
     ]
     views = [make_view(job, placement=NoRoom(1, START, funnel)) for funnel in funnels]
-    first = batchjob.reconcile(job, {}, views[0], START + 60).status
-    again = batchjob.reconcile(make_job(status=first, **HOURLY), {}, views[1], START + 90)
+    first = reconcile.reconcile(job, {}, views[0], START + 60).status
+    again = reconcile.reconcile(make_job(status=first, **HOURLY), {}, views[1], START + 90)
 
     assert None is again.status
 

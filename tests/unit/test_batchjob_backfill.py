@@ -7,7 +7,8 @@ import pytest
 from bayplan.api import names
 from bayplan.api.run_names import backfill_run, slot_run, token_run
 from bayplan.api.times import rfc3339
-from bayplan.reconcile import backfill, gaps
+from bayplan.reconcile.batchjob import backfill
+from bayplan.schedules import gaps
 from bayplan.schedules.parse import parse
 from tests.jobs import PREFIX, START, Crash, World
 

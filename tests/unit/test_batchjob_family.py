@@ -5,7 +5,7 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.api.run_names import slot_run
-from bayplan.reconcile import kin
+from bayplan.reconcile.batchjob import parent_summaries
 from tests.jobs import START, World, make_job
 
 HOUR = 3600
@@ -24,7 +24,7 @@ class Family:
     def settle(self) -> None:
         self.parent.settle()
         self.child.now = self.parent.now
-        self.child.kin = kin.kin(self.child.job, self._find)
+        self.child.parents = parent_summaries.parents_of(self.child.job, self._find)
         self.child.settle()
 
     def _find(self, name: str) -> Resource | None:

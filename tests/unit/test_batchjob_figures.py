@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bayplan.api import names
 from bayplan.model.pods import FRESH, Ending, Phase, expected_seconds
-from bayplan.reconcile import batchjob, figures
-from bayplan.reconcile.figures import Samples
-from bayplan.reconcile.jobstatus import LONGEST_QUIET_SECONDS, QUIET_SECONDS
+from bayplan.reconcile.batchjob import reconcile
+from bayplan.reconcile.batchjob.statistics import Samples, quantile, read
+from bayplan.reconcile.batchjob.status import LONGEST_QUIET_SECONDS, QUIET_SECONDS
 from tests.jobs import World
 from tests.schemas import schema_of, violations
 
@@ -39,7 +39,7 @@ def running(spec: dict[str, Any] | None = None, *lengths: int) -> World:
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=40), st.integers(1, 100))
 def test_a_quantile_is_one_of_the_values(values: list[int], percent: int) -> None:
     """At least so many percent do not exceed it, and no smaller value has that."""
-    found = figures.quantile(values, percent)
+    found = quantile(values, percent)
     enough = math.ceil(len(values) * percent / 100)
 
     assert found in values
@@ -135,7 +135,7 @@ def test_a_protection_without_a_time() -> None:
     world = World({}, status=LONG)
     world.look()
     view = replace(world.view(), timed=False)
-    [task] = batchjob.reconcile(world.job, {}, view, world.now).tasks
+    [task] = reconcile.reconcile(world.job, {}, view, world.now).tasks
 
     assert "true" == task.annotations[names.DO_NOT_DISRUPT]
 
@@ -258,4 +258,4 @@ def test_a_late_run_is_counted_once() -> None:
 )
 def test_samples_that_make_no_sense_are_none(stored: object) -> None:
     """A person may have edited the status."""
-    assert Samples() == figures.read(stored)
+    assert Samples() == read(stored)

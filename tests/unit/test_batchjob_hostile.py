@@ -10,7 +10,7 @@ from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.run_names import backfill_run, slot_run
 from bayplan.model.pods import Phase
-from bayplan.reconcile import batchjob, ledger
+from bayplan.reconcile.batchjob import reconcile, stored_status
 from tests.jobs import PREFIX, START, World, make_job, make_run_pod, make_view
 
 FIELDS = [
@@ -70,12 +70,12 @@ def test_any_stored_status_is_survived(
     job = make_job(status=status, annotations=notes, **spec)
     runs = slot_run(START), "r00000000", backfill_run(START - 3600)
     pods = {pod.key: pod for pod in map(make_run_pod, runs)}
-    outcome = batchjob.reconcile(job, pods, make_view(job), now)
+    outcome = reconcile.reconcile(job, pods, make_view(job), now)
 
     if outcome.status is not None:
         BatchJobStatus.model_validate(outcome.status)
         again = make_job(status=outcome.status, annotations=notes, **spec)
-        assert None is batchjob.reconcile(again, pods, make_view(job), now).status
+        assert None is reconcile.reconcile(again, pods, make_view(job), now).status
     for task in outcome.tasks:
         assert len(task.name) <= 63
 
@@ -83,8 +83,8 @@ def test_any_stored_status_is_survived(
 @given(STATUSES)
 def test_what_was_read_is_written_and_read_alike(status: Any) -> None:
     """Reading what was written for a run gives that run."""
-    for run in ledger.read(status).active:
-        [again] = ledger.read({"active": [ledger.wire_run(run)]}).active
+    for run in stored_status.read(status).active:
+        [again] = stored_status.read({"active": [stored_status.wire_run(run)]}).active
 
         assert run == again
 
@@ -106,7 +106,7 @@ def test_pods_with_other_names_are_left_alone(name: str) -> None:
     """A pod that somebody hung under the job is neither counted nor deleted."""
     job = make_job(schedule="@yearly")
     pod = make_run_pod("s1", name=name, phase=Phase.FAILED)
-    outcome = batchjob.reconcile(job, {pod.key: pod}, make_view(job), START)
+    outcome = reconcile.reconcile(job, {pod.key: pod}, make_view(job), START)
 
     assert ((), ()) == (outcome.deletes, outcome.releases)
     assert outcome.status is not None
@@ -119,4 +119,4 @@ def test_what_a_template_says_of_its_grace_may_be_anything() -> None:
         template = {"spec": {"terminationGracePeriodSeconds": grace, "containers": [{"name": "a"}]}}
         job = make_job(template=template)
 
-        assert 1 == len(batchjob.reconcile(job, {}, make_view(job), START).tasks)
+        assert 1 == len(reconcile.reconcile(job, {}, make_view(job), START).tasks)

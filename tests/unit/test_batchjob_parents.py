@@ -9,7 +9,7 @@ from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.run_names import parents_run, slot_run
 from bayplan.api.times import rfc3339
 from bayplan.model import graph
-from bayplan.reconcile import kin
+from bayplan.reconcile.batchjob import parent_summaries
 from bayplan.reconcile.view import Parents, ParentSummary, Success
 from tests.jobs import PREFIX, START, World, make_job
 
@@ -22,16 +22,16 @@ SAME = {"parents": [{"name": name, "match": "SameSlot"} for name in ("a", "b")]}
 def succeed(world: World, parent: str, slot: int | None = None) -> str:
     """The parent's run of this slot (now, unless told) has succeeded now."""
     run = slot_run(world.now if slot is None else slot)
-    before = world.kin.parents.get(parent, ParentSummary())
+    before = world.parents.known.get(parent, ParentSummary())
     after = ParentSummary((Success(run, world.now), *before.successes), once=before.once)
-    world.kin = Parents({**world.kin.parents, parent: after})
+    world.parents = Parents({**world.parents.known, parent: after})
     return run
 
 
 def child(spec: dict[str, Any], *, parents: str = "ab") -> World:
     """A job whose parents are there and have not succeeded yet."""
     world = World(spec)
-    world.kin = Parents({parent: ParentSummary() for parent in parents})
+    world.parents = Parents({parent: ParentSummary() for parent in parents})
     world.settle()
     return world
 
@@ -166,10 +166,10 @@ def test_a_failed_child_does_not_run_again_on_the_same_set() -> None:
 def test_what_ended_before_the_child_was_created_is_not_its_business() -> None:
     """But a parent that runs once will not succeed again, so its success counts whenever it was."""
     world = child(ON_A)
-    world.kin = Parents({"a": ParentSummary((Success(slot_run(START - HOUR), START - 1),))})
+    world.parents = Parents({"a": ParentSummary((Success(slot_run(START - HOUR), START - 1),))})
     world.settle()
     before = list(world.created)
-    world.kin = Parents(
+    world.parents = Parents(
         {"a": ParentSummary((Success(slot_run(START - HOUR), START - 1),), once=True)}
     )
     world.settle()
@@ -261,7 +261,7 @@ def test_an_absent_parent_is_said() -> None:
 
 def test_a_circle_is_stalled() -> None:
     """Only a person can end it, so kstatus must see a failure; the way round is told."""
-    world = World(ON_A, kin=Parents({"a": ParentSummary()}, cycle=("report", "a", "report")))
+    world = World(ON_A, parents=Parents({"a": ParentSummary()}, cycle=("report", "a", "report")))
     world.settle()
 
     assert ("True", "ParentCycle") == world.condition("Stalled")
@@ -271,7 +271,7 @@ def test_a_circle_is_stalled() -> None:
 def test_what_holds_a_parent_back_is_said() -> None:
     """A suspended or failing parent is named in the child's condition."""
     world = World(ON_BOTH)
-    world.kin = Parents({"a": ParentSummary(suspended=True), "b": ParentSummary(failed=True)})
+    world.parents = Parents({"a": ParentSummary(suspended=True), "b": ParentSummary(failed=True)})
     world.settle()
     [message] = [one["message"] for one in world.status["conditions"] if one["type"] == "Ready"]
 
@@ -349,8 +349,8 @@ def test_what_a_stored_parent_tells() -> None:
     told = ParentSummary((Success("s1", START),), once=True, suspended=True, failed=True)
     soft = make_job(status=status, treatFailureAsSuccess=True, schedule="@daily")
 
-    assert told == kin.summary(make_job(status=status))
-    assert ParentSummary(told.successes, suspended=True) == kin.summary(soft)
+    assert told == parent_summaries.summary(make_job(status=status))
+    assert ParentSummary(told.successes, suspended=True) == parent_summaries.summary(soft)
 
 
 GRAPH = {"a": ("b",), "b": ("c", "d"), "c": (), "d": ("b", "e"), "e": ("e",), "f": ("a", "c")}

@@ -7,7 +7,7 @@ import pytest
 from bayplan.api import edits, names
 from bayplan.api.run_names import slot_of
 from bayplan.api.times import rfc3339
-from bayplan.reconcile import triggers
+from bayplan.reconcile.batchjob import triggers
 from tests.jobs import PREFIX, START, World, make_job
 
 EVERY_30 = {"schedule": "R//PT30S", "concurrencyPolicy": "Allow", "missedRunPolicy": "RunAll"}

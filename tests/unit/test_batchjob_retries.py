@@ -5,7 +5,7 @@ from dataclasses import replace
 from bayplan.api import names
 from bayplan.api.run_names import slot_run
 from bayplan.model.pods import Ending, Phase
-from bayplan.reconcile import batchjob
+from bayplan.reconcile.batchjob import reconcile
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, World, ended
 
@@ -136,7 +136,7 @@ def test_a_node_cools_down() -> None:
     avoided = {}
     for seconds in (1, 29, 30):
         world.now = SLOT + seconds
-        outcome = batchjob.reconcile(world.job, world.pods, world.view(), world.now)
+        outcome = reconcile.reconcile(world.job, world.pods, world.view(), world.now)
         avoided[seconds] = sorted(outcome.tasks[0].avoid), outcome.wake_at
 
     assert {

@@ -4,7 +4,7 @@ import pytest
 
 from bayplan.api import crds
 from bayplan.api.run_names import slot_run
-from bayplan.reconcile.triggers import schedule_hash
+from bayplan.reconcile.batchjob.triggers import schedule_hash
 from tests.jobs import START, World, make_job
 
 MINUTE = 60

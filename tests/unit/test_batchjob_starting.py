@@ -8,7 +8,7 @@ import pytest
 from bayplan.api import names
 from bayplan.api.run_names import slot_run
 from bayplan.model.pods import Ending, Phase
-from bayplan.reconcile.starting import HINDERED
+from bayplan.reconcile.batchjob.starting import HINDERED
 from tests.builders import make_node
 from tests.jobs import PREFIX, START, TEMPLATE, World
 from tests.schemas import schema_of, violations

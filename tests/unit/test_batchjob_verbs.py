@@ -6,7 +6,7 @@ import pytest
 
 from bayplan.api import names, pod_builder
 from bayplan.api.run_names import slot_run, token_run
-from bayplan.reconcile import verbs
+from bayplan.reconcile.batchjob import requests
 from tests.jobs import PREFIX, START, World, make_job
 
 HOUR = 3600
@@ -90,7 +90,7 @@ def test_arguments_that_cannot_be_read_refuse_the_run(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "{}", '{"args": []}', '{"env": {}}'])
 def test_nothing_given_is_nothing_wrong(text: str) -> None:
     """Empty is fine; an empty list of arguments is one."""
-    read = verbs.arguments(text)
+    read = requests.arguments(text)
 
     assert read is not None
     assert (() if "args" in text else None) == read.args

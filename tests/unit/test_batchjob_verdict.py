@@ -7,7 +7,11 @@ import pytest
 
 from bayplan.model.nodes import Node, Taint
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
-from bayplan.reconcile.verdict import Standing, Verdict, verdict
+from bayplan.reconcile.batchjob.attempt_outcome import (
+    AttemptOutcome,
+    Standing,
+    outcome_of,
+)
 from tests.builders import make_node
 from tests.jobs import START, ended, make_run_pod
 
@@ -16,8 +20,8 @@ LATER = START + 1000
 PATIENCE, GRACE = 300, 30
 
 
-def judged(pod: Pod, now: int = LATER, **nodes: Any) -> Verdict:
-    return verdict(pod, nodes or NODES, PATIENCE, GRACE, now)
+def judged(pod: Pod, now: int = LATER, **nodes: Any) -> AttemptOutcome:
+    return outcome_of(pod, nodes or NODES, PATIENCE, GRACE, now)
 
 
 def failed(reason: str = "", **more: Any) -> Pod:

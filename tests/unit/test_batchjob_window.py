@@ -2,7 +2,7 @@
 
 import pytest
 
-from bayplan.reconcile import triggers
+from bayplan.reconcile.batchjob import triggers
 from bayplan.schedules.parse import parse
 from tests.jobs import START, World, make_job
 from tests.scale import peak

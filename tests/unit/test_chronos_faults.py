@@ -14,7 +14,7 @@ from bayplan.api.run_names import slot_run
 from bayplan.api.times import rfc3339
 from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, Plan
 from bayplan.placement.solve import Policy, solve
-from bayplan.reconcile import kin as kin_
+from bayplan.reconcile.batchjob import parent_summaries
 from bayplan.reconcile.view import Parents, ParentSummary, Success
 from bayplan.schedules.parse import parse
 from tests.builders import NOON, make_class, make_node, make_snapshot, make_waiting
@@ -89,11 +89,13 @@ def test_2_2_a_day_is_not_twenty_four_hours() -> None:
 
 def test_2_2_what_becomes_due_during_a_run_is_kept() -> None:
     """Chronos lost the trigger of a dependent job that was running. Here it runs once more."""
-    world = World({"parents": [{"name": "a"}]}, kin=Parents({"a": ParentSummary()}))
+    world = World({"parents": [{"name": "a"}]}, parents=Parents({"a": ParentSummary()}))
     for number in range(3):  # the second and third success come while the first run goes on
         world.now += 60
-        known = world.kin.parents["a"].successes
-        world.kin = Parents({"a": ParentSummary((Success(slot_run(number), world.now), *known))})
+        known = world.parents.known["a"].successes
+        world.parents = Parents(
+            {"a": ParentSummary((Success(slot_run(number), world.now), *known))}
+        )
         world.settle()
     assert 1 == len(world.created)
     end(world)
@@ -170,14 +172,14 @@ def test_2_3_a_deleted_parent_rewrites_no_child() -> None:
 
     Here the child waits, says why, and runs on when the parent is back.
     """
-    world = World({"parents": [{"name": "a"}]}, kin=Parents({"a": ParentSummary()}))
+    world = World({"parents": [{"name": "a"}]}, parents=Parents({"a": ParentSummary()}))
     world.settle()
-    world.kin = Parents()
+    world.parents = Parents()
     spec = dict(world.spec)
     world.settle()
     assert ("False", "ParentMissing") == world.condition("Ready")
     assert spec == world.spec
-    world.kin = Parents({"a": ParentSummary((Success(slot_run(START), world.now),))})
+    world.parents = Parents({"a": ParentSummary((Success(slot_run(START), world.now),))})
     end(world)
 
     assert 1 == len(world.created)
@@ -283,17 +285,17 @@ class Family:
 
     def __init__(self) -> None:
         parents = [{"name": "a"}, {"name": "b"}]
-        kin = Parents({name: ParentSummary() for name in "ab"})
-        self.world = World({"parents": parents}, kin=kin)
+        known = Parents({name: ParentSummary() for name in "ab"})
+        self.world = World({"parents": parents}, parents=known)
         self.world.settle()
 
     def succeed(self, name: str) -> int:
         """Whether it led to a run, which ends at once."""
         world, before = self.world, len(self.world.created)
         world.now += 60
-        known = world.kin.parents[name].successes
+        known = world.parents.known[name].successes
         after = ParentSummary((Success(slot_run(world.now), world.now), *known))
-        world.kin = Parents({**world.kin.parents, name: after})
+        world.parents = Parents({**world.parents.known, name: after})
         world.settle()
         if len(world.created) > before:
             end(world)
@@ -317,14 +319,14 @@ def test_a_each_set_of_successes_once() -> None:
 
 def test_a_absent_and_circular_parents_are_said() -> None:
     """Chronos took them in, and the jobs were silently absent from its graph (3.x)."""
-    world = World({"parents": [{"name": "a"}]}, kin=Parents())
+    world = World({"parents": [{"name": "a"}]}, parents=Parents())
     world.settle()
     jobs = {
         name: make_job(name=name, parents=[{"name": parent}])
         for name, parent in (("report", "a"), ("a", "report"))
     }
-    round_ = kin_.kin(jobs["report"], jobs.get)
-    circle = World({"parents": [{"name": "a"}]}, kin=round_)
+    round_ = parent_summaries.parents_of(jobs["report"], jobs.get)
+    circle = World({"parents": [{"name": "a"}]}, parents=round_)
     circle.settle()
 
     assert ("False", "ParentMissing") == world.condition("Ready")

@@ -8,7 +8,8 @@ import pytest
 from bayplan.api import names
 from bayplan.model import intents
 from bayplan.model.pods import Phase
-from bayplan.reconcile import batchjob, conditions
+from bayplan.reconcile import conditions
+from bayplan.reconcile.batchjob import reconcile
 from tests.builders import NOON
 from tests.jobs import START, make_job, make_view
 from tests.services import World, accepted, make_service, make_world, running
@@ -101,10 +102,10 @@ def test_job(schedule: str | None) -> None:
     spec: dict[str, Any] = {"schedule": schedule} if schedule else {}
     job = make_job(**spec)
     view = make_view(job, refusals=(refusal,))
-    outcome = batchjob.reconcile(job, {}, view, START)
+    outcome = reconcile.reconcile(job, {}, view, START)
     assert outcome.status is not None
     after = make_job(status=outcome.status, **spec)
-    again = batchjob.reconcile(after, {}, view, START)
+    again = reconcile.reconcile(after, {}, view, START)
     ready = conditions.stored(outcome.status["conditions"], "Ready")
 
     assert ready is not None

@@ -8,7 +8,7 @@ from bayplan.api.run_names import slot_run
 from bayplan.cluster import cache
 from bayplan.model import state
 from bayplan.model.pods import Pod
-from bayplan.reconcile import batchjob, keeping
+from bayplan.reconcile.batchjob import reconcile, retention
 from tests.builders import NOON, make_pod
 from tests.double.bell import Bell
 from tests.double.unasked import make_admissions
@@ -24,16 +24,16 @@ def test_few_are_kept() -> None:
     """Exactly as many as allowed: none goes."""
     pods = [finished(f"p{n}", NOON + n) for n in range(5)]
 
-    assert keeping.last_to_go(pods, 5) is None
-    assert (NOON, "default", "p0") == keeping.last_to_go(pods, 4)
-    assert (NOON + 3, "default", "p3") == keeping.last_to_go(pods, 1)
+    assert retention.last_to_go(pods, 5) is None
+    assert (NOON, "default", "p0") == retention.last_to_go(pods, 4)
+    assert (NOON + 3, "default", "p3") == retention.last_to_go(pods, 1)
 
 
 def test_pods_of_one_second_are_told_apart() -> None:
     """A thousand that end together do not all go for one."""
     pods = [finished(f"p{n}", NOON) for n in range(5)]
 
-    assert (NOON, "default", "p1") == keeping.last_to_go(pods, 3)
+    assert (NOON, "default", "p1") == retention.last_to_go(pods, 3)
 
 
 def test_what_is_going_does_not_count() -> None:
@@ -41,7 +41,7 @@ def test_what_is_going_does_not_count() -> None:
     pods = [finished(f"p{n}", NOON + n) for n in range(3)]
     pods.append(replace(finished("gone", NOON), deleted_at=NOON))
 
-    assert keeping.last_to_go(pods, 3) is None
+    assert retention.last_to_go(pods, 3) is None
 
 
 def test_the_oldest_of_all_jobs_go() -> None:
@@ -69,9 +69,9 @@ def test_a_record_goes_and_the_status_stays() -> None:
         world.finish()
         world.settle()
     job, before = world.job, dict(world.status)
-    pods = sorted(world.pods.values(), key=keeping.mark_of)
-    view = make_view(job, last_to_go=keeping.mark_of(pods[1]))
-    outcome = batchjob.reconcile(job, world.pods, view, world.now)
+    pods = sorted(world.pods.values(), key=retention.mark_of)
+    view = make_view(job, last_to_go=retention.mark_of(pods[1]))
+    outcome = reconcile.reconcile(job, world.pods, view, world.now)
 
     assert [pod.name for pod in pods[:2]] == [delete.name for delete in outcome.deletes]
     assert outcome.status is None
@@ -87,4 +87,4 @@ def test_what_is_not_accounted_for_stays() -> None:
     job = world.job
     view = make_view(job, last_to_go=(START + 9, "z", "z"))
 
-    assert () == batchjob.reconcile(job, world.pods, view, START).deletes
+    assert () == reconcile.reconcile(job, world.pods, view, START).deletes

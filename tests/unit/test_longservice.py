@@ -6,7 +6,7 @@ import pytest
 
 from bayplan.api import names
 from bayplan.model import intents
-from bayplan.reconcile import longservice, revisions
+from bayplan.reconcile.longservice import reconcile, revisions
 from tests.builders import NOON, make_pod
 from tests.services import accepted, make_service, make_world, refused, running
 
@@ -138,7 +138,7 @@ def test_nothing_is_made_or_told_while_it_is_deleted(deleting: str) -> None:
     service = replace(world.service, deleting=deleting == "resource")
     view = replace(world.view(), namespace_deleting=deleting == "namespace")
 
-    assert intents.Outcome() == longservice.reconcile(service, world.visible(), view, world.now)
+    assert intents.Outcome() == reconcile.reconcile(service, world.visible(), view, world.now)
 
 
 def test_scale_down_takes_the_worst_first() -> None:

@@ -7,7 +7,7 @@ import pytest
 from bayplan.api import names
 from bayplan.model import intents
 from bayplan.model.admission import Admission
-from bayplan.reconcile import children
+from bayplan.reconcile.longservice import children
 from tests.builders import NOON
 from tests.services import World, make_world, running
 

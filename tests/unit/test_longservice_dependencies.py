@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bayplan.api.resource import Resource
-from bayplan.reconcile import dependencies
+from bayplan.reconcile.longservice import dependencies
 from bayplan.reconcile.view import Dependencies
 from tests.services import World, make_service, make_world, running
 

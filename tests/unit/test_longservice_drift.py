@@ -14,7 +14,7 @@ from bayplan.model.nodes import HOSTNAME, Taint
 from bayplan.model.pods import Constraints, Pod
 from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules
 from bayplan.placement.solve import Policy, solve
-from bayplan.reconcile import drift
+from bayplan.reconcile.longservice import drift
 from tests.builders import (
     NOON,
     make_class,

@@ -7,7 +7,7 @@ import pytest
 
 from bayplan.api import names
 from bayplan.model.pods import Pod
-from bayplan.reconcile.longservice import STUCK_SECONDS
+from bayplan.reconcile.longservice.reconcile import STUCK_SECONDS
 from tests.pernode import running_on_each
 from tests.services import World, running
 from tests.unit.test_longservice_ordinals import CLAIMS

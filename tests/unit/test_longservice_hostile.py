@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bayplan.api import names
 from bayplan.api.longservice_status import LongServiceStatus
-from bayplan.reconcile import longservice
+from bayplan.reconcile.longservice import reconcile
 from tests.builders import NOON
 from tests.services import make_service, running
 
@@ -57,7 +57,7 @@ def test_any_stored_status_is_survived(status: Any, spec: dict[str, Any], now: i
     """A status that a person edited raises nothing, and asks for no instance beyond the surge."""
     world = running(2)
     service = make_service(status=status, annotations={names.PROMOTE: "x"}, **spec)
-    outcome = longservice.reconcile(service, world.visible(), world.view(), now)
+    outcome = reconcile.reconcile(service, world.visible(), world.view(), now)
 
     assert 4 >= len(world.visible()) + len(outcome.tasks)  # 3 replicas, one more at most
 
@@ -68,7 +68,7 @@ def test_any_token_is_survived(verb: str, token: str) -> None:
     """What stands behind a verb raises nothing, and the status fits the schema."""
     world = running(2)
     service = make_service(replicas=2, annotations={verb: token})
-    outcome = longservice.reconcile(service, world.visible(), world.view(), NOON)
+    outcome = reconcile.reconcile(service, world.visible(), world.view(), NOON)
 
     if outcome.status is not None:
         LongServiceStatus.model_validate(outcome.status)

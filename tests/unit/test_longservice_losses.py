@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.reconcile import brake
+from bayplan.reconcile import mass_loss
 from tests.builders import NOON, make_node
 from tests.services import World, running
 
@@ -209,7 +209,7 @@ def test_brake(silent: int, total: int, more: dict[str, Any], expected: int | No
         for index in range(silent)
     ]
     well = [make_node(f"w{index}") for index in range(total - silent)]
-    until = brake.braked_until([*gone, *well], NOON)
+    until = mass_loss.braked_until([*gone, *well], NOON)
 
     assert (None if expected is None else NOON + expected) == until
 
@@ -222,4 +222,4 @@ def test_brake_ends_when_enough_are_old() -> None:
     ]
     well = [make_node(f"w{index}") for index in range(6)]
 
-    assert NOON - 200 + 600 == brake.braked_until([*gone, *well], NOON)
+    assert NOON - 200 + 600 == mass_loss.braked_until([*gone, *well], NOON)

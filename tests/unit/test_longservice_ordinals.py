@@ -7,8 +7,8 @@ import pytest
 
 from bayplan.api import names, pod_builder
 from bayplan.model.pods import Claim, Ending, Phase
-from bayplan.reconcile import inplace, ordinals
-from bayplan.reconcile.rollout import Bounds
+from bayplan.reconcile.longservice import in_place, ordinals
+from bayplan.reconcile.longservice.rollout import Bounds
 from tests.builders import make_node
 from tests.services import World, make_service, make_world, running
 
@@ -137,7 +137,7 @@ def test_half_of_them_go_at_once_when_that_is_allowed() -> None:
 )
 def test_one_may_always_be_without(replicas: int, percent: int, healthy: int) -> None:
     """At 100 % too, or no update could begin."""
-    assert Bounds(healthy, replicas) == inplace.bounds(replicas, percent)
+    assert Bounds(healthy, replicas) == in_place.bounds(replicas, percent)
 
 
 def test_the_sick_one_is_updated_first() -> None:

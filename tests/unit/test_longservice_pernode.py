@@ -7,7 +7,7 @@ import pytest
 from bayplan.api import placement_rules
 from bayplan.model import intents, reasons
 from bayplan.model.pods import Pod
-from bayplan.reconcile import pernode
+from bayplan.reconcile.longservice import in_place, per_node
 from bayplan.reconcile.view import NoRoom
 from tests.builders import make_node
 from tests.pernode import NodeWorld, make_node_world, running_on_each
@@ -262,11 +262,11 @@ def test_strays_leave_the_healthy_minimum() -> None:
     """Vector: 4 nodes wanted, 2 healthy at home, 3 healthy strays; 3 must stay."""
     at_home = [pod(f"n{n}") for n in range(2)]
     strays = [pod(f"m{n}") for n in range(3)]
-    book = pernode.Instances(live=at_home, available={one.key for one in at_home})
-    coverage = pernode.Coverage(wanted=4, strays=tuple((one, "x") for one in strays))
-    limits = pernode.inplace.bounds(4, 100)
+    book = per_node.Instances(live=at_home, available={one.key for one in at_home})
+    coverage = per_node.Coverage(wanted=4, strays=tuple((one, "x") for one in strays))
+    limits = in_place.bounds(4, 100)
 
-    assert 2 == len(pernode.leaving(coverage, book, limits))
+    assert 2 == len(per_node.leaving(coverage, book, limits))
 
 
 def pod(node: str) -> Pod:

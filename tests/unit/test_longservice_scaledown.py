@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayplan.model.nodes import ZONE
-from bayplan.reconcile import instances
+from bayplan.reconcile.longservice import instances
 from tests.builders import NOON, make_node, make_pod
 from tests.services import World, make_world
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.model.pods import Claim
-from bayplan.reconcile import ordinals
+from bayplan.reconcile.longservice import ordinals
 from tests.builders import make_node
 from tests.services import World, make_world
 

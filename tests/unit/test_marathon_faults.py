@@ -23,7 +23,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Ending, Phase, Pod
 from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, PodClass
 from bayplan.placement.solve import Policy, solve
-from bayplan.reconcile import rollout
+from bayplan.reconcile.longservice import rollout
 from tests.builders import (
     NOON,
     make_class,

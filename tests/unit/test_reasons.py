@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 
 from bayplan.api import validation
-from bayplan.reconcile import jobconditions, servicestatus
+from bayplan.reconcile.batchjob import conditions
+from bayplan.reconcile.longservice import status
 from tools import reasons
 
 ROOM = Path(validation.__file__).parents[1]
@@ -57,8 +58,8 @@ def test_every_event_is_explained() -> None:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (reasons.JOB, {str(one) for one in jobconditions.Reason}),
-        (reasons.SERVICE, {str(one) for one in servicestatus.Reason}),
+        (reasons.JOB, {str(one) for one in conditions.Reason}),
+        (reasons.SERVICE, {str(one) for one in status.Reason}),
     ],
 )
 def test_every_reason_of_a_condition_is_explained(kind: str, words: set[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bayplan.api import names
 from bayplan.model.pods import Pod
-from bayplan.reconcile import instances, rollout
+from bayplan.reconcile.longservice import instances, rollout
 from tests.builders import NOON, make_node, make_pod
 
 NEW, OLD = "newnewnewn", "oldoldoldo"

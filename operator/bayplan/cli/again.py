@@ -61,9 +61,9 @@ def _asked(
     from bayplan.api.batchjob import BatchJobSpec
     from bayplan.api.times import rfc3339
     from bayplan.cli import moment
-    from bayplan.reconcile import gaps, ledger, triggers
-    from bayplan.reconcile.backfill import open_slots
-    from bayplan.schedules import zones
+    from bayplan.reconcile.batchjob import stored_status, triggers
+    from bayplan.reconcile.batchjob.backfill import open_slots
+    from bayplan.schedules import gaps, zones
 
     job = resource.resource(body)
     if not isinstance(job.spec, BatchJobSpec) or job.problems:
@@ -80,13 +80,14 @@ def _asked(
     high = now if last is None else min(moment.moment("--to", last, zone), now)
     if not 0 <= low <= high:
         raise BadInput("--from", "must be from 1970 on, and neither after --to nor in the future")
-    stored = ledger.read(job.status)
+    stored = stored_status.read(job.status)
     floor = max(stored.last_slot, job.created_at - 1, stored.since - 1)
     known = gaps.before(job.created_at) if stored.gaps is None else stored.gaps
     slots = open_slots(schedule, known, low, min(high, floor), ())
-    if len(slots) > ledger.MOST_BACKFILLED:
+    if len(slots) > stored_status.MOST_BACKFILLED:
         raise BadInput(
-            "--from", f"more than {ledger.MOST_BACKFILLED} scheduled times; ask for a part of them"
+            "--from",
+            f"more than {stored_status.MOST_BACKFILLED} scheduled times; ask for a part of them",
         )
     if not slots:
         raise Negative(f"no scheduled time of {job.name} in there is left without a run")

@@ -123,7 +123,7 @@ def _slots(body: Mapping[str, Any], now: int, count: int) -> tuple[str, list[int
     """The time zone, the times when runs may start, and until when the job is paused."""
     from bayplan.api import resource  # pydantic
     from bayplan.api.batchjob import BatchJobSpec
-    from bayplan.reconcile import triggers
+    from bayplan.reconcile.batchjob import triggers
 
     about = body.get("metadata") or {}
     body = {**body, "metadata": {"namespace": "default", "creationTimestamp": _text(now), **about}}

@@ -49,7 +49,7 @@ class ParentSummary:
 class Parents:
     """The parents that exist, by name. `cycle` is the way from the job back to itself."""
 
-    parents: Mapping[str, ParentSummary] = field(default_factory=dict)
+    known: Mapping[str, ParentSummary] = field(default_factory=dict)
     cycle: tuple[str, ...] = ()
 
 
@@ -84,7 +84,7 @@ class View:
     task has room. `nodes` holds every node by name; a pod on a node that is not there has lost
     it. `children` are stored objects owned by the resource, by (kind, name). `foreign` are
     (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
-    name and another owner or none. `kin` is what is known of a BatchJob's parents,
+    name and another owner or none. `parents` is what is known of a BatchJob's parents,
     `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
     pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
     those that notices can go to. Finished pods of runs up to `last_to_go` are too many in the
@@ -102,7 +102,7 @@ class View:
     children: Mapping[tuple[str, str], Child] = field(default_factory=dict)
     namespace_deleting: bool = False
     foreign: frozenset[tuple[str, str]] = frozenset()
-    kin: Parents = ALONE
+    parents: Parents = ALONE
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
     receivers: frozenset[str] = frozenset()

@@ -1,0 +1,164 @@
+"""Which run pods may go: only what the STORED status accounts for is released or deleted.
+
+A pod is released (our finalizer removed) as soon as its attempt is accounted for. It is deleted
+when its run has ended and `history` or the whole cluster is full, when a later attempt exists, when
+it has not started in time, or when it still runs though its run is over (replaced, lost with its
+node, missed).
+"""
+
+from collections.abc import Iterable, Mapping
+
+from bayplan.api import names, run_names
+from bayplan.model.intents import DeletePod, ReleasePod
+from bayplan.model.pods import Phase, Pod
+from bayplan.reconcile.batchjob import retention
+from bayplan.reconcile.batchjob.attempt_outcome import Standing
+from bayplan.reconcile.batchjob.context import JobContext
+from bayplan.reconcile.batchjob.progress import tracked
+from bayplan.reconcile.batchjob.runs import Lane, Run
+
+Attempts = Mapping[int, Pod]
+Record = tuple[Pod, ...]  # the pods that tell of a run that has ended, one for each task
+Going = tuple[Pod, str]  # and why
+
+
+def release_orphans(pods: Iterable[Pod]) -> tuple[ReleasePod, ...]:
+    """Let go of pods whose BatchJob is being deleted or is gone: garbage collection ends then."""
+    return tuple(
+        ReleasePod(
+            pod.namespace,
+            pod.name,
+            pod.uid,
+            tuple(one for one in pod.finalizers if one != names.RUN_TRACKING),
+        )
+        for pod in sorted(pods, key=lambda pod: pod.key)
+        if pod.uid and tracked(pod)
+    )
+
+
+def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...], int | None]:
+    """What to delete, what to release, and when time alone makes more of it go."""
+    accounted: list[Pod] = []
+    going: list[tuple[Pod, str]] = []
+    records: list[Record] = []  # the last pods of runs that have ended
+    for run, lanes in context.book.items():
+        entry = context.stored.entry(run)
+        if entry is not None or not context.stored.took_up(run):
+            going += _late_starters(context, entry, lanes)
+        if entry is not None:
+            for index, attempts in lanes.items():
+                over, ends = _of_unfinished(entry.lane(index), attempts)
+                accounted += over
+                going += ends
+        elif context.stored.took_up(run) or _forgotten(context, run):
+            accounted += context.pods_of(run)
+            lasts = []
+            for attempts in lanes.values():
+                last, ends = _of_ended(attempts)
+                going += ends
+                lasts += [last] if last.terminal and not last.terminating else []
+            if lasts:
+                records.append(tuple(lasts))
+    going += [(pod, "beyond spec.history") for one in _beyond(context, records) for pod in one]
+    marks = []
+    if context.spec.ttl_seconds_after_finished is not None:
+        marks = [
+            _ended_at(context, one) + context.spec.ttl_seconds_after_finished for one in records
+        ]
+    gone = [one for one, at in zip(records, marks, strict=False) if at <= context.now]
+    going += [(pod, "spec.ttlSecondsAfterFinished is over") for one in gone for pod in one]
+    limit = context.view.last_to_go
+    if limit is not None:
+        many = [one for one in records if min(map(retention.mark_of, one)) <= limit]
+        going += [(pod, "the cluster keeps no more finished pods") for one in many for pod in one]
+    reasons = {pod.key: (pod, why) for pod, why in going if pod.uid and not pod.terminating}
+    deletes = tuple(
+        DeletePod(pod.namespace, pod.name, pod.uid, why)
+        for _, (pod, why) in sorted(reasons.items())
+    )
+    wake_at = min((at for at in marks if at > context.now), default=None)
+    return deletes, release_orphans(accounted), wake_at
+
+
+def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[Pod], list[Going]]:
+    """Of an index of an unfinished run: what is accounted for, and what of it goes."""
+    if lane.outcome:
+        return list(attempts.values()), _of_ended(attempts)[1]
+    over = {at: pod for at, pod in attempts.items() if at < lane.attempt}
+    newer = lane.attempt in attempts
+    heard = [pod for at, pod in over.items() if newer or at < lane.attempt - 1 or _is_known(pod)]
+    return heard, list(_superseded(over, newer=newer))
+
+
+def _late_starters(
+    context: JobContext, entry: Run | None, lanes: Mapping[int, Attempts]
+) -> Iterable[Going]:
+    """The present attempts of an unfinished run that have not started in time.
+
+    Our finalizer keeps what they tell until it is accounted for.
+    """
+    for index, attempts in lanes.items():
+        pod = attempts.get(0 if entry is None else entry.lane(index).attempt)
+        due = None if pod is None or pod.terminal else context.rules.starts_by(pod)
+        if pod is not None and due is not None and due <= context.now and tracked(pod):
+            yield pod, "it has not started within spec.startTimeoutSeconds"
+
+
+def _is_known(pod: Pod) -> bool:
+    """Whether nothing that it may still tell would end its run.
+
+    An attempt that was given up with its node may yet report a success; the pod is kept for it
+    until the next attempt exists. Garbage collection of pods fails it before that.
+    """
+    return pod.terminal and pod.phase is not Phase.SUCCEEDED
+
+
+def _of_ended(attempts: Attempts) -> tuple[Pod, list[Going]]:
+    """Of what has ended: its last pod, and what goes."""
+    last = attempts[max(attempts)]
+    over = {at: pod for at, pod in attempts.items() if pod is not last}
+    going = list(_superseded(over, newer=True))
+    return last, going if last.terminal else [*going, (last, "its run is over")]
+
+
+def _ended_at(context: JobContext, record: Record) -> int:
+    """When it ended; a node's clock that is ahead must not keep it for ever."""
+    ends = [(pod.ending.finished_at, pod.created_at) for pod in record]
+    return max(made if told is None or told > context.now else told for told, made in ends)
+
+
+def _superseded(over: Mapping[int, Pod], *, newer: bool) -> Iterable[tuple[Pod, str]]:
+    """Of attempts that are over: the newest stays for its logs until a newer one exists."""
+    newest = max(over, default=-1)
+    for attempt, pod in over.items():
+        if not pod.terminal:
+            yield pod, "its attempt was given up"
+        elif newer or attempt != newest:
+            yield pod, "a later attempt exists"
+
+
+def _forgotten(context: JobContext, run: str) -> bool:
+    """Whether it was accounted for so long ago that the status has forgotten its token."""
+    return run_names.slot_of(run) is None and not any(map(tracked, context.pods_of(run)))
+
+
+def _beyond(context: JobContext, records: Iterable[Record]) -> list[Record]:
+    """Those that `history` has no place for, the oldest ends first to go."""
+    keep = {True: context.spec.history.successful, False: context.spec.history.failed}
+    newest_first = sorted(
+        records,
+        key=lambda one: max(
+            (pod.ending.finished_at or pod.created_at, pod.created_at, pod.name) for pod in one
+        ),
+        reverse=True,
+    )
+    beyond = []
+    for one in newest_first:
+        succeeded = all(
+            context.rules.verdict(pod, context.now).standing is Standing.SUCCEEDED for pod in one
+        )
+        if keep[succeeded]:
+            keep[succeeded] -= 1
+        else:
+            beyond.append(one)
+    return beyond

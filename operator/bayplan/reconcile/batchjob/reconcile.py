@@ -1,0 +1,257 @@
+"""BatchJob: which pods should exist, which may go, what the status is. Level-triggered and pure.
+
+The CREATE of a deterministically named pod is what starts an attempt; the stored status is what
+ends it. So a crash after any write repeats a CREATE that exists or a status that is the same, and
+a pod goes only after the status that accounts for it was read back. What is NOT defended against
+is a person who removes finalizers or edits the status.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from bayplan.api import names, pod_builder, run_names, times
+from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.resource import Resource
+from bayplan.model.admission import Admission
+from bayplan.model.intents import Outcome, Task
+from bayplan.model.pods import Pod
+from bayplan.model.snapshot import PodKey
+from bayplan.reconcile.batchjob import (
+    conditions,
+    parents,
+    requests,
+    statistics,
+    stored_status,
+)
+from bayplan.reconcile.batchjob import status as status_
+from bayplan.reconcile.batchjob.cleanup import release_orphans, tidied
+from bayplan.reconcile.batchjob.context import JobContext
+from bayplan.reconcile.batchjob.progress import (
+    REPLACED,
+    JobProgress,
+    book_of,
+    progress_of,
+)
+from bayplan.reconcile.batchjob.runs import BY_PEOPLE, Rules, Run, RunProgress, avoided
+from bayplan.reconcile.view import View
+
+__all__ = ["reconcile", "release_orphans"]
+
+RENEW_SECONDS = 3600  # an answer older than this is asked for again when it is used
+
+_GRACE_SECONDS = 30  # Kubernetes' default of terminationGracePeriodSeconds
+
+
+def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -> Outcome:
+    """All that should be true of this job now, and what is missing for it."""
+    if job.deleting or view.namespace_deleting:
+        return Outcome(releases=release_orphans(pods.values()))
+    if not isinstance(job.spec, BatchJobSpec):
+        word, message = conditions.problem(job.problems)
+        status = conditions.stalled(job.status, word, message, job.generation, now)
+        return Outcome(status=None if status == job.status else status)
+    context = _scene(job, job.spec, pods, view, now)
+    progress = progress_of(context)
+    tasks, wakes = _tasks(context, progress)
+    report = status_.report(context, progress)
+    deletes, releases, leave_at = tidied(context)
+    news = report.status != job.status
+    marks = [
+        report.wake_at,
+        progress.due.next_at,
+        progress.due.expires_at,
+        progress.suspension.until,
+        leave_at,
+        *wakes,
+        *(one.wake_at for one in progress.runs),
+        *_asks_again(view.admission),
+    ]
+    return Outcome(
+        tasks=tasks,
+        deletes=deletes,
+        releases=releases,
+        events=report.events if news else (),
+        status=report.status if news else None,
+        probe=_wants_probe(context, tasks),
+        wake_at=min((mark for mark in marks if mark is not None and mark > now), default=None),
+    )
+
+
+def _scene(
+    job: Resource, spec: BatchJobSpec, pods: Mapping[PodKey, Pod], view: View, now: int
+) -> JobContext:
+    prefix = run_names.prefix(job.name, job.uid)
+    return JobContext(
+        job=job,
+        spec=spec,
+        view=view,
+        now=now,
+        prefix=prefix,
+        stored=stored_status.read(job.status),
+        book=book_of(prefix, pods),
+        samples=statistics.read(job.status.get("samples")),
+        rules=Rules(
+            retry=spec.retry_policy,
+            patience_seconds=spec.unreachable.retry_after_seconds,
+            grace_seconds=_grace_seconds(spec.template),
+            expected_seconds=spec.expected_duration_seconds,
+            nodes=view.nodes,
+            success_codes=spec.success_exit_codes,
+            final_codes=spec.no_retry_exit_codes,
+            once=spec.on_lost == "Fail",
+            start_seconds=spec.start_timeout_seconds,
+            template_hash=_accepted_hash(job, view),
+        ),
+    )
+
+
+def _accepted_hash(job: Resource, view: View) -> str:
+    """The template that pods may be made of now; empty while it is not known or refused."""
+    admission = view.admission
+    known = admission is not None and admission.template_hash == job.template_hash
+    refused = admission is None or bool(admission.refusal)
+    return job.template_hash if known and not refused and not job.problems else ""
+
+
+def _grace_seconds(template: Mapping[str, object]) -> int:
+    """What the template gives its containers to stop."""
+    pod = template.get("spec")
+    told = pod.get("terminationGracePeriodSeconds") if isinstance(pod, Mapping) else None
+    return told if isinstance(told, int) and told >= 0 else _GRACE_SECONDS
+
+
+def _tasks(context: JobContext, progress: JobProgress) -> tuple[tuple[Task, ...], list[int]]:
+    """The attempts that should begin now, and when the nodes they avoid have cooled down."""
+    if not context.accepted:
+        return (), []
+    tasks, wakes = [], []
+    for one in _may_begin(context, progress):
+        for index, piece in one.owed:
+            if _is_owed(context, progress, one, index, piece):
+                avoid, until = avoided(piece, context.now)
+                tasks.append(_task(context, one.run, index, piece, avoid))
+                if until is not None:
+                    wakes.append(until)
+    return tuple(tasks), wakes
+
+
+def _may_begin(context: JobContext, progress: JobProgress) -> Iterable[RunProgress]:
+    """The runs that concurrency lets have pods: what has begun goes on."""
+    if context.spec.concurrency_policy == "Allow":
+        return progress.runs
+    replaced = any(one.reason == REPLACED for one in progress.finished)
+    if replaced or progress.hindered:
+        return []
+    begun = [one for one in progress.runs if one.pod is not None]
+    return begun or [one for one in progress.runs if not _is_held(progress, one)][:1]
+
+
+def _is_owed(
+    context: JobContext, progress: JobProgress, one: RunProgress, index: int, piece: Run
+) -> bool:
+    """Whether this attempt is due and may exist.
+
+    A retry waits for the stored status: it must account for the attempt before.
+    """
+    if piece.retry_at is not None and context.now < piece.retry_at:
+        return False
+    if piece.attempt == 0:
+        return not _is_held(progress, one)
+    entry = context.stored.entry(one.run.id)
+    return entry is not None and entry.lane(index).attempt == piece.attempt
+
+
+def _is_held(progress: JobProgress, one: RunProgress) -> bool:
+    """Whether suspension holds back a run that has not begun; never what a person asked for."""
+    return bool(progress.suspension) and not one.run.begun and one.run.trigger not in BY_PEOPLE
+
+
+def _task(context: JobContext, run: Run, index: int, piece: Run, avoid: frozenset[str]) -> Task:
+    job = context.job
+    labels = {
+        names.JOB: names.owner_value(job.name),
+        names.RUN: run.id,
+        names.ATTEMPT: str(piece.attempt),
+        names.TEMPLATE_HASH: job.template_hash,
+    }
+    if run.slot is not None:
+        labels[names.SLOT] = str(run.slot)
+    annotations: dict[str, str] = {
+        names.TRIGGER: run.trigger,
+        **_expectation(context),
+        **_protection(context),
+    }
+    if run.count > 1:
+        labels[names.TASK_INDEX] = str(index)
+        annotations[names.TASKS] = str(run.count)
+    if run.gang:
+        annotations[names.GANG] = "true"
+    if run.parents:
+        annotations[names.PARENTS] = parents.text(run.parents)
+    given = requests.Arguments()
+    if run.arguments:
+        annotations[names.RUN_NOW_ARGS] = run.arguments
+        given = requests.arguments(run.arguments) or given
+    return Task(
+        name=run_names.pod_name(
+            context.prefix, run.id, piece.attempt, index if run.count > 1 else None
+        ),
+        labels=labels,
+        annotations=annotations,
+        arguments=given.args,
+        environment={
+            **given.env,
+            "BAYPLAN_JOB": job.name,
+            "BAYPLAN_SLOT": times.time_text(run.since if run.slot is None else run.slot),
+            "BAYPLAN_RUN": run.id,
+            "BAYPLAN_ATTEMPT": str(piece.attempt),
+            "BAYPLAN_TASK_INDEX": str(index),
+            "BAYPLAN_TASKS": str(run.count),
+        },
+        since=run.since if piece.retry_at is None else piece.retry_at,
+        avoid=avoid,
+        gang=run.id if run.gang else "",
+    )
+
+
+def _expectation(context: JobContext) -> dict[str, str]:
+    """How long the run will take, as far as the spec or former runs tell: it may fill a gap."""
+    spec = context.spec
+    told = spec.expected_duration_seconds or context.samples.usual_seconds
+    seconds = told or spec.active_deadline_seconds
+    return {names.EXPECTED_SECONDS: str(seconds)} if seconds else {}
+
+
+def _protection(context: JobContext) -> dict[str, str]:
+    """Keeps autoscalers off a run that has been seen to take long, where the spec tells nothing.
+
+    Annotations that the template has itself stay as they are.
+    """
+    spec, usual = context.spec, context.samples.usual_seconds or 0
+    told = spec.placement.disruption != "Auto" or spec.expected_duration_seconds
+    if told or spec.active_deadline_seconds or usual < pod_builder.PROTECTED_SECONDS:
+        return {}
+    metadata = spec.template.get("metadata")
+    own = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    wanted = {
+        names.DO_NOT_DISRUPT: pod_builder.protection(usual, timed=context.view.timed),
+        names.SAFE_TO_EVICT: "false",
+    }
+    return {name: value for name, value in wanted.items() if name not in (own or {})}
+
+
+def _wants_probe(context: JobContext, tasks: tuple[Task, ...]) -> bool:
+    """Whether the API server is to be asked what the template asks for."""
+    if context.job.problems:
+        return False
+    admission = context.view.admission
+    if admission is None:
+        return True
+    if admission.refusal:
+        return not admission.final and context.now >= admission.retry_at
+    return bool(tasks) and context.now - admission.checked_at >= RENEW_SECONDS
+
+
+def _asks_again(admission: Admission | None) -> tuple[int, ...]:
+    if admission is None or not admission.refusal or admission.final:
+        return ()
+    return (admission.retry_at,)

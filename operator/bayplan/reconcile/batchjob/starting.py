@@ -1,0 +1,112 @@
+"""An attempt whose containers have not started: what hinders them, and when it is given up.
+
+It is given up in two ways. When the template changes, an attempt of which no container ever began
+is replaced by one of the new template, which costs the run nothing. And one that has not started
+all of its main containers within `startTimeoutSeconds` is deleted, and has failed once it is over.
+The time is counted from the moment at which it got its node, or from the end of its init
+containers, which may work as long as they like; and only while that node is ready: a silent node is
+another matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bayplan.api import names
+from bayplan.api.batchjob_status import LONGEST_DETAIL
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Phase, Pod
+from bayplan.reconcile.batchjob.attempt_outcome import (
+    START_TIMEOUT,
+    AttemptOutcome,
+    Standing,
+)
+
+# A delete is dated by the API server, whose clock may be behind ours, by which the time is up.
+_SKEW_SECONDS = 10
+
+CANNOT_START = "CannotStart"  # for a word of a kubelet that is none of these
+
+# A kubelet's words for what keeps a container from starting as long as nobody mends it; an image
+# that cannot be pulled alternates between two of them.
+_WORDS = {
+    "CrashLoopBackOff": "CrashLoopBackOff",  # of a sidecar: nothing else of a run is restarted
+    "CreateContainerConfigError": "CreateContainerConfigError",
+    "CreateContainerError": "CreateContainerError",
+    "ErrImageNeverPull": "ErrImageNeverPull",
+    "ErrImagePull": "ImagePullBackOff",
+    "ImageInspectError": "ImageInspectError",
+    "ImagePullBackOff": "ImagePullBackOff",
+    "InvalidImageName": "InvalidImageName",
+    "PostStartHookError": "PostStartHookError",
+    "RunContainerError": "RunContainerError",
+}
+# Reasons of a living attempt that cannot start …
+HINDERED = frozenset({CANNOT_START, *_WORDS.values()})
+# … and of the end of one that did not.
+NEVER_STARTED = frozenset({START_TIMEOUT, "StartError", "ContainerCannotRun"})
+
+
+def has_begun(pod: Pod) -> bool:
+    """Whether any container of it is known to have run."""
+    return pod.ending.began or pod.phase is Phase.RUNNING
+
+
+def is_complete(pod: Pod) -> bool:
+    """Whether all of its main containers have started once."""
+    return pod.ending.complete or (pod.phase is Phase.RUNNING and not pod.ending.lacking)
+
+
+def word(pod: Pod) -> str:
+    """What keeps a living attempt from starting; empty when nothing is known to."""
+    if not pod.ending.waiting or is_complete(pod):
+        return ""
+    return _WORDS.get(pod.ending.waiting, CANNOT_START)
+
+
+def detail(pod: Pod) -> str:
+    """What its kubelet says, as long as it says anything."""
+    return pod.ending.said[:LONGEST_DETAIL]
+
+
+def is_outdated(pod: Pod, nodes: Mapping[str, Node], template_hash: str) -> bool:
+    """Whether a live attempt is to be replaced by one of this template (empty: of none)."""
+    if pod.assumed or pod.terminating or has_begun(pod):
+        return False
+    node = nodes.get(pod.node)
+    if pod.node and (node is None or not node.ready):
+        return False  # a silent kubelet may have started it
+    own = pod.labels.get(names.TEMPLATE_HASH, "")
+    return bool(own and template_hash) and own != template_hash
+
+
+def due_at(pod: Pod, nodes: Mapping[str, Node], timeout_seconds: int) -> int | None:
+    """By when an attempt has to have started (epoch seconds); None for never, or if it has."""
+    node = nodes.get(pod.node)
+    if not timeout_seconds or node is None or not node.ready or is_complete(pod):
+        return None
+    if pod.ending.preparing:
+        return None
+    placed_at = pod.created_at if pod.placed_at is None else pod.placed_at
+    prepared_at = pod.ending.prepared_at or placed_at
+    return max(placed_at, prepared_at, node.ready_changed_at) + timeout_seconds
+
+
+def ended_by_timeout(found: AttemptOutcome, pod: Pod, due: int | None) -> AttemptOutcome:
+    """The end of an attempt that was deleted because it had not started by then has failed.
+
+    It is deleted before anything is said of it: what has started while we looked is not called
+    failed, and its own end counts.
+    """
+    asked_at = pod.asked_at
+    deleted = pod.terminating and not pod.delete_assumed and not pod.disrupted
+    ended = pod.phase is Phase.FAILED and deleted
+    if not ended or due is None or asked_at < due - _SKEW_SECONDS:
+        return found
+    return AttemptOutcome(Standing.FAILED, START_TIMEOUT, at=found.at, detail=detail(pod))
+
+
+def with_words(found: AttemptOutcome, pod: Pod) -> AttemptOutcome:
+    """The end of an attempt that never started keeps what was said of it."""
+    if found.standing is not Standing.FAILED or found.detail or has_begun(pod):
+        return found
+    return replace(found, detail=pod.ending.message.strip()[:LONGEST_DETAIL])

@@ -1,0 +1,268 @@
+"""A BatchJob's whole status.
+
+A status says where the runs stand; the start of a run is no news until it has run for ten
+seconds, so a short run costs one write. Numbers change in the write that moves a run to the
+history, hence exactly once.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bayplan.api.times import time_text
+from bayplan.model.intents import EmitEvent, Notice
+from bayplan.reconcile import effective_requests, placement_status
+from bayplan.reconcile.batchjob import backfill, statistics, triggers
+from bayplan.reconcile.batchjob.conditions import job_conditions
+from bayplan.reconcile.batchjob.context import JobContext
+from bayplan.reconcile.batchjob.events import events, is_newly_late
+from bayplan.reconcile.batchjob.notices import notices
+from bayplan.reconcile.batchjob.progress import JobProgress
+from bayplan.reconcile.batchjob.runs import BY_PEOPLE, MARKED, OF_LIVE, Run, RunProgress
+from bayplan.reconcile.batchjob.stored_status import (
+    MOST_HISTORY,
+    Backfill,
+    counted,
+    wire_backfill,
+    wire_finished,
+    wire_fulfilled,
+    wire_gaps,
+    wire_missed,
+    wire_run,
+)
+from bayplan.reconcile.view import Success
+from bayplan.schedules.gaps import Gaps, between, more, without
+
+# A run that ends before this age is written once, at its end; where runs are known to take longer,
+# this waits as long, so that a run of ten minutes or less costs four writes.
+QUIET_SECONDS = 10
+LONGEST_QUIET_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The status wanted, what is told beside it, and when it will have more to say."""
+
+    status: Mapping[str, Any]
+    events: tuple[EmitEvent | Notice, ...] = ()
+    wake_at: int | None = None
+
+
+def report(context: JobContext, progress: JobProgress) -> Report:
+    news = _is_news(context, progress)
+    shown = progress.runs if news else _known_before(context, progress.runs)
+    last_slot = progress.last_slot if news else context.stored.last_slot
+    history = _history(context, progress)
+    samples = context.samples.grown(progress.finished)
+    left, gaps = _unfilled(context, progress, last_slot, news=news)
+    placement = placement_status.shown(context.view.placement, context.now)
+    body: dict[str, Any] = {
+        "conditions": job_conditions(context, progress, shown, history, placement),
+        "observedGeneration": context.job.generation,
+        "nextSlotTime": _next_slot(context, progress, last_slot),
+        "lastSlotTime": time_text(last_slot) if last_slot >= 0 else None,
+        **_schedule_seen(context, progress),
+        "gaps": wire_gaps(gaps),
+        "backfill": wire_backfill(left),
+        "remainingRuns": triggers.remaining(
+            progress.schedule, max(last_slot, progress.since - 1, context.job.created_at - 1)
+        ),
+        "running": len(shown),
+        "active": [_entry(context, one) for one in shown] or None,
+        "history": history or None,
+        "fulfilled": _fulfilled(context, progress) or None,
+        "statistics": _statistics(context, progress, samples),
+        "samples": samples.wire(),
+        "effectiveRequests": effective_requests.requests(
+            context.view.admission, context.job.status
+        ),
+        "forgivenFailures": progress.suspension.forgiven or None,
+        "pausedUntil": None
+        if progress.suspension.until is None
+        else time_text(progress.suspension.until),
+        "consumed": _consumed(context, progress, news=news) or None,
+        "handledTokens": list(progress.handled if news else context.stored.handled) or None,
+        "placement": placement_status.wire(placement, context.job.status.get("placement")),
+    }
+    status = {name: value for name, value in body.items() if value is not None}
+    told = (
+        *events(context, progress),
+        *effective_requests.news(context.job.status, status),
+        *notices(context, progress),
+    )
+    return Report(status, told, _wake_at(context, progress))
+
+
+def is_young(context: JobContext, one: RunProgress) -> bool:
+    """Whether a run's present attempt began too lately to be worth a write."""
+    return context.now - _began_at(one) < _quiet_seconds(context)
+
+
+def _quiet_seconds(context: JobContext) -> int:
+    """For how long a start is no news: as long as the run will likely end by itself.
+
+    With `onLost: Fail` a pod that is removed by force must not be what alone tells of it.
+    """
+    if context.spec.on_lost == "Fail":
+        return QUIET_SECONDS
+    told, usual = context.spec.expected_duration_seconds, context.samples.usual_seconds or 0
+    likely = usual + usual // 4 if told is None else told
+    return min(max(likely + 1, QUIET_SECONDS), LONGEST_QUIET_SECONDS)
+
+
+def _began_at(one: RunProgress) -> int:
+    """When its containers started, as the usual time is counted from; before, when its pod came.
+
+    A node whose clock is ahead may put that off by the longest quiet time and no further.
+    """
+    if one.pod is None:
+        return one.run.since
+    came_at = one.pod.created_at or one.run.since
+    started_at = one.pod.ending.started_at
+    return came_at if started_at is None else min(started_at, came_at + LONGEST_QUIET_SECONDS)
+
+
+def _is_news(context: JobContext, progress: JobProgress) -> bool:
+    """Whether anything happened beside the start of short runs."""
+    if progress.finished or progress.missed or progress.refused or progress.marked:
+        return True
+    if progress.order.backfill != context.stored.backfill:
+        return True
+    asked = (run for run in progress.handled if run.startswith("r"))
+    if any(run not in context.stored.handled for run in asked):
+        return True
+    return any(_moved(context, one) for one in progress.runs)
+
+
+def _moved(context: JobContext, one: RunProgress) -> bool:
+    entry = context.stored.entry(one.run.id)
+    if entry is None:
+        old = one.pod is not None and not is_young(context, one)
+        told = one.run.trigger in BY_PEOPLE or one.run.reason in OF_LIVE
+        # An index of an array may have ended for good while the others are at their first attempt.
+        tried = one.run.attempt > 0 or one.run.failures > 0 or one.run.disruptions > 0
+        return tried or told or old
+    return entry.counts != one.run.counts
+
+
+def _known_before(context: JobContext, runs: Iterable[RunProgress]) -> tuple[RunProgress, ...]:
+    return tuple(one for one in runs if context.stored.entry(one.run.id) is not None)
+
+
+def _entry(context: JobContext, one: RunProgress) -> dict[str, Any]:
+    entry = context.stored.entry(one.run.id)
+    if entry is not None and entry.counts == one.run.counts and _began_anew(context, one, entry):
+        return wire_run(entry)
+    return wire_run(one.run)
+
+
+def _began_anew(context: JobContext, one: RunProgress, entry: Run) -> bool:
+    """Whether only the attempt's start, and lately, is what the stored entry lacks."""
+    began = one.pod is not None and not entry.pod and is_young(context, one)
+    return began and one.run.reason not in OF_LIVE
+
+
+def _unfilled(
+    context: JobContext, progress: JobProgress, last_slot: int, *, news: bool
+) -> tuple[Backfill, Gaps | None]:
+    """What is left of a backfill, and the gaps; None for those that a new job has."""
+    stored = context.stored.gaps
+    known = backfill.known_gaps(context)
+    if progress.schedule is None:
+        return progress.order.backfill, stored
+    until = max(last_slot, progress.since - 1)
+    left, after = progress.order.backfill, known
+    if until > progress.floor:
+        new = between(progress.schedule, progress.floor, until, progress.slots)
+        after = more(known, new)
+    for slot in progress.slots:  # a run that an edit of the schedule overtook
+        after = without(after, slot, progress.schedule)
+    if news:
+        begun = backfill.slots_of([*(one.run for one in progress.runs), *_runs_ended(progress)])
+        left, after = backfill.left(progress.order, progress.schedule, after, begun)
+    return left, stored if after == known else after
+
+
+def _runs_ended(progress: JobProgress) -> Iterable[Run]:
+    return (one.run for one in progress.finished)
+
+
+def _next_slot(context: JobContext, progress: JobProgress, last_slot: int) -> str | None:
+    """The next slot to be taken up; in the past while it waits for something."""
+    if progress.schedule is None or progress.suspension:
+        return None
+    after = max(last_slot, progress.since - 1, context.job.created_at - 1)
+    slot = triggers.next_after(progress.schedule, after)
+    return None if slot is None else time_text(slot)
+
+
+def _schedule_seen(context: JobContext, progress: JobProgress) -> dict[str, Any]:
+    """Which schedule was seen, and its floor; with an unreadable one, what was seen before."""
+    name = triggers.schedule_hash(context.spec)
+    if context.job.problems:
+        name = context.stored.schedule_hash
+    return {
+        "scheduleHash": name or None,
+        "scheduleSinceTime": time_text(progress.since) if progress.since >= 0 else None,
+    }
+
+
+def _history(context: JobContext, progress: JobProgress) -> list[Mapping[str, Any]]:
+    history: list[Mapping[str, Any]] = [
+        {**one, "outcome": "Succeeded", "reason": MARKED} if one["run"] == progress.marked else one
+        for one in context.stored.history
+    ]
+    for one in sorted(progress.finished, key=lambda one: (one.ended_at, one.run.id)):
+        history.insert(0, wire_finished(one))
+    if progress.missed and progress.missed_slot is not None:
+        if history and history[0].get("outcome") == "Missed":
+            del history[0]  # one entry tells of a row of misses, or they would push out the runs
+        reason = progress.due.reason or triggers.SUPERSEDED
+        history.insert(0, wire_missed(progress.missed_slot, reason))
+    return history[:MOST_HISTORY]
+
+
+def _consumed(context: JobContext, progress: JobProgress, *, news: bool) -> list[dict[str, str]]:
+    """The parents' successes that it last ran on; a young run's pod tells of its own."""
+    told = progress.consumed if news else context.stored.consumed
+    return [{"name": name, "run": run} for name, run in sorted(told.items())]
+
+
+def _fulfilled(context: JobContext, progress: JobProgress) -> list[dict[str, Any]]:
+    """What the job's children may count as a success."""
+    new = [
+        Success(one.run.id, one.ended_at, one.run.slot if one.run.trigger == "Retry" else None)
+        for one in progress.finished
+        if one.outcome == "Succeeded"
+        or (one.outcome == "Failed" and context.spec.treat_failure_as_success)
+    ]
+    if progress.marked:
+        new.append(Success(progress.marked, context.now))
+    return wire_fulfilled(context.stored.fulfilled, new)
+
+
+def _statistics(
+    context: JobContext, progress: JobProgress, samples: statistics.Samples
+) -> Mapping[str, int] | None:
+    before = context.stored.statistics
+    lost = 0
+    for run in [one.run for one in progress.runs] + [one.run for one in progress.finished]:
+        entry = context.stored.entry(run.id)
+        lost += run.disruptions - (entry.disruptions if entry is not None else 0)
+    late = sum(is_newly_late(context, one) for one in progress.runs)
+    if not (before or progress.finished or progress.missed or lost or late):
+        return None
+    told = counted(before, progress.finished, progress.missed, lost, late)
+    told |= samples.quantiles()
+    return {**told, "consecutiveFailures": progress.suspension.failures}
+
+
+def _wake_at(context: JobContext, progress: JobProgress) -> int | None:
+    """When what is kept quiet becomes worth a write."""
+    marks = [
+        _began_at(one) + _quiet_seconds(context) for one in progress.runs if one.pod is not None
+    ]
+    placement = context.view.placement
+    if placement is not None:
+        marks.append(placement.since + placement_status.PATIENCE_SECONDS)
+    return min((mark for mark in marks if mark > context.now), default=None)

@@ -1,0 +1,176 @@
+"""What one look at a LongService finds out before anything is decided, and what follows from it.
+
+Facts and yes-or-no questions only; which pods start or go is for `longservice` and `rollout`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api import names
+from bayplan.api.longservice import LongServiceSpec
+from bayplan.api.resource import Resource
+from bayplan.model.admission import Admission
+from bayplan.model.pods import Pod
+from bayplan.model.snapshot import PodKey
+from bayplan.reconcile.longservice import (
+    drift,
+    ordinals,
+    per_node,
+    rollout,
+    status,
+    target,
+)
+from bayplan.reconcile.longservice.instances import Instances
+from bayplan.reconcile.longservice.revisions import Revision
+from bayplan.reconcile.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """What one look finds out before anything is decided.
+
+    Of a service with one instance on each node, `spec.replicas` is how many those are.
+    """
+
+    service: Resource
+    spec: LongServiceSpec
+    pods: Mapping[PodKey, Pod]
+    view: View
+    now: int
+    instances: Instances
+    history: Mapping[str, Revision]
+    aim: target.Target
+    kept: Revision | None
+    alive: frozenset[str]  # revisions (ids) that have pods
+    limits: rollout.Bounds
+    admission: Admission | None  # of the spec's template; None: not known yet
+    row: ordinals.Row | None = None  # of instances with identity
+    coverage: per_node.Coverage | None = None  # of one instance on each node
+    sole: tuple[str, ...] = ()  # claims of the template that one pod at a time can use
+    progress: target.Progress | None = None  # None: nothing to roll out
+    unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
+    drifted: int | None = None  # instances that break constraints; None: there are none to break
+    moves: drift.Moves = drift.NO_MOVES
+    braked_until: int | None = None  # many nodes fell silent at once: nothing goes till then
+
+    @property
+    def suspended(self) -> bool:
+        """Whether `replicas` is 0 as it is written."""
+        stated = self.service.spec
+        return isinstance(stated, LongServiceSpec) and stated.replicas == 0
+
+    @property
+    def in_place(self) -> bool:
+        """Whether an instance goes before the one that takes its place comes."""
+        return self.row is not None or self.coverage is not None or bool(self.sole)
+
+    @property
+    def update(self) -> Revision:
+        """The revision that instances are to have."""
+        return self.aim.revision
+
+    @property
+    def admitted(self) -> bool:
+        """Whether pods of it may be made; what is not the spec's own template once was."""
+        if self.update.template_hash != self.service.template_hash:
+            return True
+        return self.admission is not None and not self.admission.refusal
+
+    @property
+    def sound(self) -> bool:
+        """Whether the server takes it, be it only once the quota has room.
+
+        An update goes on then: the old instances that it may end are what fills the quota.
+        """
+        return self.admitted or (self.admission is not None and self.admission.lacks_quota)
+
+    @property
+    def crowded_out(self) -> bool:
+        """Whether no pod of the revision may be made as the quota is full."""
+        return self.sound and not self.admitted
+
+    @property
+    def restorable(self) -> bool:
+        """Whether the kept revision is one that was rolled out: it is known to work."""
+        return self.kept is not None and self.kept.name == stored_current(self.service)
+
+    @property
+    def making(self) -> Revision | None:
+        """The revision to make instances of: the newest, or the kept one while that is refused."""
+        return self.update if self.sound else self.kept
+
+    @property
+    def outdated(self) -> int:
+        """Live instances of other revisions."""
+        return len(self.instances.live) - updated(self.instances, self.update)
+
+    @property
+    def goal(self) -> int:
+        """How many instances get the revision for now."""
+        rules, replicas = self.spec.update_strategy, self.spec.replicas
+        if self.gated:
+            return 0
+        if self.progress is None or not self._staged:
+            return replicas
+        goal = target.share(replicas, rules, self.progress.step)
+        if not rules.paused:
+            return goal
+        updated = [
+            pod for pod in self.instances.live if pod.labels.get(names.REVISION) == self.update.id
+        ]
+        # One that moves off its node is there twice for a while: that is no progress.
+        staying = len(self.instances.split_by_leaving(updated)[0])
+        return min(goal, len(updated), max(staying, replicas - self.outdated))
+
+    @property
+    def gated(self) -> bool:
+        """Whether the first instance of the revision waits for what the service depends on."""
+        return bool(self.unmet) or bool(self.view.dependencies.cycle and self.begins)
+
+    @property
+    def begins(self) -> bool:
+        """Whether the spec's template is to be rolled out and no instance of it is there."""
+        if self.progress is None or self.update.name != self.aim.asked.name:
+            return False
+        return not updated(self.instances, self.update)
+
+    @property
+    def _staged(self) -> bool:
+        """Whether pause and steps hold: for a template of the spec that has one to replace."""
+        return self.kept is not None and self.update.name == self.aim.asked.name
+
+    @property
+    def waits(self) -> str:
+        """Why the update stands still on purpose; empty when it does not."""
+        if self.braked_until is not None:
+            return status.Reason.MASS_LOSS
+        if self.gated:
+            return status.Reason.DEPENDS
+        if self.progress is None or not self._staged:
+            return ""
+        rules = self.spec.update_strategy
+        if rules.paused:
+            return status.Reason.PAUSED
+        reached = self.progress.reached_at is not None and self.progress.step < len(rules.steps)
+        return status.Reason.STEP_REACHED if reached else ""
+
+    @property
+    def rolling(self) -> bool:
+        """Whether instances of other revisions are to be replaced, or are still on their way."""
+        if not self.sound:
+            return False
+        return (
+            self.goal < self.spec.replicas
+            or (self.crowded_out and self.restorable)
+            or self.instances.outdated_going
+            or any(self.instances.revision_of(pod) != self.update.id for pod in self.instances.live)
+        )
+
+
+def stored_current(service: Resource) -> str:
+    current = service.status.get("currentRevision")
+    return current if isinstance(current, str) else ""
+
+
+def updated(instances: Instances, update: Revision) -> int:
+    return sum(pod.labels.get(names.REVISION) == update.id for pod in instances.live)

@@ -1,0 +1,103 @@
+"""How instances fail: crashes that their kubelet restarts, containers that cannot start, ends.
+
+The newest failure and one sentence for all of them. It counts nothing; that is `backoff`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from bayplan.api.times import epoch_of, rfc3339
+from bayplan.model.pods import FRESH, Pod
+from bayplan.reconcile import conditions
+from bayplan.reconcile.longservice import restart_backoff
+from bayplan.reconcile.longservice.instances import Instances, ended_at
+
+REPEAT_SECONDS = 60  # the same failure again within it is no news
+
+_LONGEST_WORD = 64
+_LONGEST_HINT = 300
+
+_FAILURES_OF_WAITING = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "PostStartHookError",
+        "RegistryUnavailable",
+        "RunContainerError",
+    }
+)
+
+
+def fails(pod: Pod) -> bool:
+    """Whether a pod that is not ready has shown why: it crashes, or its container cannot start."""
+    ending = pod.ending
+    return ending.waiting in _FAILURES_OF_WAITING or (ending.restarts > 0 and not pod.ready)
+
+
+def sentence(failing: Collection[Pod]) -> str:
+    """One sentence for all: how many, and the worst of them."""
+    worst = max(failing, key=lambda pod: (pod.ending.restarts, pod.name))
+    ending = worst.ending
+    what = ending.waiting or ending.reason or "not ready"
+    if ending.exit_code is not None:
+        what = f"exit code {ending.exit_code}"
+        if ending.reason not in {"", "Error", "Completed"}:
+            what = f"{what}, {ending.reason}"
+    if ending.restarts:
+        what = f"{what}, {counted(ending.restarts, 'restart')}"
+    where = f" on {worst.node}" if worst.node else ""
+    said = (ending.message or ending.said).strip().splitlines()
+    hint = conditions.cut(f": {said[-1]}", _LONGEST_HINT) if said else ""
+    return f"{len(failing)} failing, such as {worst.name}{where} ({what}){hint}"
+
+
+def newest(instances: Instances, stored: object, now: int) -> Mapping[str, Any] | None:
+    """The newest failure; the same one again within a minute is no news."""
+    before = stored if isinstance(stored, Mapping) else None
+    failed = max(_failures(instances, now), key=lambda one: (one[0], one[1].name), default=None)
+    if failed is None:
+        return before
+    time, pod = failed
+    ending = pod.ending
+    reason = pod.reason or ending.reason or ending.waiting or "Failed"
+    told: dict[str, Any] = {"pod": pod.name, "node": pod.node, "reason": reason[:_LONGEST_WORD]}
+    if ending.exit_code is not None:
+        told["exitCode"] = ending.exit_code
+    told["message"] = conditions.cut((pod.message or ending.message or ending.said).strip())
+    told["time"] = rfc3339(time)
+    told = {name: value for name, value in told.items() if value != ""}
+    if before is None:
+        return told
+    same = all(before.get(name) == told.get(name) for name in ("reason", "exitCode"))
+    return told if time >= _time(before) + (REPEAT_SECONDS if same else 1) else before
+
+
+def _failures(instances: Instances, now: int) -> Iterable[tuple[int, Pod]]:
+    for pod in instances.ended:
+        if restart_backoff.counts(pod):
+            yield ended_at(pod, now), pod
+    for pod in instances.live:
+        ending = pod.ending
+        if ending is FRESH:
+            continue
+        if ending.restarts > 0 and ending.finished_at is not None:
+            yield ending.finished_at, pod
+        elif ending.waiting in _FAILURES_OF_WAITING:
+            yield pod.created_at, pod
+
+
+def _time(stored: Mapping[str, Any]) -> int:
+    try:
+        return epoch_of(stored["time"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,112 @@
+"""When the next pod may follow one that ended: the back-off per revision, read from the status.
+
+A container that crashes is restarted in place by its kubelet, with the kubelet's own back-off.
+This one is for pods that ended for good. The rule needs no memory beside the status: a failure
+counts when it happened after the stored `retryTime`, so failures within one waiting time count
+once, and a pod that ended is deleted only when the stored status covers it. A crash between the
+two loses nothing and counts nothing twice.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bayplan.api.longservice import RestartBackoff
+from bayplan.api.times import epoch_of, rfc3339
+from bayplan.model.pods import Pod
+from bayplan.reconcile.kubelet_refusals import is_refusal
+from bayplan.reconcile.longservice.instances import ended_at
+
+# A node that refused or evicted one of our pods gets no other for so long (seconds); the ended
+# pod is kept that long, since it is the only record of the refusal.
+COOLING_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Where a revision stands: its n-th failure in a row was at `failed_at`. Epoch seconds."""
+
+    revision: str
+    failures: int
+    failed_at: int
+    retry_at: int
+
+    def covers(self, pod: Pod, now: int) -> bool:
+        """Whether this pod's end is counted in, so that the pod may be deleted.
+
+        A delay is a second at least, so the failure itself lies before `retry_at`, and a pod made
+        then that fails within the same second counts.
+        """
+        return ended_at(pod, now) < self.retry_at
+
+    def wire(self) -> dict[str, Any]:
+        return {
+            "revision": self.revision,
+            "failures": self.failures,
+            "retryTime": rfc3339(self.retry_at),
+            "failureTime": rfc3339(self.failed_at),
+        }
+
+
+def refused_by_node(pod: Pod) -> bool:
+    """Whether the node, not the pod, is why it ended: refused at its door, or evicted.
+
+    An eviction without DisruptionTarget is for the pod's own excess (its storage limit).
+    """
+    if pod.reason == "Evicted":
+        return bool(pod.disrupted)
+    return is_refusal(pod.reason)
+
+
+def counts(pod: Pod) -> bool:
+    """Whether a pod's end is the workload's failure: drains, refusals, lost nodes are not."""
+    return not pod.disrupted and pod.reason != "NodeLost" and not refused_by_node(pod)
+
+
+def stored(status: Mapping[str, Any], revision: str) -> Backoff | None:
+    """The back-off of this revision as the status tells it; None when it tells nothing usable."""
+    told = status.get("restartBackoff")
+    if not isinstance(told, Mapping) or told.get("revision") != revision:
+        return None
+    failures = told.get("failures")
+    if not isinstance(failures, int) or failures < 1:
+        return None
+    try:
+        retry_at = epoch_of(told["retryTime"])
+        failed_at = epoch_of(told["failureTime"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return Backoff(revision, failures, failed_at, retry_at)
+
+
+def advanced(
+    before: Backoff | None,
+    ended: Iterable[Pod],
+    revision: str,
+    rules: RestartBackoff,
+    now: int,
+) -> Backoff | None:
+    """The back-off with these ends of the revision's pods counted in; None when there is none.
+
+    It is forgotten when `maxSeconds` have passed since a pod could start again (Marathon's rule).
+    """
+    if before is not None and forgotten_at(before, rules) <= now:
+        before = None
+    new = [pod for pod in ended if counts(pod) and (before is None or not before.covers(pod, now))]
+    if not new:
+        return before
+    failed_at = max(ended_at(pod, now) for pod in new)
+    if before is not None and forgotten_at(before, rules) <= failed_at:
+        before = None
+    failures = before.failures + 1 if before is not None else 1
+    delay_ms = rules.delay_milliseconds_after(failures)
+    return Backoff(revision, failures, failed_at, failed_at - (-delay_ms // 1000))
+
+
+def forgotten_at(backoff: Backoff, rules: RestartBackoff) -> int:
+    return backoff.retry_at + rules.max_seconds
+
+
+def cooling_until(pod: Pod, now: int) -> int:
+    """Until when (epoch seconds) the node of this ended pod gets no other; 0: it may."""
+    return ended_at(pod, now) + COOLING_SECONDS if refused_by_node(pod) else 0

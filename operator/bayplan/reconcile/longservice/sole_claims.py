@@ -1,0 +1,53 @@
+"""Instances that share a ReadWriteOncePod claim: only one pod at a time can use it.
+
+Such a claim is one that the template itself mounts. A successor would wait for ever beside its
+predecessor, so the old one goes first, in an update and when it is replaced, and the next is made
+when it is really gone. Nobody moves off a node that is about to go: who drains it evicts.
+More than one instance never runs; the status says so.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from bayplan.model.pods import Claim, Pod
+from bayplan.reconcile.longservice import in_place
+from bayplan.reconcile.longservice.instances import Instances
+from bayplan.reconcile.longservice.ordinals import SILENT
+
+ClaimOf = Callable[[str], Claim | None]  # of the service's namespace, by name
+
+
+def claims(template: Mapping[str, Any], claim_of: ClaimOf) -> tuple[str, ...]:
+    """The claims that a template mounts and one pod at a time may use."""
+    spec = template.get("spec")
+    volumes = spec.get("volumes") if isinstance(spec, Mapping) else None
+    found = []
+    for volume in volumes if isinstance(volumes, list | tuple) else ():
+        source = volume.get("persistentVolumeClaim") if isinstance(volume, Mapping) else None
+        name = source.get("claimName") if isinstance(source, Mapping) else None
+        claim = claim_of(name) if isinstance(name, str) else None
+        if claim is not None and claim.alone:
+            found.append(claim.name)
+    return tuple(found)
+
+
+def places(book: Instances, pods: Collection[Pod], replicas: int) -> in_place.Places:
+    """As many places as replicas; whoever is not live but still there takes one.
+
+    `pods` are all of the service. On a node that is silent for too long an instance is deleted:
+    the claim is free when it has gone.
+    """
+    surplus = book.balanced(book.live, max(0, len(book.live) - replicas))
+    gone = {pod.key for pod in surplus}
+    live = [pod for pod in book.live if pod.key not in gone]
+    going = sum(bool(pod.node) and not pod.terminal for pod in pods) - sum(
+        bool(pod.node) for pod in live
+    )
+    turns = {pod.key: turn for turn, pod in enumerate(book.first_to_go(live))}
+    return in_place.Places(
+        live=live,
+        leave=(*((pod, "surplus") for pod in surplus), *((pod, SILENT) for pod in book.lost)),
+        turn=lambda pod: (turns[pod.key],),
+        vacant=max(0, replicas - len(live) - going),
+        settled=len(live) == replicas,
+    )
