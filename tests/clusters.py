@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
-from bayplan import settings, waiting
+from bayplan import settings
 from bayplan.cluster import decode
 from bayplan.cluster.cache import Cache
 from bayplan.model import state, wording
 from bayplan.model.workloads import Plan
 from bayplan.placement.solve import Policy, solve
+from bayplan.scheduler import classes
 
 Body = Mapping[str, Any]
 
@@ -47,7 +48,7 @@ def see(cache: Cache, body: Body, version: int) -> None:
 def planned(cache: Cache) -> Plan:
     """Where the pods that wait would go, all at once."""
     state_ = cache.state
-    groups = waiting.groups((), state_.unplaced.values(), lambda _: None, state_.aversions)
+    groups = classes.groups((), state_.unplaced.values(), lambda _: None, state_.aversions)
     return solve(cache.snapshot(), groups, 0, Policy())
 
 

@@ -15,8 +15,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import bayplan
-from bayplan import __main__, telemetry
+from bayplan import __main__
 from bayplan.api import crds
+from bayplan.metrics import Metrics
 from bayplan.settings import Settings
 from tests import helm
 from tests.helm import CHART, MONITORING, ROOT, VERSIONS, Document, Helm, one, render
@@ -370,7 +371,7 @@ def test_definitions_outlive_the_release() -> None:
 
 def metrics() -> set[str]:
     """Every name that a scrape can bring."""
-    page = telemetry.Metrics().page().decode()
+    page = Metrics().page().decode()
     names = set()
     for family in text_string_to_metric_families(page):
         suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}

@@ -109,9 +109,9 @@ def test_the_commands_do_not_shadow_the_standard_operator(installed: Path, where
         ("reconcile/batchjob/reconcile.py", "import random"),
         ("units.py", "import kubernetes"),
         ("model/state.py", "from bayplan.placement import solve"),
-        ("placement/solve.py", "from bayplan.reconcile import action"),
+        ("placement/solve.py", "from bayplan.reconcile import conditions"),
         ("cluster/cache.py", "import kopf"),
-        ("loop.py", "import msgspec"),
+        ("scheduler/loop.py", "import msgspec"),
         ("handlers/delivery.py", "from bayplan.cluster import cache"),
     ],
 )

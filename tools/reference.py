@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from bayplan import settings, telemetry
+from bayplan import settings
+from bayplan.metrics import Metrics
 from tools import cli_reference, reasons
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +99,7 @@ def metrics() -> str:
     rows: list[Row] = []
     metric: Any
     for metric in sorted(
-        telemetry.Metrics().registry._collector_to_names,  # noqa: SLF001  no public walk has labels
+        Metrics().registry._collector_to_names,  # noqa: SLF001  no public walk has labels
         key=lambda each: each._name,  # noqa: SLF001
     ):
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001

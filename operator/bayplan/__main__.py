@@ -45,7 +45,7 @@ def _serve(**values: Any) -> None:
     if settings.kubeconfig is not None:
         # kopf's login reads it there, and the library behind it only while it is imported.
         os.environ["KUBECONFIG"] = str(settings.kubeconfig)
-    from bayplan import app  # noqa: PLC0415  a wrong option is told before kopf is loaded (1 s)
+    from bayplan.runtime import app  # noqa: PLC0415  a wrong option is told before kopf is loaded (1 s)
 
     sys.exit(app.run(settings))
 

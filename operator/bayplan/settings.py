@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import pydantic
 
-from bayplan import receivers
 from bayplan.model import requirements
 from bayplan.model.nodes import Node
+from bayplan.notifications import receivers
 
 
 class Mode(enum.Enum):

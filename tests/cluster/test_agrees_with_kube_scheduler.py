@@ -17,7 +17,7 @@ from bayplan.model import state
 from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, ZONE, Node
 from bayplan.model.workloads import PodClass, Waiting
 from bayplan.placement.solve import Policy, solve
-from bayplan.places import Places
+from bayplan.scheduler.group_places import GroupPlaces
 from localcluster import Cluster
 from tests.cluster import read
 from tests.cluster.kube import Kube
@@ -93,7 +93,7 @@ def scheduled(
 ) -> Counter[str]:
     """Pods by group as kube-scheduler places what we would create without a node."""
     blueprint = pod_builder.blueprint(service, values=values(nodes))
-    free = Places({}, lambda _: ())
+    free = GroupPlaces({}, lambda _: ())
     for index in range(replicas):
         labels = placement_rules.peer_labels(service, service.template_hash)
         pod = blueprint.pod(

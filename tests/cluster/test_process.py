@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bayplan import notify
+from bayplan.notifications import notifier
 from localcluster import Cluster
 from tests import receivers
 from tests.cluster import read
@@ -53,8 +53,8 @@ def test_sigterm_ends_in_order(own: Site) -> None:
 
 
 def test_kopf_may_own_the_process(own: Site) -> None:
-    """`kopf run -m bayplan.handlers` is the same operator."""
-    words = ("-m", "kopf", "run", "-m", "bayplan.handlers", "-A")
+    """`kopf run -m bayplan.kopf_run` is the same operator."""
+    words = ("-m", "kopf", "run", "-m", "bayplan.kopf_run", "-A")
     with OperatorProcess(own, (), "by-kopf", words) as operator:
         serves(own)
 
@@ -79,7 +79,7 @@ def test_a_failure_is_told_over_http(own: Site, tmp_path: Path) -> None:
             again = await_posts(team, 2)[1]
 
     assert ("Failed", "bad", 3) == tuple(again.told[name] for name in ("on", "name", "exitCode"))
-    assert again.headers["Bayplan-Signature"] == notify.signature(
+    assert again.headers["Bayplan-Signature"] == notifier.signature(
         receivers.KEY, int(again.headers["Bayplan-Timestamp"]), again.body
     )
 

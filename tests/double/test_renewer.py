@@ -17,14 +17,15 @@ ROOT = Path(__file__).parents[2]
 # An operator without anything but a lease. It does what it is told, line by line.
 OPERATOR = """
 import sys, threading, time
-from bayplan import renewer, telemetry
+from bayplan import logs
+from bayplan.runtime import lease_process
 from bayplan.settings import Settings
 
 def say(word):
     sys.stderr.write(f"operator: {word}\\n")
 
-telemetry.set_up_logging("text", "info")
-lease = renewer.Renewer(Settings(
+logs.set_up_logging("text", "info")
+lease = lease_process.LeaseProcess(Settings(
     kubeconfig=sys.argv[1], identity="me", lease_duration_seconds=3,
     lease_renew_deadline_seconds=2, lease_retry_seconds=0.3, stuck_after_seconds=30,
 ))

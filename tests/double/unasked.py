@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan import admission
 from bayplan.cluster import decode
 from bayplan.model.pods import Pod
+from bayplan.scheduler import admission
 from tests.builders import NOON
 
 

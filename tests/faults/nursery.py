@@ -130,8 +130,8 @@ class Nursery:
 def _serve() -> None:
     """Import, then fork on request and say who ended, until the pipe closes."""
     time.time = clock = _Clock()  # before anybody takes the true one
-    from bayplan import app  # noqa: F401, PLC0415  what all forks share
     from bayplan.__main__ import main  # noqa: PLC0415
+    from bayplan.runtime import app  # noqa: F401, PLC0415  what all forks share
 
     waiting = selectors.DefaultSelector()
     waiting.register(sys.stdin.fileno(), selectors.EVENT_READ)

@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bayplan import app, loop, settings, telemetry
+from bayplan import metrics, settings
 from bayplan.api import names
 from bayplan.cluster import decode, errors, requests
 from bayplan.cluster.transport import Request
+from bayplan.runtime import app
+from bayplan.scheduler import loop
 from tests.histories.store import Refused, Store
 
 BOOKMARK_SECONDS = 60
@@ -24,7 +26,7 @@ LONGEST_WAY_SECONDS = 0.4  # to the server; what is on its way when its sender d
 
 SETTINGS = settings.Settings(relist_seconds=60)  # else a history would have to last ten minutes
 # Metrics are counted for nobody here, and making them anew takes longer than starting a replica.
-_METRICS = telemetry.Metrics()
+_METRICS = metrics.Metrics()
 
 
 class World(Protocol):

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from bayplan import loop
 from bayplan.api import batchjob
 from bayplan.api.resource import Resource
 from bayplan.model import intents
 from bayplan.model.intents import Outcome
 from bayplan.model.pods import Pod
 from bayplan.reconcile.view import View
+from bayplan.scheduler import loop
 from tests.histories.play import play
 from tests.histories.replica import bent
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan import app
 from bayplan.api import names
 from bayplan.api.times import rfc3339
 from bayplan.cluster.transport import Request
 from bayplan.cluster.wire import epoch
+from bayplan.runtime import app
 from tests.histories.auditor import Auditor
 from tests.histories.replica import Line, Replica
 from tests.histories.store import Body, Key, Store, encode, is_terminal

@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bayplan import admission, inbox, loop, telemetry
 from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.resource import Key, Resource, resource
 from bayplan.cluster import cache, decode, errors
+from bayplan.metrics import Metrics
 from bayplan.model import intents, state
 from bayplan.model.admission import Admission
 from bayplan.model.nodes import HOSTNAME, Taint
 from bayplan.model.pods import Pod
 from bayplan.reconcile.batchjob import reconcile
 from bayplan.reconcile.view import View
+from bayplan.scheduler import admission, inbox, loop
 from tests.builders import make_node, make_vector
 from tests.double.bell import Bell
 from tests.hostile import specs
@@ -190,7 +191,7 @@ class _Writer:
 
 
 async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:
-    clock, writer, metrics = _Clock(), _Writer(), telemetry.Metrics()
+    clock, writer, metrics = _Clock(), _Writer(), Metrics()
     known = cache.Cache(state.State(), Bell())
     room: dict[str, Any] = {"cpu": 10**9, "memory": 2**20, "pods": 10**6}
     taint = Taint(_KEPT)

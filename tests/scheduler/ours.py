@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bayplan import settings, volumes, waiting
+from bayplan import settings
 from bayplan.cluster import cache, decode
 from bayplan.model import resources, snapshot, state
 from bayplan.model.pods import Pod
@@ -16,6 +16,7 @@ from bayplan.model.workloads import Plan, PodClass, Waiting
 from bayplan.optimizer import fill
 from bayplan.placement import daemonsets, filters, order, solve
 from bayplan.placement.occupancy import Occupancy
+from bayplan.scheduler import classes, volume_binding
 
 Key = tuple[str, str]  # namespace, name
 Reasons = frozenset[tuple[Reason, str]]  # with its detail
@@ -68,7 +69,7 @@ class Moment:
     @property
     def waiting(self) -> list[Waiting]:
         known = self.live.state
-        return waiting.groups((), known.unplaced.values(), lambda _: None, known.aversions)
+        return classes.groups((), known.unplaced.values(), lambda _: None, known.aversions)
 
     def given_up(self) -> frozenset[str]:
         """Pods with a claim of which the chosen node is not waited for any more."""
@@ -90,7 +91,7 @@ class Moment:
         """
         groups = self.waiting
         made = solve.solve(self.snapshot, groups, 0, solve.Policy(), self.memo)
-        bound, choices = volumes.Volumes(self.live.state, self.live.storage).parted(
+        bound, choices = volume_binding.VolumeBinding(self.live.state, self.live.storage).parted(
             made, groups, ()
         )
         placed = [

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from bayplan import admission
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster import decode, errors
 from bayplan.model import intents
 from bayplan.model.admission import Admission
 from bayplan.model.pods import Pod
+from bayplan.scheduler import admission
 from tests.builders import NOON
 from tests.double import loop as loops
 from tests.double.unasked import make_admissions

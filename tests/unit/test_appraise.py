@@ -11,7 +11,7 @@ from bayplan.model.pods import Constraints, Pod
 from bayplan.optimizer.problem import Budget
 from bayplan.optimizer.provision import provision
 from bayplan.placement import appraise
-from bayplan.worker import Worker
+from bayplan.runtime.solver_process import SolverProcess
 from tests.builders import make_node, make_pod
 
 HOUR = 100_000  # microdollars
@@ -94,7 +94,7 @@ def test_the_worker_answers_and_survives_its_own_death() -> None:
     assert found is not None
 
     async def asked() -> list[int]:
-        worker = Worker()
+        worker = SolverProcess()
         try:
             first = await worker.ask(found.question, 0.2)
             worker.end_process()

@@ -2,9 +2,10 @@
 
 import asyncio
 
-from bayplan import appraising, telemetry
+from bayplan import metrics
 from bayplan.cluster import cache
 from bayplan.model import state
+from bayplan.runtime import cost_monitor
 from tests.double.bell import Bell
 from tests.double.loop import run
 
@@ -17,10 +18,10 @@ class Tripping(cache.Cache):
 def test_a_defect_there_ends_nothing() -> None:
     """It is told, and a minute later tried again."""
     told: list[Exception] = []
-    appraiser = appraising.Appraiser(
+    appraiser = cost_monitor.CostMonitor(
         Tripping(state.State(), Bell()),
         None,  # type: ignore[arg-type]
-        telemetry.Metrics(),
+        metrics.Metrics(),
         lambda: True,
         told.append,
     )

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from bayplan import aside, inbox, loop
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.model import intents, resources, snapshot
 from bayplan.model.pods import ANYWHERE, Constraints, Owner, Pod
 from bayplan.model.workloads import Fault
 from bayplan.placement.solve import Policy, solve
+from bayplan.scheduler import inbox, loop, set_aside
 from tests.builders import NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
 from tests.unit.test_loop import Notebook, Scene
 
@@ -103,12 +103,12 @@ def test_what_was_set_aside_is_tried_again_after_a_while() -> None:
     assert {"SchedulerError"} == {marked.reason for marked in scene.notes.marked}
     assert 1.0 == scene.metrics.registry.get_sample_value("bayplan_set_aside")
 
-    scene.clock.wall += aside.DEFECT_SECONDS
+    scene.clock.wall += set_aside.DEFECT_SECONDS
     scene.loop.cycle(inbox.Batch(frozenset(), placement=False))  # nothing rang
     assert 2.0 == errors_of(scene)
 
     scene.see("Pod", "bad", replace(bad, constraints=ANYWHERE))
-    scene.clock.wall += aside.DEFECT_SECONDS
+    scene.clock.wall += set_aside.DEFECT_SECONDS
     scene.look()
     assert ["bad"] == [bound.name for bound in scene.notes.bound]
 
@@ -252,7 +252,7 @@ def test_a_cycle_that_trips_as_a_whole_is_done_again() -> None:
     assert 1.0 == errors_of(scene)
 
     good = True
-    scene.clock.wall += aside.DEFECT_SECONDS
+    scene.clock.wall += set_aside.DEFECT_SECONDS
     scene.loop.cycle(inbox.Batch(frozenset(), placement=False))
     assert 1 == len(scene.notes.created)
 
@@ -260,7 +260,7 @@ def test_a_cycle_that_trips_as_a_whole_is_done_again() -> None:
 def test_an_edited_resource_is_tried_at_once() -> None:
     """What a class is set aside for may be gone in the next generation."""
     scene = Scene()
-    found = aside.Aside(scene.cache, scene.metrics)
+    found = set_aside.SetAside(scene.cache, scene.metrics)
     service = scene.service("web", replicas=1)
     kind = replace(make_class(), workload=f"{names.LONGSERVICE}/default/web")
     waiting = make_waiting(kind)

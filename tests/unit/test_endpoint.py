@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bayplan import telemetry
-from bayplan.endpoint import Endpoint
+from bayplan.metrics import Metrics
+from bayplan.runtime.http_endpoint import HttpEndpoint
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def lacks() -> list[str]:
 
 @pytest.fixture
 def connection(lacks: list[str]) -> Iterator[http.client.HTTPConnection]:
-    metrics = telemetry.Metrics()
+    metrics = Metrics()
     metrics.leader.set(1)
-    served = Endpoint("127.0.0.1", 0, page=metrics.page, ready=lambda: lacks[0])
+    served = HttpEndpoint("127.0.0.1", 0, page=metrics.page, ready=lambda: lacks[0])
     served.start()
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
     yield connection

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bayplan import karpenter
 from bayplan.api import names
 from bayplan.cluster import errors
 from bayplan.cluster.transport import Request
+from bayplan.runtime import karpenter_watch
 from tests.unit.test_cli_doctor import KARPENTERS
 from tests.unit.test_loop import Scene
 
@@ -39,7 +39,7 @@ class Server:
 )
 def test_what_is_there(answer: Any, *, timed: bool | None) -> None:
     """Without one a duration harms nobody; without an answer all stays as it was."""
-    assert timed is asyncio.run(karpenter.look(Server(answer)))
+    assert timed is asyncio.run(karpenter_watch.look(Server(answer)))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_is_served_where_the_definition_may_not_be_read(
     served: list[str], *, timed: bool | None
 ) -> None:
     """An old one is known without rights; of a newer one nothing is."""
-    assert timed is asyncio.run(karpenter.look(Server(403, *served)))
+    assert timed is asyncio.run(karpenter_watch.look(Server(403, *served)))
 
 
 def test_runs_are_protected_as_it_understands() -> None:
@@ -59,7 +59,7 @@ def test_runs_are_protected_as_it_understands() -> None:
     job = scene.job("j", expectedDurationSeconds=3600)
     values = []
     for timed in (True, False, True):
-        karpenter.tell(scene.loop, timed=timed)
+        karpenter_watch.tell(scene.loop, timed=timed)
         blueprint, _ = scene.loop.designs.of(job, None, job.template_hash)
         values.append(blueprint.annotations[names.DO_NOT_DISRUPT])
 

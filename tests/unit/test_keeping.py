@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from bayplan import views
 from bayplan.api import names
 from bayplan.api.run_names import slot_run
 from bayplan.cluster import cache
 from bayplan.model import state
 from bayplan.model.pods import Pod
 from bayplan.reconcile.batchjob import reconcile, retention
+from bayplan.scheduler import views
 from tests.builders import NOON, make_pod
 from tests.double.bell import Bell
 from tests.double.unasked import make_admissions

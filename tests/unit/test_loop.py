@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bayplan import admission, inbox, loop, refused, telemetry
+from bayplan import metrics
 from bayplan.api import names
 from bayplan.api.resource import Key, Resource
 from bayplan.api.times import rfc3339
@@ -15,6 +15,7 @@ from bayplan.cluster import cache, decode, errors, refusals
 from bayplan.model import intents, state
 from bayplan.model.nodes import ZONE, Node
 from bayplan.model.pods import Ending, Owner, Phase, Pod
+from bayplan.scheduler import admission, inbox, loop, refused_writes
 from tests.builders import NOON, make_node, make_pod
 from tests.double import loop as loops
 from tests.double.bell import Bell
@@ -90,7 +91,7 @@ class Scene:
             now=self.clock.now,
             answered=lambda _: self.answered.set(),
         )
-        self.metrics = telemetry.Metrics()
+        self.metrics = metrics.Metrics()
         self.loop = loop.Loop(
             clock=self.clock,
             inbox=inbox.Inbox(clock=self.clock.monotonic),
@@ -531,9 +532,9 @@ def test_of_a_refused_template_one_pod_or_gang_is_tried(gang: str) -> None:
         known = scene.cache.refusals
         error = errors.Rejected("no", status=403)
         known.refused(refusals.Write(service.key, "create", "Pod", "a"), error)
-        counts.append(len(refused.allowed(known, service, tasks)))
+        counts.append(len(refused_writes.allowed(known, service, tasks)))
         await asyncio.sleep(1.1)
-        counts.append(len(refused.allowed(known, service, tasks)))
+        counts.append(len(refused_writes.allowed(known, service, tasks)))
 
     loops.run(act())
 

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from bayplan import inbox
 from bayplan.model.nodes import Node, Taint
+from bayplan.scheduler import inbox
 from tests.unit.test_loop import Scene
 
 PER_NODE = {"mode": "PerNode", "replicas": 1}

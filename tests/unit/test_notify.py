@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bayplan import notify, receivers
 from bayplan.api.resource import Resource
 from bayplan.model.intents import Notice
+from bayplan.notifications import notifier, receivers
 from tests.receivers import KEY, configured, serving
 
 JOB = Resource("BatchJob", "default", "report", "uid-report")
@@ -43,7 +43,7 @@ class Office:
         async def pause(seconds: float) -> None:
             self.pauses.append(seconds)
 
-        self.notifier = notify.Notifier(
+        self.notifier = notifier.Notifier(
             self.known, counted, lambda: NOW, pause, self.answer_seconds
         )
         work = asyncio.ensure_future(self.notifier.run())
@@ -108,12 +108,12 @@ def test_it_is_given_up(tmp_path: Path) -> None:
         office.tell()
         office.tell(run="s2")
 
-    with serving(*[500] * notify.MOST_ATTEMPTS) as server:
+    with serving(*[500] * notifier.MOST_ATTEMPTS) as server:
         office = Office(receivers.read(configured(tmp_path, team=server.url)))
         office.run(twice, until=2)
 
     assert {("team", "failed"): 1, ("team", "delivered"): 1} == office.outcomes
-    assert [float(1 << n) for n in range(notify.MOST_ATTEMPTS - 1)] == office.pauses
+    assert [float(1 << n) for n in range(notifier.MOST_ATTEMPTS - 1)] == office.pauses
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
@@ -133,17 +133,17 @@ def test_a_slow_receiver_delays_nobody_else(tmp_path: Path) -> None:
         office = Office(receivers.read(configured(tmp_path, slow=slow.url, quick=quick.url)))
 
         def act(one: Office) -> None:
-            for number in range(notify.MOST_WAITING + extra):
+            for number in range(notifier.MOST_WAITING + extra):
                 one.tell("slow", f"s{number}")
-            for number in range(notify.MOST_WAITING):
+            for number in range(notifier.MOST_WAITING):
                 one.tell("quick", f"s{number}")
 
-        office.run(act, until=extra + notify.MOST_WAITING)
+        office.run(act, until=extra + notifier.MOST_WAITING)
 
-    assert {("slow", "dropped"): extra, ("quick", "delivered"): notify.MOST_WAITING} == (
+    assert {("slow", "dropped"): extra, ("quick", "delivered"): notifier.MOST_WAITING} == (
         office.outcomes
     )
-    assert [f"s{n}" for n in range(notify.MOST_WAITING)] == [
+    assert [f"s{n}" for n in range(notifier.MOST_WAITING)] == [
         post.told["run"] for post in quick.posts
     ]
 
@@ -169,7 +169,7 @@ def test_a_key_may_be_turned_over(tmp_path: Path) -> None:
         (tmp_path / "some.key").write_bytes(b"another key of the same length..")
         office.run(Office.tell, until=2)
     [post] = server.posts
-    signature = notify.signature(b"another key of the same length..", NOW, post.body)
+    signature = notifier.signature(b"another key of the same length..", NOW, post.body)
 
     assert {("team", "failed"): 1, ("team", "delivered"): 1} == office.outcomes
     assert signature == post.headers["Bayplan-Signature"]

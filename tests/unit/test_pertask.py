@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bayplan import pertask
 from bayplan.api import names
 from bayplan.model.pods import Constraints, PodTerm, Spread
+from bayplan.scheduler import per_task_labels
 from tests.builders import make_class, make_pod, make_term
 from tests.unit.test_loop import Scene
 
@@ -52,19 +52,19 @@ def test_the_tasks_of_a_run_are_tied_to_each_other(
 def test_a_class_of_runs_is_not_split_unless_somebody_asks() -> None:
     """By namespace: another's constraint splits nobody's runs here."""
     shun = PodTerm(make_term(**{"bayplan.dev__run": "r1"}), HOST)
-    asking = pertask.Asking()
+    asking = per_task_labels.Asking()
     asking.constraints("here", Constraints(pod_anti_affinity=(shun,)))
     labels = {names.RUN: "r1", names.SLOT: "7", "app": "x"}
 
     assert ((names.RUN, "r1"),) == asking.asked().labels("here", labels)
     assert () == asking.asked().labels("there", labels)
-    assert () == pertask.Asking().asked().labels("here", labels)
+    assert () == per_task_labels.Asking().asked().labels("here", labels)
 
 
 def test_a_label_that_a_task_does_not_have_asks_for_nothing() -> None:
     """A run that a person asked for has no slot: `matchLabelKeys` leaves it out."""
     sample = make_term(**{"bayplan.dev__slot": names.SAMPLE, "app": "x"})
     kind = make_class(spread=(Spread(HOST, sample),))
-    made = pertask.of_task(kind, make_pod(labels={names.RUN: "r"}).labels)
+    made = per_task_labels.of_task(kind, make_pod(labels={names.RUN: "r"}).labels)
 
     assert make_term(app="x") == made.constraints.spread[0].selector

@@ -27,14 +27,14 @@ main(["simulate", "--seconds", "0.05", "-o", "json", "-"])
 WORKER = """
 import asyncio, multiprocessing
 import numpy as np
-from bayplan import worker
+from bayplan.runtime import solver_process
 from bayplan.optimizer.problem import Problem
 
 problem = Problem.of(np.array([9]), np.array([[2, 2]]), np.array([[5, 9]]), np.array([10]))
 ours, theirs = multiprocessing.Pipe()
 ours.send((problem, 0.2, 0))
 ours.close()
-worker._work(theirs)
+solver_process._work(theirs)
 """
 POD = """
 {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [

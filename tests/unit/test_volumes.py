@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import msgspec
 
-from bayplan import inbox, volumes
 from bayplan.cluster import decode
 from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
 from bayplan.model import wording
 from bayplan.model.nodes import ZONE
 from bayplan.model.pods import Phase
+from bayplan.scheduler import inbox, volume_binding
 from tests.builders import NOON, make_constraints, make_node, make_pod, make_term
 from tests.unit.test_loop import Scene
 
@@ -136,7 +136,7 @@ def test_time_alone_tries_a_node_again() -> None:
     carried_out(scene)
     put(scene)
     scene.look()
-    scene.clock.wall += volumes.FIRST_PAUSE_SECONDS
+    scene.clock.wall += volume_binding.FIRST_PAUSE_SECONDS
     scene.loop.cycle(inbox.Batch(frozenset(), placement=False))
 
     assert [("data", "uid-data", "n0")] == chosen(scene)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayplan.api.resource import Key
-from bayplan.wakes import Wakes
+from bayplan.scheduler.wake_times import WakeTimes
 
 A, B = ("BatchJob", "default", "a"), ("BatchJob", "default", "b")
 keys = st.sampled_from([("BatchJob", "default", name) for name in "abcd"])
@@ -13,7 +13,7 @@ moments = st.one_of(st.none(), st.integers(0, 50))
 
 def test_the_newest_word_counts() -> None:
     """Put off, brought forward, taken back: each is told once, at its last moment."""
-    wakes = Wakes()
+    wakes = WakeTimes()
     wakes.set(A, 10)
     wakes.set(A, 20)
     wakes.set(B, 30)
@@ -28,7 +28,7 @@ def test_the_newest_word_counts() -> None:
 @given(st.lists(st.tuples(keys, moments, st.integers(0, 5))))
 def test_it_is_as_if_a_plain_mapping_were_asked(steps: list[tuple[Key, int | None, int]]) -> None:
     """What is due, and when the next is, whatever came before."""
-    wakes, plain, now = Wakes(), dict[Key, int](), 0
+    wakes, plain, now = WakeTimes(), dict[Key, int](), 0
     for key, at, passed in steps:
         wakes.set(key, at)
         if at is None:
@@ -44,7 +44,7 @@ def test_it_is_as_if_a_plain_mapping_were_asked(steps: list[tuple[Key, int | Non
 
 
 def test_a_mind_changed_at_every_look_leaves_nothing_behind() -> None:
-    wakes = Wakes()
+    wakes = WakeTimes()
     for moment in range(10_000):
         wakes.set(A, 1_000_000 - moment)
         wakes.set(("BatchJob", "default", f"j{moment}"), 2_000_000)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan import admission, inbox, loop, settings, telemetry
+from bayplan import metrics, settings
 from bayplan.api.resource import Key, Resource
 from bayplan.cli import menu
 from bayplan.cli.problem import BadInput, NoCluster
@@ -24,6 +24,7 @@ from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel
 from bayplan.model.workloads import TaskKey, Waiting
 from bayplan.reconcile.view import View
+from bayplan.scheduler import admission, inbox, loop
 
 _CHUNK = 500
 
@@ -132,7 +133,7 @@ def session(server: Server, now: int, node_selector: str) -> Session:
         cache=cache,
         writer=notes,
         admissions=admissions,
-        metrics=telemetry.Metrics(),
+        metrics=metrics.Metrics(),
         leads=lambda: True,
         beat=lambda: None,
         price=_price,

@@ -135,7 +135,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     Exit code: 0 all placed, 1 something has no room, 2 the input is wrong, 3 the cluster refused.
     """
     # Loaded late: --help and wrong options answer at once.
-    from bayplan import quiet
+    from bayplan import stdout
     from bayplan.cli import manifests, menu, simulation, workloads
 
     given = (*paths, *more)
@@ -174,7 +174,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
         if spot:
             offers = menu.spot_offers(offers, menu.spot_of(region), where)
     settings = simulation.Settings(seconds, seed, where, rivals, book)
-    with _waiting(seconds), quiet.stdout():
+    with _waiting(seconds), stdout.stdout():
         result = simulation.simulate(found, offers, settings)
     click.echo(_printed(result, output), nl=False)
     if picture is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bayplan import telemetry
+from bayplan import logs
 from bayplan.api.resource import Key
 from bayplan.model.workloads import Plan, TaskKey
 
@@ -17,4 +17,4 @@ def placed(plan: Plan, owners: Mapping[TaskKey, Key], cycle: int) -> None:
         for key in refused.keys:
             if key in owners and not refused.funnel.defect:
                 nodes.setdefault(owners[key], {})[key] = ""
-    telemetry.say_placed(cycle, nodes)
+    logs.say_placed(cycle, nodes)

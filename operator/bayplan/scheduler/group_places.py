@@ -17,7 +17,7 @@ _Tally = dict[str | None, Counter[int]]  # value of the group's label, None for 
 
 
 @dataclass(slots=True)
-class Places:
+class GroupPlaces:
     """The places of one cycle. `pods` answers the pods of an owner by its uid."""
 
     nodes: Mapping[str, Node]

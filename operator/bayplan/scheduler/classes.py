@@ -8,12 +8,12 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
-from bayplan import pertask
 from bayplan.api import names, placement_rules
 from bayplan.api.resource import Resource
 from bayplan.model import intents
 from bayplan.model.pods import Constraints, Pod, PodTerm, expected_seconds
 from bayplan.model.workloads import FREELY, PlacementRules, PodClass, TaskKey, Waiting
+from bayplan.scheduler import per_task_labels
 
 # Around what is done for one task: a defect of ours there is told and ends it alone.
 Failed = Callable[[TaskKey], contextlib.AbstractContextManager[object]]
@@ -31,7 +31,7 @@ def groups(
     failed: Failed = _RAISE,
 ) -> list[Waiting]:
     """All that waits: new tasks, existing pods. `aversions` are of pods that run."""
-    asking = pertask.Asking()
+    asking = per_task_labels.Asking()
     for namespace, terms in aversions:
         asking.terms(namespace, terms)
     seen: set[tuple[str, int]] = set()  # namespace, interned constraints
@@ -56,7 +56,7 @@ def groups(
 def tasks(
     wanted: Iterable[tuple[TaskKey, intents.Task, PodClass]],
     failed: Failed = _RAISE,
-    asked: pertask.Asked = pertask.EVERYBODY,
+    asked: per_task_labels.Asked = per_task_labels.EVERYBODY,
 ) -> list[Waiting]:
     """Tasks grouped by class, gang and the nodes they avoid, in the order they came.
 
@@ -88,7 +88,7 @@ def pods(
     unplaced: Iterable[Pod],
     owner_of: Callable[[str], Resource | None],
     failed: Failed = _RAISE,
-    asked: pertask.Asked = pertask.EVERYBODY,
+    asked: per_task_labels.Asked = per_task_labels.EVERYBODY,
 ) -> list[Waiting]:
     """Existing pods without a node, ours and foreign, by class; oldest first within one.
 
@@ -125,7 +125,7 @@ def pods(
 
 def of_task(kind: PodClass, task: intents.Task) -> PodClass:
     """The class of one task: what its own labels ask for, where its claims can be mounted."""
-    kind = pertask.of_task(kind, task.labels)
+    kind = per_task_labels.of_task(kind, task.labels)
     if not task.claims:
         return kind
     claims = (*kind.constraints.claims, *(claim for _, claim in task.claims))
@@ -172,7 +172,7 @@ def _class_of(
     pod: Pod,
     rules: PlacementRules,
     constraints: Constraints,
-    asked: pertask.Asked,
+    asked: per_task_labels.Asked,
 ) -> PodClass:
     """The class of an existing unplaced pod, as `Admissions.shape` gives it for our own tasks."""
     owner = pod.owner

@@ -12,11 +12,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bayplan import pertask
 from bayplan.api import names, placement_rules, pod_builder
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod, Toleration
+from bayplan.scheduler import per_task_labels
 
 _FINGERPRINT = 10  # characters
 
@@ -78,7 +78,7 @@ def like(expected: Pod, owned: Iterable[Pod], resource: Resource, template_hash:
         expected,
         request=found.request,
         constraints=expected.constraints
-        if pertask.sampled(expected.constraints)  # of a stored pod they are its own run's
+        if per_task_labels.sampled(expected.constraints)  # of a stored pod they are its own run's
         else found.constraints,
         priority=found.priority,
     )

@@ -29,7 +29,7 @@ class _Failures:
 
 
 @dataclass(slots=True, eq=False)
-class Volumes:
+class VolumeBinding:
     """`state` knows the claims, `storage` which of them a provisioner has given back."""
 
     state: state.State

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bayplan import telemetry, worker
 from bayplan.cloud import catalogue, prices
 from bayplan.cluster.cache import Cache
+from bayplan.metrics import Metrics
 from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.placement import appraise
+from bayplan.runtime import solver_process
 
 # How often the packing is appraised, and how long the optimiser may improve its answer.
 _APPRAISAL_SECONDS = 60.0
@@ -24,12 +25,12 @@ def price(node: Node) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Appraiser:
+class CostMonitor:
     """`leads` says whether it is this process that tells; `failed` hears of a defect of ours."""
 
     cache: Cache
-    worker: worker.Worker
-    metrics: telemetry.Metrics
+    worker: solver_process.SolverProcess
+    metrics: Metrics
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
 

@@ -7,7 +7,6 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bayplan import admission
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Key, Resource
@@ -17,6 +16,7 @@ from bayplan.model.pods import Claim
 from bayplan.reconcile.batchjob import parent_summaries, retention
 from bayplan.reconcile.longservice import dependencies
 from bayplan.reconcile.view import EligibleNodesOf, Mark, NoRoom, View
+from bayplan.scheduler import admission
 
 
 @dataclass(slots=True, eq=False)

@@ -3,21 +3,21 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bayplan import telemetry
 from bayplan.api.resource import Key
 from bayplan.cluster.cache import Cache
-from bayplan.inbox import Inbox
+from bayplan.metrics import Metrics
 from bayplan.model.workloads import Refused, TaskKey
 from bayplan.reconcile.view import NoRoom
+from bayplan.scheduler.inbox import Inbox
 
 
 @dataclass(slots=True, eq=False)
-class Unplaced:
+class ExplainStatus:
     """What the last cycle in which anything waited said, by resource."""
 
     cache: Cache
     inbox: Inbox
-    metrics: telemetry.Metrics
+    metrics: Metrics
     _known: dict[Key, NoRoom] = field(default_factory=dict)
 
     def of(self, key: Key) -> NoRoom | None:

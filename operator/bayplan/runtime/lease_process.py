@@ -74,7 +74,7 @@ class _Shared(ctypes.Structure):
     )
 
 
-class Renewer:
+class LeaseProcess:
     """The operator's end. Construct it before there is any thread; it stands for the lease then."""
 
     def __init__(self, settings: Settings) -> None:

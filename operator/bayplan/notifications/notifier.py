@@ -17,9 +17,10 @@ from typing import Any
 
 import aiohttp
 
-from bayplan import __version__, receivers, telemetry
+from bayplan import __version__, logs
 from bayplan.api.resource import Resource
 from bayplan.model import intents
+from bayplan.notifications import receivers
 
 SIGNATURE = "Bayplan-Signature"
 TIMESTAMP = "Bayplan-Timestamp"
@@ -152,4 +153,4 @@ class Notifier:
 
     @staticmethod
     def _say(receiver: receivers.Receiver, why: object, then: str) -> None:
-        telemetry.say(logging.WARNING, "notice", receiver=receiver.name, why=why, then=then)
+        logs.say(logging.WARNING, "notice", receiver=receiver.name, why=why, then=then)

@@ -19,19 +19,8 @@ from typing import Any, Protocol, Self
 
 import kopf
 
-from bayplan import (
-    admission,
-    appraising,
-    endpoint,
-    karpenter,
-    notify,
-    receivers,
-    renewer,
-    telemetry,
-    worker,
-)
+from bayplan import logs, metrics
 from bayplan.api.resource import Key, Resource
-from bayplan.clocks import WallClock
 from bayplan.cloud import catalogue
 from bayplan.cluster import decode, errors, informer, refusals
 from bayplan.cluster.cache import Cache
@@ -39,11 +28,21 @@ from bayplan.cluster.lease import Lease
 from bayplan.cluster.transport import HttpTransport, Request
 from bayplan.cluster.writer import Writer
 from bayplan.handlers import delivery, lifecycle, serve
-from bayplan.inbox import Inbox
-from bayplan.loop import Loop
 from bayplan.model import intents, state
 from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.pods import Pod
+from bayplan.notifications import notifier, receivers
+from bayplan.runtime import (
+    cost_monitor,
+    http_endpoint,
+    karpenter_watch,
+    lease_process,
+    solver_process,
+)
+from bayplan.runtime.clocks import WallClock
+from bayplan.scheduler import admission
+from bayplan.scheduler.inbox import Inbox
+from bayplan.scheduler.loop import Loop
 from bayplan.settings import Mode, Settings, is_ours, node_term
 
 # What is decoded lives long; young garbage is rare. Measured: a list of pods costs half as much.
@@ -65,13 +64,13 @@ class Shell(Protocol):
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT (0), or until something essential ended (1)."""
-    telemetry.set_up_logging(settings.log_format, settings.log_level)
+    logs.set_up_logging(settings.log_format, settings.log_level)
     gc.set_threshold(*_GC_THRESHOLDS)
-    beside = renewer.Renewer(settings)
+    beside = lease_process.LeaseProcess(settings)
     try:
         asyncio.run(_serve_until_signal(settings, beside))
     except Ended as ended:
-        telemetry.say(logging.ERROR, "ended", why=str(ended))
+        logs.say(logging.ERROR, "ended", why=str(ended))
         return 1
     finally:
         beside.close()
@@ -82,7 +81,7 @@ class Ended(Exception):  # noqa: N818  what happened, not a fault of the caller
     """Something essential ended by itself."""
 
 
-async def _serve_until_signal(settings: Settings, beside: renewer.Renewer) -> None:
+async def _serve_until_signal(settings: Settings, beside: lease_process.LeaseProcess) -> None:
     stop = asyncio.Event()
     running = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -165,7 +164,7 @@ class _Reports:
 
     def missing(self, key: Key) -> None:
         """A status write met no object: kopf missed its end, or the server errs. List again."""
-        telemetry.say(logging.WARNING, "status met no object", resource="/".join(key))
+        logs.say(logging.WARNING, "status met no object", resource="/".join(key))
         self.operator.heal_soon()
 
     def notify(self, resource: Resource, notice: intents.Notice) -> None:
@@ -185,12 +184,14 @@ class Operator:
     cache: Cache
     writer: Writer
     loop: Loop
-    lease: Lease | renewer.Renewer
+    lease: Lease | lease_process.LeaseProcess
 
-    def __init__(self, settings: Settings, beside: renewer.Renewer | None = None) -> None:
+    def __init__(
+        self, settings: Settings, beside: lease_process.LeaseProcess | None = None
+    ) -> None:
         self.settings = settings
         self._renewer = beside  # None: the lease gets a thread
-        self.metrics = telemetry.Metrics()
+        self.metrics = metrics.Metrics()
         self.clock = WallClock()
         self._fatal: asyncio.Future[str] | None = None
         self._heal = asyncio.Event()
@@ -198,14 +199,14 @@ class Operator:
         self._beaten_at = time.monotonic()
         self._skewed = False
         self._fresh = False  # what is known of the custom resources is no older than our lease
-        self._worker = worker.Worker()
+        self._worker = solver_process.SolverProcess()
         file = settings.notifications_file
-        self.notifier = notify.Notifier(
+        self.notifier = notifier.Notifier(
             receivers.read(file) if file is not None else {},
             lambda receiver, outcome: self.metrics.notices.labels(receiver, outcome).inc(),
             self.clock.now,
         )
-        self._identity = renewer.identity(settings)
+        self._identity = lease_process.identity(settings)
 
     async def __aenter__(self) -> Self:
         self.transport = await self._connect(self.settings.writes_in_flight + 32)
@@ -269,29 +270,29 @@ class Operator:
             leads=self._leads,
             beat=self._beat,
             acts=settings.mode is Mode.ACT,
-            price=appraising.price,
+            price=cost_monitor.price,
             receivers=self.notifier.names,
             catalogue={INSTANCE_TYPE: frozenset(catalogue.load())},
         )
 
-    def _lease(self) -> Lease | renewer.Renewer:
+    def _lease(self) -> Lease | lease_process.LeaseProcess:
         told = self._gain_soon, lambda: self.fail_soon("the lease was lost")
         if self._renewer is None:
-            return renewer.lease(self.settings, *told)
+            return lease_process.lease(self.settings, *told)
         self._renewer.tell(*told)
         return self._renewer
 
     async def serve(self, stop: asyncio.Event, shell: "Shell") -> None:
         """Run until `stop`; raises Ended when something essential ends by itself."""
         settings = self.settings
-        scrapes = endpoint.Endpoint(
+        scrapes = http_endpoint.HttpEndpoint(
             settings.listen_address,
             settings.metrics_port,
             page=self.metrics.page,
             ready=self._lacks,
         )
         scrapes.start()
-        telemetry.say(logging.INFO, "start", mode=settings.mode.value, metrics_port=scrapes.port)
+        logs.say(logging.INFO, "start", mode=settings.mode.value, metrics_port=scrapes.port)
         shell.start(self)
         try:
             await self._supervise(stop)
@@ -299,7 +300,7 @@ class Operator:
             await self._wind_down()
             shell.stop()
             scrapes.stop()
-            telemetry.say(logging.INFO, "stopped")
+            logs.say(logging.INFO, "stopped")
 
     async def _supervise(self, stop: asyncio.Event) -> None:
         self._start("heal", self._keep_resources_equal())
@@ -318,12 +319,12 @@ class Operator:
         self._start("loop", self._lead_when_synced())
         self._start("lag", self._watch_lag())
         self._start("clock", self._watch_clock())
-        appraiser = appraising.Appraiser(
+        appraiser = cost_monitor.CostMonitor(
             self.cache, self._worker, self.metrics, self.lease.holding, self._unappraised
         )
         self._start("appraisal", appraiser.run())
         self._start("notices", self.notifier.run())
-        self._start("karpenter", karpenter.watch(self.transport, self.loop))
+        self._start("karpenter", karpenter_watch.watch(self.transport, self.loop))
         ended = asyncio.create_task(stop.wait())
         fatal = self._fatal
         assert fatal is not None  # noqa: S101  set when entered
@@ -340,7 +341,7 @@ class Operator:
         await self._synced.wait()
         gc.collect()
         gc.freeze()  # what was listed stays; later collections need not look at it
-        telemetry.say(
+        logs.say(
             logging.INFO,
             "synced",
             nodes=len(self.cache.state.nodes),
@@ -356,7 +357,7 @@ class Operator:
             try:
                 await informer.relist_resources(self.transport, self.cache, self.settings.namespace)
             except errors.ClusterError as error:
-                telemetry.say(logging.WARNING, "list failed", error=str(error))
+                logs.say(logging.WARNING, "list failed", error=str(error))
                 await asyncio.sleep(_HEAL_SECONDS)
                 continue
             with contextlib.suppress(TimeoutError):
@@ -424,7 +425,7 @@ class Operator:
             return
         error = task.exception()
         if error is not None:
-            telemetry.logger().error("task ended", exc_info=error)
+            logs.logger().error("task ended", exc_info=error)
         if error is not None or not expected:
             self._fail(f"{task.get_name()} ended: {error!r}")
 
@@ -451,7 +452,7 @@ class Operator:
             self._skewed = not self._skewed
             level = logging.ERROR if self._skewed else logging.INFO
             words = "clock is off, deciding nothing" if self._skewed else "clock is right again"
-            telemetry.say(level, words, skew_seconds=round(skew, 1), limit_seconds=limit)
+            logs.say(level, words, skew_seconds=round(skew, 1), limit_seconds=limit)
         return not self._skewed
 
     def _gain_soon(self) -> None:
@@ -474,10 +475,10 @@ class Operator:
                 await informer.look_anew(self.transport, self.cache, self.settings.namespace)
                 break
             except errors.ClusterError as error:
-                telemetry.say(logging.WARNING, "list failed", error=str(error))
+                logs.say(logging.WARNING, "list failed", error=str(error))
                 await asyncio.sleep(_HEAL_SECONDS)
         self._fresh = True
-        telemetry.say(logging.INFO, "leading")
+        logs.say(logging.INFO, "leading")
         self.metrics.leader.set(1)
         self.inbox.mark_placement()
 

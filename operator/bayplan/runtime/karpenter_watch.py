@@ -5,10 +5,10 @@ import json
 import logging
 from typing import Any
 
-from bayplan import telemetry
+from bayplan import logs
 from bayplan.cluster import errors, karpenter
 from bayplan.cluster.transport import Request, Transport
-from bayplan.loop import Loop
+from bayplan.scheduler.loop import Loop
 
 _LOOK_SECONDS = 600.0  # somebody upgrades it
 
@@ -49,6 +49,6 @@ async def watch(transport: Transport, loop: Loop) -> None:
         if timed is not None:
             tell(loop, timed=timed)
             if timed is not before:
-                telemetry.say(logging.INFO, "karpenter", understands_durations=timed)
+                logs.say(logging.INFO, "karpenter", understands_durations=timed)
             before = timed
         await asyncio.sleep(_LOOK_SECONDS)

@@ -13,7 +13,7 @@ _SLACK = 64  # outdated entries that are not worth a clearance
 
 
 @dataclass(slots=True)
-class Wakes:
+class WakeTimes:
     """Moments in epoch seconds, one for each key at most."""
 
     _heap: list[tuple[int, Key]] = field(default_factory=list)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bayplan import telemetry
 from bayplan.api import names
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
+from bayplan.metrics import Metrics
 from bayplan.model import resources
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Phase
@@ -28,12 +28,12 @@ class Clock(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Tally:
+class CycleMetrics:
     """`price` tells a node's microdollars an hour, where they are known."""
 
     clock: Clock
     cache: Cache
-    metrics: telemetry.Metrics
+    metrics: Metrics
     price: Callable[[Node], int | None]
     _counted: dict[Key, Mapping[str, object]] = field(default_factory=dict)
     starting: dict[Key, dict[PodKey, float]] = field(default_factory=dict)  # when it was placed

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from bayplan import samples, telemetry, units
+from bayplan import logs, units
 from bayplan.api import names, placement_rules, pod_builder
 from bayplan.api.meta import MOST_UNKNOWN_FIELDS
 from bayplan.api.resource import Key, Resource
@@ -28,6 +28,7 @@ from bayplan.model.limits import NO_LIMITS, Limits
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import PodClass
 from bayplan.reconcile import conditions
+from bayplan.scheduler import samples
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
@@ -237,7 +238,7 @@ class Admissions:
             answer=before.answer if before is not None else None,
             refusals=refusals,
         )
-        telemetry.say(
+        logs.say(
             logging.WARNING,
             "template refused",
             resource="/".join(resource.key),

@@ -12,7 +12,7 @@ import time
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from bayplan import quiet
+from bayplan import stdout
 from bayplan.optimizer.problem import Budget, Packing, Problem
 from bayplan.optimizer.provision import provision
 
@@ -20,7 +20,7 @@ from bayplan.optimizer.provision import provision
 _GRACE_SECONDS = 10.0
 
 
-class Worker:
+class SolverProcess:
     """`ask` answers None when the worker died or did not answer; the next question starts anew."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Worker:
 
 def _work(pipe: Connection) -> None:
     """Answer questions until the pipe closes."""
-    quiet.for_good()
+    stdout.for_good()
     with contextlib.suppress(EOFError, OSError):
         while True:
             question, seconds, seed = pipe.recv()

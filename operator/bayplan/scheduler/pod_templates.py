@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan import admission
 from bayplan.api import pod_builder
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
 from bayplan.model.limits import Limits
 from bayplan.model.workloads import PodClass
+from bayplan.scheduler import admission
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class _Kept:
 
 
 @dataclass(slots=True, eq=False)
-class Designs:
+class PodTemplates:
     """`catalogue` has the values of node labels that nodes which can be bought would have."""
 
     cache: Cache

@@ -1,4 +1,4 @@
-"""`kopf run -m bayplan.handlers`: kopf owns the process, the operator runs in a thread beside it.
+"""`kopf run -m bayplan.kopf_run`: kopf owns the process, the operator runs in a thread beside it.
 
 Settings come from `BAYPLAN_…` variables, since the command line is kopf's. Importing this module
 registers on kopf's default registry; `python -m bayplan` uses a registry of its own and is not
@@ -10,23 +10,22 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kopf
 
+from bayplan import logs
 from bayplan.api.resource import Key
 from bayplan.handlers import delivery, lifecycle
+from bayplan.runtime.app import Operator
 from bayplan.settings import Settings
-
-if TYPE_CHECKING:
-    from bayplan import app
 
 
 class _Beside:
     """The operator in its thread, as kopf's handlers see it."""
 
     def __init__(self) -> None:
-        self._operator: app.Operator | None = None
+        self._operator: Operator | None = None
         self._started = threading.Event()
         self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread = threading.Thread(target=self._run, name="bayplan", daemon=True)
@@ -57,9 +56,9 @@ class _Beside:
             running.call_soon_threadsafe(stop.set)
             self._thread.join()
 
-    # What `app.Operator.serve` asks of a shell: kopf runs already and ends by itself.
+    # What `Operator.serve` asks of a shell: kopf runs already and ends by itself.
 
-    def start(self, operator: "app.Operator") -> None:
+    def start(self, operator: Operator) -> None:
         self._operator = operator
         self._started.set()
 
@@ -74,14 +73,11 @@ class _Beside:
             os.kill(os.getpid(), signal.SIGTERM)  # kopf ends in order; a supervisor starts again
 
     async def _serve(self) -> None:
-        # The one arrow back to the composition root: here kopf's command line is the starter.
-        from bayplan import app, telemetry  # noqa: PLC0415
-
         settings = _settings()
-        telemetry.set_up_logging(settings.log_format, settings.log_level)
+        logs.set_up_logging(settings.log_format, settings.log_level)
         stop = asyncio.Event()
         self._stop = asyncio.get_running_loop(), stop
-        async with app.Operator(settings) as operator:
+        async with Operator(settings) as operator:
             await operator.serve(stop, self)
 
 
@@ -106,3 +102,6 @@ def register() -> None:
 
     lifecycle.register(registry, beside.alive)
     delivery.register(registry, beside)
+
+
+register()

@@ -9,9 +9,10 @@ resource may find a defect of ours, and must not be able to stop everybody's wor
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
-from bayplan import telemetry
+from bayplan import logs
 from bayplan.api.resource import Key
 from bayplan.cluster.cache import Cache
+from bayplan.metrics import Metrics
 from bayplan.model import intents, reasons
 from bayplan.model.workloads import Fault, Plan, PodClass, Refused, TaskKey, Waiting
 
@@ -29,11 +30,11 @@ _At = tuple[PodClass, int]  # a class, of one generation of its resource
 
 
 @dataclass(slots=True, eq=False)
-class Aside:
+class SetAside:
     """Which classes rest, and what has been told lately."""
 
     cache: Cache
-    metrics: telemetry.Metrics
+    metrics: Metrics
     _until: dict[_At, int] = field(default_factory=dict)  # epoch seconds
     _told: dict[tuple[str, str], int] = field(default_factory=dict)  # stage, what -> until
 
@@ -46,7 +47,7 @@ class Aside:
         if len(self._told) < _MOST_TOLD:
             self._told[stage, what] = now + DEFECT_SECONDS
         self.metrics.reconcile_errors.inc()
-        telemetry.logger().error(
+        logs.logger().error(
             "set aside after a defect",
             exc_info=error,
             extra={"fields": {"stage": stage, "what": what, "seconds": DEFECT_SECONDS}},
@@ -125,7 +126,7 @@ class Guard:
 
     __slots__ = ("_aside", "_key", "_now", "_stage", "lost")
 
-    def __init__(self, aside: Aside, stage: str, now: int) -> None:
+    def __init__(self, aside: SetAside, stage: str, now: int) -> None:
         self._aside, self._stage, self._now = aside, stage, now
         self._key: TaskKey = ("", "")
         self.lost: list[TaskKey] = []

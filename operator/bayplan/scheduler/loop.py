@@ -13,15 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bayplan import admission, misplaced, places, saying, telemetry, wakes, writing
-from bayplan import waiting as waiting_
+from bayplan import logs
 from bayplan.api import names, placement_rules, pod_builder
 from bayplan.api.resource import Key, Resource
-from bayplan.aside import DEFECT_SECONDS, Aside, Guard
 from bayplan.cluster import errors, refusals
 from bayplan.cluster.cache import Cache
-from bayplan.designs import Designs
-from bayplan.inbox import MOST_SECONDS, Batch, Inbox
+from bayplan.metrics import Metrics
 from bayplan.model import intents, resources, wording, workloads
 from bayplan.model.nodes import Node
 from bayplan.model.pods import DEFECTIVE, UNSCHEDULABLE, Owner, Pod
@@ -31,11 +28,23 @@ from bayplan.reconcile import defect
 from bayplan.reconcile.batchjob import cleanup, reconcile, runs
 from bayplan.reconcile.longservice import reconcile as reconcile_
 from bayplan.reconcile.view import View
-from bayplan.refused import allowed, bindable
-from bayplan.tally import Clock, Tally
-from bayplan.unplaced import Unplaced
-from bayplan.views import Views
-from bayplan.volumes import Volumes
+from bayplan.scheduler import (
+    admission,
+    classes,
+    group_places,
+    misplaced,
+    placement_log,
+    wake_times,
+    writing,
+)
+from bayplan.scheduler.cycle_metrics import Clock, CycleMetrics
+from bayplan.scheduler.explain_status import ExplainStatus
+from bayplan.scheduler.inbox import MOST_SECONDS, Batch, Inbox
+from bayplan.scheduler.pod_templates import PodTemplates
+from bayplan.scheduler.refused_writes import allowed, bindable
+from bayplan.scheduler.set_aside import DEFECT_SECONDS, Guard, SetAside
+from bayplan.scheduler.views import Views
+from bayplan.scheduler.volume_binding import VolumeBinding
 
 # A cycle looks at the wall clock at least this often, so that a step of it is noticed.
 LONGEST_WAIT_SECONDS = 1.0
@@ -76,7 +85,7 @@ class Loop:
     cache: Cache
     writer: writing.Writing
     admissions: admission.Admissions
-    metrics: telemetry.Metrics
+    metrics: Metrics
     leads: Callable[[], bool]
     beat: Callable[[], None]
     acts: bool = True
@@ -86,16 +95,16 @@ class Loop:
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     receivers: frozenset[str] = frozenset()  # of notices
     views: Views = field(init=False)
-    unplaced: Unplaced = field(init=False)
-    volumes: Volumes = field(init=False)
-    aside: Aside = field(init=False)
-    tally: Tally = field(init=False)
-    designs: Designs = field(init=False)
+    unplaced: ExplainStatus = field(init=False)
+    volumes: VolumeBinding = field(init=False)
+    aside: SetAside = field(init=False)
+    tally: CycleMetrics = field(init=False)
+    designs: PodTemplates = field(init=False)
     plan: workloads.Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
     _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # the last plan's
     _look_at: int | None = None  # the last plan's
-    _wakes: wakes.Wakes = field(default_factory=wakes.Wakes)
+    _wakes: wake_times.WakeTimes = field(default_factory=wake_times.WakeTimes)
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
     _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not say yet why
@@ -105,11 +114,11 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.views = Views(self.cache, self.admissions, self.receivers)
-        self.unplaced = Unplaced(self.cache, self.inbox, self.metrics)
-        self.volumes = Volumes(self.cache.state, self.cache.storage)
-        self.aside = Aside(self.cache, self.metrics)
-        self.designs = Designs(self.cache, self.admissions, self.catalogue)
-        self.tally = Tally(self.clock, self.cache, self.metrics, self.price)
+        self.unplaced = ExplainStatus(self.cache, self.inbox, self.metrics)
+        self.volumes = VolumeBinding(self.cache.state, self.cache.storage)
+        self.aside = SetAside(self.cache, self.metrics)
+        self.designs = PodTemplates(self.cache, self.admissions, self.catalogue)
+        self.tally = CycleMetrics(self.clock, self.cache, self.metrics, self.price)
 
     async def run(self) -> None:
         """Cycle until cancelled."""
@@ -181,7 +190,7 @@ class Loop:
     def _waiting(
         self, wanted: Mapping[TaskKey, _Wanted], guard: Guard, now: int
     ) -> list[workloads.Waiting]:
-        whole = waiting_.groups(
+        whole = classes.groups(
             [(key, one.task, one.kind) for key, one in wanted.items()],
             bindable(self.cache.refusals, self.cache.state.unplaced.values()),
             self.cache.by_uid,
@@ -263,7 +272,7 @@ class Loop:
             blueprint, kind = self.designs.of(resource, task.template, of_task)
             if not self._is_certain(resource, task.template, of_task):
                 continue  # it rings once the server has answered
-            found.append(_Wanted(resource, task, blueprint, waiting_.of_task(kind, task)))
+            found.append(_Wanted(resource, task, blueprint, classes.of_task(kind, task)))
         return found
 
     def _is_certain(
@@ -285,13 +294,13 @@ class Loop:
             for key, one in wanted.items()
             if one.resource.key not in self._per_node or key in plan.placements
         }
-        saying.placed(plan, owners, self._cycle)
+        placement_log.placed(plan, owners, self._cycle)
         for key, node in plan.placements.items():
             if key not in wanted:
                 with guard(key):
                     self._bind(self.cache.state.unplaced[key], node)
         # New pods choose among the places that those which have one already left.
-        free = places.Places(
+        free = group_places.GroupPlaces(
             self.cache.state.nodes, lambda uid: self.cache.state.owned(uid).values()
         )
         for key, node in plan.placements.items():
@@ -336,7 +345,7 @@ class Loop:
                 lost.append(workloads.Waiting(kind, (key,), pod.created_at))
         return self.aside.refused(lost)
 
-    def _create(self, wanted: _Wanted, node: str, now: int, free: places.Places) -> None:
+    def _create(self, wanted: _Wanted, node: str, now: int, free: group_places.GroupPlaces) -> None:
         """Born placed, or unplaced and soon marked Unschedulable so that autoscalers buy."""
         resource, task = wanted.resource, wanted.task
         if self.volumes.late(resource.namespace, wanted.kind.constraints):
@@ -381,7 +390,7 @@ class Loop:
             self.writer.create(resource, planned, body)
 
     def _bind(self, pod: Pod, node: str) -> None:
-        telemetry.say(logging.INFO, "bind", cycle=self._cycle, pod="/".join(pod.key), node=node)
+        logs.say(logging.INFO, "bind", cycle=self._cycle, pod="/".join(pod.key), node=node)
         if self.acts:
             with self._assumed(replace(pod, node=node)):
                 self.writer.bind(intents.Bind(pod.namespace, pod.name, pod.uid, node))
@@ -399,7 +408,7 @@ class Loop:
     def _choose(self, choices: Iterable[intents.SelectNode]) -> None:
         for wanted in choices:
             claim = f"{wanted.namespace}/{wanted.claim}"
-            telemetry.say(logging.INFO, "choose", cycle=self._cycle, claim=claim, node=wanted.node)
+            logs.say(logging.INFO, "choose", cycle=self._cycle, claim=claim, node=wanted.node)
             if self.acts:
                 self.writer.select(wanted)
 
@@ -450,14 +459,14 @@ class Loop:
             self.admissions.learn(resource, stored, of_task)
         why = misplaced.why(self.cache, planned, stored)
         if why:
-            telemetry.say(
+            logs.say(
                 logging.WARNING, "take back", pod="/".join(stored.key), node=stored.node, why=why
             )
             self.writer.delete(intents.DeletePod(stored.namespace, stored.name, stored.uid, why))
 
     def refused(self, write: refusals.Write, error: errors.ClusterError) -> None:
         """A write was refused. Of a pod's CREATE, what the dry run said is no longer so."""
-        telemetry.say(
+        logs.say(
             logging.WARNING,
             "refused",
             verb=write.verb,

@@ -12,7 +12,7 @@ from http import HTTPStatus
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Endpoint:
+class HttpEndpoint:
     """Serves until `stop`. Port 0 lets the system choose; `port` tells which it was."""
 
     def __init__(
