@@ -1,4 +1,4 @@
-"""Write operator/bayplan/cli/kubernetes.json.gz from the published schema of Kubernetes.
+"""Write operator/bayplan/manifests/kubernetes.json.gz from the published schema of Kubernetes.
 
 Usage: python tools/kubeschema.py [--check]. The source is the package `kubernetes-validate`, which
 holds the OpenAPI documents of the releases; of them remain names of fields, their types and which
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "operator" / "bayplan" / "cli" / "kubernetes.json.gz"
+TARGET = ROOT / "operator" / "bayplan" / "manifests" / "kubernetes.json.gz"
 
 _SCALARS = {"string": "text", "boolean": "boolean", "number": "number", "integer": "int64"}
 _FORMATS = {"date-time": "time", "int32": "int32"}

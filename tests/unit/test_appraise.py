@@ -10,21 +10,21 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Constraints, Pod
 from bayplan.optimizer.problem import Budget
 from bayplan.optimizer.provision import provision
-from bayplan.placement import appraise
+from bayplan.provisioning import appraisal
 from bayplan.runtime.solver_process import SolverProcess
 from tests.builders import make_node, make_pod
 
 HOUR = 100_000  # microdollars
 
 
-def of(*things: Node | Pod) -> appraise.Appraisal | None:
+def of(*things: Node | Pod) -> appraisal.Appraisal | None:
     book = state.State()
     for thing in things:
         if isinstance(thing, Node):
             book.set_node(thing)
         else:
             book.set_pod(thing)
-    return appraise.appraisal(book.snapshot(), lambda node: node.price_microdollars)
+    return appraisal.appraisal(book.snapshot(), lambda node: node.price_microdollars)
 
 
 def priced(name: str, **more: object) -> Node:

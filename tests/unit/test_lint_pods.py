@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bayplan.cli import published
+from bayplan.manifests import published_schema
 from tests.recorded import told
 from tools import kubeschema
 
@@ -220,13 +220,13 @@ def test_a_thousand_resources_take_seconds() -> None:
 
 def test_the_schema_is_as_published() -> None:
     """Written by the tool from the package that holds Kubernetes' OpenAPI documents."""
-    packed = (ROOT / "operator/bayplan/cli/kubernetes.json.gz").read_bytes()
+    packed = (ROOT / "operator/bayplan/manifests/kubernetes.json.gz").read_bytes()
 
     assert json.loads(gzip.decompress(kubeschema.built())) == json.loads(gzip.decompress(packed))
     assert {
         "Deployment",
         "VolumeAttributesClass",
         "PodSecurityPolicy",
-    } - published.load().known == {
+    } - published_schema.load().known == {
         "PodSecurityPolicy"  # gone before the oldest release in the package
     }

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bayplan.optimizer.problem import Problem
-from bayplan.placement import rivals
+from bayplan.provisioning import rivals
 
 
 def problem(demand: list[int], request: list[list[int]]) -> Problem:

@@ -10,9 +10,10 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import output as output_
+from bayplan.cli.errors import Negative
 from bayplan.cli.jobs import only
-from bayplan.cli.problem import BadInput, Negative
 from bayplan.cli.target import Target, connected, targeted
+from bayplan.inputs import InputError
 
 
 @click.command(short_help="Run scheduled times that led to no run.")
@@ -74,18 +75,18 @@ def _asked(
     try:
         zone = zones.zone(tz or job.spec.time_zone)
     except zones.TimeZoneError as error:
-        raise BadInput("--tz", str(error)) from error
+        raise InputError("--tz", str(error)) from error
     low = moment.moment("--from", first, zone)
     now = output_.now()
     high = now if last is None else min(moment.moment("--to", last, zone), now)
     if not 0 <= low <= high:
-        raise BadInput("--from", "must be from 1970 on, and neither after --to nor in the future")
+        raise InputError("--from", "must be from 1970 on, and neither after --to nor in the future")
     stored = stored_status.read(job.status)
     floor = max(stored.last_slot, job.created_at - 1, stored.since - 1)
     known = gaps.before(job.created_at) if stored.gaps is None else stored.gaps
     slots = open_slots(schedule, known, low, min(high, floor), ())
     if len(slots) > stored_status.MOST_BACKFILLED:
-        raise BadInput(
+        raise InputError(
             "--from",
             f"more than {stored_status.MOST_BACKFILLED} scheduled times; ask for a part of them",
         )

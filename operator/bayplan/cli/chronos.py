@@ -56,7 +56,7 @@ class Import:
         """A job; a fault in it leaves the others as they are."""
         try:
             self.manifests.append(_manifest(body, self.image, self.namespace, self.notes))
-        except taking.Unreadable as error:
+        except taking.UnreadableError as error:
             self.faults.append(error.note)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from bayplan.cli import volumes
-from bayplan.cli.manifests import Document
-from bayplan.cli.problem import NoCluster
+from bayplan.cli.errors import NoCluster
+from bayplan.manifests import volumes
+from bayplan.manifests.documents import Document
 
 _KINDS = ("Node", "DaemonSet", "Pod", "Namespace")
 _SPARED = {"Namespace"}  # for their labels alone: who may not list them does without

@@ -10,7 +10,7 @@ from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
     from bayplan.cli.server import Server
-    from bayplan.cli.session import Session
+    from bayplan.scheduler.dry_run import Session
 
 _MOST_LINES = 8  # of runs, events and failures
 
@@ -28,11 +28,12 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     the operator's own engine. Exit code: 0 nothing waits or has failed, 1 something does, 3 the
     cluster refused.
     """
-    from bayplan.cli import server, session  # --help answers at once
+    from bayplan.cli import server  # --help answers at once
+    from bayplan.scheduler import dry_run  # --help answers at once
 
     with server.connected(target) as cluster:
         kind, body = server.kind_of(cluster, name)
-        found = session.session(cluster, now(), node_selector)
+        found = dry_run.session(cluster.wire.send, now(), node_selector)
         told = account(cluster, found, kind, body)
     if is_data(output):
         data(output, "explain", told)
@@ -119,8 +120,9 @@ def _amounts(request: Mapping[str, int]) -> dict[str, str]:
 
 def _waiting(found: "Session", kind: str, namespace: str, name: str) -> list[dict[str, Any]]:
     """The funnel of each class of its tasks that found no room, and what would help."""
-    from bayplan.cli import hints, menu, shop  # numpy
     from bayplan.model import wording
+    from bayplan.provisioning import demand, offerings, suggestions  # numpy
+    from bayplan.provisioning.prices import MODELLED
 
     told = []
     for refused in found.refused:
@@ -128,15 +130,15 @@ def _waiting(found: "Session", kind: str, namespace: str, name: str) -> list[dic
         if not mine:
             continue
         book = found.cache.state
-        zones = menu.zones_of(book.nodes.values()) or menu.zones_in()
-        store = shop.Shop(menu.offers((), menu.book_of(None)), zones, (), book.claims)
+        zones = offerings.zones_of(book.nodes.values()) or offerings.zones_in()
+        store = demand.Shop(offerings.offers((), MODELLED), zones, (), book.claims)
         offer = next((offer for offer, _ in store.more(refused.waiting.kind, 1)), None)
         status = wording.status(len(mine), refused.waiting.since, refused.funnel)
         told.append(
             {
                 **status,
                 "wouldFit": list(
-                    hints.hints(book, refused.waiting.kind, refused.funnel, offer, zones)
+                    suggestions.hints(book, refused.waiting.kind, refused.funnel, offer, zones)
                 ),
             }
         )

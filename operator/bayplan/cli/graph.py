@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from bayplan.cli.errors import Negative
 from bayplan.cli.output import data, is_data, plain
-from bayplan.cli.problem import Negative
 from bayplan.cli.target import Target, targeted
 
 _FORMATS = ("ascii", "dot", "csv", "json", "yaml")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bayplan.cli import output as output_
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
 
 if TYPE_CHECKING:
     from bayplan.cli.taking import Note
@@ -70,7 +70,7 @@ def chronos(files: tuple[str, ...], namespace: str, image: str, strict: bool, ou
         body = _json(file)
         for one in body if isinstance(body, list) else [body]:
             if not isinstance(one, Mapping):
-                raise BadInput(file, "expected a job, or a list of jobs")
+                raise InputError(file, "expected a job, or a list of jobs")
             whole.read(one)
     _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)
 
@@ -83,13 +83,13 @@ def _json(file: str) -> Any:
             with open(file, "rb") as stream:  # noqa: PTH123
                 text = stream.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise BadInput(file, error.strerror or "cannot be read") from error
+        raise InputError(file, error.strerror or "cannot be read") from error
     if len(text) > _MOST_BYTES:
-        raise BadInput(file, f"larger than {_MOST_BYTES >> 20} MiB")
+        raise InputError(file, f"larger than {_MOST_BYTES >> 20} MiB")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInput(file, f"is no JSON: {error}") from error
+        raise InputError(file, f"is no JSON: {error}") from error
 
 
 def _tell(

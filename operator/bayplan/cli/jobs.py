@@ -14,8 +14,9 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import output as output_
-from bayplan.cli.problem import BadInput, Negative
+from bayplan.cli.errors import Negative
 from bayplan.cli.target import Target, connected, targeted
+from bayplan.inputs import InputError
 
 if TYPE_CHECKING:
     from bayplan.cli.server import Server
@@ -56,7 +57,7 @@ def run(  # noqa: PLR0917  click hands over one parameter for each option
         told["env"] = _variables(env)
     text = json.dumps(told) if told else None
     if text is not None and len(text) > _LONGEST_ARGUMENTS:
-        raise BadInput("arguments", f"longer than {_LONGEST_ARGUMENTS} characters as JSON")
+        raise InputError("arguments", f"longer than {_LONGEST_ARGUMENTS} characters as JSON")
     token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
     name = run_names.token_run(token)
     with connected(target, names.BATCHJOB, job) as (cluster, body):
@@ -76,7 +77,7 @@ def _variables(env: tuple[str, ...]) -> dict[str, str]:
     for one in env:
         name, equals, value = one.partition("=")
         if not (name and equals):
-            raise BadInput("--env", f"{one!r} is not NAME=VALUE")
+            raise InputError("--env", f"{one!r} is not NAME=VALUE")
         found[name] = value
     return found
 

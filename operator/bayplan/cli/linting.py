@@ -9,8 +9,9 @@ from typing import Any, BinaryIO, Literal
 from bayplan import units
 from bayplan.api import names
 from bayplan.api import resource as resource_
-from bayplan.cli import marked, published, structural
+from bayplan.cli import marked, structural
 from bayplan.cli.marked import Marked, Path_
+from bayplan.manifests import published_schema
 
 OURS = (names.BATCHJOB, names.LONGSERVICE)
 _ENOUGH = names.GROUP.encode()  # what no file of ours is without
@@ -22,10 +23,10 @@ _KUSTOMIZATION = re.compile(r"(.*/)?kustomization\.ya?ml", re.IGNORECASE)
 _TEMPLATES: Mapping[str, tuple[Path_, str]] = {
     **dict.fromkeys(
         ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"),
-        (("spec", "template"), published.POD_TEMPLATE),
+        (("spec", "template"), published_schema.POD_TEMPLATE),
     ),
-    "CronJob": (("spec", "jobTemplate", "spec", "template"), published.POD_TEMPLATE),
-    "Pod": (("spec",), published.POD),
+    "CronJob": (("spec", "jobTemplate", "spec", "template"), published_schema.POD_TEMPLATE),
+    "Pod": (("spec",), published_schema.POD),
 }
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -148,14 +149,14 @@ def _patches(file: str, body: Any) -> Iterator[str]:
             yield posixpath.normpath(posixpath.join(posixpath.dirname(file), one))
 
 
-def _published(one: _Object) -> tuple[Path_, published.Node] | None:
+def _published(one: _Object) -> tuple[Path_, published_schema.Node] | None:
     """Where in an object what is of a published type; None where nothing is."""
-    node = published.node_of(one.body)
+    node = published_schema.node_of(one.body)
     return ((), node) if node is not None else _TEMPLATES.get(one.kind)
 
 
 def _of_published(
-    one: _Object, path: Path_, node: published.Node, *, part: bool = False
+    one: _Object, path: Path_, node: published_schema.Node, *, part: bool = False
 ) -> Iterator[Finding]:
     """What is wrong with what Kubernetes publishes the schema of.
 
@@ -166,11 +167,11 @@ def _of_published(
     for word in path:
         inside = _inside(inside, word)
     pods = _TEMPLATES.get(one.kind, (("",), ""))[0]
-    faults = list(published.faults(node, inside, path))
+    faults = list(published_schema.faults(node, inside, path))
     # Such a directive stands in nothing but patches.
     part = part or any(str(fault.path[-1]).startswith("$") for fault in faults)
     for fault in faults:
-        if fault.message == published.REQUIRED:
+        if fault.message == published_schema.REQUIRED:
             told = not part and fault.path[: len(pods)] == pods
         else:
             told = not (part and str(fault.path[-1]).startswith("$"))
@@ -211,7 +212,9 @@ def _of(one: _Object) -> Iterator[Finding]:
             told.add(path)
             yield one.finding("error", path, problem.message)
     template = _mapping(one.body.get("spec")).get("template")
-    for other in published.faults(published.POD_TEMPLATE, template, ("spec", "template")):
+    for other in published_schema.faults(
+        published_schema.POD_TEMPLATE, template, ("spec", "template")
+    ):
         if not any(other.path[: len(path)] == path for path in told):
             yield one.finding("error", other.path, other.message)
 

@@ -2,11 +2,13 @@
 
 import importlib
 import logging
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from bayplan import __version__
+from bayplan.cli.errors import WrongInput
+from bayplan.inputs import InputError
 
 
 class _Lazy(click.Group):
@@ -53,6 +55,12 @@ class _Lazy(click.Group):
         module, _, attribute = module.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute or cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise WrongInput(str(error)) from error
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

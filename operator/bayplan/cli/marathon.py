@@ -10,7 +10,7 @@ from typing import Any
 
 from bayplan.cli import marathonapps, marathonpods
 from bayplan.cli.marathonshared import GROUP, Whole, absolute
-from bayplan.cli.taking import Note, Taking, Unreadable
+from bayplan.cli.taking import Note, Taking, UnreadableError
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Import(Whole):
             if kind == "group":
                 try:
                     inherited[path] = [absolute(to, path) for to in one.texts("dependencies")]
-                except Unreadable as error:
+                except UnreadableError as error:
                     self.faults.append(error.note)
                 one.end(GROUP)
         for kind, path, one in found:
@@ -47,7 +47,7 @@ class Import(Whole):
                 make = marathonapps.manifest if kind == "app" else marathonpods.manifest
                 try:
                     self.manifests.append(make(self, one, path, wanted))
-                except Unreadable as error:
+                except UnreadableError as error:
                     self.faults.append(error.note)
 
 
@@ -63,7 +63,7 @@ def _found(body: Any, above: str, whole: Whole) -> Iterator[tuple[str, str, Taki
             *([one.listed(key) for key in ("apps", "pods", "groups")] if kind == "group" else []),
             *([body["app"]] if kind == "answer" else []),
         ]
-    except Unreadable as error:
+    except UnreadableError as error:
         whole.faults.append(error.note)
         return
     if kind != "answer":

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from bayplan.cli import yamltext
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
+from bayplan.manifests import yaml_text
 
 Path_ = tuple[str | int, ...]
 
@@ -80,7 +80,7 @@ def texts(paths: tuple[str, ...], stdin: BinaryIO) -> Iterator[tuple[str, bytes]
                 with file.open("rb") as stream:
                     yield str(file), stream.read(MOST_BYTES + 1)
             except OSError as error:
-                raise BadInput(str(file), error.strerror or "cannot be read") from error
+                raise InputError(str(file), error.strerror or "cannot be read") from error
 
 
 def documents(file: str, text: bytes) -> Iterator[Marked]:
@@ -89,7 +89,7 @@ def documents(file: str, text: bytes) -> Iterator[Marked]:
         raise UnreadableError(1, f"larger than {MOST_BYTES >> 20} MiB")
     loader = None
     try:
-        loader = yamltext.Loader(text)
+        loader = yaml_text.Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from zoneinfo import ZoneInfo
 
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
 
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 
@@ -13,7 +13,7 @@ def duration(option: str, text: str) -> int:
     """Seconds of `90s`, `2h`, `1d12h`."""
     found = _DURATION.fullmatch(text)
     if not text or found is None:
-        raise BadInput(option, f"{text!r} is no duration; write 90s, 15m, 2h or 1d12h")
+        raise InputError(option, f"{text!r} is no duration; write 90s, 15m, 2h or 1d12h")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -24,7 +24,7 @@ def moment(option: str, text: str, zone: ZoneInfo) -> int:
         read = dt.datetime.fromisoformat(text)
     except ValueError as error:
         message = f"{text!r} is no time; write 2026-01-31, 2026-01-31T06:00 or 2026-01-31T06:00Z"
-        raise BadInput(option, message) from error
+        raise InputError(option, message) from error
     return int((read if read.tzinfo is not None else read.replace(tzinfo=zone)).timestamp())
 
 

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from bayplan.cli import output as output_
-from bayplan.cli.problem import BadInput, Negative
+from bayplan.cli.errors import Negative
 from bayplan.cli.target import Target, connected, targeted
+from bayplan.inputs import InputError
 
 _MOST = 1_000
 
@@ -73,7 +74,7 @@ def _meant(target: Target, number: tuple[str, ...], count: int | None) -> tuple[
     for text in number:
         if text.isascii() and text.isdecimal():
             if not 1 <= int(text[:9]) <= _MOST:
-                raise BadInput("-n", f"{text} is not from 1 to {_MOST}")
+                raise InputError("-n", f"{text} is not from 1 to {_MOST}")
             count = int(text)
         else:
             target = Target(text, target.context, target.kubeconfig)
@@ -86,7 +87,7 @@ def _zone(option: str, name: str) -> ZoneInfo:
     try:
         return zones.zone(name)
     except zones.TimeZoneError as error:
-        raise BadInput(option, str(error)) from error
+        raise InputError(option, str(error)) from error
 
 
 def _body(
@@ -102,15 +103,15 @@ def _body(
             "spec": {"schedule": schedule, "timeZone": tz or "UTC", "template": _ANY},
         }
     if filename is not None:
-        from bayplan.cli import manifests
+        from bayplan.manifests import documents
 
         found = [
             one
-            for one in manifests.documents([filename], sys.stdin.buffer)
+            for one in documents.documents([filename], sys.stdin.buffer)
             if one.kind == "BatchJob" and job in {None, one.name}
         ]
         if len(found) != 1:
-            raise BadInput(filename, f"holds {len(found)} such BatchJobs; name one of them")
+            raise InputError(filename, f"holds {len(found)} such BatchJobs; name one of them")
         return found[0].body
     with connected(target, "BatchJob", job or "") as (_, body):
         return body
@@ -130,9 +131,9 @@ def _slots(body: Mapping[str, Any], now: int, count: int) -> tuple[str, list[int
     read = resource.resource(body)
     for problem in read.problems:
         if problem.reason in {"InvalidSchedule", "InvalidTimeZone", "InvalidSpec"}:
-            raise BadInput(problem.field, problem.message)
+            raise InputError(problem.field, problem.message)
     if not isinstance(read.spec, BatchJobSpec):
-        raise BadInput(read.name, "is no BatchJob")
+        raise InputError(read.name, "is no BatchJob")
     found = triggers.schedule_of(read, read.spec)
     paused = (body.get("status") or {}).get("pausedUntil")
     if found is None or read.spec.suspend:

@@ -9,7 +9,7 @@ from bayplan.cli.output import data, formatted, is_data, now, plain, table
 from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
-    from bayplan.cli.session import Session
+    from bayplan.scheduler.dry_run import Session
 
 
 @click.command(short_help="What Bayplan would do now; nothing is written.")
@@ -23,10 +23,11 @@ def plan(node_selector: str, target: Target, output: str) -> None:
     the whole cluster. Exit code: 0 everything has a place, 1 something waits for room, 3 the
     cluster refused.
     """
-    from bayplan.cli import server, session  # --help answers at once
+    from bayplan.cli import server  # --help answers at once
+    from bayplan.scheduler import dry_run  # --help answers at once
 
     with server.connected(target) as cluster:
-        found = session.session(cluster, now(), node_selector)
+        found = dry_run.session(cluster.wire.send, now(), node_selector)
     told = changes(found, target.namespace or "")
     if is_data(output):
         data(output, "plan", told)

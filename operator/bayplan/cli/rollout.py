@@ -15,7 +15,7 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import output as output_
-from bayplan.cli.problem import Negative
+from bayplan.cli.errors import Negative
 from bayplan.cli.target import Target, connected, targeted
 
 if TYPE_CHECKING:

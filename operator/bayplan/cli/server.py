@@ -15,7 +15,7 @@ from urllib.parse import quote
 import click
 
 from bayplan.api import names
-from bayplan.cli.problem import Negative, NoCluster
+from bayplan.cli.errors import Negative, NoCluster
 from bayplan.cli.target import Target
 from bayplan.cluster import errors, requests, transport
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
 from bayplan.model.nodes import OF_ITSELF, with_former
 
 if TYPE_CHECKING:
-    from bayplan.cli import simulation
+    from bayplan.provisioning.simulation import Result
 
 _DIGITS = 9
 _LONG_SECONDS = 3
@@ -136,43 +136,47 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     """
     # Loaded late: --help and wrong options answer at once.
     from bayplan import stdout
-    from bayplan.cli import manifests, menu, simulation, workloads
+    from bayplan.cli import price_options
+    from bayplan.inputs import Skipped
+    from bayplan.manifests import documents as documents_
+    from bayplan.manifests import inventory
+    from bayplan.provisioning import offerings, simulation
 
     given = (*paths, *more)
     live = cluster or cluster_context is not None
     if not (given or live):
         raise click.UsageError("Name a file or folder, - for standard input, or use --cluster.")
     if spot and not region:
-        raise BadInput("--spot", "only AWS knows these prices: say --aws-prices REGION too")
+        raise InputError("--spot", "only AWS knows these prices: say --aws-prices REGION too")
     counts, rivals, given_labels = _counts(scale), _rivals(compare), _labels(labels)
-    skipped: list[manifests.Skipped] = []
-    documents: Iterable[manifests.Document] = ()
+    skipped: list[Skipped] = []
+    documents: Iterable[documents_.Document] = ()
     if given:
         lenient = skipped if ignore_unknown else None
-        documents = manifests.documents(given, sys.stdin.buffer, lenient)
+        documents = documents_.documents(given, sys.stdin.buffer, lenient)
     if live:
         from bayplan.cli import current
 
         documents = itertools.chain(documents, current.documents(cluster_context))
-    found = workloads.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
-    had_nodes, zones_there = bool(found.nodes), menu.zones_of(found.nodes)
-    workloads.without_nodes(found, remove_node)
-    book = menu.book_of(prices, region)
+    found = inventory.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
+    had_nodes, zones_there = bool(found.nodes), offerings.zones_of(found.nodes)
+    inventory.without_nodes(found, remove_node)
+    book = price_options.book_of(prices, region)
     if region and not book.aws:
         click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)
-    where = tuple(sorted(set(zones))) or zones_there or menu.zones_in(region)
+    where = tuple(sorted(set(zones))) or zones_there or offerings.zones_in(region)
     offers = []
     if types or not had_nodes:
-        offers = menu.offers(
+        offers = offerings.offers(
             types,
             book,
             max_pods=max_pods,
             prefix_delegation=prefix_delegation,
-            disk_bytes=(disk or menu.DISK_GIB) << 30,
+            disk_bytes=(disk or offerings.DISK_GIB) << 30,
             labels=given_labels,
         )
         if spot:
-            offers = menu.spot_offers(offers, menu.spot_of(region), where)
+            offers = offerings.spot_offers(offers, price_options.spot_of(region), where)
     settings = simulation.Settings(seconds, seed, where, rivals, book)
     with _waiting(seconds), stdout.stdout():
         result = simulation.simulate(found, offers, settings)
@@ -191,37 +195,37 @@ def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
     return Console(stderr=True).status(f"packing for {seconds:g} s …")
 
 
-def _printed(result: "simulation.Result", output: str) -> str:
-    from bayplan.cli import report
+def _printed(result: "Result", output: str) -> str:
+    from bayplan.reports.simulation import data, table
 
     if output in {"table", "wide"}:
-        return report.table(result, wide=output == "wide")
+        return table(result, wide=output == "wide")
     if output == "json":
-        return json.dumps(report.data(result), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(data(result), indent=2, ensure_ascii=False) + "\n"
     import yaml
 
-    return yaml.safe_dump(report.data(result), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(data(result), sort_keys=False, allow_unicode=True)
 
 
-def _draw(result: "simulation.Result", file: Path) -> None:
-    from bayplan.cli import picture
+def _draw(result: "Result", file: Path) -> None:
+    from bayplan.reports.picture import write
 
     try:
-        written = picture.write(result, file)
+        written = write(result, file)
     except OSError as error:
-        raise BadInput(f"--picture {file}", error.strerror or "cannot be written") from error
+        raise InputError(f"--picture {file}", error.strerror or "cannot be written") from error
     if written != file:
         click.echo(f"no converter to PNG here: the picture is in {written}", err=True)
 
 
 def _rivals(text: str) -> tuple[str, ...]:
-    from bayplan.cli import compare
+    from bayplan.provisioning import comparison
 
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
-        if name not in compare.NAMES:
-            known = ", ".join(compare.NAMES)
-            raise BadInput("--compare", f"{name!r} is none of {known}")
+        if name not in comparison.NAMES:
+            known = ", ".join(comparison.NAMES)
+            raise InputError("--compare", f"{name!r} is none of {known}")
     return names
 
 
@@ -230,22 +234,24 @@ def _labels(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not (equals and _LABEL.fullmatch(key)):
-            raise BadInput("--node-label", f"{text!r} is not KEY=VALUE, such as team=shop")
+            raise InputError("--node-label", f"{text!r} is not KEY=VALUE, such as team=shop")
         if key in _OF_THE_NODE:
-            raise BadInput("--node-label", f"{key} is set by the node itself; see --instance-type")
+            raise InputError(
+                "--node-label", f"{key} is set by the node itself; see --instance-type"
+            )
         found[key] = value
     return found
 
 
 def _counts(scale: tuple[str, ...]) -> dict[str, int]:
-    from bayplan.cli import workloads
+    from bayplan.manifests import inventory
 
     counts = {}
     for text in scale:
         name, equals, number = text.rpartition("=")
         if not (equals and name and number.isascii() and number.isdecimal()):
-            raise BadInput("--scale", f"{text!r} is not NAME=N, such as web=40")
-        if int(number[:_DIGITS]) > workloads.MOST_PODS or len(number) > _DIGITS:
-            raise BadInput("--scale", f"{name} would have more than {workloads.MOST_PODS} pods")
+            raise InputError("--scale", f"{text!r} is not NAME=N, such as web=40")
+        if int(number[:_DIGITS]) > inventory.MOST_PODS or len(number) > _DIGITS:
+            raise InputError("--scale", f"{name} would have more than {inventory.MOST_PODS} pods")
         counts[name] = int(number)
     return counts

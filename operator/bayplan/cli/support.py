@@ -13,8 +13,8 @@ import click
 from bayplan import __version__
 from bayplan.api import names
 from bayplan.cli.output import data, formatted, is_data, now, table, working
-from bayplan.cli.problem import BadInput
 from bayplan.cli.target import Target, installed, targeted
+from bayplan.inputs import InputError
 
 if TYPE_CHECKING:
     from bayplan.cli.server import Server
@@ -48,13 +48,13 @@ def support_bundle(
     made = dt.datetime.now(dt.UTC)
     path = file or Path(f"bayplan-support-{made:%Y%m%dT%H%M%SZ}.tar.gz")
     if path.exists():
-        raise BadInput(str(path), "is there already; name another --file")
+        raise InputError(str(path), "is there already; name another --file")
     with working("Collecting") as shown, server.connected(target) as cluster:
         parts = dict(_parts(cluster, namespace, name, shown))
     try:
         _write(path, parts, made)
     except OSError as error:
-        raise BadInput(str(path), error.strerror or str(error)) from error
+        raise InputError(str(path), error.strerror or str(error)) from error
     counts = {part: len(body) if isinstance(body, list) else 1 for part, body in parts.items()}
     if is_data(output):
         data(output, "support-bundle", {"file": str(path), "parts": counts})

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
 from bayplan.model import constraints
 
 LONGEST_NAME = 63
@@ -39,7 +39,7 @@ class Note:
     message: str
 
 
-class Unreadable(BadInput):
+class UnreadableError(InputError):
     """A value that an object cannot have; the objects beside it can still be read."""
 
     def __init__(self, of: str, where: str, message: str) -> None:
@@ -132,8 +132,8 @@ class Taking:
             if key not in self._asked and value not in (None, "", [], {}, False, 0):
                 self.note(key, reasons.get(key, "no such field is known here"))
 
-    def wrong(self, key: str, wanted: str, value: object) -> "Unreadable":
-        return Unreadable(self.of, f"{self.path}{key}", f"{str(value)[:60]!r} is not {wanted}")
+    def wrong(self, key: str, wanted: str, value: object) -> "UnreadableError":
+        return UnreadableError(self.of, f"{self.path}{key}", f"{str(value)[:60]!r} is not {wanted}")
 
 
 def record(*keys: str) -> dict[str, str]:

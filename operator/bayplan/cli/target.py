@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bayplan.cli.problem import NoCluster
+from bayplan.cli.errors import NoCluster
 
 if TYPE_CHECKING:
     from bayplan.cli.server import Server

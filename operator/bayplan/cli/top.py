@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bayplan.cli.output import data, formatted, is_data, plain
-from bayplan.cli.problem import BadInput
 from bayplan.cli.rollout import wanted
 from bayplan.cli.target import Target, targeted
+from bayplan.inputs import InputError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -92,17 +92,18 @@ def looked(server: "Server", what: str, sort: str, node_selector: str) -> dict[s
 
 
 def _nodes(server: "Server", sort: str, node_selector: str) -> dict[str, Any]:
-    from bayplan.cli import manifests, menu, workloads
+    from bayplan.manifests import inventory
+    from bayplan.manifests.documents import Document
     from bayplan.model import resources
+    from bayplan.provisioning.prices import MODELLED, with_price
 
     ours = _chosen(node_selector)
     documents = [
-        manifests.Document("the cluster", body)
+        Document("the cluster", body)
         for kind in ("Node", "Pod")
         for body in server.listed(kind, "")
     ]
-    found = workloads.inventory(documents, {}, lenient=True)
-    book = menu.book_of(None)
+    found = inventory.inventory(documents, {}, lenient=True)
     raw = {one.name: one.body for one in documents if one.kind == "Node"}
     on_node: dict[str, list[Any]] = {}
     for pod in found.running:
@@ -111,7 +112,7 @@ def _nodes(server: "Server", sort: str, node_selector: str) -> dict[str, Any]:
     for node in found.nodes:
         if not ours(node):
             continue
-        priced, source = menu.priced(node, book)
+        priced, source = with_price(node, MODELLED)
         pods = on_node.get(node.name, [])
         asked = sum((pod.request for pod in pods), start=resources.NOTHING)
         rows.append(
@@ -156,7 +157,7 @@ def _chosen(node_selector: str) -> Any:
     try:
         term = settings.node_term(node_selector)
     except ValueError as error:
-        raise BadInput("--node-selector", str(error)) from error
+        raise InputError("--node-selector", str(error)) from error
     return lambda node: term.matches(node.labels, node.name)
 
 

@@ -32,6 +32,7 @@ from bayplan.model import intents, state
 from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.pods import Pod
 from bayplan.notifications import notifier, receivers
+from bayplan.provisioning.prices import price_of
 from bayplan.runtime import (
     cost_monitor,
     http_endpoint,
@@ -270,7 +271,7 @@ class Operator:
             leads=self._leads,
             beat=self._beat,
             acts=settings.mode is Mode.ACT,
-            price=cost_monitor.price,
+            price=price_of,
             receivers=self.notifier.names,
             catalogue={INSTANCE_TYPE: frozenset(catalogue.load())},
         )

@@ -4,24 +4,15 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bayplan.cloud import catalogue, prices
 from bayplan.cluster.cache import Cache
 from bayplan.metrics import Metrics
-from bayplan.model.nodes import INSTANCE_TYPE, Node
-from bayplan.placement import appraise
+from bayplan.provisioning import appraisal
+from bayplan.provisioning.prices import price_of
 from bayplan.runtime import solver_process
 
 # How often the packing is appraised, and how long the optimiser may improve its answer.
 _APPRAISAL_SECONDS = 60.0
 _SOLVE_SECONDS = 1.0
-
-
-def price(node: Node) -> int | None:
-    """Microdollars an hour: what the node says, else what its type is modelled to cost."""
-    if node.price_microdollars is not None:
-        return node.price_microdollars
-    known = catalogue.load().get(node.labels.get(INSTANCE_TYPE, ""))
-    return prices.modelled(known).microdollars_per_hour if known is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,7 @@ class CostMonitor:
 
     async def _appraised(self, asked: bytes) -> bytes:
         """Set the gauges, unless this was asked before; return what was asked last."""
-        now = appraise.appraisal(self.cache.snapshot(), price)
+        now = appraisal.appraisal(self.cache.snapshot(), price_of)
         if now is None or now.digest == asked:
             return asked
         answer = await self.worker.ask(now.question, _SOLVE_SECONDS)

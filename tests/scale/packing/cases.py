@@ -19,7 +19,7 @@ from bayplan.optimizer import bound, existing_nodes, fill
 from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem, undominated
 from bayplan.optimizer.provision import provision
 from bayplan.optimizer.rightsize import rightsized
-from bayplan.placement import rivals
+from bayplan.provisioning import rivals
 
 Figures = dict[str, float | str]
 _IN_TIME = 0.94  # share of a limit that the search may use: the rest is for its last step

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan import units
-from bayplan.cli.manifests import Document, mapping
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
+from bayplan.manifests.documents import Document, mapping
 
 MOST_PODS = 1_000_000  # of one workload
 _OVER = frozenset({"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"})
@@ -56,7 +56,7 @@ def _whole(document: Document, field: str, value: object) -> int:
     if value is None:
         return 1
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_PODS:
-        raise BadInput(
+        raise InputError(
             document.called,
             f"{field} is {units.shown(value)}; write a whole number from 0 to {MOST_PODS}",
         )

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 
-from bayplan.cli.menu import Offer
 from bayplan.model import constraints, wording
 from bayplan.model.nodes import HOSTNAME, Node
 from bayplan.model.pods import Toleration
@@ -13,6 +12,7 @@ from bayplan.model.snapshot import Snapshot
 from bayplan.model.state import State
 from bayplan.model.workloads import PodClass, Waiting
 from bayplan.placement.solve import Policy, solve
+from bayplan.provisioning.offerings import Offer
 
 _MOST_CHANGES = 3  # of the pod; the node to buy comes after them
 _MICRO = 1_000_000

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bayplan import units
-from bayplan.cli.manifests import Document, mapping
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
+from bayplan.manifests.documents import Document, mapping
 
 Body = dict[str, Any]
 
@@ -116,19 +116,19 @@ def check_amounts(document: Document, where: str, stated: Mapping[str, Any]) -> 
     """Refuse what is no amount, or a negative one."""
     for name, text in stated.items():
         if not isinstance(text, str | int) or isinstance(text, bool):
-            raise BadInput(document.called, f"{where}.{name} is no amount: {units.shown(text)}")
+            raise InputError(document.called, f"{where}.{name} is no amount: {units.shown(text)}")
         try:
             amount = units.milli(text) if name == "cpu" else units.quantity(text)
         except units.QuantityError as error:
-            raise BadInput(document.called, f"{where}.{name}: {error}") from error
+            raise InputError(document.called, f"{where}.{name}: {error}") from error
         if amount < 0:
-            raise BadInput(document.called, f"{where}.{name} is negative: {units.shown(text)}")
+            raise InputError(document.called, f"{where}.{name} is negative: {units.shown(text)}")
 
 
 def _value(document: Document) -> int:
     value = document.body.get("value", 0)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 1 << 31:
-        raise BadInput(document.called, f"value is {units.shown(value)}; write a whole number")
+        raise InputError(document.called, f"value is {units.shown(value)}; write a whole number")
     return value
 
 

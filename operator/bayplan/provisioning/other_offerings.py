@@ -1,16 +1,13 @@
 """What could be bought instead: other types, a larger disk, labels of a pool; as options."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from bayplan.cli import menu as menu_
-from bayplan.cli.menu import Offer
-from bayplan.cli.shop import Shop
+from bayplan.cloud import prices
 from bayplan.model import requirements, resources
 from bayplan.model.workloads import PodClass
-
-if TYPE_CHECKING:
-    from bayplan.cli.simulation import Settings
+from bayplan.provisioning import offerings
+from bayplan.provisioning.demand import Shop
+from bayplan.provisioning.offerings import Offer
 
 _MICRO = 1_000_000
 _LARGEST_DISK = 16 << 10  # GiB of a volume of EBS
@@ -20,7 +17,7 @@ def hint(
     kind: PodClass,
     menu: Sequence[Offer],
     shop: Callable[[Sequence[Offer]], Shop],
-    settings: "Settings",
+    book: prices.Book,
 ) -> tuple[str, ...]:
     """`on new nodes with --instance-type g4dn.xlarge`: what makes one pod fit, if anything does."""
     if not menu:
@@ -29,21 +26,21 @@ def hint(
     storage = kind.request.amount(resources.EPHEMERAL_STORAGE)
     disk = 0
     if storage > max(offer.room.amount(resources.EPHEMERAL_STORAGE) for offer in menu):
-        disk = menu_.disk_for(storage)
+        disk = offerings.disk_for(storage)
     if disk > _LARGEST_DISK:
         return ()
     said = [f"--disk {disk}"] if disk else []
     said += [f"--node-label {key}={value}" for key, value in lacking.items()]
     names = [offer.name for offer in menu]
     known = list(dict.fromkeys(names)) if said else []
-    for types in (known, *menu_.ladder(names)):
+    for types in (known, *offerings.ladder(names)):
         if not types:
             continue
-        offers = menu_.offers(
+        offers = offerings.offers(
             types,
-            settings.book,
+            book,
             labels={**dict(menu[0].labels), **lacking},
-            disk_bytes=(disk or menu_.DISK_GIB) << 30,
+            disk_bytes=(disk or offerings.DISK_GIB) << 30,
         )
         found = shop(offers).more(kind, 1)
         if found:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from bayplan import units
-from bayplan.cli import kinds, owners
-from bayplan.cli.manifests import Document
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
+from bayplan.manifests import kinds, owners
+from bayplan.manifests.documents import Document
 
 Key = tuple[str, str, str]  # kind, namespace, name
 _MOST_NAMED = 4
@@ -18,15 +18,15 @@ def counts(documents: Iterable[Document], scale: Mapping[str, int]) -> dict[Key,
     for text, count in scale.items():
         found = [one for one in workloads if text.lower() in _names(one)]
         if not found:
-            raise BadInput("--scale", f"no workload is called {units.shown(text)}")
+            raise InputError("--scale", f"no workload is called {units.shown(text)}")
         if len(found) > 1:
             listed = ", ".join(owners.titled(one) for one in found[:_MOST_NAMED])
             more = " …" if len(found) > _MOST_NAMED else ""
             remedy = "write NAMESPACE/NAME, KIND/NAME or KIND/NAMESPACE/NAME"
-            raise BadInput("--scale", f"{units.shown(text)} is {listed}{more}; {remedy}")
+            raise InputError("--scale", f"{units.shown(text)} is {listed}{more}; {remedy}")
         key = kinds.identity(found[0])
         if meant.setdefault(key, count) != count:
-            raise BadInput("--scale", f"{owners.titled(found[0])} is given two counts")
+            raise InputError("--scale", f"{owners.titled(found[0])} is given two counts")
     return meant
 
 

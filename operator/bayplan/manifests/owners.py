@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.cli import kinds
-from bayplan.cli.manifests import Document, mapping
+from bayplan.manifests import kinds
+from bayplan.manifests.documents import Document, mapping
 from bayplan.model.pods import Pod
 
 _DEEPEST = 8  # owners above one another

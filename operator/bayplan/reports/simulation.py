@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bayplan.cli.simulation import Filled, Result
 from bayplan.model import resources, wording
+from bayplan.provisioning.simulation import Filled, Result
 
 SCHEMA = "bayplan.dev/simulation/v1"
 _HOURS_A_MONTH = 730

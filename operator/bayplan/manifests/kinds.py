@@ -6,9 +6,9 @@ not of Kubernetes' groups is not what its kind says.
 
 from bayplan import units
 from bayplan.api import names
-from bayplan.cli import published, volumes
-from bayplan.cli.manifests import Document, mapping
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
+from bayplan.manifests import published_schema, volumes
+from bayplan.manifests.documents import Document, mapping
 
 REPLICATED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 OURS = frozenset({names.BATCHJOB, names.LONGSERVICE})
@@ -48,7 +48,7 @@ def sort(document: Document) -> str:
         if kind in FACTS:
             return "fact"
     if not known(document):
-        raise BadInput(document.called, f"{unknown(document)}; --ignore-unknown skips it")
+        raise InputError(document.called, f"{unknown(document)}; --ignore-unknown skips it")
     return ""
 
 
@@ -67,7 +67,7 @@ def known(document: Document) -> bool:
         return True
     if group is not None and group.endswith(".k8s.io"):
         return True  # what SIGs add makes no pods: gateways, snapshots, files of kustomize
-    return own(document) and (kind in OURS or kind in published.load().known | _RETIRED)
+    return own(document) and (kind in OURS or kind in published_schema.load().known | _RETIRED)
 
 
 def unknown(document: Document) -> str:

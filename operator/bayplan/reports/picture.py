@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from bayplan.cli import report
-from bayplan.cli.simulation import Filled, Result
 from bayplan.model import resources
+from bayplan.provisioning.simulation import Filled, Result
+from bayplan.reports import simulation
 
 MOST_NODES = 2_000
 _PNG = b"\x89PNG"
@@ -53,7 +53,7 @@ def svg(result: Result) -> str:
     cell, line = 2 * _BAR + _GAP, _HEIGHT + 2 * _GAP
     width = _GAP + cell * min(max(len(nodes), 8), _ACROSS)
     height = _TITLE + line * -(-len(nodes) // _ACROSS) + _GAP
-    said = report.headline(result)
+    said = simulation.headline(result)
     if len(result.nodes) > len(nodes):
         said += f" (the first {len(nodes)} are shown)"
     parts = [

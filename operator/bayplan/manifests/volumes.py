@@ -7,8 +7,8 @@ that one pod at a time may use it still holds.
 
 from collections.abc import Iterable
 
-from bayplan.cli.manifests import Document
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
+from bayplan.manifests.documents import Document
 from bayplan.model import state
 from bayplan.model.pods import Claim
 
@@ -40,7 +40,7 @@ def told(documents: Iterable[Document]) -> state.State:
         try:
             seen = decode.KINDS[document.kind].decode(msgspec.Raw(msgspec.json.encode(body)))
         except decode.DecodeError as error:
-            raise BadInput(document.called, str(error)) from error
+            raise InputError(document.called, str(error)) from error
         take[document.kind](seen)
     for key, claim in book.claims.items():
         if claim.missing:

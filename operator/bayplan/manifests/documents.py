@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from bayplan.cli import yamltext
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError, Skipped
+from bayplan.manifests import yaml_text
 
 MOST_BYTES = 256 << 20
 _MOST_VALUES = 20_000_000  # of one file, aliases counted each time they are used
@@ -69,14 +69,6 @@ class Document:
         return f"{self.where}: {self.kind} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Something that was read and left out, and why."""
-
-    where: str
-    why: str
-
-
 def documents(
     paths: Sequence[str], stdin: BinaryIO, skipped: list[Skipped] | None = None
 ) -> list[Document]:
@@ -93,7 +85,7 @@ def documents(
     if not found:
         named = ("standard input" if path == "-" else path for path in paths)
         why = f" ({skipped[0].why})" if skipped else ""
-        raise BadInput(", ".join(named), f"no Kubernetes object in it{why}")
+        raise InputError(", ".join(named), f"no Kubernetes object in it{why}")
     return found
 
 
@@ -110,7 +102,7 @@ def _texts(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes]]:
     if place.is_dir():
         files = sorted(file for file in place.rglob("*") if file.suffix in _SUFFIXES)
         if not any(file.is_file() for file in files):
-            raise BadInput(path, "no .yaml, .yml or .json file in this folder")
+            raise InputError(path, "no .yaml, .yml or .json file in this folder")
     else:
         files = [place]
     for file in files:
@@ -120,13 +112,13 @@ def _texts(path: str, stdin: BinaryIO) -> Iterator[tuple[str, bytes]]:
             with file.open("rb") as stream:
                 yield str(file), _limited(str(file), stream)
         except OSError as error:
-            raise BadInput(str(file), error.strerror or "cannot be read") from error
+            raise InputError(str(file), error.strerror or "cannot be read") from error
 
 
 def _limited(where: str, stream: BinaryIO) -> bytes:
     text = stream.read(MOST_BYTES + 1)
     if len(text) > MOST_BYTES:
-        raise BadInput(where, f"larger than {MOST_BYTES >> 20} MiB")
+        raise InputError(where, f"larger than {MOST_BYTES >> 20} MiB")
     return text
 
 
@@ -135,9 +127,9 @@ def _objects(
 ) -> Iterator[Document]:
     try:
         bodies = list(_plain(where, text))
-    except BadInput as error:
+    except InputError as error:
         if _TEMPLATE.search(text):
-            error = BadInput(where, f"{_said(where, error)}; {_RENDER}")
+            error = InputError(where, f"{_said(where, error)}; {_RENDER}")
         elif _API_VERSION.search(text) and not (among and skipped is not None):
             raise
         if skipped is None:
@@ -147,13 +139,15 @@ def _objects(
     for place, body in bodies:
         try:
             yield from _flat(place, body, skipped)
-        except BadInput as error:
+        except InputError as error:
             if skipped is None:
-                raise BadInput(place, f"{_said(place, error)}; --ignore-unknown skips it") from None
+                raise InputError(
+                    place, f"{_said(place, error)}; --ignore-unknown skips it"
+                ) from None
             skipped.append(Skipped(place, _said(place, error)))
 
 
-def _said(where: str, error: BadInput) -> str:
+def _said(where: str, error: InputError) -> str:
     """What is wrong, without where, which is told beside it."""
     text = error.message.removeprefix(where).removeprefix(": ")
     return re.sub(r"^:(\d+):(\d+): ", r"line \1: ", text)
@@ -162,15 +156,15 @@ def _said(where: str, error: BadInput) -> str:
 def _plain(where: str, text: bytes) -> Iterator[tuple[str, Any]]:
     """Each document and where it stands, as plain JSON values."""
     try:
-        loaded = [body for body in yaml.load_all(text, yamltext.Loader) if body is not None]
+        loaded = [body for body in yaml.load_all(text, yaml_text.Loader) if body is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-        raise BadInput(f"{where}{at}", error.problem or "is no YAML") from error
+        raise InputError(f"{where}{at}", error.problem or "is no YAML") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(where, f"is no YAML: {error}") from error
+        raise InputError(where, f"is no YAML: {error}") from error
     except (RecursionError, ValueError, OverflowError, TypeError) as error:
-        raise BadInput(where, f"cannot be read: {error}") from error
+        raise InputError(where, f"cannot be read: {error}") from error
     budget = _Budget(where)
     for index, body in enumerate(loaded):
         place = where if len(loaded) == 1 else f"{where}[{index + 1}]"
@@ -180,7 +174,7 @@ def _plain(where: str, text: bytes) -> Iterator[tuple[str, Any]]:
 def _flat(where: str, body: object, skipped: list[Skipped] | None) -> Iterator[Document]:
     """An object, or the items of a list such as `kubectl get -o yaml` prints."""
     if not isinstance(body, dict):
-        raise BadInput(where, f"{_expected(where)} with apiVersion and kind")
+        raise InputError(where, f"{_expected(where)} with apiVersion and kind")
     if str(body.get("kind", "")).endswith("List") and isinstance(body.get("items"), list):
         kind = str(body["kind"]).removesuffix("List")
         for index, item in enumerate(body["items"]):
@@ -190,13 +184,13 @@ def _flat(where: str, body: object, skipped: list[Skipped] | None) -> Iterator[D
                 item = {"apiVersion": body.get("apiVersion"), "kind": kind, **item}  # noqa: PLW2901
             try:
                 yield from _flat(place, item, skipped)
-            except BadInput as error:
+            except InputError as error:
                 if skipped is None:
                     raise
                 skipped.append(Skipped(place, _said(place, error)))
         return
     if not isinstance(body.get("kind"), str) or not body["kind"]:
-        raise BadInput(where, f"no kind; {_expected(where)} with apiVersion and kind")
+        raise InputError(where, f"no kind; {_expected(where)} with apiVersion and kind")
     yield Document(where, body)
 
 
@@ -218,9 +212,9 @@ class _Budget:
     def plain(self, value: Any, depth: int) -> Any:
         self.values += 1
         if depth > _DEEPEST:
-            raise BadInput(self.where, f"nested deeper than {_DEEPEST} levels")
+            raise InputError(self.where, f"nested deeper than {_DEEPEST} levels")
         if self.values > _MOST_VALUES:
-            raise BadInput(self.where, "too many values; does an alias repeat itself?")
+            raise InputError(self.where, "too many values; does an alias repeat itself?")
         match value:
             case None | bool() | str():
                 return value
@@ -232,11 +226,11 @@ class _Budget:
                 return {self._key(key): self.plain(one, depth + 1) for key, one in value.items()}
             case list():
                 return [self.plain(one, depth + 1) for one in value]
-        raise BadInput(self.where, f"a value that JSON has no word for: {str(value)[:40]!r}")
+        raise InputError(self.where, f"a value that JSON has no word for: {str(value)[:40]!r}")
 
     def _key(self, key: object) -> str:
         if isinstance(key, bool):
             return str(key).lower()
         if isinstance(key, str | int | float | bool):
             return str(key)
-        raise BadInput(self.where, f"a key that is no text: {str(key)[:40]!r}")
+        raise InputError(self.where, f"a key that is no text: {str(key)[:40]!r}")

@@ -52,7 +52,7 @@ class Published:
 @functools.cache
 def load() -> Published:
     """The packaged file; read once."""
-    packed = resources.files("bayplan.cli").joinpath("kubernetes.json.gz").read_bytes()
+    packed = resources.files("bayplan.manifests").joinpath("kubernetes.json.gz").read_bytes()
     read = json.loads(gzip.decompress(packed))
     return Published(read["release"], frozenset(read["known"]), read["kinds"], read["types"])
 

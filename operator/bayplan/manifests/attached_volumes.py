@@ -9,20 +9,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bayplan.cli.manifests import Document, mapping
-from bayplan.cli.podreading import encoded
-from bayplan.cli.problem import BadInput
-from bayplan.cloud import catalogue
+from bayplan.cloud.attachable import ATTACHABLE
+from bayplan.inputs import InputError
+from bayplan.manifests.documents import Document, mapping
+from bayplan.manifests.pods import encoded
 from bayplan.model import resources
-from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.model.pods import Pod
 
-ATTACHABLE = "attachable-volumes-aws-ebs"
 _EBS = frozenset({"ebs.csi.aws.com", "kubernetes.io/aws-ebs"})
-# What the CSI driver of EBS tells the kubelet at least: on Nitro 28 places for volumes and network
-# interfaces together, one of each taken at the start; elsewhere 39.
-_NITRO, _XEN = 26, 39
-UNKNOWN = 10_000  # a node of which neither type nor CSINode tells
 _KINDS = ("StorageClass", "PersistentVolume", "PersistentVolumeClaim", "CSINode")
 
 Key = tuple[str, str]  # namespace and name of a claim
@@ -82,12 +76,6 @@ class Stored:
             for one in (found if isinstance(found, list) else ())
         ]
 
-    def limit(self, node: Node) -> int:
-        """How many volumes of EBS a node attaches."""
-        if node.name in self.limits:
-            return self.limits[node.name]
-        return attachable(node.labels.get(INSTANCE_TYPE, ""))
-
 
 def _limits(documents: Iterable[Document]) -> dict[str, int]:
     found = {}
@@ -97,16 +85,6 @@ def _limits(documents: Iterable[Document]) -> dict[str, int]:
         if known:
             found[one.name] = known[0]
     return found
-
-
-def attachable(instance_type: str) -> int:
-    """How many volumes of EBS a node of a type attaches, carefully counted."""
-    known = catalogue.load().get(instance_type)
-    if known is None:
-        return UNKNOWN
-    if not known.nitro:
-        return _XEN
-    return _NITRO - (1 if known.instance_store_bytes else 0)
 
 
 def with_volumes(pod: Pod, count: int) -> Pod:
@@ -160,4 +138,4 @@ def _decoded(document: Document) -> Any:
     try:
         return decode.KINDS[document.kind].decode(msgspec.Raw(encoded(document.body)))
     except (wire.DecodeError, msgspec.DecodeError) as error:
-        raise BadInput(document.called, str(error)) from error
+        raise InputError(document.called, str(error)) from error

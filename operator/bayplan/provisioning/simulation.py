@@ -15,12 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from bayplan.cli import compare, hints, shop, storing, wider
-from bayplan.cli import menu as menu_
-from bayplan.cli.manifests import Skipped
-from bayplan.cli.menu import Offer
-from bayplan.cli.workloads import Demand, Inventory
-from bayplan.cloud import prices
+from bayplan.cloud import attachable, prices
+from bayplan.inputs import Skipped
 from bayplan.model import resources, snapshot, state, wording
 from bayplan.model.nodes import INSTANCE_TYPE, ZONE, Node
 from bayplan.model.pods import Pod
@@ -31,11 +27,16 @@ from bayplan.optimizer.problem import Budget, Packing, Problem
 from bayplan.placement import daemonsets as daemonsets_
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.solve import Policy, solve
+from bayplan.provisioning import comparison, offerings, other_offerings, suggestions
+from bayplan.provisioning import demand as demand_
+from bayplan.provisioning.inventory import Demand, Inventory
+from bayplan.provisioning.offerings import Offer
+from bayplan.provisioning.prices import with_price
 
 _MOST_ROUNDS = 40
 _MOST_KINDS = 5  # in one note
 _NOWHERE = Funnel(0)
-_ATTACHABLE = storing.ATTACHABLE
+_ATTACHABLE = attachable.ATTACHABLE
 _HOURS_A_MONTH = 730
 
 
@@ -43,7 +44,7 @@ _HOURS_A_MONTH = 730
 class Settings:
     seconds: float = 2.0  # for the optimiser
     seed: int = 0
-    zones: tuple[str, ...] = menu_.zones_in()
+    zones: tuple[str, ...] = offerings.zones_in()
     rivals: tuple[str, ...] = ()  # of compare.NAMES
     book: prices.Book = dataclasses.field(default_factory=prices.Book)
 
@@ -95,7 +96,7 @@ class Result:
     pods: int
     bought: int
     bound: int
-    rivals: tuple[compare.Rival, ...] = ()
+    rivals: tuple[comparison.Rival, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -118,7 +119,7 @@ def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Res
     run = _Run(found, menu, settings)
     left = run.place(run.groups())
     bound = 0
-    rivals: tuple[compare.Rival, ...] = ()
+    rivals: tuple[comparison.Rival, ...] = ()
     if menu and left:
         able = run.able(left)
         if able:
@@ -139,7 +140,7 @@ class _Run:
         self.offers: dict[str, Offer] = {}  # new node -> what it is
         self.landed: dict[tuple[str, str], PodClass] = {}  # what was placed here
         self.kinds: list[tuple[Demand, PodClass]] = [
-            (demand, shop.class_of(demand.pod, demand.rules)) for demand in found.demands
+            (demand, demand_.class_of(demand.pod, demand.rules)) for demand in found.demands
         ]
         self.sources: dict[str, str] = {}  # node -> whose price it is
         self.requests = {kind for _, kind in self.kinds}
@@ -147,9 +148,9 @@ class _Run:
         if self.attaches:
             self.menu = [_attaching(offer) for offer in menu]
         for node in found.nodes:
-            priced, self.sources[node.name] = menu_.priced(node, settings.book)
+            priced, self.sources[node.name] = with_price(node, settings.book)
             if self.attaches:
-                count = resources.Vector({_ATTACHABLE: found.stored.limit(node)})
+                count = resources.Vector({_ATTACHABLE: found.attached_at_most(node)})
                 priced = dataclasses.replace(priced, allocatable=priced.allocatable + count)
             self.book.set_node(priced)
         for daemonset in found.daemonsets:
@@ -221,13 +222,13 @@ class _Run:
         waiting = [group for group, _ in left]
         claims = self.found.volumes.claims
         zones = () if self.found.running else self.settings.zones
-        rows, members = shop.rows(waiting, zones, claims)
+        rows, members = demand_.rows(waiting, zones, claims)
         places = store.places(rows)
         bound = 0
         if any(row.zone for row in rows):
             # Shares by zone are our choice: what no plan can beat is found without them. The
             # types of that plan are enough, and three times fewer places three times as fast.
-            free, _ = shop.rows(waiting, (), claims)
+            free, _ = demand_.rows(waiting, (), claims)
             open_ = store.places(free)
             plan = self._optimised(store.problem(free, open_))
             bound, liked = plan.bound, {open_[place][0].name for place in plan.types.tolist()}
@@ -248,16 +249,16 @@ class _Run:
                         self._land(kind, [(key, name)])
         return bound
 
-    def compared(self, left: Sequence[tuple[Waiting, Funnel]]) -> tuple[compare.Rival, ...]:
+    def compared(self, left: Sequence[tuple[Waiting, Funnel]]) -> tuple[comparison.Rival, ...]:
         """What others would buy for the same pods, their ties left out."""
         if not self.settings.rivals:
             return ()
         store = self._shop()
-        rows, _ = shop.rows([group for group, _ in left], (), self.found.volumes.claims)
+        rows, _ = demand_.rows([group for group, _ in left], (), self.found.volumes.claims)
         places = store.places(rows)
         problem = store.problem(rows, places)
         types = [offer.name for offer, _ in places]
-        return compare.compared(self.settings.rivals, problem, types, self.settings.seed)
+        return comparison.compared(self.settings.rivals, problem, types, self.settings.seed)
 
     def _optimised(self, problem: Problem) -> Packing:
         started = time.perf_counter()
@@ -279,7 +280,7 @@ class _Run:
         self._shrink(store)
         return left
 
-    def _shrink(self, store: shop.Shop) -> None:
+    def _shrink(self, store: demand_.Shop) -> None:
         """Each new node becomes the cheapest type that holds what it holds."""
         for name, offer in list(self.offers.items()):
             pods = list(self.book.on_node.get(name, {}).values())
@@ -330,9 +331,9 @@ class _Run:
         kinds = sorted({one.kind for one in filled if one.node.allocatable.amount(_ATTACHABLE)})
         if self.attaches and kinds:
             each = (
-                f"{kind} {storing.attachable(kind)}"
+                f"{kind} {attachable.attachable(kind)}"
                 for kind in kinds
-                if storing.attachable(kind) < storing.UNKNOWN
+                if attachable.attachable(kind) < attachable.UNKNOWN
             )
             said = ", ".join(list(each)[:_MOST_KINDS])
             if said:
@@ -342,9 +343,9 @@ class _Run:
                 asked = wording.lacking(one.request)
                 yield f"no instance type on offer holds {_daemon(one)}: {asked}"
 
-    def _shop(self) -> shop.Shop:
+    def _shop(self) -> demand_.Shop:
         found = self.found
-        return shop.Shop(self.menu, self.settings.zones, found.daemonsets, found.volumes.claims)
+        return demand_.Shop(self.menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
     def _why(self, title: str, group: Waiting, funnel: Funnel) -> Missing:
         """With a menu, what every type of it would say; else what the nodes said."""
@@ -355,24 +356,26 @@ class _Run:
             if all(refused for _, refused in tried):
                 # The zone that came nearest speaks: others may be shut to it altogether.
                 samples, refused = min(tried, key=lambda each: not _lacks_room(each[1]))
-                said = hints.hints(samples, group.kind, refused[0], None, ())
-                other = wider.hint(group.kind, self.menu, self._wide_shop, self.settings)
+                said = suggestions.hints(samples, group.kind, refused[0], None, ())
+                other = other_offerings.hint(
+                    group.kind, self.menu, self._wide_shop, self.settings.book
+                )
                 return Missing(title, 0, refused[0], "instance types", (*said, *other))
-        menu = self.menu or menu_.offers((), self.settings.book)
+        menu = self.menu or offerings.offers((), self.settings.book)
         store = self._wide_shop(menu)
         more = store.more(group.kind, 1)
         offer = more[0][0] if more else None
-        said = hints.hints(self.book, group.kind, funnel, offer, zones)
+        said = suggestions.hints(self.book, group.kind, funnel, offer, zones)
         if offer is None:
-            said += wider.hint(group.kind, menu, self._wide_shop, self.settings)
+            said += other_offerings.hint(group.kind, menu, self._wide_shop, self.settings.book)
         return Missing(title, 0, funnel, "nodes", said)
 
-    def _wide_shop(self, menu: Sequence[Offer]) -> shop.Shop:
+    def _wide_shop(self, menu: Sequence[Offer]) -> demand_.Shop:
         """A shop of other types."""
         if self.attaches:
             menu = [_attaching(offer) for offer in menu]
         found = self.found
-        return shop.Shop(menu, self.settings.zones, found.daemonsets, found.volumes.claims)
+        return demand_.Shop(menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
     def _offered(self, alone: Waiting, zone: str) -> tuple[state.State, tuple[Funnel, ...]]:
         """One node of each type in a zone, and why none takes the pod; empty if one does."""
@@ -441,7 +444,7 @@ class _Run:
 
 def _attaching(offer: Offer) -> Offer:
     """The offer with the volumes that its nodes attach."""
-    count = resources.Vector({_ATTACHABLE: storing.attachable(offer.name)})
+    count = resources.Vector({_ATTACHABLE: attachable.attachable(offer.name)})
     return (
         offer
         if offer.room.amount(_ATTACHABLE)

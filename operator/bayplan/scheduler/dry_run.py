@@ -7,26 +7,27 @@ from the template as written where it has not.
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayplan import metrics, settings
 from bayplan.api.resource import Key, Resource
-from bayplan.cli import menu
-from bayplan.cli.problem import BadInput, NoCluster
-from bayplan.cli.server import Server
 from bayplan.cloud import catalogue
-from bayplan.cluster import decode, pods, requests
+from bayplan.cluster import decode, pods, requests, transport
 from bayplan.cluster.cache import Cache
+from bayplan.inputs import InputError
 from bayplan.model import intents, state
-from bayplan.model.nodes import INSTANCE_TYPE, Node
+from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel
 from bayplan.model.workloads import TaskKey, Waiting
+from bayplan.provisioning.prices import price_of
 from bayplan.reconcile.view import View
 from bayplan.scheduler import admission, inbox, loop
 
 _CHUNK = 500
+
+Send = Callable[[transport.Request], bytes]  # a request and its answer
 
 
 @dataclasses.dataclass
@@ -102,7 +103,7 @@ class Session:
     unreadable: tuple[str, ...]  # objects that were left out
 
 
-def session(server: Server, now: int, node_selector: str) -> Session:
+def session(send: Send, now: int, node_selector: str) -> Session:
     """List everything that the operator watches, and decide once.
 
     `node_selector` is the operator's own setting: which nodes it fills.
@@ -110,9 +111,9 @@ def session(server: Server, now: int, node_selector: str) -> Session:
     try:
         ours = settings.node_term(node_selector)
     except ValueError as error:
-        raise BadInput("--node-selector", str(error)) from error
+        raise InputError("--node-selector", str(error)) from error
     cache = Cache(state.State(eligible=lambda node: settings.is_ours(node, ours)), _Bell())
-    unreadable = _fill(cache, server)
+    unreadable = _fill(cache, send)
     notes = Notes()
     admissions = admission.Admissions(
         dry_run=_never,
@@ -136,7 +137,7 @@ def session(server: Server, now: int, node_selector: str) -> Session:
         metrics=metrics.Metrics(),
         leads=lambda: True,
         beat=lambda: None,
-        price=_price,
+        price=price_of,
         catalogue={INSTANCE_TYPE: frozenset(catalogue.load())},
         deciders={kind: _without_probe(decide) for kind, decide in loop.DECIDERS.items()},
     )
@@ -154,11 +155,6 @@ def session(server: Server, now: int, node_selector: str) -> Session:
     )
 
 
-def _price(node: Node) -> int | None:
-    """As the operator without prices of its own takes it."""
-    return menu.priced(node, menu.book_of(None))[0].price_microdollars
-
-
 def _without_probe(decide: loop.Decide) -> loop.Decide:
     """A reader asks the API server for no dry run."""
 
@@ -171,10 +167,10 @@ def _without_probe(decide: loop.Decide) -> loop.Decide:
 
 
 async def _never(body: Mapping[str, Any], *, strict: bool) -> Pod:  # noqa: ARG001
-    raise NoCluster(f"a dry run of {body.get('kind')} was asked for by a reader")
+    raise RuntimeError(f"a dry run of {body.get('kind')} was asked for by a reader")
 
 
-def _fill(cache: Cache, server: Server) -> list[str]:
+def _fill(cache: Cache, send: Send) -> list[str]:
     unreadable: list[str] = []
     for kind in decode.KINDS.values():
         token = ""
@@ -182,7 +178,7 @@ def _fill(cache: Cache, server: Server) -> list[str]:
             request = requests.list_chunk(
                 kind.name, limit=_CHUNK, token=token, partial=kind.partial
             )
-            chunk = decode.chunk(kind, server.wire.send(request))
+            chunk = decode.chunk(kind, send(request))
             for seen in chunk.seen:
                 cache.upsert(kind.name, seen)
             unreadable += [

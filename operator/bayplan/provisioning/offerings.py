@@ -1,15 +1,11 @@
 """The instance types that a simulation may buy: what pods can use of them, what they cost."""
 
 import dataclasses
-import datetime as dt
 import fnmatch
-import os
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
 
-from bayplan.cli.problem import BadInput
 from bayplan.cloud import allocatable, catalogue, prices
+from bayplan.inputs import InputError
 from bayplan.model import resources
 from bayplan.model.nodes import (
     ARCH,
@@ -17,7 +13,6 @@ from bayplan.model.nodes import (
     HOSTNAME,
     INSTANCE_TYPE,
     OS,
-    PRICE,
     REGION,
     ZONE,
     Node,
@@ -25,7 +20,6 @@ from bayplan.model.nodes import (
 )
 
 DISK_GIB = allocatable.ROOT_VOLUME_BYTES >> 30
-_REGION = r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}"
 _SMALLEST_CPU_MILLI, _LARGEST_CPU_MILLI = 2_000, 32_000
 
 
@@ -62,44 +56,6 @@ class Offer:
         )
 
 
-def book_of(price_file: Path | None, region: str = "") -> prices.Book:
-    """The user's prices, those of AWS in a region if one is named, the model behind them."""
-    if region and not re.fullmatch(_REGION, region):
-        raise BadInput("--aws-prices", f"{region[:40]!r} is no region, such as eu-west-1")
-    try:
-        file = prices.from_file(price_file) if price_file is not None else {}
-    except (OSError, ValueError) as error:
-        raise BadInput("--prices", str(error)) from error
-    today = dt.datetime.now(dt.UTC).date()
-    aws = prices.aws_prices(region, today, _cache(f"prices-{region}")) if region else {}
-    return prices.Book(file, aws)
-
-
-def spot_of(region: str) -> dict[tuple[str, str], prices.Price]:
-    """AWS's spot prices in a region by type and zone; an error without any: no model knows them."""
-    found = prices.aws_spot(region, dt.datetime.now(dt.UTC), _cache(f"spot-{region}"))
-    if not found:
-        why = "AWS gave no spot prices: are boto3 (extra `aws`), credentials and network there?"
-        raise BadInput("--spot", why)
-    return found
-
-
-def _cache(name: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "bayplan" / f"{name}.json"
-
-
-def priced(node: Node, book: prices.Book) -> tuple[Node, str]:
-    """A node of a known type with a price, and whose price it is; `unknown` without either."""
-    if node.price_microdollars is not None:
-        return node, f"the node itself ({PRICE})"
-    known = catalogue.load().get(node.labels.get(INSTANCE_TYPE, ""))
-    if known is None:
-        return node, "unknown"
-    price = book.of(known)
-    return dataclasses.replace(node, price_microdollars=price.microdollars_per_hour), price.source
-
-
 def zones_in(region: str = "") -> tuple[str, ...]:
     """Three zones of a region as AWS names them; of us-east-1 where none is said."""
     return tuple(f"{region or 'us-east-1'}{letter}" for letter in "abc")
@@ -127,7 +83,7 @@ def spot_offers(
             )
     if not found:
         shown = ", ".join(zones)
-        raise BadInput("--spot", f"AWS has no spot price for any of these types in {shown}")
+        raise InputError("--spot", f"AWS has no spot price for any of these types in {shown}")
     return found
 
 
@@ -151,7 +107,7 @@ def offers(
     for pattern in wanted:
         found = [name for name in known if fnmatch.fnmatchcase(name, pattern)]
         if not found:
-            raise BadInput("--instance-type", f"no instance type is called {pattern!r}")
+            raise InputError("--instance-type", f"no instance type is called {pattern!r}")
         chosen.update((name, known[name]) for name in found)
     if not wanted:
         chosen = {name: one for name, one in known.items() if _usual(one)}

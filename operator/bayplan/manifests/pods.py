@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bayplan import units
-from bayplan.cli import kinds, published
-from bayplan.cli.admitted import Facts, check_amounts
-from bayplan.cli.manifests import Document, mapping
-from bayplan.cli.problem import BadInput
+from bayplan.inputs import InputError
+from bayplan.manifests import kinds, published_schema
+from bayplan.manifests.admission_defaults import Facts, check_amounts
+from bayplan.manifests.documents import Document, mapping
 from bayplan.model import snapshot
 from bayplan.model.limits import Limits, merged
 from bayplan.model.nodes import Node, with_former
@@ -50,13 +50,15 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
     read = resource.resource(document.body)
     if read.problems:
         first = read.problems[0]
-        raise BadInput(document.called, f"{first.field}: {first.message}")
+        raise InputError(document.called, f"{first.field}: {first.message}")
     # On a cluster the definition's schema keeps such from the operator.
     stated = mapping(document.body.get("spec")).get("template")
-    for fault in published.faults(published.POD_TEMPLATE, stated, ("spec", "template")):
+    for fault in published_schema.faults(
+        published_schema.POD_TEMPLATE, stated, ("spec", "template")
+    ):
         if fault.shape:
             where = ".".join(map(str, fault.path))
-            raise BadInput(document.called, f"{where} {fault.message}")
+            raise InputError(document.called, f"{where} {fault.message}")
     labels = placement_rules.peer_labels(read, read.template_hash)
     if document.kind == names.BATCHJOB:
         labels[names.RUN] = names.SAMPLE  # one run: a constraint may ask for pods of the same
@@ -73,7 +75,7 @@ def _limits(facts: Facts, namespace: str) -> Limits:
         try:
             found.append(decode.limits_from_dict(_with_texts(one.body)))
         except wire.DecodeError as error:
-            raise BadInput(one.called, str(error)) from error
+            raise InputError(one.called, str(error)) from error
     return merged(found)
 
 
@@ -111,7 +113,7 @@ def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> Pod:
 
     spec = mapping(body.get("spec"))
     if not spec.get("containers"):
-        raise BadInput(document.called, "no container in its pod template")
+        raise InputError(document.called, "no container in its pod template")
     _check_shape(document, spec)
     for where, stated in _amounts(spec):
         check_amounts(document, where, stated)
@@ -121,7 +123,7 @@ def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> Pod:
     try:
         read = pods.pod_from_dict({**stored, "metadata": {**metadata, **named}})
     except wire.DecodeError as error:
-        raise BadInput(document.called, str(error)) from error
+        raise InputError(document.called, str(error)) from error
     own = frozenset(read.constraints.own)
     claims = tuple(name for name in read.constraints.claims if name not in own)
     constraints = dataclasses.replace(read.constraints, claims=claims, own=(), uid="")
@@ -133,10 +135,12 @@ def _check_shape(document: Document, spec: Mapping[str, Any]) -> None:
     for field, kind in _SHAPES.items():
         value = spec.get(field)
         if value is not None and not isinstance(value, kind):
-            raise BadInput(document.called, f"{field} is {units.shown(value)}, no {kind.__name__}")
+            raise InputError(
+                document.called, f"{field} is {units.shown(value)}, no {kind.__name__}"
+            )
         for index, one in enumerate(value if isinstance(value, list) else ()):
             if not isinstance(one, dict):
-                raise BadInput(
+                raise InputError(
                     document.called, f"{field}[{index}] is {units.shown(one)}, no object"
                 )
     for group in ("containers", "initContainers"):
@@ -145,7 +149,7 @@ def _check_shape(document: Document, spec: Mapping[str, Any]) -> None:
             for value in (stated, *mapping(stated).values()):
                 if value is not None and not isinstance(value, dict | list):
                     where = f"{group}[{index}].resources"
-                    raise BadInput(document.called, f"{where} holds {units.shown(value)}")
+                    raise InputError(document.called, f"{where} holds {units.shown(value)}")
 
 
 def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -167,7 +171,7 @@ def node(document: Document) -> Node:
     status = mapping(document.body.get("status"))
     taints = mapping(document.body.get("spec")).get("taints")
     if not isinstance(taints, list | None):
-        raise BadInput(document.called, f"spec.taints is {units.shown(taints)}, not a list")
+        raise InputError(document.called, f"spec.taints is {units.shown(taints)}, not a list")
     # The API server's default (SetDefaults_NodeStatus).
     allocatable = status.get("allocatable") or status.get("capacity")
     check_amounts(document, "status.allocatable", mapping(allocatable))
@@ -180,9 +184,9 @@ def node(document: Document) -> Node:
     try:
         read = decode.node(encoded(body))
     except wire.DecodeError as error:
-        raise BadInput(document.called, str(error)) from error
+        raise InputError(document.called, str(error)) from error
     if not read.name or not read.allocatable:
-        raise BadInput(document.called, "a node needs metadata.name and status.allocatable")
+        raise InputError(document.called, "a node needs metadata.name and status.allocatable")
     return dataclasses.replace(read, labels=with_former(read.labels))
 
 

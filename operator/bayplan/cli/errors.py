@@ -7,13 +7,13 @@ did not answer or refused.
 import click
 
 
-class BadInput(click.ClickException):
-    """What the user gave cannot be read; the message names file, line or object."""
+class WrongInput(click.ClickException):
+    """What the user gave cannot be read; the message names file, line, object or option."""
 
     exit_code = 2
 
-    def __init__(self, where: str, message: str) -> None:
-        super().__init__(_line(f"{where}: {message}"))
+    def __init__(self, message: str) -> None:
+        super().__init__(_line(message))
 
 
 class Negative(click.ClickException):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from bayplan.optimizer.problem import Packing, Problem
-from bayplan.placement import rivals
+from bayplan.provisioning import rivals
 
 MOST_PODS = 200_000  # they place pods one by one
 

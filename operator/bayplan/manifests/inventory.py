@@ -11,62 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bayplan import units
-from bayplan.cli import counting, kinds, owners, podreading, scaling, storing, volumes
-from bayplan.cli.admitted import Facts, RefusedError
-from bayplan.cli.manifests import Document, Skipped, mapping
-from bayplan.cli.problem import BadInput
-from bayplan.model import snapshot, state
-from bayplan.model.nodes import Node
+from bayplan.inputs import InputError, Skipped
+from bayplan.manifests import attached_volumes, kinds, owners, pods, replicas, scale_option, volumes
+from bayplan.manifests.admission_defaults import Facts, RefusedError
+from bayplan.manifests.documents import Document, mapping
 from bayplan.model.pods import Pod
-from bayplan.model.workloads import FREELY, PlacementRules
+from bayplan.provisioning.inventory import Demand, Inventory, Refused
 
-MOST_PODS = counting.MOST_PODS
+MOST_PODS = replicas.MOST_PODS
 _MOST_TOLD = 5  # names in one note
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Demand:
-    """Pods of one workload that have no node yet. `title` is `Deployment default/web`."""
-
-    title: str
-    name: str
-    count: int
-    pod: Pod
-    rules: PlacementRules = FREELY
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Refused:
-    """Pods that the API server would not store, and why."""
-
-    title: str
-    count: int
-    why: str
-
-
-@dataclasses.dataclass(slots=True)
-class Inventory:
-    """Everything that was read."""
-
-    demands: list[Demand] = dataclasses.field(default_factory=list)
-    nodes: list[Node] = dataclasses.field(default_factory=list)
-    running: list[Pod] = dataclasses.field(default_factory=list)
-    titles: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)  # of what runs
-    # Also LongServices with mode PerNode: a new node gets its own.
-    daemonsets: list[snapshot.DaemonSet] = dataclasses.field(default_factory=list)
-    refused: list[Refused] = dataclasses.field(default_factory=list)
-    skipped: list[Skipped] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
-    stored: storing.Stored = dataclasses.field(default_factory=storing.Stored)
-    # Of claims, and of what nodes attach; of nothing else.
-    volumes: state.State = dataclasses.field(default_factory=state.State)
-    namespaces: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # labels
-
-    @property
-    def attaches(self) -> bool:
-        """Whether any pod has volumes that nodes must attach."""
-        pods = (*self.running, *(demand.pod for demand in self.demands))
-        return any(pod.request.amount(storing.ATTACHABLE) for pod in pods)
 
 
 def inventory(
@@ -96,22 +49,23 @@ class _Reading:
                 self._twice(document, first)
             elif what:
                 self.by_kind.setdefault(what, []).append(document)
-        facts = storing.prebound(self._of("fact"))
+        facts = attached_volumes.prebound(self._of("fact"))
         self.facts = Facts.of(facts)
-        self.scalers = counting.Autoscalers(facts)
+        self.scalers = replicas.Autoscalers(facts)
         self.owners = owners.Owners.of((*self._of("workload"), *self._of("DaemonSet")))
         self.per_node = {kinds.identity(one): one for one in self._of("DaemonSet")}
         self.living: dict[str, set[str]] = {}  # title -> names of its pods
-        found.stored = storing.Stored.of(facts)
+        self.stored = attached_volumes.Stored.of(facts)
+        found.volume_limits = self.stored.limits
         found.volumes = volumes.told(one for one in facts if one.kind in volumes.KINDS)
 
     def read(self, scale: Mapping[str, int]) -> Inventory:
         found = self.found
-        found.nodes = [podreading.node(document) for document in self._of("Node")]
+        found.nodes = [pods.node(document) for document in self._of("Node")]
         found.namespaces = {one.name: _labels(one) for one in self._of("Namespace")}
         for document in self._of("DaemonSet"):
             with self._tolerant(document):
-                found.daemonsets.append(podreading.daemonset(document, self.facts))
+                found.daemonsets.append(pods.daemonset(document, self.facts))
         workloads = self._of("workload")
         outermost = [one for one in workloads if self.owners.outermost(one) is one]
         runs: dict[str, int] = {}  # CronJob -> pods of the Jobs that it made
@@ -119,8 +73,8 @@ class _Reading:
             top = self.owners.outermost(document)
             if top is not document and document.kind == "Job":
                 title = owners.titled(top)
-                runs[title] = runs.get(title, 0) + counting.count(document)
-        counts = scaling.counts(outermost, scale)
+                runs[title] = runs.get(title, 0) + replicas.count(document)
+        counts = scale_option.counts(outermost, scale)
         self._pods()
         for document in outermost:
             with self._tolerant(document):
@@ -134,7 +88,7 @@ class _Reading:
     def _sorted(self, document: Document) -> str:
         try:
             return kinds.sort(document)
-        except BadInput:
+        except InputError:
             if not self.lenient:
                 raise
             self.found.skipped.append(Skipped(document.called, kinds.unknown(document)))
@@ -146,7 +100,7 @@ class _Reading:
             return  # the manifest is what the cluster will hold
         if not self.lenient:
             where = f"stands twice in the input: in {first.where} already; remove one"
-            raise BadInput(document.called, where)
+            raise InputError(document.called, where)
         why = f"stands in {first.where} already, which counts"
         self.found.skipped.append(Skipped(document.called, why))
 
@@ -157,7 +111,7 @@ class _Reading:
             yield
         except RefusedError as refused:
             self.found.refused.append(Refused(owners.titled(document), 1, str(refused)))
-        except BadInput as error:
+        except InputError as error:
             if not (self.lenient and _unfinished(document, error)):
                 raise
             why = error.message.removeprefix(f"{document.called}: ")
@@ -168,7 +122,7 @@ class _Reading:
     def _workload(self, document: Document, stated: int | None, runs: Mapping[str, int]) -> None:
         title = owners.titled(document)
         living = len(self.living.get(title, ()))
-        wanted, note = counting.count(document), ""
+        wanted, note = replicas.count(document), ""
         if stated is None:
             wanted, note = self.scalers.bounded(document, wanted)
             if document.kind in _RUNS:  # what runs of it runs on, whatever its manifest says
@@ -185,11 +139,11 @@ class _Reading:
                 self.found.refused.append(Refused(title, wanted - living, str(refused)))
 
     def _demand(self, document: Document, title: str, count: int) -> None:
-        body = podreading.template(document, self.facts)
+        body = pods.template(document, self.facts)
         pod = self._pod(document, body, title, alone=count == 1)
-        own = self.found.stored.templates(document) if document.kind == "StatefulSet" else []
-        pod = storing.with_volumes(pod, sum(attached for _, attached in own))
-        rules = podreading.rules(document)
+        own = self.stored.templates(document) if document.kind == "StatefulSet" else []
+        pod = attached_volumes.with_volumes(pod, sum(attached for _, attached in own))
+        rules = pods.rules(document)
         pinned = self._pinned(document, title, count, [name for name, _ in own])
         for claims, names in pinned.items():
             constraints = dataclasses.replace(
@@ -228,8 +182,8 @@ class _Reading:
         return found
 
     def _pod(self, document: Document, body: Mapping[str, Any], title: str, *, alone: bool) -> Pod:
-        pod = podreading.pod(document, body, self.facts)
-        stored = self.found.stored
+        pod = pods.pod(document, body, self.facts)
+        stored = self.stored
         for claim in pod.constraints.claims:
             volume = stored.lost.get((pod.namespace, claim))
             if volume is not None:
@@ -239,7 +193,9 @@ class _Reading:
         known = self.found.volumes.claims
         claims = tuple(name for name in pod.constraints.claims if (pod.namespace, name) in known)
         constraints = dataclasses.replace(pod.constraints, claims=claims)
-        return storing.with_volumes(dataclasses.replace(pod, constraints=constraints), count)
+        return attached_volumes.with_volumes(
+            dataclasses.replace(pod, constraints=constraints), count
+        )
 
     def _pods(self) -> None:
         """Sort pods into those that run on a known node and those that want one.
@@ -282,7 +238,7 @@ class _Reading:
         known = self.per_node.get((owner.kind, pod.namespace, owner.name))
         if known is None:
             return pod
-        uid = podreading.daemonset_uid(known)
+        uid = pods.daemonset_uid(known)
         return dataclasses.replace(pod, owner=dataclasses.replace(owner, uid=uid))
 
 
@@ -297,7 +253,7 @@ def _labels(document: Document) -> dict[str, str]:
     return {**{str(key): str(text) for key, text in stated.items()}, **named}
 
 
-def _unfinished(document: Document, error: BadInput) -> bool:
+def _unfinished(document: Document, error: InputError) -> bool:
     """Whether it is a part of a manifest, or holds marks that somebody else fills in."""
     if error.message.endswith("no container in its pod template"):
         return True
@@ -348,7 +304,7 @@ def without_nodes(found: Inventory, names: Iterable[str]) -> None:
     gone = set(names)
     unknown = sorted(gone - {node.name for node in found.nodes})
     if unknown:
-        raise BadInput("--remove-node", f"no node is called {units.shown(unknown[0])}")
+        raise InputError("--remove-node", f"no node is called {units.shown(unknown[0])}")
     found.nodes = [node for node in found.nodes if node.name not in gone]
     leaving = [pod for pod in found.running if pod.node in gone]
     found.running = [pod for pod in found.running if pod.node not in gone]

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from bayplan.cli.menu import Offer
 from bayplan.model import constraints as constraints_
 from bayplan.model import requirements, resources, snapshot
 from bayplan.model.nodes import HOSTNAME, ZONE
@@ -19,6 +18,7 @@ from bayplan.optimizer.problem import UNLIMITED, BoolMatrix, IntMatrix, IntVecto
 from bayplan.placement import filters
 from bayplan.placement.daemonsets import accepting, ordered
 from bayplan.placement.node_table import NodeTable
+from bayplan.provisioning.offerings import Offer
 
 Key = tuple[str, str]  # namespace and name of a pod
 Claims = Mapping[Key, Claim]  # those whose volumes are somewhere

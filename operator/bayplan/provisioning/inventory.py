@@ -1,0 +1,62 @@
+"""What is to be placed, what there is already, and what was left out: the input of a simulation."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from bayplan.cloud import attachable
+from bayplan.inputs import Skipped
+from bayplan.model import snapshot, state
+from bayplan.model.nodes import INSTANCE_TYPE, Node
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import FREELY, PlacementRules
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Demand:
+    """Pods of one workload that have no node yet. `title` is `Deployment default/web`."""
+
+    title: str
+    name: str
+    count: int
+    pod: Pod
+    rules: PlacementRules = FREELY
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """Pods that the API server would not store, and why."""
+
+    title: str
+    count: int
+    why: str
+
+
+@dataclasses.dataclass(slots=True)
+class Inventory:
+    """Everything that was read."""
+
+    demands: list[Demand] = dataclasses.field(default_factory=list)
+    nodes: list[Node] = dataclasses.field(default_factory=list)
+    running: list[Pod] = dataclasses.field(default_factory=list)
+    titles: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)  # of what runs
+    # Also LongServices with mode PerNode: a new node gets its own.
+    daemonsets: list[snapshot.DaemonSet] = dataclasses.field(default_factory=list)
+    refused: list[Refused] = dataclasses.field(default_factory=list)
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    volume_limits: Mapping[str, int] = dataclasses.field(default_factory=dict)  # node -> volumes
+    # Of claims, and of what nodes attach; of nothing else.
+    volumes: state.State = dataclasses.field(default_factory=state.State)
+    namespaces: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # labels
+
+    @property
+    def attaches(self) -> bool:
+        """Whether any pod has volumes that nodes must attach."""
+        pods = (*self.running, *(demand.pod for demand in self.demands))
+        return any(pod.request.amount(attachable.ATTACHABLE) for pod in pods)
+
+    def attached_at_most(self, node: Node) -> int:
+        """How many volumes of EBS a node attaches: by its CSINode, else by its instance type."""
+        if node.name in self.volume_limits:
+            return self.volume_limits[node.name]
+        return attachable.attachable(node.labels.get(INSTANCE_TYPE, ""))
