@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from bayplan.cli import draining
+from bayplan.cli.ops import drain_steps
 from bayplan.cluster import errors
 from bayplan.cluster.transport import Request
 from tests.double.bodies import encoded, listed, pod, status
 from tests.double.loop import run
 from tests.double.transport import Answer, Double, NoAnswer, Reply
 
-ORDER = draining.Order("n1", move_seconds=5, run_seconds=10, seconds=20)
+ORDER = drain_steps.Order("n1", move_seconds=5, run_seconds=10, seconds=20)
 SPENT = Answer(
     encoded(
         status(429, "TooManyRequests", "budget spent", causes=[{"reason": "DisruptionBudget"}])
@@ -34,7 +34,7 @@ class Drained:
 
     def __init__(
         self,
-        order: draining.Order,
+        order: drain_steps.Order,
         pods: Mapping[str, tuple[Any, float]],  # name -> body, second of leaving by itself
         *evictions: Reply,
     ) -> None:
@@ -48,10 +48,10 @@ class Drained:
         self.double.reply("cordon", "Node", Answer())
         self.double.reply("evict", "Pod", self._evict)
         self.state = run(
-            draining.carry_out(order, self.double, self._shown, self._pause, lambda: self.passed)
+            drain_steps.carry_out(order, self.double, self._shown, self._pause, lambda: self.passed)
         )
 
-    def _shown(self, state: draining.Drain) -> None:
+    def _shown(self, state: drain_steps.Drain) -> None:
         self.texts.append(state.summary())
 
     def _standing(self, request: Request) -> Answer:
@@ -184,9 +184,9 @@ def test_a_pod_nobody_makes_anew_needs_force() -> None:
     lonely = {"alone": (pod("alone", node="n1"), 99.0)}
     double = Double()
     double.reply("list", "Pod", Answer(listed(pod("alone", node="n1"))))
-    with pytest.raises(draining.NeedsForce, match="default/alone"):
-        run(draining.carry_out(ORDER, double, lambda _: None))
-    forced = Drained(draining.Order("n1", 5, 10, 20, force=True), lonely)
+    with pytest.raises(drain_steps.NeedsForce, match="default/alone"):
+        run(drain_steps.carry_out(ORDER, double, lambda _: None))
+    forced = Drained(drain_steps.Order("n1", 5, 10, 20, force=True), lonely)
 
     assert [] == double.asked("cordon")
     assert {"alone": 0.0} == forced.evicted
@@ -203,10 +203,10 @@ def test_a_restarted_api_server_is_waited_for() -> None:
         nonlocal passed
         passed += seconds
 
-    state = run(draining.carry_out(ORDER, double, lambda _: None, pause, lambda: passed))
+    state = run(drain_steps.carry_out(ORDER, double, lambda _: None, pause, lambda: passed))
     double.reply("list", "Pod", Answer(listed()), NoAnswer())
     with pytest.raises(errors.Unavailable):
-        run(draining.carry_out(ORDER, double, lambda _: None, pause, lambda: passed))
+        run(drain_steps.carry_out(ORDER, double, lambda _: None, pause, lambda: passed))
 
     assert state.empty
     assert 31.0 == passed

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.cli import leaving
+from bayplan.cli.ops import uninstall_steps
 from bayplan.cluster.transport import Request
 from tests.double.bodies import encoded, listed
 from tests.double.loop import run
 from tests.double.transport import Answer, Double, Reply
 
-ORDER = leaving.Order("system", "bayplan", "", 30, keeps_resources=True)
+ORDER = uninstall_steps.Order("system", "bayplan", "", 30, keeps_resources=True)
 FREE = Answer(encoded({"spec": {"holderIdentity": ""}}))
 GONE = Answer(status=404)
 
@@ -26,7 +26,7 @@ def held(name: str, *finalizers: str) -> dict[str, Any]:
 class Left:
     """One order carried out against a script, in time that passes by pauses only."""
 
-    def __init__(self, order: leaving.Order, *leases: Reply, pods: list[bytes]) -> None:
+    def __init__(self, order: uninstall_steps.Order, *leases: Reply, pods: list[bytes]) -> None:
         self.double = Double()
         self.double.reply("scale", "", Answer())
         self.double.reply("get", "Lease", *leases)
@@ -35,7 +35,9 @@ class Left:
         self.double.reply("delete", "CustomResourceDefinition", Answer())
         self.passed = 0.0
         self.answer = run(
-            leaving.carry_out(order, self.double, lambda _: None, self._pause, lambda: self.passed)
+            uninstall_steps.carry_out(
+                order, self.double, lambda _: None, self._pause, lambda: self.passed
+            )
         )
 
     async def _pause(self, seconds: float) -> None:
@@ -83,7 +85,9 @@ def test_a_living_holder_is_waited_for_and_named() -> None:
         spec = {"holderIdentity": "pod-1", "leaseDurationSeconds": 15, "renewTime": next(times)}
         return Answer(encoded({"spec": spec}))
 
-    with pytest.raises(leaving.NotLeft, match="'pod-1' still holds the lease system/bayplan"):
+    with pytest.raises(
+        uninstall_steps.NotLeft, match="'pod-1' still holds the lease system/bayplan"
+    ):
         Left(ORDER, renewed, pods=[listed(held("a", names.RUN_TRACKING))])
 
 
@@ -96,7 +100,7 @@ def test_no_deployment_and_no_lease_are_fine() -> None:
 
 def test_everything_goes_when_told() -> None:
     """Both definitions are deleted, and only after the pods have been let go."""
-    order = leaving.Order("system", "bayplan", "", 30, keeps_resources=False)
+    order = uninstall_steps.Order("system", "bayplan", "", 30, keeps_resources=False)
     left = Left(order, FREE, pods=[listed()])
 
     assert ["scale", "get", "list", "delete"] == left.steps
@@ -105,5 +109,5 @@ def test_everything_goes_when_told() -> None:
 
 def test_pods_that_keep_coming_are_told() -> None:
     """Another operator at work: said in one line, not tried for ever."""
-    with pytest.raises(leaving.NotLeft, match="another operator"):
+    with pytest.raises(uninstall_steps.NotLeft, match="another operator"):
         Left(ORDER, FREE, pods=[listed(held("a", names.RUN_TRACKING))])

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from bayplan.api import resource
-from bayplan.cli import trial
+from bayplan.cli.ops import selftest_run
 from tests.double.bodies import encoded
 from tests.double.loop import run
 from tests.double.transport import Answer, Double
 
-JOB = trial.job("team", "image:1", "abc")
+JOB = selftest_run.job("team", "image:1", "abc")
 
 
 def seen(**conditions: str) -> Answer:
@@ -30,7 +30,7 @@ class Tried:
         self.passed = 0.0
 
     def go(self) -> Any:
-        return run(trial.follow(self.double, JOB, 20, self._pause, lambda: self.passed))
+        return run(selftest_run.follow(self.double, JOB, 20, self._pause, lambda: self.passed))
 
     async def _pause(self, seconds: float) -> None:
         self.passed += seconds
@@ -62,7 +62,7 @@ def test_each_step_is_timed() -> None:
 def test_what_went_wrong_is_told(look: Answer, told: str) -> None:
     """In the words of the status; the job is deleted all the same."""
     tried = Tried(look)
-    with pytest.raises(trial.FailedError, match=told):
+    with pytest.raises(selftest_run.FailedError, match=told):
         tried.go()
 
     assert tried.deleted

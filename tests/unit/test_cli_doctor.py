@@ -10,7 +10,7 @@ import yaml
 
 import bayplan
 from bayplan.api import crds
-from bayplan.cli import rights
+from bayplan.cli.ops import rights
 from bayplan.cluster import karpenter
 from tests.helm import CHART
 from tests.recorded import Body, Recorded, run, told

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayplan.cli.redact import redacted
+from bayplan.cli.ops.redact import redacted
 from tests.recorded import Recorded, make_job, make_node, make_pod, make_service, run, told
 
 SECRET = "hunter2"  # noqa: S105  the point of it

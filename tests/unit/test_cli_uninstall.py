@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bayplan.cli import leaving
+from bayplan.cli.ops import uninstall_steps
 from bayplan.cluster import errors
 
-ORDER = leaving.Order("bayplan-system", "bayplan", "", 90, keeps_resources=True)
+ORDER = uninstall_steps.Order("bayplan-system", "bayplan", "", 90, keeps_resources=True)
 NAMES = ("bayplan.dev/run-tracking", "example.com/kept")
 
 
@@ -41,7 +41,7 @@ class Cluster:
         self.now += seconds
 
     def leave(self) -> Any:
-        told = leaving.carry_out(ORDER, self, lambda _: None, self.pause, lambda: self.now)
+        told = uninstall_steps.carry_out(ORDER, self, lambda _: None, self.pause, lambda: self.now)
         return asyncio.run(told)
 
     @property
@@ -79,7 +79,7 @@ def test_no_lease_is_nobody() -> None:
 def test_who_never_lets_go_is_named() -> None:
     """A holder that goes on renewing is another operator; nothing is touched."""
     cluster = Cluster((0, "stranger"))
-    with pytest.raises(leaving.NotLeft, match="'stranger' still holds the lease"):
+    with pytest.raises(uninstall_steps.NotLeft, match="'stranger' still holds the lease"):
         cluster.leave()
 
     assert list(NAMES) == cluster.finalizers

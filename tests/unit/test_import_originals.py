@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bayplan.cli import chronos, marathon
+from bayplan.cli.importers import chronos, marathon
 
 _TABLES = Path(__file__).parent.parent / "originals"
 _IMAGE = "busybox:1"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bayplan.cli import celrules, structural
+from bayplan.cli.lint import cel_rules, structural
 from tests.cluster.test_crds_on_server import (
     ACCEPTED,
     JOB,
@@ -61,7 +61,7 @@ def test_every_rule_of_the_definitions_is_tried() -> None:
     for kind in ("BatchJob", "LongService"):
         walk(structural.schema_of(kind))
     for rule in rules:
-        celrules.compiled(rule)
+        cel_rules.compiled(rule)
 
     assert 30 < len(rules)
 

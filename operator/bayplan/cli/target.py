@@ -13,7 +13,7 @@ import click
 from bayplan.cli.errors import NoCluster
 
 if TYPE_CHECKING:
-    from bayplan.cli.server import Server
+    from bayplan.cli.client import ApiClient
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -96,11 +96,11 @@ def installed(more: str = "") -> Callable[[Command], Command]:
 
 
 @contextmanager
-def connected(target: Target, kind: str, name: str) -> Iterator[tuple["Server", dict[str, Any]]]:
+def connected(target: Target, kind: str, name: str) -> Iterator[tuple["ApiClient", dict[str, Any]]]:
     """The cluster, and the object that is meant by `name` or `kind/name`."""
-    from bayplan.cli import server  # --help answers at once
+    from bayplan.cli import client  # --help answers at once
 
-    with server.connected(target) as cluster:
+    with client.connected(target) as cluster:
         yield cluster, cluster.get(kind, name.rpartition("/")[2])
 
 

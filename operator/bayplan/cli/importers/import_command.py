@@ -1,0 +1,150 @@
+"""`bayplan import marathon|chronos`: JSON of the originals as manifests, and what has none."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bayplan.cli import output as output_
+from bayplan.inputs import InputError
+
+if TYPE_CHECKING:
+    from bayplan.cli.importers.reading import Note
+
+_IMAGE = "busybox:1.36"
+_MOST_BYTES = 64 << 20
+
+
+@click.group("import", short_help="Translate Marathon's or Chronos' JSON into manifests.")
+def import_() -> None:
+    """Translate apps, groups, pods and jobs; what has no counterpart is listed with the reason."""
+
+
+def _translating(function: Callable[..., None]) -> Callable[..., None]:
+    options = [
+        click.argument("files", nargs=-1, metavar="[FILE|-]...", required=True),
+        click.option("-n", "--namespace", default="", help="Of the manifests; else none is named."),
+        click.option(
+            "--image", default=_IMAGE, show_default=True, help="For what ran without an image."
+        ),
+        click.option("--strict", is_flag=True, help="Exit code 1 when anything is listed."),
+        click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml"),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@import_.command(short_help="Apps, groups and pods as LongServices.")
+@_translating
+def marathon(files: tuple[str, ...], namespace: str, image: str, strict: bool, output: str) -> None:
+    """Read apps, groups and pods, alone, in lists, or as GET /v2/apps and /v2/groups answer.
+
+    Manifests go to standard output; the list of what has no counterpart to standard error, and
+    into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
+    something cannot be read; everything else is written all the same.
+    """
+    from bayplan.cli.importers.marathon import Import  # --help answers at once
+
+    whole = Import(image, namespace)
+    for file in files:
+        whole.read(_json(file))
+    _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)
+
+
+@import_.command(short_help="Jobs as BatchJobs.")
+@_translating
+def chronos(files: tuple[str, ...], namespace: str, image: str, strict: bool, output: str) -> None:
+    """Read jobs, alone or as GET /v1/scheduler/jobs answers; of version 2 and 3.
+
+    Manifests go to standard output; the list of what has no counterpart to standard error, and
+    into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
+    something cannot be read; everything else is written all the same.
+    """
+    from bayplan.cli.importers import chronos as chronos_  # --help answers at once
+
+    whole = chronos_.Import(image, namespace)
+    for file in files:
+        body = _json(file)
+        for one in body if isinstance(body, list) else [body]:
+            if not isinstance(one, Mapping):
+                raise InputError(file, "expected a job, or a list of jobs")
+            whole.read(one)
+    _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)
+
+
+def _json(file: str) -> Any:
+    try:
+        if file == "-":
+            text = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        else:
+            with open(file, "rb") as stream:  # noqa: PTH123
+                text = stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(file, error.strerror or "cannot be read") from error
+    if len(text) > _MOST_BYTES:
+        raise InputError(file, f"larger than {_MOST_BYTES >> 20} MiB")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(file, f"is no JSON: {error}") from error
+
+
+def _tell(
+    manifests: list[dict[str, Any]],
+    notes: "list[Note]",
+    unread: "list[Note]",
+    output: str,
+    *,
+    strict: bool,
+) -> None:
+    """Print the manifests and what is wrong; `unread` are errors of what has no manifest."""
+    from bayplan.api import resource  # pydantic
+    from bayplan.cli.importers.reading import Note
+    from bayplan.cli.lint import structural
+
+    wrong = list(unread)
+    seen: dict[str, str] = {}
+    for body in manifests:
+        about = body["metadata"]
+        of = about["annotations"]["bayplan.dev/imported-from"]
+        if about["name"] in seen:
+            message = f"is the name of {seen[about['name']]} too; rename one"
+            wrong.append(Note(of, "metadata.name", message))
+        seen[about["name"]] = of
+        faults = structural.faults(body["kind"], body)
+        wrong += [Note(of, structural.dotted(one.path), one.message) for one in faults]
+        if not faults:
+            wrong += [Note(of, one.field, one.message) for one in resource.resource(body).problems]
+    if output == "json":
+        told = [{"of": one.of, "field": one.field, "message": one.message} for one in notes]
+        refused = [{"of": one.of, "field": one.field, "message": one.message} for one in wrong]
+        output_.data("json", "import", {"manifests": manifests, "notes": told, "errors": refused})
+    else:
+        import yaml
+
+        class Plain(yaml.SafeDumper):
+            """Equal parts are written out, not referred to."""
+
+            def ignore_aliases(self, data: object) -> bool:
+                del data
+                return True
+
+        text = yaml.dump_all(
+            manifests,
+            Dumper=Plain,
+            sort_keys=False,
+            explicit_start=True,
+            allow_unicode=True,
+            width=100,
+        )
+        click.echo(text, nl=False)
+        for one in notes:
+            click.echo(output_.plain(f"{one.of}: {one.field}: {one.message}"), err=True)
+        for one in wrong:
+            click.echo(output_.plain(f"error: {one.of}: {one.field}: {one.message}"), err=True)
+        listed = f", {len(notes)} things listed above" if notes else ""
+        click.echo(f"{len(manifests)} manifests{listed}", err=True)
+    click.get_current_context().exit(2 if unread else 1 if wrong or (strict and notes) else 0)

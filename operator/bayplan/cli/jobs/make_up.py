@@ -1,0 +1,119 @@
+"""Verbs that make up for what did not run, or failed: each writes one annotation.
+
+The operator decides; what is said here beforehand is by its own arithmetic on the stored status.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from bayplan.api import names
+from bayplan.cli import output as output_
+from bayplan.cli.errors import Negative
+from bayplan.cli.jobs.verbs import only
+from bayplan.cli.target import Target, connected, targeted
+from bayplan.inputs import InputError
+
+
+@click.command(short_help="Run scheduled times that led to no run.")
+@click.argument("job")
+@click.option("--from", "first", metavar="TIME", help="The first scheduled time meant.")
+@click.option("--to", "last", metavar="TIME", help="The last one meant; now unless told.")
+@click.option("--tz", metavar="ZONE", help="Of times without an offset; the job's own unless told.")
+@click.option("--stop", is_flag=True, help="Begin no more of what was asked for before.")
+@click.option("--dry-run", is_flag=True, help="Only say which times would run.")
+@targeted()
+@output_.formatted
+def backfill(  # noqa: PLR0917  click hands over one parameter for each option
+    job: str,
+    first: str | None,
+    last: str | None,
+    tz: str | None,
+    stop: bool,
+    dry_run: bool,
+    target: Target,
+    output: str,
+) -> None:
+    """Run JOB for each scheduled time from --from to --to that led to no run, the oldest first.
+
+    Times before the job was created, missed ones, and those that passed while it was suspended; at
+    most 100. Whatever ran, however it ended, is left out: see `bayplan retry`.
+
+    Exit code: 0, 1 no such time is left, 2 wrong arguments, 3 the cluster refused.
+    """
+    if stop is (first is not None):
+        raise click.UsageError("Give --from, or --stop.")
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
+        slots, request = ([], "stop") if stop else _asked(body, first or "", last, tz)
+        if not dry_run:
+            cluster.annotate(names.BATCHJOB, body, {names.BACKFILL: request})
+    what = "would run" if dry_run else "are asked for"
+    line = f"{job}: {len(slots)} scheduled times {what}, {slots[0]} to {slots[-1]}" if slots else ""
+    told = {"request": request, "slots": slots, "dryRun": dry_run}
+    output_.said(output, "backfill", told, line or f"{job}: no more is made up for")
+
+
+def _asked(
+    body: Mapping[str, Any], first: str, last: str | None, tz: str | None
+) -> tuple[list[str], str]:
+    """The times that will run, and the annotation that says so."""
+    from bayplan.api import resource  # pydantic
+    from bayplan.api.batchjob import BatchJobSpec
+    from bayplan.api.times import rfc3339
+    from bayplan.cli import moment
+    from bayplan.reconcile.batchjob import stored_status, triggers
+    from bayplan.reconcile.batchjob.backfill import open_slots
+    from bayplan.schedules import gaps, zones
+
+    job = resource.resource(body)
+    if not isinstance(job.spec, BatchJobSpec) or job.problems:
+        raise Negative(f"the spec of {job.name} has problems; see `bayplan lint`")
+    schedule = triggers.schedule_of(job, job.spec)
+    if schedule is None:
+        raise Negative(f"{job.name} has no schedule; see `bayplan run`")
+    try:
+        zone = zones.zone(tz or job.spec.time_zone)
+    except zones.TimeZoneError as error:
+        raise InputError("--tz", str(error)) from error
+    low = moment.moment("--from", first, zone)
+    now = output_.now()
+    high = now if last is None else min(moment.moment("--to", last, zone), now)
+    if not 0 <= low <= high:
+        raise InputError("--from", "must be from 1970 on, and neither after --to nor in the future")
+    stored = stored_status.read(job.status)
+    floor = max(stored.last_slot, job.created_at - 1, stored.since - 1)
+    known = gaps.before(job.created_at) if stored.gaps is None else stored.gaps
+    slots = open_slots(schedule, known, low, min(high, floor), ())
+    if len(slots) > stored_status.MOST_BACKFILLED:
+        raise InputError(
+            "--from",
+            f"more than {stored_status.MOST_BACKFILLED} scheduled times; ask for a part of them",
+        )
+    if not slots:
+        raise Negative(f"no scheduled time of {job.name} in there is left without a run")
+    return [rfc3339(slot) for slot in slots], f"{rfc3339(low)}/{rfc3339(high)}"
+
+
+@click.command(short_help="Run a failed run again.")
+@click.argument("job")
+@click.argument("name", metavar="[RUN]", required=False)
+@targeted()
+@output_.formatted
+def retry(job: str, name: str | None, target: Target, output: str) -> None:
+    """Run RUN of JOB once more, or the newest that failed: same scheduled time, same arguments.
+
+    Exit code: 0, 1 no such run failed or was cancelled.
+    """
+    from bayplan.api import run_names
+
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
+        history = (body.get("status") or {}).get("history") or ()
+        ended = [one["run"] for one in history if one["outcome"] in {"Failed", "Cancelled"}]
+        failed = [one["run"] for one in history if one["outcome"] == "Failed"]
+        chosen = only(job, name or next(iter(failed), None), ended, "failed or cancelled")
+        cluster.annotate(names.BATCHJOB, body, {names.RETRY: chosen})
+    run = run_names.again_run(chosen)
+    output_.said(
+        output, "retry", {"run": run, "of": chosen}, f"{job} run {chosen} is run again as {run}"
+    )

@@ -1,0 +1,126 @@
+"""`bayplan support-bundle`: what somebody who helps from afar needs, without secrets."""
+
+import datetime as dt
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bayplan import __version__
+from bayplan.api import names
+from bayplan.cli.output import data, formatted, is_data, now, table, working
+from bayplan.cli.target import Target, installed, targeted
+from bayplan.inputs import InputError
+
+if TYPE_CHECKING:
+    from bayplan.cli.client import ApiClient
+
+_KINDS = ("BatchJob", "LongService", "Node", "Pod", "Event", "PodDisruptionBudget")
+_LOG_BYTES = 2_000_000  # of one container
+
+
+@click.command("support-bundle", short_help="Collect what helps others to help, redacted.")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Else bayplan-support-TIME.tar.gz; a file that exists is never overwritten.",
+)
+@installed()
+@formatted
+@targeted(everywhere=True)
+def support_bundle(
+    file: Path | None, operator: tuple[str, str], output: str, target: Target
+) -> None:
+    """Write an archive: findings of `doctor`, jobs, services, pods, nodes, events, operator's logs.
+
+    Left out are Secrets and ConfigMaps whole; of containers the values of variables, commands,
+    arguments and headers; annotations but for Bayplan's and autoscalers'. Read it before you give
+    it away: names and logs are in it. Exit code: 0 written, 2 wrong usage, 3 no answer.
+    """
+    from bayplan.cli import client  # --help answers at once
+
+    namespace, name = operator
+    made = dt.datetime.now(dt.UTC)
+    path = file or Path(f"bayplan-support-{made:%Y%m%dT%H%M%SZ}.tar.gz")
+    if path.exists():
+        raise InputError(str(path), "is there already; name another --file")
+    with working("Collecting") as shown, client.connected(target) as cluster:
+        parts = dict(_parts(cluster, namespace, name, shown))
+    try:
+        _write(path, parts, made)
+    except OSError as error:
+        raise InputError(str(path), error.strerror or str(error)) from error
+    counts = {part: len(body) if isinstance(body, list) else 1 for part, body in parts.items()}
+    if is_data(output):
+        data(output, "support-bundle", {"file": str(path), "parts": counts})
+    else:
+        click.echo(table(("part", "objects"), counts.items()), nl=False)
+        click.echo(f"Written to {path}. Read it before you give it away.")
+
+
+def _parts(
+    cluster: "ApiClient", namespace: str, name: str, shown: Callable[[str], None]
+) -> Iterator[tuple[str, Any]]:
+    """File name in the archive -> what is in it: JSON, or the text of a log."""
+    from bayplan.cli.ops import doctor_checks
+    from bayplan.cli.ops.redact import redacted
+    from bayplan.cluster import errors
+
+    refused: list[str] = []
+    shown("Examining the installation")
+    where = doctor_checks.Installation(namespace, name, now())
+    yield "doctor.json", [one.told() for one in doctor_checks.examined(cluster, where)]
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    for kind in _KINDS:
+        shown(f"Reading {kind}s")
+        everywhere = "" if kind == "Node" else None
+        try:
+            found = cluster.listed(kind, everywhere)
+        except errors.Rejected as error:
+            refused.append(f"{kind}: {error}")
+            continue
+        yield f"{kind.lower()}s.json", [redacted(one) for one in found if _is_ours(one)]
+    try:
+        for pod in cluster.collection(pods):
+            if _is_operator(pod):
+                about = pod["metadata"]["name"]
+                shown(f"Reading the log of {about}")
+                yield f"operator/{about}.json", redacted(pod)
+                query = (("limitBytes", str(_LOG_BYTES)), ("tailLines", "20000"))
+                yield f"operator/{about}.log", cluster.text(f"{pods}/{about}/log", query)
+    except errors.ClusterError as error:
+        refused.append(f"operator's pods: {error}")
+    yield "about.json", {"version": __version__, "refused": refused}
+
+
+def _is_ours(one: dict[str, Any]) -> bool:
+    """Of Events those that Bayplan wrote; of the rest all, since all takes room."""
+    return one["kind"] != "Event" or one.get("reportingController") == names.GROUP
+
+
+def _is_operator(pod: dict[str, Any]) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    return bool(labels.get("app.kubernetes.io/component") == "operator")
+
+
+def _write(path: Path, parts: dict[str, Any], made: dt.datetime) -> None:
+    """The archive appears whole or not at all."""
+    folder = path.name.removesuffix(".tar.gz")
+    half = path.with_name(f".{path.name}.part")
+    try:
+        with tarfile.open(half, "w:gz") as archive:
+            for name, body in parts.items():
+                text = body if isinstance(body, str) else json.dumps(body, indent=1)
+                content = text.encode()
+                entry = tarfile.TarInfo(f"{folder}/{name}")
+                entry.size, entry.mtime, entry.mode = len(content), int(made.timestamp()), 0o600
+                archive.addfile(entry, io.BytesIO(content))
+        half.chmod(0o600)
+        half.rename(path)
+    finally:
+        half.unlink(missing_ok=True)

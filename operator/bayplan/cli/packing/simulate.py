@@ -1,0 +1,257 @@
+"""`bayplan simulate`: what manifests would need, place and cost. No cluster, nothing written."""
+
+import contextlib
+import itertools
+import json
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bayplan.inputs import InputError
+from bayplan.model.nodes import OF_ITSELF, with_former
+
+if TYPE_CHECKING:
+    from bayplan.provisioning.simulation import Result
+
+_DIGITS = 9
+_LONG_SECONDS = 3
+_LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_OF_THE_NODE = frozenset(with_former(dict.fromkeys(OF_ITSELF, "")))
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(short_help="Place manifests on nodes or on a menu of instance types.")
+@click.argument("paths", nargs=-1, metavar="[FILE|FOLDER|-]...")
+@click.option("-f", "--filename", "more", multiple=True, help="As the argument; may be repeated.")
+@click.option(
+    "--instance-type",
+    "types",
+    multiple=True,
+    metavar="TYPE",
+    help="Buy only this type; a pattern such as 'm7i.*' works. Without nodes in the input and "
+    "without this: current c, m and r types of 2 to 32 vCPU.",
+)
+@click.option(
+    "--scale",
+    multiple=True,
+    metavar="NAME=N",
+    help="As if this workload had N pods; NAMESPACE/NAME or KIND/NAME where NAME is not enough.",
+)
+@click.option("--remove-node", multiple=True, metavar="NODE", help="As if this node were gone.")
+@click.option("--prices", type=_FILE, help="Dollars an hour by type: a JSON object or CSV.")
+@click.option(
+    "--zone",
+    "zones",
+    multiple=True,
+    metavar="ZONE",
+    help="Where new nodes may be; without it where nodes are, or us-east-1.",
+)
+@click.option(
+    "--aws-prices",
+    "region",
+    metavar="REGION",
+    default="",
+    help="Prices of AWS for this region, at most a day old; needs boto3 (extra `aws`).",
+)
+@click.option("--spot", is_flag=True, help="Buy spot at AWS's price; needs --aws-prices.")
+@click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods a new node takes.")
+@click.option("--prefix-delegation", is_flag=True, help="The VPC CNI hands out prefixes.")
+@click.option(
+    "--disk",
+    type=click.IntRange(2, 16_384),
+    metavar="GIB",
+    help="Of a new node's root volume; 20 unless told.",
+)
+@click.option(
+    "--node-label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A label that new nodes get from their pool.",
+)
+@click.option("--seconds", type=click.FloatRange(0.01, 600), default=2.0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the optimiser's dice.")
+@click.option(
+    "--ignore-unknown",
+    is_flag=True,
+    help="Skip kinds that are not known here and files that are no manifests, and say so.",
+)
+@click.option(
+    "--compare",
+    metavar="NAME,…",
+    default="",
+    help="Show what re-implementations of kube-scheduler-least, kube-scheduler-most and karpenter "
+    "would buy for the same pods.",
+)
+@click.option("--cluster", is_flag=True, help="Start from the current cluster; it is only read.")
+@click.option(
+    "--context", "cluster_context", metavar="NAME", help="Of the kubeconfig; implies --cluster."
+)
+@click.option(
+    "--picture",
+    type=_FILE,
+    metavar="FILE",
+    help="Draw the nodes into an SVG file, or a PNG where rsvg-convert or ImageMagick is there.",
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table"
+)
+@click.pass_context
+def simulate(  # noqa: PLR0917  click hands over one parameter for each option
+    context: click.Context,
+    paths: tuple[str, ...],
+    more: tuple[str, ...],
+    types: tuple[str, ...],
+    scale: tuple[str, ...],
+    remove_node: tuple[str, ...],
+    prices: Path | None,
+    region: str,
+    spot: bool,
+    zones: tuple[str, ...],
+    max_pods: int | None,
+    prefix_delegation: bool,
+    disk: int | None,
+    labels: tuple[str, ...],
+    seconds: float,
+    seed: int,
+    ignore_unknown: bool,
+    compare: str,
+    cluster: bool,
+    cluster_context: str | None,
+    picture: Path | None,
+    output: str,
+) -> None:
+    """Say which nodes the manifests need, what they cost and how full they are.
+
+    Reads BatchJob, LongService, Deployment, StatefulSet, ReplicaSet, DaemonSet, Job, CronJob, Pod
+    and Node, also in lists as kubectl prints them; with --cluster what runs there as well. With
+    nodes in the input their room is used first, and more is bought only if --instance-type is
+    given. Every job counts as running. Nothing is written to a cluster.
+
+    Exit code: 0 all placed, 1 something has no room, 2 the input is wrong, 3 the cluster refused.
+    """
+    # Loaded late: --help and wrong options answer at once.
+    from bayplan import stdout
+    from bayplan.cli.packing import price_options
+    from bayplan.inputs import Skipped
+    from bayplan.manifests import documents as documents_
+    from bayplan.manifests import inventory
+    from bayplan.provisioning import offerings, simulation
+
+    given = (*paths, *more)
+    live = cluster or cluster_context is not None
+    if not (given or live):
+        raise click.UsageError("Name a file or folder, - for standard input, or use --cluster.")
+    if spot and not region:
+        raise InputError("--spot", "only AWS knows these prices: say --aws-prices REGION too")
+    counts, rivals, given_labels = _counts(scale), _rivals(compare), _labels(labels)
+    skipped: list[Skipped] = []
+    documents: Iterable[documents_.Document] = ()
+    if given:
+        lenient = skipped if ignore_unknown else None
+        documents = documents_.documents(given, sys.stdin.buffer, lenient)
+    if live:
+        from bayplan.cli.packing import live_documents
+
+        documents = itertools.chain(documents, live_documents.documents(cluster_context))
+    found = inventory.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
+    had_nodes, zones_there = bool(found.nodes), offerings.zones_of(found.nodes)
+    inventory.without_nodes(found, remove_node)
+    book = price_options.book_of(prices, region)
+    if region and not book.aws:
+        click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)
+    where = tuple(sorted(set(zones))) or zones_there or offerings.zones_in(region)
+    offers = []
+    if types or not had_nodes:
+        offers = offerings.offers(
+            types,
+            book,
+            max_pods=max_pods,
+            prefix_delegation=prefix_delegation,
+            disk_bytes=(disk or offerings.DISK_GIB) << 30,
+            labels=given_labels,
+        )
+        if spot:
+            offers = offerings.spot_offers(offers, price_options.spot_of(region), where)
+    settings = simulation.Settings(seconds, seed, where, rivals, book)
+    with _waiting(seconds), stdout.stdout():
+        result = simulation.simulate(found, offers, settings)
+    click.echo(_printed(result, output), nl=False)
+    if picture is not None:
+        _draw(result, picture)
+    context.exit(1 if result.missing else 0)
+
+
+def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
+    """A spinner for a person who waits long; nothing in a pipe."""
+    if seconds < _LONG_SECONDS or not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(f"packing for {seconds:g} s …")
+
+
+def _printed(result: "Result", output: str) -> str:
+    from bayplan.reports.simulation import data, table
+
+    if output in {"table", "wide"}:
+        return table(result, wide=output == "wide")
+    if output == "json":
+        return json.dumps(data(result), indent=2, ensure_ascii=False) + "\n"
+    import yaml
+
+    return yaml.safe_dump(data(result), sort_keys=False, allow_unicode=True)
+
+
+def _draw(result: "Result", file: Path) -> None:
+    from bayplan.reports.picture import write
+
+    try:
+        written = write(result, file)
+    except OSError as error:
+        raise InputError(f"--picture {file}", error.strerror or "cannot be written") from error
+    if written != file:
+        click.echo(f"no converter to PNG here: the picture is in {written}", err=True)
+
+
+def _rivals(text: str) -> tuple[str, ...]:
+    from bayplan.provisioning import comparison
+
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in comparison.NAMES:
+            known = ", ".join(comparison.NAMES)
+            raise InputError("--compare", f"{name!r} is none of {known}")
+    return names
+
+
+def _labels(texts: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (equals and _LABEL.fullmatch(key)):
+            raise InputError("--node-label", f"{text!r} is not KEY=VALUE, such as team=shop")
+        if key in _OF_THE_NODE:
+            raise InputError(
+                "--node-label", f"{key} is set by the node itself; see --instance-type"
+            )
+        found[key] = value
+    return found
+
+
+def _counts(scale: tuple[str, ...]) -> dict[str, int]:
+    from bayplan.manifests import inventory
+
+    counts = {}
+    for text in scale:
+        name, equals, number = text.rpartition("=")
+        if not (equals and name and number.isascii() and number.isdecimal()):
+            raise InputError("--scale", f"{text!r} is not NAME=N, such as web=40")
+        if int(number[:_DIGITS]) > inventory.MOST_PODS or len(number) > _DIGITS:
+            raise InputError("--scale", f"{name} would have more than {inventory.MOST_PODS} pods")
+        counts[name] = int(number)
+    return counts

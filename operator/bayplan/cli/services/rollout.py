@@ -1,0 +1,291 @@
+"""Verbs of LongServices: how an update stands, back, on, again; and how many instances.
+
+`undo`, `promote` and `restart` write annotations, which the operator takes into the status.
+`pause`, `resume` and `scale` change the spec, as kubectl does: a GitOps tool may put that back.
+"""
+
+import datetime as dt
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bayplan.api import names
+from bayplan.cli import output as output_
+from bayplan.cli.errors import Negative
+from bayplan.cli.target import Target, connected, targeted
+
+if TYPE_CHECKING:
+    from bayplan.cli.client import ApiClient
+
+_LOOK_SECONDS = 1.0
+_MOST_REPLICAS = 10_000
+_FAILED = frozenset({"ProgressDeadlineExceeded", "RolledBack"})
+_DONE = frozenset({"RolledOut", "ScaledToZero"})
+
+
+@click.group(short_help="Status, history and steering of a service's update.")
+def rollout() -> None:
+    """Follow and steer the update of a LongService."""
+
+
+@rollout.command(short_help="How an update stands.")
+@click.argument("service")
+@click.option("-w", "--watch", is_flag=True, help="Until the update has ended.")
+@click.option("--seconds", type=click.FloatRange(1), default=3600.0, show_default=True,
+              help="How long to watch.")  # fmt: skip
+@targeted()
+@output_.formatted
+def status(service: str, watch: bool, seconds: float, target: Target, output: str) -> None:
+    """Say how the update of SERVICE stands.
+
+    Exit code: 0 every instance has the newest template and is available, 1 not yet, given up or
+    rolled back.
+    """
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
+        ends = time.monotonic() + seconds
+        told = standing(body)
+        while watch and told["state"] == "Updating" and time.monotonic() < ends:
+            if not output_.is_data(output):
+                _progress(told)
+            time.sleep(_LOOK_SECONDS)
+            told = standing(cluster.get(names.LONGSERVICE, body["metadata"]["name"]))
+    if watch and sys.stderr.isatty() and not output_.is_data(output):
+        click.echo(err=True)
+    output_.said(output, "rollout-status", told, _line(told))
+    click.get_current_context().exit(0 if told["state"] == "Done" else 1)
+
+
+def _progress(told: Mapping[str, Any]) -> None:
+    """A bar on a terminal; a pipe hears of the end only."""
+    if sys.stderr.isatty():
+        wanted = max(told["wanted"], 1)
+        full = min(20 * told["updated"] // wanted, 20)
+        bar = "█" * full + "░" * (20 - full)
+        click.echo(f"\r{bar} {told['updated']}/{told['wanted']} updated", nl=False, err=True)
+
+
+def wanted(body: Mapping[str, Any]) -> int:
+    """How many instances a LongService is to have: as its spec says, or as its nodes do."""
+    if body["spec"].get("mode") == "PerNode":
+        return int((body.get("status") or {}).get("desiredReplicas", 0))
+    return int(body["spec"].get("replicas", 1))
+
+
+def standing(body: Mapping[str, Any]) -> dict[str, Any]:
+    """`state`: Done, Updating, Paused, Waiting (for a promote) or Failed."""
+    status_ = body.get("status") or {}
+    conditions = {one["type"]: one for one in status_.get("conditions") or ()}
+    progressing = conditions.get("Progressing") or {}
+    reason = str(progressing.get("reason", ""))
+    seen = status_.get("observedGeneration") == body["metadata"].get("generation")
+    ready = (conditions.get("Ready") or {}).get("status") == "True"
+    bad = [one["revision"] for one in status_.get("badRevisions") or ()]
+    stalled = (conditions.get("Stalled") or {}).get("status") == "True"
+    if seen and (stalled or reason in _FAILED):
+        state = "Failed"
+    elif seen and reason in _DONE and ready:
+        state = "Done"
+    else:
+        state = {"Paused": "Paused", "StepReached": "Waiting"}.get(reason, "Updating")
+    return {
+        "state": state,
+        "reason": reason,
+        "message": str((conditions.get("Stalled") or progressing).get("message", "")),
+        "wanted": wanted(body),
+        "updated": status_.get("updatedReplicas", 0),
+        "ready": status_.get("readyReplicas", 0),
+        "available": status_.get("availableReplicas", 0),
+        "currentRevision": status_.get("currentRevision", ""),
+        "updateRevision": status_.get("updateRevision", ""),
+        "badRevisions": bad,
+    }
+
+
+def _line(told: Mapping[str, Any]) -> str:
+    counts = (
+        f"{told['updated']} of {told['wanted']} updated, {told['available']} available, "
+        f"template {told['updateRevision'] or 'unknown'}"
+    )
+    return f"{told['state']}: {counts}. {told['message']}".strip()
+
+
+@rollout.command(short_help="Templates that are kept, and which were given up.")
+@click.argument("service")
+@click.option("--revision", metavar="NAME|NUMBER", help="Show this one's template.")
+@targeted()
+@output_.formatted
+def history(service: str, revision: str | None, target: Target, output: str) -> None:
+    """List the kept templates of SERVICE, the newest first."""
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
+        known = revisions(cluster, body)
+    if revision is not None:
+        chosen = _chosen(known, revision, service)
+        if output == "table":
+            output = "yaml"
+        output_.data(output, "rollout-history", chosen)
+        return
+    if output_.is_data(output):
+        output_.data(output, "rollout-history", {"revisions": known})
+        return
+    rows = [
+        (one["number"], one["name"], _age(one["created"]), ", ".join(one["images"]), one["note"])
+        for one in known
+    ]  # fmt: skip
+    click.echo(output_.table(["number", "revision", "age", "images", "note"], rows), nl=False)
+
+
+def _age(created: str) -> str:
+    return output_.age(output_.now() - (output_.epoch(created) or 0))
+
+
+def revisions(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Kept templates of a service, the newest first, with what the status says of them."""
+    about, status_ = body["metadata"], body.get("status") or {}
+    bad = {one["revision"]: one for one in status_.get("badRevisions") or ()}
+    found = []
+    for one in cluster.listed("ControllerRevision", about["namespace"]):
+        owners = one["metadata"].get("ownerReferences") or ()
+        if not any(owner.get("uid") == about["uid"] for owner in owners):
+            continue
+        name, data = one["metadata"]["name"], one.get("data") or {}
+        containers = ((data.get("template") or {}).get("spec") or {}).get("containers") or ()
+        said = [
+            word
+            for word, true in (
+                ("current", name == status_.get("currentRevision")),
+                ("wanted", name == status_.get("updateRevision")),
+                ("pinned", name == status_.get("pinnedRevision")),
+            )
+            if true
+        ]
+        if name in bad:
+            said.append(f"given up: {bad[name].get('reason', '')}")
+        found.append(
+            {
+                "name": name,
+                "number": one.get("revision", 0),
+                "created": one["metadata"].get("creationTimestamp", ""),
+                "restartedAt": data.get("restartedAt", ""),
+                "images": [str(each.get("image", "")) for each in containers],
+                "note": ", ".join(said),
+                "template": data.get("template") or {},
+            }
+        )
+    return sorted(found, key=lambda one: -one["number"])
+
+
+def _chosen(known: list[dict[str, Any]], wanted: str, service: str) -> dict[str, Any]:
+    for one in known:
+        if wanted in {one["name"], str(one["number"])}:
+            return one
+    told = ", ".join(f"{one['number']} ({one['name']})" for one in known) or "none"
+    raise Negative(f"no template {wanted!r} of {service} is kept; kept are {told}")
+
+
+@rollout.command(short_help="Back to an earlier template.")
+@click.argument("service")
+@click.option("--to", "wanted", metavar="NAME|NUMBER", help="Else the last one before the wanted.")
+@targeted()
+@output_.formatted
+def undo(service: str, wanted: str | None, target: Target, output: str) -> None:
+    """Hold SERVICE at an earlier template until its spec's template changes.
+
+    Templates that were given up are passed over unless named. Exit code: 0, 1 none is kept.
+    """
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
+        known = revisions(cluster, body)
+        if wanted is not None:
+            chosen = _chosen(known, wanted, service)
+        else:
+            status_ = body.get("status") or {}
+            now = status_.get("updateRevision")
+            bad = {one["revision"] for one in status_.get("badRevisions") or ()}
+            number = next((one["number"] for one in known if one["name"] == now), None)
+            before = [
+                one
+                for one in known
+                if number is not None and one["number"] < number and one["name"] not in bad
+            ]
+            if not before:
+                raise Negative(
+                    f"no template of {service} before {now or 'the present one'} is kept"
+                )
+            chosen = before[0]
+        cluster.annotate(names.LONGSERVICE, body, {names.ROLLBACK_TO: chosen["name"]})
+    told = {"revision": chosen["name"], "number": chosen["number"]}
+    line = f"{service} goes back to {chosen['name']} ({', '.join(chosen['images'])})"
+    output_.said(output, "rollout-undo", told, line)
+
+
+@rollout.command("pause", short_help="Let an update stand still.")
+@click.argument("service")
+@targeted()
+@output_.formatted
+def pause(service: str, target: Target, output: str) -> None:
+    """Set spec.updateStrategy.paused of SERVICE; scaling and repairs go on."""
+    _set_paused(service, target, output, paused=True)
+
+
+@rollout.command("resume", short_help="Let an update go on.")
+@click.argument("service")
+@targeted()
+@output_.formatted
+def resume(service: str, target: Target, output: str) -> None:
+    """Unset spec.updateStrategy.paused of SERVICE."""
+    _set_paused(service, target, output, paused=False)
+
+
+def _set_paused(service: str, target: Target, output: str, *, paused: bool) -> None:
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
+        value = True if paused else None
+        cluster.patch(names.LONGSERVICE, body, {"spec": {"updateStrategy": {"paused": value}}})
+    word = "pause" if paused else "resume"
+    output_.said(output, f"rollout-{word}", {"paused": paused}, f"{service}: update {word}d")
+
+
+@rollout.command(short_help="Let an update pass a step that waits for a person.")
+@click.argument("service")
+@targeted()
+@output_.formatted
+def promote(service: str, target: Target, output: str) -> None:
+    """Let the update of SERVICE pass the step at which it waits.
+
+    Exit code: 0, 1 no update waits at a step.
+    """
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
+        state = standing(body)
+        if state["state"] != "Waiting":
+            raise Negative(f"{service} waits at no step: {_line(state)}")
+        token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
+        cluster.annotate(names.LONGSERVICE, body, {names.PROMOTE: token})
+    output_.said(output, "rollout-promote", {"token": token}, f"{service}: the step is passed")
+
+
+@click.command(short_help="Replace all instances, as an update does.")
+@click.argument("service")
+@targeted()
+@output_.formatted
+def restart(service: str, target: Target, output: str) -> None:
+    """Replace every instance of SERVICE by its update strategy, with the template it has."""
+    moment = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
+        cluster.annotate(names.LONGSERVICE, body, {names.RESTARTED_AT: moment})
+    output_.said(output, "restart", {"restartedAt": moment}, f"{service} restarts")
+
+
+@click.command(short_help="How many instances a service has.")
+@click.argument("service")
+@click.argument("replicas", type=click.IntRange(0, _MOST_REPLICAS))
+@targeted()
+@output_.formatted
+def scale(service: str, replicas: int, target: Target, output: str) -> None:
+    """Set the wanted instances of SERVICE through its scale subresource; 0 suspends it."""
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
+        cluster.patch(names.LONGSERVICE, body, {"spec": {"replicas": replicas}}, "scale")
+    before = body["spec"].get("replicas", 1)
+    told = {"before": before, "replicas": replicas}
+    output_.said(output, "scale", told, f"{service}: {replicas} wanted, {before} before")
