@@ -42,7 +42,7 @@ def whole_manifests() -> Iterator[tuple[str, dict[str, Any]]]:
     for where, document in manifests():
         assert isinstance(document, dict), where
         if "receivers" in document:
-            continue  # the administrator's file, read by tests/unit/test_notify.py
+            continue  # the administrator's file, read by tests/unit/notifications/test_notify.py
         if "kind" in document:
             yield where, document
             continue

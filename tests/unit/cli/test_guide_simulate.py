@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from bayplan.cli.main import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs/guide/simulate.md").read_text()
 REFERENCE = (ROOT / "docs/reference/placement.md").read_text()
 COMMANDS = [

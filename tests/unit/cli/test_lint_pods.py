@@ -13,7 +13,7 @@ from bayplan.manifests import published_schema
 from tests.recorded import told
 from tools import kubeschema
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def template(**container: Any) -> dict[str, Any]:

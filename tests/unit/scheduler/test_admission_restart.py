@@ -14,7 +14,7 @@ from bayplan.model.limits import Limits
 from bayplan.model.pods import Owner, Pod
 from tests.builders import make_pod
 from tests.services import make_body
-from tests.unit.test_loop import Scene
+from tests.unit.scheduler.test_loop import Scene
 
 Adds = Callable[[Pod], Pod]
 

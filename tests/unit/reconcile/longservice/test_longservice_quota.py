@@ -12,7 +12,7 @@ from bayplan.model.pods import Pod
 from tests.builders import NOON
 from tests.pernode import running_on_each
 from tests.services import World, accepted, refused, running
-from tests.unit.test_longservice_ordinals import CLAIMS
+from tests.unit.reconcile.longservice.test_longservice_ordinals import CLAIMS
 
 WORDS = 'pods "web" is forbidden: exceeded quota: few'
 DEADLINE = 600

@@ -9,7 +9,7 @@ import yaml
 from click.testing import CliRunner
 
 from bayplan.cli.main import main
-from tests.unit.test_simulate import BASE, answer, container, node, run, workload
+from tests.unit.cli.test_simulate import BASE, answer, container, node, run, workload
 
 LENIENT = ("--ignore-unknown",)
 

@@ -14,7 +14,7 @@ from bayplan.model.workloads import Fault
 from bayplan.placement.solve import Policy, solve
 from bayplan.scheduler import inbox, loop, set_aside
 from tests.builders import NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
-from tests.unit.test_loop import Notebook, Scene
+from tests.unit.scheduler.test_loop import Notebook, Scene
 
 
 class Trap(tuple[Any, ...]):

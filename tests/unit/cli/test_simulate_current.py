@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import bayplan
-from tests.unit.test_simulate_room import NODES, claim, volume, with_claim
+from tests.unit.cli.test_simulate_room import NODES, claim, volume, with_claim
 
 OBJECTS: dict[str, list[Any]] = {
     "/api/v1/nodes": list(NODES),

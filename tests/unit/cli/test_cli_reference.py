@@ -9,7 +9,7 @@ import pytest
 from tests.recorded import run
 from tools import cli_reference, reference
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_reference_is_up_to_date() -> None:

@@ -15,7 +15,7 @@ from bayplan.reconcile.longservice import reconcile
 from tests.builders import NOON
 from tests.services import make_service, running
 
-CRDS = Path(__file__).parents[2] / "crds"
+CRDS = Path(__file__).parents[4] / "crds"
 LIMIT_BYTES = 60_000  # what client-side `kubectl apply` can keep in an annotation, with room
 
 FIELDS = sorted(field.alias or name for name, field in LongServiceStatus.model_fields.items())

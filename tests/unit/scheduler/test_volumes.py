@@ -11,7 +11,7 @@ from bayplan.model.nodes import ZONE
 from bayplan.model.pods import Phase
 from bayplan.scheduler import inbox, volume_binding
 from tests.builders import NOON, make_constraints, make_node, make_pod, make_term
-from tests.unit.test_loop import Scene
+from tests.unit.scheduler.test_loop import Scene
 
 LAZY = Storage(waits=True, provisioner="ebs")
 UNMADE = VolumeClaim("", "gp3", "Pending")

@@ -18,7 +18,7 @@ from tests.cluster.test_crds_on_server import (
 )
 from tests.recorded import run, told
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def said(body: dict[str, Any]) -> str:

@@ -10,8 +10,8 @@ from bayplan.api import names
 from bayplan.cluster import errors
 from bayplan.cluster.transport import Request
 from bayplan.runtime import karpenter_watch
-from tests.unit.test_cli_doctor import KARPENTERS
-from tests.unit.test_loop import Scene
+from tests.unit.cli.test_cli_doctor import KARPENTERS
+from tests.unit.scheduler.test_loop import Scene
 
 
 class Server:

@@ -356,7 +356,7 @@ def test_every_zone_reads() -> None:
 
 def documented() -> list[tuple[str, str, str, str]]:
     """The lines of the reference's table of examples."""
-    page = Path(__file__).parents[2] / "docs" / "reference" / "schedules.md"
+    page = Path(__file__).parents[3] / "docs" / "reference" / "schedules.md"
     table = page.read_text(encoding="utf-8").partition("## Examples")[2].partition("\n## ")[0]
     return re.findall(r"^\| `(.+?)` \| (\S+) \| (\S+) \| (.+?) \|$", table, re.MULTILINE)
 

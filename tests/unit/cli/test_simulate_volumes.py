@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.unit.test_simulate import answer, node, run, workload
+from tests.unit.cli.test_simulate import answer, node, run, workload
 
 ZONE = "topology.kubernetes.io/zone"
 MOUNTS = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]

@@ -15,7 +15,7 @@ import yaml
 
 from bayplan.cli.importers import chronos, marathon
 
-_TABLES = Path(__file__).parent.parent / "originals"
+_TABLES = Path(__file__).parents[1].parent / "originals"
 _IMAGE = "busybox:1"
 _BASES: dict[str, dict[str, Any]] = {
     "marathon-app": {"id": "/a", "container": {"docker": {"image": "a:1"}}},

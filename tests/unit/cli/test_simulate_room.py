@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_simulate import answer, container, node, run, workload
+from tests.unit.cli.test_simulate import answer, container, node, run, workload
 
 
 def daemon(name: str, cpu: str, **pod: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bayplan.model.nodes import Node, Taint
 from bayplan.scheduler import inbox
-from tests.unit.test_loop import Scene
+from tests.unit.scheduler.test_loop import Scene
 
 PER_NODE = {"mode": "PerNode", "replicas": 1}
 TEMPLATE = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.recorded import Recorded, make_job, make_node, make_pod, make_service, run, told
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NEW = {"observedGeneration": 0}
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bayplan.api import names
-from tests.unit.test_loop import Scene
+from tests.unit.scheduler.test_loop import Scene
 
 
 def test_an_edit_takes_the_place_of_what_was_before() -> None:

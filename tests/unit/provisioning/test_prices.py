@@ -20,7 +20,7 @@ M5 = catalogue.load()["m5.large"]
 
 def shared_prices() -> Path:
     """The published prices beside the repository."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "packing"
+    beside = Path(__file__).resolve().parents[4] / "shared" / "packing"
     return Path(os.environ.get("BAYPLAN_PACKING_DATA", beside)) / "ec2" / "ec2_us_east_1.csv"
 
 

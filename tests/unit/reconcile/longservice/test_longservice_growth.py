@@ -10,7 +10,7 @@ from bayplan.model.pods import Pod
 from bayplan.reconcile.longservice.reconcile import STUCK_SECONDS
 from tests.pernode import running_on_each
 from tests.services import World, running
-from tests.unit.test_longservice_ordinals import CLAIMS
+from tests.unit.reconcile.longservice.test_longservice_ordinals import CLAIMS
 
 
 def cycles(world: World, count: int = 8, *, broken: Collection[str] = (), seconds: int = 0) -> None:

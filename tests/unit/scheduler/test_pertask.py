@@ -9,7 +9,7 @@ from bayplan.api import names
 from bayplan.model.pods import Constraints, PodTerm, Spread
 from bayplan.scheduler import per_task_labels
 from tests.builders import make_class, make_pod, make_term
-from tests.unit.test_loop import Scene
+from tests.unit.scheduler.test_loop import Scene
 
 HOST = "kubernetes.io/hostname"
 HARD = "requiredDuringSchedulingIgnoredDuringExecution"
