@@ -4,6 +4,9 @@ Nodes alike in room, price and eligibility are one type of limited number, so th
 choose among them. Where hardly two are alike (partly filled nodes), similar ones are grouped with
 the least room of the group: what is planned fits every member, and the room given away is filled at
 the end. The bound is taken over every single node with its full room.
+
+The question that it answers: which of the nodes that are there could be given back? No command
+asks it yet; a test of the layout names this module until one does.
 """
 
 import dataclasses

@@ -5,6 +5,9 @@ are provisioned on nodes a touch smaller than they are. Then real pods take the 
 group, the larger ones on the nodes that lag behind their mean. Where a node overflows, pods are
 swapped with those of other nodes until it does not; the few that find no such swap get nodes of
 their own. The bound looks at every single pod.
+
+The question that it answers: which nodes would all pods need if the cluster were bought anew? No
+command asks it yet; a test of the layout names this module until one does.
 """
 
 import dataclasses
