@@ -14,7 +14,7 @@ def logger() -> logging.Logger:
     return logging.getLogger("bayplan")
 
 
-def say(level: int, what: str, **fields: object) -> None:
+def say(level: int, what: str, /, **fields: object) -> None:
     """One line for one decision: words, then `key=value`."""
     log = logger()
     if log.isEnabledFor(level):
@@ -76,6 +76,14 @@ def set_up_logging(form: str, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logger().setLevel(level.upper())
+
+
+def to_terminal() -> None:
+    """Show warnings of ours on standard error, unless whoever started us shows them already."""
+    if not logger().hasHandlers():
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_Text())
+        logger().addHandler(handler)
 
 
 def _quoted(value: object) -> str:

@@ -70,7 +70,7 @@ def violation(
     rules: PlacementRules,
     asked: int,
 ) -> str:
-    """What the table of mesos-semantics.md says against pods on `where`, the last ones new."""
+    """What docs/reference/placement.md says against pods on `where`, the last ones new."""
     label = KEYS[constraint.key]
     counts = Counter(node.labels.get(label) for node in where)
     texts = [node.labels.get(label) for node in new]

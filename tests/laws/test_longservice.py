@@ -1,4 +1,4 @@
-"""Laws of a LongService, whatever happens in whatever order (reliability.md I3, I8).
+"""Laws of a LongService, whatever happens in whatever order (promises I3 and I8).
 
 A state machine edits, scales, breaks, drains and restarts; the operator looks at stale news. The
 checks count by themselves, from the world's own pods, and share no code with the operator.

@@ -16,7 +16,7 @@ from bayplan.api.resource import Resource
 from bayplan.model import constraints
 from bayplan.model.limits import NO_LIMITS, Limits
 
-# A run expected to last this long is protected from autoscalers' moves; see design.md §2.
+# A run expected to last this long is protected from moves by autoscalers; docs/guide/drain.md.
 PROTECTED_SECONDS = 600
 _GRACE_SECONDS = 30  # Kubernetes' own default
 

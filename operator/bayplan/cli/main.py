@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import click
 
-from bayplan import __version__
+from bayplan import __version__, logs
 from bayplan.cli.errors import WrongInput
 from bayplan.inputs import InputError
 
@@ -69,3 +69,4 @@ def main() -> None:
     """Pack Kubernetes workloads onto the fewest, cheapest nodes, and say why."""
     # The library warns of what it then raises: an error is one line.
     logging.getLogger("kubernetes").addHandler(logging.NullHandler())
+    logs.to_terminal()

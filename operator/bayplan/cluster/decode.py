@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from bayplan import units
+from bayplan import logs, units
 from bayplan.api import names
 from bayplan.cluster import emptying, pods, podspec, volumes, wire
 from bayplan.cluster.pods import pod_from_dict
@@ -44,7 +44,6 @@ __all__ = [
     "pod_from_dict",
 ]
 
-_log = logging.getLogger(__name__)
 
 pod = pods.pod
 
@@ -444,7 +443,7 @@ def chunk(kind: Kind, body: bytes) -> Chunk:
         try:
             seen.append(kind.decode(raw))
         except Exception as error:  # noqa: BLE001  one object must not stop all the others
-            _log.warning("unreadable kind=%s error=%r", kind.name, error)
+            logs.say(logging.WARNING, "unreadable", kind=kind.name, error=repr(error))
             try:
                 meta = wire.read(raw, wire.Meta).metadata
                 unreadable.append(wire.sight(meta, None, namespaced=kind.namespaced).key)

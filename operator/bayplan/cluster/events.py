@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from bayplan import logs
 from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.cluster import errors, requests
 from bayplan.cluster.transport import Request, Transport
 from bayplan.model import intents
-
-_log = logging.getLogger(__name__)
 
 COUNT_SECONDS = 60.0  # a stored Event is counted up at most this often
 FORGET_SECONDS = 600.0  # said again after this long, it is a new Event
@@ -110,7 +109,7 @@ class Events:
                 await self.transport.send(request)
             except errors.ClusterError as error:
                 self.counted(request.verb, request.kind, str(error.status or "none"))
-                _log.info("event dropped path=%s error=%s", request.path, error)
+                logs.say(logging.INFO, "event dropped", path=request.path, error=error)
             else:
                 self.counted(request.verb, request.kind, "2xx")
 

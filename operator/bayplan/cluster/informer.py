@@ -13,12 +13,11 @@ from typing import NoReturn, Protocol
 
 from msgspec import Raw
 
+from bayplan import logs
 from bayplan.api import names
 from bayplan.cluster import decode, errors, requests, wire
 from bayplan.cluster.decode import DecodeError, Kind, Seen
 from bayplan.cluster.transport import Transport
-
-_log = logging.getLogger(__name__)
 
 CHUNK = 500  # objects a list request
 _BREATH = 50  # objects; a custom resource that is new takes 150 µs
@@ -118,7 +117,7 @@ class Informer:
         level = logging.DEBUG if cause == "silence" else logging.INFO
         if not isinstance(error, errors.Unavailable | None):
             level = logging.WARNING
-        _log.log(level, "watch restarts kind=%s cause=%s error=%s", self.kind.name, cause, error)
+        logs.say(level, "watch restarts", kind=self.kind.name, cause=cause, error=error)
         longest = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LONGEST_BACKOFF_SECONDS)
         self._failures = min(self._failures + 1, 10)
         await asyncio.sleep(longest * (0.5 + 0.5 * self.jitter()))
@@ -167,7 +166,7 @@ class Informer:
         except Exception as error:  # noqa: BLE001  whoever may create an object may find a defect
             # One odd object: it is left out, and the stream goes on behind it.
             self.unreadable(self.kind.name, 1)
-            _log.warning("unreadable kind=%s error=%r", self.kind.name, error)
+            logs.say(logging.WARNING, "unreadable", kind=self.kind.name, error=repr(error))
             return
         self._advance(str(seen.version))
 
@@ -250,7 +249,7 @@ async def _taken_in(
                 sink.upsert(kind.name, seen)
             except Exception as error:  # noqa: BLE001  as in a watch
                 unreadable(kind.name, 1)
-                _log.warning("unreadable kind=%s error=%r", kind.name, error)
+                logs.say(logging.WARNING, "unreadable", kind=kind.name, error=repr(error))
             if number % _BREATH == 0:
                 await asyncio.sleep(0)  # others have their turn
         yield chunk

@@ -27,12 +27,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from bayplan import logs
 from bayplan.cluster import errors, requests, wire
 from bayplan.cluster.events import micro_time
 from bayplan.cluster.transport import Request
 from bayplan.cluster.wire import Struct
-
-_log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
@@ -180,11 +179,11 @@ class Lease:
             finally:
                 await connection.close()
         except _LostError as lost:
-            _log.error("lease lost: %s", lost)
+            logs.say(logging.ERROR, "lease lost", why=lost)
             self._lose()
         except Exception:  # noqa: BLE001  see below
             # A defect here must end the process as a loss does, not leave it without a lease.
-            _log.exception("lease thread failed")
+            logs.logger().exception("lease thread failed")
             self._lose()
 
     def _lose(self) -> None:
@@ -196,7 +195,7 @@ class Lease:
             try:
                 return await self._connect()
             except errors.ClusterError as error:
-                _log.warning("lease: no connection: %s", error)
+                logs.say(logging.WARNING, "lease without a connection", error=error)
                 await self._pause(self._retry)
         return None
 
@@ -207,12 +206,12 @@ class Lease:
                 await self._read(connection)
                 if self._free() and self._alive():
                     await self._write(connection, self._answer_seconds())
-                    _log.info("lease gained identity=%s", self._identity)
+                    logs.say(logging.INFO, "lease gained", identity=self._identity)
                     self._on_gain()
                     return
             except errors.ClusterError as error:
                 # Also a 409: somebody was faster, or the record moved; read it again.
-                _log.info("lease not taken: %s", error)
+                logs.say(logging.INFO, "lease not taken", error=error)
             await self._pause(self._retry)
 
     async def _keep(self, connection: Connection) -> None:
@@ -226,7 +225,7 @@ class Lease:
                 if not self.holding():
                     raise _LostError("not renewed in time")
                 if not self._alive():
-                    _log.warning("lease not renewed: the main loop is silent")
+                    logs.say(logging.WARNING, "lease not renewed", why="the main loop is silent")
                 elif len(tries) < CONNECTIONS:
                     tries.add(asyncio.ensure_future(self._try(connection)))
         finally:
@@ -265,7 +264,7 @@ class Lease:
             await self._inspect(connection)
         except errors.ClusterError as error:
             self._failed = True
-            _log.warning("lease not renewed: %s", error)
+            logs.say(logging.WARNING, "lease not renewed", error=error)
 
     async def _renew(self, connection: Connection) -> None:
         seconds = max(self._standing.held_until - self._monotonic(), 0.5)
@@ -281,7 +280,7 @@ class Lease:
         try:
             await self._read(connection)
         except errors.ClusterError as error:
-            _log.warning("lease not read: %s", error)
+            logs.say(logging.WARNING, "lease not read", error=error)
             return
         if self._exists and not self._is_ours():
             raise _LostError(f"held by {self._record.holder_identity!r}")
@@ -373,9 +372,9 @@ class Lease:
                 if self._exists and self._is_ours():
                     await connection.send(self._request(spec, seconds))
         except errors.ClusterError as error:
-            _log.info("lease not released: %s", error)
+            logs.say(logging.INFO, "lease not released", error=error)
         else:
-            _log.info("lease released")
+            logs.say(logging.INFO, "lease released")
 
     def _request(self, spec: Mapping[str, Any], seconds: float) -> Request:
         if self._exists:

@@ -15,13 +15,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bayplan import logs
 from bayplan.cluster import errors, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.sender import Job, Sender
 from bayplan.model import intents
 from bayplan.model.pods import Pod
-
-_log = logging.getLogger(__name__)
 
 WORDS_SECONDS = 60.0  # between two marks of one pod that change words alone
 STILL_SECONDS = 15.0  # words are not worth a write before they have stood for so long …
@@ -154,7 +153,7 @@ class Marks:
             done()
 
         def failed(error: errors.ClusterError) -> None:
-            _log.info("write failed verb=mark pod=%s/%s error=%s", *key, error)
+            logs.say(logging.INFO, "write failed", verb="mark", pod="/".join(key), error=error)
             pause = min(FIRST_REFUSED_SECONDS * (1 << min(mark.refused, 16)), MOST_REFUSED_SECONDS)
             mark.refused += 1
             mark.not_before = asyncio.get_running_loop().time() + pause

@@ -14,10 +14,9 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from bayplan import logs
 from bayplan.cluster import errors
 from bayplan.cluster.transport import Request, Transport
-
-_log = logging.getLogger(__name__)
 
 Key = tuple[str, str, str]  # kind, namespace, name
 
@@ -255,7 +254,13 @@ class Sender:
             return False
         longest = min(FIRST_RETRY_SECONDS * 2 ** (job.attempts - 1), LONGEST_RETRY_SECONDS)
         delay = max(longest * (0.5 + 0.5 * self.jitter()), _wanted_pause(error))
-        _log.info("write again verb=%s in=%.1fs error=%s", "/".join(job.key), delay, error)
+        logs.say(
+            logging.INFO,
+            "write again",
+            verb="/".join(job.key),
+            delay_seconds=round(delay, 1),
+            error=error,
+        )
         asyncio.get_running_loop().call_later(delay, self._again, job)
         return True
 

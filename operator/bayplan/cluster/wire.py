@@ -16,11 +16,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from bayplan import units
+from bayplan import logs, units
 from bayplan.model import requirements, resources
 from bayplan.model.pods import Owner
-
-_log = logging.getLogger(__name__)
 
 S = TypeVar("S")
 
@@ -197,7 +195,7 @@ def controller(references: list[OwnerReference] | None) -> Owner | None:
 
 def complain(what: str, error: object) -> None:
     """Callers sit behind a cache keyed by the bytes: the same oddity is told once."""
-    _log.warning("unreadable what=%s error=%s", what, error)
+    logs.say(logging.WARNING, "unreadable", what=what, error=error)
 
 
 def amounts(found: Mapping[str, Any] | None) -> dict[str, int]:

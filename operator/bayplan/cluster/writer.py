@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Protocol
 
 import msgspec
 
+from bayplan import logs
 from bayplan.api import names
 from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
@@ -28,8 +29,6 @@ from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
 from bayplan.model import intents
 from bayplan.model.pods import Pod
-
-_log = logging.getLogger(__name__)
 
 _SPENT = "DisruptionBudget"  # the reason when no disruption is allowed now
 _TWO_BUDGETS = "more than one PodDisruptionBudget"  # of a 500; it would be for ever
@@ -397,14 +396,15 @@ class Writer:
         """
         if isinstance(error, errors.Held):
             return
-        _log.info(
-            "write failed verb=%s kind=%s name=%s resource=%s status=%s error=%s",
-            write.verb,
-            write.kind,
-            name or write.name,
-            "/".join(write.about),
-            error.status,
-            error,
+        logs.say(
+            logging.INFO,
+            "write failed",
+            verb=write.verb,
+            kind=write.kind,
+            name=name or write.name,
+            resource="/".join(write.about),
+            status=error.status,
+            error=error,
         )
         if isinstance(error, errors.LeaseLost):
             return

@@ -13,8 +13,8 @@ OS, ARCH = "kubernetes.io/os", "kubernetes.io/arch"
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
 PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
 
-# Taints by which somebody says that a node is about to go: nothing new lands there, and services
-# start replacements at once (kubernetes.md §5.4).
+# Taints by which Karpenter and the Cluster Autoscaler say that a node is about to go: nothing new
+# lands there, and services start replacements at once.
 LEAVING_TAINTS = frozenset(
     {
         "karpenter.sh/disrupted",

@@ -1,8 +1,8 @@
 """Room kept for DaemonSet pods that have yet to come.
 
-Their controller makes one pod for every node that its constraints accept and the cluster's
-scheduler places it after our first pods have landed; without kept room it would wait for ever or
-push others away (kubernetes.md §5.6).
+The DaemonSet controller makes one pod for each node that the constraints accept, and kube-scheduler
+places it after our first pods have landed. Without kept room it would wait for ever or preempt
+others (kubernetes/kubernetes issue 140984).
 """
 
 from collections.abc import Iterable

@@ -24,11 +24,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from bayplan import logs
 from bayplan.cluster.lease import CONNECTIONS, Lease, Standing
 from bayplan.cluster.transport import HttpTransport
 from bayplan.settings import Settings
-
-_log = logging.getLogger(__name__)
 
 _GAINED, _LOST = b"g", b"l"
 _STOPPED = frozenset("TtZX")  # states of a process that writes nothing: stopped, traced, dead
@@ -143,7 +142,7 @@ class LeaseProcess:
                 break
         if not self._standing.stopping:
             if word != _LOST:
-                _log.error("the lease's process has ended")
+                logs.say(logging.ERROR, "the process of the lease has ended")
             self._on_loss()
 
 

@@ -78,7 +78,7 @@ def counts(kind: PodClass, count: int, *things: Node | Pod) -> dict[str, int]:
 def test_one_operator_one_label(
     operator: Operator, value: str, label: str | None, accepted: bool
 ) -> None:
-    """Accepted or refused as mesos-semantics.md §1.2 says; a missing label only by Unlike."""
+    """As Marathon's docs/docs/constraints.md says; a missing label is accepted by Unlike alone."""
     node = make_node(labels={} if label is None else {"attribute": label})
     plan = plan_of(web(("attribute", operator, value)), 1, node)
 
