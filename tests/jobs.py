@@ -6,7 +6,7 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
-from bayplan.api.resource import Resource, resource
+from bayplan.api.resource import Resource, parse_resource
 from bayplan.api.times import rfc3339
 from bayplan.model import intents
 from bayplan.model.admission import Admission
@@ -52,7 +52,7 @@ def make_job(
         "spec": {"template": TEMPLATE, **spec},
         "status": dict(status or {}),
     }
-    return resource(body)
+    return parse_resource(body)
 
 
 def make_admission(job: Resource, **more: Any) -> Admission:

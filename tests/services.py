@@ -11,7 +11,7 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.api.resource import Resource, resource
+from bayplan.api.resource import Resource, parse_resource
 from bayplan.model import intents
 from bayplan.model.admission import Admission
 from bayplan.model.children import Child
@@ -51,7 +51,7 @@ def make_body(name: str = "web", **spec: Any) -> dict[str, Any]:
 
 
 def make_service(name: str = "web", **spec: Any) -> Resource:
-    return resource(make_body(name, **spec))
+    return parse_resource(make_body(name, **spec))
 
 
 def accepted(service: Resource) -> Admission:
@@ -318,7 +318,7 @@ class World:
         if image is not None:
             raw["template"] = {"spec": {"containers": [{"name": "web", "image": image}]}}
         body = make_body(self.service.name, generation=self.service.generation + 1, **raw)
-        edited = resource({**body, "status": dict(self.service.status)})
+        edited = parse_resource({**body, "status": dict(self.service.status)})
         accepts = self.admission is not None and not self.admission.refusal
         self.service = replace(edited, annotations=self.service.annotations)
         if accepts:

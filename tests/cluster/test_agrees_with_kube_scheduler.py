@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bayplan.api import names, placement_rules, pod_builder
-from bayplan.api.resource import Resource, resource
+from bayplan.api.resource import Resource, parse_resource
 from bayplan.cluster import decode
 from bayplan.model import state
 from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, ZONE, Node
@@ -69,7 +69,7 @@ def test_never_more_in_a_group(
     """Group by group, fullest first, kube-scheduler places at most as many as we would."""
     body = make_service(name, "default", replicas=replicas, placement={"constraints": constraints})
     body["metadata"]["uid"] = f"uid-{name}"
-    service = resource(body)
+    service = parse_resource(body)
     nodes = [decode_node(one) for one in kube.listed("/api/v1/nodes").values()]
     theirs = scheduled(kube, service, nodes, replicas, key)
     ours = solved(service, nodes, replicas, key)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.api import resource
+from bayplan.api.resource import parse_resource
 from bayplan.cli.ops import selftest_run
 from tests.double.bodies import encoded
 from tests.double.loop import run
@@ -72,5 +72,5 @@ def test_the_job_is_a_good_one() -> None:
     """What it asks for is read without complaint."""
     stored = {**JOB, "metadata": {**JOB["metadata"], "uid": "u", "generation": 1}}
 
-    assert resource.resource(stored).spec is not None
+    assert parse_resource(stored).spec is not None
     assert "selftest-abc" == json.loads(encoded(JOB))["metadata"]["name"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
-from bayplan.api.resource import Key, Resource, resource
+from bayplan.api.resource import Key, Resource, parse_resource
 from bayplan.cluster import cache, decode, errors
 from bayplan.metrics import Metrics
 from bayplan.model import intents, state
@@ -109,7 +109,7 @@ def _decided(body: Mapping[str, Any], decide: Decide) -> list[tuple[Resource, in
     made: list[tuple[Resource, intents.Outcome]] = []
     status: Mapping[str, Any] = {}
     for now in (specs.START, specs.START + _HOUR):
-        job = resource({**body, "status": status})
+        job = parse_resource({**body, "status": status})
         request = make_vector(100)
         known = Admission(job.template_hash, request=request, checked_at=now)
         view = View(nodes={"n1": make_node("n1")}, admission=known)

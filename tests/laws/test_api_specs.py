@@ -14,7 +14,7 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.longservice_status import LongServiceStatus
-from bayplan.api.resource import resource
+from bayplan.api.resource import parse_resource
 from bayplan.api.template import template_hash
 from bayplan.api.validation import problems
 from tests.schemas import PRESERVE, Schema, accepted, schema_of, violations
@@ -109,8 +109,8 @@ def test_schema_and_model_refuse_alike(kind: str) -> None:
 @given(body=hostile)
 def test_hostile_objects_have_problems_and_a_name(kind: str, body: object) -> None:
     """Reading an object never raises, whatever was stored under its spec, status and metadata."""
-    read = resource({"kind": kind, "metadata": body, "spec": body, "status": body})
-    inner = resource({"kind": kind, "metadata": {"name": "a"}, "spec": {"template": body}})
+    read = parse_resource({"kind": kind, "metadata": body, "spec": body, "status": body})
+    inner = parse_resource({"kind": kind, "metadata": {"name": "a"}, "spec": {"template": body}})
 
     assert (read.spec is None) <= bool(read.problems)
     assert "a" == inner.name

@@ -58,7 +58,7 @@ class Resource:
         return self.kind, self.namespace, self.name
 
 
-def resource(body: Mapping[str, Any], known: Resource | None = None) -> Resource:
+def parse_resource(body: Mapping[str, Any], known: Resource | None = None) -> Resource:
     """The stored object, read.
 
     `known` is the former reading; its parsed spec is kept while uid and generation are the same,

@@ -403,7 +403,7 @@ class Cache:
         body: Mapping[str, Any] = seen.value
         metadata = body["metadata"]
         known = self.resources.get((kind, metadata["namespace"], metadata["name"]))
-        read = resource_.resource({**body, "kind": kind}, known)
+        read = resource_.parse_resource({**body, "kind": kind}, known)
         self.resources[read.key] = read
         if known is not None and known.uid != read.uid:
             self._by_uid.pop(known.uid, None)

@@ -3,7 +3,8 @@
 import dataclasses
 import operator
 
-from bayplan.api import names, resource
+from bayplan.api import names
+from bayplan.api.resource import Resource
 from bayplan.model.nodes import Node
 from bayplan.model.pods import UNSCHEDULABLE, Pod
 
@@ -47,7 +48,7 @@ def moves_pods(before: Node, after: Node) -> bool:
     )
 
 
-def echoes(before: resource.Resource, after: resource.Resource) -> bool:
+def echoes(before: Resource, after: Resource) -> bool:
     """Whether nothing but the status has changed, which is ours alone to write."""
     return (
         before.uid == after.uid

@@ -10,20 +10,21 @@ from typing import Any, Protocol
 
 import kopf
 
-from bayplan.api import names, resource
+from bayplan.api import names
+from bayplan.api.resource import PLURALS, Key
 
 
 class Sink(Protocol):
     """Where deliveries go. Called from kopf's thread."""
 
     def put(self, body: Mapping[str, Any]) -> None: ...
-    def drop(self, key: resource.Key, uid: str) -> None: ...
+    def drop(self, key: Key, uid: str) -> None: ...
     def relisted(self) -> None: ...
 
 
 def register(registry: kopf.OperatorRegistry, sink: Sink) -> None:
     """Let kopf deliver both kinds from this registry into this sink."""
-    for kind, plural in resource.PLURALS.items():
+    for kind, plural in PLURALS.items():
         kopf.on.event(
             names.GROUP, names.VERSION, plural, registry=registry, id=f"deliver-{plural}"
         )(_Delivery(kind, sink).deliver)

@@ -45,9 +45,10 @@ def template(document: Document, facts: Facts) -> dict[str, Any]:
 def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
     """Our own kinds go through the operator's own reading and building."""
     # pydantic is slow
-    from bayplan.api import names, placement_rules, pod_builder, resource
+    from bayplan.api import names, placement_rules, pod_builder
+    from bayplan.api.resource import parse_resource
 
-    read = resource.resource(document.body)
+    read = parse_resource(document.body)
     if read.problems:
         first = read.problems[0]
         raise InputError(document.called, f"{first.field}: {first.message}")
@@ -98,9 +99,10 @@ def rules(document: Document) -> PlacementRules:
     """The placement of our own kinds; others say all in their pods."""
     if document.kind not in kinds.OURS:
         return FREELY
-    from bayplan.api import placement_rules, resource  # pydantic: only when needed
+    from bayplan.api import placement_rules  # pydantic: only when needed
+    from bayplan.api.resource import parse_resource  # pydantic: only when needed
 
-    read = resource.resource(document.body)
+    read = parse_resource(document.body)
     return placement_rules.rules(read, read.template_hash)
 
 

@@ -38,7 +38,7 @@ class Row:
     count: int = 0
 
 
-def rows(
+def demand_rows(
     waiting: Sequence[Waiting], zones: Sequence[str], claims: Claims
 ) -> tuple[list[Row], list[list[tuple[PodClass, Key]]]]:
     """Alike pods together, and who they are; hard spreads over zones zone by zone, if any given."""

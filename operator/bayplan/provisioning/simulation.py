@@ -15,29 +15,30 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from bayplan.cloud import attachable, prices
-from bayplan.inputs import Skipped
-from bayplan.model import resources, snapshot, state, wording
-from bayplan.model.nodes import INSTANCE_TYPE, ZONE, Node
+from bayplan.cloud import attachable
+from bayplan.cloud.prices import Book
+from bayplan.model import resources, snapshot, wording
+from bayplan.model.nodes import ZONE, Node
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel
+from bayplan.model.state import State
 from bayplan.model.workloads import PodClass, Waiting
 from bayplan.optimizer import provision
 from bayplan.optimizer.problem import Budget, Packing, Problem
-from bayplan.placement import daemonsets as daemonsets_
+from bayplan.placement.daemonsets import accepting, fitting
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.solve import Policy, solve
 from bayplan.provisioning import comparison, offerings, other_offerings, suggestions
-from bayplan.provisioning import demand as demand_
+from bayplan.provisioning.demand import Shop, class_of, demand_rows
 from bayplan.provisioning.inventory import Demand, Inventory
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.prices import with_price
+from bayplan.provisioning.result import Filled, Missing, Result
 
 _MOST_ROUNDS = 40
 _MOST_KINDS = 5  # in one note
 _NOWHERE = Funnel(0)
 _ATTACHABLE = attachable.ATTACHABLE
-_HOURS_A_MONTH = 730
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,72 +47,7 @@ class Settings:
     seed: int = 0
     zones: tuple[str, ...] = offerings.zones_in()
     rivals: tuple[str, ...] = ()  # of compare.NAMES
-    book: prices.Book = dataclasses.field(default_factory=prices.Book)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Filled:
-    """A node at the end: what pods of which workload take of it."""
-
-    node: Node
-    new: bool
-    source: str  # of the price
-    held: tuple[tuple[str, int, resources.Vector], ...]  # title, pods, their requests
-    requested: resources.Vector
-    closed: bool  # no pod of any workload here would fit any more
-    # DaemonSets whose pod has no room here, and what it lacks.
-    crowded_out: tuple[tuple[str, resources.Vector], ...] = ()
-
-    @property
-    def free(self) -> resources.Vector:
-        return self.node.allocatable - self.requested
-
-    @property
-    def kind(self) -> str:
-        return self.node.labels.get(INSTANCE_TYPE, "unknown type")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Missing:
-    """Pods that found no room, and why."""
-
-    title: str
-    count: int
-    funnel: Funnel
-    what: str = "nodes"  # what was looked at: nodes, or the types that could be bought
-    hints: tuple[str, ...] = ()  # what would make one of them fit
-    why: str = ""  # in words, where no node was asked
-
-    @property
-    def message(self) -> str:
-        return self.why or wording.sentence(self.funnel, self.what)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """The end state. Costs in microdollars an hour; `bound` is proven for what is bought."""
-
-    nodes: tuple[Filled, ...]
-    missing: tuple[Missing, ...]
-    pods: int
-    bought: int
-    bound: int
-    rivals: tuple[comparison.Rival, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def cost(self) -> int:
-        """Of all nodes whose price is known."""
-        return sum(one.node.price_microdollars or 0 for one in self.nodes)
-
-    @property
-    def gap(self) -> float:
-        return (self.bought - self.bound) / self.bound if self.bound else 0.0
-
-    @property
-    def month(self) -> int:
-        return self.cost * _HOURS_A_MONTH
+    prices: Book = dataclasses.field(default_factory=Book)
 
 
 def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Result:
@@ -131,16 +67,16 @@ def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Res
 
 
 class _Run:
-    """The book of one simulation and the names of what is in it."""
+    """The state of one simulation, and what its pods and nodes are called."""
 
     def __init__(self, found: Inventory, menu: Sequence[Offer], settings: Settings) -> None:
         self.found, self.menu, self.settings = found, menu, settings
-        self.book = self._empty()
+        self.state = self._empty()
         self.titles: dict[tuple[str, str], str] = {}  # pod -> title of its workload
         self.offers: dict[str, Offer] = {}  # new node -> what it is
         self.landed: dict[tuple[str, str], PodClass] = {}  # what was placed here
         self.kinds: list[tuple[Demand, PodClass]] = [
-            (demand, demand_.class_of(demand.pod, demand.rules)) for demand in found.demands
+            (demand, class_of(demand.pod, demand.rules)) for demand in found.demands
         ]
         self.sources: dict[str, str] = {}  # node -> whose price it is
         self.requests = {kind for _, kind in self.kinds}
@@ -148,22 +84,22 @@ class _Run:
         if self.attaches:
             self.menu = [_attaching(offer) for offer in menu]
         for node in found.nodes:
-            priced, self.sources[node.name] = with_price(node, settings.book)
+            priced, self.sources[node.name] = with_price(node, settings.prices)
             if self.attaches:
                 count = resources.Vector({_ATTACHABLE: found.attached_at_most(node)})
                 priced = dataclasses.replace(priced, allocatable=priced.allocatable + count)
-            self.book.set_node(priced)
+            self.state.set_node(priced)
         for daemonset in found.daemonsets:
-            self.book.set_daemonset(daemonset)
-        self.book.namespaces.update(found.namespaces)
+            self.state.set_daemonset(daemonset)
+        self.state.namespaces.update(found.namespaces)
         for pod in found.running:
-            self.book.set_pod(pod)
+            self.state.set_pod(pod)
             self.titles[pod.key] = found.titles[pod.key]
 
-    def _empty(self) -> state.State:
-        """A book without nodes and pods, which knows the claims."""
+    def _empty(self) -> State:
+        """A state without nodes and pods, which knows the claims."""
         told = self.found.volumes
-        return state.State(
+        return State(
             claims=told.claims,
             attach_limits=told.attach_limits,
             migrated=told.migrated,
@@ -187,7 +123,7 @@ class _Run:
 
     def place(self, groups: Sequence[Waiting]) -> list[tuple[Waiting, Funnel]]:
         """Solve on what there is and count on it; what is left, with why."""
-        plan = solve(self.book.snapshot(), groups, 0, Policy(self.settings.seed))
+        plan = solve(self.state.snapshot(), groups, 0, Policy(self.settings.seed))
         for group in groups:
             self._land(group.kind, [(key, plan.placements.get(key, "")) for key in group.keys])
         return [
@@ -199,14 +135,14 @@ class _Run:
         """What of these has no node by now."""
         groups = []
         for group, _ in left:
-            keys = tuple(key for key in group.keys if key not in self.book.pods)
+            keys = tuple(key for key in group.keys if key not in self.state.pods)
             if keys:
                 groups.append(dataclasses.replace(group, keys=keys))
         return groups
 
     def able(self, left: Sequence[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:
         """What of these could run on more nodes: of a ReadWriteOncePod claim one pod, or none."""
-        frozen, found = self.book.snapshot(), []
+        frozen, found = self.state.snapshot(), []
         for group, funnel in left:
             keys = ((group.kind.namespace, name) for name in group.kind.constraints.claims)
             sole = [key for key in keys if frozen.claims[key].alone]
@@ -222,13 +158,13 @@ class _Run:
         waiting = [group for group, _ in left]
         claims = self.found.volumes.claims
         zones = () if self.found.running else self.settings.zones
-        rows, members = demand_.rows(waiting, zones, claims)
+        rows, members = demand_rows(waiting, zones, claims)
         places = store.places(rows)
         bound = 0
         if any(row.zone for row in rows):
             # Shares by zone are our choice: what no plan can beat is found without them. The
             # types of that plan are enough, and three times fewer places three times as fast.
-            free, _ = demand_.rows(waiting, (), claims)
+            free, _ = demand_rows(waiting, (), claims)
             open_ = store.places(free)
             plan = self._optimised(store.problem(free, open_))
             bound, liked = plan.bound, {open_[place][0].name for place in plan.types.tolist()}
@@ -254,7 +190,7 @@ class _Run:
         if not self.settings.rivals:
             return ()
         store = self._shop()
-        rows, _ = demand_.rows([group for group, _ in left], (), self.found.volumes.claims)
+        rows, _ = demand_rows([group for group, _ in left], (), self.found.volumes.claims)
         places = store.places(rows)
         problem = store.problem(rows, places)
         types = [offer.name for offer, _ in places]
@@ -280,34 +216,34 @@ class _Run:
         self._shrink(store)
         return left
 
-    def _shrink(self, store: demand_.Shop) -> None:
+    def _shrink(self, store: Shop) -> None:
         """Each new node becomes the cheapest type that holds what it holds."""
         for name, offer in list(self.offers.items()):
-            pods = list(self.book.on_node.get(name, {}).values())
+            pods = list(self.state.on_node.get(name, {}).values())
             if not pods:
                 continue
-            zone = self.book.nodes[name].labels[ZONE]
+            zone = self.state.nodes[name].labels[ZONE]
             total = sum((pod.request for pod in pods), start=resources.NOTHING)
             kinds = {self.landed[pod.key] for pod in pods}
             smaller = store.holder(total, kinds, zone)
             if smaller is not None and smaller.price < offer.price:
                 other = self._join(smaller, zone)
                 for pod in pods:
-                    self.book.set_pod(dataclasses.replace(pod, node=other))
+                    self.state.set_pod(dataclasses.replace(pod, node=other))
 
     def result(self, left: Sequence[tuple[Waiting, Funnel]], bound: int) -> Result:
         """New nodes that stayed empty are not bought after all, and nobody is told of them."""
-        frozen = self.book.snapshot()
+        frozen = self.state.snapshot()
         empty = [
             node.name
             for row, node in enumerate(frozen.nodes)
             if node.name in self.offers and not frozen.busy[row]
         ]
         for name in empty:
-            self.book.drop_node(name)
+            self.state.drop_node(name)
         if empty and left:
             left = self.place(self.remaining(left))
-        filled = [self._filled(node) for node in self.book.snapshot().nodes]
+        filled = [self._filled(node) for node in self.state.snapshot().nodes]
         missing: dict[str, Missing] = {}  # pods that were read one by one count together
         for group, funnel in left:
             for title, count in Counter(self.titles[key] for key in group.keys).items():
@@ -343,9 +279,9 @@ class _Run:
                 asked = wording.lacking(one.request)
                 yield f"no instance type on offer holds {_daemon(one)}: {asked}"
 
-    def _shop(self) -> demand_.Shop:
+    def _shop(self) -> Shop:
         found = self.found
-        return demand_.Shop(self.menu, self.settings.zones, found.daemonsets, found.volumes.claims)
+        return Shop(self.menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
     def _why(self, title: str, group: Waiting, funnel: Funnel) -> Missing:
         """With a menu, what every type of it would say; else what the nodes said."""
@@ -358,26 +294,26 @@ class _Run:
                 samples, refused = min(tried, key=lambda each: not _lacks_room(each[1]))
                 said = suggestions.hints(samples, group.kind, refused[0], None, ())
                 other = other_offerings.hint(
-                    group.kind, self.menu, self._wide_shop, self.settings.book
+                    group.kind, self.menu, self._wide_shop, self.settings.prices
                 )
                 return Missing(title, 0, refused[0], "instance types", (*said, *other))
-        menu = self.menu or offerings.offers((), self.settings.book)
+        menu = self.menu or offerings.offers((), self.settings.prices)
         store = self._wide_shop(menu)
         more = store.more(group.kind, 1)
         offer = more[0][0] if more else None
-        said = suggestions.hints(self.book, group.kind, funnel, offer, zones)
+        said = suggestions.hints(self.state, group.kind, funnel, offer, zones)
         if offer is None:
-            said += other_offerings.hint(group.kind, menu, self._wide_shop, self.settings.book)
+            said += other_offerings.hint(group.kind, menu, self._wide_shop, self.settings.prices)
         return Missing(title, 0, funnel, "nodes", said)
 
-    def _wide_shop(self, menu: Sequence[Offer]) -> demand_.Shop:
+    def _wide_shop(self, menu: Sequence[Offer]) -> Shop:
         """A shop of other types."""
         if self.attaches:
             menu = [_attaching(offer) for offer in menu]
         found = self.found
-        return demand_.Shop(menu, self.settings.zones, found.daemonsets, found.volumes.claims)
+        return Shop(menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
-    def _offered(self, alone: Waiting, zone: str) -> tuple[state.State, tuple[Funnel, ...]]:
+    def _offered(self, alone: Waiting, zone: str) -> tuple[State, tuple[Funnel, ...]]:
         """One node of each type in a zone, and why none takes the pod; empty if one does."""
         samples = dataclasses.replace(self._empty(), nodes_version=1)
         for daemonset in self.found.daemonsets:
@@ -393,7 +329,7 @@ class _Run:
         name = f"new-{offer.name}-{number:04}"
         self.offers[name] = offer
         zones = self.settings.zones
-        self.book.set_node(offer.node(name, zone or zones[number % len(zones)]))
+        self.state.set_node(offer.node(name, zone or zones[number % len(zones)]))
         return name
 
     def _land(self, kind: PodClass, placed: Iterable[tuple[tuple[str, str], str]]) -> None:
@@ -408,25 +344,25 @@ class _Run:
                     constraints=kind.constraints,
                     labels=labels,
                 )
-                self.book.set_pod(pod)
+                self.state.set_pod(pod)
                 self.landed[pod.key] = kind
 
     def _filled(self, node: Node) -> Filled:
         pods: Counter[str] = Counter()
         amounts: dict[str, resources.Vector] = {}
-        for pod in self.book.on_node.get(node.name, {}).values():
+        for pod in self.state.on_node.get(node.name, {}).values():
             title = self.titles[pod.key]
             pods[title] += 1
             amounts[title] = amounts.get(title, resources.NOTHING) + pod.request
         room = node.allocatable - sum(amounts.values(), start=resources.NOTHING)
-        coming = _to_come(self.found.daemonsets, self.book, node)
-        fitting, room = daemonsets_.fitting(coming, room)
-        for daemonset in fitting:
+        coming = _to_come(self.found.daemonsets, self.state, node)
+        placed, room = fitting(coming, room)
+        for daemonset in placed:
             title = _daemon(daemonset)
             pods[title] += 1
             amounts[title] = amounts.get(title, resources.NOTHING) + daemonset.request
         out = tuple(
-            (_daemon(one), one.request.exceeding(room)) for one in coming if one not in fitting
+            (_daemon(one), one.request.exceeding(room)) for one in coming if one not in placed
         )
         total = sum(amounts.values(), start=resources.NOTHING)
         free = node.allocatable - total
@@ -476,12 +412,12 @@ def _lacks_room(refused: tuple[Funnel, ...]) -> bool:
 
 
 def _to_come(
-    daemonsets: Iterable[snapshot.DaemonSet], book: state.State, node: Node
+    daemonsets: Iterable[snapshot.DaemonSet], state: State, node: Node
 ) -> list[snapshot.DaemonSet]:
     table = NodeTable((node,), 0)
     return [
         one
         for one in daemonsets
-        if daemonsets_.accepting(one, table)
-        and not any(pod.node == node.name for pod in book.owned(one.uid).values())
+        if accepting(one, table)
+        and not any(pod.node == node.name for pod in state.owned(one.uid).values())
     ]

@@ -19,17 +19,17 @@ _MICRO = 1_000_000
 
 
 def hints(
-    book: State, kind: PodClass, funnel: Funnel, offer: Offer | None, zones: Sequence[str]
+    state: State, kind: PodClass, funnel: Funnel, offer: Offer | None, zones: Sequence[str]
 ) -> tuple[str, ...]:
-    """`if …` for one pod more of a class, the least change first; the book ends as it began.
+    """`if …` for one pod more of a class, the least change first; the state ends as it began.
 
     `offer` is what could be bought in any of these zones.
     """
     if funnel.making:
         return ()  # it has its node
-    changes = itertools.islice(_changed(book.snapshot(), kind, funnel), _MOST_CHANGES)
-    bought = tuple(_bought(book, kind, offer, zones)) if offer is not None else ()
-    return (*changes, *(bought or _doubled(book, kind, funnel)))
+    changes = itertools.islice(_changed(state.snapshot(), kind, funnel), _MOST_CHANGES)
+    bought = tuple(_bought(state, kind, offer, zones)) if offer is not None else ()
+    return (*changes, *(bought or _doubled(state, kind, funnel)))
 
 
 def _changed(snapshot: Snapshot, kind: PodClass, funnel: Funnel) -> Iterator[str]:
@@ -47,23 +47,23 @@ def _changed(snapshot: Snapshot, kind: PodClass, funnel: Funnel) -> Iterator[str
             yield said
 
 
-def _bought(book: State, kind: PodClass, offer: Offer, zones: Sequence[str]) -> Iterator[str]:
+def _bought(state: State, kind: PodClass, offer: Offer, zones: Sequence[str]) -> Iterator[str]:
     """One node more, in any zone or only in some."""
     nodes = [(zone, offer.node(f"one-more-{offer.name}-{zone}", zone)) for zone in zones]
-    helps = [zone for zone, node in nodes if _fits_beside(book, kind, node)]
+    helps = [zone for zone, node in nodes if _fits_beside(state, kind, node)]
     if helps:
         where = f" in {' or '.join(helps)}" if len(helps) < len(zones) else ""
         yield f"with one more {offer.name} node{where} (${offer.price / _MICRO:.4f} an hour)"
 
 
-def _doubled(book: State, kind: PodClass, funnel: Funnel) -> Iterator[str]:
+def _doubled(state: State, kind: PodClass, funnel: Funnel) -> Iterator[str]:
     """A node like the nearest: it has the labels of its pool, which no instance type tells."""
-    like = book.nodes.get(funnel.nearest.node) if funnel.nearest is not None else None
+    like = state.nodes.get(funnel.nearest.node) if funnel.nearest is not None else None
     if like is None:
         return
     name = f"one-more-{like.name}"
     twin = dataclasses.replace(like, name=name, labels={**like.labels, HOSTNAME: name})
-    if _fits_beside(book, kind, twin):
+    if _fits_beside(state, kind, twin):
         yield f"with one more node like {like.name}"
 
 
@@ -117,10 +117,10 @@ def _fits(snapshot: Snapshot, kind: PodClass) -> bool:
     return bool(solve(snapshot, [alone], 0, Policy()).placements)
 
 
-def _fits_beside(book: State, kind: PodClass, node: Node) -> bool:
+def _fits_beside(state: State, kind: PodClass, node: Node) -> bool:
     """Whether it would fit if this node were there too."""
-    book.set_node(node)
+    state.set_node(node)
     try:
-        return _fits(book.snapshot(), kind)
+        return _fits(state.snapshot(), kind)
     finally:
-        book.drop_node(node.name)
+        state.drop_node(node.name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from bayplan.model import resources
-from bayplan.provisioning.simulation import Filled, Result
+from bayplan.provisioning.result import Filled, Result
 from bayplan.reports import simulation
 
 MOST_NODES = 2_000

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.model import resources, wording
-from bayplan.provisioning.simulation import Filled, Result
+from bayplan.provisioning.result import Filled, Result
 
 SCHEMA = "bayplan.dev/simulation/v1"
 _HOURS_A_MONTH = 730

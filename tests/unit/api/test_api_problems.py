@@ -6,7 +6,7 @@ import pytest
 
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
-from bayplan.api.resource import resource
+from bayplan.api.resource import parse_resource
 from bayplan.api.validation import Problem, problems
 
 
@@ -139,7 +139,7 @@ def test_an_unreadable_spec_names_its_field() -> None:
         "metadata": {"namespace": "a", "name": "b", "uid": "c", "generation": 3},
         "spec": {"retryPolicy": {"limit": "3"}},
     }
-    read = resource(body)
+    read = parse_resource(body)
 
     assert read.spec is None
     assert [
@@ -155,9 +155,11 @@ def test_a_status_write_costs_no_parsing() -> None:
         "metadata": {"namespace": "a", "name": "b", "uid": "c", "generation": 3},
         "spec": {"schedule": "never", "template": {"spec": {"containers": [{"name": "a"}]}}},
     }
-    first = resource(body)
-    second = resource({**body, "status": {"running": 1}}, known=first)
-    edited = resource({**body, "metadata": {**body["metadata"], "generation": 4}}, known=second)
+    first = parse_resource(body)
+    second = parse_resource({**body, "status": {"running": 1}}, known=first)
+    edited = parse_resource(
+        {**body, "metadata": {**body["metadata"], "generation": 4}}, known=second
+    )
 
     assert first.spec is second.spec
     assert first.problems is second.problems

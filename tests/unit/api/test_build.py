@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names, pod_builder
-from bayplan.api.resource import Resource, resource
+from bayplan.api.resource import Resource, parse_resource
 
 
 def stored(kind: str = "BatchJob", **spec: Any) -> Resource:
@@ -13,7 +13,9 @@ def stored(kind: str = "BatchJob", **spec: Any) -> Resource:
     container = {"name": "main", "image": "x", **spec.pop("container", {})}
     template = {"metadata": spec.pop("metadata", {}), "spec": {"containers": [container]}}
     metadata = {"namespace": "ns", "name": "r", "uid": "u1", "generation": 1}
-    return resource({"kind": kind, "metadata": metadata, "spec": {**spec, "template": template}})
+    return parse_resource(
+        {"kind": kind, "metadata": metadata, "spec": {**spec, "template": template}}
+    )
 
 
 def built(made: Resource, **more: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names, placement_rules, pod_builder
-from bayplan.api.resource import Resource, resource
+from bayplan.api.resource import Resource, parse_resource
 from bayplan.api.validation import problems
 from bayplan.cluster import decode
 from bayplan.model import requirements
@@ -36,7 +36,7 @@ def constrained(*wanted: tuple[str, str, str | None], **more: Any) -> Resource:
         "placement": {"constraints": constraints, **more},
         "template": {"spec": pod},
     }
-    return resource({"kind": "LongService", "metadata": metadata, "spec": spec})
+    return parse_resource({"kind": "LongService", "metadata": metadata, "spec": spec})
 
 
 def compiled(made: Resource, **more: Any) -> dict[str, Any]:

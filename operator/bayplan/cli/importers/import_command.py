@@ -101,7 +101,7 @@ def _tell(
     strict: bool,
 ) -> None:
     """Print the manifests and what is wrong; `unread` are errors of what has no manifest."""
-    from bayplan.api import resource  # pydantic
+    from bayplan.api.resource import parse_resource  # pydantic
     from bayplan.cli.importers.reading import Note
     from bayplan.cli.lint import structural
 
@@ -117,7 +117,7 @@ def _tell(
         faults = structural.faults(body["kind"], body)
         wrong += [Note(of, structural.dotted(one.path), one.message) for one in faults]
         if not faults:
-            wrong += [Note(of, one.field, one.message) for one in resource.resource(body).problems]
+            wrong += [Note(of, one.field, one.message) for one in parse_resource(body).problems]
     if output == "json":
         told = [{"of": one.of, "field": one.field, "message": one.message} for one in notes]
         refused = [{"of": one.of, "field": one.field, "message": one.message} for one in wrong]

@@ -58,15 +58,15 @@ def _asked(
     body: Mapping[str, Any], first: str, last: str | None, tz: str | None
 ) -> tuple[list[str], str]:
     """The times that will run, and the annotation that says so."""
-    from bayplan.api import resource  # pydantic
     from bayplan.api.batchjob import BatchJobSpec
+    from bayplan.api.resource import parse_resource  # pydantic
     from bayplan.api.times import rfc3339
     from bayplan.cli import moment
     from bayplan.reconcile.batchjob import stored_status, triggers
     from bayplan.reconcile.batchjob.backfill import open_slots
     from bayplan.schedules import gaps, zones
 
-    job = resource.resource(body)
+    job = parse_resource(body)
     if not isinstance(job.spec, BatchJobSpec) or job.problems:
         raise Negative(f"the spec of {job.name} has problems; see `bayplan lint`")
     schedule = triggers.schedule_of(job, job.spec)

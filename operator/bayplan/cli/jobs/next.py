@@ -122,13 +122,13 @@ _ANY = {"spec": {"containers": [{"name": "main", "image": "any"}]}}
 
 def _slots(body: Mapping[str, Any], now: int, count: int) -> tuple[str, list[int], str | None]:
     """The time zone, the times when runs may start, and until when the job is paused."""
-    from bayplan.api import resource  # pydantic
     from bayplan.api.batchjob import BatchJobSpec
+    from bayplan.api.resource import parse_resource  # pydantic
     from bayplan.reconcile.batchjob import triggers
 
     about = body.get("metadata") or {}
     body = {**body, "metadata": {"namespace": "default", "creationTimestamp": _text(now), **about}}
-    read = resource.resource(body)
+    read = parse_resource(body)
     for problem in read.problems:
         if problem.reason in {"InvalidSchedule", "InvalidTimeZone", "InvalidSpec"}:
             raise InputError(problem.field, problem.message)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal
 
 from bayplan import units
 from bayplan.api import names
-from bayplan.api import resource as resource_
+from bayplan.api.resource import parse_resource
 from bayplan.cli.lint import marked, structural
 from bayplan.cli.lint.marked import Marked, Path_
 from bayplan.manifests import published_schema
@@ -207,7 +207,7 @@ def _of(one: _Object) -> Iterator[Finding]:
         yield one.finding("error", fault.path, fault.message)
     told = {fault.path for fault in faults}
     if not faults:
-        for problem in resource_.resource(one.body).problems:
+        for problem in parse_resource(one.body).problems:
             path = _path(problem.field, one.body)
             told.add(path)
             yield one.finding("error", path, problem.message)

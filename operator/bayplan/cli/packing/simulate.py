@@ -15,7 +15,7 @@ from bayplan.inputs import InputError
 from bayplan.model.nodes import OF_ITSELF, with_former
 
 if TYPE_CHECKING:
-    from bayplan.provisioning.simulation import Result
+    from bayplan.provisioning.result import Result
 
 _DIGITS = 9
 _LONG_SECONDS = 3
