@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import bayplan
 from bayplan import __main__
-from bayplan.api import crds
+from bayplan.api import crds, kinds
 from bayplan.metrics import Metrics
 from bayplan.settings import Settings
 from tests import helm
@@ -462,9 +462,9 @@ def test_what_artifact_hub_is_told() -> None:
     examples = yaml.safe_load(notes["artifacthub.io/crdsExamples"])
 
     assert [bayplan.__version__] * 2 == [ABOUT["version"], ABOUT["appVersion"]]
-    assert {f"{kind.plural}.bayplan.dev" for kind in crds.KINDS} == told
+    assert {f"{kind.plural}.bayplan.dev" for kind in kinds.KINDS} == told
     assert container["image"] == image["image"]
-    assert {kind.name for kind in crds.KINDS} == {each["kind"] for each in examples}
+    assert {kind.name for kind in kinds.KINDS} == {each["kind"] for each in examples}
 
 
 def test_the_iam_policy_is_what_is_called() -> None:

@@ -3,6 +3,7 @@
 `python -m tools.reference --write` writes the files, `--check` fails when one is out of date.
 """
 
+import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from bayplan import settings
+from bayplan.api import kinds
 from bayplan.metrics import Metrics
 from tools import cli_reference, reasons
 
@@ -185,8 +187,10 @@ def budgets() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_reference.text,
     "events.md": events,
-    "fields-batchjob.md": lambda: fields("batchjobs", "BatchJob"),
-    "fields-longservice.md": lambda: fields("longservices", "LongService"),
+    **{
+        f"fields-{kind.singular}.md": functools.partial(fields, kind.plural, kind.name)
+        for kind in kinds.KINDS
+    },
     "metrics.md": metrics,
     "settings.md": options,
     "benchmarks.md": budgets,

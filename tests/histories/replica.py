@@ -18,7 +18,7 @@ from bayplan.api import names
 from bayplan.cluster import decode, errors, requests
 from bayplan.cluster.transport import Request
 from bayplan.runtime import app
-from bayplan.scheduler import loop
+from bayplan.scheduler.deciders import Decide
 from tests.histories.store import Refused, Store
 
 BOOKMARK_SECONDS = 60
@@ -272,11 +272,11 @@ class Replica(app.Operator):
             self.cache.put_resource(seen.value)
 
 
-def bent(decide: Callable[[loop.Decide], loop.Decide]) -> Callable[[Replica], None]:
+def bent(decide: Callable[[Decide], Decide]) -> Callable[[Replica], None]:
     """A replica whose BatchJobs are decided by another function, made of the real one."""
 
     def bend(replica: Replica) -> None:
-        deciders: Mapping[str, loop.Decide] = replica.loop.deciders
+        deciders: Mapping[str, Decide] = replica.loop.deciders
         replica.loop.deciders = {
             **deciders,
             names.BATCHJOB: decide(deciders[names.BATCHJOB]),

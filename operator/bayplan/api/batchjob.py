@@ -4,17 +4,17 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, Strict
 
-from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.meta import (
     NAME_RULE,
     Column,
+    Definition,
     Flag,
     Integer,
-    Kind,
     Long,
     Part,
     Placement,
+    WorkloadSpec,
     cel_text,
     crd,
     grown,
@@ -167,7 +167,7 @@ class Notification(Part):
     )
 
 
-class BatchJobSpec(Part):
+class BatchJobSpec(WorkloadSpec):
     """What should run, and when."""
 
     model_config = ConfigDict(
@@ -428,10 +428,7 @@ class BatchJobSpec(Part):
         return self.schedules if self.schedule is None else (self.schedule,)
 
 
-KIND = Kind(
-    name=names.BATCHJOB,
-    plural="batchjobs",
-    short="bj",
+DEFINITION = Definition(
     description="Work that ends: runs by schedule or once, packed onto the fewest nodes.",
     spec=BatchJobSpec,
     status=BatchJobStatus,

@@ -15,11 +15,12 @@ from typing import Any
 import yaml
 
 import bayplan
-from bayplan.api import batchjob, longservice, names
-from bayplan.api.meta import Kind, crd
+from bayplan.api import names
+from bayplan.api.definitions import definition_of
+from bayplan.api.kinds import KINDS, NAMES, WorkloadKind
+from bayplan.api.meta import crd
 from bayplan.api.structural import Schema, structural
 
-KINDS = (batchjob.KIND, longservice.KIND)
 CHART = "bayplan-crds"
 FOLDERS = ("crds", f"charts/{CHART}", "charts/bayplan/files/crds")
 
@@ -30,8 +31,9 @@ _KEEP = {
 }
 
 
-def definition(kind: Kind) -> Schema:
+def definition(kind: WorkloadKind) -> Schema:
     """One CustomResourceDefinition."""
+    models = definition_of(kind.name)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -42,7 +44,7 @@ def definition(kind: Kind) -> Schema:
                 "kind": kind.name,
                 "listKind": f"{kind.name}List",
                 "plural": kind.plural,
-                "singular": kind.name.lower(),
+                "singular": kind.singular,
                 "shortNames": [kind.short],
                 "categories": ["bayplan"],
             },
@@ -59,11 +61,11 @@ def definition(kind: Kind) -> Schema:
                             "jsonPath": column.path,
                             **({"priority": column.priority} if column.priority else {}),
                         }
-                        for column in kind.columns
+                        for column in models.columns
                     ],
                     "subresources": {
                         "status": {},
-                        **({"scale": dict(kind.scale)} if kind.scale else {}),
+                        **({"scale": dict(models.scale)} if models.scale else {}),
                     },
                     "schema": {"openAPIV3Schema": _root(kind)},
                 }
@@ -72,11 +74,12 @@ def definition(kind: Kind) -> Schema:
     }
 
 
-def _root(kind: Kind) -> Schema:
+def _root(kind: WorkloadKind) -> Schema:
+    models = definition_of(kind.name)
     return {
-        "description": kind.description,
+        "description": models.description,
         "type": "object",
-        **crd(validations=list(kind.rules)),
+        **crd(validations=list(models.rules)),
         "required": ["spec"],
         "properties": {
             "apiVersion": {
@@ -85,8 +88,8 @@ def _root(kind: Kind) -> Schema:
             },
             "kind": {"description": f"The kind: {kind.name}.", "type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural(kind.spec, defaults=True),
-            "status": structural(kind.status, defaults=False),
+            "spec": structural(models.spec, defaults=True),
+            "status": structural(models.status, defaults=False),
         },
     }
 
@@ -101,7 +104,7 @@ def chart() -> dict[str, str]:
     about = {
         "apiVersion": "v2",
         "name": CHART,
-        "description": "Custom resource definitions of Bayplan: BatchJob and LongService",
+        "description": f"Custom resource definitions of Bayplan: {' and '.join(NAMES)}",
         "type": "application",
         "version": bayplan.__version__,
         "appVersion": bayplan.__version__,

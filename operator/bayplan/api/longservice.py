@@ -4,17 +4,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from bayplan.api import names, volume_claims
+from bayplan.api import volume_claims
 from bayplan.api.longservice_status import MOST_MOVES, LongServiceStatus
 from bayplan.api.meta import (
     DNS_LABEL_RULE,
     NAME_RULE,
     Column,
+    Definition,
     Flag,
     Integer,
-    Kind,
     Part,
     Placement,
+    WorkloadSpec,
     crd,
     grown,
     rule,
@@ -369,7 +370,7 @@ class Dependency(Part):
     )
 
 
-class LongServiceSpec(Part):
+class LongServiceSpec(WorkloadSpec):
     """What should run, how many of it, and how it is updated and reached."""
 
     model_config = ConfigDict(
@@ -466,10 +467,7 @@ class LongServiceSpec(Part):
     )
 
 
-KIND = Kind(
-    name=names.LONGSERVICE,
-    plural="longservices",
-    short="lsvc",
+DEFINITION = Definition(
     description="Work that does not end: instances packed onto the fewest nodes.",
     spec=LongServiceSpec,
     status=LongServiceStatus,

@@ -7,7 +7,7 @@ here and RFC 3339 text on the wire. Lists are tuples, models are frozen.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -296,15 +296,24 @@ class Column:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One custom resource: its names, models, columns and rules over the whole object."""
+class WorkloadSpec(Part):
+    """What the spec of every kind has: the template of its pods, and where they may be.
 
-    name: str
-    plural: str
-    short: str
+    Each kind declares these fields itself, with its own description and at its own place among the
+    others: definitions show them in this order.
+    """
+
+    if TYPE_CHECKING:
+        template: dict[str, Any]
+        placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One custom resource: its models, columns and rules over the whole object."""
+
     description: str
-    spec: type[Part]
+    spec: type[WorkloadSpec]
     status: type[Part]
     columns: tuple[Column, ...]
     rules: tuple[Mapping[str, str], ...]

@@ -12,6 +12,7 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.kinds import BY_NAME, KINDS
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model import requirements
@@ -37,11 +38,6 @@ def nothing_known(label: str) -> Collection[str]:
     """For who knows no node: patterns then only ask for the label."""
     del label
     return ()
-
-
-def workload_label(kind: str) -> str:
-    """The label that names the owner on every pod of a kind."""
-    return names.JOB if kind == names.BATCHJOB else names.SERVICE
 
 
 def constraints(resource: Resource) -> tuple[PlaceConstraint, ...]:
@@ -71,7 +67,7 @@ def _counted_labels(resource: Resource, revision: str) -> dict[str, str]:
 def peer_labels(resource: Resource, revision: str) -> dict[str, str]:
     """Labels that every pod of a template has: its workload, its template."""
     return {
-        workload_label(resource.kind): names.owner_value(resource.name),
+        BY_NAME[resource.kind].label: names.owner_value(resource.name),
         names.TEMPLATE_HASH: revision,
     }
 
@@ -307,10 +303,10 @@ def _add_spread(pod_spec: dict[str, Any], labels: Mapping[str, str], one: PlaceC
 
 def _others(resource: Resource) -> Iterator[dict[str, Any]]:
     """Pods of other BatchJobs and LongServices; foreign ones have no label to know them by."""
-    for kind in (names.BATCHJOB, names.LONGSERVICE):
-        key = workload_label(kind)
+    for kind in KINDS:
+        key = kind.label
         chosen: list[dict[str, Any]] = [{"key": key, "operator": "Exists"}]
-        if kind == resource.kind:
+        if kind.name == resource.kind:
             chosen.append(
                 {"key": key, "operator": "NotIn", "values": [names.owner_value(resource.name)]}
             )

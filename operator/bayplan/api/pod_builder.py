@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.api import names, placement_rules, request_defaults
+from bayplan.api import kinds, names, placement_rules, request_defaults
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
@@ -108,8 +108,8 @@ def blueprint(
     strict = spec.placement.isolation == "Strict"
     pod_spec = request_defaults.filled(source.get("spec") or {}, limits, strict=strict)
     pod_spec["schedulerName"] = names.SCHEDULER
-    runs = isinstance(spec, BatchJobSpec)
-    pod_spec["restartPolicy"] = "Never" if runs else "Always"
+    kind = kinds.BY_NAME[resource.kind]
+    pod_spec["restartPolicy"] = kind.restart_policy
     if isinstance(spec, LongServiceSpec) and spec.service is not None:
         pod_spec = _draining(pod_spec, spec.service.drain_seconds)
     if isinstance(spec, LongServiceSpec) and spec.volume_claim_templates:
@@ -127,7 +127,7 @@ def blueprint(
             **(metadata.get("annotations") or {}),
         },
         owner=owner_reference(resource),
-        finalizers=(names.RUN_TRACKING,) if runs else (),
+        finalizers=(names.RUN_TRACKING,) if kind.runs else (),
         spec=pod_spec,
         caps=placement_rules.caps(resource),
         peers=placement_rules.peer_labels(resource, revision),

@@ -1,4 +1,4 @@
-"""A stored BatchJob or LongService as the operator sees it: metadata, parsed spec, raw status.
+"""A stored resource of one of our kinds as the operator sees it: metadata, parsed spec, raw status.
 
 Parsing never raises: what cannot be parsed becomes problems, which reconcile turns into a
 condition. An object whose spec is unreadable still has its name, so that its pods stay cared for.
@@ -12,14 +12,14 @@ import pydantic
 
 from bayplan.api import edits, names
 from bayplan.api.batchjob import BatchJobSpec
-from bayplan.api.longservice import LongServiceSpec
+from bayplan.api.definitions import definition_of
+from bayplan.api.kinds import RUNS
+from bayplan.api.meta import WorkloadSpec
 from bayplan.api.template import template_hash
 from bayplan.api.times import epoch_of
 from bayplan.api.validation import Problem, problems
 
 Key = tuple[str, str, str]  # kind, namespace, name
-
-PLURALS: Mapping[str, str] = {names.BATCHJOB: "batchjobs", names.LONGSERVICE: "longservices"}
 
 _EDITS = (
     edits.SPEC,
@@ -47,7 +47,7 @@ class Resource:
     deleting: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
-    spec: BatchJobSpec | LongServiceSpec | None = None
+    spec: WorkloadSpec | None = None
     problems: tuple[Problem, ...] = ()
     status: Mapping[str, Any] = field(default_factory=dict)
     template_hash: str = ""
@@ -78,7 +78,7 @@ def parse_resource(body: Mapping[str, Any], known: Resource | None = None) -> Re
         labels=_texts(metadata.get("labels")),
         annotations=_texts(metadata.get("annotations")),
         status=_mapping(body.get("status")),
-        edits=edits.moments(metadata, *_EDITS) if kind == names.BATCHJOB else {},
+        edits=edits.moments(metadata, *_EDITS) if kind in RUNS else {},
     )
     if known is not None and (known.uid, known.generation) == (read.uid, read.generation):
         return replace(
@@ -97,12 +97,9 @@ def parse_resource(body: Mapping[str, Any], known: Resource | None = None) -> Re
     )
 
 
-def _parse(
-    kind: str, raw: Mapping[str, Any]
-) -> tuple[BatchJobSpec | LongServiceSpec | None, tuple[Problem, ...]]:
-    model = BatchJobSpec if kind == names.BATCHJOB else LongServiceSpec
+def _parse(kind: str, raw: Mapping[str, Any]) -> tuple[WorkloadSpec | None, tuple[Problem, ...]]:
     try:
-        spec = model.model_validate(raw)
+        spec = definition_of(kind).spec.model_validate(raw)
     except pydantic.ValidationError as error:
         return None, tuple(
             Problem(

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bayplan import units
-from bayplan.api import names
+from bayplan.api import kinds
 from bayplan.api.batchjob import BatchJobSpec
-from bayplan.api.longservice import LongServiceSpec
-from bayplan.api.meta import Placement
+from bayplan.api.meta import Placement, WorkloadSpec
 from bayplan.model import constraints
 from bayplan.schedules.parse import ScheduleError, TimeZoneError, parse
 
@@ -36,10 +35,10 @@ class Problem:
     message: str
 
 
-def problems(kind: str, spec: BatchJobSpec | LongServiceSpec) -> tuple[Problem, ...]:
+def problems(kind: str, spec: WorkloadSpec) -> tuple[Problem, ...]:
     """Everything wrong with a parsed spec, the gravest first; empty when it can work."""
     found = [*_of_schedule(spec)] if isinstance(spec, BatchJobSpec) else []
-    restart_policy = "Never" if kind == names.BATCHJOB else "Always"
+    restart_policy = kinds.BY_NAME[kind].restart_policy
     pod = _mapping(spec.template.get("spec"))
     if not _list(pod.get("containers")):
         found.append(_template("containers", "must list at least one container"))

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import click
 
-from bayplan.api import names
+from bayplan.api import kinds
 from bayplan.cli.errors import Negative, NoCluster
 from bayplan.cli.target import Target
 from bayplan.cluster import errors, requests, transport
@@ -172,19 +172,18 @@ def kind_of(server: ApiClient, word: str) -> tuple[str, Body]:
     if slash:
         kind = KINDS.get(named.lower())
         if kind is None:
-            known = "job, service or pod"
+            known = f"{', '.join(kind.word for kind in kinds.KINDS)} or pod"
             raise Negative(f"{word!r}: {named!r} is no kind known here; write {known}")
         return kind, server.get(kind, name)
     namespace = server.target.chosen
-    for kind in (names.BATCHJOB, names.LONGSERVICE, "Pod"):
+    for kind in (*kinds.NAMES, "Pod"):
         found = server.find(kind, word, namespace)
         if found is not None:
             return kind, found
-    raise Negative(f"no BatchJob, LongService or Pod {word!r} in namespace {namespace}")
+    raise Negative(f"no {', '.join(kinds.NAMES)} or Pod {word!r} in namespace {namespace}")
 
 
 KINDS: Mapping[str, str] = {
-    **dict.fromkeys(("batchjob", "batchjobs", "bj", "job"), names.BATCHJOB),
-    **dict.fromkeys(("longservice", "longservices", "lsvc", "service"), names.LONGSERVICE),
+    **{word: kind.name for kind in kinds.KINDS for word in kind.words},
     **dict.fromkeys(("pod", "pods", "po"), "Pod"),
 }

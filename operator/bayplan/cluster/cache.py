@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bayplan.api import names
+from bayplan.api import kinds, names
 from bayplan.api import resource as resource_
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import parent_names
@@ -31,7 +31,6 @@ from bayplan.model.pods import Pod
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
-_OURS = news.OURS
 _CHILDREN = ("ControllerRevision", "PodDisruptionBudget", "Service")
 
 
@@ -93,7 +92,7 @@ class Cache:
             "CSINode": storage.set_limits,
             "VolumeAttachment": storage.attachments.set,
             **{kind: functools.partial(self._set_child, kind) for kind in _CHILDREN},
-            **{kind: functools.partial(self._set_resource, kind) for kind in _OURS},
+            **{kind: functools.partial(self._set_resource, kind) for kind in kinds.NAMES},
         }
         self._drop = {
             "Pod": self._drop_pod,
@@ -109,7 +108,7 @@ class Cache:
             "CSINode": storage.drop_limits,
             "VolumeAttachment": storage.attachments.drop,
             **{kind: functools.partial(self._drop_child, kind) for kind in _CHILDREN},
-            **{kind: functools.partial(self._drop_resource, kind) for kind in _OURS},
+            **{kind: functools.partial(self._drop_resource, kind) for kind in kinds.NAMES},
         }
 
     # ---- what a cycle asks ----------------------------------------------------------------
@@ -326,7 +325,7 @@ class Cache:
 
     def _ring_owner(self, pod: Pod) -> None:
         owner = pod.owner
-        if owner is not None and owner.kind in _OURS:
+        if owner is not None and owner.kind in kinds.BY_NAME:
             self.doorbell.mark((owner.kind, pod.namespace, owner.name))
         elif is_left(pod):
             self._ring_service(pod.namespace, pod.labels[names.SERVICE])
@@ -344,7 +343,7 @@ class Cache:
 
     def _ring_about(self, about: resource_.Key) -> None:
         """A write that was refused may be tried again, or has been accepted."""
-        if about[0] in _OURS:
+        if about[0] in kinds.BY_NAME:
             self.doorbell.mark(about)
         else:
             self.strays = True

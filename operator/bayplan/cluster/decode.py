@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw
 
 from bayplan import logs, units
-from bayplan.api import names
+from bayplan.api import kinds, names
 from bayplan.cluster import emptying, pods, podspec, volumes, wire
 from bayplan.cluster.pods import pod_from_dict
 from bayplan.cluster.volumes import Attachment, CsiNode, Storage, Volume, VolumeClaim
@@ -193,7 +193,6 @@ def _tolerating(constraints: Constraints) -> Constraints:
 # ---- what a resource owns ---------------------------------------------------------------------
 
 
-_OURS = frozenset({names.BATCHJOB, names.LONGSERVICE})
 _SERVICE, _DIGEST = names.SERVICE.encode(), names.DIGEST.encode()
 
 
@@ -208,7 +207,7 @@ def _child(kind: str, raw: Raw) -> Seen:
     meta = wire.read(raw, wire.Meta).metadata
     controller = wire.controller(meta.owner_references)
     service = _left_by(meta) if controller is None else ""
-    if not service and (controller is None or controller.kind not in _OURS):
+    if not service and (controller is None or controller.kind not in kinds.BY_NAME):
         return wire.sight(meta, None)
     revision, data = 0, dict[str, Any]()
     if kind == "ControllerRevision":
@@ -401,8 +400,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("ControllerRevision", functools.partial(_child, "ControllerRevision")),
         Kind("PodDisruptionBudget", functools.partial(_child, "PodDisruptionBudget"), partial=True),
         Kind("Service", functools.partial(_child, "Service"), partial=True),
-        Kind(names.BATCHJOB, _resource),
-        Kind(names.LONGSERVICE, _resource),
+        *(Kind(name, _resource) for name in kinds.NAMES),
     )
 }
 

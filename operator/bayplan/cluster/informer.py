@@ -14,7 +14,7 @@ from typing import NoReturn, Protocol
 from msgspec import Raw
 
 from bayplan import logs
-from bayplan.api import names
+from bayplan.api import kinds
 from bayplan.cluster import decode, errors, requests, wire
 from bayplan.cluster.decode import DecodeError, Kind, Seen
 from bayplan.cluster.transport import Transport
@@ -259,11 +259,11 @@ async def _taken_in(
 
 
 async def look_anew(transport: Transport, sink: Sink, namespace: str = "") -> None:
-    """See both custom kinds and their pods as they are stored now, whatever the watches told.
+    """See the custom kinds and their pods as they are stored now, whatever the watches told.
 
     Pods that have left meanwhile are not noticed; their own watch will tell.
     """
-    for label in (names.JOB, names.SERVICE):
+    for label in (kind.label for kind in kinds.KINDS):
         async for _ in _taken_in(
             decode.KINDS["Pod"], transport, sink, namespace=namespace, selector=label
         ):
@@ -272,8 +272,8 @@ async def look_anew(transport: Transport, sink: Sink, namespace: str = "") -> No
 
 
 async def relist_resources(transport: Transport, sink: Sink, namespace: str = "") -> None:
-    """Make both custom kinds equal to the server's lists."""
-    for name in (names.BATCHJOB, names.LONGSERVICE):
+    """Make the custom kinds equal to the server's lists."""
+    for name in kinds.NAMES:
         await relist(decode.KINDS[name], transport, sink, namespace=namespace)
 
 
@@ -289,9 +289,7 @@ _TAKE_ROOM = {"Pod", "DaemonSet", "PersistentVolumeClaim"}  # claims: a node's a
 
 
 # What an informer watches; the custom kinds are delivered by kopf and listed from time to time.
-KINDS = tuple(
-    kind for name, kind in decode.KINDS.items() if name not in {names.BATCHJOB, names.LONGSERVICE}
-)
+KINDS = tuple(kind for name, kind in decode.KINDS.items() if name not in kinds.BY_NAME)
 
 
 async def lines(chunks: AsyncIterator[bytes], silence_seconds: float) -> AsyncIterator[bytes]:

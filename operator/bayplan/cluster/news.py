@@ -3,12 +3,10 @@
 import dataclasses
 import operator
 
-from bayplan.api import names
+from bayplan.api import kinds
 from bayplan.api.resource import Resource
 from bayplan.model.nodes import Node
 from bayplan.model.pods import UNSCHEDULABLE, Pod
-
-OURS = (names.BATCHJOB, names.LONGSERVICE)
 
 # What we say ourselves on a pod that waits: hearing it again is no news, however many say it.
 _MARK = ("scheduled_reason", "scheduled_message", "nominated")
@@ -61,5 +59,5 @@ def echoes(before: Resource, after: Resource) -> bool:
 
 def as_load(pod: Pod) -> Pod:
     """A pod of a namespace that is not served: it takes room and is not ours to touch."""
-    owner = None if pod.owner is not None and pod.owner.kind in OURS else pod.owner
+    owner = None if pod.owner is not None and pod.owner.kind in kinds.BY_NAME else pod.owner
     return dataclasses.replace(pod, owner=owner, scheduler="another")

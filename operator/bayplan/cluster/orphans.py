@@ -7,7 +7,7 @@ would hold up its own deletion, and its namespace's, for ever.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bayplan.api import names, run_names
+from bayplan.api import kinds, names, run_names
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod
 
@@ -70,14 +70,14 @@ def is_left(pod: Pod) -> bool:
 
 
 def is_stranded(pod: Pod, owner: Callable[[str], Resource | None]) -> bool:
-    """Whether it carries our finalizer and is no run of a living BatchJob.
+    """Whether it carries our finalizer and is no run of a living resource.
 
     A copy of a run's pod under another name has finalizer and owner too, and no status tells of it.
     """
     if names.RUN_TRACKING not in pod.finalizers:
         return False
     living = owner(pod.owner.uid) if pod.owner is not None else None
-    if living is None or living.kind != names.BATCHJOB:
+    if living is None or living.kind not in kinds.RUNS:
         return True
     return run_names.attempt_of(run_names.prefix(living.name, living.uid), pod.name) is None
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bayplan.api import names
+from bayplan.api import kinds
 from bayplan.api.resource import Key
 from bayplan.cluster import errors
 from bayplan.model import intents
@@ -52,7 +52,7 @@ class Write:
 def binding(pod: Pod | None, key: tuple[str, str]) -> Write:
     """The binding of a pod: its resource is told of a refusal; of a foreign pod nobody is."""
     owner = pod.owner if pod is not None else None
-    ours = owner is not None and owner.kind in {names.BATCHJOB, names.LONGSERVICE}
+    ours = owner is not None and owner.kind in kinds.BY_NAME
     about = (owner.kind, key[0], owner.name) if owner is not None and ours else ("Pod", *key)
     return Write(about, "bind", "Pod", key[1])
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bayplan.api import names
+from bayplan.api import kinds, names
 from bayplan.api.times import rfc3339
 from bayplan.cluster import transport
 from bayplan.cluster.transport import Request
@@ -37,8 +37,7 @@ PATHS: Mapping[str, tuple[str, str, bool]] = {
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets", True),
     "Lease": ("/apis/coordination.k8s.io/v1", "leases", True),
     "Event": ("/apis/events.k8s.io/v1", "events", True),
-    names.BATCHJOB: (_OURS, "batchjobs", True),
-    names.LONGSERVICE: (_OURS, "longservices", True),
+    **{kind.name: (_OURS, kind.plural, True) for kind in kinds.KINDS},
 }
 
 encode = msgspec.json.encode

@@ -1,4 +1,4 @@
-"""What kopf brings: every event of the two kinds goes into the cache; nothing is decided here.
+"""What kopf brings: every event of the custom kinds goes into the cache; nothing is decided here.
 
 `on.event` alone is used: it writes nothing to the cluster (no finalizer, no annotation, no
 patch). What kopf misses after a lost watch is healed by the lists of `cluster`, for which a new
@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import kopf
 
 from bayplan.api import names
-from bayplan.api.resource import PLURALS, Key
+from bayplan.api.kinds import KINDS
+from bayplan.api.resource import Key
 
 
 class Sink(Protocol):
@@ -23,11 +24,11 @@ class Sink(Protocol):
 
 
 def register(registry: kopf.OperatorRegistry, sink: Sink) -> None:
-    """Let kopf deliver both kinds from this registry into this sink."""
-    for kind, plural in PLURALS.items():
+    """Let kopf deliver the custom kinds from this registry into this sink."""
+    for kind in KINDS:
         kopf.on.event(
-            names.GROUP, names.VERSION, plural, registry=registry, id=f"deliver-{plural}"
-        )(_Delivery(kind, sink).deliver)
+            names.GROUP, names.VERSION, kind.plural, registry=registry, id=f"deliver-{kind.plural}"
+        )(_Delivery(kind.name, sink).deliver)
 
 
 class _Delivery:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bayplan import units
+from bayplan.api.kinds import RUNS
 from bayplan.inputs import InputError, Skipped
 from bayplan.manifests import attached_volumes, kinds, owners, pods, replicas, scale_option, volumes
 from bayplan.manifests.admission_defaults import Facts, RefusedError
@@ -242,7 +243,7 @@ class _Reading:
         return dataclasses.replace(pod, owner=dataclasses.replace(owner, uid=uid))
 
 
-_RUNS = frozenset({"Job", "CronJob", "BatchJob"})
+_RUNS = frozenset({"Job", "CronJob"}) | RUNS
 _UNRENDERED = re.compile(r"\{\{|\{%|\$\{|\$\(")
 
 

@@ -6,12 +6,13 @@ not of Kubernetes' groups is not what its kind says.
 
 from bayplan import units
 from bayplan.api import names
+from bayplan.api.kinds import NAMES
 from bayplan.inputs import InputError
 from bayplan.manifests import published_schema, volumes
 from bayplan.manifests.documents import Document, mapping
 
 REPLICATED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
-OURS = frozenset({names.BATCHJOB, names.LONGSERVICE})
+OURS = frozenset(NAMES)
 WORKLOADS = REPLICATED | OURS | {"Job", "CronJob"}
 # What an API server or a node makes of pods hangs on these.
 FACTS = frozenset(

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bayplan import units
+from bayplan.api.kinds import RUNS
 from bayplan.inputs import InputError
 from bayplan.manifests import kinds, published_schema
 from bayplan.manifests.admission_defaults import Facts, check_amounts
@@ -61,7 +62,7 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
             where = ".".join(map(str, fault.path))
             raise InputError(document.called, f"{where} {fault.message}")
     labels = placement_rules.peer_labels(read, read.template_hash)
-    if document.kind == names.BATCHJOB:
+    if document.kind in RUNS:
         labels[names.RUN] = names.SAMPLE  # one run: a constraint may ask for pods of the same
     blueprint = pod_builder.blueprint(read, limits=_limits(facts, document.namespace))
     return blueprint.pod(read.name, labels=labels, annotations={}, environment={})

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from bayplan.api import kinds
 from bayplan.model import constraints as constraints_
 from bayplan.model import requirements, resources, snapshot
 from bayplan.model.nodes import HOSTNAME, ZONE
@@ -68,8 +69,7 @@ def class_of(pod: Pod, rules: PlacementRules = FREELY) -> PodClass:
         labels=tuple(sorted(pod.labels.items())),
         priority=pod.priority,
         placement=rules,
-        plain=rules == FREELY
-        and (pod.owner is None or pod.owner.kind not in {"BatchJob", "LongService"}),
+        plain=rules == FREELY and (pod.owner is None or pod.owner.kind not in kinds.BY_NAME),
     )
 
 

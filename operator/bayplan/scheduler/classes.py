@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
-from bayplan.api import names, placement_rules
+from bayplan.api import kinds, names, placement_rules
 from bayplan.api.resource import Resource
 from bayplan.model import intents
 from bayplan.model.pods import Constraints, Pod, PodTerm, expected_seconds
@@ -191,5 +191,5 @@ def _class_of(
         priority=pod.priority,
         workload=f"{owner.kind}/{pod.namespace}/{owner.name}" if owner is not None else "",
         placement=rules,
-        plain=owner is None or owner.kind not in {names.BATCHJOB, names.LONGSERVICE},
+        plain=owner is None or owner.kind not in kinds.BY_NAME,
     )

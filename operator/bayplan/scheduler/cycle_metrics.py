@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bayplan.api import names
+from bayplan.api import kinds
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
 from bayplan.metrics import Metrics
@@ -108,9 +108,9 @@ class CycleMetrics:
             if any(not pod.resident for pod in frozen.pods_on(node.name))
         ]
         self.metrics.cost.set(sum(price or 0 for price in prices) / 1e6)
-        kinds = [key[0] for key in self.cache.resources]
-        for kind in (names.BATCHJOB, names.LONGSERVICE):
-            self.metrics.resources.labels(kind).set(kinds.count(kind))
+        known = [key[0] for key in self.cache.resources]
+        for kind in kinds.NAMES:
+            self.metrics.resources.labels(kind).set(known.count(kind))
 
 
 def _gained(before: Mapping[str, object], after: Mapping[str, object], name: str) -> int:

@@ -25,9 +25,7 @@ from bayplan.model.pods import DEFECTIVE, UNSCHEDULABLE, Owner, Pod
 from bayplan.model.workloads import EligibleNodes
 from bayplan.placement import eligible_nodes, solve
 from bayplan.reconcile import defect
-from bayplan.reconcile.batchjob import cleanup, reconcile, runs
-from bayplan.reconcile.longservice import reconcile as reconcile_
-from bayplan.reconcile.view import View
+from bayplan.reconcile.batchjob import cleanup, runs
 from bayplan.scheduler import (
     admission,
     classes,
@@ -38,6 +36,7 @@ from bayplan.scheduler import (
     writing,
 )
 from bayplan.scheduler.cycle_metrics import Clock, CycleMetrics
+from bayplan.scheduler.deciders import DECIDERS, Decide
 from bayplan.scheduler.explain_status import ExplainStatus
 from bayplan.scheduler.inbox import MOST_SECONDS, Batch, Inbox
 from bayplan.scheduler.pod_templates import PodTemplates
@@ -55,15 +54,6 @@ _LOOKS_SHARE = 0.02
 _LONGEST_REST_SECONDS = 1.0
 
 TaskKey = workloads.TaskKey
-
-
-Decide = Callable[
-    [Resource, Mapping[TaskKey, Pod], View, int], intents.Outcome
-]  # (resource, its pods, the cluster, now)
-DECIDERS: Mapping[str, Decide] = {
-    names.BATCHJOB: reconcile.reconcile,
-    names.LONGSERVICE: reconcile_.reconcile,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bayplan.api import names, placement_rules, pod_builder
+from bayplan.api import kinds, names, placement_rules, pod_builder
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod, Toleration
@@ -40,7 +40,7 @@ def sample(
 
 def _per_task(resource: Resource) -> dict[str, str]:
     """What a run's own labels stand for: a constraint may ask for pods that have the same."""
-    return dict.fromkeys(names.PER_TASK, names.SAMPLE) if resource.kind == names.BATCHJOB else {}
+    return dict.fromkeys(names.PER_TASK, names.SAMPLE) if resource.kind in kinds.RUNS else {}
 
 
 def question(body: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bayplan.api import names
+from bayplan.api import kinds, names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
@@ -78,13 +78,13 @@ class Views:
         ours = [
             pod
             for pod in finished.values()
-            if pod.owner is not None and pod.owner.kind == names.BATCHJOB
+            if pod.owner is not None and pod.owner.kind in kinds.RUNS
         ]
         last = self._last_to_go = retention.last_to_go(ours, self.most_finished)
         if last is None:
             return frozenset()
         return frozenset(
-            (names.BATCHJOB, pod.namespace, pod.owner.name)
+            (pod.owner.kind, pod.namespace, pod.owner.name)
             for pod in ours
             if pod.owner is not None and retention.mark_of(pod) <= last
         )

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import bayplan
-from bayplan.api import crds
+from bayplan.api import crds, kinds
 from bayplan.cli.ops import rights
 from bayplan.cluster import karpenter
 from tests.helm import CHART
@@ -42,7 +42,7 @@ def make_deployment(
     }  # fmt: skip
 
 
-DEFINED = [crds.definition(kind) for kind in crds.KINDS]
+DEFINED = [crds.definition(kind) for kind in kinds.KINDS]
 
 
 def definitions() -> list[Body]:

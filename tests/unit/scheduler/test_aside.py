@@ -12,7 +12,7 @@ from bayplan.model import intents, resources, snapshot
 from bayplan.model.pods import ANYWHERE, Constraints, Owner, Pod
 from bayplan.model.workloads import Fault
 from bayplan.placement.solve import Policy, solve
-from bayplan.scheduler import inbox, loop, set_aside
+from bayplan.scheduler import deciders, inbox, set_aside
 from tests.builders import NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
 from tests.unit.scheduler.test_loop import Notebook, Scene
 
@@ -173,12 +173,12 @@ def test_a_hold_at_which_we_trip_is_given_up() -> None:
 def trips(resource: Resource, *rest: Any) -> intents.Outcome:
     if resource.name == "bad":
         raise ZeroDivisionError
-    return loop.DECIDERS[names.LONGSERVICE](resource, *rest)
+    return deciders.DECIDERS[names.LONGSERVICE](resource, *rest)
 
 
 def trips_late(resource: Resource, *rest: Any) -> intents.Outcome:
     """What is decided is sound but for the labels of its tasks."""
-    outcome = loop.DECIDERS[names.LONGSERVICE](resource, *rest)
+    outcome = deciders.DECIDERS[names.LONGSERVICE](resource, *rest)
     if resource.name == "good":
         return outcome
     return replace(outcome, tasks=tuple(replace(one, labels=None) for one in outcome.tasks))

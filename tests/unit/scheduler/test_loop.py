@@ -15,7 +15,7 @@ from bayplan.cluster import cache, decode, errors, refusals
 from bayplan.model import intents, state
 from bayplan.model.nodes import ZONE, Node
 from bayplan.model.pods import Ending, Owner, Phase, Pod
-from bayplan.scheduler import admission, inbox, loop, refused_writes
+from bayplan.scheduler import admission, deciders, inbox, loop, refused_writes
 from tests.builders import NOON, make_node, make_pod
 from tests.double import loop as loops
 from tests.double.bell import Bell
@@ -367,7 +367,7 @@ def test_a_defect_in_one_resource_stops_no_other() -> None:
     def trips(resource: Resource, *rest: Any) -> intents.Outcome:
         if resource.name == "bad":
             raise ZeroDivisionError
-        return loop.DECIDERS[names.LONGSERVICE](resource, *rest)
+        return deciders.DECIDERS[names.LONGSERVICE](resource, *rest)
 
     scene = Scene(deciders={names.LONGSERVICE: trips})
     scene.node()

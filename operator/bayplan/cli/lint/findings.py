@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Literal
 
 from bayplan import units
-from bayplan.api import names
+from bayplan.api import kinds, names
 from bayplan.api.resource import parse_resource
 from bayplan.cli.lint import marked, structural
 from bayplan.cli.lint.marked import Marked, Path_
 from bayplan.manifests import published_schema
 
-OURS = (names.BATCHJOB, names.LONGSERVICE)
 _ENOUGH = names.GROUP.encode()  # what no file of ours is without
 _MANIFEST = re.compile(rb"""^[\s{,-]*["']?apiVersion["']?\s*:""", re.MULTILINE)
 _TEMPLATE = re.compile(rb"\{\{|\{%|<%")
@@ -198,8 +197,8 @@ def _of(one: _Object) -> Iterator[Finding]:
         message = f"is {units.shown(one.body.get('apiVersion'))}; write {names.API_VERSION}"
         yield one.finding("error", ("apiVersion",), message)
         return
-    if one.kind not in OURS:
-        yield one.finding("error", ("kind",), f"{one.kind!r} is none of {', '.join(OURS)}")
+    if one.kind not in kinds.BY_NAME:
+        yield one.finding("error", ("kind",), f"{one.kind!r} is none of {', '.join(kinds.NAMES)}")
         return
     yield from _of_name(one)
     faults = structural.faults(one.kind, one.body)
@@ -269,8 +268,8 @@ def _between(objects: list[_Object]) -> Iterator[Finding]:
         if first is not one and one.ours and one.name:
             where = f"{first.document.file}:{first.document.line_of(first.path)}"
             yield one.finding("error", ("metadata", "name"), f"stands in {where} already")
-    yield from _references(known, names.BATCHJOB, "parents")
-    yield from _references(known, names.LONGSERVICE, "dependsOn")
+    for kind in kinds.KINDS:
+        yield from _references(known, kind.name, kind.references)
     for one in known.values():
         if one.kind == "HorizontalPodAutoscaler":
             yield from _scaled(one, known)

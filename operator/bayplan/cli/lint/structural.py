@@ -14,7 +14,7 @@ from typing import Any
 import re2
 
 from bayplan import units
-from bayplan.api import crds
+from bayplan.api import crds, kinds
 from bayplan.api.structural import Schema
 from bayplan.cli.lint import cel_rules
 
@@ -36,9 +36,7 @@ class Fault:
 @functools.cache
 def schema_of(kind: str) -> Schema:
     """The schema of a whole object, without its status, which is not read from manifests."""
-    [version] = next(
-        crds.definition(one)["spec"]["versions"] for one in crds.KINDS if one.name == kind
-    )
+    [version] = crds.definition(kinds.BY_NAME[kind])["spec"]["versions"]
     whole: Schema = version["schema"]["openAPIV3Schema"]
     properties = {key: one for key, one in whole["properties"].items() if key != "status"}
     return {**whole, "properties": properties}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bayplan import __version__
-from bayplan.api import crds, names
+from bayplan.api import crds, kinds, names
 from bayplan.cli import output
 from bayplan.cli.client import ApiClient
 from bayplan.cli.ops import rights
@@ -76,9 +76,9 @@ def versions(server: ApiClient, where: Installation) -> Iterator[Finding]:
 
 
 def definitions(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """Both kinds are served, and their schemas are those of this command line's version."""
+    """All kinds are served, and their schemas are those of this command line's version."""
     del where
-    for kind in crds.KINDS:
+    for kind in kinds.KINDS:
         name = f"{kind.plural}.{names.GROUP}"
         check, remedy = f"definition {name}", "kubectl apply -f crds/, or install bayplan-crds"
         try:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from bayplan.api import names
+from bayplan.api.kinds import RUNS
 from bayplan.cluster import errors, requests, transport
 
 _LOOK_SECONDS = 1.0
@@ -229,7 +230,7 @@ def _decoded(body: Mapping[str, Any]) -> Standing | None:
     }
     # One with volumes of its own has no replacement before it has gone.
     replaced = names.LONGSERVICE in ours and names.POD_INDEX not in (about.get("labels") or {})
-    kind = Kind.INSTANCE if replaced else Kind.RUN if names.BATCHJOB in ours else Kind.OTHER
+    kind = Kind.INSTANCE if replaced else Kind.RUN if RUNS & ours.keys() else Kind.OTHER
     return Standing(
         about["namespace"],
         about["name"],

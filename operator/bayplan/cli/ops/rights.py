@@ -6,6 +6,9 @@ namespaces is in `CLUSTER`, one in them in `SERVED`, one beside the operator's o
 
 from collections.abc import Iterator, Mapping
 
+from bayplan.api.kinds import KINDS
+from bayplan.api.names import GROUP
+
 Granted = Mapping[str, tuple[tuple[str, str], ...]]  # API group -> (resources, verbs)…
 Right = tuple[str, str, str]  # API group, resource with its part, verb
 
@@ -20,10 +23,10 @@ _CLUSTER: Granted = {
     "apiextensions.k8s.io": (("customresourcedefinitions", "get"),),
 }
 _SERVED: Granted = {
-    "bayplan.dev": (
-        ("batchjobs longservices", _LOOK),
-        ("batchjobs/status longservices/status", "patch"),
-        ("batchjobs/finalizers longservices/finalizers", "update"),
+    GROUP: (
+        (" ".join(kind.plural for kind in KINDS), _LOOK),
+        (" ".join(f"{kind.plural}/status" for kind in KINDS), "patch"),
+        (" ".join(f"{kind.plural}/finalizers" for kind in KINDS), "update"),
     ),
     "": (
         ("pods", "get create patch delete"),

@@ -12,6 +12,7 @@ import click
 
 from bayplan import __version__
 from bayplan.api import names
+from bayplan.api.kinds import NAMES
 from bayplan.cli.output import data, formatted, is_data, now, table, working
 from bayplan.cli.target import Target, installed, targeted
 from bayplan.inputs import InputError
@@ -19,7 +20,7 @@ from bayplan.inputs import InputError
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
-_KINDS = ("BatchJob", "LongService", "Node", "Pod", "Event", "PodDisruptionBudget")
+_KINDS = (*NAMES, "Node", "Pod", "Event", "PodDisruptionBudget")
 _LOG_BYTES = 2_000_000  # of one container
 
 

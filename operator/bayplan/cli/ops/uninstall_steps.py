@@ -12,14 +12,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bayplan.api import names
+from bayplan.api import kinds, names
 from bayplan.cluster import errors, requests, transport
 from bayplan.model.intents import ReleasePod
 
 Shown = Callable[[str], None]
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_PLURALS = ("batchjobs", "longservices")
 _CHUNK = 500
 _TOGETHER = 20  # requests under way
 _ROUNDS = 5  # of looking for pods; each after the first finds what came meanwhile
@@ -80,9 +79,9 @@ async def carry_out(
     else:
         raise NotLeft("run pods keep coming: is another operator at work? Stop it and run again")
     if not order.keeps_resources:
-        for plural in _PLURALS:
-            shown(f"Deleting {plural}")
-            await _unless_gone(wire, _delete_definition(plural))
+        for kind in kinds.KINDS:
+            shown(f"Deleting {kind.plural}")
+            await _unless_gone(wire, _delete_definition(kind.plural))
     return {"released": released, "resourcesKept": order.keeps_resources}
 
 

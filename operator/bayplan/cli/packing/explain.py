@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from bayplan.api.kinds import KINDS
 from bayplan.cli.output import data, formatted, is_data, now, plain
 from bayplan.cli.target import Target, targeted
 
@@ -15,8 +17,15 @@ if TYPE_CHECKING:
 _MOST_LINES = 8  # of runs, events and failures
 
 
+def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """How a shell may go on with the kind of a name that is typed."""
+    del context, parameter
+    words = (*(kind.word for kind in KINDS), "pod")
+    return [CompletionItem(f"{word}/") for word in words if word.startswith(typed.lower())]
+
+
 @click.command(short_help="Why a pod, a job or a service waits or is where it is.")
-@click.argument("name", metavar="[KIND/]NAME")
+@click.argument("name", metavar="[KIND/]NAME", shell_complete=_kinds)
 @targeted()
 @click.option("--node-selector", default="", help="The operator's own setting; empty: all nodes.")
 @formatted
