@@ -276,8 +276,8 @@ def bent(decide: Callable[[Decide], Decide]) -> Callable[[Replica], None]:
     """A replica whose BatchJobs are decided by another function, made of the real one."""
 
     def bend(replica: Replica) -> None:
-        deciders: Mapping[str, Decide] = replica.loop.deciders
-        replica.loop.deciders = {
+        deciders: Mapping[str, Decide] = replica.loop.reconciler.deciders
+        replica.loop.reconciler.deciders = {
             **deciders,
             names.BATCHJOB: decide(deciders[names.BATCHJOB]),
         }

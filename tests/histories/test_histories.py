@@ -20,7 +20,7 @@ from bayplan.model import intents
 from bayplan.model.intents import Outcome
 from bayplan.model.pods import Pod
 from bayplan.reconcile.view import View
-from bayplan.scheduler import loop
+from bayplan.scheduler import deciders
 from tests.histories.play import play
 from tests.histories.replica import bent
 
@@ -29,7 +29,7 @@ _EACH = 25
 _ENOUGH = 60  # histories in which a planted bug must show
 
 Pods = Mapping[tuple[str, str], Pod]
-Bug = Callable[[loop.Decide, Resource, Pods, View, int], Outcome]
+Bug = Callable[[deciders.Decide, Resource, Pods, View, int], Outcome]
 
 
 @pytest.mark.parametrize("first", range(0, NUMBER, _EACH))
@@ -62,23 +62,23 @@ def test_a_seed_is_a_history(seed: int) -> None:
 # ── planted bugs ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _overlaps(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
+def _overlaps(real: deciders.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
     """Runs may overlap, whatever the spec says."""
     return real(_with(job, concurrency_policy="Allow"), pods, view, now)
 
 
-def _hurries(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
+def _hurries(real: deciders.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
     """Slots come ten seconds early."""
     return real(job, pods, view, now + 10)
 
 
-def _forgets(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
+def _forgets(real: deciders.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
     """Which slot was the last is not remembered."""
     known = {name: value for name, value in job.status.items() if name != "lastSlotTime"}
     return real(replace(job, status=known), pods, view, now)
 
 
-def _lets_go(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
+def _lets_go(real: deciders.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
     """Finished pods are released before the status accounts for them."""
     outcome = real(job, pods, view, now)
     early = tuple(
@@ -89,18 +89,18 @@ def _lets_go(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int)
     return replace(outcome, releases=(*outcome.releases, *early))
 
 
-def _holds(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
+def _holds(real: deciders.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
     """No finished pod is let go."""
     return replace(real(job, pods, view, now), releases=())
 
 
-def _drops(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
+def _drops(real: deciders.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
     """A run whose turn comes in a fifth second has no pod."""
     outcome = real(job, pods, view, now)
     return replace(outcome, tasks=tuple(task for task in outcome.tasks if task.since % 5))
 
 
-def _impatient(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
+def _impatient(real: deciders.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
     """What failed is tried again at once."""
     if not isinstance(job.spec, batchjob.BatchJobSpec):
         return real(job, pods, view, now)
@@ -108,7 +108,7 @@ def _impatient(real: loop.Decide, job: Resource, pods: Pods, view: View, now: in
     return real(_with(job, retry_policy=retry), pods, view, now)
 
 
-def _restless(real: loop.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
+def _restless(real: deciders.Decide, job: Resource, pods: Pods, view: View, now: int) -> Outcome:
     """The status is written again and again."""
     outcome = real(job, pods, view, now)
     status = {**(outcome.status or job.status), "seenAt": now}

@@ -172,7 +172,7 @@ class _Reports:
         self.operator.notifier.notify(resource, notice)
 
     def defect(self, what: str, error: Exception) -> None:
-        self.operator.loop.aside.tell("write", what, error, self.operator.clock.now())
+        self.operator.loop.defect("write", what, error)
 
     def counted(self, verb: str, kind: str, code: str) -> None:
         self.operator.metrics.writes.labels(verb, kind, code).inc()
@@ -384,14 +384,10 @@ class Operator:
             self._synced.set()
             if now - measured_at >= _GAUGES_SECONDS:
                 measured_at = now
-                with self.loop.aside.guard("gauges", self.clock.now())(("", "all")):
-                    self.loop.tally.measure()
-                    self.metrics.show_backlog(self.writer.backlog)
-                    for key in self.loop.views.overfull():
-                        self.inbox.mark(key)
+                self.loop.measure(self.writer.backlog)
 
     def _unappraised(self, error: Exception) -> None:
-        self.loop.aside.tell("appraisal", "all", error, self.clock.now())
+        self.loop.defect("appraisal", "all", error)
 
     async def _watch_clock(self) -> None:
         """See the API server's clock now and then, also when there is nothing else to ask."""

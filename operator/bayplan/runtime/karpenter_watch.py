@@ -15,8 +15,7 @@ _LOOK_SECONDS = 600.0  # somebody upgrades it
 
 def tell(loop: Loop, *, timed: bool) -> None:
     """Have pods made accordingly: `timed` is whether a protection may name its time."""
-    loop.views.timed = timed
-    loop.designs.tell_timed(timed=timed)
+    loop.tell_timed(timed=timed)
 
 
 async def look(transport: Transport) -> bool | None:

@@ -23,7 +23,8 @@ from bayplan.model.reasons import Funnel
 from bayplan.model.workloads import TaskKey, Waiting
 from bayplan.provisioning.prices import price_of
 from bayplan.reconcile.view import View
-from bayplan.scheduler import admission, deciders, inbox, loop
+from bayplan.scheduler import admission, inbox, loop
+from bayplan.scheduler.deciders import DECIDERS, Decide
 
 _CHUNK = 500
 
@@ -139,7 +140,7 @@ def session(send: Send, now: int, node_selector: str) -> Session:
         beat=lambda: None,
         price=price_of,
         catalogue={INSTANCE_TYPE: frozenset(catalogue.load())},
-        deciders={kind: _without_probe(decide) for kind, decide in deciders.DECIDERS.items()},
+        deciders={kind: _without_probe(decide) for kind, decide in DECIDERS.items()},
     )
     deciding.cycle(inbox.Batch(frozenset(cache.resources), placement=True))
     plan = deciding.plan
@@ -155,7 +156,7 @@ def session(send: Send, now: int, node_selector: str) -> Session:
     )
 
 
-def _without_probe(decide: deciders.Decide) -> deciders.Decide:
+def _without_probe(decide: Decide) -> Decide:
     """A reader asks the API server for no dry run."""
 
     def decided(

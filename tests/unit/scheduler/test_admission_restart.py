@@ -221,13 +221,13 @@ def test_a_revision_of_the_past_is_asked_about_once(
 
     async def answered() -> None:
         scene.answered = asyncio.Event()
-        scene.loop.designs.of(service, template, hash_)
+        scene.loop.pod_templates.of(service, template, hash_)
         assert not scene.admissions.certain(service, hash_)
         scene.admissions.ask(service, template, hash_)
         await scene.answered.wait()
 
     asyncio.run(answered())
-    _, kind = scene.loop.designs.of(service, template, hash_)
+    _, kind = scene.loop.pod_templates.of(service, template, hash_)
     known = scene.admissions.of(service)
 
     assert scene.admissions.certain(service, hash_)
@@ -240,10 +240,10 @@ def test_the_answer_is_kept_when_the_template_becomes_one_of_the_past() -> None:
     """An update's old instances are made again without another question."""
     scene = Server(on_pool)
     service = scene.service(image="web:1")
-    scene.loop.designs.of(service, None, service.template_hash)
+    scene.loop.pod_templates.of(service, None, service.template_hash)
     newer = scene.service(image="web:2", generation=2)
     former = {"spec": {"containers": [{"name": "web", "image": "web:1"}]}}
-    _, kind = scene.loop.designs.of(newer, former, service.template_hash)
+    _, kind = scene.loop.pod_templates.of(newer, former, service.template_hash)
 
     assert (("pool", "gvisor"),) == kind.constraints.selector
     assert scene.admissions.certain(newer, service.template_hash)
@@ -263,7 +263,7 @@ def test_an_observer_looks_at_stored_pods_of_the_template(past: bool) -> None:
     owner = Owner(names.LONGSERVICE, "web", service.uid)
     scene.see("Pod", "web-1", replace(stored, uid="u", owner=owner))
     scene.admissions.presume(service)
-    _, kind = scene.loop.designs.of(service, template, hash_)
+    _, kind = scene.loop.pod_templates.of(service, template, hash_)
 
     assert (("pool", "gvisor"),) == kind.constraints.selector
     assert (300 if past else 100) == kind.request.amount("cpu")

@@ -210,7 +210,7 @@ def test_a_resource_at_which_we_trip_says_so(decide: Callable[..., intents.Outco
 def test_a_pod_whose_write_trips_stops_no_other(room: int) -> None:
     """Creates, bindings and marks: one at a time, and the resource says what became of its pod."""
     scene = Scene()
-    scene.loop.writer = scene.notes = Trapped()
+    scene.write_to(Trapped())
     scene.node(cpu=room)
     for name in ("bad", "good"):
         scene.service(name, replicas=1)

@@ -15,7 +15,7 @@ def test_an_edit_takes_the_place_of_what_was_before() -> None:
         scene.service(replicas=1 + number % 3, generation=number + 1)
         scene.look()
         scene.seen_as_created()
-        sizes.add((scene.loop.designs.size, scene.admissions.size))
+        sizes.add((scene.loop.pod_templates.size, scene.admissions.size))
 
     assert (1, 2) == max(sizes)
 
@@ -27,10 +27,10 @@ def test_nothing_is_kept_of_what_has_gone() -> None:
     for number in range(3):
         scene.job(f"j{number}")
     scene.look()
-    before = scene.loop.designs.size, scene.admissions.size
+    before = scene.loop.pod_templates.size, scene.admissions.size
     scene.cache.drop_resource((names.BATCHJOB, "default", "j0"), "uid-j0")
     scene.ring(("BatchJob", "default", "j0"))
-    after = scene.loop.designs.size, scene.admissions.size
+    after = scene.loop.pod_templates.size, scene.admissions.size
     scene.leads = False
     scene.look()
     scene.cache.drop_resource((names.BATCHJOB, "default", "j1"), "uid-j1")
@@ -38,7 +38,7 @@ def test_nothing_is_kept_of_what_has_gone() -> None:
     scene.look()
 
     assert ((3, 6), (2, 4)) == (before, after)
-    assert (1, 2) == (scene.loop.designs.size, scene.admissions.size)
+    assert (1, 2) == (scene.loop.pod_templates.size, scene.admissions.size)
 
 
 def test_a_namesake_is_another_resource() -> None:
@@ -47,6 +47,6 @@ def test_a_namesake_is_another_resource() -> None:
     scene.node(cpu=100_000)
     first = scene.job("j")
     scene.look()
-    scene.loop.designs.look(replace(first, uid="another"))
+    scene.loop.pod_templates.look(replace(first, uid="another"))
 
     assert scene.admissions.of(first) is None

@@ -60,7 +60,7 @@ def test_runs_are_protected_as_it_understands() -> None:
     values = []
     for timed in (True, False, True):
         karpenter_watch.tell(scene.loop, timed=timed)
-        blueprint, _ = scene.loop.designs.of(job, None, job.template_hash)
+        blueprint, _ = scene.loop.pod_templates.of(job, None, job.template_hash)
         values.append(blueprint.annotations[names.DO_NOT_DISRUPT])
 
     assert ["3600s", "true", "3600s"] == values

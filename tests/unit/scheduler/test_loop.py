@@ -158,6 +158,12 @@ class Scene:
         asyncio.run(self._admit(resource))
         return resource
 
+    def write_to(self, notes: "Notebook") -> None:
+        """Hand what is written from now on to another notebook."""
+        self.notes = notes
+        for part in (self.loop, self.loop.reconciler, self.loop.commit, self.loop.answers):
+            part.writer = notes
+
     async def _admit(self, resource: Resource) -> None:
         self.answered = asyncio.Event()
         self.admissions.ask(resource)
@@ -601,10 +607,10 @@ def test_it_wakes_when_state_says_so() -> None:
     scene = Scene(deciders={names.LONGSERVICE: lambda *_: intents.Outcome(wake_at=NOON + 1)})
     scene.service(replicas=1)
     scene.look()
-    before = scene.loop.due_in()
+    before = scene.loop.queue.due_in(leads=True)
     scene.clock.wall += 1
 
-    assert (1.0, 0.0) == (before, scene.loop.due_in())
+    assert (1.0, 0.0) == (before, scene.loop.queue.due_in(leads=True))
 
 
 def test_nodes_are_measured() -> None:
@@ -613,7 +619,7 @@ def test_nodes_are_measured() -> None:
     scene.node("n1", cpu=4000)
     scene.node("n2", cpu=4000, unschedulable=True)
     scene.see("Pod", "p1", make_pod("p1", "n1", cpu=1500))
-    scene.loop.tally.measure()
+    scene.loop.cycle_metrics.measure()
     page = scene.metrics.page().decode()
 
     assert 'bayplan_nodes{state="ready"} 1.0' in page
@@ -628,11 +634,11 @@ def test_nothing_is_kept_of_pods_whose_service_has_gone() -> None:
     scene.node("n1")
     service = scene.service("web", replicas=2)
     scene.look()
-    before = len(scene.loop.tally.starting)
+    before = len(scene.loop.cycle_metrics.starting)
     scene.cache.drop_resource(service.key, service.uid)
     scene.ring(service.key)
 
-    assert (1, 0) == (before, len(scene.loop.tally.starting))
+    assert (1, 0) == (before, len(scene.loop.cycle_metrics.starting))
 
 
 def test_the_brake_is_a_metric() -> None:
@@ -642,7 +648,7 @@ def test_the_brake_is_a_metric() -> None:
     for ready in (False, True):
         for index in range(4):
             scene.node(f"n{index}", ready=ready, ready_changed_at=scene.clock.now())
-        scene.loop.tally.measure()
+        scene.loop.cycle_metrics.measure()
         pages.append(scene.metrics.page().decode())
 
     assert ["bayplan_mass_loss_brake 1.0", "bayplan_mass_loss_brake 0.0"] == [
@@ -664,7 +670,7 @@ def test_a_resource_that_takes_long_to_look_at_rests() -> None:
     scene.service("small", replicas=0)
     scene.look()
     scene.look()
-    rests = scene.loop.due_in()
+    rests = scene.loop.queue.due_in(leads=True)
     scene.clock.passed += rests
     scene.loop.cycle(inbox.Batch(frozenset(), placement=False))
 

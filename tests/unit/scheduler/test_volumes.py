@@ -111,7 +111,7 @@ def test_a_node_that_is_given_back_is_avoided_for_a_while() -> None:
         assert "n0" == carried_out(scene)
         put(scene)
         scene.look()
-        until = scene.loop.volumes.look_at(scene.clock.wall)
+        until = scene.loop.volume_binding.look_at(scene.clock.wall)
         assert until is not None
         paused.append(until - scene.clock.wall)
         scene.clock.wall = until - 1

@@ -1,0 +1,67 @@
+"""When to look at which resource: what rang, whose time has come, and what rests after a long look.
+
+Looking at one resource takes a small part of the time at most: of a thousand pods that all report,
+each look takes milliseconds, and the next look sees just as well what came meanwhile.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from bayplan.api.resource import Key
+from bayplan.scheduler.cycle_metrics import Clock
+from bayplan.scheduler.inbox import MOST_SECONDS, Batch, Inbox
+from bayplan.scheduler.wake_times import WakeTimes
+
+# A cycle looks at the wall clock at least this often, so that a step of it is noticed.
+LONGEST_WAIT_SECONDS = 1.0
+_LOOKS_SHARE = 0.02  # of the time; a look that took longer rests until it took no more than this …
+_LONGEST_REST_SECONDS = 1.0  # … and no longer than this
+
+
+@dataclass(slots=True, eq=False)
+class Queue:
+    """Keys of resources to look at. `wakes` are moments that state itself names."""
+
+    clock: Clock
+    inbox: Inbox
+    wakes: WakeTimes = field(default_factory=WakeTimes)
+    _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
+    _resting: set[Key] = field(default_factory=set)  # rang while they rest
+
+    async def window(self, *, leads: bool) -> Batch:
+        """Wait until something rings or is due; what rang meanwhile."""
+        return await self.inbox.window(self.clock.monotonic() + self.due_in(leads=leads))
+
+    def due(self, batch: Batch, now: int, on_nodes: Collection[Key]) -> list[Key]:
+        """What rang and whose time has come, in a fixed order.
+
+        `on_nodes` are resources that hang on the nodes: they are due when nodes or room changed.
+        """
+        due = {*batch.keys, *self._resting}
+        if batch.placement:
+            due.update(on_nodes)
+        due.update(self.wakes.due(now))
+        if self._rests:
+            moment = self.clock.monotonic()
+            self._rests = {key: until for key, until in self._rests.items() if until > moment}
+        self._resting = due & self._rests.keys()
+        return sorted(due - self._resting)
+
+    def looked(self, key: Key, began: float) -> None:
+        """A look ended that began then (monotonic seconds): what took long rests."""
+        ended = self.clock.monotonic()
+        rest = min((ended - began) / _LOOKS_SHARE, _LONGEST_REST_SECONDS)
+        if rest > MOST_SECONDS:
+            self._rests[key] = ended + rest
+
+    def due_in(self, *, leads: bool) -> float:
+        """Seconds until the next thing is due by itself; a standby only looks at the clock."""
+        if not leads:
+            return LONGEST_WAIT_SECONDS
+        wait, next_at = LONGEST_WAIT_SECONDS, self.wakes.next_at()
+        if next_at is not None:
+            wait = min(wait, next_at - self.clock.now())
+        if self._resting:
+            first = min(map(self._rests.__getitem__, self._resting))
+            wait = min(wait, first - self.clock.monotonic())
+        return max(wait, 0.0)
