@@ -466,6 +466,14 @@ class LongServiceSpec(WorkloadSpec):
         ),
     )
 
+    @property
+    def per_node(self) -> bool:
+        return self.mode == "PerNode"
+
+    @property
+    def owns_volumes(self) -> bool:
+        return bool(self.volume_claim_templates)
+
 
 DEFINITION = Definition(
     description="Work that does not end: instances packed onto the fewest nodes.",

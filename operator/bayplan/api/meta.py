@@ -307,6 +307,16 @@ class WorkloadSpec(Part):
         template: dict[str, Any]
         placement: Placement
 
+    @property
+    def per_node(self) -> bool:
+        """Whether it has one pod on each node."""
+        return False
+
+    @property
+    def owns_volumes(self) -> bool:
+        """Whether each of its pods has volumes of its own."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:

@@ -53,7 +53,7 @@ def constraints(resource: Resource) -> tuple[PlaceConstraint, ...]:
 
 def per_node(resource: Resource) -> bool:
     """Whether it has one instance on each node."""
-    return isinstance(resource.spec, LongServiceSpec) and resource.spec.mode == "PerNode"
+    return resource.spec is not None and resource.spec.per_node
 
 
 def _counted_labels(resource: Resource, revision: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from bayplan.api import kinds, names
 from bayplan.api import resource as resource_
-from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import parent_names
 from bayplan.cluster import decode, news, wire
 from bayplan.cluster.belongings import Belongings
@@ -409,7 +408,7 @@ class Cache:
             self.strays = True
         self._by_uid[read.uid] = read.key
         self._claimants.discard(read.key)
-        if isinstance(read.spec, LongServiceSpec) and read.spec.volume_claim_templates:
+        if read.spec is not None and read.spec.owns_volumes:
             self._claimants.add(read.key)
         echo = known is not None and news.echoes(known, read)
         if not echo:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.api import kinds, names, placement_rules, pod_builder
-from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod, Toleration
 from bayplan.scheduler import per_task_labels
@@ -66,9 +65,7 @@ def like(expected: Pod, owned: Iterable[Pod], resource: Resource, template_hash:
     Pods that have a place or a volume of their own tell nothing of the others.
     """
     spec = resource.spec
-    if placement_rules.caps(resource) or (
-        isinstance(spec, LongServiceSpec) and spec.volume_claim_templates
-    ):
+    if placement_rules.caps(resource) or (spec is not None and spec.owns_volumes):
         return expected
     same = (one for one in owned if one.labels.get(names.TEMPLATE_HASH) == template_hash)
     found = min((one for one in same if not one.assumed), key=lambda one: one.key, default=None)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bayplan.api import kinds, names
-from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
 from bayplan.model import intents
@@ -61,7 +60,7 @@ class Views:
 
     def _claims(self, resource: Resource) -> Mapping[str, Claim]:
         spec = resource.spec
-        if not (isinstance(spec, LongServiceSpec) and spec.volume_claim_templates):
+        if spec is None or not spec.owns_volumes:
             return {}
         return {
             name: claim
