@@ -12,33 +12,36 @@ from bayplan.inputs import InputError
 
 
 class _Lazy(click.Group):
-    """Commands by name and module, so that `--help` costs no numpy."""
+    """Commands by name and module, so that `--help` costs no numpy.
+
+    A command stands in a module of its name: `mark-success` in `jobs/mark_success.py`.
+    """
 
     modules: ClassVar[dict[str, str]] = {
-        "backfill": "bayplan.cli.jobs.make_up",
-        "cancel": "bayplan.cli.jobs.verbs",
+        "backfill": "bayplan.cli.jobs.backfill",
+        "cancel": "bayplan.cli.jobs.cancel",
         "completion": "bayplan.cli.completion",
         "doctor": "bayplan.cli.ops.doctor",
         "drain": "bayplan.cli.ops.drain",
         "explain": "bayplan.cli.packing.explain",
         "graph": "bayplan.cli.jobs.graph",
-        "import": "bayplan.cli.importers.import_command:import_",
+        "import": "bayplan.cli.importers.import_:import_",
         "lint": "bayplan.cli.lint.lint",
-        "logs": "bayplan.cli.jobs.verbs",
-        "mark-success": "bayplan.cli.jobs.verbs:mark_success",
+        "logs": "bayplan.cli.jobs.logs",
+        "mark-success": "bayplan.cli.jobs.mark_success",
         "next": "bayplan.cli.jobs.next:next_",
-        "pause": "bayplan.cli.jobs.verbs",
+        "pause": "bayplan.cli.jobs.pause",
         "plan": "bayplan.cli.packing.plan",
-        "restart": "bayplan.cli.services.rollout",
-        "resume": "bayplan.cli.jobs.verbs",
-        "retry": "bayplan.cli.jobs.make_up",
+        "restart": "bayplan.cli.services.restart",
+        "resume": "bayplan.cli.jobs.resume",
+        "retry": "bayplan.cli.jobs.retry",
         "rollout": "bayplan.cli.services.rollout",
-        "run": "bayplan.cli.jobs.verbs",
-        "runs": "bayplan.cli.jobs.verbs",
-        "scale": "bayplan.cli.services.rollout",
+        "run": "bayplan.cli.jobs.run",
+        "runs": "bayplan.cli.jobs.runs",
+        "scale": "bayplan.cli.services.scale",
         "selftest": "bayplan.cli.ops.selftest",
         "simulate": "bayplan.cli.packing.simulate",
-        "support-bundle": "bayplan.cli.ops.support_bundle:support_bundle",
+        "support-bundle": "bayplan.cli.ops.support_bundle",
         "top": "bayplan.cli.packing.top",
         "uninstall": "bayplan.cli.ops.uninstall",
     }
@@ -49,11 +52,11 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        module = self.modules.get(cmd_name)
-        if module is None:
+        if cmd_name not in self.modules:
             return None
-        module, _, attribute = module.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute or cmd_name)
+        name, _, attribute = self.modules[cmd_name].partition(":")
+        attribute = attribute or cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(name), attribute)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

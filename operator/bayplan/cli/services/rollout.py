@@ -1,10 +1,9 @@
-"""Verbs of LongServices: how an update stands, back, on, again; and how many instances.
+"""`bayplan rollout`: how the update of a service stands, and its steering.
 
-`undo`, `promote` and `restart` write annotations, which the operator takes into the status.
-`pause`, `resume` and `scale` change the spec, as kubectl does: a GitOps tool may put that back.
+`undo` and `promote` write annotations, which the operator takes into the status.
+`pause` and `resume` change the spec, as kubectl does: a GitOps tool may put that back.
 """
 
-import datetime as dt
 import secrets
 import sys
 import time
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
 _LOOK_SECONDS = 1.0
-_MOST_REPLICAS = 10_000
 _FAILED = frozenset({"ProgressDeadlineExceeded", "RolledBack"})
 _DONE = frozenset({"RolledOut", "ScaledToZero"})
 
@@ -263,29 +261,3 @@ def promote(service: str, target: Target, output: str) -> None:
         token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
         cluster.annotate(names.LONGSERVICE, body, {names.PROMOTE: token})
     output_.said(output, "rollout-promote", {"token": token}, f"{service}: the step is passed")
-
-
-@click.command(short_help="Replace all instances, as an update does.")
-@click.argument("service")
-@targeted()
-@output_.formatted
-def restart(service: str, target: Target, output: str) -> None:
-    """Replace every instance of SERVICE by its update strategy, with the template it has."""
-    moment = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    with connected(target, names.LONGSERVICE, service) as (cluster, body):
-        cluster.annotate(names.LONGSERVICE, body, {names.RESTARTED_AT: moment})
-    output_.said(output, "restart", {"restartedAt": moment}, f"{service} restarts")
-
-
-@click.command(short_help="How many instances a service has.")
-@click.argument("service")
-@click.argument("replicas", type=click.IntRange(0, _MOST_REPLICAS))
-@targeted()
-@output_.formatted
-def scale(service: str, replicas: int, target: Target, output: str) -> None:
-    """Set the wanted instances of SERVICE through its scale subresource; 0 suspends it."""
-    with connected(target, names.LONGSERVICE, service) as (cluster, body):
-        cluster.patch(names.LONGSERVICE, body, {"spec": {"replicas": replicas}}, "scale")
-    before = body["spec"].get("replicas", 1)
-    told = {"before": before, "replicas": replicas}
-    output_.said(output, "scale", told, f"{service}: {replicas} wanted, {before} before")

@@ -1,4 +1,4 @@
-"""Verbs that make up for what did not run, or failed: each writes one annotation.
+"""`bayplan backfill`: the scheduled times that led to no run are run, by one annotation.
 
 The operator decides; what is said here beforehand is by its own arithmetic on the stored status.
 """
@@ -11,7 +11,6 @@ import click
 from bayplan.api import names
 from bayplan.cli import output as output_
 from bayplan.cli.errors import Negative
-from bayplan.cli.jobs.verbs import only
 from bayplan.cli.target import Target, connected, targeted
 from bayplan.inputs import InputError
 
@@ -93,27 +92,3 @@ def _asked(
     if not slots:
         raise Negative(f"no scheduled time of {job.name} in there is left without a run")
     return [rfc3339(slot) for slot in slots], f"{rfc3339(low)}/{rfc3339(high)}"
-
-
-@click.command(short_help="Run a failed run again.")
-@click.argument("job")
-@click.argument("name", metavar="[RUN]", required=False)
-@targeted()
-@output_.formatted
-def retry(job: str, name: str | None, target: Target, output: str) -> None:
-    """Run RUN of JOB once more, or the newest that failed: same scheduled time, same arguments.
-
-    Exit code: 0, 1 no such run failed or was cancelled.
-    """
-    from bayplan.api import run_names
-
-    with connected(target, names.BATCHJOB, job) as (cluster, body):
-        history = (body.get("status") or {}).get("history") or ()
-        ended = [one["run"] for one in history if one["outcome"] in {"Failed", "Cancelled"}]
-        failed = [one["run"] for one in history if one["outcome"] == "Failed"]
-        chosen = only(job, name or next(iter(failed), None), ended, "failed or cancelled")
-        cluster.annotate(names.BATCHJOB, body, {names.RETRY: chosen})
-    run = run_names.again_run(chosen)
-    output_.said(
-        output, "retry", {"run": run, "of": chosen}, f"{job} run {chosen} is run again as {run}"
-    )

@@ -1,0 +1,25 @@
+"""`bayplan cancel`: the end of an unfinished run."""
+
+import click
+
+from bayplan.api import names
+from bayplan.cli import output as output_
+from bayplan.cli.jobs.run_choice import only
+from bayplan.cli.target import Target, connected, targeted
+
+
+@click.command(short_help="End an unfinished run; its pod goes.")
+@click.argument("job")
+@click.argument("name", metavar="[RUN]", required=False)
+@targeted()
+@output_.formatted
+def cancel(job: str, name: str | None, target: Target, output: str) -> None:
+    """End RUN, or the only unfinished run of JOB. It is not tried again.
+
+    Exit code: 0, 1 no such run is unfinished.
+    """
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
+        active = [one["run"] for one in (body.get("status") or {}).get("active") or ()]
+        chosen = only(job, name, active, "unfinished")
+        cluster.annotate(names.BATCHJOB, body, {names.CANCEL_RUN: chosen})
+    output_.said(output, "cancel", {"run": chosen}, f"{job} run {chosen} is to end")

@@ -1,0 +1,26 @@
+"""`bayplan mark-success`: a run counts as a success, however it ended."""
+
+import click
+
+from bayplan.api import names
+from bayplan.cli import output as output_
+from bayplan.cli.jobs.run_choice import only
+from bayplan.cli.target import Target, connected, targeted
+
+
+@click.command("mark-success", short_help="Let a run count as a success.")
+@click.argument("job")
+@click.argument("name", metavar="RUN")
+@targeted()
+@output_.formatted
+def mark_success(job: str, name: str, target: Target, output: str) -> None:
+    """Let RUN of JOB count as a success: children run, and the row of failures ends.
+
+    Exit code: 0, 1 no such run is in the status.
+    """
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
+        status = body.get("status") or {}
+        known = [one["run"] for key in ("active", "history") for one in status.get(key) or ()]
+        chosen = only(job, name, known, "known")
+        cluster.annotate(names.BATCHJOB, body, {names.MARK_SUCCESS: chosen})
+    output_.said(output, "mark-success", {"run": chosen}, f"{job} run {chosen} counts as a success")

@@ -1,0 +1,92 @@
+"""`bayplan run`: one run of a job now, by an annotation that the operator takes into the status."""
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bayplan.api import names
+from bayplan.cli import output as output_
+from bayplan.cli.errors import Negative
+from bayplan.cli.target import Target, connected, targeted
+from bayplan.inputs import InputError
+
+if TYPE_CHECKING:
+    from bayplan.cli.client import ApiClient
+
+_LOOK_SECONDS = 1.0
+_LONGEST_ARGUMENTS = 4096
+
+
+@click.command(short_help="Start a run now.")
+@click.argument("job")
+@click.argument("arguments", nargs=-1, metavar="[-- ARG...]")
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="A variable of this run.")
+@click.option("--wait", is_flag=True, help="Until the run has ended; exit code 1 if it failed.")
+@click.option("--seconds", type=click.FloatRange(1), default=3600.0, show_default=True,
+              help="How long to wait.")  # fmt: skip
+@targeted()
+@output_.formatted
+def run(  # noqa: PLR0917  click hands over one parameter for each option
+    job: str,
+    arguments: tuple[str, ...],
+    env: tuple[str, ...],
+    wait: bool,
+    seconds: float,
+    target: Target,
+    output: str,
+) -> None:
+    """Start one run of JOB now, suspended or not; what follows -- replaces its arguments.
+
+    Exit code: 0, 1 the run failed (with --wait), 2 wrong arguments, 3 the cluster refused.
+    """
+    from bayplan.api import run_names
+
+    told: dict[str, Any] = {}
+    if arguments:
+        told["args"] = list(arguments)
+    if env:
+        told["env"] = _variables(env)
+    text = json.dumps(told) if told else None
+    if text is not None and len(text) > _LONGEST_ARGUMENTS:
+        raise InputError("arguments", f"longer than {_LONGEST_ARGUMENTS} characters as JSON")
+    token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
+    name = run_names.token_run(token)
+    with connected(target, names.BATCHJOB, job) as (cluster, body):
+        cluster.annotate(names.BATCHJOB, body, {names.RUN_NOW: token, names.RUN_NOW_ARGS: text})
+        outcome = _outcome(cluster, body, name, seconds) if wait else {}
+    where = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+    ended = f"{outcome['outcome']} ({outcome.get('reason', '')})" if outcome else "asked for"
+    output_.said(
+        output, "run", {"run": name, "token": token, **outcome}, f"{where} run {name}: {ended}"
+    )
+    if wait and outcome["outcome"] != "Succeeded":
+        click.get_current_context().exit(1)
+
+
+def _variables(env: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for one in env:
+        name, equals, value = one.partition("=")
+        if not (name and equals):
+            raise InputError("--env", f"{one!r} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _outcome(
+    cluster: "ApiClient", body: Mapping[str, Any], run: str, seconds: float
+) -> dict[str, Any]:
+    """The finished run; looks once a second."""
+    ends = time.monotonic() + seconds
+    while True:
+        now = cluster.get(names.BATCHJOB, body["metadata"]["name"])
+        for one in (now.get("status") or {}).get("history") or ():
+            if one["run"] == run:
+                return dict(one)
+        if time.monotonic() >= ends:
+            raise Negative(f"run {run} has not ended within {seconds:.0f} s")
+        time.sleep(_LOOK_SECONDS)

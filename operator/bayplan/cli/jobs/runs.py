@@ -1,0 +1,55 @@
+"""`bayplan runs`: unfinished runs of a job, and the last that ended."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from bayplan.api import names
+from bayplan.cli import output as output_
+from bayplan.cli.target import Target, connected, targeted
+
+
+@click.command(short_help="Runs of a job: unfinished ones and the last that ended.")
+@click.argument("job")
+@targeted()
+@output_.formatted
+def runs(job: str, target: Target, output: str) -> None:
+    """List unfinished runs of JOB, then the last ten that ended, the newest first."""
+    with connected(target, names.BATCHJOB, job) as (_, body):
+        status = body.get("status") or {}
+    rows = [{**_told(one), "state": _active(one)} for one in status.get("active") or ()]
+    rows += [{**_told(one), "state": one["outcome"]} for one in status.get("history") or ()]
+    if output_.is_data(output):
+        output_.data(output, "runs", {"runs": rows, "statistics": status.get("statistics") or {}})
+        return
+    headings = ["run", "state", "slot", "started", "took", "attempts", "reason"]
+    wide = ["exit code", "node", "pods", "detail"] if output == "wide" else []
+    table = []
+    for one in rows:
+        attempts = one["attempt"] + 1 if "attempt" in one else one.get("attempts", "")
+        row = [one["run"], one["state"], one.get("slotTime"), one.get("startTime"), _took(one),
+               attempts, one.get("reason")]  # fmt: skip
+        more = [one.get("exitCode"), one.get("node"), ",".join(one.get("pods") or ()),
+                one.get("detail")]  # fmt: skip
+        table.append([*row, *(more if wide else [])])
+    click.echo(output_.table([*headings, *wide], table) if table else "No run yet.\n", nl=False)
+
+
+def _told(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run without the start that never was: older operators stored a kubelet's 1970."""
+    never = "startTime" in one and output_.epoch(one["startTime"]) is None
+    return {name: value for name, value in one.items() if not (never and name == "startTime")}
+
+
+def _active(one: Mapping[str, Any]) -> str:
+    if one.get("retryTime"):
+        return f"Retrying at {one['retryTime']}"
+    return "Running" if _told(one).get("startTime") else "Starting"
+
+
+def _took(one: Mapping[str, Any]) -> str:
+    start, end = output_.epoch(one.get("startTime")), output_.epoch(one.get("endTime"))
+    if start is None:
+        return ""
+    return output_.age((output_.now() if end is None else end) - start)

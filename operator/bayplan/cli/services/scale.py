@@ -1,0 +1,23 @@
+"""`bayplan scale`: how many instances a service has. A GitOps tool may put the spec back."""
+
+import click
+
+from bayplan.api import names
+from bayplan.cli import output as output_
+from bayplan.cli.target import Target, connected, targeted
+
+_MOST_REPLICAS = 10_000
+
+
+@click.command(short_help="How many instances a service has.")
+@click.argument("service")
+@click.argument("replicas", type=click.IntRange(0, _MOST_REPLICAS))
+@targeted()
+@output_.formatted
+def scale(service: str, replicas: int, target: Target, output: str) -> None:
+    """Set the wanted instances of SERVICE through its scale subresource; 0 suspends it."""
+    with connected(target, names.LONGSERVICE, service) as (cluster, body):
+        cluster.patch(names.LONGSERVICE, body, {"spec": {"replicas": replicas}}, "scale")
+    before = body["spec"].get("replicas", 1)
+    told = {"before": before, "replicas": replicas}
+    output_.said(output, "scale", told, f"{service}: {replicas} wanted, {before} before")
