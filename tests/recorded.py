@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from click.testing import CliRunner, Result
 
+from bayplan.cli.client import Wire
 from bayplan.cli.main import main
 from bayplan.cluster import errors
 
@@ -31,7 +32,7 @@ _PLURALS = {
 }
 
 
-class Recorded:
+class Recorded(Wire):
     """`refuse` maps the start of a path to the HTTP status that it answers."""
 
     def __init__(
@@ -47,6 +48,7 @@ class Recorded:
         self.refuse = dict(refuse or {})
         self.written: list[tuple[str, str, Any]] = []
         self.asked: list[str] = []
+        self.passed = 0.0  # seconds that commands have waited
         for number, body in enumerate(bodies):
             about = {
                 "uid": f"uid-{number}",
@@ -82,6 +84,12 @@ class Recorded:
             self.objects[where] = _merged(self.objects[where], body)
             return json.dumps(self.objects[where]).encode()
         return json.dumps(body).encode()
+
+    def pause(self, seconds: float) -> None:
+        self.passed += seconds
+
+    def monotonic(self) -> float:
+        return self.passed
 
     def stream(self, request: Any) -> Iterator[bytes]:
         yield self.send(request)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from bayplan.cli.errors import NoAnswer as Silent
 from bayplan.cli.ops import drain_steps
-from bayplan.cluster import errors
 from bayplan.cluster.transport import Request
 from tests.double.bodies import encoded, listed, pod, status
-from tests.double.loop import run
 from tests.double.transport import Answer, Double, NoAnswer, Reply
+from tests.double.wire import Played, client
 
 ORDER = drain_steps.Order("n1", move_seconds=5, run_seconds=10, seconds=20)
 SPENT = Answer(
@@ -38,7 +38,6 @@ class Drained:
         pods: Mapping[str, tuple[Any, float]],  # name -> body, second of leaving by itself
         *evictions: Reply,
     ) -> None:
-        self.passed = 0.0
         self.pods = dict(pods)
         self.evictions = {name: list(evictions) for name in pods}
         self.evicted: dict[str, float] = {}  # name -> when
@@ -47,15 +46,18 @@ class Drained:
         self.double.reply("list", "Pod", self._standing)
         self.double.reply("cordon", "Node", Answer())
         self.double.reply("evict", "Pod", self._evict)
-        self.state = run(
-            drain_steps.carry_out(order, self.double, self._shown, self._pause, lambda: self.passed)
-        )
+        self.wire = Played(self.double)
+        self.state = drain_steps.carry_out(order, client(self.wire), self._shown)
+
+    @property
+    def passed(self) -> float:
+        return self.wire.passed
 
     def _shown(self, state: drain_steps.Drain) -> None:
         self.texts.append(state.summary())
 
     def _standing(self, request: Request) -> Answer:
-        assert (("fieldSelector", "spec.nodeName=n1"),) == request.query
+        assert ("fieldSelector", "spec.nodeName=n1") in request.query
         there = [body for body, leaves in self.pods.values() if self.passed < leaves]
         return Answer(listed(*there))
 
@@ -68,9 +70,6 @@ class Drained:
         self.evicted[name] = self.passed
         del self.pods[name]
         return Answer()
-
-    async def _pause(self, seconds: float) -> None:
-        self.passed += seconds
 
 
 def test_services_move_runs_end_and_the_rest_is_evicted() -> None:
@@ -185,7 +184,7 @@ def test_a_pod_nobody_makes_anew_needs_force() -> None:
     double = Double()
     double.reply("list", "Pod", Answer(listed(pod("alone", node="n1"))))
     with pytest.raises(drain_steps.NeedsForce, match="default/alone"):
-        run(drain_steps.carry_out(ORDER, double, lambda _: None))
+        drain_steps.carry_out(ORDER, client(Played(double)), lambda _: None)
     forced = Drained(drain_steps.Order("n1", 5, 10, 20, force=True), lonely)
 
     assert [] == double.asked("cordon")
@@ -197,16 +196,13 @@ def test_a_restarted_api_server_is_waited_for() -> None:
     double = Double()
     double.reply("list", "Pod", Answer(listed()), NoAnswer(), Answer(listed()))
     double.reply("cordon", "Node", Answer())
-    passed = 0.0
+    wire = Played(double)
+    cluster = client(wire, patience=drain_steps.PATIENCE_SECONDS)
 
-    async def pause(seconds: float) -> None:
-        nonlocal passed
-        passed += seconds
-
-    state = run(drain_steps.carry_out(ORDER, double, lambda _: None, pause, lambda: passed))
+    state = drain_steps.carry_out(ORDER, cluster, lambda _: None)
     double.reply("list", "Pod", Answer(listed()), NoAnswer())
-    with pytest.raises(errors.Unavailable):
-        run(drain_steps.carry_out(ORDER, double, lambda _: None, pause, lambda: passed))
+    with pytest.raises(Silent):
+        drain_steps.carry_out(ORDER, cluster, lambda _: None)
 
     assert state.empty
-    assert 31.0 == passed
+    assert 31.0 == wire.passed

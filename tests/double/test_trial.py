@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from bayplan.api.resource import parse_resource
+from bayplan.cli.errors import Negative
 from bayplan.cli.ops import selftest_run
 from tests.double.bodies import encoded
-from tests.double.loop import run
 from tests.double.transport import Answer, Double
+from tests.double.wire import Played, client
 
 JOB = selftest_run.job("team", "image:1", "abc")
 
@@ -27,13 +28,9 @@ class Tried:
         self.double.reply("create", "BatchJob", Answer())
         self.double.reply("get", "BatchJob", *looks)
         self.double.reply("delete", "BatchJob", Answer())
-        self.passed = 0.0
 
     def go(self) -> Any:
-        return run(selftest_run.follow(self.double, JOB, 20, self._pause, lambda: self.passed))
-
-    async def _pause(self, seconds: float) -> None:
-        self.passed += seconds
+        return selftest_run.follow(client(Played(self.double)), JOB, 20)
 
     @property
     def deleted(self) -> bool:
@@ -62,7 +59,7 @@ def test_each_step_is_timed() -> None:
 def test_what_went_wrong_is_told(look: Answer, told: str) -> None:
     """In the words of the status; the job is deleted all the same."""
     tried = Tried(look)
-    with pytest.raises(selftest_run.FailedError, match=told):
+    with pytest.raises(Negative, match=told):
         tried.go()
 
     assert tried.deleted

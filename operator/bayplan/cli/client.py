@@ -1,12 +1,13 @@
-"""Questions to a cluster and small writes, one after the other, for commands.
+"""The one client of a cluster: what every command asks and writes goes through it.
 
-Loaded when a command needs a cluster: kubernetes and aiohttp take half a second. Everything goes
-through `ApiClient.send`, so a command can be shown what a cluster once said. What Bayplan itself
-decides is not here.
+It knows how a list is read in pages, what may be asked again, and which error ends a command in one
+line. Loaded when a command needs a cluster: kubernetes and aiohttp take half a second. Requests go
+through a `Wire`, so a command can be shown what a cluster once said.
 """
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -14,42 +15,90 @@ from urllib.parse import quote
 
 import click
 
-from bayplan.api import kinds
-from bayplan.cli.errors import Negative, NoCluster
+from bayplan.cli.errors import Changed, Negative, NoAnswer, NoCluster, NotThere, Refused
 from bayplan.cli.target import Target
 from bayplan.cluster import errors, requests, transport
+from bayplan.model import intents
 
 MERGE = transport.MERGE_PATCH
 JSON = transport.JSON
 _CHUNK = 500
+_MOST_EXPIRED = 5  # of the pages of one list
+_PATIENCE_SECONDS = 10.0
+_ASK_AGAIN_SECONDS = 1.0
+_TOGETHER = 20  # requests under way
 
 Body = dict[str, Any]
+Outcome = bytes | errors.ClusterError
 T = TypeVar("T")
+
+_AS_TOLD: tuple[tuple[type[errors.ClusterError], type[NoCluster]], ...] = (
+    (errors.NotFound, NotThere),
+    (errors.Conflict, Changed),
+    (errors.Rejected, Refused),
+    (errors.ClusterError, NoAnswer),
+)
 
 
 class Wire(Protocol):
-    """One request out, bytes back; raises the errors of `cluster.errors`."""
+    """Requests out, bytes back; raises the errors of `cluster.errors`. And the time that passes."""
 
     def send(self, request: transport.Request) -> bytes: ...
 
     def stream(self, request: transport.Request) -> Iterator[bytes]: ...
 
+    def send_all(self, wanted: Sequence[transport.Request]) -> list[Outcome]:
+        """What became of each, in their order."""
+        return [_outcome(self.send, request) for request in wanted]
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
 
 Connect = Callable[[Target], Wire]
 
 
-class _Http:
-    """The real one: a private event loop that runs while a request is under way."""
+def _outcome(send: Callable[[transport.Request], bytes], request: transport.Request) -> Outcome:
+    try:
+        return send(request)
+    except errors.ClusterError as error:
+        return error
+
+
+class _Http(Wire):
+    """The real one: a private event loop that runs while requests are under way."""
 
     def __init__(self, target: Target) -> None:
         self._runner = asyncio.Runner()
         path = str(target.kubeconfig) if target.kubeconfig is not None else None
-        self._wire = self._runner.run(
-            transport.HttpTransport.connect(path, target.context, connections=4)
-        )
+        try:
+            self._wire = self._runner.run(
+                transport.HttpTransport.connect(path, target.context, connections=_TOGETHER)
+            )
+        except BaseException:
+            self._runner.close()
+            raise
 
     def send(self, request: transport.Request) -> bytes:
         return self._runner.run(self._wire.send(request))
+
+    def send_all(self, wanted: Sequence[transport.Request]) -> list[Outcome]:
+        limit = asyncio.Semaphore(_TOGETHER)
+
+        async def sent(request: transport.Request) -> Outcome:
+            async with limit:
+                try:
+                    return await self._wire.send(request)
+                except errors.ClusterError as error:
+                    return error
+
+        async def all_sent() -> list[Outcome]:
+            return list(await asyncio.gather(*map(sent, wanted)))
+
+        return self._runner.run(all_sent())
 
     def stream(self, request: transport.Request) -> Iterator[bytes]:
         source = self._wire.stream(request).__aiter__()
@@ -66,19 +115,21 @@ class _Http:
 
 
 @contextmanager
-def connected(target: Target) -> Iterator["ApiClient"]:
+def connected(target: Target, patience: float = _PATIENCE_SECONDS) -> Iterator["ApiClient"]:
     """A cluster to ask; its refusals end the command with one line and exit code 3.
 
-    Who calls the commands from Python may hand over another way to connect: `obj=` of click.
+    `patience` is for how many seconds a cluster that has answered before may be silent. Who calls
+    the commands from Python may hand over another way to connect: `obj=` of click.
     """
     context = click.get_current_context(silent=True)
     given = context.find_root().obj if context is not None else None
     wire: Any = None
     try:
-        wire = given(target) if given is not None else _Http(target)
-        yield ApiClient(wire, target)
-    except errors.ClusterError as error:
-        raise NoCluster(str(error) or type(error).__name__) from error
+        try:
+            wire = given(target) if given is not None else _Http(target)
+        except errors.ClusterError as error:
+            raise _as_told(error) from error
+        yield ApiClient(wire, target, patience)
     except OSError as error:
         raise NoCluster(str(error)) from error
     finally:
@@ -87,10 +138,56 @@ def connected(target: Target) -> Iterator["ApiClient"]:
 
 
 class ApiClient:
-    """What commands ask; objects are plain mappings as the API server sent them."""
+    """What commands ask; objects are plain mappings as the API server sent them.
 
-    def __init__(self, wire: Wire, target: Target) -> None:
-        self.wire, self.target = wire, target
+    Errors are those of `cli.errors`: `NotThere`, `Changed`, `Refused` and `NoAnswer`.
+    """
+
+    def __init__(self, wire: Wire, target: Target, patience: float = _PATIENCE_SECONDS) -> None:
+        self._wire, self.target, self._patience = wire, target, patience
+        self._has_answered = False
+        self.pause, self.monotonic = wire.pause, wire.monotonic
+
+    def send(self, request: transport.Request) -> bytes:
+        """The answer to a request; asked again where that is safe, for as long as patience goes."""
+        [outcome] = self._sent([request])
+        if isinstance(outcome, bytes):
+            return outcome
+        raise _as_told(outcome) from outcome
+
+    def _sent(self, wanted: Sequence[transport.Request]) -> list[Outcome]:
+        """The one rule of asking again: what is silent now may answer within `patience`."""
+        began = self._wire.monotonic()
+        found = self._noted(self._wire.send_all(wanted))
+        while again := [
+            at
+            for at, outcome in enumerate(found)
+            if isinstance(outcome, errors.Unavailable) and self._may_repeat(wanted[at], outcome)
+        ]:
+            wait = max(_delay(found[at]) for at in again)
+            if self._wire.monotonic() - began + wait > self._patience:
+                break
+            self._wire.pause(wait)
+            repeated = self._noted(self._wire.send_all([wanted[at] for at in again]))
+            for at, outcome in zip(again, repeated, strict=True):
+                found[at] = outcome
+        return found
+
+    def _noted(self, found: list[Outcome]) -> list[Outcome]:
+        """Any HTTP answer shows that the address is right: such a cluster is waited for."""
+        if any(isinstance(one, bytes) or one.status for one in found):
+            self._has_answered = True
+        return found
+
+    def _may_repeat(self, request: transport.Request, error: errors.Unavailable) -> bool:
+        """A question always; a write only where the server says that it did not carry it out."""
+        if error.status in {0, 401}:  # 401: credentials were loaded anew in vain
+            return request.method == "GET" and self._has_answered and error.status == 0
+        if request.method == "GET":
+            return True
+        return error.status == 429 or (  # noqa: PLR2004  Too Many Requests
+            error.status == 503 and error.retry_after_seconds is not None  # noqa: PLR2004
+        )
 
     def ask(
         self,
@@ -99,19 +196,27 @@ class ApiClient:
         query: Sequence[tuple[str, str]] = (),
         body: object = None,
         content_type: str = JSON,
+        *,
+        verb: str = "",
+        kind: str = "",
     ) -> Any:
-        """Any request; the JSON of its answer."""
+        """Any request; the JSON of its answer. `verb` and `kind` name it to who listens."""
         data = None if body is None else json.dumps(body).encode()
-        request = transport.Request(method, path, tuple(query), data, content_type)
-        return json.loads(self.wire.send(request) or b"null")
+        request = transport.Request(
+            method, path, tuple(query), data, content_type, verb=verb, kind=kind
+        )
+        return json.loads(self.send(request) or b"null")
 
     def text(self, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
         request = transport.Request("GET", path, tuple(query), accept="*/*")
-        return self.wire.send(request).decode(errors="replace")
+        return self.send(request).decode(errors="replace")
 
     def stream(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Iterator[bytes]:
         request = transport.Request("GET", path, tuple(query), accept="*/*")
-        return self.wire.stream(request)
+        try:
+            yield from self._wire.stream(request)
+        except errors.ClusterError as error:
+            raise _as_told(error) from error
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Body:
         """One object; that it is not there is the answer no."""
@@ -124,31 +229,77 @@ class ApiClient:
 
     def find(self, kind: str, name: str, namespace: str) -> Body | None:
         try:
-            found: Body = self.ask("GET", requests.path(kind, namespace, quote(name, safe="")))
-        except errors.NotFound:
+            path = requests.path(kind, namespace, quote(name, safe=""))
+            found: Body = self.ask("GET", path, verb="get", kind=kind)
+        except NotThere:
             return None
         return {**found, "kind": kind}
 
     def listed(
-        self, kind: str, namespace: str | None = None, selector: str = "", fields: str = ""
+        self,
+        kind: str,
+        namespace: str | None = None,
+        selector: str = "",
+        fields: str = "",
+        *,
+        partial: bool = False,
     ) -> list[Body]:
-        """Every object of a kind, in the target's namespace unless another (empty: all) is told."""
+        """Every object of a kind, in the target's namespace unless another (empty: all) is told.
+
+        `partial`: only their metadata.
+        """
         where = self.target.chosen if namespace is None else namespace
-        return self.collection(requests.path(kind, where), kind, selector, fields)
+        return self.collection(requests.path(kind, where), kind, selector, fields, partial=partial)
 
     def collection(
-        self, path: str, kind: str = "", selector: str = "", fields: str = ""
+        self,
+        path: str,
+        kind: str = "",
+        selector: str = "",
+        fields: str = "",
+        *,
+        partial: bool = False,
     ) -> list[Body]:
-        found: list[Body] = []
+        chosen = [("labelSelector", selector)] if selector else []
+        chosen += [("fieldSelector", fields)] if fields else []
+        accept = transport.PARTIAL_LIST if partial else transport.JSON
+
+        def page(token: str) -> transport.Request:
+            query = [("limit", str(_CHUNK)), *chosen, *([("continue", token)] if token else [])]
+            return transport.Request(
+                "GET", path, tuple(query), accept=accept, verb="list", kind=kind, timeout_seconds=60
+            )
+
+        def read(answer: bytes) -> tuple[list[Body], str]:
+            whole = json.loads(answer)
+            token = (whole.get("metadata") or {}).get("continue") or ""
+            return whole.get("items") or [], token
+
+        found = [one for items in self.pages(page, read) for one in items]
+        return [{**one, "kind": kind or one.get("kind", "")} for one in found]
+
+    def pages(
+        self,
+        page: Callable[[str], transport.Request],
+        read: Callable[[bytes], tuple[T, str]],
+    ) -> list[T]:
+        """All pages of a list: `page` asks for the one of a token, `read` says the next token.
+
+        A server that has forgotten the moment of the first page (410) is asked for all anew.
+        """
+        found: list[T] = []
         token = ""
+        expired = 0
         while True:
-            query = [("limit", str(_CHUNK))]
-            query += [("labelSelector", selector)] if selector else []
-            query += [("fieldSelector", fields)] if fields else []
-            query += [("continue", token)] if token else []
-            answer = self.ask("GET", path, query)
-            found += [{**one, "kind": kind or one.get("kind", "")} for one in answer["items"] or ()]
-            token = (answer.get("metadata") or {}).get("continue") or ""
+            [answer] = self._sent([page(token)])
+            if isinstance(answer, errors.Gone) and token and expired < _MOST_EXPIRED:
+                expired += 1
+                found, token = [], ""
+                continue
+            if not isinstance(answer, bytes):
+                raise _as_told(answer) from answer
+            one, token = read(answer)
+            found.append(one)
             if not token:
                 return found
 
@@ -165,25 +316,39 @@ class ApiClient:
         """Set annotations of the object that was read; None takes one off."""
         return self.patch(kind, body, {"metadata": {"annotations": dict(notes)}})
 
+    def create(self, kind: str, body: Mapping[str, Any]) -> None:
+        path = requests.path(kind, body["metadata"]["namespace"])
+        self.ask("POST", path, body=body, verb="create", kind=kind)
 
-def kind_of(server: ApiClient, word: str) -> tuple[str, Body]:
-    """What `web`, `job/web` or `LongService/web` names: its kind and the object."""
-    named, slash, name = word.rpartition("/")
-    if slash:
-        kind = KINDS.get(named.lower())
-        if kind is None:
-            known = f"{', '.join(kind.word for kind in kinds.KINDS)} or pod"
-            raise Negative(f"{word!r}: {named!r} is no kind known here; write {known}")
-        return kind, server.get(kind, name)
-    namespace = server.target.chosen
-    for kind in (*kinds.NAMES, "Pod"):
-        found = server.find(kind, word, namespace)
-        if found is not None:
-            return kind, found
-    raise Negative(f"no {', '.join(kinds.NAMES)} or Pod {word!r} in namespace {namespace}")
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self.ask("DELETE", requests.path(kind, namespace, name), verb="delete", kind=kind)
+
+    def cordon(self, node: str) -> None:
+        """No pod is to be placed on the node any more."""
+        path = requests.path("Node", name=node)
+        change = {"spec": {"unschedulable": True}}
+        self.ask("PATCH", path, (), change, MERGE, verb="cordon", kind="Node")
+
+    def evict(self, pods: Sequence[tuple[str, str, str]]) -> list[NoCluster | None]:
+        """Ask for each pod (namespace, name, uid) to go; answers what stands against it."""
+        return self._each([requests.evict(*pod) for pod in pods])
+
+    def release(self, pods: Sequence[intents.ReleasePod]) -> list[NoCluster | None]:
+        """Take our finalizer off each pod; answers what stands against it."""
+        return self._each([requests.release_pod(pod) for pod in pods])
+
+    def _each(self, wanted: Sequence[transport.Request]) -> list[NoCluster | None]:
+        found = self._sent(wanted)
+        return [None if isinstance(one, bytes) else _as_told(one) for one in found]
 
 
-KINDS: Mapping[str, str] = {
-    **{word: kind.name for kind in kinds.KINDS for word in kind.words},
-    **dict.fromkeys(("pod", "pods", "po"), "Pod"),
-}
+def _delay(outcome: Outcome) -> float:
+    """Seconds until a request is sent again: what the server says, or a second."""
+    told = outcome.retry_after_seconds if isinstance(outcome, errors.Unavailable) else None
+    return max(_ASK_AGAIN_SECONDS, told or 0.0)
+
+
+def _as_told(error: errors.ClusterError) -> NoCluster:
+    """The error of the command line for one of the cluster; its message is the server's own."""
+    told = next(told for kind, told in _AS_TOLD if isinstance(error, kind))
+    return told(str(error) or type(error).__name__)

@@ -34,6 +34,22 @@ class NoCluster(click.ClickException):
         super().__init__(_line(message))
 
 
+class NotThere(NoCluster):
+    """The cluster has no such object."""
+
+
+class Changed(NoCluster):
+    """The object is another than was meant, or a budget is spent."""
+
+
+class Refused(NoCluster):
+    """The cluster understood and will not."""
+
+
+class NoAnswer(NoCluster):
+    """The cluster does not answer, or not now."""
+
+
 def _line(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

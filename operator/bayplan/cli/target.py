@@ -3,17 +3,13 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bayplan.cli.errors import NoCluster
-
-if TYPE_CHECKING:
-    from bayplan.cli.client import ApiClient
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -35,10 +31,19 @@ class Target:
         return named_by_context(self) if self.namespace is None else self.namespace
 
 
-def targeted(*, everywhere: bool = False, short: bool = True) -> Callable[[Command], Command]:
+def targeted(
+    *,
+    everywhere: bool = False,
+    short: bool = True,
+    of_namespace: str = "Else that of the context.",
+    of_all: str = "In all namespaces.",
+    of_cluster: str = "",
+) -> Callable[[Command], Command]:
     """Adds --namespace, --context and --kubeconfig; the command gets them as `target`.
 
-    `everywhere` adds -A as well, `short` says whether -n means the namespace.
+    `everywhere` adds -A as well, `short` says whether -n means the namespace. `of_namespace` and
+    `of_all` are the help of -n and -A where they mean something of their own, `of_cluster` is
+    said of the other two.
     """
     flags = ("-n", "--namespace") if short else ("--namespace",)
 
@@ -58,16 +63,22 @@ def targeted(*, everywhere: bool = False, short: bool = True) -> Callable[[Comma
             function(*args, target=Target(chosen, cluster_context, kubeconfig), **rest)
 
         options = [
-            click.option(*flags, "namespace", metavar="NAME", help="Else that of the context."),
-            click.option("--context", "cluster_context", metavar="NAME", help="Of the kubeconfig."),
+            click.option(*flags, "namespace", metavar="NAME", help=of_namespace),
             click.option(
-                "--kubeconfig", type=_FILE, metavar="FILE", help="Else $KUBECONFIG, ~/.kube/config."
+                "--context",
+                "cluster_context",
+                metavar="NAME",
+                help=f"Of the kubeconfig.{of_cluster}",
+            ),
+            click.option(
+                "--kubeconfig",
+                type=_FILE,
+                metavar="FILE",
+                help=f"Else $KUBECONFIG, ~/.kube/config.{of_cluster}",
             ),
         ]
         if everywhere:
-            options.insert(
-                1, click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")
-            )
+            options.insert(1, click.option("-A", "--all-namespaces", is_flag=True, help=of_all))
         for option in reversed(options):
             called = option(called)
         return called
@@ -93,15 +104,6 @@ def installed(more: str = "") -> Callable[[Command], Command]:
         callback=read,
         help=words,
     )
-
-
-@contextmanager
-def connected(target: Target, kind: str, name: str) -> Iterator[tuple["ApiClient", dict[str, Any]]]:
-    """The cluster, and the object that is meant by `name` or `kind/name`."""
-    from bayplan.cli import client  # --help answers at once
-
-    with client.connected(target) as cluster:
-        yield cluster, cluster.get(kind, name.rpartition("/")[2])
 
 
 def named_by_context(target: Target) -> str:

@@ -7,8 +7,8 @@ object, and what is too deep or too large is refused.
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +32,14 @@ _OTHERS = (  # files that stand beside manifests, by their names
         "a Helm chart: `helm template` renders it",
     ),
 )
+
+
+_OF_THE_CLUSTER = frozenset(  # kinds that are in no namespace
+    {
+        "Node", "Namespace", "PersistentVolume", "StorageClass", "CSINode", "CSIDriver",
+        "VolumeAttachment", "PriorityClass", "RuntimeClass",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,18 @@ def documents(
         why = f" ({skipped[0].why})" if skipped else ""
         raise InputError(", ".join(named), f"no Kubernetes object in it{why}")
     return found
+
+
+def in_namespace(found: Iterable[Document], namespace: str) -> Iterator[Document]:
+    """The same, what names no namespace put into this one, as `kubectl apply -n` does."""
+    for one in found:
+        about = one.body.get("metadata") or {}
+        placed = not namespace or one.kind in _OF_THE_CLUSTER or not isinstance(about, dict)
+        if placed or about.get("namespace"):
+            yield one
+        else:
+            body = {**one.body, "metadata": {**about, "namespace": namespace}}
+            yield replace(one, body=body)
 
 
 def mapping(value: object) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 from bayplan import logs
-from bayplan.cluster import errors, karpenter
+from bayplan.cloud import karpenter
+from bayplan.cluster import errors
 from bayplan.cluster.transport import Request, Transport
 from bayplan.scheduler.loop import Loop
 

@@ -8,7 +8,7 @@ from the template as written where it has not.
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from bayplan import metrics, settings
 from bayplan.api.resource import Key, Resource
@@ -28,7 +28,16 @@ from bayplan.scheduler.deciders import DECIDERS, Decide
 
 _CHUNK = 500
 
-Send = Callable[[transport.Request], bytes]  # a request and its answer
+
+class Lister(Protocol):
+    """Whoever asks a cluster for all pages of a list, anew where the server forgot the first."""
+
+    def pages(
+        self,
+        page: Callable[[str], transport.Request],
+        read: Callable[[bytes], tuple[decode.Chunk, str]],
+    ) -> list[decode.Chunk]:
+        """`page` asks for the page of a token (empty: the first), `read` says the next token."""
 
 
 @dataclasses.dataclass
@@ -104,7 +113,7 @@ class Session:
     unreadable: tuple[str, ...]  # objects that were left out
 
 
-def session(send: Send, now: int, node_selector: str) -> Session:
+def session(cluster: Lister, now: int, node_selector: str) -> Session:
     """List everything that the operator watches, and decide once.
 
     `node_selector` is the operator's own setting: which nodes it fills.
@@ -114,7 +123,7 @@ def session(send: Send, now: int, node_selector: str) -> Session:
     except ValueError as error:
         raise InputError("--node-selector", str(error)) from error
     cache = Cache(state.State(eligible=lambda node: settings.is_ours(node, ours)), _Bell())
-    unreadable = _fill(cache, send)
+    unreadable = _fill(cache, cluster)
     notes = Notes()
     admissions = admission.Admissions(
         dry_run=_never,
@@ -171,22 +180,22 @@ async def _never(body: Mapping[str, Any], *, strict: bool) -> Pod:  # noqa: ARG0
     raise RuntimeError(f"a dry run of {body.get('kind')} was asked for by a reader")
 
 
-def _fill(cache: Cache, send: Send) -> list[str]:
+def _fill(cache: Cache, cluster: Lister) -> list[str]:
     unreadable: list[str] = []
     for kind in decode.KINDS.values():
-        token = ""
-        while True:
-            request = requests.list_chunk(
-                kind.name, limit=_CHUNK, token=token, partial=kind.partial
-            )
-            chunk = decode.chunk(kind, send(request))
+
+        def page(token: str, kind: decode.Kind = kind) -> transport.Request:
+            return requests.list_chunk(kind.name, limit=_CHUNK, token=token, partial=kind.partial)
+
+        def read(answer: bytes, kind: decode.Kind = kind) -> tuple[decode.Chunk, str]:
+            chunk = decode.chunk(kind, answer)
+            return chunk, chunk.token
+
+        for chunk in cluster.pages(page, read):
             for seen in chunk.seen:
                 cache.upsert(kind.name, seen)
             unreadable += [
                 " ".join([kind.name, "/".join(filter(None, key))]) for key in chunk.unreadable
             ]
-            token = chunk.token
-            if not token:
-                break
         cache.sync(kind.name)
     return unreadable

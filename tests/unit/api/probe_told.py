@@ -8,8 +8,10 @@ from typing import Any
 import kopf
 
 from bayplan.api import pod_builder, resource
+from bayplan.cli.client import ApiClient
 from bayplan.cli.lint import structural
 from bayplan.cli.ops import rights
+from bayplan.cli.target import Target
 from bayplan.cluster import informer
 from bayplan.cluster.cache import Cache
 from bayplan.handlers import delivery
@@ -79,7 +81,7 @@ def main() -> None:
     wrong = resource.parse_resource({**PROBE, "spec": {"template": TEMPLATE}})
     pod = pod_builder.blueprint(read).pod("x-1", labels={}, annotations={}, environment={})
     asks = listed().seen
-    session = dry_run.session(recorded().send, NOON, "")
+    session = dry_run.session(ApiClient(recorded(), Target()), NOON, "")
     wakes = session.notes.outcomes["Probe", "default", "x"].wake_at
     linted = structural.faults("Probe", {key: PROBE[key] for key in ("apiVersion", "kind")})
     found = {

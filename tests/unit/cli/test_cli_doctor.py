@@ -11,7 +11,7 @@ import yaml
 import bayplan
 from bayplan.api import crds, kinds
 from bayplan.cli.ops import rights
-from bayplan.cluster import karpenter
+from bayplan.cloud import karpenter
 from tests.helm import CHART
 from tests.recorded import Body, Recorded, run, told
 

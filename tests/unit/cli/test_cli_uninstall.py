@@ -1,19 +1,21 @@
 """How an operator leaves: nothing is let go while anybody may still lead. Time is virtual."""
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from bayplan.cli.client import ApiClient, Wire
+from bayplan.cli.errors import NoCluster
 from bayplan.cli.ops import uninstall_steps
+from bayplan.cli.target import Target
 from bayplan.cluster import errors
 
 ORDER = uninstall_steps.Order("bayplan-system", "bayplan", "", 90, keeps_resources=True)
 NAMES = ("bayplan.dev/run-tracking", "example.com/kept")
 
 
-class Cluster:
+class Cluster(Wire):
     """A lease with holders by time, and a run pod with our finalizer until it is let go."""
 
     def __init__(self, *holders: tuple[float, str], lease: bool = True) -> None:
@@ -22,7 +24,7 @@ class Cluster:
         self.finalizers = list(NAMES)
         self.done: list[tuple[float, str]] = []  # when, verb
 
-    async def send(self, request: Any) -> bytes:
+    def send(self, request: Any) -> bytes:
         self.done.append((self.now, f"{request.method} {request.path.rpartition('/')[2]}"))
         if "/leases/" in request.path:
             if not self.lease:
@@ -37,12 +39,14 @@ class Cluster:
             self.finalizers = [one for one in self.finalizers if one != NAMES[0]]
         return b"{}"
 
-    async def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         self.now += seconds
 
+    def monotonic(self) -> float:
+        return self.now
+
     def leave(self) -> Any:
-        told = uninstall_steps.carry_out(ORDER, self, lambda _: None, self.pause, lambda: self.now)
-        return asyncio.run(told)
+        return uninstall_steps.carry_out(ORDER, ApiClient(self, Target()), lambda _: None)
 
     @property
     def released_at(self) -> float:
@@ -79,7 +83,7 @@ def test_no_lease_is_nobody() -> None:
 def test_who_never_lets_go_is_named() -> None:
     """A holder that goes on renewing is another operator; nothing is touched."""
     cluster = Cluster((0, "stranger"))
-    with pytest.raises(uninstall_steps.NotLeft, match="'stranger' still holds the lease"):
+    with pytest.raises(NoCluster, match="'stranger' still holds the lease"):
         cluster.leave()
 
     assert list(NAMES) == cluster.finalizers

@@ -5,7 +5,8 @@ import click
 from bayplan.api import names
 from bayplan.cli import output as output_
 from bayplan.cli.jobs.run_choice import only
-from bayplan.cli.target import Target, connected, targeted
+from bayplan.cli.named_object import connected
+from bayplan.cli.target import Target, targeted
 
 
 @click.command(short_help="End an unfinished run; its pod goes.")

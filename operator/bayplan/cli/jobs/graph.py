@@ -15,9 +15,11 @@ _FORMATS = ("ascii", "dot", "csv", "json", "yaml")
 @click.command(short_help="Jobs and their parents: ascii, dot or csv.")
 @click.argument("job", required=False)
 @click.option("-o", "--output", type=click.Choice(_FORMATS), default="ascii", show_default=True)
-@targeted()
+@targeted(everywhere=True)
 def graph(job: str | None, output: str, target: Target) -> None:
     """Draw the jobs of a namespace that have parents or children; of JOB, those it is tied to.
+
+    With -A the jobs of all namespaces, each called NAMESPACE/NAME; JOB is called so too.
 
     csv has Chronos' lines: `node,NAME,success|failure|fresh,idle|queued|N running` and
     `link,PARENT,CHILD`.
@@ -26,11 +28,12 @@ def graph(job: str | None, output: str, target: Target) -> None:
 
     with client.connected(target) as cluster:
         bodies = cluster.listed("BatchJob", target.chosen)
-    jobs = {one["metadata"]["name"]: one for one in bodies}
+    jobs = {_name(one, one["metadata"]["name"], target): one for one in bodies}
     if job is not None and job not in jobs:
-        raise Negative(f"no BatchJob {job!r} in namespace {target.chosen}")
+        where = f"namespace {target.chosen}" if target.chosen else "any namespace"
+        raise Negative(f"no BatchJob {job!r} in {where}")
     links = [
-        (parent["name"], name)
+        (_name(body, parent["name"], target), name)
         for name, body in sorted(jobs.items())
         for parent in body["spec"].get("parents") or ()
     ]
@@ -45,6 +48,11 @@ def graph(job: str | None, output: str, target: Target) -> None:
     draw = {"ascii": _ascii, "dot": _dot, "csv": _csv}[output]
     lines = list(draw(nodes, links))
     click.echo("\n".join(map(plain, lines)) if lines else "No job has a parent.")
+
+
+def _name(body: Mapping[str, Any], name: str, target: Target) -> str:
+    """A job or its parent, which is in the namespace of the job."""
+    return name if target.chosen else f"{body['metadata']['namespace']}/{name}"
 
 
 def _tied(job: str, links: list[tuple[str, str]]) -> set[str]:

@@ -4,7 +4,8 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import output as output_
-from bayplan.cli.target import Target, connected, targeted
+from bayplan.cli.named_object import connected
+from bayplan.cli.target import Target, targeted
 
 _FOR_EVER = "9999-12-31T23:59:59Z"
 

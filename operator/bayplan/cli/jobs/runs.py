@@ -7,7 +7,8 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import output as output_
-from bayplan.cli.target import Target, connected, targeted
+from bayplan.cli.named_object import connected
+from bayplan.cli.target import Target, targeted
 
 
 @click.command(short_help="Runs of a job: unfinished ones and the last that ended.")

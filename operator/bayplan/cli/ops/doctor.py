@@ -11,7 +11,11 @@ _HEADINGS = ("check", "verdict", "said")
 @click.command(short_help="Look for what is wrong with an installation.")
 @installed()
 @formatted
-@targeted()
+@targeted(
+    everywhere=True,
+    of_namespace="Taken as kubectl takes it; --operator says where the operator is.",
+    of_all="All namespaces are looked at, told or not.",
+)
 @click.pass_context
 def doctor(context: click.Context, operator: tuple[str, str], output: str, target: Target) -> None:
     """Look at versions, definitions, pods, leader, rights, and at autoscalers that would interfere.

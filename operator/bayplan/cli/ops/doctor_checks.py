@@ -13,9 +13,9 @@ from bayplan import __version__
 from bayplan.api import crds, kinds, names
 from bayplan.cli import output
 from bayplan.cli.client import ApiClient
+from bayplan.cli.errors import NotThere, Refused
 from bayplan.cli.ops import rights
-from bayplan.cluster import errors
-from bayplan.cluster.karpenter import DEFINITION, FIRST_TIMED, is_timed
+from bayplan.cloud.karpenter import DEFINITION, FIRST_TIMED, is_timed
 
 _OLDEST = (1, 30)
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -83,7 +83,7 @@ def definitions(server: ApiClient, where: Installation) -> Iterator[Finding]:
         check, remedy = f"definition {name}", "kubectl apply -f crds/, or install bayplan-crds"
         try:
             found = server.ask("GET", f"{_DEFINITIONS}/{name}")
-        except errors.NotFound:
+        except NotThere:
             yield Finding(check, Verdict.FAILS, "is not there", remedy)
             continue
         if "Established" not in _true(found):
@@ -170,7 +170,7 @@ def karpenter(server: ApiClient, where: Installation) -> Iterator[Finding]:
     del where
     try:
         pools = server.collection(_NODE_POOLS)
-    except errors.NotFound:
+    except NotThere:
         return
     for pool in pools:
         name = f"nodepool {pool['metadata']['name']}"
@@ -195,7 +195,7 @@ def protection(server: ApiClient, where: Installation) -> Iterator[Finding]:
     del where
     try:
         timed = is_timed(server.ask("GET", DEFINITION))
-    except errors.NotFound:
+    except NotThere:
         return
     check, first = "do-not-disrupt", FIRST_TIMED
     if timed:
@@ -253,7 +253,7 @@ def examined(server: ApiClient, where: Installation) -> Iterator[Finding]:
     for name, check in CHECKS.items():
         try:
             yield from check(server, where)
-        except errors.Rejected as refusal:
+        except Refused as refusal:
             remedy = "look with the rights of a cluster administrator"
             yield Finding(name, Verdict.DOUBTFUL, f"could not be looked at: {refusal}", remedy)
 
@@ -262,7 +262,7 @@ def _found(server: ApiClient, where: Installation) -> Any:
     path = f"/apis/apps/v1/namespaces/{where.namespace}/deployments/{where.name}"
     try:
         return server.ask("GET", path)
-    except errors.NotFound:
+    except NotThere:
         return None
 
 

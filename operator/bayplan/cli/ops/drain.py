@@ -1,6 +1,5 @@
 """`bayplan drain`: empty a node so that services miss nobody and runs may finish."""
 
-import asyncio
 import contextlib
 import json
 import sys
@@ -9,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bayplan.cli.target import Target, targeted
+
 if TYPE_CHECKING:
     from bayplan.cli.ops import drain_steps  # --help answers at once
 
 _NOT_EMPTY = 1
-_REFUSED = 3
 
 
 @click.command(short_help="Empty a node: services move first, runs may finish.")
@@ -35,7 +35,11 @@ _REFUSED = 3
 @click.option("--seconds", type=click.FloatRange(0), default=1800.0, show_default=True,
               help="How long to try in all.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Evict also pods that nobody would make anew.")
-@click.option("--context", "cluster_context", metavar="NAME", help="Of the kubeconfig.")
+@targeted(
+    everywhere=True,
+    of_namespace="Taken as kubectl takes it; a node's pods are of all namespaces.",
+    of_all="Pods of all namespaces go, told or not.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def drain(  # noqa: PLR0917  click hands over one parameter for each option
     node: str,
@@ -43,7 +47,7 @@ def drain(  # noqa: PLR0917  click hands over one parameter for each option
     run_seconds: float,
     seconds: float,
     force: bool,
-    cluster_context: str | None,
+    target: Target,
     output: str,
 ) -> None:
     """Cordon NODE, let the operator move services, let runs finish, evict what remains.
@@ -53,6 +57,7 @@ def drain(  # noqa: PLR0917  click hands over one parameter for each option
     node stays cordoned. Exit code: 0 empty, 1 not empty in time, 2 wrong usage, 3 the cluster
     refused.
     """
+    from bayplan.cli import client  # --help answers at once
     from bayplan.cli.ops import drain_steps
 
     for option, given in (("--move-seconds", move_seconds), ("--run-seconds", run_seconds)):
@@ -62,13 +67,10 @@ def drain(  # noqa: PLR0917  click hands over one parameter for each option
             )
     order = drain_steps.Order(node, move_seconds, run_seconds, seconds, force=force)
     try:
-        with _shown() as shown:
-            done = asyncio.run(drain_steps.drain(order, cluster_context, shown))
+        with client.connected(target, drain_steps.PATIENCE_SECONDS) as cluster, _shown() as shown:
+            done = drain_steps.carry_out(order, cluster, shown)
     except drain_steps.NeedsForce as error:
         raise click.UsageError(f"{node}: {error}; add --force to evict them too") from error
-    except drain_steps.NotDrained as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(_REFUSED)
     if output == "json":
         click.echo(json.dumps({"schema": "bayplan.dev/drain/v1", **done.as_json()}))
     else:

@@ -5,37 +5,25 @@ replacement is healthy. What is left after its time, and what is not ours, goes 
 so that disruption budgets hold. Nothing is deleted without asking; the node stays cordoned.
 """
 
-import asyncio
 import enum
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any
 
 from bayplan.api import names
 from bayplan.api.kinds import RUNS
-from bayplan.cluster import errors, requests, transport
+from bayplan.cli.client import ApiClient
+from bayplan.cli.errors import Changed, NoAnswer, NotThere
 
 _LOOK_SECONDS = 1.0
-_UNHEARD_SECONDS = 30.0  # an API server may be restarted meanwhile
-_TOGETHER = 10  # requests under way
+PATIENCE_SECONDS = 30.0  # an API server may be restarted meanwhile
 _FINISHED = ("Succeeded", "Failed")
 _MIRROR = "kubernetes.io/config.mirror"
 
 
-class NotDrained(Exception):  # noqa: N818  an outcome, told to the user in one line
-    """The cluster did not answer, or refused; the message is its own."""
-
-
 class NeedsForce(Exception):  # noqa: N818  an outcome, told to the user in one line
     """Pods that nobody would make anew stand there; the message names them."""
-
-
-class Wire(Protocol):
-    async def send(self, request: transport.Request) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,49 +130,25 @@ class Drain:
 Shown = Callable[[Drain], None]
 
 
-async def drain(order: Order, context: str | None, shown: Shown) -> Drain:
-    """Carry out the order on a cluster of the kubeconfig; answers how far it came in its time."""
-    try:
-        async with await transport.HttpTransport.connect(
-            context=context, connections=_TOGETHER
-        ) as wire:
-            return await carry_out(order, wire, shown)
-    except errors.ClusterError as error:
-        raise NotDrained(str(error)) from error
-
-
-async def carry_out(
-    order: Order,
-    wire: Wire,
-    shown: Shown,
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Drain:
-    began = monotonic()
+def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Drain:
+    """Carry out the order; answers how far it came in its time."""
+    began = cluster.monotonic()
     state = Drain(order.node)
-    state.there = await _standing(wire, order.node)
+    state.there = _standing(cluster, order.node)
     lonely = [pod.label for pod in state.there if not pod.owned]
     if lonely and not order.force:
         raise NeedsForce(f"nobody would make anew: {', '.join(sorted(lonely))}")
-    await wire.send(_cordon(order.node))
-    heard = monotonic()
+    cluster.cordon(order.node)
     while True:
-        try:
-            state.there = await _standing(wire, order.node)
-        except errors.Unavailable:
-            if monotonic() - heard >= _UNHEARD_SECONDS:
-                raise
-            await pause(_LOOK_SECONDS)
-            continue
-        heard = monotonic()
-        state.seconds = heard - began
+        state.there = _standing(cluster, order.node)
+        state.seconds = cluster.monotonic() - began
         state.seen |= {pod.uid: pod for pod in state.there}
         shown(state)
         if state.empty or state.seconds >= order.seconds:
             return state
         due = [pod for pod in state.there if state.seconds >= _patience(order, pod)]
-        await _evict((pod for pod in due if not pod.terminating), wire, state)
-        await pause(_LOOK_SECONDS)
+        _evict([pod for pod in due if not pod.terminating], cluster, state)
+        cluster.pause(_LOOK_SECONDS)
 
 
 def _patience(order: Order, pod: Standing) -> float:
@@ -193,29 +157,25 @@ def _patience(order: Order, pod: Standing) -> float:
     return by_kind.get(pod.kind, 0.0)
 
 
-async def _evict(pods: Iterable[Standing], wire: Wire, state: Drain) -> None:
+def _evict(pods: Sequence[Standing], cluster: ApiClient, state: Drain) -> None:
     """Ask for each pod to go; whose budget is spent is asked for again at the next look."""
-    limit = asyncio.Semaphore(_TOGETHER)
-
-    async def ask(pod: Standing) -> None:
-        async with limit:
-            try:
-                await wire.send(requests.evict(pod.namespace, pod.name, pod.uid))
-            except errors.NotFound:
-                return
-            except (errors.Conflict, errors.Unavailable) as error:
+    answers = cluster.evict([(pod.namespace, pod.name, pod.uid) for pod in pods])
+    for pod, error in zip(pods, answers, strict=True):
+        match error:
+            case NotThere():
+                continue
+            case Changed() | NoAnswer():
                 state.blocked[pod.uid] = f"is not let go: {error}"
-                return
-        state.blocked.pop(pod.uid, None)
-        state.evicted.add(pod.uid)
+            case None:
+                state.blocked.pop(pod.uid, None)
+                state.evicted.add(pod.uid)
+            case _:
+                raise error
 
-    await asyncio.gather(*map(ask, pods))
 
-
-async def _standing(wire: Wire, node: str) -> list[Standing]:
+def _standing(cluster: ApiClient, node: str) -> list[Standing]:
     """Pods to be rid of: none of the node's own, and none that has finished."""
-    answer = msgspec.json.decode(await wire.send(_pods_on(node)))
-    pods = map(_decoded, answer.get("items") or ())
+    pods = map(_decoded, cluster.listed("Pod", "", fields=f"spec.nodeName={node}"))
     return [pod for pod in pods if pod is not None and not pod.finished]
 
 
@@ -239,20 +199,4 @@ def _decoded(body: Mapping[str, Any]) -> Standing | None:
         owned=bool(owners),
         terminating="deletionTimestamp" in about,
         finished=(body.get("status") or {}).get("phase") in _FINISHED,
-    )
-
-
-def _pods_on(node: str) -> transport.Request:
-    query = (("fieldSelector", f"spec.nodeName={node}"),)
-    return transport.Request("GET", requests.path("Pod"), query, verb="list", kind="Pod")
-
-
-def _cordon(node: str) -> transport.Request:
-    return transport.Request(
-        "PATCH",
-        requests.path("Node", name=node),
-        body=requests.encode({"spec": {"unschedulable": True}}),
-        content_type=transport.MERGE_PATCH,
-        verb="cordon",
-        kind="Node",
     )

@@ -1,16 +1,15 @@
 """`bayplan selftest`: one tiny BatchJob through its whole life; what `helm test` runs."""
 
-import asyncio
 import json
-import sys
+import secrets
 
 import click
 
 from bayplan import __version__
+from bayplan.cli.target import Target, targeted
 
 
 @click.command(short_help="Run a tiny BatchJob and delete it again.")
-@click.option("--namespace", metavar="NAME", default="default", show_default=True)
 @click.option(
     "--image",
     default=f"bayplan/bayplan:{__version__}",
@@ -19,25 +18,20 @@ from bayplan import __version__
 )
 @click.option("--seconds", type=click.FloatRange(1), default=180.0, show_default=True,
               help="How long the job may take, waiting for a node included.")  # fmt: skip
-@click.option("--context", "cluster_context", metavar="NAME", help="Of the kubeconfig.")
+@targeted(of_namespace="Where the job runs; `default` unless told.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
-def selftest(
-    namespace: str, image: str, seconds: float, cluster_context: str | None, output: str
-) -> None:
+def selftest(image: str, seconds: float, target: Target, output: str) -> None:
     """Create a BatchJob, wait until it has run, delete it, and say how long each step took.
 
     Exit code: 0 it ran, 1 it did not, 3 the cluster refused.
     """
-    from bayplan.cli.ops import selftest_run  # --help answers at once
+    from bayplan.cli import client  # --help answers at once
+    from bayplan.cli.ops import selftest_run
 
-    try:
-        steps = asyncio.run(selftest_run.run(namespace, image, seconds, cluster_context))
-    except selftest_run.FailedError as failed:
-        click.echo(f"Error: {failed}", err=True)
-        sys.exit(1)
-    except selftest_run.RefusedError as refused:
-        click.echo(f"Error: {refused}", err=True)
-        sys.exit(3)
+    namespace = target.namespace or "default"
+    with client.connected(target) as cluster:
+        job = selftest_run.job(namespace, image, secrets.token_hex(3))
+        steps = selftest_run.follow(cluster, job, seconds)
     if output == "json":
         click.echo(json.dumps({"schema": "bayplan.dev/selftest/v1", "seconds": steps}))
     else:

@@ -1,40 +1,13 @@
 """A BatchJob made only to be seen running: created, followed, deleted whatever happens."""
 
-import asyncio
-import secrets
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
-
-import msgspec
+from collections.abc import Mapping
+from typing import Any
 
 from bayplan.api import names
-from bayplan.cluster import errors, requests, transport
+from bayplan.cli.client import ApiClient
+from bayplan.cli.errors import Negative
 
 _LOOK_SECONDS = 0.5
-
-
-class FailedError(Exception):
-    """The job did not run; the message says what its status says."""
-
-
-class RefusedError(Exception):
-    """The cluster did not answer, or refused; the message is its own."""
-
-
-class Wire(Protocol):
-    async def send(self, request: transport.Request) -> bytes: ...
-
-
-async def run(
-    namespace: str, image: str, seconds: float, context: str | None
-) -> Mapping[str, float]:
-    """Seconds from the CREATE to each step, on a cluster of the kubeconfig."""
-    try:
-        async with await transport.HttpTransport.connect(context=context, connections=1) as wire:
-            return await follow(wire, job(namespace, image, secrets.token_hex(3)), seconds)
-    except errors.ClusterError as error:
-        raise RefusedError(str(error)) from error
 
 
 def job(namespace: str, image: str, token: str) -> dict[str, Any]:
@@ -65,29 +38,17 @@ def job(namespace: str, image: str, token: str) -> dict[str, Any]:
     }
 
 
-async def follow(
-    wire: Wire,
-    body: Mapping[str, Any],
-    seconds: float,
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Mapping[str, float]:
-    """Create it, look until it is Complete, delete it."""
+def follow(cluster: ApiClient, body: Mapping[str, Any], seconds: float) -> Mapping[str, float]:
+    """Create it, look until it is Complete, delete it; the seconds from the CREATE to each step."""
     about = body["metadata"]
-    where = requests.path(names.BATCHJOB, about["namespace"])
-    await wire.send(
-        transport.Request(
-            "POST", where, body=requests.encode(body), verb="create", kind=names.BATCHJOB
-        )
-    )
-    began = monotonic()
+    cluster.create(names.BATCHJOB, body)
+    began = cluster.monotonic()
     steps: dict[str, float] = {}
-    status: Mapping[str, Any] = {}
     try:
         while "complete" not in steps:
-            request = requests.get(names.BATCHJOB, about["namespace"], about["name"])
-            status = msgspec.json.decode(await wire.send(request)).get("status") or {}
-            took = monotonic() - began
+            found = cluster.get(names.BATCHJOB, about["name"], about["namespace"])
+            status = found.get("status") or {}
+            took = cluster.monotonic() - began
             if status:
                 steps.setdefault("seen", took)
             if _is(status, "Placed"):
@@ -95,15 +56,11 @@ async def follow(
             if _is(status, "Complete"):
                 steps["complete"] = took
             elif _is(status, "Failed") or _is(status, "Stalled") or took >= seconds:
-                raise FailedError(_why(status, took))
+                raise Negative(_why(status, took))
             else:
-                await pause(_LOOK_SECONDS)
+                cluster.pause(_LOOK_SECONDS)
     finally:
-        await wire.send(
-            transport.Request(
-                "DELETE", f"{where}/{about['name']}", verb="delete", kind=names.BATCHJOB
-            )
-        )
+        cluster.delete(names.BATCHJOB, about["namespace"], about["name"])
     return steps
 
 

@@ -13,6 +13,7 @@ import click
 from bayplan import __version__
 from bayplan.api import names
 from bayplan.api.kinds import NAMES
+from bayplan.cli.errors import NoCluster, Refused
 from bayplan.cli.output import data, formatted, is_data, now, table, working
 from bayplan.cli.target import Target, installed, targeted
 from bayplan.inputs import InputError
@@ -70,7 +71,6 @@ def _parts(
     """File name in the archive -> what is in it: JSON, or the text of a log."""
     from bayplan.cli.ops import doctor_checks
     from bayplan.cli.ops.redact import redacted
-    from bayplan.cluster import errors
 
     refused: list[str] = []
     shown("Examining the installation")
@@ -82,7 +82,7 @@ def _parts(
         everywhere = "" if kind == "Node" else None
         try:
             found = cluster.listed(kind, everywhere)
-        except errors.Rejected as error:
+        except Refused as error:
             refused.append(f"{kind}: {error}")
             continue
         yield f"{kind.lower()}s.json", [redacted(one) for one in found if _is_ours(one)]
@@ -94,7 +94,7 @@ def _parts(
                 yield f"operator/{about}.json", redacted(pod)
                 query = (("limitBytes", str(_LOG_BYTES)), ("tailLines", "20000"))
                 yield f"operator/{about}.log", cluster.text(f"{pods}/{about}/log", query)
-    except errors.ClusterError as error:
+    except NoCluster as error:
         refused.append(f"operator's pods: {error}")
     yield "about.json", {"version": __version__, "refused": refused}
 

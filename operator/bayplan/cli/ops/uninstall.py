@@ -4,31 +4,31 @@ The chart's pre-delete hook runs it with `--finalizers-only`: run pods lose the 
 the operator would ever take off, and everybody's resources stay.
 """
 
-import asyncio
 import json
-import sys
 
 import click
 
 from bayplan.cli.output import working
-from bayplan.cli.target import installed
+from bayplan.cli.target import Target, installed, targeted
 
 
 @click.command(short_help="Take away what would outlive the operator.")
 @click.option("--finalizers-only", is_flag=True, help="Keep BatchJobs, LongServices and CRDs.")
 @installed(" It is stopped first.")
-@click.option("--namespace", metavar="NAME", default="", help="Run pods of this namespace only.")
 @click.option("--seconds", type=click.FloatRange(1), default=90.0, show_default=True,
               help="How long to wait for the operator to stop.")  # fmt: skip
-@click.option("--context", "cluster_context", metavar="NAME", help="Of the kubeconfig.")
+@targeted(
+    everywhere=True,
+    of_namespace="Run pods of this namespace only.",
+    of_all="Run pods of all namespaces, as when none is named.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     finalizers_only: bool,
     operator: tuple[str, str],
-    namespace: str,
     seconds: float,
-    cluster_context: str | None,
+    target: Target,
     yes: bool,
     output: str,
 ) -> None:
@@ -37,9 +37,11 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     Without --finalizers-only the custom resource definitions go too, and with them every BatchJob
     and LongService and their pods. Exit code: 0 done, 2 wrong usage, 3 the cluster refused.
     """
-    from bayplan.cli.ops import uninstall_steps  # --help answers at once
+    from bayplan.cli import client  # --help answers at once
+    from bayplan.cli.ops import uninstall_steps
 
     where, name = operator
+    namespace = target.namespace or ""
     if namespace and not finalizers_only:
         raise click.UsageError(
             "--namespace: definitions are the whole cluster's; add --finalizers-only"
@@ -48,12 +50,8 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
         what = "its finalizers" if finalizers_only else "every BatchJob and LongService"
         click.confirm(f"Stop {where}/{name} and remove {what}?", abort=True, err=True)
     order = uninstall_steps.Order(where, name, namespace, seconds, keeps_resources=finalizers_only)
-    try:
-        with working("Uninstalling") as shown:
-            done = asyncio.run(uninstall_steps.leave(order, cluster_context, shown))
-    except uninstall_steps.NotLeft as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(3)
+    with client.connected(target) as cluster, working("Uninstalling") as shown:
+        done = uninstall_steps.carry_out(order, cluster, shown)
     if output == "json":
         click.echo(json.dumps({"schema": "bayplan.dev/uninstall/v1", **done}))
     else:

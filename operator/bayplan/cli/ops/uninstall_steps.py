@@ -4,37 +4,26 @@ A finalizer taken off while the operator still runs would be put on the next run
 order. Every step may be repeated; what is gone already is no error.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any
 
 from bayplan.api import kinds, names
-from bayplan.cluster import errors, requests, transport
+from bayplan.cli.client import MERGE, ApiClient
+from bayplan.cli.errors import Changed, NoCluster, NotThere
 from bayplan.model.intents import ReleasePod
 
 Shown = Callable[[str], None]
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_CHUNK = 500
-_TOGETHER = 20  # requests under way
+_SHARE = 20  # pods that are let go before it is told how many
 _ROUNDS = 5  # of looking for pods; each after the first finds what came meanwhile
 _LOOK_SECONDS = 0.5
 _UNTOUCHED_SECONDS = 15  # a lease that names no duration
 # Pods of one Deployment end at different times: a standby that still lives takes a free lease up,
 # and would put finalizers on new pods. It tries every 2 s.
 _FREE_SECONDS = 5
-
-
-class NotLeft(Exception):  # noqa: N818  an outcome, told to the user in one line
-    """It could not be done; the message says what to do."""
-
-
-class Wire(Protocol):
-    async def send(self, request: transport.Request) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,74 +37,47 @@ class Order:
     keeps_resources: bool
 
 
-async def leave(order: Order, context: str | None, shown: Shown) -> Mapping[str, Any]:
-    """Carry out the order on a cluster of the kubeconfig; says how many pods were let go."""
-    try:
-        async with await transport.HttpTransport.connect(
-            context=context, connections=_TOGETHER
-        ) as wire:
-            return await carry_out(order, wire, shown)
-    except errors.ClusterError as error:
-        raise NotLeft(str(error)) from error
-
-
-async def carry_out(
-    order: Order,
-    wire: Wire,
-    shown: Shown,
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> Mapping[str, Any]:
+def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Mapping[str, Any]:
+    """Carry out the order; says how many pods were let go. `NoCluster` says what to do instead."""
     shown(f"Stopping {order.operator_namespace}/{order.operator}")
-    await _stop(order, wire)
-    await _until_free(order, wire, pause, monotonic)
+    _stop(order, cluster)
+    _wait_until_free(order, cluster)
     released = 0
     for _ in range(_ROUNDS):
-        found = [one async for one in _held(order, wire)]
+        found = _held(order, cluster)
         if not found:
             break
-        await _release(found, wire, lambda count: shown(f"Letting go of run pods: {count}"))
+        _release(found, cluster, lambda count: shown(f"Letting go of run pods: {count}"))
         released += len(found)
     else:
-        raise NotLeft("run pods keep coming: is another operator at work? Stop it and run again")
+        raise NoCluster("run pods keep coming: is another operator at work? Stop it and run again")
     if not order.keeps_resources:
         for kind in kinds.KINDS:
             shown(f"Deleting {kind.plural}")
-            await _unless_gone(wire, _delete_definition(kind.plural))
+            _delete_definition(kind.plural, cluster)
     return {"released": released, "resourcesKept": order.keeps_resources}
 
 
-async def _stop(order: Order, wire: Wire) -> None:
+def _stop(order: Order, cluster: ApiClient) -> None:
     path = f"/apis/apps/v1/namespaces/{order.operator_namespace}/deployments/{order.operator}/scale"
-    body = requests.encode({"spec": {"replicas": 0}})
-    await _unless_gone(
-        wire,
-        transport.Request(
-            "PATCH", path, body=body, content_type=transport.MERGE_PATCH, verb="scale"
-        ),
-    )
+    with _unless_gone():
+        cluster.ask("PATCH", path, (), {"spec": {"replicas": 0}}, MERGE, verb="scale")
 
 
-async def _until_free(
-    order: Order,
-    wire: Wire,
-    pause: Callable[[float], Awaitable[None]],
-    monotonic: Callable[[], float],
-) -> None:
+def _wait_until_free(order: Order, cluster: ApiClient) -> None:
     """Until nobody has held the lease for a while, standbys included.
 
     A holder that has been silent for the lease's whole duration holds it no longer.
     """
-    began = seen_at = monotonic()
+    began = seen_at = cluster.monotonic()
     free_at: float | None = None
     seen: Mapping[str, Any] = {}
     while True:
-        request = requests.get_lease(order.operator_namespace, order.operator, 10)
-        try:
-            spec = msgspec.json.decode(await wire.send(request)).get("spec") or {}
-        except errors.NotFound:
+        lease = cluster.find("Lease", order.operator, order.operator_namespace)
+        if lease is None:
             return
-        now = monotonic()
+        spec = lease.get("spec") or {}
+        now = cluster.monotonic()
         if spec != seen:
             seen, seen_at = spec, now
         silent = float(spec.get("leaseDurationSeconds") or _UNTOUCHED_SECONDS)
@@ -126,54 +88,46 @@ async def _until_free(
         elif now - free_at >= _FREE_SECONDS:
             return
         if free_at is None and now - began >= order.seconds:
-            raise NotLeft(
+            raise NoCluster(
                 f"{spec['holderIdentity']!r} still holds the lease"
                 f" {order.operator_namespace}/{order.operator} after {order.seconds:.0f} s:"
                 " stop that operator and run again"
             )
-        await pause(_LOOK_SECONDS)
+        cluster.pause(_LOOK_SECONDS)
 
 
-async def _held(order: Order, wire: Wire) -> AsyncIterator[ReleasePod]:
+def _held(order: Order, cluster: ApiClient) -> list[ReleasePod]:
     """Run pods that have our finalizer."""
-    token = ""
-    while True:
-        request = requests.list_chunk(
-            "Pod", order.namespace, limit=_CHUNK, token=token, partial=True
-        )
-        answer = msgspec.json.decode(await wire.send(request))
-        for one in answer.get("items") or ():
-            about = one["metadata"]
-            finalizers = about.get("finalizers") or ()
-            if names.RUN_TRACKING in finalizers:
-                kept = tuple(each for each in finalizers if each != names.RUN_TRACKING)
-                yield ReleasePod(about["namespace"], about["name"], about["uid"], kept)
-        token = (answer.get("metadata") or {}).get("continue") or ""
-        if not token:
-            return
+    found = []
+    for one in cluster.listed("Pod", order.namespace, partial=True):
+        about = one["metadata"]
+        finalizers = about.get("finalizers") or ()
+        if names.RUN_TRACKING in finalizers:
+            kept = tuple(each for each in finalizers if each != names.RUN_TRACKING)
+            found.append(ReleasePod(about["namespace"], about["name"], about["uid"], kept))
+    return found
 
 
-async def _release(found: list[ReleasePod], wire: Wire, told: Callable[[str], None]) -> None:
-    done = 0
-    for some in _shares(found, _TOGETHER):
-        await asyncio.gather(*(_unless_gone(wire, requests.release_pod(one)) for one in some))
-        done += len(some)
-        told(f"{done} of {len(found)}")
+def _release(found: list[ReleasePod], cluster: ApiClient, told: Callable[[str], None]) -> None:
+    for start in range(0, len(found), _SHARE):
+        some = found[start : start + _SHARE]
+        for error in cluster.release(some):
+            with _unless_gone():
+                if error is not None:
+                    raise error
+        told(f"{start + len(some)} of {len(found)}")
 
 
-def _shares(whole: list[ReleasePod], size: int) -> Iterator[list[ReleasePod]]:
-    for start in range(0, len(whole), size):
-        yield whole[start : start + size]
-
-
-def _delete_definition(plural: str) -> transport.Request:
+def _delete_definition(plural: str, cluster: ApiClient) -> None:
     path = f"{_DEFINITIONS}/{plural}.{names.GROUP}"
-    return transport.Request("DELETE", path, verb="delete", kind="CustomResourceDefinition")
+    with _unless_gone():
+        cluster.ask("DELETE", path, verb="delete", kind="CustomResourceDefinition")
 
 
-async def _unless_gone(wire: Wire, request: transport.Request) -> None:
+@contextmanager
+def _unless_gone() -> Iterator[None]:
     """What is gone already is what was wanted; a pod of another uid is another's."""
     try:
-        await wire.send(request)
-    except (errors.NotFound, errors.Conflict):
+        yield
+    except (NotThere, Changed):
         return

@@ -7,6 +7,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from bayplan.api.kinds import KINDS
+from bayplan.cli.errors import Refused
+from bayplan.cli.named_object import kind_of
 from bayplan.cli.output import data, formatted, is_data, now, plain
 from bayplan.cli.target import Target, targeted
 
@@ -41,8 +43,8 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     from bayplan.scheduler import dry_run  # --help answers at once
 
     with client.connected(target) as cluster:
-        kind, body = client.kind_of(cluster, name)
-        found = dry_run.session(cluster.wire.send, now(), node_selector)
+        kind, body = kind_of(cluster, name)
+        found = dry_run.session(cluster, now(), node_selector)
         told = account(cluster, found, kind, body)
     if is_data(output):
         data(output, "explain", told)
@@ -182,11 +184,9 @@ def _next(found: "Session", key: tuple[str, str, str]) -> dict[str, Any]:
 
 
 def _events(server: "ApiClient", namespace: str, uid: str) -> list[dict[str, str]]:
-    from bayplan.cluster import errors
-
     try:
         listed = server.listed("Event", namespace, fields=f"regarding.uid={uid}") if uid else []
-    except errors.Rejected:  # may not be read by everybody, and is beside the point
+    except Refused:  # may not be read by everybody, and is beside the point
         return []
     rows = [
         {

@@ -27,7 +27,7 @@ def plan(node_selector: str, target: Target, output: str) -> None:
     from bayplan.scheduler import dry_run  # --help answers at once
 
     with client.connected(target) as cluster:
-        found = dry_run.session(cluster.wire.send, now(), node_selector)
+        found = dry_run.session(cluster, now(), node_selector)
     told = changes(found, target.namespace or "")
     if is_data(output):
         data(output, "plan", told)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bayplan.cli.target import Target, targeted
 from bayplan.inputs import InputError
 from bayplan.model.nodes import OF_ITSELF, with_former
 
@@ -88,8 +89,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "would buy for the same pods.",
 )
 @click.option("--cluster", is_flag=True, help="Start from the current cluster; it is only read.")
-@click.option(
-    "--context", "cluster_context", metavar="NAME", help="Of the kubeconfig; implies --cluster."
+@targeted(
+    everywhere=True,
+    of_namespace="Of manifests that name none; else `default`.",
+    of_all="Of the cluster all namespaces count, told or not; implies --cluster.",
+    of_cluster=" Implies --cluster.",
 )
 @click.option(
     "--picture",
@@ -121,9 +125,9 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     ignore_unknown: bool,
     compare: str,
     cluster: bool,
-    cluster_context: str | None,
     picture: Path | None,
     output: str,
+    target: Target,
 ) -> None:
     """Say which nodes the manifests need, what they cost and how full they are.
 
@@ -143,7 +147,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     from bayplan.provisioning import offerings, simulation
 
     given = (*paths, *more)
-    live = cluster or cluster_context is not None
+    live = cluster or target != Target(target.namespace or None)
     if not (given or live):
         raise click.UsageError("Name a file or folder, - for standard input, or use --cluster.")
     if spot and not region:
@@ -154,10 +158,11 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     if given:
         lenient = skipped if ignore_unknown else None
         documents = documents_.documents(given, sys.stdin.buffer, lenient)
+        documents = documents_.in_namespace(documents, target.namespace or "")
     if live:
         from bayplan.cli.packing import live_documents
 
-        documents = itertools.chain(documents, live_documents.documents(cluster_context))
+        documents = itertools.chain(documents, live_documents.documents(target))
     found = inventory.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
     had_nodes, zones_there = bool(found.nodes), offerings.zones_of(found.nodes)
     inventory.without_nodes(found, remove_node)

@@ -15,7 +15,8 @@ import click
 from bayplan.api import names
 from bayplan.cli import output as output_
 from bayplan.cli.errors import Negative
-from bayplan.cli.target import Target, connected, targeted
+from bayplan.cli.named_object import connected
+from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient

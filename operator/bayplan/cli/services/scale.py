@@ -4,7 +4,8 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import output as output_
-from bayplan.cli.target import Target, connected, targeted
+from bayplan.cli.named_object import connected
+from bayplan.cli.target import Target, targeted
 
 _MOST_REPLICAS = 10_000
 
