@@ -58,22 +58,20 @@ def _asked(
     body: Mapping[str, Any], first: str, last: str | None, tz: str | None
 ) -> tuple[list[str], str]:
     """The times that will run, and the annotation that says so."""
-    from bayplan.api.batchjob import BatchJobSpec
-    from bayplan.api.resource import parse_resource  # pydantic
     from bayplan.api.times import rfc3339
     from bayplan.cli import moment
-    from bayplan.reconcile.batchjob import stored_status, triggers
-    from bayplan.reconcile.batchjob.backfill import open_slots
-    from bayplan.schedules import gaps, zones
+    from bayplan.reports import slots  # pydantic
+    from bayplan.schedules import zones
 
-    job = parse_resource(body)
-    if not isinstance(job.spec, BatchJobSpec) or job.problems:
-        raise Negative(f"the spec of {job.name} has problems; see `bayplan lint`")
-    schedule = triggers.schedule_of(job, job.spec)
-    if schedule is None:
-        raise Negative(f"{job.name} has no schedule; see `bayplan run`")
+    name = body["metadata"]["name"]
     try:
-        zone = zones.zone(tz or job.spec.time_zone)
+        found = slots.timetable(body)
+    except InputError as error:
+        raise Negative(f"the spec of {name} has problems; see `bayplan lint`") from error
+    if found is None:
+        raise Negative(f"{name} has no schedule; see `bayplan run`")
+    try:
+        zone = zones.zone(tz or found.time_zone)
     except zones.TimeZoneError as error:
         raise InputError("--tz", str(error)) from error
     low = moment.moment("--from", first, zone)
@@ -81,15 +79,12 @@ def _asked(
     high = now if last is None else min(moment.moment("--to", last, zone), now)
     if not 0 <= low <= high:
         raise InputError("--from", "must be from 1970 on, and neither after --to nor in the future")
-    stored = stored_status.read(job.status)
-    floor = max(stored.last_slot, job.created_at - 1, stored.since - 1)
-    known = gaps.before(job.created_at) if stored.gaps is None else stored.gaps
-    slots = open_slots(schedule, known, low, min(high, floor), ())
-    if len(slots) > stored_status.MOST_BACKFILLED:
+    left = found.without_run(low, high)
+    if len(left) > slots.MOST_MADE_UP_FOR:
         raise InputError(
             "--from",
-            f"more than {stored_status.MOST_BACKFILLED} scheduled times; ask for a part of them",
+            f"more than {slots.MOST_MADE_UP_FOR} scheduled times; ask for a part of them",
         )
-    if not slots:
-        raise Negative(f"no scheduled time of {job.name} in there is left without a run")
-    return [rfc3339(slot) for slot in slots], f"{rfc3339(low)}/{rfc3339(high)}"
+    if not left:
+        raise Negative(f"no scheduled time of {name} in there is left without a run")
+    return [rfc3339(slot) for slot in left], f"{rfc3339(low)}/{rfc3339(high)}"

@@ -46,15 +46,16 @@ def next_(  # noqa: PLR0917  click hands over one parameter for each option
     refused.
     """
     from bayplan.cli import moment
+    from bayplan.reports.slots import upcoming  # pydantic
     from bayplan.schedules import zones
 
     target, wanted = _meant(target, number, count)
     zone = _zone("--tz", tz or "UTC")
     now = output_.now() if after is None else moment.moment("--after", after, zone)
     body = _body(job, filename, schedule, tz, target)
-    read, slots, paused = _slots(body, now, wanted)
-    own = zones.zone(read)
-    rows = _rows(slots, own, zone)
+    found = upcoming(body, now, wanted)
+    read, paused = found.time_zone, found.paused_until
+    rows = _rows(found.slots, zones.zone(read), zone)
     if output_.is_data(output):
         output_.data(output, "next", {"timeZone": read, "pausedUntil": paused, "slots": rows})
     else:
@@ -66,7 +67,7 @@ def next_(  # noqa: PLR0917  click hands over one parameter for each option
         click.echo(output_.table([*headings, "in", "note"], table), nl=False)
         if paused:
             click.echo(f"paused until {paused}: no run starts before", err=True)
-    if not slots:
+    if not rows:
         raise Negative("nothing is due: the job is suspended, runs once, or its schedule has ended")
 
 
@@ -119,30 +120,6 @@ def _body(
 
 
 _ANY = {"spec": {"containers": [{"name": "main", "image": "any"}]}}
-
-
-def _slots(body: Mapping[str, Any], now: int, count: int) -> tuple[str, list[int], str | None]:
-    """The time zone, the times when runs may start, and until when the job is paused."""
-    from bayplan.api.batchjob import BatchJobSpec
-    from bayplan.api.resource import parse_resource  # pydantic
-    from bayplan.reconcile.batchjob import triggers
-
-    about = body.get("metadata") or {}
-    body = {**body, "metadata": {"namespace": "default", "creationTimestamp": _text(now), **about}}
-    read = parse_resource(body)
-    for problem in read.problems:
-        if problem.reason in {"InvalidSchedule", "InvalidTimeZone", "InvalidSpec"}:
-            raise InputError(problem.field, problem.message)
-    if not isinstance(read.spec, BatchJobSpec):
-        raise InputError(read.name, "is no BatchJob")
-    found = triggers.schedule_of(read, read.spec)
-    paused = (body.get("status") or {}).get("pausedUntil")
-    if found is None or read.spec.suspend:
-        return read.spec.time_zone, [], paused
-    since = max(now, (output_.epoch(paused) or 0) - 1)
-    delay = triggers.start_delay(read, read.spec)
-    slots = found.slots_between(since - delay, 2**53, count)
-    return read.spec.time_zone, [slot + delay for slot in slots], paused
 
 
 def _rows(slots: list[int], own: ZoneInfo, viewer: ZoneInfo) -> list[dict[str, Any]]:
