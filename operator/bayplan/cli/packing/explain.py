@@ -14,9 +14,8 @@ from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
-    from bayplan.scheduler.dry_run import Session
 
-_MOST_LINES = 8  # of runs, events and failures
+_MOST_LINES = 8  # of pods
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -40,12 +39,13 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     cluster refused.
     """
     from bayplan.cli import client  # --help answers at once
-    from bayplan.scheduler import dry_run  # --help answers at once
+    from bayplan.reports.explain import account
+    from bayplan.scheduler import dry_run
 
     with client.connected(target) as cluster:
         kind, body = kind_of(cluster, name)
         found = dry_run.session(cluster, now(), node_selector)
-        told = account(cluster, found, kind, body)
+        told = account(found, kind, body, _events(cluster, body))
     if is_data(output):
         data(output, "explain", told)
     else:
@@ -53,156 +53,16 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     click.get_current_context().exit(1 if told["waiting"] or told["trouble"] else 0)
 
 
-def account(
-    server: "ApiClient", found: "Session", kind: str, body: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Everything that is told, as data."""
+def _events(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Events about the object; they are beside the point for who may not read them."""
     about = body["metadata"]
-    namespace, name = about["namespace"], about["name"]
-    status = body.get("status") or {}
-    told: dict[str, Any] = {
-        "kind": kind,
-        "namespace": namespace,
-        "name": name,
-        "conditions": [
-            {key: one.get(key, "") for key in ("type", "status", "reason", "message")}
-            for one in status.get("conditions") or ()
-        ],
-        "trouble": list(_trouble(kind, status)),
-        "pods": _pods(found, kind, namespace, name),
-        "waiting": _waiting(found, kind, namespace, name),
-        "events": _events(server, namespace, str(about.get("uid", ""))),
-    }
-    if kind != "Pod":
-        told["next"] = _next(found, (kind, namespace, name))
-    if kind == "LongService":
-        told["drifted"] = status.get("driftedReplicas")  # none: it has no constraints
-        told["rebalances"] = bool((body.get("spec") or {}).get("rebalance"))
-    return told
-
-
-def _trouble(kind: str, status: Mapping[str, Any]) -> list[str]:
-    """What is wrong by the status' own words, besides waiting for room."""
-    said = []
-    for one in status.get("conditions") or ():
-        bad = (one["type"] in {"Stalled", "Failed"} and one["status"] == "True") or (
-            one["type"] in {"LastRunSucceeded", "Available"} and one["status"] == "False"
-        )
-        if bad:
-            said.append(f"{one['type']}: {one.get('reason', '')}: {one.get('message', '')}")
-    if kind == "LongService" and status.get("lastFailure"):
-        last = status["lastFailure"]
-        code = f", exit code {last['exitCode']}" if last.get("exitCode") is not None else ""
-        said.append(
-            f"last failure at {last.get('time', '?')}: {last.get('reason', '?')}{code} of "
-            f"{last.get('pod', '?')}: {last.get('message', '')}"
-        )
-    return said
-
-
-def _pods(found: "Session", kind: str, namespace: str, name: str) -> list[dict[str, Any]]:
-    rows = []
-    for key, pod in sorted(found.cache.state.pods.items()):
-        mine = key == (namespace, name) if kind == "Pod" else (
-            pod.owner is not None
-            and (pod.owner.kind, pod.namespace, pod.owner.name) == (kind, namespace, name)
-        )  # fmt: skip
-        if mine:
-            node = found.cache.state.nodes.get(pod.node)
-            labels = node.labels if node is not None else {}
-            rows.append(
-                {
-                    "name": pod.name,
-                    "node": pod.node,
-                    "nominatedNode": pod.nominated,
-                    "zone": labels.get("topology.kubernetes.io/zone", ""),
-                    "instanceType": labels.get("node.kubernetes.io/instance-type", ""),
-                    "request": _amounts(pod.request),
-                }
-            )
-    return rows
-
-
-def _amounts(request: Mapping[str, int]) -> dict[str, str]:
-    from bayplan.model import wording
-
-    return {name: wording.amount(name, value) for name, value in request.items() if name != "pods"}
-
-
-def _waiting(found: "Session", kind: str, namespace: str, name: str) -> list[dict[str, Any]]:
-    """The funnel of each class of its tasks that found no room, and what would help."""
-    from bayplan.model import wording
-    from bayplan.provisioning import demand, offerings, suggestions  # numpy
-    from bayplan.provisioning.prices import MODELLED
-
-    told = []
-    for refused in found.refused:
-        mine = [key for key in refused.keys if _is_of(found, key, kind, namespace, name)]
-        if not mine:
-            continue
-        book = found.cache.state
-        zones = offerings.zones_of(book.nodes.values()) or offerings.zones_in()
-        store = demand.Shop(offerings.offers((), MODELLED), zones, (), book.claims)
-        offer = next((offer for offer, _ in store.more(refused.waiting.kind, 1)), None)
-        status = wording.status(len(mine), refused.waiting.since, refused.funnel)
-        told.append(
-            {
-                **status,
-                "wouldFit": list(
-                    suggestions.hints(book, refused.waiting.kind, refused.funnel, offer, zones)
-                ),
-            }
-        )
-    return told
-
-
-def _is_of(found: "Session", key: tuple[str, str], kind: str, namespace: str, name: str) -> bool:
-    if kind == "Pod":
-        return key == (namespace, name)
-    made = found.notes.created.get(key)
-    if made is not None:
-        return made[0] == (kind, namespace, name)
-    pod = found.cache.state.pods.get(key)
-    owner = pod.owner if pod is not None else None
-    return owner is not None and (owner.kind, key[0], owner.name) == (kind, namespace, name)
-
-
-def _next(found: "Session", key: tuple[str, str, str]) -> dict[str, Any]:
-    """What the operator would do with it now."""
-    from bayplan.api.times import rfc3339
-
-    outcome = found.notes.outcomes.get(key)
-    creates = [pod.name for of, pod in found.notes.created.values() if of == key]
-    wake = outcome.wake_at if outcome is not None else None
-    return {
-        "creates": creates,
-        "deletes": [
-            {"name": one.name, "why": one.why} for one in (outcome.deletes if outcome else ())
-        ],
-        "lookedAtAgain": rfc3339(wake) if wake is not None else None,
-    }
-
-
-def _events(server: "ApiClient", namespace: str, uid: str) -> list[dict[str, str]]:
-    try:
-        listed = server.listed("Event", namespace, fields=f"regarding.uid={uid}") if uid else []
-    except Refused:  # may not be read by everybody, and is beside the point
+    uid = about.get("uid", "")
+    if not uid:
         return []
-    rows = [
-        {
-            "time": str(
-                (one.get("series") or {}).get("lastObservedTime")
-                or one.get("eventTime")
-                or one.get("deprecatedLastTimestamp")
-                or ""
-            ),
-            "type": str(one.get("type", "")),
-            "reason": str(one.get("reason", "")),
-            "message": str(one.get("note", "")),
-        }
-        for one in listed
-    ]
-    return sorted(rows, key=lambda row: row["time"])[-_MOST_LINES:]
+    try:
+        return cluster.listed("Event", about["namespace"], fields=f"regarding.uid={uid}")
+    except Refused:
+        return []
 
 
 def lines(told: Mapping[str, Any]) -> list[str]:

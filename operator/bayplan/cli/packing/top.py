@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bayplan.cli.output import data, formatted, is_data, plain
-from bayplan.cli.services.rollout import wanted
 from bayplan.cli.target import Target, targeted
 from bayplan.inputs import InputError
 
@@ -20,13 +19,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bayplan.cli.client import ApiClient
+    from bayplan.model.requirements import Term
 
 _MICRO = 1_000_000
-_HOURS_A_MONTH = 730
 _FULL, _FAIR = 90.0, 60.0  # percent
 _BAR = 10
 _NARROW = 100  # columns of a terminal that has no room for long bars
 _WHAT = ("nodes", "jobs", "services")
+_KINDS = {"jobs": "BatchJob", "services": "LongService"}
 _SORTS = ("name", "cpu", "memory", "price", "waste")
 
 
@@ -56,7 +56,7 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
 
     with client.connected(target) as cluster:
         if is_data(output):
-            data(output, "top", looked(cluster, what, sort, node_selector))
+            data(output, "top", _looked(cluster, what, sort, node_selector))
             return
         from rich.console import Console  # 50 ms
 
@@ -65,7 +65,7 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
             console.width = 160 if output == "wide" else 120
         if once or not console.is_terminal:
             console.print(
-                picture(looked(cluster, what, sort, node_selector), wide=output == "wide")
+                picture(_looked(cluster, what, sort, node_selector), wide=output == "wide")
             )
             return
         from rich.live import Live
@@ -73,7 +73,7 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
         with Live(console=console, screen=True, auto_refresh=False) as live:
             try:
                 while True:
-                    told = looked(cluster, what, sort, node_selector)
+                    told = _looked(cluster, what, sort, node_selector)
                     live.update(
                         picture(told, wide=output == "wide", lines=console.height - 6), refresh=True
                     )
@@ -82,152 +82,23 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
                 return
 
 
-def looked(server: "ApiClient", what: str, sort: str, node_selector: str) -> dict[str, Any]:
+def _looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> dict[str, Any]:
     """One look at the cluster, as data."""
+    from bayplan.reports import top as report  # numpy
+
     if what == "nodes":
-        return {"what": what, **_nodes(server, sort, node_selector)}
-    kind = {"jobs": "BatchJob", "services": "LongService"}[what]
-    rows = [_workload(one) for one in server.listed(kind)]
-    return {"what": what, what: sorted(rows, key=lambda row: (row["namespace"], row["name"]))}
+        bodies = [one for kind in ("Node", "Pod") for one in cluster.listed(kind, "")]
+        return {"what": what, **report.nodes(bodies, sort, _term(node_selector))}
+    return {"what": what, what: report.workloads(cluster.listed(_KINDS[what]))}
 
 
-def _nodes(server: "ApiClient", sort: str, node_selector: str) -> dict[str, Any]:
-    from bayplan.manifests import inventory
-    from bayplan.manifests.documents import Document
-    from bayplan.model import resources
-    from bayplan.provisioning.prices import MODELLED, with_price
-
-    ours = _chosen(node_selector)
-    documents = [
-        Document("the cluster", body)
-        for kind in ("Node", "Pod")
-        for body in server.listed(kind, "")
-    ]
-    found = inventory.inventory(documents, {}, lenient=True)
-    raw = {one.name: one.body for one in documents if one.kind == "Node"}
-    on_node: dict[str, list[Any]] = {}
-    for pod in found.running:
-        on_node.setdefault(pod.node, []).append(pod)
-    rows: list[dict[str, Any]] = []
-    for node in found.nodes:
-        if not ours(node):
-            continue
-        priced, source = with_price(node, MODELLED)
-        pods = on_node.get(node.name, [])
-        asked = sum((pod.request for pod in pods), start=resources.NOTHING)
-        rows.append(
-            {
-                "name": node.name,
-                "instanceType": node.labels.get("node.kubernetes.io/instance-type", ""),
-                "zone": node.labels.get("topology.kubernetes.io/zone", ""),
-                "capacity": _capacity(node.labels),
-                "state": _state(node, raw[node.name]),
-                "pods": len(pods),
-                "costMicrodollarsPerHour": priced.price_microdollars,
-                "priceSource": source,
-                "allocatable": dict(node.allocatable),
-                "requested": dict(asked),
-                "fillPercent": _fill(asked, node.allocatable),
-            }
-        )
-    rows.sort(key=lambda row: _order(row, sort))
-    cost = sum(row["costMicrodollarsPerHour"] or 0 for row in rows)
-    total: dict[str, int] = {}
-    asked_total: dict[str, int] = {}
-    for row in rows:
-        for name, amount in row["allocatable"].items():
-            total[name] = total.get(name, 0) + amount
-        for name, amount in row["requested"].items():
-            asked_total[name] = asked_total.get(name, 0) + amount
-    return {
-        "costMicrodollarsPerHour": cost,
-        "costDollarsPerMonth": round(cost * _HOURS_A_MONTH / _MICRO, 2),
-        "fillPercent": _fill(asked_total, total),
-        "pods": {
-            "running": sum(row["pods"] for row in rows),
-            "waiting": sum(demand.count for demand in found.demands),
-        },
-        "nodes": rows,
-    }
-
-
-def _chosen(node_selector: str) -> Any:
+def _term(node_selector: str) -> "Term":
     from bayplan import settings  # pydantic
 
     try:
-        term = settings.node_term(node_selector)
+        return settings.node_term(node_selector)
     except ValueError as error:
         raise InputError("--node-selector", str(error)) from error
-    return lambda node: term.matches(node.labels, node.name)
-
-
-def _order(row: Mapping[str, Any], sort: str) -> tuple[float, str]:
-    """Dearest, fullest or most wasteful first."""
-    fill, price = row["fillPercent"], row["costMicrodollarsPerHour"] or 0
-    by = {
-        "name": 0.0,
-        "price": -float(price),
-        "cpu": -float(fill.get("cpu", 0.0)),
-        "memory": -float(fill.get("memory", 0.0)),
-        "waste": -price * (100.0 - max(fill.get("cpu", 0.0), fill.get("memory", 0.0))),
-    }
-    return by[sort], row["name"]
-
-
-def _capacity(labels: Mapping[str, str]) -> str:
-    for label in ("karpenter.sh/capacity-type", "eks.amazonaws.com/capacityType"):
-        if label in labels:
-            return labels[label].lower().replace("_", "-")
-    return ""
-
-
-def _state(node: Any, body: Mapping[str, Any]) -> str:
-    if (body.get("metadata") or {}).get("deletionTimestamp"):
-        return "Deleting"
-    if not node.ready:
-        return "NotReady"
-    if node.unschedulable:
-        return "Cordoned"
-    return "Leaving" if node.leaving else "Ready"
-
-
-def _fill(asked: Mapping[str, int], room: Mapping[str, int]) -> dict[str, float]:
-    return {
-        name: round(100 * asked.get(name, 0) / room[name], 1)
-        for name in ("cpu", "memory", "pods")
-        if room.get(name)
-    }
-
-
-def _workload(body: Mapping[str, Any]) -> dict[str, Any]:
-    about, status = body["metadata"], body.get("status") or {}
-    conditions = {one["type"]: one for one in status.get("conditions") or ()}
-    waiting = status.get("placement") or {}
-    common = {
-        "namespace": about["namespace"],
-        "name": about["name"],
-        "status": (conditions.get("Ready") or {}).get("reason", ""),
-        "waiting": waiting.get("pendingTasks", 0),
-        "message": waiting.get("message", ""),
-    }
-    if body["kind"] == "BatchJob":
-        statistics = status.get("statistics") or {}
-        return {
-            **common,
-            "next": status.get("nextSlotTime", ""),
-            "result": (conditions.get("LastRunSucceeded") or {}).get("reason", ""),
-            "running": status.get("running", 0),
-            "runSecondsP50": statistics.get("runSecondsP50"),
-            "waitSecondsP50": statistics.get("waitSecondsP50"),
-            "failures": statistics.get("failures", 0),
-        }
-    return {
-        **common,
-        "wanted": wanted(body),
-        "ready": status.get("readyReplicas", 0),
-        "updated": status.get("updatedReplicas", 0),
-        "drifted": status.get("driftedReplicas"),  # none: it has no constraints
-    }
 
 
 def picture(told: Mapping[str, Any], *, wide: bool, lines: int | None = None) -> "RenderableType":

@@ -17,13 +17,12 @@ from bayplan.cli import output as output_
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
+from bayplan.reports.rollout import standing
 
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
 _LOOK_SECONDS = 1.0
-_FAILED = frozenset({"ProgressDeadlineExceeded", "RolledBack"})
-_DONE = frozenset({"RolledOut", "ScaledToZero"})
 
 
 @click.group(short_help="Status, history and steering of a service's update.")
@@ -65,43 +64,6 @@ def _progress(told: Mapping[str, Any]) -> None:
         full = min(20 * told["updated"] // wanted, 20)
         bar = "█" * full + "░" * (20 - full)
         click.echo(f"\r{bar} {told['updated']}/{told['wanted']} updated", nl=False, err=True)
-
-
-def wanted(body: Mapping[str, Any]) -> int:
-    """How many instances a LongService is to have: as its spec says, or as its nodes do."""
-    if body["spec"].get("mode") == "PerNode":
-        return int((body.get("status") or {}).get("desiredReplicas", 0))
-    return int(body["spec"].get("replicas", 1))
-
-
-def standing(body: Mapping[str, Any]) -> dict[str, Any]:
-    """`state`: Done, Updating, Paused, Waiting (for a promote) or Failed."""
-    status_ = body.get("status") or {}
-    conditions = {one["type"]: one for one in status_.get("conditions") or ()}
-    progressing = conditions.get("Progressing") or {}
-    reason = str(progressing.get("reason", ""))
-    seen = status_.get("observedGeneration") == body["metadata"].get("generation")
-    ready = (conditions.get("Ready") or {}).get("status") == "True"
-    bad = [one["revision"] for one in status_.get("badRevisions") or ()]
-    stalled = (conditions.get("Stalled") or {}).get("status") == "True"
-    if seen and (stalled or reason in _FAILED):
-        state = "Failed"
-    elif seen and reason in _DONE and ready:
-        state = "Done"
-    else:
-        state = {"Paused": "Paused", "StepReached": "Waiting"}.get(reason, "Updating")
-    return {
-        "state": state,
-        "reason": reason,
-        "message": str((conditions.get("Stalled") or progressing).get("message", "")),
-        "wanted": wanted(body),
-        "updated": status_.get("updatedReplicas", 0),
-        "ready": status_.get("readyReplicas", 0),
-        "available": status_.get("availableReplicas", 0),
-        "currentRevision": status_.get("currentRevision", ""),
-        "updateRevision": status_.get("updateRevision", ""),
-        "badRevisions": bad,
-    }
 
 
 def _line(told: Mapping[str, Any]) -> str:

@@ -1,0 +1,152 @@
+"""Why a pod, a job or a service is where it is, or waits."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bayplan.api.times import rfc3339
+from bayplan.model import wording
+from bayplan.provisioning import demand, offerings, suggestions
+from bayplan.provisioning.prices import MODELLED
+from bayplan.scheduler.dry_run import Session
+
+_MOST_EVENTS = 8  # the newest
+
+
+def account(
+    found: Session, kind: str, body: Mapping[str, Any], events: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Everything that is known of an object, as data; `events` are those about it."""
+    about = body["metadata"]
+    namespace, name = about["namespace"], about["name"]
+    status = body.get("status") or {}
+    told: dict[str, Any] = {
+        "kind": kind,
+        "namespace": namespace,
+        "name": name,
+        "conditions": [
+            {key: one.get(key, "") for key in ("type", "status", "reason", "message")}
+            for one in status.get("conditions") or ()
+        ],
+        "trouble": list(_trouble(kind, status)),
+        "pods": _pods(found, kind, namespace, name),
+        "waiting": _waiting(found, kind, namespace, name),
+        "events": _last(events),
+    }
+    if kind != "Pod":
+        told["next"] = _next(found, (kind, namespace, name))
+    if kind == "LongService":
+        told["drifted"] = status.get("driftedReplicas")  # none: it has no constraints
+        told["rebalances"] = bool((body.get("spec") or {}).get("rebalance"))
+    return told
+
+
+def _trouble(kind: str, status: Mapping[str, Any]) -> list[str]:
+    """What is wrong by the status' own words, besides waiting for room."""
+    said = []
+    for one in status.get("conditions") or ():
+        bad = (one["type"] in {"Stalled", "Failed"} and one["status"] == "True") or (
+            one["type"] in {"LastRunSucceeded", "Available"} and one["status"] == "False"
+        )
+        if bad:
+            said.append(f"{one['type']}: {one.get('reason', '')}: {one.get('message', '')}")
+    if kind == "LongService" and status.get("lastFailure"):
+        last = status["lastFailure"]
+        code = f", exit code {last['exitCode']}" if last.get("exitCode") is not None else ""
+        said.append(
+            f"last failure at {last.get('time', '?')}: {last.get('reason', '?')}{code} of "
+            f"{last.get('pod', '?')}: {last.get('message', '')}"
+        )
+    return said
+
+
+def _pods(found: Session, kind: str, namespace: str, name: str) -> list[dict[str, Any]]:
+    rows = []
+    for key, pod in sorted(found.cache.state.pods.items()):
+        mine = key == (namespace, name) if kind == "Pod" else (
+            pod.owner is not None
+            and (pod.owner.kind, pod.namespace, pod.owner.name) == (kind, namespace, name)
+        )  # fmt: skip
+        if mine:
+            node = found.cache.state.nodes.get(pod.node)
+            labels = node.labels if node is not None else {}
+            rows.append(
+                {
+                    "name": pod.name,
+                    "node": pod.node,
+                    "nominatedNode": pod.nominated,
+                    "zone": labels.get("topology.kubernetes.io/zone", ""),
+                    "instanceType": labels.get("node.kubernetes.io/instance-type", ""),
+                    "request": _amounts(pod.request),
+                }
+            )
+    return rows
+
+
+def _amounts(request: Mapping[str, int]) -> dict[str, str]:
+    return {name: wording.amount(name, value) for name, value in request.items() if name != "pods"}
+
+
+def _waiting(found: Session, kind: str, namespace: str, name: str) -> list[dict[str, Any]]:
+    """The funnel of each class of its tasks that found no room, and what would help."""
+    told = []
+    for refused in found.refused:
+        mine = [key for key in refused.keys if _is_of(found, key, kind, namespace, name)]
+        if not mine:
+            continue
+        book = found.cache.state
+        zones = offerings.zones_of(book.nodes.values()) or offerings.zones_in()
+        store = demand.Shop(offerings.offers((), MODELLED), zones, (), book.claims)
+        offer = next((offer for offer, _ in store.more(refused.waiting.kind, 1)), None)
+        status = wording.status(len(mine), refused.waiting.since, refused.funnel)
+        told.append(
+            {
+                **status,
+                "wouldFit": list(
+                    suggestions.hints(book, refused.waiting.kind, refused.funnel, offer, zones)
+                ),
+            }
+        )
+    return told
+
+
+def _is_of(found: Session, key: tuple[str, str], kind: str, namespace: str, name: str) -> bool:
+    if kind == "Pod":
+        return key == (namespace, name)
+    made = found.notes.created.get(key)
+    if made is not None:
+        return made[0] == (kind, namespace, name)
+    pod = found.cache.state.pods.get(key)
+    owner = pod.owner if pod is not None else None
+    return owner is not None and (owner.kind, key[0], owner.name) == (kind, namespace, name)
+
+
+def _next(found: Session, key: tuple[str, str, str]) -> dict[str, Any]:
+    """What the operator would do with it now."""
+    outcome = found.notes.outcomes.get(key)
+    creates = [pod.name for of, pod in found.notes.created.values() if of == key]
+    wake = outcome.wake_at if outcome is not None else None
+    return {
+        "creates": creates,
+        "deletes": [
+            {"name": one.name, "why": one.why} for one in (outcome.deletes if outcome else ())
+        ],
+        "lookedAtAgain": rfc3339(wake) if wake is not None else None,
+    }
+
+
+def _last(events: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    rows = [
+        {
+            "time": str(
+                (one.get("series") or {}).get("lastObservedTime")
+                or one.get("eventTime")
+                or one.get("deprecatedLastTimestamp")
+                or ""
+            ),
+            "type": str(one.get("type", "")),
+            "reason": str(one.get("reason", "")),
+            "message": str(one.get("note", "")),
+        }
+        for one in events
+    ]
+    return sorted(rows, key=lambda row: row["time"])[-_MOST_EVENTS:]

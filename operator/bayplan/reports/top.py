@@ -1,0 +1,146 @@
+"""What is asked of nodes and what they cost; how jobs and services stand.
+
+Requests against allocatable, never usage: that is what packs.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bayplan.manifests import inventory
+from bayplan.manifests.documents import Document
+from bayplan.model import resources
+from bayplan.model.requirements import Term
+from bayplan.provisioning.prices import MODELLED, with_price
+from bayplan.reports.rollout import wanted
+
+_MICRO = 1_000_000
+_HOURS_A_MONTH = 730
+
+
+def nodes(bodies: Iterable[Mapping[str, Any]], sort: str, chosen: Term) -> dict[str, Any]:
+    """The nodes of a term as rows, and their sum; `bodies` are nodes and pods.
+
+    `sort` is name, cpu, memory, price or waste.
+    """
+    documents = [Document("the cluster", dict(body)) for body in bodies]
+    found = inventory.inventory(documents, {}, lenient=True)
+    raw = {one.name: one.body for one in documents if one.kind == "Node"}
+    on_node: dict[str, list[Any]] = {}
+    for pod in found.running:
+        on_node.setdefault(pod.node, []).append(pod)
+    rows: list[dict[str, Any]] = []
+    for node in found.nodes:
+        if not chosen.matches(node.labels, node.name):
+            continue
+        priced, source = with_price(node, MODELLED)
+        pods = on_node.get(node.name, [])
+        asked = sum((pod.request for pod in pods), start=resources.NOTHING)
+        rows.append(
+            {
+                "name": node.name,
+                "instanceType": node.labels.get("node.kubernetes.io/instance-type", ""),
+                "zone": node.labels.get("topology.kubernetes.io/zone", ""),
+                "capacity": _capacity(node.labels),
+                "state": _state(node, raw[node.name]),
+                "pods": len(pods),
+                "costMicrodollarsPerHour": priced.price_microdollars,
+                "priceSource": source,
+                "allocatable": dict(node.allocatable),
+                "requested": dict(asked),
+                "fillPercent": _fill(asked, node.allocatable),
+            }
+        )
+    rows.sort(key=lambda row: _order(row, sort))
+    cost = sum(row["costMicrodollarsPerHour"] or 0 for row in rows)
+    total: dict[str, int] = {}
+    asked_total: dict[str, int] = {}
+    for row in rows:
+        for name, amount in row["allocatable"].items():
+            total[name] = total.get(name, 0) + amount
+        for name, amount in row["requested"].items():
+            asked_total[name] = asked_total.get(name, 0) + amount
+    return {
+        "costMicrodollarsPerHour": cost,
+        "costDollarsPerMonth": round(cost * _HOURS_A_MONTH / _MICRO, 2),
+        "fillPercent": _fill(asked_total, total),
+        "pods": {
+            "running": sum(row["pods"] for row in rows),
+            "waiting": sum(demand.count for demand in found.demands),
+        },
+        "nodes": rows,
+    }
+
+
+def workloads(bodies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """BatchJobs or LongServices as rows."""
+    rows = map(_workload, bodies)
+    return sorted(rows, key=lambda row: (row["namespace"], row["name"]))
+
+
+def _order(row: Mapping[str, Any], sort: str) -> tuple[float, str]:
+    """Dearest, fullest or most wasteful first."""
+    fill, price = row["fillPercent"], row["costMicrodollarsPerHour"] or 0
+    by = {
+        "name": 0.0,
+        "price": -float(price),
+        "cpu": -float(fill.get("cpu", 0.0)),
+        "memory": -float(fill.get("memory", 0.0)),
+        "waste": -price * (100.0 - max(fill.get("cpu", 0.0), fill.get("memory", 0.0))),
+    }
+    return by[sort], row["name"]
+
+
+def _capacity(labels: Mapping[str, str]) -> str:
+    for label in ("karpenter.sh/capacity-type", "eks.amazonaws.com/capacityType"):
+        if label in labels:
+            return labels[label].lower().replace("_", "-")
+    return ""
+
+
+def _state(node: Any, body: Mapping[str, Any]) -> str:
+    if (body.get("metadata") or {}).get("deletionTimestamp"):
+        return "Deleting"
+    if not node.ready:
+        return "NotReady"
+    if node.unschedulable:
+        return "Cordoned"
+    return "Leaving" if node.leaving else "Ready"
+
+
+def _fill(asked: Mapping[str, int], room: Mapping[str, int]) -> dict[str, float]:
+    return {
+        name: round(100 * asked.get(name, 0) / room[name], 1)
+        for name in ("cpu", "memory", "pods")
+        if room.get(name)
+    }
+
+
+def _workload(body: Mapping[str, Any]) -> dict[str, Any]:
+    about, status = body["metadata"], body.get("status") or {}
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    waiting = status.get("placement") or {}
+    common = {
+        "namespace": about["namespace"],
+        "name": about["name"],
+        "status": (conditions.get("Ready") or {}).get("reason", ""),
+        "waiting": waiting.get("pendingTasks", 0),
+        "message": waiting.get("message", ""),
+    }
+    if body["kind"] == "BatchJob":
+        statistics = status.get("statistics") or {}
+        return {
+            **common,
+            "next": status.get("nextSlotTime", ""),
+            "result": (conditions.get("LastRunSucceeded") or {}).get("reason", ""),
+            "running": status.get("running", 0),
+            "runSecondsP50": statistics.get("runSecondsP50"),
+            "waitSecondsP50": statistics.get("waitSecondsP50"),
+            "failures": statistics.get("failures", 0),
+        }
+    return {
+        **common,
+        "wanted": wanted(body),
+        "ready": status.get("readyReplicas", 0),
+        "updated": status.get("updatedReplicas", 0),
+        "drifted": status.get("driftedReplicas"),  # none: it has no constraints
+    }
