@@ -3,12 +3,12 @@
 Requests against allocatable, never usage: that is what packs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from bayplan.manifests import inventory
-from bayplan.manifests.documents import Document
 from bayplan.model import resources
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
 from bayplan.model.requirements import Term
 from bayplan.provisioning.prices import MODELLED, with_price
 from bayplan.reports.rollout import wanted
@@ -17,19 +17,25 @@ _MICRO = 1_000_000
 _HOURS_A_MONTH = 730
 
 
-def nodes(bodies: Iterable[Mapping[str, Any]], sort: str, chosen: Term) -> dict[str, Any]:
-    """The nodes of a term as rows, and their sum; `bodies` are nodes and pods.
+def nodes(
+    known: Iterable[Node],
+    running: Iterable[Pod],
+    *,
+    waiting: int,
+    deleting: Collection[str],
+    sort: str,
+    chosen: Term,
+) -> dict[str, Any]:
+    """The nodes of a term as rows, and their sum.
 
-    `sort` is name, cpu, memory, price or waste.
+    `waiting` is how many pods have no node, `deleting` names nodes that are being deleted; `sort`
+    is name, cpu, memory, price or waste.
     """
-    documents = [Document("the cluster", dict(body)) for body in bodies]
-    found = inventory.inventory(documents, {}, lenient=True)
-    raw = {one.name: one.body for one in documents if one.kind == "Node"}
-    on_node: dict[str, list[Any]] = {}
-    for pod in found.running:
+    on_node: dict[str, list[Pod]] = {}
+    for pod in running:
         on_node.setdefault(pod.node, []).append(pod)
     rows: list[dict[str, Any]] = []
-    for node in found.nodes:
+    for node in known:
         if not chosen.matches(node.labels, node.name):
             continue
         priced, source = with_price(node, MODELLED)
@@ -41,7 +47,7 @@ def nodes(bodies: Iterable[Mapping[str, Any]], sort: str, chosen: Term) -> dict[
                 "instanceType": node.labels.get("node.kubernetes.io/instance-type", ""),
                 "zone": node.labels.get("topology.kubernetes.io/zone", ""),
                 "capacity": _capacity(node.labels),
-                "state": _state(node, raw[node.name]),
+                "state": _state(node, deleting),
                 "pods": len(pods),
                 "costMicrodollarsPerHour": priced.price_microdollars,
                 "priceSource": source,
@@ -65,7 +71,7 @@ def nodes(bodies: Iterable[Mapping[str, Any]], sort: str, chosen: Term) -> dict[
         "fillPercent": _fill(asked_total, total),
         "pods": {
             "running": sum(row["pods"] for row in rows),
-            "waiting": sum(demand.count for demand in found.demands),
+            "waiting": waiting,
         },
         "nodes": rows,
     }
@@ -97,8 +103,8 @@ def _capacity(labels: Mapping[str, str]) -> str:
     return ""
 
 
-def _state(node: Any, body: Mapping[str, Any]) -> str:
-    if (body.get("metadata") or {}).get("deletionTimestamp"):
+def _state(node: Node, deleting: Collection[str]) -> str:
+    if node.name in deleting:
         return "Deleting"
     if not node.ready:
         return "NotReady"

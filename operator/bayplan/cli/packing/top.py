@@ -84,12 +84,28 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
 
 def _looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> dict[str, Any]:
     """One look at the cluster, as data."""
-    from bayplan.reports import top as report  # numpy
+    from bayplan.reports.top import nodes, workloads  # numpy
 
-    if what == "nodes":
-        bodies = [one for kind in ("Node", "Pod") for one in cluster.listed(kind, "")]
-        return {"what": what, **report.nodes(bodies, sort, _term(node_selector))}
-    return {"what": what, what: report.workloads(cluster.listed(_KINDS[what]))}
+    if what != "nodes":
+        return {"what": what, what: workloads(cluster.listed(_KINDS[what]))}
+    from bayplan.manifests import inventory
+    from bayplan.manifests.documents import Document
+
+    chosen = _term(node_selector)
+    there, pods = cluster.listed("Node", ""), cluster.listed("Pod", "")
+    documents = [Document("the cluster", body) for body in (*there, *pods)]
+    found = inventory.inventory(documents, {}, lenient=True)
+    told = nodes(
+        found.nodes,
+        found.running,
+        waiting=sum(demand.count for demand in found.demands),
+        deleting={
+            one["metadata"]["name"] for one in there if one["metadata"].get("deletionTimestamp")
+        },
+        sort=sort,
+        chosen=chosen,
+    )
+    return {"what": what, **told}
 
 
 def _term(node_selector: str) -> "Term":
