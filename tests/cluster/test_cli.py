@@ -13,7 +13,7 @@ import yaml
 from tests.cluster import read
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import ROOT, Site
-from tests.unit import test_import
+from tests.unit.cli import test_import
 
 pytestmark = pytest.mark.cluster
 

@@ -20,7 +20,7 @@ from tests.cluster import read
 from tests.cluster.kube import Kube
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import REAL_LEASE, Site
-from tests.unit import test_import
+from tests.unit.cli import test_import
 from tests.unit.test_docs import ROOT, blocks
 
 pytestmark = pytest.mark.cluster
