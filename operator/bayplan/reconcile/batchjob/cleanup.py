@@ -14,7 +14,7 @@ from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile.batchjob import retention
 from bayplan.reconcile.batchjob.attempt_outcome import Standing
 from bayplan.reconcile.batchjob.context import JobContext
-from bayplan.reconcile.batchjob.progress import tracked
+from bayplan.reconcile.batchjob.known_runs import tracked
 from bayplan.reconcile.batchjob.runs import Lane, Run
 
 Attempts = Mapping[int, Pod]
@@ -41,7 +41,7 @@ def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod
     accounted: list[Pod] = []
     going: list[tuple[Pod, str]] = []
     records: list[Record] = []  # the last pods of runs that have ended
-    for run, lanes in context.book.items():
+    for run, lanes in context.pods_by_run.items():
         entry = context.stored.entry(run)
         if entry is not None or not context.stored.took_up(run):
             going += _late_starters(context, entry, lanes)

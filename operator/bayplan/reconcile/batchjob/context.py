@@ -26,13 +26,13 @@ class JobContext:
     now: int
     prefix: str
     stored: StoredStatus
-    book: PodsByRun
+    pods_by_run: PodsByRun
     rules: Rules
     samples: Samples
 
     def pods_of(self, run: str) -> list[Pod]:
         """All pods of a run."""
-        return [pod for lane in self.book.get(run, {}).values() for pod in lane.values()]
+        return [pod for lane in self.pods_by_run.get(run, {}).values() for pod in lane.values()]
 
     @property
     def most_active(self) -> int:

@@ -25,12 +25,9 @@ from bayplan.reconcile.batchjob import (
 from bayplan.reconcile.batchjob import status as status_
 from bayplan.reconcile.batchjob.cleanup import release_orphans, tidied
 from bayplan.reconcile.batchjob.context import JobContext
-from bayplan.reconcile.batchjob.progress import (
-    REPLACED,
-    JobProgress,
-    book_of,
-    progress_of,
-)
+from bayplan.reconcile.batchjob.known_runs import pods_by_run
+from bayplan.reconcile.batchjob.new_runs import REPLACED
+from bayplan.reconcile.batchjob.progress import JobProgress, progress_of
 from bayplan.reconcile.batchjob.runs import BY_PEOPLE, Rules, Run, RunProgress, avoided
 from bayplan.reconcile.view import View
 
@@ -49,7 +46,7 @@ def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -
         word, message = conditions.problem(job.problems)
         status = conditions.stalled(job.status, word, message, job.generation, now)
         return Outcome(status=None if status == job.status else status)
-    context = _scene(job, job.spec, pods, view, now)
+    context = context_of(job, job.spec, pods, view, now)
     progress = progress_of(context)
     tasks, wakes = _tasks(context, progress)
     report = status_.report(context, progress)
@@ -76,9 +73,10 @@ def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -
     )
 
 
-def _scene(
+def context_of(
     job: Resource, spec: BatchJobSpec, pods: Mapping[PodKey, Pod], view: View, now: int
 ) -> JobContext:
+    """What one look at a job knows before anything is decided."""
     prefix = run_names.prefix(job.name, job.uid)
     return JobContext(
         job=job,
@@ -87,7 +85,7 @@ def _scene(
         now=now,
         prefix=prefix,
         stored=stored_status.read(job.status),
-        book=book_of(prefix, pods),
+        pods_by_run=pods_by_run(prefix, pods),
         samples=statistics.read(job.status.get("samples")),
         rules=Rules(
             retry=spec.retry_policy,
