@@ -7,7 +7,8 @@ from typing import Any
 
 import kopf
 
-from bayplan.api import pod_builder, resource
+from bayplan.api import pod_builder
+from bayplan.api.resource import parse_resource
 from bayplan.cli.client import ApiClient
 from bayplan.cli.lint import structural
 from bayplan.cli.ops import rights
@@ -77,8 +78,8 @@ def listed() -> Double:
 
 
 def main() -> None:
-    read = resource.parse_resource(PROBE)
-    wrong = resource.parse_resource({**PROBE, "spec": {"template": TEMPLATE}})
+    read = parse_resource(PROBE)
+    wrong = parse_resource({**PROBE, "spec": {"template": TEMPLATE}})
     pod = pod_builder.blueprint(read).pod("x-1", labels={}, annotations={}, environment={})
     asks = listed().seen
     session = dry_run.session(ApiClient(recorded(), Target()), NOON, "")

@@ -9,7 +9,7 @@ import pytest
 
 from bayplan.api import validation
 from bayplan.reconcile.batchjob import conditions
-from bayplan.reconcile.longservice import status
+from bayplan.reconcile.longservice.status import Reason
 from tools import reasons
 
 ROOM = Path(validation.__file__).parents[1]
@@ -59,7 +59,7 @@ def test_every_event_is_explained() -> None:
     ("kind", "words"),
     [
         (reasons.JOB, {str(one) for one in conditions.Reason}),
-        (reasons.SERVICE, {str(one) for one in status.Reason}),
+        (reasons.SERVICE, {str(one) for one in Reason}),
     ],
 )
 def test_every_reason_of_a_condition_is_explained(kind: str, words: set[str]) -> None:

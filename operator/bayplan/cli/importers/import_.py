@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.inputs import InputError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _tell(
     if output == "json":
         told = [{"of": one.of, "field": one.field, "message": one.message} for one in notes]
         refused = [{"of": one.of, "field": one.field, "message": one.message} for one in wrong]
-        output_.data("json", "import", {"manifests": manifests, "notes": told, "errors": refused})
+        printing.data("json", "import", {"manifests": manifests, "notes": told, "errors": refused})
     else:
         import yaml
 
@@ -142,9 +142,9 @@ def _tell(
         )
         click.echo(text, nl=False)
         for one in notes:
-            click.echo(output_.plain(f"{one.of}: {one.field}: {one.message}"), err=True)
+            click.echo(printing.plain(f"{one.of}: {one.field}: {one.message}"), err=True)
         for one in wrong:
-            click.echo(output_.plain(f"error: {one.of}: {one.field}: {one.message}"), err=True)
+            click.echo(printing.plain(f"error: {one.of}: {one.field}: {one.message}"), err=True)
         listed = f", {len(notes)} things listed above" if notes else ""
         click.echo(f"{len(manifests)} manifests{listed}", err=True)
     click.get_current_context().exit(2 if unread else 1 if wrong or (strict and notes) else 0)

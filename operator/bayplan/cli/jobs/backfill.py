@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -24,7 +24,7 @@ from bayplan.inputs import InputError
 @click.option("--stop", is_flag=True, help="Begin no more of what was asked for before.")
 @click.option("--dry-run", is_flag=True, help="Only say which times would run.")
 @targeted()
-@output_.formatted
+@printing.formatted
 def backfill(  # noqa: PLR0917  click hands over one parameter for each option
     job: str,
     first: str | None,
@@ -51,7 +51,7 @@ def backfill(  # noqa: PLR0917  click hands over one parameter for each option
     what = "would run" if dry_run else "are asked for"
     line = f"{job}: {len(slots)} scheduled times {what}, {slots[0]} to {slots[-1]}" if slots else ""
     told = {"request": request, "slots": slots, "dryRun": dry_run}
-    output_.said(output, "backfill", told, line or f"{job}: no more is made up for")
+    printing.said(output, "backfill", told, line or f"{job}: no more is made up for")
 
 
 def _asked(
@@ -75,7 +75,7 @@ def _asked(
     except zones.TimeZoneError as error:
         raise InputError("--tz", str(error)) from error
     low = moment.moment("--from", first, zone)
-    now = output_.now()
+    now = printing.now()
     high = now if last is None else min(moment.moment("--to", last, zone), now)
     if not 0 <= low <= high:
         raise InputError("--from", "must be from 1970 on, and neither after --to nor in the future")

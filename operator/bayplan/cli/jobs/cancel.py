@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.jobs.run_choice import only
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -13,7 +13,7 @@ from bayplan.cli.target import Target, targeted
 @click.argument("job")
 @click.argument("name", metavar="[RUN]", required=False)
 @targeted()
-@output_.formatted
+@printing.formatted
 def cancel(job: str, name: str | None, target: Target, output: str) -> None:
     """End RUN, or the only unfinished run of JOB. It is not tried again.
 
@@ -23,4 +23,4 @@ def cancel(job: str, name: str | None, target: Target, output: str) -> None:
         active = [one["run"] for one in (body.get("status") or {}).get("active") or ()]
         chosen = only(job, name, active, "unfinished")
         cluster.annotate(names.BATCHJOB, body, {names.CANCEL_RUN: chosen})
-    output_.said(output, "cancel", {"run": chosen}, f"{job} run {chosen} is to end")
+    printing.said(output, "cancel", {"run": chosen}, f"{job} run {chosen} is to end")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bayplan.cli.errors import Negative
-from bayplan.cli.output import data, is_data, plain
+from bayplan.cli.printing import data, is_data, plain
 from bayplan.cli.target import Target, targeted
 
 _FORMATS = ("ascii", "dot", "csv", "json", "yaml")

@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.jobs.run_choice import only
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -13,7 +13,7 @@ from bayplan.cli.target import Target, targeted
 @click.argument("job")
 @click.argument("name", metavar="RUN")
 @targeted()
-@output_.formatted
+@printing.formatted
 def mark_success(job: str, name: str, target: Target, output: str) -> None:
     """Let RUN of JOB count as a success: children run, and the row of failures ends.
 
@@ -24,4 +24,6 @@ def mark_success(job: str, name: str, target: Target, output: str) -> None:
         known = [one["run"] for key in ("active", "history") for one in status.get(key) or ()]
         chosen = only(job, name, known, "known")
         cluster.annotate(names.BATCHJOB, body, {names.MARK_SUCCESS: chosen})
-    output_.said(output, "mark-success", {"run": chosen}, f"{job} run {chosen} counts as a success")
+    printing.said(
+        output, "mark-success", {"run": chosen}, f"{job} run {chosen} counts as a success"
+    )

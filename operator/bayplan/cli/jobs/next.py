@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -28,7 +28,7 @@ _MOST = 1_000
 @click.option("--tz", metavar="ZONE", help="Show times of this zone too; UTC unless told.")
 @click.option("--after", metavar="TIME", help="From this moment instead of now.")
 @targeted(short=False)
-@output_.formatted
+@printing.formatted
 def next_(  # noqa: PLR0917  click hands over one parameter for each option
     job: str | None,
     filename: str | None,
@@ -51,20 +51,20 @@ def next_(  # noqa: PLR0917  click hands over one parameter for each option
 
     target, wanted = _meant(target, number, count)
     zone = _zone("--tz", tz or "UTC")
-    now = output_.now() if after is None else moment.moment("--after", after, zone)
+    now = printing.now() if after is None else moment.moment("--after", after, zone)
     body = _body(job, filename, schedule, tz, target)
     found = upcoming(body, now, wanted)
     read, paused = found.time_zone, found.paused_until
     rows = _rows(found.slots, zones.zone(read), zone)
-    if output_.is_data(output):
-        output_.data(output, "next", {"timeZone": read, "pausedUntil": paused, "slots": rows})
+    if printing.is_data(output):
+        printing.data(output, "next", {"timeZone": read, "pausedUntil": paused, "slots": rows})
     else:
         headings = [read] if read == zone.key else [read, zone.key]
         table = [
             [*(row[key] for key in ("local", "viewer")[: len(headings)]), row["in"], row["note"]]
-            for row in ({**one, "in": output_.age(one["epoch"] - now)} for one in rows)
+            for row in ({**one, "in": printing.age(one["epoch"] - now)} for one in rows)
         ]
-        click.echo(output_.table([*headings, "in", "note"], table), nl=False)
+        click.echo(printing.table([*headings, "in", "note"], table), nl=False)
         if paused:
             click.echo(f"paused until {paused}: no run starts before", err=True)
     if not rows:

@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
@@ -14,7 +14,7 @@ _FOR_EVER = "9999-12-31T23:59:59Z"
 @click.argument("job")
 @click.option("--until", metavar="TIME|DURATION", help="2h, 2026-01-31T06:00Z; for ever if absent.")
 @targeted()
-@output_.formatted
+@printing.formatted
 def pause(job: str, until: str | None, target: Target, output: str) -> None:
     """Start no scheduled run of JOB; what runs goes on, and `bayplan run` works."""
     from bayplan.api.times import rfc3339
@@ -23,8 +23,8 @@ def pause(job: str, until: str | None, target: Target, output: str) -> None:
 
     text = _FOR_EVER
     if until is not None:
-        text = rfc3339(moment.until("--until", until, output_.now(), zones.zone("UTC")))
+        text = rfc3339(moment.until("--until", until, printing.now(), zones.zone("UTC")))
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.PAUSED_UNTIL: text})
     shown = "resumed" if until is None else text
-    output_.said(output, "pause", {"pausedUntil": text}, f"{job} is paused until {shown}")
+    printing.said(output, "pause", {"pausedUntil": text}, f"{job} is paused until {shown}")

@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
@@ -11,7 +11,7 @@ from bayplan.cli.target import Target, targeted
 @click.command(short_help="End a pause.")
 @click.argument("job")
 @targeted()
-@output_.formatted
+@printing.formatted
 def resume(job: str, target: Target, output: str) -> None:
     """End a pause of JOB at once. Scheduled times that passed meanwhile are not made up for."""
     from bayplan.api.times import rfc3339
@@ -19,6 +19,6 @@ def resume(job: str, target: Target, output: str) -> None:
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.PAUSED_UNTIL: rfc3339(0)})
         suspended = bool(body["spec"].get("suspend"))
-    output_.said(output, "resume", {"suspended": suspended}, f"{job} is resumed")
+    printing.said(output, "resume", {"suspended": suspended}, f"{job} is resumed")
     if suspended:
         click.echo("its spec says `suspend: true`: no scheduled run starts", err=True)

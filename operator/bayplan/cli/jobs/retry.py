@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.jobs.run_choice import only
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -13,7 +13,7 @@ from bayplan.cli.target import Target, targeted
 @click.argument("job")
 @click.argument("name", metavar="[RUN]", required=False)
 @targeted()
-@output_.formatted
+@printing.formatted
 def retry(job: str, name: str | None, target: Target, output: str) -> None:
     """Run RUN of JOB once more, or the newest that failed: same scheduled time, same arguments.
 
@@ -28,6 +28,6 @@ def retry(job: str, name: str | None, target: Target, output: str) -> None:
         chosen = only(job, name or next(iter(failed), None), ended, "failed or cancelled")
         cluster.annotate(names.BATCHJOB, body, {names.RETRY: chosen})
     run = run_names.again_run(chosen)
-    output_.said(
+    printing.said(
         output, "retry", {"run": run, "of": chosen}, f"{job} run {chosen} is run again as {run}"
     )

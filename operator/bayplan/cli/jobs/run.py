@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -30,7 +30,7 @@ _LONGEST_ARGUMENTS = 4096
 @click.option("--seconds", type=click.FloatRange(1), default=3600.0, show_default=True,
               help="How long to wait.")  # fmt: skip
 @targeted()
-@output_.formatted
+@printing.formatted
 def run(  # noqa: PLR0917  click hands over one parameter for each option
     job: str,
     arguments: tuple[str, ...],
@@ -61,7 +61,7 @@ def run(  # noqa: PLR0917  click hands over one parameter for each option
         outcome = _outcome(cluster, body, name, seconds) if wait else {}
     where = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
     ended = f"{outcome['outcome']} ({outcome.get('reason', '')})" if outcome else "asked for"
-    output_.said(
+    printing.said(
         output, "run", {"run": name, "token": token, **outcome}, f"{where} run {name}: {ended}"
     )
     if wait and outcome["outcome"] != "Succeeded":

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
@@ -14,15 +14,15 @@ from bayplan.cli.target import Target, targeted
 @click.command(short_help="Runs of a job: unfinished ones and the last that ended.")
 @click.argument("job")
 @targeted()
-@output_.formatted
+@printing.formatted
 def runs(job: str, target: Target, output: str) -> None:
     """List unfinished runs of JOB, then the last ten that ended, the newest first."""
     with connected(target, names.BATCHJOB, job) as (_, body):
         status = body.get("status") or {}
     rows = [{**_told(one), "state": _active(one)} for one in status.get("active") or ()]
     rows += [{**_told(one), "state": one["outcome"]} for one in status.get("history") or ()]
-    if output_.is_data(output):
-        output_.data(output, "runs", {"runs": rows, "statistics": status.get("statistics") or {}})
+    if printing.is_data(output):
+        printing.data(output, "runs", {"runs": rows, "statistics": status.get("statistics") or {}})
         return
     headings = ["run", "state", "slot", "started", "took", "attempts", "reason"]
     wide = ["exit code", "node", "pods", "detail"] if output == "wide" else []
@@ -34,12 +34,12 @@ def runs(job: str, target: Target, output: str) -> None:
         more = [one.get("exitCode"), one.get("node"), ",".join(one.get("pods") or ()),
                 one.get("detail")]  # fmt: skip
         table.append([*row, *(more if wide else [])])
-    click.echo(output_.table([*headings, *wide], table) if table else "No run yet.\n", nl=False)
+    click.echo(printing.table([*headings, *wide], table) if table else "No run yet.\n", nl=False)
 
 
 def _told(one: Mapping[str, Any]) -> Mapping[str, Any]:
     """A run without the start that never was: older operators stored a kubelet's 1970."""
-    never = "startTime" in one and output_.epoch(one["startTime"]) is None
+    never = "startTime" in one and printing.epoch(one["startTime"]) is None
     return {name: value for name, value in one.items() if not (never and name == "startTime")}
 
 
@@ -50,7 +50,7 @@ def _active(one: Mapping[str, Any]) -> str:
 
 
 def _took(one: Mapping[str, Any]) -> str:
-    start, end = output_.epoch(one.get("startTime")), output_.epoch(one.get("endTime"))
+    start, end = printing.epoch(one.get("startTime")), printing.epoch(one.get("endTime"))
     if start is None:
         return ""
-    return output_.age((output_.now() if end is None else end) - start)
+    return printing.age((printing.now() if end is None else end) - start)

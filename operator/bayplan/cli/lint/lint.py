@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bayplan.cli.output import data, formatted, is_data, plain
+from bayplan.cli.printing import data, formatted, is_data, plain
 
 if TYPE_CHECKING:
     from bayplan.cli.lint.findings import Finding

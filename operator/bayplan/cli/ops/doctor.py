@@ -2,7 +2,7 @@
 
 import click
 
-from bayplan.cli.output import data, formatted, is_data, now, plain, table
+from bayplan.cli.printing import data, formatted, is_data, now, plain, table
 from bayplan.cli.target import Target, installed, targeted
 
 _HEADINGS = ("check", "verdict", "said")

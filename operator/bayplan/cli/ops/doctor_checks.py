@@ -11,7 +11,7 @@ from typing import Any
 
 from bayplan import __version__
 from bayplan.api import crds, kinds, names
-from bayplan.cli import output
+from bayplan.cli import printing
 from bayplan.cli.client import ApiClient
 from bayplan.cli.errors import NotThere, Refused
 from bayplan.cli.ops import rights
@@ -126,14 +126,14 @@ def leader(server: ApiClient, where: Installation) -> Iterator[Finding]:
     """Somebody holds the lease and has renewed it lately."""
     lease = server.find("Lease", where.name, where.namespace)
     spec = (lease or {}).get("spec") or {}
-    holder, renewed = spec.get("holderIdentity"), output.epoch(spec.get("renewTime"))
+    holder, renewed = spec.get("holderIdentity"), printing.epoch(spec.get("renewTime"))
     if not holder or renewed is None:
         said = f"nobody holds the lease {where.namespace}/{where.name}"
         yield Finding("leader", Verdict.FAILS, said, "see whether an operator runs, and its log")
         return
     silent = where.now - renewed
     if silent > 2 * int(spec.get("leaseDurationSeconds") or 15):
-        said = f"{holder} has been silent for {output.age(silent)}"
+        said = f"{holder} has been silent for {printing.age(silent)}"
         yield Finding("leader", Verdict.FAILS, said, "see its log; is this machine's clock right?")
     else:
         yield Finding("leader", Verdict.GOOD, f"{holder} leads")

@@ -14,7 +14,7 @@ from bayplan import __version__
 from bayplan.api import names
 from bayplan.api.kinds import NAMES
 from bayplan.cli.errors import NoCluster, Refused
-from bayplan.cli.output import data, formatted, is_data, now, table, working
+from bayplan.cli.printing import data, formatted, is_data, now, table, working
 from bayplan.cli.target import Target, installed, targeted
 from bayplan.inputs import InputError
 

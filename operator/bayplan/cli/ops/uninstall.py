@@ -8,7 +8,7 @@ import json
 
 import click
 
-from bayplan.cli.output import working
+from bayplan.cli.printing import working
 from bayplan.cli.target import Target, installed, targeted
 
 

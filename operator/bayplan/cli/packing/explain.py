@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 from bayplan.api.kinds import KINDS
 from bayplan.cli.errors import Refused
 from bayplan.cli.named_object import kind_of
-from bayplan.cli.output import data, formatted, is_data, now, plain
+from bayplan.cli.printing import data, formatted, is_data, now, plain
 from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:

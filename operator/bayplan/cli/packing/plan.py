@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bayplan.cli.output import data, formatted, is_data, now, plain, table
+from bayplan.cli.printing import data, formatted, is_data, now, plain, table
 from bayplan.cli.target import Target, targeted
 
 

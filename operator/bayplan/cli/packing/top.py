@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bayplan.cli.output import data, formatted, is_data, plain
+from bayplan.cli.printing import data, formatted, is_data, plain
 from bayplan.cli.target import Target, targeted
 from bayplan.inputs import InputError
 

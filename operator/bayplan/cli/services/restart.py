@@ -5,7 +5,7 @@ import datetime as dt
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
@@ -13,10 +13,10 @@ from bayplan.cli.target import Target, targeted
 @click.command(short_help="Replace all instances, as an update does.")
 @click.argument("service")
 @targeted()
-@output_.formatted
+@printing.formatted
 def restart(service: str, target: Target, output: str) -> None:
     """Replace every instance of SERVICE by its update strategy, with the template it has."""
     moment = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     with connected(target, names.LONGSERVICE, service) as (cluster, body):
         cluster.annotate(names.LONGSERVICE, body, {names.RESTARTED_AT: moment})
-    output_.said(output, "restart", {"restartedAt": moment}, f"{service} restarts")
+    printing.said(output, "restart", {"restartedAt": moment}, f"{service} restarts")

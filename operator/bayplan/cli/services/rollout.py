@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -36,7 +36,7 @@ def rollout() -> None:
 @click.option("--seconds", type=click.FloatRange(1), default=3600.0, show_default=True,
               help="How long to watch.")  # fmt: skip
 @targeted()
-@output_.formatted
+@printing.formatted
 def status(service: str, watch: bool, seconds: float, target: Target, output: str) -> None:
     """Say how the update of SERVICE stands.
 
@@ -47,13 +47,13 @@ def status(service: str, watch: bool, seconds: float, target: Target, output: st
         ends = time.monotonic() + seconds
         told = standing(body)
         while watch and told["state"] == "Updating" and time.monotonic() < ends:
-            if not output_.is_data(output):
+            if not printing.is_data(output):
                 _progress(told)
             time.sleep(_LOOK_SECONDS)
             told = standing(cluster.get(names.LONGSERVICE, body["metadata"]["name"]))
-    if watch and sys.stderr.isatty() and not output_.is_data(output):
+    if watch and sys.stderr.isatty() and not printing.is_data(output):
         click.echo(err=True)
-    output_.said(output, "rollout-status", told, _line(told))
+    printing.said(output, "rollout-status", told, _line(told))
     click.get_current_context().exit(0 if told["state"] == "Done" else 1)
 
 
@@ -78,7 +78,7 @@ def _line(told: Mapping[str, Any]) -> str:
 @click.argument("service")
 @click.option("--revision", metavar="NAME|NUMBER", help="Show this one's template.")
 @targeted()
-@output_.formatted
+@printing.formatted
 def history(service: str, revision: str | None, target: Target, output: str) -> None:
     """List the kept templates of SERVICE, the newest first."""
     with connected(target, names.LONGSERVICE, service) as (cluster, body):
@@ -87,20 +87,20 @@ def history(service: str, revision: str | None, target: Target, output: str) -> 
         chosen = _chosen(known, revision, service)
         if output == "table":
             output = "yaml"
-        output_.data(output, "rollout-history", chosen)
+        printing.data(output, "rollout-history", chosen)
         return
-    if output_.is_data(output):
-        output_.data(output, "rollout-history", {"revisions": known})
+    if printing.is_data(output):
+        printing.data(output, "rollout-history", {"revisions": known})
         return
     rows = [
         (one["number"], one["name"], _age(one["created"]), ", ".join(one["images"]), one["note"])
         for one in known
     ]  # fmt: skip
-    click.echo(output_.table(["number", "revision", "age", "images", "note"], rows), nl=False)
+    click.echo(printing.table(["number", "revision", "age", "images", "note"], rows), nl=False)
 
 
 def _age(created: str) -> str:
-    return output_.age(output_.now() - (output_.epoch(created) or 0))
+    return printing.age(printing.now() - (printing.epoch(created) or 0))
 
 
 def revisions(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -151,7 +151,7 @@ def _chosen(known: list[dict[str, Any]], wanted: str, service: str) -> dict[str,
 @click.argument("service")
 @click.option("--to", "wanted", metavar="NAME|NUMBER", help="Else the last one before the wanted.")
 @targeted()
-@output_.formatted
+@printing.formatted
 def undo(service: str, wanted: str | None, target: Target, output: str) -> None:
     """Hold SERVICE at an earlier template until its spec's template changes.
 
@@ -179,13 +179,13 @@ def undo(service: str, wanted: str | None, target: Target, output: str) -> None:
         cluster.annotate(names.LONGSERVICE, body, {names.ROLLBACK_TO: chosen["name"]})
     told = {"revision": chosen["name"], "number": chosen["number"]}
     line = f"{service} goes back to {chosen['name']} ({', '.join(chosen['images'])})"
-    output_.said(output, "rollout-undo", told, line)
+    printing.said(output, "rollout-undo", told, line)
 
 
 @rollout.command("pause", short_help="Let an update stand still.")
 @click.argument("service")
 @targeted()
-@output_.formatted
+@printing.formatted
 def pause(service: str, target: Target, output: str) -> None:
     """Set spec.updateStrategy.paused of SERVICE; scaling and repairs go on."""
     _set_paused(service, target, output, paused=True)
@@ -194,7 +194,7 @@ def pause(service: str, target: Target, output: str) -> None:
 @rollout.command("resume", short_help="Let an update go on.")
 @click.argument("service")
 @targeted()
-@output_.formatted
+@printing.formatted
 def resume(service: str, target: Target, output: str) -> None:
     """Unset spec.updateStrategy.paused of SERVICE."""
     _set_paused(service, target, output, paused=False)
@@ -205,13 +205,13 @@ def _set_paused(service: str, target: Target, output: str, *, paused: bool) -> N
         value = True if paused else None
         cluster.patch(names.LONGSERVICE, body, {"spec": {"updateStrategy": {"paused": value}}})
     word = "pause" if paused else "resume"
-    output_.said(output, f"rollout-{word}", {"paused": paused}, f"{service}: update {word}d")
+    printing.said(output, f"rollout-{word}", {"paused": paused}, f"{service}: update {word}d")
 
 
 @rollout.command(short_help="Let an update pass a step that waits for a person.")
 @click.argument("service")
 @targeted()
-@output_.formatted
+@printing.formatted
 def promote(service: str, target: Target, output: str) -> None:
     """Let the update of SERVICE pass the step at which it waits.
 
@@ -223,4 +223,4 @@ def promote(service: str, target: Target, output: str) -> None:
             raise Negative(f"{service} waits at no step: {_line(state)}")
         token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
         cluster.annotate(names.LONGSERVICE, body, {names.PROMOTE: token})
-    output_.said(output, "rollout-promote", {"token": token}, f"{service}: the step is passed")
+    printing.said(output, "rollout-promote", {"token": token}, f"{service}: the step is passed")

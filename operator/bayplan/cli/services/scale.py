@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import output as output_
+from bayplan.cli import printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
@@ -14,11 +14,11 @@ _MOST_REPLICAS = 10_000
 @click.argument("service")
 @click.argument("replicas", type=click.IntRange(0, _MOST_REPLICAS))
 @targeted()
-@output_.formatted
+@printing.formatted
 def scale(service: str, replicas: int, target: Target, output: str) -> None:
     """Set the wanted instances of SERVICE through its scale subresource; 0 suspends it."""
     with connected(target, names.LONGSERVICE, service) as (cluster, body):
         cluster.patch(names.LONGSERVICE, body, {"spec": {"replicas": replicas}}, "scale")
     before = body["spec"].get("replicas", 1)
     told = {"before": before, "replicas": replicas}
-    output_.said(output, "scale", told, f"{service}: {replicas} wanted, {before} before")
+    printing.said(output, "scale", told, f"{service}: {replicas} wanted, {before} before")

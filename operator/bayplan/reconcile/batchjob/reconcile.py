@@ -22,13 +22,13 @@ from bayplan.reconcile.batchjob import (
     statistics,
     stored_status,
 )
-from bayplan.reconcile.batchjob import status as status_
 from bayplan.reconcile.batchjob.cleanup import release_orphans, tidied
 from bayplan.reconcile.batchjob.context import JobContext
 from bayplan.reconcile.batchjob.known_runs import pods_by_run
 from bayplan.reconcile.batchjob.new_runs import REPLACED
 from bayplan.reconcile.batchjob.progress import JobProgress, progress_of
 from bayplan.reconcile.batchjob.runs import BY_PEOPLE, Rules, Run, RunProgress, avoided
+from bayplan.reconcile.batchjob.status import report_of
 from bayplan.reconcile.view import View
 
 __all__ = ["reconcile", "release_orphans"]
@@ -49,7 +49,7 @@ def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -
     context = context_of(job, job.spec, pods, view, now)
     progress = progress_of(context)
     tasks, wakes = _tasks(context, progress)
-    report = status_.report(context, progress)
+    report = report_of(context, progress)
     deletes, releases, leave_at = tidied(context)
     news = report.status != job.status
     marks = [

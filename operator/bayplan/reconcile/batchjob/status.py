@@ -48,7 +48,7 @@ class Report:
     wake_at: int | None = None
 
 
-def report(context: JobContext, progress: JobProgress) -> Report:
+def report_of(context: JobContext, progress: JobProgress) -> Report:
     news = _is_news(context, progress)
     shown = progress.runs if news else _known_before(context, progress.runs)
     last_slot = progress.last_slot if news else context.stored.last_slot

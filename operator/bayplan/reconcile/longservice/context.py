@@ -12,16 +12,10 @@ from bayplan.api.resource import Resource
 from bayplan.model.admission import Admission
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile.longservice import (
-    drift,
-    ordinals,
-    per_node,
-    rollout,
-    status,
-    target,
-)
+from bayplan.reconcile.longservice import drift, ordinals, per_node, rollout, target
 from bayplan.reconcile.longservice.instances import Instances
 from bayplan.reconcile.longservice.revisions import Revision
+from bayplan.reconcile.longservice.status import Reason
 from bayplan.reconcile.view import View
 
 
@@ -143,16 +137,16 @@ class ServiceContext:
     def waits(self) -> str:
         """Why the update stands still on purpose; empty when it does not."""
         if self.braked_until is not None:
-            return status.Reason.MASS_LOSS
+            return Reason.MASS_LOSS
         if self.gated:
-            return status.Reason.DEPENDS
+            return Reason.DEPENDS
         if self.progress is None or not self._staged:
             return ""
         rules = self.spec.update_strategy
         if rules.paused:
-            return status.Reason.PAUSED
+            return Reason.PAUSED
         reached = self.progress.reached_at is not None and self.progress.step < len(rules.steps)
-        return status.Reason.STEP_REACHED if reached else ""
+        return Reason.STEP_REACHED if reached else ""
 
     @property
     def rolling(self) -> bool:

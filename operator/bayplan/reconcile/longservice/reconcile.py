@@ -34,11 +34,11 @@ from bayplan.reconcile.longservice import (
     stateful,
     target,
 )
-from bayplan.reconcile.longservice import status as status_
 from bayplan.reconcile.longservice.context import ServiceContext, stored_current, updated
 from bayplan.reconcile.longservice.in_place import bounds
 from bayplan.reconcile.longservice.instances import Instances, surveyed
 from bayplan.reconcile.longservice.revisions import Revision
+from bayplan.reconcile.longservice.status import Reason, Standing, events, refused, status_of
 from bayplan.reconcile.view import View
 
 STUCK_SECONDS = 60
@@ -68,8 +68,8 @@ def reconcile(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: in
     apply, drop = children.changes(service, view, bodies)
     current = _current_revision(context)
     waits = context.waits
-    status = status_.status(
-        status_.Standing(
+    status = status_of(
+        Standing(
             service=service,
             spec=context.spec,
             view=view,
@@ -108,7 +108,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: in
         objects=(*actions.history(context, tasks), *apply),
         drops=(*drop, *actions.forgotten(context, current)),
         claims=stateful.claim_acts(context),
-        events=(*_unknown_verb(context), *status_.events(service.status, status)),
+        events=(*_unknown_verb(context), *events(service.status, status)),
         status=None if status == service.status else status,
         probe=_probes(context.admission, now),
         wake_at=_wake_at(context, after),
@@ -295,16 +295,16 @@ def _given_up(context: ServiceContext) -> target.Target:
         if context.instances.revision_of(pod) == context.update.id
     ]
     stored = context.service.status.get("lastFailure")
-    reason, why = status_.Reason.DEADLINE.value, "its instances did not become healthy"
+    reason, why = Reason.DEADLINE.value, "its instances did not become healthy"
     if failing:
-        reason, why = status_.Reason.FAILING.value, failures.sentence(failing)
+        reason, why = Reason.FAILING.value, failures.sentence(failing)
     elif context.crowded_out and context.admission is not None:
-        reason, why = status_.Reason.QUOTA_EXCEEDED.value, context.admission.message
+        reason, why = Reason.QUOTA_EXCEEDED.value, context.admission.message
     elif context.view.placement is not None:
-        reason = status_.Reason.NO_ROOM.value
+        reason = Reason.NO_ROOM.value
         why = wording.sentence(context.view.placement.funnel)
     elif isinstance(stored, Mapping) and context.service.status.get("restartBackoff"):
-        reason, why = status_.Reason.FAILING.value, f"{stored.get('reason')} of its pods"
+        reason, why = Reason.FAILING.value, f"{stored.get('reason')} of its pods"
     return context.aim.without(reason, f"No progress for {deadline} s; {why}", context.now)
 
 
@@ -333,9 +333,9 @@ def _refused(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: int
         min_ready=(spec.update_strategy if spec else UpdateStrategy()).min_ready_seconds,
         replace_after=(spec.unreachable if spec else Unreachable()).replace_after_seconds,
     )
-    status = status_.refused(service, instances, updated(instances, update), now)
+    status = refused(service, instances, updated(instances, update), now)
     return Outcome(
-        events=status_.events(service.status, status),
+        events=events(service.status, status),
         status=None if status == service.status else status,
         wake_at=min(instances.turns, default=None),
     )

@@ -119,7 +119,7 @@ class Standing:
         )
 
 
-def status(standing: Standing) -> dict[str, Any]:
+def status_of(standing: Standing) -> dict[str, Any]:
     """The whole status, as it is stored."""
     stored = standing.service.status
     instances = standing.instances
