@@ -6,6 +6,7 @@ placed in a few vector rounds and any order of nodes is right. Every round fills
 nodes first within what all rules allow.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ FloatVector = npt.NDArray[np.float64]
 
 
 @dataclass(slots=True, eq=False)
-class Rule:
+class Rule(ABC):
     """One constraint: pods per domain so far (`counts`, changed as pods land)."""
 
     reason: Reason
@@ -30,16 +31,16 @@ class Rule:
     domains: Domains
     counts: IntVector
 
+    @abstractmethod
     def allowance(self, offer: "Offer") -> IntVector:
         """How many more pods each domain may take in this round, in any combination.
 
         Where a domain that is not full has room in the offer, one such domain gets some.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def full(self) -> BoolVector:
         """Domains that may take no more pod now."""
-        raise NotImplementedError
 
     def absent_ok(self) -> bool:
         """Whether nodes without the label are free of the rule instead of refused by it."""
