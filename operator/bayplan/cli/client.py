@@ -181,10 +181,10 @@ class ApiClient:
 
     def _may_repeat(self, request: transport.Request, error: errors.Unavailable) -> bool:
         """A question always; a write only where the server says that it did not carry it out."""
-        if error.status in {0, 401}:  # 401: credentials were loaded anew in vain
-            return request.method == "GET" and self._has_answered and error.status == 0
         if request.method == "GET":
-            return True
+            if error.status == 0:  # no answer at all
+                return self._has_answered
+            return error.status != 401  # noqa: PLR2004  credentials were loaded anew in vain
         return error.status == 429 or (  # noqa: PLR2004  Too Many Requests
             error.status == 503 and error.retry_after_seconds is not None  # noqa: PLR2004
         )

@@ -6,6 +6,7 @@ from bayplan.cloud import catalogue
 from bayplan.cloud.prices import Book, Price
 from bayplan.model.nodes import INSTANCE_TYPE, PRICE, Node
 
+HOURS_A_MONTH = 730  # as AWS counts one
 MODELLED = Book()  # prices of no file and no cloud: those that the model gives each type
 
 

@@ -7,8 +7,7 @@ from bayplan.model import resources, wording
 from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.model.reasons import Funnel
 from bayplan.provisioning import comparison
-
-_HOURS_A_MONTH = 730
+from bayplan.provisioning.prices import HOURS_A_MONTH
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,4 +72,4 @@ class Result:
 
     @property
     def month(self) -> int:
-        return self.cost * _HOURS_A_MONTH
+        return self.cost * HOURS_A_MONTH

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.model import resources, wording
+from bayplan.provisioning.prices import HOURS_A_MONTH
 from bayplan.provisioning.result import Filled, Result
 
 SCHEMA = "bayplan.dev/simulation/v1"
-_HOURS_A_MONTH = 730
 _MICRO = 1_000_000
 _MOST_SKIPPED = 20
 _WIDE = 160  # columns where no terminal tells
@@ -28,7 +28,7 @@ def data(result: Result) -> dict[str, Any]:
         "nodes": len(result.nodes),
         "newNodes": sum(one.new for one in result.nodes),
         "costMicrodollarsPerHour": result.cost,
-        "costDollarsPerMonth": round(result.cost * _HOURS_A_MONTH / _MICRO, 2),
+        "costDollarsPerMonth": round(result.cost * HOURS_A_MONTH / _MICRO, 2),
         "bought": {
             "costMicrodollarsPerHour": result.bought,
             "boundMicrodollarsPerHour": bound,
@@ -227,7 +227,7 @@ def _price(nodes: Iterable[Filled]) -> int:
 
 
 def _money(micro: int) -> tuple[str, str]:
-    return dollars(micro, 4), dollars(micro * _HOURS_A_MONTH)
+    return dollars(micro, 4), dollars(micro * HOURS_A_MONTH)
 
 
 def _fills(nodes: Iterable[Filled]) -> tuple[str, ...]:

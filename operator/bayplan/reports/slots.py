@@ -3,14 +3,13 @@
 By the arithmetic that the operator itself uses, on a BatchJob as the API server or a file has it.
 """
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import parse_resource
-from bayplan.api.times import rfc3339
+from bayplan.api.times import rfc3339, time_of
 from bayplan.inputs import InputError
 from bayplan.reconcile.batchjob import stored_status, triggers
 from bayplan.reconcile.batchjob.backfill import open_slots
@@ -63,7 +62,7 @@ def upcoming(body: Mapping[str, Any], now: int, count: int) -> Upcoming:
     paused = (body.get("status") or {}).get("pausedUntil")
     if found is None or read.spec.suspend:
         return Upcoming(read.spec.time_zone, [], paused)
-    since = max(now, _epoch(paused) - 1)
+    since = max(now, (time_of(paused) or 0) - 1)
     delay = triggers.start_delay(read, read.spec)
     slots = found.slots_between(since - delay, _TO_THE_END, count)
     return Upcoming(read.spec.time_zone, [slot + delay for slot in slots], paused)
@@ -81,11 +80,3 @@ def timetable(body: Mapping[str, Any]) -> Timetable | None:
     settled = max(stored.last_slot, job.created_at - 1, stored.since - 1)
     known = gaps.before(job.created_at) if stored.gaps is None else stored.gaps
     return Timetable(job.spec.time_zone, schedule, known, settled)
-
-
-def _epoch(text: str | None) -> int:
-    """Epoch seconds; 0 for what is no time, as for a moment that never was."""
-    try:
-        return max(int(dt.datetime.fromisoformat(text).timestamp()), 0) if text else 0
-    except ValueError:
-        return 0

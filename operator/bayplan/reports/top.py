@@ -10,11 +10,10 @@ from bayplan.model import resources
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.requirements import Term
-from bayplan.provisioning.prices import MODELLED, with_price
+from bayplan.provisioning.prices import HOURS_A_MONTH, MODELLED, with_price
 from bayplan.reports.rollout import wanted
 
 _MICRO = 1_000_000
-_HOURS_A_MONTH = 730
 
 
 def nodes(
@@ -67,7 +66,7 @@ def nodes(
             asked_total[name] = asked_total.get(name, 0) + amount
     return {
         "costMicrodollarsPerHour": cost,
-        "costDollarsPerMonth": round(cost * _HOURS_A_MONTH / _MICRO, 2),
+        "costDollarsPerMonth": round(cost * HOURS_A_MONTH / _MICRO, 2),
         "fillPercent": _fill(asked_total, total),
         "pods": {
             "running": sum(row["pods"] for row in rows),

@@ -38,7 +38,6 @@ class Commit:
     volume_binding: VolumeBinding
     acts: bool
     _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not say yet why
-    _cycle: int = 0
 
     def carry_out(
         self,
@@ -53,7 +52,6 @@ class Commit:
         Resources `on_nodes` have one instance on each node: what has no node there gets no pod,
         since an autoscaler would buy a node for it, which then wants an instance too.
         """
-        self._cycle = cycle
         guard = self.set_aside.guard("write", now)
         owners = {
             key: one.resource.key
@@ -64,7 +62,7 @@ class Commit:
         for key, node in plan.placements.items():
             if key not in wanted:
                 with guard(key):
-                    self._bind(self.cache.state.unplaced[key], node)
+                    self._bind(self.cache.state.unplaced[key], node, cycle)
         # New pods choose among the places that those which have a place already leave.
         free = GroupPlaces(self.cache.state.nodes, lambda uid: self.cache.state.owned(uid).values())
         for key, node in plan.placements.items():
@@ -141,8 +139,8 @@ class Commit:
         with self._assumed(planned):
             self.writer.create(resource, planned, body)
 
-    def _bind(self, pod: Pod, node: str) -> None:
-        logs.say(logging.INFO, "bind", cycle=self._cycle, pod="/".join(pod.key), node=node)
+    def _bind(self, pod: Pod, node: str, cycle: int) -> None:
+        logs.say(logging.INFO, "bind", cycle=cycle, pod="/".join(pod.key), node=node)
         if self.acts:
             with self._assumed(replace(pod, node=node)):
                 self.writer.bind(intents.Bind(pod.namespace, pod.name, pod.uid, node))

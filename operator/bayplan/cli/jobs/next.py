@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from bayplan.api.times import rfc3339
 from bayplan.cli import printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
@@ -131,7 +132,7 @@ def _rows(slots: list[int], own: ZoneInfo, viewer: ZoneInfo) -> list[dict[str, A
         changed = before is not None and offset != before
         rows.append(
             {
-                "time": _text(slot),
+                "time": rfc3339(slot),
                 "epoch": slot,
                 "local": local.strftime("%a %Y-%m-%d %H:%M:%S %z"),
                 "viewer": dt.datetime.fromtimestamp(slot, viewer).strftime(
@@ -142,7 +143,3 @@ def _rows(slots: list[int], own: ZoneInfo, viewer: ZoneInfo) -> list[dict[str, A
         )
         before = offset
     return rows
-
-
-def _text(epoch: int) -> str:
-    return dt.datetime.fromtimestamp(epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
