@@ -17,6 +17,7 @@ import contextlib
 import json
 import random
 import re
+import selectors
 import socket
 import ssl
 import threading
@@ -682,7 +683,8 @@ class Host:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._loop = asyncio.new_event_loop()
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._session: aiohttp.ClientSession | None = None
         self.doors: set[Proxy] = set()  # those that are open
@@ -760,7 +762,7 @@ class Host:
         return made
 
     async def _close(self) -> None:
-        """Nothing is under way afterwards, and every socket is closed."""
+        """Nothing is under way afterwards; every socket is closed, a client's or a server's."""
         assert self._session is not None
         # First: a request that is cancelled leaves the pool, and nobody waits for its socket.
         await self._session.close()
@@ -771,8 +773,13 @@ class Host:
         # TLS takes leave in further turns of the loop, and a loop that stops takes none.
         async with asyncio.timeout(_CLOSING_SECONDS):
             # A socket tells nobody that it is closed.
-            while any(made.fileno() >= 0 for made in self._sockets):  # noqa: ASYNC110
+            while self._is_watching() or any(made.fileno() >= 0 for made in self._sockets):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # the loop closes a socket in the turn after it stops watching it
+
+    def _is_watching(self) -> bool:
+        """The loop waits for a socket besides the one that wakes the loop itself."""
+        return len(self._selector.get_map()) > 1
 
 
 def _unwanted(asked: asyncio.Future[aiohttp.ClientResponse]) -> None:

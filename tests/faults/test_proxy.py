@@ -5,6 +5,7 @@ import contextlib
 import gc
 import http.client
 import json
+import socket
 import ssl
 import threading
 import warnings
@@ -203,10 +204,10 @@ def test_after_a_kill_nothing_passes_until_the_thaw(door: Proxy, server: Server,
     assert first in {0, 201}
 
 
-@pytest.fixture(name="guarded")
-def _guarded(tmp_path: Path) -> Iterator[tuple[Server, Upstream]]:
+@contextlib.contextmanager
+def guarded(folder: Path) -> Iterator[tuple[Server, Upstream]]:
     """The server behind TLS, as a real one is."""
-    authority = pki.Authority(tmp_path / "pki")
+    authority = pki.Authority(folder / "pki")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*authority.server("server", ["127.0.0.1"]))
     server = Server()
@@ -217,26 +218,45 @@ def _guarded(tmp_path: Path) -> Iterator[tuple[Server, Upstream]]:
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_a_host_that_ends_leaves_no_connection_open(
-    guarded: tuple[Server, Upstream], *, closed: bool
-) -> None:
-    """Requests without an answer and watches under way, with their door closed before or not."""
-    server, upstream = guarded
+def test_a_host_that_ends_leaves_no_connection_open(tmp_path: Path, *, closed: bool) -> None:
+    """Requests without an answer and watches under way, with their door closed before or not.
+
+    The server behind them lives on a host too, and leaves none open at its own end.
+    """
     asking = []
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        with Host(upstream) as host:
-            door = host.proxy()
-            for target in ("/held", "/held?watch=1") * 12:
-                asking.append(threading.Thread(target=ask, args=(door, "GET", PODS + target)))
-                asking[-1].start()
-            door.until_asked(lambda call: call.path.endswith("/held"), times=len(asking))
-            if closed:
-                door.close()
-        for thread in asking:
-            thread.join(10)
-        del host, door
+        with guarded(tmp_path) as (server, upstream):
+            with Host(upstream) as host:
+                door = host.proxy()
+                for target in ("/held", "/held?watch=1") * 12:
+                    asking.append(threading.Thread(target=ask, args=(door, "GET", PODS + target)))
+                    asking[-1].start()
+                door.until_asked(lambda call: call.path.endswith("/held"), times=len(asking))
+                if closed:
+                    door.close()
+            for thread in asking:
+                thread.join(10)
+            del host, door
         gc.collect()
 
     assert [] == [str(one.message) for one in told]
     assert server.asked
+
+
+def test_a_host_waits_for_a_client_that_takes_leave_late(tmp_path: Path) -> None:
+    """A connection of a server on the host stays until TLS has ended on both sides."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with guarded(tmp_path) as (server, upstream):
+            trust = ssl.create_default_context(cafile=str(upstream.authority))
+            plain = socket.create_connection(("127.0.0.1", server.port))
+            client = trust.wrap_socket(plain, server_hostname="127.0.0.1")
+            client.sendall(f"GET {PODS} HTTP/1.1\r\nHost: server\r\n\r\n".encode())
+            client.recv(1)
+            leaving = threading.Timer(0.3, client.close)
+            leaving.start()
+        leaving.join()
+        gc.collect()
+
+    assert [] == [str(one.message) for one in told]
