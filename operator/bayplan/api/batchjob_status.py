@@ -5,18 +5,16 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict
 
 from bayplan.api.meta import (
-    Condition,
-    EffectiveRequests,
     Flag,
     Integer,
     Long,
     Name,
     Part,
-    PlacementStatus,
     Time,
     Word,
     crd,
 )
+from bayplan.api.status import Conditions, ObservedGeneration, RequestsOfOnePod, WaitingPods
 
 
 class Consumed(Part):
@@ -233,18 +231,14 @@ class Samples(Part):
 class BatchJobStatus(Part):
     """What is known of the job; written by the operator only."""
 
-    conditions: tuple[Condition, ...] = Field(
+    conditions: Conditions = Field(
         default=(),
-        max_length=16,
         description=(
             "Ready, Placed, LastRunSucceeded, Suspended; Complete or Failed without a schedule; "
             "Reconciling and Stalled only while true."
         ),
-        json_schema_extra=crd(list_type="map", list_map_keys=["type"]),
     )
-    observed_generation: Long | None = Field(
-        default=None, description="The generation of the spec that this status answers."
-    )
+    observed_generation: ObservedGeneration = None
     next_slot_time: Time | None = Field(default=None, description="The next scheduled time.")
     last_slot_time: Time | None = Field(
         default=None,
@@ -289,9 +283,7 @@ class BatchJobStatus(Part):
     samples: Samples | None = Field(
         default=None, description="What the times of `statistics` are computed from."
     )
-    effective_requests: EffectiveRequests | None = Field(
-        default=None, description="What one pod really asks for."
-    )
+    effective_requests: RequestsOfOnePod = None
     forgiven_failures: Long | None = Field(
         default=None,
         ge=0,
@@ -337,6 +329,4 @@ class BatchJobStatus(Part):
         ),
         json_schema_extra=crd(list_type="atomic"),
     )
-    placement: PlacementStatus | None = Field(
-        default=None, description="Why something waits; absent while nothing does."
-    )
+    placement: WaitingPods = None

@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
 from bayplan.api import volume_claims
 from bayplan.api.longservice_status import MOST_MOVES, LongServiceStatus
 from bayplan.api.meta import (
-    DNS_LABEL_RULE,
     NAME_RULE,
     Column,
     Definition,
@@ -20,6 +19,7 @@ from bayplan.api.meta import (
     grown,
     rule,
 )
+from bayplan.api.service import Service
 from bayplan.api.template import InstanceTemplate
 
 MAXIMUM_REPLICAS = 10_000
@@ -252,109 +252,6 @@ class Rebalance(Part):
         ge=1,
         le=MOST_MOVES,
         description="So many instances begin to move in any hour, at most.",
-    )
-
-
-class ServicePort(Part):
-    """A port of the Service."""
-
-    name: str = Field(
-        min_length=1,
-        max_length=63,
-        json_schema_extra=crd(validations=[DNS_LABEL_RULE]),
-        description="Name of the port, unique in the list.",
-    )
-    port: Integer = Field(ge=1, le=65_535, description="Number clients connect to.")
-    target_port: Annotated[
-        int | str | None,
-        WithJsonSchema(
-            {
-                "anyOf": [{"type": "integer"}, {"type": "string"}],
-                "maxLength": 15,
-                "minimum": 1,
-                "maximum": 65_535,
-                **crd(int_or_string=True),
-            }
-        ),
-    ] = Field(
-        default=None,
-        description="Number, or name of a container's port, on the instance; absent: same as port.",
-    )
-    protocol: Literal["TCP", "UDP", "SCTP"] = Field(default="TCP", description="Protocol.")
-    node_port: Integer | None = Field(
-        default=None,
-        ge=1,
-        le=65_535,
-        description="Number on every node, for NodePort and LoadBalancer; absent: chosen for you.",
-    )
-
-
-class Service(Part):
-    """A Service in front of the ready instances, named like the LongService."""
-
-    model_config = ConfigDict(
-        json_schema_extra=crd(
-            validations=[
-                rule(
-                    "self.type != 'ClusterIP' || self.ports.all(p, !has(p.nodePort))",
-                    "nodePort must be absent with type ClusterIP; remove it or set `type` to "
-                    "NodePort or LoadBalancer",
-                    fieldPath=".ports",
-                ),
-                rule(
-                    "self.ports.all(p, self.ports.exists_one(q, q.port == p.port && "
-                    "q.protocol == p.protocol))",
-                    "each port number must appear once for each protocol; remove the second",
-                    fieldPath=".ports",
-                ),
-                rule(
-                    "!self.headless || self.type == 'ClusterIP'",
-                    "headless must go with type ClusterIP; remove `type` or `headless`",
-                    fieldPath=".headless",
-                ),
-                rule(
-                    "self.headless == oldSelf.headless",
-                    "headless must stay as it is, since a Service keeps its address; remove "
-                    "`service`, apply, and add it again",
-                    fieldPath=".headless",
-                ),
-            ]
-        )
-    )
-
-    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
-        default="ClusterIP", description="How it can be reached, as in a Service."
-    )
-    ports: tuple[ServicePort, ...] = Field(
-        min_length=1,
-        max_length=16,
-        description="Ports of the Service.",
-        json_schema_extra=crd(list_type="map", list_map_keys=["name"]),
-    )
-    headless: Flag = Field(
-        default=False,
-        description=(
-            "No address of its own: its name resolves to the addresses of the ready instances."
-        ),
-    )
-    session_affinity: Literal["None", "ClientIP"] = Field(
-        default="None",
-        description="ClientIP: connections of one client go to one instance, as in a Service.",
-    )
-    drain_seconds: Integer = Field(
-        default=5,
-        ge=0,
-        le=3600,
-        description=(
-            "An instance that is to go serves on for so long before its containers are told to "
-            "stop, so that clients and load balancers can turn away: a preStop sleep in each "
-            "container that has no preStop of its own. 0: none."
-        ),
-    )
-    annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
-        default_factory=dict,
-        max_length=64,
-        description="Annotations of the Service, for load balancer controllers.",
     )
 
 

@@ -5,18 +5,15 @@ from typing import Annotated
 from pydantic import Field
 
 from bayplan.api.meta import (
-    Condition,
-    EffectiveRequests,
     Integer,
-    Long,
     Message,
     Name,
     Part,
-    PlacementStatus,
     Time,
     Word,
     crd,
 )
+from bayplan.api.status import Conditions, ObservedGeneration, RequestsOfOnePod, WaitingPods
 
 MOST_MOVES = 60  # an hour, of one service
 
@@ -91,17 +88,13 @@ class RolloutStatus(Part):
 class LongServiceStatus(Part):
     """What is known of the service; written by the operator only."""
 
-    conditions: tuple[Condition, ...] = Field(
+    conditions: Conditions = Field(
         default=(),
-        max_length=16,
         description=(
             "Ready, Available, Progressing, Placed; Reconciling and Stalled only while true."
         ),
-        json_schema_extra=crd(list_type="map", list_map_keys=["type"]),
     )
-    observed_generation: Long | None = Field(
-        default=None, description="The generation of the spec that this status answers."
-    )
+    observed_generation: ObservedGeneration = None
     desired_replicas: Integer | None = Field(
         default=None,
         ge=0,
@@ -162,15 +155,11 @@ class LongServiceStatus(Part):
         description="Templates that were given up, the newest last.",
         json_schema_extra=crd(list_type="atomic"),
     )
-    effective_requests: EffectiveRequests | None = Field(
-        default=None, description="What one pod really asks for."
-    )
+    effective_requests: RequestsOfOnePod = None
     restart_backoff: RestartBackoffStatus | None = Field(
         default=None, description="Where the back-off stands; absent without failures."
     )
     last_failure: LastFailure | None = Field(
         default=None, description="The newest failure of an instance."
     )
-    placement: PlacementStatus | None = Field(
-        default=None, description="Why something waits; absent while nothing does."
-    )
+    placement: WaitingPods = None

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayplan.api import names, pod_builder
-from bayplan.api.longservice import LongServiceSpec, ServicePort
-from bayplan.api.longservice import Service as ServiceSpec
+from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
+from bayplan.api.service import Service, ServicePort
 from bayplan.model.intents import ApplyObject, DeleteObject
 from bayplan.reconcile.view import View
 
@@ -81,7 +81,7 @@ def taken_by_others(
     return tuple(kind for kind in KINDS if kind in bodies and (kind, service.name) in view.foreign)
 
 
-def _service(service: Resource, spec: ServiceSpec) -> dict[str, Any]:
+def _service(service: Resource, spec: Service) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": spec.type,
         "selector": {names.SERVICE: names.owner_value(service.name)},
