@@ -17,10 +17,10 @@ from bayplan.api.meta import (
     WorkloadSpec,
     cel_text,
     crd,
-    grown,
     rule,
 )
 from bayplan.api.template import RunTemplate
+from bayplan.model.backoff import delay_after
 
 YEAR = 366 * 86_400  # seconds, the longest duration anywhere in a spec
 
@@ -89,8 +89,8 @@ class RetryPolicy(Part):
 
     def delay_seconds_before(self, retry: int) -> int:
         """Seconds to wait before the n-th retry of a run; the first is 1. Exact integers."""
-        return grown(
-            self.delay_seconds, 100 + self.backoff_percent, retry - 1, self.max_delay_seconds
+        return delay_after(
+            retry, self.delay_seconds, self.max_delay_seconds, 100 + self.backoff_percent
         )
 
 

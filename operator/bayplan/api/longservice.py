@@ -16,11 +16,11 @@ from bayplan.api.meta import (
     Placement,
     WorkloadSpec,
     crd,
-    grown,
     rule,
 )
 from bayplan.api.service import Service
 from bayplan.api.template import InstanceTemplate
+from bayplan.model.backoff import delay_after
 
 MAXIMUM_REPLICAS = 10_000
 _PER_NODE = "self.mode != 'PerNode'"
@@ -195,8 +195,8 @@ class RestartBackoff(Part):
 
     def delay_milliseconds_after(self, failures: int) -> int:
         """Milliseconds to wait after the n-th failure in a row; the first is 1. Exact integers."""
-        return grown(
-            self.initial_seconds * 1000, self.factor_percent, failures - 1, self.max_seconds * 1000
+        return delay_after(
+            failures, self.initial_seconds * 1000, self.max_seconds * 1000, self.factor_percent
         )
 
 

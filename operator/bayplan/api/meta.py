@@ -328,17 +328,3 @@ class Definition:
     columns: tuple[Column, ...]
     rules: tuple[Mapping[str, str], ...]
     scale: Mapping[str, str] | None = None
-
-
-def grown(initial: int, factor_percent: int, step: int, maximum: int) -> int:
-    """Exactly `min(maximum, initial · (factor_percent / 100)^step)`, rounded down.
-
-    Stops multiplying at the maximum, so any number of steps is cheap.
-    """
-    numerator, denominator = initial, 1
-    for _ in range(step if factor_percent > 100 and initial else 0):  # noqa: PLR2004
-        if numerator >= maximum * denominator:
-            break
-        numerator *= factor_percent
-        denominator *= 100
-    return min(maximum, numerator // denominator)

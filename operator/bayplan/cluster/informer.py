@@ -18,6 +18,7 @@ from bayplan.api import kinds
 from bayplan.cluster import decode, errors, requests, wire
 from bayplan.cluster.decode import DecodeError, Kind, Seen
 from bayplan.cluster.transport import Transport
+from bayplan.model.backoff import delay_after
 
 CHUNK = 500  # objects a list request
 _BREATH = 50  # objects; a custom resource that is new takes 150 µs
@@ -26,8 +27,8 @@ WATCH_SECONDS = 290  # the server ends a watch after this; below what proxies al
 SILENCE_SECONDS = 90
 MOST_OLDER_LISTS = 8  # with the back-off: about a minute
 _EARLY_SECONDS = 60  # a watch that ends sooner has not run its time
-FIRST_BACKOFF_SECONDS = 0.5
-LONGEST_BACKOFF_SECONDS = 30.0
+_FIRST_BACKOFF_MILLISECONDS = 500
+_LONGEST_BACKOFF_MILLISECONDS = 30_000
 
 
 class Sink(Protocol):
@@ -118,9 +119,11 @@ class Informer:
         if not isinstance(error, errors.Unavailable | None):
             level = logging.WARNING
         logs.say(level, "watch restarts", kind=self.kind.name, cause=cause, error=error)
-        longest = min(FIRST_BACKOFF_SECONDS * 2**self._failures, LONGEST_BACKOFF_SECONDS)
-        self._failures = min(self._failures + 1, 10)
-        await asyncio.sleep(longest * (0.5 + 0.5 * self.jitter()))
+        self._failures += 1
+        longest = delay_after(
+            self._failures, _FIRST_BACKOFF_MILLISECONDS, _LONGEST_BACKOFF_MILLISECONDS
+        )
+        await asyncio.sleep(longest / 1000 * (0.5 + 0.5 * self.jitter()))
 
     async def _watch(self) -> None:
         """Follow one stream to its end; a clean end is resumed at once."""

@@ -20,14 +20,15 @@ from bayplan.cluster import errors, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.sender import Job, Sender
 from bayplan.model import intents
+from bayplan.model.backoff import delay_after
 from bayplan.model.pods import Pod
 
 WORDS_SECONDS = 60.0  # between two marks of one pod that change words alone
 STILL_SECONDS = 15.0  # words are not worth a write before they have stood for so long …
 LONGEST_SECONDS = 300.0  # … but when the pod has said something else for so long
 PER_SECOND = 20  # words, and what was refused before, in the whole cluster
-FIRST_REFUSED_SECONDS = 1.0  # a pod's mark that failed is tried again after this, …
-MOST_REFUSED_SECONDS = 300.0  # … then after twice as long each time, up to this
+_FIRST_REFUSED_SECONDS = 1  # a pod's mark that failed is tried again after this, …
+_LONGEST_REFUSED_SECONDS = 300  # … then after twice as long each time, up to this
 _LOOK_SECONDS = 0.5
 _FEW = 64  # not worth looking for those that have gone
 
@@ -154,8 +155,8 @@ class Marks:
 
         def failed(error: errors.ClusterError) -> None:
             logs.say(logging.INFO, "write failed", verb="mark", pod="/".join(key), error=error)
-            pause = min(FIRST_REFUSED_SECONDS * (1 << min(mark.refused, 16)), MOST_REFUSED_SECONDS)
             mark.refused += 1
+            pause = delay_after(mark.refused, _FIRST_REFUSED_SECONDS, _LONGEST_REFUSED_SECONDS)
             mark.not_before = asyncio.get_running_loop().time() + pause
             done()
 

@@ -21,13 +21,14 @@ from bayplan.api import kinds
 from bayplan.api.resource import Key
 from bayplan.cluster import errors
 from bayplan.model import intents
+from bayplan.model.backoff import delay_after
 from bayplan.model.pods import Pod
 
 K = TypeVar("K")
 
-FIRST_SECONDS = 1.0
-LONGEST_SECONDS = 300.0
-EVICTION_SECONDS = 5.0  # the longest wait for a disruption budget, as of `kubectl drain`
+FIRST_SECONDS = 1
+LONGEST_SECONDS = 300
+EVICTION_SECONDS = 5  # the longest wait for a disruption budget, as of `kubectl drain`
 RELIEF_SECONDS = 5.0
 PER_SECOND = 20.0
 _LASTING = 4  # conflicts in a row that need no word: 15 s
@@ -94,9 +95,9 @@ def _told(write: Write, error: errors.ClusterError, name: str) -> intents.Refuse
     )
 
 
-def pause(times: int, longest: float = LONGEST_SECONDS) -> float:
+def pause(times: int, longest: int = LONGEST_SECONDS) -> float:
     """Seconds to wait after so many refusals in a row."""
-    return min(FIRST_SECONDS * float(1 << min(times - 1, 16)), longest)
+    return delay_after(times, FIRST_SECONDS, longest)
 
 
 def relief(paused: float) -> float:
@@ -222,7 +223,7 @@ class Refusals:
         return entry
 
     def _put(
-        self, write: Write, told: intents.RefusedWrite | None, *, holds: bool, longest: float
+        self, write: Write, told: intents.RefusedWrite | None, *, holds: bool, longest: int
     ) -> float:
         entry = self._current(write)
         if entry is None:

@@ -17,11 +17,12 @@ from typing import NoReturn
 from bayplan import logs
 from bayplan.cluster import errors
 from bayplan.cluster.transport import Request, Transport
+from bayplan.model.backoff import delay_after
 
 Key = tuple[str, str, str]  # kind, namespace, name
 
-FIRST_RETRY_SECONDS = 0.2
-LONGEST_RETRY_SECONDS = 15.0
+_FIRST_RETRY_MILLISECONDS = 200
+_LONGEST_RETRY_MILLISECONDS = 15_000
 LONGEST_PAUSE_SECONDS = 60.0  # whatever a server's Retry-After says
 PATIENCE_SECONDS = 120.0  # a write is given up this long after its first attempt
 SLOW_SECONDS = 5.0  # an answer that takes longer says that the server is busy
@@ -252,8 +253,8 @@ class Sender:
         now = _now()
         if self._closed or now - job.first_at > PATIENCE_SECONDS:
             return False
-        longest = min(FIRST_RETRY_SECONDS * 2 ** (job.attempts - 1), LONGEST_RETRY_SECONDS)
-        delay = max(longest * (0.5 + 0.5 * self.jitter()), _wanted_pause(error))
+        longest = delay_after(job.attempts, _FIRST_RETRY_MILLISECONDS, _LONGEST_RETRY_MILLISECONDS)
+        delay = max(longest / 1000 * (0.5 + 0.5 * self.jitter()), _wanted_pause(error))
         logs.say(
             logging.INFO,
             "write again",

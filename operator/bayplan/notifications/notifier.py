@@ -20,6 +20,7 @@ import aiohttp
 from bayplan import __version__, logs
 from bayplan.api.resource import Resource
 from bayplan.model import intents
+from bayplan.model.backoff import delay_after
 from bayplan.notifications import receivers
 
 SIGNATURE = "Bayplan-Signature"
@@ -27,7 +28,7 @@ TIMESTAMP = "Bayplan-Timestamp"
 
 MOST_WAITING = 100  # notices for one receiver
 MOST_ATTEMPTS = 8  # the last one two minutes after the first
-_FIRST_PAUSE_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1, 64
 ANSWER_SECONDS = 10.0
 _LONGEST_ANSWER = 64 * 1024  # of an answer nobody reads more
 
@@ -113,11 +114,11 @@ class Notifier:
         self, receiver: receivers.Receiver, body: bytes, session: aiohttp.ClientSession
     ) -> str:
         """What became of a notice after all its attempts."""
-        pause = _FIRST_PAUSE_SECONDS
         for attempt in range(MOST_ATTEMPTS):
             if attempt:
-                await self._pause(pause)
-                pause *= 2
+                await self._pause(
+                    delay_after(attempt, _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
+                )
             try:
                 status = await self._sent(receiver, body, session)
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

@@ -24,6 +24,7 @@ from bayplan.cluster import errors
 from bayplan.cluster.refusals import relief
 from bayplan.model import resources
 from bayplan.model.admission import Admission
+from bayplan.model.backoff import delay_after
 from bayplan.model.limits import NO_LIMITS, Limits
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import PodClass
@@ -401,7 +402,7 @@ class Admissions:
 
 def _wait(refusals: int) -> int:
     """Seconds until a template is asked about again, after so many refusals in a row."""
-    return min(FIRST_RETRY_SECONDS << min(max(refusals - 1, 0), 16), LONGEST_RETRY_SECONDS)
+    return delay_after(refusals, FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
 
 
 def _told_by_status(resource: Resource) -> Admission | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from bayplan.cluster import storage
 from bayplan.model import intents, reasons, state
+from bayplan.model.backoff import delay_after
 from bayplan.model.pods import Claim, Constraints
 from bayplan.model.workloads import Plan, PodClass, Refused, TaskKey, Waiting
 
@@ -102,7 +103,7 @@ class VolumeBinding:
         for key, node in self.storage.given_back.items():
             nodes = self._failed.setdefault(key, {})
             count = nodes[node].count + 1 if node in nodes else 1
-            pause = min(FIRST_PAUSE_SECONDS * 2 ** (count - 1), LONGEST_PAUSE_SECONDS)
+            pause = delay_after(count, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
             nodes[node] = _Failures(count, now + pause)
         self.storage.given_back.clear()
         for key in tuple(self._failed):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from bayplan.api.batchjob import RetryPolicy
+from bayplan.model.backoff import delay_after
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile.batchjob import starting
@@ -33,9 +34,10 @@ LATE = "Late"
 MARKED = "MarkedSuccess"  # a person says that it has succeeded
 
 MOST_DISRUPTIONS = 20  # per run; one more and it fails
-_LONGEST_DISRUPTION_DELAY = 300  # seconds
-_COOLING = 30  # seconds after the first loss on a node, doubling with each
-_LONGEST_COOLING = 3600
+# Seconds until the attempt after a lost one: after the first, and at most.
+_FIRST_DISRUPTION_DELAY, _LONGEST_DISRUPTION_DELAY = 1, 300
+# Seconds for which the node that lost an attempt gets no other: after the first loss, and at most.
+_FIRST_COOLING, _LONGEST_COOLING = 30, 3600
 
 _OWN_ENDS = frozenset({Standing.SUCCEEDED, Standing.FAILED})
 MOST_REPLACED = 300  # attempts of a run; beyond, a changed template replaces none
@@ -243,7 +245,7 @@ def avoided(run: Run, now: int) -> tuple[frozenset[str], int | None]:
     if run.retry_at is None or not run.node or not run.disruptions or run.reason == VANISHED:
         return frozenset(), None
     ended_at = run.retry_at - _disruption_delay(run.disruptions)
-    until = ended_at + min(_COOLING << min(run.disruptions - 1, 16), _LONGEST_COOLING)
+    until = ended_at + delay_after(run.disruptions, _FIRST_COOLING, _LONGEST_COOLING)
     return (frozenset({run.node}), until) if now < until else (frozenset(), None)
 
 
@@ -330,7 +332,7 @@ def live(run: Run, pod: Pod, found: AttemptOutcome, rules: Rules, now: int) -> R
 
 def _disruption_delay(disruptions: int) -> int:
     """Seconds after the n-th lost attempt: 1, 2, 4 … 300."""
-    return min(1 << min(disruptions - 1, 16), _LONGEST_DISRUPTION_DELAY)
+    return delay_after(disruptions, _FIRST_DISRUPTION_DELAY, _LONGEST_DISRUPTION_DELAY)
 
 
 def _first(known: int | None, told: int | None) -> int | None:
