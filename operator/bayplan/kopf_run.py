@@ -18,6 +18,7 @@ from bayplan import logs
 from bayplan.api.resource import Key
 from bayplan.handlers import delivery, lifecycle
 from bayplan.runtime.app import Operator
+from bayplan.runtime.kopf_thread import Served
 from bayplan.settings import Settings
 
 
@@ -25,28 +26,28 @@ class _Beside:
     """The operator in its thread, as kopf's handlers see it."""
 
     def __init__(self) -> None:
-        self._operator: Operator | None = None
+        self._operator: Served | None = None
         self._started = threading.Event()
         self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread = threading.Thread(target=self._run, name="bayplan", daemon=True)
 
     def put(self, body: Mapping[str, Any]) -> None:
         if self._operator is not None:
-            self._operator.sink.put(body)
+            self._operator.deliveries.put(body)
 
     def drop(self, key: Key, uid: str) -> None:
         if self._operator is not None:
-            self._operator.sink.drop(key, uid)
+            self._operator.deliveries.drop(key, uid)
 
     def relisted(self) -> None:
         if self._operator is not None:
-            self._operator.sink.relisted()
+            self._operator.deliveries.relisted()
 
     def alive(self) -> Mapping[str, Any]:
         return self._operator.alive() if self._operator is not None else {"synced": False}
 
     def begin(self) -> None:
-        """Start and wait until the sink is there: kopf delivers nothing before."""
+        """Start and wait until deliveries are taken: kopf delivers nothing before."""
         self._thread.start()
         self._started.wait()
 
@@ -58,7 +59,7 @@ class _Beside:
 
     # What `Operator.serve` asks of a shell: kopf runs already and ends by itself.
 
-    def start(self, operator: Operator) -> None:
+    def start(self, operator: Served) -> None:
         self._operator = operator
         self._started.set()
 

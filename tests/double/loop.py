@@ -40,6 +40,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual.skipped
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass while nothing runs, as a callback that computes for so long."""
+        self._virtual.skipped += seconds
+
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end in virtual time."""

@@ -204,16 +204,16 @@ class Replica(app.Operator):
         self._identity = line.identity
 
     async def live(self) -> None:
-        """Until cancelled; raises `app.Ended` when something essential ended by itself."""
+        """Until cancelled; raises `Ended` when something essential ended by itself."""
         async with self:
             self._bend(self)
-            self._start("kopf", self._deliver())
+            self.supervisor.start("kopf", self._deliver())
             try:
-                await self._supervise(asyncio.Event())
+                self._start_tasks()
+                await self.supervisor.wait(asyncio.Event())
             finally:
                 self.line.dead = True
-                for task in tuple(self._tasks):
-                    task.cancel()
+                self.supervisor.cancel_soon()
 
     def gain(self) -> None:
         """The lease is ours."""
@@ -225,20 +225,16 @@ class Replica(app.Operator):
     def _lease(self) -> Any:
         return Hold(self)
 
-    async def _watch_lag(self) -> None:
+    def _start_monitors(self) -> None:
+        self.supervisor.start("synced", self._watch_sync(), ends=True)
+
+    async def _watch_sync(self) -> None:
         while not self.cache.synced:  # noqa: ASYNC110  as the operator does
             await asyncio.sleep(0.05)
-        self._synced.set()
-        await asyncio.Event().wait()
-
-    async def _watch_clock(self) -> None:
-        await asyncio.Event().wait()
-
-    async def _keep_appraising(self) -> None:
-        await asyncio.Event().wait()
+        self._loop_monitor.synced.set()
 
     async def _lead_when_synced(self) -> None:
-        await self._synced.wait()
+        await self._loop_monitor.synced.wait()
         self.lease.start()
         await self.loop.run()
 
@@ -254,7 +250,7 @@ class Replica(app.Operator):
                 for seen in listed.seen:
                     self.cache.put_resource(seen.value)
                 if known:
-                    self.heal_soon()
+                    self._relister.ask()
                 known = True
                 watch = requests.watch(kind, listed.version, seconds=290)
                 async for raw in self.line.stream(watch):

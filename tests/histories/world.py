@@ -15,7 +15,7 @@ from bayplan.api import names
 from bayplan.api.times import rfc3339
 from bayplan.cluster.transport import Request
 from bayplan.cluster.wire import epoch
-from bayplan.runtime import app
+from bayplan.runtime.supervisor import Ended
 from tests.histories.auditor import Auditor
 from tests.histories.replica import Line, Replica
 from tests.histories.store import Body, Key, Store, encode, is_terminal
@@ -101,7 +101,7 @@ class World:
         line = replica.line
         try:
             await replica.live()
-        except app.Ended as ended:
+        except Ended as ended:
             self.say(f"ended {line.identity}: {ended}")
             self.auditor.ended(str(ended))
             self._gone(line)
