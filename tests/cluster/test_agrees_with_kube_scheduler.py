@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pytest
 
-from bayplan.api import names, placement_rules, pod_builder
+from bayplan.api import compiled_rules, names, placement_rules, pod_builder
 from bayplan.api.resource import Resource, parse_resource
 from bayplan.cluster import decode
 from bayplan.model import state
@@ -84,7 +84,7 @@ def decode_node(body: object) -> Node:
     return decode.node(msgspec.json.encode(body))
 
 
-def values(nodes: Sequence[Node]) -> placement_rules.Values:
+def values(nodes: Sequence[Node]) -> compiled_rules.Values:
     return lambda label: {node.labels[label] for node in nodes if label in node.labels}
 
 
@@ -139,7 +139,7 @@ def solved(service: Resource, nodes: Sequence[Node], replicas: int, key: str) ->
     kind = PodClass(
         namespace="default",
         request=sample.request,
-        constraints=placement_rules.stripped(sample.constraints, rules),
+        constraints=compiled_rules.stripped(sample.constraints, rules),
         labels=tuple(sorted(sample.labels.items())),
         placement=rules,
     )

@@ -6,8 +6,9 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bayplan.model.constraints import Operator, PlaceConstraint
 from bayplan.model.nodes import HOSTNAME, ZONE, Node
-from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules
+from bayplan.model.workloads import PlacementRules
 from bayplan.placement.solve import Policy, solve
 from tests.builders import (
     NOON,

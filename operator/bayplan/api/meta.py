@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from bayplan.api.times import epoch_of, rfc3339
+from bayplan.model.constraints import Operator, PlaceConstraint, requirement
 
 
 class Part(BaseModel):
@@ -104,47 +105,34 @@ class Condition(Part):
 _LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 
 
+_LENIENT = " and ".join(
+    one.value for one in Operator if one.meaning.node is not None and one.meaning.node.negated
+)
+
+
+def _value_rule(operator: Operator) -> Mapping[str, str]:
+    """What the API server checks of the value beside an operator."""
+    meaning = operator.meaning
+    form = meaning.value.form if meaning.value is not None else ""
+    good = f"self.value.matches({cel_text(f'^{form}$')})" if form else "size(self.value) > 0"
+    if meaning.value is None:
+        check = "!has(self.value)"
+    elif meaning.optional:
+        check = f"!has(self.value) || {good}"
+    else:
+        check = f"(has(self.value) && {good})"
+    return rule(
+        f"self.operator != '{operator.value}' || {check}",
+        requirement(operator),
+        fieldPath=".value",
+    )
+
+
 class PlacementConstraint(Part):
     """One rule on where pods may run, by the value of a node label."""
 
     model_config = ConfigDict(
-        json_schema_extra=crd(
-            validations=[
-                rule(
-                    "self.operator != 'Unique' || !has(self.value)",
-                    "must be absent beside Unique, which takes no value; remove `value`",
-                    fieldPath=".value",
-                ),
-                rule(
-                    "!(self.operator in ['Like', 'Unlike']) || (has(self.value) && "
-                    "size(self.value) > 0)",
-                    "Like and Unlike must have a regular expression of whole values; write "
-                    "`value: us-east-1[ab]` or the like",
-                    fieldPath=".value",
-                ),
-                rule(
-                    "self.operator != 'MaxPer' || (has(self.value) && "
-                    "self.value.matches('^[1-9][0-9]{0,8}$'))",
-                    'MaxPer must have a whole number of pods, as text; write `value: "2"`',
-                    fieldPath=".value",
-                ),
-                rule(
-                    "self.operator != 'GroupBy' || !has(self.value) || "
-                    "self.value.matches('^[1-9][0-9]{0,8}$')",
-                    'must be absent or a whole number of groups, as text; write `value: "3"`',
-                    fieldPath=".value",
-                ),
-                rule(
-                    "!(self.operator in ['Is', 'Cluster']) || (has(self.value) ? "
-                    "self.value.matches('^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') : "
-                    "self.operator == 'Cluster')",
-                    "the value of Is must be a label value (at most 63 letters, digits, dashes, "
-                    "dots and underscores), that of Cluster one or absent; write "
-                    "`value: us-east-1a` or the like",
-                    fieldPath=".value",
-                ),
-            ]
-        )
+        json_schema_extra=crd(validations=[_value_rule(operator) for operator in Operator])
     )
 
     key: str = Field(
@@ -152,7 +140,7 @@ class PlacementConstraint(Part):
         max_length=317,
         description=(
             "A node label, or hostname, zone, region, instance-type for the standard ones. A node "
-            "without the label is refused by all operators but Unlike."
+            f"without the label is refused by all operators but {_LENIENT}."
         ),
         json_schema_extra=crd(
             validations=[
@@ -164,14 +152,10 @@ class PlacementConstraint(Part):
             ]
         ),
     )
-    operator: Literal["Unique", "Cluster", "GroupBy", "Like", "Unlike", "MaxPer", "Is"] = Field(
+    operator: Operator = Field(
         description=(
-            "Unique: one pod for each value. MaxPer: at most `value` pods for each value. GroupBy: "
-            "an even share for each value, differing by one at most; `value` is the number of "
-            "groups, else those that are known. Cluster: all pods at one value, the given or the "
-            "first one's. Like, Unlike: the whole value matches, or does not match, a regular "
-            "expression (RE2). Is: equal as text, or as numbers at three decimals. Pods of the "
-            "same workload and template count together."
+            f"{' '.join(f'{one.value}: {one.meaning.says}.' for one in Operator)} Pods of the same "
+            "workload and template count together."
         )
     )
     value: str | None = Field(
@@ -179,6 +163,10 @@ class PlacementConstraint(Part):
         max_length=256,
         description="What the operator compares with; numbers too are written as text.",
     )
+
+    def read(self) -> PlaceConstraint:
+        """The constraint as the scheduler takes it."""
+        return PlaceConstraint(self.key, self.operator, self.value or "")
 
 
 class Placement(Part):

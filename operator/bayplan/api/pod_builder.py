@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.api import kinds, names, placement_rules, request_defaults
+from bayplan.api import compiled_rules, kinds, names, placement_rules, request_defaults
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
-from bayplan.model import constraints
 from bayplan.model.limits import NO_LIMITS, Limits
 
 # A run expected to last this long is protected from moves by autoscalers; docs/guide/drain.md.
@@ -79,7 +78,7 @@ class Blueprint:
             spec["hostname"] = hostname
         for cap, number in zip(self.caps, places, strict=False):
             metadata["labels"][cap.label] = str(number)
-            placement_rules.add_place(spec, {**self.peers, cap.label: str(number)}, cap)
+            compiled_rules.add_place(spec, {**self.peers, cap.label: str(number)}, cap)
         if node:
             spec["nodeName"] = node
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -90,7 +89,7 @@ def blueprint(
     template: Mapping[str, Any] | None = None,
     *,
     revision: str = "",
-    values: placement_rules.Values = placement_rules.nothing_known,
+    values: compiled_rules.Values = compiled_rules.nothing_known,
     limits: Limits = NO_LIMITS,
     timed: bool = True,
 ) -> Blueprint:
@@ -117,7 +116,7 @@ def blueprint(
     if isinstance(spec, BatchJobSpec) and spec.active_deadline_seconds is not None:
         pod_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
     revision = revision or resource.template_hash
-    placement_rules.compile_into(pod_spec, resource, revision, values)
+    compiled_rules.compile_into(pod_spec, resource, revision, values)
     return Blueprint(
         namespace=resource.namespace,
         labels={**(metadata.get("labels") or {}), **placement_rules.own_labels(resource)},
@@ -131,7 +130,7 @@ def blueprint(
         spec=pod_spec,
         caps=placement_rules.caps(resource),
         peers=placement_rules.peer_labels(resource, revision),
-        patterned=any(constraints.accepts(one) for one in placement_rules.constraints(resource)),
+        patterned=any(one.node for one in placement_rules.constraints(resource)),
     )
 
 

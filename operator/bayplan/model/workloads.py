@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bayplan.model import reasons, requirements, resources
-from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, REGION, ZONE
+from bayplan.model.constraints import PlaceConstraint
 from bayplan.model.pods import ANYWHERE, Constraints
 
 TaskKey = tuple[str, str]  # namespace, name of the pod
@@ -13,44 +13,11 @@ TaskKey = tuple[str, str]  # namespace, name of the pod
 # On pods of a workload with the strategy Exclusive: nothing of another workload joins them.
 EXCLUSIVE = "bayplan.dev/exclusive"
 
-# Short names of node labels in `placement.constraints`.
-ALIASES = {
-    "hostname": HOSTNAME,
-    "zone": ZONE,
-    "region": REGION,
-    "instance-type": INSTANCE_TYPE,
-}
-
-
-class Operator(enum.Enum):
-    """Marathon's seven (mesos-semantics.md §1.2, §6.1)."""
-
-    UNIQUE = "Unique"
-    CLUSTER = "Cluster"
-    GROUP_BY = "GroupBy"
-    LIKE = "Like"
-    UNLIKE = "Unlike"
-    MAX_PER = "MaxPer"
-    IS = "Is"
-
 
 class Strategy(enum.Enum):
     BIN_PACK = "BinPack"
     SPREAD = "Spread"
     EXCLUSIVE = "Exclusive"
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceConstraint:
-    """One `placement.constraints` entry: `key` is a node label or one of ALIASES."""
-
-    key: str
-    operator: Operator
-    value: str = ""
-
-    @property
-    def label(self) -> str:
-        return ALIASES.get(self.key, self.key)
 
 
 NOBODY = requirements.Term(never=True)

@@ -1,9 +1,9 @@
-"""Marathon's seven operators and the strategies, as filters on nodes and rules between pods.
+"""`placement.constraints` and the strategies, as filters on nodes and rules between pods.
 
-`Like`, `Unlike`, `Is` and `Cluster` with a value ask the node alone. `Unique`, `MaxPer`, `GroupBy`
-and `Cluster` without a value count the pods of the same workload and revision (mesos-semantics.md
-§1.2 with §6.1's corrections). A missing label refuses, but for `Unlike`. What cannot be read (a
-broken pattern, no number) refuses every node: a task waits with a reason rather than run wherever.
+What each operator asks stands in `model.constraints`. One that asks the node alone is a filter; one
+that couples pods counts those of the same workload and revision. A node without the label is
+refused, unless the operator is negated. A value that cannot be read (a broken pattern, no number)
+refuses every node: a task waits with a reason rather than run wherever.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from bayplan.model import constraints
+from bayplan.model.constraints import AllTogether, AtMost, EvenShares, PlaceConstraint
 from bayplan.model.nodes import HOSTNAME, ZONE
 from bayplan.model.reasons import Reason
-from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, PodClass, Strategy
+from bayplan.model.workloads import PlacementRules, PodClass, Strategy
 from bayplan.placement.node_table import NodeTable, Refusing
 from bayplan.placement.occupancy import Occupancy
 from bayplan.placement.rules import Cap, Even, Groups, Rule, Together
@@ -26,12 +26,12 @@ IntVector = npt.NDArray[np.int64]
 def of_nodes(wanted: PlacementRules, table: NodeTable) -> Iterator[Refusing]:
     """Nodes whose own label fails a constraint."""
     for constraint in wanted.constraints:
-        test = constraints.accepts(constraint)
+        test = constraint.accepts()
         if test is None:
             continue
         domains = table.domains(constraint.label)
         flags = np.array([test(value) for value in domains.values], dtype=np.bool_)
-        absent = constraints.accepts_absence(constraint)
+        absent = constraint.accepts_absence()
         yield Refusing(
             Reason.CONSTRAINT, _detail(constraint), ~domains.of_nodes(flags, absent=absent)
         )
@@ -55,29 +55,29 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy)
     found: list[Rule] = []
     own, wanted = frozenset({kind.namespace}), kind.placement
     for constraint in wanted.constraints:
+        coupling = constraint.coupling
+        if coupling is None:
+            continue
         domains = occupancy.table.domains(constraint.label)
-        stays = constraint.operator is not Operator.GROUP_BY
+        # A pod on its way out still takes its place, but no share of those to come.
+        stays = not isinstance(coupling, EvenShares)
         peers = occupancy.peers(own, wanted.peers, terminating=stays)
         shared = (Reason.CONSTRAINT, _detail(constraint), domains, domains.sums(peers))
-        match constraint.operator:
-            case Operator.UNIQUE:
-                found.append(Cap(*shared, limit=1))
-            case Operator.MAX_PER:
-                found.append(Cap(*shared, limit=constraints.count(constraint.value)))
-            case Operator.CLUSTER if not constraint.value:
+        match coupling:
+            case AtMost():
+                found.append(Cap(*shared, limit=constraint.count))
+            case AllTogether():
                 found.append(Together(*shared))
-            case Operator.GROUP_BY:
+            case EvenShares():
                 known = domains.sums(open_.astype(np.int64)) > 0
                 known |= domains.sums(peers) > 0
                 found.append(
                     Groups(
                         *shared,
                         instances=max(wanted.instances, int(peers.sum()) + waiting),
-                        expected=constraints.count(constraint.value) or int(known.sum()),
+                        expected=constraint.count or int(known.sum()),
                     )
                 )
-            case _:
-                pass
     return found
 
 

@@ -66,7 +66,7 @@ class Offer:
 
 @dataclass(slots=True, eq=False)
 class Cap(Rule):
-    """At most `limit` pods a domain: host ports, anti-affinity to itself, Unique, MaxPer."""
+    """At most `limit` pods a domain: host ports, anti-affinity to itself, `AtMost`."""
 
     limit: int = 1
     exempt: bool = False  # nodes without the label are free
@@ -84,7 +84,7 @@ class Cap(Rule):
 
 @dataclass(slots=True, eq=False)
 class Together(Rule):
-    """All pods in one domain, wherever the first lands: affinity to itself, Cluster."""
+    """All pods in one domain, wherever the first lands: affinity to itself, `AllTogether`."""
 
     def allowance(self, offer: Offer) -> IntVector:
         if self.counts.any():

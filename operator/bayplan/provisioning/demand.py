@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bayplan.api import kinds
-from bayplan.model import constraints as constraints_
 from bayplan.model import requirements, resources, snapshot
+from bayplan.model.constraints import AtMost
 from bayplan.model.nodes import HOSTNAME, ZONE
 from bayplan.model.pods import Claim, Constraints, Pod
-from bayplan.model.workloads import FREELY, Operator, PlacementRules, PodClass, Waiting
+from bayplan.model.workloads import FREELY, PlacementRules, PodClass, Waiting
 from bayplan.optimizer.problem import UNLIMITED, BoolMatrix, IntMatrix, IntVector, Problem
 from bayplan.placement import filters
 from bayplan.placement.daemonsets import accepting, ordered
@@ -81,7 +81,7 @@ def alike(kind: PodClass) -> PodClass:
         affinity=wanted.affinity,
         tolerations=wanted.tolerations,
     )
-    own = tuple(one for one in kind.placement.constraints if constraints_.accepts(one) is not None)
+    own = tuple(one for one in kind.placement.constraints if one.node is not None)
     return PodClass(
         namespace="",
         request=kind.request,
@@ -125,7 +125,7 @@ def _tied(kind: PodClass) -> bool:
     terms = (*wanted.pod_affinity, *wanted.pod_anti_affinity)
     if wanted.claims or wanted.disks:
         return True
-    if any(one.operator is Operator.MAX_PER for one in kind.placement.constraints):
+    if any(isinstance(one.coupling, AtMost) for one in kind.placement.constraints):
         return True
     return bool(wanted.host_ports) or hard or any(not term.weight for term in terms)
 
@@ -272,9 +272,9 @@ def _per_node(kind: PodClass) -> int:
     if apart or alone or kind.constraints.host_ports:
         return 1
     caps = (
-        constraints_.count(one.value)
+        one.count
         for one in kind.placement.constraints
-        if one.operator is Operator.MAX_PER and one.label == HOSTNAME
+        if isinstance(one.coupling, AtMost) and one.label == HOSTNAME
     )
     return min(caps, default=UNLIMITED)
 

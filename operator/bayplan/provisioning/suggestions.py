@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 
-from bayplan.model import constraints, wording
+from bayplan.model import wording
 from bayplan.model.nodes import HOSTNAME, Node
 from bayplan.model.pods import Toleration
 from bayplan.model.reasons import Funnel, Reason
@@ -86,9 +86,7 @@ def _looser(kind: PodClass) -> Iterator[tuple[str, PodClass]]:
         rest = wanted.selector[:index] + wanted.selector[index + 1 :]
         changed = dataclasses.replace(wanted, selector=rest)
         yield f"without node selector {key}={value}", dataclasses.replace(kind, constraints=changed)
-    if wanted.affinity is not None and not any(
-        map(constraints.accepts, kind.placement.constraints)
-    ):
+    if wanted.affinity is not None and not any(one.node for one in kind.placement.constraints):
         changed = dataclasses.replace(wanted, affinity=None)
         yield "without its node affinity", dataclasses.replace(kind, constraints=changed)
     if any(spread.hard for spread in wanted.spread):

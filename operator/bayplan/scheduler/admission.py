@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bayplan import logs, units
-from bayplan.api import names, placement_rules, pod_builder
+from bayplan.api import compiled_rules, names, placement_rules, pod_builder
 from bayplan.api.meta import MOST_UNKNOWN_FIELDS
 from bayplan.api.resource import Key, Resource
 from bayplan.api.times import epoch_of
@@ -168,7 +168,7 @@ class Admissions:
         return PodClass(
             namespace=resource.namespace,
             request=request or pod.request,
-            constraints=placement_rules.stripped(pod.constraints, rules),
+            constraints=compiled_rules.stripped(pod.constraints, rules),
             labels=tuple(sorted(one for one in pod.labels.items() if one[0] not in names.PER_TASK)),
             priority=pod.priority,
             workload=f"{resource.kind}/{resource.namespace}/{resource.name}",

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
-from bayplan.api import kinds, names, placement_rules
+from bayplan.api import compiled_rules, kinds, names, placement_rules
 from bayplan.api.resource import Resource
 from bayplan.model import intents
 from bayplan.model.pods import Constraints, Pod, PodTerm, expected_seconds
@@ -165,7 +165,7 @@ def _longest(expected: Iterable[int | None]) -> int | None:
 def _ruled(resource: Resource | None, revision: str, stored: Constraints) -> _Ruled:
     """A pod's rules by its resource, and its constraints without what they were compiled into."""
     rules = FREELY if resource is None else placement_rules.rules(resource, revision)
-    return rules, placement_rules.stripped(stored, rules)
+    return rules, compiled_rules.stripped(stored, rules)
 
 
 def _class_of(

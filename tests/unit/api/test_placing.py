@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.api import names, placement_rules, pod_builder
+from bayplan.api import compiled_rules, names, placement_rules, pod_builder
 from bayplan.api.resource import Resource, parse_resource
 from bayplan.api.validation import problems
 from bayplan.cluster import decode
@@ -190,7 +190,7 @@ def test_what_was_compiled_is_taken_off_again(pod: dict[str, Any]) -> None:
     ]
     plain, made = constrained(pod=pod), constrained(*every, pod=pod)
 
-    assert decoded(plain) == placement_rules.stripped(
+    assert decoded(plain) == compiled_rules.stripped(
         decoded(made), placement_rules.rules(made, "h")
     )
     assert decoded(plain) != decoded(made)
@@ -200,7 +200,7 @@ def test_a_pod_of_former_rules_keeps_what_it_says() -> None:
     """Node terms that end otherwise than today's rules stay: others read them too."""
     before, after = constrained(("zone", "Is", "a")), constrained(("zone", "Is", "b"))
 
-    assert decoded(before) == placement_rules.stripped(
+    assert decoded(before) == compiled_rules.stripped(
         decoded(before), placement_rules.rules(after, "h")
     )
 
@@ -215,7 +215,7 @@ def test_the_hash_is_the_templates_alone() -> None:
     [
         (("zone", "Like", "("), "no regular expression"),
         (("zone", "Unlike", "(?=a)"), "no regular expression"),
-        (("zone", "Like", None), "no regular expression"),
+        (("zone", "Like", None), "must be a regular expression"),
         (("zone", "MaxPer", "many"), "whole number"),
         (("zone", "GroupBy", "0"), "whole number"),
     ],

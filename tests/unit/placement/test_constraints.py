@@ -4,19 +4,12 @@ from collections import Counter
 
 import pytest
 
-from bayplan.model.constraints import same_number
+from bayplan.model.constraints import Operator, PlaceConstraint
+from bayplan.model.label_values import same_number
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Reason, Refusal
-from bayplan.model.workloads import (
-    EXCLUSIVE,
-    Operator,
-    PlaceConstraint,
-    PlacementRules,
-    Plan,
-    PodClass,
-    Strategy,
-)
+from bayplan.model.workloads import EXCLUSIVE, PlacementRules, Plan, PodClass, Strategy
 from bayplan.placement.solve import Policy, solve
 from tests.builders import NOON, make_class, make_node, make_pod, make_snapshot, make_term
 from tests.builders import make_waiting as make_group

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.inputs import InputError
-from bayplan.model import constraints
+from bayplan.model.constraints import EvenShares, Operator, PlaceConstraint
 
 LONGEST_NAME = 63
 _MEBI = 1 << 20
@@ -207,16 +207,7 @@ def labelled(reading: Taking, found: Mapping[str, Any]) -> tuple[dict[str, str],
     return labels, annotations
 
 
-_OPERATORS = {
-    "UNIQUE": "Unique",
-    "CLUSTER": "Cluster",
-    "GROUP_BY": "GroupBy",
-    "LIKE": "Like",
-    "UNLIKE": "Unlike",
-    "MAX_PER": "MaxPer",
-    "IS": "Is",
-    "EQUALS": "Is",
-}
+_OPERATORS = {word: operator for operator in Operator for word in operator.meaning.marathon}
 _KEYS = {
     "hostname": "hostname",
     "@hostname": "hostname",
@@ -239,23 +230,15 @@ def constraint(reading: Taking, where: str, triple: list[Any]) -> dict[str, str]
         return None
     if texts[0] not in _KEYS:
         reading.note(where, f"nodes must have the label {key}, as agents had the attribute")
-    good = {
-        "Unique": not value,
-        "Like": constraints.pattern(value) is not None and bool(value),
-        "Unlike": constraints.pattern(value) is not None and bool(value),
-        "MaxPer": constraints.count(value) > 0,
-        "GroupBy": True,
-        "Is": is_label_value(value),
-        "Cluster": not value or is_label_value(value),
-    }[operator]
-    if not good:
+    wanted = PlaceConstraint(key, operator, value)
+    if wanted.problem() and isinstance(wanted.coupling, EvenShares):
+        reading.note(where, f"{value[:60]!r} groups: as many as there are")
+        wanted = PlaceConstraint(key, operator)
+    if wanted.problem():
         reading.note(where, f"the value {value[:60]!r} has no counterpart; the rule is left out")
         return None
-    if operator == "GroupBy" and value and constraints.count(value) == 0:
-        reading.note(where, f"{value[:60]!r} groups: as many as there are")
-        value = ""
-    found = {"key": key, "operator": operator}
-    return {**found, "value": value} if value else found
+    found = {"key": key, "operator": operator.value}
+    return {**found, "value": wanted.value} if wanted.value else found
 
 
 def resources(

@@ -14,11 +14,10 @@ from typing import Any
 
 from bayplan.api.longservice import Rebalance
 from bayplan.api.times import epoch_of, rfc3339
-from bayplan.model import constraints as constraints_
+from bayplan.model.constraints import AllTogether, AtMost, EvenShares, PlaceConstraint
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Constraints, Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.model.workloads import Operator, PlaceConstraint
 from bayplan.reconcile.longservice.instances import ordinal
 
 HOUR_SECONDS = 3600
@@ -46,14 +45,14 @@ def drifted(
 
 
 def movable(constraints: Collection[PlaceConstraint]) -> list[PlaceConstraint]:
-    """Those that a replacement keeps to for certain: `Cluster` takes any value that is in use."""
-    return [one for one in constraints if one.operator is not Operator.CLUSTER or one.value]
+    """Those that a replacement keeps to for certain: `AllTogether` takes any value in use."""
+    return [one for one in constraints if not isinstance(one.coupling, AllTogether)]
 
 
 def _breaking(one: PlaceConstraint, placed: list[Pod], nodes: Nodes, replicas: int) -> list[Pod]:
-    test = constraints_.accepts(one)
+    test = one.accepts()
     if test is not None:
-        absent = constraints_.accepts_absence(one)
+        absent = one.accepts_absence()
         labels = ((pod, nodes[pod.node].labels.get(one.label)) for pod in placed)
         return [pod for pod, value in labels if not (absent if value is None else test(value))]
     groups: dict[str, list[Pod]] = {}
@@ -77,17 +76,15 @@ def _beyond(
     """Of each group those beyond what it may have; the largest groups may have most."""
     largest = sorted(groups, key=lambda value: (-len(groups[value]), value))
     allowed: list[int]
-    match one.operator:
-        case Operator.UNIQUE:
-            allowed = [1] * len(largest)
-        case Operator.MAX_PER:
-            allowed = [constraints_.count(one.value)] * len(largest)
-        case Operator.CLUSTER:
+    match one.coupling:
+        case None:
+            return []
+        case AtMost():
+            allowed = [one.count] * len(largest)
+        case AllTogether():
             allowed = [len(placed)]
-        case _:
-            expected = constraints_.count(one.value) or len(
-                _open(one.label, placed, nodes) | {*groups}
-            )
+        case EvenShares():
+            expected = one.count or len(_open(one.label, placed, nodes) | {*groups})
             each, extra = divmod(replicas, max(expected, 1))
             allowed = [each + (rank < extra) for rank in range(expected)]
     allowed += [0] * (len(largest) - len(allowed))

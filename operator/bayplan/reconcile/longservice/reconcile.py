@@ -14,10 +14,10 @@ from bayplan.api.longservice import LongServiceSpec, Unreachable, UpdateStrategy
 from bayplan.api.resource import Resource
 from bayplan.model import wording
 from bayplan.model.admission import Admission
+from bayplan.model.constraints import EvenShares
 from bayplan.model.intents import EmitEvent, Outcome
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.model.workloads import Operator
 from bayplan.reconcile import conditions, mass_loss, placement_status
 from bayplan.reconcile.longservice import (
     actions,
@@ -184,9 +184,9 @@ def _limits(spec: LongServiceSpec, *, in_place: bool) -> rollout.Bounds:
 
 
 def _balanced_label(service: Resource) -> str:
-    """The node label of the first GroupBy; empty without one."""
+    """The node label over which the instances have even shares first; empty without one."""
     wanted = (
-        one for one in placement_rules.constraints(service) if one.operator is Operator.GROUP_BY
+        one for one in placement_rules.constraints(service) if isinstance(one.coupling, EvenShares)
     )
     return next((one.label for one in wanted), "")
 

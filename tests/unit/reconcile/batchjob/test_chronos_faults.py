@@ -12,7 +12,8 @@ import pytest
 from bayplan.api import names
 from bayplan.api.run_names import slot_run
 from bayplan.api.times import rfc3339
-from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, Plan
+from bayplan.model.constraints import Operator, PlaceConstraint
+from bayplan.model.workloads import PlacementRules, Plan
 from bayplan.placement.solve import Policy, solve
 from bayplan.reconcile.batchjob import parent_summaries
 from bayplan.reconcile.view import Parents, ParentSummary, Success

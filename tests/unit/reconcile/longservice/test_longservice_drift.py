@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from bayplan.api.longservice import Rebalance
 from bayplan.model import intents
+from bayplan.model.constraints import Operator, PlaceConstraint
 from bayplan.model.nodes import HOSTNAME, Taint
 from bayplan.model.pods import Constraints, Pod
-from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules
+from bayplan.model.workloads import PlacementRules
 from bayplan.placement.solve import Policy, solve
 from bayplan.reconcile.longservice import drift
 from tests.builders import (

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bayplan.api import placement_rules
+from bayplan.api import compiled_rules, placement_rules
 from bayplan.model import intents, reasons
 from bayplan.model.pods import Pod
 from bayplan.reconcile.longservice import in_place, per_node
@@ -250,7 +250,7 @@ def test_it_is_a_unique_constraint_over_every_template(spec: dict[str, object]) 
     service = make_service(mode="PerNode", replicas=1, **spec)
     rules = placement_rules.rules(service, "hash")
     pod_spec: dict[str, object] = {}
-    placement_rules.compile_into(pod_spec, service, "hash", placement_rules.nothing_known)
+    compiled_rules.compile_into(pod_spec, service, "hash", compiled_rules.nothing_known)
 
     assert ["hostname Unique"] == [f"{one.key} {one.operator.value}" for one in rules.constraints]
     assert rules.peers == rules.mates

@@ -19,9 +19,10 @@ from click.testing import CliRunner
 from bayplan.api import names
 from bayplan.api.longservice import RestartBackoff
 from bayplan.cli.main import main
+from bayplan.model.constraints import Operator, PlaceConstraint
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Ending, Phase, Pod
-from bayplan.model.workloads import Operator, PlaceConstraint, PlacementRules, PodClass
+from bayplan.model.workloads import PlacementRules, PodClass
 from bayplan.placement.solve import Policy, solve
 from bayplan.reconcile.longservice import rollout
 from tests.builders import (
