@@ -14,7 +14,7 @@ import yaml
 from bayplan import settings
 from bayplan.api import kinds
 from bayplan.metrics import Metrics
-from tools import cli_reference, reasons
+from tools import cli_reference, operators, reasons
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs/reference"
@@ -157,6 +157,20 @@ def events() -> str:
     return head + "".join(f"\n## {title}\n\n{text}\n\n{table}" for title, text, table in parts)
 
 
+# ── operators ────────────────────────────────────────────────────────────────────────────────────
+
+_BEGINS = "<!-- The operators are written by `python -m tools.reference`. -->\n"
+_ENDS = "<!-- end -->\n"
+
+
+def placement() -> str:
+    """The page as it is, with the table of the operators as they are."""
+    before, rest = (REFERENCE / "placement.md").read_text(encoding="utf-8").split(_BEGINS)
+    after = rest.partition(_ENDS)[2]
+    head = ("operator", "`value`", "means", "compiled into the pod as")
+    return f"{before}{_BEGINS}\n{_table(head, operators.rows())}\n{_ENDS}{after}"
+
+
 # ── budgets ──────────────────────────────────────────────────────────────────────────────────────
 
 _SIGNS = {"most": "≤", "least": "≥"}
@@ -192,6 +206,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
         for kind in kinds.KINDS
     },
     "metrics.md": metrics,
+    "placement.md": placement,
     "settings.md": options,
     "benchmarks.md": budgets,
 }

@@ -31,7 +31,7 @@ from bayplan.model.workloads import PlacementRules
 
 Values = Callable[[str], Collection[str]]  # node label -> values that are known of it
 
-_HARD = "requiredDuringSchedulingIgnoredDuringExecution"
+HARD = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def nothing_known(label: str) -> Collection[str]:
@@ -73,8 +73,8 @@ def add_pod_term(pod_spec: dict[str, Any], part: str, term: Mapping[str, Any]) -
     """One more required term; what the pod's spec shares with others stays as it is."""
     affinity = pod_spec.get("affinity") or {}
     group = affinity.get(part) or {}
-    terms = [*(group.get(_HARD) or []), term]
-    pod_spec["affinity"] = {**affinity, part: {**group, _HARD: terms}}
+    terms = [*(group.get(HARD) or []), term]
+    pod_spec["affinity"] = {**affinity, part: {**group, HARD: terms}}
 
 
 def stripped(stored: Constraints, wanted: PlacementRules) -> Constraints:
@@ -138,7 +138,7 @@ def _with_node_terms(
 ) -> dict[str, Any]:
     """Every alternative that the template allows, narrowed by ours."""
     node = affinity.get("nodeAffinity") or {}
-    terms = (node.get(_HARD) or {}).get("nodeSelectorTerms")
+    terms = (node.get(HARD) or {}).get("nodeSelectorTerms")
     narrowed = [
         {**term, "matchExpressions": [*(term.get("matchExpressions") or []), *expressions]}
         if term.get("matchExpressions") or term.get("matchFields")
@@ -149,7 +149,7 @@ def _with_node_terms(
         narrowed = [{"matchExpressions": expressions}]
     return {
         **affinity,
-        "nodeAffinity": {**node, _HARD: {"nodeSelectorTerms": narrowed}},
+        "nodeAffinity": {**node, HARD: {"nodeSelectorTerms": narrowed}},
     }
 
 

@@ -139,7 +139,7 @@ class Operator(enum.Enum):
     UNIQUE = (
         "Unique",
         Meaning(
-            says="one pod for each value",
+            says="one pod at each value of the label",
             coupling=AtMost(1),
             marathon=("UNIQUE",),
         ),
@@ -147,7 +147,7 @@ class Operator(enum.Enum):
     MAX_PER = (
         "MaxPer",
         Meaning(
-            says="at most `value` pods for each value",
+            says="at most so many pods at each value of the label as `value` says",
             value=PODS,
             coupling=AtMost(),
             marathon=("MAX_PER",),
@@ -156,8 +156,8 @@ class Operator(enum.Enum):
     GROUP_BY = (
         "GroupBy",
         Meaning(
-            says="an even share for each value, differing by one at most; `value` is the number "
-            "of groups, else those that are known",
+            says="an even share of the pods at each value of the label, differing by one at most; "
+            "`value` is the number of groups, else those that are known",
             value=GROUPS,
             optional=True,
             coupling=EvenShares(),
@@ -167,7 +167,7 @@ class Operator(enum.Enum):
     CLUSTER = (
         "Cluster",
         Meaning(
-            says="all pods at one value, the given one or that of the first pod",
+            says="all pods at one value of the label, the given one or that of the first pod",
             value=LABEL,
             optional=True,
             node=NodeTest(equal, literal=True),
@@ -178,7 +178,7 @@ class Operator(enum.Enum):
     IS = (
         "Is",
         Meaning(
-            says="equal as text, or as numbers at three decimals",
+            says="the value of the label equals `value` as text, or as a number at three decimals",
             value=LABEL,
             node=NodeTest(equal_number, literal=True),
             marathon=("IS", "EQUALS"),
@@ -187,7 +187,7 @@ class Operator(enum.Enum):
     LIKE = (
         "Like",
         Meaning(
-            says="the whole value matches a regular expression (RE2)",
+            says="the whole value of the label matches a regular expression (RE2)",
             value=EXPRESSION,
             node=NodeTest(pattern),
             marathon=("LIKE",),
@@ -196,7 +196,7 @@ class Operator(enum.Enum):
     UNLIKE = (
         "Unlike",
         Meaning(
-            says="the whole value does not match a regular expression (RE2)",
+            says="the whole value of the label does not match a regular expression (RE2)",
             value=EXPRESSION,
             node=NodeTest(pattern, negated=True),
             marathon=("UNLIKE",),

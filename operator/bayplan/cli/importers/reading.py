@@ -13,6 +13,7 @@ from typing import Any
 
 from bayplan.inputs import InputError
 from bayplan.model.constraints import EvenShares, Operator, PlaceConstraint
+from bayplan.model.label_values import LABEL_VALUE
 
 LONGEST_NAME = 63
 _MEBI = 1 << 20
@@ -21,7 +22,7 @@ _PLAIN_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _LABEL_KEY = re.compile(
     r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 )
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_LABEL_VALUE = re.compile(f"({LABEL_VALUE})?")
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _SERVER = "the server's own record"
@@ -183,10 +184,6 @@ def is_label(key: str, value: str) -> bool:
 
 def is_label_key(key: str) -> bool:
     return _LABEL_KEY.fullmatch(key) is not None
-
-
-def is_label_value(value: str) -> bool:
-    return bool(value) and _LABEL_VALUE.fullmatch(value) is not None
 
 
 def is_variable(name: str) -> bool:
