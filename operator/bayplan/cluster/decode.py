@@ -22,10 +22,10 @@ from bayplan.cluster import emptying, pods, podspec, volumes, wire
 from bayplan.cluster.pods import pod_from_dict
 from bayplan.cluster.volumes import Attachment, CsiNode, Storage, Volume, VolumeClaim
 from bayplan.cluster.wire import DecodeError, Seen, Struct
-from bayplan.model import limits, snapshot
+from bayplan.model import daemonsets, limits, snapshot
 from bayplan.model.children import Child
 from bayplan.model.nodes import PRICE, Node, Taint
-from bayplan.model.pods import Constraints, Owner, Toleration
+from bayplan.model.pods import Constraints, Owner
 
 __all__ = [
     "KINDS",
@@ -147,21 +147,6 @@ class _DaemonSet(Struct):
     spec: _DaemonSetSpec = msgspec.field(default_factory=_DaemonSetSpec)
 
 
-# What the DaemonSet controller adds to every pod of it (kubernetes/pkg/controller/daemon/util).
-_DAEMON_TOLERATIONS = tuple(
-    Toleration(f"node.kubernetes.io/{key}", "Exists", "", effect)
-    for key, effect in (
-        ("not-ready", "NoExecute"),
-        ("unreachable", "NoExecute"),
-        ("disk-pressure", "NoSchedule"),
-        ("memory-pressure", "NoSchedule"),
-        ("pid-pressure", "NoSchedule"),
-        ("unschedulable", "NoSchedule"),
-        ("network-unavailable", "NoSchedule"),
-    )
-)
-
-
 def _daemonset(raw: Raw) -> Seen:
     """The room that its pods will take, with the tolerations that its controller adds."""
     stored = wire.read(raw, _DaemonSet)
@@ -174,18 +159,18 @@ def _daemonset(raw: Raw) -> Seen:
             name=stored.metadata.name,
             uid=stored.metadata.uid or "",
             request=podspec.request(spec),
-            constraints=_tolerating(constraints),
+            constraints=_tolerating(constraints, host_network=bool(spec.host_network)),
         ),
     )
 
 
 @functools.lru_cache(maxsize=1024)
-def _tolerating(constraints: Constraints) -> Constraints:
+def _tolerating(constraints: Constraints, *, host_network: bool) -> Constraints:
     # Not dataclasses.replace: the fields a daemon has no use for stay behind.
     return Constraints(
         selector=constraints.selector,
         affinity=constraints.affinity,
-        tolerations=(*constraints.tolerations, *_DAEMON_TOLERATIONS),
+        tolerations=daemonsets.tolerations(constraints.tolerations, host_network=host_network),
         host_ports=constraints.host_ports,
     )
 

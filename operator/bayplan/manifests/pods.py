@@ -14,7 +14,7 @@ from bayplan.inputs import InputError
 from bayplan.manifests import kinds, published_schema
 from bayplan.manifests.admission_defaults import Facts, check_amounts
 from bayplan.manifests.documents import Document, mapping
-from bayplan.model import snapshot
+from bayplan.model import daemonsets, snapshot
 from bayplan.model.limits import Limits, merged
 from bayplan.model.nodes import Node, with_former
 from bayplan.model.pods import Pod
@@ -194,13 +194,19 @@ def node(document: Document) -> Node:
 
 
 def daemonset(document: Document, facts: Facts) -> snapshot.DaemonSet:
-    read = pod(document, template(document, facts), facts)
+    """A workload with one pod on each node; what it may tolerate depends on who makes the pods."""
+    made = template(document, facts)
+    read = pod(document, made, facts)
+    tolerations = read.constraints.tolerations
+    if document.kind not in kinds.OURS:
+        on_host = bool(mapping(made.get("spec")).get("hostNetwork"))
+        tolerations = daemonsets.tolerations(tolerations, host_network=on_host)
     return snapshot.DaemonSet(
         read.namespace,
         document.name,
         daemonset_uid(document),
         read.request,
-        dataclasses.replace(read.constraints, claims=()),
+        dataclasses.replace(read.constraints, claims=(), tolerations=tolerations),
         read.priority,
     )
 

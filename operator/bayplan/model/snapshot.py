@@ -28,7 +28,10 @@ Aversion = tuple[str, tuple[PodTerm, ...]]  # namespace, required anti-affinity 
 
 @dataclass(frozen=True, slots=True)
 class DaemonSet:
-    """Room to keep: one pod of it will come to every node that its constraints accept."""
+    """Room to keep: one pod of it will come to every node that its constraints accept.
+
+    What its controller lets it tolerate is among them (`daemonsets.tolerations`).
+    """
 
     namespace: str
     name: str

@@ -11,28 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bayplan.model import resources
-from bayplan.model.pods import Toleration
 from bayplan.model.snapshot import DaemonSet
 from bayplan.model.workloads import Fault
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.occupancy import Occupancy
 
 IntVector = npt.NDArray[np.int64]
-
-# What the DaemonSet controller adds to every pod; network-unavailable only for host networking,
-# taken for all: room too much for a moment is harmless.
-IMPLICIT = tuple(
-    Toleration(f"node.kubernetes.io/{key}", "Exists")
-    for key in (
-        "not-ready",
-        "unreachable",
-        "disk-pressure",
-        "memory-pressure",
-        "pid-pressure",
-        "unschedulable",
-        "network-unavailable",
-    )
-)
 
 
 def keep_room(occupancy: Occupancy) -> list[Fault]:
@@ -98,7 +82,7 @@ def accepting(daemonset: DaemonSet, table: NodeTable) -> frozenset[str]:
     found = table.daemons.get(key)
     if found is None:
         open_ = np.ones(len(table.nodes), dtype=np.bool_)
-        for nodes in table.untolerated((*wanted.tolerations, *IMPLICIT)).values():
+        for nodes in table.untolerated(wanted.tolerations).values():
             open_ &= ~nodes
         for label, value in wanted.selector:
             open_ &= table.equal(label, value)

@@ -244,3 +244,38 @@ def test_labels_that_new_nodes_cannot_get(text: str) -> None:
     result = run(workload(), options=("--node-label", text))
 
     assert (2, True) == (result.exit_code, "--node-label" in result.output)
+
+
+def tainted(name: str, key: str, effect: str) -> dict[str, Any]:
+    spec = {"taints": [{"key": f"node.kubernetes.io/{key}", "effect": effect}]}
+    return {**node(name), "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("key", "effect", "pod", "runs"),
+    [
+        ("disk-pressure", "NoSchedule", {}, True),
+        ("disk-pressure", "NoExecute", {}, False),
+        ("not-ready", "NoExecute", {}, True),
+        ("not-ready", "NoSchedule", {}, False),
+        ("network-unavailable", "NoSchedule", {}, False),
+        ("network-unavailable", "NoSchedule", {"hostNetwork": True}, True),
+    ],
+)
+def test_daemonsets_come_where_their_controller_lets_them(
+    key: str, effect: str, pod: dict[str, Any], runs: bool
+) -> None:
+    """A node that a taint closes to the DaemonSet keeps no room for it, whatever its effect."""
+    tolerant = workload(replicas=1, tolerations=[{"operator": "Exists"}])
+    body = answer(tainted("a", key, effect), tolerant, daemon("agent", "500m", **pod))
+
+    assert runs == ("DaemonSet default/agent" in str(body["nodeList"]))
+
+
+def test_one_on_each_node_of_ours_tolerates_what_its_template_says() -> None:
+    """A LongService is no DaemonSet: nobody adds tolerations to its pods."""
+    spec = {"mode": "PerNode", "template": {"spec": container("500m")}}
+    agent = {"kind": "LongService", "metadata": {"name": "agent"}, "spec": spec}
+    body = answer(node("a"), tainted("b", "disk-pressure", "NoSchedule"), agent)
+
+    assert ["a"] == [one["name"] for one in body["nodeList"] if "agent" in str(one["holds"])]

@@ -9,7 +9,7 @@ import pytest
 
 from bayplan.cluster import decode, pods, wire
 from bayplan.cluster.decode import KINDS, pod_from_dict
-from bayplan.model import requirements, resources
+from bayplan.model import daemonsets, requirements, resources
 from bayplan.model.nodes import Node, Taint
 from bayplan.model.pods import FRESH, Constraints, Ending, HostPort, Owner, Phase, Pod, Toleration
 
@@ -838,10 +838,15 @@ class TestNode:
         assert price == self.node(metadata={"annotations": {key: text}}).price_microdollars
 
 
-def test_daemonset() -> None:
+@pytest.mark.parametrize("host_network", [None, False, True])
+def test_daemonset(host_network: bool | None) -> None:
     """Its pods' request, and the tolerations that its controller will add."""
     template = {
-        "spec": {"containers": [container(cpu="100m")], "nodeSelector": {"os": "linux"}},
+        "spec": {
+            "containers": [container(cpu="100m")],
+            "nodeSelector": {"os": "linux"},
+            "hostNetwork": host_network,
+        },
     }
     found = seen(
         "DaemonSet",
@@ -850,11 +855,11 @@ def test_daemonset() -> None:
             "spec": {"template": template},
         },
     )
-    cordoned = Taint("node.kubernetes.io/unschedulable")
 
     assert vector(cpu=100) == found.request
     assert (("os", "linux"),) == found.constraints.selector
-    assert any(one.tolerates(cordoned) for one in found.constraints.tolerations)
+    expected = daemonsets.tolerations((), host_network=host_network is True)
+    assert expected == found.constraints.tolerations
 
 
 def test_volumes() -> None:
