@@ -227,6 +227,7 @@ class Ending:
 
 
 FRESH = Ending()
+CLOCKS_DIFFER_SECONDS = 60  # those of the operator, the API server and a node
 UNSCHEDULABLE = "Unschedulable"  # the reason upon which autoscalers buy
 DEFECTIVE = "SchedulerError"  # Kubernetes' reason where a defect of the scheduler's keeps a pod
 
@@ -319,6 +320,29 @@ class Pod:
             return None
         started_at = self.ending.started_at
         return (self.created_at if started_at is None else started_at) + lasts
+
+    def ended_at(self, now: int) -> int:
+        """When a pod that is over ended, as well as that is known (epoch seconds).
+
+        That is the last `finishedAt`, or, of a pod that its kubelet refused or evicted, the first
+        start or the creation. These times are of the node's clock, the creation is of the API
+        server's. A time before the creation, or one that has not come yet, shows that a clock is
+        wrong: then the pod ended as long after its creation as its containers ran. Where that is
+        still to come the node's clock was set while they ran, and the creation counts.
+
+        A later look finds the same or a later end, so that what waits for so long after an end
+        does not wait for ever. An end that is written down once may rather be taken for the moment
+        in which it is seen (`attempt_outcome`).
+        """
+        started, finished = self.ending.started_at, self.ending.finished_at
+        told = started if finished is None else finished
+        if told is None or self.created_at <= told <= now:
+            return self.created_at if told is None else told
+        ran = 0 if started is None else max(told - started, 0)
+        guess = self.created_at + ran
+        if told > now:
+            guess = min(guess, told)
+        return guess if guess <= now + CLOCKS_DIFFER_SECONDS else self.created_at
 
     def says(self, sentence: str, held: str, word: str = UNSCHEDULABLE) -> bool:
         """Whether it tells already that it waits, why, and which node is held for it."""

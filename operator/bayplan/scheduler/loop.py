@@ -238,10 +238,11 @@ class Loop:
 
         `backlog` is how many writes of each verb wait.
         """
-        with self.set_aside.guard("gauges", self.clock.now())(("", "all")):
+        now = self.clock.now()
+        with self.set_aside.guard("gauges", now)(("", "all")):
             self.cycle_metrics.measure()
             self.metrics.show_backlog(backlog)
-            for key in self.views.overfull():
+            for key in self.views.overfull(now):
                 self.inbox.mark(key)
 
     def tell_timed(self, *, timed: bool) -> None:

@@ -68,7 +68,7 @@ class Views:
             if namespace == resource.namespace
         }
 
-    def overfull(self) -> frozenset[Key]:
+    def overfull(self, now: int) -> frozenset[Key]:
         """The jobs of whose finished pods some are too many from now on; free while none are."""
         finished = self.cache.state.finished
         self._last_to_go = None
@@ -79,13 +79,13 @@ class Views:
             for pod in finished.values()
             if pod.owner is not None and pod.owner.kind in kinds.RUNS
         ]
-        last = self._last_to_go = retention.last_to_go(ours, self.most_finished)
+        last = self._last_to_go = retention.last_to_go(ours, now, self.most_finished)
         if last is None:
             return frozenset()
         return frozenset(
             (pod.owner.kind, pod.namespace, pod.owner.name)
             for pod in ours
-            if pod.owner is not None and retention.mark_of(pod) <= last
+            if pod.owner is not None and retention.mark_of(pod, now) <= last
         )
 
     def _stored(self, kind: str, namespace: str, name: str) -> Resource | None:

@@ -191,7 +191,12 @@ def _lost_at(pod: Pod, nodes: Mapping[str, Node], patience_seconds: int) -> int 
 
 
 def _ended_at(pod: Pod, now: int) -> int:
-    """When its containers ended; never in the future, since nodes' clocks go wrong."""
+    """When its containers ended, to be written down; never in the future.
+
+    Other than `Pod.ended_at` an end that nobody tells is that of the deletion, or now: the status
+    keeps it. And it is compared with the start, which is of the same clock, to tell how long the
+    run took: so it may lie before the creation.
+    """
     told = pod.ending.finished_at
     if told is None:
         told = pod.deleted_at

@@ -38,6 +38,7 @@ def release_orphans(pods: Iterable[Pod]) -> tuple[ReleasePod, ...]:
 
 def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...], int | None]:
     """What to delete, what to release, and when time alone makes more of it go."""
+    now = context.now
     accounted: list[Pod] = []
     going: list[tuple[Pod, str]] = []
     records: list[Record] = []  # the last pods of runs that have ended
@@ -62,21 +63,19 @@ def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod
     going += [(pod, "beyond spec.history") for one in _beyond(context, records) for pod in one]
     marks = []
     if context.spec.ttl_seconds_after_finished is not None:
-        marks = [
-            _ended_at(context, one) + context.spec.ttl_seconds_after_finished for one in records
-        ]
-    gone = [one for one, at in zip(records, marks, strict=False) if at <= context.now]
+        marks = [_ended_at(one, now) + context.spec.ttl_seconds_after_finished for one in records]
+    gone = [one for one, at in zip(records, marks, strict=False) if at <= now]
     going += [(pod, "spec.ttlSecondsAfterFinished is over") for one in gone for pod in one]
     limit = context.view.last_to_go
     if limit is not None:
-        many = [one for one in records if min(map(retention.mark_of, one)) <= limit]
+        many = [one for one in records if min(retention.mark_of(pod, now) for pod in one) <= limit]
         going += [(pod, "the cluster keeps no more finished pods") for one in many for pod in one]
     reasons = {pod.key: (pod, why) for pod, why in going if pod.uid and not pod.terminating}
     deletes = tuple(
         DeletePod(pod.namespace, pod.name, pod.uid, why)
         for _, (pod, why) in sorted(reasons.items())
     )
-    wake_at = min((at for at in marks if at > context.now), default=None)
+    wake_at = min((at for at in marks if at > now), default=None)
     return deletes, release_orphans(accounted), wake_at
 
 
@@ -121,10 +120,10 @@ def _of_ended(attempts: Attempts) -> tuple[Pod, list[Going]]:
     return last, going if last.terminal else [*going, (last, "its run is over")]
 
 
-def _ended_at(context: JobContext, record: Record) -> int:
-    """When it ended; a node's clock that is ahead must not keep it for ever."""
-    ends = [(pod.ending.finished_at, pod.created_at) for pod in record]
-    return max(made if told is None or told > context.now else told for told, made in ends)
+def _ended_at(record: Record, now: int) -> int:
+    """When the last of its tasks ended."""
+    ends = ((pod.ending.finished_at, pod) for pod in record)
+    return max(pod.ended_at(now) if told is None or told > now else told for told, pod in ends)
 
 
 def _superseded(over: Mapping[int, Pod], *, newer: bool) -> Iterable[tuple[Pod, str]]:

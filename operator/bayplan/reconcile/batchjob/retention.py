@@ -12,15 +12,14 @@ from bayplan.reconcile.view import Mark
 MOST_FINISHED = 5_000
 
 
-def mark_of(pod: Pod) -> Mark:
-    """Where a finished pod stands among all; not before its birth, whatever its node says."""
-    ended_at = pod.ending.finished_at
-    return max(pod.created_at, ended_at or 0), pod.namespace, pod.name
+def mark_of(pod: Pod, now: int) -> Mark:
+    """Where a finished pod stands among all; a later `now` never gives an earlier place."""
+    return pod.ended_at(now), pod.namespace, pod.name
 
 
-def last_to_go(pods: Iterable[Pod], most: int = MOST_FINISHED) -> Mark | None:
+def last_to_go(pods: Iterable[Pod], now: int, most: int = MOST_FINISHED) -> Mark | None:
     """The newest of the finished pods that are too many; None while there are few enough."""
-    marks = [mark_of(pod) for pod in pods if not pod.terminating]
+    marks = [mark_of(pod, now) for pod in pods if not pod.terminating]
     if len(marks) <= most:
         return None
     return sorted(marks, reverse=True)[most]

@@ -10,7 +10,7 @@ from bayplan.api.times import epoch_of, rfc3339
 from bayplan.model.pods import FRESH, Pod
 from bayplan.reconcile import conditions
 from bayplan.reconcile.longservice import restart_backoff
-from bayplan.reconcile.longservice.instances import Instances, ended_at
+from bayplan.reconcile.longservice.instances import Instances
 
 REPEAT_SECONDS = 60  # the same failure again within it is no news
 
@@ -81,13 +81,13 @@ def newest(instances: Instances, stored: object, now: int) -> Mapping[str, Any] 
 def _failures(instances: Instances, now: int) -> Iterable[tuple[int, Pod]]:
     for pod in instances.ended:
         if restart_backoff.counts(pod):
-            yield ended_at(pod, now), pod
+            yield pod.ended_at(now), pod
     for pod in instances.live:
         ending = pod.ending
         if ending is FRESH:
             continue
         if ending.restarts > 0 and ending.finished_at is not None:
-            yield ending.finished_at, pod
+            yield min(ending.finished_at, now), pod  # a node's clock may be ahead
         elif ending.waiting in _FAILURES_OF_WAITING:
             yield pod.created_at, pod
 

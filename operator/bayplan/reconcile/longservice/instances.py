@@ -249,13 +249,3 @@ def ordinal(name: str) -> int:
     """The N of SERVICE-REV5-N; -1 when the name does not end in one."""
     last = name.rpartition("-")[2]
     return int(last) if last.isascii() and last.isdecimal() else -1
-
-
-def ended_at(pod: Pod, now: int) -> int:
-    """When a pod ended, as well as it is known (epoch seconds); never before it was created.
-
-    A pod that the kubelet refused or evicted may have no container that tells, and a node's clock
-    may be ahead: a moment that has not come yet tells nothing.
-    """
-    told = pod.ending.finished_at or pod.ending.started_at or 0
-    return max(told if told <= now else 0, pod.created_at)

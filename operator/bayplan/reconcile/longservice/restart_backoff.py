@@ -15,7 +15,6 @@ from bayplan.api.longservice import RestartBackoff
 from bayplan.api.times import epoch_of, rfc3339
 from bayplan.model.pods import Pod
 from bayplan.reconcile.kubelet_refusals import is_refusal
-from bayplan.reconcile.longservice.instances import ended_at
 
 # A node that refused or evicted one of our pods gets no other for so long (seconds); the ended
 # pod is kept that long, since it is the only record of the refusal.
@@ -37,7 +36,7 @@ class Backoff:
         A delay is a second at least, so the failure itself lies before `retry_at`, and a pod made
         then that fails within the same second counts.
         """
-        return ended_at(pod, now) < self.retry_at
+        return pod.ended_at(now) < self.retry_at
 
     def wire(self) -> dict[str, Any]:
         return {
@@ -95,7 +94,7 @@ def advanced(
     new = [pod for pod in ended if counts(pod) and (before is None or not before.covers(pod, now))]
     if not new:
         return before
-    failed_at = max(ended_at(pod, now) for pod in new)
+    failed_at = max(pod.ended_at(now) for pod in new)
     if before is not None and forgotten_at(before, rules) <= failed_at:
         before = None
     failures = before.failures + 1 if before is not None else 1
@@ -109,4 +108,4 @@ def forgotten_at(backoff: Backoff, rules: RestartBackoff) -> int:
 
 def cooling_until(pod: Pod, now: int) -> int:
     """Until when (epoch seconds) the node of this ended pod gets no other; 0: it may."""
-    return ended_at(pod, now) + COOLING_SECONDS if refused_by_node(pod) else 0
+    return pod.ended_at(now) + COOLING_SECONDS if refused_by_node(pod) else 0

@@ -9,7 +9,7 @@ from bayplan.api import names
 from bayplan.api.run_names import slot_run
 from bayplan.api.times import rfc3339
 from bayplan.cluster.decode import pod_from_dict
-from bayplan.model.pods import FRESH, Ending
+from bayplan.model.pods import FRESH, Ending, Phase
 from tests.jobs import START, World, ended
 
 HOUR = 3600
@@ -129,6 +129,24 @@ def test_a_clock_ahead_keeps_no_pod_for_ever() -> None:
     world.wait(90)
 
     assert {} == world.pods
+
+
+@pytest.mark.parametrize("ahead", [0, 2, 60, 10 * HOUR])
+def test_a_clock_ahead_takes_no_pod_early(ahead: int) -> None:
+    """A long run's pod stays for its time after the end, and not after its creation."""
+    world = World({"ttlSecondsAfterFinished": 90})
+    world.settle()
+    pod = world.live()
+    clock = Ending(started_at=START + ahead)
+    world.pods[pod.key] = replace(pod, phase=Phase.RUNNING, ending=clock)
+    world.wait(2 * HOUR)
+    world.pods[pod.key] = ended(world.pods[pod.key], START + 2 * HOUR + ahead)
+    world.settle()
+    world.wait(89)
+    before = len(world.pods)
+    world.wait(1 + ahead if ahead < 90 else 1)
+
+    assert (1, 0) == (before, len(world.pods))
 
 
 @pytest.mark.parametrize(("soft", "expected"), [(False, [1, 3]), (True, [1, 2, 3])])

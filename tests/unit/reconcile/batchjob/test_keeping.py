@@ -24,16 +24,24 @@ def test_few_are_kept() -> None:
     """Exactly as many as allowed: none goes."""
     pods = [finished(f"p{n}", NOON + n) for n in range(5)]
 
-    assert retention.last_to_go(pods, 5) is None
-    assert (NOON, "default", "p0") == retention.last_to_go(pods, 4)
-    assert (NOON + 3, "default", "p3") == retention.last_to_go(pods, 1)
+    assert retention.last_to_go(pods, NOON + 9, 5) is None
+    assert (NOON, "default", "p0") == retention.last_to_go(pods, NOON + 9, 4)
+    assert (NOON + 3, "default", "p3") == retention.last_to_go(pods, NOON + 9, 1)
 
 
 def test_pods_of_one_second_are_told_apart() -> None:
     """A thousand that end together do not all go for one."""
     pods = [finished(f"p{n}", NOON) for n in range(5)]
 
-    assert (NOON, "default", "p1") == retention.last_to_go(pods, 3)
+    assert (NOON, "default", "p1") == retention.last_to_go(pods, NOON + 9, 3)
+
+
+def test_a_clock_ahead_keeps_no_pod_longer() -> None:
+    """A pod whose node says that it ends next year is not the newest of all."""
+    ahead = make_pod("ahead", "n1", created_at=NOON)
+    pods = [ended(ahead, NOON + 365 * 86_400), *(finished(f"p{n}", NOON + n) for n in range(1, 4))]
+
+    assert (NOON, "default", "ahead") == retention.last_to_go(pods, NOON + 9, 3)
 
 
 def test_what_is_going_does_not_count() -> None:
@@ -41,7 +49,7 @@ def test_what_is_going_does_not_count() -> None:
     pods = [finished(f"p{n}", NOON + n) for n in range(3)]
     pods.append(replace(finished("gone", NOON), deleted_at=NOON))
 
-    assert retention.last_to_go(pods, 3) is None
+    assert retention.last_to_go(pods, NOON + 9, 3) is None
 
 
 def test_the_oldest_of_all_jobs_go() -> None:
@@ -51,12 +59,12 @@ def test_the_oldest_of_all_jobs_go() -> None:
     for number in range(5):
         book.state.set_pod(finished(f"p{number}", NOON + number))
     book.state.set_pod(finished("other", NOON, kind="Job"))
-    overfull = seen.overfull()
+    overfull = seen.overfull(NOON + 9)
     book.state.drop_pod(("default", "p0"))
     book.state.drop_pod(("default", "p1"))
 
     assert {"uid-of-p0", "uid-of-p1"} == {name for _, _, name in overfull}
-    assert frozenset() == seen.overfull()
+    assert frozenset() == seen.overfull(NOON + 9)
     assert 4 == len(book.state.finished)
 
 
@@ -69,8 +77,8 @@ def test_a_record_goes_and_the_status_stays() -> None:
         world.finish()
         world.settle()
     job, before = world.job, dict(world.status)
-    pods = sorted(world.pods.values(), key=retention.mark_of)
-    view = make_view(job, last_to_go=retention.mark_of(pods[1]))
+    pods = sorted(world.pods.values(), key=lambda pod: retention.mark_of(pod, world.now))
+    view = make_view(job, last_to_go=retention.mark_of(pods[1], world.now))
     outcome = reconcile.reconcile(job, world.pods, view, world.now)
 
     assert [pod.name for pod in pods[:2]] == [delete.name for delete in outcome.deletes]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.api.longservice import RestartBackoff
+from bayplan.api.times import rfc3339
 from bayplan.model import intents
 from bayplan.model.pods import Ending, Phase, Pod
 from tests.services import World, running
@@ -178,6 +179,46 @@ def test_clock_of_a_node_may_be_ahead() -> None:
     assert 1 == len(first.tasks)
     assert 1 == len(second.deletes)
     assert 1 == world.service.status["restartBackoff"]["failures"]
+
+
+@pytest.mark.parametrize("ahead", [-86_400, 0, 5, 3600])
+def test_back_off_counts_from_the_end_whatever_the_nodes_clock_says(ahead: int) -> None:
+    """An instance that ran for long and ended now is replaced after the delay, not at once."""
+    world = running(3, restartBackoff={"initialSeconds": 10})
+    world.now += 3600
+    begun = world.standing()[0].created_at + 1
+    clock = Ending(exit_code=1, started_at=begun + ahead, finished_at=world.now + ahead)
+    make_fail(world, ending=clock)
+    world.act()
+    world.act()
+    world.now += 8
+    early = world.act()
+    world.now += 3
+    due = world.act()
+
+    assert (0, 1) == (len(early.tasks), len(due.tasks))
+    assert 1 == world.service.status["restartBackoff"]["failures"]
+
+
+def test_last_failure_is_not_of_the_future() -> None:
+    """A container that a clock ahead saw crash hides no later failure for as long."""
+    world = running(3)
+    crashed = Ending(exit_code=1, finished_at=world.now + 3600, restarts=1)
+    first, second = world.standing()[:2]
+    world.put(replace(first, ready=False, ending=crashed))
+    world.hear()
+    world.act()
+    told = world.service.status["lastFailure"]
+    world.now += 5
+    world.put(replace(second, phase=FAILED, ending=Ending(exit_code=2, finished_at=world.now)))
+    world.hear()
+    world.act()
+
+    assert (first.name, 1) == (told["pod"], told["exitCode"])
+    assert rfc3339(world.now - 5) == told["time"]
+    assert (second.name, 2) == tuple(
+        world.service.status["lastFailure"][name] for name in ("pod", "exitCode")
+    )
 
 
 def test_silent_node_is_waited_for_then_replaced_then_the_surplus_goes() -> None:
