@@ -8,7 +8,7 @@ was down, or a moment before it looked, is known as well as what it saw.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bayplan.api.times import epoch_of
+from bayplan.api.times import time_of
 
 SPEC = ("f:spec",)
 SUSPEND = ("f:spec", "f:suspend")
@@ -37,12 +37,9 @@ def _entries(value: object) -> Iterator[tuple[Mapping[str, Any], int]]:
     for one in value if isinstance(value, list | tuple) else ():
         if not isinstance(one, Mapping) or one.get("subresource"):
             continue
-        fields, time = one.get("fieldsV1"), one.get("time")
-        if isinstance(fields, Mapping) and isinstance(time, str):
-            try:
-                yield fields, epoch_of(time)
-            except (ValueError, OverflowError):
-                continue
+        fields, at = one.get("fieldsV1"), time_of(one.get("time"))
+        if isinstance(fields, Mapping) and at is not None:
+            yield fields, at
 
 
 def _owns(fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:

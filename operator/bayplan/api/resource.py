@@ -16,7 +16,7 @@ from bayplan.api.definitions import definition_of
 from bayplan.api.kinds import RUNS
 from bayplan.api.meta import WorkloadSpec
 from bayplan.api.template import template_hash
-from bayplan.api.times import epoch_of
+from bayplan.api.times import time_of
 from bayplan.api.validation import Problem, problems
 
 Key = tuple[str, str, str]  # kind, namespace, name
@@ -73,7 +73,7 @@ def parse_resource(body: Mapping[str, Any], known: Resource | None = None) -> Re
         uid=str(metadata.get("uid", "")),
         generation=int(metadata.get("generation", 0) or 0),
         resource_version=str(metadata.get("resourceVersion", "")),
-        created_at=_epoch(metadata.get("creationTimestamp")),
+        created_at=time_of(metadata.get("creationTimestamp")) or 0,
         deleting=metadata.get("deletionTimestamp") is not None,
         labels=_texts(metadata.get("labels")),
         annotations=_texts(metadata.get("annotations")),
@@ -118,13 +118,6 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _texts(value: object) -> Mapping[str, str]:
     return {str(key): str(text) for key, text in _mapping(value).items()}
-
-
-def _epoch(value: object) -> int:
-    try:
-        return epoch_of(value) if isinstance(value, str) else 0
-    except ValueError:
-        return 0
 
 
 def parent_names(job: Resource | None) -> tuple[str, ...]:

@@ -7,33 +7,40 @@ LAST_TIME = 253_402_300_799  # the end of the year 9999
 
 
 def rfc3339(epoch: int) -> str:
-    """UTC text of epoch seconds: 0 is `1970-01-01T00:00:00Z`."""
-    return datetime.fromtimestamp(epoch, UTC).replace(tzinfo=None).isoformat() + "Z"
+    """UTC text of epoch seconds: 0 is `1970-01-01T00:00:00Z`.
+
+    A time outside 1970-9999 becomes the nearest that is not: a delay added to what somebody wrote
+    into a status must not fail.
+    """
+    at = min(max(epoch, 0), LAST_TIME)
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
+@lru_cache(maxsize=65536)  # the times of a steady resource are read again and again
 def epoch_of(text: str) -> int:
-    """Epoch seconds of RFC 3339 text; fractions of a second are dropped (MicroTime)."""
+    """Epoch seconds of RFC 3339 text; fractions of a second are dropped (MicroTime).
+
+    ValueError for text that is no time, and for a time outside 1970-9999, which `rfc3339` would
+    not write as it was.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} must end in Z or an offset such as +02:00")
-    return int(moment.timestamp() // 1)
+    at = int(moment.timestamp() // 1)
+    if not 0 <= at <= LAST_TIME:
+        raise ValueError(f"{text!r} must lie in the years 1970 to 9999")
+    return at
 
 
 def time_of(value: object) -> int | None:
-    """Epoch seconds of a stored time; None when it is none, or lies outside 1970-9999."""
-    return _epoch(value) if isinstance(value, str) else None
-
-
-@lru_cache(maxsize=65536)  # a steady job's times are read again and again
-def _epoch(text: str) -> int | None:
+    """Epoch seconds of a stored time; None when it is none that `epoch_of` can read."""
     try:
-        at = epoch_of(text)
-    except (ValueError, OverflowError):
+        return epoch_of(value) if isinstance(value, str) else None
+    except ValueError:
         return None
-    return at if 0 <= at <= LAST_TIME else None
 
 
 @lru_cache(maxsize=65536)
 def time_text(at: int) -> str:
-    """RFC 3339; what lies outside 1970-9999 is told as the nearest that does not."""
-    return rfc3339(min(max(at, 0), LAST_TIME))
+    """The same as `rfc3339`, kept for the times of runs, which are written again and again."""
+    return rfc3339(at)

@@ -7,10 +7,9 @@ a person may have edited that.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
-from bayplan.api.times import epoch_of, rfc3339
+from bayplan.api.times import rfc3339, time_of
 
 READY = "Ready"
 PLACED = "Placed"
@@ -84,8 +83,7 @@ def reason_of(stored: object, type_: str) -> str:
 
 def since_of(stored: object, type_: str) -> int:
     """When the status of one condition last changed (epoch seconds); 0 when nothing tells."""
-    told = _valid_time(_by_type(stored).get(type_, {}).get("lastTransitionTime"))
-    return epoch_of(told) if told else 0
+    return time_of(_by_type(stored).get(type_, {}).get("lastTransitionTime")) or 0
 
 
 def stored(conditions: object, type_: str) -> Condition | None:
@@ -129,13 +127,4 @@ def _by_type(stored: object) -> dict[str, Mapping[str, Any]]:
 
 
 def _valid_time(text: object) -> str:
-    return text if isinstance(text, str) and _is_time(text) else ""
-
-
-@lru_cache(maxsize=65536)  # a steady condition is read again and again
-def _is_time(text: str) -> bool:
-    try:
-        epoch_of(text)
-    except (ValueError, OverflowError):
-        return False
-    return True
+    return "" if time_of(text) is None else str(text)

@@ -416,7 +416,7 @@ def _told_by_status(resource: Resource) -> Admission | None:
     try:
         request = resources.Vector(
             {
-                str(name): min(units.amount(str(name), text), resources.MOST)
+                str(name): min(units.amount(str(name), str(text)), resources.MOST)
                 for name, text in requests.items()
             }
         )

@@ -6,7 +6,7 @@ The newest failure and one sentence for all of them. It counts nothing; that is 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from bayplan.api.times import epoch_of, rfc3339
+from bayplan.api.times import rfc3339, time_of
 from bayplan.model.pods import FRESH, Pod
 from bayplan.reconcile import conditions
 from bayplan.reconcile.longservice import restart_backoff
@@ -75,7 +75,8 @@ def newest(instances: Instances, stored: object, now: int) -> Mapping[str, Any] 
     if before is None:
         return told
     same = all(before.get(name) == told.get(name) for name in ("reason", "exitCode"))
-    return told if time >= _time(before) + (REPEAT_SECONDS if same else 1) else before
+    known = time_of(before.get("time")) or 0
+    return told if time >= known + (REPEAT_SECONDS if same else 1) else before
 
 
 def _failures(instances: Instances, now: int) -> Iterable[tuple[int, Pod]]:
@@ -90,13 +91,6 @@ def _failures(instances: Instances, now: int) -> Iterable[tuple[int, Pod]]:
             yield min(ending.finished_at, now), pod  # a node's clock may be ahead
         elif ending.waiting in _FAILURES_OF_WAITING:
             yield pod.created_at, pod
-
-
-def _time(stored: Mapping[str, Any]) -> int:
-    try:
-        return epoch_of(stored["time"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return 0
 
 
 def counted(count: int, noun: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayplan.api.longservice import RestartBackoff
-from bayplan.api.times import epoch_of, rfc3339
+from bayplan.api.times import rfc3339, time_of
 from bayplan.model.pods import Pod
 from bayplan.reconcile.kubelet_refusals import is_refusal
 
@@ -68,12 +68,8 @@ def stored(status: Mapping[str, Any], revision: str) -> Backoff | None:
     if not isinstance(told, Mapping) or told.get("revision") != revision:
         return None
     failures = told.get("failures")
-    if not isinstance(failures, int) or failures < 1:
-        return None
-    try:
-        retry_at = epoch_of(told["retryTime"])
-        failed_at = epoch_of(told["failureTime"])
-    except (KeyError, TypeError, ValueError, OverflowError):
+    retry_at, failed_at = time_of(told.get("retryTime")), time_of(told.get("failureTime"))
+    if type(failures) is not int or failures < 1 or retry_at is None or failed_at is None:
         return None
     return Backoff(revision, failures, failed_at, retry_at)
 

@@ -13,7 +13,7 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.longservice import UpdateStrategy
 from bayplan.api.resource import Resource
-from bayplan.api.times import epoch_of, rfc3339
+from bayplan.api.times import rfc3339, time_of
 from bayplan.reconcile import conditions
 from bayplan.reconcile.longservice import revisions
 from bayplan.reconcile.longservice.revisions import Revision
@@ -153,19 +153,18 @@ def progress(service: Resource, revision: Revision, outdated: int) -> Progress:
     told = service.status.get("rollout")
     if not isinstance(told, Mapping) or told.get("revision") != revision.name:
         return fresh
-    numbers = [told.get(name) for name in ("step", "healthy", "outdated")]
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+    step, healthy, least = (_count(told, name) for name in ("step", "healthy", "outdated"))
+    if step is None or healthy is None or least is None:
         return fresh
-    step, healthy, least = (number for number in numbers if isinstance(number, int))
     return Progress(
         revision=revision.name,
         step=step,
-        reached_at=_moment(told.get("stepReachedTime")),
+        reached_at=time_of(told.get("stepReachedTime")),
         promoted=_text(told, "handledPromote"),
         healthy=healthy,
         outdated=least,
-        progressed_at=_moment(told.get("progressTime")),
-        waiting_since=_moment(told.get("waitingSince")),
+        progressed_at=time_of(told.get("progressTime")),
+        waiting_since=time_of(told.get("waitingSince")),
     )
 
 
@@ -224,8 +223,7 @@ def _text(source: Mapping[str, Any], name: str) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _moment(text: object) -> int | None:
-    try:
-        return epoch_of(text) if isinstance(text, str) else None
-    except (ValueError, OverflowError):
-        return None
+def _count(source: Mapping[str, Any], name: str) -> int | None:
+    """A stored number of things; None when it is none."""
+    count = source.get(name)
+    return count if type(count) is int and count >= 0 else None
