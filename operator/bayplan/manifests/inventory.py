@@ -12,6 +12,7 @@ from typing import Any
 
 from bayplan import units
 from bayplan.api.kinds import RUNS
+from bayplan.cloud import node_pools
 from bayplan.inputs import InputError, Skipped
 from bayplan.manifests import attached_volumes, kinds, owners, pods, replicas, scale_option, volumes
 from bayplan.manifests.admission_defaults import Facts, RefusedError
@@ -64,6 +65,12 @@ class _Reading:
         found = self.found
         found.nodes = [pods.node(document) for document in self._of("Node")]
         found.namespaces = {one.name: _labels(one) for one in self._of("Namespace")}
+        for document in self._of("NodePool"):
+            with self._tolerant(document):
+                found.node_pools.append(node_pools.node_pool(document.body))
+        found.node_classes = {
+            (one.kind, one.name): node_pools.node_class(one.body) for one in self._of("NodeClass")
+        }
         for document in self._of("DaemonSet"):
             with self._tolerant(document):
                 found.daemonsets.append(pods.daemonset(document, self.facts))

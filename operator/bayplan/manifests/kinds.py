@@ -7,6 +7,7 @@ not of Kubernetes' groups is not what its kind says.
 from bayplan import units
 from bayplan.api import names
 from bayplan.api.kinds import NAMES
+from bayplan.cloud import node_pools
 from bayplan.inputs import InputError
 from bayplan.manifests import published_schema, volumes
 from bayplan.manifests.documents import Document, mapping
@@ -26,16 +27,24 @@ SCALED = ("keda.sh", "ScaledObject")  # KEDA's word for what should be scaled be
 _RETIRED = frozenset({"PodSecurityPolicy", "PodPreset", "ThirdPartyResource"})
 _BESIDE = frozenset(
     {
-        ("karpenter.sh", "NodePool"),
         ("karpenter.sh", "NodeClaim"),
-        ("karpenter.k8s.aws", "EC2NodeClass"),
+        ("karpenter.kwok.sh", "KWOKNodeClass"),
     }
 )
+_OF_KARPENTER = {
+    (node_pools.GROUP, node_pools.KIND): "NodePool",
+    ("karpenter.k8s.aws", "EC2NodeClass"): "NodeClass",
+}
 
 
 def sort(document: Document) -> str:
-    """`workload`, `fact`, `Node`, `DaemonSet`, `Pod`, `Namespace`; empty: nothing to us."""
+    """`workload`, `fact`, `Node`, `DaemonSet`, `Pod`, `Namespace`, `NodePool`, `NodeClass`.
+
+    Empty for an object that means nothing here.
+    """
     kind = document.kind
+    if (document.group, kind) in _OF_KARPENTER:
+        return _OF_KARPENTER[document.group or "", kind]
     if (document.group, kind) == SCALED:
         return "fact"
     if own(document):

@@ -156,9 +156,18 @@ class Shop:
         claims: Claims,
     ) -> None:
         self.menu, self.zones = menu, zones
-        samples = [offer.node(f"{offer.name} {zone}", zone) for offer in menu for zone in zones]
+        samples = [
+            offer.node(f"{at} {offer.name} {zone}", zone)  # pools may offer the same type
+            for at, offer in enumerate(menu)
+            for zone in zones
+        ]
         self.table = NodeTable(tuple(samples), 0)
         self.claims = claims
+        # [types, zones]: where a type may be bought.
+        self.sold = np.array(
+            [[not offer.zones or zone in offer.zones for zone in zones] for offer in menu],
+            dtype=np.bool_,
+        ).reshape(len(menu), len(zones))
         # What a node of each type has for the pods that are not residents.
         self.room = [offer.room for offer in menu]
         self.hopeless: list[snapshot.DaemonSet] = []  # no type has room for them where they go
@@ -185,8 +194,8 @@ class Shop:
         # CPU and memory always: rivals score by them whether pods ask for them or not.
         asked = {name for row in wanted for name in row.kind.request}
         columns = sorted(asked | {resources.CPU, resources.MEMORY})
-        index = {offer.name: at for at, offer in enumerate(self.menu)}
-        types = [index[offer.name] for offer, _ in places]
+        index = {offer: at for at, offer in enumerate(self.menu)}
+        types = [index[offer] for offer, _ in places]
         zones = [self.zones.index(zone) if zone else 0 for _, zone in places]
         eligible = [self._open(row)[types, zones] for row in wanted]
         return Problem.of(
@@ -207,7 +216,8 @@ class Shop:
         nodes = -(-count // np.maximum(fits, 1))
         cost = np.array([offer.price for offer in self.menu], dtype=np.float64) * nodes
         best = int(np.argmin(np.where(fits > 0, cost, np.inf)))
-        return [(self.menu[best], zone) for zone in self.zones for _ in range(int(nodes[best]))]
+        where = [zone for zone, sold in zip(self.zones, self.sold[best], strict=True) if sold]
+        return [(self.menu[best], zone) for zone in where for _ in range(int(nodes[best]))]
 
     def least(self, row: Row) -> int:
         """The price of the cheapest type that holds one pod of a row; 0 when none does."""
@@ -239,7 +249,7 @@ class Shop:
     def _open(self, row: Row) -> BoolMatrix:
         """[types, zones]: where pods of a row may be."""
         kind = _beside_volumes(row.kind, self.claims)
-        mask = filters.of_nodes(kind, self.table).open.reshape(-1, len(self.zones))
+        mask = filters.of_nodes(kind, self.table).open.reshape(-1, len(self.zones)) & self.sold
         if row.zone:
             mask = mask & (np.array(self.zones) == row.zone)
         return mask

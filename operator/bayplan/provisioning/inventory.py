@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from bayplan.cloud import attachable
+from bayplan.cloud.node_pools import NodeClass, NodePool
 from bayplan.inputs import Skipped
 from bayplan.model import snapshot, state
 from bayplan.model.nodes import INSTANCE_TYPE, Node
@@ -48,6 +49,8 @@ class Inventory:
     # Of claims, and of what nodes attach; of nothing else.
     volumes: state.State = dataclasses.field(default_factory=state.State)
     namespaces: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # labels
+    node_pools: list[NodePool] = dataclasses.field(default_factory=list)
+    node_classes: dict[tuple[str, str], NodeClass] = dataclasses.field(default_factory=dict)
 
     @property
     def attaches(self) -> bool:

@@ -16,10 +16,12 @@ from bayplan.model.nodes import (
     REGION,
     ZONE,
     Node,
+    Taint,
     with_former,
 )
 
 DISK_GIB = allocatable.ROOT_VOLUME_BYTES >> 30
+SpotPrices = Mapping[tuple[str, str], prices.Price]  # (type, zone) -> price
 _SMALLEST_CPU_MILLI, _LARGEST_CPU_MILLI = 2_000, 32_000
 
 
@@ -34,6 +36,8 @@ class Offer:
     source: str
     spot: bool = False
     labels: tuple[tuple[str, str], ...] = ()  # that its pool gives nodes
+    taints: tuple[Taint, ...] = ()  # likewise
+    zones: tuple[str, ...] = ()  # that its pool allows; empty: any
 
     def node(self, name: str, zone: str) -> Node:
         """A node of this type as it would join the cluster."""
@@ -51,6 +55,7 @@ class Offer:
                     OS: "linux",
                 }
             ),
+            taints=self.taints,
             allocatable=self.room,
             price_microdollars=self.price,
         )
@@ -63,9 +68,18 @@ def zones_in(region: str = "") -> tuple[str, ...]:
 
 def spot_offers(
     menu: Iterable[Offer],
-    spot: Mapping[tuple[str, str], prices.Price],
+    spot: SpotPrices,
     zones: Collection[str],
 ) -> list[Offer]:
+    """The menu as spot; an error where AWS sells none of it so in all these zones."""
+    found = sold_as_spot(menu, spot, zones)
+    if not found:
+        shown = ", ".join(zones)
+        raise InputError("--spot", f"AWS has no spot price for any of these types in {shown}")
+    return found
+
+
+def sold_as_spot(menu: Iterable[Offer], spot: SpotPrices, zones: Collection[str]) -> list[Offer]:
     """What of a menu is sold as spot in all these zones, at the price of the dearest of them."""
     found = []
     for offer in menu:
@@ -81,9 +95,6 @@ def spot_offers(
                     spot=True,
                 )
             )
-    if not found:
-        shown = ", ".join(zones)
-        raise InputError("--spot", f"AWS has no spot price for any of these types in {shown}")
     return found
 
 

@@ -34,7 +34,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     metavar="TYPE",
     help="Buy only this type; a pattern such as 'm7i.*' works. Without nodes in the input and "
-    "without this: current c, m and r types of 2 to 32 vCPU.",
+    "without this: those that the NodePools in the input allow, else current c, m and r types of 2 "
+    "to 32 vCPU.",
 )
 @click.option(
     "--scale",
@@ -134,7 +135,8 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     Reads BatchJob, LongService, Deployment, StatefulSet, ReplicaSet, DaemonSet, Job, CronJob, Pod
     and Node, also in lists as kubectl prints them; with --cluster what runs there as well. With
     nodes in the input their room is used first, and more is bought only if --instance-type is
-    given. Every job counts as running. Nothing is written to a cluster.
+    given, or a NodePool of Karpenter is in the input: its types, zones, labels and taints are then
+    what can be bought. Every job counts as running. Nothing is written to a cluster.
 
     Exit code: 0 all placed, 1 something has no room, 2 the input is wrong, 3 the cluster refused.
     """
@@ -144,7 +146,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     from bayplan.inputs import Skipped
     from bayplan.manifests import documents as documents_
     from bayplan.manifests import inventory
-    from bayplan.provisioning import offerings, simulation
+    from bayplan.provisioning import offerings, pool_offers, simulation
 
     given = (*paths, *more)
     live = cluster or target != Target(target.namespace or None)
@@ -171,7 +173,12 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
         click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)
     where = tuple(sorted(set(zones))) or zones_there or offerings.zones_in(region)
     offers = []
-    if types or not had_nodes:
+    if found.node_pools and not types:
+        where = tuple(sorted(set(zones))) or pool_offers.zones_wanted(found.node_pools) or where
+        sold = price_options.spot_of(region) if spot else None
+        made = pool_offers.pool_offers(found.node_pools, found.node_classes, book, where, sold)
+        offers, found.notes = list(made.offers), [*found.notes, *made.notes]
+    elif types or not had_nodes:
         offers = offerings.offers(
             types,
             book,
