@@ -21,10 +21,15 @@ from bayplan.api.meta import (
 from bayplan.api.service import Service
 from bayplan.api.template import InstanceTemplate
 from bayplan.model.backoff import delay_after
+from bayplan.model.constraints import Operator
 
 MAXIMUM_REPLICAS = 10_000
 _PER_NODE = "self.mode != 'PerNode'"
-_OF_A_NODE = "c.operator in ['Like', 'Unlike', 'Is'] || (c.operator == 'Cluster' && has(c.value))"
+# Operators that ask a node's own label: always, or only when they have a value.
+_ASK_NODES = [one.value for one in Operator if one.meaning.node and not one.meaning.coupling]
+_MAY_ASK_NODES = [one.value for one in Operator if one.meaning.node and one.meaning.coupling]
+_ON_NODES = f"c.operator in {_ASK_NODES} || (c.operator in {_MAY_ASK_NODES} && has(c.value))"
+_TOLD = [*_ASK_NODES, *(f"{one} with a value" for one in _MAY_ASK_NODES)]
 _MODE_RULES = [
     rule(
         f"{_PER_NODE} || self.replicas <= 1",
@@ -46,8 +51,8 @@ _MODE_RULES = [
     ),
     rule(
         f"{_PER_NODE} || !has(self.placement) || !has(self.placement.constraints) || "
-        f"self.placement.constraints.all(c, {_OF_A_NODE})",
-        "constraints must be Like, Unlike, Is or Cluster with a value when mode is PerNode: they "
+        f"self.placement.constraints.all(c, {_ON_NODES})",
+        f"constraints must be {', '.join(_TOLD[:-1])} or {_TOLD[-1]} when mode is PerNode: they "
         "say which nodes; remove the others",
         fieldPath=".placement.constraints",
     ),

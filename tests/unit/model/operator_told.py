@@ -107,9 +107,11 @@ def bought(made: Resource) -> tuple[bool, int]:
     return row.tied, row.per_node
 
 
-def linted(operator: str, value: str) -> list[str]:
+def linted(operator: str, value: str, **more: Any) -> list[str]:
+    wanted = {"key": "zone", "operator": operator, **({"value": value} if value else {})}
     spec = {
-        "placement": {"constraints": [{"key": "zone", "operator": operator, "value": value}]},
+        **more,
+        "placement": {"constraints": [wanted]},
         "template": {"spec": {"containers": [{"name": "main", "image": "x"}]}},
     }
     body = {
@@ -160,6 +162,10 @@ def main() -> None:
             for one in made.problems
         ],
         "linted": [*linted("Pair", "2"), *linted("BeginsWith", "a b"), *linted("Begin", "")],
+        "per node": [
+            linted(operator, value, mode="PerNode")
+            for operator, value in (("BeginsWith", "east"), ("BeginsWith", ""), ("Pair", ""))
+        ],
         "imported": imported("@zone", "BEGINS", "east"),
         "documented": [reference.placement(), reference.fields("longservices", "LongService")],
     }

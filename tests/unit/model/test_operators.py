@@ -150,6 +150,16 @@ def test_wrong_values_are_refused(told: dict[str, Any]) -> None:
     assert '"BeginsWith", "Pair", "Unique"' in told["linted"][2]
 
 
+def test_one_on_each_node_takes_what_asks_nodes(told: dict[str, Any]) -> None:
+    """With mode PerNode: BeginsWith with a value, and nothing that couples pods."""
+    accepted, *refused = told["per node"]
+
+    assert [] == accepted
+    assert [1, 1] == [len(sentences) for sentences in refused]
+    for (sentence,) in refused:
+        assert "Unlike, BeginsWith with a value or Cluster with a value when mode" in sentence
+
+
 def test_marathons_word_is_imported(told: dict[str, Any]) -> None:
     """As the operator that names it."""
     assert {"key": "zone", "operator": "BeginsWith", "value": "east"} == told["imported"]
