@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from typing import assert_never
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,7 +97,7 @@ def violation(
             wrong = (wanted != "" and set(texts) != {wanted}) or (
                 wanted == "" and len(set(texts)) > 1 and len(where) == len(new)
             )
-        case _:
+        case Operator.GROUP_BY:
             groups = int(wanted) if wanted.isdecimal() else 0
             known = groups or len({text for text in counts if text is not None})
             total = max(rules.instances, len(where) - len(new) + asked)
@@ -105,6 +106,8 @@ def violation(
             wrong = any(counts[text] > most for text in texts) or (
                 groups > 0 and used > groups and any(counts[text] == 1 for text in texts)
             )
+        case unknown:
+            assert_never(unknown)
     return constraint.operator.value if wrong else ""
 
 

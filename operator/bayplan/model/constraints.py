@@ -6,7 +6,7 @@ reference) reads it from there. To add an operator is to add a member.
 
 An operator asks each node by its own label (`node`), or it couples the pods of one workload and
 template (`coupling`). One that does both asks the node when it has a value, and couples the pods
-when it has none. The seven operators are Marathon's.
+when it has none. The first seven operators are Marathon's.
 """
 
 import enum
