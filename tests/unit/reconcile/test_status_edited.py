@@ -1,8 +1,7 @@
 """A status in which a person or another version wrote one value: the rest of it still counts."""
 
 import copy
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,34 +10,18 @@ import pytest
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.longservice_status import LongServiceStatus
 from bayplan.api.resource import Resource
-from bayplan.api.times import rfc3339
 from bayplan.model.intents import Outcome
 from bayplan.reconcile import defect
 from bayplan.reconcile.batchjob import parent_summaries, reconcile, stored_status
 from bayplan.reconcile.longservice import reconcile as services
 from tests import jobs
 from tests.services import running
+from tests.statuses import Body, job_status, service_status
 
 FAR = "9999-12-31T23:59:59-14:00"  # text that the server takes for a time, and no year has
 LAST = "9999-12-31T23:59:59Z"
 OLD = "0001-01-01T00:00:00+14:00"
-OTHERS = (
-    FAR,
-    LAST,
-    OLD,
-    "",
-    "x" * 300,
-    "\x00",
-    -1,
-    2**63 - 1,
-    True,
-    1.5,
-    None,
-    [],
-    {},
-    [None],
-    [{}],
-)
+OTHERS = (FAR, LAST, OLD, "", "x" * 300, -1, 2**63 - 1, True, None, [], [{}])
 
 # What a look writes again as it was stored, until there is news of it.
 KEPT = {"history", "placement", "effectiveRequests", "lastFailure", "badRevisions"}
@@ -59,7 +42,6 @@ READ_FROM = {
 }
 
 Path = tuple[str | int, ...]
-Body = dict[str, Any]
 
 
 def paths(value: object, path: Path = ()) -> Iterator[Path]:
@@ -74,13 +56,13 @@ def paths(value: object, path: Path = ()) -> Iterator[Path]:
             yield from paths(inner, (*path, index))
 
 
-def changed(status: Body, path: Path, value: object) -> Body:
-    body = copy.deepcopy(status)
-    at: Any = body
-    for step in path[:-1]:
-        at = at[step]
-    at[path[-1]] = value
-    return body
+def changed(at: Any, path: Path, value: object) -> Any:
+    """The same with another value at the end of this way."""
+    if not path:
+        return value
+    copied = copy.copy(at)
+    copied[path[0]] = changed(at[path[0]], path[1:], value)
+    return copied
 
 
 def edits(status: Body) -> Iterator[tuple[Path, Body]]:
@@ -89,96 +71,19 @@ def edits(status: Body) -> Iterator[tuple[Path, Body]]:
             yield path, changed(status, path, value)
 
 
-WAITING = {
-    "pendingTasks": 7,
-    "pendingSince": "2026-09-21T14:00:00Z",
-    "message": "7 tasks wait",
-    "nodesConsidered": 10,
-    "refusals": [{"reason": "NoRoom", "detail": "cpu", "nodes": 10}],
-    "nearest": {"node": "n1", "lacks": "300m cpu"},
-}
-
-
-def job_world() -> jobs.World:
-    """A job of four tasks: a run succeeded, one stands at a retry, one task of it is done."""
-    world = jobs.World({"schedule": "@hourly", "tasks": 4, "retryPolicy": {"limit": 3}})
-    for run in range(3):
-        world.now = jobs.START + 3600 * run
-        world.settle()
-        world.now += 700
-        world.settle()
-        first, *others = (pod.name for pod in world.pods.values() if not pod.terminal)
-        world.finish(run // 2, first)
-        for name in others[run:]:
-            world.finish(0, name)
-        world.settle()
-    return world
-
-
-def job_status(world: jobs.World) -> Body:
-    told = {
-        "placement": WAITING,
-        "gaps": [{"fromTime": "2026-09-21T10:00:00Z", "toTime": "2026-09-21T11:00:00Z"}],
-        "backfill": {
-            "request": "x",
-            "fromTime": "2026-09-21T10:00:00Z",
-            "toTime": "2026-09-21T11:00:00Z",
-            "left": 3,
-        },
-        "consumed": [{"name": "a", "run": world.status["history"][0]["run"]}],
-        "pausedUntil": "2026-09-21T14:00:00Z",
-        "forgivenFailures": 1,
-        "handledTokens": ["r00000000"],
-    }
-    status: Body = json.loads(json.dumps({**world.status, **told}))
-    return status
-
-
-def service_status(status: Mapping[str, Any], now: int) -> Body:
-    """With all that can be wrong of a service, or be on its way."""
-    revision, current = status["updateRevision"], status["currentRevision"]
-    bad = {"reason": "x", "message": "m", "time": rfc3339(now)}
-    told = {
-        "restartBackoff": {
-            "revision": revision,
-            "failures": 2,
-            "retryTime": rfc3339(now + 20),
-            "failureTime": rfc3339(now - 5),
-        },
-        "recentMoves": [{"pod": "web-1", "uid": "u", "time": rfc3339(now)}],
-        "lastFailure": {"pod": "web-1", "reason": "Error", "exitCode": 1, "time": rfc3339(now)},
-        "badRevisions": [{"revision": name, **bad} for name in (current, "web-other")],
-        "placement": WAITING,
-        "rollout": {
-            "revision": revision,
-            "step": 0,
-            "healthy": 1,
-            "outdated": 4,
-            "stepReachedTime": rfc3339(now),
-            "handledPromote": "a",
-            "progressTime": rfc3339(now),
-            "waitingSince": rfc3339(now),
-        },
-    }
-    told = {**status, "pinnedRevision": current, "pinnedOver": "another", **told}
-    body: Body = json.loads(json.dumps(told))
-    return body
-
-
 def test_any_value_of_a_jobs_status_may_be_another() -> None:
     """Nothing is raised, what is written instead fits the schema, and nothing else was lost."""
-    world = job_world()
-    job, pods, view = world.job, dict(world.pods), world.view()
-    status = job_status(world)
+    job = jobs.make_job(schedule="@hourly", tasks=8, created_at=jobs.START - 86_400)
+    now, view = jobs.START + 100, jobs.make_view(job)
+    status = job_status(jobs.START, job.template_hash)
     sound = stored_status.read(status)
-    [active] = sound.active
-    assert all([active.lanes, sound.history, sound.gaps, sound.backfill.left])
+    pods = {pod.key: pod for pod in (jobs.make_run_pod(run.id) for run in sound.active)}
 
     def look(edited: Body) -> Outcome:
         resource = replace(job, status=edited)
         parent_summaries.summary(resource)
-        defect.status(resource, ValueError(), 60, world.now)
-        return reconcile.reconcile(resource, pods, view, world.now)
+        defect.status(resource, ValueError(), 60, now)
+        return reconcile.reconcile(resource, pods, view, now)
 
     assert look(status).status is not None
     for path, edited in edits(status):
@@ -186,10 +91,13 @@ def test_any_value_of_a_jobs_status_may_be_another() -> None:
         if written is not None and path[0] not in KEPT:
             BatchJobStatus.model_validate(written)
         read = stored_status.read(edited)
-        other = {
-            one.name for one in fields(read) if getattr(read, one.name) != getattr(sound, one.name)
-        }
-        assert other <= {READ_FROM.get(str(path[0]), "")}, (path, other)
+        names = (one.name for one in fields(read))
+        other = {name for name in names if getattr(read, name) != getattr(sound, name)}
+
+        assert other <= {READ_FROM.get(str(path[0]), "")}, path
+        if path[0] == "active" and len(path) > 1:
+            lost = {run.id for run in sound.active} - {run.id for run in read.active}
+            assert len(lost) <= 1, path
 
 
 def test_any_value_of_a_services_status_may_be_another() -> None:
@@ -203,7 +111,8 @@ def test_any_value_of_a_services_status_may_be_another() -> None:
     )
     world.act()
     world.hear()
-    status = service_status(world.service.status, world.now)
+    stored = world.service.status
+    status = service_status(world.now, stored["currentRevision"], stored["updateRevision"])
     view, pods = world.view(), world.visible()
 
     def look(service: Resource) -> Outcome:
