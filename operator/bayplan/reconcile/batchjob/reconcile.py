@@ -123,13 +123,25 @@ def _tasks(context: JobContext, progress: JobProgress) -> tuple[tuple[Task, ...]
         return (), []
     tasks, wakes = [], []
     for one in _may_begin(context, progress):
+        cooling: dict[int, tuple[frozenset[str], int | None]] = {}  # of a gang once for all
         for index, piece in one.owed:
             if _is_owed(context, progress, one, index, piece):
-                avoid, until = avoided(piece, context.now)
+                of = 0 if one.run.gang else index
+                if of not in cooling:
+                    before = _pods_before(context, one.run, index, piece)
+                    cooling[of] = avoided(piece, before, context.rules, context.now)
+                avoid, until = cooling[of]
                 tasks.append(_task(context, one.run, index, piece, avoid))
                 if until is not None:
                     wakes.append(until)
     return tuple(tasks), wakes
+
+
+def _pods_before(context: JobContext, run: Run, index: int, piece: Run) -> list[Pod]:
+    """The pods that are left of the attempt before this one: its own, or all of a gang's."""
+    lanes = context.pods_by_run.get(run.id, {})
+    found = lanes.values() if run.gang else [lanes.get(index, {})]
+    return [attempts[last] for attempts in found if (last := piece.attempt - 1) in attempts]
 
 
 def _may_begin(context: JobContext, progress: JobProgress) -> Iterable[RunProgress]:

@@ -4,7 +4,7 @@ A run is advanced over the pods of its attempts, always from what the status las
 that the same pods always tell the same story however often and whenever they are read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -43,6 +43,9 @@ _OWN_ENDS = frozenset({Standing.SUCCEEDED, Standing.FAILED})
 MOST_REPLACED = 300  # attempts of a run; beyond, a changed template replaces none
 # Reasons that are of a living attempt, not of the end of one.
 OF_LIVE = frozenset({LATE, *starting.HINDERED})
+# Reasons that are not the doing of the attempt's node.
+_NO_NODES_DOING = frozenset({VANISHED, TEMPLATE_CHANGED})
+_LONGEST_REASON = 64  # characters of a stored one
 # Reasons why an attempt was given up whose own end is still worth hearing.
 GIVEN_UP = frozenset({LOST_TO_NODE, TEMPLATE_CHANGED})
 
@@ -240,13 +243,31 @@ def _awaited(run: Run, before: Pod | None, rules: Rules, now: int) -> RunProgres
     return RunProgress(run, wake_at=run.retry_at)
 
 
-def avoided(run: Run, now: int) -> tuple[frozenset[str], int | None]:
-    """The node that lost or refused the last attempt, while it cools down, and until when."""
-    if run.retry_at is None or not run.node or not run.disruptions or run.reason == VANISHED:
+def avoided(
+    run: Run, before: Iterable[Pod], rules: Rules, now: int
+) -> tuple[frozenset[str], int | None]:
+    """The node that lost or refused the last attempt, while it cools down, and until when.
+
+    `before` are the pods of that attempt that still exist. An attempt that ended by itself, or was
+    replaced before it began, says nothing against its node.
+    """
+    if run.retry_at is None or not run.node or not run.disruptions or run.reason in _NO_NODES_DOING:
         return frozenset(), None
-    ended_at = run.retry_at - _disruption_delay(run.disruptions)
-    until = ended_at + delay_after(run.disruptions, _FIRST_COOLING, _LONGEST_COOLING)
+    if any(_failed_by_itself(run, pod, rules, now) for pod in before):
+        return frozenset(), None
+    lost_at = run.retry_at - _disruption_delay(run.disruptions)
+    until = lost_at + delay_after(run.disruptions, _FIRST_COOLING, _LONGEST_COOLING)
     return (frozenset({run.node}), until) if now < until else (frozenset(), None)
+
+
+def _failed_by_itself(run: Run, pod: Pod, rules: Rules, now: int) -> bool:
+    """Whether this pod ended the last attempt of the run, and by a failure of its own."""
+    if pod.node != run.node:
+        return False
+    found = rules.verdict(pod, now)
+    # Of a gang the others fail when one of them is lost, and by another word.
+    decided = not run.gang or found.reason[:_LONGEST_REASON] == run.reason
+    return found.standing is Standing.FAILED and decided
 
 
 def cancelled(run: Run, reason: str, now: int) -> Finished:
@@ -297,7 +318,7 @@ def _next(
         failures=run.failures if failures is None else failures,
         disruptions=run.disruptions if disruptions is None else disruptions,
         retry_at=retry_at,
-        reason=reason[:64],
+        reason=reason[:_LONGEST_REASON],
         pod="",
     )
 

@@ -1,11 +1,13 @@
 """A run of several tasks: arrays, whose indexes are tried again alone, and gangs."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bayplan.api.run_names import slot_run
+from tests.builders import make_node
 from tests.jobs import PREFIX, START, World
 
 HOURLY = {"schedule": "30 * * * *"}
@@ -196,6 +198,40 @@ def test_a_lost_task_of_a_gang_costs_no_budget() -> None:
     world.wait(120)
 
     assert {"1-0", "1-1"} == alive(world)
+
+
+def test_a_failure_of_an_index_is_not_its_nodes_fault() -> None:
+    """Lost once, then failed: it is tried again on the same node when it is due."""
+    world = begun(tasks=2)
+    world.nodes["n2"] = make_node("n2")
+    end(world, 0, 0, exit_code=1, reason="OutOfcpu")
+    world.wait(600)
+    world.nodes["n1"] = replace(world.nodes["n1"], ready=False, ready_changed_at=world.now)
+    end(world, 1, 0, exit_code=1)
+    world.wait(60)
+
+    assert [(0, "0-0"), (0, "0-1"), (1, "1-0"), (660, "2-0")] == created(world)
+    assert "n2" == world.pods["default", f"{PREFIX}{RUN}-2-0"].node
+
+
+@pytest.mark.parametrize(
+    ("first", "node"), [({"reason": "OutOfcpu"}, ""), ({"reason": "Error"}, "n2")]
+)
+def test_a_gang_avoids_the_node_that_ended_it(first: dict[str, Any], node: str) -> None:
+    """Where one is lost and the others fail upon it that is a loss; else the node is as good."""
+    world = begun(tasks=2, gang=True, retryPolicy={**RETRY, "limit": 3})
+    world.nodes["n2"] = make_node("n2")
+    end(world, 0, 0, exit_code=1, reason="OutOfcpu")
+    world.settle()
+    world.stop()
+    world.wait(10)
+    del world.nodes["n1"]
+    end(world, 1, 0, exit_code=1, **first)
+    end(world, 1, 1, exit_code=1)
+    world.wait(60 if node else 2)
+
+    assert {"2-0", "2-1"} == alive(world)
+    assert {node} == {world.pods["default", f"{PREFIX}{RUN}-2-{index}"].node for index in (0, 1)}
 
 
 @pytest.mark.parametrize("gang", [False, True])

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from bayplan.api import names
 from bayplan.api.run_names import slot_run
 from bayplan.model.pods import Ending, Phase
@@ -144,6 +146,48 @@ def test_a_node_cools_down() -> None:
         29: (["n1"], SLOT + 30),
         30: ([], SLOT + HOUR),
     } == avoided
+
+
+@pytest.mark.parametrize("losses", [1, 2, 6])
+@pytest.mark.parametrize("delay", [0, 10, 600])
+def test_a_failure_is_not_its_nodes_fault(losses: int, delay: int) -> None:
+    """After a run was lost, an attempt that fails by itself is tried again when it is due."""
+    policy = {"delaySeconds": delay, "backoffPercent": 0}
+    world = World({"schedule": "30 14 * * *", "retryPolicy": policy})
+    world.nodes["n2"] = make_node("n2")
+    first_run(world)
+    for _ in range(losses):
+        world.finish(exit_code=1, reason="OutOfcpu")
+        world.wait(3600)
+    here = world.live().node
+    world.nodes = {here: world.nodes[here]}
+    world.finish(exit_code=1)
+    world.step()
+    failed_at = world.now
+    world.wait(delay)
+
+    assert (failed_at + delay, f"{PREFIX}{RUN}-{losses + 1}") == world.created[-1]
+    assert here == world.live().node
+
+
+def test_a_mended_template_is_not_its_nodes_fault() -> None:
+    """After a run was lost, the attempt that replaces one which could not begin goes anywhere."""
+    world = World(HOURLY)
+    world.nodes["n2"] = make_node("n2")
+    first_run(world)
+    world.hindered = Ending(waiting="ImagePullBackOff", said="no such image")
+    world.finish(exit_code=1, reason="OutOfcpu")
+    world.wait(10)
+    before = world.live().node
+    world.hindered = None
+    del world.nodes["n1"]
+    world.edit(template={"spec": {"containers": [{"name": "main", "image": "alpine"}]}})
+    world.settle()
+    world.stop()
+    world.settle()
+
+    assert [(0, "0"), (1, "1"), (10, "2")] == attempts_of(world)
+    assert ("n2", "n2") == (before, world.live().node)
 
 
 def test_too_many_losses_end_the_run() -> None:
