@@ -19,9 +19,6 @@ STARTED = {
 }
 # Modules that no program imports yet, and the question that each answers, as its docstring says.
 UNREACHED = {
-    "bayplan.optimizer.rightsize": (
-        "which nodes would all pods need if the cluster were bought anew?"
-    ),
     "bayplan.optimizer.existing_nodes": "which of the nodes that are there could be given back?",
 }
 
@@ -121,7 +118,7 @@ def test_an_exception_says_which_question_it_answers(module: str) -> None:
         ("cli/main.py", "\ndef late():\n    import bayplan.placement.planted\n", False),
         ("cli/main.py", '\nLATE = "bayplan.placement.planted:x"\n', False),
         ("cli/main.py", "\nif TYPE_CHECKING:\n    import bayplan.placement.planted\n", True),
-        ("optimizer/rightsize.py", "\nimport bayplan.placement.planted\n", True),
+        ("optimizer/existing_nodes.py", "\nimport bayplan.placement.planted\n", True),
     ],
 )
 def test_a_module_that_nobody_imports_is_found(
@@ -143,6 +140,6 @@ def test_an_exception_that_is_reached_is_found(tmp_path: Path) -> None:
     """A module that a command asks is no exception any more: the first test fails then."""
     shutil.copytree(SOURCE, tmp_path, dirs_exist_ok=True)
     with (tmp_path / "bayplan/cli/main.py").open("a") as file:
-        file.write("\nfrom bayplan.optimizer import rightsize\n")
+        file.write("\nfrom bayplan.optimizer import existing_nodes\n")
 
-    assert UNREACHED.keys() - {"bayplan.optimizer.rightsize"} == unreached(tmp_path)
+    assert UNREACHED.keys() - {"bayplan.optimizer.existing_nodes"} == unreached(tmp_path)

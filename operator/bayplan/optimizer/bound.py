@@ -56,6 +56,22 @@ def farley(
     return max(0, math.ceil((least - given_away) / step)) * step
 
 
+def hardest(problem: Problem) -> int:
+    """What one pod of the class that is hardest to please costs alone; no plan costs less.
+
+    A linear bound buys parts of nodes, this one whole ones. Classes that fit no type do not count.
+    """
+    left, price = problem.demand > 0, 0
+    for of_type in np.argsort(problem.price, kind="stable").tolist():
+        rows = np.flatnonzero(left)
+        fits = (problem.request[rows] <= problem.capacity[of_type]).all(axis=1)
+        fits &= problem.eligible[rows, of_type]
+        if fits.any():
+            left[rows[fits]] = False
+            price = int(problem.price[of_type])
+    return price
+
+
 def fluid(problem: Problem, seconds: float = math.inf) -> Fluid | None:
     """The cheapest way to place everything if pods and nodes could be cut.
 

@@ -1,4 +1,4 @@
-"""Every pod its own size: the cheapest nodes where no two requests are alike.
+"""Many distinct requests, even every pod its own size: the cheapest nodes for them.
 
 Requests are grouped on a grid, fine for large pods and coarse for small ones, and the groups' means
 are provisioned on nodes a touch smaller than they are. Then real pods take the places: group by
@@ -6,8 +6,8 @@ group, the larger ones on the nodes that lag behind their mean. Where a node ove
 swapped with those of other nodes until it does not; the few that find no such swap get nodes of
 their own. The bound looks at every single pod.
 
-The question that it answers: which nodes would all pods need if the cluster were bought anew? No
-command asks it yet; a test of the layout names this module until one does.
+Pods of one group may use the same types. The most numerous classes are groups of their own, and so
+are classes of which a node may hold only so many: their mean is their request.
 """
 
 import dataclasses
@@ -16,6 +16,9 @@ import numpy as np
 
 from bayplan.optimizer.bound import fluid
 from bayplan.optimizer.problem import (
+    UNLIMITED,
+    BoolMatrix,
+    BoolVector,
     Budget,
     FloatMatrix,
     FloatVector,
@@ -30,8 +33,10 @@ from bayplan.optimizer.provision import provision
 _STEP = 0.08  # grid step of large requests, as a share of the largest node
 _FOLD = 1.2  # grid step of small ones, in the logarithm
 _SMALLEST = 1e-4  # share below which all are alike
+_OWN_GROUPS = 32  # of the most numerous classes
+_NUMEROUS = 0.004  # of all pods: a class that has fewer shares its group
 _HELD_BACK = 0.002  # of a node: what the means do not say
-_FOR_PLAN, _FOR_SWAPS = 0.8, 0.95  # shares of the time after which the next step begins
+_FOR_PLAN, _FOR_SWAPS = 0.6, 0.95  # shares of the time after which the next step begins
 _PARTNERS = 80  # nodes looked at for one swap
 _TRIES = 3  # looks without a gain before a node is given up
 _LEAST_GAIN = 1e-9
@@ -43,7 +48,7 @@ _SAFETY = 1e-9
 class RightSized:
     """Which node each pod is on, the type of each node, and the proof."""
 
-    node: IntVector  # [N] −1 where a pod fits no type
+    node: IntVector  # [N] of the pods class by class; −1 where a pod fits no type
     types: IntVector  # [M] of each node
     cost: int  # microdollars an hour
     bound: int  # of placing every pod that fits some type
@@ -54,45 +59,104 @@ class RightSized:
         return (self.cost - self.bound) / self.bound if self.bound else 0.0
 
 
-def rightsized(
-    request: IntMatrix, capacity: IntMatrix, price: IntVector, budget: Budget, seed: int = 0
-) -> RightSized:
-    """Cheap nodes for pods of `request` [N, D], on types of `capacity` [T, D] and `price` [T]."""
-    nothing = np.zeros(0, np.int64)
-    open_ = undominated(Problem.of(nothing, request[:0], capacity, price))
-    types = Problem.of(nothing, request[:0], capacity[open_], price[open_])
-    fits = np.zeros(len(request), np.bool_)
-    for room in types.capacity:
-        fits |= (request <= room).all(axis=1)
-    pods = np.flatnonzero(fits)
-    node = np.full(len(request), -1)
+def rightsized(problem: Problem, budget: Budget, seed: int = 0) -> RightSized:
+    """Cheap nodes for the pods of any number of classes.
+
+    Types are as many as wanted and classes have no conflicts: `provision` knows such limits.
+    """
+    masks, mask = _masks(problem.eligible)
+    nobody = Problem.of(
+        np.zeros(len(masks), np.int64),
+        np.zeros((len(masks), problem.request.shape[1]), np.int64),
+        problem.capacity,
+        problem.price,
+        eligible=masks,
+    )
+    types = undominated(nobody)
+    capacity, price, open_ = problem.capacity[types], problem.price[types], masks[:, types]
+    kind = np.repeat(np.arange(len(problem.demand)), problem.demand)
+    node = np.full(len(kind), -1)
+    chosen = Problem.of(
+        problem.demand,
+        problem.request,
+        capacity,
+        price,
+        eligible=open_[mask],
+        per_node=problem.per_node,
+    )
+    pods = np.flatnonzero(chosen.placeable()[kind])
     if not len(pods):
-        return RightSized(node, nothing, 0, 0)
-    means, group = _grouped(request[pods], types)
+        return RightSized(node, np.zeros(0, np.int64), 0, 0)
+    crowd = _Crowd(
+        kind=kind[pods],
+        request=problem.request[kind[pods]],
+        mask=mask[kind[pods]],
+        per_node=problem.per_node[kind[pods]],
+        open=open_,
+    )
+    means, group = _grouped(crowd, capacity, price)
     plan = provision(_smaller(means), budget.until(_FOR_PLAN), seed)
-    filled = _dealt(plan, means, group, request[pods])
+    filled = _dealt(plan, means, group, crowd)
     _swapped(filled, budget.until(_FOR_SWAPS), np.random.default_rng(seed))
-    node[pods], chosen = _settled(filled, means, budget, seed)
-    cost = int(price[open_[chosen]].sum())
-    least = min(cost, _bound(means, request[pods]))
-    return RightSized(node=node, types=open_[chosen], cost=cost, bound=least)
+    node[pods], bought = _settled(filled, means, budget, seed)
+    cost = int(price[bought].sum())
+    least = min(cost, _bound(means, crowd))
+    return RightSized(node=node, types=types[bought], cost=cost, bound=least)
 
 
-def _grouped(request: IntMatrix, types: Problem) -> tuple[Problem, IntVector]:
+def _masks(eligible: BoolMatrix) -> tuple[BoolMatrix, IntVector]:
+    """The distinct rows, and which of them each row is."""
+    number: dict[bytes, int] = {}
+    mask = np.array([number.setdefault(row.tobytes(), len(number)) for row in eligible], np.int64)
+    return eligible[np.unique(mask, return_index=True)[1]], mask
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Crowd:
+    """The pods, one by one; `open` says which types are open to pods of a mask."""
+
+    kind: IntVector  # [N] class
+    request: IntMatrix  # [N, D]
+    mask: IntVector  # [N]
+    per_node: IntVector  # [N] how many of its class a node may hold
+    open: BoolMatrix  # [S, T]
+
+    @property
+    def capped(self) -> BoolVector:
+        return self.per_node < UNLIMITED
+
+
+def _grouped(crowd: _Crowd, capacity: IntMatrix, price: IntVector) -> tuple[Problem, IntVector]:
     """The groups' means (rounded up) as classes, and each pod's group."""
-    share = np.maximum(request / np.maximum(types.capacity.max(axis=0), 1), _SMALLEST)
+    share = np.maximum(crowd.request / np.maximum(capacity.max(axis=0), 1), _SMALLEST)
     cell = np.floor(share / _STEP + np.log(share / _SMALLEST) / _FOLD)
-    group: IntVector = np.unique(cell, axis=0, return_inverse=True)[1].ravel()
+    number = np.bincount(crowd.kind)
+    foremost = np.argsort(-number, kind="stable")[:_OWN_GROUPS]
+    numerous = np.zeros(len(number), np.bool_)
+    numerous[foremost] = number[foremost] >= max(2, _NUMEROUS * len(crowd.kind))
+    own = np.where(numerous[crowd.kind] | crowd.capped, crowd.kind, -1)
+    cell[own >= 0] = 0
+    keys = np.column_stack((own, crowd.mask, cell))
+    first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
+    group = group.ravel()
     count = np.bincount(group)
-    total = np.zeros((len(count), request.shape[1]), np.int64)
-    np.add.at(total, group, request)
-    return Problem.of(count, -(-total // count[:, None]), types.capacity, types.price), group
+    total = np.zeros((len(count), crowd.request.shape[1]), np.int64)
+    np.add.at(total, group, crowd.request)
+    means = Problem.of(
+        count,
+        -(-total // count[:, None]),
+        capacity,
+        price,
+        eligible=crowd.open[crowd.mask[first]],
+        per_node=crowd.per_node[first],
+    )
+    return means, group
 
 
 def _smaller(means: Problem) -> Problem:
     """The same on nodes with a little held back, unless a mean needs all of its largest node."""
     held = means.capacity - (means.capacity * _HELD_BACK).astype(np.int64)
-    tight = Problem.of(means.demand, means.request, held, means.price)
+    tight = dataclasses.replace(means, capacity=held)
     return tight if tight.placeable().all() else means
 
 
@@ -100,7 +164,8 @@ def _smaller(means: Problem) -> Problem:
 class _Filled:
     """Nodes with real pods on them, some perhaps too full."""
 
-    request: IntMatrix  # [N, D]
+    crowd: _Crowd
+    types: IntVector  # [M]
     room: IntMatrix  # [M, D] of each node's type
     node: IntVector  # [N] −1 for none
     load: IntMatrix  # [M, D]
@@ -112,29 +177,35 @@ class _Filled:
     def put(self, pods: IntVector, nodes: IntVector) -> None:
         """Pods without a node go onto these, one each; a node may be named more than once."""
         self.node[pods] = nodes
-        np.add.at(self.load, nodes, self.request[pods])
+        np.add.at(self.load, nodes, self.crowd.request[pods])
 
     def move(self, pod: int, node: int) -> None:
         """From its node to another; −1 is none."""
         if self.node[pod] >= 0:
-            self.load[self.node[pod]] -= self.request[pod]
+            self.load[self.node[pod]] -= self.crowd.request[pod]
         if node >= 0:
-            self.load[node] += self.request[pod]
+            self.load[node] += self.crowd.request[pod]
         self.node[pod] = node
 
+    def may(self, pods: IntVector, nodes: IntVector) -> BoolMatrix:
+        """[pods, nodes]: which pods may use which nodes, room apart."""
+        allowed: BoolMatrix = self.crowd.open[np.ix_(self.crowd.mask[pods], self.types[nodes])]
+        return allowed
 
-def _dealt(plan: Packing, means: Problem, group: IntVector, request: IntMatrix) -> _Filled:
+
+def _dealt(plan: Packing, means: Problem, group: IntVector, crowd: _Crowd) -> _Filled:
     """Real pods in the places of their group: large ones where a node lags behind its means."""
     types = np.repeat(plan.types, plan.nodes)
     places = np.repeat(plan.patterns, plan.nodes, axis=0)  # [M, K]
     filled = _Filled(
-        request=request,
+        crowd=crowd,
+        types=types,
         room=means.capacity[types],
-        node=np.full(len(request), -1),
-        load=np.zeros((len(types), request.shape[1]), np.int64),
+        node=np.full(len(crowd.kind), -1),
+        load=np.zeros((len(types), crowd.request.shape[1]), np.int64),
     )
     weight = 1.0 / np.maximum(means.capacity.max(axis=0), 1)
-    size, mean_size = request @ weight, means.request @ weight
+    size, mean_size = crowd.request @ weight, means.request @ weight
     ahead = np.zeros(len(types))
     for k in np.argsort(-mean_size, kind="stable"):
         members = np.flatnonzero(group == k)
@@ -153,9 +224,11 @@ def _dealt(plan: Packing, means: Problem, group: IntVector, request: IntMatrix) 
 def _swapped(filled: _Filled, budget: Budget, dice: np.random.Generator) -> None:
     """Swap or move pods between nodes, the best of many each time, until no node is too full.
 
-    What counts is by how much of their room two nodes exceed it together, before and after.
+    What counts is by how much of their room two nodes exceed it together, before and after. Pods
+    of which a node may hold only so many stay where they are.
     """
-    request = filled.request.astype(np.float64)
+    request = filled.crowd.request.astype(np.float64)
+    free = ~filled.crowd.capped
     unit = 1.0 / np.maximum(filled.room, 1)
     tries = np.zeros(len(filled.room), np.int64)
     for _ in budget.turns():
@@ -167,16 +240,23 @@ def _swapped(filled: _Filled, budget: Budget, dice: np.random.Generator) -> None
         count = min(len(tries), _PARTNERS)
         others = dice.choice(len(tries), count, replace=False)
         others = others[others != node]
-        own = np.flatnonzero(filled.node == node)
-        theirs = np.flatnonzero(np.isin(filled.node, others))
+        chosen = np.zeros(len(tries) + 1, np.bool_)  # the last is for pods without a node
+        chosen[others] = True
+        own = np.flatnonzero((filled.node == node) & free)
+        theirs = np.flatnonzero(chosen[filled.node] & free)
         back = np.concatenate((request[theirs], np.zeros((len(others), request.shape[1]))))
         to = np.concatenate((filled.node[theirs], others))
         change = request[own][:, None, :] - back[None, :, :]
         here = _excess(filled.load[node] - change, filled.room[node], unit[node])
         there = _excess(filled.load[to] + change, filled.room[to], unit[to])
-        gain = excess[node] + excess[to] - here - there
-        i, j = (int(index) for index in np.unravel_index(int(gain.argmax()), gain.shape))
-        if gain[i, j] < _LEAST_GAIN:
+        gain = np.where(filled.may(own, to), excess[node] + excess[to] - here - there, 0.0)
+        gain[:, : len(theirs)] *= filled.may(theirs, np.array([node])).T
+        i, j = (
+            (int(index) for index in np.unravel_index(int(gain.argmax()), gain.shape))
+            if gain.size
+            else (-1, -1)
+        )
+        if i < 0 or gain[i, j] < _LEAST_GAIN:
             tries[node] += 1
             continue
         tries[node] = tries[to[j]] = 0
@@ -195,49 +275,68 @@ def _settled(
 ) -> tuple[IntVector, IntVector]:
     """Node of each pod and type of each node, nothing too full any more, each type the cheapest."""
     weight = 1.0 / np.maximum(means.capacity.max(axis=0), 1)
-    size = filled.request @ weight
+    crowd, request = filled.crowd, filled.crowd.request
+    size = request @ weight
     for node in filled.too_full:
         while (filled.load[node] > filled.room[node]).any():
             own = np.flatnonzero(filled.node == node)
             over = filled.load[node] - filled.room[node]
-            enough = own[(filled.request[own] >= over).all(axis=1)]
+            enough = own[(request[own] >= over).all(axis=1)]
             leaves = enough[size[enough].argmin()] if len(enough) else own[size[own].argmax()]
             filled.move(int(leaves), -1)
-    out = np.flatnonzero(filled.node < 0)
+    out = np.flatnonzero((filled.node < 0) & ~crowd.capped)
     for pod in out[np.argsort(-size[out], kind="stable")]:
-        fits = np.flatnonzero((filled.load + filled.request[pod] <= filled.room).all(axis=1))
+        fits = (filled.load + request[pod] <= filled.room).all(axis=1)
+        fits = np.flatnonzero(fits & crowd.open[crowd.mask[pod]][filled.types])
         if len(fits):
             spare = ((filled.room[fits] - filled.load[fits]) * weight).sum(axis=1)
             filled.move(int(pod), int(fits[spare.argmin()]))
     kept, node = np.unique(filled.node, return_inverse=True)
-    own_types = Problem.of(np.zeros(0, np.int64), means.request[:0], means.capacity, means.price)
-    loads = filled.load[kept[kept >= 0]]
-    types = _cheapest_for(loads, own_types)
     node = node.ravel() - int((kept < 0).any())
+    kept = kept[kept >= 0]
+    types = _cheapest_for(filled.load[kept], _open_to_all(filled)[kept], means)
     out = np.flatnonzero(filled.node < 0)
     if len(out):
-        more = dataclasses.replace(budget, rounds=_LAST_ROUNDS)
+        kinds, first, kind = np.unique(crowd.kind[out], return_index=True, return_inverse=True)
         rest = Problem.of(
-            np.ones(len(out), np.int64), filled.request[out], means.capacity, means.price
+            np.bincount(kind.ravel(), minlength=len(kinds)),
+            request[out[first]],
+            means.capacity,
+            means.price,
+            eligible=crowd.open[crowd.mask[out[first]]],
+            per_node=crowd.per_node[out[first]],
         )
-        plan = provision(rest, more, seed)
+        plan = provision(rest, dataclasses.replace(budget, rounds=_LAST_ROUNDS), seed)
+        members = [out[kind.ravel() == k].tolist() for k in range(len(kinds))]
         for of_type, pattern, count in zip(plan.types, plan.patterns, plan.nodes, strict=True):
-            del count  # 1: no two pods are of one class
-            node[out[np.flatnonzero(pattern)]] = len(types)
-            types = np.append(types, of_type)
+            for _ in range(int(count)):
+                for k in np.flatnonzero(pattern).tolist():
+                    for _ in range(int(pattern[k])):
+                        node[members[k].pop()] = len(types)
+                types = np.append(types, of_type)
     return node, types
 
 
-def _cheapest_for(loads: IntMatrix, types: Problem) -> IntVector:
-    """[M] the cheapest type with room for each load; every load has one."""
+def _open_to_all(filled: _Filled) -> BoolMatrix:
+    """[M, T]: the types that all pods of a node may use."""
+    crowd = filled.crowd
+    allowed = np.ones((len(filled.types), crowd.open.shape[1]), np.bool_)
+    for mask, open_ in enumerate(crowd.open):
+        on = np.unique(filled.node[(crowd.mask == mask) & (filled.node >= 0)])
+        allowed[on] &= open_
+    return allowed
+
+
+def _cheapest_for(loads: IntMatrix, allowed: BoolMatrix, means: Problem) -> IntVector:
+    """[M] the cheapest allowed type with room for each load; every load has one."""
     best = np.full(len(loads), -1)
-    for of_type in np.argsort(types.price, kind="stable"):
-        fits = (best < 0) & (loads <= types.capacity[of_type]).all(axis=1)
+    for of_type in np.argsort(means.price, kind="stable"):
+        fits = (best < 0) & (loads <= means.capacity[of_type]).all(axis=1) & allowed[:, of_type]
         best[fits] = of_type
     return best
 
 
-def _bound(means: Problem, request: IntMatrix) -> int:
+def _bound(means: Problem, crowd: _Crowd) -> int:
     """Least cost: resource prices of the means' fluid plan, made safe, times every pod's request.
 
     Prices of a unit per type such that no node holds more than its price; a pod is worth the least
@@ -249,8 +348,8 @@ def _bound(means: Problem, request: IntMatrix) -> int:
     prices = start.multipliers
     worth = (prices * means.capacity).sum(axis=1) * (1 + _SAFETY)
     prices = prices / np.maximum(worth / means.price, 1.0)[:, None]
-    least = np.full(len(request), np.inf)
+    least = np.full(len(crowd.kind), np.inf)
     for of_type, room in enumerate(means.capacity):
-        fits = (request <= room).all(axis=1)
-        np.minimum(least, request @ prices[of_type], out=least, where=fits)
+        fits = (crowd.request <= room).all(axis=1) & crowd.open[crowd.mask, of_type]
+        np.minimum(least, crowd.request @ prices[of_type], out=least, where=fits)
     return max(0, int(least.sum() * (1 - _SAFETY)))

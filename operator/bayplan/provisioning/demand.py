@@ -219,11 +219,6 @@ class Shop:
         where = [zone for zone, sold in zip(self.zones, self.sold[best], strict=True) if sold]
         return [(self.menu[best], zone) for zone in where for _ in range(int(nodes[best]))]
 
-    def least(self, row: Row) -> int:
-        """The price of the cheapest type that holds one pod of a row; 0 when none does."""
-        fitting = zip(self.menu, self._holds(row).tolist(), strict=True)
-        return min((offer.price for offer, fits in fitting if fits), default=0)
-
     def holder(self, total: resources.Vector, kinds: Iterable[PodClass], zone: str) -> Offer | None:
         """The cheapest type with this much room that takes all these classes in a zone."""
         column = self.zones.index(zone)

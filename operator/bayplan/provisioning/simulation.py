@@ -11,7 +11,7 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel
 from bayplan.model.state import State
 from bayplan.model.workloads import PodClass, Waiting
-from bayplan.optimizer import provision
-from bayplan.optimizer.problem import Budget, Packing, Problem
+from bayplan.optimizer.bound import hardest
+from bayplan.optimizer.problem import Budget, IntMatrix, Problem
+from bayplan.optimizer.purchase import Purchase, purchase
 from bayplan.placement.daemonsets import accepting, fitting
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.solve import Policy, solve
@@ -48,6 +49,7 @@ class Settings:
     zones: tuple[str, ...] = offerings.zones_in()
     rivals: tuple[str, ...] = ()  # of compare.NAMES
     prices: Book = dataclasses.field(default_factory=Book)
+    clock: Callable[[], float] = time.perf_counter  # that the seconds are of
 
 
 def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Result:
@@ -79,7 +81,7 @@ class _Run:
             (demand, class_of(demand.pod, demand.rules)) for demand in found.demands
         ]
         self.sources: dict[str, str] = {}  # node -> whose price it is
-        self.requests = {kind for _, kind in self.kinds}
+        self.requests = _Requests.of({kind.request for _, kind in self.kinds})
         self.attaches = found.attaches
         if self.attaches:
             self.menu = [_attaching(offer) for offer in menu]
@@ -160,29 +162,28 @@ class _Run:
         zones = () if self.found.running else self.settings.zones
         rows, members = demand_rows(waiting, zones, claims)
         places = store.places(rows)
-        bound = 0
+        problem = store.problem(rows, places)
+        bound = hardest(problem)
         if any(row.zone for row in rows):
             # Shares by zone are our choice: what no plan can beat is found without them. The
             # types of that plan are enough, and three times fewer places three times as fast.
             free, _ = demand_rows(waiting, (), claims)
             open_ = store.places(free)
             plan = self._optimised(store.problem(free, open_))
-            bound, liked = plan.bound, {open_[place][0].name for place in plan.types.tolist()}
+            liked = {open_[place][0].name for place in plan.types.tolist()}
             places = [(offer, zone) for offer, zone in places if offer.name in liked]
-        packed = self._optimised(store.problem(rows, places))
-        bound = bound or packed.bound
-        # A linear bound buys parts of nodes; whole ones cost at least what the pod that is
-        # hardest to please costs alone.
-        bound = max(bound, *(store.least(row) for row in rows))
-        lines = zip(packed.types.tolist(), packed.patterns, packed.nodes.tolist(), strict=True)
-        for place, pattern, count in lines:
-            for _ in range(count):
-                name = self._join(*places[place])
-                for index in np.flatnonzero(pattern).tolist():
-                    pairs = members[index] if not rows[index].tied else []
-                    for _ in range(min(int(pattern[index]), len(pairs))):
-                        kind, key = pairs.pop()
-                        self._land(kind, [(key, name)])
+            bought = self._optimised(store.problem(rows, places))
+            bound = max(bound, plan.bound)
+        else:
+            bought = self._optimised(problem)
+            bound = max(bound, bought.bound)
+        for place, content in bought.contents():
+            name = self._join(*places[place])
+            for index, copies in content.items():
+                pairs = members[index] if not rows[index].tied else []
+                for _ in range(min(copies, len(pairs))):
+                    kind, key = pairs.pop()
+                    self._land(kind, [(key, name)])
         return bound
 
     def compared(self, left: Sequence[tuple[Waiting, Funnel]]) -> tuple[comparison.Rival, ...]:
@@ -196,10 +197,11 @@ class _Run:
         types = [offer.name for offer, _ in places]
         return comparison.compared(self.settings.rivals, problem, types, self.settings.seed)
 
-    def _optimised(self, problem: Problem) -> Packing:
-        started = time.perf_counter()
-        budget = Budget(seconds=self.settings.seconds, spent=lambda: time.perf_counter() - started)
-        return provision.provision(problem, budget, self.settings.seed)
+    def _optimised(self, problem: Problem) -> Purchase:
+        clock = self.settings.clock
+        started = clock()
+        budget = Budget(seconds=self.settings.seconds, spent=lambda: clock() - started)
+        return purchase(problem, budget, self.settings.seed)
 
     def add_until_placed(self, left: list[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:
         """More nodes in every zone for pods whose ties kept them off the others, while it helps."""
@@ -373,9 +375,30 @@ class _Run:
             source=offer.source if offer is not None else self.sources[node.name],
             held=tuple((title, pods[title], amounts[title]) for title in sorted(pods)),
             requested=total,
-            closed=not any(kind.request.fits(free) for kind in self.requests),
+            closed=not self.requests.any_fits(free),
             crowded_out=out,
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Requests:
+    """Distinct requests as rows: asked of every node whether any of them would still fit."""
+
+    columns: tuple[str, ...]
+    rows: IntMatrix
+
+    @classmethod
+    def of(cls, requests: Iterable[resources.Vector]) -> "_Requests":
+        vectors = list(requests)
+        columns = tuple(sorted({name for vector in vectors for name in vector}))
+        rows = [[vector.amount(name) for name in columns] for vector in vectors]
+        shape = (len(vectors), len(columns))
+        return cls(columns, np.array(rows, dtype=np.int64).reshape(shape))
+
+    def any_fits(self, free: resources.Vector) -> bool:
+        """What a request does not ask for does not matter, even where there is less than none."""
+        room = np.array([free.amount(name) for name in self.columns], dtype=np.int64)
+        return bool(((self.rows <= room) | (self.rows == 0)).all(axis=1).any())
 
 
 def _attaching(offer: Offer) -> Offer:

@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from bayplan import stdout
-from bayplan.optimizer.problem import Budget, Packing, Problem
-from bayplan.optimizer.provision import provision
+from bayplan.optimizer.problem import Budget, Problem
+from bayplan.optimizer.purchase import Purchase, purchase
 
 # Beyond the deadline it was given: start-up, a last pivot, the way through the pipe.
 _GRACE_SECONDS = 10.0
@@ -29,8 +29,8 @@ class SolverProcess:
         self._pipe: Connection | None = None
         self._busy = asyncio.Lock()
 
-    async def ask(self, question: Problem, seconds: float, seed: int = 0) -> Packing | None:
-        """The cheapest packing found within `seconds`, with its bound. The loop goes on."""
+    async def ask(self, question: Problem, seconds: float, seed: int = 0) -> Purchase | None:
+        """The cheapest nodes found within `seconds`, with their bound. The loop goes on."""
         async with self._busy:
             try:
                 return await asyncio.to_thread(self._exchange, question, seconds, seed)
@@ -50,12 +50,12 @@ class SolverProcess:
             self._pipe.close()
         self._pipe = self._process = None
 
-    def _exchange(self, question: Problem, seconds: float, seed: int) -> Packing:
+    def _exchange(self, question: Problem, seconds: float, seed: int) -> Purchase:
         pipe = self._pipe if self._pipe is not None else self._start()
         pipe.send((question, seconds, seed))
         if not pipe.poll(seconds + _GRACE_SECONDS):
             raise TimeoutError
-        answer: Packing = pipe.recv()
+        answer: Purchase = pipe.recv()
         return answer
 
     def _start(self) -> Connection:
@@ -73,7 +73,7 @@ def _work(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             question, seconds, seed = pipe.recv()
-            pipe.send(provision(question, _budget(seconds), seed))
+            pipe.send(purchase(question, _budget(seconds), seed))
 
 
 def _budget(seconds: float) -> Budget:

@@ -7,12 +7,17 @@ types, shapes and prices are read from the shared EC2 table; nothing of it is st
 import csv
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from bayplan.model import resources
 from bayplan.optimizer.problem import BoolVector, IntMatrix, IntVector, Problem
+from bayplan.provisioning.offerings import Offer
 
+GPU = "nvidia.com/gpu"
 MIB, GIB = 1 << 20, 1 << 30
 DAEMONSETS = np.array([150, 200 * MIB, 0, 0, 4])  # what every node holds already
 _SIZES = (50, 100, 250, 500, 1000, 2000, 4000)  # milli-CPU
@@ -86,6 +91,32 @@ def problem(kind: str, menu_kind: str, pods: int) -> Problem:
     chosen = menu(menu_kind)
     fits = _fits(request, chosen.capacity) & (demand > 0)
     return Problem.of(demand[fits], request[fits], chosen.capacity, chosen.price)
+
+
+def pod_manifests(request: IntMatrix) -> Iterator[dict[str, Any]]:
+    """Pods with such requests [N, 5], as somebody writes them down."""
+    for number, (cpu, memory, disk, gpus, _) in enumerate(request.tolist()):
+        wanted = {"cpu": f"{cpu}m", "memory": str(memory), "ephemeral-storage": str(disk)}
+        if gpus:
+            wanted[GPU] = str(gpus)
+        container = {"name": "main", "image": "x", "resources": {"requests": wanted}}
+        yield {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"pod-{number}"},
+            "spec": {"containers": [container]},
+        }
+
+
+def offers(kind: str) -> list[Offer]:
+    """A menu as `bayplan simulate` is given it."""
+    chosen = menu(kind)
+    columns = (resources.CPU, resources.MEMORY, resources.EPHEMERAL_STORAGE, GPU, resources.PODS)
+    rooms = (dict(zip(columns, room, strict=True)) for room in chosen.capacity.tolist())
+    return [
+        Offer(name, "amd64", resources.Vector(room), price, "EC2's list")
+        for name, room, price in zip(chosen.names, rooms, chosen.price.tolist(), strict=True)
+    ]
 
 
 def _fits(request: IntMatrix, capacity: IntMatrix) -> BoolVector:

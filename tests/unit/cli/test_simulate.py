@@ -548,3 +548,22 @@ def test_a_run_is_spread_by_its_own_label() -> None:
     body = answer(node("a"), node("b"), job)
 
     assert [2, 2] == [sum(held["pods"] for held in one["holds"]) for one in body["nodeList"]]
+
+
+def test_pods_that_are_all_of_different_sizes_share_nodes_well() -> None:
+    """Three hundred pods, no two alike: one plan, each pod once, near the bound."""
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"p{number}"},
+            "spec": container(f"{200 + 7 * number}m", f"{300 + 13 * (number * 37 % 300)}Mi"),
+        }
+        for number in range(300)
+    ]
+    body = answer(*pods, options=("--seconds", "0.5", "--instance-type", "m7i.4xlarge",
+                                  "--instance-type", "c7i.4xlarge"))  # fmt: skip
+
+    assert (300, 0) == (body["placed"], body["unplaced"])
+    assert sum(held["pods"] for one in body["nodeList"] for held in one["holds"]) == 300
+    assert body["bought"]["gapPercent"] < 10
