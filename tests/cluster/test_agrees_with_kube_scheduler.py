@@ -12,7 +12,8 @@ import pytest
 
 from bayplan.api import compiled_rules, names, placement_rules, pod_builder
 from bayplan.api.resource import Resource, parse_resource
-from bayplan.cluster import decode
+from bayplan.cluster.decode import KINDS
+from bayplan.cluster.pods import pod_from_dict
 from bayplan.model import state
 from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, ZONE, Node
 from bayplan.model.workloads import PodClass, Waiting
@@ -80,8 +81,8 @@ def test_never_more_in_a_group(
 
 
 def decode_node(body: object) -> Node:
-
-    return decode.node(msgspec.json.encode(body))
+    found: Node = KINDS["Node"].decode(msgspec.Raw(msgspec.json.encode(body))).value
+    return found
 
 
 def values(nodes: Sequence[Node]) -> compiled_rules.Values:
@@ -131,7 +132,7 @@ def solved(service: Resource, nodes: Sequence[Node], replicas: int, key: str) ->
         book.set_node(node)
     rules = placement_rules.rules(service, service.template_hash)
     labels = placement_rules.peer_labels(service, service.template_hash)
-    sample = decode.pod_from_dict(
+    sample = pod_from_dict(
         pod_builder.blueprint(service, values=values(nodes)).pod(
             "sample", labels=labels, annotations={}, environment={}
         )

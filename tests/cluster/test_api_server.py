@@ -14,7 +14,18 @@ from typing import Any
 import pytest
 
 from bayplan.api.resource import Key, Resource
-from bayplan.cluster import cache, decode, errors, informer, lease, requests, writer
+from bayplan.cluster import (
+    cache,
+    decode,
+    errors,
+    informer,
+    lease,
+    lists,
+    pods,
+    requests,
+    wire,
+    writer,
+)
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import HttpTransport
 from bayplan.model import intents, state
@@ -110,7 +121,7 @@ class Desk:
     async def create(self, name: str, node: str = "", **metadata: Any) -> Pod:
         """Store a pod, past the writer."""
         answer = await self.transport.send(requests.create_pod(self.body(name, node, **metadata)))
-        return decode.pod(answer)
+        return pods.pod(answer)
 
     async def pod(self, name: str) -> dict[str, Any]:
         answer = await self.transport.send(requests.get("Pod", self.namespace, name))
@@ -297,7 +308,7 @@ def test_mark(server: Site) -> None:
 
     async def act(desk: Desk) -> None:
         pod = await desk.create("p")
-        seen = decode.Seen(pod.namespace, pod.name, pod.uid, int(pod.resource_version), pod)
+        seen = wire.Seen(pod.namespace, pod.name, pod.uid, int(pod.resource_version), pod)
         desk.cache.upsert("Pod", seen)
         held = []
         for message, node in (("0/2 nodes", "n1"), ("0/3 nodes", "")):
@@ -576,7 +587,7 @@ def test_too_old(server: Site) -> None:
     async def told(desk: Desk) -> None:
         stream = desk.transport.stream(requests.watch("Pod", "1", seconds=10))
         async for line in informer.lines(stream, 10):
-            event = decode.event(line)
+            event = lists.event(line)
             assert "ERROR" == event.type
             raise errors.of_event(bytes(event.object))
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bayplan.cluster import cache, decode, informer
+from bayplan.cluster import cache, decode, informer, pods, wire
 from bayplan.model import state
 from tests.builders import make_node
 from tests.double import bodies
@@ -222,8 +222,8 @@ def test_newer_than_the_list() -> None:
     double.reply("list", "Pod", Answer(ONE))
     known = cache.Cache(state.State(), Bell())
     kind = decode.KINDS["Pod"]
-    known.upsert("Pod", decode.Seen("default", "new", "u", 101, decode.pod_from_dict(pod("new"))))
-    known.upsert("Pod", decode.Seen("default", "old", "u", 99, decode.pod_from_dict(pod("old"))))
+    known.upsert("Pod", wire.Seen("default", "new", "u", 101, pods.pod_from_dict(pod("new"))))
+    known.upsert("Pod", wire.Seen("default", "old", "u", 99, pods.pod_from_dict(pod("old"))))
     run(informer.relist(kind, double, known))
 
     assert {"new", "a"} == {name for _, name in known.state.pods}
@@ -252,7 +252,7 @@ def test_one_object_that_cannot_be_taken_in() -> None:
     class Tripping(cache.Cache):
         """Trips over what is called `odd`."""
 
-        def upsert(self, kind: str, seen: decode.Seen) -> bool:
+        def upsert(self, kind: str, seen: wire.Seen) -> bool:
             if seen.name.startswith("odd"):
                 raise ZeroDivisionError
             return super().upsert(kind, seen)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.cluster import decode, marks
+from bayplan.cluster import marks, pods, wire
 from bayplan.cluster.transport import Request
 from bayplan.model import intents
 from bayplan.model.pods import Pod
@@ -65,9 +65,9 @@ class Cluster(Desk):
 
     def see(self, name: str) -> None:
         """Its present state comes by the watch."""
-        read = decode.pod_from_dict(self.bodies[name])
+        read = pods.pod_from_dict(self.bodies[name])
         version = int(read.resource_version)
-        self.cache.upsert("Pod", decode.Seen(read.namespace, read.name, read.uid, version, read))
+        self.cache.upsert("Pod", wire.Seen(read.namespace, read.name, read.uid, version, read))
 
     def undo(self, name: str) -> None:
         """Somebody else takes the condition away."""

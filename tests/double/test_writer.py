@@ -10,7 +10,8 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.resource import Resource
-from bayplan.cluster import cache, decode, errors, sender, writer
+from bayplan.cluster import cache, decode, errors, sender, volumes, wire, writer
+from bayplan.cluster.pods import pod_from_dict
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import Request
 from bayplan.model import intents, state
@@ -81,10 +82,8 @@ class Desk:
         self.pressed = False
         self.cache.put_resource(bodies.service(10))
         for body in pods:
-            read = decode.pod_from_dict(body)
-            seen = decode.Seen(
-                read.namespace, read.name, read.uid, int(read.resource_version), read
-            )
+            read = pod_from_dict(body)
+            seen = wire.Seen(read.namespace, read.name, read.uid, int(read.resource_version), read)
             self.cache.upsert("Pod", seen)
         self.bell.keys.clear()
         self.bell.placement = 0
@@ -172,8 +171,8 @@ def test_seen_before_it_is_repeated(*, gone: bool, expected: tuple[Any, ...]) ->
     desk.double.reply("create", "Pod", NoAnswer(0.01))
 
     def see() -> None:
-        there = decode.pod_from_dict(bodies.pod(version=20, node="n1", owner="uid-web"))
-        desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-p1", 20, there))
+        there = pod_from_dict(bodies.pod(version=20, node="n1", owner="uid-web"))
+        desk.cache.upsert("Pod", wire.Seen("default", "p1", "uid-p1", 20, there))
         if gone:
             desk.cache.delete("Pod", ("default", "p1"), "uid-p1", 21)
         desk.bell.keys.clear()
@@ -196,8 +195,8 @@ def test_name_used_again_before_the_answer() -> None:
     desk.double.reply("create", "Pod", Answer(first, after=5), Answer(second))
 
     def again() -> None:
-        there = decode.pod_from_dict(bodies.pod(version=20, node="n1", owner="uid-web"))
-        desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-p1", 20, there))
+        there = pod_from_dict(bodies.pod(version=20, node="n1", owner="uid-web"))
+        desk.cache.upsert("Pod", wire.Seen("default", "p1", "uid-p1", 20, there))
         desk.cache.delete("Pod", ("default", "p1"), "uid-p1", 21)
         desk.create()
 
@@ -219,8 +218,8 @@ def test_a_failure_takes_back_its_own_plan_only() -> None:
     counted: list[bool] = []
 
     def again() -> None:
-        there = decode.pod_from_dict(bodies.pod(version=15, node="n1", owner="uid-web"))
-        desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-0", 15, there))
+        there = pod_from_dict(bodies.pod(version=15, node="n1", owner="uid-web"))
+        desk.cache.upsert("Pod", wire.Seen("default", "p1", "uid-0", 15, there))
         desk.cache.delete("Pod", ("default", "p1"), "uid-0", 16)
         desk.create(template="another")
 
@@ -366,8 +365,8 @@ def test_delete_counts_at_once() -> None:
     def act() -> None:
         desk.writer.delete(intents.DeletePod("default", "p1", "uid-p1", "old"), WEB)
         note()
-        older = decode.pod_from_dict(bodies.pod(version=11, node="n1", owner="uid-web"))
-        desk.cache.upsert("Pod", decode.Seen("default", "p1", "uid-p1", 11, older))
+        older = pod_from_dict(bodies.pod(version=11, node="n1", owner="uid-web"))
+        desk.cache.upsert("Pod", wire.Seen("default", "p1", "uid-p1", 11, older))
         note()
 
     desk.work(act)
@@ -526,8 +525,8 @@ def test_select(answer: Reply | None, node: str) -> None:
         "spec": {"storageClassName": "gp3"},
         "status": {"phase": "Pending"},
     }
-    lazy = decode.Storage(waits=True)
-    desk.cache.upsert("StorageClass", decode.Seen("", "gp3", "uid-s", 1, lazy))
+    lazy = volumes.Storage(waits=True)
+    desk.cache.upsert("StorageClass", wire.Seen("", "gp3", "uid-s", 1, lazy))
     desk.cache.upsert(
         "PersistentVolumeClaim",
         decode.KINDS["PersistentVolumeClaim"].decode(msgspec.Raw(encoded(claim))),
@@ -566,7 +565,7 @@ class TestClaims:
 
     def done(self, act: intents.ClaimAct, verb: str, answer: Reply) -> Desk:
         desk = Desk()
-        seen = decode.Seen(*self.KEY, "uid-c", 5, decode.VolumeClaim("v1", "gp3", "Bound"))
+        seen = wire.Seen(*self.KEY, "uid-c", 5, volumes.VolumeClaim("v1", "gp3", "Bound"))
         if not isinstance(act, intents.CreateClaim):
             desk.cache.upsert("PersistentVolumeClaim", seen)
         desk.double.reply(verb, "PersistentVolumeClaim", answer)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bayplan.cluster import decode
+from bayplan.cluster import pods
 from bayplan.model.pods import Pod
 from bayplan.scheduler import admission
 from tests.builders import NOON
@@ -15,5 +15,5 @@ async def _never(body: Mapping[str, Any], *, strict: bool) -> Pod:
 
 def make_admissions() -> admission.Admissions:
     return admission.Admissions(
-        dry_run=_never, read=decode.pod_from_dict, now=lambda: NOON, answered=lambda _: None
+        dry_run=_never, read=pods.pod_from_dict, now=lambda: NOON, answered=lambda _: None
     )

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from bayplan import metrics, settings
 from bayplan.api import names
-from bayplan.cluster import decode, errors, requests
+from bayplan.cluster import decode, errors, lists, requests, wire
 from bayplan.cluster.transport import Request
 from bayplan.runtime import app
 from bayplan.scheduler.deciders import Decide
@@ -244,7 +244,7 @@ class Replica(app.Operator):
         known = False
         while True:
             try:
-                listed = decode.chunk(
+                listed = lists.chunk(
                     decode.KINDS[kind], await self.line.send(requests.list_chunk(kind, limit=500))
                 )
                 for seen in listed.seen:
@@ -254,14 +254,14 @@ class Replica(app.Operator):
                 known = True
                 watch = requests.watch(kind, listed.version, seconds=290)
                 async for raw in self.line.stream(watch):
-                    event = decode.event(raw)
+                    event = lists.event(raw)
                     if event.type == "BOOKMARK" or self.line.chance.random() < self.line.lost_news:
                         continue
                     self._take(event.type, decode.KINDS[kind].decode(event.object))
             except errors.ClusterError:
                 await asyncio.sleep(1.0)
 
-    def _take(self, word: str, seen: decode.Seen) -> None:
+    def _take(self, word: str, seen: wire.Seen) -> None:
         if word == "DELETED":
             self.cache.drop_resource((names.BATCHJOB, *seen.key), seen.uid)
         else:

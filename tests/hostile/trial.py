@@ -17,7 +17,7 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.resource import Key, Resource, parse_resource
-from bayplan.cluster import cache, decode, errors
+from bayplan.cluster import cache, errors, pods, wire
 from bayplan.metrics import Metrics
 from bayplan.model import intents, state
 from bayplan.model.admission import Admission
@@ -197,7 +197,7 @@ async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:
     taint = Taint(_KEPT)
     nodes = make_node("n1", **room), make_node("n2", **room)
     for node in (*nodes, make_node(_KEPT, taints=(taint,), **room)):
-        known.upsert("Node", decode.Seen("", node.name, node.name, 1, node))
+        known.upsert("Node", wire.Seen("", node.name, node.name, 1, node))
     tolerated = {"tolerations": [{"key": _KEPT, "operator": "Exists"}]}
     good = {
         **specs.batchjob(0),
@@ -207,7 +207,7 @@ async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:
     good["metadata"] = {**good["metadata"], "name": _GOOD, "uid": "good-uid", "annotations": {}}
     middle = len(bodies) // 2
     broken: list[str] = []
-    admissions = admission.Admissions(_stored, decode.pod_from_dict, clock.now, writer.answer, 1e9)
+    admissions = admission.Admissions(_stored, pods.pod_from_dict, clock.now, writer.answer, 1e9)
     cycles = loop.Loop(
         clock=clock,
         inbox=inbox.Inbox(clock=clock.monotonic),
@@ -243,7 +243,7 @@ async def _together(bodies: list[dict[str, Any]], decide: Decide) -> list[str]:
 async def _stored(body: Mapping[str, Any], *, strict: bool) -> Pod:
     """The API server's answer to a dry run: what cannot be a pod is refused."""
     try:
-        return replace(decode.pod_from_dict(body), uid="dry-run")
+        return replace(pods.pod_from_dict(body), uid="dry-run")
     except Exception as error:  # the server's own judgement stands in for this
         raise errors.Rejected(str(error)[:200], status=422) from error
 

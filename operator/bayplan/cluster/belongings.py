@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from bayplan.api import names
 from bayplan.api.resource import Resource
-from bayplan.cluster import decode
+from bayplan.cluster.owned import Owned
 from bayplan.model.children import Child
 
 Key = tuple[str, str]  # namespace, name
@@ -22,7 +22,7 @@ _NOTHING: Mapping[ChildKey, Child] = {}
 class Belongings:
     """Children by the uid of their owner, orphans by namespace and the label of their service."""
 
-    _owned: dict[tuple[str, Key], decode.Owned] = field(default_factory=dict)  # (kind, key)
+    _owned: dict[tuple[str, Key], Owned] = field(default_factory=dict)  # (kind, key)
     _children: dict[str, dict[ChildKey, Child]] = field(default_factory=dict)
     _left: dict[Key, dict[ChildKey, Child]] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ class Belongings:
         """Whether the object of this key is the resource's, or is there to be taken over."""
         return is_for(self._owned.get((kind, key)), resource)
 
-    def set(self, kind: str, key: Key, owned: decode.Owned | None) -> decode.Owned | None:
+    def set(self, kind: str, key: Key, owned: Owned | None) -> Owned | None:
         """What is known of it from now on; returns what was before."""
         at = kind, key
         before = self._owned.pop(at, None)
@@ -54,12 +54,12 @@ class Belongings:
                 self._home(owned, key[0])[kind, key[1]] = owned.child
         return before
 
-    def _home(self, owned: decode.Owned, namespace: str) -> dict[ChildKey, Child]:
+    def _home(self, owned: Owned, namespace: str) -> dict[ChildKey, Child]:
         if owned.owner is None:
             return self._left.setdefault((namespace, owned.left_by), {})
         return self._children.setdefault(owned.owner.uid, {})
 
-    def _unlink(self, owned: decode.Owned, namespace: str) -> None:
+    def _unlink(self, owned: Owned, namespace: str) -> None:
         home = self._home(owned, namespace)
         home.pop((owned.child.kind, owned.child.name), None)
         if home:
@@ -70,7 +70,7 @@ class Belongings:
             del self._children[owned.owner.uid]
 
 
-def is_for(owned: decode.Owned | None, resource: Resource) -> bool:
+def is_for(owned: Owned | None, resource: Resource) -> bool:
     """Whether an object belongs to this resource, or was left behind by one of its name."""
     if owned is None:
         return False

@@ -15,14 +15,15 @@ from typing import Any, Protocol
 from bayplan.api import kinds, names
 from bayplan.api import resource as resource_
 from bayplan.api.resource import parent_names
-from bayplan.cluster import decode, news, wire
+from bayplan.cluster import decode, news, policies, wire
 from bayplan.cluster.belongings import Belongings
-from bayplan.cluster.decode import Seen
 from bayplan.cluster.defaults import Defaults
 from bayplan.cluster.orphans import Orphans, Pods, is_left, is_stranded
+from bayplan.cluster.owned import Owned
 from bayplan.cluster.refusals import Refusals
 from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
+from bayplan.cluster.wire import Seen
 from bayplan.model import graph, snapshot, state
 from bayplan.model.children import Child
 from bayplan.model.nodes import Node
@@ -54,7 +55,7 @@ class Cache:
     namespace: str = ""  # the one that is served; empty: all
     resources: dict[resource_.Key, resource_.Resource] = field(default_factory=dict)
     namespaces_deleting: set[str] = field(default_factory=set)
-    priorities: dict[str, decode.Priority] = field(default_factory=dict)  # by PriorityClass name
+    priorities: dict[str, policies.Priority] = field(default_factory=dict)  # by PriorityClass name
     synced_kinds: set[str] = field(default_factory=set)
     strays: bool = False  # there may be pods that our finalizer holds for nobody: look for them
     orphans: Orphans = field(default_factory=Orphans)
@@ -63,7 +64,7 @@ class Cache:
     _belongings: Belongings = field(default_factory=Belongings)
     _by_uid: dict[str, resource_.Key] = field(default_factory=dict)
     lineage: graph.Lineage = field(default_factory=graph.Lineage)
-    _quotas: dict[Key, decode.Quota] = field(default_factory=dict)
+    _quotas: dict[Key, policies.Quota] = field(default_factory=dict)
     _claimants: set[resource_.Key] = field(default_factory=set)  # services with claim templates
     _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
     storage: Storage = field(init=False)
@@ -434,7 +435,7 @@ class Cache:
             self.lineage.link(known.key, ())
 
     def _set_child(self, kind: str, seen: Seen) -> None:
-        owned: decode.Owned | None = seen.value
+        owned: Owned | None = seen.value
         before = self._belongings.set(kind, seen.key, owned)
         self.refusals.freed(kind, seen.namespace)
         if before != owned:
@@ -458,7 +459,7 @@ class Cache:
         if (names.LONGSERVICE, *key) in self.resources:
             self.doorbell.mark((names.LONGSERVICE, *key))
 
-    def _ring_parent(self, owned: decode.Owned, namespace: str) -> None:
+    def _ring_parent(self, owned: Owned, namespace: str) -> None:
         if owned.owner is None:
             self._ring_service(namespace, owned.left_by)
         else:
@@ -492,7 +493,7 @@ class Cache:
         self.state.namespaces.pop(key[1], None)
 
     def _set_namespace(self, seen: Seen) -> None:
-        found: decode.Namespace = seen.value
+        found: policies.Namespace = seen.value
         if self.state.namespaces.get(seen.name) != found.labels:
             self.state.namespaces[seen.name] = found.labels
             self.doorbell.mark_placement()  # affinity may look at other pods now

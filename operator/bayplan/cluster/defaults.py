@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from bayplan.cluster import decode
+from bayplan.cluster import policies, wire
 from bayplan.model.limits import NO_LIMITS, Limits, merged
 
 
@@ -15,7 +15,7 @@ class Defaults:
     """
 
     changed: Callable[[str], None]
-    priorities: Mapping[str, decode.Priority]
+    priorities: Mapping[str, policies.Priority]
     _ranges: dict[str, dict[str, Limits]] = field(default_factory=dict)  # by namespace, name
     _limits: dict[str, Limits] = field(default_factory=dict)  # all of a namespace
 
@@ -41,7 +41,7 @@ class Defaults:
             return found.value if found is not None else 0
         return min((one.value for one in self.priorities.values() if one.default), default=0)
 
-    def set_range(self, seen: decode.Seen) -> None:
+    def set_range(self, seen: wire.Seen) -> None:
         self._ranges.setdefault(seen.namespace, {})[seen.name] = seen.value
         self._limits.pop(seen.namespace, None)
         self.changed(seen.namespace)

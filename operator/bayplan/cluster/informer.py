@@ -15,9 +15,10 @@ from msgspec import Raw
 
 from bayplan import logs
 from bayplan.api import kinds
-from bayplan.cluster import decode, errors, requests, wire
-from bayplan.cluster.decode import DecodeError, Kind, Seen
+from bayplan.cluster import decode, errors, lists, requests, wire
+from bayplan.cluster.decode import Kind
 from bayplan.cluster.transport import Transport
+from bayplan.cluster.wire import DecodeError, Seen
 from bayplan.model.backoff import delay_after
 
 CHUNK = 500  # objects a list request
@@ -149,12 +150,12 @@ class Informer:
     def _take(self, line: bytes) -> None:
         """Take in one event."""
         try:
-            event = decode.event(line)
+            event = lists.event(line)
             if event.type == "ERROR":
                 error = errors.of_event(bytes(event.object))
                 raise _Relist("gone" if isinstance(error, errors.Gone) else "error")
             if event.type == "BOOKMARK":
-                self._advance(decode.version(event.object))
+                self._advance(lists.version(event.object))
                 return
         except DecodeError as error:
             raise _Relist("unreadable") from error
@@ -175,7 +176,7 @@ class Informer:
 
     def _known(self, raw: Raw) -> bool:
         """Whether the sink would refuse it as old: the echoes of our own writes are not read."""
-        found = decode.named(self.kind, raw)
+        found = lists.named(self.kind, raw)
         if found is None or not self.sink.knows(self.kind.name, *found):
             return False
         self._advance(str(found[1]))
@@ -230,7 +231,7 @@ async def _taken_in(
     *,
     namespace: str = "",
     selector: str = "",
-) -> AsyncIterator[decode.Chunk]:
+) -> AsyncIterator[lists.Chunk]:
     """The chunks of a list, each when the sink has it."""
     token = ""
     while True:
@@ -244,7 +245,7 @@ async def _taken_in(
         )
         body = await transport.send(request)
         try:
-            chunk = decode.chunk(kind, body)
+            chunk = lists.chunk(kind, body)
         except DecodeError as error:
             raise errors.Unavailable(str(error)) from error
         for number, seen in enumerate(chunk.seen, start=1):

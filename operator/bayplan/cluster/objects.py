@@ -10,6 +10,7 @@ from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
 from bayplan.cluster import belongings, decode, errors, requests
 from bayplan.cluster.cache import Cache
+from bayplan.cluster.owned import Owned
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.sender import Job, Sender
 from bayplan.model import intents
@@ -137,7 +138,7 @@ class Objects:
         except errors.NotFound:
             return ""
         seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
-        owned: decode.Owned | None = seen.value
+        owned: Owned | None = seen.value
         if owned is None or not belongings.is_for(owned, owner):
             raise errors.Rejected(
                 f"a {kind} of this name exists and is not ours: {key[1]}",

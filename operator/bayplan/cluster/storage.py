@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from bayplan.cluster import decode, migrated
+from bayplan.cluster import migrated, volumes
 from bayplan.cluster.attachments import Attachments
-from bayplan.cluster.decode import Seen
+from bayplan.cluster.wire import Seen
 from bayplan.model import state
 from bayplan.model.pods import Claim
 
@@ -31,10 +31,10 @@ class Storage:
     changed: Callable[[], None]
     told: Callable[[Key], None] = lambda _: None  # of a claim that has changed
     given_back: dict[Key, str] = field(default_factory=dict)
-    _claims: dict[Key, decode.VolumeClaim] = field(default_factory=dict)
+    _claims: dict[Key, volumes.VolumeClaim] = field(default_factory=dict)
     _uids: dict[Key, str] = field(default_factory=dict)
-    _volumes: dict[str, decode.Volume] = field(default_factory=dict)
-    _classes: dict[str, decode.Storage] = field(default_factory=dict)
+    _volumes: dict[str, volumes.Volume] = field(default_factory=dict)
+    _classes: dict[str, volumes.Storage] = field(default_factory=dict)
     _bound: dict[str, set[Key]] = field(default_factory=dict)  # volume -> claims bound to it
     attachments: Attachments = field(init=False)
 
@@ -44,7 +44,7 @@ class Storage:
     def set_claim(self, seen: Seen) -> None:
         self._unbind(seen.key)
         before = self._claims.get(seen.key)
-        claim: decode.VolumeClaim = seen.value
+        claim: volumes.VolumeClaim = seen.value
         was = before.selected if before and self._uids[seen.key] == seen.uid else ""
         if was and not (claim.selected or claim.volume):
             self.given_back[seen.key] = was
@@ -99,7 +99,7 @@ class Storage:
         self._judge_unbound()
 
     def set_limits(self, seen: Seen) -> None:
-        told: decode.CsiNode = seen.value
+        told: volumes.CsiNode = seen.value
         before = self.state.attach_limits.get(seen.name), self.state.migrated.get(seen.name)
         self.state.attach_limits[seen.name] = told.limits
         self.state.migrated[seen.name] = told.migrated
@@ -150,7 +150,7 @@ class Storage:
             return _missing(found, "its volume is lost")
         return found
 
-    def _without(self, known: Claim, stored: decode.VolumeClaim) -> Claim:
+    def _without(self, known: Claim, stored: volumes.VolumeClaim) -> Claim:
         """A claim without a volume: made for its pod where its class does so."""
         storage = self._class_of(stored)
         if isinstance(storage, str):
@@ -162,7 +162,7 @@ class Storage:
             return _missing(known, "its StorageClass makes no volumes; name one in volumeName")
         return dataclasses.replace(known, terms=storage.terms, unbound=True)
 
-    def _with_volume(self, known: Claim, stored: decode.VolumeClaim) -> Claim:
+    def _with_volume(self, known: Claim, stored: volumes.VolumeClaim) -> Claim:
         """A claim that names its volume; it is bound when its phase says so."""
         volume = self._volumes.get(stored.volume)
         binding = stored.phase == "Pending"
@@ -184,7 +184,7 @@ class Storage:
             moved=volume.moved if volume is not None else (),
         )
 
-    def _class_of(self, stored: decode.VolumeClaim) -> decode.Storage | str:
+    def _class_of(self, stored: volumes.VolumeClaim) -> volumes.Storage | str:
         """The class of a claim, or why it has none."""
         if stored.storage is None:
             found = next((one for one in self._classes.values() if one.default), None)
@@ -198,5 +198,5 @@ def _missing(claim: Claim, why: str) -> Claim:
     return dataclasses.replace(claim, missing=True, why=why, selected="")
 
 
-def _driver(storage: decode.Storage) -> str:
+def _driver(storage: volumes.Storage) -> str:
     return migrated.DRIVERS.get(storage.provisioner, storage.provisioner)

@@ -70,12 +70,12 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
 
 def _limits(facts: Facts, namespace: str) -> Limits:
     """What the namespace's LimitRanges fill in before Bayplan does."""
-    from bayplan.cluster import decode, wire  # msgspec: only when needed
+    from bayplan.cluster import policies, wire  # msgspec: only when needed
 
     found = []
     for one in sorted(facts.ranges.get(namespace, ()), key=lambda one: one.name):
         try:
-            found.append(decode.limits_from_dict(_with_texts(one.body)))
+            found.append(policies.limits_from_dict(_with_texts(one.body)))
         except wire.DecodeError as error:
             raise InputError(one.called, str(error)) from error
     return merged(found)
@@ -169,7 +169,7 @@ def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 def node(document: Document) -> Node:
     """A node of a manifest is ready unless it says otherwise."""
-    from bayplan.cluster import decode, wire
+    from bayplan.cluster import nodes, wire
 
     status = mapping(document.body.get("status"))
     taints = mapping(document.body.get("spec")).get("taints")
@@ -185,7 +185,7 @@ def node(document: Document) -> Node:
     stated = {**status, "allocatable": allocatable, "conditions": [*conditions, *ready]}
     body = {**document.body, "status": stated}
     try:
-        read = decode.node(encoded(body))
+        read = nodes.node(encoded(body))
     except wire.DecodeError as error:
         raise InputError(document.called, str(error)) from error
     if not read.name or not read.allocatable:

@@ -25,7 +25,7 @@ def told(documents: Iterable[Document]) -> state.State:
         return book
     import msgspec  # only when needed
 
-    from bayplan.cluster import decode, storage
+    from bayplan.cluster import decode, storage, wire
 
     kept = storage.Storage(book, lambda: None)
     take = {
@@ -39,7 +39,7 @@ def told(documents: Iterable[Document]) -> state.State:
         body = {"metadata": {}, **document.body}
         try:
             seen = decode.KINDS[document.kind].decode(msgspec.Raw(msgspec.json.encode(body)))
-        except decode.DecodeError as error:
+        except wire.DecodeError as error:
             raise InputError(document.called, str(error)) from error
         take[document.kind](seen)
     for key, claim in book.claims.items():

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from bayplan import logs, metrics
 from bayplan.cloud import catalogue
-from bayplan.cluster import decode, errors, informer
+from bayplan.cluster import decode, errors, informer, pods
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.lease import Lease
 from bayplan.cluster.transport import HttpTransport, Request
@@ -146,7 +146,7 @@ class Operator:
         )
         self._admissions = admission.Admissions(
             dry_run=self.writer.dry_run,
-            read=decode.pod_from_dict,
+            read=pods.pod_from_dict,
             now=self.clock.now,
             answered=self._inbox.mark,
             per_second=settings.dry_runs_per_second,

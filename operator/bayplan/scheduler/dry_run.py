@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from bayplan import metrics, settings
 from bayplan.api.resource import Key, Resource
 from bayplan.cloud import catalogue
-from bayplan.cluster import decode, pods, requests, transport
+from bayplan.cluster import decode, lists, pods, requests, transport
 from bayplan.cluster.cache import Cache
 from bayplan.inputs import InputError
 from bayplan.model import intents, state
@@ -35,8 +35,8 @@ class Lister(Protocol):
     def pages(
         self,
         page: Callable[[str], transport.Request],
-        read: Callable[[bytes], tuple[decode.Chunk, str]],
-    ) -> list[decode.Chunk]:
+        read: Callable[[bytes], tuple[lists.Chunk, str]],
+    ) -> list[lists.Chunk]:
         """`page` asks for the page of a token (empty: the first), `read` says the next token."""
 
 
@@ -187,8 +187,8 @@ def _fill(cache: Cache, cluster: Lister) -> list[str]:
         def page(token: str, kind: decode.Kind = kind) -> transport.Request:
             return requests.list_chunk(kind.name, limit=_CHUNK, token=token, partial=kind.partial)
 
-        def read(answer: bytes, kind: decode.Kind = kind) -> tuple[decode.Chunk, str]:
-            chunk = decode.chunk(kind, answer)
+        def read(answer: bytes, kind: decode.Kind = kind) -> tuple[lists.Chunk, str]:
+            chunk = lists.chunk(kind, answer)
             return chunk, chunk.token
 
         for chunk in cluster.pages(page, read):

@@ -8,7 +8,7 @@ import pytest
 from bayplan.api import compiled_rules, names, placement_rules, pod_builder
 from bayplan.api.resource import Resource, parse_resource
 from bayplan.api.validation import problems
-from bayplan.cluster import decode
+from bayplan.cluster import pods
 from bayplan.model import requirements
 from bayplan.model.nodes import HOSTNAME, INSTANCE_TYPE, REGION, ZONE
 from bayplan.model.pods import Constraints
@@ -45,7 +45,7 @@ def compiled(made: Resource, **more: Any) -> dict[str, Any]:
 
 
 def decoded(made: Resource) -> Constraints:
-    return decode.pod_from_dict(compiled(made)).constraints
+    return pods.pod_from_dict(compiled(made)).constraints
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from bayplan.api.resource import Resource
-from bayplan.cluster import cache, decode
-from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
+from bayplan.cluster import cache, decode, owned, policies, volumes
+from bayplan.cluster.volumes import Storage, Volume, VolumeClaim
+from bayplan.cluster.wire import Seen
 from bayplan.model import requirements, resources, snapshot, state
 from bayplan.model.children import Child
 from bayplan.model.nodes import Taint
@@ -466,11 +467,11 @@ class TestChildren:
     def test_known_by_owner(self) -> None:
         """A child is known by its owner's uid until it is being deleted."""
         held = Held()
-        held.put("Service", "web", decode.Owned(OWNER, self.CHILD))
+        held.put("Service", "web", owned.Owned(OWNER, self.CHILD))
 
         assert {("Service", "web"): self.CHILD} == held.cache.children("uid-web")
 
-        held.put("Service", "web", decode.Owned(OWNER, self.CHILD, deleting=True), 11)
+        held.put("Service", "web", owned.Owned(OWNER, self.CHILD, deleting=True), 11)
 
         assert {} == held.cache.children("uid-web")
 
@@ -485,7 +486,7 @@ class TestChildren:
         held.cache.put_resource(service())
         web = held.cache.resources[WEB]
         held.put("PodDisruptionBudget", "web", None)
-        held.put("Service", "web", decode.Owned(OWNER, self.CHILD))
+        held.put("Service", "web", owned.Owned(OWNER, self.CHILD))
 
         assert frozenset({("PodDisruptionBudget", "web")}) == held.cache.foreign(web)
         assert 2 == len(held.cache.foreign(Resource("LongService", "default", "web", "another")))
@@ -500,9 +501,9 @@ class TestChildren:
         """A child that gets another owner rings for both."""
         held = Held()
         other = Owner("LongService", "other", "uid-other")
-        held.put("Service", "web", decode.Owned(OWNER, self.CHILD))
+        held.put("Service", "web", owned.Owned(OWNER, self.CHILD))
         held.bell.silence()
-        held.put("Service", "web", decode.Owned(other, self.CHILD), 11)
+        held.put("Service", "web", owned.Owned(other, self.CHILD), 11)
 
         assert {} == held.cache.children("uid-web")
         assert {WEB, ("LongService", "default", "other")} == set(held.bell.keys)
@@ -513,9 +514,9 @@ class TestAdmission:
         """A namespace that is being deleted rings for all that is in it."""
         held = Held()
         held.cache.put_resource(service())
-        held.put("Namespace", "default", decode.Namespace({}), 10, "")
+        held.put("Namespace", "default", policies.Namespace({}), 10, "")
         held.bell.silence()
-        held.put("Namespace", "default", decode.Namespace({}, deleting=True), 11, "")
+        held.put("Namespace", "default", policies.Namespace({}, deleting=True), 11, "")
 
         assert {"default"} == held.cache.namespaces_deleting
         assert ([WEB], ["default"]) == (held.bell.keys, held.bell.namespaces)
@@ -531,9 +532,9 @@ class TestAdmission:
     def test_quota(self, hard: str, used: str, rings: bool) -> None:
         """A quota that fills up is no news; one that has room again is."""
         held = Held()
-        held.put("ResourceQuota", "q", decode.Quota({"cpu": "10"}, {"cpu": "5"}))
+        held.put("ResourceQuota", "q", policies.Quota({"cpu": "10"}, {"cpu": "5"}))
         held.bell.silence()
-        held.put("ResourceQuota", "q", decode.Quota({"cpu": hard}, {"cpu": used}), 11)
+        held.put("ResourceQuota", "q", policies.Quota({"cpu": hard}, {"cpu": used}), 11)
 
         assert (["default"] if rings else []) == held.bell.namespaces
 
@@ -542,7 +543,7 @@ class TestAdmission:
         held = Held()
         held.put("LimitRange", "l", b"{}")
         held.gone("LimitRange", "l")
-        held.put("PriorityClass", "high", decode.Priority(1000), 10, "")
+        held.put("PriorityClass", "high", policies.Priority(1000), 10, "")
 
         assert ["default", "default"] == held.bell.namespaces
         assert 1000 == held.cache.priorities["high"].value
@@ -725,7 +726,7 @@ def test_daemonsets() -> None:
 def test_attach_limits() -> None:
     """How many volumes a node takes, until it goes."""
     held = Held()
-    held.put("CSINode", "n1", decode.CsiNode({"ebs": 25}), 10, "")
+    held.put("CSINode", "n1", volumes.CsiNode({"ebs": 25}), 10, "")
 
     assert {"n1": {"ebs": 25}} == held.cache.state.attach_limits
 

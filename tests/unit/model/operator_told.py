@@ -9,7 +9,7 @@ from bayplan.api import compiled_rules, names, placement_rules, pod_builder
 from bayplan.api.resource import Resource, parse_resource
 from bayplan.cli.importers.reading import Note, Taking, constraint
 from bayplan.cli.lint import structural
-from bayplan.cluster import decode
+from bayplan.cluster.pods import pod_from_dict
 from bayplan.model.constraints import PlaceConstraint
 from bayplan.model.nodes import ZONE
 from bayplan.model.pods import Pod
@@ -58,7 +58,7 @@ def pod_of(made: Resource, **more: Any) -> dict[str, Any]:
 
 def placed(made: Resource) -> dict[str, int]:
     """Pods by the zone in which five of them land."""
-    kind = demand.class_of(decode.pod_from_dict(pod_of(service())), rules_of(made))
+    kind = demand.class_of(pod_from_dict(pod_of(service())), rules_of(made))
     keys = tuple(("default", f"web-{index}") for index in range(5))
     plan = solve(make_snapshot(*NODES), [Waiting(kind, keys)], NOON, Policy())
     zones = {node.name: node.labels.get(ZONE, "") for node in NODES}
@@ -74,7 +74,7 @@ def rules_of(made: Resource) -> Any:
 
 def refused(made: Resource) -> list[str]:
     """Why nodes refuse a sixth pod of it."""
-    kind = demand.class_of(decode.pod_from_dict(pod_of(service())), rules_of(made))
+    kind = demand.class_of(pod_from_dict(pod_of(service())), rules_of(made))
     keys = tuple(("default", f"web-{index}") for index in range(9000))
     plan = solve(make_snapshot(*NODES), [Waiting(kind, keys)], NOON, Policy())
     refusals = plan.refused[0].funnel.refusals
@@ -83,8 +83,8 @@ def refused(made: Resource) -> list[str]:
 
 def stripped(made: Resource) -> bool:
     """Whether the packer sees the pod as if nothing had been compiled into it."""
-    stored = decode.pod_from_dict(pod_of(made)).constraints
-    plain = decode.pod_from_dict(pod_of(service())).constraints
+    stored = pod_from_dict(pod_of(made)).constraints
+    plain = pod_from_dict(pod_of(service())).constraints
     return compiled_rules.stripped(stored, rules_of(made)) == plain != stored
 
 
@@ -101,7 +101,7 @@ def movable(made: Resource) -> list[PlaceConstraint]:
 
 def bought(made: Resource) -> tuple[bool, int]:
     """Whether its pods are tied to others, and how many of them one node may hold."""
-    pod: Pod = decode.pod_from_dict(pod_of(service()))
+    pod: Pod = pod_from_dict(pod_of(service()))
     group = Waiting(demand.class_of(pod, rules_of(made)), (("default", "web-1"),))
     (row,), _ = demand.demand_rows([group], ("east-1",), {})
     return row.tied, row.per_node

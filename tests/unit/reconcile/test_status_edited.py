@@ -13,7 +13,7 @@ from bayplan.api.resource import Resource
 from bayplan.model.intents import Outcome
 from bayplan.reconcile import defect
 from bayplan.reconcile.batchjob import parent_summaries, reconcile, stored_status
-from bayplan.reconcile.longservice import reconcile as services
+from bayplan.reconcile.longservice import reconcile as reconcile_
 from tests import jobs
 from tests.services import running
 from tests.statuses import Body, job_status, service_status
@@ -117,7 +117,7 @@ def test_any_value_of_a_services_status_may_be_another() -> None:
 
     def look(service: Resource) -> Outcome:
         defect.status(service, ValueError(), 60, world.now)
-        return services.reconcile(service, pods, view, world.now)
+        return reconcile_.reconcile(service, pods, view, world.now)
 
     for path, edited in edits(status):
         written = look(replace(world.service, status=edited)).status
@@ -139,7 +139,7 @@ def test_a_time_of_no_year_is_no_time(time: str) -> None:
     for name, of in told.items():
         status = {**world.service.status, name: of(time)}
         service = replace(world.service, status=status)
-        outcome = services.reconcile(service, world.visible(), world.view(), world.now)
+        outcome = reconcile_.reconcile(service, world.visible(), world.view(), world.now)
 
         assert () == outcome.tasks
         assert (time == LAST) == (outcome.status is None), name

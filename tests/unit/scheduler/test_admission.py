@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bayplan.api.resource import Key, Resource
-from bayplan.cluster import decode, errors
+from bayplan.cluster import errors, pods
 from bayplan.model import intents
 from bayplan.model.admission import Admission
 from bayplan.model.pods import Pod
@@ -37,13 +37,13 @@ def asked(*answers: errors.ClusterError | None) -> tuple[Admission | None, list[
         refusal = next(coming)
         if refusal is not None:
             raise refusal
-        return replace(decode.pod_from_dict(body), uid="dry-run")
+        return replace(pods.pod_from_dict(body), uid="dry-run")
 
     async def ask(job: Resource) -> Admission | None:
         answered = asyncio.Event()
         known = admission.Admissions(
             dry_run=dry_run,
-            read=decode.pod_from_dict,
+            read=pods.pod_from_dict,
             now=lambda: NOON,
             answered=lambda _: answered.set(),
         )
@@ -145,7 +145,7 @@ class Refusing:
         self.job = make_job()
         self.known = admission.Admissions(
             dry_run=self._dry_run,
-            read=decode.pod_from_dict,
+            read=pods.pod_from_dict,
             now=lambda: NOON + int(asyncio.get_running_loop().time()),
             answered=lambda _: None,
         )
@@ -154,7 +154,7 @@ class Refusing:
         self.asked.append(asyncio.get_running_loop().time())
         if not self.accepts:
             raise rejected("exceeded quota: few", 403)
-        return replace(decode.pod_from_dict(body), uid="dry-run")
+        return replace(pods.pod_from_dict(body), uid="dry-run")
 
     def waits(self) -> int:
         """Seconds until the template is asked about again."""
@@ -236,9 +236,9 @@ def test_of_a_resource_that_goes_while_it_is_asked_about_nothing_is_kept(
             await answers.wait()
             if refusal is not None:
                 raise refusal
-            return decode.pod_from_dict(body)
+            return pods.pod_from_dict(body)
 
-        known = admission.Admissions(dry_run, decode.pod_from_dict, lambda: NOON, rung.append)
+        known = admission.Admissions(dry_run, pods.pod_from_dict, lambda: NOON, rung.append)
         known.ask(job := make_job())
         await goes.wait()
         known.forget(job.uid)

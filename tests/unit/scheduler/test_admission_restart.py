@@ -9,7 +9,7 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.resource import Resource
-from bayplan.cluster import decode, errors
+from bayplan.cluster import errors, policies, wire
 from bayplan.model.limits import Limits
 from bayplan.model.pods import Owner, Pod
 from tests.builders import make_pod
@@ -191,7 +191,7 @@ def test_nothing_is_kept_of_namespaces_without_a_limit_range() -> None:
     """They come and go, each with a name of its own."""
     defaults = Scene().cache.defaults
     for number in range(3):
-        seen = decode.Seen(f"ci-{number}", "l", "u", 1, Limits({"cpu": "2"}))
+        seen = wire.Seen(f"ci-{number}", "l", "u", 1, Limits({"cpu": "2"}))
         defaults.set_range(seen)
         defaults.limits(seen.namespace)
         defaults.drop_range(seen.key)
@@ -275,7 +275,7 @@ def test_an_observer_plans_with_what_follows_from_the_template() -> None:
     scene = Server(acts=False)
     scene.admissions.asks = False
     fleet(scene)
-    scene.see("PriorityClass", "high", decode.Priority(1000))
+    scene.see("PriorityClass", "high", policies.Priority(1000))
     scene.see("LimitRange", "l", Limits({"cpu": "2", "memory": "1Gi"}))
     service = scene.stored({}, replicas=3, template=template)
     scene.look()

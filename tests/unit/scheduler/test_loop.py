@@ -11,7 +11,7 @@ from bayplan import metrics
 from bayplan.api import names
 from bayplan.api.resource import Key, Resource
 from bayplan.api.times import rfc3339
-from bayplan.cluster import cache, decode, errors, refusals
+from bayplan.cluster import cache, errors, pods, refusals, wire
 from bayplan.model import intents, state
 from bayplan.model.nodes import ZONE, Node
 from bayplan.model.pods import Ending, Owner, Phase, Pod
@@ -87,7 +87,7 @@ class Scene:
         self.answered = asyncio.Event()
         self.admissions = admission.Admissions(
             dry_run=self._dry_run,
-            read=decode.pod_from_dict,
+            read=pods.pod_from_dict,
             now=self.clock.now,
             answered=lambda _: self.answered.set(),
         )
@@ -105,7 +105,7 @@ class Scene:
         )
 
     async def _dry_run(self, body: Mapping[str, Any], *, strict: bool) -> Pod:  # noqa: ARG002
-        return replace(decode.pod_from_dict(body), uid="dry-run")
+        return replace(pods.pod_from_dict(body), uid="dry-run")
 
     def rung(self) -> inbox.Batch:
         """What has rung since it was silenced."""
@@ -114,7 +114,7 @@ class Scene:
     def see(self, kind: str, name: str, value: object, namespace: str = "default") -> None:
         self.version += 1
         space = "" if kind == "Node" else namespace
-        seen = decode.Seen(space, name, f"uid-{name}-{self.version}", self.version, value)
+        seen = wire.Seen(space, name, f"uid-{name}-{self.version}", self.version, value)
         self.cache.upsert(kind, seen)
 
     def node(self, name: str = "n1", **more: Any) -> Node:

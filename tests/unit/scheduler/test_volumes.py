@@ -5,7 +5,8 @@ from dataclasses import replace
 import msgspec
 
 from bayplan.cluster import decode
-from bayplan.cluster.decode import Seen, Storage, Volume, VolumeClaim
+from bayplan.cluster.volumes import Storage, Volume, VolumeClaim
+from bayplan.cluster.wire import Seen
 from bayplan.model import wording
 from bayplan.model.nodes import ZONE
 from bayplan.model.pods import Phase

@@ -8,7 +8,7 @@ import pytest
 from bayplan.api import names
 from bayplan.api.run_names import slot_run
 from bayplan.api.times import rfc3339
-from bayplan.cluster.decode import pod_from_dict
+from bayplan.cluster.pods import pod_from_dict
 from bayplan.model.pods import FRESH, Ending, Phase
 from tests.jobs import START, World, ended
 
