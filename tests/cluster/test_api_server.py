@@ -493,7 +493,7 @@ def test_many(server: Site) -> None:
                 desk.namespace, f"p{number}", node=desk.node,
                 owner=Owner("LongService", "web", web.uid),
             )  # fmt: skip
-            desk.cache.assume(planned)
+            desk.cache.assumptions.assume(planned)
             desk.writer.create(web, planned, desk.body(planned.name, desk.node))
         await desk.idle()
         other = cache.Cache(state.State(), Bell())
@@ -527,7 +527,7 @@ def test_name_taken(server: Site) -> None:
         ours = await desk.create("ours", ownerReferences=[reference])
         for name in ("theirs", "ours"):
             planned = Pod(desk.namespace, name, owner=Owner("LongService", "web", web.uid))
-            desk.cache.assume(planned)
+            desk.cache.assumptions.assume(planned)
             desk.writer.create(web, planned, desk.body(name))
         await desk.idle()
 
@@ -549,7 +549,7 @@ def test_api_server_pauses(server: Site) -> None:
         resumed.start()
         for number in range(20):
             planned = Pod(desk.namespace, f"p{number}", node=desk.node)
-            desk.cache.assume(planned)
+            desk.cache.assumptions.assume(planned)
             desk.writer.create(web, planned, desk.body(planned.name, desk.node))
         await desk.idle()
         resumed.join()

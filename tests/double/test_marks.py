@@ -60,7 +60,9 @@ class Cluster(Desk):
     def bind(self, name: str, node: str = "n1") -> None:
         seen = self.pod(name)
         assert seen is not None
-        self.cache.assume(Pod("default", name, uid=seen.uid, node=node, scheduler="bayplan"))
+        self.cache.assumptions.assume(
+            Pod("default", name, uid=seen.uid, node=node, scheduler="bayplan")
+        )
         self.writer.bind(intents.Bind("default", name, seen.uid, node))
 
     def see(self, name: str) -> None:

@@ -124,7 +124,7 @@ class Desk:
             owner=Owner("LongService", "web", "uid-web"),
             labels={names.TEMPLATE_HASH: template},
         )  # fmt: skip
-        self.cache.assume(planned)
+        self.cache.assumptions.assume(planned)
         self.writer.create(self.web, planned, body)
 
     def pod(self, name: str = "p1") -> Pod | None:
@@ -502,7 +502,9 @@ def test_bind(answers: list[Reply], look: Answer | None, bound: bool) -> None:
     def act() -> None:
         before = desk.pod()
         assert before is not None
-        desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.cache.assumptions.assume(
+            Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan")
+        )
         desk.writer.bind(intents.Bind("default", "p1", "uid-p1", "n1"))
 
     desk.work(act)
@@ -525,7 +527,7 @@ def test_select(answer: Reply | None, node: str) -> None:
         "spec": {"storageClassName": "gp3"},
         "status": {"phase": "Pending"},
     }
-    lazy = volumes.Storage(waits=True)
+    lazy = volumes.StorageClass(waits=True)
     desk.cache.upsert("StorageClass", wire.Seen("", "gp3", "uid-s", 1, lazy))
     desk.cache.upsert(
         "PersistentVolumeClaim",
@@ -632,7 +634,9 @@ def test_bind_of_a_leaving_pod() -> None:
     desk.double.reply("get", "Pod", Answer(encoded(bodies.pod(version=10))))
 
     def act() -> None:
-        desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.cache.assumptions.assume(
+            Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan")
+        )
         desk.writer.bind(intents.Bind("default", "p1", "uid-p1", "n1"))
 
     desk.work(act)
@@ -648,7 +652,9 @@ def test_a_late_bind_of_a_pod_that_is_to_go() -> None:
 
     def act() -> None:
         desk.writer.release(intents.ReleasePod("default", "p1", "uid-p1", ()))
-        desk.cache.assume(Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan"))
+        desk.cache.assumptions.assume(
+            Pod("default", "p1", uid="uid-p1", node="n1", scheduler="bayplan")
+        )
         desk.writer.bind(intents.Bind("default", "p1", "uid-p1", "n1"))
         desk.writer.delete(intents.DeletePod("default", "p1", "uid-p1", "its run is over"))
 

@@ -6,25 +6,27 @@ harmless. It rings the doorbell where a decision may have changed and decides no
 belongs to one event loop and has no locks.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from bayplan.api import kinds, names
-from bayplan.api import resource as resource_
-from bayplan.api.resource import parent_names
+from bayplan.api.resource import Key as ResourceKey
+from bayplan.api.resource import Resource, parse_resource
 from bayplan.cluster import decode, news, policies, wire
+from bayplan.cluster.assumptions import Assumptions
 from bayplan.cluster.belongings import Belongings
 from bayplan.cluster.defaults import Defaults
-from bayplan.cluster.orphans import Orphans, Pods, is_left, is_stranded
+from bayplan.cluster.dependents import Dependents
+from bayplan.cluster.doorbell import Doorbell
+from bayplan.cluster.orphans import Orphans, Pods, is_stranded
 from bayplan.cluster.owned import Owned
 from bayplan.cluster.refusals import Refusals
 from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
 from bayplan.cluster.wire import Seen
-from bayplan.model import graph, snapshot, state
+from bayplan.model import snapshot, state
 from bayplan.model.children import Child
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
@@ -34,39 +36,24 @@ Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 _CHILDREN = ("ControllerRevision", "PodDisruptionBudget", "Service")
 
 
-class Doorbell(Protocol):
-    """Whom to tell that a look may be worth it."""
-
-    def mark(self, key: resource_.Key) -> None: ...
-
-    def mark_placement(self) -> None: ...
-
-    def mark_namespace(self, namespace: str) -> None:
-        """What admission says of new pods in this namespace may have changed."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
 class Cache:
-    """`state` is the book of nodes and pods; the rest is what reconcile needs beside it."""
+    """`state` holds nodes and pods; the rest is what reconcile needs beside it."""
 
     state: state.State
     doorbell: Doorbell
     namespace: str = ""  # the one that is served; empty: all
-    resources: dict[resource_.Key, resource_.Resource] = field(default_factory=dict)
+    resources: dict[ResourceKey, Resource] = field(default_factory=dict)
     namespaces_deleting: set[str] = field(default_factory=set)
-    priorities: dict[str, policies.Priority] = field(default_factory=dict)  # by PriorityClass name
     synced_kinds: set[str] = field(default_factory=set)
-    strays: bool = False  # there may be pods that our finalizer holds for nobody: look for them
     orphans: Orphans = field(default_factory=Orphans)
     refusals: Refusals = field(init=False)
     _versions: dict[str, Versions] = field(default_factory=dict)  # by kind
     _belongings: Belongings = field(default_factory=Belongings)
-    _by_uid: dict[str, resource_.Key] = field(default_factory=dict)
-    lineage: graph.Lineage = field(default_factory=graph.Lineage)
+    _by_uid: dict[str, ResourceKey] = field(default_factory=dict)
     _quotas: dict[Key, policies.Quota] = field(default_factory=dict)
-    _claimants: set[resource_.Key] = field(default_factory=set)  # services with claim templates
-    _leaving: dict[Key, tuple[str, int]] = field(default_factory=dict)  # pod -> uid, since when
+    _dependents: Dependents = field(init=False)
+    assumptions: Assumptions = field(init=False)
     storage: Storage = field(init=False)
     defaults: Defaults = field(init=False)
     _set: Mapping[str, Callable[[Seen], None]] = field(init=False)  # by kind
@@ -74,10 +61,12 @@ class Cache:
 
     def __post_init__(self) -> None:
         self.refusals = Refusals(self._ring_about, self._era)
+        self._dependents = Dependents(self.resources, self.doorbell)
+        self.assumptions = Assumptions(self.state, self.doorbell.mark_placement)
         storage = self.storage = Storage(
-            self.state, self.doorbell.mark_placement, self._ring_claimant
+            self.state, self.doorbell.mark_placement, self._dependents.ring_claimants
         )
-        self.defaults = Defaults(self._admits_anew, self.priorities)
+        self.defaults = Defaults(self._admits_anew)
         self._set = {
             "Pod": self._set_pod,
             "Node": self._set_node,
@@ -85,7 +74,7 @@ class Cache:
             "Namespace": self._set_namespace,
             "ResourceQuota": self._set_quota,
             "LimitRange": self.defaults.set_range,
-            "PriorityClass": self._set_priority,
+            "PriorityClass": self.defaults.set_priority,
             "PersistentVolumeClaim": storage.set_claim,
             "PersistentVolume": storage.set_volume,
             "StorageClass": storage.set_class,
@@ -101,7 +90,7 @@ class Cache:
             "Namespace": self._drop_namespace,
             "ResourceQuota": self._drop_quota,
             "LimitRange": self.defaults.drop_range,
-            "PriorityClass": self._drop_priority,
+            "PriorityClass": self.defaults.drop_priority,
             "PersistentVolumeClaim": storage.drop_claim,
             "PersistentVolume": storage.drop_volume,
             "StorageClass": storage.drop_class,
@@ -125,15 +114,15 @@ class Cache:
         """What a resource owns beside pods, by kind and name; without what is being deleted."""
         return self._belongings.of_uid(uid)
 
-    def belongings(self, resource: resource_.Resource) -> Mapping[tuple[str, str], Child]:
+    def belongings(self, resource: Resource) -> Mapping[tuple[str, str], Child]:
         """Its children, and what a former resource of its name left behind for it."""
         return self._belongings.of(resource)
 
-    def left_behind(self, resource: resource_.Resource) -> Pods:
+    def left_behind(self, resource: Resource) -> Pods:
         """Pods that a former service of its name left behind."""
         return self.orphans.of(resource, self.state.pods)
 
-    def foreign(self, resource: resource_.Resource) -> frozenset[tuple[str, str]]:
+    def foreign(self, resource: Resource) -> frozenset[tuple[str, str]]:
         """Kind and name of what has the resource's name and is another's or nobody's."""
         key = resource.namespace, resource.name
         return frozenset(
@@ -142,63 +131,9 @@ class Cache:
             if key in self._of(kind).known and not self._belongings.may_have(resource, kind, key)
         )
 
-    def by_uid(self, uid: str) -> resource_.Resource | None:
+    def by_uid(self, uid: str) -> Resource | None:
         key = self._by_uid.get(uid)
         return self.resources.get(key) if key is not None else None
-
-    # ---- what we count on -----------------------------------------------------------------
-
-    def assume(self, pod: Pod) -> None:
-        """Count on this pod: its CREATE or its binding is on its way.
-
-        A pod that is seen under the name of one to be created stays: the CREATE will find it too.
-        """
-        seen = self.state.pods.get(pod.key)
-        if seen is None or seen.uid == pod.uid:
-            self.state.assume(pod)
-
-    def forget(self, planned: Pod) -> None:
-        """Its CREATE has failed. What was seen meanwhile stays, and so does a later plan."""
-        if self.state.pods.get(planned.key) is planned:
-            self._take_back(planned.key)
-
-    def unbind(self, key: Key, uid: str, node: str) -> None:
-        """The binding of this pod to that node has failed: it waits again."""
-        pod = self.state.pods.get(key)
-        if pod is not None and pod.uid == uid and self.state.assumed.get(key) == node:
-            self._take_back(key)
-
-    def _take_back(self, key: Key) -> None:
-        self.state.forget(key)
-        self.doorbell.mark_placement()
-
-    def counts_on(self, key: Key, uid: str, node: str) -> bool:
-        """Whether it still stands that this pod is on that node, or will be, and stays."""
-        pod = self.state.pods.get(key)
-        return pod is not None and (pod.uid, pod.node, pod.terminating) == (uid, node, False)
-
-    def assume_leaving(self, key: Key, uid: str, at: int) -> None:
-        """A delete is decided: the pod counts as terminating, whatever older news says of it."""
-        pod = self.state.pods.get(key)
-        if pod is not None and pod.uid == uid and not pod.terminating:
-            self._leaving[key] = uid, at
-            leaving = _leaving(pod, at)
-            if key in self.state.assumed:
-                self.state.assume(leaving)  # no sight: its binding is still on its way
-            else:
-                self.state.set_pod(leaving)
-
-    def forget_leaving(self, key: Key, uid: str) -> None:
-        """The delete was refused: the pod stays."""
-        leaving = self._leaving.get(key)
-        if leaving is None or leaving[0] != uid:
-            return
-        del self._leaving[key]
-        pod = self.state.pods.get(key)
-        if pod is not None and pod.uid == uid:
-            self.state.set_pod(
-                dataclasses.replace(pod, deleted_at=None, uprooted=False, delete_assumed=False)
-            )
 
     # ---- what informers and answers tell --------------------------------------------------
 
@@ -253,11 +188,11 @@ class Cache:
             ),
         )
 
-    def drop_resource(self, key: resource_.Key, uid: str) -> None:
+    def drop_resource(self, key: ResourceKey, uid: str) -> None:
         """A custom resource has gone: kopf saw it deleted."""
         self.drop(key[0], key[1:], uid)
 
-    def doubt_resource(self, key: resource_.Key, uid: str) -> None:
+    def doubt_resource(self, key: ResourceKey, uid: str) -> None:
         """Its status answered 404: it leaves, but whoever sees it again brings it back.
 
         A server that starts, or serves a definition anew, answers 404 for what is still stored.
@@ -283,7 +218,7 @@ class Cache:
         return not self.namespace or namespace == self.namespace
 
     def _set_pod(self, seen: Seen) -> None:
-        pod = self._with_leaving(seen.value)
+        pod = self.assumptions.applied(seen.value)
         serves = self._serves(pod.namespace)
         if not serves:
             pod = news.as_load(pod)
@@ -303,17 +238,8 @@ class Cache:
         if freed or waits:
             self.doorbell.mark_placement()
 
-    def _with_leaving(self, pod: Pod) -> Pod:
-        leaving = self._leaving.get(pod.key)
-        if leaving is None:
-            return pod
-        if pod.terminating or pod.uid != leaving[0]:
-            del self._leaving[pod.key]
-            return pod
-        return _leaving(pod, leaving[1])
-
     def _drop_pod(self, key: Key) -> None:
-        self._leaving.pop(key, None)
+        self.assumptions.gone(key)
         before = self.state.drop_pod(key)
         if before is None:
             return
@@ -324,32 +250,20 @@ class Cache:
             self.doorbell.mark_placement()
 
     def _ring_owner(self, pod: Pod) -> None:
-        owner = pod.owner
-        if owner is not None and owner.kind in kinds.BY_NAME:
-            self.doorbell.mark((owner.kind, pod.namespace, owner.name))
-        elif is_left(pod):
-            self._ring_service(pod.namespace, pod.labels[names.SERVICE])
+        self._dependents.ring_owner(pod)
         if is_stranded(pod, self.by_uid) and self._serves(pod.namespace):
-            self.strays = True
+            self.orphans.suspected = True
             self.doorbell.mark_placement()
 
-    def _ring_service(self, namespace: str, label: str) -> None:
-        """Something has lost the service of which only the label's value is known."""
-        for kind, space, name in tuple(self.resources):
-            if (kind, space) != (names.LONGSERVICE, namespace):
-                continue
-            if names.owner_value(name) == label:
-                self.doorbell.mark((kind, space, name))
-
-    def _ring_about(self, about: resource_.Key) -> None:
+    def _ring_about(self, about: ResourceKey) -> None:
         """A write that was refused may be tried again, or has been accepted."""
         if about[0] in kinds.BY_NAME:
             self.doorbell.mark(about)
         else:
-            self.strays = True
+            self.orphans.suspected = True
             self.doorbell.mark_placement()
 
-    def _era(self, about: resource_.Key) -> object:
+    def _era(self, about: ResourceKey) -> object:
         """What a write is made of: the spec of a resource; of a pod or claim, which one it is."""
         resource = self.resources.get(about)
         if resource is not None:
@@ -375,12 +289,6 @@ class Cache:
         self._ring_pods_on(name)
         self.doorbell.mark_placement()
 
-    def _ring_claimant(self, key: Key) -> None:
-        """A claim has come, gone or changed: the service of whose instance it is has to look."""
-        for claimant in self._claimants:
-            if claimant[1] == key[0]:
-                self.doorbell.mark(claimant)
-
     def _ring_pods_on(self, name: str) -> None:
         for pod in self.state.on_node.get(name, {}).values():
             self._ring_owner(pod)
@@ -402,37 +310,28 @@ class Cache:
         body: Mapping[str, Any] = seen.value
         metadata = body["metadata"]
         known = self.resources.get((kind, metadata["namespace"], metadata["name"]))
-        read = resource_.parse_resource({**body, "kind": kind}, known)
+        read = parse_resource({**body, "kind": kind}, known)
         self.resources[read.key] = read
         if known is not None and known.uid != read.uid:
             self._by_uid.pop(known.uid, None)
-            self.strays = True
+            self.orphans.suspected = True
         self._by_uid[read.uid] = read.key
-        self._claimants.discard(read.key)
-        if read.spec is not None and read.spec.owns_volumes:
-            self._claimants.add(read.key)
+        self._dependents.know(read)
         echo = known is not None and news.echoes(known, read)
         if not echo:
             self.doorbell.mark(read.key)
         if kind == names.BATCHJOB:
-            self.lineage.link(read.key, parent_names(read))
-            self._ring_descendants(read.key, near=echo)
-
-    def _ring_descendants(self, key: resource_.Key, *, near: bool = False) -> None:
-        """Those that wait for a job's success; after an edit also those that may be in a circle."""
-        for each in self.lineage.descendants(key, near=near):
-            self.doorbell.mark(each)
+            self._dependents.ring_descendants(read.key, near=echo)
 
     def _drop_resource(self, kind: str, key: Key) -> None:
         known = self.resources.pop((kind, *key), None)
         if known is not None:
             self._by_uid.pop(known.uid, None)
-            self._claimants.discard(known.key)
             self.refusals.forget(known.key)
-            self.strays = True
+            self.orphans.suspected = True
             self.doorbell.mark(known.key)
-            self._ring_descendants(known.key)
-            self.lineage.link(known.key, ())
+            self._dependents.ring_descendants(known.key)
+            self._dependents.forget(known)
 
     def _set_child(self, kind: str, seen: Seen) -> None:
         owned: Owned | None = seen.value
@@ -441,29 +340,18 @@ class Cache:
         if before != owned:
             for one in (before, owned):
                 if one is not None:
-                    self._ring_parent(one, seen.namespace)
+                    self._dependents.ring_parent(one, seen.namespace)
         elif owned is None:
-            self._ring_namesake(seen.key)
+            self._dependents.ring_namesake(seen.key)
 
     def _drop_child(self, kind: str, key: Key) -> None:
         before = self._belongings.set(kind, key, None)
         self.refusals.gone(kind, key)
         self.refusals.freed(kind, key[0])
         if before is not None:
-            self._ring_parent(before, key[0])
+            self._dependents.ring_parent(before, key[0])
         else:
-            self._ring_namesake(key)
-
-    def _ring_namesake(self, key: Key) -> None:
-        """Somebody else's object has come, changed or gone: it may have stood in the way."""
-        if (names.LONGSERVICE, *key) in self.resources:
-            self.doorbell.mark((names.LONGSERVICE, *key))
-
-    def _ring_parent(self, owned: Owned, namespace: str) -> None:
-        if owned.owner is None:
-            self._ring_service(namespace, owned.left_by)
-        else:
-            self.doorbell.mark((owned.owner.kind, namespace, owned.owner.name))
+            self._dependents.ring_namesake(key)
 
     # ---- what admission depends on --------------------------------------------------------
 
@@ -482,12 +370,6 @@ class Cache:
         self.doorbell.mark_namespace(namespace)
         self.refusals.relieve(namespace)
 
-    def _set_priority(self, seen: Seen) -> None:
-        self.priorities[seen.name] = seen.value
-
-    def _drop_priority(self, key: Key) -> None:
-        self.priorities.pop(key[1], None)
-
     def _drop_namespace(self, key: Key) -> None:
         self.namespaces_deleting.discard(key[1])
         self.state.namespaces.pop(key[1], None)
@@ -501,11 +383,4 @@ class Cache:
             return
         self.namespaces_deleting ^= {seen.name}
         self._admits_anew(seen.name)
-        for key in self.resources:
-            if key[1] == seen.name:
-                self.doorbell.mark(key)
-
-
-def _leaving(pod: Pod, at: int) -> Pod:
-    """The pod as it counts from the moment at which its delete is decided."""
-    return dataclasses.replace(pod, deleted_at=at, uprooted=True, delete_assumed=True)
+        self._dependents.ring_namespace(seen.name)

@@ -1,6 +1,6 @@
 """What the API server's own admission fills into pods: LimitRanges by namespace, priorities."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bayplan.cluster import policies, wire
@@ -9,13 +9,10 @@ from bayplan.model.limits import NO_LIMITS, Limits, merged
 
 @dataclass(slots=True, eq=False)
 class Defaults:
-    """`changed` is told of the namespace whose LimitRanges have changed.
-
-    `priorities` are the PriorityClasses by name.
-    """
+    """`changed` is told of the namespace whose LimitRanges have changed."""
 
     changed: Callable[[str], None]
-    priorities: Mapping[str, policies.Priority]
+    _priorities: dict[str, policies.Priority] = field(default_factory=dict)  # by class
     _ranges: dict[str, dict[str, Limits]] = field(default_factory=dict)  # by namespace, name
     _limits: dict[str, Limits] = field(default_factory=dict)  # all of a namespace
 
@@ -37,9 +34,9 @@ class Defaults:
     def priority(self, name: str) -> int:
         """The priority that a class gives; without a name that of pods which name none."""
         if name:
-            found = self.priorities.get(name)
+            found = self._priorities.get(name)
             return found.value if found is not None else 0
-        return min((one.value for one in self.priorities.values() if one.default), default=0)
+        return min((one.value for one in self._priorities.values() if one.default), default=0)
 
     def set_range(self, seen: wire.Seen) -> None:
         self._ranges.setdefault(seen.namespace, {})[seen.name] = seen.value
@@ -53,3 +50,9 @@ class Defaults:
             self._ranges.pop(key[0], None)
         self._limits.pop(key[0], None)
         self.changed(key[0])
+
+    def set_priority(self, seen: wire.Seen) -> None:
+        self._priorities[seen.name] = seen.value
+
+    def drop_priority(self, key: tuple[str, str]) -> None:
+        self._priorities.pop(key[1], None)

@@ -20,8 +20,12 @@ _MARKS = (names.SERVICE, names.REVISION, names.TEMPLATE_HASH)
 
 @dataclass(slots=True, eq=False)
 class Orphans:
-    """Indexes of pods that were seen: which carry the finalizer, which have lost their service."""
+    """Indexes of pods that were seen: which carry the finalizer, which have lost their service.
 
+    `suspected`: there may be pods that our finalizer holds for nobody; look for them.
+    """
+
+    suspected: bool = False
     _held: set[Key] = field(default_factory=set)
     _left: dict[Key, set[Key]] = field(default_factory=dict)  # namespace, label of the service
 

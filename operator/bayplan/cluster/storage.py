@@ -34,7 +34,7 @@ class Storage:
     _claims: dict[Key, volumes.VolumeClaim] = field(default_factory=dict)
     _uids: dict[Key, str] = field(default_factory=dict)
     _volumes: dict[str, volumes.Volume] = field(default_factory=dict)
-    _classes: dict[str, volumes.Storage] = field(default_factory=dict)
+    _classes: dict[str, volumes.StorageClass] = field(default_factory=dict)
     _bound: dict[str, set[Key]] = field(default_factory=dict)  # volume -> claims bound to it
     attachments: Attachments = field(init=False)
 
@@ -184,7 +184,7 @@ class Storage:
             moved=volume.moved if volume is not None else (),
         )
 
-    def _class_of(self, stored: volumes.VolumeClaim) -> volumes.Storage | str:
+    def _class_of(self, stored: volumes.VolumeClaim) -> volumes.StorageClass | str:
         """The class of a claim, or why it has none."""
         if stored.storage is None:
             found = next((one for one in self._classes.values() if one.default), None)
@@ -198,5 +198,5 @@ def _missing(claim: Claim, why: str) -> Claim:
     return dataclasses.replace(claim, missing=True, why=why, selected="")
 
 
-def _driver(storage: volumes.Storage) -> str:
+def _driver(storage: volumes.StorageClass) -> str:
     return migrated.DRIVERS.get(storage.provisioner, storage.provisioner)

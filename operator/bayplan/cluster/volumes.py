@@ -60,7 +60,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
+class StorageClass:
     """A StorageClass; `waits` for its first consumer; `terms` are its allowed topologies."""
 
     waits: bool = False
@@ -206,7 +206,7 @@ def storage_class(raw: Raw) -> Seen:
         for topology in stored.allowed_topologies or ()
     )
     annotations = wire.texts(bytes(stored.metadata.annotations))
-    storage = Storage(
+    storage = StorageClass(
         waits=stored.volume_binding_mode == "WaitForFirstConsumer",
         default=annotations.get(_DEFAULT_CLASS) == "true",
         terms=terms,

@@ -153,7 +153,7 @@ class Writer:
         request = requests.create_pod(body)
         write = Write(resource.key, "create", "Pod", planned.labels.get(names.TEMPLATE_HASH, ""))
         if not self._cache.refusals.admits(write, counted=True):  # by the loop, in this cycle
-            self._cache.forget(planned)
+            self._cache.assumptions.forget(planned)
             return
 
         async def attempt() -> None:
@@ -167,7 +167,7 @@ class Writer:
             self._reports.created(resource.key, planned, stored)
 
         def failed(error: errors.ClusterError) -> None:
-            self._cache.forget(planned)
+            self._cache.assumptions.forget(planned)
             self.failed(write, error, planned.name)
 
         # Each is a job of its own: the one before may be of a pod that has gone already.
@@ -183,11 +183,11 @@ class Writer:
         key = wanted.namespace, wanted.name
         write = binding(self._cache.state.pods.get(key), key)
         if not self._cache.refusals.admits(write):
-            self._cache.unbind(key, wanted.uid, wanted.node)
+            self._cache.assumptions.unbind(key, wanted.uid, wanted.node)
             return
 
         async def attempt() -> None:
-            if not self._cache.counts_on(key, wanted.uid, wanted.node):
+            if not self._cache.assumptions.holds(key, wanted.uid, wanted.node):
                 raise errors.Conflict("decided otherwise meanwhile")
             try:
                 await self.sender.send(requests.bind(wanted))
@@ -201,7 +201,7 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             self.failed(write, error)
-            self._cache.unbind(key, wanted.uid, wanted.node)
+            self._cache.assumptions.unbind(key, wanted.uid, wanted.node)
 
         identity = ("bind", key, wanted.uid, wanted.node)
         self.submit(write, Job(_pod(key), identity, attempt, failed, once=True))
@@ -223,14 +223,14 @@ class Writer:
         write = Write(resource or _pod(key), "delete", "Pod", wanted.name)
         if not self._cache.refusals.admits(write):
             return
-        self._cache.assume_leaving(key, wanted.uid, int(self._now()))
+        self._cache.assumptions.assume_leaving(key, wanted.uid, int(self._now()))
 
         async def attempt() -> None:
             if not (wanted.evict and await self._evicted(wanted)):
                 await self._patched(requests.delete_pod(wanted), key, wanted.uid)
 
         def failed(error: errors.ClusterError) -> None:
-            self._cache.forget_leaving(key, wanted.uid)
+            self._cache.assumptions.forget_leaving(key, wanted.uid)
             if error.reason == _SPENT:
                 self._cache.refusals.spent(write)
             else:

@@ -158,7 +158,7 @@ class Commit:
     @contextlib.contextmanager
     def _assumed(self, pod: Pod) -> Iterator[None]:
         """Count on this pod; no longer where its write cannot even be handed over."""
-        self.cache.assume(pod)
+        self.cache.assumptions.assume(pod)
         try:
             yield
         except BaseException:

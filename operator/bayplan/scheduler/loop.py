@@ -152,7 +152,7 @@ class Loop:
             for one in self.reconciler.look(key, now):
                 wanted[one.resource.namespace, one.task.name] = one
             self.queue.looked(key, began)
-        if self.cache.strays:  # many may go at once: one search serves them all
+        if self.cache.orphans.suspected:  # many may go at once: one search serves them all
             self._release_orphans()
         guard = self.set_aside.guard("class", now)
         waiting, resting = self.set_aside.parted(self._waiting(wanted, guard, now), now)
@@ -213,7 +213,7 @@ class Loop:
 
     def _release_orphans(self) -> None:
         """Take our finalizer off pods that nobody will account for."""
-        self.cache.strays = False
+        self.cache.orphans.suspected = False
         if self.acts:
             stranded = self.cache.orphans.stranded(self.cache.state.pods, self.cache.by_uid)
             for release in cleanup.release_orphans(stranded):

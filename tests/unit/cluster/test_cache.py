@@ -1,24 +1,17 @@
 """The newest sight of everything, what we count on beside it, and who is to look at a change."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from bayplan.api.resource import Resource
-from bayplan.cluster import cache, decode, owned, policies, volumes
-from bayplan.cluster.volumes import Storage, Volume, VolumeClaim
-from bayplan.cluster.wire import Seen
-from bayplan.model import requirements, resources, snapshot, state
+from bayplan.cluster import decode, owned, policies
+from bayplan.model import resources, snapshot
 from bayplan.model.children import Child
 from bayplan.model.nodes import Taint
-from bayplan.model.pods import Claim, Owner, Phase
-from tests.builders import make_node, make_pod
-from tests.double.bell import Bell
-
-WEB = ("LongService", "default", "web")
-OWNER = Owner("LongService", "web", "uid-web")
+from bayplan.model.pods import Owner, Phase
+from tests.unit.cluster.held import OWNER, WEB, Held
 
 
 def make_child(
@@ -40,30 +33,6 @@ def make_child(
         },
         **more,
     }
-
-
-class Held:
-    """A cache and its bell."""
-
-    def __init__(self) -> None:
-        self.bell = Bell()
-        self.cache = cache.Cache(state.State(), self.bell)
-
-    def pod(self, version: int = 10, name: str = "p1", **more: Any) -> bool:
-        pod = make_pod(name, **{"owner": OWNER, "resource_version": str(version), **more})
-        return self.cache.upsert("Pod", Seen("default", name, pod.uid, version, pod))
-
-    def node(self, version: int = 10, name: str = "n1", **more: Any) -> bool:
-        node = make_node(name, **{"resource_version": str(version), **more})
-        return self.cache.upsert("Node", Seen("", name, node.uid, version, node))
-
-    def put(
-        self, kind: str, name: str, value: Any, version: int = 10, namespace: str = "default"
-    ) -> None:
-        self.cache.upsert(kind, Seen(namespace, name, f"uid-{name}", version, value))
-
-    def gone(self, kind: str, name: str, version: int = 99, namespace: str = "default") -> bool:
-        return self.cache.delete(kind, (namespace, name), f"uid-{name}", version)
 
 
 def service(version: int = 10, generation: int = 1, **more: Any) -> Mapping[str, Any]:
@@ -204,106 +173,6 @@ class TestPods:
 
         assert 1 == held.cache.retain("Pod", {("default", "a")}, 30)
         assert {"a", "c"} == {name for _, name in held.cache.state.pods}
-
-
-class TestCountedOn:
-    def test_confirmed(self) -> None:
-        """The first sight of a created pod confirms it; room is counted once throughout."""
-        held = Held()
-        held.node()
-        free = held.cache.snapshot().free.copy()
-        held.cache.assume(make_pod(node="n1", uid="", owner=OWNER))
-        counted = held.cache.snapshot().free.copy()
-        held.pod(node="n1")
-
-        assert (free != counted).any()
-        assert (counted == held.cache.snapshot().free).all()
-        assert {} == held.cache.state.assumed
-
-    def test_forgotten(self) -> None:
-        """A failed CREATE gives its room back and rings for those who wait."""
-        held = Held()
-        held.node()
-        free = held.cache.snapshot().free.copy()
-        held.cache.assume(planned := make_pod(node="n1", uid="", owner=OWNER))
-        held.bell.silence()
-        held.cache.forget(planned)
-
-        assert (free == held.cache.snapshot().free).all()
-        assert 1 == held.bell.placement
-        assert {} == held.cache.state.pods
-
-    def test_seen_before_it_failed(self) -> None:
-        """What the watch has shown stays, though the answer to its CREATE was lost for good."""
-        held = Held()
-        held.cache.assume(planned := make_pod(node="n1", uid="", owner=OWNER))
-        held.pod(node="n1")
-        held.cache.forget(planned)
-
-        assert "n1" == held.cache.state.pods["default", "p1"].node
-
-    def test_foreign_namesake_stays(self) -> None:
-        """A pod that somebody else has under that name is not lost from sight."""
-        held = Held()
-        held.pod(owner=None, node="n2")
-        held.cache.assume(planned := make_pod(node="n1", uid="", owner=OWNER))
-        held.cache.forget(planned)
-
-        assert "n2" == held.cache.state.pods["default", "p1"].node
-
-    def test_leaving_while_it_is_bound(self) -> None:
-        """Neither its binding nor its delete came to anything: it waits as before."""
-        held = Held()
-        held.node()
-        free = held.cache.snapshot().free.copy()
-        held.pod(10, scheduler="bayplan")
-        key = ("default", "p1")
-        held.cache.assume(dataclasses.replace(held.cache.state.pods[key], node="n1"))
-        held.cache.assume_leaving(key, "uid-p1", 77)
-        held.cache.unbind(key, "uid-p1", "n1")
-        held.cache.forget_leaving(key, "uid-p1")
-
-        assert [key] == list(held.cache.state.unplaced)
-        assert (free == held.cache.snapshot().free).all()
-
-    def test_leaving(self) -> None:
-        """A pod whose delete is decided counts as terminating until that is refused."""
-        held = Held()
-        held.pod(10, node="n1")
-        held.cache.assume_leaving(("default", "p1"), "uid-p1", 77)
-        held.pod(11, node="n1", ready=True)
-
-        assert 77 == held.cache.state.pods["default", "p1"].deleted_at
-
-        assert held.cache.state.pods["default", "p1"].uprooted  # nobody else has deleted it
-        assert held.cache.state.pods["default", "p1"].delete_assumed
-
-        held.cache.forget_leaving(("default", "p1"), "uid-p1")
-
-        assert not held.cache.state.pods["default", "p1"].terminating
-        assert not held.cache.state.pods["default", "p1"].delete_assumed
-        assert not held.cache.state.pods["default", "p1"].uprooted
-
-        held.pod(12, node="n1", ready=False)
-
-        assert not held.cache.state.pods["default", "p1"].terminating
-
-    def test_leaving_is_confirmed(self) -> None:
-        """Once the API server says so, its word counts; another pod of that name is alive."""
-        held = Held()
-        held.pod(10, node="n1")
-        held.cache.assume_leaving(("default", "p1"), "uid-p1", 77)
-        held.pod(11, node="n1", deleted_at=99)
-        held.cache.forget_leaving(("default", "p1"), "uid-p1")
-
-        assert held.cache.state.pods["default", "p1"].uprooted
-        assert not held.cache.state.pods["default", "p1"].delete_assumed
-        assert 99 == held.cache.state.pods["default", "p1"].deleted_at
-
-        held.gone("Pod", "p1", 12)
-        held.pod(13, uid="second")
-
-        assert not held.cache.state.pods["default", "p1"].terminating
 
 
 class TestNodes:
@@ -546,166 +415,7 @@ class TestAdmission:
         held.put("PriorityClass", "high", policies.Priority(1000), 10, "")
 
         assert ["default", "default"] == held.bell.namespaces
-        assert 1000 == held.cache.priorities["high"].value
-
-
-class TestVolumes:
-    ZONE = (requirements.Term((("zone", requirements.requirement("In", ["a"])),)),)
-
-    def claim(self, *acts: Callable[[Held], None]) -> Claim:
-        held = Held()
-        for act in acts:
-            act(held)
-        return held.cache.state.claims["default", "data"]
-
-    def bound(self, held: Held) -> None:
-        held.put("PersistentVolumeClaim", "data", VolumeClaim("v1", "gp3"))
-
-    def unbound(self, held: Held) -> None:
-        held.put("PersistentVolumeClaim", "data", VolumeClaim("", "gp3"), 9)
-
-    def default(self, held: Held) -> None:
-        held.put("PersistentVolumeClaim", "data", VolumeClaim("", None), 9)
-
-    def volume(self, held: Held) -> None:
-        held.put("PersistentVolume", "v1", Volume(self.ZONE, "ebs", "vol"), 10, "")
-
-    def lazy(self, held: Held) -> None:
-        held.put("StorageClass", "gp3", Storage(True, True, self.ZONE, "ebs"), 10, "")
-
-    def eager(self, held: Held) -> None:
-        held.put("StorageClass", "gp3", Storage(waits=False), 10, "")
-
-    def test_bound(self) -> None:
-        """A bound claim goes where its volume is; the order of arrival does not matter."""
-        wanted = Claim("data", "uid-data", terms=self.ZONE, driver="ebs", handle="vol", made=True)
-
-        assert wanted == self.claim(self.bound, self.volume)
-        assert wanted == self.claim(self.volume, self.bound)
-        assert wanted == self.claim(self.lazy, self.unbound, self.volume, self.bound)
-
-    def test_unbound(self) -> None:
-        """A claim that waits for its consumer may go where its class allows."""
-        wanted = Claim("data", "uid-data", terms=self.ZONE, unbound=True, driver="ebs")
-
-        assert wanted == self.claim(self.unbound, self.lazy)
-        assert wanted == self.claim(self.default, self.lazy)
-
-    def test_missing(self) -> None:
-        """Where somebody else has to act first, the pod cannot run yet."""
-        for acts in ([self.bound], [self.unbound], [self.unbound, self.eager], [self.default]):
-            assert self.claim(*acts).missing
-
-    def test_rings(self) -> None:
-        """A claim that becomes usable rings; one that goes is no claim any more."""
-        held = Held()
-        self.bound(held)
-        held.bell.silence()
-        self.volume(held)
-
-        assert 1 == held.bell.placement
-
-        held.gone("PersistentVolumeClaim", "data")
-
-        assert {} == held.cache.state.claims
-
-    def test_one_that_is_about_to_be_bound(self) -> None:
-        """It is made for the chosen node; until it is bound the node still counts."""
-        held = Held()
-        self.lazy(held)
-        self.volume(held)
-        held.put("PersistentVolumeClaim", "data", VolumeClaim("v1", "gp3", "Pending", "n1"))
-        binding = held.cache.state.claims["default", "data"]
-        held.put("PersistentVolumeClaim", "data", VolumeClaim("v1", "gp3", "Bound", "n1"), 11)
-        bound = held.cache.state.claims["default", "data"]
-
-        assert (True, True, "n1") == (binding.unbound, binding.made, binding.selected)
-        assert (False, "", self.ZONE) == (bound.unbound, bound.selected, bound.terms)
-
-    @pytest.mark.parametrize(
-        ("claim", "why"),
-        [
-            (VolumeClaim("", "gp3", deleting=True), "it is being deleted"),
-            (VolumeClaim("v1", "gp3", "Lost"), "its volume is lost"),
-            (VolumeClaim("v2", "gp3", "Pending"), "it waits for volume v2"),
-            (VolumeClaim("", "other"), "there is no StorageClass other"),
-            (
-                VolumeClaim("", ""),
-                "it waits for a volume that fits, since its StorageClass is empty",
-            ),
-            (VolumeClaim("", None), "it names no StorageClass and none is the default"),
-            (VolumeClaim("", "eager"), "it waits for its volume to be made"),
-            (
-                VolumeClaim("", "local"),
-                "its StorageClass makes no volumes; name one in volumeName",
-            ),
-        ],
-    )
-    def test_why_it_cannot_be_mounted(self, claim: VolumeClaim, why: str) -> None:
-        """One sentence says what is lacking."""
-        held = Held()
-        self.volume(held)
-        none = "kubernetes.io/no-provisioner"
-        held.put("StorageClass", "gp3", Storage(waits=True), 10, "")
-        held.put("StorageClass", "eager", Storage(waits=False), 10, "")
-        held.put("StorageClass", "local", Storage(waits=True, provisioner=none), 10, "")
-        held.put("PersistentVolumeClaim", "data", claim)
-
-        assert (True, why) == (
-            held.cache.state.claims["default", "data"].missing,
-            held.cache.state.claims["default", "data"].why,
-        )
-
-    def test_a_node_that_is_given_back(self) -> None:
-        """Whoever takes the chosen node off again could make no volume there."""
-        held = Held()
-        self.lazy(held)
-        for version, claim in enumerate(
-            (VolumeClaim("", "gp3", selected="n1"), VolumeClaim("", "gp3")), start=10
-        ):
-            held.put("PersistentVolumeClaim", "data", claim, version)
-
-        assert {("default", "data"): "n1"} == held.cache.storage.given_back
-
-        held.cache.storage.given_back.clear()
-        for version, claim in enumerate(
-            (VolumeClaim("", "gp3", selected="n1"), VolumeClaim("v1", "gp3")), start=12
-        ):
-            held.put("PersistentVolumeClaim", "data", claim, version)
-
-        assert {} == held.cache.storage.given_back
-
-        held.gone("PersistentVolumeClaim", "data")
-
-        assert {} == held.cache.storage.given_back
-
-    def test_a_choice_counts_before_it_is_seen(self) -> None:
-        """And no more once its write has failed."""
-        held = Held()
-        self.lazy(held)
-        self.unbound(held)
-        key = "default", "data"
-        held.cache.storage.assume_selected(key, "n1")
-        chosen = held.cache.state.claims[key].selected
-        held.cache.storage.forget(key)
-
-        assert ("n1", "") == (chosen, held.cache.state.claims[key].selected)
-
-    def test_a_deletion_counts_before_it_is_seen(self) -> None:
-        """No pod is made for a claim that is to go; a refusal takes that back."""
-        held = Held()
-        self.volume(held)
-        self.bound(held)
-        key = "default", "data"
-        held.cache.storage.assume_leaving(key)
-        going = held.cache.state.claims[key]
-        held.cache.storage.forget(key)
-        stays = held.cache.state.claims[key]
-
-        assert ((True, True), (False, False)) == (
-            (going.deleting, going.missing),
-            (stays.deleting, stays.missing),
-        )
+        assert 1000 == held.cache.defaults.priority("high")
 
 
 def test_daemonsets() -> None:
@@ -721,15 +431,3 @@ def test_daemonsets() -> None:
     held.gone("DaemonSet", "d")
 
     assert ({}, 1) == (held.cache.state.daemonsets, held.bell.placement)
-
-
-def test_attach_limits() -> None:
-    """How many volumes a node takes, until it goes."""
-    held = Held()
-    held.put("CSINode", "n1", volumes.CsiNode({"ebs": 25}), 10, "")
-
-    assert {"n1": {"ebs": 25}} == held.cache.state.attach_limits
-
-    held.gone("CSINode", "n1", 99, "")
-
-    assert {} == held.cache.state.attach_limits

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 
 from bayplan.cluster import decode
-from bayplan.cluster.volumes import Storage, Volume, VolumeClaim
+from bayplan.cluster.volumes import StorageClass, Volume, VolumeClaim
 from bayplan.cluster.wire import Seen
 from bayplan.model import wording
 from bayplan.model.nodes import ZONE
@@ -14,7 +14,7 @@ from bayplan.scheduler import inbox, volume_binding
 from tests.builders import NOON, make_constraints, make_node, make_pod, make_term
 from tests.unit.scheduler.test_loop import Scene
 
-LAZY = Storage(waits=True, provisioner="ebs")
+LAZY = StorageClass(waits=True, provisioner="ebs")
 UNMADE = VolumeClaim("", "gp3", "Pending")
 
 
