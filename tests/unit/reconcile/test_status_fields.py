@@ -10,7 +10,13 @@ from bayplan.api.resource import Resource
 from bayplan.model.admission import Admission
 from bayplan.model.pods import Ending, Phase
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
-from bayplan.reconcile.batchjob import parent_summaries, reconcile, statistics, stored_status
+from bayplan.reconcile.batchjob import (
+    parent_summaries,
+    reconcile,
+    statistics,
+    status_entries,
+    stored_status,
+)
 from bayplan.reconcile.batchjob.runs import Finished
 from bayplan.reconcile.longservice import reconcile as services
 from bayplan.reconcile.view import NoRoom
@@ -153,8 +159,8 @@ def test_each_field_of_a_jobs_status_is_written() -> None:
     ]
     stored = stored_status.read(status)
     ends = [Finished(run, "Failed", "Error", START, exit_code=1) for run in stored.active]
-    told.append({"history": [stored_status.wire_finished(one) for one in ends]})
-    counters = stored_status.counted({}, (), missed=0, lost=0)
+    told.append({"history": [status_entries.wire_finished(one) for one in ends]})
+    counters = status_entries.counted({}, (), missed=0, lost=0)
     told.append({"statistics": counters | statistics.read(status["samples"]).quantiles()})
 
     assert known(kind) == noted(kind, told)

@@ -12,7 +12,7 @@ from bayplan.reconcile.batchjob.conditions import hindrance, how, too_many
 from bayplan.reconcile.batchjob.context import JobContext
 from bayplan.reconcile.batchjob.progress import JobProgress
 from bayplan.reconcile.batchjob.runs import LATE, RunProgress
-from bayplan.reconcile.batchjob.stored_status import wire_finished
+from bayplan.reconcile.batchjob.status_entries import wire_finished
 from bayplan.reconcile.batchjob.suspension import TOO_MANY_FAILURES
 
 _REFUSED = {

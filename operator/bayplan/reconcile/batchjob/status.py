@@ -19,9 +19,7 @@ from bayplan.reconcile.batchjob.events import events, is_newly_late
 from bayplan.reconcile.batchjob.notices import notices
 from bayplan.reconcile.batchjob.progress import JobProgress
 from bayplan.reconcile.batchjob.runs import BY_PEOPLE, MARKED, OF_LIVE, Run, RunProgress
-from bayplan.reconcile.batchjob.stored_status import (
-    MOST_HISTORY,
-    Backfill,
+from bayplan.reconcile.batchjob.status_entries import (
     counted,
     wire_backfill,
     wire_finished,
@@ -30,6 +28,7 @@ from bayplan.reconcile.batchjob.stored_status import (
     wire_missed,
     wire_run,
 )
+from bayplan.reconcile.batchjob.stored_status import MOST_HISTORY, Backfill
 from bayplan.reconcile.view import Success
 from bayplan.schedules.gaps import Gaps, between, more, without
 

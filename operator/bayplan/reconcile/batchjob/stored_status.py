@@ -1,18 +1,17 @@
-"""What the stored status says of runs, as values; and values as the status stores them.
+"""What the stored status says of runs, as values; `status_entries` writes them.
 
 Reading never raises: a person may have edited the status, so what makes no sense is left out.
-Reading back what was written here gives the same values, so that a steady job is not rewritten.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
 from bayplan.api import run_names
 from bayplan.api.batchjob_status import LONGEST_DETAIL
-from bayplan.api.times import rfc3339, time_of, time_text
+from bayplan.api.times import rfc3339, time_of
 from bayplan.reconcile.batchjob import index_ranges
-from bayplan.reconcile.batchjob.runs import Finished, Lane, Outcome, Run, Trigger
+from bayplan.reconcile.batchjob.runs import Lane, Outcome, Run, Trigger
 from bayplan.reconcile.view import Success
 from bayplan.schedules.gaps import MOST_GAPS, Gap, Gaps, holds, more
 
@@ -24,6 +23,8 @@ MOST_PARENTS = 50
 MOST_FULFILLED = 10
 MOST_BACKFILLED = 100  # scheduled times that one request makes up for
 LONGEST_REQUEST = 64
+LONGEST_WORD = 64
+LARGEST_COUNT = 2**63 - 1
 COUNTERS = (
     "runs",
     "successes",
@@ -36,11 +37,8 @@ COUNTERS = (
 )
 
 _NEVER = rfc3339(0)  # what older versions stored of a container that never started
-_LARGEST_COUNT = 2**63 - 1
 _LARGEST_ATTEMPT = 500  # of a stored one; retries add 121 at most, names hold 999
-_LONGEST_WORD = 64
 _LONGEST_NAME = 253
-_LONGEST_LIST = 256
 _COUNTED = ("failures", "disruptions")
 _OUTCOMES = frozenset(get_args(Outcome))
 
@@ -111,13 +109,13 @@ def read(status: Mapping[str, Any]) -> StoredStatus:
         return StoredStatus()
     return StoredStatus(
         last_slot=_time(status.get("lastSlotTime"), -1),
-        schedule_hash=_text(status.get("scheduleHash"), _LONGEST_WORD),
+        schedule_hash=_text(status.get("scheduleHash"), LONGEST_WORD),
         since=_time(status.get("scheduleSinceTime"), -1),
         active=_runs(status.get("active")),
         history=_each(status.get("history"), _history, MOST_HISTORY),
         statistics=_statistics(status.get("statistics")),
         handled=_each(status.get("handledTokens"), _run_id, MOST_HANDLED),
-        forgiven=_count(status.get("forgivenFailures"), _LARGEST_COUNT),
+        forgiven=_count(status.get("forgivenFailures"), LARGEST_COUNT),
         fulfilled=fulfilled_of(status),
         consumed=dict(_each(status.get("consumed"), _consumed, MOST_PARENTS)),
         paused_until=time_of(status.get("pausedUntil")),
@@ -129,152 +127,6 @@ def read(status: Mapping[str, Any]) -> StoredStatus:
 def fulfilled_of(status: Mapping[str, Any]) -> tuple[Success, ...]:
     """What a stored status tells a job's children."""
     return _each(status.get("fulfilled"), _success, MOST_FULFILLED)
-
-
-def wire_fulfilled(known: Sequence[Success], new: Sequence[Success]) -> list[dict[str, Any]]:
-    """The list to store; a run is in it once, at its newest end."""
-    names = {one.run for one in new}
-    kept = [one for one in known if one.run not in names]
-    newest = sorted(new, key=lambda one: (one.ended_at, one.run), reverse=True)
-    return [
-        {"run": one.run, "endTime": time_text(one.ended_at)}
-        | ({} if one.made_up_for is None else {"slotTime": time_text(one.made_up_for)})
-        for one in [*newest, *kept][:MOST_FULFILLED]
-    ]
-
-
-def wire_run(run: Run) -> dict[str, Any]:
-    """An entry of `active`."""
-    told: dict[str, Any] = {
-        "run": run.id,
-        "trigger": run.trigger,
-        "slotTime": _when(run.slot),
-        "since": _when(run.since),
-        "attempt": run.attempt,
-        "failures": run.failures or None,
-        "disruptions": run.disruptions or None,
-        "retryTime": _when(run.retry_at),
-        "startTime": _when(run.started_at),
-        "pods": [run.pod] if run.pod else None,
-        "reason": run.reason or None,
-        "detail": run.detail or None,
-        "node": run.node or None,
-        "arguments": run.arguments or None,
-        "tasks": _wire_tasks(run) if run.count > 1 else None,
-    }
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def wire_finished(finished: Finished) -> dict[str, Any]:
-    """An entry of `history` for a run that ended."""
-    run = finished.run
-    told: dict[str, Any] = {
-        "run": run.id,
-        "slotTime": _when(run.slot),
-        "outcome": finished.outcome,
-        "reason": finished.reason[:_LONGEST_WORD] or None,
-        "detail": run.detail or None,
-        "exitCode": finished.exit_code,
-        "node": run.node or None,
-        "startTime": _when(run.started_at),
-        "endTime": _when(finished.ended_at),
-        "attempts": run.attempt + 1,
-        "tasks": run.count if run.count > 1 else None,
-        "failedTasks": _shortened(index_ranges.text(run.ended_as("Failed"))) or None,
-        "arguments": (run.arguments if finished.outcome != "Succeeded" else "") or None,
-    }
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def wire_gaps(gaps: Gaps | None) -> list[dict[str, str]] | None:
-    """The stretches without a run, as the status keeps them."""
-    if gaps is None:
-        return None
-    return [{"fromTime": time_text(low), "toTime": time_text(high)} for low, high in gaps]
-
-
-def wire_backfill(backfill: Backfill) -> dict[str, Any] | None:
-    """What is left of what a person asked to make up for."""
-    if not backfill.request:
-        return None
-    told: dict[str, Any] = {"request": backfill.request}
-    if backfill.left:
-        told["fromTime"] = time_text(backfill.first)
-        told["toTime"] = time_text(backfill.last)
-        told["left"] = backfill.left
-    return told
-
-
-def _wire_tasks(run: Run) -> dict[str, Any]:
-    """Where the indexes of a run stand; those that stand alike are told together."""
-    alike: dict[tuple[int, int, int, int | None], list[int]] = {}
-    for index, lane in run.lanes.items():
-        if not lane.outcome:
-            at = lane.attempt, lane.failures, lane.disruptions, lane.retry_at
-            alike.setdefault(at, []).append(index)
-    retries = [
-        {"indexes": index_ranges.text(indexes), "attempt": at[0]}
-        | {
-            name: value
-            for name, value in (
-                ("failures", at[1]),
-                ("disruptions", at[2]),
-                ("retryTime", _when(at[3])),
-            )
-            if value
-        }
-        for at, indexes in sorted(alike.items(), key=lambda item: min(item[1]))
-    ]
-    told: dict[str, Any] = {
-        "count": run.count,
-        "gang": run.gang or None,
-        "succeeded": index_ranges.text(run.ended_as("Succeeded")) or None,
-        "failed": index_ranges.text(run.ended_as("Failed")) or None,
-        "cancelled": index_ranges.text(run.ended_as("Cancelled")) or None,
-        "reason": run.cause or None,
-        "exitCode": run.exit_code,
-        "retries": retries or None,
-    }
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def _shortened(told: str) -> str:
-    """A list of indexes cut at a comma."""
-    if len(told) <= _LONGEST_LIST:
-        return told
-    return f"{told[: told.rindex(',', 0, _LONGEST_LIST - 2)]},…"
-
-
-def wire_missed(slot: int, reason: str) -> dict[str, Any]:
-    """An entry of `history` for a slot that passed without a run."""
-    return {
-        "run": run_names.slot_run(slot),
-        "slotTime": time_text(slot),
-        "outcome": "Missed",
-        "reason": reason,
-    }
-
-
-def counted(
-    before: Mapping[str, int], finished: Sequence[Finished], missed: int, lost: int, late: int = 0
-) -> dict[str, int]:
-    """The counters after these ends, to be stored in the write that moves the runs."""
-    after = {name: before.get(name, 0) for name in COUNTERS}
-    for one in finished:
-        after["runs"] += 1
-        match one.outcome:
-            case "Succeeded":
-                after["successes"] += 1
-                after["consecutiveFailures"] = 0
-            case "Failed":
-                after["failures"] += 1
-                after["consecutiveFailures"] += 1
-            case _:
-                after["cancelled"] += 1
-    after["missed"] += missed
-    after["lost"] += lost
-    after["late"] += late
-    return {name: min(count, _LARGEST_COUNT) for name, count in after.items()}
 
 
 def own_slot(run: str) -> int | None:
@@ -317,7 +169,7 @@ def _run(value: object) -> Run | None:
         started_at=time_of(value.get("startTime")) or None,
         pod=_text(pods[0], _LONGEST_NAME) if isinstance(pods, list) and pods else "",
         node=_text(value.get("node"), _LONGEST_NAME),
-        reason=_text(value.get("reason"), _LONGEST_WORD),
+        reason=_text(value.get("reason"), LONGEST_WORD),
         detail=_text(value.get("detail"), LONGEST_DETAIL),
         arguments=_text(value.get("arguments"), 4096),
         **several,
@@ -345,7 +197,7 @@ def _tasks(value: Mapping[str, Any]) -> dict[str, Any]:
         "count": count,
         "gang": gang,
         "lanes": {} if gang else lanes,
-        "cause": _text(value.get("reason"), _LONGEST_WORD),
+        "cause": _text(value.get("reason"), LONGEST_WORD),
         "exit_code": exit_code if type(exit_code) is int else None,
     }
 
@@ -421,7 +273,7 @@ def _run_id(value: object) -> str | None:
 def _statistics(value: object) -> dict[str, int]:
     if not isinstance(value, Mapping):
         return {}
-    return {name: _count(value.get(name), _LARGEST_COUNT) for name in COUNTERS}
+    return {name: _count(value.get(name), LARGEST_COUNT) for name in COUNTERS}
 
 
 def _count(value: object, largest: int) -> int:
@@ -444,7 +296,3 @@ def _text(value: object, longest: int) -> str:
 def _time(value: object, absent: int) -> int:
     at = time_of(value)
     return absent if at is None else at
-
-
-def _when(at: int | None) -> str | None:
-    return None if at is None else time_text(at)

@@ -13,7 +13,7 @@ from bayplan.reconcile import conditions
 from bayplan.reconcile.batchjob.context import JobContext
 from bayplan.reconcile.batchjob.requests import heals
 from bayplan.reconcile.batchjob.runs import Finished
-from bayplan.reconcile.batchjob.stored_status import counted
+from bayplan.reconcile.batchjob.status_entries import counted
 
 SUSPENDED = "Suspended"
 PAUSED = "Paused"

@@ -10,7 +10,7 @@ from bayplan.api import names
 from bayplan.api.batchjob_status import BatchJobStatus
 from bayplan.api.run_names import backfill_run, slot_run
 from bayplan.model.pods import Phase
-from bayplan.reconcile.batchjob import reconcile, stored_status
+from bayplan.reconcile.batchjob import reconcile, status_entries, stored_status
 from tests.jobs import PREFIX, START, World, make_job, make_run_pod, make_view
 
 FIELDS = [
@@ -84,7 +84,7 @@ def test_any_stored_status_is_survived(
 def test_what_was_read_is_written_and_read_alike(status: Any) -> None:
     """Reading what was written for a run gives that run."""
     for run in stored_status.read(status).active:
-        [again] = stored_status.read({"active": [stored_status.wire_run(run)]}).active
+        [again] = stored_status.read({"active": [status_entries.wire_run(run)]}).active
 
         assert run == again
 
