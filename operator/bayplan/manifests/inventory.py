@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bayplan import units
 from bayplan.api.kinds import RUNS
 from bayplan.cloud import node_pools
 from bayplan.inputs import InputError, Skipped
@@ -305,19 +304,3 @@ def _thin_out(found: Inventory, title: str, surplus: int) -> None:
         if found.titles[pod.key] == title:
             found.running.remove(pod)
             surplus -= 1
-
-
-def without_nodes(found: Inventory, names: Iterable[str]) -> None:
-    """Take nodes away; their pods wait for another, but for those that belong to the node."""
-    gone = set(names)
-    unknown = sorted(gone - {node.name for node in found.nodes})
-    if unknown:
-        raise InputError("--remove-node", f"no node is called {units.shown(unknown[0])}")
-    found.nodes = [node for node in found.nodes if node.name not in gone]
-    leaving = [pod for pod in found.running if pod.node in gone]
-    found.running = [pod for pod in found.running if pod.node not in gone]
-    belonging = {one.uid for one in found.daemonsets}
-    for pod in leaving:
-        if not (pod.resident or (pod.owner is not None and pod.owner.uid in belonging)):
-            waiting = dataclasses.replace(pod, node="")
-            found.demands.append(Demand(found.titles[pod.key], pod.name, 1, waiting))

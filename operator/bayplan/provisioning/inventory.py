@@ -1,11 +1,12 @@
 """What is to be placed, what there is already, and what was left out: the input of a simulation."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from bayplan import units
 from bayplan.cloud import attachable
 from bayplan.cloud.node_pools import NodeClass, NodePool
-from bayplan.inputs import Skipped
+from bayplan.inputs import InputError, Skipped
 from bayplan.model import snapshot, state
 from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.model.pods import Pod
@@ -63,3 +64,19 @@ class Inventory:
         if node.name in self.volume_limits:
             return self.volume_limits[node.name]
         return attachable.attachable(node.labels.get(INSTANCE_TYPE, ""))
+
+
+def without_nodes(found: Inventory, names: Iterable[str]) -> None:
+    """Take nodes away; their pods wait for another, but for those that belong to the node."""
+    gone = set(names)
+    unknown = sorted(gone - {node.name for node in found.nodes})
+    if unknown:
+        raise InputError("--remove-node", f"no node is called {units.shown(unknown[0])}")
+    found.nodes = [node for node in found.nodes if node.name not in gone]
+    leaving = [pod for pod in found.running if pod.node in gone]
+    found.running = [pod for pod in found.running if pod.node not in gone]
+    belonging = {one.uid for one in found.daemonsets}
+    for pod in leaving:
+        if not (pod.resident or (pod.owner is not None and pod.owner.uid in belonging)):
+            waiting = dataclasses.replace(pod, node="")
+            found.demands.append(Demand(found.titles[pod.key], pod.name, 1, waiting))

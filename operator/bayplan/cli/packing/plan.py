@@ -1,6 +1,7 @@
 """`bayplan plan`: what the operator would do now, on the live cluster. Nothing is written."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,14 +13,59 @@ from bayplan.cli.target import Target, targeted
 @click.command(short_help="What Bayplan would do now; nothing is written.")
 @targeted(everywhere=True)
 @click.option("--node-selector", default="", help="The operator's own setting; empty: all nodes.")
+@click.option(
+    "--pool",
+    metavar="NAME|FILE",
+    default="",
+    help="Instead: what the nodes of this NodePool of Karpenter cost, what the least would be, and "
+    "which nodes to buy and to give back. A file with a NodePool serves where there is none.",
+)
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --pool: dollars an hour by type, a JSON object or CSV.",
+)
+@click.option(
+    "--aws-prices",
+    "region",
+    metavar="REGION",
+    default="",
+    help="With --pool: AWS's prices for this region, spot too; needs boto3 (extra `aws`).",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.01, 600),
+    default=2.0,
+    show_default=True,
+    help="With --pool: for the optimiser.",
+)
 @formatted
-def plan(node_selector: str, target: Target, output: str) -> None:
+def plan(  # noqa: PLR0917  click hands over one parameter for each option
+    node_selector: str,
+    pool: str,
+    prices: Path | None,
+    region: str,
+    seconds: float,
+    target: Target,
+    output: str,
+) -> None:
     """Run one cycle of the operator's own loop on the live cluster, and print instead of writing.
 
     Lists pods that would be created, bound or deleted, and what waits and why. Without a namespace
-    the whole cluster. Exit code: 0 everything has a place, 1 something waits for room, 3 the
+    the whole cluster.
+
+    With --pool: every pod on the pool's nodes, and what waits, is packed anew onto nodes that the
+    pool may buy. Where no node is of that pool, all nodes of the cluster are looked at: this tells
+    what a NodePool would save before Karpenter is installed.
+
+    Exit code: 0 everything has a place, 1 something waits for room, 2 the input is wrong, 3 the
     cluster refused.
     """
+    if pool:
+        from bayplan.cli.packing.pool_plan import pool_plan
+
+        code = pool_plan(target, pool, prices=prices, region=region, seconds=seconds, output=output)
+        click.get_current_context().exit(code)
     from bayplan.cli import client  # --help answers at once
     from bayplan.reports.plan import changes
     from bayplan.scheduler import dry_run

@@ -147,6 +147,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     from bayplan.manifests import documents as documents_
     from bayplan.manifests import inventory
     from bayplan.provisioning import offerings, pool_offers, simulation
+    from bayplan.provisioning.inventory import without_nodes
 
     given = (*paths, *more)
     live = cluster or target != Target(target.namespace or None)
@@ -167,7 +168,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
         documents = itertools.chain(documents, live_documents.documents(target))
     found = inventory.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
     had_nodes, zones_there = bool(found.nodes), offerings.zones_of(found.nodes)
-    inventory.without_nodes(found, remove_node)
+    without_nodes(found, remove_node)
     book = price_options.book_of(prices, region)
     if region and not book.aws:
         click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)

@@ -1,0 +1,101 @@
+"""`bayplan plan --pool`: what a NodePool's nodes cost, and what they could. Nothing is written."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bayplan.cli.printing import data, is_data, plain, table
+from bayplan.cli.target import Target
+from bayplan.inputs import InputError
+
+if TYPE_CHECKING:
+    from bayplan.manifests.documents import Document
+    from bayplan.provisioning.advice import Advice
+
+_POOLS = "/apis/karpenter.sh/v1/nodepools"
+_CLASSES = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses"
+_HEADINGS = ("type", "capacity", "now", "plan", "$/h each", "")
+
+
+def pool_plan(
+    target: Target, pool: str, *, prices: Path | None, region: str, seconds: float, output: str
+) -> int:
+    """Print the advice for a pool; the exit code: 0, or 1 when pods have no room in the plan.
+
+    `pool` is a file with a NodePool, or the name of one in the cluster.
+    """
+    from bayplan.cli.packing import live_documents, price_options
+    from bayplan.cloud.node_pools import SPOT
+    from bayplan.manifests import inventory
+    from bayplan.provisioning import offerings, pool_offers, simulation
+    from bayplan.provisioning.advice import advice
+
+    documents = [*_read(target, pool), *live_documents.documents(target)]
+    found = inventory.inventory(documents, {}, lenient=True)
+    [named] = found.node_pools
+    book = price_options.book_of(prices, region)
+    zones = offerings.zones_of(found.nodes) or pool_offers.zones_wanted(found.node_pools)
+    zones = zones or offerings.zones_in(region)
+    spot = price_options.spot_of(region) if region and SPOT in named.capacity_types else None
+    menu = pool_offers.pool_offers(found.node_pools, found.node_classes, book, zones, spot)
+    settings = simulation.Settings(seconds=seconds, zones=zones, prices=book)
+    found.notes += menu.notes
+    told = advice(found, named, menu.offers, settings)
+    _print(told, output)
+    return 1 if told.missing else 0
+
+
+def _read(target: Target, pool: str) -> list["Document"]:
+    """The NodePool and its EC2NodeClass, each as the file or the cluster has it."""
+    from bayplan.manifests.documents import Document, documents
+
+    if Path(pool).is_file():
+        read = documents((pool,), io.BytesIO())
+        wanted = [one for one in read if one.kind in {"NodePool", "EC2NodeClass"}]
+        if sum(one.kind == "NodePool" for one in wanted) != 1:
+            raise InputError("--pool", f"{pool} must have one NodePool in it")
+        return wanted
+    where = f"cluster {target.context}" if target.context else "the current cluster"
+    return [Document(where, body) for body in _stored(target, pool)]
+
+
+def _stored(target: Target, pool: str) -> list[dict[str, Any]]:
+    from bayplan.cli import client
+    from bayplan.cli.errors import NotThere, Refused
+    from bayplan.cloud.node_pools import node_pool
+
+    with client.connected(target) as cluster:
+        try:
+            body = cluster.ask("GET", f"{_POOLS}/{pool}", verb="get", kind="NodePool")
+        except NotThere as error:
+            raise InputError(
+                "--pool", f"{pool!r} is neither a file nor a NodePool of the cluster"
+            ) from error
+        kind, name = node_pool(body).node_class
+        found = [{**body, "apiVersion": "karpenter.sh/v1", "kind": "NodePool"}]
+        if kind == "EC2NodeClass":
+            try:
+                shape = cluster.ask("GET", f"{_CLASSES}/{name}", verb="get", kind=kind)
+            except (NotThere, Refused) as error:
+                click.echo(f"without EC2NodeClass {name}: {error}", err=True)
+            else:
+                version = "karpenter.k8s.aws/v1"
+                found.append({**shape, "apiVersion": version, "kind": kind})
+        return found
+
+
+def _print(told: "Advice", output: str) -> None:
+    from bayplan.reports import pool_advice
+
+    if is_data(output):
+        data(output, "pool-plan", pool_advice.data(told))
+        return
+    for line in pool_advice.headline(told):
+        click.echo(plain(line))
+    rows = pool_advice.rows(told)
+    if rows:
+        click.echo(table(_HEADINGS, rows), nl=False)
+    for line in pool_advice.remarks(told):
+        click.echo(plain(line))

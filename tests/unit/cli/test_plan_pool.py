@@ -1,0 +1,211 @@
+"""`bayplan plan --pool`: what the nodes of a NodePool cost, and what they could."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.recorded import Body, Recorded, make_node, make_pod, run, told
+
+POOLS = "/apis/karpenter.sh/v1/nodepools"
+CLASSES = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses"
+TYPE = "node.kubernetes.io/instance-type"
+ZONES = {"topology.kubernetes.io/zone": "us-east-1a"}
+
+
+def pool(*types: str, name: str = "general", **more: Any) -> Body:
+    wanted = [{"key": TYPE, "operator": "In", "values": list(types)}]
+    reference = {"kind": "EC2NodeClass", "name": "general"}
+    spec = {"requirements": wanted, "nodeClassRef": reference, **more}
+    return {"metadata": {"name": name}, "spec": {"template": {"spec": spec}}}
+
+
+def mine(name: str, kind: str = "m5.xlarge", **more: str) -> Body:
+    labels = {"karpenter.sh/nodepool": "general", TYPE: kind, **ZONES, **more}
+    return make_node(name, **labels)
+
+
+def cluster(*bodies: Body, of: Body | None = None, shape: Body | None = None) -> Recorded:
+    answers: dict[str, Any] = {}
+    if of is not None:
+        answers[f"GET {POOLS}/general"] = of
+    if shape is not None:
+        answers[f"GET {CLASSES}/general"] = shape
+    return Recorded(*bodies, answers=answers)
+
+
+def crowd() -> list[Body]:
+    """Four nodes of 4 CPU with 1 CPU of pods each."""
+    nodes = [mine(f"n{index}") for index in range(4)]
+    return [*nodes, *(make_pod(f"p{index}", node=f"n{index}") for index in range(4))]
+
+
+def test_what_a_better_plan_saves() -> None:
+    """Four nodes that one pod each uses: fewer, smaller ones do; the bound is below the plan."""
+    found = told(
+        cluster(*crowd(), of=pool("m5.large", "m5.xlarge")), "plan", "--pool", "general", code=0
+    )
+    changes = {one["type"]: (one["nodesNow"], one["nodesThen"]) for one in found["changes"]}
+
+    assert "bayplan.dev/pool-plan/v1" == found["schema"]
+    assert (4, False, 0) == (found["nodes"], found["allNodes"], found["waiting"])
+    assert 4 == changes["m5.xlarge"][0]
+    assert (
+        0
+        < found["boundMicrodollarsPerHour"]
+        <= found["planMicrodollarsPerHour"]
+        < found["costMicrodollarsPerHour"]
+    )
+    saved = found["costMicrodollarsPerHour"] - found["planMicrodollarsPerHour"]
+    assert saved == found["savingMicrodollarsPerHour"]
+    assert pytest.approx(saved * 730 / 1e6, abs=0.01) == found["savingDollarsPerMonth"]
+
+
+def test_the_sentences() -> None:
+    """Now, least, plan, and what to do with each sort of node."""
+    text = run(cluster(*crowd(), of=pool("m5.xlarge")), "plan", "--pool", "general").stdout
+
+    assert re.match(r"NodePool general: 4 nodes, \$0\.[0-9]+ an hour \(\$[0-9]+ a month\), ", text)
+    assert "over the least possible" in text
+    assert "no plan costs less than $" in text
+    assert "give back 2" in text or "give back 3" in text
+
+
+def test_what_is_well_packed_stays() -> None:
+    """No saving is promised where the plan is what there is."""
+    bodies = [mine("n0"), *(make_pod(f"p{index}", node="n0") for index in range(3))]
+    found = told(cluster(*bodies, of=pool("m5.xlarge")), "plan", "--pool", "general")
+
+    assert [(1, 1)] == [(one["nodesNow"], one["nodesThen"]) for one in found["changes"]]
+    assert 0 == found["savingMicrodollarsPerHour"]
+
+
+def test_other_nodes_are_left_alone() -> None:
+    """A node of another pool is neither counted nor given back."""
+    other = make_node("other", **{**ZONES, "karpenter.sh/nodepool": "other", TYPE: "m5.24xlarge"})
+    other["spec"] = {"taints": [{"key": "other", "effect": "NoSchedule"}]}
+    found = told(cluster(*crowd(), other, of=pool("m5.large")), "plan", "--pool", "general")
+
+    assert 4 == found["nodes"]
+    assert "m5.24xlarge" not in {one["type"] for one in found["changes"]}
+
+
+def test_a_pod_that_the_pool_cannot_hold_keeps_its_node() -> None:
+    """The node is named with the workload; it is not in the costs."""
+    bodies = crowd()
+    bodies[4]["spec"]["nodeSelector"] = {"disk": "ssd"}
+    bodies[0]["metadata"]["labels"]["disk"] = "ssd"
+    found = told(cluster(*bodies, of=pool("m5.large")), "plan", "--pool", "general")
+
+    assert [{"node": "n0", "workload": "Pod default/p0"}] == found["kept"]
+    assert 3 == found["nodes"]
+
+
+def test_what_waits_is_planned_for() -> None:
+    """A pod without a node is bought for with the others."""
+    bodies = [*crowd(), make_pod("late", cpu="1500m")]
+    found = told(cluster(*bodies, of=pool("m5.large")), "plan", "--pool", "general")
+
+    assert (1, []) == (found["waiting"], found["missing"])
+
+
+def test_what_fits_no_type_of_the_pool_waits_on() -> None:
+    """Exit 1, with the sentence; no saving is promised."""
+    bodies = [*crowd(), make_pod("huge", cpu="64")]
+    found = told(cluster(*bodies, of=pool("m5.large")), "plan", "--pool", "general", code=1)
+
+    assert ["Pod default/huge"] == [one["workload"] for one in found["missing"]]
+    assert "1 too small for it even when empty (cpu)" in found["missing"][0]["message"]
+    assert 0 == found["savingMicrodollarsPerHour"]
+
+
+def test_daemonsets_go_with_their_nodes() -> None:
+    """Their pods are no demand, and each new node has room for its own."""
+    daemonset = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "agent", "namespace": "default", "uid": "uid-agent"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "agent"}},
+            "template": {
+                "metadata": {"labels": {"app": "agent"}},
+                "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "500m"}}}]},
+            },
+        },
+    }
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "uid-agent"}
+    agents = [make_pod(f"agent-{index}", node=f"n{index}", cpu="500m") for index in range(4)]
+    for agent in agents:
+        agent["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
+    found = told(
+        cluster(*crowd(), daemonset, *agents, of=pool("m5.large")), "plan", "--pool", "general"
+    )
+
+    # 1.93 CPU of an m5.large: with the agent's half one pod of 1 CPU each.
+    assert 4 == sum(one["nodesThen"] for one in found["changes"])
+
+
+def test_a_file_serves_a_cluster_without_karpenter(tmp_path: Path) -> None:
+    """All nodes are looked at, since none is of the pool; the answer says so."""
+    file = tmp_path / "pool.yaml"
+    body = {"apiVersion": "karpenter.sh/v1", "kind": "NodePool", **pool("m5.large")}
+    file.write_text(yaml.safe_dump(body))
+    nodes = [make_node(f"n{index}", **ZONES) for index in range(4)]
+    pods = [make_pod(f"p{index}", node=f"n{index}") for index in range(4)]
+    text = run(cluster(*nodes, *pods), "plan", "--pool", str(file)).stdout
+
+    assert text.startswith("all nodes of the cluster: 4 nodes")
+
+
+def test_the_node_class_is_read() -> None:
+    """`maxPods` of 2 on a large type: two nodes for four pods."""
+    shape = {"metadata": {"name": "general"}, "spec": {"kubelet": {"maxPods": 2}}}
+    found = told(cluster(*crowd(), of=pool("m5.4xlarge"), shape=shape), "plan", "--pool", "general")
+
+    assert 2 == sum(one["nodesThen"] for one in found["changes"])
+
+
+def test_a_node_of_unknown_price() -> None:
+    """It is named, and counts as free."""
+    bodies = crowd()
+    bodies[0]["metadata"]["labels"][TYPE] = "own.hardware"
+    found = told(cluster(*bodies, of=pool("m5.large")), "plan", "--pool", "general")
+    text = run(cluster(*bodies, of=pool("m5.large")), "plan", "--pool", "general").stdout
+
+    assert ["n0"] == found["unpricedNodes"]
+    assert "no price is known of n0; use --prices" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--pool", "absent"), "neither a file nor a NodePool of the cluster"),
+        (("--pool", "general", "--prices", "/absent.json"), "--prices"),
+    ],
+)
+def test_wrong_input(words: tuple[str, ...], said: str) -> None:
+    """Exit 2, with the option."""
+    result = run(cluster(*crowd(), of=pool("m5.large")), "plan", *words, code=2)
+
+    assert said in " ".join(result.output.split())
+
+
+def test_a_file_without_a_pool(tmp_path: Path) -> None:
+    """It is named."""
+    file = tmp_path / "pool.yaml"
+    file.write_text(
+        json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}})
+    )
+    result = run(cluster(*crowd()), "plan", "--pool", str(file), code=2)
+
+    assert "must have one NodePool in it" in " ".join(result.output.split())
+
+
+def test_an_empty_cluster() -> None:
+    """Nothing costs nothing."""
+    found = told(cluster(of=pool("m5.large")), "plan", "--pool", "general")
+
+    assert (0, 0, []) == (found["nodes"], found["costMicrodollarsPerHour"], found["changes"])
