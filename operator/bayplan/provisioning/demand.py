@@ -188,7 +188,14 @@ class Shop:
         care = any(row.zone for row in wanted) or any(
             not (mask == mask[:, :1]).all() for mask in map(self._open, wanted)
         )
-        return [(offer, zone) for offer in self.menu for zone in (self.zones if care else ("",))]
+        if not care:
+            return [(offer, "") for offer in self.menu]
+        return [
+            (offer, zone)
+            for offer, row in zip(self.menu, self.sold, strict=True)
+            for zone, sold in zip(self.zones, row, strict=True)
+            if sold
+        ]
 
     def problem(self, wanted: Sequence[Row], places: Sequence[tuple[Offer, str]]) -> Problem:
         # CPU and memory always: rivals score by them whether pods ask for them or not.

@@ -71,15 +71,6 @@ def spot_offers(
     spot: SpotPrices,
     zones: Collection[str],
 ) -> list[Offer]:
-    """The menu as spot; an error where AWS sells none of it so in all these zones."""
-    found = sold_as_spot(menu, spot, zones)
-    if not found:
-        shown = ", ".join(zones)
-        raise InputError("--spot", f"AWS has no spot price for any of these types in {shown}")
-    return found
-
-
-def sold_as_spot(menu: Iterable[Offer], spot: SpotPrices, zones: Collection[str]) -> list[Offer]:
     """What of a menu is sold as spot in all these zones, at the price of the dearest of them."""
     found = []
     for offer in menu:
@@ -95,6 +86,9 @@ def sold_as_spot(menu: Iterable[Offer], spot: SpotPrices, zones: Collection[str]
                     spot=True,
                 )
             )
+    if not found:
+        shown = ", ".join(zones)
+        raise InputError("--spot", f"AWS has no spot price for any of these types in {shown}")
     return found
 
 

@@ -1,15 +1,16 @@
 """What NodePools of Karpenter may buy: the types, zones and capacity types that they allow."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bayplan.cloud import allocatable, catalogue, prices
 from bayplan.cloud.instance_labels import AWS, KEYS, KWOK, labels_of
+from bayplan.cloud.karpenter_metrics import Offering
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodeClass, NodePool
 from bayplan.model import resources
 from bayplan.model.nodes import CAPACITY_TYPE, REGION, ZONE
 from bayplan.model.requirements import ANYTHING
-from bayplan.provisioning.offerings import Offer, SpotPrices, sold_as_spot
+from bayplan.provisioning.offerings import Offer, SpotPrices
 
 # Labels that an offer's own zone and capacity type say.
 _OF_THE_PLACE = frozenset({ZONE, REGION, CAPACITY_TYPE})
@@ -29,12 +30,14 @@ def pool_offers(
     classes: Mapping[tuple[str, str], NodeClass],
     book: prices.Book,
     zones: Sequence[str],
+    *,
     spot: SpotPrices | None = None,
+    sold_out: Collection[Offering] = frozenset(),
 ) -> PoolOffers:
-    """The menu of these pools in these zones.
+    """The menu of these pools in these zones, without what is sold out.
 
     `classes` are the node classes that are known, by kind and name. With `spot` prices a pool that
-    allows spot offers it too, each type at the price of its dearest zone. Without, a pool that
+    allows spot offers it too, each type in each zone at its price there. Without, a pool that
     allows spot alone is offered at the prices on demand, which a note says.
     """
     found: list[Offer] = []
@@ -49,17 +52,45 @@ def pool_offers(
             notes.append(f"NodePool {pool.name}: none of the known {what} is allowed by it")
             continue
         if ON_DEMAND in pool.capacity_types:
-            found += made
+            found += _there(made, ON_DEMAND, sold_out)
         if SPOT in pool.capacity_types:
-            sold = sold_as_spot(made, spot or {}, allowed)
-            found += sold
+            sold = _by_zone(made, spot or {})
             if not sold and ON_DEMAND not in pool.capacity_types:
                 notes.append(
                     f"NodePool {pool.name} buys spot alone: planned at the prices on demand, since "
                     "no spot price is known"
                 )
-                found += [dataclasses.replace(offer, spot=True) for offer in made]
+                sold = [dataclasses.replace(offer, spot=True) for offer in made]
+            found += _there(sold, SPOT, sold_out)
     return PoolOffers(tuple(found), tuple(notes))
+
+
+def _by_zone(offers: Iterable[Offer], known: SpotPrices) -> list[Offer]:
+    """Each offer as spot in each of its zones of which a price is known."""
+    return [
+        dataclasses.replace(
+            offer,
+            price=price.microdollars_per_hour,
+            source=f"{price.source}, spot",
+            spot=True,
+            zones=(zone,),
+        )
+        for offer in offers
+        for zone in offer.zones
+        if (price := known.get((offer.name, zone))) is not None
+    ]
+
+
+def _there(
+    offers: Iterable[Offer], capacity_type: str, sold_out: Collection[Offering]
+) -> Iterator[Offer]:
+    """Each offer in the zones where it is not sold out, if there is one."""
+    for offer in offers:
+        zones = tuple(
+            zone for zone in offer.zones if (offer.name, zone, capacity_type) not in sold_out
+        )
+        if zones:
+            yield dataclasses.replace(offer, zones=zones)
 
 
 def zones_wanted(pools: Iterable[NodePool]) -> tuple[str, ...]:

@@ -179,11 +179,39 @@ def test_a_node_of_unknown_price() -> None:
     assert "no price is known of n0; use --prices" in text
 
 
+METRICS = """\
+# TYPE karpenter_cloudprovider_instance_type_offering_price_estimate gauge
+karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="on-demand",instance_type="m5.large",zone="us-east-1a"} 0.5
+karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="spot",instance_type="m5.large",zone="us-east-1a"} 0.01
+karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="spot",instance_type="c5.large",zone="us-east-1a"} 0.001
+# TYPE karpenter_cloudprovider_instance_type_offering_available gauge
+karpenter_cloudprovider_instance_type_offering_available{capacity_type="spot",instance_type="c5.large",zone="us-east-1a"} 0
+"""  # noqa: E501  as it is written
+
+
+def test_karpenters_own_prices(tmp_path: Path) -> None:
+    """Spot at its price, and nothing that Karpenter cannot get."""
+    file = tmp_path / "metrics.txt"
+    file.write_text(METRICS)
+    words = ("plan", "--pool", "general", "--karpenter-metrics", str(file))
+    found = told(cluster(*crowd(), of=pool("m5.large", "c5.large")), *words)
+    bought = [one for one in found["changes"] if one["nodesThen"]]
+
+    assert [("m5.large", "spot", 10_000)] == [
+        (one["type"], one["capacityType"], one["costMicrodollarsPerHour"]) for one in bought
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--pool", "absent"), "neither a file nor a NodePool of the cluster"),
         (("--pool", "general", "--prices", "/absent.json"), "--prices"),
+        (("--pool", "general", "--karpenter-metrics", "/absent.txt"), "--karpenter-metrics"),
+        (
+            ("--pool", "general", "--karpenter-metrics", "http://127.0.0.1:1/metrics"),
+            "--karpenter-metrics",
+        ),
     ],
 )
 def test_wrong_input(words: tuple[str, ...], said: str) -> None:

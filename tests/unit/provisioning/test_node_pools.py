@@ -46,8 +46,9 @@ def pool(*requirements: tuple[str, str, list[str]], **spec: Any) -> NodePool:
 
 def menu(*requirements: tuple[str, str, list[str]], **spec: Any) -> PoolOffers:
     classes = spec.pop("classes", {})
-    spot = spec.pop("spot", None)
-    return pool_offers([pool(*requirements, **spec)], classes, Book(), ZONES, spot)
+    spot, sold_out = spec.pop("spot", None), spec.pop("sold_out", frozenset())
+    made = pool(*requirements, **spec)
+    return pool_offers([made], classes, Book(), ZONES, spot=spot, sold_out=sold_out)
 
 
 def names(*requirements: tuple[str, str, list[str]]) -> set[str]:
@@ -135,8 +136,8 @@ def test_no_zone_is_left() -> None:
     assert "NodePool batch: none of the known zones is allowed by it" in found.notes
 
 
-def test_spot_is_offered_at_the_dearest_zone() -> None:
-    """Only where a price is known in each zone of the pool."""
+def test_spot_is_offered_zone_by_zone() -> None:
+    """Where a price is known, at that price; on demand in all zones at one price."""
     spot = {
         ("m5.large", ZONES[0]): Price(30_000, "AWS spot"),
         ("m5.large", ZONES[1]): Price(40_000, "AWS spot"),
@@ -145,8 +146,30 @@ def test_spot_is_offered_at_the_dearest_zone() -> None:
     wanted = (TYPE, "In", ["m5.large", "c5.large"])
     found = menu(wanted, (CAPACITY, "In", ["spot", "on-demand"]), spot=spot).offers
 
-    assert [("m5.large", 40_000)] == [(one.name, one.price) for one in found if one.spot]
-    assert {"m5.large", "c5.large"} == {one.name for one in found if not one.spot}
+    assert {
+        ("m5.large", 30_000, ZONES[:1]),
+        ("m5.large", 40_000, ZONES[1:]),
+        ("c5.large", 10_000, ZONES[:1]),
+    } == {(one.name, one.price, one.zones) for one in found if one.spot}
+    assert {("m5.large", ZONES), ("c5.large", ZONES)} == {
+        (one.name, one.zones) for one in found if not one.spot
+    }
+
+
+def test_what_is_sold_out_is_not_offered() -> None:
+    """Of a type in one zone, of another in both."""
+    sold_out = {
+        ("m5.large", ZONES[0], "on-demand"),
+        ("c5.large", ZONES[0], "on-demand"),
+        ("c5.large", ZONES[1], "on-demand"),
+        ("r5.large", ZONES[1], "spot"),
+    }
+    wanted = (TYPE, "In", ["m5.large", "c5.large", "r5.large"])
+    found = menu(wanted, sold_out=sold_out).offers
+
+    assert {("m5.large", ZONES[1:]), ("r5.large", ZONES)} == {
+        (one.name, one.zones) for one in found
+    }
 
 
 def test_spot_alone_without_prices() -> None:

@@ -33,6 +33,13 @@ from bayplan.cli.target import Target, targeted
     help="With --pool: AWS's prices for this region, spot too; needs boto3 (extra `aws`).",
 )
 @click.option(
+    "--karpenter-metrics",
+    metavar="URL|FILE",
+    default="",
+    help="With --pool: prices and availability as a running Karpenter has them, spot too: its "
+    "/metrics, such as http://localhost:8080/metrics of `kubectl port-forward`.",
+)
+@click.option(
     "--seconds",
     type=click.FloatRange(0.01, 600),
     default=2.0,
@@ -45,6 +52,7 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
     pool: str,
     prices: Path | None,
     region: str,
+    karpenter_metrics: str,
     seconds: float,
     target: Target,
     output: str,
@@ -64,7 +72,15 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
     if pool:
         from bayplan.cli.packing.pool_plan import pool_plan
 
-        code = pool_plan(target, pool, prices=prices, region=region, seconds=seconds, output=output)
+        code = pool_plan(
+            target,
+            pool,
+            prices=prices,
+            region=region,
+            metrics=karpenter_metrics,
+            seconds=seconds,
+            output=output,
+        )
         click.get_current_context().exit(code)
     from bayplan.cli import client  # --help answers at once
     from bayplan.reports.plan import changes

@@ -20,7 +20,14 @@ _HEADINGS = ("type", "capacity", "now", "plan", "$/h each", "")
 
 
 def pool_plan(
-    target: Target, pool: str, *, prices: Path | None, region: str, seconds: float, output: str
+    target: Target,
+    pool: str,
+    *,
+    prices: Path | None,
+    region: str,
+    metrics: str,
+    seconds: float,
+    output: str,
 ) -> int:
     """Print the advice for a pool; the exit code: 0, or 1 when pods have no room in the plan.
 
@@ -35,11 +42,16 @@ def pool_plan(
     documents = [*_read(target, pool), *live_documents.documents(target)]
     found = inventory.inventory(documents, {}, lenient=True)
     [named] = found.node_pools
-    book = price_options.book_of(prices, region)
+    market = price_options.market_of(metrics)
+    book = price_options.book_of(prices, region, market.on_demand)
     zones = offerings.zones_of(found.nodes) or pool_offers.zones_wanted(found.node_pools)
     zones = zones or offerings.zones_in(region)
-    spot = price_options.spot_of(region) if region and SPOT in named.capacity_types else None
-    menu = pool_offers.pool_offers(found.node_pools, found.node_classes, book, zones, spot)
+    spot = market.spot
+    if region and SPOT in named.capacity_types and not spot:
+        spot = price_options.spot_of(region)
+    menu = pool_offers.pool_offers(
+        found.node_pools, found.node_classes, book, zones, spot=spot, sold_out=market.sold_out
+    )
     settings = simulation.Settings(seconds=seconds, zones=zones, prices=book)
     found.notes += menu.notes
     told = advice(found, named, menu.offers, settings)

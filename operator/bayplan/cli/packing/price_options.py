@@ -3,16 +3,37 @@
 import datetime as dt
 import os
 import re
+import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
-from bayplan.cloud import prices
+from bayplan.cloud import karpenter_metrics, prices
 from bayplan.inputs import InputError
 
+_TIMEOUT_SECONDS = 10.0
+_MOST_METRICS = 256 << 20  # bytes
 _REGION = r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}"
 
 
-def book_of(price_file: Path | None, region: str = "") -> prices.Book:
-    """The user's prices, those of AWS in a region if one is named, the model behind them."""
+def market_of(where: str) -> karpenter_metrics.Market:
+    """What Karpenter's metrics say; `where` is a URL or a file, empty for nothing."""
+    if not where:
+        return karpenter_metrics.Market()
+    try:
+        if where.startswith(("http://", "https://")):
+            with urllib.request.urlopen(where, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
+                text = answer.read(_MOST_METRICS).decode(errors="replace")
+        else:
+            text = Path(where).read_text(encoding="utf-8")
+        return karpenter_metrics.market(text)
+    except (OSError, ValueError) as error:
+        raise InputError("--karpenter-metrics", f"{where}: {error}") from error
+
+
+def book_of(
+    price_file: Path | None, region: str = "", believed: Mapping[str, prices.Price] | None = None
+) -> prices.Book:
+    """The user's prices, Karpenter's, those of AWS in a region if one is named, then the model."""
     if region and not re.fullmatch(_REGION, region):
         raise InputError("--aws-prices", f"{region[:40]!r} is no region, such as eu-west-1")
     try:
@@ -21,7 +42,7 @@ def book_of(price_file: Path | None, region: str = "") -> prices.Book:
         raise InputError("--prices", str(error)) from error
     today = dt.datetime.now(dt.UTC).date()
     aws = prices.aws_prices(region, today, _cache(f"prices-{region}")) if region else {}
-    return prices.Book(file, aws)
+    return prices.Book(file, {**aws, **(believed or {})})
 
 
 def spot_of(region: str) -> dict[tuple[str, str], prices.Price]:

@@ -59,6 +59,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     default="",
     help="Prices of AWS for this region, at most a day old; needs boto3 (extra `aws`).",
 )
+@click.option(
+    "--karpenter-metrics",
+    metavar="URL|FILE",
+    default="",
+    help="Prices and availability as a running Karpenter has them, spot too: its /metrics, such as "
+    "http://localhost:8080/metrics of `kubectl port-forward`.",
+)
 @click.option("--spot", is_flag=True, help="Buy spot at AWS's price; needs --aws-prices.")
 @click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods a new node takes.")
 @click.option("--prefix-delegation", is_flag=True, help="The VPC CNI hands out prefixes.")
@@ -115,6 +122,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     remove_node: tuple[str, ...],
     prices: Path | None,
     region: str,
+    karpenter_metrics: str,
     spot: bool,
     zones: tuple[str, ...],
     max_pods: int | None,
@@ -169,15 +177,18 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     found = inventory.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
     had_nodes, zones_there = bool(found.nodes), offerings.zones_of(found.nodes)
     without_nodes(found, remove_node)
-    book = price_options.book_of(prices, region)
+    market = price_options.market_of(karpenter_metrics)
+    book = price_options.book_of(prices, region, market.on_demand)
     if region and not book.aws:
         click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)
     where = tuple(sorted(set(zones))) or zones_there or offerings.zones_in(region)
     offers = []
     if found.node_pools and not types:
         where = tuple(sorted(set(zones))) or pool_offers.zones_wanted(found.node_pools) or where
-        sold = price_options.spot_of(region) if spot else None
-        made = pool_offers.pool_offers(found.node_pools, found.node_classes, book, where, sold)
+        sold = {**(price_options.spot_of(region) if spot else {}), **market.spot}
+        made = pool_offers.pool_offers(
+            found.node_pools, found.node_classes, book, where, spot=sold, sold_out=market.sold_out
+        )
         offers, found.notes = list(made.offers), [*found.notes, *made.notes]
     elif types or not had_nodes:
         offers = offerings.offers(
