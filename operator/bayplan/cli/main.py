@@ -73,3 +73,7 @@ def main() -> None:
     # The library warns of what it then raises: an error is one line.
     logging.getLogger("kubernetes").addHandler(logging.NullHandler())
     logs.to_terminal()
+
+
+if __name__ == "__main__":
+    main()

@@ -172,3 +172,17 @@ def test_help_of_the_whole_and_of_each_command_loads_nothing_heavy() -> None:
 
     assert len(wanted) == len(found)
     assert {} == {words: bad for words, names in found.items() if (bad := HEAVY & set(names))}
+
+
+def test_the_module_runs_the_commands() -> None:
+    """`python -m bayplan.cli.main` is the program; it once did nothing, and ended with 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bayplan.cli.main", "lint", "absent.yaml"],
+        env={"PYTHONPATH": str(ROOT / "operator")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 2 == done.returncode
+    assert "absent.yaml" in done.stderr
