@@ -46,7 +46,14 @@ def pool_offers(
         notes += _unknown(pool)
         shape = classes.get(pool.node_class, _NOBODYS)
         allowed = tuple(zone for zone in zones if pool.allows(_place(zone), (ZONE, REGION)))
-        made = [_offer(one, pool, shape, book, allowed) for one in _types(pool)]
+        types = _types(pool)
+        priced = [one for one in types if not _guessed(one, book)]
+        if len(priced) < len(types):
+            notes.append(
+                f"NodePool {pool.name}: {len(types) - len(priced)} burstable types are left out, "
+                "since no price is known of them; --prices, --aws-prices or --karpenter-metrics"
+            )
+        made = [_offer(one, pool, shape, book, allowed) for one in priced]
         if not allowed or not made:
             what = "zones" if not allowed else "instance types"
             notes.append(f"NodePool {pool.name}: none of the known {what} is allowed by it")
@@ -109,6 +116,11 @@ def _place(zone: str) -> dict[str, str]:
 def _types(pool: NodePool) -> list[catalogue.InstanceType]:
     keys = pool.requirements.keys() & KEYS
     return [one for one in catalogue.load().values() if pool.allows(labels_of(one), keys)]
+
+
+def _guessed(one: catalogue.InstanceType, book: prices.Book) -> bool:
+    """Whether the model alone prices a burstable type: it says half of what AWS takes."""
+    return one.burstable and book.of(one).source == prices.MODEL_SOURCE
 
 
 def _unknown(pool: NodePool) -> list[str]:

@@ -56,8 +56,8 @@ def names(*requirements: tuple[str, str, list[str]]) -> set[str]:
 
 
 def every(test: Any) -> set[str]:
-    """Types of the catalogue for Linux of which this holds."""
-    return {name for name, one in catalogue.load().items() if test(one)}
+    """Types of the catalogue of which this holds, but for those whose price is a guess."""
+    return {name for name, one in catalogue.load().items() if test(one) and not one.burstable}
 
 
 def _gpus(one: catalogue.InstanceType) -> int:
@@ -126,6 +126,18 @@ def test_zones_are_the_pools() -> None:
     assert {("eu-west-1b",)} == {offer.zones for offer in menu(wanted).offers}
     assert ("eu-west-1b", "eu-west-1c") == zones_wanted([pool(wanted)])
     assert () == zones_wanted([pool((ZONE, "NotIn", ["eu-west-1a"]))])
+
+
+def test_a_burstable_type_needs_a_price() -> None:
+    """The model is far too low for it; what a file says of it counts."""
+    wanted = (TYPE, "In", ["t3.large", "m5.large"])
+    known = Book(file={"t3.large": Price(83_200, "prices file")})
+    modelled = menu(wanted)
+    priced = pool_offers([pool(wanted)], {}, known, ZONES)
+
+    assert {"m5.large"} == {offer.name for offer in modelled.offers}
+    assert any("1 burstable types are left out" in note for note in modelled.notes)
+    assert {"m5.large", "t3.large"} == {offer.name for offer in priced.offers}
 
 
 def test_no_zone_is_left() -> None:
