@@ -7,33 +7,20 @@ had no capacity (kubernetes-sigs' provider for AWS, pkg/controllers/metrics; so 
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from bayplan.cloud.prices import Price
+from prometheus_client.parser import text_string_to_metric_families
+
+from bayplan.cloud.node_pools import ON_DEMAND, SPOT
+from bayplan.cloud.prices import Market, Offering, Price
 
 SOURCE = "Karpenter's metrics"
 _PRICE = "karpenter_cloudprovider_instance_type_offering_price_estimate"
 _AVAILABLE = "karpenter_cloudprovider_instance_type_offering_available"
-_ON_DEMAND, _SPOT = "on-demand", "spot"
 _MICRO = 1_000_000
-
-Offering = tuple[str, str, str]  # instance type, zone, capacity type
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """`on_demand` by type, `spot` by type and zone; `sold_out`: what Karpenter cannot get now."""
-
-    on_demand: Mapping[str, Price] = field(default_factory=dict)
-    spot: Mapping[tuple[str, str], Price] = field(default_factory=dict)
-    sold_out: frozenset[Offering] = frozenset()
 
 
 def market(text: str) -> Market:
     """What a page of metrics says; `ValueError` where it is no such page, or has no price."""
-    from prometheus_client.parser import text_string_to_metric_families  # only when needed
-
     on_demand: dict[str, Price] = {}
     spot: dict[tuple[str, str], Price] = {}
     sold_out: set[Offering] = set()
@@ -48,9 +35,9 @@ def market(text: str) -> Market:
                     sold_out.add((kind, zone, capacity))
             elif math.isfinite(sample.value) and sample.value > 0:
                 price = Price(round(sample.value * _MICRO), SOURCE)
-                if capacity == _ON_DEMAND:
+                if capacity == ON_DEMAND:
                     on_demand[kind] = price
-                elif capacity == _SPOT:
+                elif capacity == SPOT:
                     spot[kind, zone] = price
     if not on_demand and not spot:
         raise ValueError(f"{_PRICE} is not in it")

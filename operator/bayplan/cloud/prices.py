@@ -66,6 +66,18 @@ class Price:
     source: str
 
 
+Offering = tuple[str, str, str]  # instance type, zone, capacity type
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Market:
+    """What can be had now, and for how much; `on_demand` by type, `spot` by type and zone."""
+
+    on_demand: Mapping[str, Price] = dataclasses.field(default_factory=dict)
+    spot: Mapping[tuple[str, str], Price] = dataclasses.field(default_factory=dict)
+    sold_out: frozenset[Offering] = frozenset()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Book:
     """Prices known so far; what is in neither mapping is modelled."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bayplan.cloud.node_pools import ON_DEMAND, POOL, NodePool
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, Node
 from bayplan.provisioning import simulation
-from bayplan.provisioning.demand import Row, Shop, class_of
+from bayplan.provisioning.demand import Shop, class_of
 from bayplan.provisioning.inventory import Inventory, without_nodes
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.prices import with_price
@@ -114,7 +114,7 @@ def _kept(
             continue
         kind = class_of(pod)
         if kind not in holds:
-            holds[kind] = shop.least(Row(kind)) > 0
+            holds[kind] = shop.holds(kind)
         if not holds[kind]:
             kept.setdefault(pod.node, found.titles[pod.key])
     return kept

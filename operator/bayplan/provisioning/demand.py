@@ -226,6 +226,10 @@ class Shop:
         where = [zone for zone, sold in zip(self.zones, self.sold[best], strict=True) if sold]
         return [(self.menu[best], zone) for zone in where for _ in range(int(nodes[best]))]
 
+    def holds(self, kind: PodClass) -> bool:
+        """Whether any type, in any zone, takes one pod of a class."""
+        return bool(self._holds(Row(kind)).any())
+
     def holder(self, total: resources.Vector, kinds: Iterable[PodClass], zone: str) -> Offer | None:
         """The cheapest type with this much room that takes all these classes in a zone."""
         column = self.zones.index(zone)

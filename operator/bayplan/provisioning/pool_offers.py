@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bayplan.cloud import allocatable, catalogue, prices
 from bayplan.cloud.instance_labels import AWS, KEYS, KWOK, labels_of
-from bayplan.cloud.karpenter_metrics import Offering
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodeClass, NodePool
+from bayplan.cloud.prices import Offering
 from bayplan.model import resources
 from bayplan.model.nodes import CAPACITY_TYPE, REGION, ZONE
 from bayplan.model.requirements import ANYTHING

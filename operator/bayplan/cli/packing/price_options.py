@@ -7,7 +7,8 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from bayplan.cloud import karpenter_metrics, prices
+from bayplan.cloud import prices
+from bayplan.cloud.prices import Market
 from bayplan.inputs import InputError
 
 _TIMEOUT_SECONDS = 10.0
@@ -15,10 +16,12 @@ _MOST_METRICS = 256 << 20  # bytes
 _REGION = r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}"
 
 
-def market_of(where: str) -> karpenter_metrics.Market:
+def market_of(where: str) -> Market:
     """What Karpenter's metrics say; `where` is a URL or a file, empty for nothing."""
     if not where:
-        return karpenter_metrics.Market()
+        return Market()
+    from bayplan.cloud import karpenter_metrics  # loads prometheus_client
+
     try:
         if where.startswith(("http://", "https://")):
             with urllib.request.urlopen(where, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
