@@ -17,6 +17,7 @@ from bayplan.manifests import attached_volumes, kinds, owners, pods, replicas, s
 from bayplan.manifests.admission_defaults import Facts, RefusedError
 from bayplan.manifests.documents import Document, mapping
 from bayplan.model.pods import Pod
+from bayplan.model.workloads import FREELY, PlacementRules
 from bayplan.provisioning.inventory import Demand, Inventory, Refused
 
 MOST_PODS = replicas.MOST_PODS
@@ -56,6 +57,7 @@ class _Reading:
         self.owners = owners.Owners.of((*self._of("workload"), *self._of("DaemonSet")))
         self.per_node = {kinds.identity(one): one for one in self._of("DaemonSet")}
         self.living: dict[str, set[str]] = {}  # title -> names of its pods
+        self.rules: dict[tuple[tuple[str, str, str], str], PlacementRules] = {}
         self.stored = attached_volumes.Stored.of(facts)
         found.volume_limits = self.stored.limits
         found.volumes = volumes.told(one for one in facts if one.kind in volumes.KINDS)
@@ -150,7 +152,8 @@ class _Reading:
         pod = self._pod(document, body, title, alone=count == 1)
         own = self.stored.templates(document) if document.kind == "StatefulSet" else []
         pod = attached_volumes.with_volumes(pod, sum(attached for _, attached in own))
-        rules = pods.rules(document)
+        rules = self._rules(document, pods.revision(pod))
+        pod = pods.stripped(pod, rules)
         pinned = self._pinned(document, title, count, [name for name, _ in own])
         for claims, names in pinned.items():
             constraints = dataclasses.replace(
@@ -161,6 +164,14 @@ class _Reading:
         rest = count - sum(map(len, pinned.values()))
         if rest:
             self.found.demands.append(Demand(title, document.name, rest, pod, rules))
+
+    def _rules(self, document: Document, revision: str) -> PlacementRules:
+        """What the packer follows for pods of a workload's template; read once for many pods."""
+        at = kinds.identity(document), revision
+        found = self.rules.get(at)
+        if found is None:
+            found = self.rules[at] = pods.rules(document, revision)
+        return found
 
     def _pinned(
         self, document: Document, title: str, count: int, templates: list[str]
@@ -226,9 +237,11 @@ class _Reading:
                 if pod.node in placed:
                     found.running.append(self._of_daemonset(pod))
                 else:
-                    waiting = dataclasses.replace(pod, node="")
-                    found.demands.append(Demand(title, pod.name, 1, waiting))
-        known = {f"DaemonSet {one.namespace}/{one.name}" for one in found.daemonsets}
+                    maker = self.owners.maker(pod)
+                    rules = self._rules(maker, pods.revision(pod)) if maker is not None else FREELY
+                    waiting = pods.stripped(dataclasses.replace(pod, node=""), rules)
+                    found.demands.append(Demand(title, pod.name, 1, waiting, rules))
+        known = {one.title for one in found.daemonsets}
         lost = {title: count for title, count in left_out.items() if title not in known}
         if lost:
             named = _named(lost)
@@ -238,7 +251,7 @@ class _Reading:
         return pod.resident or self._of_daemonset(pod) is not pod
 
     def _of_daemonset(self, pod: Pod) -> Pod:
-        """The pod with its DaemonSet's uid, which neither of the two need tell."""
+        """A pod of what runs on each node as one of a DaemonSet, whose uid neither need tell."""
         owner = pod.owner
         if owner is None:
             return pod
@@ -246,7 +259,7 @@ class _Reading:
         if known is None:
             return pod
         uid = pods.daemonset_uid(known)
-        return dataclasses.replace(pod, owner=dataclasses.replace(owner, uid=uid))
+        return dataclasses.replace(pod, owner=dataclasses.replace(owner, kind="DaemonSet", uid=uid))
 
 
 _RUNS = frozenset({"Job", "CronJob"}) | RUNS

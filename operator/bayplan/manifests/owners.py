@@ -37,6 +37,11 @@ class Owners:
             document = above
         return document
 
+    def maker(self, pod: Pod) -> Document | None:
+        """The object of the input that made a pod, where its name alone tells which."""
+        owner = pod.owner
+        return None if owner is None else self.known.get((owner.kind, pod.namespace, owner.name))
+
     def title(self, pod: Pod) -> str:
         """`Deployment default/web` of a pod's workload, or of the pod itself."""
         owner = pod.owner

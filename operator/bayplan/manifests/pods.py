@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bayplan import units
+from bayplan.api import names
 from bayplan.api.kinds import RUNS
 from bayplan.inputs import InputError
 from bayplan.manifests import kinds, published_schema
@@ -46,7 +47,7 @@ def template(document: Document, facts: Facts) -> dict[str, Any]:
 def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
     """Our own kinds go through the operator's own reading and building."""
     # pydantic is slow
-    from bayplan.api import names, placement_rules, pod_builder
+    from bayplan.api import placement_rules, pod_builder
     from bayplan.api.resource import parse_resource
 
     read = parse_resource(document.body)
@@ -96,15 +97,27 @@ def _with_texts(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": "limits"}, "spec": {"limits": limits}}
 
 
-def rules(document: Document) -> PlacementRules:
-    """The placement of our own kinds; others say all in their pods."""
+def rules(document: Document, revision: str) -> PlacementRules:
+    """The placement of our own kinds, for pods of the template with this hash.
+
+    Others say all in their pods.
+    """
     if document.kind not in kinds.OURS:
         return FREELY
     from bayplan.api import placement_rules  # pydantic: only when needed
     from bayplan.api.resource import parse_resource  # pydantic: only when needed
 
-    read = parse_resource(document.body)
-    return placement_rules.rules(read, read.template_hash)
+    return placement_rules.rules(parse_resource(document.body), revision)
+
+
+def stripped(pod: Pod, followed: PlacementRules) -> Pod:
+    """The pod as the operator's packer looks at it, which follows the rules themselves."""
+    if not followed.constraints:
+        return pod
+    from bayplan.api import compiled_rules  # pydantic: only when needed
+
+    constraints = compiled_rules.stripped(pod.constraints, followed)
+    return dataclasses.replace(pod, constraints=constraints)
 
 
 def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> Pod:
@@ -197,6 +210,8 @@ def daemonset(document: Document, facts: Facts) -> snapshot.DaemonSet:
     """A workload with one pod on each node; what it may tolerate depends on who makes the pods."""
     made = template(document, facts)
     read = pod(document, made, facts)
+    placement = rules(document, revision(read))
+    read = stripped(read, placement)
     tolerations = read.constraints.tolerations
     if document.kind not in kinds.OURS:
         on_host = bool(mapping(made.get("spec")).get("hostNetwork"))
@@ -208,7 +223,14 @@ def daemonset(document: Document, facts: Facts) -> snapshot.DaemonSet:
         read.request,
         dataclasses.replace(read.constraints, claims=(), tolerations=tolerations),
         read.priority,
+        document.kind,
+        placement,
     )
+
+
+def revision(pod: Pod) -> str:
+    """The hash of the template that a pod of ours was made from."""
+    return pod.labels.get(names.TEMPLATE_HASH, "")
 
 
 def daemonset_uid(document: Document) -> str:

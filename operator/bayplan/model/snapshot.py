@@ -17,6 +17,7 @@ from bayplan.model import requirements, resources
 from bayplan.model.census import Census
 from bayplan.model.nodes import Node
 from bayplan.model.pods import ANYWHERE, Claim, Constraints, Disk, HostPort, Pod, PodTerm
+from bayplan.model.workloads import FREELY, PlacementRules
 
 IntMatrix = npt.NDArray[np.int64]
 IntVector = npt.NDArray[np.int64]
@@ -30,7 +31,9 @@ Aversion = tuple[str, tuple[PodTerm, ...]]  # namespace, required anti-affinity 
 class DaemonSet:
     """Room to keep: one pod of it will come to every node that its constraints accept.
 
-    What its controller lets it tolerate is among them (`daemonsets.tolerations`).
+    What its controller lets it tolerate is among them (`daemonsets.tolerations`). `kind` names
+    whose pods they are. Those of a LongService with one instance on each node are the operator's
+    to place: they also follow `placement`, and start on no node that takes nothing new.
     """
 
     namespace: str
@@ -39,6 +42,13 @@ class DaemonSet:
     request: resources.Vector = resources.ONE_POD
     constraints: Constraints = ANYWHERE
     priority: int = 0  # of several that have no room together, who has it
+    kind: str = "DaemonSet"
+    placement: PlacementRules = FREELY
+
+    @property
+    def title(self) -> str:
+        """`DaemonSet default/agent`."""
+        return f"{self.kind} {self.namespace}/{self.name}"
 
 
 @dataclass(slots=True, eq=False)

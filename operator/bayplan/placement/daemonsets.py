@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from bayplan.model import resources
 from bayplan.model.snapshot import DaemonSet
-from bayplan.model.workloads import Fault
+from bayplan.model.workloads import EligibleNodes, Fault, PodClass
+from bayplan.placement.eligible_nodes import eligible
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.occupancy import Occupancy
 
@@ -76,7 +77,9 @@ def _resident(occupancy: Occupancy, row: int) -> IntVector:
 
 
 def accepting(daemonset: DaemonSet, table: NodeTable) -> frozenset[str]:
-    """Names of the nodes that get a pod of this DaemonSet."""
+    """Names of the nodes that get a pod of it, as its controller judges them."""
+    if daemonset.kind != "DaemonSet":
+        return homes(daemonset, table).open
     wanted = daemonset.constraints
     key = (wanted.selector, wanted.affinity, wanted.tolerations)
     found = table.daemons.get(key)
@@ -91,3 +94,11 @@ def accepting(daemonset: DaemonSet, table: NodeTable) -> frozenset[str]:
         found = frozenset(table.nodes[row].name for row in np.flatnonzero(open_))
         table.daemons[key] = found
     return found
+
+
+def homes(service: DaemonSet, table: NodeTable) -> EligibleNodes:
+    """The nodes of a LongService with one instance on each, as the operator judges them."""
+    kind = PodClass(
+        service.namespace, service.request, service.constraints, placement=service.placement
+    )
+    return eligible(kind, table)

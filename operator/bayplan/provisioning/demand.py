@@ -11,9 +11,9 @@ import numpy as np
 
 from bayplan.api import kinds
 from bayplan.model import requirements, resources, snapshot
-from bayplan.model.constraints import AtMost
+from bayplan.model.constraints import AllTogether, AtMost, EvenShares
 from bayplan.model.nodes import HOSTNAME, ZONE
-from bayplan.model.pods import Claim, Constraints, Pod
+from bayplan.model.pods import Claim, Constraints, Pod, Spread
 from bayplan.model.workloads import FREELY, PlacementRules, PodClass, Waiting
 from bayplan.optimizer.problem import UNLIMITED, BoolMatrix, IntMatrix, IntVector, Problem
 from bayplan.placement import filters
@@ -50,7 +50,7 @@ def demand_rows(
         where = _beside_volumes(kind, claims)
         # What may stand on a node once is counted by itself: merged, two would be one too many.
         merged = alike(where) if limit == UNLIMITED else where
-        shares = zones if zones and _zoned(kind) else ("",)
+        shares = _shares(kind, zones) or ("",)
         free = not _tied(kind) or (len(shares) > 1 and _shared_out(kind, shares, waiting))
         for index, zone in enumerate(shares):
             keys = group.keys[index :: len(shares)]
@@ -120,14 +120,29 @@ def _beside_volumes(kind: PodClass, claims: Claims) -> PodClass:
 
 def _tied(kind: PodClass) -> bool:
     """Whether where its pods may be hangs on where others are."""
+    return bool(_spreads(kind)) or _tied_otherwise(kind)
+
+
+def _tied_otherwise(kind: PodClass) -> bool:
+    """By more than even shares of its pods."""
     wanted = kind.constraints
-    hard = any(spread.hard for spread in wanted.spread)
     terms = (*wanted.pod_affinity, *wanted.pod_anti_affinity)
     if wanted.claims or wanted.disks:
         return True
-    if any(isinstance(one.coupling, AtMost) for one in kind.placement.constraints):
+    couplings = (one.coupling for one in kind.placement.constraints)
+    if any(isinstance(one, AtMost | AllTogether) for one in couplings):
         return True
-    return bool(wanted.host_ports) or hard or any(not term.weight for term in terms)
+    return bool(wanted.host_ports) or any(not term.weight for term in terms)
+
+
+def _spreads(kind: PodClass) -> list[Spread]:
+    """What its pods must be spread evenly over: by the template, and by its constraints."""
+    stated = [spread for spread in kind.constraints.spread if spread.hard]
+    return stated + [
+        Spread(one.label, kind.placement.peers, min_domains=max(one.count, 1))
+        for one in kind.placement.constraints
+        if isinstance(one.coupling, EvenShares)
+    ]
 
 
 def _shared_out(kind: PodClass, zones: Sequence[str], waiting: Sequence[Waiting]) -> bool:
@@ -135,14 +150,12 @@ def _shared_out(kind: PodClass, zones: Sequence[str], waiting: Sequence[Waiting]
 
     So it is when its one tie is the spread over zones and no other pods count in it.
     """
-    wanted = kind.constraints
-    hard = [spread for spread in wanted.spread if spread.hard]
-    alone = dataclasses.replace(wanted, spread=())
-    if len(hard) > 1 or _tied(dataclasses.replace(kind, constraints=alone)):
+    spreads = _spreads(kind)
+    if len(spreads) > 1 or _tied_otherwise(kind):
         return False
-    selects = hard[0].selector.matches
+    selects = spreads[0].selector.matches
     others = [group for group in waiting if selects(dict(group.kind.labels))]
-    return len(others) == 1 and hard[0].min_domains <= len(zones)
+    return len(others) == 1 and spreads[0].min_domains <= len(zones)
 
 
 class Shop:
@@ -168,25 +181,44 @@ class Shop:
             [[not offer.zones or zone in offer.zones for zone in zones] for offer in menu],
             dtype=np.bool_,
         ).reshape(len(menu), len(zones))
-        # What a node of each type has for the pods that are not residents.
-        self.room = [offer.room for offer in menu]
+        # [zone][type]: what a node has for the pods that are not residents.
+        self.room = [[offer.room for offer in menu]] * len(zones)
+        self.uniform = True  # one list for all zones, as long as no DaemonSet cares about them
         self.hopeless: list[snapshot.DaemonSet] = []  # no type has room for them where they go
         for daemonset in ordered(daemonsets):
             names = accepting(daemonset, self.table)
-            here = [at for at in range(len(menu)) if samples[at * len(zones)].name in names]
-            # Types on which it has no room are not bought, as long as there are others.
-            fitting = [at for at in here if daemonset.request.fits(self.room[at])]
-            if here and not fitting:
+            open_ = np.array([node.name in names for node in samples], dtype=np.bool_)
+            open_ = open_.reshape(self.sold.shape) & self.sold
+            if self.uniform and not (open_ == open_[:, :1]).all():
+                self.room = [list(self.room[0]) for _ in zones]
+                self.uniform = False
+            rooms = self.room[:1] if self.uniform else self.room
+            kept = [
+                self._keep(daemonset, room, np.flatnonzero(open_[:, zone]).tolist())
+                for zone, room in enumerate(rooms)
+            ]
+            if open_.any() and not any(kept):
                 self.hopeless.append(daemonset)
-                continue
-            for at in here:
-                rest = self.room[at] - daemonset.request
-                self.room[at] = rest if at in fitting else resources.NOTHING
+
+    @staticmethod
+    def _keep(
+        daemonset: snapshot.DaemonSet, room: list[resources.Vector], here: Sequence[int]
+    ) -> bool:
+        """Keep room for a DaemonSet on the types of a zone to which it comes; whether any has it.
+
+        Types on which it has no room are not bought, as long as there are others.
+        """
+        fitting = {at for at in here if daemonset.request.fits(room[at])}
+        for at in here if fitting else ():
+            room[at] = room[at] - daemonset.request if at in fitting else resources.NOTHING
+        return bool(fitting)
 
     def places(self, wanted: Sequence[Row]) -> list[tuple[Offer, str]]:
-        """What can be bought: types, in each zone where any row cares about zones."""
-        care = any(row.zone for row in wanted) or any(
-            not (mask == mask[:, :1]).all() for mask in map(self._open, wanted)
+        """What can be bought: types, in each zone where any row or DaemonSet cares about zones."""
+        care = (
+            not self.uniform
+            or any(row.zone for row in wanted)
+            or any(not (mask == mask[:, :1]).all() for mask in map(self._open, wanted))
         )
         if not care:
             return [(offer, "") for offer in self.menu]
@@ -208,7 +240,12 @@ class Shop:
         return Problem.of(
             demand=np.array([row.count for row in wanted], dtype=np.int64),
             request=_matrix([row.kind.request for row in wanted], columns),
-            capacity=np.maximum(_matrix([self.room[at] for at in types], columns), 0),
+            capacity=np.maximum(
+                _matrix(
+                    [self.room[zone][at] for at, zone in zip(types, zones, strict=True)], columns
+                ),
+                0,
+            ),
             price=np.array([offer.price for offer, _ in places], dtype=np.int64),
             eligible=np.array(eligible, dtype=np.bool_),
             per_node=np.array([row.per_node for row in wanted], dtype=np.int64),
@@ -238,18 +275,21 @@ class Shop:
             open_ &= self._open(Row(kind))[:, column]
         fitting = [
             offer
-            for offer, room, ok in zip(self.menu, self.room, open_, strict=True)
+            for offer, room, ok in zip(self.menu, self.room[column], open_, strict=True)
             if ok and total.fits(room)
         ]
         return min(fitting, key=lambda offer: (offer.price, offer.name), default=None)
 
     def _holds(self, row: Row) -> IntVector:
         """[types]: how many pods of a row one node holds, in any zone."""
-        mask = self._open(row).any(axis=1)
+        mask = self._open(row)
         columns = sorted(row.kind.request)
-        limits = np.maximum(_matrix(self.room, columns), 0)
         request = np.array([row.kind.request.amount(name) for name in columns], dtype=np.int64)
-        fits: IntVector = (limits // request).min(axis=1) * mask
+        each = [
+            (np.maximum(_matrix(room, columns), 0) // request).min(axis=1)
+            for room in (self.room[:1] if self.uniform else self.room)
+        ]
+        fits: IntVector = (np.stack(each, axis=1) * mask).max(axis=1, initial=0)
         return np.minimum(fits, row.per_node)
 
     def _open(self, row: Row) -> BoolMatrix:
@@ -261,13 +301,20 @@ class Shop:
         return mask
 
 
-def _zoned(kind: PodClass) -> bool:
-    """Whether its own pods must be spread over zones."""
+def _shares(kind: PodClass, zones: Sequence[str]) -> Sequence[str]:
+    """The zones that have a share of its pods each; none where nothing spreads them over zones."""
     labels = dict(kind.labels)
-    return any(
-        spread.hard and spread.topology_key == ZONE and spread.selector.matches(labels)
-        for spread in kind.constraints.spread
-    )
+    over = (one for one in _spreads(kind) if one.topology_key == ZONE)
+    if not any(one.selector.matches(labels) for one in over):
+        return ()
+    most = len(zones)
+    for one in kind.placement.constraints:
+        accepts = one.accepts() if one.label == ZONE else None
+        if accepts is not None:
+            zones = [zone for zone in zones if accepts(zone)]
+        elif one.label == ZONE and isinstance(one.coupling, EvenShares):
+            most = min(most, one.count or most)  # so many zones and no more
+    return zones[:most]
 
 
 def _per_node(kind: PodClass) -> int:

@@ -1,15 +1,18 @@
 """What could be bought instead: other types, a larger disk, labels of a pool; as options."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from bayplan.cloud import prices
-from bayplan.model import requirements, resources
+from bayplan.model import label_values, requirements, resources
 from bayplan.model.workloads import PodClass
 from bayplan.provisioning import offerings
 from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer
 
 _MICRO = 1_000_000
+_ANY = "true"  # a label's value where every one will do
+_LABEL_VALUE = re.compile(label_values.LABEL_VALUE)
 _LARGEST_DISK = 16 << 10  # GiB of a volume of EBS
 
 
@@ -64,6 +67,13 @@ def _wanted(kind: PodClass) -> dict[str, str]:
             value = _example(one)
             if value is not None:
                 wanted.setdefault(key, value)
+    for constraint in kind.placement.constraints:
+        accepts = constraint.accepts()
+        if accepts is not None and not constraint.accepts_absence():
+            values = filter(_LABEL_VALUE.fullmatch, (constraint.value, _ANY))
+            value = next(filter(accepts, values), None)
+            if value is not None:
+                wanted.setdefault(constraint.label, value)
     return wanted
 
 
@@ -71,4 +81,4 @@ def _example(wanted: requirements.Requirement) -> str | None:
     """A value that is accepted; None where none need be there."""
     if wanted.has(None):
         return None
-    return next((one for one in (*sorted(wanted.values), "true") if wanted.has(one)), None)
+    return next((one for one in (*sorted(wanted.values), _ANY) if wanted.has(one)), None)

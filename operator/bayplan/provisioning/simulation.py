@@ -26,7 +26,7 @@ from bayplan.model.workloads import PodClass, Waiting
 from bayplan.optimizer.bound import hardest
 from bayplan.optimizer.problem import Budget, IntMatrix, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
-from bayplan.placement.daemonsets import accepting, fitting
+from bayplan.placement.daemonsets import accepting, fitting, homes
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.solve import Policy, solve
 from bayplan.provisioning import comparison, offerings, other_offerings, suggestions
@@ -94,9 +94,27 @@ class _Run:
         for daemonset in found.daemonsets:
             self.state.set_daemonset(daemonset)
         self.state.namespaces.update(found.namespaces)
-        for pod in found.running:
+        self.strays: Counter[str] = Counter()  # title -> instances that the operator would end
+        for pod in self._staying():
             self.state.set_pod(pod)
             self.titles[pod.key] = found.titles[pod.key]
+
+    def _staying(self) -> Iterator[Pod]:
+        """What runs, without instances that mode PerNode ends: on other nodes, or a second one."""
+        table, seen = NodeTable(tuple(self.found.nodes), 0), set[tuple[str, str]]()
+        allowed = {
+            one.uid: (one.title, homes(one, table).stay)
+            for one in self.found.daemonsets
+            if one.kind != "DaemonSet"
+        }
+        for pod in self.found.running:
+            uid = pod.owner.uid if pod.owner is not None else ""
+            title, nodes = allowed.get(uid, ("", frozenset[str]()))
+            if title and (pod.node not in nodes or (uid, pod.node) in seen):
+                self.strays[title] += 1
+                continue
+            seen.add((uid, pod.node))
+            yield pod
 
     def _empty(self) -> State:
         """A state without nodes and pods, which knows the claims."""
@@ -162,21 +180,21 @@ class _Run:
         zones = () if self.found.running else self.settings.zones
         rows, members = demand_rows(waiting, zones, claims)
         places = store.places(rows)
-        problem = store.problem(rows, places)
-        bound = hardest(problem)
         if any(row.zone for row in rows):
             # Shares by zone are our choice: what no plan can beat is found without them. The
             # types of that plan are enough, and three times fewer places three times as fast.
             free, _ = demand_rows(waiting, (), claims)
             open_ = store.places(free)
-            plan = self._optimised(store.problem(free, open_))
+            unshared = store.problem(free, open_)
+            plan = self._optimised(unshared)
             liked = {open_[place][0].name for place in plan.types.tolist()}
             places = [(offer, zone) for offer, zone in places if offer.name in liked]
             bought = self._optimised(store.problem(rows, places))
-            bound = max(bound, plan.bound)
+            bound = max(hardest(unshared), plan.bound)
         else:
+            problem = store.problem(rows, places)
             bought = self._optimised(problem)
-            bound = max(bound, bought.bound)
+            bound = max(hardest(problem), bought.bound)
         for place, content in bought.contents():
             name = self._join(*places[place])
             for index, copies in content.items():
@@ -266,6 +284,9 @@ class _Run:
 
     def _told(self, filled: Sequence[Filled]) -> Iterator[str]:
         """What was assumed, and what stands nowhere else."""
+        for title, count in self.strays.items():
+            why = "their nodes are not for it, or have another one"
+            yield f"{title}: {count} of its pods would end: {why}"
         kinds = sorted({one.kind for one in filled if one.node.allocatable.amount(_ATTACHABLE)})
         if self.attaches and kinds:
             each = (
@@ -279,7 +300,7 @@ class _Run:
         if not filled and self.menu:
             for one in self._shop().hopeless:
                 asked = wording.lacking(one.request)
-                yield f"no instance type on offer holds {_daemon(one)}: {asked}"
+                yield f"no instance type on offer holds {one.title}: {asked}"
 
     def _shop(self) -> Shop:
         found = self.found
@@ -360,12 +381,10 @@ class _Run:
         coming = _to_come(self.found.daemonsets, self.state, node)
         placed, room = fitting(coming, room)
         for daemonset in placed:
-            title = _daemon(daemonset)
+            title = daemonset.title
             pods[title] += 1
             amounts[title] = amounts.get(title, resources.NOTHING) + daemonset.request
-        out = tuple(
-            (_daemon(one), one.request.exceeding(room)) for one in coming if one not in placed
-        )
+        out = tuple((one.title, one.request.exceeding(room)) for one in coming if one not in placed)
         total = sum(amounts.values(), start=resources.NOTHING)
         free = node.allocatable - total
         offer = self.offers.get(node.name)
@@ -409,10 +428,6 @@ def _attaching(offer: Offer) -> Offer:
         if offer.room.amount(_ATTACHABLE)
         else dataclasses.replace(offer, room=offer.room + count)
     )
-
-
-def _daemon(one: snapshot.DaemonSet) -> str:
-    return f"DaemonSet {one.namespace}/{one.name}"
 
 
 def _crowded_out(filled: Iterable[Filled]) -> list[Missing]:

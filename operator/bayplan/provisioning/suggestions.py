@@ -86,7 +86,7 @@ def _looser(kind: PodClass) -> Iterator[tuple[str, PodClass]]:
         rest = wanted.selector[:index] + wanted.selector[index + 1 :]
         changed = dataclasses.replace(wanted, selector=rest)
         yield f"without node selector {key}={value}", dataclasses.replace(kind, constraints=changed)
-    if wanted.affinity is not None and not any(one.node for one in kind.placement.constraints):
+    if wanted.affinity is not None:
         changed = dataclasses.replace(wanted, affinity=None)
         yield "without its node affinity", dataclasses.replace(kind, constraints=changed)
     if any(spread.hard for spread in wanted.spread):
@@ -103,11 +103,7 @@ def _looser(kind: PodClass) -> Iterator[tuple[str, PodClass]]:
         yield "without its host ports", dataclasses.replace(kind, constraints=changed)
     if kind.placement.constraints:
         rules = dataclasses.replace(kind.placement, constraints=())
-        changed = dataclasses.replace(wanted, affinity=None, spread=(), pod_anti_affinity=())
-        yield (
-            "without placement.constraints",
-            dataclasses.replace(kind, constraints=changed, placement=rules),
-        )
+        yield "without placement.constraints", dataclasses.replace(kind, placement=rules)
 
 
 def _fits(snapshot: Snapshot, kind: PodClass) -> bool:

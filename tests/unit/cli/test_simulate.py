@@ -166,7 +166,7 @@ def test_daemonsets_take_their_room_on_every_new_node() -> None:
 
 
 def test_one_on_each_node_takes_its_room_on_every_new_node() -> None:
-    """A LongService with mode PerNode as a DaemonSet; a suspended one takes none."""
+    """A LongService with mode PerNode, told as such; a suspended one takes none."""
     template = {
         "spec": {
             "containers": [{"name": "a", "image": "a", "resources": {"requests": {"cpu": "500m"}}}]
@@ -183,7 +183,7 @@ def test_one_on_each_node_takes_its_room_on_every_new_node() -> None:
     held = [{one["workload"] for one in each["holds"]} for each in body["nodeList"]]
 
     assert held
-    assert all("DaemonSet default/agent" in one for one in held)
+    assert all("LongService default/agent" in one for one in held)
     assert not any("asleep" in title for one in held for title in one)
 
 
