@@ -85,6 +85,8 @@ class _Reading:
                 runs[title] = runs.get(title, 0) + replicas.count(document)
         counts = scale_option.counts(outermost, scale)
         self._pods()
+        for title in map(owners.titled, self._of("suspended")):
+            _thin_out(found, title, len(self.living.get(title, ())))
         for document in outermost:
             with self._tolerant(document):
                 self._workload(document, counts.get(kinds.identity(document)), runs)

@@ -40,7 +40,8 @@ _OF_KARPENTER = {
 def sort(document: Document) -> str:
     """`workload`, `fact`, `Node`, `DaemonSet`, `Pod`, `Namespace`, `NodePool`, `NodeClass`.
 
-    Empty for an object that means nothing here.
+    A LongService with mode PerNode is a `DaemonSet`, and `suspended` with 0 replicas. Empty for an
+    object that means nothing here.
     """
     kind = document.kind
     if (document.group, kind) in _OF_KARPENTER:
@@ -50,7 +51,7 @@ def sort(document: Document) -> str:
     if own(document):
         spec = mapping(document.body.get("spec"))
         if kind == names.LONGSERVICE and spec.get("mode") == "PerNode":
-            return "DaemonSet" if spec.get("replicas") != 0 else ""
+            return "DaemonSet" if spec.get("replicas") != 0 else "suspended"
         if kind in WORKLOADS:
             return "workload"
         if kind in {"Node", "DaemonSet", "Pod", "Namespace"}:

@@ -153,6 +153,15 @@ def test_instances_on_nodes_that_are_not_for_them_end() -> None:
     assert any(note.startswith(f"{AGENT}: 2 of its pods would end") for note in body["notes"])
 
 
+def test_instances_of_a_suspended_service_end() -> None:
+    """As pods of what was scaled to nothing: their room is free."""
+    agent = service("agent", "size", "Like", "1", replicas=0, mode="PerNode")
+    runs = {**instance("agent-a", "n1"), "spec": {**container("3"), "nodeName": "n1"}}
+    body = answer(SIZES[0], agent, runs, workload(replicas=1, **container("3")))
+
+    assert ({}, 1) == (held(body), body["placed"])
+
+
 def test_an_instance_without_room_is_told_by_its_own_kind() -> None:
     """`LongService`, not `DaemonSet`: with the node and what it lacks."""
     body = answer(*SIZES, service("agent", "size", "Like", "10|many", cpu="5"), code=1)

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from bayplan.model.nodes import Node, Taint
 from bayplan.scheduler import inbox
 from tests.unit.scheduler.test_loop import Scene
@@ -61,6 +63,30 @@ def test_constraints_say_which_nodes() -> None:
     scene.look()
 
     assert ["b"] == hosts(scene)
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("Like", "2.5|10", ["10", "2.5"]),
+        ("Unlike", "1|many", ["10", "2.5", "bare"]),
+        ("Is", "10.0", ["10"]),
+        ("Cluster", "many", ["many"]),
+    ],
+)
+def test_each_node_is_asked_for_its_own_label(
+    operator: str, value: str, expected: list[str]
+) -> None:
+    """The same nodes as `bayplan simulate` tells (test_simulate_constraints.py)."""
+    scene = Scene()
+    for size in ("1", "2.5", "10", "many"):
+        scene.node(size, labels={"role": "web", "size": size})
+    scene.node("bare", labels={"role": "web"})
+    wanted = {"constraints": [{"key": "size", "operator": operator, "value": value}]}
+    scene.service(**PER_NODE, template=TEMPLATE, placement=wanted)
+    scene.look()
+
+    assert expected == hosts(scene)
 
 
 def test_a_new_node_is_noticed_though_nobody_rings_for_the_service() -> None:
