@@ -174,6 +174,7 @@ def placement() -> str:
 # ── budgets ──────────────────────────────────────────────────────────────────────────────────────
 
 _SIGNS = {"most": "≤", "least": "≥"}
+_ON_A_SERVER = "the operator on an API server"
 
 
 def budgets() -> str:
@@ -183,19 +184,21 @@ def budgets() -> str:
     packing = {f"packing {name}": each for name, each in packing.items() if "most" not in each}
     rows = []
     for case, figures in {**packing, **found}.items():
+        path = figures.pop("path", _ON_A_SERVER)
         for figure, limits in figures.items():
             signs = [f"{sign} {limits[key]}" for key, sign in _SIGNS.items() if key in limits]
             measured = str(limits.get("measured", limits.get("mean", "")))
             spread = f" ± {limits['spread']}" if "spread" in limits and measured else ""
             rows.append(
-                (case.replace("_", " "), figure.replace("_", " "), *signs, measured + spread)
+                (case.replace("_", " "), figure.replace("_", " "), *signs, measured + spread, path)
             )
     head = (
         f"# Benchmarks: limits and figures\n\n{_NOTE}\nTwo shared cores, fixed seeds."
         " `make bench-packing`, `make bench-e2e` and the others print them and fail when a limit is"
-        " exceeded. Gaps are over a lower bound that holds for every algorithm.\n\n"
+        " exceeded. Gaps are over a lower bound that holds for every algorithm. The path says what"
+        " is measured, and between which two ends.\n\n"
     )
-    return head + _table(("case", "figure", "limit", "measured"), rows)
+    return head + _table(("case", "figure", "limit", "measured", "path"), rows)
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

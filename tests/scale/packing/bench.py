@@ -61,9 +61,10 @@ def main() -> int:
             figures = alone(case)
         results[case] = figures
         limits = budgets[case] | {"memory_mib": budgets["memory_mib"]}
+        path = limits.pop("path")
         verdicts = [each for name in limits for each in judged(name, limits[name], figures)]
         failed += sum(not met for met, hard, *_ in verdicts if hard)
-        table.add_row(case, *shown(verdicts, figures))
+        table.add_row(f"{case}\n[dim]{path}[/]", *shown(verdicts, figures))
     console.print(table)
     console.print(RIVALS)
     if options.json:

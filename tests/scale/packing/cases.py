@@ -4,23 +4,32 @@ import csv
 import importlib.util
 import json
 import os
+import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import vectorbin
+import whole_gpus as placing
 from constrained import constrained, violations
-from mixes import data_directory, menu, mix, offers, pod_manifests, problem
+from mixes import COLUMNS, data_directory, menu, mix, offers, pod_manifests, problem
 from openb import allocated_percent, trace
 
 from bayplan.manifests import documents, inventory
+from bayplan.model import resources
+from bayplan.model.nodes import HOSTNAME, Node
+from bayplan.model.state import State
+from bayplan.model.workloads import PodClass, Waiting
 from bayplan.optimizer import bound, existing_nodes, fill
 from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem, undominated
 from bayplan.optimizer.provision import provision
+from bayplan.placement.solve import Memo, Policy, solve
 from bayplan.provisioning import rivals, simulation
+from bayplan.provisioning.result import Result
 
 Figures = dict[str, float | str]
 _IN_TIME = 0.94  # share of a limit that the search may use: the rest is for its last step
@@ -64,26 +73,51 @@ def one_type() -> Figures:
     }
 
 
+def by_manifests() -> Figures:
+    """One manifest for each of the 46 classes, and the plan that `bayplan simulate` prints."""
+    asked = problem("ec2cpu", "cast", 10_000)
+    items = []
+    for number, pod in enumerate(pod_manifests(asked.request)):
+        labels = {"app": f"class-{number}"}
+        template = {"metadata": {"labels": labels}, "spec": pod["spec"]}
+        spec = {"replicas": int(asked.demand[number]), "selector": {"matchLabels": labels}}
+        items.append(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": f"class-{number}"},
+                "spec": {**spec, "template": template},
+            }
+        )
+    plan, figures = simulated(items, 8.0)
+    assert (0, 10_000) == (sum(one.count for one in plan.missing), plan.pods)
+    return figures
+
+
 def right_sized() -> Figures:
     """Ten thousand manifests of pods, no two alike, and the plan that `bayplan simulate` prints."""
     _, request = mix("cont", 10_000)
-    offered = offers("cast")
-    items = list(pod_manifests(request))
+    plan, figures = simulated(list(pod_manifests(request)), 5.0)
+    room = menu("cast").capacity
+    fits = sum((each <= room).all(axis=1).any() for each in request)
+    assert (len(request) - fits, fits) == (sum(one.count for one in plan.missing), plan.pods)
+    return figures
+
+
+def simulated(items: list[dict[str, Any]], seconds: float) -> tuple[Result, Figures]:
+    """What `bayplan simulate` makes of a file with these objects; reading is timed by itself."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"apiVersion": "v1", "kind": "List", "items": items}, file)
         file.flush()
         reading = watch()
-        found = inventory.inventory(documents.documents([file.name], None, None), {})
+        found = inventory.inventory(documents.documents([file.name], sys.stdin.buffer), {})
         read = reading()
     spent = watch()
-    plan = simulation.simulate(found, offered, simulation.Settings(seconds=6.0, clock=spent))
+    settings = simulation.Settings(seconds=seconds, clock=spent)
+    plan = simulation.simulate(found, offers("cast"), settings)
     took = spent()
-    waiting = sum(one.count for one in plan.missing)
-    room = menu("cast").capacity
-    fits = sum((each <= room).all(axis=1).any() for each in request)
-    assert (len(request) - fits, fits) == (waiting, plan.pods)
     assert all(one.requested.fits(one.node.allocatable) for one in plan.nodes)
-    return {
+    return plan, {
         "gap_percent": 100 * plan.gap,
         "seconds": took,
         "nodes": len(plan.nodes),
@@ -124,6 +158,70 @@ def bulk_fill() -> Figures:
         "unplaced": int((demand - counts.sum(axis=0)).sum()),
         "dollars_per_hour": cost / 1e6,
     }
+
+
+def solve_backlog() -> Figures:
+    """The operator's cycle for the same: a snapshot and 46 waiting classes in, a plan out."""
+    nodes, demand, request = existing_pool()
+    state = State()
+    for number, (room, price) in enumerate(
+        zip(nodes.free.tolist(), nodes.price.tolist(), strict=True)
+    ):
+        name = f"node-{number:05}"
+        state.set_node(
+            Node(name, labels={HOSTNAME: name}, allocatable=_vector(room), price_microdollars=price)
+        )
+    waiting = [
+        Waiting(
+            PodClass("default", _vector(asked)),
+            tuple(("default", f"pod-{k:02}-{number}") for number in range(count)),
+        )
+        for k, (asked, count) in enumerate(zip(request.tolist(), demand.tolist(), strict=True))
+    ]
+    snapshot, memo = state.snapshot(), Memo()
+    times = []
+    for _ in range(5):
+        spent = watch()
+        plan = solve(snapshot, waiting, 0, Policy(), memo)
+        times.append(1000 * spent())
+    used = {int(name.removeprefix("node-")) for name in plan.placements.values()}
+    cost = int(nodes.price[sorted(used)].sum())
+    least = existing_nodes.used(nodes, demand, request, Budget(rounds=1)).bound
+    return {
+        "milliseconds": min(times),
+        "unplaced": int(demand.sum()) - len(plan.placements),
+        "dollars_per_hour": cost / 1e6,
+        "over_bound_percent": 100 * (cost / least - 1),
+    }
+
+
+def _vector(amounts: Sequence[int]) -> resources.Vector:
+    known = zip(COLUMNS, amounts, strict=True)
+    return resources.Vector({name: amount for name, amount in known if amount})
+
+
+def whole_gpus() -> Figures:
+    """The openb trace with whole GPUs: the operator's `solve` beside others, five seeds each."""
+    loaded = placing.whole(trace(data_directory() / "openb"))
+    ways: dict[str, Callable[[int], placing.Allocated]] = {
+        "": lambda seed: placing.by_solve(loaded, seed),
+        "most_allocated_": lambda seed: placing.by_rank(
+            loaded, seed, placing.most_allocated([0, 1]), sampled=True
+        ),
+        "most_allocated_with_gpus_": lambda seed: placing.by_rank(
+            loaded, seed, placing.most_allocated([0, 1, 2]), sampled=True
+        ),
+        "best_fit_": lambda seed: placing.by_rank(loaded, seed, placing.best_fit),
+    }
+    figures: Figures = {}
+    for name, way in ways.items():
+        found = [way(seed) for seed in range(5)]
+        first = sum(each.at_first_failure for each in found) / len(found)
+        figures[f"{name}allocated_percent"] = first
+        figures[f"{name}in_the_end_percent"] = sum(each.in_the_end for each in found) / len(found)
+    rivals_ = [figures[f"{name}allocated_percent"] for name in ways if name]
+    ours = figures["allocated_percent"]
+    return figures | {"points_above_rivals": float(ours) - max(map(float, rivals_))}
 
 
 def pool_use() -> Figures:
@@ -234,9 +332,11 @@ CASES: dict[str, Callable[[], Figures]] = {
     "provision_100k_3s": lambda: provisioning("ec2cpu", "cast", 100_000, 3.0),
     "provision_100k_20s": lambda: provisioning("ec2cpu", "cast", 100_000, 20.0),
     "two_classes_10k": lambda: provisioning("seed", "cast", 10_000, 1.0),
+    "simulate_10k_10s": by_manifests,
     "right_sized_10k": right_sized,
     "one_type_10k": one_type,
     "bulk_100k_on_10k": bulk_fill,
+    "solve_100k_on_10k": solve_backlog,
     "pool_100k_on_10k": pool_use,
     "constrained_10k": with_constraints,
     "vectorpack_panigrahy": lambda: vectorpack("Panigrahy", 20),
@@ -244,6 +344,7 @@ CASES: dict[str, Callable[[], Figures]] = {
     "vectorpack_triplet": lambda: vectorpack("Triplet", 20),
     "triplets_optimal": lambda: vectorpack("Triplet", 1, optima=True),
     "openb_default": gpus,
+    "openb_whole_gpus": whole_gpus,
     "certificate_200": certificate,
     "serialise_100k": serialise,
 }

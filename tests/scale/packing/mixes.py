@@ -18,6 +18,7 @@ from bayplan.optimizer.problem import BoolVector, IntMatrix, IntVector, Problem
 from bayplan.provisioning.offerings import Offer
 
 GPU = "nvidia.com/gpu"
+COLUMNS = (resources.CPU, resources.MEMORY, resources.EPHEMERAL_STORAGE, GPU, resources.PODS)
 MIB, GIB = 1 << 20, 1 << 30
 DAEMONSETS = np.array([150, 200 * MIB, 0, 0, 4])  # what every node holds already
 _SIZES = (50, 100, 250, 500, 1000, 2000, 4000)  # milli-CPU
@@ -111,8 +112,7 @@ def pod_manifests(request: IntMatrix) -> Iterator[dict[str, Any]]:
 def offers(kind: str) -> list[Offer]:
     """A menu as `bayplan simulate` is given it."""
     chosen = menu(kind)
-    columns = (resources.CPU, resources.MEMORY, resources.EPHEMERAL_STORAGE, GPU, resources.PODS)
-    rooms = (dict(zip(columns, room, strict=True)) for room in chosen.capacity.tolist())
+    rooms = (dict(zip(COLUMNS, room, strict=True)) for room in chosen.capacity.tolist())
     return [
         Offer(name, "amd64", resources.Vector(room), price, "EC2's list")
         for name, room, price in zip(chosen.names, rooms, chosen.price.tolist(), strict=True)
