@@ -1,10 +1,10 @@
-"""What was given and cannot be used: by a file, an object or an option."""
+"""Errors of input that cannot be used: of a file, an object or an option."""
 
 from dataclasses import dataclass
 
 
 class InputError(Exception):
-    """What the user gave cannot be read; `where` names file, line, object or option."""
+    """The user's input cannot be used; `where` names the file, line, object or option."""
 
     def __init__(self, where: str, message: str) -> None:
         super().__init__(f"{where}: {message}")
@@ -16,7 +16,7 @@ class InputError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was read and left out, and why."""
+    """A part of the input that was left out, and why."""
 
     where: str
     why: str

@@ -90,7 +90,7 @@ def test_a_budget_that_never_allows_is_told(site: Site, namespace: str) -> None:
     done = drain(site.kube.kubeconfig, node, *words)
 
     assert 1 == done.returncode, done.stderr
-    assert f"pod {namespace}/db is not let go: Cannot evict pod" in done.stdout
+    assert f"pod {namespace}/db is not evicted: Cannot evict pod" in done.stdout
     assert {"db"} == set(read.running(site.kube.listed(read.pods(namespace))))
 
 

@@ -141,7 +141,7 @@ def test_a_spent_budget_is_asked_for_again() -> None:
 
     assert {"web": 7.0} == drained.evicted
     assert {"uid": "uid-web"} == asked["deleteOptions"]["preconditions"]
-    assert "1 instance: is not let go: budget spent" in drained.texts
+    assert "1 instance: is not evicted: budget spent" in drained.texts
 
 
 def test_what_remains_is_named_with_its_reason() -> None:
@@ -157,7 +157,7 @@ def test_what_remains_is_named_with_its_reason() -> None:
     told = drained.state.as_json()
 
     assert (False, 20.0, 0) == (told["empty"], told["seconds"], told["instancesMoved"])
-    assert {"web": "is not let go: budget spent", "slow": "is being deleted"} == {
+    assert {"web": "is not evicted: budget spent", "slow": "is being deleted"} == {
         one["name"]: one["reason"] for one in told["remaining"]
     }
 

@@ -1,8 +1,8 @@
-"""The one client of a cluster: what every command asks and writes goes through it.
+"""The client of a cluster: every request of every command goes through it.
 
-It knows how a list is read in pages, what may be asked again, and which error ends a command in one
-line. Loaded when a command needs a cluster: kubernetes and aiohttp take half a second. Requests go
-through a `Wire`, so a command can be shown what a cluster once said.
+It reads lists in pages, repeats the requests that are safe to repeat, and turns errors into the
+one-line errors of the command line. Commands import it late: kubernetes and aiohttp take half a
+second. Requests go through a `Wire`, so that a test can replay recorded answers.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from bayplan.model import intents
 MERGE = transport.MERGE_PATCH
 JSON = transport.JSON
 _CHUNK = 500
-_MOST_EXPIRED = 5  # of the pages of one list
+_MOST_EXPIRED = 5  # times that a list may expire between two of its pages
 _PATIENCE_SECONDS = 10.0
 _ASK_AGAIN_SECONDS = 1.0
 _TOGETHER = 20  # requests under way
@@ -32,7 +32,7 @@ Body = dict[str, Any]
 Outcome = bytes | errors.ClusterError
 T = TypeVar("T")
 
-_AS_TOLD: tuple[tuple[type[errors.ClusterError], type[NoCluster]], ...] = (
+_EXIT_ERRORS: tuple[tuple[type[errors.ClusterError], type[NoCluster]], ...] = (
     (errors.NotFound, NotThere),
     (errors.Conflict, Changed),
     (errors.Rejected, Refused),
@@ -41,14 +41,14 @@ _AS_TOLD: tuple[tuple[type[errors.ClusterError], type[NoCluster]], ...] = (
 
 
 class Wire(Protocol):
-    """Requests out, bytes back; raises the errors of `cluster.errors`. And the time that passes."""
+    """Sends requests and returns bytes, or raises an error of `cluster.errors`; also the clock."""
 
     def send(self, request: transport.Request) -> bytes: ...
 
     def stream(self, request: transport.Request) -> Iterator[bytes]: ...
 
     def send_all(self, wanted: Sequence[transport.Request]) -> list[Outcome]:
-        """What became of each, in their order."""
+        """The outcome of each request, in the same order."""
         return [_outcome(self.send, request) for request in wanted]
 
     def pause(self, seconds: float) -> None:
@@ -69,7 +69,7 @@ def _outcome(send: Callable[[transport.Request], bytes], request: transport.Requ
 
 
 class _Http(Wire):
-    """The real one: a private event loop that runs while requests are under way."""
+    """The real `Wire`: a private event loop that runs while requests are under way."""
 
     def __init__(self, target: Target) -> None:
         self._runner = asyncio.Runner()
@@ -116,10 +116,10 @@ class _Http(Wire):
 
 @contextmanager
 def connected(target: Target, patience: float = _PATIENCE_SECONDS) -> Iterator["ApiClient"]:
-    """A cluster to ask; its refusals end the command with one line and exit code 3.
+    """A client; its errors end the command with one line and exit code 3.
 
-    `patience` is for how many seconds a cluster that has answered before may be silent. Who calls
-    the commands from Python may hand over another way to connect: `obj=` of click.
+    `patience` says for how many seconds a cluster that answered before may stay silent. If you call
+    the commands from Python, you can give another `Connect` function as `obj=` of click.
     """
     context = click.get_current_context(silent=True)
     given = context.find_root().obj if context is not None else None
@@ -128,7 +128,7 @@ def connected(target: Target, patience: float = _PATIENCE_SECONDS) -> Iterator["
         try:
             wire = given(target) if given is not None else _Http(target)
         except errors.ClusterError as error:
-            raise _as_told(error) from error
+            raise _exit_error(error) from error
         yield ApiClient(wire, target, patience)
     except OSError as error:
         raise NoCluster(str(error)) from error
@@ -138,9 +138,9 @@ def connected(target: Target, patience: float = _PATIENCE_SECONDS) -> Iterator["
 
 
 class ApiClient:
-    """What commands ask; objects are plain mappings as the API server sent them.
+    """The requests of commands; objects are plain mappings as the API server sent them.
 
-    Errors are those of `cli.errors`: `NotThere`, `Changed`, `Refused` and `NoAnswer`.
+    Raises the errors of `cli.errors`: `NotThere`, `Changed`, `Refused` and `NoAnswer`.
     """
 
     def __init__(self, wire: Wire, target: Target, patience: float = _PATIENCE_SECONDS) -> None:
@@ -149,14 +149,14 @@ class ApiClient:
         self.pause, self.monotonic = wire.pause, wire.monotonic
 
     def send(self, request: transport.Request) -> bytes:
-        """The answer to a request; asked again where that is safe, for as long as patience goes."""
+        """The answer to a request, which is repeated within `patience` if that is safe."""
         [outcome] = self._sent([request])
         if isinstance(outcome, bytes):
             return outcome
-        raise _as_told(outcome) from outcome
+        raise _exit_error(outcome) from outcome
 
     def _sent(self, wanted: Sequence[transport.Request]) -> list[Outcome]:
-        """The one rule of asking again: what is silent now may answer within `patience`."""
+        """The only place that repeats requests: an unavailable server may answer in `patience`."""
         began = self._wire.monotonic()
         found = self._noted(self._wire.send_all(wanted))
         while again := [
@@ -174,17 +174,17 @@ class ApiClient:
         return found
 
     def _noted(self, found: list[Outcome]) -> list[Outcome]:
-        """Any HTTP answer shows that the address is right: such a cluster is waited for."""
-        if any(isinstance(one, bytes) or one.status for one in found):
+        """Note whether a cluster is there: any HTTP answer shows that the address is right."""
+        if any(isinstance(outcome, bytes) or outcome.status for outcome in found):
             self._has_answered = True
         return found
 
     def _may_repeat(self, request: transport.Request, error: errors.Unavailable) -> bool:
-        """A question always; a write only where the server says that it did not carry it out."""
+        """A read, always; a write, only if the server says that it did not carry the write out."""
         if request.method == "GET":
             if error.status == 0:  # no answer at all
                 return self._has_answered
-            return error.status != 401  # noqa: PLR2004  credentials were loaded anew in vain
+            return error.status != 401  # noqa: PLR2004  reloading the credentials did not help
         return error.status == 429 or (  # noqa: PLR2004  Too Many Requests
             error.status == 503 and error.retry_after_seconds is not None  # noqa: PLR2004
         )
@@ -200,7 +200,7 @@ class ApiClient:
         verb: str = "",
         kind: str = "",
     ) -> Any:
-        """Any request; the JSON of its answer. `verb` and `kind` name it to who listens."""
+        """Any request; the JSON of its answer. `verb` and `kind` name it for metrics and tests."""
         data = None if body is None else json.dumps(body).encode()
         request = transport.Request(
             method, path, tuple(query), data, content_type, verb=verb, kind=kind
@@ -216,10 +216,10 @@ class ApiClient:
         try:
             yield from self._wire.stream(request)
         except errors.ClusterError as error:
-            raise _as_told(error) from error
+            raise _exit_error(error) from error
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Body:
-        """One object; that it is not there is the answer no."""
+        """An object; `Negative` if it does not exist."""
         where = self.target.chosen if namespace is None else namespace
         found = self.find(kind, name, where)
         if found is None:
@@ -244,7 +244,7 @@ class ApiClient:
         *,
         partial: bool = False,
     ) -> list[Body]:
-        """Every object of a kind, in the target's namespace unless another (empty: all) is told.
+        """Every object of a kind, in `namespace` (empty: all) or else in the target's.
 
         `partial`: only their metadata.
         """
@@ -283,9 +283,9 @@ class ApiClient:
         page: Callable[[str], transport.Request],
         read: Callable[[bytes], tuple[T, str]],
     ) -> list[T]:
-        """All pages of a list: `page` asks for the one of a token, `read` says the next token.
+        """All pages of a list: `page` makes the request for a token, `read` returns the next token.
 
-        A server that has forgotten the moment of the first page (410) is asked for all anew.
+        If the server has forgotten the version of the first page (410), the list starts again.
         """
         found: list[T] = []
         token = ""
@@ -297,14 +297,14 @@ class ApiClient:
                 found, token = [], ""
                 continue
             if not isinstance(answer, bytes):
-                raise _as_told(answer) from answer
-            one, token = read(answer)
-            found.append(one)
+                raise _exit_error(answer) from answer
+            content, token = read(answer)
+            found.append(content)
             if not token:
                 return found
 
     def patch(self, kind: str, body: Body, change: Mapping[str, Any], part: str = "") -> Body:
-        """A merge patch of the object that was read; refused if another has taken its name."""
+        """A merge patch of the object that was read; refused if a new object has its name now."""
         about = body["metadata"]
         change = {**change, "metadata": {**change.get("metadata", {}), "uid": about["uid"]}}
         path = requests.path(kind, about["namespace"], about["name"], part)
@@ -313,7 +313,7 @@ class ApiClient:
         return answer
 
     def annotate(self, kind: str, body: Body, notes: Mapping[str, str | None]) -> Body:
-        """Set annotations of the object that was read; None takes one off."""
+        """Set annotations of the object that was read; the value None removes an annotation."""
         return self.patch(kind, body, {"metadata": {"annotations": dict(notes)}})
 
     def create(self, kind: str, body: Mapping[str, Any]) -> None:
@@ -324,31 +324,31 @@ class ApiClient:
         self.ask("DELETE", requests.path(kind, namespace, name), verb="delete", kind=kind)
 
     def cordon(self, node: str) -> None:
-        """No pod is to be placed on the node any more."""
+        """Mark the node so that no new pod is placed on it."""
         path = requests.path("Node", name=node)
         change = {"spec": {"unschedulable": True}}
         self.ask("PATCH", path, (), change, MERGE, verb="cordon", kind="Node")
 
     def evict(self, pods: Sequence[tuple[str, str, str]]) -> list[NoCluster | None]:
-        """Ask for each pod (namespace, name, uid) to go; answers what stands against it."""
+        """Evict each pod (namespace, name, uid); returns the error of each, or None."""
         return self._each([requests.evict(*pod) for pod in pods])
 
     def release(self, pods: Sequence[intents.ReleasePod]) -> list[NoCluster | None]:
-        """Take our finalizer off each pod; answers what stands against it."""
+        """Remove our finalizer from each pod; returns the error of each, or None."""
         return self._each([requests.release_pod(pod) for pod in pods])
 
     def _each(self, wanted: Sequence[transport.Request]) -> list[NoCluster | None]:
         found = self._sent(wanted)
-        return [None if isinstance(one, bytes) else _as_told(one) for one in found]
+        return [None if isinstance(one, bytes) else _exit_error(one) for one in found]
 
 
 def _delay(outcome: Outcome) -> float:
-    """Seconds until a request is sent again: what the server says, or a second."""
-    told = outcome.retry_after_seconds if isinstance(outcome, errors.Unavailable) else None
-    return max(_ASK_AGAIN_SECONDS, told or 0.0)
+    """Seconds until a request is sent again: the server's Retry-After, at least a second."""
+    wanted = outcome.retry_after_seconds if isinstance(outcome, errors.Unavailable) else None
+    return max(_ASK_AGAIN_SECONDS, wanted or 0.0)
 
 
-def _as_told(error: errors.ClusterError) -> NoCluster:
-    """The error of the command line for one of the cluster; its message is the server's own."""
-    told = next(told for kind, told in _AS_TOLD if isinstance(error, kind))
-    return told(str(error) or type(error).__name__)
+def _exit_error(error: errors.ClusterError) -> NoCluster:
+    """The error of the command line for an error of the cluster, with the server's message."""
+    raised = next(raised for kind, raised in _EXIT_ERRORS if isinstance(error, kind))
+    return raised(str(error) or type(error).__name__)

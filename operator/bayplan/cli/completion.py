@@ -1,4 +1,4 @@
-"""`bayplan completion`: what a shell evaluates to complete commands and options."""
+"""`bayplan completion`: the script that a shell evaluates to complete commands and options."""
 
 import sys
 
@@ -14,7 +14,7 @@ _VARIABLE = "_BAYPLAN_COMPLETE"
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what SHELL is to evaluate: `source <(bayplan completion bash)`.
+    """Print the completion script of a shell. In bash: `source <(bayplan completion bash)`.
 
     For fish: `bayplan completion fish | source`.
     """
@@ -28,14 +28,14 @@ def completion(context: click.Context, shell: str) -> None:
 def plugin() -> None:
     """`kubectl_complete-bayplan`: kubectl asks it how `kubectl bayplan …` may go on.
 
-    The words so far are its arguments, the last one unfinished; each line of the answer is a word
-    and what it is for, and the last line says that file names are none of them.
+    Its arguments are the words typed so far; the last word is unfinished. Each line that it prints
+    is a possible word and its help; the last line tells kubectl not to complete file names.
     """
     from bayplan.cli.main import main  # main loads this module for its command
 
     *words, last = sys.argv[1:] or [""]
     asked = shell_completion.ShellComplete(main, {}, "bayplan", _VARIABLE)
-    for one in asked.get_completions(words, last):
-        if one.type == "plain":
-            click.echo(f"{one.value}\t{one.help}" if one.help else one.value)
+    for item in asked.get_completions(words, last):
+        if item.type == "plain":
+            click.echo(f"{item.value}\t{item.help}" if item.help else item.value)
     click.echo(f":{_NO_FILES}")

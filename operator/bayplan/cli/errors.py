@@ -1,4 +1,4 @@
-"""What went wrong, told in one line; never a traceback.
+"""Errors of commands: each prints one line, never a traceback.
 
 Exit codes of all commands: 0 yes or done, 1 the answer is no, 2 the input is wrong, 3 the cluster
 did not answer or refused.
@@ -8,7 +8,7 @@ import click
 
 
 class WrongInput(click.ClickException):
-    """What the user gave cannot be read; the message names file, line, object or option."""
+    """The user's input cannot be read; the message names the file, line, object or option."""
 
     exit_code = 2
 
@@ -17,7 +17,7 @@ class WrongInput(click.ClickException):
 
 
 class Negative(click.ClickException):
-    """The answer is no: what was asked for is not there, or has failed."""
+    """The answer is no: the thing asked for does not exist, or has failed."""
 
     exit_code = 1
 
@@ -26,7 +26,7 @@ class Negative(click.ClickException):
 
 
 class NoCluster(click.ClickException):
-    """The cluster did not answer, or refused; the message is its own."""
+    """The cluster did not answer, or refused; the message is the cluster's own."""
 
     exit_code = 3
 
@@ -39,15 +39,15 @@ class NotThere(NoCluster):
 
 
 class Changed(NoCluster):
-    """The object is another than was meant, or a budget is spent."""
+    """The object was replaced by another of the same name, or a disruption budget is used up."""
 
 
 class Refused(NoCluster):
-    """The cluster understood and will not."""
+    """The cluster understood the request and refuses it."""
 
 
 class NoAnswer(NoCluster):
-    """The cluster does not answer, or not now."""
+    """The cluster does not answer, or cannot answer now."""
 
 
 def _line(text: str) -> str:

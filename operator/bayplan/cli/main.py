@@ -1,4 +1,4 @@
-"""`bayplan` and `kubectl bayplan`: the commands; each is loaded when it is asked for."""
+"""`bayplan` and `kubectl bayplan`: the commands; each module is loaded when its command runs."""
 
 import importlib
 import logging
@@ -12,9 +12,9 @@ from bayplan.inputs import InputError
 
 
 class _Lazy(click.Group):
-    """Commands by name and module, so that `--help` costs no numpy.
+    """Commands by name and module, so that `--help` does not load numpy.
 
-    A command stands in a module of its name: `mark-success` in `jobs/mark_success.py`.
+    A command is in a module of the same name: `mark-success` in `jobs/mark_success.py`.
     """
 
     modules: ClassVar[dict[str, str]] = {
@@ -70,7 +70,7 @@ class _Lazy(click.Group):
 @click.version_option(__version__, prog_name="bayplan")
 def main() -> None:
     """Pack Kubernetes workloads onto the fewest, cheapest nodes, and say why."""
-    # The library warns of what it then raises: an error is one line.
+    # The kubernetes library logs a warning before it raises the same error: print it only once.
     logging.getLogger("kubernetes").addHandler(logging.NullHandler())
     logs.to_terminal()
 

@@ -1,4 +1,4 @@
-"""The object that a person means by `web`, `job/web` or `LongService/web`."""
+"""Finds the object that a user names as `web`, `job/web` or `LongService/web`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ _KINDS: Mapping[str, str] = {
 
 @contextmanager
 def connected(target: Target, kind: str, name: str) -> Iterator[tuple["ApiClient", dict[str, Any]]]:
-    """The cluster, and the object that is meant by `name` or `kind/name`."""
+    """The client of the cluster, and the object with this `name` or `kind/name`."""
     from bayplan.cli import client  # --help answers at once
 
     with client.connected(target) as cluster:
@@ -27,13 +27,13 @@ def connected(target: Target, kind: str, name: str) -> Iterator[tuple["ApiClient
 
 
 def kind_of(cluster: "ApiClient", word: str) -> tuple[str, dict[str, Any]]:
-    """The kind and the object that a word names."""
+    """The kind and the object that `word` names; `Negative` if there is none."""
     named, slash, name = word.rpartition("/")
     if slash:
         kind = _KINDS.get(named.lower())
         if kind is None:
             known = f"{', '.join(kind.word for kind in kinds.KINDS)} or pod"
-            raise Negative(f"{word!r}: {named!r} is no kind known here; write {known}")
+            raise Negative(f"{word!r}: {named!r} is not a known kind; write {known}")
         return kind, cluster.get(kind, name)
     namespace = cluster.target.chosen
     for kind in (*kinds.NAMES, "Pod"):

@@ -1,7 +1,7 @@
-"""Answers as a table, as data with a stable shape, or both with more columns.
+"""Prints answers as a table, as a table with more columns, or as data with a stable shape.
 
-Tables are plain text as kubectl's, so that they can be cut, sorted and read aloud; colour is used
-nowhere in them. Data names its schema, `bayplan.dev/COMMAND/v1`: fields are added, never changed.
+Tables are plain text like kubectl's, without colour, so that they can be cut, sorted and read
+aloud. Data names its schema, `bayplan.dev/COMMAND/v1`: fields are added, never changed.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ def formatted(function: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,
-        help="wide: more columns; json and yaml: for programs.",
+        help="wide has more columns; json and yaml are for programs.",
     )(function)
 
 
@@ -45,22 +45,22 @@ def data(output: str, command: str, values: Mapping[str, Any]) -> None:
     if output == "json":
         click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
         return
-    import yaml  # only who asks for it pays for it
+    import yaml  # slow to import: only for -o yaml
 
     click.echo(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), nl=False)
 
 
-def said(output: str, command: str, told: Mapping[str, Any], line: str) -> None:
-    """What a verb has done: data for programs, else one line."""
+def said(output: str, command: str, values: Mapping[str, Any], line: str) -> None:
+    """Print what a command has done: `values` for programs, else `line`."""
     if is_data(output):
-        data(output, command, told)
+        data(output, command, values)
     else:
         click.echo(plain(line))
 
 
 @contextmanager
 def working(title: str) -> Iterator[Callable[[str], None]]:
-    """A line on the terminal that says what goes on; elsewhere nothing moves."""
+    """A spinner with a text on a terminal, otherwise nothing; yields a function to change it."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -73,7 +73,7 @@ def working(title: str) -> Iterator[Callable[[str], None]]:
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[object]], *, width: int | None = None
 ) -> str:
-    """Aligned columns under headings; on a terminal the widest column is cut so that lines fit."""
+    """Aligned columns under headings; on a terminal the widest columns are cut to fit."""
     lines = [[heading.upper() for heading in headings]]
     lines += [["" if one is None else _plain(str(one)) for one in row] for row in rows]
     widths = [max(len(line[at]) for line in lines) for at in range(len(headings))]
@@ -99,7 +99,7 @@ def _cut(text: str, size: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line that no terminal takes for a command: texts come from everybody's resources."""
+    """One line without control characters: the texts come from resources that anybody may write."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
@@ -108,7 +108,7 @@ def plain(text: str) -> str:
 
 
 def age(seconds: float) -> str:
-    """`45s`, `12m`, `3h`, `5d`, as kubectl says it."""
+    """`45s`, `12m`, `3h`, `5d`, as kubectl writes ages."""
     whole = max(int(seconds), 0)
     for unit, size, most in (("s", 1, 120), ("m", 60, 7_200), ("h", 3_600, 172_800)):
         if whole < most:
@@ -117,9 +117,9 @@ def age(seconds: float) -> str:
 
 
 def epoch(text: str | None) -> int | None:
-    """Epoch seconds of a time in an object; None for none, also for the epoch itself.
+    """Epoch seconds of a time in an object; None without a time, and for the epoch itself.
 
-    That is what is written for a moment that never was.
+    Kubernetes writes the epoch for a moment that never was.
     """
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""Which cluster and which namespace a command means: the same options everywhere, as kubectl's."""
+"""Which cluster and namespace a command uses: every command has the same options as kubectl."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ Command = Callable[..., None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """`namespace` None: the one that the kubeconfig's context names; empty: all of them."""
+    """A cluster, and a namespace: None means the namespace of the context, empty means all."""
 
     namespace: str | None = None
     context: str | None = None
@@ -27,7 +27,7 @@ class Target:
 
     @property
     def chosen(self) -> str:
-        """The namespace meant; empty for all."""
+        """The namespace to use; empty for all."""
         return named_by_context(self) if self.namespace is None else self.namespace
 
 
@@ -35,15 +35,15 @@ def targeted(
     *,
     everywhere: bool = False,
     short: bool = True,
-    of_namespace: str = "Else that of the context.",
-    of_all: str = "In all namespaces.",
+    of_namespace: str = "Namespace; by default that of the context.",
+    of_all: str = "Use all namespaces.",
     of_cluster: str = "",
 ) -> Callable[[Command], Command]:
     """Adds --namespace, --context and --kubeconfig; the command gets them as `target`.
 
     `everywhere` adds -A as well, `short` says whether -n means the namespace. `of_namespace` and
-    `of_all` are the help of -n and -A where they mean something of their own, `of_cluster` is
-    said of the other two.
+    `of_all` are the help of -n and -A for commands with a special meaning; `of_cluster` is
+    appended to the help of the other two.
     """
     flags = ("-n", "--namespace") if short else ("--namespace",)
 
@@ -68,13 +68,13 @@ def targeted(
                 "--context",
                 "cluster_context",
                 metavar="NAME",
-                help=f"Of the kubeconfig.{of_cluster}",
+                help=f"Context of the kubeconfig.{of_cluster}",
             ),
             click.option(
                 "--kubeconfig",
                 type=_FILE,
                 metavar="FILE",
-                help=f"Else $KUBECONFIG, ~/.kube/config.{of_cluster}",
+                help=f"By default $KUBECONFIG, else ~/.kube/config.{of_cluster}",
             ),
         ]
         if everywhere:
@@ -95,7 +95,7 @@ def installed(more: str = "") -> Callable[[Command], Command]:
             raise click.UsageError(f"--operator {given!r}: write it as NAMESPACE/NAME")
         return namespace, name
 
-    words = f"Deployment of the operator, and its lease of the same name.{more}"
+    words = f"Deployment of the operator; its lease has the same name.{more}"
     return click.option(
         "--operator",
         metavar="NAMESPACE/NAME",
@@ -107,8 +107,8 @@ def installed(more: str = "") -> Callable[[Command], Command]:
 
 
 def named_by_context(target: Target) -> str:
-    """The namespace of the context, of the pod one runs in, or `default`."""
-    import yaml  # --help needs none
+    """The namespace of the context, else of the pod that runs this command, else `default`."""
+    import yaml  # --help does not need it
 
     contexts: dict[str, str] = {}
     current = target.context or ""
@@ -122,9 +122,9 @@ def named_by_context(target: Target) -> str:
         if not isinstance(read, dict):
             continue
         current = current or str(read.get("current-context") or "")
-        for one in read.get("contexts") or ():
-            inner = one.get("context") or {}
-            contexts.setdefault(str(one.get("name")), str(inner.get("namespace") or ""))
+        for entry in read.get("contexts") or ():
+            inner = entry.get("context") or {}
+            contexts.setdefault(str(entry.get("name")), str(inner.get("namespace") or ""))
     if current in contexts:
         return contexts[current] or "default"
     if _ACCOUNT.is_file():

@@ -125,7 +125,7 @@ def test_uninstall_of_a_namespace_keeps_definitions() -> None:
     """-n is refused where definitions would go, which are the whole cluster's."""
     shown = run(Recorded(), "uninstall", "--yes", "-n", "team", code=2).output
 
-    assert "definitions are the whole cluster's; add --finalizers-only" in shown
+    assert "definitions belong to the whole cluster; add --finalizers-only" in shown
 
 
 def test_a_graph_of_all_namespaces() -> None:

@@ -32,8 +32,8 @@ def test_completion(shell: str) -> None:
     [
         (["do"], ["doctor\tLook for what is wrong with an installation."]),
         (["plan", "-o", "ya"], ["yaml"]),
-        (["plan", "--all"], ["--all-namespaces\tIn all namespaces."]),
-        (["un"], ["uninstall\tTake away what would outlive the operator."]),
+        (["plan", "--all"], ["--all-namespaces\tUse all namespaces."]),
+        (["un"], ["uninstall\tRemove what would outlive the operator."]),
         (["no-such-command", ""], []),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "x.tar.gz"
     path.write_text("mine")
 
-    assert "name another --file" in run(
+    assert "give another --file" in run(
         cluster(), "support-bundle", "--file", str(path), code=2
     ).output  # fmt: skip
     assert "mine" == path.read_text()

@@ -128,8 +128,8 @@ def test_a_silent_aws_is_said_and_replaced_by_the_model(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--spot",), "--spot: only AWS knows these prices: say --aws-prices REGION too"),
-        (("--aws-prices", "../../etc"), "--aws-prices: '../../etc' is no region"),
+        (("--spot",), "--spot: only AWS knows these prices: add --aws-prices REGION"),
+        (("--aws-prices", "../../etc"), "--aws-prices: '../../etc' is not a region"),
     ],
 )
 def test_wrong_options(options: tuple[str, ...], said: str) -> None:

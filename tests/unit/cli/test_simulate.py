@@ -327,7 +327,7 @@ def test_an_unknown_rival_is_refused() -> None:
     result = run(workload(), options=("--compare", "nomad"))
 
     assert 2 == result.exit_code
-    assert "'nomad' is none of kube-scheduler-least" in result.output
+    assert "'nomad' is not one of kube-scheduler-least" in result.output
 
 
 def hints_for(*bodies: Any, options: tuple[str, ...] = ()) -> list[str]:
@@ -498,7 +498,7 @@ def test_a_png_needs_a_converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     assert b"\x89PNG" == drawn
     assert "no converter" not in with_one.output
-    assert "no converter to PNG here: the picture is in" in without.output
+    assert "no converter to PNG was found: the picture is in" in without.output
     assert "<svg" in (tmp_path / "bins.svg").read_text()
 
 

@@ -1,4 +1,4 @@
-"""`bayplan import marathon|chronos`: JSON of the originals as manifests, and what has none."""
+"""`bayplan import marathon|chronos`: translates their JSON into manifests, and lists the rest."""
 
 import json
 import sys
@@ -19,17 +19,19 @@ _MOST_BYTES = 64 << 20
 
 @click.group("import", short_help="Translate Marathon's or Chronos' JSON into manifests.")
 def import_() -> None:
-    """Translate apps, groups, pods and jobs; what has no counterpart is listed with the reason."""
+    """Translate apps, groups, pods and jobs; list what has no counterpart, with the reason."""
 
 
 def _translating(function: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.argument("files", nargs=-1, metavar="[FILE|-]...", required=True),
-        click.option("-n", "--namespace", default="", help="Of the manifests; else none is named."),
         click.option(
-            "--image", default=_IMAGE, show_default=True, help="For what ran without an image."
+            "-n", "--namespace", default="", help="Namespace of the manifests; by default none."
         ),
-        click.option("--strict", is_flag=True, help="Exit code 1 when anything is listed."),
+        click.option(
+            "--image", default=_IMAGE, show_default=True, help="Image for work that had none."
+        ),
+        click.option("--strict", is_flag=True, help="End with exit code 1 if anything is listed."),
         click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml"),
     ]
     for option in reversed(options):
@@ -37,14 +39,14 @@ def _translating(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@import_.command(short_help="Apps, groups and pods as LongServices.")
+@import_.command(short_help="Translate apps, groups and pods into LongServices.")
 @_translating
 def marathon(files: tuple[str, ...], namespace: str, image: str, strict: bool, output: str) -> None:
-    """Read apps, groups and pods, alone, in lists, or as GET /v2/apps and /v2/groups answer.
+    """Read apps, groups and pods: alone, in lists, or as answers of GET /v2/apps and /v2/groups.
 
-    Manifests go to standard output; the list of what has no counterpart to standard error, and
-    into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
-    something cannot be read; everything else is written all the same.
+    Manifests go to standard output. Settings without a counterpart are listed on standard error,
+    and in the data with -o json. Exit code: 0 done, 1 with --strict if anything is listed, 2 if
+    something cannot be read; everything else is written in any case.
     """
     from bayplan.cli.importers.marathon import Import  # --help answers at once
 
@@ -54,24 +56,24 @@ def marathon(files: tuple[str, ...], namespace: str, image: str, strict: bool, o
     _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)
 
 
-@import_.command(short_help="Jobs as BatchJobs.")
+@import_.command(short_help="Translate jobs into BatchJobs.")
 @_translating
 def chronos(files: tuple[str, ...], namespace: str, image: str, strict: bool, output: str) -> None:
-    """Read jobs, alone or as GET /v1/scheduler/jobs answers; of version 2 and 3.
+    """Read jobs of version 2 and 3: alone, or as the answer of GET /v1/scheduler/jobs.
 
-    Manifests go to standard output; the list of what has no counterpart to standard error, and
-    into the data with -o json. Exit code: 0, 1 with --strict when anything is listed, 2 when
-    something cannot be read; everything else is written all the same.
+    Manifests go to standard output. Settings without a counterpart are listed on standard error,
+    and in the data with -o json. Exit code: 0 done, 1 with --strict if anything is listed, 2 if
+    something cannot be read; everything else is written in any case.
     """
     from bayplan.cli.importers import chronos as chronos_  # --help answers at once
 
     whole = chronos_.Import(image, namespace)
     for file in files:
         body = _json(file)
-        for one in body if isinstance(body, list) else [body]:
-            if not isinstance(one, Mapping):
+        for job in body if isinstance(body, list) else [body]:
+            if not isinstance(job, Mapping):
                 raise InputError(file, "expected a job, or a list of jobs")
-            whole.read(one)
+            whole.read(job)
     _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)
 
 
@@ -89,7 +91,7 @@ def _json(file: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(file, f"is no JSON: {error}") from error
+        raise InputError(file, f"is not JSON: {error}") from error
 
 
 def _tell(
@@ -100,7 +102,7 @@ def _tell(
     *,
     strict: bool,
 ) -> None:
-    """Print the manifests and what is wrong; `unread` are errors of what has no manifest."""
+    """Print the manifests and what is wrong; `unread` are errors of items without a manifest."""
     from bayplan.api.resource import parse_resource  # pydantic
     from bayplan.cli.importers.reading import Note
     from bayplan.cli.lint import structural
@@ -111,7 +113,7 @@ def _tell(
         about = body["metadata"]
         of = about["annotations"]["bayplan.dev/imported-from"]
         if about["name"] in seen:
-            message = f"is the name of {seen[about['name']]} too; rename one"
+            message = f"{seen[about['name']]} has this name too; rename one of the two"
             wrong.append(Note(of, "metadata.name", message))
         seen[about["name"]] = of
         faults = structural.faults(body["kind"], body)
@@ -126,7 +128,7 @@ def _tell(
         import yaml
 
         class Plain(yaml.SafeDumper):
-            """Equal parts are written out, not referred to."""
+            """Writes equal parts out again, without YAML references."""
 
             def ignore_aliases(self, data: object) -> bool:
                 del data

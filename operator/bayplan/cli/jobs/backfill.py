@@ -1,6 +1,6 @@
-"""`bayplan backfill`: the scheduled times that led to no run are run, by one annotation.
+"""`bayplan backfill`: asks by an annotation for runs of the scheduled times that had no run.
 
-The operator decides; what is said here beforehand is by its own arithmetic on the stored status.
+The operator decides; the preview here uses the operator's own functions on the stored status.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from bayplan.inputs import InputError
 
 @click.command(short_help="Run scheduled times that led to no run.")
 @click.argument("job")
-@click.option("--from", "first", metavar="TIME", help="The first scheduled time meant.")
-@click.option("--to", "last", metavar="TIME", help="The last one meant; now unless told.")
-@click.option("--tz", metavar="ZONE", help="Of times without an offset; the job's own unless told.")
-@click.option("--stop", is_flag=True, help="Begin no more of what was asked for before.")
-@click.option("--dry-run", is_flag=True, help="Only say which times would run.")
+@click.option("--from", "first", metavar="TIME", help="First scheduled time to run.")
+@click.option("--to", "last", metavar="TIME", help="Last scheduled time to run; by default now.")
+@click.option("--tz", metavar="ZONE", help="Zone of times without an offset; by default the job's.")
+@click.option("--stop", is_flag=True, help="Stop an earlier backfill: begin no more of its runs.")
+@click.option("--dry-run", is_flag=True, help="Only print which times would run.")
 @targeted()
 @printing.formatted
 def backfill(  # noqa: PLR0917  click hands over one parameter for each option
@@ -35,12 +35,13 @@ def backfill(  # noqa: PLR0917  click hands over one parameter for each option
     target: Target,
     output: str,
 ) -> None:
-    """Run JOB for each scheduled time from --from to --to that led to no run, the oldest first.
+    """Run JOB for each scheduled time from --from to --to that had no run, the oldest first.
 
-    Times before the job was created, missed ones, and those that passed while it was suspended; at
-    most 100. Whatever ran, however it ended, is left out: see `bayplan retry`.
+    These are times before the job was created, times that were missed, and times that passed while
+    the job was suspended; at most 100. Times that had a run are left out, even if the run failed:
+    use `bayplan retry` for them.
 
-    Exit code: 0, 1 no such time is left, 2 wrong arguments, 3 the cluster refused.
+    Exit code: 0 done, 1 every time had a run, 2 wrong arguments, 3 the cluster refused.
     """
     if stop is (first is not None):
         raise click.UsageError("Give --from, or --stop.")
@@ -50,14 +51,14 @@ def backfill(  # noqa: PLR0917  click hands over one parameter for each option
             cluster.annotate(names.BATCHJOB, body, {names.BACKFILL: request})
     what = "would run" if dry_run else "are asked for"
     line = f"{job}: {len(slots)} scheduled times {what}, {slots[0]} to {slots[-1]}" if slots else ""
-    told = {"request": request, "slots": slots, "dryRun": dry_run}
-    printing.said(output, "backfill", told, line or f"{job}: no more is made up for")
+    values = {"request": request, "slots": slots, "dryRun": dry_run}
+    printing.said(output, "backfill", values, line or f"{job}: the backfill is stopped")
 
 
 def _asked(
     body: Mapping[str, Any], first: str, last: str | None, tz: str | None
 ) -> tuple[list[str], str]:
-    """The times that will run, and the annotation that says so."""
+    """The times that will run, and the value of the annotation that asks for them."""
     from bayplan.api.times import rfc3339
     from bayplan.cli import moment
     from bayplan.reports import slots  # pydantic
@@ -78,13 +79,13 @@ def _asked(
     now = printing.now()
     high = now if last is None else min(moment.moment("--to", last, zone), now)
     if not 0 <= low <= high:
-        raise InputError("--from", "must be from 1970 on, and neither after --to nor in the future")
+        raise InputError("--from", "must not be before 1970, after --to or in the future")
     left = found.without_run(low, high)
     if len(left) > slots.MOST_MADE_UP_FOR:
         raise InputError(
             "--from",
-            f"more than {slots.MOST_MADE_UP_FOR} scheduled times; ask for a part of them",
+            f"more than {slots.MOST_MADE_UP_FOR} scheduled times; ask for fewer at once",
         )
     if not left:
-        raise Negative(f"no scheduled time of {name} in there is left without a run")
+        raise Negative(f"every scheduled time of {name} between --from and --to has had a run")
     return [rfc3339(slot) for slot in left], f"{rfc3339(low)}/{rfc3339(high)}"

@@ -1,4 +1,4 @@
-"""`bayplan cancel`: the end of an unfinished run."""
+"""`bayplan cancel`: ends an unfinished run."""
 
 import click
 
@@ -9,18 +9,18 @@ from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
 
-@click.command(short_help="End an unfinished run; its pod goes.")
+@click.command(short_help="End an unfinished run and delete its pod.")
 @click.argument("job")
 @click.argument("name", metavar="[RUN]", required=False)
 @targeted()
 @printing.formatted
 def cancel(job: str, name: str | None, target: Target, output: str) -> None:
-    """End RUN, or the only unfinished run of JOB. It is not tried again.
+    """End RUN, or the only unfinished run of JOB. The run is not tried again.
 
-    Exit code: 0, 1 no such run is unfinished.
+    Exit code: 0 done, 1 there is no such unfinished run.
     """
     with connected(target, names.BATCHJOB, job) as (cluster, body):
-        active = [one["run"] for one in (body.get("status") or {}).get("active") or ()]
+        active = [run["run"] for run in (body.get("status") or {}).get("active") or ()]
         chosen = only(job, name, active, "unfinished")
         cluster.annotate(names.BATCHJOB, body, {names.CANCEL_RUN: chosen})
-    printing.said(output, "cancel", {"run": chosen}, f"{job} run {chosen} is to end")
+    printing.said(output, "cancel", {"run": chosen}, f"{job} run {chosen} will end")

@@ -1,4 +1,4 @@
-"""`bayplan graph`: jobs and the jobs they wait for, as Chronos drew them."""
+"""`bayplan graph`: draws jobs and the jobs that they wait for, as Chronos did."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,14 +12,15 @@ from bayplan.cli.target import Target, targeted
 _FORMATS = ("ascii", "dot", "csv", "json", "yaml")
 
 
-@click.command(short_help="Jobs and their parents: ascii, dot or csv.")
+@click.command(short_help="Draw jobs and their parents: ascii, dot or csv.")
 @click.argument("job", required=False)
 @click.option("-o", "--output", type=click.Choice(_FORMATS), default="ascii", show_default=True)
 @targeted(everywhere=True)
 def graph(job: str | None, output: str, target: Target) -> None:
-    """Draw the jobs of a namespace that have parents or children; of JOB, those it is tied to.
+    """Draw the jobs of a namespace that have parents or children.
 
-    With -A the jobs of all namespaces, each called NAMESPACE/NAME; JOB is called so too.
+    With JOB, draw only the jobs that it depends on and the jobs that depend on it. With -A, draw
+    the jobs of all namespaces as NAMESPACE/NAME; write JOB in the same way.
 
     csv has Chronos' lines: `node,NAME,success|failure|fresh,idle|queued|N running` and
     `link,PARENT,CHILD`.
@@ -41,9 +42,9 @@ def graph(job: str | None, output: str, target: Target) -> None:
     nodes = {name: _node(jobs.get(name)) for name in sorted(shown)}
     links = [link for link in links if link[0] in shown and link[1] in shown]
     if is_data(output):
-        told = [{"name": name, **node} for name, node in nodes.items()]
+        rows = [{"name": name, **node} for name, node in nodes.items()]
         pairs = [{"parent": parent, "child": child} for parent, child in links]
-        data(output, "graph", {"nodes": told, "links": pairs})
+        data(output, "graph", {"nodes": rows, "links": pairs})
         return
     draw = {"ascii": _ascii, "dot": _dot, "csv": _csv}[output]
     lines = list(draw(nodes, links))
@@ -51,25 +52,25 @@ def graph(job: str | None, output: str, target: Target) -> None:
 
 
 def _name(body: Mapping[str, Any], name: str, target: Target) -> str:
-    """A job or its parent, which is in the namespace of the job."""
+    """The shown name of a job, or of its parent in the same namespace."""
     return name if target.chosen else f"{body['metadata']['namespace']}/{name}"
 
 
 def _tied(job: str, links: list[tuple[str, str]]) -> set[str]:
-    """The job, all it waits for, and all that waits for it."""
+    """The job, all jobs that it depends on, and all jobs that depend on it."""
     found = {job}
     for here, there in ((0, 1), (1, 0)):
         todo = [job]
         while todo:
-            one = todo.pop()
-            new = [link[there] for link in links if link[here] == one and link[there] not in found]
+            at = todo.pop()
+            new = [link[there] for link in links if link[here] == at and link[there] not in found]
             found.update(new)
             todo += new
     return found
 
 
 def _node(body: Mapping[str, Any] | None) -> dict[str, str]:
-    """What Chronos said of a job: how it last ended, and what it does now."""
+    """The two states that Chronos showed of a job: how it last ended, and what it does now."""
     if body is None:
         return {"last": "absent", "state": "absent"}
     status = body.get("status") or {}
@@ -86,7 +87,7 @@ Links = list[tuple[str, str]]
 
 
 def _ascii(nodes: Nodes, links: Links) -> Iterable[str]:
-    """A tree from each job without parents; what stands in one already is only named again."""
+    """A tree from each job without parents; a job that was drawn already is only named again."""
     children: dict[str, list[str]] = {}
     for parent, child in links:
         children.setdefault(parent, []).append(child)
@@ -95,7 +96,7 @@ def _ascii(nodes: Nodes, links: Links) -> Iterable[str]:
     for root in [*roots, *nodes]:  # nodes: circles have no root
         if root in drawn:
             continue
-        # name, what stands before it, what stands before its children
+        # the name, the text before it, the text before its children
         todo = [(root, "", "")]
         while todo:
             name, before, below = todo.pop()

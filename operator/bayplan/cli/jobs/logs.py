@@ -1,4 +1,4 @@
-"""`bayplan logs`: what pods of a run wrote, as long as they are there."""
+"""`bayplan logs`: prints the logs of a run's pods, as long as the pods exist."""
 
 import sys
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
 
-@click.command(short_help="Logs of a run's pods.")
+@click.command(short_help="Print the logs of a run's pods.")
 @click.argument("job")
-@click.option("--run", "wanted", metavar="RUN", help="This run; the newest with a pod unless told.")
-@click.option("--failed", is_flag=True, help="The newest that failed.")
-@click.option("-c", "--container", metavar="NAME", help="Of several containers.")
-@click.option("--tail", type=click.IntRange(0), metavar="N", help="Only the last lines.")
-@click.option("-f", "--follow", is_flag=True, help="Go on while the pod writes.")
+@click.option("--run", "wanted", metavar="RUN", help="Run; by default the newest with a pod.")
+@click.option("--failed", is_flag=True, help="Take the newest run that failed.")
+@click.option("-c", "--container", metavar="NAME", help="Container, if the pod has several.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Print only the last N lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing while the pod writes.")
 @targeted()
 def logs(  # noqa: PLR0917  click hands over one parameter for each option
     job: str,
@@ -32,9 +32,9 @@ def logs(  # noqa: PLR0917  click hands over one parameter for each option
     follow: bool,
     target: Target,
 ) -> None:
-    """Print what pods of a run wrote, all attempts in order.
+    """Print the logs of a run's pods, with all attempts in order.
 
-    Logs live as long as pod and node do. Exit code: 0, 1 no pod of such a run is left.
+    Logs live as long as their pod and its node. Exit code: 0 printed, 1 no pod of the run is left.
     """
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         chosen, pods = _pods(cluster, body, wanted, failed=failed)
@@ -57,7 +57,7 @@ def logs(  # noqa: PLR0917  click hands over one parameter for each option
 def _pods(
     cluster: "ApiClient", body: Mapping[str, Any], wanted: str | None, *, failed: bool
 ) -> tuple[str, list[dict[str, Any]]]:
-    """The run meant and its pods, by attempt; every pod knows its run by name."""
+    """The chosen run and its pods, by attempt; a pod's name contains the name of its run."""
     from bayplan.api import run_names
 
     about = body["metadata"]

@@ -1,4 +1,4 @@
-"""`bayplan mark-success`: a run counts as a success, however it ended."""
+"""`bayplan mark-success`: lets a run count as a success, however it ended."""
 
 import click
 
@@ -15,9 +15,9 @@ from bayplan.cli.target import Target, targeted
 @targeted()
 @printing.formatted
 def mark_success(job: str, name: str, target: Target, output: str) -> None:
-    """Let RUN of JOB count as a success: children run, and the row of failures ends.
+    """Let RUN of JOB count as a success: its children run, and the count of failures starts anew.
 
-    Exit code: 0, 1 no such run is in the status.
+    Exit code: 0 done, 1 the status has no such run.
     """
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         status = body.get("status") or {}

@@ -1,4 +1,4 @@
-"""`bayplan next`: when a job's runs are due; in the cluster, in a file, or of a schedule alone."""
+"""`bayplan next`: when runs are due, of a job in the cluster or in a file, or of a schedule."""
 
 import datetime as dt
 import sys
@@ -18,16 +18,16 @@ from bayplan.inputs import InputError
 _MOST = 1_000
 
 
-@click.command("next", short_help="When a job's next runs are due, clock changes told.")
+@click.command("next", short_help="Show when a job's next runs are due, with clock changes.")
 @click.argument("job", required=False)
-@click.option("-f", "--filename", metavar="FILE", help="Of a manifest (- for standard input).")
-@click.option("--schedule", metavar="TEXT", help="Of this schedule, without any job.")
+@click.option("-f", "--filename", metavar="FILE", help="Manifest with the job (- for stdin).")
+@click.option("--schedule", metavar="TEXT", help="Use this schedule; no job is needed.")
 @click.option(
-    "-n", "number", metavar="N|NAMESPACE", multiple=True, help="How many; or the namespace."
+    "-n", "number", metavar="N|NAMESPACE", multiple=True, help="Number of times, or namespace."
 )
-@click.option("--count", type=click.IntRange(1, _MOST), help="How many; 10 unless told.")
-@click.option("--tz", metavar="ZONE", help="Show times of this zone too; UTC unless told.")
-@click.option("--after", metavar="TIME", help="From this moment instead of now.")
+@click.option("--count", type=click.IntRange(1, _MOST), help="Number of times; by default 10.")
+@click.option("--tz", metavar="ZONE", help="Show times in this zone too; by default UTC.")
+@click.option("--after", metavar="TIME", help="Start at this moment instead of now.")
 @targeted(short=False)
 @printing.formatted
 def next_(  # noqa: PLR0917  click hands over one parameter for each option
@@ -41,9 +41,9 @@ def next_(  # noqa: PLR0917  click hands over one parameter for each option
     target: Target,
     output: str,
 ) -> None:
-    """Preview the next times of a schedule, by the operator's own arithmetic.
+    """Preview the next times of a schedule, computed by the operator's own code.
 
-    Exit code: 0 something is due, 1 nothing ever is, 2 the schedule is wrong, 3 the cluster
+    Exit code: 0 a run is due, 1 no run will ever be due, 2 the schedule is wrong, 3 the cluster
     refused.
     """
     from bayplan.cli import moment
@@ -73,7 +73,7 @@ def next_(  # noqa: PLR0917  click hands over one parameter for each option
 
 
 def _meant(target: Target, number: tuple[str, ...], count: int | None) -> tuple[Target, int]:
-    """-n 10 is a count, -n prod a namespace, since people have both habits."""
+    """-n 10 is a count and -n prod a namespace, because users expect both."""
     for text in number:
         if text.isascii() and text.isdecimal():
             if not 1 <= int(text[:9]) <= _MOST:
@@ -96,8 +96,8 @@ def _zone(option: str, name: str) -> ZoneInfo:
 def _body(
     job: str | None, filename: str | None, schedule: str | None, tz: str | None, target: Target
 ) -> Mapping[str, Any]:
-    """The BatchJob that is meant."""
-    if sum(one is not None for one in (schedule, filename)) + (job is not None) == 0:
+    """The BatchJob to preview, from the cluster, from a file, or made for a schedule."""
+    if schedule is None and filename is None and job is None:
         raise click.UsageError("Name a job, a file with -f, or give --schedule.")
     if schedule is not None:
         return {
@@ -109,12 +109,14 @@ def _body(
         from bayplan.manifests import documents
 
         found = [
-            one
-            for one in documents.documents([filename], sys.stdin.buffer)
-            if one.kind == "BatchJob" and job in {None, one.name}
+            document
+            for document in documents.documents([filename], sys.stdin.buffer)
+            if document.kind == "BatchJob" and job in {None, document.name}
         ]
         if len(found) != 1:
-            raise InputError(filename, f"holds {len(found)} such BatchJobs; name one of them")
+            raise InputError(
+                filename, f"has {len(found)} matching BatchJobs; give the name of one of them"
+            )
         return found[0].body
     with connected(target, "BatchJob", job or "") as (_, body):
         return body

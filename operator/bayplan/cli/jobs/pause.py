@@ -1,4 +1,4 @@
-"""`bayplan pause`: no scheduled run of a job for a while. The spec stays as it is."""
+"""`bayplan pause`: starts no scheduled run of a job for a while. The spec is not changed."""
 
 import click
 
@@ -12,11 +12,11 @@ _FOR_EVER = "9999-12-31T23:59:59Z"
 
 @click.command(short_help="Start no scheduled run until resumed, or until a time.")
 @click.argument("job")
-@click.option("--until", metavar="TIME|DURATION", help="2h, 2026-01-31T06:00Z; for ever if absent.")
+@click.option("--until", metavar="TIME|DURATION", help="2h, 2026-01-31T06:00Z; else for ever.")
 @targeted()
 @printing.formatted
 def pause(job: str, until: str | None, target: Target, output: str) -> None:
-    """Start no scheduled run of JOB; what runs goes on, and `bayplan run` works."""
+    """Start no scheduled run of JOB; runs under way go on, and `bayplan run` still works."""
     from bayplan.api.times import rfc3339
     from bayplan.cli import moment
     from bayplan.schedules import zones
@@ -26,5 +26,5 @@ def pause(job: str, until: str | None, target: Target, output: str) -> None:
         text = rfc3339(moment.until("--until", until, printing.now(), zones.zone("UTC")))
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         cluster.annotate(names.BATCHJOB, body, {names.PAUSED_UNTIL: text})
-    shown = "resumed" if until is None else text
+    shown = "you resume it" if until is None else text
     printing.said(output, "pause", {"pausedUntil": text}, f"{job} is paused until {shown}")

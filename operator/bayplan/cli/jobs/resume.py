@@ -1,4 +1,4 @@
-"""`bayplan resume`: the end of a pause."""
+"""`bayplan resume`: ends a pause."""
 
 import click
 

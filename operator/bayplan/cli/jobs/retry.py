@@ -1,4 +1,4 @@
-"""`bayplan retry`: a failed run is run again, by one annotation."""
+"""`bayplan retry`: asks by an annotation to run a failed run again."""
 
 import click
 
@@ -15,19 +15,19 @@ from bayplan.cli.target import Target, targeted
 @targeted()
 @printing.formatted
 def retry(job: str, name: str | None, target: Target, output: str) -> None:
-    """Run RUN of JOB once more, or the newest that failed: same scheduled time, same arguments.
+    """Run RUN of JOB again, or the newest failed run: same scheduled time, same arguments.
 
-    Exit code: 0, 1 no such run failed or was cancelled.
+    Exit code: 0 done, 1 there is no such failed or cancelled run.
     """
     from bayplan.api import run_names
 
     with connected(target, names.BATCHJOB, job) as (cluster, body):
         history = (body.get("status") or {}).get("history") or ()
-        ended = [one["run"] for one in history if one["outcome"] in {"Failed", "Cancelled"}]
-        failed = [one["run"] for one in history if one["outcome"] == "Failed"]
+        ended = [run["run"] for run in history if run["outcome"] in {"Failed", "Cancelled"}]
+        failed = [run["run"] for run in history if run["outcome"] == "Failed"]
         chosen = only(job, name or next(iter(failed), None), ended, "failed or cancelled")
         cluster.annotate(names.BATCHJOB, body, {names.RETRY: chosen})
     run = run_names.again_run(chosen)
     printing.said(
-        output, "retry", {"run": run, "of": chosen}, f"{job} run {chosen} is run again as {run}"
+        output, "retry", {"run": run, "of": chosen}, f"{job} run {chosen} runs again as {run}"
     )

@@ -1,4 +1,4 @@
-"""`bayplan run`: one run of a job now, by an annotation that the operator takes into the status."""
+"""`bayplan run`: asks for a run now, by an annotation that the operator copies to the status."""
 
 import json
 import secrets
@@ -25,8 +25,8 @@ _LONGEST_ARGUMENTS = 4096
 @click.command(short_help="Start a run now.")
 @click.argument("job")
 @click.argument("arguments", nargs=-1, metavar="[-- ARG...]")
-@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="A variable of this run.")
-@click.option("--wait", is_flag=True, help="Until the run has ended; exit code 1 if it failed.")
+@click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Variable for this run.")
+@click.option("--wait", is_flag=True, help="Wait until the run ends; exit code 1 if it failed.")
 @click.option("--seconds", type=click.FloatRange(1), default=3600.0, show_default=True,
               help="How long to wait.")  # fmt: skip
 @targeted()
@@ -40,18 +40,18 @@ def run(  # noqa: PLR0917  click hands over one parameter for each option
     target: Target,
     output: str,
 ) -> None:
-    """Start one run of JOB now, suspended or not; what follows -- replaces its arguments.
+    """Start a run of JOB now, even if JOB is suspended; the words after -- replace its arguments.
 
-    Exit code: 0, 1 the run failed (with --wait), 2 wrong arguments, 3 the cluster refused.
+    Exit code: 0 done, 1 the run failed (with --wait), 2 wrong arguments, 3 the cluster refused.
     """
     from bayplan.api import run_names
 
-    told: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     if arguments:
-        told["args"] = list(arguments)
+        changed["args"] = list(arguments)
     if env:
-        told["env"] = _variables(env)
-    text = json.dumps(told) if told else None
+        changed["env"] = _variables(env)
+    text = json.dumps(changed) if changed else None
     if text is not None and len(text) > _LONGEST_ARGUMENTS:
         raise InputError("arguments", f"longer than {_LONGEST_ARGUMENTS} characters as JSON")
     token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
@@ -70,10 +70,10 @@ def run(  # noqa: PLR0917  click hands over one parameter for each option
 
 def _variables(env: tuple[str, ...]) -> dict[str, str]:
     found = {}
-    for one in env:
-        name, equals, value = one.partition("=")
+    for text in env:
+        name, equals, value = text.partition("=")
         if not (name and equals):
-            raise InputError("--env", f"{one!r} is not NAME=VALUE")
+            raise InputError("--env", f"{text!r} is not NAME=VALUE")
         found[name] = value
     return found
 
@@ -81,7 +81,7 @@ def _variables(env: tuple[str, ...]) -> dict[str, str]:
 def _outcome(
     cluster: "ApiClient", body: Mapping[str, Any], run: str, seconds: float
 ) -> dict[str, Any]:
-    """The finished run; looks once a second."""
+    """The finished run, from the status; looks once a second, `Negative` after `seconds`."""
     ends = time.monotonic() + seconds
     while True:
         now = cluster.get(names.BATCHJOB, body["metadata"]["name"])

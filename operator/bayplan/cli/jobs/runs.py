@@ -1,4 +1,4 @@
-"""`bayplan runs`: unfinished runs of a job, and the last that ended."""
+"""`bayplan runs`: lists the unfinished runs of a job and the last runs that ended."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,16 +11,16 @@ from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
 
-@click.command(short_help="Runs of a job: unfinished ones and the last that ended.")
+@click.command(short_help="List the unfinished runs of a job and the last that ended.")
 @click.argument("job")
 @targeted()
 @printing.formatted
 def runs(job: str, target: Target, output: str) -> None:
-    """List unfinished runs of JOB, then the last ten that ended, the newest first."""
+    """List the unfinished runs of JOB, then the last ten runs that ended, the newest first."""
     with connected(target, names.BATCHJOB, job) as (_, body):
         status = body.get("status") or {}
-    rows = [{**_told(one), "state": _active(one)} for one in status.get("active") or ()]
-    rows += [{**_told(one), "state": one["outcome"]} for one in status.get("history") or ()]
+    rows = [{**_shown(one), "state": _active(one)} for one in status.get("active") or ()]
+    rows += [{**_shown(one), "state": one["outcome"]} for one in status.get("history") or ()]
     if printing.is_data(output):
         printing.data(output, "runs", {"runs": rows, "statistics": status.get("statistics") or {}})
         return
@@ -37,8 +37,8 @@ def runs(job: str, target: Target, output: str) -> None:
     click.echo(printing.table([*headings, *wide], table) if table else "No run yet.\n", nl=False)
 
 
-def _told(one: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A run without the start that never was: older operators stored a kubelet's 1970."""
+def _shown(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run without a start at the epoch: older operators stored that for runs never started."""
     never = "startTime" in one and printing.epoch(one["startTime"]) is None
     return {name: value for name, value in one.items() if not (never and name == "startTime")}
 
@@ -46,7 +46,7 @@ def _told(one: Mapping[str, Any]) -> Mapping[str, Any]:
 def _active(one: Mapping[str, Any]) -> str:
     if one.get("retryTime"):
         return f"Retrying at {one['retryTime']}"
-    return "Running" if _told(one).get("startTime") else "Starting"
+    return "Running" if _shown(one).get("startTime") else "Starting"
 
 
 def _took(one: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`bayplan lint`: what is wrong with manifests, offline, with file and line."""
+"""`bayplan lint`: finds what is wrong with manifests, offline, with file and line."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -13,22 +13,23 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Check manifests offline: schema, rules, schedules, references.")
 @click.argument("paths", nargs=-1, metavar="[FILE|FOLDER|-]...")
-@click.option("-f", "--filename", "more", multiple=True, help="As the argument; may be repeated.")
-@click.option("--strict", is_flag=True, help="Warnings end with exit code 1 too.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing when there is nothing to say.")
+@click.option("-f", "--filename", "more", multiple=True, help="Another FILE; may be repeated.")
+@click.option("--strict", is_flag=True, help="End with exit code 1 for warnings too.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing if there are no findings.")
 @formatted
 def lint(
     paths: tuple[str, ...], more: tuple[str, ...], strict: bool, quiet: bool, output: str
 ) -> None:
-    """Say what an API server and the operator would refuse of manifests.
+    """Say what an API server and the operator would refuse in the manifests.
 
-    BatchJobs and LongServices: unknown and wrong fields, pod templates too, the definitions' own
-    rules, schedules that can never be due, amounts, patterns, circles of parents, a name used
-    twice. Kinds of Kubernetes' own: fields that its published schema does not know, values of
-    another type, what is required. Warnings: a parent, a service or an autoscaler's target that is
-    not among the manifests, a template that is not rendered. Other kinds and files are not read.
+    In BatchJobs and LongServices: unknown and wrong fields, also in pod templates, the definitions'
+    own rules, schedules that can never be due, amounts, patterns, circles of parents, a name used
+    twice. In Kubernetes' own kinds: fields that its published schema does not know, values of
+    another type, missing required fields. It warns about a parent, a service or an autoscaler's
+    target that is not among the manifests, and about a template that is not rendered. It does not
+    read other kinds and files.
 
-    Exit code: 0 nothing wrong, 1 something is, 2 a path cannot be read.
+    Exit code: 0 nothing is wrong, 1 something is wrong, 2 a path cannot be read.
     """
     from bayplan.cli.lint import findings  # pydantic: --help answers at once
 

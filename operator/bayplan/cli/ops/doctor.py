@@ -1,4 +1,4 @@
-"""`bayplan doctor`: whether an installation is sound, and what to do where it is not."""
+"""`bayplan doctor`: checks an installation and says how to mend what is wrong."""
 
 import click
 
@@ -13,15 +13,15 @@ _HEADINGS = ("check", "verdict", "said")
 @formatted
 @targeted(
     everywhere=True,
-    of_namespace="Taken as kubectl takes it; --operator says where the operator is.",
-    of_all="All namespaces are looked at, told or not.",
+    of_namespace="Accepted but not used; --operator says where the operator is.",
+    of_all="Accepted but not needed; all namespaces are always checked.",
 )
 @click.pass_context
 def doctor(context: click.Context, operator: tuple[str, str], output: str, target: Target) -> None:
-    """Look at versions, definitions, pods, leader, rights, and at autoscalers that would interfere.
+    """Check versions, definitions, pods, leader, rights, and autoscalers that would interfere.
 
-    Nothing is written. Exit code: 0 nothing fails (there may be doubts), 1 something fails, 2 wrong
-    usage, 3 the cluster did not answer.
+    Nothing is written. Exit code: 0 nothing fails (some checks may be doubtful), 1 something fails,
+    2 wrong usage, 3 the cluster did not answer.
     """
     from bayplan.cli import client  # --help answers at once
     from bayplan.cli.ops import doctor_checks  # --help answers at once

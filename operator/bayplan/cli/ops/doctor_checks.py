@@ -1,7 +1,7 @@
-"""What may be wrong with an installation, asked of the API server one thing after the other.
+"""Checks an installation by requests to the API server, one check after the other.
 
-Each check is a function of a `Server` that yields findings; one that may not look says so and
-never stops the others. Nothing is written; a review of rights is a question, though it is a POST.
+Each check is a function that yields findings. A check without the right to look says so and does
+not stop the other checks. Nothing is written: the POST of a review of rights only asks.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _NODE_POOLS = "/apis/karpenter.sh/v1/nodepools"
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
-_NAMED = {"customresourcedefinitions": "nodepools.karpenter.sh"}  # granted for this one alone
+_NAMED = {"customresourcedefinitions": "nodepools.karpenter.sh"}  # granted only for this object
 
 
 class Verdict(enum.StrEnum):
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Installation:
-    """Where the operator is: the namespace and name of its Deployment, which its lease shares."""
+    """Where the operator is: the namespace and name of its Deployment and of its lease."""
 
     namespace: str
     name: str
@@ -57,7 +57,7 @@ Check = Callable[[ApiClient, Installation], Iterator[Finding]]
 
 
 def versions(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """The API server is young enough."""
+    """The API server has a supported version."""
     del where
     told = server.ask("GET", "/version")
     major, minor = (
@@ -76,7 +76,7 @@ def versions(server: ApiClient, where: Installation) -> Iterator[Finding]:
 
 
 def definitions(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """All kinds are served, and their schemas are those of this command line's version."""
+    """All kinds are served, with the schemas of this command line's version."""
     del where
     for kind in kinds.KINDS:
         name = f"{kind.plural}.{names.GROUP}"
@@ -84,21 +84,21 @@ def definitions(server: ApiClient, where: Installation) -> Iterator[Finding]:
         try:
             found = server.ask("GET", f"{_DEFINITIONS}/{name}")
         except NotThere:
-            yield Finding(check, Verdict.FAILS, "is not there", remedy)
+            yield Finding(check, Verdict.FAILS, "does not exist", remedy)
             continue
         if "Established" not in _true(found):
             yield Finding(
                 check, Verdict.FAILS, "is not established", f"kubectl describe crd {name}"
             )
         elif _schemas(found) != _schemas(crds.definition(kind)):
-            said = f"is not that of version {__version__}"
+            said = f"differs from the definition of version {__version__}"
             yield Finding(check, Verdict.DOUBTFUL, said, remedy)
         else:
             yield Finding(check, Verdict.GOOD, "served")
 
 
 def deployment(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """The operator's pods are ready, and of this version."""
+    """The operator's pods are ready and have this version."""
     place = f"{where.namespace}/{where.name}"
     found = _found(server, where)
     if found is None:
@@ -113,7 +113,7 @@ def deployment(server: ApiClient, where: Installation) -> Iterator[Finding]:
         yield Finding("operator", Verdict.FAILS, f"0 of {wanted} pods are ready", remedy)
     elif ready < wanted:
         said = f"{ready} of {wanted} pods are ready"
-        yield Finding("operator", Verdict.DOUBTFUL, said, "kubectl describe those that are not")
+        yield Finding("operator", Verdict.DOUBTFUL, said, "kubectl describe the other pods")
     else:
         yield Finding("operator", Verdict.GOOD, f"{ready} of {wanted} pods are ready")
     tag = image.partition("@")[0].rpartition(":")[2]
@@ -123,18 +123,22 @@ def deployment(server: ApiClient, where: Installation) -> Iterator[Finding]:
 
 
 def leader(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """Somebody holds the lease and has renewed it lately."""
+    """A replica holds the lease and has renewed it recently."""
     lease = server.find("Lease", where.name, where.namespace)
     spec = (lease or {}).get("spec") or {}
     holder, renewed = spec.get("holderIdentity"), printing.epoch(spec.get("renewTime"))
     if not holder or renewed is None:
         said = f"nobody holds the lease {where.namespace}/{where.name}"
-        yield Finding("leader", Verdict.FAILS, said, "see whether an operator runs, and its log")
+        yield Finding(
+            "leader", Verdict.FAILS, said, "check that an operator runs, and read its log"
+        )
         return
     silent = where.now - renewed
     if silent > 2 * int(spec.get("leaseDurationSeconds") or 15):
         said = f"{holder} has been silent for {printing.age(silent)}"
-        yield Finding("leader", Verdict.FAILS, said, "see its log; is this machine's clock right?")
+        yield Finding(
+            "leader", Verdict.FAILS, said, "read its log; check the clock of this machine"
+        )
     else:
         yield Finding("leader", Verdict.GOOD, f"{holder} leads")
 
@@ -166,7 +170,7 @@ def account_rights(server: ApiClient, where: Installation) -> Iterator[Finding]:
 
 
 def karpenter(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """NodePools let go of empty nodes, and do not repack what Bayplan has packed."""
+    """NodePools remove empty nodes, and do not repack what Bayplan has packed."""
     del where
     try:
         pools = server.collection(_NODE_POOLS)
@@ -187,11 +191,11 @@ def karpenter(server: ApiClient, where: Installation) -> Iterator[Finding]:
             said = "consolidateAfter Never: empty nodes are paid for ever"
             yield Finding(name, Verdict.DOUBTFUL, said, "set spec.disruption.consolidateAfter: 30s")
         else:
-            yield Finding(name, Verdict.GOOD, "empty nodes go, others stay")
+            yield Finding(name, Verdict.GOOD, "empty nodes are removed, other nodes stay")
 
 
 def protection(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """Karpenter understands for how long a run is to be left alone."""
+    """Karpenter understands a duration in `do-not-disrupt`."""
     del where
     try:
         timed = is_timed(server.ask("GET", DEFINITION))
@@ -199,13 +203,15 @@ def protection(server: ApiClient, where: Installation) -> Iterator[Finding]:
         return
     check, first = "do-not-disrupt", FIRST_TIMED
     if timed:
-        yield Finding(check, Verdict.GOOD, f"Karpenter {first} or newer: runs are protected timed")
+        yield Finding(
+            check, Verdict.GOOD, f"Karpenter {first} or newer: runs are protected for a duration"
+        )
     else:
         yield Finding(
             check,
             Verdict.DOUBTFUL,
-            f"Karpenter seems older than {first}, which knows no durations in this annotation: "
-            "runs are protected with `true`, as long as their pod is there",
+            f"Karpenter seems older than {first} and knows no durations in this annotation: "
+            "runs are protected with `true` until their pod ends",
             f"upgrade Karpenter and its definitions to {first}; set activeDeadlineSeconds",
         )
 
@@ -227,11 +233,11 @@ def other_controllers(server: ApiClient, where: Installation) -> Iterator[Findin
 
 
 def _autoscaler(place: str, words: Sequence[str]) -> Finding:
-    """It leaves nodes with pods of owners that it does not know, unless it is told otherwise."""
+    """By default it keeps nodes that have pods of owners that it does not know."""
     check = f"autoscaler {place}"
     if "--skip-nodes-with-custom-controller-pods=false" in words:
         return Finding(check, Verdict.GOOD, "scales nodes with our pods down")
-    said = "keeps each node with a pod that has no annotation safe-to-evict: pods of others' kinds"
+    said = "keeps each node with a pod of a custom kind that has no annotation safe-to-evict"
     remedy = "add --skip-nodes-with-custom-controller-pods=false to its arguments"
     return Finding(check, Verdict.DOUBTFUL, said, remedy)
 
@@ -249,13 +255,13 @@ CHECKS: Mapping[str, Check] = {
 
 
 def examined(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """All findings. What may not be looked at is doubtful; no answer at all ends the whole."""
+    """All findings. A check without rights is doubtful; if the server is silent, `NoAnswer`."""
     for name, check in CHECKS.items():
         try:
             yield from check(server, where)
         except Refused as refusal:
-            remedy = "look with the rights of a cluster administrator"
-            yield Finding(name, Verdict.DOUBTFUL, f"could not be looked at: {refusal}", remedy)
+            remedy = "run it with the rights of a cluster administrator"
+            yield Finding(name, Verdict.DOUBTFUL, f"could not be checked: {refusal}", remedy)
 
 
 def _found(server: ApiClient, where: Installation) -> Any:
@@ -267,9 +273,9 @@ def _found(server: ApiClient, where: Installation) -> Any:
 
 
 def _served(pod: Mapping[str, Any]) -> str:
-    """The one namespace that the operator is told to serve; empty: all."""
-    told = [*(pod["containers"][0].get("args") or ())]
-    return next((word.partition("=")[2] for word in told if word.startswith("--namespace=")), "")
+    """The namespace that the operator serves, by its arguments; empty for all."""
+    words = [*(pod["containers"][0].get("args") or ())]
+    return next((word.partition("=")[2] for word in words if word.startswith("--namespace=")), "")
 
 
 def _may(server: ApiClient, user: str, namespace: str, right: rights.Right, lease: str) -> bool:

@@ -1,4 +1,4 @@
-"""`bayplan drain`: empty a node so that services miss nobody and runs may finish."""
+"""`bayplan drain`: empties a node; services keep their instances and runs may finish."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NOT_EMPTY = 1
 
 
-@click.command(short_help="Empty a node: services move first, runs may finish.")
+@click.command(short_help="Empty a node: services move first, and runs may finish.")
 @click.argument("node")
 @click.option(
     "--move-seconds",
@@ -34,11 +34,11 @@ _NOT_EMPTY = 1
 )
 @click.option("--seconds", type=click.FloatRange(0), default=1800.0, show_default=True,
               help="How long to try in all.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Evict also pods that nobody would make anew.")
+@click.option("--force", is_flag=True, help="Evict also pods that nothing would create again.")
 @targeted(
     everywhere=True,
-    of_namespace="Taken as kubectl takes it; a node's pods are of all namespaces.",
-    of_all="Pods of all namespaces go, told or not.",
+    of_namespace="Accepted but not used; pods of all namespaces leave the node.",
+    of_all="Accepted but not needed; pods of all namespaces leave the node.",
 )
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def drain(  # noqa: PLR0917  click hands over one parameter for each option
@@ -52,10 +52,10 @@ def drain(  # noqa: PLR0917  click hands over one parameter for each option
 ) -> None:
     """Cordon NODE, let the operator move services, let runs finish, evict what remains.
 
-    An instance of a LongService goes when its replacement elsewhere is healthy. Evictions respect
-    disruption budgets and are asked for again until the time is over. DaemonSets' pods stay. The
-    node stays cordoned. Exit code: 0 empty, 1 not empty in time, 2 wrong usage, 3 the cluster
-    refused.
+    An instance of a LongService goes when its replacement on another node is healthy. Evictions
+    respect disruption budgets; refused evictions are tried again until the time is over.
+    DaemonSets' pods stay. The node stays cordoned. Exit code: 0 empty, 1 not empty in time, 2 wrong
+    usage, 3 the cluster refused.
     """
     from bayplan.cli import client  # --help answers at once
     from bayplan.cli.ops import drain_steps
@@ -92,13 +92,13 @@ def _told(done: "drain_steps.Drain") -> str:
         )
     rest = [f"  {pod.kind.value} {pod.label} {done.why(pod)}" for pod in done.there]
     return "\n".join(
-        [f"{done.node} is not empty after {done.seconds:.0f} s: {counts}; there remain", *rest]
+        [f"{done.node} is not empty after {done.seconds:.0f} s: {counts}; these remain", *rest]
     )
 
 
 @contextlib.contextmanager
 def _shown() -> Iterator["drain_steps.Shown"]:
-    """A bar on a terminal; elsewhere a line for each change. Both go to standard error."""
+    """Shows progress on standard error: a bar on a terminal, otherwise a line for each change."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed
@@ -118,7 +118,7 @@ def _shown() -> Iterator["drain_steps.Shown"]:
         yield line
         return
     rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-    # No markup: these are also the API server's words.
+    # No markup: the text may contain messages of the API server.
     said = TextColumn("{task.description}", markup=False, table_column=rest)
     columns = (BarColumn(20), MofNCompleteColumn(), Elapsed(), said)
     with Progress(*columns, console=console, transient=True, expand=True) as progress:

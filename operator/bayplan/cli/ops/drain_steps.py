@@ -1,8 +1,8 @@
-"""How a node is emptied: cordon, services moved by the operator, runs let end, the rest evicted.
+"""Empties a node: cordons it, waits for the operator and for runs, and evicts the rest.
 
-A cordon alone makes the operator start replacements elsewhere and let an instance go when its
-replacement is healthy. What is left after its time, and what is not ours, goes by the Eviction API,
-so that disruption budgets hold. Nothing is deleted without asking; the node stays cordoned.
+The cordon makes the operator start replacements elsewhere and evict an instance when its
+replacement is healthy. Pods that are left after their time, and pods of others, are evicted by the
+Eviction API, so that disruption budgets hold. No pod is deleted directly; the node stays cordoned.
 """
 
 import enum
@@ -22,19 +22,19 @@ _FINISHED = ("Succeeded", "Failed")
 _MIRROR = "kubernetes.io/config.mirror"
 
 
-class NeedsForce(Exception):  # noqa: N818  an outcome, told to the user in one line
-    """Pods that nobody would make anew stand there; the message names them."""
+class NeedsForce(Exception):  # noqa: N818  an outcome that the user sees as a line
+    """The node has pods that nothing would create again; the message names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which node, and for how many seconds each kind of pod may leave by itself."""
+    """The node, and for how many seconds each kind of pod may leave by itself."""
 
     node: str
     move_seconds: float  # instances, for their replacements
     run_seconds: float  # runs, for their end
     seconds: float  # for everything
-    force: bool = False  # evict pods that nobody would make anew
+    force: bool = False  # evict pods that nothing would create again
 
 
 class Kind(enum.Enum):
@@ -62,12 +62,12 @@ class Standing:
 
 @dataclass(slots=True)
 class Drain:
-    """How far a node is; `seconds` since the order was given."""
+    """How far the drain is; `seconds` since it began."""
 
     node: str
     seconds: float = 0.0
     there: list[Standing] = field(default_factory=list)  # now
-    seen: dict[str, Standing] = field(default_factory=dict)  # uid -> all that ever stood there
+    seen: dict[str, Standing] = field(default_factory=dict)  # uid -> every pod ever seen there
     evicted: set[str] = field(default_factory=set)  # uids
     blocked: dict[str, str] = field(default_factory=dict)  # uid -> why its eviction was refused
 
@@ -80,7 +80,7 @@ class Drain:
         return len(self.seen) - len(self.there)
 
     def left_alone(self, kind: Kind) -> int:
-        """How many of a kind have gone without being evicted."""
+        """How many pods of a kind have gone without an eviction."""
         here = {pod.uid for pod in self.there}
         return sum(
             pod.kind is kind and uid not in here and uid not in self.evicted
@@ -100,7 +100,7 @@ class Drain:
         }[pod.kind]
 
     def summary(self) -> str:
-        """What is still there, counted by kind and reason."""
+        """The pods that are still there, counted by kind and reason."""
         counts = Counter((pod.kind.value, self.why(pod)) for pod in self.there)
         return "; ".join(
             f"{count} {kind}{'' if count == 1 else 's'}: {why}"
@@ -131,13 +131,13 @@ Shown = Callable[[Drain], None]
 
 
 def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Drain:
-    """Carry out the order; answers how far it came in its time."""
+    """Carry out the order; returns how far it came in its time."""
     began = cluster.monotonic()
     state = Drain(order.node)
     state.there = _standing(cluster, order.node)
     lonely = [pod.label for pod in state.there if not pod.owned]
     if lonely and not order.force:
-        raise NeedsForce(f"nobody would make anew: {', '.join(sorted(lonely))}")
+        raise NeedsForce(f"nothing would create these pods again: {', '.join(sorted(lonely))}")
     cluster.cordon(order.node)
     while True:
         state.there = _standing(cluster, order.node)
@@ -152,20 +152,20 @@ def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Drain:
 
 
 def _patience(order: Order, pod: Standing) -> float:
-    """Seconds for which a pod may go by itself."""
+    """Seconds for which a pod may leave by itself."""
     by_kind = {Kind.INSTANCE: order.move_seconds, Kind.RUN: order.run_seconds}
     return by_kind.get(pod.kind, 0.0)
 
 
 def _evict(pods: Sequence[Standing], cluster: ApiClient, state: Drain) -> None:
-    """Ask for each pod to go; whose budget is spent is asked for again at the next look."""
+    """Evict each pod; a pod whose budget is used up is tried again at the next look."""
     answers = cluster.evict([(pod.namespace, pod.name, pod.uid) for pod in pods])
     for pod, error in zip(pods, answers, strict=True):
         match error:
             case NotThere():
                 continue
             case Changed() | NoAnswer():
-                state.blocked[pod.uid] = f"is not let go: {error}"
+                state.blocked[pod.uid] = f"is not evicted: {error}"
             case None:
                 state.blocked.pop(pod.uid, None)
                 state.evicted.add(pod.uid)
@@ -174,7 +174,7 @@ def _evict(pods: Sequence[Standing], cluster: ApiClient, state: Drain) -> None:
 
 
 def _standing(cluster: ApiClient, node: str) -> list[Standing]:
-    """Pods to be rid of: none of the node's own, and none that has finished."""
+    """Pods that must leave: without the node's own pods and without finished pods."""
     pods = map(_decoded, cluster.listed("Pod", "", fields=f"spec.nodeName={node}"))
     return [pod for pod in pods if pod is not None and not pod.finished]
 
@@ -184,11 +184,11 @@ def _decoded(body: Mapping[str, Any]) -> Standing | None:
     owners = [one for one in about.get("ownerReferences") or () if one.get("controller")]
     kinds = {one["kind"]: one for one in owners}
     if "DaemonSet" in kinds or {_MIRROR, names.PER_NODE} & (about.get("annotations") or {}).keys():
-        return None  # the node's own: it serves the others to the end
+        return None  # the node's own pod: it serves the other pods to the end
     ours = {
         kind: one for kind, one in kinds.items() if one["apiVersion"].startswith(f"{names.GROUP}/")
     }
-    # One with volumes of its own has no replacement before it has gone.
+    # An instance with its own volumes gets a replacement only after it has gone.
     replaced = names.LONGSERVICE in ours and names.POD_INDEX not in (about.get("labels") or {})
     kind = Kind.INSTANCE if replaced else Kind.RUN if RUNS & ours.keys() else Kind.OTHER
     return Standing(

@@ -1,8 +1,8 @@
-"""What may leave a cluster in a support bundle: shapes and numbers, and nobody's secrets.
+"""Removes what may be secret from objects for a support bundle; shapes and numbers stay.
 
-What a person wrote into a container is left out whole (values of variables, commands, arguments,
-headers), since a secret may stand in any of it; so are annotations of others. Names stay: without
-them nothing can be told apart.
+Texts that people write into a container (values of variables, commands, arguments, headers) are
+left out, because any of them may contain a secret; so are annotations of other tools. Names stay:
+without them nobody could distinguish the objects.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ _VOLUMES = {"name", "persistentVolumeClaim", "emptyDir", "ephemeral"}
 
 
 def redacted(value: Any, key: str = "") -> Any:
-    """The same without what may be secret; `key` is the field that holds it."""
+    """A copy of `value` without what may be secret; `key` is the name of its field."""
     if key in _WORDS and value:
         return [LEFT_OUT]
     if key == "annotations" and isinstance(value, dict):

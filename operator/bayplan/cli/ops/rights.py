@@ -1,7 +1,7 @@
-"""What the operator's account must be allowed, for `doctor` to ask about.
+"""The rights that the operator's account needs; `doctor` checks them.
 
-The chart grants these by `files/rules.yaml`; a test holds the two equal. A right outside the served
-namespaces is in `CLUSTER`, one in them in `SERVED`, one beside the operator's own pod in `OWN`.
+The chart grants them by `files/rules.yaml`; a test holds both equal. `CLUSTER` has the rights in
+the whole cluster, `SERVED` those in served namespaces, `OWN` those in the operator's own namespace.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""`bayplan selftest`: one tiny BatchJob through its whole life; what `helm test` runs."""
+"""`bayplan selftest`: runs a tiny BatchJob from start to end; `helm test` runs this."""
 
 import json
 import secrets
@@ -14,11 +14,11 @@ from bayplan.cli.target import Target, targeted
     "--image",
     default=f"bayplan/bayplan:{__version__}",
     show_default=True,
-    help="Image with this command line in it; the job asks it for its version.",
+    help="Image that contains this command line; the job runs `bayplan --version`.",
 )
 @click.option("--seconds", type=click.FloatRange(1), default=180.0, show_default=True,
-              help="How long the job may take, waiting for a node included.")  # fmt: skip
-@targeted(of_namespace="Where the job runs; `default` unless told.")
+              help="How long the job may take, with the wait for a node.")  # fmt: skip
+@targeted(of_namespace="Namespace of the job; by default `default`.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def selftest(image: str, seconds: float, target: Target, output: str) -> None:
     """Create a BatchJob, wait until it has run, delete it, and say how long each step took.

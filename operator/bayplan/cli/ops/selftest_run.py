@@ -1,4 +1,4 @@
-"""A BatchJob made only to be seen running: created, followed, deleted whatever happens."""
+"""Creates a BatchJob, follows it until it has run, and deletes it in any case."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _LOOK_SECONDS = 0.5
 
 
 def job(namespace: str, image: str, token: str) -> dict[str, Any]:
-    """It asks for little and fits into the level `restricted`."""
+    """A BatchJob with small requests that the level `restricted` admits."""
     contained = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -39,7 +39,7 @@ def job(namespace: str, image: str, token: str) -> dict[str, Any]:
 
 
 def follow(cluster: ApiClient, body: Mapping[str, Any], seconds: float) -> Mapping[str, float]:
-    """Create it, look until it is Complete, delete it; the seconds from the CREATE to each step."""
+    """Create the job, wait until it is Complete, delete it; returns the seconds to each step."""
     about = body["metadata"]
     cluster.create(names.BATCHJOB, body)
     began = cluster.monotonic()
@@ -70,10 +70,10 @@ def _is(status: Mapping[str, Any], kind: str) -> bool:
 
 
 def _why(status: Mapping[str, Any], took: float) -> str:
-    """What the status says; without any status nobody has looked at the job."""
+    """What the status says; without a status the operator has not seen the job."""
     if not status:
         return (
-            f"nobody has looked at the BatchJob for {took:.0f} s: is the operator running, does it"
+            f"no operator has seen the BatchJob for {took:.0f} s: is the operator running, does it"
             " lead, and does it serve this namespace?"
         )
     said = [

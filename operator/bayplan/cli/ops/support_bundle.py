@@ -1,4 +1,4 @@
-"""`bayplan support-bundle`: what somebody who helps from afar needs, without secrets."""
+"""`bayplan support-bundle`: collects what helpers elsewhere need, without secrets."""
 
 import datetime as dt
 import io
@@ -25,12 +25,12 @@ _KINDS = (*NAMES, "Node", "Pod", "Event", "PodDisruptionBudget")
 _LOG_BYTES = 2_000_000  # of one container
 
 
-@click.command("support-bundle", short_help="Collect what helps others to help, redacted.")
+@click.command("support-bundle", short_help="Collect what others need to help you, redacted.")
 @click.option(
     "--file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Else bayplan-support-TIME.tar.gz; a file that exists is never overwritten.",
+    help="By default bayplan-support-TIME.tar.gz; existing files are never overwritten.",
 )
 @installed()
 @formatted
@@ -40,9 +40,9 @@ def support_bundle(
 ) -> None:
     """Write an archive: findings of `doctor`, jobs, services, pods, nodes, events, operator's logs.
 
-    Left out are Secrets and ConfigMaps whole; of containers the values of variables, commands,
-    arguments and headers; annotations but for Bayplan's and autoscalers'. Read it before you give
-    it away: names and logs are in it. Exit code: 0 written, 2 wrong usage, 3 no answer.
+    It leaves out Secrets and ConfigMaps, the values of variables, commands, arguments and headers
+    of containers, and all annotations but Bayplan's and autoscalers'. Read it before you give it
+    away: it has names and logs. Exit code: 0 written, 2 wrong usage, 3 no answer.
     """
     from bayplan.cli import client  # --help answers at once
 
@@ -50,7 +50,7 @@ def support_bundle(
     made = dt.datetime.now(dt.UTC)
     path = file or Path(f"bayplan-support-{made:%Y%m%dT%H%M%SZ}.tar.gz")
     if path.exists():
-        raise InputError(str(path), "is there already; name another --file")
+        raise InputError(str(path), "exists already; give another --file")
     with working("Collecting") as shown, client.connected(target) as cluster:
         parts = dict(_parts(cluster, namespace, name, shown))
     try:
@@ -68,7 +68,7 @@ def support_bundle(
 def _parts(
     cluster: "ApiClient", namespace: str, name: str, shown: Callable[[str], None]
 ) -> Iterator[tuple[str, Any]]:
-    """File name in the archive -> what is in it: JSON, or the text of a log."""
+    """Each file of the archive: its name, and its content as JSON or as the text of a log."""
     from bayplan.cli.ops import doctor_checks
     from bayplan.cli.ops.redact import redacted
 
@@ -100,7 +100,7 @@ def _parts(
 
 
 def _is_ours(one: dict[str, Any]) -> bool:
-    """Of Events those that Bayplan wrote; of the rest all, since all takes room."""
+    """Whether the bundle takes an object: of Events only Bayplan's, of other kinds every object."""
     return one["kind"] != "Event" or one.get("reportingController") == names.GROUP
 
 

@@ -1,7 +1,7 @@
-"""`bayplan uninstall`: take away what would outlive the operator, in an order that leaves no rest.
+"""`bayplan uninstall`: removes what would outlive the operator, in an order that leaves nothing.
 
 The chart's pre-delete hook runs it with `--finalizers-only`: run pods lose the finalizer that only
-the operator would ever take off, and everybody's resources stay.
+the operator would remove, and all BatchJobs and LongServices stay.
 """
 
 import json
@@ -12,15 +12,15 @@ from bayplan.cli.printing import working
 from bayplan.cli.target import Target, installed, targeted
 
 
-@click.command(short_help="Take away what would outlive the operator.")
+@click.command(short_help="Remove what would outlive the operator.")
 @click.option("--finalizers-only", is_flag=True, help="Keep BatchJobs, LongServices and CRDs.")
-@installed(" It is stopped first.")
+@installed(" The command stops it first.")
 @click.option("--seconds", type=click.FloatRange(1), default=90.0, show_default=True,
               help="How long to wait for the operator to stop.")  # fmt: skip
 @targeted(
     everywhere=True,
-    of_namespace="Run pods of this namespace only.",
-    of_all="Run pods of all namespaces, as when none is named.",
+    of_namespace="Only run pods of this namespace.",
+    of_all="Run pods of all namespaces, as without -n.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
@@ -32,10 +32,10 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     yes: bool,
     output: str,
 ) -> None:
-    """Stop the operator, take its finalizer off run pods and, unless told otherwise, delete all.
+    """Stop the operator, remove its finalizer from run pods, and delete the definitions.
 
-    Without --finalizers-only the custom resource definitions go too, and with them every BatchJob
-    and LongService and their pods. Exit code: 0 done, 2 wrong usage, 3 the cluster refused.
+    With the custom resource definitions every BatchJob and LongService and their pods are deleted;
+    --finalizers-only keeps them. Exit code: 0 done, 2 wrong usage, 3 the cluster refused.
     """
     from bayplan.cli import client  # --help answers at once
     from bayplan.cli.ops import uninstall_steps
@@ -44,7 +44,7 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     namespace = target.namespace or ""
     if namespace and not finalizers_only:
         raise click.UsageError(
-            "--namespace: definitions are the whole cluster's; add --finalizers-only"
+            "--namespace: definitions belong to the whole cluster; add --finalizers-only"
         )
     if not yes:
         what = "its finalizers" if finalizers_only else "every BatchJob and LongService"

@@ -1,7 +1,7 @@
-"""How an operator leaves a cluster: it stops, its lease ends, run pods are let go, all else goes.
+"""Removes the operator: stops it, waits for its lease, releases run pods, deletes the definitions.
 
-A finalizer taken off while the operator still runs would be put on the next run's pod, hence the
-order. Every step may be repeated; what is gone already is no error.
+The order matters: while the operator runs, it puts its finalizer on the pod of the next run. Every
+step may be repeated; an object that is gone already is not an error.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +17,12 @@ from bayplan.model.intents import ReleasePod
 Shown = Callable[[str], None]
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_SHARE = 20  # pods that are let go before it is told how many
-_ROUNDS = 5  # of looking for pods; each after the first finds what came meanwhile
+_SHARE = 20  # pods that are released between two reports of progress
+_ROUNDS = 5  # of looking for pods; each later round finds the pods that came meanwhile
 _LOOK_SECONDS = 0.5
 _UNTOUCHED_SECONDS = 15  # a lease that names no duration
-# Pods of one Deployment end at different times: a standby that still lives takes a free lease up,
-# and would put finalizers on new pods. It tries every 2 s.
+# Pods of a Deployment end at different times: a standby that still runs tries every 2 s to take a
+# free lease, and would then put finalizers on new pods.
 _FREE_SECONDS = 5
 
 
@@ -38,7 +38,7 @@ class Order:
 
 
 def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Mapping[str, Any]:
-    """Carry out the order; says how many pods were let go. `NoCluster` says what to do instead."""
+    """Carry out the order; returns how many pods were released. `NoCluster` says what to do."""
     shown(f"Stopping {order.operator_namespace}/{order.operator}")
     _stop(order, cluster)
     _wait_until_free(order, cluster)
@@ -47,10 +47,12 @@ def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Mapping[str, An
         found = _held(order, cluster)
         if not found:
             break
-        _release(found, cluster, lambda count: shown(f"Letting go of run pods: {count}"))
+        _release(found, cluster, lambda count: shown(f"Releasing run pods: {count}"))
         released += len(found)
     else:
-        raise NoCluster("run pods keep coming: is another operator at work? Stop it and run again")
+        raise NoCluster(
+            "new run pods keep coming: if another operator runs, stop it, then run this again"
+        )
     if not order.keeps_resources:
         for kind in kinds.KINDS:
             shown(f"Deleting {kind.plural}")
@@ -65,9 +67,9 @@ def _stop(order: Order, cluster: ApiClient) -> None:
 
 
 def _wait_until_free(order: Order, cluster: ApiClient) -> None:
-    """Until nobody has held the lease for a while, standbys included.
+    """Wait until no replica has held the lease for a while.
 
-    A holder that has been silent for the lease's whole duration holds it no longer.
+    A holder that has been silent for the lease's whole duration does not hold it any more.
     """
     began = seen_at = cluster.monotonic()
     free_at: float | None = None
@@ -91,7 +93,7 @@ def _wait_until_free(order: Order, cluster: ApiClient) -> None:
             raise NoCluster(
                 f"{spec['holderIdentity']!r} still holds the lease"
                 f" {order.operator_namespace}/{order.operator} after {order.seconds:.0f} s:"
-                " stop that operator and run again"
+                " stop that operator, then run this again"
             )
         cluster.pause(_LOOK_SECONDS)
 
@@ -126,7 +128,7 @@ def _delete_definition(plural: str, cluster: ApiClient) -> None:
 
 @contextmanager
 def _unless_gone() -> Iterator[None]:
-    """What is gone already is what was wanted; a pod of another uid is another's."""
+    """Ignores objects that are gone already, and pods that were replaced (another uid)."""
     try:
         yield
     except (NotThere, Changed):

@@ -1,4 +1,4 @@
-"""`bayplan explain`: why a pod, a job or a service is where it is, or waits. Read only."""
+"""`bayplan explain`: why a pod, job or service waits, or why it is where it is. Read only."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,24 +19,24 @@ _MOST_LINES = 8  # of pods
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """How a shell may go on with the kind of a name that is typed."""
+    """Completes the KIND/ of the name that the user types in a shell."""
     del context, parameter
     words = (*(kind.word for kind in KINDS), "pod")
     return [CompletionItem(f"{word}/") for word in words if word.startswith(typed.lower())]
 
 
-@click.command(short_help="Why a pod, a job or a service waits or is where it is.")
+@click.command(short_help="Explain why a pod, job or service waits or is where it is.")
 @click.argument("name", metavar="[KIND/]NAME", shell_complete=_kinds)
 @targeted()
-@click.option("--node-selector", default="", help="The operator's own setting; empty: all nodes.")
+@click.option("--node-selector", default="", help="As set for the operator; empty means all nodes.")
 @formatted
 def explain(name: str, node_selector: str, target: Target, output: str) -> None:
-    """Say in full what is known of a BatchJob, LongService or Pod, and why it waits.
+    """Say everything that is known about a BatchJob, LongService or Pod, and why it waits.
 
-    What waits is shown as a funnel: each node is charged to the first reason that holds, so the
-    numbers add up to the nodes considered. Below it stands what would make it fit, each tried with
-    the operator's own engine. Exit code: 0 nothing waits or has failed, 1 something does, 3 the
-    cluster refused.
+    For waiting pods it shows a funnel: each node counts for the first reason that holds, so the
+    numbers add up to the nodes considered. Below it are changes that would make the pod fit, each
+    tried with the operator's own engine. Exit code: 0 nothing waits or has failed, 1 something
+    waits or has failed, 3 the cluster refused.
     """
     from bayplan.cli import client  # --help answers at once
     from bayplan.reports.explain import account
@@ -54,7 +54,7 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
 
 
 def _events(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Events about the object; they are beside the point for who may not read them."""
+    """Events about the object; empty if the user may not read events."""
     about = body["metadata"]
     uid = about.get("uid", "")
     if not uid:
@@ -66,7 +66,7 @@ def _events(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any
 
 
 def lines(told: Mapping[str, Any]) -> list[str]:
-    """The account for people."""
+    """The account as lines of text."""
     said = [f"{told['kind']} {told['namespace']}/{told['name']}"]
     for one in told["conditions"]:
         tail = f": {one['message']}" if one["message"] else ""

@@ -1,6 +1,7 @@
-"""What a cluster holds now, as manifests: its nodes, pods, DaemonSets and volumes.
+"""Reads the nodes, pods, DaemonSets and volumes of a cluster as manifests.
 
-Read, never written. Who may not read volumes gets the rest: claims are taken to be mountable then.
+Nothing is written. If the user may not read volumes, the others are returned without them; the
+simulation then assumes that every claim can be mounted.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,11 @@ from bayplan.manifests import volumes
 from bayplan.manifests.documents import Document
 
 _KINDS = ("Node", "DaemonSet", "Pod", "Namespace")
-_SPARED = {"Namespace"}  # for their labels alone: who may not list them does without
+_SPARED = {"Namespace"}  # needed only for labels: left out if the user may not list them
 
 
 def documents(target: Target) -> Iterator[Document]:
-    """Objects of the cluster that is meant, of all its namespaces."""
+    """The objects of the target's cluster, in all its namespaces."""
     where = f"cluster {target.context}" if target.context else "the current cluster"
     try:
         bodies = list(_listed(target))

@@ -1,4 +1,4 @@
-"""`bayplan plan`: what the operator would do now, on the live cluster. Nothing is written."""
+"""`bayplan plan`: what the operator would do now on the live cluster. Nothing is written."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,15 +10,15 @@ from bayplan.cli.printing import data, formatted, is_data, now, plain, table
 from bayplan.cli.target import Target, targeted
 
 
-@click.command(short_help="What Bayplan would do now; nothing is written.")
+@click.command(short_help="Show what Bayplan would do now; nothing is written.")
 @targeted(everywhere=True)
-@click.option("--node-selector", default="", help="The operator's own setting; empty: all nodes.")
+@click.option("--node-selector", default="", help="As set for the operator; empty means all nodes.")
 @click.option(
     "--pool",
     metavar="NAME|FILE",
     default="",
-    help="Instead: what the nodes of this NodePool of Karpenter cost, what the least would be, and "
-    "which nodes to buy and to give back. A file with a NodePool serves where there is none.",
+    help="Show instead what the nodes of this NodePool of Karpenter cost, what the least cost is, "
+    "and which nodes to buy and to give back. A file may hold the NodePool.",
 )
 @click.option(
     "--prices",
@@ -36,7 +36,7 @@ from bayplan.cli.target import Target, targeted
     "--karpenter-metrics",
     metavar="URL|FILE",
     default="",
-    help="With --pool: prices and availability as a running Karpenter has them, spot too: its "
+    help="With --pool: prices and availability of a running Karpenter, spot too, from its "
     "/metrics, such as http://localhost:8080/metrics of `kubectl port-forward`.",
 )
 @click.option(
@@ -44,7 +44,7 @@ from bayplan.cli.target import Target, targeted
     type=click.FloatRange(0.01, 600),
     default=2.0,
     show_default=True,
-    help="With --pool: for the optimiser.",
+    help="With --pool: time of the optimiser.",
 )
 @formatted
 def plan(  # noqa: PLR0917  click hands over one parameter for each option
@@ -57,14 +57,14 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
     target: Target,
     output: str,
 ) -> None:
-    """Run one cycle of the operator's own loop on the live cluster, and print instead of writing.
+    """Run a cycle of the operator's own loop on the live cluster, and print instead of writing.
 
-    Lists pods that would be created, bound or deleted, and what waits and why. Without a namespace
-    the whole cluster.
+    Lists the pods that would be created, bound or deleted, and the pods that wait, with reasons.
+    Without -n it covers the whole cluster.
 
-    With --pool: every pod on the pool's nodes, and what waits, is packed anew onto nodes that the
-    pool may buy. Where no node is of that pool, all nodes of the cluster are looked at: this tells
-    what a NodePool would save before Karpenter is installed.
+    With --pool, it packs every pod of the pool's nodes, and every waiting pod, onto nodes that the
+    pool may buy. If the cluster has no node of that pool, it takes all nodes: so you see what a
+    NodePool would save before you install Karpenter.
 
     Exit code: 0 everything has a place, 1 something waits for room, 2 the input is wrong, 3 the
     cluster refused.
@@ -97,7 +97,7 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
 
 
 def _print(told: dict[str, Any], *, wide: bool) -> None:
-    """Pods of one workload that go to one node are one line; wide: each its own."""
+    """One line for all pods of a workload on a node; with `wide` a line for each pod."""
     if wide:
         rows = [
             (one["action"], one["of"], f"{one['namespace']}/{one['pod']}", one["node"] or "-")

@@ -1,4 +1,4 @@
-"""The options that say what instances cost: a file, AWS's list, AWS's spot market."""
+"""Reads the options for prices of instances: a file, AWS's list, AWS's spot market."""
 
 import datetime as dt
 import os
@@ -17,7 +17,7 @@ _REGION = r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}"
 
 
 def market_of(where: str) -> Market:
-    """What Karpenter's metrics say; `where` is a URL or a file, empty for nothing."""
+    """The market in Karpenter's metrics; `where` is a URL or a file, empty for no market."""
     if not where:
         return Market()
     from bayplan.cloud import karpenter_metrics  # loads prometheus_client
@@ -36,9 +36,9 @@ def market_of(where: str) -> Market:
 def book_of(
     price_file: Path | None, region: str = "", believed: Mapping[str, prices.Price] | None = None
 ) -> prices.Book:
-    """The user's prices, Karpenter's, those of AWS in a region if one is named, then the model."""
+    """Prices of the user's file, of Karpenter, of AWS if `region` is set, then of the model."""
     if region and not re.fullmatch(_REGION, region):
-        raise InputError("--aws-prices", f"{region[:40]!r} is no region, such as eu-west-1")
+        raise InputError("--aws-prices", f"{region[:40]!r} is not a region, such as eu-west-1")
     try:
         file = prices.from_file(price_file) if price_file is not None else {}
     except (OSError, ValueError) as error:
@@ -49,7 +49,10 @@ def book_of(
 
 
 def spot_of(region: str) -> dict[tuple[str, str], prices.Price]:
-    """AWS's spot prices in a region by type and zone; an error without any: no model knows them."""
+    """AWS's spot prices in a region by type and zone; an error if there are none.
+
+    No model can stand in for spot prices.
+    """
     found = prices.aws_spot(region, dt.datetime.now(dt.UTC), _cache(f"spot-{region}"))
     if not found:
         why = "AWS gave no spot prices: are boto3 (extra `aws`), credentials and network there?"

@@ -1,4 +1,4 @@
-"""`bayplan simulate`: what manifests would need, place and cost. No cluster, nothing written."""
+"""`bayplan simulate`: the nodes that manifests would need, and their cost. Writes nothing."""
 
 import contextlib
 import itertools
@@ -25,23 +25,23 @@ _OF_THE_NODE = frozenset(with_former(dict.fromkeys(OF_ITSELF, "")))
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(short_help="Place manifests on nodes or on a menu of instance types.")
+@click.command(short_help="Place manifests on nodes, or on instance types to buy.")
 @click.argument("paths", nargs=-1, metavar="[FILE|FOLDER|-]...")
-@click.option("-f", "--filename", "more", multiple=True, help="As the argument; may be repeated.")
+@click.option("-f", "--filename", "more", multiple=True, help="Another FILE; may be repeated.")
 @click.option(
     "--instance-type",
     "types",
     multiple=True,
     metavar="TYPE",
-    help="Buy only this type; a pattern such as 'm7i.*' works. Without nodes in the input and "
-    "without this: those that the NodePools in the input allow, else current c, m and r types of 2 "
-    "to 32 vCPU.",
+    help="Buy only this type, or the types of a pattern such as 'm7i.*'. Without this and without "
+    "nodes in the input: the types that the NodePools in the input allow, else current c, m and r "
+    "types of 2 to 32 vCPU.",
 )
 @click.option(
     "--scale",
     multiple=True,
     metavar="NAME=N",
-    help="As if this workload had N pods; NAMESPACE/NAME or KIND/NAME where NAME is not enough.",
+    help="As if this workload had N pods; NAMESPACE/NAME or KIND/NAME if NAME is not enough.",
 )
 @click.option("--remove-node", multiple=True, metavar="NODE", help="As if this node were gone.")
 @click.option("--prices", type=_FILE, help="Dollars an hour by type: a JSON object or CSV.")
@@ -50,14 +50,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "zones",
     multiple=True,
     metavar="ZONE",
-    help="Where new nodes may be; without it where nodes are, or us-east-1.",
+    help="Where new nodes may be; by default the zones of the nodes, or else us-east-1.",
 )
 @click.option(
     "--aws-prices",
     "region",
     metavar="REGION",
     default="",
-    help="Prices of AWS for this region, at most a day old; needs boto3 (extra `aws`).",
+    help="Use AWS's prices of this region, at most a day old; needs boto3 (extra `aws`).",
 )
 @click.option(
     "--karpenter-metrics",
@@ -67,13 +67,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "http://localhost:8080/metrics of `kubectl port-forward`.",
 )
 @click.option("--spot", is_flag=True, help="Buy spot at AWS's price; needs --aws-prices.")
-@click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods a new node takes.")
+@click.option("--max-pods", type=click.IntRange(1, 1000), help="Pods that a new node takes.")
 @click.option("--prefix-delegation", is_flag=True, help="The VPC CNI hands out prefixes.")
 @click.option(
     "--disk",
     type=click.IntRange(2, 16_384),
     metavar="GIB",
-    help="Of a new node's root volume; 20 unless told.",
+    help="Size of a new node's root volume; by default 20.",
 )
 @click.option(
     "--node-label",
@@ -83,11 +83,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="A label that new nodes get from their pool.",
 )
 @click.option("--seconds", type=click.FloatRange(0.01, 600), default=2.0, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the optimiser's dice.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the optimiser.")
 @click.option(
     "--ignore-unknown",
     is_flag=True,
-    help="Skip kinds that are not known here and files that are no manifests, and say so.",
+    help="Skip unknown kinds and files that are not manifests, and say so.",
 )
 @click.option(
     "--compare",
@@ -96,18 +96,18 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Show what re-implementations of kube-scheduler-least, kube-scheduler-most and karpenter "
     "would buy for the same pods.",
 )
-@click.option("--cluster", is_flag=True, help="Start from the current cluster; it is only read.")
+@click.option("--cluster", is_flag=True, help="Start from the current cluster; only reads it.")
 @targeted(
     everywhere=True,
-    of_namespace="Of manifests that name none; else `default`.",
-    of_all="Of the cluster all namespaces count, told or not; implies --cluster.",
+    of_namespace="Namespace of manifests that name none; by default `default`.",
+    of_all="All namespaces of the cluster always count; this only implies --cluster.",
     of_cluster=" Implies --cluster.",
 )
 @click.option(
     "--picture",
     type=_FILE,
     metavar="FILE",
-    help="Draw the nodes into an SVG file, or a PNG where rsvg-convert or ImageMagick is there.",
+    help="Draw the nodes into an SVG file, or into a PNG with rsvg-convert or ImageMagick.",
 )
 @click.option(
     "-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table"
@@ -141,14 +141,14 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     """Say which nodes the manifests need, what they cost and how full they are.
 
     Reads BatchJob, LongService, Deployment, StatefulSet, ReplicaSet, DaemonSet, Job, CronJob, Pod
-    and Node, also in lists as kubectl prints them; with --cluster what runs there as well. With
-    nodes in the input their room is used first, and more is bought only if --instance-type is
-    given, or a NodePool of Karpenter is in the input: its types, zones, labels and taints are then
-    what can be bought. Every job counts as running. Nothing is written to a cluster.
+    and Node, also in lists as kubectl prints them; with --cluster also the objects of the cluster.
+    If the input has nodes, their room is used first, and more nodes are bought only with
+    --instance-type or if the input has a NodePool of Karpenter: then its types, zones, labels and
+    taints are what can be bought. Every job counts as running. Nothing is written to a cluster.
 
     Exit code: 0 all placed, 1 something has no room, 2 the input is wrong, 3 the cluster refused.
     """
-    # Loaded late: --help and wrong options answer at once.
+    # Imported here so that --help and wrong options answer at once.
     from bayplan import stdout
     from bayplan.cli.packing import price_options
     from bayplan.inputs import Skipped
@@ -162,7 +162,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     if not (given or live):
         raise click.UsageError("Name a file or folder, - for standard input, or use --cluster.")
     if spot and not region:
-        raise InputError("--spot", "only AWS knows these prices: say --aws-prices REGION too")
+        raise InputError("--spot", "only AWS knows these prices: add --aws-prices REGION")
     counts, rivals, given_labels = _counts(scale), _rivals(compare), _labels(labels)
     skipped: list[Skipped] = []
     documents: Iterable[documents_.Document] = ()
@@ -211,7 +211,7 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
 
 
 def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
-    """A spinner for a person who waits long; nothing in a pipe."""
+    """A spinner on a terminal if the search takes long; otherwise nothing."""
     if seconds < _LONG_SECONDS or not sys.stderr.isatty():
         return contextlib.nullcontext()
     from rich.console import Console
@@ -239,7 +239,7 @@ def _draw(result: "Result", file: Path) -> None:
     except OSError as error:
         raise InputError(f"--picture {file}", error.strerror or "cannot be written") from error
     if written != file:
-        click.echo(f"no converter to PNG here: the picture is in {written}", err=True)
+        click.echo(f"no converter to PNG was found: the picture is in {written}", err=True)
 
 
 def _rivals(text: str) -> tuple[str, ...]:
@@ -249,7 +249,7 @@ def _rivals(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in comparison.NAMES:
             known = ", ".join(comparison.NAMES)
-            raise InputError("--compare", f"{name!r} is none of {known}")
+            raise InputError("--compare", f"{name!r} is not one of {known}")
     return names
 
 

@@ -1,7 +1,7 @@
-"""`bayplan top`: what is asked of the nodes and what they cost, live, as in eks-node-viewer.
+"""`bayplan top`: a live view of the requests on nodes and of their cost, as in eks-node-viewer.
 
-Requests against allocatable, never usage: that is what packs. Full is green, empty is red, since a
-full node is money well spent.
+It shows requests against allocatable, never usage, because packing counts requests. A full node is
+green and an empty node red, because a full node is money well spent.
 """
 
 import shutil
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 _MICRO = 1_000_000
 _FULL, _FAIR = 90.0, 60.0  # percent
 _BAR = 10
-_NARROW = 100  # columns of a terminal that has no room for long bars
+_NARROW = 100  # columns; a terminal up to this width gets short bars
 _WHAT = ("nodes", "jobs", "services")
 _KINDS = {"jobs": "BatchJob", "services": "LongService"}
 _SORTS = ("name", "cpu", "memory", "price", "waste")
 
 
-@click.command(short_help="Nodes, jobs or services, live: requests, price, bars.")
+@click.command(short_help="Show nodes, jobs or services, live: requests, price, bars.")
 @click.argument("what", type=click.Choice(_WHAT), default="nodes")
-@click.option("--once", is_flag=True, help="Print once and end; so it does in a pipe.")
+@click.option("--once", is_flag=True, help="Print once and end, as always in a pipe.")
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=5.0, show_default=True,
-              help="Between two looks.")  # fmt: skip
+              help="Time between two looks.")  # fmt: skip
 @click.option("--sort", type=click.Choice(_SORTS), default="price", show_default=True)
-@click.option("--node-selector", default="", help="Labels of the nodes to show; empty: all.")
+@click.option("--node-selector", default="", help="Labels of the nodes to show; empty means all.")
 @targeted(everywhere=True)
 @formatted
 def top(  # noqa: PLR0917  click hands over one parameter for each option
@@ -48,9 +48,9 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
     target: Target,
     output: str,
 ) -> None:
-    """Show what is asked of the cluster and what it costs, until Ctrl-C.
+    """Show the requests on the cluster and what it costs, until Ctrl-C.
 
-    Exit code: 0, or 3 where the cluster refused.
+    Exit code: 0, or 3 if the cluster refused.
     """
     from bayplan.cli import client  # --help answers at once
 
@@ -118,7 +118,7 @@ def _term(node_selector: str) -> "Term":
 
 
 def picture(told: Mapping[str, Any], *, wide: bool, lines: int | None = None) -> "RenderableType":
-    """A look for people; `lines` is how many rows have room."""
+    """What one look found, to print on a terminal; `lines` is how many rows have room."""
     from rich.console import Group
     from rich.text import Text
 
@@ -148,7 +148,7 @@ def _node_table(rows: list[Any], lines: int | None, *, wide: bool) -> "Renderabl
 
     bar = _BAR if shutil.get_terminal_size((160, 24)).columns > _NARROW else _BAR // 3
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=_rest(rows, lines))
-    shown.add_column("Node", overflow="ellipsis", min_width=10)  # the one that gives way
+    shown.add_column("Node", overflow="ellipsis", min_width=10)  # the column that is cut
     shown.add_column("CPU", no_wrap=True)
     shown.add_column("Memory", no_wrap=True)
     shown.add_column("Pods", justify="right", no_wrap=True)
@@ -187,7 +187,7 @@ def _listing(told: Mapping[str, Any], rows: list[Any], lines: int | None) -> "Re
         "jobs": ("namespace", "name", "next", "result", "running", "waiting", "runSecondsP50"),
         "services": ("namespace", "name", "wanted", "ready", "updated", "waiting", "status"),
     }[told["what"]]
-    if any(row.get("drifted") for row in rows):  # few have any: no column of noughts
+    if any(row.get("drifted") for row in rows):  # few services have any: no column of zeros
         columns = (*columns, "drifted")
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=_rest(rows, lines))
     for column in columns:

@@ -1,4 +1,4 @@
-"""`bayplan restart`: every instance of a service is replaced, by one annotation."""
+"""`bayplan restart`: asks by an annotation to replace every instance of a service."""
 
 import datetime as dt
 
@@ -10,12 +10,12 @@ from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
 
-@click.command(short_help="Replace all instances, as an update does.")
+@click.command(short_help="Replace all instances of a service, as an update does.")
 @click.argument("service")
 @targeted()
 @printing.formatted
 def restart(service: str, target: Target, output: str) -> None:
-    """Replace every instance of SERVICE by its update strategy, with the template it has."""
+    """Replace every instance of SERVICE by its update strategy, with the present template."""
     moment = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     with connected(target, names.LONGSERVICE, service) as (cluster, body):
         cluster.annotate(names.LONGSERVICE, body, {names.RESTARTED_AT: moment})

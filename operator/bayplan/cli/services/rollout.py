@@ -1,7 +1,7 @@
-"""`bayplan rollout`: how the update of a service stands, and its steering.
+"""`bayplan rollout`: shows and controls the update of a service.
 
-`undo` and `promote` write annotations, which the operator takes into the status.
-`pause` and `resume` change the spec, as kubectl does: a GitOps tool may put that back.
+`undo` and `promote` write annotations, which the operator copies to the status.
+`pause` and `resume` change the spec, as kubectl does: a GitOps tool may undo that.
 """
 
 import secrets
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 1.0
 
 
-@click.group(short_help="Status, history and steering of a service's update.")
+@click.group(short_help="Show and control a service's update.")
 def rollout() -> None:
-    """Follow and steer the update of a LongService."""
+    """Show and control the update of a LongService."""
 
 
-@rollout.command(short_help="How an update stands.")
+@rollout.command(short_help="Show how far an update is.")
 @click.argument("service")
-@click.option("-w", "--watch", is_flag=True, help="Until the update has ended.")
+@click.option("-w", "--watch", is_flag=True, help="Watch until the update ends.")
 @click.option("--seconds", type=click.FloatRange(1), default=3600.0, show_default=True,
               help="How long to watch.")  # fmt: skip
 @targeted()
 @printing.formatted
 def status(service: str, watch: bool, seconds: float, target: Target, output: str) -> None:
-    """Say how the update of SERVICE stands.
+    """Show how far the update of SERVICE is.
 
-    Exit code: 0 every instance has the newest template and is available, 1 not yet, given up or
-    rolled back.
+    Exit code: 0 every instance has the newest template and is available, 1 the update goes on,
+    was given up or was rolled back.
     """
     with connected(target, names.LONGSERVICE, service) as (cluster, body):
         ends = time.monotonic() + seconds
@@ -58,7 +58,7 @@ def status(service: str, watch: bool, seconds: float, target: Target, output: st
 
 
 def _progress(told: Mapping[str, Any]) -> None:
-    """A bar on a terminal; a pipe hears of the end only."""
+    """A bar on a terminal; without a terminal only the end is printed."""
     if sys.stderr.isatty():
         wanted = max(told["wanted"], 1)
         full = min(20 * told["updated"] // wanted, 20)
@@ -74,9 +74,9 @@ def _line(told: Mapping[str, Any]) -> str:
     return f"{told['state']}: {counts}. {told['message']}".strip()
 
 
-@rollout.command(short_help="Templates that are kept, and which were given up.")
+@rollout.command(short_help="List the kept templates, and which of them were given up.")
 @click.argument("service")
-@click.option("--revision", metavar="NAME|NUMBER", help="Show this one's template.")
+@click.option("--revision", metavar="NAME|NUMBER", help="Show the template of this revision.")
 @targeted()
 @printing.formatted
 def history(service: str, revision: str | None, target: Target, output: str) -> None:
@@ -104,7 +104,7 @@ def _age(created: str) -> str:
 
 
 def revisions(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Kept templates of a service, the newest first, with what the status says of them."""
+    """The kept templates of a service, the newest first, with notes from the status."""
     about, status_ = body["metadata"], body.get("status") or {}
     bad = {one["revision"]: one for one in status_.get("badRevisions") or ()}
     found = []
@@ -140,22 +140,23 @@ def revisions(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, A
 
 
 def _chosen(known: list[dict[str, Any]], wanted: str, service: str) -> dict[str, Any]:
-    for one in known:
-        if wanted in {one["name"], str(one["number"])}:
-            return one
-    told = ", ".join(f"{one['number']} ({one['name']})" for one in known) or "none"
-    raise Negative(f"no template {wanted!r} of {service} is kept; kept are {told}")
+    for revision in known:
+        if wanted in {revision["name"], str(revision["number"])}:
+            return revision
+    kept = ", ".join(f"{each['number']} ({each['name']})" for each in known) or "none"
+    raise Negative(f"no template {wanted!r} of {service} is kept; kept are {kept}")
 
 
-@rollout.command(short_help="Back to an earlier template.")
+@rollout.command(short_help="Go back to an earlier template.")
 @click.argument("service")
-@click.option("--to", "wanted", metavar="NAME|NUMBER", help="Else the last one before the wanted.")
+@click.option("--to", "wanted", metavar="NAME|NUMBER", help="By default the previous template.")
 @targeted()
 @printing.formatted
 def undo(service: str, wanted: str | None, target: Target, output: str) -> None:
-    """Hold SERVICE at an earlier template until its spec's template changes.
+    """Hold SERVICE at an earlier template until the template in its spec changes.
 
-    Templates that were given up are passed over unless named. Exit code: 0, 1 none is kept.
+    Templates that were given up are used only if you name them. Exit code: 0 done, 1 no such
+    template is kept.
     """
     with connected(target, names.LONGSERVICE, service) as (cluster, body):
         known = revisions(cluster, body)
@@ -173,16 +174,16 @@ def undo(service: str, wanted: str | None, target: Target, output: str) -> None:
             ]
             if not before:
                 raise Negative(
-                    f"no template of {service} before {now or 'the present one'} is kept"
+                    f"no template of {service} before {now or 'the present template'} is kept"
                 )
             chosen = before[0]
         cluster.annotate(names.LONGSERVICE, body, {names.ROLLBACK_TO: chosen["name"]})
-    told = {"revision": chosen["name"], "number": chosen["number"]}
+    values = {"revision": chosen["name"], "number": chosen["number"]}
     line = f"{service} goes back to {chosen['name']} ({', '.join(chosen['images'])})"
-    printing.said(output, "rollout-undo", told, line)
+    printing.said(output, "rollout-undo", values, line)
 
 
-@rollout.command("pause", short_help="Let an update stand still.")
+@rollout.command("pause", short_help="Stop an update for now.")
 @click.argument("service")
 @targeted()
 @printing.formatted
@@ -191,7 +192,7 @@ def pause(service: str, target: Target, output: str) -> None:
     _set_paused(service, target, output, paused=True)
 
 
-@rollout.command("resume", short_help="Let an update go on.")
+@rollout.command("resume", short_help="Let a paused update go on.")
 @click.argument("service")
 @targeted()
 @printing.formatted
@@ -215,12 +216,12 @@ def _set_paused(service: str, target: Target, output: str, *, paused: bool) -> N
 def promote(service: str, target: Target, output: str) -> None:
     """Let the update of SERVICE pass the step at which it waits.
 
-    Exit code: 0, 1 no update waits at a step.
+    Exit code: 0 done, 1 the update does not wait at a step.
     """
     with connected(target, names.LONGSERVICE, service) as (cluster, body):
         state = standing(body)
         if state["state"] != "Waiting":
-            raise Negative(f"{service} waits at no step: {_line(state)}")
+            raise Negative(f"{service} does not wait at a step: {_line(state)}")
         token = f"cli-{time.time_ns():x}-{secrets.token_hex(3)}"
         cluster.annotate(names.LONGSERVICE, body, {names.PROMOTE: token})
-    printing.said(output, "rollout-promote", {"token": token}, f"{service}: the step is passed")
+    printing.said(output, "rollout-promote", {"token": token}, f"{service} passes the step")

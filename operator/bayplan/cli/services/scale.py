@@ -1,4 +1,4 @@
-"""`bayplan scale`: how many instances a service has. A GitOps tool may put the spec back."""
+"""`bayplan scale`: sets how many instances a service has. A GitOps tool may undo that."""
 
 import click
 
@@ -10,15 +10,15 @@ from bayplan.cli.target import Target, targeted
 _MOST_REPLICAS = 10_000
 
 
-@click.command(short_help="How many instances a service has.")
+@click.command(short_help="Set how many instances a service has.")
 @click.argument("service")
 @click.argument("replicas", type=click.IntRange(0, _MOST_REPLICAS))
 @targeted()
 @printing.formatted
 def scale(service: str, replicas: int, target: Target, output: str) -> None:
-    """Set the wanted instances of SERVICE through its scale subresource; 0 suspends it."""
+    """Set the number of instances of SERVICE through its scale subresource; 0 suspends it."""
     with connected(target, names.LONGSERVICE, service) as (cluster, body):
         cluster.patch(names.LONGSERVICE, body, {"spec": {"replicas": replicas}}, "scale")
     before = body["spec"].get("replicas", 1)
-    told = {"before": before, "replicas": replicas}
-    printing.said(output, "scale", told, f"{service}: {replicas} wanted, {before} before")
+    values = {"before": before, "replicas": replicas}
+    printing.said(output, "scale", values, f"{service}: {replicas} wanted, {before} before")
