@@ -1,8 +1,8 @@
-"""What admission makes of a pod before anybody places it, offline.
+"""Does offline what admission does to a pod before it is placed.
 
-As the API server's plugins say: RuntimeClass, Priority, LimitRanger. What they read is taken from
-the input; a class that is named and not there is noted, since it may be in the cluster. Defaults
-that hang on the pod alone are the decoder's.
+It follows the API server's plugins RuntimeClass, Priority and LimitRanger. They read their objects
+from the input; if a named class is missing there, it is noted, because the cluster may have it.
+The decoder adds the defaults that depend only on the pod.
 """
 
 import dataclasses
@@ -15,17 +15,17 @@ from bayplan.manifests.documents import Document, mapping
 
 Body = dict[str, Any]
 
-# Made by every API server: scheduling/v1, helpers.go.
+# Every API server creates these: scheduling/v1, helpers.go.
 _SYSTEM = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
 class RefusedError(Exception):
-    """The API server would refuse such a pod; the text says why."""
+    """The API server would refuse the pod; the text says why."""
 
 
 @dataclasses.dataclass(slots=True)
 class Facts:
-    """What pods refer to, and what was noted on the way: a note of each thing once."""
+    """The objects that pods refer to, and the notes about them, each only once."""
 
     priorities: dict[str, int] = dataclasses.field(default_factory=dict)
     default_priority: str = ""
@@ -47,7 +47,7 @@ class Facts:
                     facts.runtimes[one.name] = one
                 case "LimitRange":
                     facts.ranges.setdefault(one.namespace, []).append(one)
-        # Of several defaults the API server takes the lowest.
+        # If there are several defaults, the API server takes the lowest.
         facts.default_priority = min(defaults, default=(0, ""))[1]
         return facts
 
@@ -55,9 +55,9 @@ class Facts:
         self.notes[text] = None
 
     def admitted(self, title: str, namespace: str, body: Mapping[str, Any]) -> Body:
-        """A pod as the API server would store it; one that has a node is stored already.
+        """A pod as the API server would store it; a pod with a node is stored already.
 
-        Raises RefusedError where it would not.
+        Raises RefusedError if the API server would refuse it.
         """
         spec = dict(mapping(body.get("spec")))
         spec["priority"] = self._priority(title, spec)
@@ -73,7 +73,7 @@ class Facts:
     def _priority(self, title: str, spec: Mapping[str, Any]) -> Any:
         stated, name = spec.get("priority"), spec.get("priorityClassName")
         if stated is not None:
-            return stated  # what is no number is refused by who reads the pod
+            return stated  # the decoder refuses a value that is not a number
         if isinstance(name, str) and name:
             if name not in self.priorities:
                 self.note(f"{title}: PriorityClass {name} is not in the input; it counts as 0")
@@ -81,13 +81,13 @@ class Facts:
         return self.priorities.get(self.default_priority, 0)
 
     def _run_by(self, title: str, spec: Body) -> None:
-        """Overhead, selector and tolerations of its RuntimeClass."""
+        """Add the overhead, selector and tolerations of the pod's RuntimeClass."""
         name = spec.get("runtimeClassName")
         if not isinstance(name, str) or not name:
             return
         found = self.runtimes.get(name)
         if found is None:
-            what = "its overhead and nodes are not known"
+            what = "its overhead and its nodes are not known"
             self.note(f"{title}: RuntimeClass {name} is not in the input; {what}")
             return
         overhead = mapping(mapping(found.body.get("overhead")).get("podFixed"))
@@ -95,7 +95,7 @@ class Facts:
             check_amounts(found, "overhead.podFixed", overhead)
             stated = mapping(spec.get("overhead"))
             if stated and _parsed(stated) != _parsed(overhead):
-                raise RefusedError(f"its overhead is not that of RuntimeClass {name}")
+                raise RefusedError(f"its overhead differs from that of RuntimeClass {name}")
             spec["overhead"] = overhead
         scheduling = mapping(found.body.get("scheduling"))
         selector = dict(mapping(spec.get("nodeSelector")))
@@ -113,10 +113,12 @@ class Facts:
 
 
 def check_amounts(document: Document, where: str, stated: Mapping[str, Any]) -> None:
-    """Refuse what is no amount, or a negative one."""
+    """Refuse values that are not amounts, and negative amounts."""
     for name, text in stated.items():
         if not isinstance(text, str | int) or isinstance(text, bool):
-            raise InputError(document.called, f"{where}.{name} is no amount: {units.shown(text)}")
+            raise InputError(
+                document.called, f"{where}.{name} is not an amount: {units.shown(text)}"
+            )
         try:
             amount = units.milli(text) if name == "cpu" else units.quantity(text)
         except units.QuantityError as error:
@@ -136,7 +138,7 @@ def _value(document: Document) -> int:
 
 
 def _limits(document: Document, kind: str) -> Iterator[dict[str, dict[str, Any]]]:
-    """The items of one type, their amounts checked."""
+    """The items of a type, with checked amounts."""
     items = mapping(document.body.get("spec")).get("limits")
     for index, one in enumerate(items if isinstance(items, list) else ()):
         item = {part: mapping(value) for part, value in mapping(one).items()}
@@ -147,7 +149,7 @@ def _limits(document: Document, kind: str) -> Iterator[dict[str, dict[str, Any]]
 
 
 def _default_containers(spec: Body, document: Document) -> None:
-    """Requests and limits of containers that say none (SetDefaults_LimitRangeItem, LimitRanger)."""
+    """Set requests and limits of containers without them, as LimitRanger does."""
     requests: dict[str, Any] = {}
     limits: dict[str, Any] = {}
     for item in _limits(document, "Container"):
@@ -172,7 +174,7 @@ def _with_defaults(container: Any, requests: Body, limits: Body) -> Any:
 
 
 def _beyond(spec: Mapping[str, Any], document: Document) -> Iterator[str]:
-    """What of a pod a LimitRange forbids."""
+    """The reasons why a LimitRange forbids a pod."""
     containers = [
         one for group in ("containers", "initContainers") for one in spec.get(group) or ()
     ]
@@ -196,9 +198,9 @@ def _out_of(
     for resource, least in item.get("min", {}).items():
         bound = _amount(least)
         if resource not in requests:
-            yield f"{name} must ask for at least {least} {resource}, and asks for none"
+            yield f"{name} must request at least {least} {resource}, and requests none"
         elif requests[resource] < bound or limits.get(resource, bound) < bound:
-            yield f"{name} must ask for at least {least} {resource}"
+            yield f"{name} must request at least {least} {resource}"
     for resource, most in item.get("max", {}).items():
         bound = _amount(most)
         if resource not in limits:
@@ -214,7 +216,7 @@ def _out_of(
 
 
 def _sum(spec: Mapping[str, Any], part: str) -> dict[str, int]:
-    """What the containers together, or one init container, say."""
+    """The sum of the containers' amounts, or the largest init container's amount."""
     total: dict[str, int] = {}
     for one in spec.get("containers") or ():
         for name, amount in _parsed(mapping(mapping(one.get("resources")).get(part))).items():

@@ -1,8 +1,8 @@
-"""How many volumes nodes attach for pods, and which claims tell of volumes that are not here.
+"""Counts the volumes that nodes attach for pods, and finds claims whose volumes are not here.
 
 Attaching is counted as a resource of nodes, as Kubernetes itself once did
-(`attachable-volumes-aws-ebs`): so the plan, the bound and the reasons know it, for volumes that are
-yet to be made too.
+(`attachable-volumes-aws-ebs`). So the plan, the bound and the reasons include it, also for volumes
+that do not exist yet.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ Key = tuple[str, str]  # namespace and name of a claim
 
 @dataclasses.dataclass(slots=True)
 class Stored:
-    """What the input says of volumes."""
+    """The facts about volumes in the input."""
 
-    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)  # node -> its CSINode's
-    elsewhere: frozenset[Key] = frozenset()  # claims of which no volume is attached to a node
-    lost: Mapping[Key, str] = dataclasses.field(default_factory=dict)  # volumes not in the input
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)  # node -> CSINode's limit
+    elsewhere: frozenset[Key] = frozenset()  # claims whose volumes no node has to attach
+    lost: Mapping[Key, str] = dataclasses.field(default_factory=dict)  # claim -> missing volume
 
     @classmethod
     def of(cls, documents: Sequence[Document]) -> "Stored":
@@ -49,9 +49,9 @@ class Stored:
         return cls(_limits(bodies["CSINode"]), frozenset(apart), lost)
 
     def attached(self, namespace: str, spec: Mapping[str, Any], *, alone: bool) -> int:
-        """How many volumes a node attaches for one pod.
+        """How many volumes a node attaches for a pod.
 
-        Claims that several pods share count only where the pod is `alone`: one volume for all.
+        Claims that several pods share count only if the pod is `alone`: they share the volume.
         """
         found = 0
         for one in spec.get("volumes") or ():
@@ -66,7 +66,7 @@ class Stored:
         return found
 
     def templates(self, document: Document) -> list[tuple[str, bool]]:
-        """Claims of each pod of a StatefulSet: their names, and whether a node attaches them."""
+        """The claims of each pod of a StatefulSet: name, and whether a node attaches the volume."""
         found = mapping(document.body.get("spec")).get("volumeClaimTemplates")
         return [
             (
@@ -96,7 +96,7 @@ def with_volumes(pod: Pod, count: int) -> Pod:
 def _is_ebs(
     spec: Mapping[str, Any], classes: Mapping[str, str], volumes: Mapping[str, Any]
 ) -> bool:
-    """Whether a claim is for a disk that one node attaches, as EKS makes it unless told."""
+    """Whether a claim is for a disk that a node attaches, which is EKS' default."""
     modes = spec.get("accessModes")
     if isinstance(modes, list) and {"ReadWriteMany", "ReadOnlyMany"} & {str(one) for one in modes}:
         return False
@@ -108,7 +108,7 @@ def _is_ebs(
 
 
 def prebound(documents: Sequence[Document]) -> list[Document]:
-    """The same, where claims name the volumes that are kept for them."""
+    """The same documents; claims now name the volumes that are reserved for them."""
     kept: dict[Key, str] = {}  # claim -> volume
     for one in documents:
         claim = mapping(mapping(one.body.get("spec")).get("claimRef"))

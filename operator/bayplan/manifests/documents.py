@@ -1,8 +1,8 @@
-"""Kubernetes objects from files, folders and standard input, as plain JSON values.
+"""Reads Kubernetes objects from files, folders and standard input, as plain JSON values.
 
-Whatever a file holds, it ends as a list of objects or as one line that says what is wrong. Nothing
-is executed, no tag but YAML's own is known, aliases cannot multiply a small file into a large
-object, and what is too deep or too large is refused.
+The result for any file is a list of objects, or an error of one line. Nothing is executed, only
+YAML's own tags are allowed, aliases cannot turn a small file into a large object, and files that
+are too deep or too large are refused.
 """
 
 import math
@@ -21,11 +21,11 @@ MOST_BYTES = 256 << 20
 _MOST_VALUES = 20_000_000  # of one file, aliases counted each time they are used
 _DEEPEST = 64
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
-# A manifest says both, at the beginning of a line or in an object of JSON.
+# A manifest has both fields, at the beginning of a line or in an object of JSON.
 _API_VERSION = re.compile(rb"""^[\s{,-]*["']?apiVersion["']?\s*:""", re.MULTILINE)
 _TEMPLATE = re.compile(rb"\{\{|\{%|<%")
-_RENDER = "a template? render it first, such as `helm template CHART | bayplan simulate -`"
-_OTHERS = (  # files that stand beside manifests, by their names
+_RENDER = "if it is a template, render it first, such as `helm template CHART | bayplan simulate -`"
+_OTHERS = (  # files of other tools that are often among manifests, by their names
     (re.compile(r"kustomization\.ya?ml"), "build it: `kubectl kustomize FOLDER` prints manifests"),
     (
         re.compile(r"(chart|values.*|requirements)\.ya?ml"),
@@ -34,7 +34,7 @@ _OTHERS = (  # files that stand beside manifests, by their names
 )
 
 
-_OF_THE_CLUSTER = frozenset(  # kinds that are in no namespace
+_OF_THE_CLUSTER = frozenset(  # kinds without a namespace
     {
         "Node", "Namespace", "PersistentVolume", "StorageClass", "CSINode", "CSIDriver",
         "VolumeAttachment", "PriorityClass", "RuntimeClass",
@@ -44,11 +44,11 @@ _OF_THE_CLUSTER = frozenset(  # kinds that are in no namespace
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One object and where it was read: `web.yaml` or `web.yaml[2]`."""
+    """An object, and where it was read: `web.yaml` or `web.yaml[2]`."""
 
     where: str
     body: dict[str, Any]
-    live: bool = False  # read from a cluster: a manifest of the same object counts instead
+    live: bool = False  # read from a cluster: a manifest of the same object replaces it
 
     @property
     def kind(self) -> str:
@@ -60,7 +60,7 @@ class Document:
 
     @property
     def group(self) -> str | None:
-        """The API group, empty for the core's; None where no apiVersion is said."""
+        """The API group, empty for the core group; None without an apiVersion."""
         version = self.body.get("apiVersion")
         if not isinstance(version, str) or not version:
             return None
@@ -68,22 +68,22 @@ class Document:
 
     @property
     def namespace(self) -> str:
-        """What it says, or `default`."""
+        """Its namespace, or `default`."""
         return str(mapping(self.body.get("metadata")).get("namespace") or "default")
 
     @property
     def called(self) -> str:
-        """For messages: file, kind and name."""
+        """File, kind and name, for messages."""
         return f"{self.where}: {self.kind} {self.name}"
 
 
 def documents(
     paths: Sequence[str], stdin: BinaryIO, skipped: list[Skipped] | None = None
 ) -> list[Document]:
-    """Every object of these files and folders (`-`: standard input), lists taken apart.
+    """Every object of these files and folders (`-`: standard input), and every item of lists.
 
-    What is no manifest is an error, or goes to `skipped` where that is given. A file that is named
-    and broken stays an error; among those of a folder it is one more that is no manifest.
+    A file that is not a manifest is an error, or goes to `skipped` if that is given. A broken file
+    that the user names is always an error; in a folder it counts as a file without manifests.
     """
     found: list[Document] = []
     for path in paths:
@@ -93,12 +93,12 @@ def documents(
     if not found:
         named = ("standard input" if path == "-" else path for path in paths)
         why = f" ({skipped[0].why})" if skipped else ""
-        raise InputError(", ".join(named), f"no Kubernetes object in it{why}")
+        raise InputError(", ".join(named), f"has no Kubernetes object{why}")
     return found
 
 
 def in_namespace(found: Iterable[Document], namespace: str) -> Iterator[Document]:
-    """The same, what names no namespace put into this one, as `kubectl apply -n` does."""
+    """The same documents; those without a namespace get this one, as `kubectl apply -n` does."""
     for one in found:
         about = one.body.get("metadata") or {}
         placed = not namespace or one.kind in _OF_THE_CLUSTER or not isinstance(about, dict)
@@ -110,7 +110,7 @@ def in_namespace(found: Iterable[Document], namespace: str) -> Iterator[Document
 
 
 def mapping(value: object) -> dict[str, Any]:
-    """The value where it is an object, else an empty one."""
+    """The value if it is an object, else an empty object."""
     return value if isinstance(value, dict) else {}
 
 
@@ -168,21 +168,21 @@ def _objects(
 
 
 def _said(where: str, error: InputError) -> str:
-    """What is wrong, without where, which is told beside it."""
+    """The message of an error without its place, which is shown beside it."""
     text = error.message.removeprefix(where).removeprefix(": ")
     return re.sub(r"^:(\d+):(\d+): ", r"line \1: ", text)
 
 
 def _plain(where: str, text: bytes) -> Iterator[tuple[str, Any]]:
-    """Each document and where it stands, as plain JSON values."""
+    """Each document as plain JSON values, and where it is."""
     try:
         loaded = [body for body in yaml.load_all(text, yaml_text.Loader) if body is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-        raise InputError(f"{where}{at}", error.problem or "is no YAML") from error
+        raise InputError(f"{where}{at}", error.problem or "is not YAML") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(where, f"is no YAML: {error}") from error
+        raise InputError(where, f"is not YAML: {error}") from error
     except (RecursionError, ValueError, OverflowError, TypeError) as error:
         raise InputError(where, f"cannot be read: {error}") from error
     budget = _Budget(where)
@@ -192,7 +192,7 @@ def _plain(where: str, text: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _flat(where: str, body: object, skipped: list[Skipped] | None) -> Iterator[Document]:
-    """An object, or the items of a list such as `kubectl get -o yaml` prints."""
+    """An object, or the items of a list as `kubectl get -o yaml` prints it."""
     if not isinstance(body, dict):
         raise InputError(where, f"{_expected(where)} with apiVersion and kind")
     if str(body.get("kind", "")).endswith("List") and isinstance(body.get("items"), list):
@@ -200,7 +200,7 @@ def _flat(where: str, body: object, skipped: list[Skipped] | None) -> Iterator[D
         for index, item in enumerate(body["items"]):
             place = f"{where}.items[{index}]"
             if isinstance(item, dict) and kind and "kind" not in item:
-                # A list of one kind as the API serves it: the items need not repeat it.
+                # In a list of one kind, as the API serves it, the items need not repeat the kind.
                 item = {"apiVersion": body.get("apiVersion"), "kind": kind, **item}  # noqa: PLW2901
             try:
                 yield from _flat(place, item, skipped)
@@ -224,7 +224,7 @@ def _expected(where: str) -> str:
 
 @dataclass(slots=True)
 class _Budget:
-    """Copies what YAML built into plain JSON values, as long as it stays a sane size."""
+    """Copies YAML's values into plain JSON values, and refuses them if they become too many."""
 
     where: str
     values: int = 0
@@ -246,11 +246,11 @@ class _Budget:
                 return {self._key(key): self.plain(one, depth + 1) for key, one in value.items()}
             case list():
                 return [self.plain(one, depth + 1) for one in value]
-        raise InputError(self.where, f"a value that JSON has no word for: {str(value)[:40]!r}")
+        raise InputError(self.where, f"a value that JSON cannot express: {str(value)[:40]!r}")
 
     def _key(self, key: object) -> str:
         if isinstance(key, bool):
             return str(key).lower()
         if isinstance(key, str | int | float | bool):
             return str(key)
-        raise InputError(self.where, f"a key that is no text: {str(key)[:40]!r}")
+        raise InputError(self.where, f"a key that is not text: {str(key)[:40]!r}")

@@ -1,6 +1,6 @@
-"""What manifests ask for: how many pods of which kind, on which nodes they run already.
+"""Reads from manifests how many pods of each workload are wanted, and which already run where.
 
-A workload's pods are read by the same decoder as the operator's.
+The operator's own decoder reads the pods of a workload.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from bayplan.model.workloads import FREELY, PlacementRules
 from bayplan.provisioning.inventory import Demand, Inventory, Refused
 
 MOST_PODS = replicas.MOST_PODS
-_MOST_TOLD = 5  # names in one note
+_MOST_NAMED = 5  # names in a note
 
 
 def inventory(
@@ -31,13 +31,13 @@ def inventory(
     lenient: bool = False,
     skipped: Iterable[Skipped] = (),
 ) -> Inventory:
-    """Sort objects into demands, nodes and what runs. `scale` sets counts of workloads."""
+    """Sort objects into demands, nodes and running pods. `scale` sets counts of workloads."""
     found = Inventory(skipped=list(skipped))
     return _Reading(documents, found, lenient=lenient).read(scale)
 
 
 class _Reading:
-    """Objects by what they are, and what is made of them."""
+    """Sorts the objects by their role, and fills the inventory."""
 
     def __init__(self, documents: Iterable[Document], found: Inventory, *, lenient: bool) -> None:
         self.found, self.lenient = found, lenient
@@ -45,7 +45,7 @@ class _Reading:
         known: dict[tuple[str, str, str], Document] = {}
         for document in documents:
             what = self._sorted(document)
-            counted = what and what != "Namespace"  # which many files bring along
+            counted = what and what != "Namespace"  # many files have the same Namespace
             first = known.setdefault(kinds.identity(document), document) if counted else document
             if first is not document and document.name:
                 self._twice(document, first)
@@ -77,7 +77,7 @@ class _Reading:
                 found.daemonsets.append(pods.daemonset(document, self.facts))
         workloads = self._of("workload")
         outermost = [one for one in workloads if self.owners.outermost(one) is one]
-        runs: dict[str, int] = {}  # CronJob -> pods of the Jobs that it made
+        runs: dict[str, int] = {}  # CronJob -> pods of the Jobs that it created
         for document in workloads:
             top = self.owners.outermost(document)
             if top is not document and document.kind == "Job":
@@ -106,18 +106,18 @@ class _Reading:
             return ""
 
     def _twice(self, document: Document, first: Document) -> None:
-        """The same object again: what is applied last would win, and nobody says which that is."""
+        """Refuse the second copy of an object: nothing says which copy would be applied last."""
         if document.live:
-            return  # the manifest is what the cluster will hold
+            return  # the manifest will replace the object of the cluster
         if not self.lenient:
-            where = f"stands twice in the input: in {first.where} already; remove one"
-            raise InputError(document.called, where)
-        why = f"stands in {first.where} already, which counts"
+            message = f"is in the input twice, first in {first.where}; remove one of the two"
+            raise InputError(document.called, message)
+        why = f"is in {first.where} too, and that one counts"
         self.found.skipped.append(Skipped(document.called, why))
 
     @contextlib.contextmanager
     def _tolerant(self, document: Document) -> Iterator[None]:
-        """What the API server would refuse has no room; what is no whole manifest is skipped."""
+        """A pod that the API server would refuse has no room; incomplete manifests are skipped."""
         try:
             yield
         except RefusedError as refused:
@@ -127,7 +127,7 @@ class _Reading:
                 raise
             why = error.message.removeprefix(f"{document.called}: ")
             self.found.skipped.append(
-                Skipped(document.called, f"{why}; a patch, or a template that is not rendered?")
+                Skipped(document.called, f"{why}; is it a patch, or a template to render first?")
             )
 
     def _workload(self, document: Document, stated: int | None, runs: Mapping[str, int]) -> None:
@@ -136,7 +136,7 @@ class _Reading:
         wanted, note = replicas.count(document), ""
         if stated is None:
             wanted, note = self.scalers.bounded(document, wanted)
-            if document.kind in _RUNS:  # what runs of it runs on, whatever its manifest says
+            if document.kind in _RUNS:  # its running pods go on, whatever its manifest says
                 wanted = max(wanted, runs.get(title, 0), living)
         else:
             wanted = stated
@@ -178,7 +178,7 @@ class _Reading:
     def _pinned(
         self, document: Document, title: str, count: int, templates: list[str]
     ) -> dict[tuple[str, ...], list[int]]:
-        """Ordinals of a StatefulSet's pods to come whose volumes are somewhere, by their claims."""
+        """Ordinals of a StatefulSet's next pods with existing volumes, grouped by their claims."""
         found: dict[tuple[str, ...], list[int]] = {}
         known = {
             key for key, claim in self.found.volumes.claims.items() if claim.terms or claim.zones
@@ -207,7 +207,7 @@ class _Reading:
         for claim in pod.constraints.claims:
             volume = stored.lost.get((pod.namespace, claim))
             if volume is not None:
-                what = "where it is does not count"
+                what = "its place does not count"
                 self.facts.note(f"{title}: volume {volume} is not in the input; {what}")
         count = stored.attached(pod.namespace, mapping(body.get("spec")), alone=alone)
         known = self.found.volumes.claims
@@ -218,9 +218,9 @@ class _Reading:
         )
 
     def _pods(self) -> None:
-        """Sort pods into those that run on a known node and those that want one.
+        """Sort pods into running pods on known nodes and pods that need a node.
 
-        Pods that belong to nodes which are not in the input are left out.
+        Pods that belong to a node which is not in the input are left out.
         """
         found = self.found
         placed = {node.name for node in found.nodes}
@@ -247,7 +247,7 @@ class _Reading:
         lost = {title: count for title, count in left_out.items() if title not in known}
         if lost:
             named = _named(lost)
-            found.notes.append(f"left out, since their nodes are not in the input: {named}")
+            found.notes.append(f"left out, because their nodes are not in the input: {named}")
 
     def _resident(self, pod: Pod) -> bool:
         return pod.resident or self._of_daemonset(pod) is not pod
@@ -269,21 +269,21 @@ _UNRENDERED = re.compile(r"\{\{|\{%|\$\{|\$\(")
 
 
 def _labels(document: Document) -> dict[str, str]:
-    """Labels of a namespace, with the one that the API server gives each."""
+    """Labels of a namespace, with the label that the API server adds."""
     stated = mapping(mapping(document.body.get("metadata")).get("labels"))
     named = {"kubernetes.io/metadata.name": document.name}
     return {**{str(key): str(text) for key, text in stated.items()}, **named}
 
 
 def _unfinished(document: Document, error: InputError) -> bool:
-    """Whether it is a part of a manifest, or holds marks that somebody else fills in."""
-    if error.message.endswith("no container in its pod template"):
+    """Whether it is only a part of a manifest, or has placeholders to be filled in."""
+    if error.message.endswith("its pod template has no container"):
         return True
     return bool(_UNRENDERED.search(json.dumps(document.body, default=str)))
 
 
 def _silent(found: Inventory) -> list[str]:
-    """Workloads whose pods ask for nothing: as many as a node takes pods seem to fit."""
+    """A note on workloads whose pods request nothing: only the number of pods limits them."""
     counts: dict[str, int] = {}
     for demand in found.demands:
         if not (demand.pod.request.amount("cpu") or demand.pod.request.amount("memory")):
@@ -294,19 +294,19 @@ def _silent(found: Inventory) -> list[str]:
             counts[title] = counts.get(title, 0) + 1
     if not counts:
         return []
-    what = "they fill a node by their number alone; write requests"
-    return [f"nothing is requested (neither CPU nor memory) by {_named(counts)}: {what}"]
+    what = "only their number fills a node; write requests"
+    return [f"neither CPU nor memory is requested by {_named(counts)}: {what}"]
 
 
 def _named(counts: Mapping[str, int]) -> str:
     """`3 of Deployment default/web, 1 of Job default/a and 7 more`."""
-    shown = [f"{count} of {title}" for title, count in list(counts.items())[:_MOST_TOLD]]
+    shown = [f"{count} of {title}" for title, count in list(counts.items())[:_MOST_NAMED]]
     more = len(counts) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _thin_out(found: Inventory, title: str, surplus: int) -> None:
-    """Take the last pods of a workload that was scaled down, first those without a node."""
+    """Remove the surplus of a workload that was scaled down: the last pods, first the waiting."""
     waiting = [one for one in found.demands if one.title == title]
     for one in reversed(waiting):
         if surplus <= 0:

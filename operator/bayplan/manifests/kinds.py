@@ -1,7 +1,7 @@
-"""What an object is to a simulation, by its API group and kind.
+"""Decides the role of an object in a simulation, by its API group and kind.
 
-Others use Kubernetes' words for their own kinds (a Service of Knative, a Job of Volcano): what is
-not of Kubernetes' groups is not what its kind says.
+Other projects use Kubernetes' names for their own kinds (a Service of Knative, a Job of Volcano).
+So the kind alone does not say what an object of another group is.
 """
 
 from bayplan import units
@@ -15,15 +15,15 @@ from bayplan.manifests.documents import Document, mapping
 REPLICATED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 OURS = frozenset(NAMES)
 WORKLOADS = REPLICATED | OURS | {"Job", "CronJob"}
-# What an API server or a node makes of pods hangs on these.
+# These objects change what an API server or a node does with pods.
 FACTS = frozenset(
     {
         "PriorityClass", "RuntimeClass", "LimitRange", "HorizontalPodAutoscaler",
         *volumes.KINDS,
     }
 )  # fmt: skip
-# Kinds that stand beside workloads and make no pods: of Kubernetes until 1.24, and of others.
-SCALED = ("keda.sh", "ScaledObject")  # KEDA's word for what should be scaled between bounds
+SCALED = ("keda.sh", "ScaledObject")  # KEDA's autoscaler of a workload
+# Kinds that create no pods: of Kubernetes until 1.24, and of other projects.
 _RETIRED = frozenset({"PodSecurityPolicy", "PodPreset", "ThirdPartyResource"})
 _BESIDE = frozenset(
     {
@@ -64,7 +64,7 @@ def sort(document: Document) -> str:
 
 
 def own(document: Document) -> bool:
-    """Whether it is of Kubernetes' or our own groups; so is what says no apiVersion."""
+    """Whether it is of Kubernetes' or our own groups; an object without apiVersion is."""
     group = document.group
     if document.kind in OURS:
         return group in {None, names.GROUP}
@@ -72,12 +72,12 @@ def own(document: Document) -> bool:
 
 
 def known(document: Document) -> bool:
-    """Whether it is known to make no pods that are not counted."""
+    """Whether we know that it creates no pods which would be missed."""
     group, kind = document.group, document.kind
     if (group, kind) in _BESIDE:
         return True
     if group is not None and group.endswith(".k8s.io"):
-        return True  # what SIGs add makes no pods: gateways, snapshots, files of kustomize
+        return True  # kinds of SIGs create no pods: gateways, snapshots, files of kustomize
     return own(document) and (kind in OURS or kind in published_schema.load().known | _RETIRED)
 
 
@@ -88,5 +88,5 @@ def unknown(document: Document) -> str:
 
 
 def identity(document: Document) -> tuple[str, str, str]:
-    """What one object is told from another by; an old group's Deployment is the same one."""
+    """The key of an object, without its group: a Deployment of an old group is the same one."""
     return document.kind, document.namespace, document.name

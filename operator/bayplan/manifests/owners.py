@@ -1,6 +1,6 @@
-"""Whose a pod or an object is: the outermost workload of the input that controls it.
+"""Finds the owner of a pod or an object: the outermost workload of the input that controls it.
 
-A controller that is not in the input owns nothing here: its StatefulSet is counted for itself.
+A controller that is not in the input does not count: its StatefulSet counts by itself.
 """
 
 import re
@@ -12,8 +12,8 @@ from bayplan.manifests import kinds
 from bayplan.manifests.documents import Document, mapping
 from bayplan.model.pods import Pod
 
-_DEEPEST = 8  # owners above one another
-_RUN = re.compile(r"(.+)-\d{6,}")  # a Job that a CronJob made: its name and minutes since 1970
+_DEEPEST = 8  # owners of owners
+_RUN = re.compile(r"(.+)-\d{6,}")  # a Job of a CronJob: its name and minutes since 1970
 
 Key = tuple[str, str, str]  # kind, namespace, name
 
@@ -29,7 +29,7 @@ class Owners:
         return cls({kinds.identity(one): one for one in documents if one.name})
 
     def outermost(self, document: Document) -> Document:
-        """The controller above it, and above that; itself where the input has none."""
+        """Its controller, or the controller of that, and so on; itself if the input has none."""
         for _ in range(_DEEPEST):
             above = self._above(document)
             if above is None:

@@ -1,7 +1,7 @@
-"""Pods and nodes of manifests, by the operator's own decoders, after what admission makes of them.
+"""Reads pods and nodes of manifests with the operator's own decoders, after admission's defaults.
 
-The operator's decoders must live with anything; a manifest that they would read leniently is
-refused here, in one line.
+The operator's decoders must accept anything; here a manifest that they would read leniently is
+refused with an error of one line.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ _SHAPES: Mapping[str, type] = {
 
 
 def template(document: Document, facts: Facts) -> dict[str, Any]:
-    """The pod that this workload makes."""
+    """The pod template of a workload."""
     if document.kind in kinds.OURS:
         return _compiled(document, facts)
     spec = mapping(document.body.get("spec"))
@@ -54,7 +54,7 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
     if read.problems:
         first = read.problems[0]
         raise InputError(document.called, f"{first.field}: {first.message}")
-    # On a cluster the definition's schema keeps such from the operator.
+    # On a cluster the definition's schema refuses such objects.
     stated = mapping(document.body.get("spec")).get("template")
     for fault in published_schema.faults(
         published_schema.POD_TEMPLATE, stated, ("spec", "template")
@@ -64,7 +64,7 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
             raise InputError(document.called, f"{where} {fault.message}")
     labels = placement_rules.peer_labels(read, read.template_hash)
     if document.kind in RUNS:
-        labels[names.RUN] = names.SAMPLE  # one run: a constraint may ask for pods of the same
+        labels[names.RUN] = names.SAMPLE  # a constraint may select pods of the same run
     blueprint = pod_builder.blueprint(read, limits=_limits(facts, document.namespace))
     return blueprint.pod(read.name, labels=labels, annotations={}, environment={})
 
@@ -83,7 +83,7 @@ def _limits(facts: Facts, namespace: str) -> Limits:
 
 
 def _with_texts(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A LimitRange whose amounts are texts, as the API server serves them."""
+    """A LimitRange with amounts as texts, as the API server serves them."""
     items = mapping(body.get("spec")).get("limits")
     limits = [
         {
@@ -121,15 +121,15 @@ def stripped(pod: Pod, followed: PlacementRules) -> Pod:
 
 
 def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> Pod:
-    """One pod as the API server would store it, its amounts checked.
+    """A pod as the API server would store it, with checked amounts.
 
-    Raises RefusedError where it would not store it.
+    Raises RefusedError if the API server would refuse it.
     """
     from bayplan.cluster import pods, wire  # msgspec: only when needed
 
     spec = mapping(body.get("spec"))
     if not spec.get("containers"):
-        raise InputError(document.called, "no container in its pod template")
+        raise InputError(document.called, "its pod template has no container")
     _check_shape(document, spec)
     for where, stated in _amounts(spec):
         check_amounts(document, where, stated)
@@ -147,17 +147,17 @@ def pod(document: Document, body: Mapping[str, Any], facts: Facts) -> Pod:
 
 
 def _check_shape(document: Document, spec: Mapping[str, Any]) -> None:
-    """Refuse what the operator's decoder, which must live with anything, would read leniently."""
+    """Refuse wrong types that the operator's decoder would read leniently."""
     for field, kind in _SHAPES.items():
         value = spec.get(field)
         if value is not None and not isinstance(value, kind):
             raise InputError(
-                document.called, f"{field} is {units.shown(value)}, no {kind.__name__}"
+                document.called, f"{field} is {units.shown(value)}, not a {kind.__name__}"
             )
         for index, one in enumerate(value if isinstance(value, list) else ()):
             if not isinstance(one, dict):
                 raise InputError(
-                    document.called, f"{field}[{index}] is {units.shown(one)}, no object"
+                    document.called, f"{field}[{index}] is {units.shown(one)}, not an object"
                 )
     for group in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(group) or ()):
@@ -207,7 +207,7 @@ def node(document: Document) -> Node:
 
 
 def daemonset(document: Document, facts: Facts) -> snapshot.DaemonSet:
-    """A workload with one pod on each node; what it may tolerate depends on who makes the pods."""
+    """A workload with a pod on each node; its tolerations depend on who creates the pods."""
     made = template(document, facts)
     read = pod(document, made, facts)
     placement = rules(document, revision(read))
@@ -234,7 +234,7 @@ def revision(pod: Pod) -> str:
 
 
 def daemonset_uid(document: Document) -> str:
-    """The same for the object and its pods, whether the manifest tells a uid or not."""
+    """A uid that is the same for the DaemonSet and its pods, even if the manifest has none."""
     return f"{document.kind} {document.namespace}/{document.name}"
 
 

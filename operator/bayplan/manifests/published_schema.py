@@ -1,9 +1,9 @@
-"""What Kubernetes publishes of its own kinds: names of fields, their types, which are required.
+"""Checks objects against Kubernetes' published schema: fields, types, required fields.
 
-`tools/kubeschema.py` takes it from the OpenAPI document of one release and writes
-`kubernetes.json.gz`, facts only. A value is judged as the API server does that decodes it strictly,
-as kubectl asks for: unknown fields, values of another type, amounts and times that are none. Nulls
-count as absent. What else a field may hold is the API server's to say.
+`tools/kubeschema.py` extracts these facts from the OpenAPI document of a release and writes them to
+`kubernetes.json.gz`. Faults are those of strict decoding by the API server, which kubectl asks for:
+unknown fields, values of another type, invalid amounts and times. Nulls count as absent. Only the
+API server can check what else a field may hold.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from typing import Any
 from bayplan import units
 
 Path = tuple[str | int, ...]
-Node = Any  # a word for a scalar, `#name` of a type, `[node]` for a list, `{"": node}` for a map
+Node = Any  # the name of a scalar, `#name` of a type, `[node]` of a list, `{"": node}` of a map
 
 POD_TEMPLATE = "#io.k8s.api.core.v1.PodTemplateSpec"
 POD = "#io.k8s.api.core.v1.PodSpec"
@@ -32,7 +32,7 @@ _QUANTITY = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong where; `shape`: a list or an object is something else."""
+    """A place and what is wrong there; `shape`: it should be a list or an object, and is not."""
 
     path: Path
     message: str
@@ -41,7 +41,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One release's kinds. `known` holds kinds of older releases too."""
+    """The kinds of a release; `known` also has the kinds of older releases."""
 
     release: str
     known: frozenset[str]
@@ -51,20 +51,20 @@ class Published:
 
 @functools.cache
 def load() -> Published:
-    """The packaged file; read once."""
+    """The content of the packaged file, which is read once."""
     packed = resources.files("bayplan.manifests").joinpath("kubernetes.json.gz").read_bytes()
     read = json.loads(gzip.decompress(packed))
     return Published(read["release"], frozenset(read["known"]), read["kinds"], read["types"])
 
 
 def node_of(body: Mapping[str, Any]) -> Node | None:
-    """The type of an object by its apiVersion and kind; None where the release has none such."""
+    """The type of an object by its apiVersion and kind; None if the release has no such kind."""
     name = load().kinds.get(f"{body.get('apiVersion')}/{body.get('kind')}")
     return None if name is None else f"#{name}"
 
 
 def faults(node: Node, value: Any, path: Path = ()) -> Iterator[Fault]:
-    """Everything wrong with a value of this type."""
+    """All faults of a value of this type."""
     if value is None or node == "any":
         return
     match node, value:
@@ -104,7 +104,7 @@ def _object(name: str, value: Mapping[str, Any], path: Path) -> Iterator[Fault]:
 
 
 def _meant(key: str, fields: Mapping[str, Node]) -> str:
-    import difflib  # only for who mistyped
+    import difflib  # only needed for a mistyped field
 
     lower = {field.lower(): field for field in fields}
     near = difflib.get_close_matches(key.lower(), lower, 1)
@@ -112,7 +112,7 @@ def _meant(key: str, fields: Mapping[str, Node]) -> str:
 
 
 def _scalar(node: str, value: Any) -> str:
-    """What is wrong with it; empty when nothing is."""
+    """What is wrong with a scalar; empty if nothing is."""
     shown = units.shown(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     match node:
@@ -127,7 +127,7 @@ def _scalar(node: str, value: Any) -> str:
         case "integer or text" if not (isinstance(value, str) or _whole(value)):
             return f"must be a whole number or text, is {shown}"
         case "quantity" if not (number or _matches(_QUANTITY, value)):
-            return f"{shown} is no quantity; write one such as 500m or 2Gi"
+            return f"{shown} is not a quantity; write a quantity such as 500m or 2Gi"
         case "time" if not (isinstance(value, str) and _is_time(value)):
             return f"{shown} must be a time such as 2026-01-31T06:00:00Z"
     return _of_width(node, value) if node in _BOUNDS else ""
@@ -138,7 +138,7 @@ def _of_width(node: str, value: Any) -> str:
     if not _whole(value):
         return f"must be a whole number, is {shown}"
     beyond = not -_BOUNDS[node] <= value < _BOUNDS[node]
-    return f"{shown} is beyond what {node} holds" if beyond else ""
+    return f"{shown} does not fit into {node}" if beyond else ""
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:
@@ -150,7 +150,7 @@ def _spelt(value: Any) -> str:
 
 
 def _whole(value: Any) -> bool:
-    """Kubernetes' JSON knows one kind of number: 1.0 is whole."""
+    """Whether a number is whole; in Kubernetes' JSON 1.0 is."""
     if isinstance(value, bool):
         return False
     return isinstance(value, int) or (isinstance(value, float) and value.is_integer())

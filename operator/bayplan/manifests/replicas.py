@@ -1,6 +1,6 @@
-"""How many pods a workload still wants: its manifest, its autoscaler, what of it is done.
+"""Counts the pods that a workload wants, by its manifest, its autoscaler and its finished part.
 
-Every job counts as if it ran now: a simulation shows the peak. Work that has ended is not counted.
+Every job counts as if it ran now: a simulation shows the peak. Work that has ended does not count.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ _OVER = frozenset({"Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"})
 
 
 def count(document: Document) -> int:
-    """The pods of one workload."""
+    """The number of pods that a workload wants."""
     spec = mapping(document.body.get("spec"))
     match document.kind:
         case "Job":
@@ -30,7 +30,7 @@ def count(document: Document) -> int:
 
 
 def _of_job(document: Document, spec: Mapping[str, Any]) -> int:
-    """What of a Job is left: nothing of one that has ended."""
+    """The pods that a Job still needs; 0 if it has ended."""
     status = mapping(document.body.get("status"))
     conditions = status.get("conditions")
     for one in conditions if isinstance(conditions, list) else ():
@@ -38,7 +38,7 @@ def _of_job(document: Document, spec: Mapping[str, Any]) -> int:
             return 0
     succeeded = _whole(document, "status.succeeded", status.get("succeeded", 0))
     if succeeded and spec.get("completions") is None and spec.get("parallelism") is not None:
-        # A queue of work: once a pod has succeeded no further ones start.
+        # A queue of work: after the first success no further pods start.
         return _whole(document, "status.active", status.get("active", 0))
     return _parallel(document, spec, succeeded)
 
@@ -63,7 +63,7 @@ def _whole(document: Document, field: str, value: object) -> int:
     return value
 
 
-# Autoscalers, and the fields of their bounds with what they are unless said.
+# Autoscalers, and the fields of their bounds with the default values.
 _BOUNDS: Mapping[str, tuple[tuple[str, int], tuple[str, int]]] = {
     "HorizontalPodAutoscaler": (("minReplicas", 1), ("maxReplicas", MOST_PODS)),
     "ScaledObject": (("minReplicaCount", 0), ("maxReplicaCount", 100)),
@@ -71,7 +71,7 @@ _BOUNDS: Mapping[str, tuple[tuple[str, int], tuple[str, int]]] = {
 
 
 class Autoscalers:
-    """HorizontalPodAutoscalers and KEDA's ScaledObjects by what they scale."""
+    """HorizontalPodAutoscalers and KEDA's ScaledObjects, by the workload that they scale."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
         self._known: dict[tuple[str, str, str], Document] = {}
@@ -82,9 +82,9 @@ class Autoscalers:
                 self._known[str(kind), one.namespace, str(name)] = one
 
     def bounded(self, document: Document, wanted: int) -> tuple[int, str]:
-        """The count that an autoscaler would leave it at least, and a note where there is one.
+        """The count within the bounds of the workload's autoscaler, and a note if it has one.
 
-        What is scaled to nothing stays so: its autoscaler is off.
+        A workload that is scaled to 0 stays at 0, because its autoscaler is off.
         """
         one = self._known.get((document.kind, document.namespace, document.name))
         if one is None or wanted == 0:

@@ -1,4 +1,4 @@
-"""Which workload `--scale` means: NAME, NAMESPACE/NAME, KIND/NAME or KIND/NAMESPACE/NAME."""
+"""Finds the workload of `--scale`: NAME, NAMESPACE/NAME, KIND/NAME or KIND/NAMESPACE/NAME."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,7 @@ _MOST_NAMED = 4
 
 
 def counts(documents: Iterable[Document], scale: Mapping[str, int]) -> dict[Key, int]:
-    """The count of each workload that is meant; a name that two workloads have is refused."""
+    """The count of each named workload; a name that two workloads have is refused."""
     workloads = list(documents)
     meant: dict[Key, int] = {}
     for text, count in scale.items():
@@ -23,7 +23,7 @@ def counts(documents: Iterable[Document], scale: Mapping[str, int]) -> dict[Key,
             listed = ", ".join(owners.titled(one) for one in found[:_MOST_NAMED])
             more = " …" if len(found) > _MOST_NAMED else ""
             remedy = "write NAMESPACE/NAME, KIND/NAME or KIND/NAMESPACE/NAME"
-            raise InputError("--scale", f"{units.shown(text)} is {listed}{more}; {remedy}")
+            raise InputError("--scale", f"{units.shown(text)} may be {listed}{more}; {remedy}")
         key = kinds.identity(found[0])
         if meant.setdefault(key, count) != count:
             raise InputError("--scale", f"{owners.titled(found[0])} is given two counts")

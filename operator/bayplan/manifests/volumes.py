@@ -1,8 +1,8 @@
-"""Volumes as manifests tell of them: claims, volumes, classes, what nodes attach.
+"""Reads volumes from manifests: claims, volumes, classes, and what nodes attach.
 
-They are read and kept by the operator's own code. A claim that the manifests do not hold, or of
-which they do not tell where it can be mounted, is taken to be mountable wherever its pod lands;
-that one pod at a time may use it still holds.
+The operator's own code reads and keeps them. If a claim is not in the manifests, or they do not say
+where it can be mounted, we assume that every node can mount it; a limit to one pod at a time still
+holds.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ KINDS = frozenset(
 
 
 def told(documents: Iterable[Document]) -> state.State:
-    """A book of claims and of what nodes attach, without nodes and pods."""
+    """A state that holds claims and what nodes attach, without nodes and pods."""
     book = state.State()
     documents = list(documents)
     if not documents:

@@ -1,7 +1,7 @@
-"""YAML as kubectl reads it, at the speed of the C parser where that is built in.
+"""Reads YAML as kubectl does, with the C parser if it is available.
 
-kubectl (sigs.k8s.io/yaml) knows neither times nor numbers to the base of sixty and reads `=` as
-text; an anchor may be set anew (YAML 1.2, 3.2.2.2). Nothing is executed.
+kubectl (sigs.k8s.io/yaml) knows neither times nor numbers to the base of sixty, and reads `=` as
+text; an anchor may be set again (YAML 1.2, 3.2.2.2). Nothing is executed.
 """
 
 import re
@@ -16,7 +16,7 @@ _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Composer(yaml.composer.Composer):
-    """Composes what an anchor names last."""
+    """Composes aliases to the last node that has the anchor."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         events: Any = self  # the parser is the other half of the loader
@@ -27,7 +27,7 @@ class _Composer(yaml.composer.Composer):
 
 
 class Loader(_Composer, _Base):  # type: ignore[misc]
-    """Of one text."""
+    """The loader of a YAML text."""
 
     def __init__(self, stream: bytes) -> None:
         _Base.__init__(self, stream)

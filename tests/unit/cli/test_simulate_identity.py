@@ -86,7 +86,7 @@ def test_the_same_object_twice(body: dict[str, Any]) -> None:
     """Applied it is one object, and nobody can say which of the two."""
     refused = run(body, {**body, "metadata": {**body["metadata"], "namespace": "default"}})
 
-    assert (2, True) == (refused.exit_code, "stands twice" in refused.output)
+    assert (2, True) == (refused.exit_code, "is in the input twice" in refused.output)
 
 
 def test_the_same_name_elsewhere_is_another_object() -> None:
@@ -247,7 +247,7 @@ def test_scale_takes_whole_names(text: str, placed: int) -> None:
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (("web=5",), "is Deployment default/web, Deployment b/web; write NAMESPACE/NAME"),
+        (("web=5",), "may be Deployment default/web, Deployment b/web; write NAMESPACE/NAME"),
         (("deployment/web=5",), "write NAMESPACE/NAME"),
         (("c/web=5",), "no workload is called 'c/web'"),
         (("b/web=5", "deployment/b/web=6"), "two counts"),

@@ -140,7 +140,7 @@ def test_ours_comes_after_the_limit_range(item: Any, cpu: int, memory: int) -> N
     ("item", "words"),
     [
         ({"type": "Container", "max": {"cpu": "200m"}}, "may have at most 200m cpu"),
-        ({"type": "Container", "min": {"cpu": "2"}}, "must ask for at least 2 cpu"),
+        ({"type": "Container", "min": {"cpu": "2"}}, "must request at least 2 cpu"),
         ({"type": "Pod", "max": {"memory": "1Mi"}}, "must have a limit of at most 1Mi memory"),
         ({"type": "Pod", "maxLimitRequestRatio": {"cpu": "2"}}, "at most 2 apart"),
     ],
@@ -279,6 +279,11 @@ def test_what_asks_for_nothing_is_warned_of() -> None:
     silent = answer(workload(containers=BARE))
     loud = answer(workload())
 
-    assert any("nothing is requested" in one and "web" in one for one in silent["notes"])
+    assert any(
+        "neither CPU nor memory is requested" in one and "web" in one for one in silent["notes"]
+    )
     assert not loud["notes"]
-    assert "nothing is requested" in run(workload(containers=BARE), options=("-o", "table")).output
+    assert (
+        "neither CPU nor memory is requested"
+        in run(workload(containers=BARE), options=("-o", "table")).output
+    )

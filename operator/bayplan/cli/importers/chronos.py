@@ -1,4 +1,4 @@
-"""Chronos' jobs as BatchJobs."""
+"""Translates Chronos' jobs into BatchJobs."""
 
 import re
 from collections.abc import Mapping
@@ -33,9 +33,9 @@ _REASONS = {
     ),
     "uris": reading.IMAGES,
     "fetch": reading.IMAGES,
-    "executor": "custom executors were Mesos' own; a container takes their place",
-    "executorFlags": "custom executors were Mesos' own",
-    "taskInfoData": "custom executors were Mesos' own",
+    "executor": "only Mesos had custom executors; use a container instead",
+    "executorFlags": "only Mesos had custom executors",
+    "taskInfoData": "only Mesos had custom executors",
     "dataProcessingJobType": "no progress is reported; a job may export metrics of its own",
     "async": "a run ends with its pod; let the program wait for what it began",
     "highPriority": "name a PriorityClass in template.spec.priorityClassName",
@@ -44,7 +44,7 @@ _REASONS = {
 
 @dataclass(slots=True)
 class Import:
-    """An import. `image` is for what names none; the lists grow as jobs are read."""
+    """An import. `image` is for jobs without an image; the lists grow as jobs are read."""
 
     image: str
     namespace: str = ""
@@ -53,7 +53,7 @@ class Import:
     faults: list[Note] = field(default_factory=list)  # of jobs that cannot be read
 
     def read(self, body: Mapping[str, Any]) -> None:
-        """A job; a fault in it leaves the others as they are."""
+        """Translate a job; if it cannot be read, its fault is kept and the others go on."""
         try:
             self.manifests.append(_manifest(body, self.image, self.namespace, self.notes))
         except reading.UnreadableError as error:
@@ -67,7 +67,7 @@ def _manifest(
     job = Taking(of, body, notes)
     name = reading.name_of(job.text("name"))
     if name != of:
-        job.note("name", f"is called {name}: lower-case letters, digits and -")
+        job.note("name", f"is now {name}: names have lower-case letters, digits and -")
     container, pod = _container(job, image)
     spec = {
         **_schedule(job),
@@ -114,9 +114,9 @@ def _schedule(job: Taking) -> dict[str, Any]:
 
 
 def _times(job: Taking, schedule: str, zone: str) -> dict[str, Any]:
-    """`R[n]/start/period`, with the zone that replaced the start's own."""
+    """The schedule `R[n]/start/period`, and its zone, which replaces the zone of the start."""
     repeat, start, period = [*schedule.split("/"), "", ""][:3]
-    if zone:  # Chronos kept the clock's reading and replaced the zone
+    if zone:  # Chronos kept the time of day and replaced the zone
         java = java_zones.named(zone)
         if java.note:
             job.note("scheduleTimeZone", java.note)
@@ -140,11 +140,11 @@ def _times(job: Taking, schedule: str, zone: str) -> dict[str, Any]:
 def _deadline(job: Taking, epsilon: str) -> dict[str, int]:
     seconds = _seconds(epsilon)
     if seconds is None:
-        job.note("epsilon", f"{epsilon!r} is no period of days, hours, minutes and seconds")
+        job.note("epsilon", f"{epsilon!r} is not a period of days, hours, minutes and seconds")
         return {}
     taken = min(max(seconds, _LEAST_DEADLINE), _LONGEST_DEADLINE)
     if taken != seconds:
-        job.note("epsilon", f"{seconds} s: taken from 10 s to 366 days")
+        job.note("epsilon", f"{seconds} s: only 10 s to 366 days are possible")
     return {"startingDeadlineSeconds": taken}
 
 
@@ -187,7 +187,7 @@ def _behaviour(job: Taking) -> dict[str, Any]:
 
 
 def _placement(job: Taking, pod: dict[str, Any]) -> dict[str, Any]:
-    """Chronos' UNLIKE refused an agent without the attribute: so does a node affinity."""
+    """Constraints; UNLIKE adds a node affinity, as Chronos refused agents without the attribute."""
     constraints, must_have = [], []
     for index, triple in enumerate(job.listed("constraints")):
         words = triple if isinstance(triple, list) else [triple]
@@ -214,12 +214,12 @@ def _placement(job: Taking, pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def _container(job: Taking, image: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The container, and what else its pod has."""
+    """The container, and the other fields of its pod."""
     pod: dict[str, Any] = {}
     inner = job.inner("container")
     named = inner.text("image")
     if not named:
-        job.note("container", f"no image: runs in {image}; make one with the program in it")
+        job.note("container", f"no image: runs in {image}; build an image with the program")
     docker = bool(named) and inner.text("type", "DOCKER").upper() == "DOCKER"
     container: dict[str, Any] = {
         "name": "main",
@@ -238,13 +238,13 @@ def _container(job: Taking, image: str) -> tuple[dict[str, Any], dict[str, Any]]
     inner.take("type")
     network = inner.text("network", "HOST")
     if network.upper() == "HOST" and inner.body.get("network"):
-        inner.note("network", "the pod has an address of its own instead of the host's")
+        inner.note("network", "the pod has its own address instead of the host's")
     mounts, volumes = _volumes(inner)
     if mounts:
         container["volumeMounts"], pod["volumes"] = mounts, volumes
     inner.end(
         {
-            "parameters": "Docker's own; the pod template has most of them under other names",
+            "parameters": "only for Docker; the pod template has fields for most of them",
             "networkName": reading.NETWORK,
             "networkInfos": reading.NETWORK,
         }
@@ -253,7 +253,7 @@ def _container(job: Taking, image: str) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def _resources(job: Taking) -> dict[str, Any]:
-    """Chronos took its defaults where a job said 0 (JobDeserializer, MesosTaskBuilder)."""
+    """Resources; a job's 0 meant Chronos' default (JobDeserializer, MesosTaskBuilder)."""
     body = {
         key: job.number(key) or default
         for key, default in zip(("cpus", "mem", "disk"), _DEFAULTS, strict=True)
@@ -264,10 +264,10 @@ def _resources(job: Taking) -> dict[str, Any]:
 
 
 def _command(job: Taking, *, docker: bool) -> dict[str, Any]:
-    """What runs: a shell's line, or a program and its arguments.
+    """The command and arguments of the container, with or without a shell.
 
-    Without a shell Mesos' Docker executor appends the command and the arguments to the image's
-    entrypoint (docker.cpp); elsewhere the command is the program.
+    Without a shell Mesos' Docker executor appended the command and the arguments to the image's
+    entrypoint (docker.cpp); without Docker the command was the program.
     """
     command, shell = job.text("command"), job.flag("shell", default=True)
     arguments = job.texts("arguments")
@@ -280,7 +280,7 @@ def _command(job: Taking, *, docker: bool) -> dict[str, Any]:
         )
     if shell:
         if arguments:
-            job.note("arguments", "are ignored with a shell, as they were; put them into command")
+            job.note("arguments", "are ignored with a shell, as in Chronos; put them into command")
         return {"command": ["/bin/sh", "-c", command]} if command else {}
     if docker:
         words = [*([command] if command else []), *arguments]
@@ -289,7 +289,7 @@ def _command(job: Taking, *, docker: bool) -> dict[str, Any]:
     if command:
         found["command"] = [command]
     if arguments:
-        job.note("arguments", "Mesos took the first for the program's own name (argv[0])")
+        job.note("arguments", "Mesos used the first as the program's own name (argv[0])")
         found["args"] = arguments
     return found
 
@@ -302,7 +302,7 @@ def _variables(job: Taking) -> list[dict[str, str]]:
         if reading.is_variable(name):
             found[name] = {"name": name, "value": reading.written(value)}
         else:
-            one.note("name", f"{name!r} is no name of a variable that Kubernetes takes")
+            one.note("name", f"{name!r} is not a name that Kubernetes allows for a variable")
     return list(found.values())
 
 
@@ -315,7 +315,7 @@ def _volumes(inner: Taking) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
         one.end({"external": "make a PersistentVolumeClaim and name it in template.spec.volumes"})
         if not (path.startswith("/") and host.startswith("/")):
             if host or not one.body.get("external"):
-                one.note("hostPath", "is mounted only where both paths are absolute")
+                one.note("hostPath", "is mounted only if both paths are absolute")
             continue
         mounts.append(
             {

@@ -1,7 +1,7 @@
-"""Time zones as Java names them, which Chronos took: `TimeZone.getTimeZone` and Joda's aliases.
+"""Java's names of time zones, as Chronos read them: `TimeZone.getTimeZone` and Joda's aliases.
 
-Three-letter names are those of Joda's DateTimeZone (its default aliases), which Chronos used. Java
-reads a name that it does not know as GMT, without a word.
+The three-letter names are the default aliases of Joda's DateTimeZone, which Chronos used. Java
+silently reads an unknown name as GMT.
 """
 
 import re
@@ -35,7 +35,7 @@ class Zone:
 
 
 def named(java: str) -> Zone:
-    """What Chronos took this name for."""
+    """The zone that Chronos used for this name."""
     name = _ALIASES.get(java, java)
     if name in zones.names():
         return Zone(name)

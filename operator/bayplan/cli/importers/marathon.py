@@ -1,7 +1,7 @@
-"""Marathon's apps, groups and pods as LongServices.
+"""Translates Marathon's apps, groups and pods into LongServices.
 
-Pods have addresses of their own, so host ports are gone unless they were required: what Marathon
-put into PORT0 is the port that the container listens on.
+Pods have their own addresses, so host ports are dropped unless the app required them. The port in
+PORT0 is the port on which the container listens.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,12 @@ from bayplan.cli.importers.reading import Note, Taking, UnreadableError
 
 @dataclass(slots=True)
 class Import(Whole):
-    """`manifests` grow as things are read."""
+    """An import of apps, groups and pods; `manifests` grows as they are read."""
 
     manifests: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self, body: Any) -> None:
-        """An app, a pod, a group, lists of them, and what the REST API answered."""
+        """Translate an app, a pod, a group, a list of them, or an answer of the REST API."""
         found = list(_found(body, "/", self))
         for kind, path, _ in found:
             if kind != "group":
@@ -52,7 +52,10 @@ class Import(Whole):
 
 
 def _found(body: Any, above: str, whole: Whole) -> Iterator[tuple[str, str, Taking]]:
-    """What is inside, with absolute ids; a group before its members. Faults are kept apart."""
+    """The apps, pods and groups in `body`, with absolute ids; a group precedes its members.
+
+    Faults go to `whole.faults`.
+    """
     if isinstance(body, list):
         for one in body:
             yield from _found(one, above, whole)
@@ -73,7 +76,7 @@ def _found(body: Any, above: str, whole: Whole) -> Iterator[tuple[str, str, Taki
 
 
 def _identified(body: Any, above: str, notes: list[Note]) -> tuple[str, str, Taking]:
-    """Whether this is an app, a pod, a group or an answer around an app; and its absolute id."""
+    """Which of the four it is (app, pod, group, or an answer with an app), and its absolute id."""
     one = Taking(above, body if isinstance(body, Mapping) else {}, notes)
     if not isinstance(body, Mapping):
         raise one.wrong("", "an app, a pod or a group", body)

@@ -1,4 +1,4 @@
-"""An app of Marathon as a LongService."""
+"""Translates an app of Marathon into a LongService."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from bayplan.cli.importers import marathon_ports, marathon_shared, marathon_volu
 from bayplan.cli.importers.marathon_shared import Whole
 from bayplan.cli.importers.reading import Taking
 
-_RESOURCES = (1.0, 128.0, 0.0)  # cpus, mem, disk where an app names none (app.raml)
+_RESOURCES = (1.0, 128.0, 0.0)  # default cpus, mem and disk of an app (app.raml)
 
 
 def manifest(whole: Whole, app: Taking, path: str, inherited: list[str]) -> dict[str, Any]:
@@ -49,10 +49,10 @@ def manifest(whole: Whole, app: Taking, path: str, inherited: list[str]) -> dict
 
 
 def _default_strategy(app: Taking, *, resident: bool) -> tuple[float, float]:
-    """Healthy and surplus shares where the app names none (UpgradeStrategyConverter).
+    """The default shares of healthy and surplus instances (UpgradeStrategyConverter).
 
-    An app with persistent or external volumes keeps half and has no surplus; an app that is marked
-    as a single instance keeps none.
+    An app with persistent or external volumes keeps half of its instances and has no surplus; an
+    app that is marked as a single instance keeps none.
     """
     if str(app.mapping("labels").get("MARATHON_SINGLE_INSTANCE_APP", "")).lower() == "true":
         return 0.0, 0.0
@@ -66,12 +66,12 @@ def _app_container(
     ports: list[dict[str, Any]],
     volumes: marathon_volumes.Volumes,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The one container, and what else its pod has."""
+    """The container, and the other fields of its pod."""
     inner = docker.inner("docker")
     pod: dict[str, Any] = {}
     image = inner.text("image")
     if not image:
-        app.note("container", f"no image: runs in {whole.image}; make one with the program in it")
+        app.note("container", f"no image: runs in {whole.image}; build an image with the program")
     container: dict[str, Any] = {"name": "main", "image": image or whole.image}
     container.update(_program(app))
     secrets = dict(app.mapping("secrets"))
@@ -99,8 +99,8 @@ def _app_container(
         pod["volumes"] = volumes.volumes
     docker.take("type")
     marathon_shared.docker_network(inner)
-    inner.take("portMappings")  # read with the others
-    own = "Docker's own; the pod template has most of them under other names"
+    inner.take("portMappings")  # already read with the other ports
+    own = "only for Docker; the pod template has fields for most of them"
     inner.end({"parameters": own, "credential": "use pullConfig's counterpart, imagePullSecrets"})
     docker.end({"linuxInfo": "write it into template.spec: securityContext"})
     marathon_shared.networks(app)
@@ -117,7 +117,7 @@ def _program(app: Taking) -> dict[str, Any]:
 
 
 def _variables(app: Taking, secrets: Mapping[str, Any], ports: marathon_ports.Ports) -> list[Any]:
-    """The app's own win over those of its ports."""
+    """The variables of the app and of its ports; the app's own have priority."""
     known: dict[str, dict[str, Any]] = {}
     for one in [*reading.environment(app, "env", secrets), *marathon_ports.variables(ports)]:
         known.setdefault(one["name"], one)

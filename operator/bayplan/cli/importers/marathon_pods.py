@@ -1,4 +1,4 @@
-"""A pod of Marathon, which has several containers that share an address, as a LongService."""
+"""Translates a pod of Marathon (several containers with one address) into a LongService."""
 
 import math
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from bayplan.cli.importers import marathon_ports, marathon_shared, probes, readi
 from bayplan.cli.importers.marathon_shared import Whole
 from bayplan.cli.importers.reading import Taking
 
-_RESOURCES = (1.0, 128.0, 0.0)  # cpus, mem, disk where a container names none (resources.raml)
+_RESOURCES = (1.0, 128.0, 0.0)  # default cpus, mem and disk of a container (resources.raml)
 
 
 def manifest(whole: Whole, pod: Taking, path: str, inherited: list[str]) -> dict[str, Any]:
-    """A Marathon pod: several containers that share an address."""
+    """The LongService of a Marathon pod, whose containers share an address."""
     pod.take("id")
     secrets = dict(pod.mapping("secrets"))
     ports: list[dict[str, Any]] = []
@@ -64,7 +64,7 @@ def manifest(whole: Whole, pod: Taking, path: str, inherited: list[str]) -> dict
 
 
 def _pod_volumes(pod: Taking) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """Marathon's name -> ours, and the volumes; without a host's path they are as the pod lives."""
+    """Marathon's name -> our name, and the volumes; those without a host path live with the pod."""
     by_name: dict[str, str] = {}
     volumes: list[dict[str, Any]] = []
     secrets = pod.mapping("secrets")
@@ -74,8 +74,8 @@ def _pod_volumes(pod: Taking) -> tuple[dict[str, str], list[dict[str, Any]]]:
         source = marathon_shared.volume_source(host, secret, secrets) or {"emptyDir": {}}
         one.end(
             {
-                "persistent": "is empty with each pod; give each instance a PersistentVolumeClaim"
-                " of its own by volumeClaimTemplates"
+                "persistent": "is empty in each new pod; give each instance its own"
+                " PersistentVolumeClaim by volumeClaimTemplates"
             }
         )
         volumes.append({"name": ours, **source})
@@ -83,7 +83,7 @@ def _pod_volumes(pod: Taking) -> tuple[dict[str, str], list[dict[str, Any]]]:
 
 
 def _endpoints(one: Taking, ports: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ports of one container; `ports` are those of the whole pod so far, and grow."""
+    """The ports of a container; they are also added to `ports`, the ports of the whole pod."""
     mine: list[dict[str, Any]] = []
     for endpoint in one.each("endpoints"):
         mine += marathon_ports.of_endpoint(endpoint, [*ports, *mine])
@@ -109,7 +109,7 @@ def _pod_container(  # noqa: PLR0917  what the pod hands down to its containers
         "image": named or whole.image,
     }
     if not named:
-        one.note("image", f"no image: runs in {whole.image}; make one with the program in it")
+        one.note("image", f"no image: runs in {whole.image}; build an image with the program")
     if image.flag("forcePull"):
         made["imagePullPolicy"] = "Always"
     image.end({"pullConfig": "make a Secret and name it in template.spec.imagePullSecrets"})

@@ -1,4 +1,4 @@
-"""Ports of Marathon's apps and endpoints of its pods: of the container and of the Service."""
+"""Translates ports of Marathon's apps and endpoints of its pods, for containers and Services."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from bayplan.cli.importers.reading import Taking
 
 Ports = list[dict[str, Any]]
 
-_FIRST_PORT = 8080  # where Marathon would have chosen one
+_FIRST_PORT = 8080  # the first port to use where Marathon would have chosen a port
 _LAST_PORT = 65_535
 _MOST_SERVICE_PORTS = 16
 _DEFAULT_NAME = "default"  # Apps.DefaultPortDefinitions and DefaultPortMappings
@@ -17,7 +17,7 @@ _READS_PORT = re.compile(r"\$\{?PORT")
 
 
 def of_app(app: Taking, docker: Taking) -> Ports:
-    """Ports in their order, wherever they are written down: mappings, definitions, numbers."""
+    """The ports in their order, from port mappings, port definitions or port numbers."""
     required = app.flag("requirePorts")
     mapped = [*docker.each("portMappings"), *_inside(docker)]
     found: Ports = []
@@ -25,7 +25,7 @@ def of_app(app: Taking, docker: Taking) -> Ports:
         found += _port(one, found, "containerPort", fixed=one.whole("hostPort"))
     for one in app.each("portDefinitions"):
         if mapped:
-            one.note("port", "the container's own port mappings are taken instead")
+            one.note("port", "the container's own port mappings are used instead")
             continue
         number = one.whole("port")
         found += _port(one, found, "port", fixed=number if required else 0)
@@ -42,7 +42,7 @@ def of_app(app: Taking, docker: Taking) -> Ports:
 
 
 def _written(app: Taking, docker: Taking) -> bool:
-    """Whether the app says which ports it has; an empty list says that it has none."""
+    """Whether the app states its ports; an empty list states that it has none."""
     inner = docker.body.get("docker")
     places = (
         (app.body, "ports"),
@@ -55,9 +55,9 @@ def _written(app: Taking, docker: Taking) -> bool:
 
 
 def _default(app: Taking) -> Ports:
-    """The port of every app that names none, so that $PORT0 is there (AppNormalization).
+    """The port of an app that states no ports, so that $PORT0 exists (AppNormalization).
 
-    Clients get a Service only where something shows that the program listens on it.
+    It gets a Service only if something shows that the program listens on it.
     """
     notes: list[reading.Note] = []
     [port] = _port(Taking(app.of, {"port": 0, "name": _DEFAULT_NAME}, notes), [], "port", fixed=0)
@@ -69,14 +69,14 @@ def _default(app: Taking) -> Ports:
     reads = " ".join(map(str, [app.body.get("cmd") or "", *app.listed("args")]))
     if asked or _READS_PORT.search(reads):
         app.note(
-            "ports", f"Marathon gave the app a port; the container is to listen on {port['number']}"
+            "ports", f"Marathon gave the app a port; the container must listen on {port['number']}"
         )
         return [port]
     return [{**port, "service": None}]
 
 
 def _discovered(app: Taking) -> list[Taking]:
-    """Ports of `ipAddress.discovery`, which came before port mappings."""
+    """Ports of `ipAddress.discovery`, the older form of port mappings."""
     address = app.body.get("ipAddress")
     discovery = address.get("discovery") if isinstance(address, Mapping) else None
     if not isinstance(discovery, Mapping):
@@ -85,7 +85,7 @@ def _discovered(app: Taking) -> list[Taking]:
 
 
 def _inside(docker: Taking) -> list[Taking]:
-    """Mappings as they were written before Marathon 1.5."""
+    """Port mappings in the form before Marathon 1.5."""
     inner = docker.body.get("docker")
     if not isinstance(inner, Mapping) or not inner.get("portMappings"):
         return []
@@ -93,14 +93,14 @@ def _inside(docker: Taking) -> list[Taking]:
 
 
 def _port(one: Taking, before: Ports, key: str, *, fixed: int) -> Ports:
-    """A port of the container, and of the Service; one for each protocol."""
+    """A port of the container and of the Service, for each of its protocols."""
     taken = {port["number"] for port in before}
     number = one.whole(key)
     if not number:
         number = _FIRST_PORT
         while number in taken:
             number += 1
-        one.note(key, f"Marathon would have chosen one; the container is to listen on {number}")
+        one.note(key, f"Marathon would have chosen a port; the container must listen on {number}")
     if not 1 <= number <= _LAST_PORT:
         raise one.wrong(key, "a port from 0 to 65535", number)
     name = one.text("name")
@@ -112,7 +112,7 @@ def _port(one: Taking, before: Ports, key: str, *, fixed: int) -> Ports:
         if any(port["name"] == called for port in [*before, *found]):
             called = f"{called[:11].strip('-')}-{len(before) + len(found)}"
         if name and called != name:
-            one.note("name", f"is called {called}")
+            one.note("name", f"is now {called}")
         found.append(
             {
                 "index": index,
@@ -125,25 +125,25 @@ def _port(one: Taking, before: Ports, key: str, *, fixed: int) -> Ports:
                 | ({"protocol": protocol} if protocol != "TCP" else {}),
             }
         )
-    one.end({"labels": "labels of ports told load balancers; use service.annotations"})
+    one.end({"labels": "labels of ports were for load balancers; use service.annotations"})
     return found
 
 
 def _protocols(one: Taking) -> list[str]:
-    """Kubernetes' names of protocols; what a port speaks above them, such as http, is TCP."""
+    """Kubernetes' names of the protocols; http and other protocols above TCP count as TCP."""
     found = []
     for word in one.text("protocol", "tcp").upper().split(","):
         name = word.strip()
         if name not in {"TCP", "UDP", "SCTP"}:
             if name not in {"", "HTTP", "HTTPS"}:
-                one.note("protocol", f"{name.lower()!r} is taken for tcp")
+                one.note("protocol", f"{name.lower()!r} is read as tcp")
             name = "TCP"
         found.append(name)
     return list(dict.fromkeys(found))
 
 
 def of_service(one: Taking, ports: Ports) -> Ports:
-    """What clients ask for: each number once for each protocol, as many as a Service may have."""
+    """The ports of the Service: each number once per protocol, at most as many as allowed."""
     seen: set[tuple[int, str]] = set()
     kept: Ports = []
     for port in (each["service"] for each in ports if each["service"]):
@@ -154,8 +154,8 @@ def of_service(one: Taking, ports: Ports) -> Ports:
         if len(kept) == _MOST_SERVICE_PORTS:
             one.note(
                 "ports",
-                f"a service has at most {_MOST_SERVICE_PORTS} ports; make a Service of your own for"
-                f" {port['port']} and those after it",
+                f"a service has at most {_MOST_SERVICE_PORTS} ports; make another Service for"
+                f" {port['port']} and the ports after it",
             )
             break
         kept.append(port)
@@ -189,7 +189,7 @@ def variables(ports: Ports) -> list[dict[str, str]]:
 def of_endpoints(ports: Ports) -> list[dict[str, str]]:
     """ENDPOINT_, EP_HOST_ and EP_CONTAINER_ of a pod's endpoints (TaskGroupBuilder).
 
-    Every container of the pod gets those of its siblings too.
+    Every container of the pod also gets the variables of the other containers.
     """
     found: dict[str, str] = {}
     for port in ports:
@@ -204,7 +204,7 @@ def of_endpoints(ports: Ports) -> list[dict[str, str]]:
 
 
 def of_endpoint(one: Taking, before: Ports) -> Ports:
-    """Ports of a pod's endpoint; `on_host` and `in_container` say which numbers it names."""
+    """The ports of a pod's endpoint; `on_host` and `in_container` say which ports it states."""
     protocols = one.take("protocol", ["tcp"])
     joined = ",".join(map(str, protocols)) if isinstance(protocols, list) else str(protocols)
     host = one.whole("hostPort")
@@ -213,7 +213,7 @@ def of_endpoint(one: Taking, before: Ports) -> Ports:
     named = {key: one.body.get(key) is not None for key in ("hostPort", "containerPort")}
     one.end(
         {
-            "labels": "labels of ports told load balancers; use service.annotations",
+            "labels": "labels of ports were for load balancers; use service.annotations",
             "networkNames": reading.NETWORK,
         }
     )

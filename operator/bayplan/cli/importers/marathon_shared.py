@@ -1,4 +1,4 @@
-"""What Marathon's apps and pods have in common, and why some of it has no counterpart."""
+"""Translates what Marathon's apps and pods have in common; reasons for what has no counterpart."""
 
 import math
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from bayplan.cli.importers import marathon_ports, reading
 from bayplan.cli.importers.reading import Note, Taking
 
 _LONGEST_WAIT = 7 * 86_400
-# Of both, Marathon and a LongService.
+# The default of Marathon and of a LongService.
 _DEFAULT_BACKOFF = {"initialSeconds": 1, "factorPercent": 115, "maxSeconds": 300}
 GRACE = 5  # seconds, Mesos' default
-_ROLES = "roles and reservations: taint nodes and tolerate that, limit by ResourceQuota"
+_ROLES = "roles and reservations: use taints and tolerations, and a ResourceQuota as limit"
 APP = {
     **reading.record(
         "version", "versionInfo", "tasks", "tasksStaged", "tasksRunning", "tasksHealthy",
@@ -22,12 +22,12 @@ APP = {
     ),
     "acceptedResourceRoles": _ROLES,
     "role": _ROLES,
-    "check": "was shown and led to nothing; a probe or a metric may take its place",
+    "check": "was only shown; a probe or a metric may take its place",
     "fetch": reading.IMAGES,
     "uris": reading.IMAGES,
     "storeUrls": reading.IMAGES,
-    "executor": "custom executors were Mesos' own",
-    "executorResources": "executors were Mesos' own",
+    "executor": "only Mesos had custom executors",
+    "executorResources": "only Mesos had executors",
     "ipAddress": reading.NETWORK,
     "residency": "volumes outlive pods by PersistentVolumeClaims",
     "secrets": "make Secrets of these names, with the key `value`",
@@ -35,25 +35,25 @@ APP = {
 GROUP = {**reading.record("version", "versionInfo"), "enforceRole": _ROLES}
 POD = {
     **APP,
-    "executorResources": "executors were Mesos' own; set template.spec.overhead for what they held",
-    "legacySharedCgroups": "cgroups are the kubelet's",
+    "executorResources": "only Mesos had executors; set template.spec.overhead for their resources",
+    "legacySharedCgroups": "the kubelet manages cgroups",
     "linuxInfo": "write it into template.spec.securityContext",
 }
 
 
 @dataclass(slots=True)
 class Whole:
-    """An import. `image` is for what names none; `notes` and `faults` grow as things are read."""
+    """An import. `image` is for apps without an image; `notes` and `faults` grow."""
 
     image: str
     namespace: str = ""
     notes: list[Note] = field(default_factory=list)
-    faults: list[Note] = field(default_factory=list)  # of what cannot be read
+    faults: list[Note] = field(default_factory=list)  # of apps and pods that cannot be read
     members: dict[str, list[str]] = field(default_factory=dict)  # group -> apps below it
 
 
 def absolute(name: str, above: str) -> str:
-    """`../db` beside `/shop/web` is `/db`."""
+    """The absolute id of `name`, seen from `above`: `../db` from `/shop/web` is `/db`."""
     parts = [] if name.startswith("/") else above.split("/")
     for part in name.split("/"):
         if part == "..":
@@ -106,7 +106,7 @@ def shared(
     spec: dict[str, Any] = {}
     if one.text("killSelection", "YOUNGEST_FIRST").upper() == "OLDEST_FIRST":
         if resident:
-            one.note("killSelection", "instances with volumes of their own leave highest first")
+            one.note("killSelection", "instances with their own volumes leave highest first")
         else:
             spec["scaleDown"] = {"order": "OldestFirst"}
     lost = one.take("unreachableStrategy", {})
@@ -125,7 +125,7 @@ def shared(
             waits = inner.whole("inactiveAfterSeconds")
             spec["unreachable"] = {"replaceAfterSeconds": min(waits, _LONGEST_WAIT)}
         inner.end(
-            {"expungeAfterSeconds": "when a lost node returns, the surplus instance goes at once"}
+            {"expungeAfterSeconds": "when a lost node returns, the surplus instance ends at once"}
         )
     wanted: dict[str, None] = {}
     for target in [*inherited, *(absolute(to, path) for to in one.texts("dependencies"))]:
@@ -138,12 +138,12 @@ def shared(
 
 
 def strategy(upgrade: Taking, default: tuple[float, float]) -> dict[str, int]:
-    """Shares of the instances in whole percents; `default`: healthy and surplus."""
+    """The shares of healthy and surplus instances in whole percents, else of `default`."""
     found = []
     for key, share in zip(("minimumHealthCapacity", "maximumOverCapacity"), default, strict=True):
         wanted = upgrade.number(key, share)
         if wanted > 1 or round(wanted * 100, 6) % 1:
-            upgrade.note(key, f"{wanted} is no whole percent from 0 to 1")
+            upgrade.note(key, f"{wanted} is not a whole percent from 0 to 1")
         found.append(wanted)
     healthy, surge = found
     return {
@@ -153,7 +153,7 @@ def strategy(upgrade: Taking, default: tuple[float, float]) -> dict[str, int]:
 
 
 def backoff(one: Taking, first: str, factor: str, longest: str) -> dict[str, int]:
-    """In whole seconds and percents, within what ours allows; empty where all is as by default."""
+    """The back-off in whole seconds and percents, within our limits; empty if it is the default."""
     begin = min(max(math.ceil(one.number(first, 1)), 1), 3600)
     top = min(max(math.ceil(one.number(longest, 300)), begin), 86_400)
     percent = min(max(round(one.number(factor, 1.15) * 100), 100), 1000)
@@ -162,13 +162,13 @@ def backoff(one: Taking, first: str, factor: str, longest: str) -> dict[str, int
 
 
 _OWN_ADDRESS = (
-    "the pod has an address of its own instead of the host's; set template.spec.hostNetwork if it"
+    "the pod has its own address instead of the host's; set template.spec.hostNetwork if it"
     " must have the host's"
 )
 
 
 def networks(one: Taking) -> None:
-    """Say what becomes of networks that are asked for by name or by mode."""
+    """Note what happens with networks that the app asks for by name or by mode."""
     for index, network in enumerate(one.each("networks")):
         mode = network.text("mode", "container")
         if mode.lower() == "host":
@@ -182,7 +182,7 @@ def networks(one: Taking) -> None:
 
 
 def docker_network(docker: Taking) -> None:
-    """The same for `container.docker.network`, which came before `networks`."""
+    """The same for `container.docker.network`, the older form of `networks`."""
     match docker.text("network").upper():
         case "HOST":
             docker.note("network", _OWN_ADDRESS)
@@ -191,7 +191,7 @@ def docker_network(docker: Taking) -> None:
         case "USER":
             docker.note("network", reading.NETWORK)
         case _:
-            pass  # BRIDGE: an address behind the host's, as a pod's is
+            pass  # BRIDGE: an address behind the host's, like a pod's address
 
 
 def volume_source(host: str, secret: str, secrets: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
-"""Volumes of Marathon's apps: of the host, of Secrets, and persistent ones as claims.
+"""Translates volumes of Marathon's apps: host paths, Secrets, and persistent volumes as claims.
 
-A persistent volume stands at a path of Mesos' sandbox. Docker mounted it elsewhere by a second
-volume whose host path is that path of the sandbox (Marathon's docs/docs/persistent-volumes.md), so
+A persistent volume is at a path of Mesos' sandbox. Docker mounted it at another path by a second
+volume whose host path is that path of the sandbox (Marathon's docs/docs/persistent-volumes.md). So
 a relative host path is looked up among the persistent volumes.
 """
 
@@ -15,14 +15,14 @@ from bayplan.cli.importers.reading import Taking
 
 _SANDBOX = "/mnt/mesos/sandbox"  # where Mesos mounts it in a container that has an image
 _SANDBOX_FILE = (
-    "the host path is relative, which is a file of Mesos' sandbox; put the file into the image, or "
+    "the host path is relative, so it is a file of Mesos' sandbox; put the file into the image, or "
     "mount a ConfigMap or Secret there"
 )
 
 
 @dataclass(slots=True)
 class Volumes:
-    """What the container mounts, the volumes of its pod, and the claims of each instance."""
+    """The mounts of the container, the volumes of its pod, and the claims of each instance."""
 
     mounts: list[dict[str, Any]] = field(default_factory=list)
     volumes: list[dict[str, Any]] = field(default_factory=list)
@@ -96,7 +96,7 @@ def _claims(every: list[Taking], found: Volumes) -> dict[int, tuple[str, str]]:
         claims[index] = one.text("containerPath").strip("/"), name
         one.note(
             "persistent",
-            "each instance gets a PersistentVolumeClaim of its own, which is empty at first; copy "
+            "each instance gets its own PersistentVolumeClaim, which is empty at first; copy "
             "the data into it",
         )
         found.claims.append(

@@ -1,7 +1,7 @@
-"""Health and readiness checks as probes, and commands as containers have them.
+"""Translates health and readiness checks into probes, and commands into those of containers.
 
-Marathon routed to healthy tasks only and killed sick ones; so a health check becomes readiness and
-liveness, and its grace period the time that a startup probe gives.
+Marathon sent requests only to healthy tasks and killed sick tasks. So a health check becomes a
+readiness and a liveness probe, and its grace period becomes the time of a startup probe.
 """
 
 import math
@@ -14,17 +14,17 @@ Ports = list[dict[str, Any]]
 
 _VARIABLES = re.compile(r"\$\{?(MARATHON_\w+|MESOS_\w+|HOST\b)")
 _GRACE, _INTERVAL, _TIMEOUT, _FAILURES, _DELAY = 300, 60, 20, 3, 15
-_FIRST_CODE, _END_CODE = 200, 400  # what a kubelet takes for well
+_FIRST_CODE, _END_CODE = 200, 400  # codes that a kubelet counts as a success
 
 
 def warn_of_variables(one: Taking, key: str, command: str) -> None:
-    """Name the variables that nobody sets any more."""
+    """Note the variables of the command that nothing sets any more."""
     for word in sorted({found.group(1) for found in _VARIABLES.finditer(command)}):
         one.note(key, f"${word} is not set; use env with a fieldRef or a value")
 
 
 def command(exec_: Taking) -> dict[str, Any]:
-    """`exec` of a pod's container: a shell's line, or words."""
+    """The command of a pod's container from `exec`: a line for a shell, or words."""
     inner = exec_.inner("command")
     line, words = inner.text("shell"), inner.texts("argv")
     inner.end({})
@@ -39,12 +39,12 @@ def command(exec_: Taking) -> dict[str, Any]:
 
 
 def of_app(app: Taking, ports: Ports) -> dict[str, Any]:
-    """Probes of an app's container: the first health check, and the readiness check above it."""
+    """Probes of an app's container; a readiness check has priority over the health check."""
     found: dict[str, Any] = {}
     for index, check in enumerate(app.each("healthChecks")):
         handler = _handler(check, ports)
         if found or handler is None:
-            why = "a container has one liveness probe, and has it already" if found else (
+            why = "a container can have only one liveness probe" if found else (
                 "cannot be a probe: its port or protocol is not known"
             )  # fmt: skip
             app.note(f"healthChecks[{index}]", why)
@@ -55,7 +55,7 @@ def of_app(app: Taking, ports: Ports) -> dict[str, Any]:
         _end(check)
     for index, check in enumerate(app.each("readinessChecks")):
         if index:
-            app.note(f"readinessChecks[{index}]", "a container has one readiness probe")
+            app.note(f"readinessChecks[{index}]", "a container can have only one readiness probe")
         probe = _readiness(check, ports)
         if probe is not None and not index:
             found["readinessProbe"] = probe
@@ -63,7 +63,7 @@ def of_app(app: Taking, ports: Ports) -> dict[str, Any]:
 
 
 def of_container(one: Taking, ports: Ports) -> dict[str, Any]:
-    """Probes of a container of a pod."""
+    """The probes of a container of a pod."""
     check = one.inner("healthCheck")
     if not check.body:
         return {}
@@ -79,8 +79,8 @@ def of_container(one: Taking, ports: Ports) -> dict[str, Any]:
 def _end(check: Taking) -> None:
     check.end(
         {
-            "ignoreHttp1xx": "an answer of 1xx is not well for a kubelet",
-            "ipProtocol": "a kubelet asks the pod's own address",
+            "ignoreHttp1xx": "for a kubelet an answer of 1xx is a failure",
+            "ipProtocol": "a kubelet uses the pod's own address",
         }
     )
 
@@ -160,8 +160,8 @@ def _readiness(check: Taking, ports: Ports) -> dict[str, Any] | None:
         code for code in codes if not (isinstance(code, int) and _FIRST_CODE <= code < _END_CODE)
     ]
     if odd:
-        check.note("httpStatusCodesForReady", f"{odd}: a kubelet takes 200 to 399 for ready")
-    check.end({"preserveLastResponse": "a kubelet's events tell of failures only"})
+        check.note("httpStatusCodesForReady", f"{odd}: a kubelet accepts 200 to 399 as ready")
+    check.end({"preserveLastResponse": "a kubelet's events report only failures"})
     numbers = [port["number"] for port in ports if name in {port["original"], port["name"]}]
     if not numbers:
         check.note("portName", f"no port is called {name!r}")

@@ -1,8 +1,8 @@
-"""Reading somebody else's JSON so that nothing is lost: what is not taken is listed.
+"""Reads JSON of other systems so that nothing is lost: unused fields are listed.
 
-Each object is read through `Taking`, which remembers what was asked for. At its end whatever was
-never asked for, and says anything, becomes a note: either with the reason why it has no counterpart
-or as a field that nobody here knows.
+Each object is read through `Taking`, which remembers the fields that were read. At its end every
+other field with a value becomes a note: with the reason why it has no counterpart, or as an
+unknown field.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _NUMBER = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _SERVER = "the server's own record"
 # Why some fields of both originals have no counterpart.
-NETWORK = "networks of containers are the cluster's"
-IMAGES = "images carry their files; put them into one, or fetch them in an init container"
+NETWORK = "the cluster decides on networks of containers"
+IMAGES = "put the files into the image, or fetch them in an init container"
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What has no counterpart, or another one than before."""
+    """A field of the original without a counterpart, or with a different one."""
 
     of: str  # the original's identity
     field: str
@@ -41,7 +41,7 @@ class Note:
 
 
 class UnreadableError(InputError):
-    """A value that an object cannot have; the objects beside it can still be read."""
+    """An object has a value that is not allowed; the other objects can still be read."""
 
     def __init__(self, of: str, where: str, message: str) -> None:
         super().__init__(f"{of}: {where}", message)
@@ -50,7 +50,7 @@ class UnreadableError(InputError):
 
 @dataclass(slots=True)
 class Taking:
-    """One object of the original. `path` is where it stands, such as `container.docker.`."""
+    """An object of the original. `path` says where it is, such as `container.docker.`."""
 
     of: str
     body: Mapping[str, Any]
@@ -59,20 +59,20 @@ class Taking:
     _asked: set[str] = field(default_factory=set)
 
     def take(self, key: str, default: Any = None) -> Any:
-        """A value as it stands; the default where it is absent or null."""
+        """The value of a field; the default if it is absent or null."""
         self._asked.add(key)
         value = self.body.get(key)
         return default if value is None else value
 
     def text(self, key: str, default: str = "") -> str:
-        """A text; a number or a truth value as JSON writes it."""
+        """A text; a number or boolean is written as in JSON."""
         value = self.take(key, default)
         if not isinstance(value, str | int | float):
             raise self.wrong(key, "a text", value)
         return written(value)
 
     def flag(self, key: str, *, default: bool = False) -> bool:
-        """A truth value, also as the text `true` or `false`."""
+        """A boolean, also from the text `true` or `false`."""
         value = self.take(key, default)
         if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
             return value.strip().lower() == "true"
@@ -81,7 +81,7 @@ class Taking:
         return value
 
     def number(self, key: str, default: float = 0) -> float:
-        """A number from 0, also as a text: Chronos' own documents write `"cpus": "0.5"`."""
+        """A number from 0, also from a text: Chronos' own documents write `"cpus": "0.5"`."""
         value = self.take(key, default)
         if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
             value = float(value)
@@ -94,7 +94,7 @@ class Taking:
         return int(self.number(key, default))
 
     def texts(self, key: str) -> list[str]:
-        """A list of texts; numbers and truth values as JSON writes them."""
+        """A list of texts; numbers and booleans are written as in JSON."""
         value = self.listed(key)
         if not all(isinstance(one, str | int | float) for one in value):
             raise self.wrong(key, "a list of texts", value)
@@ -113,7 +113,7 @@ class Taking:
         return value
 
     def inner(self, key: str) -> "Taking":
-        """An object inside; end it too."""
+        """An inner object; call its `end` too."""
         return Taking(self.of, self.mapping(key), self.notes, f"{self.path}{key}.")
 
     def each(self, key: str) -> list["Taking"]:
@@ -128,22 +128,22 @@ class Taking:
         self.notes.append(Note(self.of, f"{self.path}{key}", message))
 
     def end(self, reasons: Mapping[str, str]) -> None:
-        """List what was not asked for and says something."""
+        """Note every field that was not read and has a value."""
         for key, value in self.body.items():
             if key not in self._asked and value not in (None, "", [], {}, False, 0):
-                self.note(key, reasons.get(key, "no such field is known here"))
+                self.note(key, reasons.get(key, "this field is not known"))
 
     def wrong(self, key: str, wanted: str, value: object) -> "UnreadableError":
         return UnreadableError(self.of, f"{self.path}{key}", f"{str(value)[:60]!r} is not {wanted}")
 
 
 def record(*keys: str) -> dict[str, str]:
-    """Fields by which a server tells what happened."""
+    """Reasons for fields in which a server only records what happened."""
     return dict.fromkeys(keys, _SERVER)
 
 
 def name_of(text: str) -> str:
-    """A name that Kubernetes takes, the same for the same text; a hash tells shortened ones."""
+    """A name that Kubernetes accepts, always the same for a text; shortened names have a hash."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     if name and not name[0].isalpha():
         name = f"x-{name}"
@@ -160,19 +160,19 @@ def milli(cpus: float) -> str:
 
 
 def mebi(amount: float) -> str:
-    """MiB as a quantity; a part of one becomes bytes."""
+    """MiB as a quantity; an amount that is not whole is written in bytes."""
     return f"{int(amount)}Mi" if amount == int(amount) else str(int(amount * _MEBI))
 
 
 def percent(share: float, *, up: bool) -> int:
-    """A fraction in whole percents; floats a hair beside a whole one are that one."""
+    """A fraction in whole percents; rounds off the error of floats before it rounds up or down."""
     hundredths = round(share * 100, 6)
     whole = -int(-hundredths // 1) if up else int(hundredths // 1)
     return min(max(whole, 0), 100)
 
 
 def written(value: str | float) -> str:
-    """A value as JSON writes it, without the quotes."""
+    """A value as in JSON, without quotes."""
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else str(value)
@@ -191,7 +191,7 @@ def is_variable(name: str) -> bool:
 
 
 def labelled(reading: Taking, found: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
-    """What can be labels, and what becomes annotations."""
+    """The labels that Kubernetes accepts; the others become annotations."""
     labels, annotations = {}, {}
     for key, value in found.items():
         text = written(value) if isinstance(value, str | int | float) else str(value)
@@ -200,7 +200,7 @@ def labelled(reading: Taking, found: Mapping[str, Any]) -> tuple[dict[str, str],
         elif is_label_key(key):
             annotations[key] = text
         else:
-            reading.note(f"labels.{key}", "is no name that Kubernetes takes")
+            reading.note(f"labels.{key}", "is not a name that Kubernetes accepts")
     return labels, annotations
 
 
@@ -214,22 +214,22 @@ _KEYS = {
 
 
 def constraint(reading: Taking, where: str, triple: list[Any]) -> dict[str, str] | None:
-    """`[field, operator, value]` as ours; None, and a note, where that cannot be."""
+    """`[field, operator, value]` as a constraint of ours; None and a note if that is impossible."""
     texts = [str(one) for one in triple]
     if len(texts) not in {2, 3} or texts[1].upper() not in _OPERATORS:
-        reading.note(where, f"{' '.join(texts)[:60]!r} is no constraint known here")
+        reading.note(where, f"{' '.join(texts)[:60]!r} is not a known constraint")
         return None
     operator = _OPERATORS[texts[1].upper()]
     key = _KEYS.get(texts[0], texts[0])
     value = texts[2] if len(texts) == 3 else ""  # noqa: PLR2004
     if not is_label_key(key):
-        reading.note(where, f"{texts[0]!r} cannot be a node label; choose one")
+        reading.note(where, f"{texts[0]!r} cannot be a node label; choose a label")
         return None
     if texts[0] not in _KEYS:
         reading.note(where, f"nodes must have the label {key}, as agents had the attribute")
     wanted = PlaceConstraint(key, operator, value)
     if wanted.problem() and isinstance(wanted.coupling, EvenShares):
-        reading.note(where, f"{value[:60]!r} groups: as many as there are")
+        reading.note(where, f"{value[:60]!r} groups: as many as exist are used")
         wanted = PlaceConstraint(key, operator)
     if wanted.problem():
         reading.note(where, f"the value {value[:60]!r} has no counterpart; the rule is left out")
@@ -241,7 +241,7 @@ def constraint(reading: Taking, where: str, triple: list[Any]) -> dict[str, str]
 def resources(
     reading: Taking, limits: Taking, *, default: tuple[float, float, float]
 ) -> dict[str, Any]:
-    """cpus, mem, disk and gpus; `default` where nothing is said. A 0 asks for nothing."""
+    """Requests and limits from cpus, mem, disk and gpus, else `default`; 0 requests nothing."""
     requests: dict[str, str] = {}
     for key, name, written, otherwise in (
         ("cpus", "cpu", milli, default[0]),
@@ -257,7 +257,7 @@ def resources(
         value = limits.take(key)
         if value == "unlimited":
             if name == "memory":
-                limits.note(key, "a memory limit there always is: that of the request, unless set")
+                limits.note(key, "memory always has a limit: by default the request")
         elif value is not None:
             upper[name] = written(limits.number(key))
     limits.end({})
@@ -267,12 +267,12 @@ def resources(
 
 
 def environment(reading: Taking, key: str, secrets: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Variables by name; a secret becomes a reference to a Secret that has to be made."""
+    """The variables; a secret becomes a reference to a Secret that the user must create."""
     found: list[dict[str, Any]] = []
     for name, value in reading.mapping(key).items():
         where = f"{key}.{name}"
         if not is_variable(name):
-            reading.note(where, "is no name of a variable that Kubernetes takes")
+            reading.note(where, "is not a name that Kubernetes allows for a variable")
         elif isinstance(value, Mapping) and isinstance(value.get("secret"), str):
             source = secrets.get(value["secret"])
             source = source.get("source") if isinstance(source, Mapping) else None
@@ -288,7 +288,7 @@ def environment(reading: Taking, key: str, secrets: Mapping[str, Any]) -> list[d
 
 
 def user(reading: Taking, key: str) -> dict[str, Any]:
-    """A numeric user runs the container; a name only means something inside an image."""
+    """The security context for a user by number or `root`; other names exist only in images."""
     text = reading.text(key)
     if not text:
         return {}

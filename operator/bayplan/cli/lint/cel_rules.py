@@ -1,8 +1,7 @@
-"""CEL rules of the definitions, evaluated offline.
+"""Evaluates the CEL rules of the definitions offline.
 
-An evaluation costs about a millisecond, and a file may hold a thousand resources that are alike. So
-a rule is given only the parts of the value that its text reads, and its answer for equal parts is
-remembered.
+An evaluation takes about a millisecond, and a file may have a thousand resources that are alike. So
+a rule gets only the parts of the value that it reads, and its answer for equal parts is cached.
 """
 
 import functools
@@ -18,7 +17,7 @@ from celpy.evaluation import CELEvalError
 _READ = re.compile(r"\bself((?:\.\w+)*)(\(?)")  # a chain of fields; a method's name before `(`
 _MOST_ANSWERS = 65_536
 
-Parts = dict[str, Any]  # field -> parts of it that are read; empty: the whole of it
+Parts = dict[str, Any]  # field -> the parts of it that are read; empty means all of it
 
 
 def holds(rule: str, value: Any) -> bool:
@@ -31,13 +30,13 @@ def holds(rule: str, value: Any) -> bool:
 def _answer(rule: str, read: str) -> bool:
     try:
         return bool(compiled(rule).evaluate({"self": json_to_cel(json.loads(read))}))
-    except (CELEvalError, ValueError):  # of a whole number that int64 does not hold
+    except (CELEvalError, ValueError):  # ValueError: a whole number beyond int64
         return False  # as on the API server: a rule that cannot be evaluated does not hold
 
 
 @functools.cache
 def _parts(rule: str) -> Parts:
-    """The fields of `self` that a rule's text names. Empty where it reads the whole value."""
+    """The fields of `self` that a rule's text reads; empty if it reads the whole value."""
     parts: Parts = {}
     for found in _READ.finditer(rule):
         chain = found[1].split(".")[1:]
@@ -63,9 +62,9 @@ def _projected(value: Any, parts: Parts) -> Any:
 
 @functools.cache
 def compiled(rule: str) -> celpy.Runner:
-    """The rule ready to be evaluated; raises celpy's errors where it cannot be read."""
+    """The rule, ready to be evaluated; raises celpy's errors if it cannot be parsed."""
     environment = celpy.Environment()
-    # Kubernetes' own addition to CEL, used by our rules.
+    # Kubernetes adds this function to CEL, and our rules use it.
     return environment.program(environment.compile(rule), functions={"isSorted": _is_sorted})
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with manifests: each by itself, then what they say of one another."""
+"""Finds what is wrong with manifests: in each of them, then in their references."""
 
 import posixpath
 import re
@@ -13,12 +13,12 @@ from bayplan.cli.lint import marked, structural
 from bayplan.cli.lint.marked import Marked, Path_
 from bayplan.manifests import published_schema
 
-_ENOUGH = names.GROUP.encode()  # what no file of ours is without
+_ENOUGH = names.GROUP.encode()  # every file with our kinds contains this
 _MANIFEST = re.compile(rb"""^[\s{,-]*["']?apiVersion["']?\s*:""", re.MULTILINE)
 _TEMPLATE = re.compile(rb"\{\{|\{%|<%")
-_RENDER = "a template? render it first, such as `helm template CHART | bayplan lint -`"
+_RENDER = "if it is a template, render it first, such as `helm template CHART | bayplan lint -`"
 _KUSTOMIZATION = re.compile(r"(.*/)?kustomization\.ya?ml", re.IGNORECASE)
-# Where kinds of Kubernetes keep their pods, in whatever version.
+# Where kinds of Kubernetes have their pods, in every version.
 _TEMPLATES: Mapping[str, tuple[Path_, str]] = {
     **dict.fromkeys(
         ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"),
@@ -38,7 +38,7 @@ class Finding:
     file: str
     line: int
     severity: Severity
-    resource: str  # BatchJob default/report; empty where none was read
+    resource: str  # BatchJob default/report; empty if no resource could be read
     field: str
     message: str
 
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Looked:
-    """`files` and `resources` are those that were looked at: of ours and of Kubernetes' kinds."""
+    """The findings, and how many files and resources (our kinds and Kubernetes') were checked."""
 
     findings: list[Finding] = field(default_factory=list)
     files: int = 0
@@ -59,7 +59,7 @@ class Looked:
 @dataclass(frozen=True, slots=True)
 class _Object:
     document: Marked
-    path: Path_  # where in the document it begins: items of a List
+    path: Path_  # where it begins in the document, such as an item of a List
     body: Mapping[str, Any]
 
     @property
@@ -72,7 +72,7 @@ class _Object:
 
     @property
     def namespace(self) -> str:
-        """Empty where whoever applies it chooses; such are taken to be together."""
+        """Empty if the user chooses it on apply; such objects count as in one namespace."""
         return str(_mapping(self.body.get("metadata")).get("namespace") or "")
 
     @property
@@ -85,7 +85,7 @@ class _Object:
 
     @property
     def kubernetes(self) -> bool:
-        """Whether it is of a group of Kubernetes' own."""
+        """Whether its API group belongs to Kubernetes."""
         return "apiVersion" in self.body and (
             "." not in self.group or self.group.endswith(".k8s.io")
         )
@@ -99,7 +99,7 @@ class _Object:
 
 
 def look(paths: tuple[str, ...], stdin: BinaryIO) -> Looked:
-    """Everything to say about these files, in their order."""
+    """All findings about these files, in the order of the files."""
     looked = Looked()
     objects: list[_Object] = []
     patches: set[str] = set()
@@ -138,7 +138,7 @@ def look(paths: tuple[str, ...], stdin: BinaryIO) -> Looked:
 
 
 def _patches(file: str, body: Any) -> Iterator[str]:
-    """Files that a kustomization names as patches: parts of manifests."""
+    """The files that a kustomization names as patches; they hold only parts of manifests."""
     listed = [
         *_list(_mapping(body).get("patchesStrategicMerge")),
         *(_mapping(one).get("path") for one in _list(_mapping(body).get("patches"))),
@@ -149,7 +149,7 @@ def _patches(file: str, body: Any) -> Iterator[str]:
 
 
 def _published(one: _Object) -> tuple[Path_, published_schema.Node] | None:
-    """Where in an object what is of a published type; None where nothing is."""
+    """The part of an object that has a published type: its path and type; None if there is none."""
     node = published_schema.node_of(one.body)
     return ((), node) if node is not None else _TEMPLATES.get(one.kind)
 
@@ -157,17 +157,17 @@ def _published(one: _Object) -> tuple[Path_, published_schema.Node] | None:
 def _of_published(
     one: _Object, path: Path_, node: published_schema.Node, *, part: bool = False
 ) -> Iterator[Finding]:
-    """What is wrong with what Kubernetes publishes the schema of.
+    """Faults by the schema that Kubernetes publishes; `part`: it is a patch.
 
-    What is required is asked for in pods only, and not of a patch, which is a `part`: of other
-    things the API server fills in much that its schema calls required.
+    Only pods must have all required fields, and patches need not: in other objects the API server
+    fills in many fields that its schema calls required.
     """
     inside: Any = one.body
     for word in path:
         inside = _inside(inside, word)
     pods = _TEMPLATES.get(one.kind, (("",), ""))[0]
     faults = list(published_schema.faults(node, inside, path))
-    # Such a directive stands in nothing but patches.
+    # Only patches have such a directive.
     part = part or any(str(fault.path[-1]).startswith("$") for fault in faults)
     for fault in faults:
         if fault.message == published_schema.REQUIRED:
@@ -179,7 +179,7 @@ def _of_published(
 
 
 def _objects(document: Marked) -> Iterator[_Object]:
-    """The document's objects; a list such as kubectl prints is taken apart."""
+    """The objects of a document; a List, as kubectl prints it, gives its items."""
     body = document.body
     if not isinstance(body, dict):
         return
@@ -192,13 +192,14 @@ def _objects(document: Marked) -> Iterator[_Object]:
 
 
 def _of(one: _Object) -> Iterator[Finding]:
-    """What is wrong with one resource alone."""
+    """The faults of a resource by itself."""
     if one.body.get("apiVersion") != names.API_VERSION:
         message = f"is {units.shown(one.body.get('apiVersion'))}; write {names.API_VERSION}"
         yield one.finding("error", ("apiVersion",), message)
         return
     if one.kind not in kinds.BY_NAME:
-        yield one.finding("error", ("kind",), f"{one.kind!r} is none of {', '.join(kinds.NAMES)}")
+        message = f"{one.kind!r} is not one of {', '.join(kinds.NAMES)}"
+        yield one.finding("error", ("kind",), message)
         return
     yield from _of_name(one)
     faults = structural.faults(one.kind, one.body)
@@ -260,14 +261,14 @@ def _inside(value: Any, part: str | int) -> Any:
 
 
 def _between(objects: list[_Object]) -> Iterator[Finding]:
-    """What manifests say of one another."""
+    """Faults in what manifests say about other manifests."""
     known: dict[tuple[str, str, str], _Object] = {}
     for one in objects:
         key = one.kind, one.namespace, one.name
         first = known.setdefault(key, one)
         if first is not one and one.ours and one.name:
             where = f"{first.document.file}:{first.document.line_of(first.path)}"
-            yield one.finding("error", ("metadata", "name"), f"stands in {where} already")
+            yield one.finding("error", ("metadata", "name"), f"{where} has this name already")
     for kind in kinds.KINDS:
         yield from _references(known, kind.name, kind.references)
     for one in known.values():
@@ -276,14 +277,16 @@ def _between(objects: list[_Object]) -> Iterator[Finding]:
         taken = known.get(("Service", one.namespace, one.name))
         spec = _mapping(one.body.get("spec"))
         if one.kind == names.LONGSERVICE and one.ours and spec.get("service") and taken:
-            message = "a Service of this name is among the manifests; remove it or rename one"
+            message = (
+                "the manifests have a Service of this name; remove it or rename one of the two"
+            )
             yield one.finding("error", ("spec", "service"), message)
 
 
 def _references(
     known: Mapping[tuple[str, str, str], _Object], kind: str, listed: str
 ) -> Iterator[Finding]:
-    """Names that nothing among the manifests has, and circles."""
+    """References to names that no manifest has, and circles of references."""
     named: dict[tuple[str, str], list[str]] = {}
     for (of, namespace, name), one in known.items():
         if of != kind or not one.ours:
@@ -304,7 +307,7 @@ def _references(
 
 
 def _circle(start: str, wanted: Mapping[str, list[str]]) -> list[str]:
-    """The way from a name back to itself; empty when there is none."""
+    """The names on a circle from a name back to itself; empty if there is none."""
     ways = [[start]]
     seen = set()
     while ways:
@@ -319,7 +322,7 @@ def _circle(start: str, wanted: Mapping[str, list[str]]) -> list[str]:
 
 
 def _scaled(one: _Object, known: Mapping[tuple[str, str, str], _Object]) -> Iterator[Finding]:
-    """An autoscaler's target: it exists, and its manifest leaves the count to the autoscaler."""
+    """Faults of an autoscaler's target: it is missing, or its manifest sets the count too."""
     target = _mapping(_mapping(one.body.get("spec")).get("scaleTargetRef"))
     if target.get("kind") != names.LONGSERVICE:
         return

@@ -1,6 +1,6 @@
-"""YAML and JSON read as the API server gets it, and the line that each value stands on.
+"""Reads YAML and JSON as the API server gets it, and remembers the line of each value.
 
-Nothing is executed; what is too deep or too large, and an alias that repeats itself, are refused.
+Nothing is executed. Files that are too deep or too large, and recursive aliases, are refused.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 @dataclass(slots=True)
 class Marked:
-    """One document; `node` is what YAML made of it, which knows the lines, counted from 1."""
+    """A document; `node` is its YAML node, which knows the lines, counted from 1."""
 
     file: str
     line: int
@@ -32,7 +32,7 @@ class Marked:
     node: yaml.Node
 
     def line_of(self, path: Path_) -> int:
-        """The line of a value, or of the nearest thing around it that stands in the file."""
+        """The line of a value; if the file does not have it, the line of what encloses it."""
         line, node = self.line, self.node
         for part in path:
             found = _inside(node, part)
@@ -56,7 +56,7 @@ def _inside(node: yaml.Node, part: str | int) -> tuple[int, yaml.Node] | None:
 
 
 class UnreadableError(Exception):
-    """A file is no YAML: line and what is wrong."""
+    """A file is not YAML: the line, and what is wrong."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -64,7 +64,7 @@ class UnreadableError(Exception):
 
 
 def texts(paths: tuple[str, ...], stdin: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    """The files meant, folders searched, `-` for standard input."""
+    """Names and contents of the files, of the files in folders, and of `-`, standard input."""
     for path in paths:
         if path == "-":
             yield "standard input", stdin.read(MOST_BYTES + 1)
@@ -99,9 +99,9 @@ def documents(file: str, text: bytes) -> Iterator[Marked]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
-        raise UnreadableError(line, error.problem or "is no YAML") from error
+        raise UnreadableError(line, error.problem or "is not YAML") from error
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        raise UnreadableError(1, f"is no YAML: {error}") from error
+        raise UnreadableError(1, f"is not YAML: {error}") from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -130,10 +130,10 @@ class _Reading:
         for key_node, _ in node.value:
             text = self._key(node, key_node)
             if text in said:
-                raise UnreadableError(_line(key_node), f"{text[:40]!r} stands there twice")
+                raise UnreadableError(_line(key_node), f"the key {text[:40]!r} is there twice")
             said.add(text)
         self.loader.flatten_mapping(node)
-        # What is merged in comes first, so that keys of its own replace it.
+        # Merged keys come first, so that the mapping's own keys replace them.
         pairs = {self._key(node, key_node): (key_node, inner) for key_node, inner in node.value}
         node.value = list(pairs.values())
         return {text: self.value(inner, depth + 1) for text, (_, inner) in pairs.items()}
@@ -143,7 +143,7 @@ class _Reading:
             return str(key_node.value)
         key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
         if not isinstance(key, str | int | float | bool):
-            raise UnreadableError(_line(node), "a key that is no text")
+            raise UnreadableError(_line(node), "a key that is not text")
         return str(key).lower() if isinstance(key, bool) else str(key)
 
     def _scalar(self, node: yaml.Node) -> Any:
@@ -152,7 +152,7 @@ class _Reading:
         scalar = self.loader.construct_object(node)
         if scalar is None or isinstance(scalar, str | int | float | bool):
             return scalar
-        shown = f"a value that JSON has no word for: {str(scalar)[:40]!r}"
+        shown = f"a value that JSON cannot express: {str(scalar)[:40]!r}"
         raise UnreadableError(_line(node), shown)
 
 

@@ -1,8 +1,8 @@
-"""What an API server would refuse of a resource, offline: its schema, then its CEL rules.
+"""Finds offline what an API server would refuse in a resource, by its schema and CEL rules.
 
-The schema is that of the definitions in `crds/`, built from the same models. Words are the API
-server's own where they are clear. Transition rules (`oldSelf`) ask about a stored object and are
-left to the server.
+The schema is built from the same models as the definitions in `crds/`. Messages are the API
+server's own if they are clear. Transition rules (`oldSelf`) need the stored object, so only the
+server can check them.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ _INT_OR_STRING = "x-kubernetes-int-or-string"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong where."""
+    """A place in an object, and what is wrong there."""
 
     path: Path
     message: str
@@ -35,7 +35,7 @@ class Fault:
 
 @functools.cache
 def schema_of(kind: str) -> Schema:
-    """The schema of a whole object, without its status, which is not read from manifests."""
+    """The schema of a whole object without its status: manifests have no status."""
     [version] = crds.definition(kinds.BY_NAME[kind])["spec"]["versions"]
     whole: Schema = version["schema"]["openAPIV3Schema"]
     properties = {key: one for key, one in whole["properties"].items() if key != "status"}
@@ -43,7 +43,7 @@ def schema_of(kind: str) -> Schema:
 
 
 def faults(kind: str, body: Mapping[str, Any]) -> list[Fault]:
-    """Everything the API server would say; rules are tried when the schema finds nothing."""
+    """All faults that the API server would report; rules run only if the schema finds none."""
     schema = schema_of(kind)
     whole = {key: value for key, value in body.items() if key != "status"}
     found = list(_shape(schema, whole, ()))
@@ -51,7 +51,7 @@ def faults(kind: str, body: Mapping[str, Any]) -> list[Fault]:
 
 
 def _named(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """With a name, as every object has one by the time that rules are tried."""
+    """The object with a name, because every object has a name when the server runs rules."""
     about = body.get("metadata")
     if not isinstance(about, dict) or about.get("name"):
         return body
@@ -59,7 +59,7 @@ def _named(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def dotted(path: Path) -> str:
-    """`spec.schedules[0]`."""
+    """A path as text, such as `spec.schedules[0]`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -105,7 +105,7 @@ def _object(schema: Schema, value: Mapping[str, Any], path: Path) -> Iterator[Fa
     for key, inner in value.items():
         where = (*path, key)
         if inner is None:
-            # The server drops a null that has a default, and such of fields it does not know.
+            # The server drops nulls of unknown fields and of fields with a default.
             if key in known and "default" not in known[key]:
                 yield Fault(where, f"must be of type {known[key].get('type', 'integer,string')}, "
                             "is null; remove it")  # fmt: skip
@@ -118,7 +118,7 @@ def _object(schema: Schema, value: Mapping[str, Any], path: Path) -> Iterator[Fa
 
 
 def _meant(key: str, known: Mapping[str, Schema]) -> str:
-    import difflib  # only for who mistyped
+    import difflib  # only needed for a mistyped field
 
     near = difflib.get_close_matches(key, known, 1)
     return f"; is {near[0]!r} meant?" if near else ""
@@ -141,7 +141,7 @@ def _list(schema: Schema, value: list[Any], path: Path) -> Iterator[Fault]:
 
 
 def _mark(schema: Schema, inner: Any) -> Any:
-    """What must be unique in a list of this type."""
+    """The part of an item that must be unique in a list of this type; None if nothing is."""
     match schema["x-kubernetes-list-type"]:
         case "set":
             return inner
@@ -182,7 +182,7 @@ def _number(schema: Schema, value: int, path: Path) -> Iterator[Fault]:
 
 
 def _filled(schema: Schema, value: Any) -> Any:
-    """With the defaults that the API server would store, which rules see."""
+    """The value with the defaults that the API server stores before it runs rules."""
     if isinstance(value, list) and "items" in schema:
         return [_filled(schema["items"], inner) for inner in value]
     if not isinstance(value, dict):
