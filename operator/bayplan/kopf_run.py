@@ -1,8 +1,8 @@
-"""`kopf run -m bayplan.kopf_run`: kopf owns the process, the operator runs in a thread beside it.
+"""`kopf run -m bayplan.kopf_run`: kopf owns the process, and the operator runs in a thread.
 
-Settings come from `BAYPLAN_…` variables, since the command line is kopf's. Importing this module
-registers on kopf's default registry; `python -m bayplan` uses a registry of its own and is not
-touched by that.
+Settings come from `BAYPLAN_…` variables, because kopf reads the command line. Importing this
+module registers handlers on kopf's default registry; `python -m bayplan` uses its own registry,
+which this does not change.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class _Beside:
         return self._operator.alive() if self._operator is not None else {"synced": False}
 
     def begin(self) -> None:
-        """Start and wait until deliveries are taken: kopf delivers nothing before."""
+        """Start the operator and wait until it accepts deliveries; kopf delivers nothing before."""
         self._thread.start()
         self._started.wait()
 

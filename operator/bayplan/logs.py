@@ -1,11 +1,11 @@
-"""One logging style: what happened in a few words, then fields; as text or as JSON lines."""
+"""The logging style: what happened in a few words, then fields; as text or as JSON lines."""
 
 import json
 import logging
 import sys
 from collections.abc import Mapping
 
-# A resource that gets more pods than this in one cycle is logged in one line.
+# If a resource gets more pods than this in a cycle, one line reports all of them.
 _LINES_EACH = 20
 _Key = tuple[str, str, str]  # kind, namespace, name
 
@@ -15,14 +15,14 @@ def logger() -> logging.Logger:
 
 
 def say(level: int, what: str, /, **fields: object) -> None:
-    """One line for one decision: words, then `key=value`."""
+    """Log a decision as a line: words, then `key=value`."""
     log = logger()
     if log.isEnabledFor(level):
         log.log(level, what, extra={"fields": fields})
 
 
 def say_placed(cycle: int, resources: Mapping[_Key, Mapping[tuple[str, str], str]]) -> None:
-    """One line for each new pod (key -> node, empty: no room); of many of one resource, one."""
+    """Log a line for each new pod (key -> node, empty: no room), or one line for many pods."""
     for resource, nodes in resources.items():
         if len(nodes) > _LINES_EACH:
             placed = [node for node in nodes.values() if node]
@@ -79,7 +79,7 @@ def set_up_logging(form: str, level: str) -> None:
 
 
 def to_terminal() -> None:
-    """Show warnings of ours on standard error, unless whoever started us shows them already."""
+    """Show our warnings on standard error, unless the caller's logging shows them already."""
     if not logger().hasHandlers():
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_Text())

@@ -1,7 +1,7 @@
-"""Standard output is ours: what libraries print by themselves goes nowhere.
+"""Discards what libraries print to standard output by themselves.
 
-Native libraries write to the descriptor, past `sys.stdout`: the solver has printed a banner in some
-of its releases, and one line is enough to spoil JSON.
+Native libraries write to the descriptor and not to `sys.stdout`: some releases of the solver print
+a banner, and a single line is enough to break JSON.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _STDOUT = 1
 
 @contextlib.contextmanager
 def stdout() -> Iterator[None]:
-    """Until it ends nothing reaches standard output, nor what C has not written out by then."""
+    """In this context nothing reaches standard output, also nothing that C has buffered."""
     sys.stdout.flush()
     try:
         kept = os.dup(_STDOUT)
@@ -34,13 +34,13 @@ def stdout() -> Iterator[None]:
 
 
 def for_good() -> None:
-    """In a process of its own, whose output nobody reads."""
+    """The same for the rest of a process whose output nobody reads."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDOUT)
     os.close(nowhere)
 
 
 def _flush() -> None:
-    """C's own buffers, which would be written when the process ends."""
+    """Write out C's own buffers, which C would otherwise write when the process ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).fflush(None)

@@ -1,9 +1,9 @@
 """Kubernetes quantities as integers: milli-CPU, bytes, counts.
 
 A quantity is text such as `1500m`, `2Gi` or `1e3`; the grammar read here is the one Kubernetes
-documents, with its rounding: what does not come out whole is rounded away from zero, so that a
-request is never smaller than what was asked for. No floats, no locale, no other digits than 0-9.
-The module does NOT normalise what users wrote; it reads, and it words amounts for messages.
+documents, with its rounding: fractions are rounded away from zero, so that a request is never
+smaller than the user wrote. No floats, no locale, no other digits than 0-9. The module does NOT
+normalise the text of users; it reads amounts and formats them for messages.
 """
 
 import math
@@ -26,7 +26,7 @@ _LARGEST_EXPONENT = 99  # beyond it, in either direction, only the sign of the a
 
 
 class QuantityError(ValueError):
-    """The text is no quantity, or one that does not fit; the message says how to write it."""
+    """The text is not a quantity, or does not fit; the message says how to write it."""
 
 
 class TooLargeError(QuantityError):
@@ -56,7 +56,7 @@ def memory_bytes(text: str | int) -> int:
 
 
 def count(text: str | int) -> int:
-    """How many whole things (pods, devices); a part of one is refused."""
+    """A whole number of things (pods, devices); a fraction is refused."""
     whole = quantity(text)
     if milli(text) != whole * 1000:
         raise QuantityError(f"{shown(text)} is not a whole number; write one without a fraction")
@@ -113,7 +113,7 @@ def _parsed(text: str) -> Fraction:
 
 
 def shown(value: object) -> str:
-    """A user's value as it may stand in a message: quoted, escaped, cut at 40 characters."""
+    """A user's value for a message: quoted, escaped, cut at 40 characters."""
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
@@ -125,9 +125,9 @@ def format_cpu(cpu_milli: int) -> str:
 
 
 def format_bytes(size_bytes: int) -> str:
-    """Short text for people, two decimals at most, rounded away from zero.
+    """A short text with two decimals at most, rounded away from zero.
 
-    A shortage told this way is enough when granted: never less, and less than one percent more.
+    So a shortage in this form is never too small, and less than one percent too large.
     """
     size = abs(size_bytes)
     small = (unit for unit in _UNITS if size * 100 <= (102400 - 1) << unit[1])

@@ -1,1 +1,1 @@
-"""kopf's part: it delivers the custom resources and is the operator's shell. It decides nothing."""
+"""kopf's part: it delivers custom resources and runs the operator's shell. It decides nothing."""

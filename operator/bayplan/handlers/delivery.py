@@ -1,8 +1,8 @@
-"""What kopf brings: every event of the custom kinds goes into the cache; nothing is decided here.
+"""Puts every event of the custom kinds that kopf delivers into the cache; decides nothing.
 
-`on.event` alone is used: it writes nothing to the cluster (no finalizer, no annotation, no
-patch). What kopf misses after a lost watch is healed by the lists of `cluster`, for which a new
-initial listing rings (`relisted`).
+Only `on.event` is used, because it writes nothing to the cluster (no finalizer, no annotation, no
+patch). Events that kopf misses after a lost watch are repaired by the lists of `cluster`; a new
+initial listing triggers them (`relisted`).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from bayplan.api.resource import Key
 
 
 class Sink(Protocol):
-    """Where deliveries go. Called from kopf's thread."""
+    """Receives deliveries. Its methods are called from kopf's thread."""
 
     def put(self, body: Mapping[str, Any]) -> None: ...
     def drop(self, key: Key, uid: str) -> None: ...
@@ -24,7 +24,7 @@ class Sink(Protocol):
 
 
 def register(registry: kopf.OperatorRegistry, sink: Sink) -> None:
-    """Let kopf deliver the custom kinds from this registry into this sink."""
+    """Register handlers so that kopf delivers the custom kinds to the sink."""
     for kind in KINDS:
         kopf.on.event(
             names.GROUP, names.VERSION, kind.plural, registry=registry, id=f"deliver-{kind.plural}"
@@ -32,7 +32,7 @@ def register(registry: kopf.OperatorRegistry, sink: Sink) -> None:
 
 
 class _Delivery:
-    """One kind's events, in the order in which kopf hands them over."""
+    """Delivers the events of a kind, in kopf's order."""
 
     def __init__(self, kind: str, sink: Sink) -> None:
         self._kind = kind
@@ -40,7 +40,7 @@ class _Delivery:
         self._watched = False
 
     async def deliver(self, *, event: Mapping[str, Any], **_: object) -> None:
-        """A type of None comes from a list: after watched events it means kopf listed again."""
+        """Deliver an event. Type None comes from a list; after watch events kopf listed again."""
         body = event["object"]
         if event["type"] is None and self._watched:
             self._watched = False

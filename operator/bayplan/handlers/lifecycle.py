@@ -1,4 +1,4 @@
-"""kopf's settings, login and probe, all by hand: kopf is a shell that delivers, nothing more."""
+"""kopf's settings, login and probe, all set here: kopf only delivers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import kopf
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
-    """Make kopf write nothing, peer with nobody and survive what watches do."""
+    """Set kopf so that it writes nothing, has no peers and survives failing watches."""
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.posting.enabled = False
@@ -15,8 +15,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.server_timeout = 290
     settings.networking.request_timeout = 30
     settings.queueing.worker_limit = 64
-    # A worker keeps its place for so long after its object's last event: with the usual 5 s, a
-    # list of 5,000 objects would take 6 minutes to arrive, and whatever is new waits behind it.
+    # A worker stays for this long after the last event of its object. With kopf's default of 5 s
+    # a list of 5,000 objects would take 6 minutes to arrive, and new events would wait behind it.
     settings.queueing.idle_timeout = 0.02
     settings.persistence.finalizer = "bayplan.dev/never-used"
     settings.process.ultimate_exiting_timeout = None
@@ -25,7 +25,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
 def register(
     registry: kopf.OperatorRegistry, probe: Callable[[], Mapping[str, Any]] = dict
 ) -> None:
-    """Startup, login and probe on this registry. A probe that raises makes liveness fail."""
+    """Register startup, login and probe. If the probe raises, liveness fails."""
 
     @kopf.on.startup(registry=registry, id="configure")
     async def start(*, settings: kopf.OperatorSettings, **_: object) -> None:

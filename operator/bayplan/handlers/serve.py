@@ -1,7 +1,7 @@
-"""kopf in its own thread and loop: its cancel-all, its stalls and its fatal faults stay there.
+"""Runs kopf in its own thread and loop, so that its cancellations, stalls and faults stay there.
 
-kopf ending by itself is fatal for the process: a supervisor starts it again, and everything
-needed is in the API server.
+If kopf ends by itself, the process ends: a supervisor starts it again, and all state is in the API
+server.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from typing import Any
 
 import kopf
 
-_IDENTITY: Any = "bayplan"  # among kopf's peers, of which there are none
+_IDENTITY: Any = "bayplan"  # a name for kopf's peering, which is not used
 
 
 class Server:
-    """Runs `kopf.operator` on this registry until `stop`; `on_death` is told when it ends alone."""
+    """Runs `kopf.operator` until `stop`; calls `on_death` if kopf ends by itself."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Server:
         self._thread.start()
 
     def stop(self, timeout_seconds: float) -> bool:
-        """Ask kopf to end and wait; False when it did not in time (its thread is a daemon)."""
+        """Ask kopf to end and wait; False if it does not end in time (its thread is a daemon)."""
         self._stopping = True
         self._stop.set()
         self._thread.join(timeout_seconds)
@@ -60,10 +60,10 @@ class Server:
                 clusterwide=not self._namespaces,
                 standalone=True,
                 liveness_endpoint=self._liveness_endpoint,
-                # Left to find a name by itself kopf asks for the user's, and the image's has none.
+                # Without a name kopf asks for the user's name, and the user of the image has none.
                 identity=_IDENTITY,
                 stop_flag=self._stop,
             )
         finally:
-            # A thread of kopf's executor waits on the flag; unset, it would keep the loop alive.
+            # A thread of kopf's executor waits for the flag and would keep the loop alive.
             self._stop.set()

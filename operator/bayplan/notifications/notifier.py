@@ -1,8 +1,8 @@
-"""Tells receivers what became of runs: JSON over HTTP, signed, tried again, bounded.
+"""Sends notices about runs to receivers: signed JSON over HTTP, with retries and limits.
 
-Nothing waits for it: a notice is put into its receiver's queue or dropped and counted. Each
-receiver has a queue and a worker of its own, so that a slow one delays nobody else. What is queued
-when the process ends is lost; the status of the job is the record.
+Nothing waits for it: a notice is put into its receiver's queue, or dropped and counted. Each
+receiver has its own queue and worker, so that a slow receiver does not delay the others. Notices
+that are queued when the process ends are lost; the lasting record is the status of the job.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ SIGNATURE = "Bayplan-Signature"
 TIMESTAMP = "Bayplan-Timestamp"
 
 MOST_WAITING = 100  # notices for one receiver
-MOST_ATTEMPTS = 8  # the last one two minutes after the first
+MOST_ATTEMPTS = 8  # the last attempt is two minutes after the first
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1, 64
 ANSWER_SECONDS = 10.0
-_LONGEST_ANSWER = 64 * 1024  # of an answer nobody reads more
+_LONGEST_ANSWER = 64 * 1024  # bytes of an answer that are read
 
 _AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
@@ -38,7 +38,7 @@ Counted = Callable[[str, str], None]  # receiver, outcome: delivered, refused, f
 
 
 def body_of(resource: Resource, notice: intents.Notice) -> bytes:
-    """What is sent. Its `id` is the same whenever the same thing is told, whoever tells it."""
+    """The body to send. Its `id` is the same for the same fact, whichever replica sends it."""
     about = {
         "on": notice.on,
         "kind": resource.kind,
@@ -53,13 +53,13 @@ def body_of(resource: Resource, notice: intents.Notice) -> bytes:
 
 
 def signature(key: bytes, timestamp: int, body: bytes) -> str:
-    """HMAC-SHA256 of `TIMESTAMP.BODY`: a receiver that checks both cannot be sent an old one."""
+    """HMAC-SHA256 of `TIMESTAMP.BODY`, so that a receiver can detect a repeated old notice."""
     signed = f"{timestamp}.".encode() + body
     return f"v1={hmac.new(key, signed, hashlib.sha256).hexdigest()}"
 
 
 class Notifier:
-    """`now` is epoch seconds; `pause` waits, so that tests need not."""
+    """Sends notices. `now` returns epoch seconds; `pause` waits, so that tests need not wait."""
 
     def __init__(
         self,
@@ -80,11 +80,11 @@ class Notifier:
 
     @property
     def names(self) -> frozenset[str]:
-        """The receivers there are."""
+        """The names of the known receivers."""
         return frozenset(self._known)
 
     def notify(self, resource: Resource, notice: intents.Notice) -> None:
-        """Have it told; returns at once. One too many is dropped."""
+        """Queue a notice; returns at once. If the queue is full, the notice is dropped."""
         queue = self._queues.get(notice.receiver)
         if queue is None:
             return
@@ -94,7 +94,7 @@ class Notifier:
             self._counted(notice.receiver, "dropped")
 
     async def run(self) -> None:
-        """Send for ever; without receivers nothing is opened."""
+        """Send notices for ever; without receivers no session is opened."""
         if not self._known:
             await asyncio.Event().wait()
         async with AsyncExitStack() as stack:
@@ -113,7 +113,7 @@ class Notifier:
     async def _delivered(
         self, receiver: receivers.Receiver, body: bytes, session: aiohttp.ClientSession
     ) -> str:
-        """What became of a notice after all its attempts."""
+        """The outcome of a notice after all its attempts."""
         for attempt in range(MOST_ATTEMPTS):
             if attempt:
                 await self._pause(
@@ -137,7 +137,7 @@ class Notifier:
     async def _sent(
         self, receiver: receivers.Receiver, body: bytes, session: aiohttp.ClientSession
     ) -> int:
-        """The status of the answer; a redirection is one, and is not followed."""
+        """The status of the answer; a redirection is an answer and is not followed."""
         key = await asyncio.to_thread(receiver.key)
         timestamp = self._now()
         headers = {

@@ -1,7 +1,7 @@
-"""Where notices go: receivers that the administrator names in a file, never a user in a spec.
+"""Receivers of notices: the administrator names them in a file; users cannot name them in a spec.
 
-Each has a URL and the file of the key that its notices are signed with. The file is read once, at
-the start; keys are read for each notice, so that a mounted Secret may turn them over.
+Each receiver has a URL and a file with the key that signs its notices. The file of receivers is
+read once, at the start; keys are read for each notice, so that a mounted Secret can change them.
 """
 
 import urllib.parse
@@ -21,11 +21,11 @@ _Name = Annotated[str, pydantic.Field(pattern=RECEIVER_PATTERN, max_length=63)]
 
 
 class ReceiversError(ValueError):
-    """The file cannot be used; says where and what to do."""
+    """The file cannot be used; the message says where and what to do."""
 
 
 class Receiver(pydantic.BaseModel):
-    """One place to send notices to; `keyFile` is beside the receivers' file unless absolute."""
+    """A receiver of notices; a relative `keyFile` is in the folder of the receivers' file."""
 
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", alias_generator=pydantic.alias_generators.to_camel
@@ -44,7 +44,7 @@ class Receiver(pydantic.BaseModel):
         return url
 
     def key(self) -> bytes:
-        """The key as it is now, without white space around it. Raises OSError, ValueError."""
+        """The present key, without white space around it. Raises OSError, ValueError."""
         key = self.key_file.read_bytes().strip()
         if len(key) < FEWEST_KEY_BYTES:
             raise ReceiversError(
@@ -60,7 +60,7 @@ class _File(pydantic.BaseModel):
 
 
 def read(path: Path) -> dict[str, Receiver]:
-    """The receivers of a file by name; raises ReceiversError for whatever is wrong with it."""
+    """The receivers of a file by name; raises ReceiversError if anything is wrong with it."""
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ReceiversError(f"{path}: larger than {_LARGEST_FILE} bytes")
@@ -79,5 +79,5 @@ def read(path: Path) -> dict[str, Receiver]:
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise ReceiversError(f"{path}: {error}") from error
     if len(found) < len(listed.receivers):
-        raise ReceiversError(f"{path}: two receivers have one name")
+        raise ReceiversError(f"{path}: two receivers have the same name")
     return found

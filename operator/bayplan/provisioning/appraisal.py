@@ -1,7 +1,7 @@
-"""What the running pods should cost: the present placement as a question to the optimiser.
+"""Builds the question to the optimiser: what should the running pods cost?
 
-Node types are the kinds of node that are there; every movable pod is demand. Constraints between
-pods are left out, which can only lower the answer, so its bound holds for any placement.
+Node types are the kinds of existing nodes; every movable pod is demand. Constraints between pods
+are left out: this can only lower the answer, so its bound holds for any placement.
 """
 
 from collections.abc import Callable
@@ -18,29 +18,29 @@ from bayplan.optimizer.problem import Problem
 from bayplan.placement import filters
 from bayplan.placement.node_table import NodeTable
 
-# Labels that tell single nodes apart; they make no new kind of node.
+# Labels that differ from node to node: they do not make another kind of node.
 _OF_ONE_NODE = frozenset({HOSTNAME, "alpha.eksctl.io/instance-id", "topology.k8s.aws/zone-id"})
 
 
 @dataclass(frozen=True, slots=True)
 class Appraisal:
-    """`cost` is what the nodes in use cost now, in microdollars an hour; `question` the rest."""
+    """`cost`: what the nodes in use cost now, in microdollars an hour; `question`: the problem."""
 
     cost: int
     question: Problem
 
     @property
     def digest(self) -> bytes:
-        """Equal for equal questions: an answer given before still holds."""
+        """A digest; an earlier answer to a question with the same digest still holds."""
         asked = self.question
         parts = (asked.demand, asked.request, asked.capacity, asked.price, asked.eligible)
         return b"".join(part.tobytes() for part in parts) + self.cost.to_bytes(8, "big")
 
 
 def appraisal(snapshot: Snapshot, price: Callable[[Node], int | None]) -> Appraisal | None:
-    """Cost and question for the pods that run now; None when there is nothing to compare.
+    """Cost and question for the pods that run now; None if there is nothing to compare.
 
-    A node in use without a known price leaves the cost unknown, and so there is no answer.
+    If the price of a node in use is unknown, the cost is unknown too, so the answer is None.
     """
     fit = [node for node in snapshot.nodes if node.ready and not node.leaving]
     demand = _demand(snapshot)
@@ -72,7 +72,7 @@ def appraisal(snapshot: Snapshot, price: Callable[[Node], int | None]) -> Apprai
 
 
 def _demand(snapshot: Snapshot) -> dict[PodClass, int]:
-    """Movable pods by what their placing depends on, nodes alone considered."""
+    """The movable pods, grouped by everything about them that nodes care about."""
     counts: dict[tuple[resources.Vector, Constraints], int] = {}
     for node in snapshot.nodes:
         for pod in snapshot.pods_on(node.name):
@@ -95,7 +95,7 @@ def _kind(node: Node, price: int | None) -> object:
 
 
 def _room(snapshot: Snapshot, nodes: list[Node]) -> resources.Vector:
-    """What a node of this kind has for movable pods: the most that any of them has."""
+    """The room for movable pods on a node of this kind: the most that any such node has."""
     rooms = (node.allocatable - _resident(snapshot, node.name) for node in nodes)
     most = resources.NOTHING
     for room in rooms:

@@ -1,6 +1,6 @@
-"""What others would buy for the same pods: re-implementations, named as such wherever shown.
+"""What other schedulers would buy for the same pods: re-implementations, always named as such.
 
-All start from nothing and ignore ties between pods, which favours them.
+All start without nodes and ignore constraints between pods, which favours them.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class Rival:
 def compared(
     wanted: Sequence[str], problem: Problem, types: Sequence[str], seed: int
 ) -> tuple[Rival, ...]:
-    """Each wanted rival on the same demand and menu. `types` names the problem's types."""
+    """The purchase of each wanted rival on the same problem. `types` are names of its types."""
     return tuple(_RUNS[name](name, problem, types, seed) for name in dict.fromkeys(wanted))
 
 
@@ -55,7 +55,7 @@ NAMES = tuple(_RUNS)
 
 
 def _best_type(problem: Problem) -> int:
-    """The one type that takes the most pods, and of those the cheapest if filled to the brim."""
+    """The type that takes the most pods; among equals the type that is cheapest when full."""
     limits = problem.limits()
     taken = (problem.demand * (limits > 0)).sum(axis=1)
     asked = (problem.demand[None, :, None] * problem.request * (limits > 0)[:, :, None]).sum(axis=1)

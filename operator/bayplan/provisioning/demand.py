@@ -1,6 +1,6 @@
-"""The menu and the demand as the optimiser's arrays.
+"""Turns offers and demand into the optimiser's arrays.
 
-Pods that differ in nothing the optimiser looks at are one row, whatever workload they belong to:
+Pods that look the same to the optimiser are one row, even if they belong to different workloads:
 three hundred Deployments of twenty sizes are twenty rows.
 """
 
@@ -22,12 +22,12 @@ from bayplan.placement.node_table import NodeTable
 from bayplan.provisioning.offerings import Offer
 
 Key = tuple[str, str]  # namespace and name of a pod
-Claims = Mapping[Key, Claim]  # those whose volumes are somewhere
+Claims = Mapping[Key, Claim]  # claims whose volumes exist
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """Pods to buy for. `zone` where a spread gives each zone its share.
+    """Pods to buy for. `zone` is set if a spread gives each zone its share.
 
     `tied`: the optimiser's patterns say how much to buy, not where these pods go.
     """
@@ -42,13 +42,13 @@ class Row:
 def demand_rows(
     waiting: Sequence[Waiting], zones: Sequence[str], claims: Claims
 ) -> tuple[list[Row], list[list[tuple[PodClass, Key]]]]:
-    """Alike pods together, and who they are; hard spreads over zones zone by zone, if any given."""
+    """Rows of equal pods, and their keys; a hard spread over given zones has a row per zone."""
     members: dict[Row, list[tuple[PodClass, Key]]] = {}
     for group in waiting:
         kind = group.kind
         limit = _per_node(kind)
         where = _beside_volumes(kind, claims)
-        # What may stand on a node once is counted by itself: merged, two would be one too many.
+        # Pods that may be on a node only once keep their own row: a merged row would allow two.
         merged = alike(where) if limit == UNLIMITED else where
         shares = _shares(kind, zones) or ("",)
         free = not _tied(kind) or (len(shares) > 1 and _shared_out(kind, shares, waiting))
@@ -61,7 +61,7 @@ def demand_rows(
 
 
 def class_of(pod: Pod, rules: PlacementRules = FREELY) -> PodClass:
-    """`rules` are those of our own kinds: what has some is no plain pod."""
+    """The class of a pod; it is a plain pod only without `rules` of our own kinds."""
     return PodClass(
         namespace=pod.namespace,
         request=pod.request,
@@ -74,7 +74,7 @@ def class_of(pod: Pod, rules: PlacementRules = FREELY) -> PodClass:
 
 
 def alike(kind: PodClass) -> PodClass:
-    """What of a class decides which types it may use and what it takes of them."""
+    """The key of a class: everything that decides which types it may use and what it takes."""
     wanted = kind.constraints
     constraints = Constraints(
         selector=wanted.selector,
@@ -92,7 +92,7 @@ def alike(kind: PodClass) -> PodClass:
 
 
 def _beside_volumes(kind: PodClass, claims: Claims) -> PodClass:
-    """The class as if its node affinity said where its volumes are."""
+    """The class with the places of its volumes added to its node affinity."""
     wanted = kind.constraints.affinity
     for name in kind.constraints.claims:
         claim = claims.get((kind.namespace, name))
@@ -146,9 +146,9 @@ def _spreads(kind: PodClass) -> list[Spread]:
 
 
 def _shared_out(kind: PodClass, zones: Sequence[str], waiting: Sequence[Waiting]) -> bool:
-    """Whether an equal share a zone is all that its ties ask for.
+    """Whether equal shares per zone satisfy all its constraints between pods.
 
-    So it is when its one tie is the spread over zones and no other pods count in it.
+    That is so if its only such constraint is a spread over zones that counts no other pods.
     """
     spreads = _spreads(kind)
     if len(spreads) > 1 or _tied_otherwise(kind):
@@ -230,7 +230,7 @@ class Shop:
         ]
 
     def problem(self, wanted: Sequence[Row], places: Sequence[tuple[Offer, str]]) -> Problem:
-        # CPU and memory always: rivals score by them whether pods ask for them or not.
+        # CPU and memory always: rivals score by them even if no pod requests them.
         asked = {name for row in wanted for name in row.kind.request}
         columns = sorted(asked | {resources.CPU, resources.MEMORY})
         index = {offer: at for at, offer in enumerate(self.menu)}
@@ -253,7 +253,7 @@ class Shop:
         )
 
     def more(self, kind: PodClass, count: int) -> list[tuple[Offer, str]]:
-        """Nodes, of the type that holds so many pods of a class for the least, in each zone."""
+        """Nodes in each zone, of the type that holds that many pods of a class for the least."""
         fits = self._holds(Row(kind, per_node=_per_node(kind), count=count))
         if not fits.any():
             return []
@@ -268,7 +268,7 @@ class Shop:
         return bool(self._holds(Row(kind)).any())
 
     def holder(self, total: resources.Vector, kinds: Iterable[PodClass], zone: str) -> Offer | None:
-        """The cheapest type with this much room that takes all these classes in a zone."""
+        """The cheapest type with that much room which takes all these classes in a zone."""
         column = self.zones.index(zone)
         open_ = np.ones(len(self.menu), dtype=np.bool_)
         for kind in kinds:
@@ -318,7 +318,7 @@ def _shares(kind: PodClass, zones: Sequence[str]) -> Sequence[str]:
 
 
 def _per_node(kind: PodClass) -> int:
-    """How many of a class one node may hold because of its ties to itself."""
+    """How many pods of a class a node may hold because of constraints between its own pods."""
     labels = dict(kind.labels)
     apart = any(
         not term.weight
@@ -326,7 +326,7 @@ def _per_node(kind: PodClass) -> int:
         and term.selector.matches(labels)
         and (
             term.all_namespaces
-            or term.namespace_selector is not None  # nobody knows here which it selects
+            or term.namespace_selector is not None  # unknown here which namespaces it selects
             or kind.namespace in (term.namespaces or {kind.namespace})
         )
         for term in kind.constraints.pod_anti_affinity

@@ -1,4 +1,4 @@
-"""What is to be placed, what there is already, and what was left out: the input of a simulation."""
+"""The input of a simulation: pods to place, existing nodes and pods, and what was left out."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from bayplan.model.workloads import FREELY, PlacementRules
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Demand:
-    """Pods of one workload that have no node yet. `title` is `Deployment default/web`."""
+    """Pods of a workload that have no node yet. `title` is like `Deployment default/web`."""
 
     title: str
     name: str
@@ -26,7 +26,7 @@ class Demand:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """Pods that the API server would not store, and why."""
+    """Pods that the API server would refuse, and why."""
 
     title: str
     count: int
@@ -35,19 +35,19 @@ class Refused:
 
 @dataclasses.dataclass(slots=True)
 class Inventory:
-    """Everything that was read."""
+    """Everything that was read from the input."""
 
     demands: list[Demand] = dataclasses.field(default_factory=list)
     nodes: list[Node] = dataclasses.field(default_factory=list)
     running: list[Pod] = dataclasses.field(default_factory=list)
     titles: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)  # of what runs
-    # Also LongServices with mode PerNode: a new node gets its own.
+    # Also LongServices with mode PerNode: each new node gets an instance.
     daemonsets: list[snapshot.DaemonSet] = dataclasses.field(default_factory=list)
     refused: list[Refused] = dataclasses.field(default_factory=list)
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     volume_limits: Mapping[str, int] = dataclasses.field(default_factory=dict)  # node -> volumes
-    # Of claims, and of what nodes attach; of nothing else.
+    # Holds only claims and what nodes attach.
     volumes: state.State = dataclasses.field(default_factory=state.State)
     namespaces: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)  # labels
     node_pools: list[NodePool] = dataclasses.field(default_factory=list)
@@ -60,7 +60,7 @@ class Inventory:
         return any(pod.request.amount(attachable.ATTACHABLE) for pod in pods)
 
     def attached_at_most(self, node: Node) -> int:
-        """How many volumes of EBS a node attaches: by its CSINode, else by its instance type."""
+        """How many EBS volumes a node attaches, by its CSINode, else by its instance type."""
         if node.name in self.volume_limits:
             return self.volume_limits[node.name]
         return attachable.attachable(node.labels.get(INSTANCE_TYPE, ""))

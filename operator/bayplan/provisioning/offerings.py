@@ -1,4 +1,4 @@
-"""The instance types that a simulation may buy: what pods can use of them, what they cost."""
+"""The instance types that a simulation may buy: their room for pods and their price."""
 
 import dataclasses
 import fnmatch
@@ -27,7 +27,7 @@ _SMALLEST_CPU_MILLI, _LARGEST_CPU_MILLI = 2_000, 32_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Offer:
-    """One instance type of the menu; `price` in microdollars an hour, `source` says whose."""
+    """An instance type to buy; `price` in microdollars an hour, from `source`."""
 
     name: str
     arch: str
@@ -62,7 +62,7 @@ class Offer:
 
 
 def zones_in(region: str = "") -> tuple[str, ...]:
-    """Three zones of a region as AWS names them; of us-east-1 where none is said."""
+    """Three zones of a region by AWS's names; by default of us-east-1."""
     return tuple(f"{region or 'us-east-1'}{letter}" for letter in "abc")
 
 
@@ -71,7 +71,7 @@ def spot_offers(
     spot: SpotPrices,
     zones: Collection[str],
 ) -> list[Offer]:
-    """What of a menu is sold as spot in all these zones, at the price of the dearest of them."""
+    """The offers that are sold as spot in all these zones, at the highest price of the zones."""
     found = []
     for offer in menu:
         each = [spot.get((offer.name, zone)) for zone in zones]
@@ -131,26 +131,26 @@ def offers(
 
 
 def ladder(known: Iterable[str] = ()) -> list[list[str]]:
-    """Types to try after those that are `known`: general ones of any architecture, then all."""
+    """Types to try after the `known` types: general types of any architecture, then all types."""
     rest = {name: one for name, one in catalogue.load().items() if name not in set(known)}
     general = [name for name, one in rest.items() if _general(one)]
     return [general, [name for name, one in rest.items() if not one.bare_metal], list(rest)]
 
 
 def disk_for(storage_bytes: int) -> int:
-    """The root volume, in GiB, that leaves pods so much ephemeral storage."""
+    """The size in GiB of a root volume that leaves pods this much ephemeral storage."""
     reserved = storage_bytes + allocatable.RESERVED_STORAGE_BYTES
     share = 100 - allocatable.EVICTION_STORAGE_PERCENT
     return -(-reserved * 100 // (share << 30))
 
 
 def _usual(one: catalogue.InstanceType) -> bool:
-    """What a general pool of today's default architecture holds."""
+    """Whether a general pool of the default architecture would have this type."""
     return _general(one) and one.arch == "amd64" and one.cpu_milli <= _LARGEST_CPU_MILLI
 
 
 def _general(one: catalogue.InstanceType) -> bool:
-    """No accelerator, no burstable, bare-metal or flex type."""
+    """Whether it is not an accelerator, burstable, bare-metal or flex type."""
     return (
         one.family[0] in "cmr"
         and one.family[1:2].isdigit()

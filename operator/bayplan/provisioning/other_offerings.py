@@ -1,4 +1,4 @@
-"""What could be bought instead: other types, a larger disk, labels of a pool; as options."""
+"""Finds options with which a pod would fit: other types, a larger disk, labels of a pool."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ def hint(
     shop: Callable[[Sequence[Offer]], Shop],
     book: prices.Book,
 ) -> tuple[str, ...]:
-    """`on new nodes with --instance-type g4dn.xlarge`: what makes one pod fit, if anything does."""
+    """A hint such as `on new nodes with --instance-type g4dn.xlarge`; empty if nothing helps."""
     if not menu:
         return ()
     lacking = {key: value for key, value in _wanted(kind).items() if key not in _given(menu[0])}
@@ -55,12 +55,12 @@ def hint(
 
 
 def _given(offer: Offer) -> dict[str, str]:
-    """Labels that every node has, whatever its value."""
+    """Keys of the labels that every node has."""
     return dict(offer.node("any", "any").labels)
 
 
 def _wanted(kind: PodClass) -> dict[str, str]:
-    """Labels that its node must have, one value of each; of alternatives the first."""
+    """Labels that its node must have, with a value for each; the first of alternatives."""
     wanted = dict(kind.constraints.selector)
     for term in (kind.constraints.affinity or ())[:1]:
         for key, one in term.labels:
@@ -78,7 +78,7 @@ def _wanted(kind: PodClass) -> dict[str, str]:
 
 
 def _example(wanted: requirements.Requirement) -> str | None:
-    """A value that is accepted; None where none need be there."""
+    """A value that the requirement accepts; None if the label may be absent."""
     if wanted.has(None):
         return None
     return next((one for one in (*sorted(wanted.values), _ANY) if wanted.has(one)), None)

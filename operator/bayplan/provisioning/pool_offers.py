@@ -1,4 +1,4 @@
-"""What NodePools of Karpenter may buy: the types, zones and capacity types that they allow."""
+"""The offers of Karpenter's NodePools: the types, zones and capacity types that they allow."""
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,14 +12,14 @@ from bayplan.model.nodes import CAPACITY_TYPE, REGION, ZONE
 from bayplan.model.requirements import ANYTHING
 from bayplan.provisioning.offerings import Offer, SpotPrices
 
-# Labels that an offer's own zone and capacity type say.
+# Labels that come from an offer's own zone and capacity type.
 _OF_THE_PLACE = frozenset({ZONE, REGION, CAPACITY_TYPE})
 _NOBODYS = NodeClass()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PoolOffers:
-    """`offers` is the menu; `notes` says what of the pools could not be followed."""
+    """The `offers` of pools, and `notes` on requirements that could not be followed."""
 
     offers: tuple[Offer, ...] = ()
     notes: tuple[str, ...] = ()
@@ -34,11 +34,11 @@ def pool_offers(
     spot: SpotPrices | None = None,
     sold_out: Collection[Offering] = frozenset(),
 ) -> PoolOffers:
-    """The menu of these pools in these zones, without what is sold out.
+    """The offers of these pools in these zones, without offers that are sold out.
 
-    `classes` are the node classes that are known, by kind and name. With `spot` prices a pool that
-    allows spot offers it too, each type in each zone at its price there. Without, a pool that
-    allows spot alone is offered at the prices on demand, which a note says.
+    `classes` are the known node classes, by kind and name. With `spot` prices a pool that allows
+    spot offers it too, each type at its price in each zone. Without these prices a pool that allows
+    only spot is offered at the prices on demand, and a note says so.
     """
     found: list[Offer] = []
     notes: list[str] = []
@@ -56,7 +56,7 @@ def pool_offers(
         made = [_offer(one, pool, shape, book, allowed) for one in priced]
         if not allowed or not made:
             what = "zones" if not allowed else "instance types"
-            notes.append(f"NodePool {pool.name}: none of the known {what} is allowed by it")
+            notes.append(f"NodePool {pool.name} allows none of the known {what}")
             continue
         if ON_DEMAND in pool.capacity_types:
             found += _there(made, ON_DEMAND, sold_out)
@@ -64,8 +64,8 @@ def pool_offers(
             sold = _by_zone(made, spot or {})
             if not sold and ON_DEMAND not in pool.capacity_types:
                 notes.append(
-                    f"NodePool {pool.name} buys spot alone: planned at the prices on demand, since "
-                    "no spot price is known"
+                    f"NodePool {pool.name} buys only spot: planned at the prices on demand, "
+                    "because no spot price is known"
                 )
                 sold = [dataclasses.replace(offer, spot=True) for offer in made]
             found += _there(sold, SPOT, sold_out)
@@ -124,10 +124,10 @@ def _guessed(one: catalogue.InstanceType, book: prices.Book) -> bool:
 
 
 def _unknown(pool: NodePool) -> list[str]:
-    """Requirements that nothing here can follow; custom labels are set by the pool itself."""
+    """Notes on requirements that cannot be followed here; the pool itself sets custom labels."""
     of_type = (key for key in pool.requirements if key.startswith((f"{AWS}/", f"{KWOK}/")))
     lost = sorted(key for key in of_type if key not in KEYS)
-    return [f"NodePool {pool.name}: the requirement on {key} is not looked at" for key in lost]
+    return [f"NodePool {pool.name}: the requirement on {key} is ignored" for key in lost]
 
 
 def _offer(

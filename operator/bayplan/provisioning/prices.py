@@ -1,4 +1,4 @@
-"""What a node costs: its own label says it, else the prices of its instance type."""
+"""The price of a node: from its own label, else by its instance type."""
 
 import dataclasses
 
@@ -6,12 +6,12 @@ from bayplan.cloud import catalogue
 from bayplan.cloud.prices import Book, Price
 from bayplan.model.nodes import INSTANCE_TYPE, PRICE, Node
 
-HOURS_A_MONTH = 730  # as AWS counts one
-MODELLED = Book()  # prices of no file and no cloud: those that the model gives each type
+HOURS_A_MONTH = 730  # AWS counts a month so
+MODELLED = Book()  # without a file and a cloud: the model gives the price of each type
 
 
 def price_of(node: Node, book: Book = MODELLED) -> int | None:
-    """Microdollars an hour; None for a node of an unknown type that does not say its own."""
+    """Microdollars an hour; None for a node of an unknown type without a label for its price."""
     if node.price_microdollars is not None:
         return node.price_microdollars
     known = _of_type(node, book)
@@ -19,7 +19,7 @@ def price_of(node: Node, book: Book = MODELLED) -> int | None:
 
 
 def with_price(node: Node, book: Book) -> tuple[Node, str]:
-    """The node with a price, and whose price it is; `unknown` where nobody knows one."""
+    """The node with a price, and the source of the price; `unknown` without a price."""
     if node.price_microdollars is not None:
         return node, f"the node itself ({PRICE})"
     price = _of_type(node, book)

@@ -1,4 +1,4 @@
-"""What a simulation ends with: filled nodes, pods without room, costs and the bound."""
+"""The result of a simulation: filled nodes, pods without room, costs and the bound."""
 
 import dataclasses
 
@@ -12,15 +12,15 @@ from bayplan.provisioning.prices import HOURS_A_MONTH
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Filled:
-    """A node at the end: what pods of which workload take of it."""
+    """A node at the end, and the room that the pods of each workload take on it."""
 
     node: Node
     new: bool
     source: str  # of the price
     held: tuple[tuple[str, int, resources.Vector], ...]  # title, pods, their requests
     requested: resources.Vector
-    closed: bool  # no pod of any workload here would fit any more
-    # DaemonSets whose pod has no room here, and what it lacks.
+    closed: bool  # no further pod of any workload on this node would fit
+    # DaemonSets whose pod has no room on this node, and what it lacks.
     crowded_out: tuple[tuple[str, resources.Vector], ...] = ()
 
     @property
@@ -39,9 +39,9 @@ class Missing:
     title: str
     count: int
     funnel: Funnel
-    what: str = "nodes"  # what was looked at: nodes, or the types that could be bought
-    hints: tuple[str, ...] = ()  # what would make one of them fit
-    why: str = ""  # in words, where no node was asked
+    what: str = "nodes"  # what was tried: nodes, or the types that could be bought
+    hints: tuple[str, ...] = ()  # changes with which one of the pods would fit
+    why: str = ""  # the reason in words, if no node was tried
 
     @property
     def message(self) -> str:
@@ -50,7 +50,7 @@ class Missing:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """The end state. Costs in microdollars an hour; `bound` is proven for what is bought."""
+    """The end state. Costs in microdollars an hour; `bound` holds for the bought nodes."""
 
     nodes: tuple[Filled, ...]
     missing: tuple[Missing, ...]
@@ -63,7 +63,7 @@ class Result:
 
     @property
     def cost(self) -> int:
-        """Of all nodes whose price is known."""
+        """The cost of all nodes with a known price."""
         return sum(one.node.price_microdollars or 0 for one in self.nodes)
 
     @property

@@ -1,9 +1,9 @@
-"""What others would do with the same pods: re-implementations, for comparison only.
+"""Re-implementations of other schedulers and autoscalers, for comparison only.
 
-They follow the published algorithms, not the binaries; docs and output must say so. `karpenter` has
-the best case for packing (all pods in one batch, no time-out). `kube_scheduler` works beside an
-ideal autoscaler: a node of one type appears when nothing fits. Constraints beyond eligibility and
-resources are left out of both, which favours them.
+They follow the published algorithms, not the binaries; docs and output must say so. `karpenter`
+gets the best case for packing (all pods in one batch, no time-out). `kube_scheduler` works with an
+ideal autoscaler: a node of one type appears when nothing fits. Both ignore constraints other than
+eligibility and resources, which favours them.
 """
 
 import dataclasses
@@ -13,17 +13,17 @@ import numpy as np
 from bayplan.model import resources
 from bayplan.optimizer.problem import BoolMatrix, BoolVector, IntMatrix, IntVector, Packing, Problem
 
-_MANY_NODES = 100  # from here on kube-scheduler looks at a share of them
+_MANY_NODES = 100  # from this number on kube-scheduler looks only at a share of the nodes
 _SCORES = 100
-_SCORED = (resources.CPU, resources.MEMORY)  # by default, whatever else pods ask for
+_SCORED = (resources.CPU, resources.MEMORY)  # kube-scheduler's default
 
 
 def karpenter(problem: Problem) -> Packing:
-    """Karpenter's provisioning: first fit over claims that keep every type that still fits.
+    """Karpenter's provisioning: first fit over claims, which keep all types that still fit.
 
-    Pods by CPU, then memory, largest first; claims with the fewest pods first; what fits no claim
-    opens one; in the end each claim becomes the cheapest type left to it. (After
-    kubernetes-sigs/karpenter, pkg/controllers/provisioning/scheduling.)
+    Pods come by CPU, then memory, largest first, and try the claims with the fewest pods first. A
+    pod that fits into no claim opens a new claim. In the end each claim becomes the cheapest of its
+    remaining types. (After kubernetes-sigs/karpenter, pkg/controllers/provisioning/scheduling.)
     """
     by = problem.columns_of(_SCORED)[::-1]
     keys = [-problem.request[:, column] for column in by]
@@ -41,11 +41,12 @@ def karpenter(problem: Problem) -> Packing:
 
 
 def kube_scheduler(problem: Problem, of_type: int, *, most: bool, seed: int = 0) -> Packing:
-    """kube-scheduler filling nodes of one type, pods in random order.
+    """kube-scheduler filling nodes of one type with pods in random order.
 
-    NodeResourcesFit by LeastAllocated, or MostAllocated with `most`, and BalancedAllocation, each
-    0–100 on CPU and memory; from 100 nodes on it scores an adaptive share of them, starting where
-    it stopped; ties by chance. What does not fit an empty node stays out.
+    It scores by NodeResourcesFit with LeastAllocated, or MostAllocated with `most`, and by
+    BalancedAllocation, each 0–100 on CPU and memory. From 100 nodes on it scores an adaptive share
+    of the nodes, starting where it stopped. Ties are decided by chance. Pods that do not fit an
+    empty node stay out.
     """
     dice = np.random.default_rng(seed)
     room = problem.capacity[of_type]
@@ -79,13 +80,13 @@ def kube_scheduler(problem: Problem, of_type: int, *, most: bool, seed: int = 0)
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Claims:
-    """In-flight nodes: what they hold, and which types could still be meant."""
+    """Nodes that are being bought: what they hold, and which types they can still become."""
 
     load: IntMatrix  # [C, D]
     counts: IntMatrix  # [C, K]
     types: BoolMatrix  # [C, T]
     pods: IntVector  # [C]
-    closed: BoolVector  # [C] to the class at hand
+    closed: BoolVector  # [C] cannot take the present class
     count: int
 
     @classmethod
@@ -101,9 +102,9 @@ class _Claims:
         )
 
     def take(self, k: int, problem: Problem, open_types: BoolVector) -> None:
-        """One pod into the claim with the fewest pods that can hold it, else into a new one.
+        """Put a pod into the claim with the fewest pods that can hold it, else into a new claim.
 
-        A claim that could not take a pod of this class never can again: loads only grow.
+        A claim that could not take a pod of this class can never take one later: loads only grow.
         """
         request = problem.request[k]
         while not self.closed[: self.count].all():
@@ -122,7 +123,7 @@ class _Claims:
         self._put(self.count - 1, k, request, left)
 
     def launched(self, problem: Problem) -> Packing:
-        """Each claim as the cheapest type left to it."""
+        """The nodes: each claim becomes the cheapest of its remaining types."""
         price = np.where(self.types[: self.count], problem.price, np.iinfo(np.int64).max)
         nodes = np.ones(self.count, np.int64)
         return Packing.of(problem, price.argmin(axis=1), self.counts[: self.count], nodes, 0)
@@ -142,7 +143,7 @@ class _Claims:
 
 
 def _looked_at(nodes: int) -> int:
-    """How many feasible nodes are enough to choose from (adaptive percentageOfNodesToScore)."""
+    """How many feasible nodes kube-scheduler scores (adaptive percentageOfNodesToScore)."""
     if nodes < _MANY_NODES:
         return nodes
     return max(_MANY_NODES, nodes * max(5, 50 - nodes // 125) // 100)

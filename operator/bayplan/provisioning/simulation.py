@@ -1,9 +1,9 @@
-"""What would be: the operator's own placing and buying on what manifests say, nothing written.
+"""Simulates placing and buying for manifests with the operator's own code; writes nothing.
 
-First what there is: waiting pods go onto the given nodes by the same `solve` as in a cluster. What
-finds no room is bought for: the optimiser says how many nodes of which type, pods without ties to
-others go where its patterns say, pods with ties (spread, affinity, ports) are placed by `solve` on
-the new nodes, and more nodes are added while those still miss some. The bound ignores such ties, so
+First `solve`, as in a cluster, places waiting pods on the given nodes. For pods without room the
+optimiser says how many nodes of which type to buy. Pods without constraints between pods go where
+its patterns say; the others (spread, affinity, ports) are placed by `solve` on the new nodes, and
+more nodes are added while some still find no room. The bound ignores constraints between pods, so
 it holds for any plan.
 """
 
@@ -37,14 +37,14 @@ from bayplan.provisioning.prices import with_price
 from bayplan.provisioning.result import Filled, Missing, Result
 
 _MOST_ROUNDS = 40
-_MOST_KINDS = 5  # in one note
+_MOST_KINDS = 5  # in a note
 _NOWHERE = Funnel(0)
 _ATTACHABLE = attachable.ATTACHABLE
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    seconds: float = 2.0  # for the optimiser
+    seconds: float = 2.0  # time of the optimiser
     seed: int = 0
     zones: tuple[str, ...] = offerings.zones_in()
     rivals: tuple[str, ...] = ()  # of compare.NAMES
@@ -53,7 +53,7 @@ class Settings:
 
 
 def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Result:
-    """Place, buy, place again; same input and enough seconds, same result."""
+    """Place, buy, place again; with enough seconds the same input gives the same result."""
     run = _Run(found, menu, settings)
     left = run.place(run.groups())
     bound = 0
@@ -69,18 +69,18 @@ def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Res
 
 
 class _Run:
-    """The state of one simulation, and what its pods and nodes are called."""
+    """The state of a simulation, and the titles of its pods and nodes."""
 
     def __init__(self, found: Inventory, menu: Sequence[Offer], settings: Settings) -> None:
         self.found, self.menu, self.settings = found, menu, settings
         self.state = self._empty()
         self.titles: dict[tuple[str, str], str] = {}  # pod -> title of its workload
-        self.offers: dict[str, Offer] = {}  # new node -> what it is
-        self.landed: dict[tuple[str, str], PodClass] = {}  # what was placed here
+        self.offers: dict[str, Offer] = {}  # new node -> its offer
+        self.landed: dict[tuple[str, str], PodClass] = {}  # pods that this simulation placed
         self.kinds: list[tuple[Demand, PodClass]] = [
             (demand, class_of(demand.pod, demand.rules)) for demand in found.demands
         ]
-        self.sources: dict[str, str] = {}  # node -> whose price it is
+        self.sources: dict[str, str] = {}  # node -> source of its price
         self.requests = _Requests.of({kind.request for _, kind in self.kinds})
         self.attaches = found.attaches
         if self.attaches:
@@ -117,7 +117,7 @@ class _Run:
             yield pod
 
     def _empty(self) -> State:
-        """A state without nodes and pods, which knows the claims."""
+        """A state with the claims, without nodes and pods."""
         told = self.found.volumes
         return State(
             claims=told.claims,
@@ -127,7 +127,7 @@ class _Run:
         )
 
     def groups(self) -> list[Waiting]:
-        """All demands as waiting tasks, class by class; each task knows its workload's title."""
+        """All demands as waiting tasks by class; each task has its workload's title."""
         members: dict[PodClass, list[tuple[str, str]]] = {}
         for index, (demand, kind) in enumerate(self.kinds):
             keys = [
@@ -142,7 +142,7 @@ class _Run:
         ]
 
     def place(self, groups: Sequence[Waiting]) -> list[tuple[Waiting, Funnel]]:
-        """Solve on what there is and count on it; what is left, with why."""
+        """Place on the present nodes and assume the result; returns what is left, with reasons."""
         plan = solve(self.state.snapshot(), groups, 0, Policy(self.settings.seed))
         for group in groups:
             self._land(group.kind, [(key, plan.placements.get(key, "")) for key in group.keys])
@@ -152,7 +152,7 @@ class _Run:
         ]
 
     def remaining(self, left: Iterable[tuple[Waiting, Funnel]]) -> list[Waiting]:
-        """What of these has no node by now."""
+        """Those of the tasks that still have no node."""
         groups = []
         for group, _ in left:
             keys = tuple(key for key in group.keys if key not in self.state.pods)
@@ -161,7 +161,7 @@ class _Run:
         return groups
 
     def able(self, left: Sequence[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:
-        """What of these could run on more nodes: of a ReadWriteOncePod claim one pod, or none."""
+        """The tasks that more nodes could help: at most one pod of a ReadWriteOncePod claim."""
         frozen, found = self.state.snapshot(), []
         for group, funnel in left:
             keys = ((group.kind.namespace, name) for name in group.kind.constraints.claims)
@@ -173,7 +173,7 @@ class _Run:
         return found
 
     def buy(self, left: Sequence[tuple[Waiting, Funnel]]) -> int:
-        """Let nodes of the optimiser's patterns join, filled with what has no ties; the bound."""
+        """Add nodes by the optimiser's patterns, filled with untied pods; returns the bound."""
         store = self._shop()
         waiting = [group for group, _ in left]
         claims = self.found.volumes.claims
@@ -181,8 +181,8 @@ class _Run:
         rows, members = demand_rows(waiting, zones, claims)
         places = store.places(rows)
         if any(row.zone for row in rows):
-            # Shares by zone are our choice: what no plan can beat is found without them. The
-            # types of that plan are enough, and three times fewer places three times as fast.
+            # Shares by zone are our choice, so the bound is computed without them. The types of
+            # that plan suffice for the next plan, which then takes a third of the time.
             free, _ = demand_rows(waiting, (), claims)
             open_ = store.places(free)
             unshared = store.problem(free, open_)
@@ -205,7 +205,7 @@ class _Run:
         return bound
 
     def compared(self, left: Sequence[tuple[Waiting, Funnel]]) -> tuple[comparison.Rival, ...]:
-        """What others would buy for the same pods, their ties left out."""
+        """What other schedulers would buy for the same pods, without constraints between pods."""
         if not self.settings.rivals:
             return ()
         store = self._shop()
@@ -222,7 +222,7 @@ class _Run:
         return purchase(problem, budget, self.settings.seed)
 
     def add_until_placed(self, left: list[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:
-        """More nodes in every zone for pods whose ties kept them off the others, while it helps."""
+        """Add nodes in every zone, while it helps, for pods whose constraints left them out."""
         store = self._shop()
         for _ in range(_MOST_ROUNDS):
             before = sum(len(group.keys) for group, _ in left)
@@ -237,7 +237,7 @@ class _Run:
         return left
 
     def _shrink(self, store: Shop) -> None:
-        """Each new node becomes the cheapest type that holds what it holds."""
+        """Turn each new node into the cheapest type that holds its pods."""
         for name, offer in list(self.offers.items()):
             pods = list(self.state.on_node.get(name, {}).values())
             if not pods:
@@ -252,7 +252,7 @@ class _Run:
                     self.state.set_pod(dataclasses.replace(pod, node=other))
 
     def result(self, left: Sequence[tuple[Waiting, Funnel]], bound: int) -> Result:
-        """New nodes that stayed empty are not bought after all, and nobody is told of them."""
+        """The result; new nodes that stayed empty are left out."""
         frozen = self.state.snapshot()
         empty = [
             node.name
@@ -264,7 +264,7 @@ class _Run:
         if empty and left:
             left = self.place(self.remaining(left))
         filled = [self._filled(node) for node in self.state.snapshot().nodes]
-        missing: dict[str, Missing] = {}  # pods that were read one by one count together
+        missing: dict[str, Missing] = {}  # by title: single pods of a workload are added up
         for group, funnel in left:
             for title, count in Counter(self.titles[key] for key in group.keys).items():
                 known = missing.get(title) or self._why(title, group, funnel)
@@ -296,7 +296,7 @@ class _Run:
             )
             said = ", ".join(list(each)[:_MOST_KINDS])
             if said:
-                yield f"volumes are taken for EBS; a node attaches at most: {said}"
+                yield f"volumes count as EBS volumes; a node attaches at most: {said}"
         if not filled and self.menu:
             for one in self._shop().hopeless:
                 asked = wording.lacking(one.request)
@@ -307,13 +307,13 @@ class _Run:
         return Shop(self.menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
     def _why(self, title: str, group: Waiting, funnel: Funnel) -> Missing:
-        """With a menu, what every type of it would say; else what the nodes said."""
+        """Why a class has no room: on the types that can be bought, else on the nodes."""
         alone = dataclasses.replace(group, keys=group.keys[:1])
         zones = self.settings.zones
         if self.menu:
             tried = [self._offered(alone, zone) for zone in zones]
             if all(refused for _, refused in tried):
-                # The zone that came nearest speaks: others may be shut to it altogether.
+                # Take the zone that came nearest: other zones may be closed to the class.
                 samples, refused = min(tried, key=lambda each: not _lacks_room(each[1]))
                 said = suggestions.hints(samples, group.kind, refused[0], None, ())
                 other = other_offerings.hint(
@@ -337,7 +337,7 @@ class _Run:
         return Shop(menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
     def _offered(self, alone: Waiting, zone: str) -> tuple[State, tuple[Funnel, ...]]:
-        """One node of each type in a zone, and why none takes the pod; empty if one does."""
+        """Try a node of each type in a zone: why none takes the pod; empty if one does."""
         samples = dataclasses.replace(self._empty(), nodes_version=1)
         for daemonset in self.found.daemonsets:
             samples.set_daemonset(daemonset)
@@ -347,7 +347,7 @@ class _Run:
         return samples, tuple(refused.funnel for refused in plan.refused)
 
     def _join(self, offer: Offer, zone: str = "") -> str:
-        """A new node; where the zone is left open they take turns."""
+        """Add a new node; if its zone is open, the zones take turns."""
         number = len(self.offers)
         name = f"new-{offer.name}-{number:04}"
         self.offers[name] = offer
@@ -401,7 +401,7 @@ class _Run:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Requests:
-    """Distinct requests as rows: asked of every node whether any of them would still fit."""
+    """Distinct requests as rows, to test on every node whether any of them still fits."""
 
     columns: tuple[str, ...]
     rows: IntMatrix
@@ -415,13 +415,13 @@ class _Requests:
         return cls(columns, np.array(rows, dtype=np.int64).reshape(shape))
 
     def any_fits(self, free: resources.Vector) -> bool:
-        """What a request does not ask for does not matter, even where there is less than none."""
+        """Whether any request fits; resources that a request does not name may even be negative."""
         room = np.array([free.amount(name) for name in self.columns], dtype=np.int64)
         return bool(((self.rows <= room) | (self.rows == 0)).all(axis=1).any())
 
 
 def _attaching(offer: Offer) -> Offer:
-    """The offer with the volumes that its nodes attach."""
+    """The offer with the number of volumes that its nodes attach."""
     count = resources.Vector({_ATTACHABLE: attachable.attachable(offer.name)})
     return (
         offer
@@ -431,7 +431,7 @@ def _attaching(offer: Offer) -> Offer:
 
 
 def _crowded_out(filled: Iterable[Filled]) -> list[Missing]:
-    """DaemonSets with pods that have no room on a node where they must run."""
+    """DaemonSets whose pods have no room on a node where they must run."""
     where: dict[str, list[tuple[str, resources.Vector]]] = {}
     for one in filled:
         for title, lacks in one.crowded_out:

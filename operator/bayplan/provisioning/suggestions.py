@@ -1,4 +1,4 @@
-"""What would make a pod fit: one change at a time, each tried with the same engine."""
+"""Finds single changes that would make a pod fit; each is tried with the same engine."""
 
 import dataclasses
 import itertools
@@ -21,22 +21,22 @@ _MICRO = 1_000_000
 def hints(
     state: State, kind: PodClass, funnel: Funnel, offer: Offer | None, zones: Sequence[str]
 ) -> tuple[str, ...]:
-    """`if …` for one pod more of a class, the least change first; the state ends as it began.
+    """Hints (`if …`) for one more pod of a class, the smallest change first.
 
-    `offer` is what could be bought in any of these zones.
+    `offer` could be bought in any of these zones. The state is the same afterwards.
     """
     if funnel.making:
-        return ()  # it has its node
+        return ()  # it has a node
     changes = itertools.islice(_changed(state.snapshot(), kind, funnel), _MOST_CHANGES)
     bought = tuple(_bought(state, kind, offer, zones)) if offer is not None else ()
     return (*changes, *(bought or _doubled(state, kind, funnel)))
 
 
 def _changed(snapshot: Snapshot, kind: PodClass, funnel: Funnel) -> Iterator[str]:
-    """What of the pod itself could be otherwise."""
+    """Changes of the pod itself."""
     nearest = funnel.nearest
     lacks = nearest.lacks if nearest is not None else {}
-    # A pod that would ask for none of it is no answer.
+    # It does not help to say that the pod should request nothing.
     if lacks and all(amount < kind.request.amount(name) for name, amount in lacks.items()):
         smaller = {name: amount - lacks.get(name, 0) for name, amount in kind.request.items()}
         request = type(kind.request)(smaller)
@@ -48,7 +48,7 @@ def _changed(snapshot: Snapshot, kind: PodClass, funnel: Funnel) -> Iterator[str
 
 
 def _bought(state: State, kind: PodClass, offer: Offer, zones: Sequence[str]) -> Iterator[str]:
-    """One node more, in any zone or only in some."""
+    """A hint to buy another node, in any zone or only in some."""
     nodes = [(zone, offer.node(f"one-more-{offer.name}-{zone}", zone)) for zone in zones]
     helps = [zone for zone, node in nodes if _fits_beside(state, kind, node)]
     if helps:
@@ -57,7 +57,7 @@ def _bought(state: State, kind: PodClass, offer: Offer, zones: Sequence[str]) ->
 
 
 def _doubled(state: State, kind: PodClass, funnel: Funnel) -> Iterator[str]:
-    """A node like the nearest: it has the labels of its pool, which no instance type tells."""
+    """A hint to add a node like the nearest node, with its pool's labels that no offer knows."""
     like = state.nodes.get(funnel.nearest.node) if funnel.nearest is not None else None
     if like is None:
         return
@@ -68,7 +68,7 @@ def _doubled(state: State, kind: PodClass, funnel: Funnel) -> Iterator[str]:
 
 
 def _tolerant(kind: PodClass, funnel: Funnel) -> Iterator[tuple[str, PodClass]]:
-    """The class with a toleration of one taint that refused it somewhere."""
+    """The class with a toleration for each taint that refused it, one at a time."""
     taints = {one.detail for one in funnel.refusals if one.reason is Reason.TAINT}
     for key in sorted(taints):
         more = (*kind.constraints.tolerations, Toleration(key, "Exists"))
@@ -80,7 +80,7 @@ def _tolerant(kind: PodClass, funnel: Funnel) -> Iterator[tuple[str, PodClass]]:
 
 
 def _looser(kind: PodClass) -> Iterator[tuple[str, PodClass]]:
-    """The class without one of its own wishes."""
+    """The class without one of its own constraints, one at a time."""
     wanted = kind.constraints
     for index, (key, value) in enumerate(wanted.selector):
         rest = wanted.selector[:index] + wanted.selector[index + 1 :]
@@ -112,7 +112,7 @@ def _fits(snapshot: Snapshot, kind: PodClass) -> bool:
 
 
 def _fits_beside(state: State, kind: PodClass, node: Node) -> bool:
-    """Whether it would fit if this node were there too."""
+    """Whether it would fit if there were this node too."""
     state.set_node(node)
     try:
         return _fits(state.snapshot(), kind)

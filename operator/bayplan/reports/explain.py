@@ -1,4 +1,4 @@
-"""Why a pod, a job or a service is where it is, or waits."""
+"""Explains why a pod, job or service waits, or why it is where it is."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,13 +9,13 @@ from bayplan.provisioning import demand, offerings, suggestions
 from bayplan.provisioning.prices import MODELLED
 from bayplan.scheduler.dry_run import Session
 
-_MOST_EVENTS = 8  # the newest
+_MOST_EVENTS = 8  # of the newest events
 
 
 def account(
     found: Session, kind: str, body: Mapping[str, Any], events: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Everything that is known of an object, as data; `events` are those about it."""
+    """Everything that is known about an object, as data; `events` are the events about it."""
     about = body["metadata"]
     namespace, name = about["namespace"], about["name"]
     status = body.get("status") or {}
@@ -35,13 +35,13 @@ def account(
     if kind != "Pod":
         told["next"] = _next(found, (kind, namespace, name))
     if kind == "LongService":
-        told["drifted"] = status.get("driftedReplicas")  # none: it has no constraints
+        told["drifted"] = status.get("driftedReplicas")  # None if it has no constraints
         told["rebalances"] = bool((body.get("spec") or {}).get("rebalance"))
     return told
 
 
 def _trouble(kind: str, status: Mapping[str, Any]) -> list[str]:
-    """What is wrong by the status' own words, besides waiting for room."""
+    """What is wrong according to the status, except waiting for room."""
     said = []
     for one in status.get("conditions") or ():
         bad = (one["type"] in {"Stalled", "Failed"} and one["status"] == "True") or (
@@ -87,7 +87,7 @@ def _amounts(request: Mapping[str, int]) -> dict[str, str]:
 
 
 def _waiting(found: Session, kind: str, namespace: str, name: str) -> list[dict[str, Any]]:
-    """The funnel of each class of its tasks that found no room, and what would help."""
+    """For each class of its waiting tasks: the funnel of refusals, and what would help."""
     told = []
     for refused in found.refused:
         mine = [key for key in refused.keys if _is_of(found, key, kind, namespace, name)]
@@ -121,7 +121,7 @@ def _is_of(found: Session, key: tuple[str, str], kind: str, namespace: str, name
 
 
 def _next(found: Session, key: tuple[str, str, str]) -> dict[str, Any]:
-    """What the operator would do with it now."""
+    """What the operator would do with the object now."""
     outcome = found.notes.outcomes.get(key)
     creates = [pod.name for of, pod in found.notes.created.values() if of == key]
     wake = outcome.wake_at if outcome is not None else None

@@ -1,7 +1,7 @@
-"""The bins as an SVG: a rectangle a node, blocks by workload, what is stranded hatched.
+"""Draws nodes as an SVG: a rectangle per node, a block per workload, unusable room hatched.
 
-Each node is drawn as two bars side by side, CPU and memory, from the bottom up. Widths are the
-same for all nodes, heights are shares of allocatable. No script, no font, no link in it.
+Each node has two bars side by side, CPU and memory, from the bottom up. All nodes have the same
+width; heights are shares of allocatable. The SVG has no script, no font and no link.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _TRACKS = (resources.CPU, resources.MEMORY)
 
 
 def write(result: Result, file: Path) -> Path:
-    """Draw into a file; returns the file written, an .svg where a PNG cannot be made."""
+    """Draw into a file; returns the written file, which is an .svg if a PNG cannot be made."""
     text = svg(result)
     if file.suffix.lower() != ".png":
         file.write_text(text, encoding="utf-8")
@@ -48,7 +48,7 @@ def write(result: Result, file: Path) -> Path:
 
 
 def svg(result: Result) -> str:
-    """The whole picture as text; beyond 2,000 nodes the rest is told in words."""
+    """The picture as SVG text; it shows 2,000 nodes at most and says how many there are."""
     nodes = result.nodes[:MOST_NODES]
     cell, line = 2 * _BAR + _GAP, _HEIGHT + 2 * _GAP
     width = _GAP + cell * min(max(len(nodes), 8), _ACROSS)
@@ -116,7 +116,7 @@ def _bar(one: Filled, name: str, left: int) -> Sequence[str]:
 
 
 def _colour(title: str) -> str:
-    """The same workload has the same colour everywhere; DaemonSets are grey."""
+    """The colour of a workload, always the same for its title; DaemonSets are grey."""
     if title.startswith("DaemonSet "):
         return "#bbb"
     digest = hashlib.sha256(title.encode()).digest()

@@ -1,4 +1,4 @@
-"""What the operator would do now: pods created, bound and deleted, and what waits and why."""
+"""What the operator would do now: pods to create, bind and delete, and why pods wait."""
 
 from collections import Counter
 from typing import Any
@@ -8,7 +8,7 @@ from bayplan.scheduler.dry_run import Session
 
 
 def changes(found: Session, namespace: str) -> dict[str, Any]:
-    """The plan as data; of one namespace unless it is empty."""
+    """The plan as data, for a namespace; for all namespaces if it is empty."""
 
     def meant(where: str) -> bool:
         return not namespace or where == namespace

@@ -1,4 +1,4 @@
-"""How the update of a LongService stands, from the object as the API server has it."""
+"""How far the update of a LongService is, read from its object in the API server."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ _DONE = frozenset({"RolledOut", "ScaledToZero"})
 
 
 def wanted(body: Mapping[str, Any]) -> int:
-    """How many instances a LongService is to have: as its spec says, or as its nodes do."""
+    """How many instances a LongService should have, by its spec or by the number of its nodes."""
     if body["spec"].get("mode") == "PerNode":
         return int((body.get("status") or {}).get("desiredReplicas", 0))
     return int(body["spec"].get("replicas", 1))

@@ -1,7 +1,7 @@
-"""A simulation's result as a table, and as data with a stable shape.
+"""Prints a simulation's result as a table, or as data with a stable shape.
 
-Costs are dollars, amounts are in the units of Kubernetes; the data holds integers with the unit in
-the name beside them. Month: 730 hours.
+Costs are in dollars and amounts in the units of Kubernetes; beside them the data has integers with
+the unit in the name. A month has 730 hours.
 """
 
 from collections import Counter
@@ -15,11 +15,11 @@ from bayplan.provisioning.result import Filled, Result
 SCHEMA = "bayplan.dev/simulation/v1"
 _MICRO = 1_000_000
 _MOST_SKIPPED = 20
-_WIDE = 160  # columns where no terminal tells
+_WIDE = 160  # columns without a terminal
 
 
 def data(result: Result) -> dict[str, Any]:
-    """The result for programs."""
+    """The result as data, for programs."""
     bound = result.bound or None
     return {
         "schema": SCHEMA,
@@ -63,7 +63,7 @@ def data(result: Result) -> dict[str, Any]:
 
 
 def by_type(result: Result) -> dict[str, list[Filled]]:
-    """Nodes by instance type, dearest in sum first."""
+    """Nodes by instance type; the type with the highest total price comes first."""
     groups: dict[str, list[Filled]] = {}
     for one in sorted(result.nodes, key=lambda one: one.kind):
         groups.setdefault(one.kind, []).append(one)
@@ -71,7 +71,7 @@ def by_type(result: Result) -> dict[str, list[Filled]]:
 
 
 def fill(nodes: Iterable[Filled]) -> dict[str, float]:
-    """Requested as a percentage of allocatable, per resource that is asked for."""
+    """Requests as a percentage of allocatable, for each requested resource."""
     total = requested = resources.NOTHING
     for one in nodes:
         total, requested = total + one.node.allocatable, requested + one.requested
@@ -83,18 +83,18 @@ def fill(nodes: Iterable[Filled]) -> dict[str, float]:
 
 
 def stranded(nodes: Iterable[Filled]) -> resources.Vector:
-    """Free room on nodes where none of the workloads' pods would fit any more."""
+    """Free room on nodes where no pod of the workloads would fit any more."""
     return sum((_unusable(one) for one in nodes), start=resources.NOTHING)
 
 
 def full_by(nodes: Iterable[Filled]) -> Mapping[str, int]:
-    """The fullest resource of the nodes that take no more: resource -> nodes."""
+    """Nodes that take no more pods, counted by their fullest resource: resource -> nodes."""
     closed = [one for one in nodes if one.closed and one.requested]
     return Counter(max(_shares(one).items(), key=lambda pair: pair[1])[0] for one in closed)
 
 
 def headline(result: Result) -> str:
-    """`40 pods on 3 nodes, $1.25 an hour`."""
+    """A line such as `40 pods on 3 nodes, $1.25 an hour`."""
     pods, nodes = _number(result.pods, "pod"), _number(len(result.nodes), "node")
     return f"{pods} on {nodes}, {dollars(result.cost)} an hour"
 
@@ -104,8 +104,8 @@ def dollars(micro: int, digits: int = 2) -> str:
 
 
 def table(result: Result, *, wide: bool, width: int | None = None) -> str:
-    """The result for people; wide adds a line for every node."""
-    # rich is 100 ms to load: only who prints a table pays it.
+    """The result as a table; `wide` adds a line for every node."""
+    # Imported here: rich takes 100 ms to load, and only tables need it.
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -157,7 +157,7 @@ def _lines(result: Result) -> Iterable[str]:
     if lost:
         full = ", ".join(f"{name} on {nodes}" for name, nodes in full_by(result.nodes).items())
         shown = resources.Vector({name: lost.amount(name) for name in ("cpu", "memory")})
-        yield f"stranded, since nothing fits any more: {wording.lacking(shown)} (full: {full})"
+        yield f"stranded, because nothing fits any more: {wording.lacking(shown)} (full: {full})"
     for one in result.missing:
         yield f"no room for {one.count} of {one.title}: {one.message}"
         for hint in one.hints:

@@ -1,6 +1,6 @@
-"""When runs of a job are due, and which scheduled times a backfill would make up for.
+"""Computes when runs of a job are due, and which scheduled times a backfill would run.
 
-By the arithmetic that the operator itself uses, on a BatchJob as the API server or a file has it.
+It uses the operator's own functions on a BatchJob from the API server or from a file.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from bayplan.reconcile.batchjob.backfill import open_slots
 from bayplan.schedules import gaps
 from bayplan.schedules.parse import Schedule
 
-MOST_MADE_UP_FOR = stored_status.MOST_BACKFILLED  # of one request
+MOST_MADE_UP_FOR = stored_status.MOST_BACKFILLED  # times of a request
 
 _TO_THE_END = 2**53
 _OF_THE_SCHEDULE = frozenset({"InvalidSchedule", "InvalidTimeZone", "InvalidSpec"})
@@ -24,7 +24,7 @@ _OF_THE_SCHEDULE = frozenset({"InvalidSchedule", "InvalidTimeZone", "InvalidSpec
 
 @dataclass(frozen=True, slots=True)
 class Upcoming:
-    """When runs may start (epoch seconds), and until when the job is paused."""
+    """When runs are due (epoch seconds), and until when the job is paused."""
 
     time_zone: str
     slots: list[int]
@@ -33,15 +33,15 @@ class Upcoming:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """The schedule of a job, and which of the times behind us led to no run."""
+    """The schedule of a job, and which of its past times had no run."""
 
     time_zone: str
     schedule: Schedule
     gaps: gaps.Gaps
-    settled: int  # later times are still the schedule's business
+    settled: int  # the schedule itself still handles later times
 
     def without_run(self, first: int, last: int) -> list[int]:
-        """Scheduled times from first to last that led to no run; one more than allowed at most."""
+        """Scheduled times from first to last without a run; at most one more than is allowed."""
         return list(open_slots(self.schedule, self.gaps, first, min(last, self.settled), ()))
 
 
@@ -57,7 +57,7 @@ def upcoming(body: Mapping[str, Any], now: int, count: int) -> Upcoming:
         if problem.reason in _OF_THE_SCHEDULE:
             raise InputError(problem.field, problem.message)
     if not isinstance(read.spec, BatchJobSpec):
-        raise InputError(read.name, "is no BatchJob")
+        raise InputError(read.name, "is not a BatchJob")
     found = triggers.schedule_of(read, read.spec)
     paused = (body.get("status") or {}).get("pausedUntil")
     if found is None or read.spec.suspend:
@@ -69,7 +69,7 @@ def upcoming(body: Mapping[str, Any], now: int, count: int) -> Upcoming:
 
 
 def timetable(body: Mapping[str, Any]) -> Timetable | None:
-    """None for a job without a schedule; an `InputError` says that the spec has problems."""
+    """The timetable, or None without a schedule; `InputError` if the spec has problems."""
     job = parse_resource(body)
     if not isinstance(job.spec, BatchJobSpec) or job.problems:
         raise InputError(job.name, "the spec has problems")

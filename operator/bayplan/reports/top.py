@@ -1,6 +1,6 @@
-"""What is asked of nodes and what they cost; how jobs and services stand.
+"""The requests on nodes and their cost; the state of jobs and services.
 
-Requests against allocatable, never usage: that is what packs.
+It shows requests against allocatable, never usage, because packing counts requests.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +25,7 @@ def nodes(
     sort: str,
     chosen: Term,
 ) -> dict[str, Any]:
-    """The nodes of a term as rows, and their sum.
+    """The nodes that a term selects, as rows, and their sums.
 
     `waiting` is how many pods have no node, `deleting` names nodes that are being deleted; `sort`
     is name, cpu, memory, price or waste.
@@ -83,7 +83,7 @@ def workloads(bodies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _order(row: Mapping[str, Any], sort: str) -> tuple[float, str]:
-    """Dearest, fullest or most wasteful first."""
+    """The sort key of a node: the most expensive, fullest or most wasteful comes first."""
     fill, price = row["fillPercent"], row["costMicrodollarsPerHour"] or 0
     by = {
         "name": 0.0,
@@ -147,5 +147,5 @@ def _workload(body: Mapping[str, Any]) -> dict[str, Any]:
         "wanted": wanted(body),
         "ready": status.get("readyReplicas", 0),
         "updated": status.get("updatedReplicas", 0),
-        "drifted": status.get("driftedReplicas"),  # none: it has no constraints
+        "drifted": status.get("driftedReplicas"),  # None if it has no constraints
     }

@@ -55,7 +55,7 @@ def test_a_daemonset_that_no_type_holds_is_told_without_nodes() -> None:
     """Nothing is bought for it alone."""
     body = answer(daemon("agent", "400"))
 
-    assert any("no instance type on offer holds DaemonSet" in one for one in body["notes"])
+    assert any("no offered instance type holds DaemonSet" in one for one in body["notes"])
 
 
 def test_running_pods_leave_a_new_daemonset_no_room() -> None:
