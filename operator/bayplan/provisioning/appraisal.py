@@ -1,4 +1,4 @@
-"""Builds the question to the optimiser: what should the running pods cost?
+"""Builds the question to the optimiser what the running pods should cost.
 
 Node types are the kinds of existing nodes; every movable pod is demand. Constraints between pods
 are left out: this can only lower the answer, so its bound holds for any placement.

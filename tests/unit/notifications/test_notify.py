@@ -190,7 +190,7 @@ GOOD = "{name: a, url: 'https://x/y', keyFile: k}"
         ("receivers: [{name: a, url: x, keyFile: k}]", "must be a URL such as"),
         ("receivers: [{name: a, url: 'https://x/y', keyFile: none}]", "No such file"),
         ("receivers: [{name: a, url: 'https://x/y', keyFile: short}]", "the key has 3 bytes"),
-        (f"receivers: [{GOOD}, {GOOD}]", "two receivers have one name"),
+        (f"receivers: [{GOOD}, {GOOD}]", "two receivers have the same name"),
         (f"receivers: [{GOOD}]\nmore: 1", "more: Extra inputs"),
         ("#" * 300_000, "larger than"),
     ],
