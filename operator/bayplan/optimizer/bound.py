@@ -1,10 +1,11 @@
-"""What no plan can beat: lower bounds that hold for every algorithm.
+"""Lower bounds that hold for the plans of every algorithm.
 
-`fluid` lets pods and nodes be cut into fractions: instant, and almost tight where many types mix.
-`farley` turns ANY class values, with upper bounds of what one node may hold, into a bound: the
-values are scaled down until no node holds more than it costs (and, where nodes are limited, than
-the right to it), then every plan pays at least value × demand minus the rights. Floats are rounded
-towards safety: a share of `_SAFETY` is given away, a thousand times what the sums can lose.
+`fluid` allows fractions of pods and nodes: it is instant, and almost tight if many types mix.
+`farley` turns ANY class values, with upper bounds of what a node may hold, into a bound. It scales
+the values down until no node holds more value than it costs (plus, if nodes are limited, the price
+of the right to use it). Then every plan pays at least value × demand minus the rights. Floats are
+rounded to the safe side: the bound gives away a share of `_SAFETY`, a thousand times what the sums
+can lose.
 """
 
 import dataclasses
@@ -21,11 +22,11 @@ _SAFETY = 1e-9
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Fluid:
-    """The linear relaxation's answer; raw numbers of a solver, to be made safe by `farley`."""
+    """The answer of the linear relaxation: raw numbers of a solver, which `farley` makes safe."""
 
     value: FloatVector  # [K] microdollars a pod of the class is worth
     multipliers: FloatMatrix  # [T, D] microdollars a unit of each resource
-    right: FloatVector  # [T] what one more node of a limited type would save
+    right: FloatVector  # [T] what another node of a limited type would save
     nodes: FloatVector  # [T] in fractions
 
 
@@ -35,7 +36,7 @@ def farley(
     upper: FloatVector,
     right: FloatVector | None = None,
 ) -> int:
-    """Least cost of placing the whole demand, in microdollars: no plan is cheaper.
+    """A cost in microdollars below which no plan can place the whole demand.
 
     `value` ≥ 0 per class, `upper[t]` ≥ the value of any filling of one node of type t; `right` ≥ 0
     per type is counted for each node that exists. Rounded up to what prices can add up to.
@@ -73,10 +74,10 @@ def hardest(problem: Problem) -> int:
 
 
 def fluid(problem: Problem, seconds: float = math.inf) -> Fluid | None:
-    """The cheapest way to place everything if pods and nodes could be cut.
+    """The cheapest way to place everything if fractions of pods and nodes were possible.
 
-    Caps per node count where they are tighter than the demand. Every class must fit some type.
-    None when that took longer than `seconds`.
+    Caps per node count if they are tighter than the demand. Every class must fit some type. None if
+    it took longer than `seconds`.
     """
     limits = problem.limits()
     types, resources = problem.capacity.shape
@@ -146,5 +147,5 @@ def fluid(problem: Problem, seconds: float = math.inf) -> Fluid | None:
 
 
 def _excess(upper: FloatVector, allowed: FloatVector) -> float:
-    """By how much the dearest filling exceeds what it may be worth; at least 1."""
+    """The factor by which the most valuable filling exceeds its allowed worth; at least 1."""
     return max(1.0, float((upper / allowed).max(initial=0.0)) * (1 + _SAFETY))

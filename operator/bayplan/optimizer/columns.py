@@ -1,10 +1,10 @@
-"""Column generation over classes: whole-node patterns, a linear program that mixes them, a proof.
+"""Column generation over classes: patterns of nodes, a linear program that mixes them, a proof.
 
-Gilmore and Gomory's scheme with node types as bins of different price: the master program covers
-the demand with known patterns at least cost; its duals say what a pod of each class is worth; the
-beam looks for patterns worth more than their node costs. Values are smoothed towards those of the
-best bound so far (Wentges), else they swing and the bound crawls. The pool of patterns outlives
-the program: rounding draws on it.
+This is Gilmore and Gomory's scheme with node types as bins of different price. The master program
+covers the demand with known patterns at least cost; its duals are the worth of a pod of each class;
+the beam looks for patterns that are worth more than their node costs. Values are smoothed towards
+those of the best bound so far (Wentges); without this they swing and the bound improves slowly. The
+pool of patterns is kept, because rounding uses it.
 """
 
 import dataclasses
@@ -24,22 +24,22 @@ from bayplan.optimizer.problem import (
     Problem,
 )
 
-_GRACE_SECONDS = 1.0  # a program cut short has no duals: better a little late
-_UNPLACED = 20.0  # times the dearest node: what the master pays for a pod left out
+_GRACE_SECONDS = 1.0  # a program that is cut short has no duals, so it may end a little late
+_UNPLACED = 20.0  # times the price of the dearest node: the cost of a pod that is left out
 _SMOOTHING = 0.5
 _IMPROVES = 1e-7
 _NOISE = 0.02
 _PER_ROUND = 400  # columns added at most
 _WIDTH, _WIDEST = 16, 1024
-_TYPES = 48  # that are looked at again and again
+_TYPES = 48  # types that every round searches again
 _TYPES_AT_ONCE = 8
 _HOPEFUL = 0.9  # share of its price that a type's best filling must promise
-_STALLED = 3  # wider and wider beams before giving up
+_STALLED = 3  # times that the beam is widened before it gives up
 _SETTLED_AT_MOST = 12  # types solved exactly in one go
 
 
 class Pool:
-    """Every pattern known so far, each once, as growing arrays."""
+    """All known patterns, without duplicates, as growing arrays."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -51,7 +51,7 @@ class Pool:
         return len(self.types)
 
     def add(self, types: IntVector, patterns: IntMatrix) -> int:
-        """Take what is new, not empty and fits (integers decide); how many that were."""
+        """Add patterns that are new, not empty and fit (integers decide); returns how many."""
         good = patterns.any(axis=1)
         types, patterns = types[good], patterns[good]
         good = self.problem.holds(types, patterns)
@@ -68,7 +68,7 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Mixed:
-    """The master's answer: nodes (fractions) per pattern, and what classes and rights are worth."""
+    """The master's answer: nodes (fractions) per pattern, and the worth of classes and rights."""
 
     nodes: FloatVector  # [P]
     value: FloatVector  # [K]
@@ -77,9 +77,9 @@ class Mixed:
 
 
 class Master:
-    """The linear program over a pool's patterns; grows with it.
+    """The linear program over a pool's patterns; it grows with the pool.
 
-    Its first K columns leave a pod out, at a price that makes it the last resort.
+    Its first K columns leave a pod out, at a price so high that they are the last resort.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -105,7 +105,7 @@ class Master:
         )
 
     def solve(self, seconds: float) -> Mixed:
-        """Load what the pool has gained, solve again from the last basis."""
+        """Add the new patterns of the pool, and solve again from the last basis."""
         self._load()
         if np.isfinite(seconds):
             end = self._solver.getRunTime() + seconds + _GRACE_SECONDS
@@ -149,10 +149,10 @@ class Master:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Generated:
-    """Where the generation stopped: the last mix, and the best bound on the way."""
+    """The end of a generation: the last mix, and the best bound that was found."""
 
     mixed: Mixed
-    bound: int  # of the problem's cost; 0 where none was sought
+    bound: int  # of the problem's cost; 0 if no bound was wanted
 
 
 Proof = tuple[FloatVector, FloatVector, FloatVector]  # value [K], upper [T], right [T]
@@ -161,8 +161,8 @@ Proof = tuple[FloatVector, FloatVector, FloatVector]  # value [K], upper [T], ri
 class Generator:
     """Generates patterns for one problem into a pool until nothing improves or the budget ends.
 
-    `worth` and `prices` may be given from a larger problem: then no bound is sought, patterns alone
-    count.
+    `worth` and `prices` may come from a larger problem: then it looks only for patterns, not for a
+    bound.
     """
 
     def __init__(
@@ -196,11 +196,11 @@ class Generator:
 
     @property
     def prices(self) -> FloatMatrix:
-        """[T, D] what a unit of each resource was worth last."""
+        """[T, D] the last worth of a unit of each resource."""
         return self._relaxation.prices
 
     def _relaxed(self, prices: FloatMatrix | None) -> Relaxation:
-        """The relaxation of the types that promise most at given prices; of all where few."""
+        """The relaxation of the most promising types at given prices; of all types if few."""
         solved = None
         if prices is not None and len(self.limits) > _TYPES and self.problem.available is None:
             upper = ceiling(self.problem, self.limits, self.worth, prices)
@@ -214,7 +214,7 @@ class Generator:
         self._price(self.worth, self.right, _WIDTH)
 
     def run(self, budget: Budget, *, gap: float = 1e-4) -> Generated:
-        """Rounds of pricing and mixing; wider beams when narrow ones find nothing."""
+        """Run rounds of pricing and mixing; if a narrow beam finds nothing, widen it."""
         self._price(self.worth, self.right, _WIDTH)
         mixed = self._master.solve(budget.left())
         width, stalled = _WIDTH, 0
@@ -242,7 +242,7 @@ class Generator:
     def _price(
         self, value: FloatVector, right: FloatVector, width: int, *, judge: Mixed | None = None
     ) -> int:
-        """Search the types that promise most at these values; keep what pays at the judge's."""
+        """Search the most promising types at these values; keep patterns that pay at `judge`."""
         multipliers = self._relaxation.multipliers(value)
         upper = self._relaxation.upper(value, multipliers)
         net = self.problem.price + right
@@ -273,7 +273,7 @@ class Generator:
         return self.pool.add(types[best], patterns[best])
 
     def _settle(self, mixed: Mixed, budget: Budget) -> int:
-        """Where the widest beam leaves few types in doubt, solve those exactly."""
+        """If the widest beam leaves only few types in doubt, solve these exactly."""
         if not self._proving:
             return 0
         value, net = mixed.value, self.problem.price + mixed.right
@@ -303,7 +303,7 @@ class Generator:
 
 
 def _share_of_price(problem: Problem) -> FloatVector:
-    """[K] a first guess of worth: the share of the cheapest node that one pod takes of it."""
+    """[K] a first guess of worth: the share of the cheapest node's price that a pod takes."""
     worth = np.full(len(problem.demand), np.inf)
     for of_type, (room, price) in enumerate(zip(problem.capacity, problem.price, strict=True)):
         share = (problem.request / np.maximum(room, 1)).max(axis=1) * price

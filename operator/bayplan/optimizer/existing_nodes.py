@@ -1,12 +1,12 @@
-"""Which nodes of an existing pool to use, and which to leave empty: cheapest use, with a bound.
+"""Chooses which nodes of an existing pool to use and which to leave empty, with a bound.
 
-Nodes alike in room, price and eligibility are one type of limited number, so that `provision` can
-choose among them. Where hardly two are alike (partly filled nodes), similar ones are grouped with
-the least room of the group: what is planned fits every member, and the room given away is filled at
-the end. The bound is taken over every single node with its full room.
+Nodes that are equal in room, price and eligibility form a type of limited number, so that
+`provision` can choose among them. If hardly any nodes are equal (partly filled nodes), similar
+nodes form a group with the least room of the group: the plan then fits every member, and the rest
+of the room is filled at the end. The bound is computed over every single node with its full room.
 
-The question that it answers: which of the nodes that are there could be given back? No command
-asks it yet; a test of the layout names this module until one does.
+It answers the question which existing nodes could be given back. No command asks this yet; until
+then a test of the layout names this module.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ _BOUND_SECONDS = 0.5
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Use:
-    """Copies of each class per node; nodes without any are not paid for."""
+    """Copies of each class per node; nodes without copies cost nothing."""
 
     counts: IntMatrix  # [N, K]
     unplaced: IntVector  # [K]
@@ -45,13 +45,13 @@ class Use:
 
     @property
     def gap(self) -> float:
-        """(cost − bound) ÷ bound; 0 where nothing costs anything."""
+        """(cost − bound) ÷ bound; 0 if nothing has a price."""
         return (self.cost - self.bound) / self.bound if self.bound else 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """N nodes: free room, microdollars an hour (0: paid anyway), who may use it."""
+    """N nodes: free room, microdollars an hour (0: paid in any case), classes that may use it."""
 
     free: IntMatrix  # [N, D]
     price: IntVector  # [N]
@@ -67,7 +67,7 @@ def used(
     per_node: IntVector | None = None,
     seed: int = 0,
 ) -> Use:
-    """The cheapest use found of a pool for a demand; never dearer than the bulk fill."""
+    """The cheapest use of a pool that was found; never more expensive than the bulk fill."""
     free = np.maximum(pool.free, 0)
     quick = fill.placed(free, request, demand, pool.price, may=pool.may, per_node=per_node)
     group = _groups(pool, free)
@@ -99,7 +99,7 @@ def used(
 
 
 def _spread_out(packing: Packing, group: IntVector, nodes: int) -> IntMatrix:
-    """[N, K]: each pattern on members of its group, the first ones first."""
+    """[N, K]: the patterns on the members of their groups, the first members first."""
     counts = np.zeros((nodes, len(packing.unplaced)), np.int64)
     members = {of: np.flatnonzero(group == of) for of in np.unique(packing.types)}
     taken = dict.fromkeys(members, 0)
@@ -110,7 +110,7 @@ def _spread_out(packing: Packing, group: IntVector, nodes: int) -> IntMatrix:
 
 
 def _groups(pool: Pool, free: IntMatrix) -> IntVector:
-    """[N] group numbers: alike in price and eligibility, alike or similar in room."""
+    """[N] group numbers: equal in price and eligibility, equal or similar in room."""
     fixed: IntMatrix = pool.price[:, None]
     if pool.may is not None:
         fixed = np.column_stack((fixed, np.packbits(pool.may, axis=0).T))
@@ -125,7 +125,7 @@ def _groups(pool: Pool, free: IntMatrix) -> IntVector:
 
 
 def _topped_up(pool: Pool, free: IntMatrix, problem: Problem, counts: IntMatrix) -> IntMatrix:
-    """What the plan left out, into whatever room is left, used nodes first."""
+    """Place what the plan left out into the remaining room, on used nodes first."""
     rest = problem.demand - counts.sum(axis=0)
     if not rest.any():
         return counts
@@ -147,8 +147,9 @@ def _rank(counts: IntMatrix, demand: IntVector, price: IntVector) -> tuple[int, 
 def _bound(pool: Pool, free: IntMatrix, problem: Problem, group: IntVector, proof: Proven) -> int:
     """Least cost of placing the problem's demand on the pool's nodes.
 
-    Of exact groups it is the packing's own. Else value × pods minus what each node's best filling
-    exceeds its price by: holds for any class values, and any resource prices that bound a filling.
+    With exact groups it is the packing's own bound. Otherwise it is value × pods, minus the amount
+    by which each node's best filling exceeds its price. This holds for any class values, and for
+    any resource prices that bound a filling.
     """
     packing, value = proof
     exact = (problem.capacity[group] == free).all()
@@ -167,7 +168,7 @@ def _bound(pool: Pool, free: IntMatrix, problem: Problem, group: IntVector, proo
 def _bound_of(
     pool: Pool, free: IntMatrix, problem: Problem, group: IntVector, value: FloatVector
 ) -> int:
-    """The bound that class values give over every single node."""
+    """The bound that follows from class values, over every single node."""
     limits = problem.limits()
     prices = Relaxation(problem, limits).multipliers(value)[group]  # [N, D]
     ceiling = (prices * free).sum(axis=1)

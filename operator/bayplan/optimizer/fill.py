@@ -1,9 +1,9 @@
-"""Placing a whole class of pods on existing nodes in a few vector passes.
+"""Places a whole class of pods on existing nodes in a few vector passes.
 
-Per class: how many copies fit on each node (`fit`), which nodes are wanted first (`preference`),
-how many copies go where (`fill`). The work is a handful of passes over the nodes for ANY number of
-pods. These are array primitives: who may use which node, and caps per node or group, come in as
-numbers (`numpy.minimum(fits, cap)`, zero where not eligible); nothing here knows a pod or a node.
+For a class: how many copies fit on each node (`fit`), which nodes are preferred (`preference`), how
+many copies go to each node (`fill`). This takes a few passes over the nodes for ANY number of pods.
+These are array primitives: eligibility, and caps per node or group, come in as numbers
+(`numpy.minimum(fits, cap)`, zero where not eligible); nothing here knows a pod or a node.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ IntVector = npt.NDArray[np.int64]
 IntMatrix = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 
-_FULLNESS = 2.0  # how much being full counts beside the shape
-_FOR_OTHERS = 0.5  # what of an unused node's rest others will use
-UNBOUNDED = np.int64(1) << 40  # "as many as you like": a class that requests nothing
+_FULLNESS = 2.0  # weight of fullness, relative to the shape
+_FOR_OTHERS = 0.5  # share of an unused node's rest that other pods will use
+UNBOUNDED = np.int64(1) << 40  # number of copies of a class that requests nothing
 
 
 def fit(free: IntMatrix, request: IntVector) -> IntVector:
@@ -32,8 +32,9 @@ def fit(free: IntMatrix, request: IntVector) -> IntVector:
 def fill(fits: IntVector, preference: FloatVector | IntVector | None, count: int) -> IntVector:
     """Copies per node [N]: the most preferred nodes are filled first until `count` are placed.
 
-    A higher preference comes first, among equals the lower index. The sum is
-    `min(count, fits.sum())`; a node never gets more than its `fits`. None prefers by index.
+    A node with a higher preference comes first, and among equals the lower index. The sum is
+    `min(count, fits.sum())`; a node never gets more than its `fits`. Without `preference` the index
+    decides.
     """
     placed = np.zeros(len(fits), np.int64)
     if count <= 0:
@@ -50,10 +51,10 @@ def fill(fits: IntVector, preference: FloatVector | IntVector | None, count: int
 def _foremost(
     candidates: IntVector, fits: IntVector, rank: FloatVector | IntVector, count: int
 ) -> IntVector:
-    """Candidates by rank then index, as many as take `count`: most nodes need not be sorted.
+    """Candidates by rank, then index, enough to take `count`, without sorting most nodes.
 
-    A guess of how many are needed is partitioned off (all of equal rank with it) and doubled until
-    it suffices.
+    A guessed number of nodes is partitioned off (with all nodes of equal rank), and the number is
+    doubled until they suffice.
     """
     room = np.minimum(fits[candidates], count)
     needed = 1 + int(count * len(candidates) / max(1, int(room.sum())))
@@ -75,18 +76,18 @@ def placed(
     may: npt.NDArray[np.bool_] | None = None,
     per_node: IntVector | None = None,
 ) -> IntMatrix:
-    """[N, K] copies per node: every class once, large ones first, on nodes that cost something.
+    """[N, K] copies per node: places every class once, large classes first.
 
-    A used node before an unused one; among used ones the fullest whose free room is shaped like the
-    request; among unused ones the cheapest for the room that is taken and half of the rest. `may`
-    is [K, N].
+    Used nodes come before unused nodes. Among used nodes it prefers full nodes whose free room has
+    the shape of the request; among unused nodes, the cheapest for the taken room and half of the
+    rest. `may` is [K, N].
     """
     room = free.T.copy(order="C")  # [D, N]: whole columns are read
     counts = np.zeros((len(demand), len(free)), np.int64)
     scale = 1.0 / np.maximum(free.max(axis=0, initial=1), 1)
     share = request * scale
     scarce = (demand @ request) / np.maximum(free.sum(axis=0), 1)
-    weight = scale * scarce  # what is scarce makes a node worth its price
+    weight = scale * scarce  # scarce resources account for a node's price
     size = weight @ room
     dearest = float((price / np.maximum(size, 1e-9)).max(initial=0.0)) + 1.0
     used = np.zeros(len(free), np.bool_)
@@ -109,7 +110,7 @@ def placed(
 
 
 def _shape(room: IntMatrix, request: IntVector, scale: FloatVector) -> FloatVector:
-    """[N] how alike request and free room are (cosine) minus how much room there is."""
+    """[N] how similar request and free room are (cosine), minus the amount of free room."""
     along = total = square = np.zeros(room.shape[1])
     length = 0.0
     for d in np.flatnonzero(request):

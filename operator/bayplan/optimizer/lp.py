@@ -1,4 +1,4 @@
-"""The one place that talks to HiGHS: silent, single-threaded, matrices as coordinate triples."""
+"""The only module that calls HiGHS: silent, single-threaded, matrices as coordinate triples."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Entries = tuple[IntVector, IntVector, FloatVector]  # column, row, value
 
 
 def solver() -> Any:
-    """HiGHS on one thread: a plan must not depend on the number of cores."""
+    """HiGHS on a single thread, because a plan must not depend on the number of cores."""
     highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("log_to_console", False)

@@ -1,9 +1,9 @@
-"""The nouns of the packing optimiser: what must fit, what may be used, what came out.
+"""The values of the packing optimiser: the problem, the packing, the budget.
 
-Everything is an integer array: classes of alike pods are rows with a count, node types are rows
-with a price in microdollars an hour. Names, labels and constraints stay with the caller, who says
-them as numbers: an eligibility mask, a cap per node, pairs that must not meet. A `Packing` says how
-many nodes of which type hold which pattern, and carries the proof of how good that is.
+Everything is an integer array: classes of equal pods are rows with a count, node types are rows
+with a price in microdollars an hour. The caller keeps names, labels and constraints, and gives them
+as numbers: an eligibility mask, a cap per node, pairs that must not be on the same node. A
+`Packing` says how many nodes of which type hold which pattern, with a proof of how good that is.
 """
 
 import dataclasses
@@ -53,9 +53,9 @@ class Problem:
         conflicts: BoolMatrix | None = None,
         columns: Sequence[str] | None = None,
     ) -> Self:
-        """What is left out does not constrain; wrong shapes are a programmer's error.
+        """A problem; arguments that are left out do not constrain it. ValueError for wrong shapes.
 
-        Without `columns` CPU comes first, then memory, then what has no name.
+        Without `columns` the resources are CPU, memory, then resources without a name.
         """
         classes, types = len(demand), len(price)
         if eligible is None:
@@ -83,12 +83,12 @@ class Problem:
         )
 
     def columns_of(self, names: Sequence[str]) -> IntVector:
-        """Which columns these resources are; those that nothing here tells of are left out."""
+        """The columns of these resources; resources that the problem does not have are left out."""
         known = [self.columns.index(name) for name in names if name in self.columns]
         return np.array(known, dtype=np.int64)
 
     def limits(self) -> IntMatrix:
-        """[T, K]: the most copies of a class that one node of a type may hold, alone there."""
+        """[T, K]: the most copies of a class that a node of a type can hold by itself."""
         most: IntMatrix = np.minimum(self.demand, self.per_node)[None, :] * self.eligible.T
         for request, capacity in zip(self.request.T, self.capacity.T, strict=True):
             asked = request > 0
@@ -97,14 +97,14 @@ class Problem:
         return most
 
     def placeable(self) -> BoolVector:
-        """[K]: the classes of which at least one pod fits some type."""
+        """[K]: the classes whose pods fit some type."""
         limits = self.limits()
         if self.available is not None:
             limits = limits[self.available > 0]
         return np.asarray((limits > 0).any(axis=0))
 
     def holds(self, types: IntVector, patterns: IntMatrix) -> BoolVector:
-        """[P]: which patterns a node of their type can hold; integers decide, caps included."""
+        """[P]: whether a node of its type can hold each pattern, with caps; integers decide."""
         too_much = (patterns @ self.request > self.capacity[types]).any(axis=1)
         too_much |= ((patterns > 0) & ~self.eligible.T[types]).any(axis=1)
         too_much |= (patterns > self.per_node).any(axis=1)
@@ -114,7 +114,7 @@ class Problem:
         return np.asarray(~too_much)
 
     def with_demand(self, demand: IntVector) -> "Problem":
-        """The same question for other counts."""
+        """The same problem with other counts."""
         return dataclasses.replace(self, demand=demand)
 
 
@@ -160,9 +160,9 @@ class Packing:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Budget:
-    """How long to improve: until a stopwatch shows `seconds` or `rounds` are done.
+    """How long to improve: until the stopwatch shows `seconds`, or `rounds` are done.
 
-    The stopwatch is the caller's; without one only rounds count and the same input gives the same
+    The caller gives the stopwatch. Without it only rounds count, and the same input gives the same
     plan on any machine.
     """
 
@@ -175,7 +175,7 @@ class Budget:
         return max(0.0, self.seconds - self.spent())
 
     def until(self, share: float) -> "Budget":
-        """The same stopwatch, stopping at a share of the seconds."""
+        """A budget with the same stopwatch that ends at a share of the seconds."""
         return dataclasses.replace(self, seconds=self.seconds * share)
 
     def turns(self) -> Iterator[int]:
@@ -187,10 +187,10 @@ class Budget:
 
 
 def undominated(problem: Problem) -> IntVector:
-    """Types worth looking at: no other has at least as much for at most the price.
+    """The types that no other type dominates (at least as much room for at most the price).
 
-    The other must also be open to every class that may use this one. Loses no plan; all types are
-    kept where their number is limited. Of equal ones the first stays.
+    A dominating type must also be open to every class that may use this type. No plan is lost. If
+    the number of nodes is limited, all types are kept. Of equal types the first stays.
     """
     if problem.available is not None:
         return np.arange(len(problem.price))

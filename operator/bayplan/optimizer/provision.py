@@ -1,8 +1,8 @@
-"""What to buy: the cheapest nodes for a demand, improved until the budget ends, with a bound.
+"""Finds the cheapest nodes for a demand, and improves the plan until the budget ends; with a bound.
 
-Greedy first (so that there is always a plan), then patterns by column generation, then whole nodes
-by completion and diving, then tearing out and rebuilding groups of nodes. The same problem, budget
-of rounds and seed give the same packing.
+First a greedy plan, so that there always is a plan; then patterns by column generation; then whole
+nodes by completion and diving; then groups of nodes are removed and built again. The same problem,
+budget of rounds and seed give the same packing.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ _LEAST_CHANCE = 1e-3  # of a node that is filled to its price
 
 
 def provision(problem: Problem, budget: Budget, seed: int = 0) -> Packing:
-    """The best packing found; never dearer than the greedy one. What fits nowhere is unplaced."""
+    """The best packing found, never dearer than the greedy packing; misfits are unplaced."""
     return proven(problem, budget, seed)[0]
 
 
 def proven(problem: Problem, budget: Budget, seed: int) -> tuple[Packing, FloatVector]:
-    """The same, with the class values [K] that its bound rests on."""
+    """The same, with the class values [K] from which its bound follows."""
     chosen = _types_in_order(problem, undominated(problem))
     wanted = np.flatnonzero((problem.demand > 0) & problem.placeable())
     classes = _classes_in_order(problem, wanted, chosen)
@@ -50,19 +50,19 @@ def proven(problem: Problem, budget: Budget, seed: int) -> tuple[Packing, FloatV
 
 
 def _types_in_order(problem: Problem, types: IntVector) -> IntVector:
-    """By price, then capacity: the order in which the caller lists them changes nothing."""
+    """The types by price, then capacity, so that the caller's order has no effect."""
     keys = np.column_stack((problem.price, problem.capacity, problem.eligible.sum(axis=0)))
     return types[np.lexsort(keys[types].T[::-1])]
 
 
 def _classes_in_order(problem: Problem, classes: IntVector, types: IntVector) -> IntVector:
-    """By request, cap, count, then by which types are open to them."""
+    """The classes by request, cap, count, then by the types that they may use."""
     rows = (problem.request, problem.per_node, problem.demand, problem.eligible[:, types])
     return classes[np.lexsort(np.column_stack(rows)[classes].T[::-1])]
 
 
 def _restricted(problem: Problem, classes: IntVector, types: IntVector) -> Problem:
-    """The same question about some classes, types and the resources they ask for."""
+    """The same problem for some classes and types, and the resources that these classes request."""
     used = problem.request[classes].any(axis=0)
     conflicts = problem.conflicts
     return Problem(
@@ -102,12 +102,12 @@ def _packed(problem: Problem, budget: Budget, dice: np.random.Generator) -> tupl
 
 
 def _open(best: Draft, bound: int) -> bool:
-    """Whether there is anything left to win."""
+    """Whether the packing can still become cheaper."""
     return bool(best.rest.any()) or best.cost > bound * (1 + _GOOD_ENOUGH)
 
 
 def _better(one: Draft, other: Draft) -> Draft:
-    """More pods placed first, then less cost; the first among equals."""
+    """The packing with more placed pods, then with less cost; the first of equals."""
     keys = [(int(each.rest.sum()), each.cost) for each in (one, other)]
     return one if keys[0] <= keys[1] else other
 
@@ -115,7 +115,7 @@ def _better(one: Draft, other: Draft) -> Draft:
 def _tried(
     best: Draft, base: Draft, fraction: FloatVector, source: Source, budget: Budget
 ) -> Draft:
-    """Roundings of a mix, the first plain, the others randomised; the best of all."""
+    """The best of several roundings of a mix; the first is plain, the others are randomised."""
     rest = dataclasses.replace(best.problem, demand=base.rest, available=base.left)
     small = dataclasses.replace(source, pool=clipped(source, rest))
     for turn in range(_TRIALS):
@@ -130,7 +130,7 @@ def _tried(
 
 
 def _rebuilt(best: Draft, source: Source, budget: Budget) -> Draft:
-    """Tear out a group of nodes, the worse filled more likely, and pack what they held anew."""
+    """Remove a group of nodes, badly filled nodes more likely, and pack their pods again."""
     types, patterns, nodes = best.rows()
     filled = (patterns @ source.worth) / best.problem.price[types]
     chance = np.repeat(np.maximum(1 - filled, _LEAST_CHANCE), nodes)

@@ -1,10 +1,10 @@
-"""Many distinct requests, even every pod its own size: the cheapest nodes for them.
+"""Finds the cheapest nodes for many distinct requests, even if no two pods have the same size.
 
-Requests are grouped on a grid, fine for large pods and coarse for small ones, and the groups' means
-are provisioned on nodes a touch smaller than they are. Then real pods take the places: group by
-group, the larger ones on the nodes that lag behind their mean. Where a node overflows, pods are
-swapped with those of other nodes until it does not; the few that find no such swap get nodes of
-their own. The bound looks at every single pod.
+Requests are grouped on a grid, fine for large pods and coarse for small pods. The groups' means are
+provisioned on nodes that count a little smaller than they are. Then the real pods take the places,
+group by group, the larger pods on the nodes that are furthest below their mean. If a node is too
+full, pods are swapped with pods of other nodes until it is not; the few pods without such a swap
+get their own nodes. The bound considers every single pod.
 
 Pods of one group may use the same types. The most numerous classes are groups of their own, and so
 are classes of which a node may hold only so many: their mean is their request.
@@ -35,10 +35,10 @@ _FOLD = 1.2  # grid step of small ones, in the logarithm
 _SMALLEST = 1e-4  # share below which all are alike
 _OWN_GROUPS = 32  # of the most numerous classes
 _NUMEROUS = 0.004  # of all pods: a class that has fewer shares its group
-_HELD_BACK = 0.002  # of a node: what the means do not say
+_HELD_BACK = 0.002  # share of a node that is reserved, because means are not exact
 _FOR_PLAN, _FOR_SWAPS = 0.6, 0.95  # shares of the time after which the next step begins
-_PARTNERS = 80  # nodes looked at for one swap
-_TRIES = 3  # looks without a gain before a node is given up
+_PARTNERS = 80  # nodes that are tried for a swap
+_TRIES = 3  # tries without a gain before a node is given up
 _LEAST_GAIN = 1e-9
 _LAST_ROUNDS = 20
 _SAFETY = 1e-9
@@ -46,7 +46,7 @@ _SAFETY = 1e-9
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class RightSized:
-    """Which node each pod is on, the type of each node, and the proof."""
+    """The node of each pod, the type of each node, and the proof."""
 
     node: IntVector  # [N] of the pods class by class; −1 where a pod fits no type
     types: IntVector  # [M] of each node
@@ -154,7 +154,7 @@ def _grouped(crowd: _Crowd, capacity: IntMatrix, price: IntVector) -> tuple[Prob
 
 
 def _smaller(means: Problem) -> Problem:
-    """The same on nodes with a little held back, unless a mean needs all of its largest node."""
+    """The problem with slightly smaller nodes, unless a mean needs all of its largest node."""
     held = means.capacity - (means.capacity * _HELD_BACK).astype(np.int64)
     tight = dataclasses.replace(means, capacity=held)
     return tight if tight.placeable().all() else means
@@ -180,7 +180,7 @@ class _Filled:
         np.add.at(self.load, nodes, self.crowd.request[pods])
 
     def move(self, pod: int, node: int) -> None:
-        """From its node to another; −1 is none."""
+        """Move a pod to another node; −1 means no node."""
         if self.node[pod] >= 0:
             self.load[self.node[pod]] -= self.crowd.request[pod]
         if node >= 0:
@@ -194,7 +194,7 @@ class _Filled:
 
 
 def _dealt(plan: Packing, means: Problem, group: IntVector, crowd: _Crowd) -> _Filled:
-    """Real pods in the places of their group: large ones where a node lags behind its means."""
+    """Put real pods into the places of their group, large pods on nodes far below their means."""
     types = np.repeat(plan.types, plan.nodes)
     places = np.repeat(plan.patterns, plan.nodes, axis=0)  # [M, K]
     filled = _Filled(
@@ -273,7 +273,7 @@ def _excess(load: FloatMatrix | IntMatrix, room: IntMatrix, unit: FloatMatrix) -
 def _settled(
     filled: _Filled, means: Problem, budget: Budget, seed: int
 ) -> tuple[IntVector, IntVector]:
-    """Node of each pod and type of each node, nothing too full any more, each type the cheapest."""
+    """The node of each pod and the cheapest type of each node, with no node too full."""
     weight = 1.0 / np.maximum(means.capacity.max(axis=0), 1)
     crowd, request = filled.crowd, filled.crowd.request
     size = request @ weight

@@ -1,9 +1,9 @@
-"""From fractions of nodes to nodes: whole plans out of a pool of patterns.
+"""Turns fractions of nodes into whole nodes: plans made of patterns of a pool.
 
-Three ways, from quick to thorough. `completed` rounds a mix down and covers the rest greedily with
-clipped patterns of the pool. `dived` fixes the surest part, generates patterns anew for what is
-left, and goes on so until nothing is left. `rebuilt` (in `provision`) tears some nodes out of a
-finished plan and dives into the hole. Every plan stays within the integers of its problem.
+There are three ways, from quick to thorough. `completed` rounds a mix down and covers the rest
+greedily with clipped patterns of the pool. `dived` fixes the surest part, generates new patterns
+for the rest, and repeats this until nothing is left. `rebuilt` (in `provision`) removes some nodes
+of a finished plan and dives for their pods. Every plan respects the integers of its problem.
 """
 
 import dataclasses
@@ -22,17 +22,17 @@ from bayplan.optimizer.problem import (
 )
 
 _NEAR_WHOLE = 1e-6
-_DIVE_ROUNDS, _DIVE_ROUNDS_LIMITED = 4, 16  # where nodes run out, old patterns help less
-_LOOKED_AT = 8  # types searched for one node
+_DIVE_ROUNDS, _DIVE_ROUNDS_LIMITED = 4, 16  # with few nodes left, old patterns help less
+_LOOKED_AT = 8  # types that are searched for a node
 _SURE = 0.75  # a fraction from which a dive rounds up
-_KEPT = 0.9  # share of a pattern's worth that a clipped one must keep
+_KEPT = 0.9  # share of its worth that a pattern must keep when it is clipped
 _KEPT_AT_LEAST, _KEPT_AT_MOST = 300, 1500  # patterns of a pool for a smaller demand
-_WORTHY = 0.93  # share of its price a pool pattern must be worth to be drawn on
+_WORTHY = 0.93  # share of its price that a pattern of the pool must be worth to be used
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Draft:
-    """A plan being made: rows taken so far, pods and nodes still to be had."""
+    """An unfinished plan: its rows so far, and the remaining pods and nodes."""
 
     problem: Problem
     rest: IntVector  # [K] pods not yet covered
@@ -54,7 +54,7 @@ class Draft:
         return Draft(self.problem, self.rest.copy(), left, *rows, self.cost)
 
     def take(self, of_type: int, pattern: IntVector, count: int) -> None:
-        """`count` nodes of this pattern, which must not exceed what is left."""
+        """Add `count` nodes of this pattern, which must not exceed what is left."""
         self.rest = self.rest - pattern * count
         if self.left is not None:
             self.left[of_type] -= count
@@ -64,16 +64,16 @@ class Draft:
         self.cost += int(self.problem.price[of_type]) * count
 
     def most(self, of_type: int, pattern: IntVector) -> int:
-        """How many nodes of a pattern the rest fills without surplus."""
+        """How many nodes of a pattern the remaining pods fill completely."""
         held = pattern > 0
         most = int((self.rest[held] // pattern[held]).min())
         return most if self.left is None else min(most, int(self.left[of_type]))
 
     def take_mix(self, pool: Pool, nodes: IntVector, worth: FloatVector) -> None:
-        """Whole nodes of pool patterns; clipped where they would exceed the rest.
+        """Add whole nodes of patterns of the pool; patterns are clipped to the remaining pods.
 
-        A mix may cover a class more than once over; a clipped pattern is taken while what is left
-        of it is worth most of what it was.
+        A mix may cover a class more than once. A clipped pattern is used while it keeps most of its
+        worth.
         """
         for index in np.flatnonzero(nodes):
             of_type, pattern, wanted = int(pool.types[index]), pool.patterns[index], nodes[index]
@@ -88,7 +88,7 @@ class Draft:
                 pattern = np.minimum(pattern, self.rest)
 
     def take_all(self, types: IntVector, patterns: IntMatrix, nodes: IntVector) -> None:
-        """Rows of another plan of the same problem."""
+        """Add the rows of another plan of the same problem."""
         kept = nodes > 0
         types, patterns, nodes = types[kept], patterns[kept], nodes[kept]
         self.rest = self.rest - nodes @ patterns
@@ -109,7 +109,7 @@ class Draft:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """What a rounding draws on: patterns, what classes are worth, chance."""
+    """The input of a rounding: patterns, worth of classes, a random generator."""
 
     pool: Pool
     worth: FloatVector  # [K]
@@ -118,7 +118,7 @@ class Source:
 
 
 def cheapest(problem: Problem, patterns: IntMatrix) -> IntVector:
-    """[P] the cheapest type that can hold each pattern; −1 where none can."""
+    """[P] the cheapest type that can hold each pattern; −1 if no type can."""
     order = np.argsort(problem.price, kind="stable")
     best = np.full(len(patterns), -1)
     open_ = np.arange(len(patterns))
@@ -132,10 +132,10 @@ def cheapest(problem: Problem, patterns: IntMatrix) -> IntVector:
 
 
 def completed(draft: Draft, source: Source, *, noise: float = 0.0) -> Draft:
-    """Cover the rest: always the clipped pattern worth most for its price, then one node for all.
+    """Cover the rest, always by the clipped pattern with the most worth for its price.
 
-    With `noise` the worth of classes and patterns is shaken, so that trials differ. What fits
-    nowhere stays in `rest`.
+    At the end it tries a single node for all of the rest. With `noise` the worth of classes and
+    patterns varies at random, so that trials differ. Pods that fit nowhere stay in `rest`.
     """
     problem, pool, worth, dice = draft.problem, source.pool, source.worth, source.dice
     value = worth * np.exp(dice.normal(0.0, noise, len(worth))) if noise else worth
@@ -170,7 +170,7 @@ def completed(draft: Draft, source: Source, *, noise: float = 0.0) -> Draft:
 
 
 def _fill_any(draft: Draft, value: FloatVector) -> None:
-    """Cover what no pattern of the pool can: fill the node that looks best, until nothing fits."""
+    """Cover pods that no pattern of the pool covers: fill the best node, until nothing fits."""
     problem = draft.problem
     beam = Beam(problem)
     unit = 1.0 / np.maximum(problem.capacity.max(axis=0), 1)
@@ -196,7 +196,7 @@ def _fill_any(draft: Draft, value: FloatVector) -> None:
 
 
 def dived(draft: Draft, source: Source, budget: Budget) -> Draft:
-    """Cover the rest by fixing, generating anew for what is left, fixing again."""
+    """Cover the rest: fix the surest part, generate new patterns for what is left, and repeat."""
     cheapest_node = draft.problem.price.min()
     while draft.rest.any() and budget.left() > 0:
         sub = dataclasses.replace(draft.problem, demand=draft.rest, available=draft.left)
@@ -217,7 +217,7 @@ def dived(draft: Draft, source: Source, budget: Budget) -> Draft:
 
 
 def clipped(source: Source, sub: Problem) -> Pool:
-    """The pool's good patterns cut down to a smaller demand, each on the cheapest type for it."""
+    """Good patterns of the pool, clipped to a smaller demand, each on its cheapest type."""
     pool = source.pool
     types, patterns = pool.types, np.minimum(pool.patterns, sub.demand)
     if sub.available is None:
@@ -239,7 +239,7 @@ def clipped(source: Source, sub: Problem) -> Pool:
 
 
 def _fix(draft: Draft, pool: Pool, mixed: Mixed) -> None:
-    """Take the whole part of a mix and what is surely rounded up; at least one node."""
+    """Take the whole part of a mix, and the parts that surely round up; at least one node."""
     whole = np.floor(mixed.nodes + _NEAR_WHOLE).astype(np.int64)
     draft.take_mix(pool, whole, mixed.value)
     fraction = mixed.nodes - whole
@@ -255,7 +255,7 @@ def _fix(draft: Draft, pool: Pool, mixed: Mixed) -> None:
 
 
 def _finished(draft: Draft) -> Draft | None:
-    """The draft with one more node for all of the rest, if a type holds it."""
+    """The draft with another node for all of the rest, if a type holds it."""
     types = np.arange(len(draft.problem.price))
     if draft.left is not None:
         types = np.flatnonzero(draft.left > 0)
