@@ -70,7 +70,7 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
 
 
 def _limits(facts: Facts, namespace: str) -> Limits:
-    """What the namespace's LimitRanges fill in before Bayplan does."""
+    """The limits that the namespace's LimitRanges set before Bayplan's defaults."""
     from bayplan.cluster import policies, wire  # msgspec: only when needed
 
     found = []
@@ -181,7 +181,7 @@ def _amounts(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def node(document: Document) -> Node:
-    """A node of a manifest is ready unless it says otherwise."""
+    """A node of a manifest; it is ready unless the manifest says otherwise."""
     from bayplan.cluster import nodes, wire
 
     status = mapping(document.body.get("status"))
