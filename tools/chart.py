@@ -111,18 +111,23 @@ def settings() -> Schema:
 
 def values() -> Schema:
     """The schema of all values."""
-    labels = "Labels of it, which Prometheus may select by."
+    labels = "Labels of the object, by which Prometheus can select it."
     return part(
         "Values of the chart bayplan.",
-        nameOverride=text("Another name than the chart's.", pattern=_LABEL, maxLength=40),
-        fullnameOverride=text("The whole name of all objects.", pattern=_LABEL, maxLength=40),
-        replicas=count("Operator pods: one leads, the others stand by warm.", 2, 0, 9),
+        nameOverride=text(
+            "A name to use instead of the chart's name.", pattern=_LABEL, maxLength=40
+        ),
+        fullnameOverride=text("The full name of all objects.", pattern=_LABEL, maxLength=40),
+        replicas=count("Number of operator pods: one leads, the others stand by.", 2, 0, 9),
         image=part(
             "The operator's image.",
-            repository=text("Where it is pulled from.", "bayplan/bayplan", minLength=1),
-            tag=text("Empty: the chart's appVersion."),
-            digest=text("Pins the content; wins over the tag.", pattern="^(|sha256:[0-9a-f]{64})$"),
-            pullPolicy=choice("When it is pulled.", "IfNotPresent", "Always", "Never"),
+            repository=text("The repository of the image.", "bayplan/bayplan", minLength=1),
+            tag=text("The tag; empty means the chart's appVersion."),
+            digest=text(
+                "The digest, which pins the content and overrides the tag.",
+                pattern="^(|sha256:[0-9a-f]{64})$",
+            ),
+            pullPolicy=choice("When the image is pulled.", "IfNotPresent", "Always", "Never"),
             pullSecrets=items(
                 "Names of Secrets with the registry's credentials.",
                 {"type": "string", "minLength": 1, "maxLength": 253},
@@ -130,72 +135,84 @@ def values() -> Schema:
         ),
         crds=part(
             "The custom resource definitions.",
-            install=switch("Off: the chart bayplan-crds or `kubectl apply` brings them.", True),
-            keep=switch("They, and so everybody's jobs, outlive `helm uninstall`.", True),
+            install=switch(
+                "Install them; if false, use the chart bayplan-crds or `kubectl apply`.", True
+            ),
+            keep=switch("Keep them, and so all jobs and services, after `helm uninstall`.", True),
         ),
         settings=settings(),
         notifications=part(
             "Notices of BatchJobs over HTTP.",
             secretName=text(
-                "A Secret here with receivers.yaml and the key files that it names; empty: none."
+                "A Secret here with receivers.yaml and its key files; empty means none."
             ),
         ),
         serviceAccount=part(
             "The operator's account.",
-            create=switch("Off: it exists already.", True),
-            name=text("Empty: the release's name.", pattern=_LABEL),
-            annotations=strings("IRSA: `eks.amazonaws.com/role-arn`. Pod Identity needs none."),
+            create=switch("Create it; if false, it must exist.", True),
+            name=text("Its name; empty means the release's name.", pattern=_LABEL),
+            annotations=strings(
+                "Annotations: `eks.amazonaws.com/role-arn` for IRSA; Pod Identity needs none."
+            ),
         ),
         rbac=part(
             "Rights.",
-            create=switch("Roles and bindings of the operator.", True),
-            aggregate=switch("Who may view, edit or admin a namespace may do so with ours.", True),
+            create=switch("Create roles and bindings of the operator.", True),
+            aggregate=switch(
+                "Give the roles view, edit and admin of a namespace the same rights for our kinds.",
+                True,
+            ),
         ),
         resources=part(
-            "What an operator pod asks for.",
+            "Resources of an operator pod.",
             requests=resources(cpu="500m", memory="512Mi"),
             limits=resources(memory="1Gi"),
         ),
-        priorityClassName=text("Of the operator's pods.", "system-cluster-critical"),
+        priorityClassName=text("PriorityClass of the operator's pods.", "system-cluster-critical"),
         avoidOwnNodes=switch("Keep the operator off nodes of settings.nodeSelector.", True),
-        nodeSelector=strings("Nodes that will do.", {"kubernetes.io/os": "linux"}),
+        nodeSelector=strings("Node selector of operator pods.", {"kubernetes.io/os": "linux"}),
         tolerations=foreign(
-            "Taints that will do.", [{"key": "CriticalAddonsOnly", "operator": "Exists"}]
+            "Tolerations of operator pods.", [{"key": "CriticalAddonsOnly", "operator": "Exists"}]
         ),
         zoneSpread=choice(
-            "Whether a replica waits for another zone.", "ScheduleAnyway", "DoNotSchedule"
+            "Whether a replica waits for a node in another zone.", "ScheduleAnyway", "DoNotSchedule"
         ),
-        podLabels=strings("More labels of operator pods."),
-        podAnnotations=strings("More annotations of operator pods."),
+        podLabels=strings("Additional labels of operator pods."),
+        podAnnotations=strings("Additional annotations of operator pods."),
         podDisruptionBudget=part(
-            "For drains.",
-            create=switch("Off: none.", True),
-            maxUnavailable=count("Operator pods that may be away.", 1, 1, 9),
+            "A PodDisruptionBudget for drains.",
+            create=switch("Create it.", True),
+            maxUnavailable=count("Number of operator pods that may be away.", 1, 1, 9),
         ),
         flowSchemas=part(
-            "API Priority and Fairness: the lease first, then the rest.",
-            create=switch("Off: the API server's defaults.", True),
+            "API Priority and Fairness: the lease first, then other requests.",
+            create=switch("Create it; if false, the API server's defaults hold.", True),
         ),
         admissionPolicy=part(
-            "A ValidatingAdmissionPolicy: what a resource asks for is judged when it is written.",
-            create=switch("On: refuse what the pods would be refused for, in one sentence.", False),
-            action=choice("What happens.", "Deny", "Warn", "Audit"),
+            "A ValidatingAdmissionPolicy, which checks a resource when it is written.",
+            create=switch(
+                "Create it: it refuses a resource whose pods would be refused, in one sentence.",
+                False,
+            ),
+            action=choice("What happens to such a resource.", "Deny", "Warn", "Audit"),
             level=choice(
                 "Pod Security level of templates.", "Baseline", "Restricted", "Privileged"
             ),
-            requirePodRights=switch("Only who may create pods there may create ours.", True),
+            requirePodRights=switch(
+                "Only users who may create pods in a namespace may create our kinds there.", True
+            ),
         ),
         hooks=part(
-            "Jobs of Helm's.",
-            preDelete=switch("Before uninstall: stop the operator, let go of run pods.", True),
+            "Helm's hooks.",
+            preDelete=switch("Before uninstall: stop the operator and release run pods.", True),
         ),
         networkPolicy=part(
             "A NetworkPolicy of the operator's pods.",
-            create=switch("On: nothing but what they need.", False),
-            receivers=foreign("Peers that notices go to; empty: port 443 of all."),
-            metricsFrom=foreign("Peers that may scrape; empty: all."),
+            create=switch("Create it: it allows only the traffic that they need.", False),
+            receivers=foreign("Peers that get notices; empty means port 443 of all."),
+            metricsFrom=foreign("Peers that may scrape metrics; empty means all."),
             apiServer=part(
-                "Where the API server is.",
+                "Addresses of the API server.",
                 cidrs=items(
                     "Address ranges.",
                     {"type": "string", "pattern": "^[0-9a-f.:]+/[0-9]{1,3}$"},
@@ -208,29 +225,32 @@ def values() -> Schema:
         ),
         monitoring=part(
             "Prometheus and Grafana.",
-            force=switch("Render monitors though the cluster does not name their API.", False),
+            force=switch("Render monitors even if the cluster does not list their API.", False),
             serviceMonitor=part(
-                "For the Prometheus operator; this or the next.",
-                create=switch("On: scrape through the Service.", False),
-                interval=text("How often.", "30s", pattern="^[0-9]+(ms|s|m)$"),
+                "For the Prometheus operator; use this or podMonitor.",
+                create=switch("Create it, to scrape through the Service.", False),
+                interval=text("Interval of scrapes.", "30s", pattern="^[0-9]+(ms|s|m)$"),
                 labels=strings(labels),
             ),
             podMonitor=part(
-                "For the Prometheus operator; this or the one before.",
-                create=switch("On: scrape the pods.", False),
-                interval=text("How often.", "30s", pattern="^[0-9]+(ms|s|m)$"),
+                "For the Prometheus operator; use this or serviceMonitor.",
+                create=switch("Create it, to scrape the pods.", False),
+                interval=text("Interval of scrapes.", "30s", pattern="^[0-9]+(ms|s|m)$"),
                 labels=strings(labels),
             ),
             prometheusRule=part(
                 "Alerts.",
-                create=switch("On: the alerts of files/alerts.yaml.", False),
+                create=switch("Create it, with the alerts of files/alerts.yaml.", False),
                 labels=strings(labels),
             ),
             dashboard=part(
                 "A Grafana dashboard as a ConfigMap.",
-                create=switch("On: files/dashboard.json.", False),
-                labels=strings("What Grafana's sidecar looks for.", {"grafana_dashboard": "1"}),
-                annotations=strings("Of the ConfigMap.", {"grafana_folder": "Bayplan"}),
+                create=switch("Create it, with files/dashboard.json.", False),
+                labels=strings(
+                    "Labels of the ConfigMap, for which Grafana's sidecar looks.",
+                    {"grafana_dashboard": "1"},
+                ),
+                annotations=strings("Annotations of the ConfigMap.", {"grafana_folder": "Bayplan"}),
             ),
         ),
     )

@@ -1,7 +1,7 @@
-"""Every knob of the operator, with its unit in its name. Frozen: read once at the start.
+"""All settings of the operator, each with its unit in its name; read once, at the start.
 
-`__main__` fills it from the command line and from `BAYPLAN_…` variables; the core never imports
-it, what it needs is passed down.
+`__main__` fills them from the command line and from `BAYPLAN_…` variables. The core never imports
+this module: it gets the values that it needs.
 """
 
 import enum
@@ -25,68 +25,67 @@ def _knob(default: object, words: str, **bounds: float) -> Any:
 
 
 class Settings(pydantic.BaseModel):
-    """Defaults suit one operator per cluster; see docs/reference/settings.md."""
+    """The settings; the defaults suit one operator per cluster. See docs/reference/settings.md."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     mode: Mode = _knob(
-        Mode.ACT, "Act, or Observe: plans, metrics and explanations, no write but the lease."
+        Mode.ACT, "Act, or Observe: plan, measure and explain, and write only the lease."
     )
     kubeconfig: Path | None = _knob(
-        None, "Kubeconfig file; else $KUBECONFIG, else the pod's own account, else ~/.kube/config."
+        None, "Kubeconfig; by default $KUBECONFIG, the pod's own account, or ~/.kube/config."
     )
     node_selector: str = _knob(
-        "", "Labels of the nodes to fill, as key=value,key!=value,key,!key; empty: all."
+        "", "Labels of the nodes to fill, as key=value,key!=value,key,!key; empty means all nodes."
     )
     namespace: str = _knob(
         "",
-        "Serve this one namespace; pods of others still count on the nodes. Empty: all namespaces.",
+        "Serve only this namespace; pods of others still count on nodes. Empty means all.",
     )
     identity: str = _knob(
         "",
-        "Name in the lease; a restarted process of the same name goes on at once. Else $HOSTNAME.",
+        "Name in the lease; a restarted process with the same name goes on at once. By default "
+        "$HOSTNAME.",
     )
     lease_namespace: str = _knob("default", "Namespace of the lease.")
-    lease_name: str = _knob("bayplan", "Name of the lease; one holder writes.")
+    lease_name: str = _knob("bayplan", "Name of the lease; only its holder writes.")
     lease_duration_seconds: float = _knob(
-        15, "After this long without a sign of the holder another may take over.", gt=0
+        15, "If the holder is silent for this long, another replica may take over.", gt=0
     )
     lease_renew_deadline_seconds: float = _knob(
-        10, "A holder that could not renew for this long stops writing.", gt=0
+        10, "A holder that cannot renew the lease for this long stops writing.", gt=0
     )
-    lease_retry_seconds: float = _knob(2, "Pause between two tries of the lease.", gt=0)
+    lease_retry_seconds: float = _knob(2, "Pause between two tries to get the lease.", gt=0)
     stuck_after_seconds: float = _knob(
-        60, "A main loop silent for this long loses the lease and fails liveness.", gt=0
+        60, "If the main loop hangs for this long, it loses the lease and fails liveness.", gt=0
     )
     most_skew_seconds: float = _knob(
-        5, "Nothing is decided while this clock is further from the API server's.", gt=1
+        5, "While this clock differs more from the API server's, nothing is decided.", gt=1
     )
-    writes_in_flight: int = _knob(48, "Writes under way at once, at most.", ge=1, le=1024)
+    writes_in_flight: int = _knob(48, "Most writes under way at the same time.", ge=1, le=1024)
     relist_seconds: float = _knob(
-        300, "How often both kinds are listed whole, in case a watch lost something.", gt=0
+        300, "How often both kinds are listed completely, in case a watch lost an event.", gt=0
     )
     status_interval_seconds: float = _knob(
-        1, "At most one status write per object in this time.", ge=0
+        1, "An object gets at most one status write in this time.", ge=0
     )
-    dry_runs_per_second: float = _knob(
-        20, "How many templates a second the API server is asked about, at most.", gt=0
-    )
+    dry_runs_per_second: float = _knob(20, "Most dry runs of templates in a second.", gt=0)
     notifications_file: Path | None = _knob(
         None,
-        "YAML file of `receivers`, each name, url and keyFile: where notifications of jobs go.",
+        "YAML file with the `receivers` of notifications, each with name, url and keyFile.",
     )
     metrics_port: int = _knob(
-        9090, "Port of /metrics and /readyz; 0: any free one.", ge=0, le=65535
+        9090, "Port of /metrics and /readyz; 0 means any free port.", ge=0, le=65535
     )
-    liveness_port: int = _knob(8080, "Port of /healthz; 0: none.", ge=0, le=65535)
+    liveness_port: int = _knob(8080, "Port of /healthz; 0 means none.", ge=0, le=65535)
     listen_address: str = _knob(
         "0.0.0.0",  # noqa: S104  a pod's probes and scrapes come from outside
         "Address of both ports.",
     )
-    log_format: Literal["text", "json"] = _knob("text", "Form of log lines.")
-    log_level: Literal["debug", "info", "warning", "error"] = _knob("info", "Least level logged.")
+    log_format: Literal["text", "json"] = _knob("text", "Format of log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = _knob("info", "Lowest level to log.")
     shutdown_seconds: float = _knob(
-        5, "From SIGTERM to the end: writes under way finish, the lease is released.", gt=0
+        5, "Time after SIGTERM to finish writes and to release the lease.", gt=0
     )
 
     @pydantic.model_validator(mode="after")
@@ -129,9 +128,9 @@ class Settings(pydantic.BaseModel):
 
 
 def node_term(selector: str) -> requirements.Term:
-    """Read a label selector (`a=b,c!=d,e,!f`) as a term.
+    """A label selector (`a=b,c!=d,e,!f`) as a term.
 
-    Set-based `in (…)` is not read here: a list of alternatives belongs on the nodes as one label.
+    `in (…)` is not supported: for a list of alternatives put a common label on the nodes.
     """
     wanted: list[tuple[str, requirements.Requirement]] = []
     for part in filter(None, (piece.strip() for piece in selector.split(","))):
@@ -150,8 +149,8 @@ def node_term(selector: str) -> requirements.Term:
     return requirements.Term(labels=tuple(wanted))
 
 
-# Nodes that no selector makes ours: nothing of a user's runs on a control plane, and a Fargate
-# node holds exactly the one pod it was made for.
+# Nodes that are never ours: no user's pod runs on a control plane, and a Fargate node is made for a
+# single pod.
 _NOT_OURS = requirements.Term(
     labels=(
         ("node-role.kubernetes.io/control-plane", requirements.requirement("DoesNotExist")),
@@ -161,5 +160,5 @@ _NOT_OURS = requirements.Term(
 
 
 def is_ours(node: Node, term: requirements.Term) -> bool:
-    """Whether this node is one that Bayplan fills."""
+    """Whether Bayplan fills this node."""
     return _NOT_OURS.matches(node.labels, node.name) and term.matches(node.labels, node.name)

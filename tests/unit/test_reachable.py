@@ -19,7 +19,7 @@ STARTED = {
 }
 # Modules that no program imports yet, and the question that each answers, as its docstring says.
 UNREACHED = {
-    "bayplan.optimizer.existing_nodes": "which of the nodes that are there could be given back?",
+    "bayplan.optimizer.existing_nodes": "which of the existing nodes could be given back?",
 }
 
 
