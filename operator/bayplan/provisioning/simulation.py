@@ -300,7 +300,7 @@ class _Run:
         if not filled and self.menu:
             for one in self._shop().hopeless:
                 asked = wording.lacking(one.request)
-                yield f"no instance type on offer holds {one.title}: {asked}"
+                yield f"no offered instance type holds {one.title}: {asked}"
 
     def _shop(self) -> Shop:
         found = self.found

@@ -1,20 +1,20 @@
-"""What every kind of schedule answers, from its two first questions."""
+"""The questions that every kind of schedule answers; all follow from the first two."""
 
 from abc import ABC, abstractmethod
 
 
 class Slots(ABC):
-    """A set of moments in epoch seconds, asked from both ends, never walked through."""
+    """A set of moments in epoch seconds, which can be searched forwards and backwards."""
 
     __slots__ = ()
 
     @abstractmethod
     def next_after(self, moment: int) -> int | None:
-        """The first slot after the moment; None when none comes within 50 years."""
+        """The first slot after the moment; None if there is none within 50 years."""
 
     @abstractmethod
     def latest_at(self, moment: int) -> int | None:
-        """The last slot not after the moment; None when none was in the 50 years before."""
+        """The last slot at or before the moment; None if there is none in 50 years."""
 
     @abstractmethod
     def count_between(self, after: int, until: int) -> int:
@@ -22,7 +22,7 @@ class Slots(ABC):
 
     @abstractmethod
     def remaining_after(self, moment: int) -> int | None:
-        """How many slots come after the moment; None when it never ends."""
+        """How many slots come after the moment; None if the schedule never ends."""
 
     def slots_between(self, after: int, until: int, limit: int) -> tuple[int, ...]:
         """The oldest `limit` slots with after < slot <= until, in order."""

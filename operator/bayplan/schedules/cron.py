@@ -52,7 +52,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Cron(Slots):
-    """A cron schedule in a time zone. Equal when text (H replaced) and zone are."""
+    """A cron schedule in a time zone. Two are equal if their text (H replaced) and zone are."""
 
     text: str
     zone: ZoneInfo
@@ -61,7 +61,7 @@ class Cron(Slots):
     months: frozenset[int] = field(compare=False, repr=False)
     weekdays: frozenset[int | tuple[int, int]] = field(compare=False, repr=False)
     both: bool = field(compare=False, repr=False)  # day-of-month AND day-of-week, else OR
-    once: bool = field(compare=False, repr=False)  # each time once a day, whatever the clock does
+    once: bool = field(compare=False, repr=False)  # each time once a day, also when clocks change
 
     def next_after(self, moment: int) -> int | None:
         if moment >= LAST_MOMENT:
@@ -86,7 +86,7 @@ class Cron(Slots):
         return next((slot for slot in slots if slot is not None), None)
 
     def count_between(self, after: int, until: int) -> int:
-        """A few microseconds for each day between, 50 years at most."""
+        """The number of slots; takes a few microseconds per day, 50 years at most."""
         after, until = max(after, -1), min(until, LAST_MOMENT)
         if until <= after:
             return 0
@@ -118,17 +118,17 @@ class Cron(Slots):
         return start + seconds[index - 1] if index else None
 
     def _around(self, day: date) -> Iterator[date]:
-        """Matching days whose slots may lie among those of this one.
+        """Matching days whose slots may be among the slots of this day.
 
-        A clock that jumps over midnight pushes slots into the next day; one that is put back over
-        midnight interleaves two days.
+        If the clock jumps over midnight, slots move into the next day; if it is put back over
+        midnight, the slots of two days are mixed.
         """
         for near in (day - _DAY, day, day + _DAY):
             if near.day in _days(self, near.year, near.month):
                 yield near
 
     def _dates(self, day: date, step: int) -> Iterator[date]:
-        """Matching days from this one on, forwards (step 1) or backwards (-1), for 50 years."""
+        """Matching days from this day on, forwards (step 1) or backwards (-1), for 50 years."""
         year, month = day.year, day.month
         for _ in range(_FAR):
             days = _days(self, year, month)
@@ -269,7 +269,7 @@ def _number(term: str, index: int, key: str) -> str:
 
 
 def _explained(error: str, parts: list[str]) -> ScheduleError:
-    """Cronsim says only which field is bad; say what it holds and what it may hold."""
+    """An error with the bad field, what it holds and what it may hold; cronsim only names it."""
     for name, allowed, part in zip(_FIELDS, _ALLOWED, parts, strict=True):
         if error != f"Bad {name}":
             continue

@@ -1,6 +1,6 @@
-"""Stretches of time in which no scheduled time led to a run: what may be made up for.
+"""Stretches of time whose scheduled times had no run, and which a backfill may make up for.
 
-All that lies outside them counts as having run, so that forgetting a stretch never repeats a run.
+All other times count as having run, so that forgetting a stretch never repeats a run.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ Gaps = tuple[Gap, ...]  # in order, apart from each other
 
 
 def before(moment: int) -> Gaps:
-    """All time before a moment: a job's gap when it is created."""
+    """The gap of a new job: all time before a moment."""
     return ((0, moment - 1),) if moment > 0 else ()
 
 
@@ -33,7 +33,7 @@ def slots(gaps: Gaps, schedule: Schedule, low: int, high: int, limit: int) -> tu
 
 
 def without(gaps: Gaps, slot: int, schedule: Schedule) -> Gaps:
-    """Without this slot, and without what of its gap has no other; bounded as `more` is."""
+    """The gaps without this slot, and without parts that have no other slot; bounded as `more`."""
     kept: list[Gap] = []
     for low, high in gaps:
         if not low <= slot <= high:
@@ -45,7 +45,7 @@ def without(gaps: Gaps, slot: int, schedule: Schedule) -> Gaps:
 
 
 def more(gaps: Gaps, new: Iterable[Gap]) -> Gaps:
-    """With these stretches; what touches is one. Of too many the oldest are forgotten."""
+    """The gaps and these stretches, merged if they touch; if too many, the oldest are dropped."""
     merged: list[Gap] = []
     for start, end in sorted([*gaps, *new]):
         if merged and start <= merged[-1][1] + 1:

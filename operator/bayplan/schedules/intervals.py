@@ -1,8 +1,8 @@
 """ISO 8601 repeating intervals: `R[n]/[start]/period`.
 
-Anchored: slot k is start + k · period, never the slot before plus the period, so a month from the
-31st is the last day of a shorter month and the 31st again after it. Years, months, weeks and days
-move the clock on the wall of the time zone; hours, minutes and seconds are time that passes.
+Slot k is start + k · period, never the previous slot plus the period. So a month after the 31st is
+the last day of a shorter month, and the next slot is on the 31st again. Years, months, weeks and
+days count by the local clock of the time zone; hours, minutes and seconds count elapsed time.
 """
 
 import calendar
@@ -32,18 +32,18 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 @dataclass(frozen=True, slots=True)
 class Interval(Slots):
-    """A repeating interval in a time zone; `total` is None when it never ends."""
+    """A repeating interval in a time zone; `total` is None if it never ends."""
 
     zone: ZoneInfo
     anchor: int  # epoch seconds of slot 0
-    reading: datetime  # what the wall clock reads at slot 0, or would have had it not jumped
+    reading: datetime  # local time of slot 0, as if the clock had not jumped
     months: int
     days: int
     seconds: int
     total: int | None = None
 
     def slot(self, index: int) -> int | None:
-        """Slot number `index`, from 0; None beyond the last one or the end of the calendar."""
+        """Slot number `index`, from 0; None after the last slot or the end of the calendar."""
         if index < 0 or (self.total is not None and index >= self.total):
             return None
         moment = self._moment(index)
@@ -52,8 +52,8 @@ class Interval(Slots):
     def index_at(self, moment: int) -> int:
         """Number of the last slot not after the moment; -1 before the first.
 
-        Guessed by the mean period; a calendar strays from it by eight days at most, clock changes
-        included, so the walk from the guess is short however old the anchor is.
+        The mean period gives a first guess. A calendar differs from it by at most eight days, with
+        clock changes, so the search from the guess is short even if the anchor is old.
         """
         if moment < self.anchor or self.total == 0:
             return -1
@@ -79,7 +79,7 @@ class Interval(Slots):
         return None if self.total is None else self.total - 1 - self.index_at(moment)
 
     def _moment(self, index: int) -> int:
-        """When slot `index` would be, were there no last one; LAST_MOMENT beyond the calendar."""
+        """The time of slot `index`, ignoring `total`; LAST_MOMENT beyond the calendar."""
         passed = index * self.seconds
         if index == 0 or not (self.months or self.days):
             return self.anchor + passed

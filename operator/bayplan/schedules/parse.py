@@ -23,7 +23,7 @@ LONGEST = 256  # characters
 
 
 def together(texts: Sequence[str], time_zone: str, *, key: str, anchor: int) -> Schedule:
-    """Read one or several schedules as one; a moment that two of them name is one slot."""
+    """Read one or several schedules as one; a moment that two of them have is one slot."""
     parts = tuple(parse(text, time_zone, key=key, anchor=anchor) for text in texts)
     return parts[0] if len(parts) == 1 else Timetable(parts)
 
@@ -32,7 +32,7 @@ def parse(text: str, time_zone: str, *, key: str, anchor: int) -> Cron | Interva
     """Read a schedule; raises ScheduleError with the remedy.
 
     `key` is namespace/name, from which `H` is hashed. `anchor` (epoch seconds: when the resource
-    was created) is slot 0 of an interval without a start. Remembered: a second call is a look-up.
+    was created) is slot 0 of an interval without a start. Results are cached.
     """
     where = zone(time_zone)
     if len(text) > LONGEST:

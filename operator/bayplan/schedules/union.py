@@ -1,4 +1,4 @@
-"""Several schedules as one: a moment that more than one of them names is one slot."""
+"""Several schedules as one: a moment that is in several of them is one slot."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from bayplan.schedules.cron import Cron
 from bayplan.schedules.intervals import Interval
 from bayplan.schedules.zones import LAST_MOMENT
 
-# Slots that are compared one by one when they are counted; of more than these, the oldest are
-# counted as if no two schedules named the same moment.
+# How many slots are compared one by one when they are counted; older slots are counted as if no two
+# schedules had the same moment.
 MOST_COMPARED = 2000
 
 
@@ -26,22 +26,22 @@ class Timetable(Slots):
         return max(_known(one.latest_at(moment) for one in self.parts), default=None)
 
     def count_between(self, after: int, until: int) -> int:
-        """Exact while all but the busiest part have no more than MOST_COMPARED slots in it."""
+        """Exact if the parts without the busiest have at most MOST_COMPARED slots in the time."""
         return sum(one.count_between(after, until) for one in self.parts) - self._doubled(
             after, until
         )
 
     def remaining_after(self, moment: int) -> int | None:
-        """None when one of them never ends; exact as `count_between` is."""
+        """None if one of them never ends; as exact as `count_between`."""
         counts = [one.remaining_after(moment) for one in self.parts]
         if any(count is None for count in counts):
             return None
         return sum(_known(counts)) - self._doubled(moment, LAST_MOMENT - 1)
 
     def _doubled(self, after: int, until: int) -> int:
-        """How many of the counts of the parts are of a moment that was counted before.
+        """How many slots of the parts are counted more than once.
 
-        Walks the parts with the fewest slots, and asks the busier ones whether they have each.
+        It goes through the parts with the fewest slots, and asks the busier parts for each slot.
         """
         ranked = sorted(self.parts, key=lambda one: one.count_between(after, until), reverse=True)
         doubled, left = 0, MOST_COMPARED

@@ -1,8 +1,9 @@
-"""Time zones and what their clocks on the wall read.
+"""Time zones and their local times.
 
-Zones come from the tzdata package, whatever the machine has: every replica and every laptop gives
-the same answer. A reading of a wall clock is a naive datetime; moments are epoch seconds. When a
-clock is put forward some readings never happen, when it is put back some happen twice.
+Zones come from the tzdata package and not from the machine, so that every replica and every laptop
+gives the same answer. A local time (a reading of the wall clock) is a naive datetime; moments are
+epoch seconds. When a clock is put forward, some readings never happen; when it is put back, some
+happen twice.
 """
 
 import difflib
@@ -30,13 +31,13 @@ class TimeZoneError(ScheduleError):
 
 @lru_cache(maxsize=1)
 def names() -> frozenset[str]:
-    """Every zone of the tz database, links included."""
+    """Every zone of the tz database, with links."""
     return frozenset(resources.files("tzdata").joinpath("zones").read_text("utf-8").split())
 
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
-    """The zone of exactly this IANA name."""
+    """The zone with exactly this IANA name; TimeZoneError if there is none."""
     if name not in names():
         close = difflib.get_close_matches(name[:64], names(), n=1, cutoff=0.7)
         hint = f"did you mean {close[0]}?" if close else "write one such as UTC or Europe/Berlin"
@@ -46,12 +47,12 @@ def zone(name: str) -> ZoneInfo:
 
 
 def reading_at(where: ZoneInfo, moment: int) -> datetime:
-    """What the wall clock reads at a moment."""
+    """The local time at a moment."""
     return datetime.fromtimestamp(moment, where).replace(tzinfo=None, fold=0)
 
 
 def moments(where: ZoneInfo, reading: datetime) -> tuple[int, ...]:
-    """Every moment at which the wall clock reads this: none, one or two, in order."""
+    """The moments (none, one or two, in order) at which the wall clock shows this local time."""
     before, after = _offsets(where, reading)
     count = (reading - _EPOCH) // _SECOND
     if before == after:
@@ -60,9 +61,9 @@ def moments(where: ZoneInfo, reading: datetime) -> tuple[int, ...]:
 
 
 def first_moment(where: ZoneInfo, reading: datetime) -> int:
-    """When the wall clock reads this for the first time, or has just jumped over it.
+    """The first moment at which the wall clock shows this time, or has just jumped over it.
 
-    Never decreases when the reading grows.
+    A later reading never gives an earlier moment.
     """
     before, after = _offsets(where, reading)
     count = (reading - _EPOCH) // _SECOND
@@ -80,7 +81,7 @@ def first_moment(where: ZoneInfo, reading: datetime) -> int:
 
 @lru_cache(maxsize=65536)
 def plain_start(where: ZoneInfo, day: date) -> int | None:
-    """The moment the day begins, when its 24 hours pass without a change of the clock."""
+    """The moment at which the day begins; None if the clock changes within its 24 hours."""
     midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 -- a reading
     before, after = _offsets(where, midnight)
     if not before == after == _offset(where, midnight + _DAY - _SECOND, 0):
