@@ -122,8 +122,7 @@ def _of_ended(attempts: Attempts) -> tuple[Pod, list[Going]]:
 
 def _ended_at(record: Record, now: int) -> int:
     """When the last of its tasks ended."""
-    ends = ((pod.ending.finished_at, pod) for pod in record)
-    return max(pod.ended_at(now) if told is None or told > now else told for told, pod in ends)
+    return max(pod.ended_at(now) for pod in record)
 
 
 def _superseded(over: Mapping[int, Pod], *, newer: bool) -> Iterable[tuple[Pod, str]]:
@@ -146,9 +145,7 @@ def _beyond(context: JobContext, records: Iterable[Record]) -> list[Record]:
     keep = {True: context.spec.history.successful, False: context.spec.history.failed}
     newest_first = sorted(
         records,
-        key=lambda one: max(
-            (pod.ending.finished_at or pod.created_at, pod.created_at, pod.name) for pod in one
-        ),
+        key=lambda one: max((pod.ended_at(context.now), pod.created_at, pod.name) for pod in one),
         reverse=True,
     )
     beyond = []
