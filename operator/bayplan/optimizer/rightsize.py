@@ -6,8 +6,8 @@ group by group, the larger pods on the nodes that are furthest below their mean.
 full, pods are swapped with pods of other nodes until it is not; the few pods without such a swap
 get their own nodes. The bound considers every single pod.
 
-Pods of one group may use the same types. The most numerous classes are groups of their own, and so
-are classes of which a node may hold only so many: their mean is their request.
+Pods of one group may use the same types. The most numerous classes are groups of their own: their
+mean is their request. How many of a class a node may hold is kept where real pods are placed.
 """
 
 import dataclasses
@@ -134,7 +134,7 @@ def _grouped(crowd: _Crowd, capacity: IntMatrix, price: IntVector) -> tuple[Prob
     foremost = np.argsort(-number, kind="stable")[:_OWN_GROUPS]
     numerous = np.zeros(len(number), np.bool_)
     numerous[foremost] = number[foremost] >= max(2, _NUMEROUS * len(crowd.kind))
-    own = np.where(numerous[crowd.kind] | crowd.capped, crowd.kind, -1)
+    own = np.where(numerous[crowd.kind], crowd.kind, -1)
     cell[own >= 0] = 0
     keys = np.column_stack((own, crowd.mask, cell))
     first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)[1:]
@@ -148,7 +148,7 @@ def _grouped(crowd: _Crowd, capacity: IntMatrix, price: IntVector) -> tuple[Prob
         capacity,
         price,
         eligible=crowd.open[crowd.mask[first]],
-        per_node=crowd.per_node[first],
+        per_node=np.where(keys[first, 0] >= 0, crowd.per_node[first], UNLIMITED),
     )
     return means, group
 
@@ -187,6 +187,21 @@ class _Filled:
             self.load[node] += self.crowd.request[pod]
         self.node[pod] = node
 
+    def move_out(self, pods: IntVector) -> None:
+        """These have no node any more."""
+        np.subtract.at(self.load, self.node[pods], self.crowd.request[pods])
+        self.node[pods] = -1
+
+    def takes(self, pod: int) -> BoolVector:
+        """[M]: the nodes with room for one more pod, open to it, that hold fewer than its cap."""
+        crowd = self.crowd
+        fits: BoolVector = (self.load + crowd.request[pod] <= self.room).all(axis=1)
+        fits &= crowd.open[crowd.mask[pod]][self.types]
+        if crowd.capped[pod]:
+            there = self.node[(crowd.kind == crowd.kind[pod]) & (self.node >= 0)]
+            fits &= np.bincount(there, minlength=len(fits)) < crowd.per_node[pod]
+        return fits
+
     def may(self, pods: IntVector, nodes: IntVector) -> BoolMatrix:
         """[pods, nodes]: which pods may use which nodes, room apart."""
         allowed: BoolMatrix = self.crowd.open[np.ix_(self.crowd.mask[pods], self.types[nodes])]
@@ -218,17 +233,29 @@ def _dealt(plan: Packing, means: Problem, group: IntVector, crowd: _Crowd) -> _F
             filled.put(taken, nodes)
             ahead[nodes] += size[taken] - mean_size[k]
             left[nodes] -= 1
+    filled.move_out(_beyond_cap(filled))
     return filled
+
+
+def _beyond_cap(filled: _Filled) -> IntVector:
+    """Pods of which their node holds too many."""
+    crowd = filled.crowd
+    pods = np.flatnonzero(crowd.capped & (filled.node >= 0))
+    place = crowd.kind[pods] * len(filled.types) + filled.node[pods]
+    pods = pods[np.argsort(place, kind="stable")]
+    first, count = np.unique(np.sort(place), return_index=True, return_counts=True)[1:]
+    rank = np.arange(len(pods)) - np.repeat(first, count)
+    return pods[rank >= crowd.per_node[pods]]
 
 
 def _swapped(filled: _Filled, budget: Budget, dice: np.random.Generator) -> None:
     """Swap or move pods between nodes, the best of many each time, until no node is too full.
 
     What counts is by how much of their room two nodes exceed it together, before and after. Pods
-    of which a node may hold only so many stay where they are.
+    of which a node may hold only so many go where there is none of their class.
     """
     request = filled.crowd.request.astype(np.float64)
-    free = ~filled.crowd.capped
+    kind, capped = filled.crowd.kind, filled.crowd.capped
     unit = 1.0 / np.maximum(filled.room, 1)
     tries = np.zeros(len(filled.room), np.int64)
     for _ in budget.turns():
@@ -242,8 +269,8 @@ def _swapped(filled: _Filled, budget: Budget, dice: np.random.Generator) -> None
         others = others[others != node]
         chosen = np.zeros(len(tries) + 1, np.bool_)  # the last is for pods without a node
         chosen[others] = True
-        own = np.flatnonzero((filled.node == node) & free)
-        theirs = np.flatnonzero(chosen[filled.node] & free)
+        own = np.flatnonzero(filled.node == node)
+        theirs = np.flatnonzero(chosen[filled.node])
         back = np.concatenate((request[theirs], np.zeros((len(others), request.shape[1]))))
         to = np.concatenate((filled.node[theirs], others))
         change = request[own][:, None, :] - back[None, :, :]
@@ -251,6 +278,14 @@ def _swapped(filled: _Filled, budget: Budget, dice: np.random.Generator) -> None
         there = _excess(filled.load[to] + change, filled.room[to], unit[to])
         gain = np.where(filled.may(own, to), excess[node] + excess[to] - here - there, 0.0)
         gain[:, : len(theirs)] *= filled.may(theirs, np.array([node])).T
+        if capped[own].any():
+            alike = capped[own][:, None] & (kind[own][:, None] == kind[theirs])
+            there_too = np.zeros((len(own), len(tries)), np.bool_)
+            at, of = np.nonzero(alike)
+            there_too[at, filled.node[theirs[of]]] = True
+            gain[there_too[:, to]] = 0.0
+        here_too = capped[theirs] & np.isin(kind[theirs], kind[own])
+        gain[:, : len(theirs)][:, here_too] = 0.0
         i, j = (
             (int(index) for index in np.unravel_index(int(gain.argmax()), gain.shape))
             if gain.size
@@ -284,10 +319,9 @@ def _settled(
             enough = own[(request[own] >= over).all(axis=1)]
             leaves = enough[size[enough].argmin()] if len(enough) else own[size[own].argmax()]
             filled.move(int(leaves), -1)
-    out = np.flatnonzero((filled.node < 0) & ~crowd.capped)
+    out = np.flatnonzero(filled.node < 0)
     for pod in out[np.argsort(-size[out], kind="stable")]:
-        fits = (filled.load + request[pod] <= filled.room).all(axis=1)
-        fits = np.flatnonzero(fits & crowd.open[crowd.mask[pod]][filled.types])
+        fits = np.flatnonzero(filled.takes(int(pod)))
         if len(fits):
             spare = ((filled.room[fits] - filled.load[fits]) * weight).sum(axis=1)
             filled.move(int(pod), int(fits[spare.argmin()]))

@@ -1,5 +1,7 @@
 """What is bought for many distinct requests: close to the bound, whatever else the classes ask."""
 
+import dataclasses
+
 import numpy as np
 
 from bayplan.optimizer.bound import hardest
@@ -59,3 +61,14 @@ def test_the_hardest_class_says_what_must_be_paid_at_least() -> None:
     )
 
     assert hardest(asked) == 18
+
+
+def test_many_classes_that_want_nodes_without_their_like_share_them_with_others() -> None:
+    """One of each class on a node: kept, and hardly dearer than without it."""
+    free = many(200, copies=3)
+    asked = dataclasses.replace(free, per_node=np.ones(200, np.int64))
+    bought = purchase(asked, Budget(rounds=30))
+
+    assert len(bought.node) == 600
+    assert all(max(content.values()) == 1 for _, content in bought.contents())
+    assert bought.cost <= 1.1 * bought.bound
