@@ -1,7 +1,6 @@
 """The objects beside pods on their way: claims, Services, disruption budgets, revisions."""
 
 import contextlib
-from typing import Protocol
 
 import msgspec
 
@@ -9,32 +8,21 @@ from bayplan.api import names
 from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
 from bayplan.cluster import belongings, decode, errors, requests
-from bayplan.cluster.cache import Cache
 from bayplan.cluster.owned import Owned
 from bayplan.cluster.refusals import Write
-from bayplan.cluster.sender import Job, Sender
+from bayplan.cluster.sender import Job
+from bayplan.cluster.writes import Writes
 from bayplan.model import intents
 
 _CLAIM = "PersistentVolumeClaim"
 
 
-class Owner(Protocol):
-    """How they leave, and what an answer leads to."""
-
-    def submit(self, write: Write, job: Job) -> bool: ...
-
-    def feed(self, kind: str, answer: bytes) -> None: ...
-
-    def failed(self, write: Write, error: errors.ClusterError, name: str = "") -> None: ...
-
-
 class Objects:
     """Each of these returns at once; what is refused is tried again when `cache.refusals` says."""
 
-    def __init__(self, sender: Sender, cache: Cache, owner: Owner) -> None:
-        self._sender = sender
-        self._cache = cache
-        self._owner = owner
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+        self._cache = writes.cache
 
     def select(self, wanted: intents.SelectNode) -> None:
         """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
@@ -45,14 +33,14 @@ class Objects:
         self._cache.storage.assume_selected(key, wanted.node)
 
         async def attempt() -> None:
-            self._owner.feed(_CLAIM, await self._sender.send(requests.select_node(wanted)))
+            self._writes.feed(_CLAIM, await self._writes.send(requests.select_node(wanted)))
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.storage.forget(key)
-            self._owner.failed(write, error)
+            self._writes.failed(write, error)
 
         identity = ("select", key, wanted.uid, wanted.node)
-        self._owner.submit(write, Job((_CLAIM, *key), identity, attempt, failed, once=True))
+        self._writes.submit(write, Job((_CLAIM, *key), identity, attempt, failed, once=True))
 
     def claim(self, wanted: intents.ClaimAct, resource: ResourceKey) -> None:
         """Make, hand over or delete a claim of an instance. What its answer shows is news.
@@ -81,14 +69,14 @@ class Objects:
 
         async def attempt() -> None:
             with contextlib.suppress(done):
-                self._owner.feed(_CLAIM, await self._sender.send(request))
+                self._writes.feed(_CLAIM, await self._writes.send(request))
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.storage.forget(key)
-            self._owner.failed(write, error, key[1])
+            self._writes.failed(write, error, key[1])
 
         identity = (verb, _CLAIM, key, about)
-        self._owner.submit(write, Job((_CLAIM, *key), identity, attempt, failed, urgent=True))
+        self._writes.submit(write, Job((_CLAIM, *key), identity, attempt, failed, urgent=True))
 
     def apply(self, resource: Resource, wanted: intents.ApplyObject) -> None:
         """Make a child equal to this, unless somebody else has its name."""
@@ -100,16 +88,16 @@ class Objects:
 
         async def attempt() -> None:
             uid = await self._owned_uid(kind, key, resource)
-            self._owner.feed(kind, await self._sender.send(requests.apply_object(wanted, uid)))
+            self._writes.feed(kind, await self._writes.send(requests.apply_object(wanted, uid)))
 
         def failed(error: errors.ClusterError) -> None:
-            self._owner.failed(write, error)
+            self._writes.failed(write, error)
 
         digest = (metadata.get("annotations") or {}).get(names.DIGEST, "")
         subject = ("apply", kind, key, resource.uid)
         identity = (*subject, digest)
         job = Job((kind, *key), identity, attempt, failed, urgent=True, subject=subject)
-        self._owner.submit(write, job)
+        self._writes.submit(write, job)
 
     def drop(self, wanted: intents.DeleteObject, resource: ResourceKey) -> None:
         """Delete a child."""
@@ -121,20 +109,20 @@ class Objects:
         async def attempt() -> None:
             # A 409 to a delete: that name is another object's by now.
             with contextlib.suppress(errors.NotFound, errors.Conflict):
-                await self._sender.send(requests.delete_object(wanted))
+                await self._writes.send(requests.delete_object(wanted))
             self._cache.drop(kind, key, wanted.uid)
 
         def failed(error: errors.ClusterError) -> None:
-            self._owner.failed(write, error)
+            self._writes.failed(write, error)
 
         identity = ("delete", kind, key, wanted.uid)
         job = Job((kind, *key), identity, attempt, failed, urgent=True, once=True)
-        self._owner.submit(write, job)
+        self._writes.submit(write, job)
 
     async def _owned_uid(self, kind: str, key: tuple[str, str], owner: Resource) -> str:
         """The uid of our child of this name, empty when there is none yet."""
         try:
-            answer = await self._sender.send(requests.get(kind, *key))
+            answer = await self._writes.send(requests.get(kind, *key))
         except errors.NotFound:
             return ""
         seen = decode.KINDS[kind].decode(msgspec.Raw(answer))

@@ -5,35 +5,19 @@ notices) is told when it is stored, and what waits for the record may go on then
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
 from bayplan.cluster import errors, requests
-from bayplan.cluster.cache import Cache
 from bayplan.cluster.refusals import Write
-from bayplan.cluster.sender import Job, Sender
+from bayplan.cluster.sender import Job
+from bayplan.cluster.writes import Writes
 from bayplan.model import intents
 
 _FEW = 64  # not worth looking for those that have gone
-
-
-class Owner(Protocol):
-    """What a status that was answered leads to."""
-
-    def emit(
-        self, resource: Resource, events: Iterable[intents.EmitEvent | intents.Notice]
-    ) -> None: ...
-
-    def feed(self, kind: str, answer: bytes) -> None: ...
-
-    def submit(self, write: Write, job: Job) -> bool: ...
-
-    def failed(self, write: Write, error: errors.ClusterError) -> None: ...
-
-    def missing(self, key: ResourceKey) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +43,9 @@ class _Status:
 class Statuses:
     """`interval_seconds` lie between two writes of one resource."""
 
-    def __init__(self, sender: Sender, cache: Cache, owner: Owner, interval_seconds: float) -> None:
-        self._sender = sender
-        self._cache = cache
-        self._owner = owner
+    def __init__(self, writes: Writes, interval_seconds: float) -> None:
+        self._writes = writes
+        self._cache = writes.cache
         self._interval = interval_seconds
         self._statuses: dict[ResourceKey, _Status] = {}
 
@@ -89,7 +72,7 @@ class Statuses:
         if not patch:
             if slot is not None:
                 slot.wanted = None  # what is stored is what is wanted by now
-            self._owner.emit(resource, events)
+            self._writes.emit(resource, events)
             return
         if slot is None:
             self._forget_gone()
@@ -110,7 +93,7 @@ class Statuses:
         slot.unsure = None
         same = resource.uid == sent.resource.uid
         if same and not requests.merge_patch(resource.status, sent.status):
-            self._owner.emit(resource, sent.events)
+            self._writes.emit(resource, sent.events)
 
     def _plan(self, slot: _Status) -> None:
         if slot.planned or slot.wanted is None:
@@ -148,12 +131,12 @@ class Statuses:
                 slot.wanted = None
                 if isinstance(error, errors.NotFound):
                     self._cache.doubt_resource(resource.key, resource.uid)
-                    self._owner.missing(resource.key)
+                    self._writes.reports.missing(resource.key)
                 else:
-                    self._owner.failed(write, error)
+                    self._writes.failed(write, error)
 
         job = Job(key, ("status", key), attempt, failed, urgent=True)
-        if not self._owner.submit(write, job):
+        if not self._writes.submit(write, job):
             slot.planned = False
 
     async def _written(self, slot: _Status, sent: _Wanted) -> None:
@@ -166,7 +149,7 @@ class Statuses:
             return
         slot.sent_at = asyncio.get_running_loop().time()
         try:
-            answer = await self._sender.send(
+            answer = await self._writes.send(
                 requests.write_status(
                     resource.key, resource.resource_version, resource.status, sent.status
                 )
@@ -175,10 +158,10 @@ class Statuses:
             slot.unsure = sent
             raise
         slot.unsure = None
-        self._owner.feed(resource.kind, answer)
+        self._writes.feed(resource.kind, answer)
         stored = self._cache.resources.get(resource.key)
         slot.dropped = requests.merge_patch(stored.status, sent.status) if stored else {}
-        self._owner.emit(resource, sent.events)
+        self._writes.emit(resource, sent.events)
         # What waits for the record (finalizers, deletions) may go on now. What was wanted since was
         # computed without this write and might contradict it: it is computed anew.
         slot.wanted = None

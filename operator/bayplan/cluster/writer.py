@@ -3,22 +3,18 @@
 Every write may be repeated: names are deterministic, deletes and patches carry a uid, statuses the
 version they were computed from. Answers go into the cache like watch events, so that the next look
 already sees them. What failed for good is forgotten there and waits in `refusals` until it may be
-tried again; what the server refuses is told to `Reports`. Queues, retries and pace are in `sender`.
+tried again. How a write leaves and what its answer means is in `writes`.
 """
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn
 
-import msgspec
-
-from bayplan import logs
 from bayplan.api import names
 from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
-from bayplan.cluster import decode, errors, pods, requests
+from bayplan.cluster import errors, pods, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events
 from bayplan.cluster.marks import Marks
@@ -27,39 +23,12 @@ from bayplan.cluster.refusals import Write, binding
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
+from bayplan.cluster.writes import Reports, Writes
 from bayplan.model import intents
 from bayplan.model.pods import Pod
 
 _SPENT = "DisruptionBudget"  # the reason when no disruption is allowed now
 _TWO_BUDGETS = "more than one PodDisruptionBudget"  # of a 500; it would be for ever
-
-
-class Reports(Protocol):
-    """Who hears what became of writes, on the loop. Metrics and conditions are made of it."""
-
-    def created(self, key: ResourceKey, planned: Pod, stored: Pod) -> None:
-        """A CREATE has succeeded: compare what is stored with what was planned."""
-        ...
-
-    def refused(self, write: Write, error: errors.ClusterError) -> None:
-        """The server will not have this."""
-        ...
-
-    def missing(self, key: ResourceKey) -> None:
-        """The resource's status answered 404: it has been dropped; list before you create."""
-        ...
-
-    def notify(self, resource: Resource, notice: intents.Notice) -> None:
-        """The status that accounts for this notice is stored: send it."""
-        ...
-
-    def defect(self, what: str, error: Exception) -> None:
-        """A write to that object met a defect of ours; it counts as refused."""
-        ...
-
-    def counted(self, verb: str, kind: str, code: str) -> None:
-        """A write was answered; `code` is 2xx, an HTTP code, or `none` for no answer."""
-        ...
 
 
 class Writer:
@@ -90,10 +59,11 @@ class Writer:
         self.sender = Sender(
             transport, may_write, reports.counted, reports.defect, jitter, in_flight, pressed
         )
-        self.statuses = Statuses(self.sender, cache, self, status_interval_seconds)
-        self.objects = Objects(self.sender, cache, self)
-        self.marks = Marks(self.sender, cache, now, self.feed)
         self.events = Events(transport, may_write, now, instance, reports.counted)
+        self._writes = Writes(self.sender, self.events, cache, reports)
+        self.statuses = Statuses(self._writes, status_interval_seconds)
+        self.objects = Objects(self._writes)
+        self.marks = Marks(self.sender, cache, now, self._writes.feed)
 
     async def run(self) -> NoReturn:
         """Write Events for ever."""
@@ -121,7 +91,7 @@ class Writer:
         if outcome.status is not None:
             self.write_status(resource, outcome.status, outcome.events)
         else:
-            self.emit(resource, outcome.events)
+            self._writes.emit(resource, outcome.events)
         for release in outcome.releases:
             self.release(release, resource.key)
         for adoption in outcome.adoptions:
@@ -134,15 +104,6 @@ class Writer:
             self.objects.drop(drop, resource.key)
         for claim in outcome.claims:
             self.objects.claim(claim, resource.key)
-
-    def emit(
-        self, resource: Resource, events: Iterable[intents.EmitEvent | intents.Notice]
-    ) -> None:
-        for event in events:
-            if isinstance(event, intents.Notice):
-                self._reports.notify(resource, event)
-            else:
-                self.events.emit(resource, event)
 
     def create(self, resource: Resource, planned: Pod, body: Mapping[str, Any]) -> None:
         """Create a pod that the cache already counts on; taken back when it fails.
@@ -168,11 +129,11 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.assumptions.forget(planned)
-            self.failed(write, error, planned.name)
+            self._writes.failed(write, error, planned.name)
 
         # Each is a job of its own: the one before may be of a pod that has gone already.
         identity = ("create", planned.key, id(planned))
-        self.submit(write, Job(_pod(planned.key), identity, attempt, failed))
+        self._writes.submit(write, Job(_pod(planned.key), identity, attempt, failed))
 
     def bind(self, wanted: intents.Bind) -> None:
         """Bind a pod that the cache already counts on there; taken back when it fails.
@@ -190,7 +151,7 @@ class Writer:
             if not self._cache.assumptions.holds(key, wanted.uid, wanted.node):
                 raise errors.Conflict("decided otherwise meanwhile")
             try:
-                await self.sender.send(requests.bind(wanted))
+                await self._writes.send(requests.bind(wanted))
             except errors.Conflict:
                 stored = await self._look(key)
                 if stored is None or stored.uid != wanted.uid or stored.node != wanted.node:
@@ -200,11 +161,11 @@ class Writer:
                 raise
 
         def failed(error: errors.ClusterError) -> None:
-            self.failed(write, error)
+            self._writes.failed(write, error)
             self._cache.assumptions.unbind(key, wanted.uid, wanted.node)
 
         identity = ("bind", key, wanted.uid, wanted.node)
-        self.submit(write, Job(_pod(key), identity, attempt, failed, once=True))
+        self._writes.submit(write, Job(_pod(key), identity, attempt, failed, once=True))
 
     def select(self, wanted: intents.SelectNode) -> None:
         """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
@@ -234,7 +195,7 @@ class Writer:
             if error.reason == _SPENT:
                 self._cache.refusals.spent(write)
             else:
-                self.failed(write, error)
+                self._writes.failed(write, error)
 
         self._submit_pod(write, (wanted.uid,), attempt, failed)
 
@@ -278,19 +239,6 @@ class Writer:
 
     # ---- what answers mean ----------------------------------------------------------------
 
-    def submit(self, write: Write, job: Job) -> bool:
-        """Send it, unless its like has been refused by then; False: it is on its way already."""
-        attempt, refusals = job.attempt, self._cache.refusals
-
-        async def guarded() -> None:
-            if refusals.stopped(write):
-                raise errors.Held("its like was refused a moment ago", reason="Held")
-            await attempt()
-            refusals.accepted(write)
-
-        job.attempt = guarded
-        return self.sender.submit(job)
-
     def _submit_pod(
         self,
         write: Write,
@@ -299,17 +247,17 @@ class Writer:
         failed: Callable[[errors.ClusterError], None] | None = None,
     ) -> None:
         def told(error: errors.ClusterError) -> None:
-            self.failed(write, error)
+            self._writes.failed(write, error)
 
         key = write.about[1], write.name
         identity = (write.verb, key, *about)
         job = Job(_pod(key), identity, attempt, failed or told, urgent=True, once=True)
-        self.submit(write, job)
+        self._writes.submit(write, job)
 
     async def _created(self, request: Request, planned: Pod, uid: str) -> Pod:
         """The stored pod; a lost answer is repeated with the same name until one says so."""
         try:
-            return self._fed(await self.sender.send(request))
+            return self._fed(await self._writes.send(request))
         except errors.AlreadyExists as taken:
             stored = await self._look(planned.key)
             if stored is None:
@@ -332,7 +280,7 @@ class Writer:
     async def _patched(self, request: Request, key: tuple[str, str], uid: str) -> None:
         """A write to a pod that must have this uid. If it has gone, there is nothing to do."""
         try:
-            answer = await self.sender.send(request)
+            answer = await self._writes.send(request)
         except errors.NotFound:
             self._cache.drop("Pod", key, uid)
         except errors.Conflict:
@@ -341,7 +289,7 @@ class Writer:
                 raise
             self._cache.drop("Pod", key, uid)
         else:
-            self.feed("Pod", answer)
+            self._writes.feed("Pod", answer)
 
     async def _evicted(self, wanted: intents.DeletePod) -> bool:
         """Whether the Eviction API took care of it; a spent budget is a `Conflict`.
@@ -351,7 +299,7 @@ class Writer:
         """
         key = wanted.namespace, wanted.name
         try:
-            await self.sender.send(requests.evict(*key, wanted.uid))
+            await self._writes.send(requests.evict(*key, wanted.uid))
         except (errors.NotFound, errors.Conflict) as error:
             if error.reason == _SPENT:
                 raise
@@ -365,14 +313,10 @@ class Writer:
             return False
         return True
 
-    def missing(self, key: ResourceKey) -> None:
-        """A status met no object."""
-        self._reports.missing(key)
-
     async def _look(self, key: tuple[str, str]) -> Pod | None:
         """The pod as stored now; None when there is none."""
         try:
-            return self._fed(await self.sender.send(requests.get("Pod", *key)))
+            return self._fed(await self._writes.send(requests.get("Pod", *key)))
         except errors.NotFound:
             return None
 
@@ -381,41 +325,6 @@ class Writer:
         self._cache.upsert("Pod", seen)
         pod: Pod = seen.value
         return pod
-
-    def feed(self, kind: str, answer: bytes) -> None:
-        """Take an answer in as news; a Status (the object went at once) tells nothing of it."""
-        seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
-        if seen.uid and seen.name:
-            self._cache.upsert(kind, seen)
-
-    def failed(self, write: Write, error: errors.ClusterError, name: str = "") -> None:
-        """It is tried again later: what the server refuses is held till then, and told.
-
-        After a conflict what was decided anew from newer news is not held. `name` is the object's
-        where the write is of many.
-        """
-        if isinstance(error, errors.Held):
-            return
-        logs.say(
-            logging.INFO,
-            "write failed",
-            verb=write.verb,
-            kind=write.kind,
-            name=name or write.name,
-            resource="/".join(write.about),
-            status=error.status,
-            error=error,
-        )
-        if isinstance(error, errors.LeaseLost):
-            return
-        refusals = self._cache.refusals
-        if isinstance(error, errors.Rejected | errors.NotFound):
-            told = refusals.stopped(write)  # others of its like were under way with it
-            refusals.refused(write, error, name)
-            if not told:
-                self._reports.refused(write, error)
-        else:
-            refusals.later(write, error, holds=write.verb not in {"create", "status"}, name=name)
 
 
 def _is_of(pod: Pod, uid: str) -> bool:

@@ -1,0 +1,124 @@
+"""How every write leaves, and what its answer means, whatever it is of.
+
+What the server refuses is told to `Reports`, and waits in `cache.refusals` until it may be tried
+again. Answers go into the cache like watch events. Queues, retries and pace are in `sender`.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from bayplan import logs
+from bayplan.api.resource import Key as ResourceKey
+from bayplan.api.resource import Resource
+from bayplan.cluster import decode, errors
+from bayplan.cluster.cache import Cache
+from bayplan.cluster.events import Events
+from bayplan.cluster.refusals import Write
+from bayplan.cluster.sender import Job, Sender
+from bayplan.cluster.transport import Request
+from bayplan.model import intents
+from bayplan.model.pods import Pod
+
+
+class Reports(Protocol):
+    """Who hears what became of writes, on the loop. Metrics and conditions are made of it."""
+
+    def created(self, key: ResourceKey, planned: Pod, stored: Pod) -> None:
+        """A CREATE has succeeded: compare what is stored with what was planned."""
+        ...
+
+    def refused(self, write: Write, error: errors.ClusterError) -> None:
+        """The server will not have this."""
+        ...
+
+    def missing(self, key: ResourceKey) -> None:
+        """The resource's status answered 404: it has been dropped; list before you create."""
+        ...
+
+    def notify(self, resource: Resource, notice: intents.Notice) -> None:
+        """The status that accounts for this notice is stored: send it."""
+        ...
+
+    def defect(self, what: str, error: Exception) -> None:
+        """A write to that object met a defect of ours; it counts as refused."""
+        ...
+
+    def counted(self, verb: str, kind: str, code: str) -> None:
+        """A write was answered; `code` is 2xx, an HTTP code, or `none` for no answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What writes of pods, statuses and other objects have in common."""
+
+    sender: Sender
+    events: Events
+    cache: Cache
+    reports: Reports
+
+    async def send(self, request: Request) -> bytes:
+        """Send one request now, if we still may."""
+        return await self.sender.send(request)
+
+    def submit(self, write: Write, job: Job) -> bool:
+        """Send it, unless its like has been refused by then; False: it is on its way already."""
+        attempt, refusals = job.attempt, self.cache.refusals
+
+        async def guarded() -> None:
+            if refusals.stopped(write):
+                raise errors.Held("its like was refused a moment ago", reason="Held")
+            await attempt()
+            refusals.accepted(write)
+
+        job.attempt = guarded
+        return self.sender.submit(job)
+
+    def feed(self, kind: str, answer: bytes) -> None:
+        """Take an answer in as news; a Status (the object went at once) tells nothing of it."""
+        seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
+        if seen.uid and seen.name:
+            self.cache.upsert(kind, seen)
+
+    def emit(
+        self, resource: Resource, events: Iterable[intents.EmitEvent | intents.Notice]
+    ) -> None:
+        """Write these Events, and send these notices to their receivers."""
+        for event in events:
+            if isinstance(event, intents.Notice):
+                self.reports.notify(resource, event)
+            else:
+                self.events.emit(resource, event)
+
+    def failed(self, write: Write, error: errors.ClusterError, name: str = "") -> None:
+        """It is tried again later: what the server refuses is held till then, and told.
+
+        After a conflict what was decided anew from newer news is not held. `name` is the object's
+        where the write is of many.
+        """
+        if isinstance(error, errors.Held):
+            return
+        logs.say(
+            logging.INFO,
+            "write failed",
+            verb=write.verb,
+            kind=write.kind,
+            name=name or write.name,
+            resource="/".join(write.about),
+            status=error.status,
+            error=error,
+        )
+        if isinstance(error, errors.LeaseLost):
+            return
+        refusals = self.cache.refusals
+        if isinstance(error, errors.Rejected | errors.NotFound):
+            told = refusals.stopped(write)  # others of its like were under way with it
+            refusals.refused(write, error, name)
+            if not told:
+                self.reports.refused(write, error)
+        else:
+            refusals.later(write, error, holds=write.verb not in {"create", "status"}, name=name)
