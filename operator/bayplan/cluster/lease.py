@@ -1,11 +1,11 @@
 """The right to write: one Lease, held by one process, renewed beside what it does.
 
 A solve or a decode that blocks the main loop for seconds must not cost the lease, so it is renewed
-from elsewhere (a process, see `renewer`, or else a thread) over its own connections. Time is
-monotonic: a foreign holder counts as dead when its record has not changed for its whole duration,
-as seen from here, whatever the clocks say. We count as holder only until the renew deadline after
-the *start* of the last renewal that succeeded, which is before anybody else may take over; asking
-`holding()` needs no thread and no lock.
+from elsewhere (a process, see `runtime.lease_process`, or else a thread) over its own connections.
+Time is monotonic: a foreign holder counts as dead when its record has not changed for its whole
+duration, as seen from here, whatever the clocks say. We count as holder only until the renew
+deadline after the *start* of the last renewal that succeeded, which is before anybody else may take
+over; asking `holding()` needs no thread and no lock.
 
 An answer that is late is no reason to give up a try: the next one begins beside it, on another
 connection. Of tries that overlap one is stored at most, since each names the version that it
@@ -69,8 +69,8 @@ class _LostError(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class Standing:
-    """What who renews and who writes tell each other; `renewer` has one in shared memory."""
+class LeaseState:
+    """What who renews and who writes tell each other; a process has one in shared memory."""
 
     held_until: float = float("-inf")  # the renewer says
     beaten_at: float = float("-inf")  # the main loop says, and the next one
@@ -101,7 +101,7 @@ class Lease:
         monotonic: Callable[[], float] = boot_seconds,
         wall: Callable[[], float] = time.time,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        standing: Standing | None = None,
+        state: LeaseState | None = None,
         runs: Callable[[], bool] = lambda: True,
     ) -> None:
         self._connect = connect
@@ -117,7 +117,7 @@ class Lease:
         self._monotonic = monotonic
         self._wall = wall
         self._wait = wait
-        self._standing = standing or Standing()
+        self._state = state or LeaseState()
         self._runs = runs
         self.beat()
         self._failed = False  # the last try that ended
@@ -136,17 +136,15 @@ class Lease:
 
     def holding(self) -> bool:
         """Whether we may write now."""
-        return self._monotonic() < self._standing.held_until
+        return self._monotonic() < self._state.held_until
 
     def pressed(self) -> bool:
         """Whether more than half of the time is gone that a renewal gives: others should wait."""
-        return self.holding() and (
-            self._standing.held_until - self._monotonic() < self._deadline / 2
-        )
+        return self.holding() and (self._state.held_until - self._monotonic() < self._deadline / 2)
 
     def beat(self) -> None:
         """The main loop is alive."""
-        self._standing.beaten_at = self._monotonic()
+        self._state.beaten_at = self._monotonic()
 
     def start(self) -> None:
         """Begin to try, in a thread of its own."""
@@ -156,7 +154,7 @@ class Lease:
 
     def stop(self, timeout_seconds: float) -> None:
         """Release the lease, if it is held; wait for that for at most this long."""
-        self._standing.stopping = True
+        self._state.stopping = True
         if self._thread is not None:
             self._thread.join(timeout_seconds)
 
@@ -187,11 +185,11 @@ class Lease:
             self._lose()
 
     def _lose(self) -> None:
-        self._standing.held_until = float("-inf")
+        self._state.held_until = float("-inf")
         self._on_loss()
 
     async def _connected(self) -> Connection | None:
-        while not self._standing.stopping:
+        while not self._state.stopping:
             try:
                 return await self._connect()
             except errors.ClusterError as error:
@@ -201,7 +199,7 @@ class Lease:
 
     async def _take(self, connection: Connection) -> None:
         """Wait until it is free or already ours, then write ourselves into it."""
-        while not self._standing.stopping:
+        while not self._state.stopping:
             try:
                 await self._read(connection)
                 if self._free() and self._alive():
@@ -220,7 +218,7 @@ class Lease:
         try:
             while True:
                 await self._rest(tries)
-                if self._standing.stopping:
+                if self._state.stopping:
                     return
                 if not self.holding():
                     raise _LostError("not renewed in time")
@@ -236,7 +234,7 @@ class Lease:
     async def _rest(self, tries: set[asyncio.Task[None]]) -> None:
         """Until the next try is due; what those under way come to is heard at once."""
         began = ended = self._monotonic()
-        while not self._standing.stopping:
+        while not self._state.stopping:
             now = self._monotonic()
             if heard := [one for one in tries if one.done()]:
                 ended = now
@@ -267,7 +265,7 @@ class Lease:
             logs.say(logging.WARNING, "lease not renewed", error=error)
 
     async def _renew(self, connection: Connection) -> None:
-        seconds = max(self._standing.held_until - self._monotonic(), 0.5)
+        seconds = max(self._state.held_until - self._monotonic(), 0.5)
         try:
             await self._write(connection, seconds)
         except errors.NotFound:
@@ -303,7 +301,7 @@ class Lease:
         return self._monotonic() - self._observed_at >= duration
 
     def _alive(self) -> bool:
-        silent = self._monotonic() - self._standing.beaten_at
+        silent = self._monotonic() - self._state.beaten_at
         return silent < self._stuck_after and self._runs()
 
     async def _read(self, connection: Connection) -> None:
@@ -353,11 +351,11 @@ class Lease:
         self._failed = False
         self._renewed_from, self._renewed_at = began, self._monotonic()
         held_until = began + self._deadline
-        self._standing.held_until = max(self._standing.held_until, held_until)
+        self._state.held_until = max(self._state.held_until, held_until)
 
     async def _release(self, connection: Connection) -> None:
         """Let the next one have it at once."""
-        self._standing.held_until = float("-inf")
+        self._state.held_until = float("-inf")
         spec = {
             "holderIdentity": "",
             "leaseDurationSeconds": 1,
@@ -397,5 +395,5 @@ class Lease:
     async def _pause(self, seconds: float) -> None:
         """Wait, but not past a request to stop: in steps, because that comes from outside."""
         until = self._monotonic() + seconds
-        while not self._standing.stopping and (remaining := until - self._monotonic()) > 0:
+        while not self._state.stopping and (remaining := until - self._monotonic()) > 0:
             await self._wait(min(remaining, _STEP_SECONDS))

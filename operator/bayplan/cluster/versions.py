@@ -1,6 +1,6 @@
 """Which sight of an object is the newest: doubled, late and reordered news are told from news.
 
-One book for each kind. It keeps versions and no objects.
+One of these for each kind. It keeps versions and no objects.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""What is known of the cluster, kept by increments: the book behind every snapshot.
+"""What is known of the cluster, kept by increments: what every snapshot is taken of.
 
 Whoever feeds it (informers, a folder of manifests, a test) says what is; it keeps the indexes
 and the sums. It knows no API server, no clock and no threads: one owner calls it.
@@ -154,7 +154,7 @@ class State:
             self._release(name)
 
     def set_pod(self, pod: Pod) -> Pod | None:
-        """Make the book say this of the pod; returns what it said before.
+        """Keep this sight of the pod; returns the sight before it.
 
         An unplaced sight of a pod whose binding is on its way does not take the assumption back;
         a sight with a node, or the pod's end, confirms or ends it.

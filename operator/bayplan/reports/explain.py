@@ -93,16 +93,16 @@ def _waiting(found: Session, kind: str, namespace: str, name: str) -> list[dict[
         mine = [key for key in refused.keys if _is_of(found, key, kind, namespace, name)]
         if not mine:
             continue
-        book = found.cache.state
-        zones = offerings.zones_of(book.nodes.values()) or offerings.zones_in()
-        store = demand.Shop(offerings.offers((), MODELLED), zones, (), book.claims)
+        known = found.cache.state
+        zones = offerings.zones_of(known.nodes.values()) or offerings.zones_in()
+        store = demand.Shop(offerings.offers((), MODELLED), zones, (), known.claims)
         offer = next((offer for offer, _ in store.more(refused.waiting.kind, 1)), None)
         status = wording.status(len(mine), refused.waiting.since, refused.funnel)
         told.append(
             {
                 **status,
                 "wouldFit": list(
-                    suggestions.hints(book, refused.waiting.kind, refused.funnel, offer, zones)
+                    suggestions.hints(known, refused.waiting.kind, refused.funnel, offer, zones)
                 ),
             }
         )

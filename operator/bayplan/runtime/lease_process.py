@@ -5,7 +5,7 @@ is full, whoever holds that lock may be off the CPU for a third of a second, and
 seconds. This process is forked before there are threads or a loop, shares what was imported, has a
 session of its own (Linux divides the CPU among sessions first) and waits for its order.
 
-Both ends look at one `Standing` in shared memory: asking whether we hold asks nobody. When the
+Both ends look at one `LeaseState` in shared memory: asking whether we hold asks nobody. When the
 operator is gone its pipe ends, and nothing is renewed any more; a dead operator's lease is not
 released, as what it wrote last may be on its way. When it is stopped or its loop is silent for
 long, the lease runs out.
@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bayplan import logs
-from bayplan.cluster.lease import CONNECTIONS, Lease, Standing
+from bayplan.cluster.lease import CONNECTIONS, Lease, LeaseState
 from bayplan.cluster.transport import HttpTransport
 from bayplan.settings import Settings
 
@@ -42,7 +42,7 @@ def lease(
     settings: Settings,
     on_gain: Callable[[], None],
     on_loss: Callable[[], None],
-    standing: Standing | None = None,
+    state: LeaseState | None = None,
     runs: Callable[[], bool] = lambda: True,
 ) -> Lease:
     """The lease that settings describe."""
@@ -58,13 +58,13 @@ def lease(
         stuck_after_seconds=settings.stuck_after_seconds,
         on_gain=on_gain,
         on_loss=on_loss,
-        standing=standing,
+        state=state,
         runs=runs,
     )
 
 
 class _Shared(ctypes.Structure):
-    """A `Standing` in shared memory; each field is written whole, by one end."""
+    """A `LeaseState` in shared memory; each field is written whole, by one end."""
 
     _fields_ = (
         ("held_until", ctypes.c_double),
@@ -78,9 +78,9 @@ class LeaseProcess:
 
     def __init__(self, settings: Settings) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)  # shared with what is forked
-        standing: Standing = _Shared.from_buffer(self._memory)  # type: ignore[assignment]
-        standing.held_until = float("-inf")
-        self._standing = standing
+        state: LeaseState = _Shared.from_buffer(self._memory)  # type: ignore[assignment]
+        state.held_until = float("-inf")
+        self._state = state
         self._on_gain: Callable[[], None] = lambda: None
         self._on_loss: Callable[[], None] = lambda: None
         self._thread: threading.Thread | None = None
@@ -92,10 +92,10 @@ class LeaseProcess:
         if self._pid == 0:
             os.close(self._orders)
             os.close(self._news)
-            _live(settings, standing, operator, orders, news)
+            _live(settings, state, operator, orders, news)
         os.close(orders)
         os.close(news)
-        self._lease = lease(settings, self._on_gain, self._on_loss, standing)
+        self._lease = lease(settings, self._on_gain, self._on_loss, state)
 
     def tell(self, on_gain: Callable[[], None], on_loss: Callable[[], None]) -> None:
         """Who hears what becomes of it, from a thread."""
@@ -119,7 +119,7 @@ class LeaseProcess:
 
     def stop(self, timeout_seconds: float) -> None:
         """Release the lease, if it is held; wait for that for at most this long, and end it."""
-        self._standing.stopping = True
+        self._state.stopping = True
         if self._thread is not None:
             self._thread.join(timeout_seconds)
         self.close()
@@ -140,13 +140,13 @@ class LeaseProcess:
                 self._on_gain()
             else:
                 break
-        if not self._standing.stopping:
+        if not self._state.stopping:
             if word != _LOST:
                 logs.say(logging.ERROR, "the process of the lease has ended")
             self._on_loss()
 
 
-def _live(settings: Settings, standing: Standing, operator: int, orders: int, news: int) -> None:
+def _live(settings: Settings, state: LeaseState, operator: int, orders: int, news: int) -> None:
     """Be the lease's process; never returns."""
     code = 1
     try:
@@ -158,7 +158,7 @@ def _live(settings: Settings, standing: Standing, operator: int, orders: int, ne
                 settings,
                 lambda: _say(news, _GAINED),
                 lambda: _say(news, _LOST),
-                standing,
+                state,
                 lambda: _runs(operator),
             )
             asyncio.run(_renew(ours, orders))

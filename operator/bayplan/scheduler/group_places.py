@@ -13,7 +13,7 @@ from bayplan.api import placement_rules, pod_builder
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 
-_Tally = dict[str | None, Counter[int]]  # value of the group's label, None for none -> by place
+_Counts = dict[str | None, Counter[int]]  # value of the group's label, None for none -> by place
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class GroupPlaces:
 
     nodes: Mapping[str, Node]
     pods: Callable[[str], Iterable[Pod]]
-    _tallies: dict[tuple[str, tuple[tuple[str, str], ...], str], _Tally] = field(
+    _counts: dict[tuple[str, tuple[tuple[str, str], ...], str], _Counts] = field(
         default_factory=dict
     )
 
@@ -34,24 +34,24 @@ class GroupPlaces:
         self, owner: str, peers: Mapping[str, str], cap: placement_rules.Cap, node: str
     ) -> int:
         key = owner, tuple(sorted(peers.items())), cap.label
-        tally = self._tallies.get(key)
-        if tally is None:
-            tally = self._tallies[key] = self._counted(owner, peers, cap)
-        taken = tally.setdefault(self._group(node, cap), Counter())
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = self._counted(owner, peers, cap)
+        taken = counts.setdefault(self._group(node, cap), Counter())
         # The least taken is found without looking at more places than there are pods.
         number = min(range(min(cap.places, len(taken) + 1)), key=lambda one: (taken[one], one))
         taken[number] += 1
         return number
 
-    def _counted(self, owner: str, peers: Mapping[str, str], cap: placement_rules.Cap) -> _Tally:
-        tally: _Tally = {}
+    def _counted(self, owner: str, peers: Mapping[str, str], cap: placement_rules.Cap) -> _Counts:
+        counts: _Counts = {}
         for pod in self.pods(owner):
             text = pod.labels.get(cap.label, "")
             if pod.terminal or not (text.isascii() and text.isdecimal()):
                 continue
             if all(pod.labels.get(label) == value for label, value in peers.items()):
-                tally.setdefault(self._group(pod.node, cap), Counter())[int(text)] += 1
-        return tally
+                counts.setdefault(self._group(pod.node, cap), Counter())[int(text)] += 1
+        return counts
 
     def _group(self, node: str, cap: placement_rules.Cap) -> str | None:
         found = self.nodes.get(node)

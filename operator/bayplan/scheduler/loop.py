@@ -133,7 +133,7 @@ class Loop:
                 self.set_aside.tell("cycle", "all", error, now)
                 self._look_at = now + DEFECT_SECONDS
                 for key in due:
-                    self.queue.wakes.by(key, self._look_at)
+                    self.queue.wake_times.by(key, self._look_at)
 
     def _begin_to_lead(self) -> Batch:
         self._release_orphans()
@@ -204,7 +204,7 @@ class Loop:
         for key in keys:
             one, pod = wanted.get(key), self.cache.state.unplaced.get(key)
             if one is not None:
-                self.queue.wakes.by(one.resource.key, again)
+                self.queue.wake_times.by(one.resource.key, again)
                 lost.append(Waiting(one.kind, (key,), one.task.since))
             elif pod is not None:
                 kind = PodClass(pod.namespace, resources.NOTHING)

@@ -20,11 +20,11 @@ _LONGEST_REST_SECONDS = 1.0  # … and no longer than this
 
 @dataclass(slots=True, eq=False)
 class Queue:
-    """Keys of resources to look at. `wakes` are moments that state itself names."""
+    """Keys of resources to look at. `wake_times` are moments that state itself names."""
 
     clock: Clock
     inbox: Inbox
-    wakes: WakeTimes = field(default_factory=WakeTimes)
+    wake_times: WakeTimes = field(default_factory=WakeTimes)
     _rests: dict[Key, float] = field(default_factory=dict)  # looked at long -> rests until
     _resting: set[Key] = field(default_factory=set)  # rang while they rest
 
@@ -40,7 +40,7 @@ class Queue:
         due = {*batch.keys, *self._resting}
         if batch.placement:
             due.update(on_nodes)
-        due.update(self.wakes.due(now))
+        due.update(self.wake_times.due(now))
         if self._rests:
             moment = self.clock.monotonic()
             self._rests = {key: until for key, until in self._rests.items() if until > moment}
@@ -58,7 +58,7 @@ class Queue:
         """Seconds until the next thing is due by itself; a standby only looks at the clock."""
         if not leads:
             return LONGEST_WAIT_SECONDS
-        wait, next_at = LONGEST_WAIT_SECONDS, self.wakes.next_at()
+        wait, next_at = LONGEST_WAIT_SECONDS, self.wake_times.next_at()
         if next_at is not None:
             wait = min(wait, next_at - self.clock.now())
         if self._resting:

@@ -76,7 +76,7 @@ class Reconciler:
             if outcome.probe:
                 self.admissions.ask(resource)
             self.writer.carry_out(resource, outcome)
-        self.queue.wakes.set(key, outcome.wake_at)
+        self.queue.wake_times.set(key, outcome.wake_at)
         return tasks
 
     def _tasks(self, resource: Resource, tasks: Iterable[intents.Task]) -> list[Wanted]:
@@ -110,7 +110,7 @@ class Reconciler:
 
     def _met_defect(self, resource: Resource, error: Exception, now: int) -> None:
         """Say on the resource that a defect of ours was met, and look again in a while."""
-        self.queue.wakes.set(resource.key, now + DEFECT_SECONDS)
+        self.queue.wake_times.set(resource.key, now + DEFECT_SECONDS)
         self.set_aside.tell("reconcile", "/".join(resource.key), error, now)
         if not self.acts:
             return
@@ -120,7 +120,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         """A resource has gone: nothing of it is kept."""
-        self.queue.wakes.set(key, None)
+        self.queue.wake_times.set(key, None)
         self.pod_templates.forget(key)
         self.on_nodes.discard(key)
         self.explain_status.forget(key)

@@ -87,9 +87,9 @@ class SetAside:
     ) -> tuple[Plan, list[intents.SelectNode]]:
         """The plan without what waits for its volumes, class by class: see `Volumes.parted`."""
         choices: list[intents.SelectNode] = []
-        aside = [fault.waiting for fault in plan.faults]
+        faulty = [fault.waiting for fault in plan.faults]
         for group in waiting:
-            if any(group is one for one in aside):
+            if any(group is one for one in faulty):
                 continue
             try:
                 plan, more = parted(plan, (group,), new)
@@ -124,10 +124,10 @@ class Guard:
     `with guard(key): …` swallows the error, tells it and keeps the key in `lost`.
     """
 
-    __slots__ = ("_aside", "_key", "_now", "_stage", "lost")
+    __slots__ = ("_key", "_now", "_set_aside", "_stage", "lost")
 
-    def __init__(self, aside: SetAside, stage: str, now: int) -> None:
-        self._aside, self._stage, self._now = aside, stage, now
+    def __init__(self, set_aside: SetAside, stage: str, now: int) -> None:
+        self._set_aside, self._stage, self._now = set_aside, stage, now
         self._key: TaskKey = ("", "")
         self.lost: list[TaskKey] = []
 
@@ -142,5 +142,5 @@ class Guard:
         if not isinstance(error, Exception):
             return False
         self.lost.append(self._key)
-        self._aside.tell(self._stage, "/".join(self._key), error, self._now)
+        self._set_aside.tell(self._stage, "/".join(self._key), error, self._now)
         return True

@@ -42,8 +42,8 @@ class World:
 
 def test_what_rang_and_what_is_due_comes_once_and_in_order() -> None:
     world = World()
-    world.queue.wakes.set(A, NOON)
-    world.queue.wakes.set(B, NOON + 1)
+    world.queue.wake_times.set(A, NOON)
+    world.queue.wake_times.set(B, NOON + 1)
 
     assert ["a", "b"] == world.due(B, A)
     assert [] == world.due()
@@ -87,7 +87,7 @@ def test_it_waits_for_the_first_of_what_is_to_come() -> None:
     world.looks(A, 0.010)
     world.due(A)
     waits.append(round(world.queue.due_in(leads=True), 3))
-    world.queue.wakes.set(B, NOON - 5)
+    world.queue.wake_times.set(B, NOON - 5)
     waits.append(world.queue.due_in(leads=True))
 
     assert [LONGEST_WAIT_SECONDS, 0.5, 0.0] == waits
@@ -95,6 +95,6 @@ def test_it_waits_for_the_first_of_what_is_to_come() -> None:
 
 def test_a_standby_only_looks_at_the_clock() -> None:
     world = World()
-    world.queue.wakes.set(A, NOON - 5)
+    world.queue.wake_times.set(A, NOON - 5)
 
     assert LONGEST_WAIT_SECONDS == world.queue.due_in(leads=False)

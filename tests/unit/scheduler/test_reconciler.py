@@ -23,7 +23,7 @@ def test_tasks_are_kept_and_the_rest_is_handed_over() -> None:
 
     assert ["web-1"] == [one.task.name for one in tasks]
     assert [outcome] == scene.notes.outcomes
-    assert NOON + 60 == scene.loop.queue.wakes.next_at()
+    assert NOON + 60 == scene.loop.queue.wake_times.next_at()
 
 
 def test_a_defect_is_said_on_the_resource_and_looked_at_again() -> None:
@@ -39,7 +39,7 @@ def test_a_defect_is_said_on_the_resource_and_looked_at_again() -> None:
     assert told.status is not None
     ready = next(one for one in told.status["conditions"] if one["type"] == "Ready")
     assert ("False", "OperatorDefect") == (ready["status"], ready["reason"])
-    assert NOON + 60 == scene.loop.queue.wakes.next_at()
+    assert NOON + 60 == scene.loop.queue.wake_times.next_at()
 
 
 def test_nothing_is_kept_of_a_resource_that_has_gone() -> None:
@@ -52,5 +52,5 @@ def test_nothing_is_kept_of_a_resource_that_has_gone() -> None:
     scene.loop.reconciler.look(service.key, NOON)
 
     assert set() == scene.loop.reconciler.on_nodes
-    assert scene.loop.queue.wakes.next_at() is None
+    assert scene.loop.queue.wake_times.next_at() is None
     assert 0 == scene.loop.pod_templates.size

@@ -65,9 +65,9 @@ def chronos(files: tuple[str, ...], namespace: str, image: str, strict: bool, ou
     and in the data with -o json. Exit code: 0 done, 1 with --strict if anything is listed, 2 if
     something cannot be read; everything else is written in any case.
     """
-    from bayplan.cli.importers import chronos as chronos_  # --help answers at once
+    from bayplan.cli.importers.chronos import Import  # --help answers at once
 
-    whole = chronos_.Import(image, namespace)
+    whole = Import(image, namespace)
     for file in files:
         body = _json(file)
         for job in body if isinstance(body, list) else [body]:

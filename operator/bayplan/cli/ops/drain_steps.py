@@ -44,7 +44,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RemainingPod:
     """A pod that keeps its node from being empty."""
 
     namespace: str
@@ -66,8 +66,8 @@ class Drain:
 
     node: str
     seconds: float = 0.0
-    there: list[Standing] = field(default_factory=list)  # now
-    seen: dict[str, Standing] = field(default_factory=dict)  # uid -> every pod ever seen there
+    there: list[RemainingPod] = field(default_factory=list)  # now
+    seen: dict[str, RemainingPod] = field(default_factory=dict)  # uid -> every pod ever seen there
     evicted: set[str] = field(default_factory=set)  # uids
     blocked: dict[str, str] = field(default_factory=dict)  # uid -> why its eviction was refused
 
@@ -87,7 +87,7 @@ class Drain:
             for uid, pod in self.seen.items()
         )
 
-    def why(self, pod: Standing) -> str:
+    def why(self, pod: RemainingPod) -> str:
         """Why a pod is still there, in a few words."""
         if pod.terminating:
             return "is being deleted"
@@ -134,13 +134,13 @@ def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Drain:
     """Carry out the order; returns how far it came in its time."""
     began = cluster.monotonic()
     state = Drain(order.node)
-    state.there = _standing(cluster, order.node)
+    state.there = _remaining(cluster, order.node)
     lonely = [pod.label for pod in state.there if not pod.owned]
     if lonely and not order.force:
         raise NeedsForce(f"nothing would create these pods again: {', '.join(sorted(lonely))}")
     cluster.cordon(order.node)
     while True:
-        state.there = _standing(cluster, order.node)
+        state.there = _remaining(cluster, order.node)
         state.seconds = cluster.monotonic() - began
         state.seen |= {pod.uid: pod for pod in state.there}
         shown(state)
@@ -151,13 +151,13 @@ def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Drain:
         cluster.pause(_LOOK_SECONDS)
 
 
-def _patience(order: Order, pod: Standing) -> float:
+def _patience(order: Order, pod: RemainingPod) -> float:
     """Seconds for which a pod may leave by itself."""
     by_kind = {Kind.INSTANCE: order.move_seconds, Kind.RUN: order.run_seconds}
     return by_kind.get(pod.kind, 0.0)
 
 
-def _evict(pods: Sequence[Standing], cluster: ApiClient, state: Drain) -> None:
+def _evict(pods: Sequence[RemainingPod], cluster: ApiClient, state: Drain) -> None:
     """Evict each pod; a pod whose budget is used up is tried again at the next look."""
     answers = cluster.evict([(pod.namespace, pod.name, pod.uid) for pod in pods])
     for pod, error in zip(pods, answers, strict=True):
@@ -173,13 +173,13 @@ def _evict(pods: Sequence[Standing], cluster: ApiClient, state: Drain) -> None:
                 raise error
 
 
-def _standing(cluster: ApiClient, node: str) -> list[Standing]:
+def _remaining(cluster: ApiClient, node: str) -> list[RemainingPod]:
     """Pods that must leave: without the node's own pods and without finished pods."""
     pods = map(_decoded, cluster.listed("Pod", "", fields=f"spec.nodeName={node}"))
     return [pod for pod in pods if pod is not None and not pod.finished]
 
 
-def _decoded(body: Mapping[str, Any]) -> Standing | None:
+def _decoded(body: Mapping[str, Any]) -> RemainingPod | None:
     about = body["metadata"]
     owners = [one for one in about.get("ownerReferences") or () if one.get("controller")]
     kinds = {one["kind"]: one for one in owners}
@@ -191,7 +191,7 @@ def _decoded(body: Mapping[str, Any]) -> Standing | None:
     # An instance with its own volumes gets a replacement only after it has gone.
     replaced = names.LONGSERVICE in ours and names.POD_INDEX not in (about.get("labels") or {})
     kind = Kind.INSTANCE if replaced else Kind.RUN if RUNS & ours.keys() else Kind.OTHER
-    return Standing(
+    return RemainingPod(
         about["namespace"],
         about["name"],
         about["uid"],

@@ -152,8 +152,9 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     from bayplan import stdout
     from bayplan.cli.packing import price_options
     from bayplan.inputs import Skipped
-    from bayplan.manifests import documents as documents_
     from bayplan.manifests import inventory
+    from bayplan.manifests.documents import Document, in_namespace
+    from bayplan.manifests.documents import documents as read_documents
     from bayplan.provisioning import offerings, pool_offers, simulation
     from bayplan.provisioning.inventory import without_nodes
 
@@ -165,11 +166,11 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
         raise InputError("--spot", "only AWS knows these prices: add --aws-prices REGION")
     counts, rivals, given_labels = _counts(scale), _rivals(compare), _labels(labels)
     skipped: list[Skipped] = []
-    documents: Iterable[documents_.Document] = ()
+    documents: Iterable[Document] = ()
     if given:
         lenient = skipped if ignore_unknown else None
-        documents = documents_.documents(given, sys.stdin.buffer, lenient)
-        documents = documents_.in_namespace(documents, target.namespace or "")
+        documents = read_documents(given, sys.stdin.buffer, lenient)
+        documents = in_namespace(documents, target.namespace or "")
     if live:
         from bayplan.cli.packing import live_documents
 

@@ -65,8 +65,10 @@ def _array(run: Run, lanes: Lanes, rules: Rules, now: int) -> RunProgress:
         pod=known[0].name if known else "",
         retry_at=None if live else min((_due(one) for _, one in missing), default=None),
     )
-    wakes = [one.wake_at for one in each.values() if one.wake_at is not None]
-    return RunProgress(run, pod=_speaker(live), wake_at=min(wakes, default=None), tasks=(*missing,))
+    wake_times = [one.wake_at for one in each.values() if one.wake_at is not None]
+    return RunProgress(
+        run, pod=_speaker(live), wake_at=min(wake_times, default=None), tasks=(*missing,)
+    )
 
 
 def _view(run: Run, lane: Lane, attempts: Attempts) -> Run:
@@ -241,10 +243,10 @@ def _gathering(
         if attempt < run.attempt
     ]
     alive = [one for one in older if one.standing is Standing.LIVE]
-    wakes = [run.retry_at, *(one.at for one in alive)]
+    wake_times = [run.retry_at, *(one.at for one in alive)]
     tasks = () if alive else tuple((index, run) for index in range(run.count))
     return RunProgress(
-        run, wake_at=min((at for at in wakes if at is not None), default=None), tasks=tasks
+        run, wake_at=min((at for at in wake_times if at is not None), default=None), tasks=tasks
     )
 
 
@@ -259,7 +261,7 @@ def _together(run: Run, pods: Mapping[int, Pod], rules: Rules, now: int) -> RunP
     reason, detail = _word(run, [one.run for one in each])
     known = sorted(pod.name for pod in pods.values() if not pod.assumed)
     waiting = tuple((index, run) for index in range(run.count) if index not in pods)
-    wakes = [one.wake_at for one in each if one.wake_at is not None]
+    wake_times = [one.wake_at for one in each if one.wake_at is not None]
     told = replace(
         run,
         retry_at=None,
@@ -269,7 +271,7 @@ def _together(run: Run, pods: Mapping[int, Pod], rules: Rules, now: int) -> RunP
         detail=detail,
     )
     speaker = _speaker([one.pod for one in each if one.pod is not None] or [*pods.values()])
-    return RunProgress(told, pod=speaker, wake_at=min(wakes, default=None), tasks=waiting)
+    return RunProgress(told, pod=speaker, wake_at=min(wake_times, default=None), tasks=waiting)
 
 
 def _first(known: int | None, told: list[int | None]) -> int | None:

@@ -48,7 +48,7 @@ def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -
         return Outcome(status=None if status == job.status else status)
     context = context_of(job, job.spec, pods, view, now)
     progress = progress_of(context)
-    tasks, wakes = _tasks(context, progress)
+    tasks, wake_times = _tasks(context, progress)
     report = report_of(context, progress)
     deletes, releases, leave_at = tidied(context)
     news = report.status != job.status
@@ -58,7 +58,7 @@ def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -
         progress.due.expires_at,
         progress.suspension.until,
         leave_at,
-        *wakes,
+        *wake_times,
         *(one.wake_at for one in progress.runs),
         *_asks_again(view.admission),
     ]
@@ -121,7 +121,7 @@ def _tasks(context: JobContext, progress: JobProgress) -> tuple[tuple[Task, ...]
     """The attempts that should begin now, and when the nodes they avoid have cooled down."""
     if not context.accepted:
         return (), []
-    tasks, wakes = [], []
+    tasks, wake_times = [], []
     for one in _may_begin(context, progress):
         cooling: dict[int, tuple[frozenset[str], int | None]] = {}  # of a gang once for all
         for index, piece in one.owed:
@@ -133,8 +133,8 @@ def _tasks(context: JobContext, progress: JobProgress) -> tuple[tuple[Task, ...]
                 avoid, until = cooling[of]
                 tasks.append(_task(context, one.run, index, piece, avoid))
                 if until is not None:
-                    wakes.append(until)
-    return tuple(tasks), wakes
+                    wake_times.append(until)
+    return tuple(tasks), wake_times
 
 
 def _pods_before(context: JobContext, run: Run, index: int, piece: Run) -> list[Pod]:

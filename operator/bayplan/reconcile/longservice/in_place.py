@@ -51,7 +51,7 @@ def bounds(replicas: int, minimum_healthy_percent: int) -> Bounds:
 
 def changed(
     places: Places,
-    book: Instances,
+    instances: Instances,
     limits: Bounds,
     goal: int,
     *,
@@ -69,29 +69,29 @@ def changed(
     those that do not have it yet while the server refuses its pods (`refused`).
     """
     live, replicas = places.live, limits.instances
-    new = [pod for pod in live if book.revision_of(pod) == book.revision]
-    old = [pod for pod in live if book.revision_of(pod) != book.revision]
-    if restorable and not book.healthy_among(new):
+    new = [pod for pod in live if instances.revision_of(pod) == instances.revision]
+    old = [pod for pod in live if instances.revision_of(pod) != instances.revision]
+    if restorable and not instances.healthy_among(new):
         goal = min(goal, replicas - limits.healthy)
     elif restorable and refused:
         goal = min(goal, len(new) + replicas - limits.healthy)
-    healthy = book.healthy_among(live)
-    down = replicas - len(live) + sum(not book.healthy(pod) for pod in new)
+    healthy = instances.healthy_among(live)
+    down = replicas - len(live) + sum(not instances.healthy(pod) for pod in new)
     spare = replicas - limits.healthy - down
     old.sort(key=places.turn)
-    sick = [pod for pod in old if not book.healthy(pod)][: max(0, spare)]
+    sick = [pod for pod in old if not instances.healthy(pod)][: max(0, spare)]
     well_spare = min(spare - len(sick), healthy - limits.healthy)
-    well = [pod for pod in old if book.healthy(pod)][: max(0, well_spare)]
+    well = [pod for pod in old if instances.healthy(pod)][: max(0, well_spare)]
     going = [*sick, *well][: max(0, len(old) - (replicas - goal))]
     leave = [*places.leave, *((pod, "outdated") for pod in going)]
     if not old and places.settled:
-        leave += [(pod, "unhealthy, replaced") for pod in _replaced(live, book, most_sick)]
+        leave += [(pod, "unhealthy, replaced") for pod in _replaced(live, instances, most_sick)]
     return replace(places.filled(goal, len(new), restorable=restorable), leave=tuple(leave))
 
 
-def _replaced(live: Collection[Pod], book: Instances, most: int) -> list[Pod]:
+def _replaced(live: Collection[Pod], instances: Instances, most: int) -> list[Pod]:
     """The longest sick ones, when nobody is on the way up."""
-    if any(not book.healthy(pod) and pod.key not in book.sick for pod in live):
+    if any(not instances.healthy(pod) and pod.key not in instances.sick for pod in live):
         return []
-    keys = sorted(book.sick, key=lambda key: (book.sick[key], key))[:most]
+    keys = sorted(instances.sick, key=lambda key: (instances.sick[key], key))[:most]
     return [pod for pod in live if pod.key in keys]

@@ -1,6 +1,6 @@
 """The pods of one service, sorted by what they are worth: live, lost, ended, going.
 
-One pass over the pods; what follows asks this book. It decides nothing.
+One pass over the pods; what follows asks the result. It decides nothing.
 """
 
 import heapq
@@ -205,38 +205,38 @@ def surveyed(
 
     `balance` is the node label whose groups a scale-down keeps even; empty: none.
     """
-    book = Instances(
+    found = Instances(
         revision=revision,
         patience=replace_after,
         order=order,
         fullness=fullness,
         unhealthy_after=unhealthy_after,
     )
-    book.groups = _groups(pods, nodes, balance)
+    found.groups = _groups(pods, nodes, balance)
     states: dict[str, int] = {"": _WELL}
     for key, pod in pods.items():
         state = states.get(pod.node)
         if state is None:
-            state = states[pod.node] = book.node_state(nodes.get(pod.node), now)
+            state = states[pod.node] = found.node_state(nodes.get(pod.node), now)
         if pod.deleted_at is not None:
-            book.count_going(pod, state, now)
+            found.count_going(pod, state, now)
         elif pod.terminal:
-            book.ended.append(pod)
+            found.ended.append(pod)
         elif state & _GONE:
-            book.orphaned.append(pod)
+            found.orphaned.append(pod)
         elif state & _LOST:
-            book.lost.append(pod)
+            found.lost.append(pod)
         else:
-            book.live.append(pod)
+            found.live.append(pod)
             if state & _LEAVING:
-                book.leaving.add(key)
+                found.leaving.add(key)
             if state & _SILENT:
-                book.silent.add(key)
+                found.silent.add(key)
             elif pod.ready:
-                book.count_ready(key, (pod.ready_since or 0) + min_ready if min_ready else 0, now)
+                found.count_ready(key, (pod.ready_since or 0) + min_ready if min_ready else 0, now)
             else:
-                book.count_unready(pod, now)
-    return book
+                found.count_unready(pod, now)
+    return found
 
 
 def _groups(pods: Mapping[PodKey, Pod], nodes: Mapping[str, Node], label: str) -> dict[str, str]:

@@ -54,17 +54,17 @@ def row(service: str, pods: Collection[Pod], replicas: int) -> Row:
     return Row(replicas, numbered, tuple(strays))
 
 
-def places(row: Row, book: Instances, ready: Ready) -> in_place.Places:
+def places(row: Row, instances: Instances, ready: Ready) -> in_place.Places:
     """The ordinals, the highest first; `ready` says which have their claims.
 
     While one is vacant nobody who is sick is replaced.
     """
     here = {pod.key: number for number, pod in row.pods.items() if number < row.replicas}
-    live = [pod for pod in book.live if pod.key in here]
+    live = [pod for pod in instances.live if pod.key in here]
     vacant = tuple(n for n in reversed(row.wanted) if n not in row.pods and ready(n))
     return in_place.Places(
         live=live,
-        leave=_leaving(row, book),
+        leave=_leaving(row, instances),
         turn=lambda pod: (-here[pod.key],),
         vacant=len(vacant),
         numbers=vacant,
@@ -72,12 +72,12 @@ def places(row: Row, book: Instances, ready: Ready) -> in_place.Places:
     )
 
 
-def _leaving(row: Row, book: Instances) -> in_place.Leave:
+def _leaving(row: Row, instances: Instances) -> in_place.Leave:
     """Who is to go whatever the revision: beyond `replicas`, nobody's, on a silent node too long.
 
     Highest ordinals first.
     """
-    lost = {pod.key for pod in book.lost}
+    lost = {pod.key for pod in instances.lost}
     leave = [(pod, "surplus") for pod in row.strays if not (pod.terminal or pod.terminating)]
     for number in sorted(row.pods, reverse=True):
         pod = row.pods[number]

@@ -31,9 +31,9 @@ class Coverage:
 
 
 def housed(
-    book: Instances, pods: Iterable[Pod], homes: EligibleNodes, *, suspended: bool
+    instances: Instances, pods: Iterable[Pod], homes: EligibleNodes, *, suspended: bool
 ) -> tuple[Instances, Coverage]:
-    """The book of those that stand where one is to be, and what that leaves. O(pods + nodes).
+    """The instances that stand on nodes which are to have one, and the rest. O(pods + nodes).
 
     `pods` are all of the service. Nobody moves off a node that is about to go: nobody is wanted
     elsewhere instead.
@@ -41,7 +41,9 @@ def housed(
     at_home: dict[str, Pod] = {}
     homeless: list[Pod] = []
     strays: list[tuple[Pod, str]] = []
-    best = sorted(book.live, key=lambda pod: (not book.healthy(pod), pod.created_at, pod.name))
+    best = sorted(
+        instances.live, key=lambda pod: (not instances.healthy(pod), pod.created_at, pod.name)
+    )
     for pod in best:
         if not pod.node:
             homeless.append(pod)
@@ -58,32 +60,33 @@ def housed(
         del homeless[vacant:]
     gone = {pod.key for pod, _ in strays}
     kept = replace(
-        book,
-        live=[pod for pod in book.live if pod.key not in gone],
-        ready=book.ready - sum(pod.ready and pod.key not in book.silent for pod, _ in strays),
-        available=book.available - gone,
-        silent=book.silent - gone,
+        instances,
+        live=[pod for pod in instances.live if pod.key not in gone],
+        ready=instances.ready
+        - sum(pod.ready and pod.key not in instances.silent for pod, _ in strays),
+        available=instances.available - gone,
+        silent=instances.silent - gone,
         leaving=set(),
-        sick={key: since for key, since in book.sick.items() if key not in gone},
+        sick={key: since for key, since in instances.sick.items() if key not in gone},
     )
     wanted = 0 if suspended else len(homes.open | at_home.keys())
     return kept, Coverage(wanted, max(0, vacant), homes.open, tuple(strays))
 
 
-def places(coverage: Coverage, book: Instances, limits: rollout.Bounds) -> in_place.Places:
+def places(coverage: Coverage, instances: Instances, limits: rollout.Bounds) -> in_place.Places:
     """The nodes; those that take nothing new come last, since an update ends what runs there."""
     return in_place.Places(
-        live=book.live,
-        leave=leaving(coverage, book, limits),
+        live=instances.live,
+        leave=leaving(coverage, instances, limits),
         turn=lambda pod: (pod.node not in coverage.open, pod.created_at, pod.name),
         vacant=coverage.vacant,
     )
 
 
-def leaving(coverage: Coverage, book: Instances, limits: rollout.Bounds) -> in_place.Leave:
+def leaving(coverage: Coverage, instances: Instances, limits: rollout.Bounds) -> in_place.Leave:
     """The strays that may go: the healthy minimum stays, whoever serves it."""
     healthy = {pod.key for pod, _ in coverage.strays if pod.ready}
-    spare = len(book.available) + len(healthy) - limits.healthy
+    spare = len(instances.available) + len(healthy) - limits.healthy
     leave = []
     for pod, why in coverage.strays:
         if pod.key not in healthy:

@@ -38,7 +38,7 @@ from bayplan.reconcile.longservice.context import ServiceContext, stored_current
 from bayplan.reconcile.longservice.in_place import bounds
 from bayplan.reconcile.longservice.instances import Instances, surveyed
 from bayplan.reconcile.longservice.revisions import Revision
-from bayplan.reconcile.longservice.status import Reason, Standing, events, refused, status_of
+from bayplan.reconcile.longservice.status import Facts, Reason, events, refused, status_of
 from bayplan.reconcile.view import View
 
 STUCK_SECONDS = 60
@@ -69,7 +69,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: in
     current = _current_revision(context)
     waits = context.waits
     status = status_of(
-        Standing(
+        Facts(
             service=service,
             spec=context.spec,
             view=view,

@@ -31,22 +31,22 @@ def claims(template: Mapping[str, Any], claim_of: ClaimOf) -> tuple[str, ...]:
     return tuple(found)
 
 
-def places(book: Instances, pods: Collection[Pod], replicas: int) -> in_place.Places:
+def places(instances: Instances, pods: Collection[Pod], replicas: int) -> in_place.Places:
     """As many places as replicas; whoever is not live but still there takes one.
 
     `pods` are all of the service. On a node that is silent for too long an instance is deleted:
     the claim is free when it has gone.
     """
-    surplus = book.balanced(book.live, max(0, len(book.live) - replicas))
+    surplus = instances.balanced(instances.live, max(0, len(instances.live) - replicas))
     gone = {pod.key for pod in surplus}
-    live = [pod for pod in book.live if pod.key not in gone]
+    live = [pod for pod in instances.live if pod.key not in gone]
     going = sum(bool(pod.node) and not pod.terminal for pod in pods) - sum(
         bool(pod.node) for pod in live
     )
-    turns = {pod.key: turn for turn, pod in enumerate(book.first_to_go(live))}
+    turns = {pod.key: turn for turn, pod in enumerate(instances.first_to_go(live))}
     return in_place.Places(
         live=live,
-        leave=(*((pod, "surplus") for pod in surplus), *((pod, SILENT) for pod in book.lost)),
+        leave=(*((pod, "surplus") for pod in surplus), *((pod, SILENT) for pod in instances.lost)),
         turn=lambda pod: (turns[pod.key],),
         vacant=max(0, replicas - len(live) - going),
         settled=len(live) == replicas,

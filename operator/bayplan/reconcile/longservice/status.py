@@ -74,7 +74,7 @@ class Reason(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Facts:
     """What is known and decided in this cycle. `updated` and `outdated` count live instances."""
 
     service: Resource
@@ -119,28 +119,28 @@ class Standing:
         )
 
 
-def status_of(standing: Standing) -> dict[str, Any]:
+def status_of(facts: Facts) -> dict[str, Any]:
     """The whole status, as it is stored."""
-    stored = standing.service.status
-    instances = standing.instances
+    stored = facts.service.status
+    instances = facts.instances
     told: dict[str, Any] = {
-        "observedGeneration": standing.service.generation,
-        "conditions": _merged(standing.service, _conditions(standing), standing.now),
-        "desiredReplicas": standing.spec.replicas,
+        "observedGeneration": facts.service.generation,
+        "conditions": _merged(facts.service, _conditions(facts), facts.now),
+        "desiredReplicas": facts.spec.replicas,
         "replicas": len(instances.live),
         "readyReplicas": instances.ready,
-        "updatedReplicas": standing.updated,
+        "updatedReplicas": facts.updated,
         "availableReplicas": len(instances.available),
-        "driftedReplicas": standing.drifted,
-        "recentMoves": [move.wire() for move in standing.moves] or None,
-        "selector": _selector(standing.service),
-        "currentRevision": standing.current_revision,
-        "updateRevision": standing.aim.revision.name,
-        **target.status(standing.aim, standing.progress),
-        "effectiveRequests": effective_requests.requests(standing.admission, stored),
-        "restartBackoff": standing.backoff.wire() if standing.backoff is not None else None,
-        "lastFailure": failures.newest(instances, stored.get("lastFailure"), standing.now),
-        "placement": placement_status.wire(standing.placement, stored.get("placement")),
+        "driftedReplicas": facts.drifted,
+        "recentMoves": [move.wire() for move in facts.moves] or None,
+        "selector": _selector(facts.service),
+        "currentRevision": facts.current_revision,
+        "updateRevision": facts.aim.revision.name,
+        **target.status(facts.aim, facts.progress),
+        "effectiveRequests": effective_requests.requests(facts.admission, stored),
+        "restartBackoff": facts.backoff.wire() if facts.backoff is not None else None,
+        "lastFailure": failures.newest(instances, stored.get("lastFailure"), facts.now),
+        "placement": placement_status.wire(facts.placement, stored.get("placement")),
     }
     return {name: value for name, value in told.items() if value is not None and value != ""}
 
@@ -176,10 +176,10 @@ def _merged(service: Resource, wanted: Iterable[Condition], now: int) -> list[di
     return conditions.merged(service.status.get("conditions"), plain, service.generation, now)
 
 
-def _conditions(standing: Standing) -> list[Condition]:
-    ready = _ready(standing)
-    wanted = [ready, _available(standing), _progressing(standing, ready), _placed(standing)]
-    refused = standing.admission is not None and standing.admission.final
+def _conditions(facts: Facts) -> list[Condition]:
+    ready = _ready(facts)
+    wanted = [ready, _available(facts), _progressing(facts, ready), _placed(facts)]
+    refused = facts.admission is not None and facts.admission.final
     if refused or ready.reason in {Reason.ROLLED_BACK, Reason.CYCLE, Reason.ONE_POD}:
         wanted.append(true(conditions.STALLED, ready.reason, ready.message))
     elif ready.status != "True":
@@ -187,46 +187,46 @@ def _conditions(standing: Standing) -> list[Condition]:
     return wanted
 
 
-def _ready(standing: Standing) -> Condition:
+def _ready(facts: Facts) -> Condition:
     """One answer for people and tools: what only they can heal, all is well, or why it is not."""
-    blocked = _blocked(standing)
-    return _course(standing) if blocked is None else blocked
+    blocked = _blocked(facts)
+    return _course(facts) if blocked is None else blocked
 
 
-def _blocked(standing: Standing) -> Condition | None:
+def _blocked(facts: Facts) -> Condition | None:
     """What stands in the way of it all, whatever runs meanwhile."""
-    admission = standing.admission
+    admission = facts.admission
     if admission is not None and admission.final:
         return false(conditions.READY, admission.refusal, admission.message)
-    if standing.view.dependencies.cycle:
-        way = " -> ".join(standing.view.dependencies.cycle)
+    if facts.view.dependencies.cycle:
+        way = " -> ".join(facts.view.dependencies.cycle)
         return false(
             conditions.READY, Reason.CYCLE, f"dependsOn leads in a circle: {way}; take one out."
         )
-    if standing.taken:
-        kinds = " and ".join(f"a {kind}" for kind in standing.taken)
+    if facts.taken:
+        kinds = " and ".join(f"a {kind}" for kind in facts.taken)
         return false(
             conditions.READY,
             Reason.NAME_TAKEN,
-            f"{kinds} named {standing.service.name} exists that this service does not own; "
+            f"{kinds} named {facts.service.name} exists that this service does not own; "
             "delete it, or rename one of them.",
         )
-    return _refused_child(standing)
+    return _refused_child(facts)
 
 
-def _course(standing: Standing) -> Condition:
+def _course(facts: Facts) -> Condition:
     """How far the instances have come."""
-    admission, wanted = standing.admission, standing.spec.replicas
-    given_up = standing.aim.rolled_back
-    if standing.done and given_up is not None:
+    admission, wanted = facts.admission, facts.spec.replicas
+    given_up = facts.aim.rolled_back
+    if facts.done and given_up is not None:
         return false(
             conditions.READY,
             Reason.ROLLED_BACK,
-            f"{given_up['revision']} was given up, {standing.aim.revision.name} runs instead: "
+            f"{given_up['revision']} was given up, {facts.aim.revision.name} runs instead: "
             f"{given_up['message']}",
         )
-    if standing.done:
-        if wanted == 0 and standing.suspended:
+    if facts.done:
+        if wanted == 0 and facts.suspended:
             return true(conditions.READY, Reason.SCALED_TO_ZERO, "replicas is 0.")
         if wanted == 0:
             return true(
@@ -235,89 +235,89 @@ def _course(standing: Standing) -> Condition:
                 "No node is for it: the first that its template and placement.constraints allow "
                 "gets an instance.",
             )
-        held = standing.aim.pinned
+        held = facts.aim.pinned
         held = f" Held at {held} by {names.ROLLBACK_TO}." if held else ""
         return true(conditions.READY, Reason.READY, f"{wanted} wanted, {wanted} available.{held}")
     if admission is None:
         return unknown(conditions.READY, Reason.CHECKING, "The template has not been checked yet.")
     if admission.refusal:
         return false(conditions.READY, admission.refusal, admission.message)
-    reason, why = _unready(standing)
-    count = f"{len(standing.instances.available)} of {wanted} instances are available"
+    reason, why = _unready(facts)
+    count = f"{len(facts.instances.available)} of {wanted} instances are available"
     return false(conditions.READY, reason, f"{count}{why}.")
 
 
-def _refused_child(standing: Standing) -> Condition | None:
+def _refused_child(facts: Facts) -> Condition | None:
     """That the API server refuses an object of the service, in its words.
 
     A restart has not asked again yet: what was said still holds while the object is not there.
     """
-    refusals = standing.view.refusals
+    refusals = facts.view.refusals
     if refusals:
         return false(
             conditions.READY, refused_writes.word(refusals), refused_writes.sentence(refusals)
         )
-    before = conditions.stored(standing.service.status.get("conditions"), conditions.READY)
+    before = conditions.stored(facts.service.status.get("conditions"), conditions.READY)
     said = before is not None and refused_writes.tells(before)
-    edited = standing.service.status.get("observedGeneration") != standing.service.generation
-    return before if said and standing.unmade and not edited else None
+    edited = facts.service.status.get("observedGeneration") != facts.service.generation
+    return before if said and facts.unmade and not edited else None
 
 
-def _unready(standing: Standing) -> tuple[Reason, str]:
+def _unready(facts: Facts) -> tuple[Reason, str]:
     """Why instances are missing: the first of these that holds, to go on with a sentence."""
-    instances, backoff, placement = standing.instances, standing.backoff, standing.placement
-    if standing.braked_until is not None:
-        return Reason.MASS_LOSS, f"; {_braked(standing.braked_until)}"
-    if standing.failing:
-        return Reason.FAILING, f"; {failures.sentence(standing.failing)}"
-    if backoff is not None and backoff.retry_at > standing.now:
+    instances, backoff, placement = facts.instances, facts.backoff, facts.placement
+    if facts.braked_until is not None:
+        return Reason.MASS_LOSS, f"; {_braked(facts.braked_until)}"
+    if facts.failing:
+        return Reason.FAILING, f"; {failures.sentence(facts.failing)}"
+    if backoff is not None and backoff.retry_at > facts.now:
         row = f"{failures.counted(backoff.failures, 'failure')} in a row"
         retry = rfc3339(backoff.retry_at)
         return Reason.BACKING_OFF, f"; after {row} the next pod starts at {retry}"
-    claims = _of_claims(standing)
+    claims = _of_claims(facts)
     if claims is not None:
         return claims
     if placement is not None:
-        return _unplaced(standing, placement)
+        return _unplaced(facts, placement)
     if instances.silent:
-        patience = standing.spec.unreachable.replace_after_seconds
+        patience = facts.spec.unreachable.replace_after_seconds
         silent = f"{len(instances.silent)} on nodes that do not answer"
-        then = "not waited for" if standing.spec.mode == "PerNode" else "replaced"
+        then = "not waited for" if facts.spec.mode == "PerNode" else "replaced"
         return Reason.NODE_SILENT, f"; {silent}, {then} after {patience} s"
-    if standing.waits:
-        return Reason(standing.waits), f"; {_standstill(standing)}"
-    if standing.outdated:
-        rest = f"{standing.updated} updated, {standing.outdated} of older templates left"
+    if facts.waits:
+        return Reason(facts.waits), f"; {_standstill(facts)}"
+    if facts.outdated:
+        rest = f"{facts.updated} updated, {facts.outdated} of older templates left"
         return Reason.ROLLING_OUT, f"; {rest}"
-    if standing.spec.replicas == 0:
+    if facts.spec.replicas == 0:
         rest = failures.counted(len(instances.live), "instance")
         return Reason.STOPPING, f"; {rest} left to stop"
     return Reason.STARTING, ""
 
 
-def _unplaced(standing: Standing, placement: NoRoom) -> tuple[Reason, str]:
+def _unplaced(facts: Facts, placement: NoRoom) -> tuple[Reason, str]:
     if placement.funnel.making:
         return Reason.VOLUME, f"; {_no_room(placement)}"
     if placement.funnel.defect:
         return Reason.DEFECT, f"; {_no_room(placement)}"
-    return Reason.NO_ROOM, f"; {_no_room(placement)}{_none_first(standing)}"
+    return Reason.NO_ROOM, f"; {_no_room(placement)}{_none_first(facts)}"
 
 
-def _of_claims(standing: Standing) -> tuple[Reason, str] | None:
+def _of_claims(facts: Facts) -> tuple[Reason, str] | None:
     """What of its claims keeps an instance from being made, or from ever running."""
-    if standing.held:
-        return Reason.PREDECESSOR, f"; {_held(standing.held)}"
-    if standing.sole and standing.spec.replicas > 1:
-        return Reason.ONE_POD, f"; {_one_pod(standing)}"
+    if facts.held:
+        return Reason.PREDECESSOR, f"; {_held(facts.held)}"
+    if facts.sole and facts.spec.replicas > 1:
+        return Reason.ONE_POD, f"; {_one_pod(facts)}"
     return None
 
 
-def _one_pod(standing: Standing) -> str:
+def _one_pod(facts: Facts) -> str:
     remedy = "set replicas to 1"
-    if standing.spec.mode == "PerNode":
+    if facts.spec.mode == "PerNode":
         remedy = "let it be for one node"
     return (
-        f"claim {standing.sole[0]} is ReadWriteOncePod, so that only one pod at a time can use it: "
+        f"claim {facts.sole[0]} is ReadWriteOncePod, so that only one pod at a time can use it: "
         f"{remedy}, give each instance a claim of its own (volumeClaimTemplates), or use a claim "
         "with another access mode"
     )
@@ -328,12 +328,12 @@ def _held(told: Sequence[str]) -> str:
     return f"{told[0]}, and {more} more" if more else told[0]
 
 
-def _none_first(standing: Standing) -> str:
+def _none_first(facts: Facts) -> str:
     """That an update finds no room, and no old instance may make it some."""
-    spare = len(standing.instances.available) - standing.limits.healthy
-    if not standing.outdated or standing.waits or spare > 0:
+    spare = len(facts.instances.available) - facts.limits.healthy
+    if not facts.outdated or facts.waits or spare > 0:
         return ""
-    percent = standing.spec.update_strategy.minimum_healthy_percent
+    percent = facts.spec.update_strategy.minimum_healthy_percent
     return (
         f"; no older instance may go first, since minimumHealthyPercent is {percent}: "
         "lower it or add a node"
@@ -347,18 +347,18 @@ def _braked(until: int) -> str:
     )
 
 
-def _standstill(standing: Standing) -> str:
+def _standstill(facts: Facts) -> str:
     """Where an update waits, and what ends that."""
-    rules, progress = standing.spec.update_strategy, standing.progress
-    count = f"{standing.updated} of {standing.spec.replicas} instances have the newest template"
-    if standing.braked_until is not None:
-        return _braked(standing.braked_until)
-    if standing.unmet:
+    rules, progress = facts.spec.update_strategy, facts.progress
+    count = f"{facts.updated} of {facts.spec.replicas} instances have the newest template"
+    if facts.braked_until is not None:
+        return _braked(facts.braked_until)
+    if facts.unmet:
         waits = " and ".join(
-            f"{name} (until {rfc3339(until)} at most)" for name, until in standing.unmet.items()
+            f"{name} (until {rfc3339(until)} at most)" for name, until in facts.unmet.items()
         )
         return f"it waits for {waits}"
-    if standing.waits == Reason.PAUSED or progress is None:
+    if facts.waits == Reason.PAUSED or progress is None:
         return f"{count}, updateStrategy.paused is true"
     step = rules.steps[progress.step]
     until = f"until {names.PROMOTE} gets a new value"
@@ -367,53 +367,53 @@ def _standstill(standing: Standing) -> str:
     return f"{count}, step {progress.step + 1} of {len(rules.steps)} holds {until}"
 
 
-def _available(standing: Standing) -> Condition:
-    available, minimum = len(standing.instances.available), standing.limits.healthy
+def _available(facts: Facts) -> Condition:
+    available, minimum = len(facts.instances.available), facts.limits.healthy
     message = f"{available} available, the healthy minimum is {minimum}."
     if available >= minimum:
         return true(AVAILABLE, Reason.MINIMUM_MET, message)
     return false(AVAILABLE, Reason.MINIMUM_MISSED, message)
 
 
-def _progressing(standing: Standing, ready: Condition) -> Condition:
+def _progressing(facts: Facts, ready: Condition) -> Condition:
     """As on a Deployment: True while it goes on and when it is done, False when it cannot."""
-    admission = standing.admission
-    if admission is not None and (admission.final or (admission.refusal and not standing.done)):
+    admission = facts.admission
+    if admission is not None and (admission.final or (admission.refusal and not facts.done)):
         # While old instances go the quota is about to have room; else the deadline runs.
-        freeing = admission.lacks_quota and standing.instances.outdated_going
-        if not (freeing or (admission.lacks_quota and standing.overdue)):
+        freeing = admission.lacks_quota and facts.instances.outdated_going
+        if not (freeing or (admission.lacks_quota and facts.overdue)):
             return false(PROGRESSING, ready.reason, ready.message)
     if ready.reason == Reason.CYCLE:
         return false(PROGRESSING, ready.reason, ready.message)
-    given_up = standing.aim.rolled_back
+    given_up = facts.aim.rolled_back
     if given_up is not None:
         return false(PROGRESSING, Reason.ROLLED_BACK, str(given_up["message"]))
-    if standing.done:
+    if facts.done:
         return true(PROGRESSING, Reason.ROLLED_OUT, "Every instance has the newest template.")
-    if standing.waits:
-        return unknown(PROGRESSING, standing.waits, f"{_standstill(standing)}.")
-    if standing.overdue:
-        seconds = standing.spec.update_strategy.progress_deadline_seconds
+    if facts.waits:
+        return unknown(PROGRESSING, facts.waits, f"{_standstill(facts)}.")
+    if facts.overdue:
+        seconds = facts.spec.update_strategy.progress_deadline_seconds
         return false(PROGRESSING, Reason.DEADLINE, f"No progress for {seconds} s; {ready.message}")
-    if standing.outdated:
+    if facts.outdated:
         return true(
             PROGRESSING,
             Reason.ROLLING_OUT,
-            f"{standing.updated} of {standing.spec.replicas} instances have the newest template.",
+            f"{facts.updated} of {facts.spec.replicas} instances have the newest template.",
         )
     return true(PROGRESSING, Reason.STARTING, ready.message)
 
 
-def _placed(standing: Standing) -> Condition:
-    placement = standing.placement
+def _placed(facts: Facts) -> Condition:
+    placement = facts.placement
     if placement is not None:
         word = Reason.VOLUME if placement.funnel.making else Reason.NO_ROOM
         if placement.funnel.defect:
             word = Reason.DEFECT
         return false(conditions.PLACED, word, f"{_no_room(placement)}.")
-    homeless = sum(not pod.node for pod in standing.instances.live)
-    if homeless or standing.starting:
-        count = homeless + standing.starting
+    homeless = sum(not pod.node for pod in facts.instances.live)
+    if homeless or facts.starting:
+        count = homeless + facts.starting
         return unknown(conditions.PLACED, Reason.PLACING, f"{count} instances get a node.")
     return true(conditions.PLACED, Reason.PLACED, "Every instance has a node.")
 

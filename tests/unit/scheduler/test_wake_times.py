@@ -13,24 +13,24 @@ moments = st.one_of(st.none(), st.integers(0, 50))
 
 def test_the_newest_word_counts() -> None:
     """Put off, brought forward, taken back: each is told once, at its last moment."""
-    wakes = WakeTimes()
-    wakes.set(A, 10)
-    wakes.set(A, 20)
-    wakes.set(B, 30)
-    wakes.set(B, 15)
-    first = wakes.due(19), wakes.next_at()
-    wakes.set(A, None)
+    times = WakeTimes()
+    times.set(A, 10)
+    times.set(A, 20)
+    times.set(B, 30)
+    times.set(B, 15)
+    first = times.due(19), times.next_at()
+    times.set(A, None)
 
     assert ([B], 20) == first
-    assert ([], None) == (wakes.due(99), wakes.next_at())
+    assert ([], None) == (times.due(99), times.next_at())
 
 
 @given(st.lists(st.tuples(keys, moments, st.integers(0, 5))))
 def test_it_is_as_if_a_plain_mapping_were_asked(steps: list[tuple[Key, int | None, int]]) -> None:
     """What is due, and when the next is, whatever came before."""
-    wakes, plain, now = WakeTimes(), dict[Key, int](), 0
+    times, plain, now = WakeTimes(), dict[Key, int](), 0
     for key, at, passed in steps:
-        wakes.set(key, at)
+        times.set(key, at)
         if at is None:
             plain.pop(key, None)
         else:
@@ -39,16 +39,16 @@ def test_it_is_as_if_a_plain_mapping_were_asked(steps: list[tuple[Key, int | Non
         due = sorted(key for key, at in plain.items() if at <= now)
         plain = {key: at for key, at in plain.items() if at > now}
 
-        assert due == sorted(wakes.due(now))
-        assert min(plain.values(), default=None) == wakes.next_at()
+        assert due == sorted(times.due(now))
+        assert min(plain.values(), default=None) == times.next_at()
 
 
 def test_a_mind_changed_at_every_look_leaves_nothing_behind() -> None:
-    wakes = WakeTimes()
+    times = WakeTimes()
     for moment in range(10_000):
-        wakes.set(A, 1_000_000 - moment)
-        wakes.set(("BatchJob", "default", f"j{moment}"), 2_000_000)
-        wakes.set(("BatchJob", "default", f"j{moment}"), None)
+        times.set(A, 1_000_000 - moment)
+        times.set(("BatchJob", "default", f"j{moment}"), 2_000_000)
+        times.set(("BatchJob", "default", f"j{moment}"), None)
 
-    assert 100 > wakes.size
-    assert 1_000_000 - 9_999 == wakes.next_at()
+    assert 100 > times.size
+    assert 1_000_000 - 9_999 == times.next_at()
