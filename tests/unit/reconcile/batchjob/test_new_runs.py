@@ -1,4 +1,4 @@
-"""Which run begins, and from when on slots count; each part of a job's progress by itself."""
+"""Which run begins."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from bayplan.api import names, run_names
 from bayplan.api.batchjob import BatchJobSpec
-from bayplan.reconcile.batchjob import backfill, new_runs, slot_clock, triggers
+from bayplan.reconcile.batchjob import backfill, new_runs, triggers
 from bayplan.reconcile.batchjob.context import JobContext
 from bayplan.reconcile.batchjob.new_runs import REPLACED, JobRuns
 from bayplan.reconcile.batchjob.reconcile import context_of
@@ -90,22 +90,3 @@ def test_arguments_that_cannot_be_read_are_refused_with_the_reason() -> None:
 
     assert (("RunNow", "Unreadable"),) == new_runs.take_asked(seen, runs)
     assert ([], 1) == (runs.unfinished, len(runs.handled)), "it is not asked about again"
-
-
-def test_slots_count_from_the_creation_of_a_job() -> None:
-    seen = context(World(HOURLY, created_at=START + 5))
-    schedule = triggers.schedule_of(seen.job, seen.spec)
-
-    assert START + 4 == slot_clock.floor_of(seen, schedule, slot_clock.since(seen, None))
-
-
-def test_slots_count_from_the_end_of_a_suspension() -> None:
-    world = World(HOURLY)
-    world.now += 7200
-    seen = context(world)
-    schedule = triggers.schedule_of(seen.job, seen.spec)
-    since = slot_clock.since(seen, world.now - 60)
-
-    assert START + 7140 == since
-    assert 2 == slot_clock.passed(seen, world.now - 60, schedule, since)
-    assert 0 == slot_clock.passed(seen, None, schedule, since)
