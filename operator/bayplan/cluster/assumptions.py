@@ -1,7 +1,7 @@
-"""Pods that are counted on before they are seen: creates, bindings and deletes on their way.
+"""Counts on pods before they are seen: creates, bindings and deletes that are on their way.
 
-As kube-scheduler does: a decision counts at once, so that the next one does not take the same
-room, and it is taken back when its write fails.
+A decision counts at once, as in kube-scheduler, so that the next decision does not take the same
+room. The decision is taken back when its write fails.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ Key = tuple[str, str]  # namespace, name
 
 @dataclass(slots=True, eq=False)
 class Assumptions:
-    """Writes them into `state`; `freed` rings when one is taken back."""
+    """Writes the assumptions into `state`; `freed` rings when an assumption is taken back."""
 
     state: state.State
     freed: Callable[[], None]
@@ -25,14 +25,15 @@ class Assumptions:
     def assume(self, pod: Pod) -> None:
         """Count on this pod: its CREATE or its binding is on its way.
 
-        A pod that is seen under the name of one to be created stays: the CREATE will find it too.
+        If a pod of the same name has been seen already, that pod stays: the CREATE will find it
+        too.
         """
         seen = self.state.pods.get(pod.key)
         if seen is None or seen.uid == pod.uid:
             self.state.assume(pod)
 
     def forget(self, planned: Pod) -> None:
-        """Its CREATE has failed. What was seen meanwhile stays, and so does a later plan."""
+        """The CREATE of this pod has failed. A pod seen meanwhile and a later plan both stay."""
         if self.state.pods.get(planned.key) is planned:
             self._take_back(planned.key)
 
@@ -47,18 +48,18 @@ class Assumptions:
         self.freed()
 
     def holds(self, key: Key, uid: str, node: str) -> bool:
-        """Whether it still stands that this pod is on that node, or will be, and stays."""
+        """Whether the pod is, or will be, on that node as was decided, and stays there."""
         pod = self.state.pods.get(key)
         return pod is not None and (pod.uid, pod.node, pod.terminating) == (uid, node, False)
 
     def assume_leaving(self, key: Key, uid: str, at: int) -> None:
-        """A delete is decided: the pod counts as terminating, whatever older news says of it."""
+        """A delete is decided: the pod counts as terminating, even if older news says otherwise."""
         pod = self.state.pods.get(key)
         if pod is not None and pod.uid == uid and not pod.terminating:
             self._leaving[key] = uid, at
             leaving = _leaving(pod, at)
             if key in self.state.assumed:
-                self.state.assume(leaving)  # no sight: its binding is still on its way
+                self.state.assume(leaving)  # no sight of the pod: its binding is still on its way
             else:
                 self.state.set_pod(leaving)
 
@@ -75,7 +76,7 @@ class Assumptions:
             )
 
     def applied(self, pod: Pod) -> Pod:
-        """A pod that was seen, as it counts: terminating, if its delete is on its way."""
+        """Return a pod that was seen as it counts: terminating if its delete is on its way."""
         leaving = self._leaving.get(pod.key)
         if leaving is None:
             return pod
@@ -85,10 +86,10 @@ class Assumptions:
         return _leaving(pod, leaving[1])
 
     def gone(self, key: Key) -> None:
-        """The pod is there no more: nothing is counted on of it."""
+        """The pod has gone: nothing about it is assumed any more."""
         self._leaving.pop(key, None)
 
 
 def _leaving(pod: Pod, at: int) -> Pod:
-    """The pod as it counts from the moment at which its delete is decided."""
+    """The pod as it counts after its delete is decided."""
     return dataclasses.replace(pod, deleted_at=at, uprooted=True, delete_assumed=True)

@@ -1,8 +1,8 @@
-"""Which volumes are attached to which nodes, by VolumeAttachments.
+"""Which volumes are attached to which nodes, read from VolumeAttachments.
 
-They count towards a node's limit although no pod there mounts them: a volume is detached some time
-after its pod has gone. As in kube-scheduler only volumes of CSI drivers count, once their
-PersistentVolume is known, under the driver that attaches them.
+Attached volumes count towards a node's limit even if no pod there mounts them, because a volume is
+detached some time after its pod has gone. As in kube-scheduler, only volumes of CSI drivers count.
+They count once their PersistentVolume is known, under the driver that attaches them.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,19 +16,19 @@ Key = tuple[str, str]  # namespace (empty), name
 
 @dataclass(slots=True, eq=False)
 class Attachments:
-    """Keeps `attached` (driver -> handle -> nodes); `changed` rings when a node has one less."""
+    """Keeps `attached` (driver -> handle -> nodes); `changed` rings when a node loses a volume."""
 
     attached: dict[str, dict[str, set[str]]]
     volumes: Mapping[str, Volume]
     changed: Callable[[], None]
     _known: dict[str, Attachment] = field(default_factory=dict)
     _of_volume: dict[str, set[str]] = field(default_factory=dict)  # volume -> attachments
-    _counted: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # as in `attached`
+    _counted: dict[str, tuple[str, str, str]] = field(default_factory=dict)  # entries of `attached`
 
     def set(self, seen: Seen) -> None:
         found: Attachment = seen.value
         if self._known.get(seen.name) == found:
-            return  # most news: it is attached by now, which was counted on
+            return  # most news: the volume is attached now, and was counted before
         self.drop(seen.key)
         self._known[seen.name] = found
         self._of_volume.setdefault(found.volume, set()).add(seen.name)
@@ -47,7 +47,7 @@ class Attachments:
             self.changed()
 
     def look(self, volume: str) -> None:
-        """A volume has come, changed or gone: its attachments are counted by what it says now."""
+        """A volume has come, changed or gone: count its attachments by what the volume says now."""
         for name in self._of_volume.get(volume, ()):
             self._uncount(name)
             self._count(name)

@@ -1,7 +1,7 @@
-"""What our resources own beside pods, and what a service that was deleted has left behind.
+"""What our resources own beside pods, and what a deleted service has left behind.
 
-`kubectl delete --cascade=orphan` takes the owner off and keeps the object. A service that is made
-anew under that name takes it over; until then it is nobody's.
+`kubectl delete --cascade=orphan` removes the owner and keeps the object. A new service of the same
+name takes the object over; until then the object belongs to nobody.
 """
 
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ _NOTHING: Mapping[ChildKey, Child] = {}
 
 @dataclass(slots=True, eq=False)
 class Belongings:
-    """Children by the uid of their owner, orphans by namespace and the label of their service."""
+    """Children by the uid of their owner; orphans by namespace and the label of their service."""
 
     _owned: dict[tuple[str, Key], Owned] = field(default_factory=dict)  # (kind, key)
     _children: dict[str, dict[ChildKey, Child]] = field(default_factory=dict)
     _left: dict[Key, dict[ChildKey, Child]] = field(default_factory=dict)
 
     def of_uid(self, uid: str) -> Mapping[ChildKey, Child]:
-        """What has this owner; without what is being deleted."""
+        """The children of this owner, except those that are being deleted."""
         return self._children.get(uid, _NOTHING)
 
     def of(self, resource: Resource) -> Mapping[ChildKey, Child]:
-        """What it owns, and what it takes over."""
+        """The children that the resource owns, and those that it takes over."""
         owned = self.of_uid(resource.uid)
         left = self._left.get((resource.namespace, names.owner_value(resource.name)))
         if left is None or resource.kind != names.LONGSERVICE:
@@ -39,11 +39,11 @@ class Belongings:
         return {**left, **owned}
 
     def may_have(self, resource: Resource, kind: str, key: Key) -> bool:
-        """Whether the object of this key is the resource's, or is there to be taken over."""
+        """Whether the object of this key is the resource's, or may be taken over by it."""
         return is_for(self._owned.get((kind, key)), resource)
 
     def set(self, kind: str, key: Key, owned: Owned | None) -> Owned | None:
-        """What is known of it from now on; returns what was before."""
+        """Store what is known of the object from now on; return what was known before."""
         at = kind, key
         before = self._owned.pop(at, None)
         if before is not None:
@@ -71,7 +71,7 @@ class Belongings:
 
 
 def is_for(owned: Owned | None, resource: Resource) -> bool:
-    """Whether an object belongs to this resource, or was left behind by one of its name."""
+    """Whether an object belongs to this resource, or was left behind by a service of its name."""
     if owned is None:
         return False
     if owned.owner is not None:

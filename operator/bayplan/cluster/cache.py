@@ -1,8 +1,8 @@
-"""What is known of the cluster, live: the one mutable thing that outlives a cycle.
+"""What is known of the cluster, live: the only mutable object that outlives a cycle.
 
-Informers, kopf's deliveries and the answers to our own writes feed it; each sight of an object
-counts only when it is newer than what is known, so that doubled, reordered and late news are
-harmless. It rings the doorbell where a decision may have changed and decides nothing itself. It
+Informers, kopf's deliveries and the answers to our own writes feed the cache. A sight of an object
+counts only if it is newer than what is known, so that doubled, reordered and late news does no
+harm. The cache rings the doorbell when a decision may have changed, and decides nothing itself. It
 belongs to one event loop and has no locks.
 """
 
@@ -38,11 +38,11 @@ _CHILDREN = ("ControllerRevision", "PodDisruptionBudget", "Service")
 
 @dataclass(slots=True, eq=False)
 class Cache:
-    """`state` holds nodes and pods; the rest is what reconcile needs beside it."""
+    """`state` holds nodes and pods; the other fields hold what reconcile needs beside them."""
 
     state: state.State
     doorbell: Doorbell
-    namespace: str = ""  # the one that is served; empty: all
+    namespace: str = ""  # the namespace that is served; empty: all
     resources: dict[ResourceKey, Resource] = field(default_factory=dict)
     namespaces_deleting: set[str] = field(default_factory=set)
     synced_kinds: set[str] = field(default_factory=set)
@@ -104,26 +104,26 @@ class Cache:
 
     @property
     def synced(self) -> bool:
-        """Whether every kind has been listed once: nothing may be decided before."""
+        """Whether every kind has been listed once; before that, nothing may be decided."""
         return decode.KINDS.keys() <= self.synced_kinds
 
     def snapshot(self) -> snapshot.Snapshot:
         return self.state.snapshot()
 
     def children(self, uid: str) -> Mapping[tuple[str, str], Child]:
-        """What a resource owns beside pods, by kind and name; without what is being deleted."""
+        """What a resource owns beside pods, by kind and name, except what is being deleted."""
         return self._belongings.of_uid(uid)
 
     def belongings(self, resource: Resource) -> Mapping[tuple[str, str], Child]:
-        """Its children, and what a former resource of its name left behind for it."""
+        """The resource's children, and what a former resource of its name left behind for it."""
         return self._belongings.of(resource)
 
     def left_behind(self, resource: Resource) -> Pods:
-        """Pods that a former service of its name left behind."""
+        """The pods that a former service of its name left behind."""
         return self.orphans.of(resource, self.state.pods)
 
     def foreign(self, resource: Resource) -> frozenset[tuple[str, str]]:
-        """Kind and name of what has the resource's name and is another's or nobody's."""
+        """Kind and name of objects with the resource's name that are another's or nobody's."""
         key = resource.namespace, resource.name
         return frozenset(
             (kind, resource.name)
@@ -138,26 +138,26 @@ class Cache:
     # ---- what informers and answers tell --------------------------------------------------
 
     def knows(self, kind: str, key: Key, version: int) -> bool:
-        """Whether a sight of this version would tell nothing new."""
+        """Whether a sight of this version would bring nothing new."""
         known = self._of(kind).known.get(key)
         return known is not None and version <= known[1]
 
     def upsert(self, kind: str, seen: Seen) -> bool:
-        """Take in one sight; False when it told nothing new."""
+        """Take in one sight; False when it brought nothing new."""
         if not self._of(kind).newer(seen):
             return False
         self._set[kind](seen)
         return True
 
     def delete(self, kind: str, key: Key, uid: str, version: int) -> bool:
-        """The object has gone as of this version. An empty uid: whatever has that name."""
+        """The object has gone as of this version. An empty uid means any object of that name."""
         if not self._of(kind).ended(key, uid, version):
             return False
         self._drop[kind](key)
         return True
 
     def retain(self, kind: str, listed: Collection[Key], version: int) -> int:
-        """A whole list has been seen: what it does not hold has left, unless it is newer."""
+        """A whole list has been seen: objects that it lacks have gone, unless they are newer."""
         known = self._of(kind).known
         left = [key for key, (_, seen) in known.items() if key not in listed and seen <= version]
         for key in left:
@@ -165,15 +165,15 @@ class Cache:
         return len(left)
 
     def sync(self, kind: str) -> None:
-        """The first list of a kind is in."""
+        """The first list of this kind is complete."""
         if kind not in self.synced_kinds:
             self.synced_kinds.add(kind)
             self.doorbell.mark_placement()
 
-    # ---- custom resources, from wherever they come ----------------------------------------
+    # ---- custom resources, from every source -----------------------------------------------
 
     def put_resource(self, body: Mapping[str, Any]) -> None:
-        """A custom resource as kopf delivers it."""
+        """Take in a custom resource as kopf delivers it."""
         metadata = body["metadata"]
         if not self._serves(metadata["namespace"]):
             return
@@ -189,13 +189,14 @@ class Cache:
         )
 
     def drop_resource(self, key: ResourceKey, uid: str) -> None:
-        """A custom resource has gone: kopf saw it deleted."""
+        """A custom resource has gone: kopf saw its deletion."""
         self.drop(key[0], key[1:], uid)
 
     def doubt_resource(self, key: ResourceKey, uid: str) -> None:
-        """Its status answered 404: it leaves, but whoever sees it again brings it back.
+        """The resource's status answered 404: drop the resource until it is seen again.
 
-        A server that starts, or serves a definition anew, answers 404 for what is still stored.
+        A server that is starting, or that serves a definition anew, answers 404 for resources that
+        are still stored.
         """
         versions = self._of(key[0])
         known = versions.known.get(key[1:])
@@ -204,7 +205,7 @@ class Cache:
             self._drop[key[0]](key[1:])
 
     def drop(self, kind: str, key: Key, uid: str) -> None:
-        """A write has shown that the object of this uid is there no more."""
+        """A write has shown that the object of this uid no longer exists."""
         known = self._of(kind).known.get(key)
         if known is not None and known[0] == uid:
             self.delete(kind, key, uid, known[1])
@@ -264,7 +265,7 @@ class Cache:
             self.doorbell.mark_placement()
 
     def _era(self, about: ResourceKey) -> object:
-        """What a write is made of: the spec of a resource; of a pod or claim, which one it is."""
+        """What a write is made of: a resource's spec; for a pod or claim, its identity."""
         resource = self.resources.get(about)
         if resource is not None:
             return resource.uid, resource.generation
@@ -366,7 +367,7 @@ class Cache:
         self._admits_anew(key[0])
 
     def _admits_anew(self, namespace: str) -> None:
-        """What was refused there may be accepted by now."""
+        """Writes that were refused in this namespace may be accepted now."""
         self.doorbell.mark_namespace(namespace)
         self.refusals.relieve(namespace)
 
@@ -378,7 +379,7 @@ class Cache:
         found: policies.Namespace = seen.value
         if self.state.namespaces.get(seen.name) != found.labels:
             self.state.namespaces[seen.name] = found.labels
-            self.doorbell.mark_placement()  # affinity may look at other pods now
+            self.doorbell.mark_placement()  # affinity may select other pods now
         if found.deleting == (seen.name in self.namespaces_deleting):
             return
         self.namespaces_deleting ^= {seen.name}

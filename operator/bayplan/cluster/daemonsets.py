@@ -26,7 +26,7 @@ class _DaemonSet(Struct):
 
 
 def seen(raw: Raw) -> Seen:
-    """The room that its pods will take, with the tolerations that its controller adds."""
+    """The room that the DaemonSet's pods will take, with its controller's own tolerations."""
     stored = wire.read(raw, _DaemonSet)
     spec = stored.spec.template.spec
     constraints = podspec.constraints(spec, bytes(stored.spec.template.metadata.labels))
@@ -44,7 +44,7 @@ def seen(raw: Raw) -> Seen:
 
 @functools.lru_cache(maxsize=1024)
 def _tolerating(constraints: Constraints, *, host_network: bool) -> Constraints:
-    # Not dataclasses.replace: the fields a daemon has no use for stay behind.
+    # Not dataclasses.replace: fields that a daemon does not use are left out.
     return Constraints(
         selector=constraints.selector,
         affinity=constraints.affinity,

@@ -1,7 +1,7 @@
-"""Every kind that is listed and watched: how to read one object of it.
+"""Every kind that is listed and watched, and how to read one object of it.
 
-Nothing outside this package knows how Kubernetes spells things. A Struct lives for one call: it
-becomes a frozen model object at once.
+Nothing outside this package knows how Kubernetes spells things. A Struct lives for one call: it is
+turned into a frozen model object at once.
 """
 
 import functools
@@ -17,7 +17,7 @@ from bayplan.cluster.wire import DecodeError, Seen
 
 
 def _resource(raw: Raw) -> Seen:
-    """A custom resource stays a mapping: pydantic reads it."""
+    """Read a custom resource; its body stays a mapping because pydantic reads it."""
     body = msgspec.json.decode(raw)
     if not isinstance(body, dict):
         raise DecodeError("not an object")
@@ -28,7 +28,7 @@ def _resource(raw: Raw) -> Seen:
 class Kind:
     """A kind that is listed and watched: how to read one object of it.
 
-    `partial`: nothing but its metadata is asked for.
+    `partial`: only the metadata is asked for.
     """
 
     name: str

@@ -9,15 +9,15 @@ from bayplan.model.limits import NO_LIMITS, Limits, merged
 
 @dataclass(slots=True, eq=False)
 class Defaults:
-    """`changed` is told of the namespace whose LimitRanges have changed."""
+    """`changed` is called with the namespace whose LimitRanges have changed."""
 
     changed: Callable[[str], None]
     _priorities: dict[str, policies.Priority] = field(default_factory=dict)  # by class
     _ranges: dict[str, dict[str, Limits]] = field(default_factory=dict)  # by namespace, name
-    _limits: dict[str, Limits] = field(default_factory=dict)  # all of a namespace
+    _limits: dict[str, Limits] = field(default_factory=dict)  # merged, by namespace
 
     def limits(self, namespace: str) -> Limits:
-        """What all LimitRanges there say; the same object until one of them changes."""
+        """What all LimitRanges of a namespace say; the same object until one of them changes."""
         ranges = self._ranges.get(namespace)
         if not ranges:
             return NO_LIMITS
@@ -28,11 +28,11 @@ class Defaults:
 
     @property
     def kept(self) -> int:
-        """Namespaces of which something is remembered."""
+        """The number of namespaces of which something is remembered."""
         return len(self._ranges.keys() | self._limits.keys())
 
     def priority(self, name: str) -> int:
-        """The priority that a class gives; without a name that of pods which name none."""
+        """The priority of a class; for an empty name, the priority of pods that name no class."""
         if name:
             found = self._priorities.get(name)
             return found.value if found is not None else 0

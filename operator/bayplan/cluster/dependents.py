@@ -1,4 +1,4 @@
-"""Who has to look when something changes: whose pod, child, claim or parent job it is."""
+"""Which resources have to look when a pod, child, claim or parent job changes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Dependents:
     _lineage: graph.Lineage = field(default_factory=graph.Lineage)
 
     def know(self, resource: Resource) -> None:
-        """What a resource depends on, as it says now."""
+        """Store what a resource depends on, as its spec says now."""
         if resource.spec is not None and resource.spec.owns_volumes:
             self._claimants.add(resource.key)
         else:
@@ -39,7 +39,7 @@ class Dependents:
         self._lineage.link(resource.key, ())
 
     def ring_owner(self, pod: Pod) -> None:
-        """Something is new of a pod: its owner looks, or the service that it was left behind by."""
+        """A pod has changed: its owner looks, or the service that left it behind."""
         owner = pod.owner
         if owner is not None and owner.kind in kinds.BY_NAME:
             self.doorbell.mark((owner.kind, pod.namespace, owner.name))
@@ -47,36 +47,36 @@ class Dependents:
             self._ring_service(pod.namespace, pod.labels[names.SERVICE])
 
     def ring_parent(self, owned: Owned, namespace: str) -> None:
-        """Something is new of an object beside pods."""
+        """An object beside pods has changed: its owner looks."""
         if owned.owner is None:
             self._ring_service(namespace, owned.left_by)
         else:
             self.doorbell.mark((owned.owner.kind, namespace, owned.owner.name))
 
     def ring_namesake(self, key: Key) -> None:
-        """Somebody else's object has come, changed or gone: it may have stood in the way."""
+        """An object of somebody else has come, changed or gone: it may have been in the way."""
         if (names.LONGSERVICE, *key) in self.resources:
             self.doorbell.mark((names.LONGSERVICE, *key))
 
     def ring_claimants(self, claim: Key) -> None:
-        """A claim has come, gone or changed: the service of whose instance it is has to look."""
+        """A claim has come, gone or changed: the service that owns its instance has to look."""
         for claimant in self._claimants:
             if claimant[1] == claim[0]:
                 self.doorbell.mark(claimant)
 
     def ring_descendants(self, job: ResourceKey, *, near: bool = False) -> None:
-        """Those that wait for a job's success; after an edit also those that may be in a circle."""
+        """Ring for jobs that wait for this job; after an edit also for possible circles."""
         for each in self._lineage.descendants(job, near=near):
             self.doorbell.mark(each)
 
     def ring_namespace(self, namespace: str) -> None:
-        """The namespace is being deleted, or no longer is."""
+        """The namespace is being deleted, or is no longer being deleted."""
         for key in self.resources:
             if key[1] == namespace:
                 self.doorbell.mark(key)
 
     def _ring_service(self, namespace: str, label: str) -> None:
-        """Something has lost the service of which only the label's value is known."""
+        """An object has lost its service; only the value of the service's label is known."""
         for kind, space, name in tuple(self.resources):
             if (kind, space) != (names.LONGSERVICE, namespace):
                 continue

@@ -1,4 +1,4 @@
-"""Whom the cache tells that a look may be worth it."""
+"""What the cache calls when a look may be worthwhile."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ class Doorbell(Protocol):
     """Rung on the cache's event loop; rings may be repeated."""
 
     def mark(self, key: Key) -> None:
-        """Something has changed that concerns this resource."""
+        """Something that concerns this resource has changed."""
         ...
 
     def mark_placement(self) -> None:

@@ -1,7 +1,8 @@
-"""Since when a node is being emptied, by what is written on it.
+"""How long a node has been emptied, read from the node itself.
 
-A taint may carry its moment, Cluster Autoscaler writes it as the value of its own; for a cordon and
-for taints without one the API server has noted when their writer last changed them.
+A taint may carry the moment at which it was set; Cluster Autoscaler writes it as the taint's value.
+For a cordon and for taints without a moment, the API server has noted when their writer last
+changed them.
 """
 
 from typing import Any
@@ -14,14 +15,14 @@ from bayplan.cluster import wire
 from bayplan.cluster.wire import Struct
 from bayplan.model.nodes import EMPTYING_TAINTS, Node
 
-_BY_CLUSTER_AUTOSCALER = "ToBeDeletedByClusterAutoscaler"  # its value is the moment
+_BY_CLUSTER_AUTOSCALER = "ToBeDeletedByClusterAutoscaler"  # its value is the moment of the taint
 _CORDONED = "node.kubernetes.io/unschedulable"
 _LONGEST_TIME = 12  # digits of epoch seconds
 _CORDON, _TAINTS = ("f:spec", "f:unschedulable"), ("f:spec", "f:taints")
 
 
 class Taint(Struct):
-    """As on the wire."""
+    """A taint as on the wire."""
 
     key: str = ""
     value: str | None = None
@@ -38,9 +39,9 @@ class _Noted(Struct):
 
 
 def since(raw: bytes | Raw, node: Node, taints: list[Taint] | None, deleted: str | None) -> int:
-    """The first moment that any sign on it tells (epoch seconds); 0 where one tells none.
+    """The first moment that any sign on the node states (epoch seconds); 0 if no sign states one.
 
-    `deleted` is its deletionTimestamp.
+    `deleted` is the node's deletionTimestamp.
     """
     signs = [one for one in taints or () if one.key in EMPTYING_TAINTS]
     moments = [_added_at(one) for one in signs]
@@ -64,5 +65,5 @@ def _added_at(taint: Taint) -> int | None:
 
 
 def _metadata(raw: bytes | Raw) -> dict[str, Any]:
-    """What is read of few nodes only, and is large."""
+    """The node's full metadata: large, so it is read for few nodes only."""
     return {"managedFields": wire.read(raw, _Noted).metadata.managed_fields}

@@ -22,7 +22,7 @@ _LONGEST_MESSAGE = 2048  # characters; a server's sentence about one object is s
 
 
 class ClusterError(Exception):
-    """`status` is the HTTP code (0: no answer), `reason` and `message` the server's own words."""
+    """`status` is the HTTP code (0: no answer); `reason` and `message` are the server's words."""
 
     def __init__(self, message: str = "", *, status: int = 0, reason: str = "") -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class ClusterError(Exception):
 
 
 class Unavailable(ClusterError):  # noqa: N818  the tree names outcomes, not exceptions
-    """No answer or not now. Whether a write was carried out is unknown."""
+    """No answer, or not now. It is unknown whether a write was carried out."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class Unavailable(ClusterError):  # noqa: N818  the tree names outcomes, not exc
 
 
 class Gone(ClusterError):  # noqa: N818
-    """The resourceVersion or continue token is older than what the server still knows."""
+    """The resourceVersion or continue token is too old for the server."""
 
 
 class Conflict(ClusterError):  # noqa: N818
-    """The object is not as we thought: another version, another uid, a spent budget."""
+    """The object is not as we thought: another version, another uid, or a spent budget."""
 
 
 class AlreadyExists(Conflict):
@@ -62,19 +62,19 @@ class AlreadyExists(Conflict):
 
 
 class NotFound(ClusterError):  # noqa: N818
-    """The object, or the namespace it should be in, is not there."""
+    """The object does not exist, or its namespace does not."""
 
 
 class Rejected(ClusterError):  # noqa: N818
-    """The server understood and will not: admission, quota, validation, rights."""
+    """The server understood and refuses: admission, quota, validation or rights."""
 
 
 class Held(ClusterError):  # noqa: N818
-    """Not sent, since the server has refused its like."""
+    """Not sent, because the server has refused a write of the same sort."""
 
 
 class LeaseLost(ClusterError):  # noqa: N818
-    """We may not write any more."""
+    """We no longer have the right to write."""
 
 
 class _Cause(msgspec.Struct):
@@ -98,9 +98,9 @@ _decode_status = msgspec.json.Decoder(_Status).decode
 
 
 def of(status: int, body: bytes = b"", retry_after_seconds: float | None = None) -> ClusterError:
-    """The error that an HTTP answer of this status (400 or more) is.
+    """The error for an HTTP answer of this status (400 or more).
 
-    A body that is no Status object still gives an error: its first words become the message.
+    If the body is no Status object, the first words of the body become the message.
     """
     said = _said(body)
     if retry_after_seconds is None and said.details is not None:
@@ -119,16 +119,17 @@ def of(status: int, body: bytes = b"", retry_after_seconds: float | None = None)
         case 409 | 412:
             return Conflict(**words)
         case 422 if any(cause.field == "metadata.uid" for cause in causes):
-            # A patch that names a uid met another object: 422 where a delete says 409.
+            # A patch that names a uid met another object: this is a 422, while a delete answers
+            # 409.
             return Conflict(**words)
         case 410:
             return Gone(**words)
         case 429 if any(cause.reason == "DisruptionBudget" for cause in causes):
             return Conflict(**{**words, "reason": "DisruptionBudget"})
-        # 401: the transport has renewed the credentials already; later they may be accepted.
+        # 401: the transport has renewed the credentials already; the server may accept them later.
         case 401 | 408 | 429:
             return Unavailable(**words, retry_after_seconds=retry_after_seconds)
-    # A webhook that does not answer is a 500, and only those whom it judges have to wait for it.
+    # A webhook that does not answer causes a 500; only writes that it judges have to wait for it.
     if status < 500 or _WEBHOOK in words["message"]:  # noqa: PLR2004  4xx and 5xx, as in HTTP
         return Rejected(**words)
     return Unavailable(**words, retry_after_seconds=retry_after_seconds)

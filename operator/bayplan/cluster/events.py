@@ -1,7 +1,8 @@
 """Events for people: accumulated, bounded, and dropped rather than waited for.
 
-The same thing said again of the same object counts up one stored Event, at most once a minute. An
-Event explains a decision; the status records it, so that losing one loses nothing.
+If the same thing is said again of the same object, the stored Event is counted up, at most once a
+minute. An Event explains a decision. The status records the decision, so a lost Event loses
+nothing.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from bayplan.cluster.transport import Request, Transport
 from bayplan.model import intents
 
 COUNT_SECONDS = 60.0  # a stored Event is counted up at most this often
-FORGET_SECONDS = 600.0  # said again after this long, it is a new Event
+FORGET_SECONDS = 600.0  # if said again after this long, it is a new Event
 PER_SECOND = 10.0
 BURST = 50
 _MOST_KNOWN = 10_000
@@ -59,16 +60,16 @@ class Events:
 
     @property
     def remembered(self) -> int:
-        """How many different things would be counted up if they were said again."""
+        """The number of different Events that would be counted up if they were said again."""
         return len(self._known)
 
     @property
     def waiting(self) -> int:
-        """Requests that are not sent yet."""
+        """The number of requests that are not sent yet."""
         return self._waiting.qsize()
 
     def emit(self, resource: Resource, event: intents.EmitEvent) -> None:
-        """Say it, or count it up; returns at once."""
+        """Say the Event, or count it up; returns at once."""
         now = asyncio.get_running_loop().time()
         at = (resource.uid, event.reason, _NUMBERS.sub("0", event.message))
         known = self._known.get(at)
@@ -91,7 +92,7 @@ class Events:
         self._put(requests.create_event(body))
 
     def _forget(self, now: float) -> None:
-        """Drop what would be a new Event anyway; the one that was said longest ago comes first."""
+        """Drop what would be a new Event anyway; start with the Event that was said longest ago."""
         while self._known:
             oldest = next(iter(self._known.values()))
             if len(self._known) <= _MOST_KNOWN and now - oldest.written_at < FORGET_SECONDS:
@@ -99,7 +100,7 @@ class Events:
             self._known.popitem(last=False)
 
     async def run(self) -> NoReturn:
-        """Write what was said, at a bounded pace."""
+        """Write the Events that were said, at a bounded pace."""
         while True:
             request = await self._waiting.get()
             await self._pace()
@@ -114,7 +115,7 @@ class Events:
                 self.counted(request.verb, request.kind, "2xx")
 
     async def _pace(self) -> None:
-        """A bucket of BURST, filled with PER_SECOND."""
+        """Wait for a token of a bucket: it holds BURST tokens and gains PER_SECOND."""
         loop = asyncio.get_running_loop()
         filled = self._tokens + (loop.time() - self._filled_at) * PER_SECOND
         self._filled_at = loop.time()

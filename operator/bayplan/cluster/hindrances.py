@@ -1,15 +1,15 @@
-"""What keeps a pod's containers from starting, in its kubelet's words.
+"""What keeps a pod's containers from starting, in the words of its kubelet.
 
-A sidecar that ends again and again while no main container has started keeps them from starting
-too, whatever its state says at the moment: it is called a crash loop throughout, so that what is
-said does not change with each restart.
+A sidecar that ends again and again before any main container has started keeps the main containers
+from starting, whatever its state is at the moment. It is called a crash loop all the time, so that
+the message does not change with each restart.
 """
 
 from collections.abc import Iterable
 
 from bayplan.cluster.podspec import ContainerStatus, Terminated
 
-# Reasons of a container that waits in the ordinary course of starting.
+# Reasons of a container that waits because it is starting normally.
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 CRASH_LOOP = "CrashLoopBackOff"
 
@@ -21,7 +21,7 @@ def first(
     *,
     begun: bool,
 ) -> tuple[str, str]:
-    """The reason of the first container that cannot start, and a sentence; empty when all may.
+    """The reason and a sentence of the first container that cannot start; empty if all can start.
 
     `begun`: a main container has started.
     """
@@ -39,7 +39,7 @@ def first(
 
 
 def _crash(one: ContainerStatus) -> str:
-    """How it ended last, without what a kubelet counts; empty when nothing tells."""
+    """How the container ended last, without the kubelet's counts; empty if nothing says."""
     ended = _ended(one)
     if ended is None:
         return ""

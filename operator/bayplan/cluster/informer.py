@@ -1,8 +1,9 @@
-"""List, compare, watch: one informer keeps the cache equal to what the server stores of one kind.
+"""List, compare, watch: one informer keeps the cache equal to the server's objects of one kind.
 
-It carries news and decides nothing. A stream that ends is resumed where it stopped; anything odd
-(410, an ERROR of any code, silence, half a line, a line that is no JSON) leads to a new list, and
-a list also tells what has left unseen. Sights may be doubled or late: the cache takes the newest.
+The informer carries news and decides nothing. It resumes a stream that ends where the stream
+stopped. Anything odd (410, an ERROR of any code, silence, half a line, a line that is no JSON)
+leads to a new list, and a list also shows which objects have gone unseen. Sights may be doubled or
+late: the cache takes the newest.
 """
 
 import asyncio
@@ -21,19 +22,19 @@ from bayplan.cluster.transport import Transport
 from bayplan.cluster.wire import DecodeError, Seen
 from bayplan.model.backoff import delay_after
 
-CHUNK = 500  # objects a list request
-_BREATH = 50  # objects; a custom resource that is new takes 150 µs
-WATCH_SECONDS = 290  # the server ends a watch after this; below what proxies allow
+CHUNK = 500  # objects in one list request
+_BREATH = 50  # objects; a new custom resource takes 150 µs
+WATCH_SECONDS = 290  # the server ends a watch after this; below the limits of proxies
 # Bookmarks come every minute (kube-apiserver, bookmarkFrequency): longer silence is a dead stream.
 SILENCE_SECONDS = 90
 MOST_OLDER_LISTS = 8  # with the back-off: about a minute
-_EARLY_SECONDS = 60  # a watch that ends sooner has not run its time
+_EARLY_SECONDS = 60  # a watch that ends sooner did not run its full time
 _FIRST_BACKOFF_MILLISECONDS = 500
 _LONGEST_BACKOFF_MILLISECONDS = 30_000
 
 
 class Sink(Protocol):
-    """Where news goes; see `Cache`."""
+    """Receives the news; see `Cache`."""
 
     def knows(self, kind: str, key: tuple[str, str], version: int) -> bool: ...
     def upsert(self, kind: str, seen: Seen) -> bool: ...
@@ -43,7 +44,7 @@ class Sink(Protocol):
 
 
 class OlderError(Exception):
-    """A list shows an older moment than has been seen."""
+    """A list shows a moment older than what has been seen."""
 
 
 class _Relist(Exception):  # noqa: N818  a turn of the protocol, not an error
@@ -85,14 +86,14 @@ class Informer:
                 self._version = ""
                 await self._pause("gone")
             except errors.ClusterError as error:
-                # A resumed watch shows what was missed; a list that failed is begun again.
+                # A resumed watch shows what was missed; a list that failed starts again.
                 await self._pause(_cause(error), error)
 
     async def _relist(self) -> str:
-        """List anew. A list older than what was seen already is no news: the cache would refuse it.
+        """List anew. A list older than what was seen is no news: the cache would refuse it.
 
-        Lists are consistent, so that one which stays older means that the store itself has gone
-        back (a restored backup). Then nothing known here is of worth and the process has to end.
+        Lists are consistent. A list that stays older therefore means that the store itself has gone
+        back (a restored backup). Then nothing known here is valid and the process has to end.
         """
         try:
             version = await relist(
@@ -113,9 +114,9 @@ class Informer:
         return version
 
     async def _pause(self, cause: str, error: errors.ClusterError | None = None) -> None:
-        """Wait a little longer each time nothing has come since the last failure."""
+        """Wait; each wait is a little longer if nothing has come since the last failure."""
         self.restarted(self.kind.name, cause)
-        # Of a quiet kind the server may say nothing for longer than we listen: nothing is wrong.
+        # For a quiet kind the server may say nothing for longer than we listen: that is no fault.
         level = logging.DEBUG if cause == "silence" else logging.INFO
         if not isinstance(error, errors.Unavailable | None):
             level = logging.WARNING
@@ -127,7 +128,7 @@ class Informer:
         await asyncio.sleep(longest / 1000 * (0.5 + 0.5 * self.jitter()))
 
     async def _watch(self) -> None:
-        """Follow one stream to its end; a clean end is resumed at once."""
+        """Follow one stream to its end; a stream that ends cleanly is resumed at once."""
         seconds = int(WATCH_SECONDS * (0.8 + 0.2 * self.jitter()))
         request = requests.watch(
             self.kind.name,
@@ -142,7 +143,7 @@ class Informer:
             heard = True
             self._failures = 0
         if asyncio.get_running_loop().time() - started < _EARLY_SECONDS:
-            # A server under load closes watches that do not keep up, and expects them again.
+            # A server under load closes watches that are too slow, and expects them to come again.
             self.restarted(self.kind.name, "closed")
             if not heard:
                 raise errors.Unavailable("the watch ended at once")
@@ -168,14 +169,14 @@ class Informer:
             else:
                 self.sink.upsert(self.kind.name, seen)
         except Exception as error:  # noqa: BLE001  whoever may create an object may find a defect
-            # One odd object: it is left out, and the stream goes on behind it.
+            # The object is odd: leave it out, and go on with the stream.
             self.unreadable(self.kind.name, 1)
             logs.say(logging.WARNING, "unreadable", kind=self.kind.name, error=repr(error))
             return
         self._advance(str(seen.version))
 
     def _known(self, raw: Raw) -> bool:
-        """Whether the sink would refuse it as old: the echoes of our own writes are not read."""
+        """Whether the sink would refuse it as old: echoes of our own writes are not decoded."""
         found = lists.named(self.kind, raw)
         if found is None or not self.sink.knows(self.kind.name, *found):
             return False
@@ -183,7 +184,7 @@ class Informer:
         return True
 
     def _advance(self, version: str) -> None:
-        """Never back: a doubled or reordered line must not make the next watch begin earlier."""
+        """Move forward only: a doubled or reordered line must not move the next watch back."""
         number = wire.version_of(version)
         if number > wire.version_of(self._version):
             self._version = version
@@ -203,8 +204,8 @@ async def relist(
 
     `newest` is a version seen before the list was asked for.
 
-    Chunks are taken in as they come, what is not in any of them leaves at the end. A continue
-    token that has expired is a `Gone`: the list is then begun again by the caller.
+    Chunks are taken in as they come. Objects that are in no chunk leave at the end. An expired
+    continue token is a `Gone`: the caller then begins the list again.
     """
     listed: set[tuple[str, str]] = set()
     whole = True
@@ -217,7 +218,7 @@ async def relist(
     version = wire.version_of(chunk.version)
     if version < newest:
         raise OlderError(f"list of {kind.name} at {chunk.version}, seen {newest}")
-    if whole:  # otherwise what has no readable name may be anything that is known
+    if whole:  # otherwise an object without a readable name may be any known object
         sink.retain(kind.name, listed, version)
     sink.sync(kind.name)
     return chunk.version
@@ -232,7 +233,7 @@ async def _taken_in(
     namespace: str = "",
     selector: str = "",
 ) -> AsyncIterator[lists.Chunk]:
-    """The chunks of a list, each when the sink has it."""
+    """The chunks of a list, each after the sink has taken it in."""
     token = ""
     while True:
         request = requests.list_chunk(
@@ -255,7 +256,7 @@ async def _taken_in(
                 unreadable(kind.name, 1)
                 logs.say(logging.WARNING, "unreadable", kind=kind.name, error=repr(error))
             if number % _BREATH == 0:
-                await asyncio.sleep(0)  # others have their turn
+                await asyncio.sleep(0)  # give other tasks their turn
         yield chunk
         token = chunk.token
         if not token:
@@ -263,9 +264,9 @@ async def _taken_in(
 
 
 async def look_anew(transport: Transport, sink: Sink, namespace: str = "") -> None:
-    """See the custom kinds and their pods as they are stored now, whatever the watches told.
+    """See the custom kinds and their pods as they are stored now, whatever the watches said.
 
-    Pods that have left meanwhile are not noticed; their own watch will tell.
+    Pods that have gone meanwhile are not noticed; their own watch will show that.
     """
     for label in (kind.label for kind in kinds.KINDS):
         async for _ in _taken_in(
@@ -282,9 +283,10 @@ async def relist_resources(transport: Transport, sink: Sink, namespace: str = ""
 
 
 def scope(kind: Kind, served: str) -> str:
-    """Where to look for a kind if one namespace is served: there, or everywhere (empty).
+    """The namespace in which to look for a kind if `served` is served; empty: everywhere.
 
-    Whatever takes room on a node is looked for everywhere, whoever may have put it there.
+    Kinds that take room on a node are looked for everywhere, because anybody may have put them
+    there.
     """
     return served if kind.namespaced and kind.name not in _TAKE_ROOM else ""
 
@@ -292,13 +294,13 @@ def scope(kind: Kind, served: str) -> str:
 _TAKE_ROOM = {"Pod", "DaemonSet", "PersistentVolumeClaim"}  # claims: a node's attach limit
 
 
-# What an informer watches; the custom kinds are delivered by kopf and listed from time to time.
+# What an informer watches. The custom kinds are delivered by kopf and listed from time to time.
 KINDS = tuple(kind for name, kind in decode.KINDS.items() if name not in kinds.BY_NAME)
 
 
 async def lines(chunks: AsyncIterator[bytes], silence_seconds: float) -> AsyncIterator[bytes]:
     """Whole lines of any length; silence and half a line at the end lead to a new list."""
-    held: list[bytes] = []  # of a line that has not ended yet
+    held: list[bytes] = []  # parts of a line that has not ended yet
     source = chunks.__aiter__()
     try:
         while True:
@@ -326,7 +328,7 @@ async def lines(chunks: AsyncIterator[bytes], silence_seconds: float) -> AsyncIt
 
 
 async def _close(source: AsyncIterator[bytes]) -> None:
-    """Give the connection back now, not when the collector comes by."""
+    """Give the connection back now, not when the garbage collector runs."""
     close = getattr(source, "aclose", None)
     if close is not None:
         await close()

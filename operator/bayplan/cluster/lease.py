@@ -1,19 +1,19 @@
-"""The right to write: one Lease, held by one process, renewed beside what it does.
+"""The right to write: one Lease, held by one process and renewed beside its other work.
 
-A solve or a decode that blocks the main loop for seconds must not cost the lease, so it is renewed
-from elsewhere (a process, see `runtime.lease_process`, or else a thread) over its own connections.
-Time is monotonic: a foreign holder counts as dead when its record has not changed for its whole
-duration, as seen from here, whatever the clocks say. We count as holder only until the renew
-deadline after the *start* of the last renewal that succeeded, which is before anybody else may take
-over; asking `holding()` needs no thread and no lock.
+A solve or a decode that blocks the main loop for seconds must not cost the lease. It is therefore
+renewed elsewhere (in a process, see `runtime.lease_process`, or else in a thread) over its own
+connections. Time is monotonic: another holder counts as dead when its record has not changed for
+its whole duration, as seen from here, whatever the clocks say. We count as holder only until the
+renew deadline after the *start* of the last successful renewal. That is before anybody else may
+take over. Calling `holding()` needs no thread and no lock.
 
-An answer that is late is no reason to give up a try: the next one begins beside it, on another
-connection. Of tries that overlap one is stored at most, since each names the version that it
-replaces; the others find the record to be our own, which proves the renewal as an answer does.
+A late answer is no reason to give up a try: the next try begins beside it, on another connection.
+Of tries that overlap at most one is stored, because each names the version that it replaces. The
+others find that the record is our own, which proves the renewal as well as an answer does.
 
 Identity is the pod's name: a restarted container finds its own lease and goes on at once. Two
-living processes of one identity are told apart by what each has written. A lease that is lost is
-never taken again by the same process: it ends.
+living processes of the same identity differ by what each has written. A process that loses the
+lease never takes it again: it ends.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from bayplan.cluster.wire import Struct
 
 
 class Connection(Protocol):
-    """What the lease needs of a transport."""
+    """What the lease needs from a transport."""
 
     async def send(self, request: Request) -> bytes: ...
     async def close(self) -> None: ...
@@ -56,33 +56,34 @@ class _Lease(Struct):
 
 CONNECTIONS = 3  # tries under way at once, at most
 _STEP_SECONDS = 0.1  # how soon a request to stop is noticed
-_MOST_WRITTEN = 16  # renew times that are remembered as ours
+_MOST_WRITTEN = 16  # renew times that we remember as our own
 
 
 def boot_seconds() -> float:
-    """Monotonic seconds that go on while the machine sleeps, where the system has such a clock."""
+    """Monotonic seconds that also count while the machine sleeps, if its system can do so."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class _LostError(Exception):
-    """Somebody else holds it now."""
+    """Another process holds the lease now."""
 
 
 @dataclass(slots=True, eq=False)
 class LeaseState:
-    """What who renews and who writes tell each other; a process has one in shared memory."""
+    """What the renewer and the writer tell each other; a lease process shares its memory."""
 
-    held_until: float = float("-inf")  # the renewer says
-    beaten_at: float = float("-inf")  # the main loop says, and the next one
+    held_until: float = float("-inf")  # set by the renewer
+    beaten_at: float = float("-inf")  # set by the main loop, like `stopping`
     stopping: bool = False
 
 
 class Lease:
-    """`start` begins to try, `stop` releases; `on_gain` and `on_loss` come from its thread.
+    """`start` begins to try, `stop` releases; `on_gain` and `on_loss` are called from its thread.
 
-    `beat` is called by the main loop; when it stays away for `stuck_after_seconds` the lease is not
-    renewed, so that a process that is stuck gives way, nor while `runs` says that it is stopped.
-    `monotonic` and `wall` are seconds; `wait` sleeps, and is where tests put their own time.
+    The main loop calls `beat`. If no beat comes for `stuck_after_seconds`, the lease is not
+    renewed, so that a stuck process gives way. It is also not renewed while `runs` says that the
+    process is stopped. `monotonic` and `wall` return seconds; `wait` sleeps, and tests replace it
+    to control time.
     """
 
     def __init__(
@@ -120,16 +121,16 @@ class Lease:
         self._state = state or LeaseState()
         self._runs = runs
         self.beat()
-        self._failed = False  # the last try that ended
-        self._renewed_from = self._renewed_at = float("-inf")  # the newest one: from when to when
+        self._failed = False  # whether the last finished try failed
+        self._renewed_from = self._renewed_at = float("-inf")  # newest renewal: start, end
         self._thread: threading.Thread | None = None
         # The stored record: its version, what it says, and since when we have seen it say so.
         self._version = ""
         self._record = _Spec()
         self._exists = False
         self._observed_at = float("-inf")
-        # Renew times of ours that may be stored, and when each try began: a record with another
-        # one is somebody else's.
+        # Our renew times that may be stored, and when each try began. A record with any other renew
+        # time belongs to somebody else.
         self._written: dict[str, float] = {}
 
     # ---- any thread -----------------------------------------------------------------------
@@ -139,7 +140,7 @@ class Lease:
         return self._monotonic() < self._state.held_until
 
     def pressed(self) -> bool:
-        """Whether more than half of the time is gone that a renewal gives: others should wait."""
+        """Whether more than half of a renewal's time has passed: other writes should wait."""
         return self.holding() and (self._state.held_until - self._monotonic() < self._deadline / 2)
 
     def beat(self) -> None:
@@ -147,13 +148,13 @@ class Lease:
         self._state.beaten_at = self._monotonic()
 
     def start(self) -> None:
-        """Begin to try, in a thread of its own."""
+        """Begin to try, in a separate thread."""
         self.beat()
         self._thread = threading.Thread(target=self._in_thread, name="lease", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Release the lease, if it is held; wait for that for at most this long."""
+        """Release the lease if it is held; wait at most this long for the release."""
         self._state.stopping = True
         if self._thread is not None:
             self._thread.join(timeout_seconds)
@@ -180,7 +181,7 @@ class Lease:
             logs.say(logging.ERROR, "lease lost", why=lost)
             self._lose()
         except Exception:  # noqa: BLE001  see below
-            # A defect here must end the process as a loss does, not leave it without a lease.
+            # A defect here must end the process like a loss, not leave it running without a lease.
             logs.logger().exception("lease thread failed")
             self._lose()
 
@@ -198,7 +199,7 @@ class Lease:
         return None
 
     async def _take(self, connection: Connection) -> None:
-        """Wait until it is free or already ours, then write ourselves into it."""
+        """Wait until the lease is free or already ours, then write ourselves into it."""
         while not self._state.stopping:
             try:
                 await self._read(connection)
@@ -208,12 +209,13 @@ class Lease:
                     self._on_gain()
                     return
             except errors.ClusterError as error:
-                # Also a 409: somebody was faster, or the record moved; read it again.
+                # Includes a 409: another process was faster, or the record has changed; read it
+                # again.
                 logs.say(logging.INFO, "lease not taken", error=error)
             await self._pause(self._retry)
 
     async def _keep(self, connection: Connection) -> None:
-        """Renew until asked to stop; raises _LostError when it can be held no longer."""
+        """Renew until asked to stop; raises _LostError when the lease can no longer be held."""
         tries: set[asyncio.Task[None]] = set()
         try:
             while True:
@@ -232,7 +234,7 @@ class Lease:
             await asyncio.gather(*tries, return_exceptions=True)
 
     async def _rest(self, tries: set[asyncio.Task[None]]) -> None:
-        """Until the next try is due; what those under way come to is heard at once."""
+        """Wait until the next try is due; results of tries under way are handled at once."""
         began = ended = self._monotonic()
         while not self._state.stopping:
             now = self._monotonic()
@@ -242,10 +244,10 @@ class Lease:
                 for one in heard:
                     one.result()
             if self._renewed_at >= began:
-                for one in tries:  # they would replace what has been replaced
+                for one in tries:  # they would replace a version that is replaced already
                     one.cancel()
                 tries.clear()
-            soon = ended + self._retry / 3  # after a slow answer, or none: not much time is left
+            soon = ended + self._retry / 3  # after a slow answer, or none: little time is left
             if tries:
                 due = began + self._answer_seconds()
             else:
@@ -255,7 +257,7 @@ class Lease:
             await self._wait(min(due - now, _STEP_SECONDS))
 
     async def _try(self, connection: Connection) -> None:
-        """Renew it once, however long the answer takes."""
+        """Renew the lease once, however long the answer takes."""
         try:
             await self._renew(connection)
         except errors.Conflict:
@@ -269,12 +271,13 @@ class Lease:
         try:
             await self._write(connection, seconds)
         except errors.NotFound:
-            # Somebody deleted it: make it again at once, or lose to who has done so.
+            # Somebody deleted the lease: make it again at once, or lose to the process that has
+            # done so.
             self._exists = False
             await self._write(connection, seconds)
 
     async def _inspect(self, connection: Connection) -> None:
-        """The record has moved: go on if it is what we wrote ourselves, else it is lost."""
+        """The record has changed: go on if we wrote it ourselves, otherwise the lease is lost."""
         try:
             await self._read(connection)
         except errors.ClusterError as error:
@@ -293,7 +296,7 @@ class Lease:
         )
 
     def _free(self) -> bool:
-        """Whether nobody holds it, we do, or its holder has been silent for its duration."""
+        """Whether nobody holds it, we hold it, or its holder has been silent for its duration."""
         holder = self._record.holder_identity
         if not self._exists or not holder or holder == self._identity:
             return True
@@ -313,14 +316,14 @@ class Lease:
             self._record = _Spec()
 
     def _observe(self, answer: bytes) -> None:
-        """Note what the record says; its age counts from when it last changed."""
+        """Note what the record says; its age counts from its last change."""
         try:
             stored = wire.read(answer, _Lease)
         except wire.DecodeError as error:
             raise errors.Unavailable(f"unreadable lease: {error}") from error
         version = stored.metadata.resource_version or ""
         if self._exists and wire.version_of(version) < wire.version_of(self._version):
-            return  # an answer that was overtaken
+            return  # a newer answer has overtaken this answer
         if not self._exists or stored.spec != self._record:
             self._observed_at = self._monotonic()
         self._exists = True
@@ -328,7 +331,7 @@ class Lease:
         self._version = version
 
     async def _write(self, connection: Connection, seconds: float) -> None:
-        """Write ourselves into the record as it was last read; 409 when it has moved since."""
+        """Write ourselves into the record as last read; 409 when it has changed since."""
         began = self._monotonic()
         renew_time = micro_time(self._wall())
         changes = self._record.holder_identity != self._identity
@@ -347,14 +350,14 @@ class Lease:
         self._hold(began)
 
     def _hold(self, began: float) -> None:
-        """A record of ours is stored. From before its request: nobody can have seen it earlier."""
+        """Our record is stored. Count from before its request: nobody can have seen it earlier."""
         self._failed = False
         self._renewed_from, self._renewed_at = began, self._monotonic()
         held_until = began + self._deadline
         self._state.held_until = max(self._state.held_until, held_until)
 
     async def _release(self, connection: Connection) -> None:
-        """Let the next one have it at once."""
+        """Let another process have the lease at once."""
         self._state.held_until = float("-inf")
         spec = {
             "holderIdentity": "",
@@ -366,7 +369,7 @@ class Lease:
             try:
                 await connection.send(self._request(spec, seconds))
             except errors.Conflict:
-                await self._read(connection)  # a try that was given up has been stored
+                await self._read(connection)  # a try that we gave up has been stored
                 if self._exists and self._is_ours():
                     await connection.send(self._request(spec, seconds))
         except errors.ClusterError as error:
@@ -389,11 +392,11 @@ class Lease:
         )
 
     def _answer_seconds(self) -> float:
-        """How long one answer is waited for alone: two tries must fit into the deadline."""
+        """How long to wait for one answer alone: two tries must fit into the deadline."""
         return max(self._deadline / 2 - self._retry / 2, 0.5)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not past a request to stop: in steps, because that comes from outside."""
+        """Wait, but not past a request to stop: in steps, as the request comes from outside."""
         until = self._monotonic() + seconds
         while not self._state.stopping and (remaining := until - self._monotonic()) > 0:
             await self._wait(min(remaining, _STEP_SECONDS))

@@ -1,6 +1,6 @@
 """What lists and watches answer: chunks of a list, lines of a watch.
 
-One unreadable object never fails a list: it is left out, counted and told.
+One unreadable object never fails a list: it is left out, counted and logged.
 """
 
 import logging
@@ -27,9 +27,9 @@ class _List(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk of a list: what could be read, the names of what could not, the next chunk's token.
+    """A chunk of a list: the objects read, the names of unreadable objects, the next chunk's token.
 
-    `whole` is False when not even the name of something could be read.
+    `whole` is False when some object's name could not be read either.
     """
 
     seen: tuple[Seen, ...]
@@ -97,7 +97,7 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 def named(kind: Kind, raw: Raw) -> tuple[tuple[str, str], int] | None:
-    """Which object this is and at which version, at a tenth of the cost; None when it is odd."""
+    """The object's key and version, at a tenth of the cost of a full read; None when it is odd."""
     try:
         found = _decode_named(raw).metadata
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,10 +1,11 @@
-"""What waiting pods say of themselves, on its way: of each pod the newest, at a bounded pace.
+"""Marks on waiting pods, on their way: the newest mark of each pod, at a bounded pace.
 
-A pod's first mark goes at once, as autoscalers buy upon it, and so does one that changes the node
-held for the pod: a restart reads holds back from there. Words alone change with every node that
-comes and are for people: of one pod at most once a minute, in the whole cluster at most twenty a
-second, and not before they have stood still for a while. What was held back is written later,
-though nothing rings. All marks go behind other writes, and none when the pod has a place by then.
+A pod's first mark goes out at once, because autoscalers buy nodes upon it. So does a mark that
+changes the node held for the pod, because a restart reads holds back from there. Changes of words
+alone come with every new node and are for people. They are written at most once a minute for one
+pod and at most twenty times a second in the whole cluster, and only after the words have stood
+still for a while. What was held back is written later, although nothing rings. All marks go behind
+other writes, and a mark is dropped if the pod has a place by then.
 
 A mark names the version of the pod that it was made for, so that it cannot undo a binding that is
 on its way beside it.
@@ -23,34 +24,34 @@ from bayplan.model import intents
 from bayplan.model.backoff import delay_after
 from bayplan.model.pods import Pod
 
-WORDS_SECONDS = 60.0  # between two marks of one pod that change words alone
-STILL_SECONDS = 15.0  # words are not worth a write before they have stood for so long …
-LONGEST_SECONDS = 300.0  # … but when the pod has said something else for so long
-PER_SECOND = 20  # words, and what was refused before, in the whole cluster
-_FIRST_REFUSED_SECONDS = 1  # a pod's mark that failed is tried again after this, …
+WORDS_SECONDS = 60.0  # between two marks of one pod that differ in words alone
+STILL_SECONDS = 15.0  # words must stand for this long to be worth a write …
+LONGEST_SECONDS = 300.0  # … unless the pod has said something else for this long
+PER_SECOND = 20  # changes of words, and second tries, in the whole cluster
+_FIRST_REFUSED_SECONDS = 1  # a failed mark of a pod is tried again after this, …
 _LONGEST_REFUSED_SECONDS = 300  # … then after twice as long each time, up to this
 _LOOK_SECONDS = 0.5
-_FEW = 64  # not worth looking for those that have gone
+_FEW = 64  # below this, it is not worth looking for pods that have gone
 
 _Key = tuple[str, str]  # namespace, name
 
 
 @dataclass(slots=True, eq=False)
 class _Mark:
-    """One pod's mark: the newest wanted one, and when one was last sent. Times are the loop's."""
+    """One pod's mark: the newest wanted mark, and when one was last sent. Times are the loop's."""
 
     wanted: intents.MarkUnschedulable
     changed_at: float  # since when these words are wanted
     late_since: float  # since when the pod has said something else
-    written_at: float = float("-inf")  # tried, that is
-    told: bool = False  # one was stored
+    written_at: float = float("-inf")  # the last try
+    told: bool = False  # a mark was stored
     not_before: float = float("-inf")
-    refused: int = 0  # times in a row
+    refused: int = 0  # refusals in a row
     queued: bool = False
 
 
 class Marks:
-    """`now` is epoch seconds; `feed` takes an answer in as news."""
+    """`now` returns epoch seconds; `feed` takes an answer in as news."""
 
     def __init__(
         self,
@@ -64,16 +65,16 @@ class Marks:
         self._now = now
         self._feed = feed
         self._marks: dict[_Key, _Mark] = {}
-        self._late: dict[_Key, _Mark] = {}  # those that wait for their moment, in turn
+        self._late: dict[_Key, _Mark] = {}  # marks that wait for their moment, in turn
         self._looks: asyncio.TimerHandle | None = None
 
     @property
     def kept(self) -> int:
-        """Of how many pods something is remembered."""
+        """The number of pods of which something is remembered."""
         return len(self._marks)
 
     def want(self, wanted: intents.MarkUnschedulable) -> None:
-        """Make the pod say this as soon as it may; what was wanted of it before is forgotten."""
+        """Make the pod say this as soon as it may; an older wanted mark of the pod is forgotten."""
         key, now = (wanted.namespace, wanted.name), asyncio.get_running_loop().time()
         mark = self._marks.get(key)
         if mark is None or mark.wanted.uid != wanted.uid:
@@ -86,9 +87,9 @@ class Marks:
         self._plan(key, mark)
 
     def _plan(self, key: _Key, mark: _Mark) -> None:
-        """Queue it, have it wait for its moment, or let it be when the pod says so already."""
+        """Queue the mark, let it wait for its moment, or drop it when the pod says so already."""
         if mark.queued:
-            return  # whatever is newest when its turn comes
+            return  # the sender takes the newest mark when its turn comes
         pod = self._pod(mark)
         if pod is None or _said(pod, mark.wanted):
             self._late.pop(key, None)
@@ -119,7 +120,7 @@ class Marks:
             self._looks = loop.call_later(_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        """Queue those whose moment has come, of words and second tries no more than the pace."""
+        """Queue marks whose moment has come; words and second tries no faster than the pace."""
         self._looks = None
         now, left = asyncio.get_running_loop().time(), int(PER_SECOND * _LOOK_SECONDS)
         for key, mark in tuple(self._late.items()):
@@ -161,7 +162,7 @@ class Marks:
             done()
 
         def done() -> None:
-            """What is wanted by now may differ; the sender takes it once this job is over."""
+            """A newer mark may be wanted by now; the sender takes it after this job."""
             mark.queued = False
             asyncio.get_running_loop().call_soon(self._plan, key, mark)
 
@@ -170,7 +171,7 @@ class Marks:
         self._sender.submit(job)
 
     def _forget_gone(self) -> None:
-        """Keep no more than twice as many as there are pods that wait."""
+        """Keep at most twice as many marks as there are waiting pods."""
         waiting = self._cache.state.unplaced
         if len(self._marks) > 2 * len(waiting) + _FEW:
             self._marks = {
@@ -183,6 +184,6 @@ def _said(pod: Pod, wanted: intents.MarkUnschedulable) -> bool:
 
 
 def _words_alone(pod: Pod, mark: _Mark) -> bool:
-    """Whether nothing but a sentence would change, or somebody has undone what we wrote."""
+    """Whether only a sentence would change, or somebody has undone our write."""
     told = mark.told or pod.scheduled_reason == mark.wanted.reason
     return told and pod.nominated == mark.wanted.held

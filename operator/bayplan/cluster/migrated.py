@@ -1,7 +1,7 @@
 """Disks of the plug-ins that Kubernetes has moved to CSI drivers (csi-translation-lib).
 
-They count under the driver's limit, and on a node that says its plug-in has been moved a volume is
-bound to zones by the driver's own label, as kube-scheduler sees it.
+These disks count under the driver's limit. On a node that says that its plug-in has been moved, a
+volume is bound to zones by the driver's own label, as kube-scheduler sees it.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _MANAGED = "managed"  # the only kind of Azure disks that the driver knows
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plug-in of Kubernetes itself, the driver that does its work now, and that one's label."""
+    """A plug-in of Kubernetes itself, the driver that does its work now, and the driver's label."""
 
     name: str
     driver: str
@@ -55,7 +55,7 @@ class _Cinder(Struct):
 
 
 class Disks(Struct):
-    """Where a disk may be named: in a pod's volume, and in a PersistentVolume's spec."""
+    """The fields that may name a disk, in a pod's volume and in a PersistentVolume's spec."""
 
     aws_elastic_block_store: _Ebs | None = None
     gce_persistent_disk: _Gce | None = None
@@ -64,7 +64,7 @@ class Disks(Struct):
 
 
 def named(disks: Disks) -> tuple[Plugin, str] | None:
-    """The plug-in of a disk and the disk as the driver knows it; None where there is none."""
+    """A disk's plug-in and the disk as the driver knows it; None if there is no such disk."""
     if disks.aws_elastic_block_store is not None:
         return EBS, _ebs_id(disks.aws_elastic_block_store.volume_id)
     if disks.gce_persistent_disk is not None:
@@ -78,14 +78,14 @@ def named(disks: Disks) -> tuple[Plugin, str] | None:
 
 
 def _ebs_id(text: str) -> str:
-    """`vol-1` of `aws://eu-west-1a/vol-1`."""
+    """Return `vol-1` for `aws://eu-west-1a/vol-1`."""
     return text.rpartition("/")[2] if text.startswith("aws://") else text
 
 
 def moved(
     plugin: Plugin, terms: Sequence[requirements.Term], labels: dict[str, str]
 ) -> tuple[requirements.Term, ...]:
-    """A volume's node terms by the driver's label; its zone label stands in for a zone in them."""
+    """A volume's node terms by the driver's label; its zone label is used if they name no zone."""
     asked = {key for term in terms for key, _ in term.labels}
     old = ZONE not in asked and (OLD_ZONE in asked or (ZONE not in labels and OLD_ZONE in labels))
     zone = OLD_ZONE if old else ZONE

@@ -1,4 +1,4 @@
-"""What of a new sight of an object is news: what a look could see, and whom it concerns."""
+"""What is news in a new sight of an object: what a look could see, and whom it concerns."""
 
 import dataclasses
 import operator
@@ -8,9 +8,9 @@ from bayplan.api.resource import Resource
 from bayplan.model.nodes import Node
 from bayplan.model.pods import UNSCHEDULABLE, Pod
 
-# What we say ourselves on a pod that waits: hearing it again is no news, however many say it.
+# Fields that we write ourselves on a waiting pod: their echo is no news, however many pods wait.
 _MARK = ("scheduled_reason", "scheduled_message", "nominated")
-# The rest of a pod but its version: what a look could see.
+# The other fields of a pod except its version: what a look could see.
 _looks = operator.attrgetter(
     *(
         each.name
@@ -21,12 +21,12 @@ _looks = operator.attrgetter(
 
 
 def same(before: Pod, after: Pod) -> bool:
-    """Whether there is nothing to look at: the pod is as it was, or says what we had it say."""
+    """Whether there is nothing to look at: the pod is unchanged, or shows what we wrote on it."""
     return _looks(before) == _looks(after) and not _unmarked(before, after)
 
 
 def _unmarked(before: Pod, after: Pod) -> bool:
-    """Whether somebody took from it what makes autoscalers buy."""
+    """Whether somebody removed from the pod what makes autoscalers buy."""
     said = before.scheduled_reason == UNSCHEDULABLE
     return said and after.scheduled_reason != UNSCHEDULABLE
 
@@ -47,7 +47,7 @@ def moves_pods(before: Node, after: Node) -> bool:
 
 
 def echoes(before: Resource, after: Resource) -> bool:
-    """Whether nothing but the status has changed, which is ours alone to write."""
+    """Whether only the status has changed; only we write it."""
     return (
         before.uid == after.uid
         and before.generation == after.generation
@@ -58,6 +58,6 @@ def echoes(before: Resource, after: Resource) -> bool:
 
 
 def as_load(pod: Pod) -> Pod:
-    """A pod of a namespace that is not served: it takes room and is not ours to touch."""
+    """A pod of a namespace that is not served: it takes room and we must not touch it."""
     owner = None if pod.owner is not None and pod.owner.kind in kinds.BY_NAME else pod.owner
     return dataclasses.replace(pod, owner=owner, scheduler="another")

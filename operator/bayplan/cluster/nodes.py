@@ -1,4 +1,4 @@
-"""Nodes as the API server stores them, to the model's."""
+"""Turns nodes as the API server stores them into the model's nodes."""
 
 import dataclasses
 import functools
@@ -37,7 +37,7 @@ class _Node(Struct):
 
 
 def node(raw: bytes | Raw) -> Node:
-    """Read one node. Without a Ready condition it is not ready: its kubelet has not spoken yet."""
+    """Read one node. Without a Ready condition it is not ready: its kubelet has not reported."""
     stored = wire.read(raw, _Node)
     metadata = stored.metadata
     conditions = {one.type: one for one in stored.status.conditions or ()}
@@ -72,7 +72,7 @@ def _taints(found: tuple[tuple[str, str, str], ...]) -> tuple[Taint, ...]:
 
 
 def _price(labels: Mapping[str, str], annotations: Raw) -> int | None:
-    """An hour's price in millionths of a dollar. Whoever may label the node sets it."""
+    """An hour's price in millionths of a dollar. Anybody who may label the node can set it."""
     text = labels.get(PRICE)
     if text is None and PRICE.encode() in bytes(annotations):
         text = wire.texts(bytes(annotations)).get(PRICE)

@@ -1,4 +1,4 @@
-"""The objects beside pods on their way: claims, Services, disruption budgets, revisions."""
+"""Writes of objects beside pods: claims, Services, disruption budgets, revisions."""
 
 import contextlib
 
@@ -18,14 +18,14 @@ _CLAIM = "PersistentVolumeClaim"
 
 
 class Objects:
-    """Each of these returns at once; what is refused is tried again when `cache.refusals` says."""
+    """Each method returns at once; a refused write is tried again when `cache.refusals` says so."""
 
     def __init__(self, writes: Writes) -> None:
         self._writes = writes
         self._cache = writes.cache
 
     def select(self, wanted: intents.SelectNode) -> None:
-        """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
+        """Choose a claim's node; the choice counts at once and is taken back if the write fails."""
         key = wanted.namespace, wanted.claim
         write = Write((_CLAIM, *key), "select", _CLAIM, wanted.claim)
         if not self._cache.refusals.admits(write):
@@ -43,10 +43,10 @@ class Objects:
         self._writes.submit(write, Job((_CLAIM, *key), identity, attempt, failed, once=True))
 
     def claim(self, wanted: intents.ClaimAct, resource: ResourceKey) -> None:
-        """Make, hand over or delete a claim of an instance. What its answer shows is news.
+        """Make, hand over or delete a claim of an instance. The answer counts as news.
 
-        A deleted one is still there until nothing mounts it. What refuses one that is to be made
-        refuses all of them: they wait together.
+        A deleted claim still exists until no pod mounts it. If the CREATE of one claim is refused,
+        all claims to be made are refused: they wait together.
         """
         match wanted:
             case intents.CreateClaim():
@@ -79,7 +79,7 @@ class Objects:
         self._writes.submit(write, Job((_CLAIM, *key), identity, attempt, failed, urgent=True))
 
     def apply(self, resource: Resource, wanted: intents.ApplyObject) -> None:
-        """Make a child equal to this, unless somebody else has its name."""
+        """Make a child equal to this object, unless another owner's object has its name."""
         kind, metadata = wanted.body["kind"], wanted.body["metadata"]
         key = metadata["namespace"], metadata["name"]
         write = Write(resource.key, "apply", kind, metadata["name"])
@@ -107,7 +107,7 @@ class Objects:
             return
 
         async def attempt() -> None:
-            # A 409 to a delete: that name is another object's by now.
+            # A 409 to a delete: another object has that name by now.
             with contextlib.suppress(errors.NotFound, errors.Conflict):
                 await self._writes.send(requests.delete_object(wanted))
             self._cache.drop(kind, key, wanted.uid)
@@ -120,7 +120,7 @@ class Objects:
         self._writes.submit(write, job)
 
     async def _owned_uid(self, kind: str, key: tuple[str, str], owner: Resource) -> str:
-        """The uid of our child of this name, empty when there is none yet."""
+        """The uid of our child of this name; empty when it does not exist yet."""
         try:
             answer = await self._writes.send(requests.get(kind, *key))
         except errors.NotFound:

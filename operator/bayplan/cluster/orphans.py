@@ -1,7 +1,7 @@
-"""Pods whose owner has gone: those that our finalizer holds, those that a service left behind.
+"""Pods whose owner has gone: pods that our finalizer holds, and pods that a service left behind.
 
-The finalizer is ours alone to take off: whatever carries it and is no run of a living BatchJob
-would hold up its own deletion, and its namespace's, for ever.
+Only we may take off the finalizer. A pod that carries it and is no run of a living BatchJob would
+hold up its own deletion, and its namespace's deletion, for ever.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ from bayplan.model.pods import Pod
 Key = tuple[str, str]  # namespace, name
 Pods = Mapping[Key, Pod]
 
-# Of a pod that a service made; whoever writes all of them on a pod means it to be one.
+# Labels of a pod that a service made; a pod on which somebody wrote all of them counts as such.
 _MARKS = (names.SERVICE, names.REVISION, names.TEMPLATE_HASH)
 
 
 @dataclass(slots=True, eq=False)
 class Orphans:
-    """Indexes of pods that were seen: which carry the finalizer, which have lost their service.
+    """Indexes of pods that were seen: pods with the finalizer, pods that have lost their service.
 
-    `suspected`: there may be pods that our finalizer holds for nobody; look for them.
+    `suspected`: our finalizer may hold pods that belong to nobody; look for them.
     """
 
     suspected: bool = False
@@ -30,7 +30,7 @@ class Orphans:
     _left: dict[Key, set[Key]] = field(default_factory=dict)  # namespace, label of the service
 
     def see(self, before: Pod | None, pod: Pod) -> None:
-        """A pod of a namespace that is served, as it is now."""
+        """Take in a pod of a namespace that is served, as it is now."""
         if names.RUN_TRACKING in pod.finalizers:
             self._held.add(pod.key)
         elif self._held:
@@ -46,14 +46,14 @@ class Orphans:
             self._unlink(pod)
 
     def of(self, service: Resource, pods: Pods) -> Pods:
-        """The pods that a former service of this name left behind: this one's from now on."""
+        """The pods that a former service of this name left behind: they are this service's now."""
         if not self._left or service.kind != names.LONGSERVICE:
             return {}
         left = self._left.get((service.namespace, names.owner_value(service.name)), ())
         return {key: pods[key] for key in left if key in pods}
 
     def stranded(self, pods: Pods, owner: Callable[[str], Resource | None]) -> list[Pod]:
-        """Those that our finalizer holds for nobody; `owner` finds a living resource by its uid."""
+        """Pods that our finalizer holds for nobody; `owner` finds a living resource by its uid."""
         return [
             pods[key] for key in sorted(self._held) if key in pods and is_stranded(pods[key], owner)
         ]
@@ -67,16 +67,17 @@ class Orphans:
 
 
 def is_left(pod: Pod) -> bool:
-    """Whether a service made it and nothing controls it any more."""
+    """Whether a service made the pod and nothing controls it any more."""
     if pod.owner is not None or pod.terminating or not pod.uid:
         return False
     return all(mark in pod.labels for mark in _MARKS)
 
 
 def is_stranded(pod: Pod, owner: Callable[[str], Resource | None]) -> bool:
-    """Whether it carries our finalizer and is no run of a living resource.
+    """Whether the pod carries our finalizer and is no run of a living resource.
 
-    A copy of a run's pod under another name has finalizer and owner too, and no status tells of it.
+    A copy of a run's pod under another name has the finalizer and the owner, but no status names
+    it.
     """
     if names.RUN_TRACKING not in pod.finalizers:
         return False

@@ -16,9 +16,10 @@ _SERVICE, _DIGEST = names.SERVICE.encode(), names.DIGEST.encode()
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A child, whose it is, and whether it is being deleted.
+    """A child, its owner, and whether it is being deleted.
 
-    One without an owner was left behind by the service that `left_by` names, as a label's value.
+    A child without an owner was left behind by the service that `left_by` names, as a label's
+    value.
     """
 
     owner: Owner | None
@@ -34,7 +35,7 @@ class _Revision(Struct):
 
 
 def child(kind: str, raw: Raw) -> Seen:
-    """A child of one of our resources, or what a service left behind; None for all others."""
+    """A child of one of our resources, or what a service left behind; None for other objects."""
     meta = wire.read(raw, wire.Meta).metadata
     controller = wire.controller(meta.owner_references)
     service = _left_by(meta) if controller is None else ""

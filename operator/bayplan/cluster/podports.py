@@ -20,7 +20,8 @@ class _Port(Struct):
 def host_ports(containers: Iterable[bytes], *, host_network: bool) -> tuple[HostPort, ...]:
     """The host ports of containers, each given by its `ports`.
 
-    On the node's own network every port is one, as the API server sets it (SetDefaults_Pod).
+    On the node's own network every port is a host port, as the API server sets it
+    (SetDefaults_Pod).
     """
     found: list[HostPort] = []
     for ports in containers:

@@ -1,4 +1,4 @@
-"""A pod's bytes to a `Pod`: whose it is, where it runs, how it fares."""
+"""Turns a pod's bytes into a `Pod`: its owner, its node, its state."""
 
 import functools
 import sys
@@ -47,13 +47,13 @@ def pod(raw: bytes | Raw) -> Pod:
         nominated=status.nominated_node_name or "",
         scheduler=sys.intern(spec.scheduler_name or "default-scheduler"),
         request=podspec.request(spec, status, conditions.get("PodResizePending")),
-        # A placed DaemonSet pod's affinity names its own node: nobody asks for it again, and
-        # keeping one for each node would cost what all templates together do not.
+        # The affinity of a placed DaemonSet pod names its own node. Nobody reads it again, and
+        # keeping an object for each node would cost what all templates together do not.
         constraints=podspec.constraints(
             spec,
             labels,
             pinned=bool(node and controller and controller.kind == "DaemonSet"),
-            # Before a pod is stored (dry run, template) its own claims cannot be there.
+            # Before a pod is stored (dry run, template) its own claims cannot exist.
             stored_as=metadata.name if metadata.resource_version else "",
             uid=metadata.uid or "",
         ),
@@ -87,7 +87,7 @@ def seen(raw: bytes | Raw) -> wire.Seen:
 
 
 def pod_from_dict(body: Mapping[str, Any]) -> Pod:
-    """Read a pod that was built or loaded, not served."""
+    """Read a pod that was built or loaded from a file, not served."""
     return pod(msgspec.json.encode(body))
 
 
@@ -122,7 +122,7 @@ def _annotations(raw: Raw) -> Mapping[str, str]:
 
 
 def _ending(spec: PodSpec, status: PodStatus) -> Ending:
-    """The container that failed tells, else the one that ended last.
+    """How the pod ended, by its failed container, otherwise by the container that ended last.
 
     Sidecars never tell how a pod ended: they are stopped with an exit code of their own.
     """
@@ -165,7 +165,7 @@ def _ending(spec: PodSpec, status: PodStatus) -> Ending:
 
 
 def _terminated(one: ContainerStatus) -> Terminated | None:
-    """How a container ended; one that waits to be started again tells how it ended before."""
+    """How a container ended; a container that waits to start again tells how it ended before."""
     state = one.state
     if state is not None and state.terminated is not None:
         return state.terminated
@@ -175,7 +175,7 @@ def _terminated(one: ContainerStatus) -> Terminated | None:
 
 
 def _has_started(one: ContainerStatus) -> bool:
-    """Whether it has run once, by all that its status keeps."""
+    """Whether the container has run once, by everything that its status keeps."""
     last = None if one.last_state is None else one.last_state.terminated
     return (
         _started(one) is not None

@@ -1,11 +1,11 @@
-"""What a pod asks for and where it may run, from its spec.
+"""What a pod requests and where it may run, from its spec.
 
-What it asks for follows Kubernetes' own sum (component-helpers, resource.PodRequests): its
-containers together, or any init container beside the sidecars started before it if that is more;
-pod-level resources instead where stated; overhead on top. Of a container that its status tells the
-resources of (it may be resized in place), the larger of what is wanted and what is given; what is
-given alone where its node can never give more. And `pods: 1`. Pods that ask alike, or may run
-alike, hold one object: readings are looked up by the bytes they come from.
+The request follows Kubernetes' own sum (component-helpers, resource.PodRequests): the sum of all
+containers, or the request of any init container with the sidecars started before it, if that is
+more; pod-level resources instead where stated; overhead on top. If a container's status names its
+resources (it may be resized in place), the larger of the wanted and the given amounts counts; only
+the given amount counts if its node can never give more. `pods: 1` is added. Pods with the same
+request, or with the same constraints, share one object: readings are looked up by their bytes.
 """
 
 import functools
@@ -107,7 +107,7 @@ _Wish = tuple[bytes, bytes, bytes]
 def request(
     spec: PodSpec, status: PodStatus | None = None, resizing: Condition | None = None
 ) -> resources.Vector:
-    """What a pod asks for, one object for all pods that ask the same.
+    """What a pod requests; one object for all pods with the same request.
 
     `resizing` is the condition PodResizePending.
     """
@@ -119,7 +119,7 @@ def request(
                     given[one.name] = bytes(one.allocated_resources), bytes(one.resources)
     inits = spec.init_containers or ()
     ends = [one.name for one in inits if one.restart_policy != "Always"] if given else ()
-    for name in ends:  # one that runs once is never resized
+    for name in ends:  # a container that runs once is never resized
         given.pop(name, None)
     return _request(
         _wishes(spec.containers, given),
@@ -180,7 +180,7 @@ class _Resources(Struct):
 
 @functools.lru_cache(maxsize=4096)
 def _requests(raw: bytes) -> resources.Vector:
-    """Requests, a limit standing in for a request that is absent (the API server's default)."""
+    """Requests; a limit is used for a request that is absent (the API server's default)."""
     found = _read_resources(raw)
     return resources.Vector(wire.amounts({**(found.limits or {}), **(found.requests or {})}))
 
@@ -195,7 +195,7 @@ def _read_resources(raw: bytes) -> _Resources:
 
 def _wanted(wish: _Wish, infeasible: bool) -> resources.Vector:
     stated, allocated, running = wish
-    if not running:  # the kubelet has not told yet what it gave
+    if not running:  # the kubelet has not reported yet what it gave
         return _requests(stated)
     given = wire.vector(allocated) | _running(running)
     return given if infeasible else _requests(stated) | given
@@ -203,7 +203,7 @@ def _wanted(wish: _Wish, infeasible: bool) -> resources.Vector:
 
 @functools.lru_cache(maxsize=4096)
 def _running(raw: bytes) -> resources.Vector:
-    """What a container is running with, by its status: requests alone, never limits."""
+    """What a container runs with, by its status: requests only, never limits."""
     if not raw:
         return resources.NOTHING
     try:
@@ -214,11 +214,11 @@ def _running(raw: bytes) -> resources.Vector:
 
 
 def _stated(raw: bytes, asked: frozenset[str]) -> dict[str, int]:
-    """Pod-level resources: they stand instead of the containers' sum.
+    """Pod-level resources: they replace the containers' sum.
 
-    `asked` are the resources that containers ask for. Where the pod as a whole has a limit alone,
-    the containers' sum is its request, and the limit is where they ask for none (the API server's
-    default, defaultPodRequests); of huge pages it always is.
+    `asked` are the resources that containers ask for. If the pod as a whole has only a limit, its
+    request is the containers' sum, or the limit if the containers ask for none (the API server's
+    default, defaultPodRequests). For huge pages the request is always the limit.
     """
     found = _read_resources(raw)
     limits, requests = found.limits or {}, found.requests or {}
@@ -237,7 +237,7 @@ _HUGE = "hugepages-"
 
 @functools.lru_cache(maxsize=4096)
 def _named(raw: bytes) -> frozenset[str]:
-    """The resources that a container asks for, be it for none of them."""
+    """The resources that a container's requests or limits name, even with an amount of zero."""
     found = _read_resources(raw)
     return frozenset({**(found.limits or {}), **(found.requests or {})})
 
@@ -248,9 +248,9 @@ def _named(raw: bytes) -> frozenset[str]:
 def constraints(
     spec: PodSpec, labels: bytes = b"", *, pinned: bool = False, stored_as: str = "", uid: str = ""
 ) -> Constraints:
-    """Where a pod may run, one object for all pods that may run alike.
+    """Where a pod may run; one object for all pods that may run alike.
 
-    `stored_as` and `uid` are its name and uid once it is stored: it has claims of its own then.
+    `stored_as` and `uid` are its name and uid after it is stored: only then it has its own claims.
     """
     spread = bytes(spec.topology_spread_constraints)
     affinity = _aversion(bytes(spec.affinity)) if pinned else bytes(spec.affinity)
@@ -267,7 +267,7 @@ def constraints(
         mounts,
         uid if mounts.own else "",
         bool(spec.resource_claims),
-        # Only what looks at its own pod's labels differs from pod to pod.
+        # Only constraints that read the pod's own labels differ from pod to pod.
         labels if b"matchLabelKeys" in spread or b"LabelKeys" in affinity else b"",
     )
 
@@ -347,7 +347,7 @@ class _Apart(Struct):
 
 
 def _aversion(affinity: bytes) -> bytes:
-    """Of an affinity only which pods it keeps away: others' pods ask for it later."""
+    """The part of an affinity that keeps other pods away: it concerns pods placed later."""
     if b"podAntiAffinity" not in affinity:
         return b""
     found = wire.part(affinity, _Apart)
@@ -394,7 +394,7 @@ _Affine = tuple[
 
 @functools.lru_cache(maxsize=4096)
 def _affinity(raw: bytes, labels: bytes) -> _Affine:
-    """Required node terms, preferred ones, pods to be near, pods to be apart from."""
+    """Required node terms, preferred node terms, pods to be near, pods to be apart from."""
     found = wire.part(raw, _Affinity) or _Affinity()
     nodes = found.node_affinity or _NodeAffinity()
     required = None
@@ -411,7 +411,7 @@ def _affinity(raw: bytes, labels: bytes) -> _Affine:
 
 
 def _pod_terms(found: _PodAffinity | None, labels: bytes) -> tuple[PodTerm, ...]:
-    """`labels` are the pod's own: a term may ask for pods that have the same, or others."""
+    """`labels` are the pod's own: a term may ask for pods with the same or with other values."""
     if found is None:
         return ()
     own = wire.texts(labels)
@@ -450,7 +450,7 @@ class _Spread(Struct):
 
 @functools.lru_cache(maxsize=4096)
 def _spread(raw: bytes, labels: bytes) -> tuple[Spread, ...]:
-    """A selector that is empty counts nobody, unlike in an affinity.
+    """An empty selector counts no pod, unlike in an affinity.
 
     As in kubernetes/pkg/scheduler/framework/plugins/podtopologyspread (countPodsMatchSelector).
     """

@@ -1,4 +1,4 @@
-"""What a pod's spec says of its volumes: claims, claims of its own, disks named in place."""
+"""What a pod's spec says of its volumes: claims, its own claims, disks that the spec names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class _Rbd(Struct):
 
 
 class Volume(migrated.Disks):
-    """One of `spec.volumes`."""
+    """An entry of `spec.volumes`."""
 
     name: str = ""
     persistent_volume_claim: _ClaimSource | None = None
@@ -38,10 +38,10 @@ class Volume(migrated.Disks):
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
-    """`late`: some claim is made for the stored pod alone, so that it cannot be born placed."""
+    """`late`: a claim is made only for the stored pod, so a CREATE cannot place the pod."""
 
     claims: tuple[str, ...] = ()
-    own: tuple[str, ...] = ()  # those of `claims` that are made for this pod
+    own: tuple[str, ...] = ()  # the entries of `claims` that are made for this pod
     disks: tuple[Disk, ...] = ()
     late: bool = False
 
@@ -50,9 +50,9 @@ NO_MOUNTS = Mounts()
 
 
 def mounts(volumes: Sequence[Volume] | None, stored_as: str = "") -> Mounts:
-    """What these volumes mount. `stored_as` is the pod's name once it is stored.
+    """What these volumes mount. `stored_as` is the pod's name after it is stored.
 
-    Only then are there claims that Kubernetes makes for it alone (`POD-VOLUME`).
+    Only then do the claims exist that Kubernetes makes for this pod alone (`POD-VOLUME`).
     """
     if not volumes:
         return NO_MOUNTS

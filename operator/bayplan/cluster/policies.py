@@ -41,7 +41,7 @@ class _Quota(Struct):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a namespace may hold and what it holds, for telling whether room has appeared."""
+    """What a namespace may hold and what it holds; it shows whether room has appeared."""
 
     hard: Mapping[str, str]
     used: Mapping[str, str]
@@ -85,7 +85,7 @@ class _LimitRange(Struct):
 
 
 def limit_range(raw: Raw) -> Seen:
-    """What it fills in, and what it asks of a whole pod; with Kubernetes' own defaults of it."""
+    """The LimitRange's defaults and its limits for a whole pod, by Kubernetes' own rules."""
     stored = wire.read(raw, _LimitRange)
     found = []
     for one in stored.spec.limits or ():
@@ -100,7 +100,7 @@ def limit_range(raw: Raw) -> Seen:
 
 
 def limits_from_dict(body: Mapping[str, Any]) -> limits.Limits:
-    """Read a LimitRange that was written, not served."""
+    """Read a LimitRange that was written in a file, not served."""
     found: limits.Limits = limit_range(Raw(msgspec.json.encode(body))).value
     return found
 

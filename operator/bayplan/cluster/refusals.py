@@ -1,13 +1,13 @@
 """Writes that the API server refused: how long each waits, and how many are tried again in all.
 
-A refusal may stand for ever and is ended by no event of ours. After the n-th one in a row the same
-write waits min(1 s * 2^(n-1), 300 s); when what may have refused it changes (a quota, a LimitRange,
-the namespace, a Service), a fifth of a minute at most, or an eighth of its wait: a quota changes
-with every write of its namespace. In the whole cluster 20 a second are tried again, one namespace
-after the other, so that no tenant holds up the rest. Of pods or claims that one resource lacks one
-is tried, and the others follow when that is accepted.
+A refusal may stand for ever, and no event of ours ends it. After the n-th refusal in a row the same
+write waits min(1 s * 2^(n-1), 300 s). When something that may have refused it changes (a quota, a
+LimitRange, the namespace, a Service), it waits at most a fifth of a minute, or an eighth of its
+wait: a quota changes with every write of its namespace. In the whole cluster 20 writes a second are
+tried again, one namespace after the other, so that no tenant holds up the rest. Of the pods or
+claims that one resource lacks, one is tried, and the others follow when it is accepted.
 
-Nothing of this is stored: a new leader tries all once more. It belongs to one event loop.
+Nothing of this is stored: a new leader tries all of them again. It belongs to one event loop.
 """
 
 import asyncio
@@ -28,20 +28,21 @@ K = TypeVar("K")
 
 FIRST_SECONDS = 1
 LONGEST_SECONDS = 300
-EVICTION_SECONDS = 5  # the longest wait for a disruption budget, as of `kubectl drain`
+EVICTION_SECONDS = 5  # the longest wait for a disruption budget, as in `kubectl drain`
 RELIEF_SECONDS = 5.0
 PER_SECOND = 20.0
-_LASTING = 4  # conflicts in a row that need no word: 15 s
-# What was to be tried again and was asked for by nobody since is forgotten.
+_LASTING = 4  # conflicts in a row that are not reported: 15 s
+# A write that may be tried again is forgotten if nobody asks for it in this time.
 _FORGET_SECONDS = 2 * LONGEST_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One thing to write: `verb` it is done to `name` of `kind`, in the namespace of `about`.
+    """One thing to write: `verb` is done to `name` of `kind`, in the namespace of `about`.
 
-    `about` is whose it is: a resource of ours, or the pod or claim itself. Of pods to be created
-    `name` is the hash of their template, of claims it is empty: what refuses one refuses all.
+    `about` is the resource of ours that the write belongs to, or the pod or claim itself. For pods
+    to be created `name` is the hash of their template, for claims it is empty: what refuses one of
+    them refuses all.
     """
 
     about: Key
@@ -51,7 +52,7 @@ class Write:
 
 
 def binding(pod: Pod | None, key: tuple[str, str]) -> Write:
-    """The binding of a pod: its resource is told of a refusal; of a foreign pod nobody is."""
+    """The binding of a pod: a refusal is reported on its resource; for a foreign pod, nowhere."""
     owner = pod.owner if pod is not None else None
     ours = owner is not None and owner.kind in kinds.BY_NAME
     about = (owner.kind, key[0], owner.name) if owner is not None and ours else ("Pod", *key)
@@ -61,16 +62,16 @@ def binding(pod: Pod | None, key: tuple[str, str]) -> Write:
 class _State(enum.Enum):
     WAITS = enum.auto()
     QUEUED = enum.auto()  # its time has come
-    OPEN = enum.auto()  # it may be tried, and whoever wants it has been told
+    OPEN = enum.auto()  # it may be tried, and the resource that wants it was rung
     UNDER_WAY = enum.auto()
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """`era` is what the write was made of; of another one nothing is known yet."""
+    """`era` is what the write was made of; if that differs, nothing is known of the write yet."""
 
     era: Hashable
-    refusal: intents.RefusedWrite | None  # None: a conflict, which is told to nobody
+    refusal: intents.RefusedWrite | None  # None: a conflict, which is not reported
     holds: bool
     times: int = 0
     tried_at: float = 0.0
@@ -101,13 +102,13 @@ def pause(times: int, longest: int = LONGEST_SECONDS) -> float:
 
 
 def relief(paused: float) -> float:
-    """Seconds after the last try at which a change of what refused it is taken note of."""
+    """Seconds after the last try at which a change of the refusing object takes effect."""
     return min(paused, max(RELIEF_SECONDS, paused / 8))
 
 
 @dataclass(slots=True, eq=False)
 class Refusals:
-    """`ring` has whoever wants a write look again; `era` is what makes an old refusal void."""
+    """`ring` makes the resource look again; `era` returns what makes an old refusal void."""
 
     ring: Callable[[Key], None]
     era: Callable[[Key], Hashable] = lambda _: None
@@ -121,17 +122,17 @@ class Refusals:
     # ---- what is asked --------------------------------------------------------------------
 
     def allowance(self, write: Write) -> int | None:
-        """How many of it may be written now; None: as many as there are."""
+        """How many writes of this sort may be sent now; None: no limit."""
         entry = self._current(write)
         if entry is None or not entry.holds:
             return None
         return 1 if entry.state is _State.OPEN else 0
 
     def admits(self, write: Write, *, counted: bool = False) -> bool:
-        """Whether it may be written now; who is told so has to write it.
+        """Whether the write may be sent now; a caller that gets True has to send it.
 
-        `counted`: who asks has been told how many there may be. Others of its like follow the first
-        then, as the pods of a gang do.
+        `counted`: the caller has asked how many there may be. Then further writes of the same sort
+        follow the first, as the pods of a gang do.
         """
         entry = self._current(write)
         if entry is None or not entry.holds:
@@ -142,12 +143,12 @@ class Refusals:
         return counted and entry.state is _State.UNDER_WAY
 
     def stopped(self, write: Write) -> bool:
-        """Whether its like was refused after this one was admitted."""
+        """Whether a write of the same sort was refused after this write was admitted."""
         entry = self._current(write)
         return entry is not None and entry.stopped
 
     def of(self, about: Key) -> tuple[intents.RefusedWrite, ...]:
-        """What is refused of a resource but its status, in a fixed order."""
+        """What is refused of a resource, except its status, in a fixed order."""
         writes = [one for one in self._about.get(about, ()) if one.verb != "status"]
         found = map(self._current, writes)
         told = [entry.refusal for entry in found if entry and entry.refusal]
@@ -155,28 +156,28 @@ class Refusals:
 
     @property
     def kept(self) -> int:
-        """Writes that are remembered."""
+        """The number of writes that are remembered."""
         return len(self._entries)
 
     # ---- what became of a write -----------------------------------------------------------
 
     def accepted(self, write: Write) -> None:
-        """It was written: others of its like may follow, unless one was refused since it left."""
+        """The write succeeded: others of its sort may follow unless one was refused since."""
         entry = self._entries.get(write)
         if entry is not None and not entry.stopped:
             self._end(write, entry)
 
     def refused(self, write: Write, error: errors.ClusterError, name: str = "") -> float:
-        """The server will not have it; seconds until it is tried again. `name` is the object's."""
+        """The server refuses the write; seconds until the next try. `name` is the object's."""
         told = _told(write, error, name)
         return self._put(write, told, holds=True, longest=LONGEST_SECONDS)
 
     def later(
         self, write: Write, error: errors.ClusterError, *, holds: bool, name: str = ""
     ) -> float:
-        """It met a conflict; what explains that is on its way. One that lasts is told.
+        """The write met a conflict; news that explains it is on its way. A lasting one is reported.
 
-        Such as a Service that was deleted and that a finalizer of somebody else's keeps.
+        An example is a deleted Service that somebody else's finalizer keeps.
         """
         entry = self._current(write)
         lasts = holds and entry is not None and entry.times >= _LASTING
@@ -184,7 +185,7 @@ class Refusals:
         return self._put(write, told, holds=holds, longest=LONGEST_SECONDS)
 
     def spent(self, write: Write) -> float:
-        """A disruption budget allows nothing now: no fault, and told to nobody."""
+        """A disruption budget allows nothing now: this is no fault and is not reported."""
         return self._put(write, None, holds=True, longest=EVICTION_SECONDS)
 
     # ---- what changes the answer ----------------------------------------------------------
@@ -194,15 +195,15 @@ class Refusals:
         self._relieve(self._in.get(namespace, ()))
 
     def freed(self, kind: str, namespace: str) -> None:
-        """An object has gone or changed. Ports and addresses of Services are the whole cluster's.
+        """An object has gone or changed. Services' ports and addresses are the whole cluster's.
 
-        Only of the namespace's quota would a pod be told, and that is heard of anyway.
+        For a pod only its namespace's quota could change, and the quota itself brings that news.
         """
         there = self._entries if kind == "Service" else self._in.get(namespace, ())
         self._relieve(write for write in there if write.kind == kind)
 
     def gone(self, kind: str, key: tuple[str, str]) -> None:
-        """An object has gone: nothing can be done to it any more."""
+        """An object has gone: no write to it remains."""
         for write in tuple(self._in.get(key[0], ())):
             same = (write.kind, write.name) == (kind, key[1])
             if same and write.verb not in {"create", "apply"}:
@@ -230,17 +231,17 @@ class Refusals:
             entry = self._entries[write] = _Entry(self.era(write.about), told, holds)
             self._about.setdefault(write.about, {})[write] = None
             self._in.setdefault(write.about[1], {})[write] = None
-        elif entry.stopped:  # others of its like were under way
+        elif entry.stopped:  # others of its sort were under way
             return entry.due_at - _now()
         before = entry.refusal
-        if told is not None or before is None:  # a conflict says nothing of what was refused
+        if told is not None or before is None:  # a conflict does not say what was refused
             entry.refusal, entry.holds = told, holds
         entry.times += 1
         entry.tried_at = _now()
         entry.wait = wait = pause(entry.times, longest)
         self._plan(write, entry, entry.tried_at + wait)
         if told is not None and before != told and write.verb != "status":
-            self.ring(write.about)  # for its conditions; the write itself waits
+            self.ring(write.about)  # it shows this in its conditions; the write itself waits
         return wait
 
     def _plan(self, write: Write, entry: _Entry, due_at: float) -> None:
@@ -265,7 +266,7 @@ class Refusals:
         self._pump()
 
     def _pump(self) -> None:
-        """Let some be tried, one of each namespace in turn."""
+        """Let some writes be tried, one of each namespace in turn."""
         if self._pumps:
             return
         loop = asyncio.get_running_loop()
@@ -294,7 +295,7 @@ class Refusals:
             self._end(write, entry)
 
     def _end(self, write: Write, entry: _Entry) -> None:
-        """Nothing is refused any more."""
+        """The write is no longer refused: forget it, and ring if it was held."""
         self._forget(write)
         if entry.holds:
             self.ring(write.about)

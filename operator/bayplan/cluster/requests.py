@@ -1,6 +1,6 @@
-"""Requests as data: one function per thing that we ask of the API server. Nothing is sent here.
+"""Requests as data: one function for each request to the API server. Nothing is sent here.
 
-Paths and group versions of every kind we touch are in `PATHS`, nowhere else.
+Only `PATHS` holds the paths and group versions of every kind we touch.
 """
 
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ def list_chunk(
 ) -> Request:
     """One chunk of a list, over all namespaces if none is named; it shows what is stored now.
 
-    A following chunk (`token`) shows the same moment as the first one. `partial`: metadata only.
+    A following chunk (`token`) shows the same moment as the first chunk. `partial`: metadata only.
     `selector` chooses by labels.
     """
     query = [("limit", str(limit))]
@@ -128,9 +128,9 @@ def create_pod(body: Mapping[str, Any]) -> Request:
 
 
 def dry_run(body: Mapping[str, Any], *, strict: bool) -> Request:
-    """The CREATE of a pod that answers what would be stored and stores nothing.
+    """A CREATE of a pod that stores nothing; the answer is the pod that would be stored.
 
-    A strict one is refused (400) when a field is unknown; else such a field is left out.
+    A strict request is refused (400) when a field is unknown; otherwise such a field is left out.
     """
     validation = ("fieldValidation", "Strict" if strict else "Ignore")
     return replace(
@@ -141,7 +141,7 @@ def dry_run(body: Mapping[str, Any], *, strict: bool) -> Request:
 
 
 def bind(wanted: intents.Bind) -> Request:
-    """Say where a pod runs; 409 when it runs already, is another one, or is being deleted."""
+    """Say where a pod runs; 409 when it runs already, is another pod, or is being deleted."""
     body = {
         "apiVersion": "v1",
         "kind": "Binding",
@@ -180,7 +180,7 @@ def _delete(kind: str, namespace: str, name: str, uid: str, *, grace: int | None
 
 
 def evict(namespace: str, name: str, uid: str) -> Request:
-    """Ask for a pod to go, disruption budgets respected; a spent budget is a `Conflict`."""
+    """Ask for a pod's eviction, with its disruption budgets; a spent budget is a `Conflict`."""
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
@@ -230,7 +230,7 @@ def adopt_pod(wanted: intents.AdoptPod) -> Request:
 
 
 def select_node(wanted: intents.SelectNode) -> Request:
-    """Say on a claim for which node its volume is to be made, as kube-scheduler does."""
+    """Write on a claim the node for which its volume is to be made, as kube-scheduler does."""
     metadata = {"uid": wanted.uid, "annotations": {names.SELECTED_NODE: wanted.node}}
     return Request(
         "PATCH",
@@ -273,8 +273,8 @@ def mark_unschedulable(
 ) -> Request:
     """Say in PodScheduled why a pod waits, if the pod still has this version.
 
-    `since` is None for one that says so already, maybe in other words: a condition's transition
-    is that of its status.
+    `since` is None for a pod that says so already, perhaps in other words: the transition time of a
+    condition is that of its status.
     """
     condition = {
         "type": "PodScheduled",
@@ -300,7 +300,7 @@ def mark_unschedulable(
 def write_status(
     key: intents.ResourceKey, version: str, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Request:
-    """Make a custom resource's status equal to `new`, if it still is `old` at `version`."""
+    """Make a custom resource's status equal to `new`, if it is still `old` at `version`."""
     kind, namespace, name = key
     body = {"metadata": {"resourceVersion": version}, "status": merge_patch(old, new)}
     return Request(
@@ -315,7 +315,7 @@ def write_status(
 
 
 def apply_object(wanted: intents.ApplyObject, uid: str = "") -> Request:
-    """Server-side apply of a whole child. With a uid only onto that very object."""
+    """Server-side apply of a whole child. With a uid, only that very object is changed."""
     body = wanted.body
     metadata = body["metadata"]
     if uid:
@@ -389,7 +389,7 @@ def write_lease(
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON merge patch (RFC 7386) that turns `old` into `new`; empty when they are equal.
 
-    A null in `new` is what a patch cannot set, so it means absence. Lists are replaced whole.
+    A patch cannot set a null, so a null in `new` means absence. Lists are replaced whole.
     """
     patch: dict[str, Any] = {
         key: None for key, value in old.items() if value is not None and new.get(key) is None
@@ -409,5 +409,5 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
 
 
 def _canonical(value: object) -> bytes:
-    """Equal for equal JSON: a tuple is a list, but 1 is not true."""
+    """The same bytes for equal JSON: a tuple equals a list, but 1 does not equal true."""
     return encode(value, order="deterministic")

@@ -1,10 +1,11 @@
 """How writes leave: bounded parallelism, order per object, one retry policy.
 
-What they mean is `writer`'s part. The window of writes in flight shrinks by half when the server
-says 429, fails or is slow, and grows by one per window of good answers (AIMD, as TCP does). Urgent
-jobs (statuses, deletes, finalizers) and the others each get half of it while both wait, so that
-neither starves behind the other. What goes last (marks of waiting pods) leaves a quarter free for
-what may come, and has a single place while others wait: autoscalers hear of a few even then.
+`writer` decides what the writes mean. The window of writes in flight shrinks by half when the
+server says 429, fails or is slow. It grows by one after each window of good answers (AIMD, as in
+TCP). Urgent jobs (statuses, deletes, finalizers) and the other jobs each get half of the window
+while both wait, so that neither starves behind the other. The last lane (marks of waiting pods)
+leaves a quarter of the window free for new jobs, and has a single place while other jobs wait:
+autoscalers hear of a few pods even then.
 """
 
 import asyncio
@@ -23,10 +24,10 @@ Key = tuple[str, str, str]  # kind, namespace, name
 
 _FIRST_RETRY_MILLISECONDS = 200
 _LONGEST_RETRY_MILLISECONDS = 15_000
-LONGEST_PAUSE_SECONDS = 60.0  # whatever a server's Retry-After says
+LONGEST_PAUSE_SECONDS = 60.0  # the limit for a server's Retry-After
 PATIENCE_SECONDS = 120.0  # a write is given up this long after its first attempt
 SLOW_SECONDS = 5.0  # an answer that takes longer says that the server is busy
-REMEMBER_SECONDS = 5.0  # how long a write that was done is not done again
+REMEMBER_SECONDS = 5.0  # how long a write that was done is not repeated
 _SMALLEST_WINDOW = 4.0
 
 
@@ -34,11 +35,11 @@ _SMALLEST_WINDOW = 4.0
 class Job:
     """One thing to write. `attempt` sends and reads the answer; it may run several times.
 
-    `attempt` raises `Unavailable` to be run again later, any other `ClusterError` when the write
-    has failed for good: then `failed` is told. Anything else that it raises is a defect of ours,
-    counts as a refusal, and stops no other job. Jobs of one key run one after the other; a job
-    whose identity is waiting or running already is dropped, and also, with `once`, one that was
-    done a moment ago. One that was not begun gives its place to a newer one of its `subject`. The
+    `attempt` raises `Unavailable` to be run again later. It raises any other `ClusterError` when
+    the write has failed for good; then `failed` is called. Any other exception is a defect of ours;
+    it counts as a refusal and stops no other job. Jobs of one key run one after the other. A job is
+    dropped if its identity is waiting or running already, and with `once` also if its identity was
+    done a moment ago. A job that has not begun gives its place to a newer job of its `subject`. The
     first word of the identity says what kind of write it is.
     """
 
@@ -56,16 +57,16 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Sender:
-    """`may_write` is asked before every single request; `jitter` gives 0 … 1.
+    """`may_write` is asked before every single request; `jitter` returns 0 … 1.
 
-    While `pressed` the window is the smallest: the lease is late at this server, and may be so
-    because of what we write.
+    While `pressed` is true the window is the smallest: the lease is late at this server, perhaps
+    because of our writes.
     """
 
     transport: Transport
     may_write: Callable[[], bool]
     counted: Callable[[str, str, str], None]  # verb, kind, code
-    defect: Callable[[str, Exception], None]  # in which write, what was raised
+    defect: Callable[[str, Exception], None]  # the write, and the exception raised
     jitter: Callable[[], float]
     most_in_flight: int = 48
     pressed: Callable[[], bool] = lambda: False
@@ -77,7 +78,7 @@ class Sender:
     _known: set[Hashable] = field(default_factory=set)  # identities waiting or running
     _newest: dict[Hashable, Job] = field(default_factory=dict)  # subject -> job not begun
     _kinds: Counter[Hashable] = field(default_factory=Counter)  # of writes not done yet
-    _done: dict[Hashable, float] = field(default_factory=dict)  # identity -> when
+    _done: dict[Hashable, float] = field(default_factory=dict)  # identity -> time of completion
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _urgent_in_flight: int = 0
     _last_in_flight: int = 0
@@ -91,21 +92,21 @@ class Sender:
 
     @property
     def waiting(self) -> int:
-        """Jobs not done yet, those in flight too."""
+        """The number of jobs that are not done yet, including jobs in flight."""
         return len(self._known)
 
     @property
     def backlog(self) -> Mapping[str, int]:
-        """The same by kind of write; a kind that has been there once stays, with 0."""
+        """The same number by kind of write; a kind that has occurred once stays, with 0."""
         return {str(kind): count for kind, count in self._kinds.items()}
 
     async def run(self) -> NoReturn:
-        """Wait for ever: jobs run by themselves."""
+        """Wait for ever: jobs run without it."""
         await asyncio.get_running_loop().create_future()
         raise AssertionError("unreachable")
 
     def submit(self, job: Job) -> bool:
-        """Queue a job; False when it is a duplicate or nothing is taken any more."""
+        """Queue a job; False when it is a duplicate or the sender takes no more jobs."""
         now = _now()
         before = self._newest.get(job.subject)
         same = before.identity == job.identity if before else job.identity in self._known
@@ -130,7 +131,7 @@ class Sender:
         return True
 
     async def drain(self, seconds: float) -> None:
-        """Take nothing more, let what is in flight finish, drop the rest."""
+        """Take no more jobs, let jobs in flight finish, drop the rest."""
         self._closed = True
         for lane in (self._urgent, self._others, self._last):
             lane.clear()
@@ -140,7 +141,7 @@ class Sender:
                 task.cancel()
 
     async def send(self, request: Request) -> bytes:
-        """Send one request now, if we still may."""
+        """Send one request now, if we still may write."""
         if not self.may_write():
             raise errors.LeaseLost("may not write", reason="LeaseLost")
         started = _now()
@@ -159,13 +160,13 @@ class Sender:
         return body
 
     def _shrink(self, pause_seconds: float) -> None:
-        """Halve the window, once for all answers of a second; pause when the server says so."""
+        """Halve the window, once for all answers of a second; pause when the server asks for it."""
         now = _now()
         if now - self._shrunk_at >= 1.0:
             self._shrunk_at = now
             self._window = max(self._window / 2, _SMALLEST_WINDOW)
         if pause_seconds:
-            # Jitter, so that not all who were refused come back in the same moment.
+            # Jitter, so that not all refused writes come back in the same moment.
             until = now + pause_seconds * (1.0 + 0.1 * self.jitter())
             self._paused_until = max(self._paused_until, until)
 
@@ -194,7 +195,7 @@ class Sender:
             task.add_done_callback(self._finished)
 
     def _next(self, window: float) -> Job | None:
-        """While both lanes wait, each gets half of the window; the last one gets a single place."""
+        """While two lanes wait, each gets half of the window; the last lane gets one place."""
         half = max(window / 2, 1.0)
         others = self._urgent or self._others
         if self._last and self._last_in_flight < (1 if others else int(window * 3 / 4)):
@@ -244,12 +245,12 @@ class Sender:
         if task.cancelled():
             return
         defect = task.exception()
-        if isinstance(defect, Exception):  # in telling that it had failed
+        if isinstance(defect, Exception):  # defect of ours in reporting the failure
             self.defect("the end of a write", defect)
         self._pump()
 
     def _retry(self, job: Job, error: errors.Unavailable) -> bool:
-        """Plan the next attempt: later each time, and not before the server wants it."""
+        """Plan the next attempt: later each time, and not before the time that the server gives."""
         now = _now()
         if self._closed or now - job.first_at > PATIENCE_SECONDS:
             return False
@@ -269,7 +270,7 @@ class Sender:
         self._queue(job, first=True)
 
     def _end(self, job: Job) -> None:
-        """Let the next job of this key go."""
+        """Start the next job of this key."""
         self._known.discard(job.identity)
         self._kinds[job.identity[0]] -= 1
         behind = self._behind[job.key]

@@ -1,7 +1,7 @@
-"""Statuses on their way: of each resource the newest wanted one, at a bounded pace.
+"""Statuses on their way: the newest wanted status of each resource, at a bounded pace.
 
-A status is written against the version that it was computed from. What it accounts for (Events,
-notices) is told when it is stored, and what waits for the record may go on then.
+A status is written against the version that it was computed from. When it is stored, the things
+that it accounts for (Events, notices) are sent, and work that waits for the record may go on.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from bayplan.cluster.sender import Job
 from bayplan.cluster.writes import Writes
 from bayplan.model import intents
 
-_FEW = 64  # not worth looking for those that have gone
+_FEW = 64  # below this, it is not worth looking for resources that have gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,17 @@ class _Wanted:
 
 @dataclass(slots=True, eq=False)
 class _Status:
-    """One resource's status on its way: the newest wanted one, and when one was last sent."""
+    """One resource's status on its way: the newest wanted status, and the last write's time."""
 
     wanted: _Wanted | None = None
     unsure: _Wanted | None = None  # sent, and the answer was lost
-    dropped: Mapping[str, Any] = field(default_factory=dict)  # what the server left out of the last
+    dropped: Mapping[str, Any] = field(default_factory=dict)  # left out by the server
     planned: bool = False
     sent_at: float = float("-inf")
 
 
 class Statuses:
-    """`interval_seconds` lie between two writes of one resource."""
+    """`interval_seconds` lie between two writes of one resource's status."""
 
     def __init__(self, writes: Writes, interval_seconds: float) -> None:
         self._writes = writes
@@ -51,7 +51,7 @@ class Statuses:
 
     @property
     def kept(self) -> int:
-        """Of how many resources something is remembered."""
+        """The number of resources of which something is remembered."""
         return len(self._statuses)
 
     def write(
@@ -60,9 +60,10 @@ class Statuses:
         status: Mapping[str, Any],
         events: tuple[intents.EmitEvent | intents.Notice, ...] = (),
     ) -> None:
-        """Make the stored status this one: the first at once, then one an interval, newest wins.
+        """Make this the stored status: the first at once, then one an interval, the newest wins.
 
-        What a server leaves out, since its schema is older than we are, is not written again.
+        A field that the server leaves out, because its schema is older than ours, is not written
+        again.
         """
         slot = self._statuses.get(resource.key)
         patch = requests.merge_patch(resource.status, status)
@@ -71,7 +72,7 @@ class Statuses:
             return
         if not patch:
             if slot is not None:
-                slot.wanted = None  # what is stored is what is wanted by now
+                slot.wanted = None  # the stored status is the wanted status by now
             self._writes.emit(resource, events)
             return
         if slot is None:
@@ -81,7 +82,7 @@ class Statuses:
         self._plan(slot)
 
     def settle(self, resource: Resource) -> None:
-        """Say what a write accounts for whose answer was lost, once it is seen to be stored."""
+        """A write whose answer was lost is seen to be stored: send what it accounts for."""
         slot = self._statuses.get(resource.key)
         sent = slot.unsure if slot is not None else None
         if (
@@ -112,8 +113,8 @@ class Statuses:
             return
         key = slot.wanted.resource.key
         write = Write(key, "status", key[0], key[2])
-        # A status that the server refuses (a schema older than we are, a right that is missing) can
-        # be told nowhere else: it is computed anew when it may be tried again.
+        # If the server refuses a status (its schema is older than ours, a right is missing),
+        # nothing else can report it: the status is computed anew when it may be tried again.
         if not self._cache.refusals.admits(write):
             slot.wanted, slot.planned = None, False
             return
@@ -143,7 +144,7 @@ class Statuses:
         resource = sent.resource
         current = self._cache.resources.get(resource.key)
         if current is None or current.resource_version != resource.resource_version:
-            # The resource has moved on since: the server would say 409. Look again instead.
+            # The resource has changed since: the server would answer 409. Look again instead.
             slot.wanted = None
             self._cache.doorbell.mark(resource.key)
             return
@@ -162,13 +163,13 @@ class Statuses:
         stored = self._cache.resources.get(resource.key)
         slot.dropped = requests.merge_patch(stored.status, sent.status) if stored else {}
         self._writes.emit(resource, sent.events)
-        # What waits for the record (finalizers, deletions) may go on now. What was wanted since was
-        # computed without this write and might contradict it: it is computed anew.
+        # Work that waits for the record (finalizers, deletions) may go on now. A status wanted
+        # since then was computed without this write and might contradict it: it is computed anew.
         slot.wanted = None
         self._cache.doorbell.mark(resource.key)
 
     def _forget_gone(self) -> None:
-        """Keep no more than twice as many as there are resources."""
+        """Keep at most twice as many entries as there are resources."""
         there = self._cache.resources
         if len(self._statuses) > 2 * len(there) + _FEW:
             self._statuses = {

@@ -1,6 +1,6 @@
-"""Volumes as the scheduler sees them: from claims, volumes and classes to `Claim`.
+"""Volumes as the scheduler sees them: turns claims, volumes and classes into `Claim`.
 
-A claim's verdict changes with any of the three; it is said anew whenever one of them does.
+A claim's verdict depends on all three; it is computed anew whenever one of them changes.
 """
 
 import dataclasses
@@ -16,20 +16,20 @@ from bayplan.model.pods import Claim
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
 _DELETED = "it is being deleted"
-_NO_PROVISIONER = "kubernetes.io/no-provisioner"  # of classes whose volumes people make
+_NO_PROVISIONER = "kubernetes.io/no-provisioner"  # classes whose volumes people make by hand
 
 
 @dataclass(slots=True, eq=False)
 class Storage:
-    """Keeps `state.claims` and what nodes attach; `changed` rings when one of them does.
+    """Keeps `state.claims` and what nodes attach; `changed` rings when one of them changes.
 
-    `given_back`: claims of which a provisioner took the chosen node off again, since it could make
-    no volume there -> that node; until somebody takes note.
+    `given_back`: claim -> node, for claims from which a provisioner removed the chosen node because
+    it could make no volume there. An entry stays until a caller takes note of it.
     """
 
     state: state.State
     changed: Callable[[], None]
-    told: Callable[[Key], None] = lambda _: None  # of a claim that has changed
+    told: Callable[[Key], None] = lambda _: None  # called with a claim that has changed
     given_back: dict[Key, str] = field(default_factory=dict)
     _claims: dict[Key, volumes.VolumeClaim] = field(default_factory=dict)
     _uids: dict[Key, str] = field(default_factory=dict)
@@ -64,19 +64,19 @@ class Storage:
             self.told(key)
 
     def assume_selected(self, key: Key, node: str) -> None:
-        """Count on this node being written on the claim: no other is chosen meanwhile."""
+        """Assume that this node is written on the claim: no other node is chosen meanwhile."""
         claim = self.state.claims.get(key)
         if claim is not None and claim.unbound:
             self.state.claims[key] = dataclasses.replace(claim, selected=node)
 
     def assume_leaving(self, key: Key) -> None:
-        """Count on its deletion: no pod is made for it meanwhile."""
+        """Assume that the claim is deleted: no pod is made for it meanwhile."""
         claim = self.state.claims.get(key)
         if claim is not None:
             self.state.claims[key] = _missing(dataclasses.replace(claim, deleting=True), _DELETED)
 
     def forget(self, key: Key) -> None:
-        """The write has failed: what was seen of the claim counts again. Rings nobody."""
+        """The write has failed: the claim counts again as it was seen. Rings nobody."""
         if key in self._claims:
             self.state.claims[key] = self._verdict(key)
 
@@ -122,7 +122,7 @@ class Storage:
         self._judge([key for key, one in self._claims.items() if one.volume not in self._volumes])
 
     def _judge(self, keys: Collection[Key]) -> None:
-        """Say anew of these claims where their pods may run."""
+        """Compute anew where pods with these claims may run."""
         for key in keys:
             claim = self._verdict(key)
             if self.state.claims.get(key) != claim:
@@ -142,7 +142,7 @@ class Storage:
             controller=stored.controller,
             alone=stored.alone,
         )
-        # A pod that runs with it counts towards its node's limit all the same.
+        # A pod that runs with the claim still counts towards its node's limit.
         found = self._with_volume(known, stored) if stored.volume else self._without(known, stored)
         if stored.deleting:
             return _missing(found, _DELETED)
@@ -151,12 +151,12 @@ class Storage:
         return found
 
     def _without(self, known: Claim, stored: volumes.VolumeClaim) -> Claim:
-        """A claim without a volume: made for its pod where its class does so."""
+        """A claim without a volume: the volume is made for its pod if its class does so."""
         storage = self._class_of(stored)
         if isinstance(storage, str):
             return _missing(known, storage)
         known = dataclasses.replace(known, driver=_driver(storage))
-        if not storage.waits:  # somebody else binds it, wherever that may be
+        if not storage.waits:  # another controller binds it, to a volume anywhere
             return _missing(known, "it waits for its volume to be made")
         if storage.provisioner == _NO_PROVISIONER:
             return _missing(known, "its StorageClass makes no volumes; name one in volumeName")
@@ -167,7 +167,7 @@ class Storage:
         volume = self._volumes.get(stored.volume)
         binding = stored.phase == "Pending"
         if volume is None and not (binding and stored.selected):
-            of = self._classes.get(stored.storage or "")  # a pod there counts by the class
+            of = self._classes.get(stored.storage or "")  # a pod with it counts by its class
             driver = _driver(of) if of is not None else ""
             known = dataclasses.replace(known, driver=driver)
             return _missing(known, f"it waits for volume {stored.volume}")
@@ -185,7 +185,7 @@ class Storage:
         )
 
     def _class_of(self, stored: volumes.VolumeClaim) -> volumes.StorageClass | str:
-        """The class of a claim, or why it has none."""
+        """The class of a claim, or the reason why it has none."""
         if stored.storage is None:
             found = next((one for one in self._classes.values() if one.default), None)
             return found or "it names no StorageClass and none is the default"

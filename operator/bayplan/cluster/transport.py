@@ -1,9 +1,10 @@
-"""The seam to the API server: a request out, bytes back.
+"""The seam to the API server: a request goes out, bytes come back.
 
-Credentials, TLS and connection reuse stay behind `Transport`; what an answer means is decided in
-`errors`, what its bytes mean in `decode`. `kubernetes.aio` finds the configuration (kubeconfig,
-in-cluster token, exec plugin) and the TLS settings; requests go straight through aiohttp, because
-its methods cost three times as much a write and its models lose what they do not know.
+Credentials, TLS and connection reuse stay behind `Transport`. `errors` decides what an answer
+means, `decode` what its bytes mean. `kubernetes.aio` finds the configuration (kubeconfig,
+in-cluster token, exec plugin) and the TLS settings. Requests go directly through aiohttp, because
+the methods of `kubernetes.aio` cost three times as much per write and its models lose fields they
+do not know.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ APPLY = "application/apply-patch+yaml"  # JSON is YAML
 class Request:
     """One HTTP request as data. `verb` and `kind` name it in metrics and logs.
 
-    `timeout_seconds` bounds the whole exchange, of a stream only the time to its first byte.
+    `timeout_seconds` bounds the whole exchange; for a stream, only the time to its first byte.
     """
 
     method: str
@@ -59,25 +60,25 @@ class Request:
         return f"{path}?{_encoded(self.query)}" if self.query else path
 
 
-# Of most requests the query is always the same.
+# Most requests have the same query.
 _encoded = functools.lru_cache(maxsize=256)(urlencode)
 
 
 class Transport(Protocol):
-    """One request out, bytes back. Both raise only errors of the tree in `errors`."""
+    """One request out, bytes back. Both methods raise only errors of the tree in `errors`."""
 
     async def send(self, request: Request) -> bytes: ...
 
     def stream(self, request: Request) -> AsyncIterator[bytes]:
-        """The body as it arrives, cut anywhere; ends when the server closes it."""
+        """The body as it arrives, in pieces of any size; ends when the server closes it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a configuration says: where, with which TLS settings, and the header to show.
+    """What a configuration says: the server, the TLS settings, and the authorization header.
 
-    `authorization` is asked before requests, at most every few seconds: token files change.
+    `authorization` is called before requests, at most every few seconds: token files change.
     `expires_at` is when an exec plugin's token ends (epoch seconds). While `tls_digest` is the
     same, open connections may go on under new credentials.
     """
@@ -92,7 +93,7 @@ class Credentials:
 
 
 async def credentials(kubeconfig: str | None = None, context: str | None = None) -> Credentials:
-    """Load the file given, else that of $KUBECONFIG, else the pod's own, else ~/.kube/config."""
+    """Load the given file, else that of $KUBECONFIG, else the pod's own, else ~/.kube/config."""
     settings = client.Configuration()
     path = kubeconfig or os.environ.get("KUBECONFIG")
     loader: Any = None
@@ -133,13 +134,13 @@ def _in_cluster() -> bool:
 
 
 def _digest(*files: str | None) -> str:
-    """Of what these files hold now."""
+    """The digest of what these files hold now."""
     held = [pathlib.Path(file).read_bytes() if file else b"" for file in files]
     return hashlib.sha256(b"\0".join(held)).hexdigest()
 
 
 def _environment_proxy(url: str) -> str | None:
-    """$HTTPS_PROXY unless $NO_PROXY names the host; asked once, aiohttp asks at each request."""
+    """$HTTPS_PROXY unless $NO_PROXY names the host; asked once, while aiohttp asks per request."""
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(parts.netloc):
         return None
@@ -149,7 +150,7 @@ def _environment_proxy(url: str) -> str | None:
 _HEADER_SECONDS = 5.0  # how long an authorization header is used before it is asked for again
 _EARLY_SECONDS = 60.0  # credentials are renewed this long before they expire
 _LOAD_SECONDS = 30.0  # the longest that an exec plugin may take
-_RENEW_SECONDS = 10.0  # and not more often than this
+_RENEW_SECONDS = 10.0  # they are loaded at most this often
 _RETIRED_SECONDS = 600.0  # after this no stream of a former session is open any more
 _SKEW_SECONDS = 30.0  # how often the server's clock is compared with ours
 
@@ -157,8 +158,8 @@ _SKEW_SECONDS = 30.0  # how often the server's clock is compared with ours
 class HttpTransport:
     """The transport of a running operator: one aiohttp session to one API server.
 
-    It belongs to one event loop. Credentials that expire or are refused (401) are loaded again
-    once and the request is repeated; a second refusal is `Unavailable`.
+    It belongs to one event loop. Credentials that expire or are refused (401) are loaded again once
+    and the request is repeated; a second refusal is `Unavailable`.
     """
 
     def __init__(
@@ -177,7 +178,7 @@ class HttpTransport:
         self._monotonic = monotonic
         self._credentials: Credentials | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._retired: list[tuple[float, aiohttp.ClientSession]] = []  # since when, which
+        self._retired: list[tuple[float, aiohttp.ClientSession]] = []  # since when, session
         self._renewing = asyncio.Lock()
         self._renewed_at = float("-inf")
         self._header: tuple[float, Mapping[str, str]] = (float("-inf"), {})
@@ -186,10 +187,10 @@ class HttpTransport:
 
     @property
     def skew_seconds(self) -> float | None:
-        """The server's clock minus ours by its Date headers (None: not seen yet; within 1 s).
+        """The server's clock minus ours, by its Date headers (None: not seen yet; within 1 s).
 
-        It is compared now and then and carried on by the monotonic clock, so that a step of our
-        wall clock shows at once.
+        The clocks are compared now and then. Between comparisons the monotonic clock is used, so
+        that a step of our wall clock shows at once.
         """
         if self._served_at is None:
             return None
@@ -223,7 +224,7 @@ class HttpTransport:
         sessions = [session for _, session in self._retired]
         if self._session is not None:
             sessions.append(self._session)
-        self._session = None  # first: who still sends learns that it is closed
+        self._session = None  # first: a sender then learns that it is closed
         self._retired.clear()
         for session in sessions:
             await session.close()
@@ -232,7 +233,7 @@ class HttpTransport:
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 response = await self._exchange(request)
-                return await response.read()  # which also gives the connection back
+                return await response.read()  # this also gives the connection back
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as error:
             raise _unanswered(error) from error
 
@@ -247,7 +248,7 @@ class HttpTransport:
             raise _unanswered(error) from error
 
     async def _exchange(self, request: Request) -> aiohttp.ClientResponse:
-        """Send once, and once more when the credentials were refused; raise what is no success.
+        """Send once, and once more when the credentials were refused; raise any other failure.
 
         The caller reads the answer, which closes it.
         """
@@ -304,7 +305,7 @@ class HttpTransport:
         return self._credentials
 
     async def _renew(self, refused: Credentials | None) -> None:
-        """Load the configuration again, unless somebody did since `refused` was in use."""
+        """Load the configuration again, unless another task did so since `refused` was in use."""
         async with self._renewing:
             now = asyncio.get_running_loop().time()
             if self._credentials is not refused or now - self._renewed_at < _RENEW_SECONDS:
@@ -320,7 +321,7 @@ class HttpTransport:
             before, self._credentials = self._credentials, fresh
             if before is not None:
                 if self._session is None:
-                    return  # closed meanwhile
+                    return  # another task has closed it meanwhile
                 if (before.base_url, before.tls_digest) == (fresh.base_url, fresh.tls_digest):
                     return
                 # Streams that are open go on for a while; then the old session is closed.
@@ -332,8 +333,9 @@ class HttpTransport:
                     limit=self._connections, ssl=fresh.tls, ttl_dns_cache=30, keepalive_timeout=60
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-                # Compressing lists costs the server more than the network gains beside it;
-                # Kubernetes' own scheduler and controller manager ask for none either.
+                # Compressing lists costs the server more than it saves on a network nearby.
+                # Kubernetes' own scheduler and controller manager do not ask for compression
+                # either.
                 headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=2**20,

@@ -1,6 +1,6 @@
-"""Which sight of an object is the newest: doubled, late and reordered news are told from news.
+"""Which sight of an object is the newest: tells news from doubled, late and reordered sights.
 
-One of these for each kind. It keeps versions and no objects.
+Each kind has its own `Versions`. It keeps versions and no objects.
 """
 
 import time
@@ -12,9 +12,9 @@ from bayplan.cluster.wire import Seen
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
 # How long a deletion is remembered, so that late older news does not bring the object back. News is
-# late by seconds: the answer to a write of ours that overtakes a watch, or the other way round.
+# late by seconds: the answer to a write of ours overtakes a watch, or the other way round.
 REMEMBERED_SECONDS = 120.0
-# And how many are, per kind: at 600 deletions a second this reaches half a minute back.
+# The most deletions that are remembered of a kind: at 600 a second, those of half a minute.
 MOST_REMEMBERED = 20_000
 
 
@@ -24,10 +24,10 @@ class Versions:
 
     clock: Callable[[], float] = time.monotonic
     known: dict[Key, tuple[str, int]] = field(default_factory=dict)
-    buried: dict[Key, tuple[str, int, float]] = field(default_factory=dict)  # and since when
+    buried: dict[Key, tuple[str, int, float]] = field(default_factory=dict)  # and the time
 
     def newer(self, seen: Seen) -> bool:
-        """Take note of a sight; False when as much or more is known already."""
+        """Take note of a sight; False when the same version or a newer one is known already."""
         known = self.known.get(seen.key)
         if known is not None and seen.version <= known[1]:
             return False
@@ -40,7 +40,7 @@ class Versions:
     def ended(self, key: Key, uid: str, version: int) -> bool:
         """Take note of a deletion; False when something newer of that name is known.
 
-        A deletion of the known uid always counts. `uid` empty: whatever has that name.
+        A deletion of the known uid always counts. An empty `uid` means any object of that name.
         """
         known = self.known.get(key)
         if known is not None:
@@ -56,7 +56,7 @@ class Versions:
         return known is not None
 
     def _forget(self, now: float) -> None:
-        """Drop what is remembered for long enough; the oldest come first."""
+        """Drop what has been remembered for long enough; the oldest come first."""
         old = []
         for count, (key, (_, _, since)) in enumerate(self.buried.items()):
             if len(self.buried) - count <= MOST_REMEMBERED and now - since < REMEMBERED_SECONDS:

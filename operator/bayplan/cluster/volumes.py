@@ -1,4 +1,4 @@
-"""Claims, volumes and their classes as the API server words them; `storage` makes sense of them."""
+"""Claims, volumes and their classes as the API server words them; `storage` interprets them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from bayplan.model.nodes import REGION, ZONE
 class Volume:
     """A PersistentVolume: where it may be used, and how a node attaches it.
 
-    `zones`: its labels of zone and region, with the values that they allow. `csi`: it is a driver's
-    own, not one that Kubernetes has moved there from `plugin`; on nodes that say so `moved` stands
-    instead of `terms`.
+    `zones`: its labels of zone and region, with the values that they allow. `csi`: the volume is a
+    driver's own, not a volume that Kubernetes has moved there from `plugin`. On nodes that say that
+    the plug-in has been moved, `moved` is used instead of `terms`.
     """
 
     terms: tuple[requirements.Term, ...] = ()
@@ -33,10 +33,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class VolumeClaim:
-    """A PersistentVolumeClaim; `volume` is empty while unbound, `storage` None: the default.
+    """A PersistentVolumeClaim; `volume` is empty while unbound; `storage` None is the default.
 
-    `selected` is the node for which a volume is to be made; `alone`: ReadWriteOncePod;
-    `controller` the uid of the owner that controls it.
+    `selected` is the node for which a volume is to be made; `alone` means ReadWriteOncePod;
+    `controller` is the uid of the owner that controls it.
     """
 
     volume: str = ""
@@ -61,7 +61,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class StorageClass:
-    """A StorageClass; `waits` for its first consumer; `terms` are its allowed topologies."""
+    """A StorageClass. `waits`: it waits for its first consumer; `terms`: its allowed topologies."""
 
     waits: bool = False
     default: bool = False
@@ -94,7 +94,7 @@ def volume_claim(raw: Raw) -> Seen:
     selected, storage = "", stored.spec.storage_class_name
     if names.SELECTED_NODE.encode() in annotations:
         selected = wire.texts(annotations).get(names.SELECTED_NODE, "")
-    if _FORMER_CLASS.encode() in annotations:  # it goes before the field
+    if _FORMER_CLASS.encode() in annotations:  # it takes precedence over the field
         storage = wire.texts(annotations).get(_FORMER_CLASS, storage)
     controller = wire.controller(stored.metadata.owner_references)
     claim = VolumeClaim(
@@ -163,7 +163,7 @@ _ZONE_LABELS = (
 
 
 def _zones(labels: bytes) -> tuple[tuple[str, frozenset[str]], ...]:
-    """Values are joined by `__`; a label with an empty one says nothing (kube-scheduler's rule)."""
+    """Values are joined by `__`; a label with an empty value is ignored (kube-scheduler's rule)."""
     if b"kubernetes.io/zone" not in labels and b"kubernetes.io/region" not in labels:
         return ()
     found = wire.texts(labels)
@@ -235,7 +235,7 @@ class _CsiNode(Struct):
 
 @dataclass(frozen=True, slots=True)
 class CsiNode:
-    """What a node attaches: the most of each driver that has a limit, plug-ins that were moved."""
+    """A node's limit for each driver that has a limit, and the plug-ins that were moved there."""
 
     limits: Mapping[str, int]
     migrated: frozenset[str] = frozenset()

@@ -1,7 +1,7 @@
 """How Kubernetes spells what all kinds share: metadata, owners, times, amounts, selectors.
 
-Structs name only the fields we read; what they do not name is skipped in C. Readings of raw bytes
-are kept in bounded caches, so that what many objects share is read once and held once.
+Structs name only the fields we read; all other fields are skipped in C. Readings of raw bytes are
+kept in bounded caches, so that content that many objects share is read once and held once.
 """
 
 import functools
@@ -24,11 +24,11 @@ S = TypeVar("S")
 
 
 class DecodeError(ValueError):
-    """The bytes are no object of the kind asked for."""
+    """The bytes are not an object of the requested kind."""
 
 
 class Struct(msgspec.Struct, rename="camel", gc=False):
-    """Fields are camelCase on the wire. `gc=False`: none ever holds a cycle."""
+    """Fields are camelCase on the wire. `gc=False`: no Struct ever holds a cycle."""
 
 
 class OwnerReference(Struct):
@@ -53,7 +53,7 @@ class Metadata(Struct):
 
 
 class Meta(Struct):
-    """Any object, of which only the metadata matters."""
+    """Any object, if only its metadata matters."""
 
     metadata: Metadata
 
@@ -101,9 +101,9 @@ def sight(metadata: Metadata, value: Any, *, namespaced: bool = True) -> Seen:
 
 
 def read(raw: bytes | Raw, kind: type[S]) -> S:
-    """Decode strictly, which is fast; what is odd is read once more, slowly and leniently.
+    """Decode strictly, which is fast; read odd bytes once more, slowly and leniently.
 
-    Leniently: nulls count as absent, numbers may be quoted.
+    In the lenient reading nulls count as absent and numbers may be quoted.
     """
     try:
         return msgspec.json.decode(raw, type=kind)
@@ -117,7 +117,7 @@ def read(raw: bytes | Raw, kind: type[S]) -> S:
 
 
 def part(raw: bytes, kind: type[S]) -> S | None:
-    """A part of an object; one that cannot be read counts as absent and is told."""
+    """A part of an object; a part that cannot be read counts as absent and is logged."""
     if not raw or raw == b"null":
         return None
     try:
@@ -135,12 +135,12 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-@functools.lru_cache(maxsize=4096)  # what happens in a second happens to many
+@functools.lru_cache(maxsize=4096)  # things that happen in the same second happen to many objects
 def epoch(text: str | None) -> int | None:
-    """Epoch seconds of RFC 3339 text; None for what is none. Fractions are dropped.
+    """Epoch seconds of RFC 3339 text; None for any other text. Fractions are dropped.
 
-    What lies at or before the epoch is none either: a kubelet writes 1970-01-01T00:00:00Z as the
-    start of a container that never started.
+    A time at or before the epoch is None, too: a kubelet writes 1970-01-01T00:00:00Z as the start
+    of a container that never started.
     """
     if not text:
         return None
@@ -159,11 +159,11 @@ def version_of(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdecimal() else 0
 
 
-# Few: lists come in the order of names, so that those with equal labels follow each other, and the
-# labels of a run are its own, not to be kept when it has gone.
+# A small cache is enough: lists are ordered by name, so that objects with equal labels follow each
+# other. The labels of a run are its own and need not be kept after it has gone.
 @functools.lru_cache(maxsize=2048)
 def texts(raw: bytes) -> Mapping[str, str]:
-    """As `texts_once`, one object for all that have the same."""
+    """Like `texts_once`, but one object for all equal mappings."""
     return texts_once(raw)
 
 
@@ -194,15 +194,15 @@ def controller(references: list[OwnerReference] | None) -> Owner | None:
 
 
 def complain(what: str, error: object) -> None:
-    """Callers sit behind a cache keyed by the bytes: the same oddity is told once."""
+    """Callers sit behind a cache keyed by the bytes: the same oddity is logged once."""
     logs.say(logging.WARNING, "unreadable", what=what, error=error)
 
 
 def amounts(found: Mapping[str, Any] | None) -> dict[str, int]:
-    """Quantities as integers, at most `resources.MOST`; what is none is left out and told."""
+    """Quantities as integers, at most `resources.MOST`; other values are left out and logged."""
     known: dict[str, int] = {}
     for name, value in (found or {}).items():
-        # A person's YAML may hold 0.5: its shortest decimal text is what was meant.
+        # A person's YAML may hold 0.5: the shortest decimal text is what that person meant.
         text = repr(value) if isinstance(value, float | dict | list | None) else value
         try:
             known[name] = max(-resources.MOST, min(units.amount(name, text), resources.MOST))
@@ -215,7 +215,7 @@ def amounts(found: Mapping[str, Any] | None) -> dict[str, int]:
 
 @functools.lru_cache(maxsize=4096)
 def vector(raw: bytes) -> resources.Vector:
-    """A resource list, one object for all that have the same."""
+    """A resource list; one object for all equal lists."""
     try:
         found = msgspec.json.decode(raw, type=dict[str, Any] | None) if raw else None
     except msgspec.DecodeError as error:
@@ -225,10 +225,10 @@ def vector(raw: bytes) -> resources.Vector:
 
 
 def node_term(term: NodeTerm) -> requirements.Term:
-    """A node selector term: all expressions hold; one without any matches nothing.
+    """A node selector term: all expressions must hold; a term without expressions matches nothing.
 
-    Nor does one that has a value which no label can have, or too many or few of them (as in
-    kubernetes/component-helpers, nodeaffinity).
+    A term also matches nothing if it has a value that no label can have, or too many or too few
+    values (as in kubernetes/component-helpers, nodeaffinity).
     """
     labels = tuple(
         (one.key, requirements.requirement(one.operator, one.values or ()))
@@ -261,11 +261,11 @@ def selector_term(
     more: Mapping[str, str] | None = None,
     unlike: Mapping[str, str] | None = None,
 ) -> requirements.Term:
-    """A label selector; none at all matches nothing, an empty one everything.
+    """A label selector; an absent selector matches nothing, an empty selector everything.
 
-    `more` are further labels that must be equal (matchLabelKeys), `unlike` those that must not be
-    (mismatchLabelKeys). The API server writes both into the selector of a pod that it stores: what
-    stands there already is not said twice.
+    `more` are further labels that must be equal (matchLabelKeys), `unlike` are labels that must not
+    be equal (mismatchLabelKeys). The API server writes both into the selector of a pod that it
+    stores; expressions that are there already are not added again.
     """
     if selector is None:
         return requirements.Term(never=True)

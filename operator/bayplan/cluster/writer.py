@@ -1,9 +1,9 @@
-"""What reconcile and the loop want written, and what each answer means.
+"""Writes what reconcile and the loop want, and decides what each answer means.
 
-Every write may be repeated: names are deterministic, deletes and patches carry a uid, statuses the
-version they were computed from. Answers go into the cache like watch events, so that the next look
-already sees them. What failed for good is forgotten there and waits in `refusals` until it may be
-tried again. How a write leaves and what its answer means is in `writes`.
+Every write may be repeated: names are deterministic, deletes and patches carry a uid, statuses
+carry the version they were computed from. Answers go into the cache like watch events, so that the
+next look already sees them. A write that failed for good is forgotten there and waits in `refusals`
+until it may be tried again. `writes` holds how a write leaves and what every answer means.
 """
 
 import asyncio
@@ -28,14 +28,15 @@ from bayplan.model import intents
 from bayplan.model.pods import Pod
 
 _SPENT = "DisruptionBudget"  # the reason when no disruption is allowed now
-_TWO_BUDGETS = "more than one PodDisruptionBudget"  # of a 500; it would be for ever
+_TWO_BUDGETS = "more than one PodDisruptionBudget"  # in a 500 that repeats for ever
 
 
 class Writer:
-    """Everything but `dry_run`, `run` and `drain` returns at once.
+    """Every method except `dry_run`, `run` and `drain` returns at once.
 
-    `may_write` is asked before every request, `pressed` is whether others should go first; `now`
-    is epoch seconds, `jitter` gives 0 … 1 and `instance` names this process in Events.
+    `may_write` is asked before every request. `pressed` says whether other requests should go
+    first. `now` returns epoch seconds, `jitter` returns 0 … 1, and `instance` names this process in
+    Events.
     """
 
     def __init__(
@@ -76,16 +77,16 @@ class Writer:
         return {**self.sender.backlog, "event": self.events.waiting}
 
     async def drain(self, seconds: float) -> None:
-        """Let what is in flight finish, for at most this long; start nothing more."""
+        """Let writes in flight finish, for at most this long; start no more."""
         await self.sender.drain(seconds)
 
     # ---- what is wanted -------------------------------------------------------------------
 
     def carry_out(self, resource: Resource, outcome: intents.Outcome) -> None:
-        """Everything that reconcile said of a resource but its tasks and its probe.
+        """Carry out everything that reconcile said of a resource except its tasks and its probe.
 
         Events belong to the status that accounts for them: they are emitted when it is accepted,
-        since reconcile says them again until then.
+        because reconcile repeats them until then.
         """
         self.statuses.settle(resource)
         if outcome.status is not None:
@@ -106,14 +107,14 @@ class Writer:
             self.objects.claim(claim, resource.key)
 
     def create(self, resource: Resource, planned: Pod, body: Mapping[str, Any]) -> None:
-        """Create a pod that the cache already counts on; taken back when it fails.
+        """Create a pod that the cache already counts on; it is taken back when the CREATE fails.
 
-        The cache is asked again before each attempt. Where an answer was lost, the pod may have
-        been seen since; it may even have come and gone, and must not come a second time.
+        The cache is asked again before each attempt. After a lost answer the pod may have been
+        seen; it may even have come and gone, and must not come a second time.
         """
         request = requests.create_pod(body)
         write = Write(resource.key, "create", "Pod", planned.labels.get(names.TEMPLATE_HASH, ""))
-        if not self._cache.refusals.admits(write, counted=True):  # by the loop, in this cycle
+        if not self._cache.refusals.admits(write, counted=True):  # by the loop, this cycle
             self._cache.assumptions.forget(planned)
             return
 
@@ -131,15 +132,16 @@ class Writer:
             self._cache.assumptions.forget(planned)
             self._writes.failed(write, error, planned.name)
 
-        # Each is a job of its own: the one before may be of a pod that has gone already.
+        # Each CREATE is a job of its own: an earlier job of this name may be of a pod that has
+        # gone.
         identity = ("create", planned.key, id(planned))
         self._writes.submit(write, Job(_pod(planned.key), identity, attempt, failed))
 
     def bind(self, wanted: intents.Bind) -> None:
-        """Bind a pod that the cache already counts on there; taken back when it fails.
+        """Bind a pod that the cache already counts on there; it is taken back when the write fails.
 
-        The cache is asked again before each attempt: a binding that waited behind other writes, or
-        for a server that did not answer, may be of a pod that is to go by now.
+        The cache is asked again before each attempt: the binding may have waited behind other
+        writes, or for a server that did not answer, and its pod may be about to leave by now.
         """
         key = wanted.namespace, wanted.name
         write = binding(self._cache.state.pods.get(key), key)
@@ -168,17 +170,17 @@ class Writer:
         self._writes.submit(write, Job(_pod(key), identity, attempt, failed, once=True))
 
     def select(self, wanted: intents.SelectNode) -> None:
-        """Choose the node for a claim's volume; counted on at once, taken back when it fails."""
+        """Choose a claim's node; the choice counts at once and is taken back if the write fails."""
         self.objects.select(wanted)
 
     def mark(self, wanted: intents.MarkUnschedulable) -> None:
-        """Say on an unplaced pod why it waits, and which node is held for it; newest wins."""
+        """Say on an unplaced pod why it waits, and which node is held for it; the newest wins."""
         self.marks.want(wanted)
 
     def delete(self, wanted: intents.DeletePod, resource: ResourceKey | None = None) -> None:
         """Delete a pod; from now on it counts as terminating.
 
-        One whose eviction a budget refuses is asked for again after a while, not before.
+        If a budget refuses the eviction, it is asked for again after a while, not before.
         """
         key = wanted.namespace, wanted.name
         write = Write(resource or _pod(key), "delete", "Pod", wanted.name)
@@ -211,7 +213,7 @@ class Writer:
             self._submit_pod(write, (wanted.uid,), attempt)
 
     def adopt(self, wanted: intents.AdoptPod, resource: ResourceKey) -> None:
-        """Make a pod that was left behind the service's own."""
+        """Make a pod that was left behind belong to the service."""
         key = wanted.namespace, wanted.name
         write = Write(resource, "adopt", "Pod", wanted.name)
 
@@ -222,9 +224,10 @@ class Writer:
             self._submit_pod(write, (wanted.uid,), attempt)
 
     async def dry_run(self, body: Mapping[str, Any], *, strict: bool) -> Pod:
-        """What the server would store of this pod. Stores nothing, hence any replica may ask.
+        """What the server would store of this pod. It stores nothing, so any replica may ask.
 
-        A strict one is `Rejected` where a field of the pod is unknown, instead of leaving it out.
+        A strict request is `Rejected` if a field of the pod is unknown, instead of leaving the
+        field out.
         """
         return pods.pod(await self._transport.send(requests.dry_run(body, strict=strict)))
 
@@ -234,7 +237,7 @@ class Writer:
         status: Mapping[str, Any],
         events: tuple[intents.EmitEvent | intents.Notice, ...] = (),
     ) -> None:
-        """Make the stored status this one: the first at once, then one an interval, newest wins."""
+        """Make this the stored status: the first at once, then one an interval, the newest wins."""
         self.statuses.write(resource, status, events)
 
     # ---- what answers mean ----------------------------------------------------------------
@@ -255,7 +258,7 @@ class Writer:
         self._writes.submit(write, job)
 
     async def _created(self, request: Request, planned: Pod, uid: str) -> Pod:
-        """The stored pod; a lost answer is repeated with the same name until one says so."""
+        """The stored pod; after a lost answer the CREATE is repeated with the same name."""
         try:
             return self._fed(await self._writes.send(request))
         except errors.AlreadyExists as taken:
@@ -274,11 +277,11 @@ class Writer:
                 ) from taken
             return stored
         except errors.Conflict as error:
-            # Two requests counted the same quota at once: nothing was stored.
+            # Two requests counted against the same quota at once: nothing was stored.
             raise errors.Unavailable(error.message, status=error.status) from error
 
     async def _patched(self, request: Request, key: tuple[str, str], uid: str) -> None:
-        """A write to a pod that must have this uid. If it has gone, there is nothing to do."""
+        """Write to a pod that must have this uid. If it has gone, there is nothing to do."""
         try:
             answer = await self._writes.send(request)
         except errors.NotFound:
@@ -292,10 +295,10 @@ class Writer:
             self._writes.feed("Pod", answer)
 
     async def _evicted(self, wanted: intents.DeletePod) -> bool:
-        """Whether the Eviction API took care of it; a spent budget is a `Conflict`.
+        """Whether the Eviction API handled the pod; a spent budget is a `Conflict`.
 
-        It takes care of no pod that somebody gave a second budget. Its 404 may be of the budget,
-        when that is deleted just now (as at a scale to one), and of a pod that lives on.
+        The API handles no pod that has a second budget. Its 404 may be about the budget, if that is
+        being deleted now (as at a scale to one); the pod then lives on.
         """
         key = wanted.namespace, wanted.name
         try:
@@ -314,7 +317,7 @@ class Writer:
         return True
 
     async def _look(self, key: tuple[str, str]) -> Pod | None:
-        """The pod as stored now; None when there is none."""
+        """The pod as stored now; None when it does not exist."""
         try:
             return self._fed(await self._writes.send(requests.get("Pod", *key)))
         except errors.NotFound:
@@ -328,7 +331,7 @@ class Writer:
 
 
 def _is_of(pod: Pod, uid: str) -> bool:
-    """Whether a pod is this owner's."""
+    """Whether a pod belongs to this owner."""
     return pod.owner is not None and pod.owner.uid == uid
 
 

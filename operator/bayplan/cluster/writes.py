@@ -1,7 +1,8 @@
-"""How every write leaves, and what its answer means, whatever it is of.
+"""How every write leaves, and what its answer means, for objects of every kind.
 
-What the server refuses is told to `Reports`, and waits in `cache.refusals` until it may be tried
-again. Answers go into the cache like watch events. Queues, retries and pace are in `sender`.
+A write that the server refuses is reported to `Reports`, and waits in `cache.refusals` until it may
+be tried again. Answers go into the cache like watch events. Queues, retries and pace are in
+`sender`.
 """
 
 import logging
@@ -25,14 +26,14 @@ from bayplan.model.pods import Pod
 
 
 class Reports(Protocol):
-    """Who hears what became of writes, on the loop. Metrics and conditions are made of it."""
+    """Hears the results of writes, on the loop. Metrics and conditions are made of them."""
 
     def created(self, key: ResourceKey, planned: Pod, stored: Pod) -> None:
         """A CREATE has succeeded: compare what is stored with what was planned."""
         ...
 
     def refused(self, write: Write, error: errors.ClusterError) -> None:
-        """The server will not have this."""
+        """The server refuses this write."""
         ...
 
     def missing(self, key: ResourceKey) -> None:
@@ -62,11 +63,11 @@ class Writes:
     reports: Reports
 
     async def send(self, request: Request) -> bytes:
-        """Send one request now, if we still may."""
+        """Send one request now, if we still may write."""
         return await self.sender.send(request)
 
     def submit(self, write: Write, job: Job) -> bool:
-        """Send it, unless its like has been refused by then; False: it is on its way already."""
+        """Send it, unless one of its sort is refused by then; False: it is on its way already."""
         attempt, refusals = job.attempt, self.cache.refusals
 
         async def guarded() -> None:
@@ -79,7 +80,7 @@ class Writes:
         return self.sender.submit(job)
 
     def feed(self, kind: str, answer: bytes) -> None:
-        """Take an answer in as news; a Status (the object went at once) tells nothing of it."""
+        """Take an answer in as news; a Status (the object went at once) brings no news."""
         seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
         if seen.uid and seen.name:
             self.cache.upsert(kind, seen)
@@ -95,10 +96,10 @@ class Writes:
                 self.events.emit(resource, event)
 
     def failed(self, write: Write, error: errors.ClusterError, name: str = "") -> None:
-        """It is tried again later: what the server refuses is held till then, and told.
+        """The write is tried again later: if the server refused it, it is held and reported.
 
-        After a conflict what was decided anew from newer news is not held. `name` is the object's
-        where the write is of many.
+        After a conflict the write is not held, because newer news decides anew. `name` is the
+        object's name if the write stands for many objects.
         """
         if isinstance(error, errors.Held):
             return
@@ -116,7 +117,7 @@ class Writes:
             return
         refusals = self.cache.refusals
         if isinstance(error, errors.Rejected | errors.NotFound):
-            told = refusals.stopped(write)  # others of its like were under way with it
+            told = refusals.stopped(write)  # others of its sort were under way with it
             refusals.refused(write, error, name)
             if not told:
                 self.reports.refused(write, error)
