@@ -1,7 +1,8 @@
 """Composition root: builds everything, starts it, ends it in order. Imported by starters only.
 
-Threads: main (informers, cycle, writer), one for kopf, one for scrapes; the lease has a process of
-its own and a thread that hears of it. Any of them ending by itself ends the process (`supervisor`).
+Threads: main (informers, cycle, writer), a thread for kopf, a thread for scrapes; the lease has its
+own process and a thread that hears from it. If any of them ends by itself, the process ends
+(`supervisor`).
 """
 
 import asyncio
@@ -45,13 +46,13 @@ from bayplan.scheduler.inbox import Inbox
 from bayplan.scheduler.loop import Loop
 from bayplan.settings import Mode, Settings, is_ours, node_term
 
-# What is decoded lives long; young garbage is rare. Measured: a list of pods costs half as much.
+# Decoded objects live long; young garbage is rare. Measured: a list of pods costs half as much.
 _GC_THRESHOLDS = (50_000, 20, 50)
 _CLOCK_SECONDS = 30.0
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT (0), or until something essential ended (1)."""
+    """Serve until SIGTERM or SIGINT (0), or until an essential part has ended (1)."""
     logs.set_up_logging(settings.log_format, settings.log_level)
     gc.set_threshold(*_GC_THRESHOLDS)
     beside = lease_process.LeaseProcess(settings)
@@ -75,7 +76,7 @@ async def _serve_until_signal(settings: Settings, beside: lease_process.LeasePro
 
 
 class Operator:
-    """Everything that runs, wired. `async with` connects and closes."""
+    """All running parts, wired together. `async with` connects and closes."""
 
     transport: HttpTransport
     supervisor: Supervisor
@@ -88,7 +89,7 @@ class Operator:
     def __init__(
         self, settings: Settings, beside: lease_process.LeaseProcess | None = None
     ) -> None:
-        """`beside` renews the lease; without it the lease gets a thread."""
+        """`beside` renews the lease; without it a thread does so."""
         self.settings = settings
         self._lease_process = beside
         self.metrics = metrics.Metrics()
@@ -174,7 +175,7 @@ class Operator:
         )
 
     def _build_cache(self) -> None:
-        """The cache, and what feeds it or hears of it."""
+        """Build the cache and the parts that feed it or hear from it."""
         settings = self.settings
         ours = node_term(settings.node_selector)
         self._inbox = Inbox(clock=self._running.time)
@@ -189,7 +190,7 @@ class Operator:
         self.deliveries = Deliveries(self.cache, self._relister.ask)
 
     def _lease(self) -> Lease | lease_process.LeaseProcess:
-        """The lease; what becomes of it is heard from a thread."""
+        """The lease; its gain and its loss are reported from a thread."""
         lost = functools.partial(self.fail_soon, "the lease was lost")
         if self._lease_process is None:
             return lease_process.lease(self.settings, self._gain_soon, lost)
@@ -197,7 +198,7 @@ class Operator:
         return self._lease_process
 
     def _gain_soon(self) -> None:
-        """The lease is ours; called from its thread."""
+        """We have the lease; called from the lease's thread."""
         self._running.call_soon_threadsafe(self._gained)
 
     def _gained(self) -> None:
@@ -208,7 +209,7 @@ class Operator:
         self._admissions.retry_namespace(namespace, held)
 
     async def serve(self, stop: asyncio.Event, shell: Shell) -> None:
-        """Run until `stop`; raises Ended when something essential ends by itself."""
+        """Run until `stop`; raises Ended when an essential part ends by itself."""
         settings = self.settings
         scrapes = http_endpoint.HttpEndpoint(
             settings.listen_address,
@@ -252,7 +253,7 @@ class Operator:
         )
 
     def _start_monitors(self) -> None:
-        """What looks at clocks alone."""
+        """Start the tasks that depend on clocks alone."""
         self.supervisor.start("lag", self._loop_monitor.run())
         self.supervisor.start("clock", self._watch_clock())
 
@@ -266,10 +267,10 @@ class Operator:
         )
 
     async def _lead_when_synced(self) -> None:
-        """Nobody leads before it has seen everything: a half-seen cluster gives wrong decisions."""
+        """No replica leads before it has seen everything: a partial view decides wrongly."""
         await self._loop_monitor.synced.wait()
         gc.collect()
-        gc.freeze()  # what was listed stays; later collections need not look at it
+        gc.freeze()  # listed objects stay; later collections skip them
         logs.say(
             logging.INFO,
             "synced",
@@ -281,14 +282,14 @@ class Operator:
         await self.loop.run()
 
     async def _watch_clock(self) -> None:
-        """See the API server's clock now and then, also when there is nothing else to ask."""
+        """Read the API server's clock now and then, even when there is nothing else to ask."""
         while True:
             with contextlib.suppress(errors.ClusterError):
                 await self.transport.send(Request("GET", "/version"))
             await asyncio.sleep(_CLOCK_SECONDS)
 
     async def _wind_down(self) -> None:
-        """Stop deciding, finish writes under way, release the lease: in that order."""
+        """Stop deciding, finish writes under way, release the lease, in this order."""
         await self.supervisor.cancel(spare="writer")
         await self._admissions.close()
         self._solver.close()
@@ -301,7 +302,7 @@ class Operator:
         self.supervisor.fail_soon(why)
 
     def alive(self) -> Mapping[str, Any]:
-        """What liveness shows; raises when the main loop is stuck. Called from kopf's thread."""
+        """Data for liveness; raises when the main loop is stuck. Called from kopf's thread."""
         return {"leader": self.leadership.check(), "synced": self.cache.synced}
 
     def _lacks(self) -> str:

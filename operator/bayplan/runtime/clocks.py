@@ -11,7 +11,7 @@ class WallClock:
         return int(self.exact())
 
     def exact(self) -> float:
-        """Epoch seconds with their fractions: when something was said."""
+        """Epoch seconds with their fractions, for the time of a message."""
         return time.time()
 
     def monotonic(self) -> float:

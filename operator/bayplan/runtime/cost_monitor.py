@@ -1,4 +1,4 @@
-"""Every minute says what the nodes in use cost, and what they provably must."""
+"""Every minute, reports the cost of the nodes in use and the proven least cost."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _SOLVE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CostMonitor:
-    """`leads` says whether it is this process that tells; `failed` hears of a defect of ours."""
+    """`leads` says whether this process reports; `failed` is called with a defect of ours."""
 
     cache: Cache
     worker: solver_process.SolverProcess
@@ -26,7 +26,7 @@ class CostMonitor:
     failed: Callable[[Exception], None]
 
     async def run(self) -> None:
-        """For ever; the same question is not asked twice."""
+        """Run for ever; the same question is not asked twice."""
         asked = b""
         while True:
             await asyncio.sleep(_APPRAISAL_SECONDS)
@@ -38,7 +38,7 @@ class CostMonitor:
                 self.failed(error)
 
     async def _appraised(self, asked: bytes) -> bytes:
-        """Set the gauges, unless this was asked before; return what was asked last."""
+        """Set the gauges, unless this question was asked last; return the question asked last."""
         now = appraisal.appraisal(self.cache.snapshot(), price_of)
         if now is None or now.digest == asked:
             return asked

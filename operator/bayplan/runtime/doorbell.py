@@ -1,4 +1,4 @@
-"""What the cache rings: the inbox of the loop, and what retries admission."""
+"""What the cache rings: the loop's inbox, and the retries of admission."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bayplan.scheduler.inbox import Inbox
 
 @dataclass(frozen=True, slots=True)
 class InboxDoorbell:
-    """`retry_namespace` hears of namespaces in which refused pods may be admitted by now."""
+    """`retry_namespace` is called with namespaces in which refused pods may be admitted by now."""
 
     inbox: Inbox
     retry_namespace: Callable[[str], None]
@@ -19,7 +19,7 @@ class InboxDoorbell:
         self.inbox.mark(key)
 
     def mark_placement(self) -> None:
-        """Room or nodes have changed: look at what waits."""
+        """Room or nodes have changed: look at waiting pods."""
         self.inbox.mark_placement()
 
     def mark_namespace(self, namespace: str) -> None:

@@ -1,6 +1,6 @@
-"""What a kubelet and Prometheus ask over HTTP: `/metrics` and `/readyz`, from a thread of its own.
+"""Answers a kubelet and Prometheus over HTTP: `/metrics` and `/readyz`, from a separate thread.
 
-It reads counters and one flag; the main loop never waits for a scrape, and a stuck main loop can
+It reads counters and one flag. The main loop never waits for a scrape, and a stuck main loop can
 still be seen from outside. Liveness is kopf's endpoint (`handlers.lifecycle`).
 """
 
@@ -13,12 +13,12 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class HttpEndpoint:
-    """Serves until `stop`. Port 0 lets the system choose; `port` tells which it was."""
+    """Serves until `stop`. With port 0 the system chooses; `port` is the chosen port."""
 
     def __init__(
         self, address: str, port: int, *, page: Callable[[], bytes], ready: Callable[[], str]
     ) -> None:
-        """`page` is the metrics text; `ready` an empty string, or why not."""
+        """`page` returns the metrics text; `ready` returns an empty string, or why not ready."""
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -40,7 +40,7 @@ class HttpEndpoint:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Scrapes are not decisions; they are not logged."""
+                """Scrapes are not decisions, so they are not logged."""
 
         self._server = http.server.ThreadingHTTPServer((address, port), Handler)
         self._server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""Keep an eye on which Karpenter is there: how a run is protected from it hangs on that."""
+"""Checks which Karpenter is installed: the protection of a run from Karpenter depends on it."""
 
 import asyncio
 import json
@@ -11,18 +11,19 @@ from bayplan.cluster import errors
 from bayplan.cluster.transport import Request, Transport
 from bayplan.scheduler.loop import Loop
 
-_LOOK_SECONDS = 600.0  # somebody upgrades it
+_LOOK_SECONDS = 600.0  # somebody may upgrade Karpenter
 
 
 def tell(loop: Loop, *, timed: bool) -> None:
-    """Have pods made accordingly: `timed` is whether a protection may name its time."""
+    """Make pods accordingly: `timed` says whether a protection may name its time."""
     loop.tell_timed(timed=timed)
 
 
 async def look(transport: Transport) -> bool | None:
-    """What the cluster's definition says; without Karpenter a duration harms nobody.
+    """Whether Karpenter's definition has durations; True without Karpenter: they do no harm then.
 
-    Where it may not be read, the versions that are served tell an old one. None when nothing tells.
+    If the definition may not be read, the served versions identify an old Karpenter. None when
+    neither gives an answer.
     """
     try:
         return karpenter.is_timed(await _asked(transport, karpenter.DEFINITION))
@@ -42,7 +43,7 @@ async def _asked(transport: Transport, path: str) -> Any:
 
 
 async def watch(transport: Transport, loop: Loop) -> None:
-    """Look now and then, and say what is there; what cannot be read stays as it was."""
+    """Look now and then, and pass on the result; without an answer the last result stays."""
     before = True
     while True:
         timed = await look(transport)

@@ -13,7 +13,7 @@ from bayplan.settings import Settings
 
 
 class Deliveries:
-    """Takes what kopf delivers in its thread to `cache` in the event loop that constructed this.
+    """Takes kopf's deliveries from its thread to `cache` in the event loop that built this object.
 
     `relist` is called in that loop when kopf has listed again.
     """
@@ -37,7 +37,7 @@ class Deliveries:
 
 
 class Served(Protocol):
-    """What kopf asks of the operator, from its own thread."""
+    """What kopf asks of the operator, from kopf's own thread."""
 
     @property
     def deliveries(self) -> delivery.Sink: ...
@@ -48,7 +48,7 @@ class Served(Protocol):
 
 
 class Shell(Protocol):
-    """Whatever runs kopf: a thread of ours, or `kopf run`."""
+    """The runner of kopf: a thread of ours, or `kopf run`."""
 
     def start(self, operator: Served) -> None: ...
 
@@ -56,7 +56,7 @@ class Shell(Protocol):
 
 
 class KopfThread:
-    """kopf in a thread and an event loop of its own; the operator ends when it does."""
+    """kopf in a separate thread and event loop; the operator ends when kopf ends."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""Whether this process may decide: the lease is ours, our news is fresh, our clock is right."""
+"""Whether this process may decide: we hold the lease, our news is fresh, our clock is right."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ class HeldLease(Protocol):
 class Leadership:
     """`skew` is the API server's clock minus ours, in seconds; None when unknown.
 
-    `look_anew` lists both custom kinds and their pods. `monotonic` is seconds.
+    `look_anew` lists both custom kinds and their pods. `monotonic` returns seconds.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Leadership:
         self._monotonic = monotonic
         self._beaten_at = monotonic()
         self._skewed = False
-        self._fresh = False  # what is known of the custom resources is no older than our lease
+        self._fresh = False  # our news of the custom resources is not older than our lease
 
     async def begin(self) -> None:
-        """The lease is ours: list both custom kinds and their pods, then lead.
+        """We have the lease: list both custom kinds and their pods, then lead.
 
-        A standby may have heard nothing for a while without knowing it, and what its predecessor
-        wrote last it cannot have heard. The statuses are the record: by an old one a run that has
-        ended and gone would be made again; without its pod one that has begun would be called
-        missed.
+        A standby may have heard nothing for a while without knowing it, and it cannot have heard
+        its predecessor's last writes. The statuses are the record. With an old status, a run that
+        has ended and gone would be made again; without its pod, a run that has begun would be
+        called missed.
         """
         await self._look_anew()
         self._fresh = True
@@ -65,8 +65,8 @@ class Leadership:
     def leads(self) -> bool:
         """Whether decisions may be made here and now.
 
-        Slots are due by this machine's clock; one that is far from the API server's decides
-        nothing. Whoever holds the lease keeps it: another replica's clock may be no better.
+        Slots are due by this machine's clock; a clock that is far from the API server's decides
+        nothing. The replica keeps the lease all the same: another replica's clock may be no better.
         """
         if not (self._fresh and self._lease.holding()):
             return False
@@ -80,12 +80,12 @@ class Leadership:
         return not self._skewed
 
     def beat(self) -> None:
-        """The main loop has come round."""
+        """The main loop has completed a turn."""
         self._beaten_at = self._monotonic()
         self._lease.beat()
 
     def check(self) -> bool:
-        """Whether the lease is ours; raises when it is and the main loop is stuck. Any thread."""
+        """Whether we hold the lease; raises if we do and the main loop is stuck. Any thread."""
         holding = self._lease.holding()
         silent = self._monotonic() - self._beaten_at
         if holding and silent > self._stuck_after:

@@ -1,14 +1,14 @@
-"""The lease in a small process of its own, so that nothing the operator does can keep it waiting.
+"""The lease in a small separate process, so that nothing the operator does can delay it.
 
-A thread would need the interpreter lock for each of the dozen steps of a renewal. Where a machine
-is full, whoever holds that lock may be off the CPU for a third of a second, and a renewal takes
-seconds. This process is forked before there are threads or a loop, shares what was imported, has a
-session of its own (Linux divides the CPU among sessions first) and waits for its order.
+A thread would need the interpreter lock for each of the dozen steps of a renewal. On a full machine
+the thread that holds the lock may be off the CPU for a third of a second, and a renewal would take
+seconds. This process is forked before there are threads or a loop, shares the imported modules, has
+a session of its own (Linux divides the CPU among sessions first) and waits for its order.
 
-Both ends look at one `LeaseState` in shared memory: asking whether we hold asks nobody. When the
-operator is gone its pipe ends, and nothing is renewed any more; a dead operator's lease is not
-released, as what it wrote last may be on its way. When it is stopped or its loop is silent for
-long, the lease runs out.
+Both ends look at one `LeaseState` in shared memory: checking whether we hold the lease needs no
+message. When the operator is gone its pipe ends, and nothing is renewed any more. A dead operator's
+lease is not released, because its last writes may be on their way. When the operator is stopped or
+its loop is silent for long, the lease runs out.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _STOPPED = frozenset("TtZX")  # states of a process that writes nothing: stopped
 
 
 def identity(settings: Settings) -> str:
-    """The name in the lease: a restarted container's is the same."""
+    """The holder's name in the lease: a restarted container has the same name."""
     return settings.identity or os.environ.get("HOSTNAME") or socket.gethostname()
 
 
@@ -45,7 +45,7 @@ def lease(
     state: LeaseState | None = None,
     runs: Callable[[], bool] = lambda: True,
 ) -> Lease:
-    """The lease that settings describe."""
+    """The lease that `settings` describe."""
     kubeconfig = str(settings.kubeconfig) if settings.kubeconfig else None
     return Lease(
         lambda: HttpTransport.connect(kubeconfig, connections=CONNECTIONS),
@@ -64,7 +64,7 @@ def lease(
 
 
 class _Shared(ctypes.Structure):
-    """A `LeaseState` in shared memory; each field is written whole, by one end."""
+    """A `LeaseState` in shared memory; each field is written whole, by only one of the two ends."""
 
     _fields_ = (
         ("held_until", ctypes.c_double),
@@ -74,10 +74,10 @@ class _Shared(ctypes.Structure):
 
 
 class LeaseProcess:
-    """The operator's end. Construct it before there is any thread; it stands for the lease then."""
+    """The operator's end. Construct it before there is any thread: it forks the process then."""
 
     def __init__(self, settings: Settings) -> None:
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE)  # shared with what is forked
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the forked process
         state: LeaseState = _Shared.from_buffer(self._memory)  # type: ignore[assignment]
         state.held_until = float("-inf")
         self._state = state
@@ -85,7 +85,7 @@ class LeaseProcess:
         self._on_loss: Callable[[], None] = lambda: None
         self._thread: threading.Thread | None = None
         operator = os.getpid()
-        gc.freeze()  # what was imported stays where it is: the fork shares it
+        gc.freeze()  # imported modules stay in place: the fork shares them
         orders, self._orders = os.pipe()
         self._news, news = os.pipe()
         self._pid = os.fork()
@@ -98,7 +98,7 @@ class LeaseProcess:
         self._lease = lease(settings, self._on_gain, self._on_loss, state)
 
     def tell(self, on_gain: Callable[[], None], on_loss: Callable[[], None]) -> None:
-        """Who hears what becomes of it, from a thread."""
+        """Set the functions that are called on gain and on loss, from a thread."""
         self._on_gain, self._on_loss = on_gain, on_loss
 
     def holding(self) -> bool:
@@ -111,21 +111,21 @@ class LeaseProcess:
         self._lease.beat()
 
     def start(self) -> None:
-        """Begin to try."""
+        """Begin to try to take the lease."""
         self.beat()
         os.write(self._orders, b"s")
         self._thread = threading.Thread(target=self._listen, name="lease", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Release the lease, if it is held; wait for that for at most this long, and end it."""
+        """Release the lease if it is held; wait at most this long, then end the process."""
         self._state.stopping = True
         if self._thread is not None:
             self._thread.join(timeout_seconds)
         self.close()
 
     def close(self) -> None:
-        """The process is gone."""
+        """End the process and free what belongs to it."""
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
@@ -147,11 +147,11 @@ class LeaseProcess:
 
 
 def _live(settings: Settings, state: LeaseState, operator: int, orders: int, news: int) -> None:
-    """Be the lease's process; never returns."""
+    """Run as the lease's process; never returns."""
     code = 1
     try:
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM):  # the operator's to obey
+        for number in (signal.SIGINT, signal.SIGTERM):  # the operator handles these signals
             signal.signal(number, signal.SIG_IGN)
         if os.read(orders, 1):
             ours = lease(
@@ -169,7 +169,7 @@ def _live(settings: Settings, state: LeaseState, operator: int, orders: int, new
 
 async def _renew(ours: Lease, orders: int) -> None:
     running = asyncio.get_running_loop()
-    running.add_reader(orders, os._exit, 0)  # no second order comes: the operator has gone
+    running.add_reader(orders, os._exit, 0)  # no second order comes: the operator is gone
     await ours.run()
 
 
@@ -179,7 +179,7 @@ def _say(news: int, word: bytes) -> None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process can do anything: it is there and nobody has stopped it."""
+    """Whether a process can run: it exists and is not stopped."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""How late the main loop runs, when the cache is synced, and the gauges from time to time."""
+"""Measures how late the main loop runs and when the cache is synced; updates the gauges."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from bayplan.cluster.cache import Cache
 from bayplan.metrics import Metrics
 
 LAG_SECONDS = 0.1
-GAUGES_SECONDS = 5.0  # of 5,000 nodes they take tens of milliseconds
+GAUGES_SECONDS = 5.0  # for 5,000 nodes the gauges take tens of milliseconds
 
 
 class LoopMonitor:
@@ -22,7 +22,7 @@ class LoopMonitor:
     async def run(self) -> None:
         """Look ten times a second, for ever.
 
-        Looks are due at fixed moments: one stall makes all those late that fall into it.
+        Looks are due at fixed moments: one stall makes all looks late that fall into it.
         """
         loop = asyncio.get_running_loop()
         due = measured_at = loop.time()

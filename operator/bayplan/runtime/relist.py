@@ -1,6 +1,6 @@
-"""Lists of both custom kinds: they heal what kopf's watches have missed.
+"""Lists both custom kinds, which repairs what kopf's watches have missed.
 
-Both are listed at the start, every few minutes, and soon after somebody has doubts. A list that
+Both kinds are listed at the start, every few minutes, and soon after a caller asks. A list that
 fails is repeated until it succeeds: nothing can be decided without it.
 """
 
@@ -14,14 +14,14 @@ from bayplan.cluster import errors, informer
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.transport import Transport
 
-# kopf's new listing is followed by ours after this pause, so that both see the same.
+# Our listing follows kopf's new listing after this pause, so that both see the same.
 PAUSE_SECONDS = 1.0
 
 
 class Relister:
     """Keeps the custom resources of `cache` equal to the API server's lists.
 
-    `namespace` is the one that is served, empty for all. Belongs to one event loop.
+    `namespace` is the served namespace, empty for all. Belongs to one event loop.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Long solves in one process of their own: arrays in, arrays out, one question at a time.
+"""Long solves in a separate process: arrays in, arrays out, one question at a time.
 
 HiGHS holds the interpreter lock and cannot be interrupted, so a solve that may run long never runs
 in the operator's process. The worker is spawned at the first question, ends when its pipe closes
@@ -16,12 +16,12 @@ from bayplan import stdout
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 
-# Beyond the deadline it was given: start-up, a last pivot, the way through the pipe.
+# Time allowed beyond the given deadline: for start-up, a last pivot and the pipe.
 _GRACE_SECONDS = 10.0
 
 
 class SolverProcess:
-    """`ask` answers None when the worker died or did not answer; the next question starts anew."""
+    """`ask` gives None when the worker died or did not answer; the next question starts anew."""
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
@@ -30,7 +30,7 @@ class SolverProcess:
         self._busy = asyncio.Lock()
 
     async def ask(self, question: Problem, seconds: float, seed: int = 0) -> Purchase | None:
-        """The cheapest nodes found within `seconds`, with their bound. The loop goes on."""
+        """The cheapest nodes found within `seconds`, with their bound. The loop is not blocked."""
         async with self._busy:
             try:
                 return await asyncio.to_thread(self._exchange, question, seconds, seed)
@@ -39,7 +39,7 @@ class SolverProcess:
                 return None
 
     def end_process(self) -> None:
-        """End the process; it holds nothing that is worth saving. A later question replaces it."""
+        """End the process; it holds nothing that must be saved. A later question replaces it."""
         if self._process is not None:
             self._process.kill()
             self._process.join()

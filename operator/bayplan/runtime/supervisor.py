@@ -1,4 +1,4 @@
-"""Tasks that run for as long as the process does: one that ends by itself ends the process.
+"""Tasks that run as long as the process runs: if a task ends by itself, the process ends.
 
 A supervisor (Kubernetes) starts the process again, and everything that matters is in the API
 server.
@@ -13,7 +13,7 @@ from bayplan import logs
 
 
 class Ended(Exception):  # noqa: N818  what happened, not a fault of the caller
-    """Something essential ended by itself."""
+    """An essential part ended by itself."""
 
 
 class Supervisor:
@@ -25,7 +25,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, name: str, work: Coroutine[Any, Any, None], *, ends: bool = False) -> None:
-        """Run it beside the rest. When it returns the process ends, unless it `ends` by design.
+        """Run a task. When it returns the process ends, unless the task `ends` by design.
 
         A task that raises always ends the process.
         """
@@ -44,7 +44,7 @@ class Supervisor:
             self.fail(f"{task.get_name()} ended: {error!r}")
 
     def fail(self, why: str) -> None:
-        """End the process; the first reason is the one that is told."""
+        """End the process; the first reason is the reason that is reported."""
         if not self._fatal.done():
             self._fatal.set_result(why)
 
@@ -53,7 +53,7 @@ class Supervisor:
         self._loop.call_soon_threadsafe(self.fail, why)
 
     async def wait(self, stop: asyncio.Event) -> None:
-        """Return when `stop` is set; raise Ended when something essential ended before."""
+        """Return when `stop` is set; raise Ended when an essential part ended before."""
         stopped = asyncio.create_task(stop.wait())
         try:
             awaited: set[asyncio.Future[Any]] = {stopped, self._fatal}
@@ -64,11 +64,11 @@ class Supervisor:
             raise Ended(self._fatal.result())
 
     async def cancel(self, *, spare: str = "") -> None:
-        """Cancel all tasks but the one named `spare`, and wait until they have ended."""
+        """Cancel all tasks except `spare`, and wait until they have ended."""
         await asyncio.gather(*self.cancel_soon(spare=spare), return_exceptions=True)
 
     def cancel_soon(self, *, spare: str = "") -> list[asyncio.Task[None]]:
-        """Cancel all tasks but the one named `spare`; they end at the loop's next turns."""
+        """Cancel all tasks except `spare`; they end in the loop's next turns."""
         ending = [task for task in self._tasks if task.get_name() != spare]
         for task in ending:
             task.cancel()

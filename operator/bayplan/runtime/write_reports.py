@@ -1,4 +1,4 @@
-"""What became of each write goes to whoever has to know: loop, receivers of notices, metrics."""
+"""Passes the result of each write on: to the loop, to receivers of notices, to metrics."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from bayplan.scheduler.loop import Loop
 class WriteReports:
     """The writer's `Reports`. `relist` has both custom kinds listed again.
 
-    `loop` is set once it is built: it needs the writer, which needs this.
+    `loop` is set after it is built, because it needs the writer, and the writer needs this object.
     """
 
     metrics: Metrics
@@ -27,14 +27,14 @@ class WriteReports:
     loop: Loop = field(init=False)
 
     def created(self, key: Key, planned: Pod, stored: Pod) -> None:
-        """The plan is compared with what the API server made of it."""
+        """Compare the plan with the pod that the API server stored."""
         self.loop.created(key, planned, stored)
 
     def refused(self, write: refusals.Write, error: errors.ClusterError) -> None:
         self.loop.refused(write, error)
 
     def missing(self, key: Key) -> None:
-        """A status write met no object: kopf missed its end, or the server errs. List again."""
+        """A status write met no object: kopf missed its end, or the server is wrong. List again."""
         logs.say(logging.WARNING, "status met no object", resource="/".join(key))
         self.relist()
 
