@@ -1,8 +1,9 @@
 """What pods may use of an instance type on EKS: capacity minus what kernel and kubelet keep.
 
-An estimate for types of which no node has been seen yet; a real node's allocatable always wins.
-The formulas are those of the EKS images (bootstrap of amazon-eks-ami, `eni_max_pods.go`) and, for
-the memory that firmware and kernel hold back, Karpenter's `VMMemoryOverheadPercent` of 7.5 %.
+This is an estimate for types of which no node has been seen yet; a real node's allocatable always
+wins. The formulas are those of the EKS images (bootstrap of amazon-eks-ami, `eni_max_pods.go`). For
+the memory that firmware and kernel hold back, Karpenter's `VMMemoryOverheadPercent` of 7.5 % is
+used.
 """
 
 from bayplan.cloud.catalogue import InstanceType
@@ -23,14 +24,14 @@ RESERVED_STORAGE_BYTES = 1 << 30
 EVICTION_STORAGE_PERCENT = 10
 _PREFIX_ADDRESSES = 16  # a /28
 _SMALL_NODE_CPU_MILLI = 30_000
-_PODS_SMALL, _PODS_LARGE = 110, 250  # where prefixes leave addresses to spare
+_PODS_SMALL, _PODS_LARGE = 110, 250  # used if prefixes leave addresses to spare
 
 
 def max_pods(instance_type: InstanceType, *, prefix_delegation: bool = False) -> int:
-    """Pods that find an address: interfaces × (addresses − 1) + 2 that use the node's own.
+    """Pods that get an address: interfaces × (addresses − 1) + 2 that use the node's own.
 
-    With prefix delegation (Nitro only) a /28 stands in each place of an address and the kubelet's
-    recommended limit decides: 110 below 30 vCPU, else 250.
+    With prefix delegation (Nitro only) each address becomes a /28, and the kubelet's recommended
+    limit decides: 110 below 30 vCPU, otherwise 250.
     """
     places = instance_type.network_interfaces * (instance_type.addresses_per_interface - 1)
     if not (prefix_delegation and instance_type.nitro):
@@ -55,8 +56,8 @@ def eks_allocatable(
 ) -> dict[str, int]:
     """Allocatable by resource name: cpu in milli, memory and ephemeral-storage in bytes, counts.
 
-    Fewer `max_pods` leave more memory (11 MiB each). `instance_store` counts local disks as the
-    nodes' ephemeral storage (RAID 0), else the root volume is all. Never negative.
+    Fewer `max_pods` leave more memory (11 MiB each). With `instance_store` the local disks are the
+    nodes' ephemeral storage (RAID 0); otherwise only the root volume counts. Never negative.
     """
     pods = _pods(instance_type, max_pods, prefix_delegation)
     usable = instance_type.memory_bytes * (1000 - _OVERHEAD_PER_MILLE) // 1000

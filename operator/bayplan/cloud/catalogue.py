@@ -1,10 +1,10 @@
 """What an EC2 instance type has, before the system takes its part; one parser for every source.
 
-The shapes are those of EC2's `DescribeInstanceTypes`, so that the same function reads an answer of
-boto3 and the published type descriptions in the `moto` package (Apache-2.0) from which
+The shapes are those of EC2's `DescribeInstanceTypes`. The same function therefore reads an answer
+of boto3 and the published type descriptions in the `moto` package (Apache-2.0), from which
 `tools/catalogue.py` builds `catalogue.json.gz`. The catalogue holds facts only and NO prices: a
-price has a date, a region and a source, and lives in `prices`. What a pod may use of a type is
-in `allocatable`.
+price has a date, a region and a source, and is in `prices`. `allocatable` computes what a pod may
+use of a type.
 """
 
 import dataclasses
@@ -34,10 +34,10 @@ class InstanceType:
     arch: str  # the value of kubernetes.io/arch: amd64 or arm64
     cpu_milli: int
     memory_bytes: int
-    network_interfaces: int  # of the default network card: the pods' addresses come from these
+    network_interfaces: int  # of the default network card: pods get their addresses from these
     addresses_per_interface: int
     gpus: Mapping[str, int]  # extended resource -> devices
-    gpu_name: str  # "" without one
+    gpu_name: str  # "" without a GPU
     gpu_memory_bytes: int  # all devices together
     instance_store_bytes: int
     network_baseline_mbps: int
@@ -69,9 +69,9 @@ def load() -> Mapping[str, InstanceType]:
 
 
 def parsed(description: Mapping[str, Any]) -> InstanceType:
-    """One entry of `DescribeInstanceTypes`, as boto3 or moto give it.
+    """Read one entry of `DescribeInstanceTypes`, as boto3 or moto returns it.
 
-    Only the default network card's interfaces count: pods get no address of another card.
+    Only the default network card's interfaces count: pods get no address from another card.
     """
     network = description["NetworkInfo"]
     default_card = network.get("DefaultNetworkCardIndex", 0)
@@ -113,16 +113,16 @@ def row(instance_type: InstanceType) -> dict[str, Any]:
 
 
 def _architecture(supported: list[str]) -> str:
-    """64 bits where there is a choice; an unknown word is kept as it is."""
+    """The 64-bit architecture if there is a choice; an unknown word is kept as it is."""
     best = next((word for word in supported if word in _ARCHITECTURES), supported[-1])
     return _ARCHITECTURES.get(best, best)
 
 
 def _devices(description: Mapping[str, Any]) -> dict[str, int]:
-    """Extended resources that a device plugin would offer.
+    """The extended resources that a device plugin would offer.
 
     A fraction of a GPU (g6f: `Count` 0, `LogicalGpuCount` 1) is one device to the plugin. Neuron
-    shows the same silicon twice, as devices and as cores, and so do the plugin's two resources.
+    shows the same silicon twice, as devices and as cores, and the plugin has both resources, too.
     """
     devices: dict[str, int] = {}
     for gpu in description.get("GpuInfo", {}).get("Gpus", ()):

@@ -1,8 +1,8 @@
-"""The labels by which Karpenter's providers tell instance types apart.
+"""The labels by which Karpenter's providers distinguish instance types.
 
 Source: `computeRequirements` of kubernetes-sigs' provider for AWS (pkg/providers/instancetype) and
-the labels of the core's kwok provider. A label that the catalogue cannot tell (EBS bandwidth, CPU
-manufacturer, …) is not among them.
+the labels of the core's kwok provider. Labels that the catalogue does not know (EBS bandwidth, CPU
+manufacturer, …) are left out.
 """
 
 import re
@@ -26,12 +26,12 @@ KEYS = frozenset(
         *(f"{AWS}/instance-{what}" for what in (*_TOLD, *_TOLD_OF_GPUS)),
         *(f"{KWOK}/instance-{what}" for what in ("family", "size", "cpu", "memory")),
     }
-)  # all that `labels_of` may give
+)  # all labels that `labels_of` may return
 _MAKERS = {"nvidia.com/gpu": "nvidia", "amd.com/gpu": "amd", "habana.ai/gaudi": "habana"}
 
 
 def labels_of(one: InstanceType) -> dict[str, str]:
-    """Labels of a node of this type, but for those of its zone and its pool."""
+    """The labels of a node of this type, except the labels of its zone and its pool."""
     cores, memory = str(one.cpu_milli // 1000), str(one.memory_bytes // _MIB)
     found = {
         INSTANCE_TYPE: one.name,

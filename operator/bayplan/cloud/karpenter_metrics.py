@@ -20,7 +20,7 @@ _MICRO = 1_000_000
 
 
 def market(text: str) -> Market:
-    """What a page of metrics says; `ValueError` where it is no such page, or has no price."""
+    """The market on a page of metrics; `ValueError` if it is no such page or has no price."""
     on_demand: dict[str, Price] = {}
     spot: dict[tuple[str, str], Price] = {}
     sold_out: set[Offering] = set()

@@ -1,8 +1,8 @@
-"""A NodePool of Karpenter, as far as it says which nodes it makes: types, zones, labels, taints.
+"""The nodes that a Karpenter NodePool makes: their types, zones, labels, taints.
 
-Read from the object as the API server has it (`karpenter.sh/v1`), with the part of its EC2NodeClass
-that decides how much pods can use of a node. Requirements are Karpenter's sets; the requirement
-`Gte` and `Lte` are bounds that include their value.
+The pool is read from the object as the API server has it (`karpenter.sh/v1`), with the part of its
+EC2NodeClass that decides how much pods can use of a node. Requirements are Karpenter's sets; the
+operators `Gte` and `Lte` are bounds that include their value.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ ON_DEMAND, SPOT = "on-demand", "spot"
 
 @dataclass(frozen=True, slots=True)
 class NodeClass:
-    """What of an EC2NodeClass decides the room of a node; None where it says nothing."""
+    """The fields of an EC2NodeClass that decide the room of a node; None for a field not set."""
 
     max_pods: int | None = None
     disk_bytes: int | None = None  # of the root volume
@@ -30,10 +30,10 @@ class NodeClass:
 
 @dataclass(frozen=True, slots=True)
 class NodePool:
-    """`labels` and `taints` are on every node of the pool; startup taints go by themselves.
+    """`labels` and `taints` are on every node of the pool; startup taints go away by themselves.
 
-    `requirements` are by label; a label that is absent here may have any value. `node_class` names
-    the object that says the rest: its kind and name.
+    `requirements` are by label; a label that is absent here may have any value. `node_class` is the
+    kind and name of the object that holds the other settings.
     """
 
     name: str
@@ -43,12 +43,12 @@ class NodePool:
     node_class: tuple[str, str] = ("", "")
 
     def allows(self, labels: Mapping[str, str], keys: Iterable[str]) -> bool:
-        """Whether a node with these labels may be of the pool, as far as these keys tell."""
+        """Whether a node with these labels may belong to the pool, judged by these keys only."""
         return all(self.requirements.get(key, ANYTHING).has(labels.get(key)) for key in keys)
 
     @property
     def capacity_types(self) -> tuple[str, ...]:
-        """On demand, spot or both. A pool that says nothing may have both."""
+        """On demand, spot or both. A pool without such a requirement may have both."""
         wanted = self.requirements.get(CAPACITY_TYPE, ANYTHING)
         return tuple(each for each in (ON_DEMAND, SPOT) if wanted.has(each))
 
@@ -86,7 +86,7 @@ def node_pool(body: Mapping[str, Any]) -> NodePool:
 
 
 def node_class(body: Mapping[str, Any]) -> NodeClass:
-    """What an EC2NodeClass says of a node's room."""
+    """The settings of an EC2NodeClass that decide a node's room."""
     spec = _mapping(body.get("spec"))
     most = _mapping(spec.get("kubelet")).get("maxPods")
     size = _mapping(_pods_disk(spec).get("ebs")).get("volumeSize")
@@ -98,7 +98,7 @@ def node_class(body: Mapping[str, Any]) -> NodeClass:
 
 
 def _pods_disk(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The volume that pods write to, as the provider finds it: marked, or by its device's name."""
+    """The volume that pods write to, found as the provider does: by its mark or device name."""
     disks = [_mapping(one) for one in _list(spec.get("blockDeviceMappings"))]
     aliases = [str(_mapping(one).get("alias")) for one in _list(spec.get("amiSelectorTerms"))]
     families = [str(spec.get("amiFamily") or ""), *aliases]
@@ -123,7 +123,7 @@ def _requirement(called: str, where: str, one: Mapping[str, Any]) -> tuple[str, 
 
 
 def _including(operator: str, values: list[str]) -> tuple[str, list[str]]:
-    """`Gte 4` is `Gt 3`, `Lte 4` is `Lt 5`; what is no whole number stays, and is refused."""
+    """`Gte 4` becomes `Gt 3`, `Lte 4` becomes `Lt 5`; other values stay and are refused later."""
     strict, step = {"Gte": ("Gt", -1), "Lte": ("Lt", 1)}[operator]
     text = values[0] if values else ""
     return strict, [str(int(text) + step)] if text.isascii() and text.isdecimal() else values

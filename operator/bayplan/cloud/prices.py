@@ -1,7 +1,7 @@
-"""What an instance type costs an hour, and who says so.
+"""What an instance type costs an hour, and the source of that price.
 
-A price never travels without its source. What a node says of itself (`Node.price_microdollars`)
-comes first; for a type `Book` asks in order: a prices file, prices fetched from AWS, and last a
+A price never travels without its source. The price on a node itself (`Node.price_microdollars`)
+comes first. For a type, `Book` asks in order: a prices file, prices fetched from AWS, and last a
 linear model, so that there is always a number and a reader can always see how much to trust it.
 Microdollars are integers; text is read exactly.
 """
@@ -19,16 +19,16 @@ from typing import Any, Protocol
 
 from bayplan.cloud.catalogue import InstanceType
 
-_PRICING_REGION = "us-east-1"  # one of the few where the price list is asked for
+_PRICING_REGION = "us-east-1"  # one of the few regions with an endpoint for the price list
 _MICRO = 1_000_000
 _GIB = 1 << 30
-_MOST_DOLLARS = 100_000  # an hour; beyond is a typing error
+_MOST_DOLLARS = 100_000  # an hour; a higher price is a typing error
 
 # Dollars an hour, on demand, Linux, us-east-1, fitted to AWS's published prices of 1,340 types on
 # 2026-07-20 (least absolute relative error, no coefficient below 0). Median error 7.8 % over all
 # types, 7.7 % over c, m and r, 3.2 % over those with accelerators; nine in ten are within 22 %.
 MODEL_SOURCE = "linear model (us-east-1 on demand, 2026-07-20; median error 8 %)"
-_DOLLARS_PER_CPU = {  # by maker and generation
+_DOLLARS_PER_CPU = {  # by manufacturer and generation
     "intel": {4: 0.031552, 5: 0.031337, 6: 0.033446, 7: 0.031358, 8: 0.040324},
     "amd": {5: 0.026194, 6: 0.021479, 7: 0.037459, 8: 0.039656},
     "graviton": {4: 0.013194, 5: 0.020814, 6: 0.018626, 7: 0.022018, 8: 0.028467},
@@ -52,7 +52,7 @@ _DOLLARS_PER_GPU_GIB = {
     "T4g": 0.01797,
     "V100": 0.092177,
 }
-_DOLLARS_PER_OTHER_GPU_GIB = 0.0318  # the median of the above
+_DOLLARS_PER_OTHER_GPU_GIB = 0.0318  # the median of the values above
 _DOLLARS_PER_NEURON_CORE = {"inf1": 0.0, "inf2": 0.101848}
 _DOLLARS_PER_OTHER_NEURON_CORE = 0.444706  # trn1
 _OLDEST, _NEWEST = 4, 8
@@ -60,7 +60,7 @@ _OLDEST, _NEWEST = 4, 8
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Price:
-    """Microdollars an hour, and where the number comes from."""
+    """Microdollars an hour, and the source of the number."""
 
     microdollars_per_hour: int
     source: str
@@ -71,7 +71,7 @@ Offering = tuple[str, str, str]  # instance type, zone, capacity type
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Market:
-    """What can be had now, and for how much; `on_demand` by type, `spot` by type and zone."""
+    """Available offers and their prices; `on_demand` by type, `spot` by type and zone."""
 
     on_demand: Mapping[str, Price] = dataclasses.field(default_factory=dict)
     spot: Mapping[tuple[str, str], Price] = dataclasses.field(default_factory=dict)
@@ -80,13 +80,13 @@ class Market:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Book:
-    """Prices known so far; what is in neither mapping is modelled."""
+    """Prices known so far; a type that is in neither mapping is priced by the model."""
 
     file: Mapping[str, Price] = dataclasses.field(default_factory=dict)  # instance type -> price
     aws: Mapping[str, Price] = dataclasses.field(default_factory=dict)  # instance type -> price
 
     def of(self, instance_type: InstanceType) -> Price:
-        """The first that knows: file, AWS, model."""
+        """The price from the first source that knows it: file, AWS, model."""
         name = instance_type.name
         return self.file.get(name) or self.aws.get(name) or modelled(instance_type)
 
@@ -123,7 +123,7 @@ def from_file(path: Path) -> dict[str, Price]:
 
 
 def microdollars(dollars: str) -> int:
-    """Dollars as text → microdollars, exactly, a fraction of one rounded up; above 0."""
+    """Dollars as text → microdollars, exact; a fraction of a microdollar is rounded up; above 0."""
     if not _is_dollars(dollars):
         raise ValueError(f"`{dollars[:40]}` is not a price in dollars")
     exact = decimal.Decimal(dollars.strip()) * _MICRO
@@ -134,7 +134,7 @@ def microdollars(dollars: str) -> int:
 
 
 def modelled(instance_type: InstanceType) -> Price:
-    """A price from what the type has: an estimate, and called so."""
+    """A price estimated from what the type has; its source says that it is an estimate."""
     dollars = _cpu_dollars(instance_type)
     dollars += _DOLLARS_PER_GIB * instance_type.memory_bytes / _GIB
     dollars += _DOLLARS_PER_STORE_TERABYTE * instance_type.instance_store_bytes / 1e12
@@ -169,13 +169,13 @@ def _is_dollars(text: str) -> bool:
 
 
 class PricingClient(Protocol):
-    """The part of boto3's `pricing` client that is used."""
+    """The part of boto3's `pricing` client that we use."""
 
     def get_paginator(self, operation_name: str) -> Any: ...
 
 
 class SpotClient(Protocol):
-    """The part of boto3's `ec2` client that is used."""
+    """The part of boto3's `ec2` client that we use."""
 
     def get_paginator(self, operation_name: str) -> Any: ...
 
@@ -222,9 +222,10 @@ def spot(client: SpotClient, region: str, now: dt.datetime) -> dict[tuple[str, s
 
 
 def aws_prices(region: str, today: dt.date, cache: Path | None = None) -> dict[str, Price]:
-    """On-demand prices of a region from AWS, once a day; what the cache holds where AWS is silent.
+    """On-demand prices of a region from AWS, once a day; cached prices if AWS does not answer.
 
-    Without boto3 (extra `aws`), credentials, network or cache: empty. The source tells the date.
+    Without boto3 (extra `aws`), credentials, network or cache the result is empty. The source names
+    the date.
     """
     fresh = f"AWS price list, {region} on demand, {today.isoformat()}"
 
@@ -237,7 +238,7 @@ def aws_prices(region: str, today: dt.date, cache: Path | None = None) -> dict[s
 def aws_spot(
     region: str, now: dt.datetime, cache: Path | None = None
 ) -> dict[tuple[str, str], Price]:
-    """Spot prices by (instance type, zone), as `aws_prices` gets those on demand."""
+    """Spot prices by (instance type, zone), fetched and cached like those of `aws_prices`."""
     fresh = f"AWS spot price history, {region}, {now.date().isoformat()}"
 
     def ask(boto: Any) -> dict[str, Price]:
@@ -251,7 +252,7 @@ def aws_spot(
 def _once_a_day(
     cache: Path | None, fresh: str, ask: Callable[[Any], dict[str, Price]]
 ) -> dict[str, Price]:
-    """What the cache holds if it is of today, else AWS's answer, else an older one."""
+    """The cached prices if they are of today, else AWS's answer, else older cached prices."""
     held = _cached(cache)
     if held and all(price.source == fresh for price in held.values()):
         return held
@@ -267,14 +268,14 @@ def _once_a_day(
         return held
     if cache is not None and fetched:
         rows = {name: dataclasses.astuple(price) for name, price in fetched.items()}
-        with contextlib.suppress(OSError):  # no home to write to: asked again next time
+        with contextlib.suppress(OSError):  # no writable home: AWS is asked again next time
             cache.parent.mkdir(parents=True, exist_ok=True)
             cache.write_text(json.dumps(rows), encoding="utf-8")
     return fetched or held
 
 
 def _cached(cache: Path | None) -> dict[str, Price]:
-    """What an earlier call wrote; a file that cannot be read counts as none."""
+    """The prices that an earlier call wrote; a file that cannot be read counts as absent."""
     if cache is None or not cache.exists():
         return {}
     try:
