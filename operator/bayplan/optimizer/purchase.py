@@ -1,8 +1,8 @@
 """What to buy for a demand, by the method that suits it.
 
-Column generation is at its best with a few dozen classes; beyond that its time goes into classes
-instead of patterns. Many classes (in the extreme every pod its own size) are grouped by size. In
-between it depends on the demand which is cheaper: both are asked.
+Column generation works best with a few dozen classes; beyond that its time goes into classes
+instead of patterns. Many classes (in the extreme, each pod has its own size) are grouped by size.
+In between it depends on the demand which method is cheaper, so both are tried.
 """
 
 import dataclasses
@@ -16,10 +16,11 @@ from bayplan.optimizer.provision import provision
 from bayplan.optimizer.rightsize import rightsized
 
 # Measured in two seconds on classes of 1, 10 and 100 pods each: with 30 classes both cost the same,
-# with 120 grouping is 2 to 9 points cheaper, with 500 it is 24 to 80; with 46 to 76 classes of very
-# different counts, or 125 that are shares by zone, the patterns are cheaper by 0.1 to 3 points.
+# with 120 grouping is 2 to 9 points cheaper, with 500 it is 24 to 80 points cheaper. With 46 to 76
+# classes of very different counts, or with 125 classes that are shares by zone, the patterns are
+# cheaper by 0.1 to 3 points.
 FEW_CLASSES, MANY_CLASSES = 64, 160
-_FOR_GROUPS = 0.6  # of the time, where both are asked
+_FOR_GROUPS = 0.6  # share of the time, if both methods are tried
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,7 @@ class Purchase:
     bound: int  # microdollars an hour
 
     def contents(self) -> Iterator[tuple[int, Counter[int]]]:
-        """Node by node its type, and how many pods of which class it holds."""
+        """For each node its type, and how many pods of which class it holds."""
         held: list[Counter[int]] = [Counter() for _ in self.types]
         for node, kind in zip(self.node.tolist(), self.kind.tolist(), strict=True):
             held[node][kind] += 1
@@ -44,7 +45,7 @@ class Purchase:
 
 
 def purchase(problem: Problem, budget: Budget, seed: int = 0) -> Purchase:
-    """The cheapest nodes found for a demand; what fits nowhere has no place."""
+    """The cheapest nodes found for a demand; a pod that fits nowhere gets no place."""
     classes = np.count_nonzero(problem.demand)
     limited = problem.available is not None or problem.conflicts is not None
     if limited or classes < FEW_CLASSES:
@@ -58,7 +59,7 @@ def purchase(problem: Problem, budget: Budget, seed: int = 0) -> Purchase:
 
 
 def _part(budget: Budget, share: float) -> Budget:
-    """A share of what is left of a budget, by a stopwatch of its own."""
+    """A share of what is left of a budget, with its own stopwatch."""
     start = budget.spent()
     return dataclasses.replace(
         budget, seconds=budget.left() * share, spent=lambda: budget.spent() - start

@@ -6,8 +6,9 @@ group by group, the larger pods on the nodes that are furthest below their mean.
 full, pods are swapped with pods of other nodes until it is not; the few pods without such a swap
 get their own nodes. The bound considers every single pod.
 
-Pods of one group may use the same types. The most numerous classes are groups of their own: their
-mean is their request. How many of a class a node may hold is kept where real pods are placed.
+Pods of one group may use the same types. Each of the most numerous classes is a group of its own:
+its mean is its request. The limit of pods of one class on a node is applied when real pods are
+placed.
 """
 
 import dataclasses
@@ -31,10 +32,10 @@ from bayplan.optimizer.problem import (
 from bayplan.optimizer.provision import provision
 
 _STEP = 0.08  # grid step of large requests, as a share of the largest node
-_FOLD = 1.2  # grid step of small ones, in the logarithm
-_SMALLEST = 1e-4  # share below which all are alike
+_FOLD = 1.2  # grid step of small requests, in the logarithm
+_SMALLEST = 1e-4  # share below which all requests are alike
 _OWN_GROUPS = 32  # of the most numerous classes
-_NUMEROUS = 0.004  # of all pods: a class that has fewer shares its group
+_NUMEROUS = 0.004  # share of all pods: a class with fewer pods shares its group
 _HELD_BACK = 0.002  # share of a node that is reserved, because means are not exact
 _FOR_PLAN, _FOR_SWAPS = 0.6, 0.95  # shares of the time after which the next step begins
 _PARTNERS = 80  # nodes that are tried for a swap
@@ -55,7 +56,7 @@ class RightSized:
 
     @property
     def gap(self) -> float:
-        """(cost − bound) ÷ bound; 0 where nothing costs anything."""
+        """(cost − bound) ÷ bound; 0 if nothing costs anything."""
         return (self.cost - self.bound) / self.bound if self.bound else 0.0
 
 
@@ -105,7 +106,7 @@ def rightsized(problem: Problem, budget: Budget, seed: int = 0) -> RightSized:
 
 
 def _masks(eligible: BoolMatrix) -> tuple[BoolMatrix, IntVector]:
-    """The distinct rows, and which of them each row is."""
+    """The distinct rows, and the index of each row among them."""
     number: dict[bytes, int] = {}
     mask = np.array([number.setdefault(row.tobytes(), len(number)) for row in eligible], np.int64)
     return eligible[np.unique(mask, return_index=True)[1]], mask
@@ -118,7 +119,7 @@ class _Crowd:
     kind: IntVector  # [N] class
     request: IntMatrix  # [N, D]
     mask: IntVector  # [N]
-    per_node: IntVector  # [N] how many of its class a node may hold
+    per_node: IntVector  # [N] how many pods of its class a node may hold
     open: BoolMatrix  # [S, T]
 
     @property
@@ -162,7 +163,7 @@ def _smaller(means: Problem) -> Problem:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Filled:
-    """Nodes with real pods on them, some perhaps too full."""
+    """Nodes with real pods on them; some nodes may be too full."""
 
     crowd: _Crowd
     types: IntVector  # [M]
@@ -175,7 +176,7 @@ class _Filled:
         return np.flatnonzero((self.load > self.room).any(axis=1))
 
     def put(self, pods: IntVector, nodes: IntVector) -> None:
-        """Pods without a node go onto these, one each; a node may be named more than once."""
+        """Put pods without a node on these nodes, one each; a node may be named more than once."""
         self.node[pods] = nodes
         np.add.at(self.load, nodes, self.crowd.request[pods])
 
@@ -188,12 +189,12 @@ class _Filled:
         self.node[pod] = node
 
     def move_out(self, pods: IntVector) -> None:
-        """These have no node any more."""
+        """Take these pods off their nodes."""
         np.subtract.at(self.load, self.node[pods], self.crowd.request[pods])
         self.node[pods] = -1
 
     def takes(self, pod: int) -> BoolVector:
-        """[M]: the nodes with room for one more pod, open to it, that hold fewer than its cap."""
+        """[M]: the nodes open to the pod, with room, and with fewer of its class than the cap."""
         crowd = self.crowd
         fits: BoolVector = (self.load + crowd.request[pod] <= self.room).all(axis=1)
         fits &= crowd.open[crowd.mask[pod]][self.types]
@@ -203,7 +204,7 @@ class _Filled:
         return fits
 
     def may(self, pods: IntVector, nodes: IntVector) -> BoolMatrix:
-        """[pods, nodes]: which pods may use which nodes, room apart."""
+        """[pods, nodes]: which pods may use which nodes, without regard to room."""
         allowed: BoolMatrix = self.crowd.open[np.ix_(self.crowd.mask[pods], self.types[nodes])]
         return allowed
 
@@ -251,8 +252,8 @@ def _beyond_cap(filled: _Filled) -> IntVector:
 def _swapped(filled: _Filled, budget: Budget, dice: np.random.Generator) -> None:
     """Swap or move pods between nodes, the best of many each time, until no node is too full.
 
-    What counts is by how much of their room two nodes exceed it together, before and after. Pods
-    of which a node may hold only so many go where there is none of their class.
+    A swap is judged by how much two nodes together exceed their room, before and after. Pods of a
+    class with a cap per node go to nodes that hold no pod of their class.
     """
     request = filled.crowd.request.astype(np.float64)
     kind, capped = filled.crowd.kind, filled.crowd.capped
@@ -373,8 +374,9 @@ def _cheapest_for(loads: IntMatrix, allowed: BoolMatrix, means: Problem) -> IntV
 def _bound(means: Problem, crowd: _Crowd) -> int:
     """Least cost: resource prices of the means' fluid plan, made safe, times every pod's request.
 
-    Prices of a unit per type such that no node holds more than its price; a pod is worth the least
-    that any type it fits asks for it. Then a node's pods are worth no more than the node.
+    Each type gets unit prices such that no node holds more than its price. A pod's worth is the
+    least that any type that it fits asks for it. The pods of a node are then worth no more than the
+    node.
     """
     start = fluid(means)
     if start is None:

@@ -1,7 +1,7 @@
 """What a pool's nodes cost, what the least would be, and which nodes a better plan has.
 
-The plan is a simulation: the nodes of the pool are taken away, what ran on them is placed anew
-beside what waits, and nodes are bought from the pool's menu. Pods that the menu cannot hold stay,
+The plan is a simulation: the nodes of the pool are taken away, their pods are placed anew together
+with waiting pods, and nodes are bought from the pool's menu. Pods that the menu cannot hold stay,
 and so do their nodes. The plan says where the pool could be, not how it gets there.
 """
 
@@ -34,15 +34,15 @@ class Change:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Advice:
-    """Costs in microdollars an hour, of the nodes that could be others.
+    """Costs in microdollars an hour, of the nodes that could be replaced.
 
     `kept` maps each node that stays to the workload that the pool's menu cannot hold. `unpriced`
-    are nodes of no known price; they count as free, so the cost now is at least what is said.
-    `waiting` pods have no node now; `missing` would have none in the plan either.
+    are nodes without a known price; they count as free, so the real cost now is at least the stated
+    cost. `waiting` pods have no node now; `missing` pods would have no node in the plan either.
     """
 
     pool: str
-    everything: bool  # no node is of the pool: all nodes of the cluster are looked at
+    everything: bool  # no node belongs to the pool: all nodes of the cluster are looked at
     nodes: int
     cost: int
     bound: int
@@ -56,19 +56,19 @@ class Advice:
 
     @property
     def saving(self) -> int:
-        """What the plan costs less; 0 where it is no better, or leaves pods without room."""
+        """How much less the plan costs; 0 if it is no better, or leaves pods without room."""
         return 0 if self.missing else max(0, self.cost - self.planned)
 
     @property
     def gap_percent(self) -> float:
-        """What the nodes cost now over the least possible, in percent."""
+        """How far the cost now is above the least possible cost, in percent."""
         return 100 * (self.cost - self.bound) / self.bound if self.bound else 0.0
 
 
 def advice(
     found: Inventory, pool: NodePool, menu: Sequence[Offer], settings: simulation.Settings
 ) -> Advice:
-    """Of the pool's nodes among those found; of all of them where none is of the pool.
+    """Advice on the pool's nodes in `found`; on all nodes if none belongs to the pool.
 
     `found` is used up: its nodes and pods are moved about in it.
     """
@@ -102,7 +102,7 @@ def advice(
 def _kept(
     found: Inventory, nodes: Iterable[Node], menu: Sequence[Offer], settings: simulation.Settings
 ) -> dict[str, str]:
-    """Nodes with a pod that no offer holds, and whose pod that is."""
+    """Maps each node that has a pod which no offer holds to the workload of that pod."""
     shop = Shop(menu, settings.zones, found.daemonsets, found.volumes.claims)
     belonging = {one.uid for one in found.daemonsets}
     names = {node.name for node in nodes}
@@ -123,7 +123,7 @@ def _kept(
 def _changes(
     now: Iterable[Node], then: Counter[Sort], prices: Mapping[Sort, int]
 ) -> Iterable[Change]:
-    """The dearest sort first, as it is now or then."""
+    """The changes, the dearest sort first, by its cost now or in the plan."""
     had = Counter(map(_sort, now))
     known = {_sort(node): node.price_microdollars or 0 for node in now}
     found = [

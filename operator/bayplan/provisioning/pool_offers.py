@@ -73,7 +73,7 @@ def pool_offers(
 
 
 def _by_zone(offers: Iterable[Offer], known: SpotPrices) -> list[Offer]:
-    """Each offer as spot in each of its zones of which a price is known."""
+    """Each offer as spot, in those of its zones for which a price is known."""
     return [
         dataclasses.replace(
             offer,
@@ -91,7 +91,7 @@ def _by_zone(offers: Iterable[Offer], known: SpotPrices) -> list[Offer]:
 def _there(
     offers: Iterable[Offer], capacity_type: str, sold_out: Collection[Offering]
 ) -> Iterator[Offer]:
-    """Each offer in the zones where it is not sold out, if there is one."""
+    """Each offer in the zones where it is not sold out; offers without such a zone are left out."""
     for offer in offers:
         zones = tuple(
             zone for zone in offer.zones if (offer.name, zone, capacity_type) not in sold_out
@@ -119,7 +119,7 @@ def _types(pool: NodePool) -> list[catalogue.InstanceType]:
 
 
 def _guessed(one: catalogue.InstanceType, book: prices.Book) -> bool:
-    """Whether the model alone prices a burstable type: it says half of what AWS takes."""
+    """Whether only the model prices a burstable type: the model gives half of AWS's price."""
     return one.burstable and book.of(one).source == prices.MODEL_SOURCE
 
 

@@ -12,7 +12,7 @@ _MOST_NAMES = 5
 
 
 def data(found: Advice) -> dict[str, Any]:
-    """For programs; fields are added, never changed."""
+    """The advice for programs; fields are added, never changed."""
     return {
         "pool": found.pool,
         "allNodes": found.everything,
@@ -45,7 +45,7 @@ def data(found: Advice) -> dict[str, Any]:
 
 
 def headline(found: Advice) -> Iterator[str]:
-    """What is paid now, and what a plan would cost."""
+    """What the nodes cost now, and what a plan would cost."""
     whose = "all nodes of the cluster" if found.everything else f"NodePool {found.pool}"
     over = f", {found.gap_percent:.1f} % over the least possible" if found.bound else ""
     yield f"{whose}: {found.nodes} nodes, {_money(found.cost)}{over}"
@@ -60,7 +60,7 @@ def headline(found: Advice) -> Iterator[str]:
 
 
 def rows(found: Advice) -> list[tuple[str, ...]]:
-    """Type, capacity type, nodes now and then, dollars an hour each, and what to do."""
+    """Type, capacity type, nodes now and in the plan, dollars an hour each, and what to do."""
     return [
         (
             one.kind,
@@ -75,7 +75,7 @@ def rows(found: Advice) -> list[tuple[str, ...]]:
 
 
 def remarks(found: Advice) -> Iterator[str]:
-    """What waits, what stays, what is not known."""
+    """Which pods wait, which nodes stay, what is not known."""
     if found.waiting:
         yield f"{found.waiting} pods wait for room now"
     for one in found.missing:

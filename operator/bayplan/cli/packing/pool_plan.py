@@ -1,4 +1,4 @@
-"""`bayplan plan --pool`: what a NodePool's nodes cost, and what they could. Nothing is written."""
+"""`bayplan plan --pool`: what a NodePool's nodes cost and could cost. Nothing is written."""
 
 import io
 from pathlib import Path
@@ -29,9 +29,9 @@ def pool_plan(
     seconds: float,
     output: str,
 ) -> int:
-    """Print the advice for a pool; the exit code: 0, or 1 when pods have no room in the plan.
+    """Print the advice for a pool; return the exit code: 0, or 1 if the plan lacks room for pods.
 
-    `pool` is a file with a NodePool, or the name of one in the cluster.
+    `pool` is a file with a NodePool, or the name of a NodePool in the cluster.
     """
     from bayplan.cli.packing import live_documents, price_options
     from bayplan.cloud.node_pools import SPOT
@@ -60,7 +60,7 @@ def pool_plan(
 
 
 def _read(target: Target, pool: str) -> list["Document"]:
-    """The NodePool and its EC2NodeClass, each as the file or the cluster has it."""
+    """The NodePool and its EC2NodeClass, each from the file or from the cluster."""
     from bayplan.manifests.documents import Document, documents
 
     if Path(pool).is_file():
