@@ -170,7 +170,7 @@ class Cache:
             self.synced_kinds.add(kind)
             self.doorbell.mark_placement()
 
-    # ---- custom resources, from every source -----------------------------------------------
+    # ---- custom resources, from every source ----------------------------------------------
 
     def put_resource(self, body: Mapping[str, Any]) -> None:
         """Take in a custom resource as kopf delivers it."""

@@ -1,4 +1,4 @@
-"""How long a node has been emptied, read from the node itself.
+"""When the emptying of a node began, read from the node itself.
 
 A taint may carry the moment at which it was set; Cluster Autoscaler writes it as the taint's value.
 For a cordon and for taints without a moment, the API server has noted when their writer last
@@ -65,5 +65,5 @@ def _added_at(taint: Taint) -> int | None:
 
 
 def _metadata(raw: bytes | Raw) -> dict[str, Any]:
-    """The node's full metadata: large, so it is read for few nodes only."""
+    """The node's managed fields: they are large, so they are read for few nodes only."""
     return {"managedFields": wire.read(raw, _Noted).metadata.managed_fields}

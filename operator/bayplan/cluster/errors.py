@@ -4,13 +4,13 @@
     ├── Unavailable        no answer, 401, 408, 429, 5xx   → the same request again, later
     ├── Gone               410, in stream or over HTTP      → list again
     ├── Conflict           409, 412; another uid (422), a spent budget (429): look again
-    │   └── AlreadyExists  409 to a CREATE                  → ours? then it has succeeded
-    ├── NotFound           404                              → it is not there: forget it
+    │   └── AlreadyExists  409 to a CREATE                  → if it is ours, it has succeeded
+    ├── NotFound           404                              → it does not exist: forget it
     ├── Rejected           every other 4xx, a dead webhook  → a condition; again after a back-off
-    ├── Held               its like was refused meanwhile    → not sent; tried again with that
-    └── LeaseLost          we may not write any more        → the process ends
+    ├── Held               a write of its sort was refused  → not sent; tried again with that write
+    └── LeaseLost          we may no longer write           → the process ends
 
-This is the only tree; nobody catches an exception of the HTTP library outside `transport`.
+This is the only tree; no code catches an exception of the HTTP library outside `transport`.
 """
 
 from typing import Any

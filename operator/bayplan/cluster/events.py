@@ -157,5 +157,5 @@ class Events:
 
 
 def micro_time(epoch: float) -> str:
-    """UTC with microseconds, as Kubernetes' MicroTime wants it."""
+    """UTC text with microseconds, in the format of Kubernetes' MicroTime; `epoch` is in seconds."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

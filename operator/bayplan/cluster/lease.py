@@ -70,7 +70,7 @@ class _LostError(Exception):
 
 @dataclass(slots=True, eq=False)
 class LeaseState:
-    """What the renewer and the writer tell each other; a lease process shares its memory."""
+    """What the renewer and the writer tell each other; across processes in shared memory."""
 
     held_until: float = float("-inf")  # set by the renewer
     beaten_at: float = float("-inf")  # set by the main loop, like `stopping`

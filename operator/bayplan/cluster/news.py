@@ -1,4 +1,4 @@
-"""What is news in a new sight of an object: what a look could see, and whom it concerns."""
+"""Which changes of an object are news: what a look could see, and which resources it concerns."""
 
 import dataclasses
 import operator

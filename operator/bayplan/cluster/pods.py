@@ -87,7 +87,7 @@ def seen(raw: bytes | Raw) -> wire.Seen:
 
 
 def pod_from_dict(body: Mapping[str, Any]) -> Pod:
-    """Read a pod that was built or loaded from a file, not served."""
+    """Read a pod that was built or loaded, not served by the API server."""
     return pod(msgspec.json.encode(body))
 
 

@@ -100,7 +100,7 @@ def limit_range(raw: Raw) -> Seen:
 
 
 def limits_from_dict(body: Mapping[str, Any]) -> limits.Limits:
-    """Read a LimitRange that was written in a file, not served."""
+    """Read a LimitRange that was written by hand, not served by the API server."""
     found: limits.Limits = limit_range(Raw(msgspec.json.encode(body))).value
     return found
 

@@ -2,9 +2,9 @@
 
 A refusal may stand for ever, and no event of ours ends it. After the n-th refusal in a row the same
 write waits min(1 s * 2^(n-1), 300 s). When something that may have refused it changes (a quota, a
-LimitRange, the namespace, a Service), it waits at most a fifth of a minute, or an eighth of its
-wait: a quota changes with every write of its namespace. In the whole cluster 20 writes a second are
-tried again, one namespace after the other, so that no tenant holds up the rest. Of the pods or
+LimitRange, the namespace, a Service), it waits at most 5 s, or an eighth of its wait if that is
+longer: a quota changes with every write of its namespace. In the whole cluster 20 writes a second
+are tried again, one namespace after the other, so that no tenant holds up the rest. Of the pods or
 claims that one resource lacks, one is tried, and the others follow when it is accepted.
 
 Nothing of this is stored: a new leader tries all of them again. It belongs to one event loop.

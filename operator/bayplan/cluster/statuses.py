@@ -82,7 +82,7 @@ class Statuses:
         self._plan(slot)
 
     def settle(self, resource: Resource) -> None:
-        """A write whose answer was lost is seen to be stored: send what it accounts for."""
+        """If a write whose answer was lost is seen to be stored, send what it accounts for."""
         slot = self._statuses.get(resource.key)
         sent = slot.unsure if slot is not None else None
         if (

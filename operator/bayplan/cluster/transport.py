@@ -33,7 +33,7 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-APPLY = "application/apply-patch+yaml"  # JSON is YAML
+APPLY = "application/apply-patch+yaml"  # JSON is also valid YAML
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class HttpTransport:
         self._renewing = asyncio.Lock()
         self._renewed_at = float("-inf")
         self._header: tuple[float, Mapping[str, str]] = (float("-inf"), {})
-        self._served_at: float | None = None  # the server's clock when our monotonic one was 0
+        self._served_at: float | None = None  # the server's time when our monotonic clock was 0
         self._compared_at = float("-inf")
 
     @property

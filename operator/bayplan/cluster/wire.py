@@ -182,7 +182,7 @@ def texts_once(raw: bytes) -> Mapping[str, str]:
 
 @functools.lru_cache(maxsize=2048)
 def owner(kind: str, name: str, uid: str) -> Owner:
-    """One object for all pods of an owner."""
+    """An object's owner; one `Owner` for all pods of the same owner."""
     return Owner(kind, name, uid)
 
 
