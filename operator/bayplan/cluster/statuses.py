@@ -35,7 +35,7 @@ class _Status:
 
     wanted: _Wanted | None = None
     unsure: _Wanted | None = None  # sent, and the answer was lost
-    dropped: Mapping[str, Any] = field(default_factory=dict)  # left out by the server
+    dropped: Mapping[str, Any] = field(default_factory=dict)  # left out by the server last time
     planned: bool = False
     sent_at: float = float("-inf")
 

@@ -258,7 +258,7 @@ class Writer:
         self._writes.submit(write, job)
 
     async def _created(self, request: Request, planned: Pod, uid: str) -> Pod:
-        """The stored pod; after a lost answer the CREATE is repeated with the same name."""
+        """The stored pod; a CREATE without an answer is repeated, same name, until one comes."""
         try:
             return self._fed(await self._writes.send(request))
         except errors.AlreadyExists as taken:

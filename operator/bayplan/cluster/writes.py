@@ -96,7 +96,7 @@ class Writes:
                 self.events.emit(resource, event)
 
     def failed(self, write: Write, error: errors.ClusterError, name: str = "") -> None:
-        """The write is tried again later: if the server refused it, it is held and reported.
+        """It is tried again later: if the server refused it, it is held until then, and reported.
 
         After a conflict the write is not held, because newer news decides anew. `name` is the
         object's name if the write stands for many objects.
