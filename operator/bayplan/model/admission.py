@@ -1,4 +1,4 @@
-"""What the API server makes of a template's pods before one of them is created."""
+"""The API server's answer about a template's pods before any of them is created."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,12 @@ from bayplan.model import resources
 class Admission:
     """What the API server answered to a dry-run CREATE of one pod of a template.
 
-    `refusal` empty: it would accept, and `request` is what the stored pod would ask for (after
-    LimitRange, webhooks, sidecars). Otherwise a closed reason: `InvalidTemplate` (final until the
-    template changes), `TemplateRefused` or `QuotaExceeded` (tried again at `retry_at`).
-    `unknown_fields` are paths that the server does not know, leaves out and accepts the rest.
-    `placing` names what else it said of where such a pod may run.
+    An empty `refusal` means that the server would accept the pod, and `request` is what the stored
+    pod would ask for (after LimitRange, webhooks, sidecars). Otherwise `refusal` is a closed
+    reason: `InvalidTemplate` (final until the template changes), `TemplateRefused` or
+    `QuotaExceeded` (tried again at `retry_at`). `unknown_fields` are paths that the server does not
+    know: it drops them and accepts the rest. `placing` is a fingerprint of what else the server
+    said about where such a pod may run.
     """
 
     template_hash: str
@@ -31,5 +32,5 @@ class Admission:
 
     @property
     def lacks_quota(self) -> bool:
-        """Whether only a full quota is in the way: who goes makes room for who comes."""
+        """Whether only a full quota is in the way: pods that go make room for pods that come."""
         return self.refusal == "QuotaExceeded"

@@ -1,8 +1,8 @@
-"""Who is where, counted by what other pods' constraints ask for.
+"""How many placed pods each node has, counted by what the constraints of other pods ask for.
 
-Anti-affinity, spread, host ports and volumes look at pods that run already. Scanning fifty thousand
-pods for each of them would cost more than the whole solve, so the counts are kept as pods come and
-go. Counts are signed: a snapshot's what-if is a second census that is added to the first.
+Anti-affinity, spread, host ports and volumes depend on pods that run already. Scanning fifty
+thousand pods for each of them would cost more than the whole solve, so the counts are updated as
+pods come and go. Counts are signed: a snapshot's what-if is a second census, added to the first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Placed pods of one namespace with equal labels; those being deleted stand apart."""
+    """Placed pods of one namespace with equal labels; terminating pods form groups of their own."""
 
     namespace: str
     labels: Mapping[str, str]
@@ -40,7 +40,7 @@ class Census:
     claims: dict[PodKey, Counts] = field(default_factory=dict)
     disks: dict[Disk, Counts] = field(default_factory=dict)
     daemons: dict[str, Counts] = field(default_factory=dict)  # DaemonSet uid -> nodes that have it
-    exclusive: Counts = field(default_factory=dict)  # pods that want their node for themselves
+    exclusive: Counts = field(default_factory=dict)  # pods that want a node to themselves
     _by_label: dict[str, dict[str, dict[GroupKey, Group]]] = field(default_factory=dict)
 
     def count(self, pod: Pod, node: str, sign: int) -> None:
@@ -66,8 +66,8 @@ class Census:
         """Groups whose labels a selector matches, in any namespace.
 
         Runs carry labels of their own, so there may be as many groups as pods. A selector that
-        names a value of a label looks only at the groups that have it: the first question for a
-        label makes its index, which is kept from then on.
+        lists values of a label looks only at the groups with these values: the first selector for
+        a label builds that label's index, which is kept from then on.
         """
         named = (
             (key, values) for key, one in wanted.labels if (values := _values(one)) is not None
@@ -105,7 +105,7 @@ class Census:
 
 
 def _values(wanted: requirements.Requirement) -> frozenset[str] | None:
-    """The only values that a requirement accepts; None where they cannot be listed."""
+    """The only values that a requirement accepts; None if they cannot be listed."""
     return None if wanted.complement or wanted.absent_ok else wanted.values
 
 

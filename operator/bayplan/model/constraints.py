@@ -1,12 +1,12 @@
 """The table of constraint operators, and one constraint of `placement.constraints`.
 
-`Operator` is the table: each member has all that distinguishes it, and every other module (the
-definition, validation, placement, what is compiled into pods, drift, demand, the importers, the
-reference) reads it from there. To add an operator is to add a member.
+`Operator` is the table: each member holds everything that distinguishes an operator, and every
+other module (the definition, validation, placement, the rules compiled into pods, drift, demand,
+the importers, the reference) reads it from there. To add an operator, add a member.
 
-An operator asks each node by its own label (`node`), or it couples the pods of one workload and
-template (`coupling`). One that does both asks the node when it has a value, and couples the pods
-when it has none. The first seven operators are Marathon's.
+An operator either tests each node by the node's own label (`node`), or couples the pods of one
+workload and template (`coupling`). An operator that can do both tests the node when it has a value
+and couples the pods when it has none. The first seven operators come from Marathon.
 """
 
 import enum
@@ -39,17 +39,17 @@ ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """What the value beside an operator must be.
+    """The rule for a constraint's `value`.
 
-    `must` ends the sentence "the value must be …", with an example to write. `form` is a regular
-    expression of whole values; empty for any text. `reads` looks at what a regular expression
-    cannot tell, and `unreadable` follows the value in the error about it.
+    `must` ends the sentence "the value must be …" and contains an example. `form` is a regular
+    expression for the whole value; if it is empty, any text will do. `reads` checks what a regular
+    expression cannot check, and `unreadable` follows the value in the error about it.
     """
 
     words: str  # for the reference
     must: str
     form: str = ""
-    reads: Callable[[str], object] | None = None  # a false answer, or None: it cannot be read
+    reads: Callable[[str], object] | None = None  # a false answer or None: the value cannot be read
     unreadable: str = ""
 
 
@@ -76,11 +76,11 @@ EXPRESSION = ValueRule(
 
 @dataclass(frozen=True, slots=True)
 class NodeTest:
-    """A question that a node's own label answers.
+    """A test of a node's own label.
 
-    `reads` makes the test for a constraint's value; None where the value cannot be read, and then
-    every node fails. `negated`: nodes that pass the test are refused, and nodes without the label
-    are accepted. `literal`: the constraint's value is itself a value of the label that passes.
+    `reads` makes the test from a constraint's value; it returns None if it cannot read the value,
+    and then every node fails. `negated`: nodes that pass the test are refused, and nodes without
+    the label are accepted. `literal`: the constraint's value is itself a label value that passes.
     """
 
     reads: Callable[[str], Test | None]
@@ -90,13 +90,13 @@ class NodeTest:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """At most `limit` pods at each value of the label; None: the constraint's value says it."""
+    """At most `limit` pods at each value of the label; if None, the constraint's value says it."""
 
     limit: int | None = None
 
     @property
     def numbered(self) -> bool:
-        """Whether the pods at one value have numbered places, since there may be several."""
+        """Whether one value may have several pods, whose places are then numbered."""
         return self.limit != 1
 
 
@@ -109,7 +109,7 @@ class AllTogether:
 class EvenShares:
     """An even share of the pods at each value of the label, differing by one pod at most.
 
-    The constraint's value is the number of groups, else those that are known.
+    The constraint's value is the number of groups; without it, the known groups are counted.
     """
 
 
@@ -118,11 +118,11 @@ Coupling = AtMost | AllTogether | EvenShares
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """All that distinguishes an operator.
+    """Everything that distinguishes an operator.
 
-    `says` is one clause for the reference and the definition. `value` is what the value must be,
-    None where there must be none; `optional`: it may be left out. `marathon` are Marathon's words
-    for the operator, as the importer reads them.
+    `says` is one clause for the reference and the definition. `value` is the rule for the
+    constraint's value, or None if the operator takes no value; `optional`: the value may be left
+    out. `marathon` are Marathon's words for the operator, as the importer reads them.
     """
 
     says: str
@@ -207,7 +207,7 @@ class Operator(enum.Enum):
     meaning: Meaning
 
     def __new__(cls, word: str, meaning: Meaning) -> Self:
-        """The member is found by its word: `Operator("Unique")`."""
+        """Make the word the member's value, so that `Operator("Unique")` finds the member."""
         made = object.__new__(cls)
         made._value_ = word
         made.meaning = meaning
@@ -228,24 +228,24 @@ class PlaceConstraint:
 
     @property
     def node(self) -> NodeTest | None:
-        """How a node's own label is asked; None where the node alone cannot tell."""
+        """The test of a node's own label; None if the node alone cannot tell."""
         meaning = self.operator.meaning
         return meaning.node if self.value or meaning.coupling is None else None
 
     @property
     def coupling(self) -> Coupling | None:
-        """How it couples pods; None where the node alone can tell."""
+        """How the constraint couples pods; None if the node alone can tell."""
         return self.operator.meaning.coupling if self.node is None else None
 
     @property
     def count(self) -> int:
-        """How many pods (`AtMost`) or groups (`EvenShares`) it names; 0 without a number."""
+        """The number of pods (`AtMost`) or groups (`EvenShares`) in it; 0 without a number."""
         coupling = self.operator.meaning.coupling
         limit = coupling.limit if isinstance(coupling, AtMost) else None
         return count(self.value) if limit is None else limit
 
     def accepts(self) -> Test | None:
-        """What a node's value must pass; None where the node alone cannot tell."""
+        """The test that a node's value must pass; None if the node alone cannot tell."""
         node = self.node
         if node is None:
             return None
@@ -253,11 +253,11 @@ class PlaceConstraint:
         return lambda value: test is not None and test(value) is not negated
 
     def accepts_absence(self) -> bool:
-        """Whether a node without the label will do."""
+        """Whether the constraint accepts a node without the label."""
         return self.node is not None and self.node.negated and bool(self.node.reads(self.value))
 
     def problem(self) -> str:
-        """What is wrong with the value, with the remedy; empty when it is right."""
+        """What is wrong with the value and how to correct it; empty if the value is right."""
         rule = self.operator.meaning.value
         if rule is None:
             return requirement(self.operator) if self.value else ""
@@ -271,7 +271,7 @@ class PlaceConstraint:
 
 
 def requirement(operator: Operator) -> str:
-    """What the value beside an operator must be, for people."""
+    """What the value of a constraint with this operator must be, as text for people."""
     meaning = operator.meaning
     if meaning.value is None:
         return f"must be absent beside {operator.value}, which takes no value; remove `value`"

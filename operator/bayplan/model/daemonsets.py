@@ -1,8 +1,8 @@
 """What a DaemonSet's pods tolerate beyond their template.
 
-The DaemonSet controller adds this to each pod that it makes, and judges by it which nodes get one
-(kubernetes/kubernetes, pkg/controller/daemon/util: AddOrUpdateDaemonPodTolerations). Who keeps
-room for such pods has to judge alike.
+The DaemonSet controller adds these tolerations to each pod that it makes, and uses them to decide
+which nodes get a pod (kubernetes/kubernetes, pkg/controller/daemon/util:
+AddOrUpdateDaemonPodTolerations). Code that keeps room for such pods has to decide in the same way.
 """
 
 from bayplan.model.pods import Toleration
@@ -18,12 +18,12 @@ _EVERYWHERE = tuple(
         ("unschedulable", "NoSchedule"),
     )
 )
-# Who needs no network of pods runs before there is one, and may be what sets it up.
+# A pod that needs no pod network runs before there is one, and may be the pod that sets it up.
 _ON_HOST_NETWORK = Toleration(
     "node.kubernetes.io/network-unavailable", "Exists", effect="NoSchedule"
 )
 
 
 def tolerations(own: tuple[Toleration, ...], *, host_network: bool) -> tuple[Toleration, ...]:
-    """All that a pod of a DaemonSet tolerates; `own` are those of its template."""
+    """All that a pod of a DaemonSet tolerates; `own` are the tolerations of its template."""
     return (*own, *_EVERYWHERE, *((_ON_HOST_NETWORK,) if host_network else ()))

@@ -1,4 +1,4 @@
-"""Who waits for whom: circles, and the descendants of a resource."""
+"""Which job waits for which: circles, and the descendants of a resource."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ MOST_ANCESTORS = 1000
 
 
 def cycle(name: str, parents: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
-    """A shortest way from a job over parents back to itself; empty when there is none.
+    """A shortest path from a job over its parents back to itself; empty when there is none.
 
-    Looks at MOST_ANCESTORS at most.
+    Visits at most MOST_ANCESTORS jobs.
     """
     ways: dict[str, tuple[str, ...]] = {}
     near: list[tuple[str, ...]] = [(name,)]
@@ -29,13 +29,13 @@ def cycle(name: str, parents: Callable[[str], tuple[str, ...]]) -> tuple[str, ..
 
 @dataclass(slots=True, eq=False)
 class Lineage:
-    """Which jobs name which as a parent, looked up from the parent's side."""
+    """Which jobs name which parents, so that a parent's children can be looked up."""
 
     _parents: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     _children: dict[Key, set[Key]] = field(default_factory=dict)
 
     def link(self, job: Key, parents: tuple[str, ...]) -> None:
-        """What a job names now; nothing when it has gone. O(its parents)."""
+        """Set the parents that a job names now; none when the job has gone. O(its parents)."""
         before = self._parents.get(job, ())
         if before == parents:
             return
@@ -50,7 +50,7 @@ class Lineage:
             del self._parents[job]
 
     def descendants(self, job: Key, *, near: bool = False) -> frozenset[Key]:
-        """All jobs that lead back to this one, MOST_ANCESTORS at most; `near`: its children."""
+        """At most MOST_ANCESTORS jobs that descend from this job; `near`: only its children."""
         found: set[Key] = set()
         further = [job]
         while further and len(found) < MOST_ANCESTORS:

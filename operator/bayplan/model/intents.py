@@ -1,7 +1,7 @@
-"""What a reconcile function wants and the writer carries out: data only.
+"""What a reconcile function wants and the writer carries out: only data.
 
 A reconcile function returns an `Outcome`: which tasks should exist, which pods should go, what the
-status is, when to look again. It decides nothing about nodes; that is `placement.solve`.
+status is, when to look again. It decides nothing about nodes; `placement.solve` does that.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ ResourceKey = tuple[str, str, str]  # kind, namespace, name
 class Task:
     """A pod that should exist and does not. Its name is its identity: CREATE commits it once.
 
-    `labels`, `annotations` and `environment` are added to the template's. `since` is when it
-    became due (epoch seconds); `avoid` are nodes that lost or refused it lately. `template` is
-    another revision's (as its ControllerRevision keeps it); None means the resource's own.
-    `arguments` take the place of the first container's `args`; None keeps those. Tasks of one
-    `gang` are placed all or none. `claims` are (volume, claim) that the pod has for itself,
-    `hostname` its own name in the network; empty: the pod's.
+    `labels`, `annotations` and `environment` are added to those of the template. `since` is when
+    the task became due (epoch seconds); `avoid` are nodes that lost or refused it lately.
+    `template` is the template of another revision (as its ControllerRevision keeps it); None means
+    the resource's own. `arguments` replace the first container's `args`; None keeps those `args`.
+    Tasks of one `gang` are placed all together or not at all. `claims` are pairs (volume, claim)
+    that only this pod uses. `hostname` is the pod's name in the network; if empty, the pod's name.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class DeletePod:
-    """A pod should go; `uid` is the precondition, so that a namesake never goes instead.
+    """A pod should go; `uid` is the precondition, so that no other pod of that name goes instead.
 
-    From the moment it is decided the pod counts as terminating (`deleted_at` set), whatever an
-    older event still says of it; a refused delete takes that back. With `evict` the Eviction API
-    is asked: somebody else may be emptying the same node, and the budget is one for both.
+    From the moment of this decision the pod counts as terminating (`deleted_at` set), whatever an
+    older event still says about it; a refused delete takes that back. `evict` asks the Eviction
+    API instead: somebody else may be emptying the same node, and both share one budget.
     """
 
     namespace: str
@@ -57,17 +57,17 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class ReleasePod:
-    """A run pod is accounted for in the written status: its finalizer may be removed."""
+    """The written status accounts for a run pod: its finalizer may be removed."""
 
     namespace: str
     name: str
     uid: str
-    finalizers: tuple[str, ...]  # what remains
+    finalizers: tuple[str, ...]  # the finalizers that remain
 
 
 @dataclass(frozen=True, slots=True)
 class AdoptPod:
-    """A pod of a former service of this name, left behind on purpose, becomes this service's."""
+    """A pod that a former service of this name left behind on purpose becomes this service's."""
 
     namespace: str
     name: str
@@ -87,9 +87,9 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class SelectNode:
-    """A claim that waits for its first consumer learns where that will be: make the volume there.
+    """A claim that waits for its first consumer gets its node: the volume is to be made there.
 
-    `uid` is the claim's, as a precondition.
+    `uid` is the uid of the claim, as a precondition.
     """
 
     namespace: str
@@ -100,14 +100,14 @@ class SelectNode:
 
 @dataclass(frozen=True, slots=True)
 class CreateClaim:
-    """A PersistentVolumeClaim of an instance; one of that name that exists is left as it is."""
+    """A PersistentVolumeClaim of an instance; an existing claim of that name is left as it is."""
 
     body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class OwnClaim:
-    """A claim is to go with its service, or is to stay: `owner` is merged into its references."""
+    """A claim goes with its service, or stays: `owner` is merged into its ownerReferences."""
 
     namespace: str
     name: str
@@ -117,7 +117,7 @@ class OwnClaim:
 
 @dataclass(frozen=True, slots=True)
 class DropClaim:
-    """A claim of an instance that is no longer wanted, and with it the data."""
+    """Delete a claim of an instance that is no longer wanted, and its data."""
 
     namespace: str
     name: str
@@ -129,10 +129,11 @@ ClaimAct = CreateClaim | OwnClaim | DropClaim
 
 @dataclass(frozen=True, slots=True)
 class MarkUnschedulable:
-    """An unplaced pod says why in its PodScheduled condition, so that autoscalers buy.
+    """An unplaced pod gets the reason in its PodScheduled condition, so that autoscalers buy.
 
-    `held` is the node that takes nothing new until this pod is there; empty for none. `reason` is
-    Kubernetes' SchedulerError where a defect of ours keeps it: nobody should buy a node for that.
+    `held` is the node that takes nothing new until this pod is there; empty without such a node.
+    `reason` is Kubernetes' SchedulerError if a defect of ours keeps the pod back: nobody should
+    buy a node for that.
     """
 
     namespace: str
@@ -145,7 +146,7 @@ class MarkUnschedulable:
 
 @dataclass(frozen=True, slots=True)
 class ApplyObject:
-    """A child of a resource (Service, PodDisruptionBudget, ControllerRevision), whole."""
+    """A child of a resource (Service, PodDisruptionBudget, ControllerRevision), complete."""
 
     body: Mapping[str, Any]
 
@@ -169,7 +170,7 @@ class EmitEvent:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What one receiver is told; `on` is one of the words of `notifications[].on`."""
+    """A message to one receiver; `on` is one of the words of `notifications[].on`."""
 
     receiver: str
     on: str
@@ -178,10 +179,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class RefusedWrite:
-    """A write that the API server has refused, in its words; it is tried again by itself.
+    """A write that the API server has refused, with its message; it is tried again without help.
 
-    `verb` is create, apply, own, adopt, delete, release or bind. `template` is the hash of the
-    template of a pod that was to be created.
+    `verb` is create, apply, own, adopt, delete, release or bind. `template` is the template hash of
+    a pod that was to be created.
     """
 
     verb: str
@@ -194,10 +195,10 @@ class RefusedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Everything that should be true of one resource, and what is missing for it.
+    """Everything that should be true of one resource, and what must be done for it.
 
-    `status` is the whole wanted status, or None when the stored one is to stay. `probe` asks for
-    a dry run of the template. `wake_at` (epoch seconds) is when time alone changes the answer.
+    `status` is the complete wanted status, or None when the stored status is to stay. `probe` asks
+    for a dry run of the template. At `wake_at` (epoch seconds) the answer changes by time alone.
     """
 
     tasks: tuple[Task, ...] = ()

@@ -1,7 +1,7 @@
 """How the value of a node label is read and compared: as a pattern, a number or plain text.
 
-The rules are Marathon's: a pattern matches the whole value, and numbers are equal when they are at
-three decimals (docs/reference/placement.md).
+The rules are Marathon's: a pattern matches the whole value, and numbers are equal when they agree
+to three decimals (docs/reference/placement.md).
 """
 
 import decimal
@@ -20,9 +20,9 @@ _COUNT = re2.compile("[0-9]{1,9}")
 
 
 def pattern(text: str) -> Test | None:
-    """A test for values that match as a whole; None for what is no pattern of RE2.
+    """A test for values that match as a whole; None if the text is not an RE2 pattern.
 
-    It takes linear time, whatever the pattern is.
+    The test takes linear time for every pattern.
     """
     if len(text) > MOST_PATTERN:
         return None
@@ -46,7 +46,7 @@ def equal_number(text: str) -> Test:
 
 
 def same_number(one: str, other: str) -> bool:
-    """Whether two texts are numbers that are equal at three decimals, halves to even."""
+    """Whether two texts are numbers that are equal at three decimals (half to even)."""
     if not (_NUMBER.fullmatch(one) and _NUMBER.fullmatch(other)):
         return False
     first, second = (
@@ -57,5 +57,5 @@ def same_number(one: str, other: str) -> bool:
 
 
 def count(text: str) -> int:
-    """A number of pods or groups; 0 for a text that is none."""
+    """A number of pods or groups; 0 if the text is not such a number."""
     return int(text) if _COUNT.fullmatch(text) else 0

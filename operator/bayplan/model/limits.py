@@ -1,6 +1,6 @@
-"""What the LimitRanges of a namespace fill in, and what they ask of a pod as a whole.
+"""What the LimitRanges of a namespace fill in, and what they demand of a whole pod.
 
-Quantities stay text: they are written into pods as they are.
+Quantities stay text: they are written into pods unchanged.
 """
 
 import functools
@@ -14,9 +14,9 @@ Amounts = Mapping[str, str]  # resource -> quantity
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`requests` and `limits` are what a container gets that states none.
+    """`requests` and `limits` are for containers that state none.
 
-    `least` and `most` are for a whole pod: its requests together.
+    `least` and `most` bound a whole pod: the sum of its requests.
     """
 
     requests: Amounts = field(default_factory=dict)
@@ -29,7 +29,7 @@ NO_LIMITS = Limits()
 
 
 def merged(ranges: Iterable[Limits]) -> Limits:
-    """Several LimitRanges, in their order: what one has filled in the next leaves as it is."""
+    """Several LimitRanges in their order: a later one keeps what an earlier one has filled in."""
     requests: dict[str, str] = {}
     limits: dict[str, str] = {}
     least: dict[str, str] = {}
@@ -46,7 +46,7 @@ def merged(ranges: Iterable[Limits]) -> Limits:
 
 
 def amount(name: str, text: str | int) -> int:
-    """The amount, none where it cannot be read: the API server refuses such text anyway."""
+    """The amount; 0 if it cannot be read, because the API server refuses such text anyway."""
     try:
         return units.amount(name, text)
     except units.QuantityError:

@@ -13,7 +13,7 @@ OS, ARCH = "kubernetes.io/os", "kubernetes.io/arch"
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
 PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
 
-# Taints by which Karpenter and the Cluster Autoscaler say that a node is about to go: nothing new
+# Taints with which Karpenter and the Cluster Autoscaler say that a node is about to go: nothing new
 # lands there, and services start replacements at once.
 LEAVING_TAINTS = frozenset(
     {
@@ -27,11 +27,12 @@ LEAVING_TAINTS = frozenset(
         "bayplan.dev/draining",
     }
 )
-# Taints by which the control plane says that it lost contact with the kubelet.
+# Taints with which the control plane says that it lost contact with the kubelet.
 LOST_TAINTS = frozenset({"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"})
-# Whoever deletes a pod on a node with one of these empties the node: it is cordoned, lost, switched
-# off or about to be. DeletionCandidateOfClusterAutoscaler is none: such a node may yet stay, and
-# Cluster Autoscaler sets ToBeDeletedByClusterAutoscaler before it touches a pod.
+# A pod that is deleted on a node with one of these taints goes because of the node, which is
+# cordoned, lost, switched off or about to go. DeletionCandidateOfClusterAutoscaler is not in the
+# set: such a node may stay, and Cluster Autoscaler sets ToBeDeletedByClusterAutoscaler before it
+# touches a pod.
 EMPTYING_TAINTS = (
     LEAVING_TAINTS
     | LOST_TAINTS
@@ -44,10 +45,10 @@ EMPTYING_TAINTS = (
         }
     )
 )
-# A taint by which a node is marked may come, and be seen, a little after the first deletes.
+# The taint that marks a node may come, and be seen, a little after the first deletes.
 _LAG_SECONDS = 10
 OF_ITSELF = (HOSTNAME, INSTANCE_TYPE, REGION, ZONE, OS, ARCH)  # labels of every node
-# The word that a label had before; who sets one of the two sets both.
+# The former names of labels; whoever sets one name also sets the other.
 _FORMER = (
     (OS, "beta.kubernetes.io/os"),
     (ARCH, "beta.kubernetes.io/arch"),
@@ -58,7 +59,7 @@ _FORMER = (
 
 
 def with_former(labels: Mapping[str, str]) -> dict[str, str]:
-    """A node's labels as kubelet, cloud and node controllers keep them, by both words."""
+    """A node's labels under both names, as kubelet, cloud and node controllers keep them."""
     both = dict(labels)
     for now, before in _FORMER:
         for one, other in ((now, before), (before, now)):
@@ -76,12 +77,12 @@ class Taint:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node. `ready` is the Ready condition; `ready_changed_at` (epoch seconds) when it turned.
+    """One node. `ready` is its Ready condition; `ready_changed_at` (epoch seconds) when it turned.
 
-    `emptying_since` is since when it is being emptied as far as that is written on it, 0 where
-    nothing says when; it means nothing while the node is not `emptying`. `allocatable` holds
-    milli-CPU, bytes and counts (see `resources`). `price_microdollars` is an hour's price when a
-    label, an annotation or the settings tell it.
+    `emptying_since` is when the emptying of the node began, as far as the node object shows it, and
+    0 if nothing shows it; it means nothing while the node is not `emptying`. `allocatable` holds
+    milli-CPU, bytes and counts (see `resources`). `price_microdollars` is the price of an hour if
+    a label, an annotation or the settings give it.
     """
 
     name: str
@@ -100,7 +101,7 @@ class Node:
 
     @property
     def leaving(self) -> bool:
-        """Whether somebody has said that this node is to be emptied: cordoned, tainted, deleted."""
+        """Whether the node is marked to be emptied: cordoned, tainted or deleted."""
         return (
             self.unschedulable
             or self.deleting
@@ -109,7 +110,7 @@ class Node:
 
     @property
     def emptying(self) -> bool:
-        """Whether pods go from here because of the node: it is leaving, lost or switched off."""
+        """Whether pods leave because of the node: it is leaving, lost or switched off."""
         return (
             self.leaving
             or not self.ready
@@ -117,5 +118,5 @@ class Node:
         )
 
     def took(self, asked_at: int) -> bool:
-        """Whether a pod that was asked to go then (epoch seconds) went because of the node."""
+        """Whether a pod asked to go at that time (epoch seconds) goes because of the node."""
         return self.emptying and self.emptying_since <= asked_at + _LAG_SECONDS

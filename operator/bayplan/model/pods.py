@@ -1,7 +1,7 @@
 """What the scheduler knows of a pod: a frozen value, decoded at the border.
 
-Everything that many pods share (requests, constraints, labels) is held by reference to one
-interned value, so that fifty thousand pods of a few templates stay small and group quickly.
+Values that many pods share (requests, constraints, labels) are interned and held by reference, so
+that fifty thousand pods of a few templates stay small and group quickly.
 """
 
 import enum
@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from bayplan.model import requirements, resources
 from bayplan.model.nodes import Node, Taint
 
-# On pods: for how many seconds they are expected to run once started, as a decimal number.
+# On pods: how many seconds they are expected to run once started, as a decimal number.
 EXPECTED_SECONDS = "bayplan.dev/expected-seconds"
-_LONGEST_NUMBER = 9  # digits; what is longer is no time of this world
+_LONGEST_NUMBER = 9  # digits; a longer number is no real time
 
 
 def expected_seconds(annotations: Mapping[str, str]) -> int | None:
-    """What EXPECTED_SECONDS says; None where it is absent or no such number."""
+    """The number in EXPECTED_SECONDS; None if it is absent or not such a number."""
     text = annotations.get(EXPECTED_SECONDS, "")
     sound = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
     return int(text) if sound else None
@@ -63,20 +63,20 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk that a pod's spec names in place, without a claim. `kind` empty: it never collides.
+    """A disk that a pod's spec names in place, without a claim; with no `kind` it never collides.
 
-    `driver` and `handle` are those that it counts by towards attach limits, if it does.
+    If the disk counts towards attach limits, it counts by `driver` and `handle`.
     """
 
     kind: str
     name: str
     read_only: bool = False
-    monitors: frozenset[str] = frozenset()  # of an rbd image: the same if one is in common
+    monitors: frozenset[str] = frozenset()  # of an rbd image; a shared one: the same image
     driver: str = ""
     handle: str = ""
 
     def collides(self, other: "Disk") -> bool:
-        """Whether a node cannot have both: kube-scheduler's rule (VolumeRestrictions)."""
+        """Whether a node cannot have both disks: kube-scheduler's rule (VolumeRestrictions)."""
         if not self.kind or (self.kind, self.name) != (other.kind, other.name):
             return False
         if self.kind == "awsElasticBlockStore":
@@ -90,8 +90,8 @@ class Disk:
 class PodTerm:
     """A pod affinity term: pods that `selector` matches in `namespaces`, seen per `topology_key`.
 
-    Those are the named ones and those whose labels `namespace_selector` matches; without either,
-    the pod's own. `weight` is 0 for a required term.
+    It looks in the named namespaces and in those whose labels `namespace_selector` matches; without
+    either, in the pod's own namespace. `weight` is 0 for a required term.
     """
 
     selector: requirements.Term
@@ -119,14 +119,14 @@ class Spread:
 class Claim:
     """A volume that limits where a pod may run.
 
-    `terms`: node terms of the bound volume (any must match), empty when it may go anywhere;
-    `moved` stand instead of them on nodes that say that `plugin` is a CSI driver's business now;
-    `zones`: labels of that volume and the values that nodes with any such label must have.
-    `alone`: one pod at a time may use it, wherever (ReadWriteOncePod).
-    `unbound`: waits for its first consumer; the pod cannot be born placed. `selected` is the node
-    for which its volume is being made, once one is chosen; `made`: the volume exists, and is bound
-    in a moment. `missing`: somebody else has to act before the pod can run anywhere; `why` says
-    what is lacking.
+    `terms`: node terms of the bound volume (any must match); empty when it may go anywhere.
+    `moved`: terms used instead on nodes that say that a CSI driver now serves `plugin`. `zones`:
+    labels of that volume with the values that a node with any such label must have.
+    `alone`: only one pod at a time may use it, on any node (ReadWriteOncePod).
+    `unbound`: it waits for its first consumer; the pod cannot be created with a node. `selected`:
+    the node for which its volume is being made, once a node is chosen. `made`: the volume exists
+    and will be bound in a moment. `missing`: somebody else has to act before the pod can run
+    anywhere; `why` says what is lacking.
     """
 
     name: str
@@ -138,21 +138,21 @@ class Claim:
     missing: bool = False
     why: str = ""
     driver: str = ""  # CSI driver, for attach limits
-    handle: str = ""  # one volume counted once a node
+    handle: str = ""  # a volume counts once on each node
     deleting: bool = False
-    service: str = ""  # the LongService of whose instance it is, by its label
+    service: str = ""  # the LongService whose instance has it, by its label
     owners: frozenset[str] = frozenset()  # uids
-    controller: str = ""  # uid of the owner that controls it: the pod for which it was made
+    controller: str = ""  # uid of its controlling owner: the pod for which it was made
     zones: tuple[tuple[str, frozenset[str]], ...] = ()
     plugin: str = ""
     moved: tuple[requirements.Term, ...] = ()
     alone: bool = False
 
     def pinned_to(self, node: Node | None) -> bool:
-        """Whether its volume is being made for this node, which can still take the pod.
+        """Whether its volume is being made for this node and the node can still take the pod.
 
-        Where that node goes or is about to, another may be chosen: the volume itself says in the
-        end where it can be mounted.
+        If that node goes or is about to go, another node may be chosen: in the end the volume
+        itself says where it can be mounted.
         """
         here = self.unbound and node is not None and node.name == self.selected
         return here and node is not None and node.ready and not node.leaving
@@ -171,17 +171,17 @@ class Constraints:
     pod_anti_affinity: tuple[PodTerm, ...] = ()
     spread: tuple[Spread, ...] = ()
     claims: tuple[str, ...] = ()  # names of PersistentVolumeClaims
-    own: tuple[str, ...] = ()  # those of `claims` that Kubernetes makes for this pod alone …
-    uid: str = ""  # … and its uid, by which they are known; empty of other pods
+    own: tuple[str, ...] = ()  # names in `claims` that Kubernetes makes for this pod alone …
+    uid: str = ""  # … and the pod's uid, by which these claims are known; empty for other pods
     disks: tuple[Disk, ...] = ()
-    late: bool = False  # something is made for the stored pod: it cannot be born placed
-    devices: bool = False  # resourceClaims: kube-scheduler alone allocates those
+    late: bool = False  # something is made for the stored pod: it cannot be created with a node
+    devices: bool = False  # resourceClaims: only kube-scheduler allocates them
 
 
 ANYWHERE = Constraints()
 
 
-# A tuple is searched by identity; a set would call the enum's hash, a Python function.
+# A tuple is searched by identity; a set would call the enum's hash, which is a Python function.
 _OVER = (Phase.SUCCEEDED, Phase.FAILED)
 
 
@@ -196,10 +196,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a pod's containers ended or fare: the worst of them tells.
+    """How a pod's containers ended or are doing: the container in the worst state decides.
 
-    `exit_code` and `reason` come from the terminated container that failed (else the last one);
-    times are epoch seconds.
+    `exit_code` and `reason` come from the terminated container that failed (else from the last
+    one); times are epoch seconds.
     """
 
     exit_code: int | None = None
@@ -227,9 +227,9 @@ class Ending:
 
 
 FRESH = Ending()
-CLOCKS_DIFFER_SECONDS = 60  # those of the operator, the API server and a node
-UNSCHEDULABLE = "Unschedulable"  # the reason upon which autoscalers buy
-DEFECTIVE = "SchedulerError"  # Kubernetes' reason where a defect of the scheduler's keeps a pod
+CLOCKS_DIFFER_SECONDS = 60  # between the clocks of the operator, the API server and a node
+UNSCHEDULABLE = "Unschedulable"  # autoscalers buy nodes for pods with this reason
+DEFECTIVE = "SchedulerError"  # Kubernetes' reason if a defect of the scheduler keeps a pod back
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class Pod:
 
     @property
     def terminal(self) -> bool:
-        """Whether its containers have ended for good: it holds no room any more."""
+        """Whether its containers have ended for good: the pod holds no room any more."""
         return self.phase in _OVER
 
     @property
@@ -281,9 +281,9 @@ class Pod:
         return self.deleted_at is not None
 
     def overdue_at(self, patience_seconds: int) -> int | None:
-        """When its deletion takes too long (epoch seconds); None while the server knows of none.
+        """When the deletion has taken too long (epoch seconds); None if the server knows of none.
 
-        A delete that is only decided may still be on its way: the pod runs on meanwhile.
+        A delete that we only decided may still be on its way: the pod still runs.
         """
         if self.deleted_at is None or self.delete_assumed:
             return None
@@ -291,28 +291,28 @@ class Pod:
 
     @property
     def asked_at(self) -> int:
-        """When it was asked to go (epoch seconds); 0 while nobody has."""
+        """When the pod was asked to go (epoch seconds); 0 if nobody has asked it."""
         return 0 if self.deleted_at is None else self.deleted_at - (self.grace_seconds or 0)
 
     @property
     def resident(self) -> bool:
-        """Whether it belongs to its node (DaemonSet, static pod): it does not make a node used."""
+        """Whether it belongs to its node (DaemonSet, static pod) and does not make it used."""
         return self.owner is not None and self.owner.kind in {"DaemonSet", "Node"}
 
     @property
     def passing(self) -> bool:
-        """Whether it will leave its node by itself: a run, or one that is being deleted."""
+        """Whether the pod will leave its node by itself: a run, or a pod that is being deleted."""
         run = self.owner is not None and self.owner.kind in {"BatchJob", "Job"}
         return run or self.terminating
 
     @property
     def lasts(self) -> int | None:
-        """For how many seconds a run is expected to run; None of what does not end by itself."""
+        """How many seconds a run is expected to run; None if the pod does not end by itself."""
         return expected_seconds(self.annotations) if self.passing else None
 
     @property
     def ends_at(self) -> int | None:
-        """When it is expected to leave its node (epoch seconds); None where nobody can tell."""
+        """When it is expected to leave its node (epoch seconds); None if nobody can tell."""
         if self.deleted_at is not None:
             return self.deleted_at
         lasts = self.lasts
@@ -324,15 +324,15 @@ class Pod:
     def ended_at(self, now: int) -> int:
         """When a pod that is over ended, as well as that is known (epoch seconds).
 
-        That is the last `finishedAt`, or, of a pod that its kubelet refused or evicted, the first
-        start or the creation. These times are of the node's clock, the creation is of the API
-        server's. A time before the creation, or one that has not come yet, shows that a clock is
-        wrong: then the pod ended as long after its creation as its containers ran. Where that is
-        still to come the node's clock was set while they ran, and the creation counts.
+        That is the last `finishedAt`; for a pod that its kubelet refused or evicted, it is the
+        first start, else the creation. The creation is a time of the API server's clock, the others
+        are times of the node's clock. A time before the creation, or in the future, shows that a
+        clock is wrong: then the pod ended as long after its creation as its containers ran. If
+        that is in the future too, the node's clock was set while they ran, and the creation counts.
 
-        A later look finds the same or a later end, so that what waits for so long after an end
-        does not wait for ever. An end that is written down once may rather be taken for the moment
-        in which it is seen (`attempt_outcome`).
+        A later call finds the same or a later end, so that code that waits for a time after an end
+        does not wait for ever. Code that records an end once may take the moment in which it sees
+        the end instead (`attempt_outcome`).
         """
         started, finished = self.ending.started_at, self.ending.finished_at
         told = started if finished is None else finished
@@ -345,7 +345,7 @@ class Pod:
         return guess if guess <= now + CLOCKS_DIFFER_SECONDS else self.created_at
 
     def says(self, sentence: str, held: str, word: str = UNSCHEDULABLE) -> bool:
-        """Whether it tells already that it waits, why, and which node is held for it."""
+        """Whether the pod already says that it waits, why, and which node is held for it."""
         return (
             self.scheduled_reason == word
             and self.scheduled_message == sentence
@@ -354,5 +354,5 @@ class Pod:
 
     @property
     def assumed(self) -> bool:
-        """Whether it is only counted on: its CREATE has not been seen yet."""
+        """Whether the pod is only counted on: its CREATE has not been seen yet."""
         return not self.uid

@@ -1,7 +1,7 @@
-"""Why a node refuses a class, why a task waits: the only place where the words of refusals live.
+"""Why a node refuses a class and why a task waits: the only place with the words of refusals.
 
 A refusal is a value; the same value becomes a status, an Event, a metric's label and a sentence
-of `bayplan explain`. `Reason`'s order is the order of the funnel: each node is charged to the
+of `bayplan explain`. The order of `Reason` is the order of the funnel: each node is charged to the
 first reason that holds (Mesos' funnel, mesosphere/marathon NoOfferMatchReason).
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 
 class Reason(enum.Enum):
-    """Each member's value is the CamelCase word of the API; `words` is what a sentence says."""
+    """Each member's value is its CamelCase word in the API; `words` is its text in a sentence."""
 
     NOT_READY = "NodeNotReady"
     CORDONED = "NodeCordoned"
@@ -73,7 +73,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nodes refuse: the reason, what exactly (a taint's key, a resource's name), how many."""
+    """Why nodes refuse: reason, detail (such as a taint's key or a resource), how many nodes."""
 
     reason: Reason
     detail: str = ""
@@ -82,7 +82,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The node that came closest and what it lacks (milli-CPU, bytes, counts)."""
+    """The node that came closest, and what it lacks (milli-CPU, bytes, counts)."""
 
     node: str
     lacks: Mapping[str, int] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """The truth about a class that found no room: its refusals add up to `considered`."""
+    """Why a class found no room: the nodes of its refusals add up to `considered`."""
 
     considered: int
     refusals: tuple[Refusal, ...] = ()
@@ -100,15 +100,15 @@ class Funnel:
 
     @property
     def making(self) -> bool:
-        """Whether the pod has its node and only waits for a volume to be made there."""
+        """Whether the pod has its node and only waits until a volume has been made there."""
         return any(refusal.reason is Reason.VOLUME_BINDING for refusal in self.refusals)
 
     @property
     def defect(self) -> bool:
-        """Whether the class is set aside: looking at it met a defect of ours."""
+        """Whether the class is set aside because a defect of ours was met while looking at it."""
         return any(refusal.reason is Reason.DEFECT for refusal in self.refusals)
 
 
 def set_aside(considered: int) -> Funnel:
-    """What is told of a class at which a defect of ours was met, in place of the truth."""
+    """The funnel of a class that met a defect of ours: all nodes refuse it for OperatorDefect."""
     return Funnel(considered, (Refusal(Reason.DEFECT, "", considered),))

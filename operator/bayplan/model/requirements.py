@@ -1,8 +1,8 @@
-"""Requirements on labels as sets: what values one label may have.
+"""Requirements on labels as sets: which values one label may have.
 
 `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt` of Kubernetes are one kind of set: some values
-or all but some values, within integer bounds, with or without the label being absent. After
-Karpenter's requirement algebra (kubernetes-sigs/karpenter, pkg/scheduling/requirement.go).
+or all but some values, within integer bounds, and with or without acceptance of an absent label.
+The model is Karpenter's algebra (kubernetes-sigs/karpenter, pkg/scheduling/requirement.go).
 """
 
 from collections.abc import Collection, Mapping
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 Labels = Mapping[str, str]
 
-_MOST_DIGITS = 64  # a label's value has no more
-_LEAST, _MOST = -(1 << 63), (1 << 63) - 1  # what Kubernetes parses in Gt and Lt
+_MOST_DIGITS = 64  # a label's value has at most this many
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1  # the range that Kubernetes parses in Gt and Lt
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """The values that one label may have.
 
-    `complement` turns `values` into the forbidden ones. `absent_ok` says whether a thing without
+    `complement` makes `values` the forbidden values. `absent_ok` says whether an object without
     the label is accepted: true for NotIn and DoesNotExist only (Kubernetes' rule). `above` and
-    `below` are exclusive integer bounds; a value that is no integer never meets one.
+    `below` are exclusive integer bounds; a value that is not an integer never meets a bound.
     """
 
     values: frozenset[str] = frozenset()
@@ -70,10 +70,10 @@ NOTHING = Requirement()
 
 
 def requirement(operator: str, values: Collection[str] = ()) -> Requirement:
-    """The set that a Kubernetes operator and its values mean.
+    """The set for a Kubernetes operator and its values.
 
     An operator or a bound that Kubernetes does not know accepts nothing: a pod that asks for
-    the unknown waits with a reason rather than running where it should not.
+    something unknown waits with a reason and does not run where it should not.
     """
     match operator:
         case "In":
@@ -110,7 +110,7 @@ class Term:
 
 
 def _integer(text: str) -> int | None:
-    """As Go's strconv.ParseInt of 64 bits: what is no such number is None."""
+    """As Go's strconv.ParseInt with 64 bits; None if the text is not such a number."""
     digits = text[1:] if text[:1] in {"-", "+"} else text
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
         return None

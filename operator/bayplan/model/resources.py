@@ -2,7 +2,7 @@
 
 Units, fixed for the whole package: `cpu` in milli-CPU, `memory` and `ephemeral-storage` in bytes,
 `pods` and every extended resource as counts. All amounts are integers; nothing here is rounded.
-Reading and writing Kubernetes quantities is `units`' part.
+`units` reads and writes Kubernetes quantities.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,12 @@ PODS = "pods"
 
 STANDARD = (CPU, MEMORY, EPHEMERAL_STORAGE, PODS)
 
-# No node has as much of anything; what is more counts as this (2**53: a thousand add up in int64).
+# No node has this much of anything; larger amounts count as this (2**53: 1,000 add up in int64).
 MOST = 1 << 53
 
 
 class Vector(Mapping[str, int]):
-    """An immutable amount of every resource; what is not named is zero.
+    """An immutable amount of every resource; a resource that is not named is zero.
 
     Equal vectors have equal hashes, so that pods can be grouped by request. Zeros are dropped.
     """
@@ -51,7 +51,7 @@ class Vector(Mapping[str, int]):
         return f"Vector({self._amounts})"
 
     def amount(self, resource: str) -> int:
-        """The amount of one resource, zero when it is not named."""
+        """The amount of one resource; zero when it is not named."""
         return self._amounts.get(resource, 0)
 
     def __add__(self, other: "Vector") -> "Vector":
@@ -75,7 +75,7 @@ class Vector(Mapping[str, int]):
         return all(amount <= free.amount(name) for name, amount in self._amounts.items())
 
     def exceeding(self, free: "Vector") -> "Vector":
-        """What of this request `free` lacks; empty when it fits."""
+        """The part of this request that `free` lacks; empty when the request fits."""
         return Vector(
             {
                 name: amount - max(free.amount(name), 0)
@@ -85,9 +85,9 @@ class Vector(Mapping[str, int]):
         )
 
     def dominant_share(self, total: "Vector") -> Fraction:
-        """The largest share of any resource of `total` that this is (DRF, Ghodsi et al. 2011).
+        """The largest share that this takes of any resource of `total` (DRF, Ghodsi et al. 2011).
 
-        A resource that `total` lacks counts as wholly taken (share 1) when any of it is asked for.
+        A resource that `total` lacks counts as fully taken (share 1) if this asks for any of it.
         """
         shares = (
             Fraction(amount, total.amount(name)) if total.amount(name) > 0 else Fraction(1)

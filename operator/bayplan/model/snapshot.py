@@ -1,8 +1,8 @@
 """What one cycle sees: nodes, pods and free room, frozen at one moment.
 
-A snapshot may be changed to ask "what if": every change returns its undo, so that a simulation
-leaves it as it was. Rows of the matrices are nodes, columns are resources (`columns`); amounts
-are int64 in the units of `resources`.
+You may change a snapshot to ask "what if": every change returns its undo, so that a simulation
+leaves the snapshot as it was. Rows of the matrices are nodes, columns are resources (`columns`);
+amounts are int64 in the units of `resources`.
 """
 
 import contextlib
@@ -31,9 +31,10 @@ Aversion = tuple[str, tuple[PodTerm, ...]]  # namespace, required anti-affinity 
 class DaemonSet:
     """Room to keep: one pod of it will come to every node that its constraints accept.
 
-    What its controller lets it tolerate is among them (`daemonsets.tolerations`). `kind` names
-    whose pods they are. Those of a LongService with one instance on each node are the operator's
-    to place: they also follow `placement`, and start on no node that takes nothing new.
+    The constraints include the tolerations that its controller adds (`daemonsets.tolerations`).
+    `kind` says which kind of resource owns the pods. The operator itself places those of a
+    LongService with one instance on each node: they also follow `placement`, and do not start on a
+    node that takes nothing new.
     """
 
     namespace: str
@@ -41,7 +42,7 @@ class DaemonSet:
     uid: str
     request: resources.Vector = resources.ONE_POD
     constraints: Constraints = ANYWHERE
-    priority: int = 0  # of several that have no room together, who has it
+    priority: int = 0  # if several have no room together, the higher priority gets it
     kind: str = "DaemonSet"
     placement: PlacementRules = FREELY
 
@@ -53,18 +54,18 @@ class DaemonSet:
 
 @dataclass(slots=True, eq=False)
 class Snapshot:
-    """Nodes in name order and what is free on them: allocatable minus requests of every pod.
+    """Nodes in name order and what is free on them: allocatable minus the requests of every pod.
 
-    `free` counts every non-terminal pod on a node whoever placed it, terminating ones until they
-    are gone, and assumed ones. It may be negative where others over-committed. Room for
+    `free` counts every non-terminal pod on a node, no matter who placed it: terminating pods until
+    they are gone, and assumed pods. It may be negative where others over-committed. Room for
     DaemonSet pods still to come is *not* yet subtracted (that needs filters; `solve` does it).
-    `nodes_version` changes whenever a node's labels, taints, readiness or the set of nodes do:
+    `nodes_version` changes when a node's labels, taints or readiness or the set of nodes change:
     what was computed from nodes alone stays valid while it is the same. `busy` counts the pods of
-    a node that are not its residents: a node with none of them costs money for nothing. `passing`
-    is what those request that will leave by themselves.
+    a node that are not its residents: a node without such pods costs money for nothing. `passing`
+    is the sum of requests of pods that will leave by themselves.
 
     `others` are nodes that are not ours to fill. Affinity, anti-affinity and spread look at pods
-    there too: what counts pods everywhere has the others behind ours.
+    there too: vectors that count pods everywhere have the others behind our nodes.
     """
 
     nodes: tuple[Node, ...]
@@ -76,7 +77,7 @@ class Snapshot:
     rows: Mapping[str, int]  # node name -> row
     on_node: Mapping[str, Mapping[PodKey, Pod]]  # node name -> non-terminal pods there
     others: tuple[Node, ...] = ()
-    everywhere: Mapping[str, int] = field(default_factory=dict)  # row of ours, then of others
+    everywhere: Mapping[str, int] = field(default_factory=dict)  # row of our nodes, then of others
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # name -> labels
     # Pods that another scheduler has made room for: (row, request, priority).
     nominated: tuple[tuple[int, resources.Vector, int], ...] = ()
@@ -85,7 +86,7 @@ class Snapshot:
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
     migrated: Mapping[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
     attached: Attached = field(default_factory=dict)
-    known: Mapping[str, Node] = field(default_factory=dict)  # all by name, ours or not
+    known: Mapping[str, Node] = field(default_factory=dict)  # all nodes by name, ours or not
     nodes_version: int = 0
     census: Census = field(default_factory=Census)
     _changed: dict[str, dict[PodKey, Pod]] = field(default_factory=dict)
@@ -97,7 +98,7 @@ class Snapshot:
         return row if int(np.count_nonzero(row)) == len(request) else None
 
     def amounts(self, request: resources.Vector) -> IntVector:
-        """A request as a row over `columns`, without what no node has."""
+        """A request as a row over `columns`, without the resources that no node has."""
         return np.array([request.amount(column) for column in self.columns], dtype=np.int64)
 
     def pods_on(self, name: str) -> Collection[Pod]:
@@ -123,7 +124,7 @@ class Snapshot:
         return counts
 
     def averse(self) -> list[Aversion]:
-        """Required anti-affinity of placed pods: whose namespace, which terms."""
+        """Required anti-affinity of placed pods: the namespace of the pods and their terms."""
         return list(self.census.averse.keys() | self._delta.averse.keys())
 
     def bearers(self, aversion: Aversion) -> IntVector:
@@ -150,25 +151,25 @@ class Snapshot:
         return counts
 
     def mounting(self, claim: PodKey) -> Mapping[str, int]:
-        """Node -> how many placed pods mount a claim there; nodes that are not ours too.
+        """Node -> how many placed pods mount a claim there; also for nodes that are not ours.
 
-        What is on a node that is no more has lost it: it counts as gone.
+        Nodes that no longer exist are left out: pods there have lost the claim.
         """
         nodes = _merged(self.census.claims.get(claim), self._delta.claims.get(claim))
         return {name: count for name, count in nodes.items() if name in self.known}
 
     def claims_in_use(self) -> Iterator[tuple[PodKey, Mapping[str, int]]]:
-        """Claims that placed pods mount: (namespace, claim), and where, as `mounting`."""
+        """Claims that placed pods mount: (namespace, claim), and where, as in `mounting`."""
         for key in self.census.claims.keys() | self._delta.claims.keys():
             yield key, self.mounting(key)
 
     def disks_in_use(self) -> Iterator[tuple[Disk, Mapping[str, int]]]:
-        """Disks that placed pods name in place: node -> by how many pods."""
+        """Disks that placed pods name in place, each with node -> how many pods name it there."""
         for disk in self.census.disks.keys() | self._delta.disks.keys():
             yield disk, _merged(self.census.disks.get(disk), self._delta.disks.get(disk))
 
     def with_disk(self, wanted: Disk) -> IntVector:
-        """[N]: how many pods name a disk that a node cannot have beside this one."""
+        """[N]: how many pods name a disk that a node cannot have together with this disk."""
         counts = np.zeros(len(self.nodes), dtype=np.int64)
         for disk, nodes in self.disks_in_use():
             if disk.collides(wanted):
@@ -176,7 +177,7 @@ class Snapshot:
         return counts
 
     def without_daemon(self, uid: str, among: frozenset[str]) -> list[int]:
-        """Rows of those of these nodes where a DaemonSet has no pod."""
+        """Rows of the nodes in `among` where a DaemonSet has no pod."""
         there = self.census.daemons.get(uid, {})
         lacking = among.difference(there)
         change = self._delta.daemons.get(uid)
@@ -249,7 +250,7 @@ def _add(counts: IntVector, nodes: Mapping[str, int], rows: Mapping[str, int]) -
 def _merged(
     before: Mapping[str, int] | None, change: Mapping[str, int] | None
 ) -> Mapping[str, int]:
-    """Counts and the what-if changes of them added up; no zeros."""
+    """Counts with their what-if changes added; no zeros."""
     if not change:
         return before or {}
     total = {name: (before or {}).get(name, 0) + count for name, count in change.items()}

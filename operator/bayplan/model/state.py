@@ -1,7 +1,7 @@
-"""What is known of the cluster, kept by increments: what every snapshot is taken of.
+"""The known state of the cluster, updated by increments; every snapshot is taken from it.
 
-Whoever feeds it (informers, a folder of manifests, a test) says what is; it keeps the indexes
-and the sums. It knows no API server, no clock and no threads: one owner calls it.
+The callers (informers, a folder of manifests, a test) say what exists; this module keeps the
+indexes and the sums. It knows no API server, no clock and no threads: only one owner calls it.
 """
 
 import functools
@@ -18,13 +18,13 @@ from bayplan.model.pods import Claim, Pod, PodTerm
 
 PodKey = snapshot.PodKey
 _NO_PODS: Mapping[PodKey, Pod] = {}
-_BUSY = "*"  # no resource: how many pods are not residents of their node
-# What of a placed pod is counted anywhere; see `Census.count` too.
+_BUSY = "*"  # not a resource: the number of pods that are not residents of their node
+# The fields of a placed pod that any count depends on; see `Census.count` too.
 _counted = operator.attrgetter(
     "node", "terminal", "terminating", "owner", "request", "labels", "constraints"
 )
 _ONE_BUSY = resources.Vector({_BUSY: 1})
-_PASSING = "~"  # before a resource: what pods request that leave by themselves
+_PASSING = "~"  # before a resource's name: what pods request that will leave by themselves
 
 
 @functools.lru_cache(maxsize=4096)
@@ -33,13 +33,13 @@ def _as_passing(request: resources.Vector) -> resources.Vector:
 
 
 class _Sums:
-    """Requested amounts per node as one growing matrix; the row of a node that left is reused."""
+    """Requested amounts per node as one growing matrix; a new node reuses the row of a gone one."""
 
     __slots__ = ("_amounts", "_columns", "_free", "_rows")
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
-        self._free: list[int] = []  # rows of zeros between those in use
+        self._free: list[int] = []  # rows of zeros between the rows in use
         self._columns: dict[str, int] = {}
         self._amounts = np.zeros((64, 8), dtype=np.int64)
 
@@ -53,20 +53,20 @@ class _Sums:
             line[self._columns[name]] += sign * amount
 
     def rows(self, nodes: tuple[Node, ...]) -> snapshot.IntVector:
-        """A row for each node; stays right until the node is released."""
+        """The row of each node; valid until the node is released."""
         rows = [self._row(node.name) for node in nodes]
         self._grow()
         return np.array(rows, dtype=np.int64)
 
     def release(self, node: str) -> None:
-        """A node has gone and so have its pods: the next new node gets its row."""
+        """Free the row of a node that has gone with all its pods, for the next new node."""
         row = self._rows.pop(node, None)
         if row is not None:
             self._free.append(row)
 
     @property
     def size(self) -> int:
-        """Rows made so far."""
+        """The number of rows made so far."""
         return len(self._rows) + len(self._free)
 
     def _row(self, node: str) -> int:
@@ -97,7 +97,7 @@ class _Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What of a snapshot hangs on nodes alone, kept while `nodes_version` is the same."""
+    """The part of a snapshot that depends on nodes alone, kept until `nodes_version` changes."""
 
     version: int
     nodes: tuple[Node, ...]
@@ -113,8 +113,8 @@ class _Frame:
 class State:
     """Nodes and pods with what is requested on each node.
 
-    Assumed pods (counted on before their write is seen) stand among the others; `forget` takes
-    them back, the first sight of the real pod confirms them.
+    Assumed pods (counted on before their write is seen) are kept with the other pods; `forget`
+    takes them back, and the first sight of the real pod confirms them.
     """
 
     scheduler: str = "bayplan"
@@ -156,8 +156,8 @@ class State:
     def set_pod(self, pod: Pod) -> Pod | None:
         """Keep this sight of the pod; returns the sight before it.
 
-        An unplaced sight of a pod whose binding is on its way does not take the assumption back;
-        a sight with a node, or the pod's end, confirms or ends it.
+        An unplaced sight of a pod whose binding is on its way does not take the assumption back.
+        A sight with a node confirms the assumption; the pod's end ends it.
         """
         key = pod.key
         counted_on = self.assumed.get(key)
@@ -171,16 +171,16 @@ class State:
             pod = replace(pod, uprooted=True)
         self.pods[key] = pod
         if before is not None and self._stands(before) == self._stands(pod):
-            self._swap(pod)  # most news: it runs, it is ready; where it counts is the same
+            self._swap(pod)  # most news (it runs, it is ready) changes no count
         else:
             self._unlink(before)
             self._link(pod)
         return before
 
     def _was_uprooted(self, pod: Pod, before: Pod | None) -> bool:
-        """Whether its node was being emptied when it was asked to go, or we asked it.
+        """Whether its node was being emptied when the pod was asked to go, or we asked the pod.
 
-        That is remembered: by the time it has ended its node may be gone, or be in use again.
+        This is remembered: when the pod has ended, its node may be gone or in use again.
         """
         if before is not None and before.uid == pod.uid and before.uprooted:
             return True
@@ -188,7 +188,7 @@ class State:
         return node is not None and node.took(pod.asked_at)
 
     def _uproot(self, node: Node, *, always: bool = False) -> None:
-        """News of a node came after the first delete of a pod there."""
+        """Mark pods whose delete was seen before the news that their node is being emptied."""
         for key, pod in tuple(self.on_node.get(node.name, {}).items()):
             if pod.terminating and not pod.uprooted and (always or node.took(pod.asked_at)):
                 self.pods[key] = replace(pod, uprooted=True)
@@ -204,13 +204,13 @@ class State:
         """Count on this pod from now: its CREATE (no uid yet) or its binding is on its way.
 
         A pod created without a node is assumed too, so that nobody creates it twice; it is not
-        `unplaced` (nobody can bind it) before it has been seen.
+        `unplaced` (nobody can bind it) until it has been seen.
         """
         self.set_pod(pod)
         self.assumed[pod.key] = pod.node
 
     def forget(self, key: PodKey) -> None:
-        """Take an assumption back: the write failed. A pod that was seen since stays as seen."""
+        """Take an assumption back: the write failed. A pod seen since then stays as it was seen."""
         if self.assumed.pop(key, None) is None:
             return
         pod = self.pods[key]
@@ -227,12 +227,12 @@ class State:
 
     @property
     def rows_made(self) -> int:
-        """For how many nodes at once sums have been kept so far."""
+        """The largest number of nodes for which sums have been kept at once so far."""
         return self._sums.size
 
     @property
     def aversions(self) -> Iterable[tuple[str, tuple[PodTerm, ...]]]:
-        """Required anti-affinity of placed pods: whose namespace, which terms."""
+        """Required anti-affinity of placed pods: the namespace of the pods and their terms."""
         return self._census.averse
 
     def owned(self, uid: str) -> Mapping[PodKey, Pod]:
@@ -240,9 +240,9 @@ class State:
         return self.by_owner.get(uid, _NO_PODS)
 
     def fullness(self, name: str) -> int:
-        """How full a node is of pods that will stay, by its scarcest resource; thousandths.
+        """How full of staying pods a node is, by its scarcest resource; in thousandths.
 
-        Those of DaemonSets and mirrors come with every node and do not count. O(pods there).
+        Pods of DaemonSets and mirror pods come with every node and do not count. O(pods there).
         """
         node = self.nodes.get(name)
         if node is None:
@@ -264,8 +264,8 @@ class State:
     def snapshot(self) -> snapshot.Snapshot:
         """Freeze what is known. A few vector passes; the indexes are shared until the next change.
 
-        A node that differs from its last sight in nothing but its resourceVersion may be shown
-        with the older one.
+        A node that differs from its last sight only in its resourceVersion may appear with the
+        older resourceVersion.
         """
         frame = self._frame
         if frame is None or frame.version != self.nodes_version:
@@ -331,17 +331,17 @@ class State:
         self._census.count(pod, pod.node, sign)
 
     def _release(self, name: str) -> None:
-        """Forget the sums of a node of which nothing is left."""
+        """Forget the sums of a node when neither the node nor a pod on it is left."""
         if name not in self.nodes and name not in self.on_node:
             self._sums.release(name)
 
     def _stands(self, pod: Pod) -> tuple[object, ...]:
-        """All that the indexes and sums are made of."""
+        """Everything about a pod that the indexes and sums depend on."""
         may_be_bound = not pod.node and self._may_be_bound(pod)
         return (*_counted(pod), may_be_bound, self._nominated(pod))
 
     def _swap(self, pod: Pod) -> None:
-        """Put a newer sight in the place of one that stands where it does."""
+        """Replace a pod by a newer sight of it that counts in the same places."""
         key = pod.key
         if pod.owner is not None:
             self.by_owner[pod.owner.uid][key] = pod
@@ -368,7 +368,7 @@ class State:
             self.nominated[pod.key] = pod
 
     def _nominated(self, pod: Pod) -> str:
-        """The node on which another scheduler has made room for it."""
+        """The node on which another scheduler has made room for the pod; empty without one."""
         waits = not (pod.node or pod.terminal or pod.terminating)
         return pod.nominated if waits and pod.scheduler != self.scheduler else ""
 

@@ -39,14 +39,14 @@ def lacking(lacks: Mapping[str, int]) -> str:
 
 
 def amount(resource: str, value: int) -> str:
-    """An amount of a resource in its own unit."""
+    """An amount of a resource with its unit, as text."""
     if resource == resources.CPU:
         return units.format_cpu(value)
     return units.format_bytes(value) if resource in _BYTES else str(value)
 
 
 def status(pending: int, since: int, funnel: Funnel) -> dict[str, Any]:
-    """`status.placement`; `since` in epoch seconds. Refusals by number, the largest first."""
+    """`status.placement`; `since` in epoch seconds. The refusals with the most nodes come first."""
     refusals = sorted(funnel.refusals, key=lambda refusal: -refusal.nodes)[:_MOST_REFUSALS]
     body: dict[str, Any] = {
         "pendingTasks": pending,

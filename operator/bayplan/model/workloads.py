@@ -1,4 +1,4 @@
-"""Work as the scheduler sees it: classes of tasks that wait, and the plan that places them."""
+"""Work as the scheduler sees it: classes of waiting tasks, and the plan that places them."""
 
 import enum
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from bayplan.model.pods import ANYWHERE, Constraints
 
 TaskKey = tuple[str, str]  # namespace, name of the pod
 
-# On pods of a workload with the strategy Exclusive: nothing of another workload joins them.
+# On pods of a workload with the strategy Exclusive: no pod of another workload joins them.
 EXCLUSIVE = "bayplan.dev/exclusive"
 
 
@@ -25,13 +25,13 @@ NOBODY = requirements.Term(never=True)
 
 @dataclass(frozen=True, slots=True)
 class PlacementRules:
-    """Where a workload wants its pods beyond what PodSpec says.
+    """Where a workload wants its pods, beyond what PodSpec says.
 
     `peers` selects, in the class's own namespace, the pods that count together (same workload and
-    revision), `mates` those of the same workload whatever their revision; both by their labels.
+    revision); `mates` selects the pods of the same workload in any revision. Both use labels.
     Pods of an Exclusive workload carry the label EXCLUSIVE.
-    `instances` is how many pods there will be (0: those that are and those that wait). `gang`: a
-    Waiting of this class is placed whole or not at all.
+    `instances` is how many pods there will be (0: the existing plus the waiting pods). `gang`: a
+    Waiting of this class is placed completely or not at all.
     """
 
     constraints: tuple[PlaceConstraint, ...] = ()
@@ -47,11 +47,11 @@ FREELY = PlacementRules()
 
 @dataclass(frozen=True, slots=True)
 class PodClass:
-    """Tasks alike in all that placing looks at. Hashable; all work is per class.
+    """Tasks that are alike in all that placing looks at. Hashable; all work is per class.
 
-    `workload` names what counts together in constraints (kind/namespace/name@revision); empty
-    for pods that nobody of ours owns. `labels` are the pod's own, for others' selectors. `plain`
-    ones are no BatchJob's or LongService's: what they tolerate is theirs to know.
+    `workload` names what counts together in constraints (kind/namespace/name@revision); it is empty
+    for pods without an owner of ours. `labels` are the pod's own, for the selectors of other pods.
+    `plain` pods belong to no BatchJob or LongService: their own tolerations decide.
     """
 
     namespace: str
@@ -68,10 +68,10 @@ class PodClass:
 class Waiting:
     """Tasks of one class that have no node yet, in the order in which they want one.
 
-    `since` is when the oldest began to wait (epoch seconds). `avoid` are nodes that refused one
-    of them lately. `lasts`: for how many seconds each of them is expected to run at most; None
-    when that is not known of all. `gang` names the run of tasks that are placed all or none; empty
-    for others.
+    `since` is when the oldest task began to wait (epoch seconds). `avoid` are nodes that refused
+    one of the tasks lately. `lasts` is how many seconds each task is expected to run at most; None
+    if that is not known for all of them. `gang` names the run whose tasks are placed all together
+    or not at all; it is empty for other tasks.
     """
 
     kind: PodClass
@@ -84,7 +84,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Tasks of one class that found no room, and the truth about why."""
+    """Tasks of one class that found no room, and the full reason."""
 
     waiting: Waiting
     keys: tuple[TaskKey, ...]
@@ -93,10 +93,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fault:
-    """A defect of ours that one thing met; the others were decided on as if it were not there.
+    """A defect of ours that one object met; the others were decided on as if it did not exist.
 
-    `what` says in words which. `waiting` is the class that is to be set aside; None where what
-    failed is no class (a DaemonSet's room, a hold).
+    `what` names that object. `waiting` is the class to set aside; None if the object that failed
+    is not a class (a DaemonSet's room, a hold).
     """
 
     stage: str
@@ -109,10 +109,10 @@ class Fault:
 class Plan:
     """The whole decision of a cycle: task -> node name, and what was refused.
 
-    `holds`: task that has waited long -> the node that takes nothing new until the task is there;
-    to be given to the next solve, and to be shown as the pod's nominatedNodeName. `look_at`: when
-    to solve again though nothing else has happened (epoch seconds), since a hold may begin then.
-    `faults` are defects that were met; whole classes among them are also `refused`.
+    `holds`: task that has waited long -> the node that takes nothing new until the task is there.
+    Give it to the next solve, and show it as the pod's nominatedNodeName. `look_at`: when to solve
+    again (epoch seconds) even if nothing else has happened, because a hold may begin then.
+    `faults` are defects that were met; whole classes with a defect are also in `refused`.
     """
 
     placements: Mapping[TaskKey, str] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class EligibleNodes:
-    """Names of nodes: those where a pod of the workload may stay, of them those that take one."""
+    """Names of nodes: a pod may remain on those in `stay`, and start on those in `open`."""
 
     stay: frozenset[str] = frozenset()
     open: frozenset[str] = frozenset()
