@@ -1,8 +1,9 @@
-"""How many volumes of one driver each node has, or will have: what attach limits count.
+"""How many volumes of one driver each node has or will have: the count for attach limits.
 
-A volume counts once a node, whoever mounts it there: running pods' claims, disks that pods name in
-place, what this solve has placed, and what is attached still although its pod has gone. A pod whose
-own volume is such a one takes a second place for it, as in kube-scheduler: it may be detached yet.
+A volume counts once per node, however many pods mount it there: claims of running pods, disks that
+pods name in place, what this solve has placed, and volumes that are still attached although their
+pod has gone. If a pod's own volume is one of the last kind, the pod takes a second place for it, as
+in kube-scheduler, because that volume may still be detached.
 """
 
 from collections.abc import Iterator
@@ -21,9 +22,9 @@ IntVector = npt.NDArray[np.int64]
 
 @dataclass(slots=True, eq=False)
 class Attachments:
-    """Of one driver. `limits` and `counts` by node [N] (limit -1: none).
+    """The attachments of one driver. `limits` and `counts` are per node, [N] (limit -1: none).
 
-    By volume: `rows` of nodes where pods mount it, `still` where it is attached, pods or not.
+    Per volume: `rows` of nodes where pods mount it, `still` where it is attached, with pods or not.
     """
 
     limits: IntVector
@@ -59,11 +60,11 @@ class Attachments:
 
     @property
     def limited(self) -> bool:
-        """Whether any node has a limit of this driver: without one nothing is counted."""
+        """Whether any node has a limit for this driver; without a limit nothing is counted."""
         return bool((self.limits >= 0).any())
 
     def add(self, volume: str, rows: list[int]) -> None:
-        """Pods that mount this volume are there, or will be."""
+        """Count this volume on nodes where pods mount it or will mount it."""
         have, still = self.rows.setdefault(volume, set()), self.still.get(volume, ())
         for row in rows:
             if row not in have:
@@ -71,7 +72,7 @@ class Attachments:
                 self.counts[row] += row not in still
 
     def full_for(self, volumes: set[str]) -> BoolVector:
-        """[N]: where these volumes would be more than the limit."""
+        """[N]: where these volumes would exceed the limit."""
         new = np.full(len(self.limits), len(volumes), dtype=np.int64)
         for volume in volumes:
             new[list(self.rows.get(volume, ()))] -= 1
@@ -80,12 +81,12 @@ class Attachments:
 
 
 def volume_of(namespace: str, claim: Claim) -> str:
-    """What counts once a node: the volume, or the claim for which one is still to be made."""
+    """What counts once per node: the volume, or the claim while its volume is still to be made."""
     return claim.handle or f"{namespace}/{claim.name}"
 
 
 def mounts(kind: PodClass, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """(driver, volume) of what such a pod mounts."""
+    """(driver, volume) for each volume that a pod of this class mounts."""
     for name in kind.constraints.claims:
         claim = snapshot.claims.get((kind.namespace, name))
         if claim is not None and claim.driver:

@@ -1,9 +1,9 @@
 """`placement.constraints` and the strategies, as filters on nodes and rules between pods.
 
-What each operator asks stands in `model.constraints`. One that asks the node alone is a filter; one
-that couples pods counts those of the same workload and revision. A node without the label is
-refused, unless the operator is negated. A value that cannot be read (a broken pattern, no number)
-refuses every node: a task waits with a reason rather than run wherever.
+`model.constraints` defines what each operator asks. An operator that tests only the node is a
+filter; an operator that couples pods counts the pods of the same workload and revision. A node
+without the label is refused, unless the operator is negated. A value that cannot be read (a broken
+pattern, not a number) refuses every node: the task waits with a reason and does not run anywhere.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def of_nodes(wanted: PlacementRules, table: NodeTable) -> Iterator[Refusing]:
 
 
 def company(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
-    """Nodes that pods of other workloads, or this one, want to themselves."""
+    """Nodes refused because pods of other workloads, or this class, want a node to themselves."""
     everyone = occupancy.exclusive()
     alone = kind.placement.strategy is Strategy.EXCLUSIVE
     if not alone and not everyone.any():
@@ -51,7 +51,7 @@ def company(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
 
 
 def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy) -> list[Rule]:
-    """Constraints between pods of the workload. `open_` are the nodes that could take one."""
+    """Constraints between pods of the workload. `open_` are the nodes that could take a pod."""
     found: list[Rule] = []
     own, wanted = frozenset({kind.namespace}), kind.placement
     for constraint in wanted.constraints:
@@ -59,7 +59,7 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy)
         if coupling is None:
             continue
         domains = occupancy.table.domains(constraint.label)
-        # A pod on its way out still takes its place, but no share of those to come.
+        # A terminating pod still takes its place, but no share of the pods to come.
         stays = not isinstance(coupling, EvenShares)
         peers = occupancy.peers(own, wanted.peers, terminating=stays)
         shared = (Reason.CONSTRAINT, _detail(constraint), domains, domains.sums(peers))
@@ -82,7 +82,7 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy)
 
 
 def wishes(kind: PodClass, occupancy: Occupancy) -> list[list[Rule]]:
-    """The strategy Spread: what to keep as long as it can be, the most wanted first."""
+    """The strategy Spread: what to keep as long as possible, the most wanted rules first."""
     if kind.placement.strategy is not Strategy.SPREAD:
         return []
     own = frozenset({kind.namespace})

@@ -1,4 +1,4 @@
-"""Room kept for DaemonSet pods that have yet to come.
+"""Room kept for DaemonSet pods that are still to come.
 
 The DaemonSet controller makes one pod for each node that the constraints accept, and kube-scheduler
 places it after our first pods have landed. Without kept room it would wait for ever or preempt
@@ -21,10 +21,11 @@ IntVector = npt.NDArray[np.int64]
 
 
 def keep_room(occupancy: Occupancy) -> list[Fault]:
-    """Take the requests of DaemonSet pods to come off the free room of the nodes they come to.
+    """Subtract the requests of DaemonSet pods to come from the free room of their nodes.
 
-    One that a node could not hold even without any other work on it never runs there: no room is
-    kept for it, which would only keep others off; nor for one that meets a defect of ours.
+    A DaemonSet pod that a node could not hold even without other work never runs there: no room is
+    kept for it, because that would only keep other pods off. No room is kept either for a DaemonSet
+    that meets a defect of ours; it is among the returned faults.
     """
     snapshot, faults = occupancy.snapshot, []
     coming: list[tuple[DaemonSet, frozenset[int]]] = []
@@ -51,14 +52,14 @@ def keep_room(occupancy: Occupancy) -> list[Fault]:
 
 
 def ordered(daemonsets: Iterable[DaemonSet]) -> list[DaemonSet]:
-    """Who finds room first: the higher priority, then the name."""
+    """DaemonSets in the order in which they find room: the higher priority first, then by name."""
     return sorted(daemonsets, key=lambda one: (-one.priority, one.namespace, one.name))
 
 
 def fitting(
     daemonsets: Iterable[DaemonSet], room: resources.Vector
 ) -> tuple[list[DaemonSet], resources.Vector]:
-    """Those that find room one after another, and what is left."""
+    """The DaemonSets that find room one after another, and the room that is left."""
     found = []
     for one in ordered(daemonsets):
         if one.request.fits(room):
@@ -68,7 +69,7 @@ def fitting(
 
 
 def _resident(occupancy: Occupancy, row: int) -> IntVector:
-    """What pods that belong to a node take of it."""
+    """What a node's resident pods request, in the snapshot's columns."""
     taken = np.zeros(len(occupancy.snapshot.columns), dtype=np.int64)
     for pod in occupancy.snapshot.pods_on(occupancy.table.nodes[row].name):
         if pod.resident:
@@ -77,7 +78,7 @@ def _resident(occupancy: Occupancy, row: int) -> IntVector:
 
 
 def accepting(daemonset: DaemonSet, table: NodeTable) -> frozenset[str]:
-    """Names of the nodes that get a pod of it, as its controller judges them."""
+    """Names of the nodes that get a pod of this DaemonSet, by its controller's rules."""
     if daemonset.kind != "DaemonSet":
         return homes(daemonset, table).open
     wanted = daemonset.constraints
@@ -97,7 +98,7 @@ def accepting(daemonset: DaemonSet, table: NodeTable) -> frozenset[str]:
 
 
 def homes(service: DaemonSet, table: NodeTable) -> EligibleNodes:
-    """The nodes of a LongService with one instance on each, as the operator judges them."""
+    """The nodes of a LongService with one instance on each node, by the operator's rules."""
     kind = PodClass(
         service.namespace, service.request, service.constraints, placement=service.placement
     )

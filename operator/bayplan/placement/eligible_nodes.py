@@ -1,9 +1,9 @@
-"""The nodes of a workload that has one pod on each: where one may be, and where one may start.
+"""The nodes of a workload with one pod on each node: where a pod may be, and where it may start.
 
-As the DaemonSet controller has it (kubernetes/pkg/controller/daemon, NodeShouldRunDaemonPod): what
-a template and constraints say of a node ends a pod there when it no longer holds; a cordon, a
-taint that only keeps new pods off, or silence does not. Unlike there, nothing starts on a node
-that is not ready, cordoned or about to go, whatever it tolerates. Room is not looked at.
+The rules are the DaemonSet controller's (kubernetes/pkg/controller/daemon, NodeShouldRunDaemonPod):
+a pod ends when the template and constraints no longer accept its node; a cordon, a taint that only
+keeps new pods off, or a silent node does not end it. Unlike there, nothing starts on a node that is
+not ready, cordoned or about to go, whatever the pod tolerates. Room is not considered.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ _ENDS = frozenset({Reason.SELECTOR, Reason.AFFINITY, Reason.CONSTRAINT})
 
 
 def eligible(kind: PodClass, table: NodeTable) -> EligibleNodes:
-    """The homes of a class. O(nodes), and less while no node changes."""
+    """The eligible nodes of a class. O(nodes), and less while no node changes."""
     verdict = filters.of_nodes(kind, table)
     stay = np.ones(len(table.nodes), dtype=np.bool_)
     for refusal in verdict.refusing:

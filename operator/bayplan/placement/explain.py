@@ -1,7 +1,7 @@
-"""Why not: a class that found no room becomes a funnel, the funnel a sentence and a status.
+"""Why a class found no room: a funnel, which becomes a sentence and a status.
 
 Each node is charged to the first reason that holds, so the numbers add up to the nodes
-considered. The words are `model.reasons`'s; this module counts and puts them in order.
+considered. The words are in `model.reasons`; this module counts and puts them in order.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ _ORDER = {reason: index for index, reason in enumerate(Reason)}
 
 
 def funnel(request: resources.Vector, refusing: Sequence[Refusing], occupancy: Occupancy) -> Funnel:
-    """Charge every node to its first refusal; what is left to no filter lacks a resource.
+    """Charge every node to its first refusal; a node that no filter refuses lacks a resource.
 
-    A node that lacks nothing either is charged to a defect of ours: the law of `spread.distribute`
-    leaves none, and whoever reads this has to learn of it.
+    A node that lacks no resource either is charged to a defect of ours: by the law of
+    `rules.distribute` there is no such node, so whoever reads this has to learn of it.
     """
     total = len(occupancy.table.nodes)
     left = np.ones(total, dtype=np.bool_)
-    last = np.full(total, -1, dtype=np.int64)  # which refusal a node was charged to
+    last = np.full(total, -1, dtype=np.int64)  # the refusal to which a node was charged
     charged: list[tuple[Refusing, int]] = []
     for refusal in sorted(refusing, key=lambda refusal: _ORDER[refusal.reason]):
         mine = left & refusal.nodes
@@ -47,10 +47,10 @@ def funnel(request: resources.Vector, refusing: Sequence[Refusing], occupancy: O
 def _short(
     request: resources.Vector, left: BoolVector, occupancy: Occupancy
 ) -> tuple[list[Refusal], Nearest]:
-    """Charge nodes that no filter refuses to the first resource they lack, even empty or now.
+    """Charge nodes that no filter refuses to the first resource that they lack, even empty or now.
 
-    The nearest lacks the least as a share of the request, summed over resources; one that has
-    the size for it is nearer than any that is too small even when empty.
+    The nearest node lacks the least as a share of the request, summed over resources; a node that
+    is big enough for the request is nearer than any node that is too small even when empty.
     """
     rows = np.flatnonzero(left)
     asked = list(request.items())
@@ -100,7 +100,7 @@ def _short(
 def _last_to_refuse(
     charged: Sequence[tuple[Refusing, int]], last: npt.NDArray[np.int64], occupancy: Occupancy
 ) -> Nearest | None:
-    """The first node of those that came furthest down the funnel."""
+    """The first of the nodes that came furthest down the funnel."""
     if not charged:
         return None
     refusal = charged[-1][0]

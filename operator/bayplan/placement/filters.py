@@ -1,10 +1,10 @@
 """Which nodes refuse a class, and for which reason.
 
-Every filter answers with the nodes that refuse and a detail; `solve` takes the nodes that no
-filter refuses, and the funnel charges each node to the first reason that holds, in the order of
-`model.reasons`. What hangs on nodes alone is asked once per `nodes_version`. Constraints that also
-bind the pods of the class among each other become rules (`spread`) that are kept while it is
-placed. Resources are not here: `bulk.fit` counts them, the funnel words them.
+Every filter returns the nodes that refuse and a detail; `solve` takes the nodes that no filter
+refuses, and the funnel charges each node to the first reason that holds, in the order of
+`model.reasons`. What depends on nodes alone is computed once per `nodes_version`. Constraints that
+also bind the pods of the class to each other become rules (`placement.rules`), which are kept while
+the class is placed. Resources are not here: `fill.fit` counts them, `explain` words them.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ IntVector = npt.NDArray[np.int64]
 
 
 def of_nodes(kind: PodClass, table: NodeTable) -> Verdict:
-    """What nodes alone say; the same answer until a node changes."""
+    """The verdict of nodes alone; it stays the same until a node changes."""
     wanted = kind.constraints
     plain = kind.plain
     key = (wanted.selector, wanted.affinity, wanted.tolerations, kind.placement.constraints, plain)
@@ -47,7 +47,7 @@ def of_nodes(kind: PodClass, table: NodeTable) -> Verdict:
 
 
 def of_the_moment(waiting: Waiting, occupancy: Occupancy) -> Iterator[Refusing]:
-    """What refuses because of who stands where now."""
+    """Refusals that depend on which pods are where now."""
     kind = waiting.kind
     if waiting.avoid:
         yield from _cooling(waiting, occupancy)
@@ -72,7 +72,7 @@ def wishes(kind: PodClass, among: BoolVector, occupancy: Occupancy) -> list[Rule
 
 
 def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy) -> list[Rule]:
-    """What binds the pods of the class among each other; `open_` nodes could take one."""
+    """Rules that bind the pods of the class to each other; `open_` nodes could take a pod."""
     wanted = kind.constraints
     everywhere = np.ones(len(occupancy.table.nodes), dtype=np.bool_)
     found = constraints.rules(kind, open_, waiting, occupancy)
@@ -151,9 +151,9 @@ def _held(waiting: Waiting, occupancy: Occupancy) -> Iterator[Refusing]:
 
 
 def _near(kind: PodClass, peers: IntVector, occupancy: Occupancy) -> dict[str, IntVector]:
-    """Topology key of a required affinity -> peers per domain; on nodes without it they are none.
+    """Topology key of a required affinity -> peers per domain; 0 on nodes without the key.
 
-    Where no key has any, a pod that is like what it asks for may go anywhere, as the first of a
+    If no key has any peers, a pod that matches its own affinity may go anywhere, as the first of a
     series (kubernetes/pkg/scheduler/framework/plugins/interpodaffinity, satisfyPodAffinity).
     """
     keys = {term.topology_key for term in kind.constraints.pod_affinity if not term.weight}
@@ -161,7 +161,7 @@ def _near(kind: PodClass, peers: IntVector, occupancy: Occupancy) -> dict[str, I
 
 
 def _joint(kind: PodClass, occupancy: Occupancy) -> tuple[Namespaces, requirements.Term] | None:
-    """What one pod must match to be near for the class: Kubernetes asks for all terms at once."""
+    """What one pod must match to be near the class: Kubernetes asks for all terms at once."""
     terms = [term for term in kind.constraints.pod_affinity if not term.weight]
     if not terms:
         return None
@@ -188,7 +188,7 @@ def _affinity(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
 
 
 def _anti_affinity(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
-    """Domains of pods that it shuns, and of pods that shun it."""
+    """Domains of pods that the class shuns, and of pods that shun the class."""
     shunned: dict[str, BoolVector] = {}  # topology key -> nodes
     for key, pods in _shunned(kind, occupancy):
         domains = occupancy.table.domains(key)
@@ -199,7 +199,7 @@ def _anti_affinity(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
 
 
 def _shunned(kind: PodClass, occupancy: Occupancy) -> Iterator[tuple[str, IntVector]]:
-    """(topology key, [N] pods in whose domains the class may not be)."""
+    """(topology key, [N] number of pods whose domains the class must avoid)."""
     labels = dict(kind.labels)
     for term in kind.constraints.pod_anti_affinity:
         if not term.weight and not _meets(term, kind.namespace, kind.namespace, labels, occupancy):
@@ -230,11 +230,11 @@ def _selected(
 
 
 def _even(constraint: Spread, among: BoolVector, kind: PodClass, occupancy: Occupancy) -> Even:
-    """A topology spread as a rule: domains and counts of the nodes that Kubernetes looks at."""
+    """A topology spread as a rule: domains and counts over the nodes that Kubernetes looks at."""
     table, wanted = occupancy.table, kind.constraints
     domains = table.domains(constraint.topology_key)
     eligible = among & _counting(constraint, wanted, table)
-    if constraint.hard:  # a wish is kept among the nodes that could be used
+    if constraint.hard:  # a wish looks only at nodes that could be used
         eligible = np.append(eligible, _counting(constraint, wanted, table.around))
     own = frozenset({kind.namespace})
     peers = occupancy.peers(own, constraint.selector, terminating=False)[: len(eligible)]
@@ -251,7 +251,7 @@ def _even(constraint: Spread, among: BoolVector, kind: PodClass, occupancy: Occu
 
 
 def _counting(constraint: Spread, wanted: Constraints, table: NodeTable) -> BoolVector:
-    """[N]: nodes that a topology spread looks at: they have every key, and what it honours."""
+    """[N]: nodes that a topology spread looks at: with every key, and as its policies ask."""
     counting = np.ones(len(table.nodes), dtype=np.bool_)
     for other in wanted.spread:
         if other.hard is constraint.hard:

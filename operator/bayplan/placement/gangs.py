@@ -1,13 +1,14 @@
 """Gangs: all pods of a class or none, by a bounded search.
 
-What the ordinary fill finds is taken as it is; only where it falls short the search begins. The
-fill is greedy: it goes to the preferred nodes first and, where all must share a domain, to the one
-with the most room. Either may use up what another constraint allows, so each try changes one of
-them: the roomiest nodes first, then one domain of the rule alone. At most MOST_TRIES fills of one
-class, whatever the cluster. Found for certain: any gang without rules between its pods, and one
-with a `Together` of up to MOST_TRIES - 1 domains and one other rule that caps. With more rules at
-once it may overlook a way; it never lands part of a gang. It looks at one class: a run whose tasks
-are not alike is the caller's to hold together.
+If the ordinary fill finds room for all pods, that result is used; the search begins only if it
+falls short. The fill is greedy: it goes to the preferred nodes first and, if all pods must share a
+domain, to the domain with the most room. Either choice may use up what another constraint allows,
+so each try changes one of them: first the roomiest nodes, then one domain of the rule alone. There
+are at most MOST_TRIES fills of one class, whatever the cluster. The search surely finds a place for
+any gang without rules between its pods, and for a gang with a `Together` of up to MOST_TRIES - 1
+domains and one other rule that caps. With more rules at once it may overlook a way; it never lands
+part of a gang. It looks at one class: if the tasks of a run are not alike, the caller must hold
+them together.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ MOST_TRIES = 16
 def placed(count: int, fits: IntVector, rules: Callable[[], list[Rule]]) -> IntVector | None:
     """[N]: where all `count` pods go, or None. `rules` makes them anew for each try.
 
-    `fits` are the copies that each node has room for, 0 where it refuses them.
+    `fits` are the copies that each node has room for, 0 if the node refuses the pods.
     """
     fresh = rules()
     if not fresh:

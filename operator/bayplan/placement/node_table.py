@@ -1,8 +1,8 @@
-"""Nodes as columns: what filters ask of nodes alone, answered for all of them in one pass.
+"""Nodes as columns: what filters ask of nodes alone, answered for all nodes in one pass.
 
-Labels become codes (one integer per distinct value), so that a requirement is asked once per
-distinct value instead of once per node. Nothing here looks at pods or at free room; that is why
-one table serves every cycle until a node changes (`Memo`).
+Labels become codes (one integer per distinct value), so that a requirement is tested once per
+distinct value instead of once per node. Nothing here looks at pods or at free room; therefore one
+table serves every cycle until a node changes (`Memo`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,14 +21,14 @@ IntVector = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 
 BLOCKING = frozenset({"NoSchedule", "NoExecute"})
-# What a node without a known price is taken to cost an hour: the slope of EC2's general purpose
-# types, a CPU worth about 7 GiB. Only the order of nodes hangs on it.
+# The assumed cost of an hour of a node without a known price: the slope of EC2's general purpose
+# types, where a CPU is worth about 7 GiB. Only the order of nodes depends on it.
 _MICRODOLLARS_PER_CPU_MILLI = 30.0
 _MICRODOLLARS_PER_BYTE = 4_300.0 / (1 << 30)
 _MOST_VERDICTS = 4096  # ~5 kB each at 5,000 nodes
 
 
-# Which taints say the same as what a node says of itself.
+# Taints that mean the same as what a node says in other fields.
 _MEANT = {
     Reason.CORDONED: (Taint("node.kubernetes.io/unschedulable"),),
     Reason.NOT_READY: tuple(Taint(key) for key in sorted(LOST_TAINTS)),
@@ -37,9 +37,9 @@ _MEANT = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Domains:
-    """One label over our nodes: `codes[n]` numbers node n's value, -1 where it is absent.
+    """One label over our nodes: `codes[n]` is the code of node n's value, -1 if it is absent.
 
-    `values` are those of nodes that are not ours too; `everywhere` has their codes behind ours.
+    `values` include those of nodes that are not ours; `everywhere` has their codes after ours.
     """
 
     codes: IntVector
@@ -53,14 +53,14 @@ class Domains:
         return len(self.values) == int((self.everywhere >= 0).sum())
 
     def sums(self, amounts: IntVector) -> IntVector:
-        """Amounts per node, ours or everywhere, added up per value."""
+        """Amounts per node (ours or everywhere), added up per value."""
         codes = self.codes if len(amounts) == len(self.codes) else self.everywhere
         known = codes >= 0
         sums = np.bincount(codes[known], amounts[known], minlength=len(self.values))
         return sums.astype(np.int64)
 
     def of_nodes(self, flags: BoolVector, *, absent: bool = False) -> BoolVector:
-        """Flags per value as flags per node; `absent` is for nodes without the label."""
+        """Flags per value as flags per node; `absent` is the flag of nodes without the label."""
         return np.append(flags, absent)[self.codes]
 
     def accepted(self, wanted: requirements.Requirement) -> BoolVector:
@@ -87,7 +87,7 @@ class Refusing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
-    """What nodes alone say to some constraints: every refusal, and who is left."""
+    """The answer of nodes alone to some constraints: every refusal, and the nodes left open."""
 
     refusing: tuple[Refusing, ...]
     open: BoolVector
@@ -95,9 +95,10 @@ class Verdict:
 
 @dataclass(slots=True, eq=False)
 class NodeTable:
-    """The nodes of one `nodes_version`. Columns are made when first asked for.
+    """The nodes of one `nodes_version`. Columns are made on first use.
 
-    `others` are nodes that are not ours: nothing lands there, some constraints count their pods.
+    `others` are nodes that are not ours: nothing lands there, but some constraints count their
+    pods.
     """
 
     nodes: tuple[Node, ...]
@@ -124,19 +125,19 @@ class NodeTable:
 
     @property
     def around(self) -> "NodeTable":
-        """The others, asked the same questions."""
+        """The table of the nodes that are not ours, for the same questions."""
         if self._around is None:
             self._around = NodeTable(self.others, self.version)
         return self._around
 
     def names(self) -> npt.NDArray[np.object_]:
-        """[N]: names of the nodes, to be picked by rows."""
+        """[N]: names of the nodes, as an array to index by rows."""
         if self._picked is None:
             self._picked = np.array([node.name for node in self.nodes], dtype=np.object_)
         return self._picked
 
     def each(self) -> Domains:
-        """Every node by its own name."""
+        """Each node as a domain of its own, by its name."""
         if self._names is None:
             self._names = _domains([node.name for node in self.nodes], len(self.nodes))
         return self._names
@@ -189,11 +190,11 @@ class NodeTable:
         return np.array(counts, dtype=np.int64)[codes]
 
     def leaving_for_plain(self, tolerations: tuple[Toleration, ...]) -> Iterator[Refusing]:
-        """Nodes that refuse a plain pod: as in Kubernetes, but that silence needs no taint.
+        """Nodes that refuse a plain pod: as in Kubernetes, except that silence needs no taint.
 
-        A cordon (plugin NodeUnschedulable) and silence are tolerated by the taints that stand for
-        them, other signs that a node is to go are the taints themselves. None lands where the node
-        object is being deleted.
+        A pod tolerates a cordon (plugin NodeUnschedulable) or silence if it tolerates the taints
+        that stand for them; other signs that a node is to go are themselves taints. No pod lands
+        on a node whose object is being deleted.
         """
         for refusal in self.leaving():
             taints = _MEANT.get(refusal.reason)
@@ -219,14 +220,14 @@ class NodeTable:
         return self._leaving
 
     def costs(self) -> FloatVector:
-        """[N]: what a node costs as a share of the dearest; by size where nobody tells."""
+        """[N]: a node's cost as a share of the dearest node's; by size if its price is unknown."""
         if self._costs is None:
             costs = np.array([_price(node) for node in self.nodes], dtype=np.float64)
             self._costs = costs / max(costs.max(initial=0.0), 1.0)
         return self._costs
 
     def remember(self, key: object, verdict: Verdict) -> Verdict:
-        """Keep a verdict; all are dropped when there are too many."""
+        """Keep a verdict; when there are too many, all are dropped."""
         if len(self.verdicts) >= _MOST_VERDICTS:
             self.verdicts.clear()
             self.wishes.clear()

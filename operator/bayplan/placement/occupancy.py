@@ -1,7 +1,7 @@
-"""The working state of one solve: what is free and who stands where, as classes land.
+"""The working state of one solve: free room and placed pods, updated as classes land.
 
-The snapshot stays as it was; what this solve has placed so far is kept beside it, per class and
-not per pod, so that later classes see earlier ones in free room, ports, spread and affinity.
+The snapshot stays as it was. What this solve has placed so far is kept beside it, per class and
+not per pod, so that later classes see earlier classes in free room, ports, spread and affinity.
 """
 
 from collections import Counter
@@ -25,12 +25,12 @@ IntMatrix = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 Namespaces = frozenset[str] | None  # None: all
 
-_NAME = "kubernetes.io/metadata.name"  # what the API server labels every namespace with
+_NAME = "kubernetes.io/metadata.name"  # the label that the API server sets on every namespace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landed:
-    """A class that this solve has placed: how many on each node."""
+    """A class that this solve has placed, with how many pods on each node."""
 
     kind: PodClass
     labels: dict[str, str]
@@ -41,9 +41,9 @@ class Landed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hold:
-    """For which task a node is held, and for how many seconds it is not expected to fit there.
+    """The task for which a node is held, and for how many seconds it will not fit there.
 
-    A run that takes no longer than `spare` is not in its way.
+    A run that takes at most `spare` seconds is not in its way.
     """
 
     key: TaskKey
@@ -59,12 +59,12 @@ class Occupancy:
     before: IntMatrix  # the same before anything landed
     pods: IntVector  # [N] pods that are not their node's residents
     scale: FloatVector  # [D] the largest allocatable of each resource
-    cost: FloatVector  # [N] share of the dearest node
+    cost: FloatVector  # [N] share of the dearest node's cost
     landed: list[Landed] = field(default_factory=list)
     averse: list[Aversion] = field(default_factory=list)  # of running pods
     averse_landed: list[Landed] = field(default_factory=list)
     exclusive_landed: list[Landed] = field(default_factory=list)
-    held: dict[int, Hold] = field(default_factory=dict)  # row -> for whom
+    held: dict[int, Hold] = field(default_factory=dict)  # row -> the task it is held for
     _peers: dict[object, IntVector] = field(default_factory=dict)
     _mounting: list[Landed] = field(default_factory=list)  # with claims or disks
     _claimed: Counter[tuple[str, str]] = field(default_factory=Counter)  # claim -> landed pods
@@ -85,7 +85,7 @@ class Occupancy:
         )
 
     def land(self, kind: PodClass, request: IntVector, nodes: IntVector) -> None:
-        """Count on `nodes[n]` more pods of this class on node n."""
+        """Count `nodes[n]` more pods of this class on node n."""
         self._take(request, nodes)
         aversions = tuple(term for term in kind.constraints.pod_anti_affinity if not term.weight)
         landed = Landed(kind, dict(kind.labels), request, nodes, aversions)
@@ -102,7 +102,7 @@ class Occupancy:
                 self._attach(landed, driver)
 
     def back_to(self, count: int) -> None:
-        """As it was when `count` classes had landed, whatever was changed half since then."""
+        """Restore the state after `count` landed classes, even if a change stopped half-way."""
         kept = self.landed[:count]
         for landed in (self.landed, self.averse_landed, self.exclusive_landed, self._mounting):
             landed.clear()
@@ -114,7 +114,7 @@ class Occupancy:
             self.land(other.kind, other.request, other.nodes)
 
     def lift(self) -> None:
-        """Take back what landed last."""
+        """Take back the class that landed last."""
         last = self.landed.pop()
         if last.aversions:
             self.averse_landed.pop()
@@ -135,7 +135,7 @@ class Occupancy:
     def peers(
         self, namespaces: Namespaces, wanted: requirements.Term, *, terminating: bool
     ) -> IntVector:
-        """Everywhere: pods that a selector matches, running ones and those landed by this solve."""
+        """Everywhere: how many pods a selector matches, both running and landed by this solve."""
         found = self._running(namespaces, wanted, terminating=terminating).copy()
         found[: len(self.table.nodes)] += self._landed(
             lambda other: (
@@ -146,7 +146,7 @@ class Occupancy:
         return found
 
     def free_for(self, priority: int) -> IntMatrix:
-        """[N, D]: free room less what other schedulers have made for pods that go before."""
+        """[N, D]: free room minus what other schedulers keep for pods of this priority or more."""
         ahead = [one for one in self.snapshot.nominated if one[2] >= priority]
         if not ahead:
             return self.free
@@ -170,14 +170,14 @@ class Occupancy:
         return found
 
     def _spaces(self) -> dict[str, Mapping[str, str]]:
-        """Labels of namespaces; one that is only known from its pods has the one of its name."""
+        """Labels of namespaces; one that is known only from its pods has just its name's label."""
         names = {group.namespace for group in self.snapshot.census.groups.values()}
         names.update(other.kind.namespace for other in self.landed)
         named: dict[str, Mapping[str, str]] = {name: {_NAME: name} for name in names}
         return {**named, **self.snapshot.namespaces}
 
     def exclusive(self) -> IntVector:
-        """[N]: pods that want no other workload beside them."""
+        """[N]: how many pods want no other workload beside them."""
         total = self.snapshot.exclusive()
         for other in self.exclusive_landed:
             total += other.nodes
@@ -191,19 +191,19 @@ class Occupancy:
         return taken > 0
 
     def with_disk(self, wanted: Disk) -> BoolVector:
-        """[N]: where a disk is in use that cannot be there beside this one."""
+        """[N]: where a disk is in use that the node cannot have together with this disk."""
         used = self.snapshot.with_disk(wanted) + self._landed(
             lambda other: any(disk.collides(wanted) for disk in other.kind.constraints.disks)
         )
         return used > 0
 
     def mounts(self, namespace: str, claim: str) -> bool:
-        """Whether a pod mounts this claim, anywhere, or one that landed will."""
+        """Whether a pod mounts this claim, on any node, or a landed pod will."""
         key = namespace, claim
         return self._claimed[key] > 0 or bool(self.snapshot.mounting(key))
 
     def landed_with(self, namespace: str, claim: str) -> IntVector:
-        """[N]: how many pods that landed will mount this claim."""
+        """[N]: how many landed pods will mount this claim."""
         if not self._claimed[namespace, claim]:
             return np.zeros(len(self.table.nodes), dtype=np.int64)
         return self._landed(
@@ -213,7 +213,7 @@ class Occupancy:
         )
 
     def attachments(self, driver: str) -> Attachments:
-        """The volumes of a driver on each node, those of what landed too."""
+        """The volumes of a driver on each node, including those of landed pods."""
         found = self._attached.get(driver)
         if found is None:
             found = self._attached[driver] = Attachments.of(driver, self.snapshot)

@@ -1,6 +1,6 @@
-"""Who is placed first: priority, then how long it has waited, then its name.
+"""The order in which tasks are placed: priority, then how long they have waited, then the name.
 
-Total and deterministic: two orders of the same tasks give the same plan.
+The order is total and deterministic: the same tasks in any order give the same plan.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from bayplan.model.workloads import TaskKey, Waiting
 
 
 def ordered(waiting: Sequence[Waiting]) -> list[Waiting]:
-    """Highest priority first, among equals the longest wait, then the name of its first task."""
+    """Highest priority first; then the longest wait; then by the name of the first task."""
     return sorted((group for group in waiting if group.keys), key=_rank)
 
 

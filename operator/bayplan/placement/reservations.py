@@ -1,13 +1,13 @@
-"""No starvation: who has waited long gets one node held, so that small tasks cannot pass for ever.
+"""No starvation: a long-waiting task gets a node held, so that small tasks cannot always pass it.
 
-A hold is for a task that some node could take once runs on it have ended. Nothing new lands on the
-held node but its task and, in the meantime, runs that are expected to end before the task fits
-(backfill). When the task has room anywhere, the hold ends. It is decided from the snapshot and the
-former holds alone: a restart reads them back from nominatedNodeName.
+A hold is for a task that some node could take once runs on that node have ended. Nothing new lands
+on the held node except its task and, in the meantime, runs that are expected to end before the task
+fits (backfill). The hold ends when the task has room anywhere. Holds are decided from the snapshot
+and the former holds alone: after a restart they are read back from nominatedNodeName.
 
-The law: a task for which a node is held starts once the runs have ended that were there when the
-hold began. Backfill keeps it as far as runs keep to what is expected of them; one that takes longer
-delays the task by as much, and from then on nothing more is let in. NOT here: preemption.
+The law: a task with a held node starts once the runs that were there when the hold began have
+ended. Backfill keeps this law if runs end when they are expected to; a run that takes longer delays
+the task by as much, and from then on nothing more is let in. NOT here: preemption.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -24,12 +24,12 @@ IntVector = npt.NDArray[np.int64]
 IntMatrix = npt.NDArray[np.int64]
 
 AFTER_SECONDS = 60
-_NODES_PER_HOLD = 20  # of twenty nodes at most one is held, and always at least one
+_NODES_PER_HOLD = 20  # at most one node in twenty is held, but one hold is always allowed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Starving:
-    """A class that found no room: `open_` nodes refuse it for nothing but lack of resources."""
+    """A class that found no room: `open_` nodes refuse it only for lack of resources."""
 
     waiting: Waiting
     key: TaskKey  # the first task without a node
@@ -39,9 +39,9 @@ class Starving:
 def kept(
     holds: Mapping[TaskKey, str], waiting: Collection[Waiting], now: int, occupancy: Occupancy
 ) -> tuple[dict[int, Hold], list[Fault]]:
-    """Row of a held node -> for whom, as far as the node is there and the task still waits.
+    """Row of a held node -> its `Hold`, if the node still exists and the task still waits.
 
-    A hold that meets a defect of ours is not kept.
+    A hold that meets a defect of ours is not kept; it is among the returned faults.
     """
     found: dict[int, Hold] = {}
     faults: list[Fault] = []
@@ -64,10 +64,10 @@ def kept(
 
 
 def _spare(waiting: Waiting, name: str, now: int, occupancy: Occupancy) -> int:
-    """How long the task will not fit on its node, whatever ends early that may: seconds from now.
+    """Seconds from now for which the task cannot fit on its node, even if pods there end early.
 
-    What nobody knows the end of, or what should have ended already, may end at any moment. So the
-    answer never grows but by what starts late: nobody's stay lengthens the wait.
+    A pod whose end is unknown or overdue may end at any moment. So the result grows only by pods
+    that start late; a pod that stays longer does not lengthen the wait.
     """
     request = occupancy.snapshot.vector(waiting.kind.request)
     if request is None:
@@ -88,7 +88,7 @@ def _spare(waiting: Waiting, name: str, now: int, occupancy: Occupancy) -> int:
 
 
 def renewed(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> dict[TaskKey, str]:
-    """Holds from now on: a former one while its node can still do, one a class, oldest first."""
+    """Holds from now on: a former hold while its node will do, one per class, oldest first."""
     former = {hold.key: row for row, hold in occupancy.held.items()}
     most = max(1, len(occupancy.table.nodes) // _NODES_PER_HOLD)
     holds: dict[TaskKey, str] = {}
@@ -107,9 +107,9 @@ def renewed(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> dic
 
 
 def next_at(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> int | None:
-    """When the next of these tasks may have a node held (epoch seconds): somebody must look then.
+    """When the next of these tasks may get a hold (epoch seconds): the caller must look then.
 
-    Whatever else may change that rings by itself; the passing of a minute does not.
+    Every other change wakes the scheduler by itself; the passing of time does not.
     """
     young = (
         one
@@ -125,12 +125,12 @@ def next_at(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> int
 
 
 def _row(one: Starving, former: int | None, taken: set[int], occupancy: Occupancy) -> int | None:
-    """The node that lacks the least of what its runs will give back; the former one if it can."""
+    """Row of the node that lacks least and can fit it once runs end; the former one if it can."""
     request = occupancy.snapshot.vector(one.waiting.kind.request)
     if request is None:
         return None
     asked = np.flatnonzero(request)
-    # What landed in this very solve is not looked at: a hold that it spoils moves next time.
+    # What landed in this very solve is ignored: if it spoils a hold, the hold moves next time.
     room = occupancy.before[:, asked] + occupancy.snapshot.passing[:, asked]
     could = one.open_ & (room >= request[asked]).all(axis=1)
     could[list(taken)] = False

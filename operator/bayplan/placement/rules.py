@@ -1,9 +1,9 @@
-"""Constraints that bind the pods of one class among each other, kept while the class is placed.
+"""Constraints that bind the pods of one class to each other, kept while the class is placed.
 
-A rule looks at domains (the values of one label) and how many pods each has. It answers how many
-more each domain may take *at once*, whichever of them are then taken, so that whole classes are
-placed in a few vector rounds and any order of nodes is right. Every round fills the most preferred
-nodes first within what all rules allow.
+A rule looks at domains (the values of one label) and at how many pods each has. It answers how many
+more pods each domain may take *at once*, in any combination, so that whole classes are placed in a
+few vector rounds and any order of nodes is right. Every round fills the most preferred nodes first
+within what all rules allow.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ FloatVector = npt.NDArray[np.float64]
 
 @dataclass(slots=True, eq=False)
 class Rule(ABC):
-    """One constraint: pods per domain so far (`counts`, changed as pods land)."""
+    """One constraint, with the pods per domain so far (`counts`, which change as pods land)."""
 
     reason: Reason
     detail: str
@@ -35,19 +35,19 @@ class Rule(ABC):
     def allowance(self, offer: "Offer") -> IntVector:
         """How many more pods each domain may take in this round, in any combination.
 
-        Where a domain that is not full has room in the offer, one such domain gets some.
+        If a domain that is not full has room in the offer, at least one such domain gets some.
         """
 
     @abstractmethod
     def full(self) -> BoolVector:
-        """Domains that may take no more pod now."""
+        """Domains that may take no more pods now."""
 
     def absent_ok(self) -> bool:
-        """Whether nodes without the label are free of the rule instead of refused by it."""
+        """Whether the rule exempts nodes without the label instead of refusing them."""
         return False
 
     def refuses(self) -> BoolVector:
-        """[N]: nodes that may take no more pod now."""
+        """[N]: nodes that may take no more pods now."""
         return self.domains.of_nodes(self.full(), absent=not self.absent_ok())
 
     def land(self, nodes: IntVector) -> None:
@@ -56,20 +56,20 @@ class Rule(ABC):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Offer:
-    """What a round has for a rule: room and first rank per domain, pods left, rules beside it."""
+    """What a rule gets for a round: room and rank per domain, pods left, whether it is alone."""
 
     room: IntVector  # [V] copies that fit in each domain
-    rank: IntVector  # [V] position of its most preferred node; larger than all without one
+    rank: IntVector  # [V] position of its most preferred node; without one, larger than all
     left: int
     alone: bool  # no other rule holds pods back
 
 
 @dataclass(slots=True, eq=False)
 class Cap(Rule):
-    """At most `limit` pods a domain: host ports, anti-affinity to itself, `AtMost`."""
+    """At most `limit` pods per domain: host ports, anti-affinity to itself, `AtMost`."""
 
     limit: int = 1
-    exempt: bool = False  # nodes without the label are free
+    exempt: bool = False  # nodes without the label are exempt
 
     def allowance(self, offer: Offer) -> IntVector:
         del offer
@@ -102,10 +102,10 @@ class Together(Rule):
 
 @dataclass(slots=True, eq=False)
 class Even(Rule):
-    """Kubernetes' topology spread: a pod may come where count + 1 − minimum ≤ `skew`.
+    """Kubernetes' topology spread: a pod may land where count + 1 − minimum ≤ `skew`.
 
-    The minimum is taken over `known` domains, whether they have room or not; it is 0 while there
-    are fewer than `least` of them. `grows`: the pods count themselves.
+    The minimum is taken over `known` domains, with or without room; it is 0 while there are fewer
+    than `least` such domains. `grows`: the placed pods themselves count.
     """
 
     skew: int = 1
@@ -118,8 +118,8 @@ class Even(Rule):
             return np.where(self.full(), 0, fill.UNBOUNDED)
         if not offer.alone:
             return np.maximum(self._minimum(self.counts) + self.skew - self.counts, 0)
-        # Alone, the water level can rise at once: as high as the pods last, and never higher than
-        # `skew` above the first domain that is full.
+        # Without other rules the water level can rise in one step: as high as the pods last, but
+        # never higher than `skew` above the first domain that is full.
         ceiling = self._minimum(self.counts + offer.room) + self.skew
         low = int(self.counts.min(initial=0))
         high = min(ceiling, int(self.counts.max(initial=0)) + offer.left) + 1
@@ -153,7 +153,7 @@ class Groups(Rule):
     """Marathon's GroupBy: `instances` over `expected` domains, each its floor or ceiling share.
 
     Any order of filling is right: a domain takes more than the floor only while fewer than
-    `instances mod expected` pods do, a new domain only while fewer than `expected` are in use.
+    `instances mod expected` domains do; a new domain is used only while fewer than `expected` are.
     """
 
     instances: int = 0
@@ -192,9 +192,9 @@ def distribute(
 ) -> IntVector:
     """Pods per node [N]: as many of `count` as the rules let land, most preferred nodes first.
 
-    The rules' counts are changed. The law: it ends with pods left only where no node with room
+    Changes the counts of the rules. The law: it ends with pods left only if no node with room
     passes every rule any more. O(N log N) and a few rounds; with two or more rules over groups of
-    nodes one round per pod and domain at most.
+    nodes, at most one round per pod and domain.
     """
     groups: list[Rule] = []
     for rule in rules:
@@ -230,7 +230,7 @@ def _rounds(
 ) -> IntVector:
     candidates = np.flatnonzero(fits > 0)
     ranked = candidates[np.argsort(-preference[candidates], kind="stable")]
-    # Caps first: what they leave is what the others choose their domains by.
+    # Caps first: the other rules choose their domains from what the caps leave.
     rules = sorted(rules, key=lambda rule: not isinstance(rule, Cap))
     placed = np.zeros(len(fits), dtype=np.int64)
     left = count
@@ -239,8 +239,9 @@ def _rounds(
         for rule in rules:
             take = np.where(rule.refuses()[ranked], 0, take)
         for rule in rules:
-            # Each rule chooses among what those before it let through, and lets some of it
-            # through: two that chose by themselves could choose domains with no node in common.
+            # Each rule chooses among what the rules before it let through, and lets some of it
+            # through: two rules that chose independently could choose domains without a common
+            # node.
             codes = rule.domains.codes[ranked]
             allowed = rule.allowance(_offer(rule, codes, take, left, alone=len(rules) == 1))
             allowed = np.append(allowed, fill.UNBOUNDED if rule.absent_ok() else np.int64(0))
@@ -264,14 +265,14 @@ def _offer(rule: Rule, codes: IntVector, room: IntVector, left: int, *, alone: b
     sums = np.bincount(codes[open_], room[open_], minlength=values).astype(np.int64)
     rank = np.full(values, len(codes), dtype=np.int64)
     positions = np.flatnonzero(open_)[::-1]
-    rank[codes[positions]] = positions  # the first of a domain is written last
+    rank[codes[positions]] = positions  # the first position of a domain is written last
     return Offer(sums, rank, left, alone)
 
 
 def _within(amounts: IntVector, codes: IntVector, allowed: IntVector) -> IntVector:
-    """Amounts cut so that each domain's sum stays within its allowance, the first ones kept.
+    """Amounts cut so that each domain's sum stays within its allowance; the first ones are kept.
 
-    Code -1 (no domain) reads the last allowance, node by node.
+    Code -1 (no domain) uses the last allowance, separately for each node.
     """
     order = np.argsort(codes, kind="stable")
     sorted_codes, sorted_amounts = codes[order], amounts[order]

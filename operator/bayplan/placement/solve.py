@@ -1,8 +1,8 @@
-"""Place what waits on the nodes there are: the decision of one cycle.
+"""Place the waiting tasks on the existing nodes: the decision of one cycle.
 
-`solve` is a function of its arguments: same snapshot, same waiting tasks, same `now`, same plan,
-whatever the order in which they are given. All work is per class (tasks alike in everything that
-placing looks at), a handful of vector passes over all nodes for any number of tasks. It does NOT
+`solve` is a function of its arguments: the same snapshot, waiting tasks and `now` give the same
+plan, in whatever order they are given. All work is per class (tasks alike in everything that
+placing looks at): a handful of vector passes over all nodes for any number of tasks. It does NOT
 buy nodes, move running pods or preempt them.
 """
 
@@ -30,22 +30,22 @@ IntVector = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a cluster's owner may choose about placing."""
+    """What a cluster's owner may choose for placing."""
 
-    seed: int = 0  # of everything that is drawn
+    seed: int = 0  # for all random draws
 
 
 @dataclass(slots=True)
 class Memo:
-    """What a caller keeps between cycles: answers that hang on nodes alone.
+    """What a caller keeps between cycles: answers that depend on nodes alone.
 
-    For snapshots of one `State`, whose `nodes_version` tells when the answers have changed.
+    It is for snapshots of one `State`, whose `nodes_version` shows when the answers have changed.
     """
 
     _table: NodeTable | None = field(default=None)
 
     def table(self, snapshot: Snapshot) -> NodeTable:
-        """Nodes as columns, the former ones while no node has changed."""
+        """The nodes as columns; the former table while no node has changed."""
         if self._table is None or self._table.version != snapshot.nodes_version:
             self._table = NodeTable(snapshot.nodes, snapshot.nodes_version, snapshot.others)
         return self._table
@@ -60,12 +60,12 @@ def solve(
     *,
     holds: Mapping[TaskKey, str] | None = None,
 ) -> Plan:
-    """Every task gets a node or is among the refused, with the reason. The snapshot stays as is.
+    """Give every task a node, or refuse it with a reason. The snapshot is not changed.
 
-    `holds` are the former plan's. A class at which a defect of ours is met is set aside: nothing of
-    it lands, and the others are placed as if it were not there.
+    `holds` are those of the former plan. A class that meets a defect of ours is set aside: nothing
+    of it lands, and the other classes are placed as if it did not exist.
     """
-    del policy  # no rule draws yet; callers pass it so that none will find its own dice
+    del policy  # no rule draws yet; callers pass it so that no rule brings its own randomness
     occupancy = Occupancy.of(snapshot, (memo if memo is not None else Memo()).table(snapshot))
     faults = daemonsets.keep_room(occupancy)
     occupancy.held, doubtful = kept(holds or {}, waiting, now, occupancy)
@@ -96,21 +96,21 @@ def solve(
     try:
         held = renewed(starving, now, occupancy)
         look_at = next_at(starving, now, occupancy)
-    except Exception as error:  # noqa: BLE001  what has been placed is to be written all the same
+    except Exception as error:  # noqa: BLE001  what has been placed must still be written
         faults.append(Fault("hold", "all", error))
     return Plan(placements, tuple(refused), held, look_at, tuple(faults))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Short:
-    """Why not all of a class found room; `open_` nodes lack nothing but resources."""
+    """Why a class did not find room for all; `open_` nodes lack nothing but resources."""
 
     funnel: Funnel
     open_: BoolVector
 
 
 def _placed(group: Waiting, occupancy: Occupancy) -> tuple[IntVector, _Short | None]:
-    """Land as many tasks of one class as find room: [N] how many, and why not all of them."""
+    """Land as many tasks of one class as find room: [N] how many, and why not all."""
     kind, count = group.kind, len(group.keys)
     verdict = filters.of_nodes(kind, occupancy.table)
     moment = tuple(filters.of_the_moment(group, occupancy))
@@ -145,7 +145,7 @@ def _placed(group: Waiting, occupancy: Occupancy) -> tuple[IntVector, _Short | N
     ]
     funnel = explain.funnel(kind.request, refusing, occupancy)
     if kind.placement.gang and request is not None and nodes.any():
-        # Told as it stood with part of the gang placed: that is what the rest of it lacks.
+        # Explained with part of the gang placed: this shows what the rest of the gang lacks.
         occupancy.lift()
         nodes = np.zeros(len(nodes), dtype=np.int64)
     for rule in rules:
@@ -156,7 +156,7 @@ def _placed(group: Waiting, occupancy: Occupancy) -> tuple[IntVector, _Short | N
 def _filled(
     kind: PodClass, count: int, fits: IntVector, rules: list[Rule], occupancy: Occupancy
 ) -> IntVector:
-    """[N]: how many of a class go where, wishes kept as long as they leave room for all."""
+    """[N]: how many of a class go where; wishes are kept as long as they leave room for all."""
     preference = scores.preference(kind, fits, count, occupancy)
     nodes = np.zeros(len(fits), dtype=np.int64)
     for among, soft in _steps(kind, occupancy):
@@ -171,9 +171,9 @@ def _filled(
 
 
 def _steps(kind: PodClass, occupancy: Occupancy) -> Iterator[tuple[BoolVector, list[Rule]]]:
-    """Nodes to fill and wishes to keep, in turn.
+    """The nodes to fill and the wishes to keep, step by step.
 
-    ScheduleAnyway opens no node that could stay empty; the strategy Spread is there to do so.
+    ScheduleAnyway opens no node that could stay empty; that is what the strategy Spread is for.
     """
     everywhere = np.ones(len(occupancy.table.nodes), dtype=np.bool_)
     for soft in constraints.wishes(kind, occupancy):

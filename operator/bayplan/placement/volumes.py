@@ -1,8 +1,8 @@
-"""Which nodes refuse a class because of its volumes and devices, and which pods refuse each other.
+"""Which nodes refuse a class because of its volumes and devices, and which pods exclude each other.
 
 The rules are those of kube-scheduler's VolumeRestrictions, VolumeZone, VolumeBinding and
-NodeVolumeLimits. Devices (`resourceClaims`) are nobody's to allocate but kube-scheduler's: a pod
-that asks for them would be bound and never start, so every node refuses it.
+NodeVolumeLimits. Only kube-scheduler can allocate devices (`resourceClaims`): a pod that asks for
+them would be bound and never start, so every node refuses it.
 """
 
 from collections.abc import Iterator
@@ -26,11 +26,11 @@ _ZONES = {
     "failure-domain.beta.kubernetes.io/region": REGION,
     ZONE: ZONE,
     REGION: REGION,
-}  # label of a node -> what it is called today
+}  # label of a node -> its present name
 
 
 def refusing(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
-    """Claims that cannot be mounted at all or here, disks in use here, nodes that are full."""
+    """Refusals by claims that cannot be mounted, there or anywhere, disks in use, attach limits."""
     wanted = kind.constraints
     if not (wanted.claims or wanted.disks or wanted.devices):
         return
@@ -56,10 +56,10 @@ def refusing(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
 
 
 def rules(kind: PodClass, occupancy: Occupancy) -> Iterator[Rule]:
-    """What pods of the class that share a claim or a disk keep to.
+    """Rules for pods of the class that share a claim or a disk.
 
     One pod at a time for a ReadWriteOncePod claim, one node for a claim whose volume is still to be
-    made, one pod a node for a disk named in place.
+    made, one pod per node for a disk that is named in place.
     """
     each = occupancy.table.each()
     none = np.zeros(len(each.values), dtype=np.int64)
@@ -77,7 +77,7 @@ def rules(kind: PodClass, occupancy: Occupancy) -> Iterator[Rule]:
 
 
 def _unusable(claim: Claim | None, name: str, wanted: Constraints) -> str | None:
-    """Why no node will do; None when some may."""
+    """Why no node will do; None if some node may."""
     if claim is None:
         return "there is no such claim"
     if claim.missing:
@@ -113,7 +113,7 @@ def _of_claim(
 
 
 def _user(namespace: str, claim: str, occupancy: Occupancy) -> str:
-    """The first by name of the placed pods that mount a claim; empty if they only will."""
+    """The first pod by name that is placed and mounts a claim; empty if pods only will mount it."""
     for node in sorted(occupancy.snapshot.mounting((namespace, claim))):
         found = [
             pod.name
@@ -143,7 +143,7 @@ def _reached(claim: Claim, occupancy: Occupancy) -> BoolVector:
 def _elsewhere(claim: Claim, table: NodeTable) -> BoolVector:
     """[N]: nodes in another zone or region than a volume's labels say.
 
-    A node without any such label will do: there is one zone only.
+    A node without any such label is accepted: then there is only one zone.
     """
     zoned = np.zeros(len(table.nodes), dtype=np.bool_)
     for label in _ZONES:
