@@ -25,7 +25,7 @@ from bayplan.model.backoff import delay_after
 YEAR = 366 * 86_400  # seconds, the longest duration anywhere in a spec
 
 
-# The shape only, in RE2; whether it can ever be due is said by the condition Stalled.
+# Checks only the form, in RE2; the condition Stalled says whether a schedule can ever be due.
 _ALIAS = "@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
 _CRON = r"([-0-9A-Za-z*,/#()]+[ \t]+){4}[-0-9A-Za-z*,/#()]+"
 _INTERVAL = "R[0-9]*/[-+.,:0-9TZ]*/P[0-9A-Z]+"
@@ -419,12 +419,12 @@ class BatchJobSpec(WorkloadSpec):
 
     @property
     def runs_once(self) -> bool:
-        """Whether neither time nor parents start it: it runs when it is created."""
+        """Whether the job has neither schedules nor parents: it runs when it is created."""
         return not self.timetable and not self.parents
 
     @property
     def timetable(self) -> tuple[str, ...]:
-        """The schedules as written; none for a job that runs once or on its parents."""
+        """The schedules as written; none if the job runs once or on its parents."""
         return self.schedules if self.schedule is None else (self.schedule,)
 
 

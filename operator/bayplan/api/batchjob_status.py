@@ -25,7 +25,7 @@ class Consumed(Part):
 
 
 LONGEST_DETAIL = 512  # characters
-_INDEXES = 4096  # characters: every second of a thousand
+_INDEXES = 4096  # characters: enough for every second index of a thousand
 
 
 class Retries(Part):

@@ -1,9 +1,9 @@
 """`placement` of a resource compiled into its pods, and taken out of a stored pod again.
 
-What is compiled makes an autoscaler's simulation, which reads pods only, come to the packer's
-answer. The packer itself follows the rules and looks at a pod without what was compiled into it
-(`stripped`): a list of known values on a stored pod must not keep it off a newer node. Where a
-group may hold several pods, each gets one of the group's places, and pods of one place avoid each
+The compiled part leads an autoscaler's simulation, which reads only pods, to the packer's answer.
+The packer itself follows the rules and looks at a pod without the compiled part (`stripped`): a
+list of known values on a stored pod must not keep the pod off a newer node. If a group may hold
+several pods, each pod gets one of the group's places, and pods with the same place avoid each
 other.
 """
 
@@ -29,13 +29,13 @@ from bayplan.model.nodes import HOSTNAME
 from bayplan.model.pods import Constraints
 from bayplan.model.workloads import PlacementRules
 
-Values = Callable[[str], Collection[str]]  # node label -> values that are known of it
+Values = Callable[[str], Collection[str]]  # node label -> its known values
 
 HARD = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def nothing_known(label: str) -> Collection[str]:
-    """For a caller that knows no node: patterns then only ask for the label."""
+    """For a caller that knows no nodes: patterns then only require that the label exists."""
     del label
     return ()
 
@@ -43,7 +43,7 @@ def nothing_known(label: str) -> Collection[str]:
 def compile_into(
     pod_spec: dict[str, Any], resource: Resource, revision: str, values: Values
 ) -> None:
-    """Add to a pod's spec what its resource's placement means in Kubernetes' own words."""
+    """Add to a pod's spec its resource's placement in Kubernetes' own terms."""
     found = constraints(resource)
     on_nodes = [term for one in found if (term := _expression(one, values)) is not None]
     if on_nodes:
@@ -58,19 +58,19 @@ def compile_into(
             case EvenShares():
                 _add_spread(pod_spec, labels, one)
             case AtMost() | None:
-                pass  # numbered places: `add_place`, pod by pod
+                pass  # numbered places: `add_place` adds them pod by pod
     if own_labels(resource):
         for term in _others(resource):
             add_pod_term(pod_spec, "podAntiAffinity", term)
 
 
 def add_place(pod_spec: dict[str, Any], labels: Mapping[str, str], cap: Cap) -> None:
-    """Keep a pod with these labels off groups where another one has its place."""
+    """Keep a pod with these labels off groups where another pod has its place."""
     add_pod_term(pod_spec, "podAntiAffinity", _peer_term(labels, cap.topology_key))
 
 
 def add_pod_term(pod_spec: dict[str, Any], part: str, term: Mapping[str, Any]) -> None:
-    """One more required term; what the pod's spec shares with others stays as it is."""
+    """Add one required term; what the pod's spec shares with other pods is not changed."""
     affinity = pod_spec.get("affinity") or {}
     group = affinity.get(part) or {}
     terms = [*(group.get(HARD) or []), term]
@@ -80,8 +80,8 @@ def add_pod_term(pod_spec: dict[str, Any], part: str, term: Mapping[str, Any]) -
 def stripped(stored: Constraints, wanted: PlacementRules) -> Constraints:
     """Constraints of a pod without what `compile_into` added for these rules.
 
-    A pod whose node terms do not end in what would be added today keeps all of them: its resource
-    has changed since, and others read the pod as it is.
+    A pod whose node terms do not end with what would be added today keeps all its node terms: its
+    resource has changed since then, and others read the pod as it is.
     """
     if not wanted.constraints:
         return stored
@@ -117,7 +117,7 @@ def stripped(stored: Constraints, wanted: PlacementRules) -> Constraints:
 
 
 def _expression(one: PlaceConstraint, values: Values) -> dict[str, Any] | None:
-    """A node selector requirement; None where the node alone cannot tell or nothing is shut out."""
+    """A node selector requirement; None if the node alone cannot tell or no value is excluded."""
     test, accepted = one.node, one.accepts()
     if test is None or accepted is None:
         return None
@@ -136,13 +136,13 @@ def _expression(one: PlaceConstraint, values: Values) -> dict[str, Any] | None:
 def _with_node_terms(
     affinity: Mapping[str, Any], expressions: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Every alternative that the template allows, narrowed by ours."""
+    """The affinity with every alternative of the template narrowed by our expressions."""
     node = affinity.get("nodeAffinity") or {}
     terms = (node.get(HARD) or {}).get("nodeSelectorTerms")
     narrowed = [
         {**term, "matchExpressions": [*(term.get("matchExpressions") or []), *expressions]}
         if term.get("matchExpressions") or term.get("matchFields")
-        else term  # an empty term matches no node, and must go on matching none
+        else term  # an empty term matches no node, and must still match none
         for term in terms or []
     ]
     if terms is None:
@@ -169,7 +169,7 @@ def _without_node_terms(
 def _cut(
     labels: list[tuple[str, requirements.Requirement]], wanted: tuple[PlaceConstraint, ...]
 ) -> tuple[tuple[str, requirements.Requirement], ...] | None:
-    """A term's labels without our expressions at its end; None when they are not there."""
+    """A term's labels without our expressions at the end; None if they are not there."""
     for one in reversed(wanted):
         test, accepted = one.node, one.accepts()
         if test is None or accepted is None:
@@ -195,7 +195,7 @@ def _peer_term(labels: Mapping[str, str], topology_key: str) -> dict[str, Any]:
 
 
 def _add_spread(pod_spec: dict[str, Any], labels: Mapping[str, str], one: PlaceConstraint) -> None:
-    """An even spread, unless the template has a hard one over the same label already."""
+    """Add an even spread, unless the template already has a hard spread over the same label."""
     stated = pod_spec.get("topologySpreadConstraints") or []
     taken = {
         spread.get("topologyKey")
@@ -216,7 +216,7 @@ def _add_spread(pod_spec: dict[str, Any], labels: Mapping[str, str], one: PlaceC
 
 
 def _others(resource: Resource) -> Iterator[dict[str, Any]]:
-    """Pods of other BatchJobs and LongServices; foreign ones have no label to know them by."""
+    """Terms for pods of other BatchJobs and LongServices; no label identifies foreign pods."""
     for kind in KINDS:
         key = kind.label
         chosen: list[dict[str, Any]] = [{"key": key, "operator": "Exists"}]

@@ -1,8 +1,8 @@
 """Writes the custom resource definitions: `crds/`, the chart `bayplan-crds`, files of `bayplan`.
 
-`python -m bayplan.api.crds --write [DIR…]` writes, `--check` says what differs and ends with 1.
-A folder named `bayplan-crds` is taken for the chart. The chart has the definitions as templates,
-since Helm never upgrades a `crds/` folder, and keeps them (and so everybody's jobs) on uninstall.
+`python -m bayplan.api.crds --write [DIR…]` writes; `--check` says what differs and exits with 1. A
+folder named `bayplan-crds` is treated as the chart. The chart has the definitions as templates,
+because Helm never upgrades a `crds/` folder, and keeps them (and so everybody's jobs) on uninstall.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The models and columns of each row of `kinds`, loaded when they are asked for."""
+"""The models and columns of each row of `kinds`, loaded on first use."""
 
 import functools
 import importlib
@@ -9,6 +9,6 @@ from bayplan.api.meta import Definition
 
 @functools.cache
 def definition_of(kind: str) -> Definition:
-    """What the module of this kind says of it; KeyError for a kind that is not in the table."""
+    """The `DEFINITION` in this kind's module; KeyError for a kind that is not in the table."""
     found: Definition = importlib.import_module(kinds.BY_NAME[kind].module).DEFINITION
     return found

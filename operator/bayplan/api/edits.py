@@ -1,8 +1,8 @@
 """When people last edited a resource, as the API server has it in `metadata.managedFields`.
 
-Each writer has an entry with the fields that are its own and the moment at which it last changed
-one of them. It is to the second and by the server's clock, so what was edited while the operator
-was down, or a moment before it looked, is known as well as what it saw.
+Each writer has an entry with the fields that it owns and the time when it last changed one of them.
+That time is in whole seconds of the server's clock. So an edit made while the operator was down,
+or a moment before it looked, is known as well as an edit that the operator saw.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,9 @@ def annotation(name: str) -> tuple[str, ...]:
 
 
 def moments(metadata: Mapping[str, Any], *paths: tuple[str, ...]) -> dict[tuple[str, ...], int]:
-    """Path -> when its newest writer last changed something of its own (epoch seconds).
+    """Path -> when its newest writer last changed one of its own fields (epoch seconds).
 
-    What nobody is known to have written is left out.
+    Paths without a known writer are left out.
     """
     found: dict[tuple[str, ...], int] = {}
     for fields, at in _entries(metadata.get("managedFields")):
@@ -33,7 +33,7 @@ def moments(metadata: Mapping[str, Any], *paths: tuple[str, ...]) -> dict[tuple[
 
 
 def _entries(value: object) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """The entries of people and their tools; statuses are written through a subresource."""
+    """The entries of people and their tools, without those of a subresource such as status."""
     for one in value if isinstance(value, list | tuple) else ():
         if not isinstance(one, Mapping) or one.get("subresource"):
             continue

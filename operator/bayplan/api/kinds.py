@@ -1,8 +1,8 @@
 """The kinds of workloads that Bayplan serves: one row each. Adding a kind begins here.
 
-Whoever lists, watches, reads, checks, explains or completes all kinds goes through this table. It
-holds texts only and loads no model: a row names the module that has them. How a kind is reconciled
-stands in `scheduler.deciders`, since this floor knows nobody who decides.
+Code that lists, watches, reads, checks, explains or completes all kinds goes through this table. It
+holds only texts and loads no model: a row names the module with the models. `scheduler.deciders`
+says how a kind is reconciled, because this package must not import the code that decides.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from bayplan.api import names
 class WorkloadKind:
     """One kind of workload, of the group and version in `names`.
 
-    `name` is what manifests write, `short` is kubectl's short name, `word` is what commands call
-    it. `module` has the kind's models and printed columns as its `DEFINITION`. `label` is the label
-    that names the owner on each of its pods. `references` is the field of its spec that lists
-    others of the same kind by name.
+    `name` is the kind in manifests, `short` is kubectl's short name, `word` is its name in our
+    commands. `module` has the kind's models and printed columns as its `DEFINITION`. `label` is the
+    label that names the owner on each pod. `references` is the field of the spec that lists other
+    resources of the same kind by name.
 
-    `runs` is whether its pods are runs that end: these are never restarted by the kubelet, carry
-    the run-tracking finalizer and have labels of their own.
+    `runs` says whether its pods are runs that end: the kubelet never restarts such pods, and they
+    carry the run-tracking finalizer and have labels of their own.
     """
 
     name: str
@@ -39,7 +39,7 @@ class WorkloadKind:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What the command line takes for it before a `/`, in small letters."""
+        """The words for this kind before a `/` on the command line, in lower case."""
         return self.singular, self.plural, self.short, self.word
 
     @property

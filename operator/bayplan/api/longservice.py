@@ -25,7 +25,7 @@ from bayplan.model.constraints import Operator
 
 MAXIMUM_REPLICAS = 10_000
 _PER_NODE = "self.mode != 'PerNode'"
-# Operators that ask a node's own label: always, or only when they have a value.
+# Operators that test a node's own label: always, or only when they have a value.
 _ASK_NODES = [one.value for one in Operator if one.meaning.node and not one.meaning.coupling]
 _MAY_ASK_NODES = [one.value for one in Operator if one.meaning.node and one.meaning.coupling]
 _ON_NODES = f"c.operator in {_ASK_NODES} || (c.operator in {_MAY_ASK_NODES} && has(c.value))"

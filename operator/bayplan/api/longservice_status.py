@@ -15,7 +15,7 @@ from bayplan.api.meta import (
 )
 from bayplan.api.status import Conditions, ObservedGeneration, RequestsOfOnePod, WaitingPods
 
-MOST_MOVES = 60  # an hour, of one service
+MOST_MOVES = 60  # per hour and service
 
 
 class LastFailure(Part):

@@ -33,7 +33,7 @@ class Part(BaseModel):
     )
 
     def wire(self) -> dict[str, Any]:
-        """As JSON for the API server; what is unset or equal to its default is left out."""
+        """The object as JSON for the API server, without fields that are unset or at defaults."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
@@ -51,7 +51,7 @@ def crd(**extensions: object) -> dict[str, Any]:
 
 
 def rule(cel: str, message: str, **more: str) -> dict[str, str]:
-    """One CEL rule; the message says what must be so, and what to write."""
+    """One CEL rule; the message says what must hold, and what to write."""
     return {"rule": cel, "message": message, **more}
 
 
@@ -74,7 +74,7 @@ Word = Annotated[str, _cut(64), Field(json_schema_extra={"maxLength": 64})]
 Message = Annotated[str, _cut(1024), Field(json_schema_extra={"maxLength": 1024})]
 Quantity = Annotated[str, Field(max_length=64)]
 
-# Of whatever Kubernetes wants to be one part of a DNS name: containers, ports, volumes.
+# For names that Kubernetes requires to be one part of a DNS name: containers, ports, volumes.
 DNS_LABEL_RULE = rule(
     f"self.matches({cel_text('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')})",
     "must be lower-case letters, digits and dashes, with a letter or digit first and last; write "
@@ -111,7 +111,7 @@ _LENIENT = " and ".join(
 
 
 def _value_rule(operator: Operator) -> Mapping[str, str]:
-    """What the API server checks of the value beside an operator."""
+    """The API server's check of the value of a constraint with this operator."""
     meaning = operator.meaning
     form = meaning.value.form if meaning.value is not None else ""
     good = f"self.value.matches({cel_text(f'^{form}$')})" if form else "size(self.value) > 0"
@@ -165,7 +165,7 @@ class PlacementConstraint(Part):
     )
 
     def read(self) -> PlaceConstraint:
-        """The constraint as the scheduler takes it."""
+        """The constraint in the form that the scheduler uses."""
         return PlaceConstraint(self.key, self.operator, self.value or "")
 
 
@@ -297,7 +297,7 @@ class WorkloadSpec(Part):
 
     @property
     def per_node(self) -> bool:
-        """Whether it has one pod on each node."""
+        """Whether the workload has one pod on each node."""
         return False
 
     @property

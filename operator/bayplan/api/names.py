@@ -20,21 +20,21 @@ SLOT = f"{GROUP}/slot"  # epoch seconds, decimal
 ATTEMPT = f"{GROUP}/attempt"
 TASK_INDEX = f"{GROUP}/task-index"  # of a run that has several pods
 PER_TASK = frozenset({RUN, SLOT, ATTEMPT, TASK_INDEX})  # labels that tell tasks of a job apart
-SAMPLE = "dry-run"  # what these are on a pod that is only asked about
+SAMPLE = "dry-run"  # the value of these labels on a pod that is only for a dry run
 REVISION = f"{GROUP}/revision"
 TEMPLATE_HASH = f"{GROUP}/template-hash"
-PLACE = f"{GROUP}/place"  # which of the N pods that MaxPer N allows a group
+PLACE = f"{GROUP}/place"  # the pod's number among the N pods that MaxPer N allows per group
 
 # Annotations on pods and children.
 TRIGGER = f"{GROUP}/trigger"
-TASKS = f"{GROUP}/tasks"  # how many the run has, on the pods of one that has several
-GANG = f"{GROUP}/gang"  # on pods of a run whose tasks are placed all or none
+TASKS = f"{GROUP}/tasks"  # on pods of a run that has several tasks: how many
+GANG = f"{GROUP}/gang"  # on pods of a run whose tasks are placed all together or not at all
 PER_NODE = f"{GROUP}/per-node"  # "true" on pods of a service with mode PerNode
 DIGEST = f"{GROUP}/digest"
 EXPECTED_SECONDS = pods.EXPECTED_SECONDS  # on pods: how long the run will take
 PARENTS = f"{GROUP}/parents"  # on pods: the successes that the run consumes, NAME=RUN,…
 
-# Annotations as verbs on resources.
+# Annotations on resources that ask for an action.
 RUN_NOW = f"{GROUP}/run-now"
 RUN_NOW_ARGS = f"{GROUP}/run-now-args"  # JSON: {"args": […], "env": {…}}; also on the run's pods
 CANCEL_RUN = f"{GROUP}/cancel-run"  # identity of a run
@@ -45,12 +45,12 @@ PAUSED_UNTIL = f"{GROUP}/paused-until"  # RFC 3339; a time that has passed resum
 RESTARTED_AT = f"{GROUP}/restarted-at"
 ROLLBACK_TO = f"{GROUP}/rollback-to"  # name of a kept ControllerRevision
 PROMOTE = f"{GROUP}/promote"  # a new value lets one step of an update pass
-IGNORE_MASS_LOSS = f"{GROUP}/ignore-mass-loss"  # "true": this service goes on in spite of it
+IGNORE_MASS_LOSS = f"{GROUP}/ignore-mass-loss"  # "true": this service goes on despite a mass loss
 
 # Finalizer on run pods.
 RUN_TRACKING = f"{GROUP}/run-tracking"
 
-# Others' names.
+# Names that other projects define.
 DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 POD_INDEX = "apps.kubernetes.io/pod-index"
@@ -63,8 +63,8 @@ _LONGEST_VALUE = 63
 def owner_value(name: str) -> str:
     """A resource's name as the value of the label that names it on its pods (`JOB`, `SERVICE`).
 
-    A label's value is shorter than a name may be: one that is too long is cut, and a hash of it
-    keeps two that begin alike apart.
+    A label's value may not be as long as a name: a name that is too long is cut, and a hash of the
+    whole name keeps two names that begin alike different.
     """
     if len(name) <= _LONGEST_VALUE:
         return name

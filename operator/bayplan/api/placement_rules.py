@@ -16,7 +16,7 @@ _ONE_A_NODE = PlaceConstraint("hostname", Operator.UNIQUE)  # what mode PerNode 
 
 
 def constraints(resource: Resource) -> tuple[PlaceConstraint, ...]:
-    """Those that its spec states, and what its mode means."""
+    """The constraints that its spec states and the constraint that its mode means."""
     spec = resource.spec
     if spec is None:
         return ()
@@ -25,12 +25,12 @@ def constraints(resource: Resource) -> tuple[PlaceConstraint, ...]:
 
 
 def per_node(resource: Resource) -> bool:
-    """Whether it has one instance on each node."""
+    """Whether the resource has one instance on each node."""
     return resource.spec is not None and resource.spec.per_node
 
 
 def counted_labels(resource: Resource, revision: str) -> dict[str, str]:
-    """Labels by which pods count together; with one on each node, those of every template."""
+    """Labels by which pods count together; with one pod on each node, across all templates."""
     labels = peer_labels(resource, revision)
     if per_node(resource):
         del labels[names.TEMPLATE_HASH]
@@ -46,7 +46,7 @@ def peer_labels(resource: Resource, revision: str) -> dict[str, str]:
 
 
 def rules(resource: Resource, revision: str) -> PlacementRules:
-    """What the packer follows for pods of this template."""
+    """The rules that the packer follows for pods of this template."""
     spec = resource.spec
     if spec is None:
         return FREELY
@@ -68,7 +68,7 @@ def rules(resource: Resource, revision: str) -> PlacementRules:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """At most so many pods a group: the label that numbers places, the node label, the places."""
+    """At most `places` pods per value of `topology_key`; `label` numbers the pods' places."""
 
     label: str
     topology_key: str
@@ -89,7 +89,7 @@ def caps(resource: Resource) -> tuple[Cap, ...]:
 
 
 def own_labels(resource: Resource) -> dict[str, str]:
-    """Labels on every pod by its placement."""
+    """Labels that the placement of a resource puts on each of its pods."""
     spec = resource.spec
     exclusive = spec is not None and spec.placement.strategy == Strategy.EXCLUSIVE.value
     return {EXCLUSIVE: "true"} if exclusive else {}

@@ -1,7 +1,7 @@
-"""From a resource and a task to the pod that is written: pure, a plain dict comes out.
+"""Builds the pod to write from a resource and a task: pure code that returns a plain dict.
 
 What the packer and the autoscalers must agree on is on the pod itself: requests, limits, owner,
-annotations. The template's hash is never over what is compiled here, so that an upgrade of the
+annotations. The template's hash never covers what is compiled here, so that an upgrade of the
 operator restarts nothing.
 """
 
@@ -32,7 +32,7 @@ class Blueprint:
     spec: Mapping[str, Any]
     caps: tuple[placement_rules.Cap, ...] = ()
     peers: Mapping[str, str] = field(default_factory=dict)  # labels of pods that count together
-    patterned: bool = False  # whether it hangs on which values of node labels are known
+    patterned: bool = False  # whether it depends on the known values of node labels
 
     def pod(
         self,
@@ -47,13 +47,13 @@ class Blueprint:
         arguments: Sequence[str] | None = None,
         places: Sequence[int] = (),
     ) -> dict[str, Any]:
-        """The pod to write. With a node it is born placed; without, it waits for its binding.
+        """The pod to write. With `node` it is created on that node; without, it must be bound.
 
-        `claims` are (volume, claim) that are its own; `hostname` is its own too.
-        `arguments` take the place of the first container's. `places`: one for each of `caps`,
-        below its number of places.
+        `claims` are pairs (volume, claim) that only this pod uses; `hostname` too is its own.
+        `arguments` replace those of the first container. `places` has one number for each of
+        `caps`, below its number of places.
 
-        Shares what it can with the blueprint: the result is to be written, not changed.
+        The result shares what it can with the blueprint: write it, do not change it.
         """
         metadata: dict[str, Any] = {
             "namespace": self.namespace,
@@ -95,9 +95,9 @@ def blueprint(
 ) -> Blueprint:
     """Compile a resource's template, or another revision's `template` under its present rules.
 
-    `revision` is that template's hash; `values` knows what values node labels have, for patterns;
-    `limits` are the namespace's; `timed` is whether autoscalers understand for how long a pod is to
-    be left alone. The resource's spec must have been parsed.
+    `revision` is that template's hash. `values` gives the known values of node labels, for
+    patterns. `limits` are the namespace's. `timed` says whether autoscalers understand for how long
+    a pod is to be left alone. Raises ValueError if the resource's spec could not be parsed.
     """
     spec = resource.spec
     if spec is None:
@@ -135,7 +135,7 @@ def blueprint(
 
 
 def _with_identity(pod_spec: Mapping[str, Any], name: str, spec: LongServiceSpec) -> dict[str, Any]:
-    """With a volume for each claim template, empty until a pod gets its own.
+    """The spec with a volume for each claim template, empty until a pod gets its own claim.
 
     A headless Service gives each instance a name in DNS: HOSTNAME.SERVICE.
     """
@@ -164,7 +164,7 @@ def _mounted(
 
 
 def owner_reference(resource: Resource) -> dict[str, Any]:
-    """What ties a child to its resource for garbage collection."""
+    """The ownerReference that ties a child to its resource for garbage collection."""
     return {
         "apiVersion": names.API_VERSION,
         "kind": resource.kind,
@@ -176,12 +176,12 @@ def owner_reference(resource: Resource) -> dict[str, Any]:
 
 
 def protection(seconds: int, *, timed: bool) -> str:
-    """How long Karpenter leaves a run alone: for its time, or as long as its pod is there."""
+    """How long Karpenter leaves a run alone: for `seconds` if `timed`, else while it exists."""
     return f"{seconds}s" if timed else "true"
 
 
 def _disruption(resource: Resource, *, timed: bool) -> dict[str, str]:
-    """What autoscalers may do to a pod, by `placement.disruption` and the expected duration."""
+    """Annotations for autoscalers, by `placement.disruption` and the expected duration."""
     spec = resource.spec
     if spec is None:
         return {}
@@ -199,10 +199,11 @@ def _disruption(resource: Resource, *, timed: bool) -> dict[str, str]:
 
 
 def _draining(pod_spec: dict[str, Any], seconds: int) -> dict[str, Any]:
-    """Serve on for `seconds` after the decision to stop: endpoints and load balancers lag behind.
+    """Keep serving for `seconds` after the decision to stop: endpoints and load balancers lag.
 
-    The sleep counts against the grace period, so an unstated one grows by it; a stated one is the
-    user's word and keeps a second for the signal. A container's own preStop stays.
+    The sleep counts against the grace period. A grace period that is not stated grows by the sleep;
+    a stated one is the user's decision, and the sleep leaves one second of it for the signal. A
+    container's own preStop stays.
     """
     stated = pod_spec.get("terminationGracePeriodSeconds")
     if isinstance(stated, int):
@@ -221,7 +222,7 @@ def _draining(pod_spec: dict[str, Any], seconds: int) -> dict[str, Any]:
 def _with_environment(
     container: Mapping[str, Any], environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Ours win over the template's of the same name: a run must be able to trust them."""
+    """Our variables replace the template's of the same name: a run must be able to trust them."""
     kept = [one for one in container.get("env") or [] if one.get("name") not in environment]
     ours = [{"name": name, "value": value} for name, value in environment.items()]
     return {**container, "env": [*kept, *ours]}

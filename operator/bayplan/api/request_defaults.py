@@ -1,7 +1,7 @@
-"""Requests and limits that a template does not state: the namespace's, or else ours.
+"""Requests and limits that a template does not state: from the namespace, or else our own.
 
-`isolation` promises that memory is bounded (Shared) or that limits are the requests (Strict). What
-the pod as a whole states holds for its containers together: they get no figure of their own then.
+`isolation` promises that memory is bounded (Shared) or that limits equal requests (Strict). What
+the pod as a whole states holds for all its containers together: then they get no figures of ours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ def filled(
 ) -> dict[str, Any]:
     """The spec of a pod with what its isolation promises.
 
-    What LimitRanges would fill in is written as they would: so it is known before the API server
-    is asked, and no figure of ours is in their way.
+    What LimitRanges would fill in is written as they would write it: so it is known before the API
+    server is asked, and no figure of ours gets in the way of LimitRanges.
     """
     whole = pod_spec.get("resources") or {}
     shared = {**(whole.get("limits") or {}), **(whole.get("requests") or {})}
@@ -43,7 +43,7 @@ def filled(
 
 
 def _ours(name: str, groups: Mapping[str, _Containers], limits: Limits) -> str:
-    """Our figure for containers without one, as far as the namespace allows it to a pod."""
+    """Our figure for containers without one, within what the namespace allows for a pod."""
     text = DEFAULTS[name]
     figure = units.amount(name, text)
     many = sum(_stated(one, name) is None for one in _lasting(groups)) or 1
@@ -64,7 +64,7 @@ def _lasting(groups: Mapping[str, _Containers]) -> list[Mapping[str, Any]]:
 
 
 def _together(name: str, groups: Mapping[str, _Containers], figure: int) -> int:
-    """What a pod asks for, where `figure` stands for what is not stated (PodRequests)."""
+    """What a pod asks for in total, with `figure` for what is not stated (PodRequests)."""
 
     def of(one: Mapping[str, Any]) -> int:
         stated = _stated(one, name)
@@ -83,7 +83,7 @@ def _stays(container: Mapping[str, Any]) -> bool:
 
 
 def _stated(container: Mapping[str, Any], name: str) -> int | None:
-    """What it asks for; a limit stands in for a request."""
+    """The container's request, or else its limit; None if it states neither."""
     resources = container.get("resources") or {}
     for part in ("requests", "limits"):
         if name in (resources.get(part) or {}):
@@ -99,7 +99,7 @@ def _container(
     *,
     strict: bool,
 ) -> dict[str, Any]:
-    """`shared` is what the pod as a whole states: the containers' `ours` are without it."""
+    """A container with its figures; `ours` omits what the pod as a whole states (`shared`)."""
     stated = container.get("resources") or {}
     own = dict(stated.get("limits") or {})
     requests = {
@@ -126,11 +126,11 @@ def _container(
 
 
 def _whole(pod_spec: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
-    """The figures of the pod as a whole, whose containers have theirs."""
+    """The figures of the pod as a whole, once its containers have theirs."""
     stated = pod_spec["resources"]
     requests, limits = dict(stated.get("requests") or {}), dict(stated.get("limits") or {})
     groups = {group: pod_spec[group] for group in _GROUPS if pod_spec.get(group)}
-    if strict:  # Guaranteed only where both are stated
+    if strict:  # the pod is Guaranteed only if both are stated
         for name in DEFAULTS:
             if name not in requests and name in limits:
                 requests[name] = limits[name]

@@ -1,7 +1,7 @@
 """A stored resource of one of our kinds as the operator sees it: metadata, parsed spec, raw status.
 
-Parsing never raises: what cannot be parsed becomes problems, which reconcile turns into a
-condition. An object whose spec is unreadable still has its name, so that its pods stay cared for.
+Parsing never raises an error: what cannot be parsed becomes problems, which reconcile turns into a
+condition. A resource with an unreadable spec still has its name, so that its pods are looked after.
 """
 
 from collections.abc import Mapping
@@ -31,10 +31,10 @@ _EDITS = (
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One custom resource. `spec` is None exactly when it could not be parsed.
+    """One custom resource. `spec` is None if, and only if, it could not be parsed.
 
-    `created_at` is in epoch seconds; `template_hash` is over the user's template as stored.
-    `edits` has when what `api.edits` names was last edited, as far as that is known.
+    `created_at` is in epoch seconds; `template_hash` covers the user's template as stored.
+    `edits` says when the paths that `api.edits` names were last edited, as far as that is known.
     """
 
     kind: str
@@ -59,10 +59,10 @@ class Resource:
 
 
 def parse_resource(body: Mapping[str, Any], known: Resource | None = None) -> Resource:
-    """The stored object, read.
+    """Read the stored object.
 
-    `known` is the former reading; its parsed spec is kept while uid and generation are the same,
-    so that a status write costs no parsing.
+    `known` is the former reading. Its parsed spec is kept while uid and generation are the same, so
+    that a status write needs no parsing.
     """
     metadata = _mapping(body.get("metadata"))
     kind = str(body.get("kind", ""))
@@ -121,7 +121,7 @@ def _texts(value: object) -> Mapping[str, str]:
 
 
 def parent_names(job: Resource | None) -> tuple[str, ...]:
-    """The names of a job's parents; none of one that is not there or cannot be read."""
+    """The names of a job's parents; none if the job does not exist or cannot be read."""
     if job is None or not isinstance(job.spec, BatchJobSpec):
         return ()
     return tuple(parent.name for parent in job.spec.parents)

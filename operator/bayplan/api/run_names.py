@@ -1,9 +1,10 @@
 """The names of runs and their pods: deterministic, so that a CREATE can be repeated blindly.
 
-A pod is `JOB-UID5-TRIGGER-ATTEMPT`, and `-INDEX` where a run has several; the trigger is the run's
-identity within its job: `s` and its slot, `b` and a slot that is made up for, `r` and a hash of the
-run-now token or of the run that is tried again, or `p` and a hash of the parents' successes. What a
-pod belongs to is read from its name, which nobody can change, and NOT from its labels.
+A pod's name is `JOB-UID5-TRIGGER-ATTEMPT`, and `-INDEX` if the run has several pods. The trigger is
+the run's identity within its job: `s` and its slot, `b` and a slot that the run makes up for, `r`
+and a hash of the run-now token or of the run that is tried again, or `p` and a hash of the parents'
+successes. The operator reads from a pod's name, which nobody can change, what the pod belongs to,
+and NOT from its labels.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-# Characters of the job's name in a pod's: 63 less uid, trigger, attempt and index.
+# Characters of the job's name in a pod's name: 63 minus uid, trigger, attempt and index.
 LONGEST_JOB = 36
 LARGEST_ATTEMPT = 999
 MOST_TASKS = 1000
@@ -26,10 +27,10 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,2}")
 
 @lru_cache(maxsize=16384)
 def prefix(job: str, uid: str) -> str:
-    """What the names of all pods of a job begin with, its dash included.
+    """The beginning of the names of all pods of a job, including the final dash.
 
-    The start of the uid tells it from a former job of the same name. A name that is too long or
-    holds dots is cut, and a hash of it keeps it apart.
+    The first characters of the uid distinguish the job from a former job of the same name. A name
+    that is too long is cut and dots are replaced; a hash of the name then keeps it unique.
     """
     return f"{_short(job, LONGEST_JOB)}-{uid[:5]}-"
 
@@ -41,7 +42,7 @@ def pod_name(prefix: str, run: str, attempt: int, index: int | None = None) -> s
 
 
 def attempt_of(prefix: str, pod: str) -> tuple[str, int, int] | None:
-    """Run, attempt and index that a pod's name tells; None when it is not of this job."""
+    """Run, attempt and index from a pod's name (0 without an index); None if not of this job."""
     if not pod.startswith(prefix):
         return None
     run, dash, rest = pod[len(prefix) :].partition("-")
@@ -59,12 +60,12 @@ def slot_run(slot: int) -> str:
 
 
 def token_run(token: str) -> str:
-    """The run of a run-now token, whatever the token holds."""
+    """The run of a run-now token; the token may be any text."""
     return f"r{_hash(token)}"
 
 
 def again_run(run: str) -> str:
-    """The run that tries a finished one again. No annotation can hold its token."""
+    """The run that tries a finished run again. No annotation can hold the token it is made from."""
     return token_run(f"again\0{run}")
 
 
@@ -79,7 +80,7 @@ def parents_run(successes: Iterable[tuple[str, str]]) -> str:
 
 
 def slot_of(run: str) -> int | None:
-    """The slot that a run settles; None for what has no slot or makes up for one."""
+    """The slot that a run settles; None if the run has no slot or makes up for one."""
     return int(run[1:], 36) if run.startswith("s") else None
 
 
@@ -101,7 +102,7 @@ def _short(name: str, longest: int) -> str:
 
 
 def _hash(text: str) -> str:
-    """Eight characters: one in 2.8 million million for two texts to share."""
+    """Eight characters; two texts share them with a chance of one in 2.8 million million."""
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return _base36(int.from_bytes(digest[:8], "big")).rjust(8, "0")[-8:]
 

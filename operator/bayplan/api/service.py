@@ -1,4 +1,4 @@
-"""The Service before a LongService's instances: its ports, its type, how instances leave it."""
+"""The Service in front of a LongService's instances: ports, type, how instances leave it."""
 
 from typing import Annotated, Literal
 

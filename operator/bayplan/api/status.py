@@ -1,7 +1,7 @@
-"""What the statuses of all kinds have: conditions, the spec they answer, what their pods need.
+"""Fields of the statuses of all kinds: conditions, the generation they answer, requests of a pod.
 
-These are types of fields. Each kind declares the fields itself, at its own place among the others:
-definitions show them in this order.
+These are types of fields. Each kind declares the fields itself, at its own place among its other
+fields: definitions show them in this order.
 """
 
 from typing import Annotated

@@ -1,8 +1,9 @@
 """JSON schema as pydantic writes it → structural schema as the API server takes it.
 
-Everything not known to be allowed is refused at generation, not at the first `kubectl apply`. So
-is what our resources promise to have: a description for every field, a bound for every string,
-list and map, a list type for every list. Rules: apiextensions-apiserver, types and validation.
+Generation, not the first `kubectl apply`, refuses everything that is not known to be allowed. It
+also refuses a model without what our resources promise: a description for every field, a bound
+for every string, list and map, a list type for every list. Rules: apiextensions-apiserver, types
+and validation.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ _INT32 = 2**31 - 1
 
 
 class SchemaError(ValueError):
-    """A model says something that a structural schema cannot, or leaves something unbounded."""
+    """A model needs what a structural schema cannot express, or leaves something unbounded."""
 
 
 def structural(model: type[Part], *, defaults: bool) -> Schema:
@@ -44,7 +45,7 @@ def structural(model: type[Part], *, defaults: bool) -> Schema:
 
 
 class _Writer:
-    """Carries the definitions that references point to."""
+    """Holds the definitions to which references point."""
 
     def __init__(self, definitions: Mapping[str, Schema], *, defaults: bool) -> None:
         self._definitions = definitions
@@ -81,7 +82,7 @@ class _Writer:
         raise SchemaError(f"{path}: a structural schema has no {key}")
 
     def _inlined(self, schema: Schema) -> Schema:
-        """References replaced by what they name, and null alternatives gone."""
+        """The schema with references replaced by their definitions, and no null alternatives."""
         if "$ref" in schema:
             named = self._definitions[schema["$ref"].removeprefix("#/$defs/")]
             rest = {key: value for key, value in schema.items() if key != "$ref"}
@@ -99,7 +100,7 @@ class _Writer:
         for name, one in written.items():
             if not one.get("description"):
                 raise SchemaError(f"{path}.{name}: needs a description")
-        if self._defaults:  # what people write, not a status
+        if self._defaults:  # a spec, which people write, not a status
             _check_words(written, path)
         return written
 
@@ -123,7 +124,7 @@ def _int_or_string(schema: Schema, path: str) -> Schema:
     return _ordered({key: value for key, value in schema.items() if key not in dropped})
 
 
-# Words that YAML 1.1, and so kubectl and Helm, does not take for text.
+# Words that YAML 1.1, and so kubectl and Helm, does not read as text.
 _NOT_TEXT = frozenset({"on", "off", "yes", "no", "y", "n", "true", "false", "null"})
 
 _NEEDS = {
@@ -136,7 +137,7 @@ _NEEDS = {
 
 
 def _check(schema: Schema, path: str) -> None:
-    """Bounds and types that every schema of ours has."""
+    """Raise SchemaError unless the schema has the bounds and types that all our schemas have."""
     keys = schema.keys()
     kind = schema.get("type", "")
     good = {
@@ -152,7 +153,7 @@ def _check(schema: Schema, path: str) -> None:
 
 
 def _ordered(schema: Schema) -> Schema:
-    """Description and type first, children last: how people read it."""
+    """The schema in reading order: description and type first, children last."""
     first = ("description", "type", "format", "default", "enum")
     last = ("x-kubernetes-validations", "items", "additionalProperties", "required", "properties")
     middle = [key for key in schema if key not in first and key not in last]

@@ -1,9 +1,9 @@
-"""The pod template: typed only where the packer reads, everything else passes through untouched.
+"""The pod template: typed only where the packer reads it; everything else passes through as it is.
 
-The models here make the schema (bounds, `kubectl explain`); they are NOT what a spec is parsed
-into. A parsed spec keeps the template as the raw mapping the API server stored, and the pod is
-compiled from that, so that no field of a newer Kubernetes is ever lost. There are no defaults
-here either: a default would change the stored template, hence its hash, with an upgrade.
+The models here make the schema (bounds, `kubectl explain`); a spec is NOT parsed into them. A
+parsed spec keeps the template as the raw mapping that the API server stored, and the pod is
+compiled from that mapping, so that no field of a newer Kubernetes is ever lost. There are no
+defaults here either: a default would change the stored template, and so its hash, with an upgrade.
 """
 
 import hashlib
@@ -42,9 +42,9 @@ Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_le
 
 
 def template_hash(raw_template: Mapping[str, Any]) -> str:
-    """Ten characters naming a template as the user stored it; key order does not matter.
+    """Ten characters that name a template as the user stored it; key order does not matter.
 
-    Nothing that the operator adds to a pod is counted, so equal templates have equal names on
+    The hash does not cover what the operator adds to a pod, so equal templates have equal names on
     every version of the operator.
     """
     text = json.dumps(raw_template, sort_keys=True, separators=(",", ":"))
@@ -369,7 +369,7 @@ class PodTemplate(Part):
 
 @dataclass(frozen=True, slots=True)
 class TemplateSchema:
-    """Gives a raw mapping the schema of a pod template whose restart policy is settled."""
+    """Gives a raw mapping the schema of a pod template with a fixed restart policy."""
 
     restart_policy: str
     why: str

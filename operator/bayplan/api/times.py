@@ -9,8 +9,8 @@ LAST_TIME = 253_402_300_799  # the end of the year 9999
 def rfc3339(epoch: int) -> str:
     """UTC text of epoch seconds: 0 is `1970-01-01T00:00:00Z`.
 
-    A time outside 1970-9999 becomes the nearest that is not: a delay added to what somebody wrote
-    into a status must not fail.
+    A time outside 1970-9999 becomes the nearest time inside, so that adding a delay to a time
+    that somebody wrote into a status does not fail.
     """
     at = min(max(epoch, 0), LAST_TIME)
     return datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat() + "Z"
@@ -20,8 +20,8 @@ def rfc3339(epoch: int) -> str:
 def epoch_of(text: str) -> int:
     """Epoch seconds of RFC 3339 text; fractions of a second are dropped (MicroTime).
 
-    ValueError for text that is no time, and for a time outside 1970-9999, which `rfc3339` would
-    not write as it was.
+    ValueError if the text is not a time, and for a time outside 1970-9999, which `rfc3339` would
+    not write back unchanged.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -33,7 +33,7 @@ def epoch_of(text: str) -> int:
 
 
 def time_of(value: object) -> int | None:
-    """Epoch seconds of a stored time; None when it is none that `epoch_of` can read."""
+    """Epoch seconds of a stored time; None if `epoch_of` cannot read it."""
     try:
         return epoch_of(value) if isinstance(value, str) else None
     except ValueError:
@@ -42,5 +42,5 @@ def time_of(value: object) -> int | None:
 
 @lru_cache(maxsize=65536)
 def time_text(at: int) -> str:
-    """The same as `rfc3339`, kept for the times of runs, which are written again and again."""
+    """The same as `rfc3339`, cached for the times of runs, which are written again and again."""
     return rfc3339(at)

@@ -1,8 +1,8 @@
-"""What the schema cannot say about a spec: each problem with its field and its remedy.
+"""Checks of a spec that the schema cannot make: each problem with its field and its remedy.
 
-The first problem becomes a `Stalled=True` condition: a person has to change the spec. What the
-cluster may refuse for a while (quota, a missing ServiceAccount) is NOT found here, and what only
-the API server knows of pods is left to the dry run of the template.
+The first problem becomes a `Stalled=True` condition: a person has to change the spec. These checks
+do NOT find what the cluster may refuse for a while (quota, a missing ServiceAccount); and what only
+the API server knows about pods is left to the dry run of the template.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ _NATIVE = ("cpu", "memory", "ephemeral-storage")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a spec cannot work: a closed reason, the field's path, what must be and what to write."""
+    """Why a spec cannot work: closed reason, path of the field, what must hold, what to write."""
 
     reason: Reason
     field: str
@@ -35,7 +35,7 @@ class Problem:
 
 
 def problems(kind: str, spec: WorkloadSpec) -> tuple[Problem, ...]:
-    """Everything wrong with a parsed spec, the gravest first; empty when it can work."""
+    """Everything wrong with a parsed spec, the most serious first; empty when it can work."""
     found = [*_of_schedule(spec)] if isinstance(spec, BatchJobSpec) else []
     restart_policy = kinds.BY_NAME[kind].restart_policy
     pod = _mapping(spec.template.get("spec"))
@@ -52,7 +52,7 @@ def problems(kind: str, spec: WorkloadSpec) -> tuple[Problem, ...]:
 
 
 def _of_schedule(spec: BatchJobSpec) -> Iterator[Problem]:
-    """What cannot be read of the time zone, which is said once, and of each schedule."""
+    """Problems of the time zone, reported once, or of each schedule that cannot be read."""
     for index, text in enumerate(spec.timetable or ("@daily",)):
         try:
             parse(text, spec.time_zone, key="", anchor=0)
@@ -65,7 +65,7 @@ def _of_schedule(spec: BatchJobSpec) -> Iterator[Problem]:
 
 
 def _of_placement(placement: Placement) -> Iterator[Problem]:
-    """Values of constraints that cannot be read: a task would wait for ever."""
+    """Values of constraints that cannot be read, because of which a task would wait for ever."""
     for index, one in enumerate(placement.constraints):
         message = one.read().problem()
         if message:
@@ -73,7 +73,7 @@ def _of_placement(placement: Placement) -> Iterator[Problem]:
 
 
 def _of_amounts(pod: Mapping[str, Any]) -> Iterator[Problem]:
-    """Amounts that are no quantities, negative, more than their limit, or parts of a thing."""
+    """Amounts that are not quantities, are negative, exceed their limit, or are not whole."""
     yield from _of_resources("resources", _mapping(pod.get("resources")))
     yield from _of_resources("", {"overhead": pod.get("overhead")})
     for group in ("initContainers", "containers"):

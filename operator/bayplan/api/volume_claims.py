@@ -1,4 +1,4 @@
-"""Volumes that belong to an instance of a LongService, not to a pod: templates of their claims."""
+"""Templates of claims for volumes that belong to an instance of a LongService, not to a pod."""
 
 from typing import Annotated, Any, Literal
 
@@ -69,7 +69,7 @@ class ClaimTemplate(Part):
     spec: ClaimSpec = Field(description="The volume to ask for.")
 
     def body(self, namespace: str, name: str, service: str) -> dict[str, Any]:
-        """A PersistentVolumeClaim of this name, with the label that says whose it is."""
+        """A PersistentVolumeClaim of this name, with the label that names its LongService."""
         labels = {**(self.metadata.labels or {}), names.SERVICE: names.owner_value(service)}
         metadata: dict[str, Any] = {"namespace": namespace, "name": name, "labels": labels}
         if self.metadata.annotations:
