@@ -195,7 +195,7 @@ class RefusedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Everything that should be true of one resource, and what must be done for it.
+    """Everything that should be true of one resource, and what is missing for it.
 
     `status` is the complete wanted status, or None when the stored status is to stay. `probe` asks
     for a dry run of the template. At `wake_at` (epoch seconds) the answer changes by time alone.

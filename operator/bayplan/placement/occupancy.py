@@ -41,7 +41,7 @@ class Landed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hold:
-    """The task for which a node is held, and for how many seconds it will not fit there.
+    """The task for which a node is held, and how many seconds it is not expected to fit there.
 
     A run that takes at most `spare` seconds is not in its way.
     """
@@ -170,7 +170,7 @@ class Occupancy:
         return found
 
     def _spaces(self) -> dict[str, Mapping[str, str]]:
-        """Labels of namespaces; one that is known only from its pods has just its name's label."""
+        """Labels per namespace; one known only from its pods has just the label with its name."""
         names = {group.namespace for group in self.snapshot.census.groups.values()}
         names.update(other.kind.namespace for other in self.landed)
         named: dict[str, Mapping[str, str]] = {name: {_NAME: name} for name in names}
