@@ -1,12 +1,13 @@
-"""What a template really asks for: the API server is asked once, by a dry-run CREATE of one pod.
+"""What a template really asks for: one dry-run CREATE of one pod asks the API server.
 
-LimitRange, mutating webhooks, sidecars and overhead are in its answer, so the plan is made from
-what would be stored and not from what was written. Fields that no pod has, which a stored resource
-may hold as its schema passes on what it does not list, are refused by a strict CREATE alone: that
-is asked first, and where it names such fields, what would be stored without them. Answers are
-kept in memory; the requests and a fingerprint of the rest are in the status. Where after a restart
-that differs from what follows from the template, and of the template of an older revision, the
-server is asked again before a pod is placed; reconcile asks for a new answer after an hour.
+The answer includes what LimitRange, mutating webhooks, sidecars and overhead add, so the plan is
+made from what would be stored and not from what was written. A stored resource may hold fields that
+no pod has, because its schema passes on fields that it does not list. Only a strict CREATE refuses
+them. So the strict CREATE comes first; if it names such fields, a second CREATE asks what would be
+stored without them. Answers are kept in memory; the status keeps the requests and a fingerprint of
+the rest. The server is asked again before a pod is placed in two cases: after a restart, where the
+status differs from what follows from the template; and for the template of an older revision.
+Reconcile asks for a new answer after an hour.
 """
 
 import asyncio
@@ -33,19 +34,19 @@ from bayplan.scheduler import samples
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
-_MOST_FORMER = 5  # answers about templates of the past that are kept of a resource
+_MOST_FORMER = 5  # answers about former templates that are kept for each resource
 
 _STRICT = "strict decoding error: "  # k8s.io/apimachinery, runtime.NewStrictDecodingError
 
 
 class DryRun(Protocol):
-    """What would be stored of a pod; a strict one is `Rejected` where a field is unknown."""
+    """Gives the pod that would be stored; a strict call raises `Rejected` for an unknown field."""
 
     def __call__(self, body: Mapping[str, Any], *, strict: bool) -> Awaitable[Pod]: ...
 
 
 Read = Callable[[Mapping[str, Any]], Pod]
-Template = Mapping[str, Any] | None  # None: the resource's own
+Template = Mapping[str, Any] | None  # None: the resource's own template
 
 
 @dataclass(slots=True)
@@ -54,8 +55,8 @@ class _Known:
 
     template_hash: str
     admission: Admission
-    answer: "_Answer | None" = None  # the API server's; None when only the status told
-    refusals: int = 0  # in a row; only a pod that was created ends it
+    answer: "_Answer | None" = None  # of the API server; None when only the status is the source
+    refusals: int = 0  # in a row; only the creation of a pod resets it
 
     def of(self, resource: Resource) -> bool:
         return self.template_hash == resource.template_hash
@@ -63,7 +64,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the API server made of a sample; it holds for pods that are built alike."""
+    """What the API server made of a sample; it is valid for all pods that are built like it."""
 
     question: str  # names the sample
     pod: Pod
@@ -71,7 +72,7 @@ class _Answer:
 
 @dataclass(slots=True)
 class _Shapes:
-    """Classes by template hash, of one spec and namespace; and of which no more is to be asked."""
+    """Classes by template hash, for one spec and namespace; `certain`: hashes not to ask about."""
 
     generation: int
     limits: Limits
@@ -83,11 +84,12 @@ class _Shapes:
 class Admissions:
     """Answers by resource uid. `dry_run` raises the errors of `cluster.errors`.
 
-    `read` decodes a pod that was only built, for what a restart has to know before it has asked
-    again. `now` is epoch seconds; `answered` rings for the resource. `limits` are a namespace's,
-    `priority` is that of a class, of pods without one if it has no name. Without `asks` nobody may
-    be asked: what follows from a template goes, or what `owned` pods of a resource (by its uid) of
-    the same template have.
+    `read` decodes a pod that was built but not stored: after a restart it is needed before the
+    server is asked again. `now` is epoch seconds; `answered` rings for the resource. `limits` gives
+    the limits of a namespace. `priority` gives the priority of a priority class; for an empty name,
+    the priority of pods without a class. Where `asks` is False the server is never asked: the class
+    is what follows from the template, or what `owned` pods of the resource (by its uid) with the
+    same template have.
     """
 
     dry_run: DryRun
@@ -100,16 +102,16 @@ class Admissions:
     asks: bool = True
     owned: Callable[[str], Iterable[Pod]] = lambda _: ()
     _known: dict[str, _Known] = field(default_factory=dict)
-    # uid -> hash of another template than the present -> what was answered; None: nothing of use
+    # uid -> hash of a former template -> the answer; None: the server gave no usable answer
     _former: dict[str, dict[str, _Answer | None]] = field(default_factory=dict)
     _shapes: dict[str, _Shapes] = field(default_factory=dict)
     _asking: dict[str, set[str]] = field(default_factory=dict)  # uid -> template hashes
-    _relieved: set[str] = field(default_factory=set)  # uids to be asked about in a moment
+    _relieved: set[str] = field(default_factory=set)  # uids that will soon be asked about
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
 
     def of(self, resource: Resource) -> Admission | None:
-        """What is known of the present template: asked lately, or told by the status."""
+        """What is known of the present template: from a recent answer, or from the status."""
         known = self._known.get(resource.uid)
         if known is not None and known.template_hash == resource.template_hash:
             return known.admission
@@ -130,10 +132,10 @@ class Admissions:
         return shape
 
     def certain(self, resource: Resource, template_hash: str) -> bool:
-        """Whether a class is as the API server stores such pods; else `ask` before one is placed.
+        """Whether a class is as the API server stores such pods; if not, `ask` before placing one.
 
-        What follows from the template goes for certain where the server has said no more of it,
-        and where it does not answer for a revision of the past.
+        What follows from the template counts as certain where the last answer of the server added
+        nothing to it, and where the server gives no answer for a former revision.
         """
         return not self.asks or template_hash in self._shapes_of(resource).certain
 
@@ -158,7 +160,7 @@ class Admissions:
             pod, certain = answer.pod, True
         else:
             pod = self._expected(body)
-            if answer is not None:  # of pods that were built otherwise
+            if answer is not None:  # that answer is about pods that were built differently
                 request, certain = pod.request, False
             elif placing_:
                 certain = samples.fingerprint(pod) == placing_
@@ -181,12 +183,12 @@ class Admissions:
         return samples.sample(resource, blueprint, template_hash)
 
     def _expected(self, body: Mapping[str, Any]) -> Pod:
-        """What the API server stores of a pod where nothing but the usual is added."""
+        """The pod that the API server stores when it adds only the usual defaults."""
         priority = self.priority(str(body["spec"].get("priorityClassName") or ""))
         return samples.with_defaults(self.read(body), priority)
 
     def presume(self, resource: Resource) -> None:
-        """Plan from the template as written: for an observer, which asks the server nothing."""
+        """Plan from the template as written: for an observer, which never asks the server."""
         told = _told_by_status(resource)
         if told is None:
             pod = self._expected(self._sample(resource, None, resource.template_hash))
@@ -199,7 +201,7 @@ class Admissions:
         self._known[resource.uid] = _Known(resource.template_hash, told)
 
     def ask(self, resource: Resource, template: Template = None, template_hash: str = "") -> None:
-        """Have the API server asked, unless it is being asked already."""
+        """Start to ask the API server, unless this question is on its way already."""
         template_hash = template_hash or resource.template_hash
         if resource.spec is None or self._asks(resource, template_hash):
             return
@@ -209,17 +211,17 @@ class Admissions:
         task.add_done_callback(self._tasks.discard)
 
     def make_certain(self, resource: Resource, template: Template, template_hash: str) -> None:
-        """Have it asked what the API server makes of pods that are to be placed.
+        """Start to ask what the API server makes of pods that are to be placed.
 
-        Not about the present template where nothing is known of it, or it was refused: reconcile
-        asks then, at its time.
+        It does not ask about the present template where nothing is known of it or where it was
+        refused: for those, reconcile decides when to ask.
         """
         known = self.of(resource)
         if template_hash != resource.template_hash or (known is not None and not known.refusal):
             self.ask(resource, template, template_hash)
 
     def refuse(self, resource: Resource, error: errors.ClusterError) -> None:
-        """A real CREATE was refused: what the dry run said is no longer so."""
+        """A real CREATE was refused: the answer of the dry run is no longer valid."""
         before = self._known.get(resource.uid)
         if before is not None and not before.of(resource):
             before = None
@@ -249,10 +251,10 @@ class Admissions:
         self.answered(resource.key)
 
     def learn(self, resource: Resource, pod: Pod, template_hash: str) -> None:
-        """A stored pod asks for something else than planned: plan the next ones with that.
+        """A stored pod asks for something other than planned: plan the next pods with its request.
 
-        One of another template than the present one (a rollout keeps some of the former) tells of
-        that template alone.
+        If the pod has another template than the present one (a rollout keeps some of the former
+        pods), only the class of that template changes.
         """
         shapes = self._shapes_of(resource)
         shape = shapes.classes.get(template_hash)
@@ -265,9 +267,10 @@ class Admissions:
             self.answered(resource.key)
 
     def retry_namespace(self, namespace: str, held: Mapping[str, Resource]) -> None:
-        """A quota, a LimitRange or the namespace changed: ask again where refused.
+        """A quota, a LimitRange or the namespace changed: ask again about refused templates.
 
-        At once, or when the last answer is a few seconds old: a quota changes with every write.
+        It asks at once, or as soon as the last answer is a few seconds old: a quota changes with
+        every write.
         """
         for uid, known in self._known.items():
             resource = held.get(uid)
@@ -294,7 +297,7 @@ class Admissions:
             known.refusals = 0
 
     def forget(self, uid: str) -> None:
-        """The resource has gone; what is asked about it is heard by nobody."""
+        """The resource has gone; answers to open questions about it are dropped."""
         self._asking.pop(uid, None)
         self._known.pop(uid, None)
         self._former.pop(uid, None)
@@ -302,7 +305,7 @@ class Admissions:
 
     @property
     def asking(self) -> int:
-        """Questions on their way."""
+        """Number of questions that have no answer yet."""
         return sum(map(len, self._asking.values()))
 
     def _asks(self, resource: Resource, template_hash: str) -> bool:
@@ -310,7 +313,7 @@ class Admissions:
 
     @property
     def size(self) -> int:
-        """Answers and classes that are kept."""
+        """Number of answers and classes that are kept."""
         shapes = sum(len(one.classes) for one in self._shapes.values())
         return len(self._known) + shapes + sum(map(len, self._former.values()))
 
@@ -360,7 +363,7 @@ class Admissions:
             self._asking.pop(uid, None)
 
     def _remember(self, resource: Resource, template_hash: str, answer: _Answer | None) -> None:
-        """What was answered for a template of the past; the last few are kept."""
+        """Keep the answer for a former template; only the last few are kept."""
         former = self._former.setdefault(resource.uid, {})
         former.pop(template_hash, None)
         former[template_hash] = answer
@@ -393,7 +396,7 @@ class Admissions:
         before = self._known.get(resource.uid)
         if before is not None and before.template_hash != resource.template_hash and before.answer:
             self._remember(resource, before.template_hash, before.answer)
-        # A dry run does not see all that refuses a CREATE.
+        # A dry run does not meet everything that can refuse a CREATE.
         refusals = before.refusals if before is not None and before.of(resource) else 0
         self._known[resource.uid] = _Known(resource.template_hash, admission, answer, refusals)
         self._forget_shape(resource.uid, resource.template_hash)
@@ -406,7 +409,7 @@ def _wait(refusals: int) -> int:
 
 
 def _told_by_status(resource: Resource) -> Admission | None:
-    """The status' own record, when it is of this template and readable."""
+    """The record in the status, if it is readable and belongs to the present template."""
     record = resource.status.get("effectiveRequests")
     if not isinstance(record, Mapping) or record.get("templateHash") != resource.template_hash:
         return None
@@ -434,9 +437,10 @@ def _told_by_status(resource: Resource) -> Admission | None:
 
 
 def _unknown_fields(error: errors.ClusterError) -> tuple[str, ...]:
-    """The fields that a strict CREATE names, as paths of the resource; none: it refuses else.
+    """The fields that a strict CREATE names, as paths of the resource; empty: another refusal.
 
-    Sorted, as the server names them in any order; a name may be as long as somebody likes.
+    Sorted, because the server names them in any order. Each name is cut, because a user may write
+    names of any length.
     """
     _, strict, found = str(error).partition(_STRICT)
     if not strict:
@@ -447,7 +451,7 @@ def _unknown_fields(error: errors.ClusterError) -> tuple[str, ...]:
 
 
 def _word(error: errors.ClusterError) -> str:
-    """The closed reason of a refusal; only what the template itself causes is final."""
+    """The reason of a refusal, from a closed list; only a fault of the template itself is final."""
     if isinstance(error, errors.Rejected):
         if error.status in {400, 422}:
             return "InvalidTemplate"
@@ -457,5 +461,5 @@ def _word(error: errors.ClusterError) -> str:
 
 
 def _clear(error: errors.ClusterError) -> str:
-    """The server's own text, bounded: it names the field; what it says is never interpreted."""
+    """The server's own text, cut to 1000 characters: it names the field, and no code parses it."""
     return str(error)[:1000]

@@ -24,7 +24,7 @@ class Answers:
     writer: Writing
 
     def created(self, key: Key, planned: Pod, stored: Pod) -> None:
-        """Compare the CREATE's answer with the plan; what does not hold is taken back."""
+        """Compare the CREATE's answer with the plan; a pod that cannot stay is taken back."""
         resource = self.cache.resources.get(key)
         if resource is None:
             return
@@ -40,7 +40,7 @@ class Answers:
             self.writer.delete(intents.DeletePod(stored.namespace, stored.name, stored.uid, why))
 
     def refused(self, write: refusals.Write, error: errors.ClusterError) -> None:
-        """A write was refused. Of a pod's CREATE, what the dry run said is no longer so."""
+        """A write was refused. After a pod's CREATE the dry run's answer is void."""
         logs.say(
             logging.WARNING,
             "refused",

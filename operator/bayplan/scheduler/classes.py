@@ -1,7 +1,7 @@
-"""What waits for a node, by class: new tasks, and pods that exist without one.
+"""What waits for a node, by class: new tasks, and existing pods without a node.
 
-Placement knows classes and counts. Everything that the same nodes would take in the same way is one
-class, however many there are.
+Placement knows classes and counts. All tasks and pods that the same nodes would take in the same
+way form one class, however many there are.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from bayplan.model.pods import Constraints, Pod, PodTerm, expected_seconds
 from bayplan.model.workloads import FREELY, PlacementRules, PodClass, TaskKey, Waiting
 from bayplan.scheduler import per_task_labels
 
-# Around what is done for one task: a defect of ours there is told and ends it alone.
+# A context around the work for one task: it reports a defect of Bayplan and ends only that task.
 Failed = Callable[[TaskKey], contextlib.AbstractContextManager[object]]
 
 _RAISE: Failed = contextlib.nullcontext
@@ -30,7 +30,7 @@ def groups(
     aversions: Iterable[tuple[str, tuple[PodTerm, ...]]],
     failed: Failed = _RAISE,
 ) -> list[Waiting]:
-    """All that waits: new tasks, existing pods. `aversions` are of pods that run."""
+    """All that waits: new tasks and existing pods. `aversions` come from running pods."""
     asking = per_task_labels.Asking()
     for namespace, terms in aversions:
         asking.terms(namespace, terms)
@@ -60,7 +60,7 @@ def tasks(
 ) -> list[Waiting]:
     """Tasks grouped by class, gang and the nodes they avoid, in the order they came.
 
-    Those at which a defect of ours is met are told to `failed` and left out.
+    Tasks at which a defect of Bayplan is met are passed to `failed` and left out.
     """
     groups: dict[tuple[PodClass, frozenset[str], str], dict[TaskKey, intents.Task]] = {}
     for key, task, kind in wanted:
@@ -90,12 +90,12 @@ def pods(
     failed: Failed = _RAISE,
     asked: per_task_labels.Asked = per_task_labels.EVERYBODY,
 ) -> list[Waiting]:
-    """Existing pods without a node, ours and foreign, by class; oldest first within one.
+    """Existing pods without a node, ours and foreign, by class; the oldest first in each class.
 
-    Those at which a defect of ours is met are told to `failed` and left out.
+    Pods at which a defect of Bayplan is met are passed to `failed` and left out.
     """
     groups: dict[tuple[PodClass, str], list[Pod]] = {}  # (kind, gang)
-    # (owner, template, interned constraints) -> rules: thousands that wait share a few
+    # (owner, template, interned constraints) -> rules: thousands of waiting pods share a few
     known: dict[tuple[str, str, int], _Ruled] = {}
     for pod in unplaced:
         with failed(pod.key):
@@ -124,7 +124,7 @@ def pods(
 
 
 def of_task(kind: PodClass, task: intents.Task) -> PodClass:
-    """The class of one task: what its own labels ask for, where its claims can be mounted."""
+    """The class of one task: with what its own labels ask for and the claims that it mounts."""
     kind = per_task_labels.of_task(kind, task.labels)
     if not task.claims:
         return kind
@@ -133,9 +133,9 @@ def of_task(kind: PodClass, task: intents.Task) -> PodClass:
 
 
 def gangs_whole(waiting: list[Waiting]) -> list[Waiting]:
-    """Tasks of one gang together, whether their pods exist or not; all else as it is."""
+    """Joins tasks of one gang, whether their pods exist or not; the rest stays as it is."""
     found: list[Waiting] = []
-    gangs: dict[tuple[PodClass, str], int] = {}  # where it is in the list
+    gangs: dict[tuple[PodClass, str], int] = {}  # -> its index in the list
     for one in waiting:
         at = gangs.setdefault((one.kind, one.gang), len(found)) if one.gang else len(found)
         if at == len(found):
@@ -153,7 +153,7 @@ def gangs_whole(waiting: list[Waiting]) -> list[Waiting]:
 
 
 def _longest(expected: Iterable[int | None]) -> int | None:
-    """The longest of these run times; None when one of them is not known."""
+    """The longest of these run times; None when at least one of them is unknown."""
     longest = 0
     for seconds in expected:
         if seconds is None:
@@ -163,7 +163,7 @@ def _longest(expected: Iterable[int | None]) -> int | None:
 
 
 def _ruled(resource: Resource | None, revision: str, stored: Constraints) -> _Ruled:
-    """A pod's rules by its resource, and its constraints without what they were compiled into."""
+    """A pod's rules from its resource, and its constraints without what the rules compiled to."""
     rules = FREELY if resource is None else placement_rules.rules(resource, revision)
     return rules, compiled_rules.stripped(stored, rules)
 

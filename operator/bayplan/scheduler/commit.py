@@ -1,6 +1,6 @@
-"""Carries out a plan: counts on each pod before its write is known, and hands the write over.
+"""Carries out a plan: counts on each pod before its write is answered, and hands the write over.
 
-Each pod by itself: a defect of ours at one of them is met by that one alone.
+Each pod is handled by itself: a defect of Bayplan at one pod affects only that pod.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from bayplan.scheduler.writing import Writing
 
 @dataclass(slots=True, eq=False)
 class Commit:
-    """`acts` is False where nothing is to be written: then it is only told what would be."""
+    """`acts` is False where nothing is to be written: then it only logs what would be written."""
 
     cache: Cache
     writer: Writing
@@ -37,7 +37,7 @@ class Commit:
     set_aside: SetAside
     volume_binding: VolumeBinding
     acts: bool
-    _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not say yet why
+    _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not yet say why
 
     def carry_out(
         self,
@@ -47,10 +47,11 @@ class Commit:
         now: int,
         cycle: int,
     ) -> list[TaskKey]:
-        """Hand everything over; the keys at which a defect of ours was met are returned.
+        """Hand everything over; returns the keys at which a defect of Bayplan was met.
 
-        Resources `on_nodes` have one instance on each node: what has no node there gets no pod,
-        since an autoscaler would buy a node for it, which then wants an instance too.
+        Resources in `on_nodes` have one instance on each node. A task of such a resource without a
+        node gets no pod: an autoscaler would buy a node for it, and that node would want an
+        instance too.
         """
         guard = self.set_aside.guard("write", now)
         owners = {
@@ -63,7 +64,7 @@ class Commit:
             if key not in wanted:
                 with guard(key):
                     self._bind(self.cache.state.unplaced[key], node, cycle)
-        # New pods choose among the places that those which have a place already leave.
+        # New pods choose among the places that are free of pods with a place.
         free = GroupPlaces(self.cache.state.nodes, lambda uid: self.cache.state.owned(uid).values())
         for key, node in plan.placements.items():
             if key in wanted:
@@ -88,7 +89,7 @@ class Commit:
         return guard.lost
 
     def choose(self, choices: Iterable[intents.SelectNode], cycle: int) -> None:
-        """Have volumes made where their pods will run."""
+        """Have volumes made on the nodes where their pods will run."""
         for wanted in choices:
             claim = f"{wanted.namespace}/{wanted.claim}"
             logs.say(logging.INFO, "choose", cycle=cycle, claim=claim, node=wanted.node)
@@ -96,7 +97,7 @@ class Commit:
                 self.writer.select(wanted)
 
     def _create(self, wanted: Wanted, node: str, now: int, free: GroupPlaces) -> None:
-        """Born placed, or unplaced and soon marked Unschedulable so that autoscalers buy."""
+        """Create it on its node, or unplaced and soon marked Unschedulable, so autoscalers buy."""
         resource, task = wanted.resource, wanted.task
         if self.volume_binding.late(resource.namespace, wanted.kind.constraints):
             node = ""
@@ -146,7 +147,10 @@ class Commit:
                 self.writer.bind(intents.Bind(pod.namespace, pod.name, pod.uid, node))
 
     def _mark(self, pod: Pod, sentence: str, held: str, word: str, *, again: bool) -> None:
-        """Have it said on the pod; also when it is there by now and something else was wanted."""
+        """Write on the pod why it waits.
+
+        With `again` even if the pod says so by now: the last cycle may have wanted another text.
+        """
         said = pod.says(sentence, held, word)
         if not said:
             self._unsaid.add(pod.key)
@@ -157,7 +161,7 @@ class Commit:
 
     @contextlib.contextmanager
     def _assumed(self, pod: Pod) -> Iterator[None]:
-        """Count on this pod; no longer where its write cannot even be handed over."""
+        """Count on this pod, but stop counting on it when its write cannot even be handed over."""
         self.cache.assumptions.assume(pod)
         try:
             yield

@@ -1,4 +1,4 @@
-"""What the loop counts and times beside its decisions: metrics made of what it sees anyway.
+"""What the loop counts and times beside its decisions: metrics from what it sees anyway.
 
 Nothing here decides anything. Counters move by what stored statuses gain, so that a restart counts
 nothing twice.
@@ -21,30 +21,30 @@ from bayplan.reconcile import mass_loss
 
 class Clock(Protocol):
     def now(self) -> int:
-        """Wall clock in whole epoch seconds: when slots are due."""
+        """Wall clock in whole epoch seconds: slots are due by this clock."""
 
     def monotonic(self) -> float:
-        """Seconds that never step: how long to wait."""
+        """Seconds of a clock that never steps: waits are measured with it."""
 
 
 @dataclass(slots=True, eq=False)
 class CycleMetrics:
-    """`price` tells a node's microdollars an hour, where they are known."""
+    """`price` gives a node's price in microdollars an hour, or None where it is unknown."""
 
     clock: Clock
     cache: Cache
     metrics: Metrics
     price: Callable[[Node], int | None]
     _counted: dict[Key, Mapping[str, object]] = field(default_factory=dict)
-    starting: dict[Key, dict[PodKey, float]] = field(default_factory=dict)  # when it was placed
+    starting: dict[Key, dict[PodKey, float]] = field(default_factory=dict)  # when each was placed
 
     def look(self, resource: Resource) -> None:
-        """A resource is being looked at."""
+        """The loop looks at a resource: count and time what changed."""
         self._count(resource)
         self._time_starts(resource)
 
     def place(self, resource: Resource, pod: PodKey) -> None:
-        """A pod of it has been given a node."""
+        """A pod of the resource has been given a node."""
         self.starting.setdefault(resource.key, {})[pod] = self.clock.monotonic()
 
     def forget(self, key: Key) -> None:
@@ -53,7 +53,7 @@ class CycleMetrics:
         self.starting.pop(key, None)
 
     def _count(self, resource: Resource) -> None:
-        """Move the counters by what a stored status has gained since it was last looked at."""
+        """Move the counters by what a stored status has gained since the last look."""
         found = resource.status.get("statistics")
         statistics = found if isinstance(found, Mapping) else {}
         before = self._counted.get(resource.key)
@@ -66,7 +66,7 @@ class CycleMetrics:
         self.metrics.runs_late.inc(_gained(before, statistics, "late"))
 
     def _time_starts(self, resource: Resource) -> None:
-        """Observe how long the pods that were placed here took until they ran."""
+        """Observe how long the pods that this process placed took until they ran."""
         starting = self.starting.get(resource.key)
         if starting is None:
             return

@@ -1,4 +1,4 @@
-"""Who decides for each kind of `api.kinds`: its reconcile function."""
+"""Which reconcile function decides for each kind of `api.kinds`."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,8 +1,8 @@
-"""One cycle of the operator's own loop on what a cluster holds now, with a writer that only notes.
+"""One cycle of the operator's own loop on what a cluster holds now; its writer only takes notes.
 
-So `plan` and `explain` say what the operator would do, by the same code, and write nothing. What a
-template really asks for is taken from the status, where the operator has asked the API server, and
-from the template as written where it has not.
+So `plan` and `explain` say what the operator would do, with the same code, and write nothing. What
+a template really asks for comes from the status, where the operator has asked the API server, and
+otherwise from the template as written.
 """
 
 import dataclasses
@@ -30,19 +30,19 @@ _CHUNK = 500
 
 
 class Lister(Protocol):
-    """Whoever asks a cluster for all pages of a list, anew where the server forgot the first."""
+    """Lists all pages from a cluster, and starts again where the server forgot the first page."""
 
     def pages(
         self,
         page: Callable[[str], transport.Request],
         read: Callable[[bytes], tuple[lists.Chunk, str]],
     ) -> list[lists.Chunk]:
-        """`page` asks for the page of a token (empty: the first), `read` says the next token."""
+        """`page` asks for the page of a token (empty: the first), `read` gives the next token."""
 
 
 @dataclasses.dataclass
 class Notes:
-    """What the loop asked to be written."""
+    """What the loop asked the writer to write."""
 
     outcomes: dict[Key, intents.Outcome] = dataclasses.field(default_factory=dict)
     created: dict[TaskKey, tuple[Key, Pod]] = dataclasses.field(default_factory=dict)
@@ -60,20 +60,20 @@ class Notes:
         self.bound.append(wanted)
 
     def select(self, wanted: intents.SelectNode) -> None:
-        """The node is told with the pod that waits for the volume."""
+        """Nothing to note: the pod that waits for the volume shows the node."""
 
     def mark(self, wanted: intents.MarkUnschedulable) -> None:
         self.marked.append(wanted)
 
     def delete(self, wanted: intents.DeletePod) -> None:
-        """Taking back follows an answer of the server, and none is asked."""
+        """Nothing to note: pods are taken back after an answer of the server, and none is asked."""
 
     def release(self, wanted: intents.ReleasePod) -> None:
-        """Pods of resources that are gone: nothing that a plan tells."""
+        """Nothing to note: these are pods of resources that are gone, which no plan shows."""
 
 
 class _Bell:
-    """Whoever listens has asked already."""
+    """Rings nobody: the only listener has asked already."""
 
     def mark(self, key: Key) -> None: ...
 
@@ -95,7 +95,7 @@ class _Clock:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """Tasks of one class that found no room, and why."""
+    """Tasks of one class that found no room, and the reason."""
 
     waiting: Waiting
     keys: tuple[TaskKey, ...]
@@ -104,7 +104,7 @@ class Refused:
 
 @dataclasses.dataclass(slots=True)
 class Session:
-    """What the cluster holds, and what one cycle on it would do."""
+    """What the cluster holds, and what one cycle would do with it."""
 
     cache: Cache
     notes: Notes
@@ -166,7 +166,7 @@ def session(cluster: Lister, now: int, node_selector: str) -> Session:
 
 
 def _without_probe(decide: Decide) -> Decide:
-    """A reader asks the API server for no dry run."""
+    """The same decision without a probe: a reader never asks the API server for a dry run."""
 
     def decided(
         resource: Resource, pods: Mapping[TaskKey, Pod], view: View, now: int

@@ -1,4 +1,4 @@
-"""What of each resource has no node and why; a resource rings where that has changed."""
+"""Which tasks of each resource have no node, and why; a resource rings where that has changed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from bayplan.scheduler.inbox import Inbox
 
 @dataclass(slots=True, eq=False)
 class ExplainStatus:
-    """What the last cycle in which anything waited said, by resource."""
+    """The reasons by resource, from the last cycle in which anything waited."""
 
     cache: Cache
     inbox: Inbox
@@ -28,9 +28,9 @@ class ExplainStatus:
         self._known.pop(key, None)
 
     def explain(self, refusals: Iterable[Refused], owners: Mapping[TaskKey, Key]) -> None:
-        """Keep, per resource, what of it waits and why, the first word on each task.
+        """Keep how many tasks of each resource wait and why; a task's first refusal counts.
 
-        `owners` are those of tasks without a pod.
+        `owners` are the owners of tasks without a pod.
         """
         told: dict[Key, NoRoom] = {}
         seen: set[TaskKey] = set()
@@ -62,7 +62,7 @@ class ExplainStatus:
         return counts
 
     def settle(self, told: Mapping[Key, NoRoom]) -> None:
-        """This is all that waits now."""
+        """`told` is all that waits now: replace what was known with it."""
         pending: dict[str, int] = {}
         for key in self._known.keys() | told.keys():
             before, after = self._known.get(key), told.get(key)

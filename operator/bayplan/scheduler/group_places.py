@@ -1,8 +1,8 @@
 """Which of the N places of a MaxPer each new pod gets.
 
-A pod on a node takes the lowest place that nobody of its group has; the packer has seen to it that
-there is one. Pods that wait share the places out evenly, so that whoever buys nodes for them
-counts as many as are needed.
+A pod on a node takes the lowest place that no pod of its group has; the packer has made sure that
+there is such a place. Waiting pods share the places out evenly, so that an autoscaler that buys
+nodes for them counts as many nodes as are needed.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ _Counts = dict[str | None, Counter[int]]  # value of the group's label, None for
 
 @dataclass(slots=True)
 class GroupPlaces:
-    """The places of one cycle. `pods` answers the pods of an owner by its uid."""
+    """The places of one cycle. `pods` gives the pods of an owner by its uid."""
 
     nodes: Mapping[str, Node]
     pods: Callable[[str], Iterable[Pod]]
@@ -27,7 +27,7 @@ class GroupPlaces:
     )
 
     def take(self, owner: str, blueprint: pod_builder.Blueprint, node: str) -> tuple[int, ...]:
-        """A place for each cap of the blueprint, from now on taken."""
+        """One place for each cap of the blueprint; each is taken from now on."""
         return tuple(self._take(owner, blueprint.peers, cap, node) for cap in blueprint.caps)
 
     def _take(
@@ -38,7 +38,7 @@ class GroupPlaces:
         if counts is None:
             counts = self._counts[key] = self._counted(owner, peers, cap)
         taken = counts.setdefault(self._group(node, cap), Counter())
-        # The least taken is found without looking at more places than there are pods.
+        # The least used place is found by looking at no more places than there are pods.
         number = min(range(min(cap.places, len(taken) + 1)), key=lambda one: (taken[one], one))
         taken[number] += 1
         return number

@@ -1,7 +1,7 @@
-"""Keys to look at: what rang, gathered over a short window.
+"""Keys to look at: gathers the keys that rang during a short window.
 
 Marks are level, not edge: a key marked twice is looked at once. The inbox belongs to one event
-loop; `ring_threadsafe` is for the others' threads.
+loop; other threads use `ring_threadsafe`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ MOST_SECONDS = 0.200  # … or when it has been open for this long
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What rang in one window. `placement`: free room or nodes changed, so look at what waits."""
+    """The keys of one window. `placement`: free room or nodes changed, so look at what waits."""
 
     keys: frozenset[Key]
     placement: bool
@@ -24,7 +24,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Inbox:
-    """`clock` is monotonic seconds, as `asyncio`'s loop time."""
+    """`clock` gives monotonic seconds, like `asyncio`'s loop time."""
 
     clock: Callable[[], float]
     _keys: set[Key] = field(default_factory=set)
@@ -42,7 +42,7 @@ class Inbox:
     async def window(self, wake_at: float | None) -> Batch:
         """Wait for the first ring, or until `wake_at` (clock seconds), then gather what follows.
 
-        The window closes IDLE_SECONDS after the last ring, MOST_SECONDS after the first at most.
+        The window closes IDLE_SECONDS after the last ring, at most MOST_SECONDS after the first.
         """
         timeout = None if wake_at is None else max(0.0, wake_at - self.clock())
         await _rings(self._rung, timeout)

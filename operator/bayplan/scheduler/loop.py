@@ -1,9 +1,9 @@
 """The cycle: look, decide on a frozen copy, count on the decision, write, explain.
 
 One cycle is one synchronous decision between two waits; nothing in it blocks on the network or
-on a long solve. Level, not edge: what rang only says where to look, the truth is in the cache.
-When to look again comes from state (next slot, retry, deadline), never from a timer that a
-restart would lose.
+on a long solve. Level, not edge: a ring only says where to look, the truth is in the cache.
+State (next slot, retry, deadline) says when to look again, never a timer that a restart would
+lose.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -54,7 +54,7 @@ class Loop:
     price: Callable[[Node], int | None] = lambda node: node.price_microdollars
     policy: solve.Policy = field(default_factory=solve.Policy)
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
-    receivers: frozenset[str] = frozenset()  # of notices
+    receivers: frozenset[str] = frozenset()  # where notices can go
     queue: Queue = field(init=False)
     reconciler: Reconciler = field(init=False)
     commit: Commit = field(init=False)
@@ -67,8 +67,8 @@ class Loop:
     cycle_metrics: CycleMetrics = field(init=False)
     plan: Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
-    _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # the last plan's
-    _look_at: int | None = None  # the last plan's
+    _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # of the last plan
+    _look_at: int | None = None  # of the last plan
     _led: bool = False
     _cycle: int = 0
 
@@ -114,7 +114,7 @@ class Loop:
             self.cycle(batch)
 
     def cycle(self, batch: Batch) -> None:
-        """One decision. A standby decides nothing; a new leader looks at everything."""
+        """Make one decision. A standby decides nothing; a new leader looks at everything."""
         if not self.leads():
             self._led = False
             return
@@ -128,8 +128,8 @@ class Loop:
             try:
                 self._decide(batch, due, now)
             except Exception as error:  # noqa: BLE001  see the next lines
-                # No single thing is to blame, and to begin anew would end here again. What was
-                # looked at in vain is looked at once more, and what is decided by itself goes on.
+                # No single resource is to blame, and a new start would end here too. What was
+                # looked at in vain is looked at again later; work decided by itself goes on.
                 self.set_aside.tell("cycle", "all", error, now)
                 self._look_at = now + DEFECT_SECONDS
                 for key in due:
@@ -152,7 +152,7 @@ class Loop:
             for one in self.reconciler.look(key, now):
                 wanted[one.resource.namespace, one.task.name] = one
             self.queue.looked(key, began)
-        if self.cache.orphans.suspected:  # many may go at once: one search serves them all
+        if self.cache.orphans.suspected:  # many may go at once: one search is enough
             self._release_orphans()
         guard = self.set_aside.guard("class", now)
         waiting, resting = self.set_aside.parted(self._waiting(wanted, guard, now), now)
@@ -174,10 +174,10 @@ class Loop:
         unwritten = self.commit.carry_out(plan, wanted, self.reconciler.on_nodes, now, self._cycle)
         lost = self._lost([*unwritten, *guard.lost], wanted, now)
         owners = {key: one.resource.key for key, one in wanted.items()}
-        self.explain_status.explain((*lost, *plan.refused), owners)  # 8. say the truth
+        self.explain_status.explain((*lost, *plan.refused), owners)  # explain what waits
 
     def _waiting(self, wanted: Mapping[TaskKey, Wanted], guard: Guard, now: int) -> list[Waiting]:
-        """Everything without a node, by class: new tasks and pods that exist."""
+        """Everything without a node, by class: new tasks and existing pods."""
         whole = classes.groups(
             [(key, one.task, one.kind) for key, one in wanted.items()],
             refused_writes.bindable(self.cache.refusals, self.cache.state.unplaced.values()),
@@ -195,7 +195,7 @@ class Loop:
     def _lost(
         self, keys: Collection[TaskKey], wanted: Mapping[TaskKey, Wanted], now: int
     ) -> tuple[Refused, ...]:
-        """Tasks that met a defect, each by itself: told on their resources and tried again."""
+        """Tasks that met a defect, one by one: shown on their resources and tried again later."""
         if not keys:
             return ()
         again = now + DEFECT_SECONDS
@@ -212,31 +212,31 @@ class Loop:
         return self.set_aside.refused(lost)
 
     def _release_orphans(self) -> None:
-        """Take our finalizer off pods that nobody will account for."""
+        """Take our finalizer off pods whose owner is gone, so that nobody will account for them."""
         self.cache.orphans.suspected = False
         if self.acts:
             stranded = self.cache.orphans.stranded(self.cache.state.pods, self.cache.by_uid)
             for release in cleanup.release_orphans(stranded):
                 self.writer.release(release)
 
-    # What others ask of it: the API server's answers, the gauges, what was found out of Karpenter.
+    # Called from outside: answers of the API server, gauges, what was learned about Karpenter.
 
     def created(self, key: Key, planned: Pod, stored: Pod) -> None:
-        """A pod's CREATE was answered."""
+        """The API server answered a pod's CREATE."""
         self.answers.created(key, planned, stored)
 
     def refused(self, write: refusals.Write, error: errors.ClusterError) -> None:
-        """A write was refused."""
+        """The API server refused a write."""
         self.answers.refused(write, error)
 
     def defect(self, stage: str, what: str, error: Exception) -> None:
-        """A defect of ours was met outside the cycle."""
+        """A defect of Bayplan was met outside the cycle."""
         self.set_aside.tell(stage, what, error, self.clock.now())
 
     def measure(self, backlog: Mapping[str, int]) -> None:
-        """Refresh the gauges, and ring resources of which the cluster keeps too many pods.
+        """Refresh the gauges, and ring resources of which the cluster keeps too many finished pods.
 
-        `backlog` is how many writes of each verb wait.
+        `backlog` gives the number of waiting writes of each verb.
         """
         now = self.clock.now()
         with self.set_aside.guard("gauges", now)(("", "all")):
@@ -246,6 +246,6 @@ class Loop:
                 self.inbox.mark(key)
 
     def tell_timed(self, *, timed: bool) -> None:
-        """Whether a protection from autoscalers may name its time."""
+        """Set whether a protection from autoscalers may name its time."""
         self.views.timed = timed
         self.pod_templates.tell_timed(timed=timed)

@@ -1,14 +1,14 @@
-"""Whether a pod that was born on a node can stay there."""
+"""Whether a pod that was created on a node can stay there."""
 
 from bayplan.cluster.cache import Cache
 from bayplan.model.pods import Pod
 
 
 def why(cache: Cache, planned: Pod, stored: Pod) -> str:
-    """Why a pod cannot stay where it was born; empty when it can.
+    """Why a pod cannot stay on the node that it was created on; empty when it can.
 
-    The API server accepts any node name, and names are used again on EKS: a node younger
-    than the decision is not the one that was decided on.
+    The API server accepts any node name, and EKS uses names again: a node younger than the
+    decision is not the node that was chosen.
     """
     if not stored.node:
         return ""

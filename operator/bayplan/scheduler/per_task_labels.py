@@ -1,8 +1,8 @@
-"""Labels that tell the tasks of a job apart, where a constraint asks for them.
+"""Labels that differ between the tasks of a job, where a constraint asks for them.
 
-Runs of a job are alike in all that placing looks at but for these labels. They split no class as
-long as nobody's affinity, anti-affinity or spread names them, which few do; where somebody does
-(`matchLabelKeys: [bayplan.dev/run]`), the tasks that it may look at keep them.
+Runs of a job are alike in all that placing looks at, except for these labels. The labels split no
+class as long as no affinity, anti-affinity or spread names them, and few do. Where a constraint
+does (`matchLabelKeys: [bayplan.dev/run]`), the tasks that it may look at keep the labels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,13 +18,13 @@ Terms = tuple[tuple[str, requirements.Requirement], ...]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which of these labels are named: in every namespace, and in single ones."""
+    """Which of these labels constraints name: in every namespace, and in single namespaces."""
 
     everywhere: frozenset[str] = frozenset()
     of: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by namespace
 
     def labels(self, namespace: str, labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-        """Those of a task that somebody may look at."""
+        """The labels of a task that a constraint may look at."""
         if not (self.everywhere or self.of):
             return ()
         named = self.everywhere | self.of.get(namespace, frozenset())
@@ -32,11 +32,11 @@ class Asked:
 
 
 NOBODY = Asked()
-EVERYBODY = Asked(names.PER_TASK)  # for who does not know what is asked for: right, and slower
+EVERYBODY = Asked(names.PER_TASK)  # for callers that do not know what is named: right, but slower
 
 
 class Asking:
-    """Gathers what pods that wait and pods that run name."""
+    """Gathers the labels that the constraints of waiting and running pods name."""
 
     def __init__(self) -> None:
         self._everywhere: set[str] = set()
@@ -66,7 +66,7 @@ class Asking:
 
 
 def of_task(kind: PodClass, labels: Mapping[str, str]) -> PodClass:
-    """The class of one task of a template that was asked about with a sample: its own labels."""
+    """The class of one task, with its own labels; `kind` came from a sample of the template."""
     wanted = kind.constraints
     if not sampled(wanted):
         return kind
@@ -84,7 +84,7 @@ def of_task(kind: PodClass, labels: Mapping[str, str]) -> PodClass:
 
 
 def sampled(wanted: Constraints) -> bool:
-    """Whether constraints of a sample name labels that each task has its own of."""
+    """Whether the constraints of a sample name labels whose value differs from task to task."""
     selectors = [one.selector for one in wanted.spread]
     selectors += [one.selector for one in (*wanted.pod_affinity, *wanted.pod_anti_affinity)]
     return any(_is_sample(key, value) for one in selectors for key, value in one.labels)
@@ -103,7 +103,7 @@ def _owned(terms: tuple[PodTerm, ...], labels: Mapping[str, str]) -> tuple[PodTe
 
 
 def _own(selector: requirements.Term, labels: Mapping[str, str]) -> requirements.Term:
-    """A label that the task does not have asks for nothing, as with any key of matchLabelKeys."""
+    """A label that the task lacks is left out, as for any key of matchLabelKeys."""
     return replace(
         selector,
         labels=tuple(

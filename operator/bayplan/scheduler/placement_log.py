@@ -1,4 +1,4 @@
-"""What a cycle placed, in the log: a line for each new pod, or one for all of a resource."""
+"""Logs what a cycle placed: a line for each new pod, or one line for all pods of a resource."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from bayplan.model.workloads import Plan, TaskKey
 
 
 def placed(plan: Plan, owners: Mapping[TaskKey, Key], cycle: int) -> None:
-    """`owners` are those of the new pods that are to be told."""
+    """`owners` are the owners of the new pods that are to be logged."""
     nodes: dict[Key, dict[TaskKey, str]] = {}
     for key, node in plan.placements.items():
         if key in owners:

@@ -1,7 +1,7 @@
-"""What the pods of each resource will be, template by template: compiled once, kept while it holds.
+"""What the pods of each resource will be, for each template: compiled once, kept while valid.
 
-Of a resource only its present spec is kept (an edit compiles anew), and nothing of one that has
-gone.
+Of each resource only the present spec is kept (an edit compiles again); of a resource that has gone
+nothing is kept.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ from bayplan.scheduler import admission
 
 @dataclass(slots=True)
 class _Kept:
-    """Blueprints of one spec by template hash, each with the version of the nodes it hangs on."""
+    """Blueprints of one spec by template hash, each with the version of the nodes it depends on."""
 
     uid: str
     generation: int
@@ -28,7 +28,7 @@ class _Kept:
 
 @dataclass(slots=True, eq=False)
 class PodTemplates:
-    """`catalogue` has the values of node labels that nodes which can be bought would have."""
+    """`catalogue` has, by node label, the values on nodes that can be bought."""
 
     cache: Cache
     admissions: admission.Admissions
@@ -37,14 +37,14 @@ class PodTemplates:
     _timed: bool = True
 
     def tell_timed(self, *, timed: bool) -> None:
-        """Whether a protection from autoscalers may name its time; what is compiled says it."""
+        """Set whether a protection from autoscalers may name its time; blueprints contain it."""
         if timed is not self._timed:
             self._timed = timed
             for kept in self._kept.values():
                 kept.blueprints.clear()
 
     def look(self, resource: Resource) -> _Kept:
-        """It is as it is now: what was compiled of another spec of it is forgotten."""
+        """Use the resource as it is now: what was compiled from its former spec is dropped."""
         kept = self._kept.get(resource.key)
         if kept is not None and kept.uid != resource.uid:
             self.forget(resource.key)
@@ -57,7 +57,7 @@ class PodTemplates:
     def of(
         self, resource: Resource, template: Mapping[str, Any] | None, template_hash: str
     ) -> tuple[pod_builder.Blueprint, PodClass]:
-        """What a pod will be and how it is packed; `template` is None for the resource's own."""
+        """A pod's blueprint and its class; `template` is None for the resource's own template."""
         looked = self.look(resource)
         kept = looked.blueprints
         version, blueprint = kept.get(template_hash, (0, None))
@@ -81,17 +81,17 @@ class PodTemplates:
             self.admissions.forget(kept.uid)
 
     def forget_gone(self) -> None:
-        """Those that went while nobody looked. O(resources)."""
+        """Forget resources that went while this process did not look. O(resources)."""
         for key in [key for key in self._kept if key not in self.cache.resources]:
             self.forget(key)
 
     @property
     def size(self) -> int:
-        """Templates that are kept compiled."""
+        """Number of compiled templates that are kept."""
         return sum(len(kept.blueprints) for kept in self._kept.values())
 
     def _known_values(self, label: str) -> Collection[str]:
-        """What nodes have, and what those that can be bought would."""
+        """The values of a label on existing nodes and on nodes that can be bought."""
         values = set(self.catalogue.get(label, ()))
         for node in self.cache.state.nodes.values():
             value = node.labels.get(label)

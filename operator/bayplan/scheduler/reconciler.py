@@ -1,7 +1,7 @@
 """Asks the reconcile function of a resource, hands over what it wants, and keeps its tasks.
 
-One resource at which a defect of ours is met must not stop the others: it says so on itself, and is
-looked at again in a while.
+One resource at which a defect of Bayplan is met must not stop the others: its status shows the
+defect, and it is looked at again later.
 """
 
 import functools
@@ -30,7 +30,7 @@ from bayplan.scheduler.writing import Writing
 
 @dataclass(slots=True, eq=False)
 class Reconciler:
-    """`acts` is False where nothing is to be written; `eligible` finds a class's nodes."""
+    """`acts` is False where nothing is to be written; `eligible` finds the nodes for a class."""
 
     cache: Cache
     writer: Writing
@@ -44,7 +44,7 @@ class Reconciler:
     deciders: Mapping[str, Decide]
     eligible: Callable[[PodClass], EligibleNodes]
     acts: bool
-    on_nodes: set[Key] = field(default_factory=set)  # hang on the nodes, not on their pods alone
+    on_nodes: set[Key] = field(default_factory=set)  # depend on the nodes, not on their pods alone
 
     def look(self, key: Key, now: int) -> Iterable[Wanted]:
         """The tasks of a resource that have no pod yet; all else it wants is handed over."""
@@ -87,14 +87,14 @@ class Reconciler:
             of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
             blueprint, kind = self.pod_templates.of(resource, task.template, of_task)
             if not self._is_certain(resource, task.template, of_task):
-                continue  # it rings once the server has answered
+                continue  # the resource rings once the server has answered
             found.append(Wanted(resource, task, blueprint, classes.of_task(kind, task)))
         return found
 
     def _eligible(
         self, resource: Resource, template_hash: str, template: Mapping[str, Any] | None
     ) -> EligibleNodes:
-        """On which nodes a service with one instance on each has those of a template."""
+        """The nodes on which a service with one instance per node has instances of a template."""
         _, kind = self.pod_templates.of(resource, template, template_hash)
         self._is_certain(resource, template, template_hash)
         return self.eligible(kind)
@@ -102,14 +102,14 @@ class Reconciler:
     def _is_certain(
         self, resource: Resource, template: Mapping[str, Any] | None, template_hash: str
     ) -> bool:
-        """Whether it is known what the server makes of such pods; else it is asked."""
+        """Whether the server's answer on such pods is known; if not, start to ask for it."""
         if self.admissions.certain(resource, template_hash):
             return True
         self.admissions.make_certain(resource, template, template_hash)
         return False
 
     def _met_defect(self, resource: Resource, error: Exception, now: int) -> None:
-        """Say on the resource that a defect of ours was met, and look again in a while."""
+        """Show on the resource that a defect of Bayplan was met, and look again later."""
         self.queue.wake_times.set(resource.key, now + DEFECT_SECONDS)
         self.set_aside.tell("reconcile", "/".join(resource.key), error, now)
         if not self.acts:
@@ -119,7 +119,7 @@ class Reconciler:
             self.writer.carry_out(resource, intents.Outcome(status=told))
 
     def _forget(self, key: Key) -> None:
-        """A resource has gone: nothing of it is kept."""
+        """A resource has gone: drop all that is kept of it."""
         self.queue.wake_times.set(key, None)
         self.pod_templates.forget(key)
         self.on_nodes.discard(key)

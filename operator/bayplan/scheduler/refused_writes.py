@@ -1,4 +1,4 @@
-"""What of a cycle's wishes is not to be planned, since the API server refuses it for now."""
+"""What a cycle must not plan, because the API server refuses it for now."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -11,7 +11,7 @@ from bayplan.model.pods import Pod
 
 
 def creation(resource: Resource, task: intents.Task) -> Write:
-    """The CREATE of a task's pod: what refuses one of a template refuses all of it."""
+    """The CREATE of a task's pod: a refusal of one pod applies to all pods of its template."""
     of_task = task.labels.get(names.TEMPLATE_HASH, resource.template_hash)
     return Write(resource.key, "create", "Pod", of_task)
 
@@ -19,7 +19,7 @@ def creation(resource: Resource, task: intents.Task) -> Write:
 def allowed(
     refusals: Refusals, resource: Resource, tasks: Iterable[intents.Task]
 ) -> list[intents.Task]:
-    """The tasks whose pods may be made: of a refused template none, or one, or one gang."""
+    """The tasks whose pods may be made: for a refused template none, one task, or one gang."""
     if not refusals.kept:
         return list(tasks)
     by_write: dict[Write, list[intents.Task]] = {}

@@ -2,8 +2,8 @@
 
 What the API server adds to every pod by rule (ports of the host's network, `matchLabelKeys`,
 LimitRanges, priorities, two tolerations) follows from the template, the namespace and the classes.
-What a RuntimeClass, a webhook or another plugin adds does not: a fingerprint of the answer tells
-after a restart whether there was any of that.
+What a RuntimeClass, a webhook or another plugin adds does not: after a restart, a fingerprint of
+the answer shows whether there were such additions.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from bayplan.scheduler import per_task_labels
 
 _FINGERPRINT = 10  # characters
 
-# Plugin DefaultTolerationSeconds. Nodes like that take nothing new anyway.
+# Plugin DefaultTolerationSeconds. Nodes with these taints take nothing new anyway.
 _PASSING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _NO_EXECUTE = "NoExecute"
 
@@ -27,7 +27,7 @@ _NO_EXECUTE = "NoExecute"
 def sample(
     resource: Resource, blueprint: pod_builder.Blueprint, template_hash: str
 ) -> dict[str, Any]:
-    """A pod like the resource's real ones; its name can be no real one's."""
+    """A pod like the resource's real pods; no real pod can have its name."""
     digest = hashlib.sha256(f"{resource.uid}/{template_hash}".encode()).hexdigest()[:10]
     return blueprint.pod(
         f"{resource.name[:40].rstrip('-.')}-{digest}-dry-run",
@@ -38,12 +38,12 @@ def sample(
 
 
 def _per_task(resource: Resource) -> dict[str, str]:
-    """What a run's own labels stand for: a constraint may ask for pods that have the same."""
+    """Placeholders for a run's own labels: a constraint may ask for pods with the same values."""
     return dict.fromkeys(names.PER_TASK, names.SAMPLE) if resource.kind in kinds.RUNS else {}
 
 
 def question(body: Mapping[str, Any]) -> str:
-    """Names a sample: pods that are built alike ask the API server the same."""
+    """A key for a sample: pods that are built alike ask the API server the same question."""
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -60,9 +60,9 @@ def with_defaults(pod: Pod, priority: int) -> Pod:
 
 
 def like(expected: Pod, owned: Iterable[Pod], resource: Resource, template_hash: str) -> Pod:
-    """As one of the pods of the template that are stored; as expected where none tells.
+    """As a stored pod of the same template; as expected where no stored pod can be used.
 
-    Pods that have a place or a volume of their own tell nothing of the others.
+    Pods that have a place or a volume of their own say nothing about the others.
     """
     spec = resource.spec
     if placement_rules.caps(resource) or (spec is not None and spec.owns_volumes):
@@ -75,14 +75,14 @@ def like(expected: Pod, owned: Iterable[Pod], resource: Resource, template_hash:
         expected,
         request=found.request,
         constraints=expected.constraints
-        if per_task_labels.sampled(expected.constraints)  # of a stored pod they are its own run's
+        if per_task_labels.sampled(expected.constraints)  # in a stored pod they name its own run
         else found.constraints,
         priority=found.priority,
     )
 
 
 def fingerprint(pod: Pod) -> str:
-    """Names all that placing looks at but the request: equal for pods that may run alike."""
+    """A hash of all that placing looks at except the request: equal for pods that may run alike."""
     constraints = pod.constraints
     tolerations = tuple(
         one
@@ -100,7 +100,7 @@ def fingerprint(pod: Pod) -> str:
 def _canonical(value: Any) -> Any:
     """A value whose text is the same in every process; fields with their default are left out.
 
-    So a field that a later version reads changes nothing for pods that do not use it.
+    So a field that a later version reads changes nothing for pods that do not use the field.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         told = [

@@ -1,9 +1,9 @@
-"""What is set aside after a defect of ours, so that one thing at which we trip stops no other.
+"""What is set aside after a defect of Bayplan, so that one faulty object stops no other object.
 
-A class of pods at which placing raises, a pod whose write raises, a resource whose reconcile
-raises: each is counted, told in the log with its traceback, said on its resource or pod, and left
-alone for a minute; a class also until its resource's spec changes. Whoever may create a pod or a
-resource may find a defect of ours, and must not be able to stop everybody's work with it.
+The object is a class of pods at which placing raises, a pod whose write raises, or a resource whose
+reconcile raises. Each is counted, logged with its traceback, shown on its resource or pod, and left
+alone for a minute; a class also until its resource's spec changes. Any user who may create a pod or
+a resource may hit a defect, and must not be able to stop everybody's work with it.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -16,10 +16,10 @@ from bayplan.metrics import Metrics
 from bayplan.model import intents, reasons
 from bayplan.model.workloads import Fault, Plan, PodClass, Refused, TaskKey, Waiting
 
-# What was set aside is tried again after this.
+# What was set aside is tried again after this time.
 DEFECT_SECONDS = 60
 
-_MOST_TOLD = 1024  # defects of which it is remembered that the log has them
+_MOST_TOLD = 1024  # defects that are remembered as logged already
 
 Parted = Callable[
     [Plan, Collection[Waiting], Collection[TaskKey]],
@@ -31,7 +31,7 @@ _At = tuple[PodClass, int]  # a class, of one generation of its resource
 
 @dataclass(slots=True, eq=False)
 class SetAside:
-    """Which classes rest, and what has been told lately."""
+    """Which classes rest, and which defects were logged lately."""
 
     cache: Cache
     metrics: Metrics
@@ -39,7 +39,7 @@ class SetAside:
     _told: dict[tuple[str, str], int] = field(default_factory=dict)  # stage, what -> until
 
     def tell(self, stage: str, what: str, error: Exception, now: int) -> None:
-        """Count a defect and put it into the log; the same one is told once a minute."""
+        """Count a defect and log it with its traceback; the same defect is logged once a minute."""
         if self._told.get((stage, what), now) > now:
             return
         if len(self._told) >= _MOST_TOLD:
@@ -54,14 +54,14 @@ class SetAside:
         )
 
     def put(self, faults: Iterable[Fault], now: int) -> None:
-        """Leave the classes of these alone for a while, and tell all of them."""
+        """Log all of these faults, and leave their classes alone for a while."""
         for fault in faults:
             self.tell(fault.stage, fault.what, fault.error, now)
             if fault.waiting is not None:
                 self._until[self._at(fault.waiting)] = now + DEFECT_SECONDS
 
     def parted(self, waiting: Collection[Waiting], now: int) -> tuple[list[Waiting], list[Waiting]]:
-        """Those to place now, and those that rest."""
+        """The groups to place now, and the groups that rest."""
         if self._until:
             self._until = {at: until for at, until in self._until.items() if until > now}
         now_placed: list[Waiting] = []
@@ -73,7 +73,7 @@ class SetAside:
         return now_placed, resting
 
     def refused(self, resting: Iterable[Waiting]) -> tuple[Refused, ...]:
-        """Why these have no node: the words that their resources and pods show."""
+        """Why resting groups have no node: the words that their resources and pods show."""
         state = self.cache.state
         funnel = reasons.set_aside(sum(map(state.eligible, state.nodes.values())))
         return tuple(Refused(one, one.keys, funnel) for one in resting)
@@ -85,7 +85,7 @@ class SetAside:
         new: Collection[TaskKey],
         parted: Parted,
     ) -> tuple[Plan, list[intents.SelectNode]]:
-        """The plan without what waits for its volumes, class by class: see `Volumes.parted`."""
+        """The plan without what waits for volumes, class by class: see `VolumeBinding.parted`."""
         choices: list[intents.SelectNode] = []
         faulty = [fault.waiting for fault in plan.faults]
         for group in waiting:
@@ -104,7 +104,7 @@ class SetAside:
         return plan, choices
 
     def next_at(self) -> int | None:
-        """When the first of them is tried again (epoch seconds)."""
+        """When the first resting class is tried again (epoch seconds)."""
         return min(self._until.values(), default=None)
 
     def guard(self, stage: str, now: int) -> "Guard":
@@ -119,9 +119,9 @@ class SetAside:
 
 
 class Guard:
-    """Around one stage's work for one task at a time: a defect of ours there ends it alone.
+    """Wraps one stage's work for one task at a time: a defect there ends only that task.
 
-    `with guard(key): …` swallows the error, tells it and keeps the key in `lost`.
+    `with guard(key): …` swallows the error, logs it and keeps the key in `lost`.
     """
 
     __slots__ = ("_key", "_now", "_set_aside", "_stage", "lost")

@@ -1,6 +1,7 @@
-"""What of the cluster a reconcile function gets to see, put together from the cache.
+"""Builds from the cache the part of the cluster that a reconcile function gets to see.
 
-Also which finished pods of runs are too many in the whole cluster, which no single job can know.
+It also finds the finished pods of runs that are too many in the whole cluster: no single job can
+know that.
 """
 
 import functools
@@ -20,7 +21,7 @@ from bayplan.scheduler import admission
 
 @dataclass(slots=True, eq=False)
 class Views:
-    """`receivers` are those that notices can go to; `timed` is as in `View`."""
+    """`receivers` are the places where notices can go; `timed` is as in `View`."""
 
     cache: Cache
     admissions: admission.Admissions
@@ -69,7 +70,7 @@ class Views:
         }
 
     def overfull(self, now: int) -> frozenset[Key]:
-        """The jobs of whose finished pods some are too many from now on; free while none are."""
+        """The jobs that have finished pods above the limit from now on; costs nothing below it."""
         finished = self.cache.state.finished
         self._last_to_go = None
         if len(finished) <= self.most_finished:

@@ -1,11 +1,11 @@
-"""Between placing a pod and binding it: its volumes are made where it will run.
+"""Between placing a pod and binding it: its volumes are made where the pod will run.
 
-A claim whose class waits for the first consumer gets the node chosen for its pod written on it,
-whoever made the claim. A provisioner answers with a volume, or takes the node off again: then
-others are tried for a while. The pod is bound once each of its claims is; till then every cycle
-places it anew on the chosen node, so that nothing which comes after it gets its room there. All of
-that is read from the claims; only which node failed is kept here, and a restart may try it once
-more.
+Where a claim's class waits for the first consumer, the node chosen for its pod is written on the
+claim, whoever made the claim. A provisioner answers with a volume, or takes the node off again:
+then other nodes are tried for a while. The pod is bound once each of its claims is bound. Until
+then every cycle places the pod again on the chosen node, so that no later pod gets its room there.
+All of that is read from the claims. Only the nodes that failed are kept in memory here, so after a
+restart such a node may be tried once more.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,14 +31,14 @@ class _Failures:
 
 @dataclass(slots=True, eq=False)
 class VolumeBinding:
-    """`state` knows the claims, `storage` which of them a provisioner has given back."""
+    """`state` knows the claims, `storage` knows which claims a provisioner has given back."""
 
     state: state.State
     storage: storage.Storage
     _failed: dict[_Key, dict[str, _Failures]] = field(default_factory=dict)  # claim -> node
 
     def cooled(self, waiting: list[Waiting], now: int) -> list[Waiting]:
-        """Those that wait, kept off the nodes where their volumes could not be made lately."""
+        """The waiting groups, kept off the nodes where their volumes could not be made lately."""
         self._note(now)
         if not self._failed:
             return waiting
@@ -50,7 +50,7 @@ class VolumeBinding:
         return min((turn for turn in turns if turn > now), default=None)
 
     def late(self, namespace: str, wanted: Constraints) -> bool:
-        """Whether such a pod cannot be born placed: something has to be made for it first."""
+        """Whether such a pod cannot be created on a node, because it needs something made first."""
         return wanted.late or bool(self._unbound(namespace, wanted))
 
     def parted(
@@ -59,9 +59,9 @@ class VolumeBinding:
         waiting: Collection[Waiting],
         new: Collection[TaskKey],
     ) -> tuple[Plan, list[intents.SelectNode]]:
-        """The plan without the existing pods that cannot be bound yet; they are told as refused.
+        """The plan without existing pods that cannot be bound yet; these are listed as refused.
 
-        And on which claims their nodes are to be written. `new` are tasks without a pod.
+        It also returns the claims on which a node is to be written. `new` are tasks without a pod.
         """
         making: dict[TaskKey, Refused] = {}
         choices: dict[_Key, intents.SelectNode] = {}
@@ -92,14 +92,14 @@ class VolumeBinding:
         ]
 
     def _funnel(self, claim: Claim, node: str) -> reasons.Funnel:
-        """Why a pod that has a node is not bound to it yet."""
+        """The reason why a pod that has a node is not bound to it yet."""
         considered = sum(map(self.state.eligible, self.state.nodes.values()))
         why = reasons.Reason.VOLUME_BINDING
         nearest = reasons.Nearest(node, reason=why, detail=claim.name)
         return reasons.Funnel(considered, (reasons.Refusal(why, claim.name, considered),), nearest)
 
     def _note(self, now: int) -> None:
-        """Take in what was given back; forget what needs no node any more."""
+        """Take in the claims that were given back; forget claims that need no node any more."""
         for key, node in self.storage.given_back.items():
             nodes = self._failed.setdefault(key, {})
             count = nodes[node].count + 1 if node in nodes else 1

@@ -1,7 +1,7 @@
-"""When to look at a resource again though nothing rings: what state says, newest word alone.
+"""When to look at a resource again though nothing rings: a moment from state; the newest counts.
 
-A heap whose outdated entries are passed over, and cleared when they are most of it: a resource
-that changes its mind at every look, or goes, leaves nothing behind.
+A heap. Outdated entries are passed over, and cleared when they are most of it: a resource that
+changes its moment at every look, or goes, leaves nothing behind.
 """
 
 import heapq
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 
 from bayplan.api.resource import Key
 
-_SLACK = 64  # outdated entries that are not worth a clearance
+_SLACK = 64  # so many outdated entries are not worth a cleanup
 
 
 @dataclass(slots=True)
 class WakeTimes:
-    """Moments in epoch seconds, one for each key at most."""
+    """Moments in epoch seconds, at most one for each key."""
 
     _heap: list[tuple[int, Key]] = field(default_factory=list)
     _at: dict[Key, int] = field(default_factory=dict)
 
     def set(self, key: Key, at: int | None) -> None:
-        """Look at it then; None: not by itself. O(log n)."""
+        """Look at the key at `at`; None: do not look at it by itself. O(log n)."""
         if at is None:
             self._at.pop(key, None)
         elif self._at.get(key) != at:
@@ -31,11 +31,11 @@ class WakeTimes:
             heapq.heapify(self._heap)
 
     def by(self, key: Key, at: int) -> None:
-        """Look at it then at the latest."""
+        """Look at the key at `at` or earlier."""
         self.set(key, min(at, self._at.get(key, at)))
 
     def due(self, now: int) -> list[Key]:
-        """Those whose moment has come; each is told once."""
+        """The keys whose moment has come; each moment is returned once."""
         found = []
         while self._heap and self._heap[0][0] <= now:
             at, key = heapq.heappop(self._heap)
@@ -45,12 +45,12 @@ class WakeTimes:
         return found
 
     def next_at(self) -> int | None:
-        """The first moment to come; None without any."""
+        """The next moment; None if there is none."""
         while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     @property
     def size(self) -> int:
-        """Entries held, outdated ones too."""
+        """Number of entries in the heap, outdated entries included."""
         return len(self._heap)

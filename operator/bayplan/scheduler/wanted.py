@@ -10,7 +10,7 @@ from bayplan.model.workloads import PodClass
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A task that has no pod yet: whose it is, how its pod is built, and what class it is of."""
+    """A task that has no pod yet: its resource, the blueprint of its pod, and its class."""
 
     resource: Resource
     task: Task

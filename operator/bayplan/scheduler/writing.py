@@ -1,4 +1,4 @@
-"""What the loop asks of whoever writes."""
+"""What the loop asks of the writer."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ from bayplan.model.pods import Pod
 
 
 class Writing(Protocol):
-    """What the loop asks of the writer; each returns at once, the write follows."""
+    """The writer, as the loop sees it: each call returns at once, and the write follows."""
 
     def carry_out(self, resource: Resource, outcome: intents.Outcome) -> None: ...
 
