@@ -1,8 +1,8 @@
 """Conditions in the form that kubectl wait, Flux, Argo CD and Helm read: one merge for both kinds.
 
-What is wanted is said anew each time; the stored list gives only the moment at which a status last
-changed. It does NOT know which conditions a kind has, and it never raises on what it finds stored:
-a person may have edited that.
+The wanted conditions are given anew each time; the stored list only gives the moment at which a
+status last changed. This module does NOT know which conditions a kind has, and it never raises on
+a stored list: a person may have edited it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,12 +46,12 @@ def unknown(type_: str, reason: str, message: str = "") -> Condition:
 
 
 def stalled(reason: str, message: str) -> tuple[Condition, Condition]:
-    """Only the user can heal it: Ready is False, and Stalled says so to kstatus."""
+    """Only the user can heal the resource: Ready is False, and Stalled says so to kstatus."""
     return false(READY, reason, message), true(STALLED, reason, message)
 
 
 def unseen(message: str = "The template has not been checked yet.") -> tuple[Condition, Condition]:
-    """Taken up, nothing known yet: tools must wait and not take it for current."""
+    """The resource is accepted, but nothing is known yet: tools must wait, it is not current."""
     return (
         unknown(READY, "Checking", message),
         true(RECONCILING, "Checking", message),
@@ -61,7 +61,7 @@ def unseen(message: str = "The template has not been checked yet.") -> tuple[Con
 def merged(
     stored: object, wanted: Iterable[Condition], generation: int, now: int
 ) -> list[dict[str, Any]]:
-    """The list to store, in the order wanted; what is not wanted is gone.
+    """The list to store, in the order of `wanted`; conditions that are not wanted are removed.
 
     `lastTransitionTime` moves only when the status does. O(conditions).
     """
@@ -82,7 +82,7 @@ def reason_of(stored: object, type_: str) -> str:
 
 
 def since_of(stored: object, type_: str) -> int:
-    """When the status of one condition last changed (epoch seconds); 0 when nothing tells."""
+    """When the status of one condition last changed (epoch seconds); 0 when it is unknown."""
     return time_of(_by_type(stored).get(type_, {}).get("lastTransitionTime")) or 0
 
 
@@ -112,7 +112,7 @@ def _stored_form(
 
 
 def cut(message: str, limit: int = LONGEST_MESSAGE) -> str:
-    """User text may be part of a message: at most `limit` characters, the end marked."""
+    """A message of at most `limit` characters, a cut marked by `…`: it may contain user text."""
     return message if len(message) <= limit else f"{message[: limit - 1]}…"
 
 

@@ -1,4 +1,4 @@
-"""What a resource says at which a defect of ours was met."""
+"""What a resource's status says after a defect of Bayplan was met at it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ REASON = "OperatorDefect"
 
 
 def status(resource: Resource, error: Exception, seconds: int, now: int) -> Mapping[str, Any]:
-    """Of one whose reconcile failed: the stored status with Ready=False, all else stays said.
+    """The status of a resource whose reconcile failed: as stored, but with Ready=False.
 
-    It names the error's kind alone; the text may be anybody's.
+    It names only the type of the error; the error's text may contain anything a user wrote.
     """
     stored = resource.status.get("conditions")
     ready = conditions.false(
@@ -32,7 +32,7 @@ def status(resource: Resource, error: Exception, seconds: int, now: int) -> Mapp
 
 
 def of_tasks(count: int, what: str) -> str:
-    """Of one whose pods are set aside."""
+    """The message for a resource whose pods are set aside."""
     told = f"1 {what} is" if count == 1 else f"{count} {what}s are"
     return (
         f"{told} set aside: placing met a defect of Bayplan's own, and its log has which. It is "

@@ -1,4 +1,4 @@
-"""`status.effectiveRequests`: what one pod of the template really asks for, as the server said."""
+"""`status.effectiveRequests`: what one pod of the template really asks for, from the API server."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from bayplan.reconcile.conditions import cut
 
 
 def requests(admission: Admission | None, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What one pod asks for; a new `checkedTime` alone is no reason to write."""
+    """What one pod asks for; a new `checkedTime` alone is no reason to write the status."""
     before = stored.get("effectiveRequests")
     before = before if isinstance(before, Mapping) else None
     if admission is None or admission.refusal:
@@ -35,7 +35,7 @@ def requests(admission: Admission | None, stored: Mapping[str, Any]) -> Mapping[
 
 
 def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[EmitEvent]:
-    """Say once of a template that fields of it have no effect; both are whole statuses."""
+    """One event per template whose unknown fields have no effect; arguments are whole statuses."""
     template, unknown = _unknown(after)
     if unknown and (template, unknown) != _unknown(before):
         what = "is no field" if len(unknown) == 1 else "are no fields"
@@ -47,7 +47,7 @@ def news(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[EmitEv
 
 
 def _unknown(status: Mapping[str, Any]) -> tuple[object, Sequence[str]]:
-    """The template that was asked about, and its fields that have no effect."""
+    """The hash of the template that was checked, and its fields that have no effect."""
     record = status.get("effectiveRequests")
     if not isinstance(record, Mapping):
         return None, ()

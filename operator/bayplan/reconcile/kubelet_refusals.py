@@ -1,7 +1,8 @@
 """The kubelet's words for "not on this node": one list for runs and for instances.
 
-A pod that its node refuses at the door has not failed, and neither has its workload; the next one
-goes elsewhere. (pkg/kubelet: lifecycle, preemption, cm, nodeshutdown; scheduler plugins' names.)
+When a node refuses a pod before it starts, neither the pod nor its workload has failed; the next
+pod goes to another node. (pkg/kubelet: lifecycle, preemption, cm, nodeshutdown; scheduler plugins'
+names.)
 """
 
 _WORDS = frozenset(
@@ -27,5 +28,5 @@ _WORDS = frozenset(
 
 
 def is_refusal(reason: str) -> bool:
-    """Whether a pod's `status.reason` says that its node, not the pod, is why it ended."""
+    """Whether a pod's `status.reason` says that it ended because of its node, not of itself."""
     return reason in _WORDS or reason.startswith("OutOf")

@@ -1,23 +1,23 @@
 """The mass-loss brake: when many nodes fall silent at once, the likeliest fault is our own view.
 
 A broken network or control plane looks like a burning data centre; to replace everything would
-finish what the fault began (Singularity's disaster detection: 20 % of its agents). Nodes that are
-gone from the API are no such case: somebody took them away, and their instances are replaced.
+complete the damage of the fault (Singularity's disaster detection: 20 % of its agents). Nodes that
+are gone from the API do not count: somebody removed them, and their instances are replaced.
 """
 
 from collections.abc import Iterable
 
 from bayplan.model.nodes import Node
 
-PERCENT = 20  # more than this share of the nodes
-FEWEST = 3  # and at least so many
-WINDOW_SECONDS = 600  # silent for less long than this; after it, time says that they are lost
+PERCENT = 20  # the brake holds for more than this share of the nodes
+FEWEST = 3  # and for at least this number of nodes
+WINDOW_SECONDS = 600  # counts nodes silent for less than this; after it, a node counts as lost
 
-_BOOT_SECONDS = 30  # a node that never was ready has lost nobody
+_BOOT_SECONDS = 30  # a node that was never ready has lost no pods
 
 
 def braked_until(nodes: Iterable[Node], now: int) -> int | None:
-    """Until when nothing is to be replaced, moved or taken away; None: go on. O(nodes)."""
+    """Until when nothing may be replaced, moved or removed; None: there is no brake. O(nodes)."""
     total, silent = 0, []
     for node in nodes:
         if node.ready:

@@ -1,7 +1,7 @@
-"""`status.placement`: why tasks wait, rewritten only when that is news.
+"""`status.placement`: why tasks wait, rewritten only when the reason is news.
 
-A thousand tasks that wait for the same room would otherwise be a thousand writes each time a node
-fills or empties.
+Otherwise a thousand tasks that wait for the same room would cause a thousand writes each time a
+node fills or empties.
 """
 
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from bayplan.model import wording
 from bayplan.reconcile import conditions
 from bayplan.reconcile.view import NoRoom
 
-PATIENCE_SECONDS = 10  # what waits less long than this is not explained
+PATIENCE_SECONDS = 10  # tasks that wait less long than this are not explained
 
 _LONGEST_LACKS = 256
 
 
 def shown(placement: NoRoom | None, now: int) -> NoRoom | None:
-    """The placement as far as it is worth a word: what has only begun to wait is not."""
+    """The placement if it is worth a message; None when the tasks have only begun to wait."""
     if placement is None or now - placement.since < PATIENCE_SECONDS:
         return None
     return placement
 
 
 def wire(placement: NoRoom | None, stored: object) -> Mapping[str, Any] | None:
-    """What to store; the stored one while top reason, nearest node and number are the same."""
+    """What to store: the stored value while top reason, nearest node and number are the same."""
     if placement is None:
         return None
     told = wording.status(placement.pending, placement.since, placement.funnel)

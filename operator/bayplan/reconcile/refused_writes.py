@@ -1,4 +1,4 @@
-"""What the API server refuses of a resource's writes, in words: which object, why, what to do."""
+"""The message on a resource's writes that the API server refuses: which object, why, what to do."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ CHILD_REFUSED = "ChildRefused"
 QUOTA_EXCEEDED = "QuotaExceeded"
 
 _BEGINS = "The API server refuses"
-_LONGEST = 700  # characters of the server's words; the rest of the sentence has to fit too
+_LONGEST = 700  # characters of the server's text; the rest of the sentence has to fit too
 _DOES = {
     "adopt": "to take over",
     "bind": "to give a node to",
@@ -22,7 +22,7 @@ _DOES = {
 
 
 def word(refusals: Sequence[RefusedWrite]) -> str:
-    """The condition's reason."""
+    """The reason of the condition."""
     return QUOTA_EXCEEDED if "exceeded quota" in refusals[0].message else CHILD_REFUSED
 
 

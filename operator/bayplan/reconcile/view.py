@@ -1,4 +1,4 @@
-"""What a reconcile function gets to see of the cluster: data only."""
+"""The part of the cluster that a reconcile function gets to see: data only."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Success:
 
     run: str
     ended_at: int
-    made_up_for: int | None = None  # the slot of a run that a person asked for again
+    made_up_for: int | None = None  # the slot of the run that a person asked to repeat
 
     @property
     def slot(self) -> int | None:
@@ -34,7 +34,7 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class ParentSummary:
-    """A parent as its stored status tells it; `successes` has the newest first.
+    """A parent as its stored status describes it; `successes` has the newest first.
 
     `once`: it runs when it is created and never again by itself.
     """
@@ -42,12 +42,12 @@ class ParentSummary:
     successes: tuple[Success, ...] = ()
     once: bool = False
     suspended: bool = False
-    failed: bool = False  # its last run, and that counts
+    failed: bool = False  # its last run that counts has failed
 
 
 @dataclass(frozen=True, slots=True)
 class Parents:
-    """The parents that exist, by name. `cycle` is the way from the job back to itself."""
+    """The parents that exist, by name. `cycle` is the path from the job back to itself."""
 
     known: Mapping[str, ParentSummary] = field(default_factory=dict)
     cycle: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ ALONE = Parents()
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """By name whether it is ready; absent ones are not there. `cycle` leads back to the service."""
+    """`ready` by service name, without absent services. `cycle` is a path back to the service."""
 
     ready: Mapping[str, bool] = field(default_factory=dict)
     cycle: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ FREE = Dependencies()
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """What the last solve said of a resource's tasks that found no room."""
+    """What the last solve said about the tasks of a resource that found no room."""
 
     pending: int
     since: int
@@ -78,22 +78,22 @@ class NoRoom:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What of the cluster a reconcile function may look at, beside the resource and its pods.
+    """What a reconcile function may see of the cluster, beside the resource and its pods.
 
     `admission` is None until the current template was dry-run; `placement` is None when every
-    task has room. `nodes` holds every node by name; a pod on a node that is not there has lost
-    it. `children` are stored objects owned by the resource, by (kind, name). `foreign` are
+    task has room. `nodes` holds every node by name; a pod whose node is not in it has lost its
+    node. `children` are stored objects owned by the resource, by (kind, name). `foreign` are the
     (kind, name) of Services and PodDisruptionBudgets in the namespace that have the resource's
     name and another owner or none. `parents` is what is known of a BatchJob's parents,
-    `dependencies` of what a LongService waits for. `fullness` says of a node how full it is of
-    pods that will stay, by the resource of which it has least left, in thousandths. `receivers` are
-    those that notices can go to. Finished pods of runs up to `last_to_go` are too many in the
-    cluster. `claims` are those of the namespace by name, of a service that has some; `claim_of`
-    finds one of the namespace that a template names. `homes` says
-    of a template (its hash; its body where it is not the resource's own) on which nodes a service
-    with one instance on each has them. `timed`: a protection from autoscalers may name its time.
-    `refusals` are writes for the resource that are refused, but pods of its own template, of which
-    `admission` tells.
+    `dependencies` of the services that a LongService waits for. `fullness` gives how full a node
+    is of pods that will stay, in thousandths of the resource that the node has least left of.
+    `receivers` are the places where notices can go. Finished pods of runs up to `last_to_go` are
+    too many in the cluster. `claims` are the claims of the namespace by name, for a service that
+    has claims; `claim_of` finds a claim of the namespace that a template names. `homes` gives for
+    a template (its hash; its body where it is not the resource's own) the nodes on which a
+    service with one instance per node has its instances. `timed`: a protection from autoscalers
+    may name its time. `refusals` are refused writes for the resource, except pods of its own
+    template: `admission` describes those.
     """
 
     nodes: Mapping[str, Node]
