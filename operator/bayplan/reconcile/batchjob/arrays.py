@@ -1,8 +1,9 @@
-"""A run of several tasks: an array, whose indexes are tried again each alone, or a gang.
+"""A run of several tasks: an array retries each of its indexes alone; a gang retries as a whole.
 
-An array's index is a run of its own with attempts, budget and end; the run has ended when all of
-them have, and has failed if one has. Of a gang all tasks make one attempt: what ends first other
-than by success ends it for all, and the next one begins when nothing of it lives any more.
+Each index of an array is a run of its own with attempts, budget and end. The array has ended when
+all indexes have ended, and has failed if one index has failed. All tasks of a gang make one
+attempt: the first task that ends without success ends the attempt for all, and the next attempt
+begins when nothing of the last one lives any more.
 """
 
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ Lanes = Mapping[int, Attempts]  # index -> attempt -> pod
 
 
 def advanced(run: Run, lanes: Lanes, rules: Rules, now: int) -> RunProgress:
-    """The run after all that the pods of its tasks tell."""
+    """The run after everything that the pods of its tasks show."""
     if run.count == 1:
         return runs.advanced(run, lanes.get(0, {}), rules, now)
     return (_gang if run.gang else _array)(run, lanes, rules, now)
@@ -76,7 +77,7 @@ def _view(run: Run, lane: Lane, attempts: Attempts) -> Run:
     before = attempts.get(lane.attempt - 1)
     reason = run.reason if lane.attempt and run.reason not in runs.OF_LIVE else ""
     if reason in GIVEN_UP and before is not None and before.phase is Phase.FAILED:
-        reason = ""  # another index's: this one's failure is accounted for
+        reason = ""  # that reason is another index's: this index's failure is accounted for
     return replace(
         run,
         count=1,
@@ -94,7 +95,7 @@ def _view(run: Run, lane: Lane, attempts: Attempts) -> Run:
 
 
 def _lane(before: Lane, one: RunProgress) -> Lane:
-    """The index as the status keeps it; when a living attempt was due is no news."""
+    """The index as the status keeps it; the due time of a living attempt is no news."""
     run = one.run if one.finished is None else one.finished.run
     same = one.pod is not None and run.attempt == before.attempt
     return Lane(
@@ -107,7 +108,7 @@ def _lane(before: Lane, one: RunProgress) -> Lane:
 
 
 def _sum(run: Run, each: Mapping[int, RunProgress], lanes: Mapping[int, Lane]) -> Run:
-    """The whole run: its counters are those of all indexes, its cause that of the first failed."""
+    """The whole run: it has the counters of all indexes and the cause of the first failure."""
     ends = [
         (one.finished.ended_at, index, one.finished)
         for index, one in each.items()
@@ -139,7 +140,7 @@ def _sum(run: Run, each: Mapping[int, RunProgress], lanes: Mapping[int, Lane]) -
 
 
 def _word(run: Run, tasks: list[Run]) -> tuple[str, str]:
-    """What is said of them all, and a kubelet's words; as long as it is the same, as before."""
+    """The reason and the kubelet's words for all tasks; the words stay while the reason does."""
     words = [one.reason for one in tasks]
     reason = LATE if LATE in words else next((word for word in words if word), "")
     detail = next((one.detail for one in tasks if one.detail and one.reason == reason), "")
@@ -169,7 +170,7 @@ def _due(run: Run) -> int:
 
 
 def _speaker(pods: list[Pod]) -> Pod | None:
-    """The pod that stands for all: one whose CREATE may still fail, else the oldest."""
+    """The pod that stands for all: a pod whose CREATE may still fail, otherwise the oldest."""
     return min(pods, key=lambda pod: (not pod.assumed, pod.created_at, pod.name), default=None)
 
 
@@ -211,7 +212,7 @@ def _whole(
         return AttemptOutcome(Standing.LOST, runs.VANISHED, at=now), None
     found = {index: rules.verdict(pod, now) for index, pod in pods.items()}
     if not all(one.standing is Standing.REPLACED for one in found.values()):
-        # Of one attempt all go or none: where one has begun, the others go on too.
+        # All pods of an attempt are replaced or none: where one has begun, the others go on too.
         found = {index: _going_on(one) for index, one in found.items()}
     bad = [
         (now if one.at is None else one.at, one.standing is Standing.FAILED, index)
@@ -235,7 +236,7 @@ def _going_on(found: AttemptOutcome) -> AttemptOutcome:
 def _gathering(
     run: Run, book: Mapping[int, Mapping[int, Pod]], rules: Rules, now: int
 ) -> RunProgress:
-    """No pod of the attempt exists; it begins when all of the earlier ones have gone."""
+    """No pod of the attempt exists; it begins when all pods of earlier attempts have gone."""
     older = [
         rules.lives_on(pod, now)
         for attempt, pods in book.items()
@@ -251,7 +252,7 @@ def _gathering(
 
 
 def _together(run: Run, pods: Mapping[int, Pod], rules: Rules, now: int) -> RunProgress:
-    """The attempt lives, or some pod of it is still to be made."""
+    """The attempt lives, or some of its pods are still to be made."""
     each = [
         runs.live(run, pod, found, rules, now)
         for pod in pods.values()

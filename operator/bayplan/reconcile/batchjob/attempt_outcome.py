@@ -1,15 +1,15 @@
 """How one attempt of a run stands: alive, succeeded, failed, lost to its node, or cancelled.
 
-Which failures count against the retry limit is decided here and nowhere else. A lost attempt
-(drained, preempted, refused by the kubelet, on a node that is gone or silent) does not count.
-A kubelet eviction counts when it was for the pod's own excess: over its storage limit (no
-DisruptionTarget), or because the node ran short and the kubelet names a container that used more
-than it requested; a pod evicted within its requests is a victim and does not count.
+Only this module decides which failures count against the retry limit. A lost attempt (drained,
+preempted, refused by the kubelet, on a node that is gone or silent) does not count. A kubelet
+eviction counts when the pod's own excess caused it: the pod was over its storage limit (no
+DisruptionTarget), or the node ran short and the kubelet names a container that used more than it
+requested. A pod that was evicted within its requests is a victim, and that does not count.
 
-A plain delete says nothing of who asked for it: `kubectl drain --disable-eviction` and autoscalers
-at the end of their patience delete as a person does. So the pod's node tells: on one that is being
-emptied (cordoned, leaving, lost, switched off, replaced) the attempt is lost, on one that stays a
-person has cancelled it.
+A plain delete does not show who asked for it: `kubectl drain --disable-eviction` and autoscalers
+at the end of their patience delete as a person does. So the pod's node decides: on a node that is
+being emptied (cordoned, leaving, lost, switched off, replaced) the attempt is lost; on a node that
+stays, a person has cancelled it.
 """
 
 import enum
@@ -27,7 +27,7 @@ START_TIMEOUT = "StartTimeout"
 TEMPLATE_CHANGED = "TemplateChanged"
 
 _BY_SIGNAL = frozenset({137, 143})  # exit codes after SIGKILL and SIGTERM
-# Said by the kubelet of a container that used more than its request when the node ran short.
+# The kubelet says this of a container that used more than its request when the node ran short.
 _OWN_EXCESS = "larger consumption of"
 
 
@@ -36,17 +36,17 @@ class Standing(enum.Enum):
     SUCCEEDED = enum.auto()
     FAILED = enum.auto()
     LOST = enum.auto()
-    REPLACED = enum.auto()  # it lives, has begun nothing, and is of a template that has changed
+    REPLACED = enum.auto()  # it lives but no container began, and its template has changed since
     CANCELLED = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """How an attempt stands. `at` is when it ended, or when a live one would count as lost.
+    """How an attempt stands. `at` is when it ended, or when a live attempt would count as lost.
 
     `at` is None for a live attempt that nothing threatens. Times are epoch seconds. `began` is
     False when it is certain that no container of a lost attempt ever started. `detail` is what the
-    kubelet said of one that did not start.
+    kubelet said of an attempt that did not start.
     """
 
     standing: Standing
@@ -66,8 +66,8 @@ def outcome_of(
 ) -> AttemptOutcome:
     """How this attempt stands now.
 
-    `patience_seconds` is how long a node may be silent, or a pod overdue to be gone;
-    `grace_seconds` is what the template gives its containers to stop.
+    `patience_seconds` is how long a node may be silent, or a pod may overrun its removal;
+    `grace_seconds` is the time that the template gives its containers to stop.
     """
     if pod.phase is Phase.SUCCEEDED:
         return AttemptOutcome(
@@ -78,7 +78,7 @@ def outcome_of(
     if pod.assumed:
         return AttemptOutcome(Standing.LIVE)
     if pod.terminating and not pod.node:
-        # Nothing will ever run it, and no kubelet will say so.
+        # No node will ever run it, and no kubelet will report that.
         reason = pod.disrupted or DELETED
         return AttemptOutcome(Standing.LOST, reason, at=_ended_at(pod, now), began=False)
     lost_at = _lost_at(pod, nodes, patience_seconds)
@@ -90,11 +90,11 @@ def outcome_of(
 
 
 def is_nodes_doing(pod: Pod, nodes: Mapping[str, Node], grace_seconds: int) -> bool:
-    """Whether a pod that was deleted went because of its node: see above.
+    """Whether a deleted pod went because of its node: see the module's docstring.
 
-    What was seen when it was deleted is remembered on it (`uprooted`). After a restart of ours the
-    node as it is tells, and what it tells of the past: it has become ready since, or it is another
-    machine of the same name.
+    What was seen at the time of the delete is remembered on the pod (`uprooted`). After a restart
+    of the operator only the present node can show it: the node has become ready since, or it is
+    another machine of the same name.
     """
     node = nodes.get(pod.node)
     if pod.uprooted or node is None:
@@ -113,32 +113,32 @@ def _failed(pod: Pod, nodes: Mapping[str, Node], grace_seconds: int, now: int) -
         return AttemptOutcome(
             Standing.LOST, pod.disrupted, exit_code, ended_at, began=bool(pod.node)
         )
-    # The kubelet that refused or ended it knows whether a container of it ever started.
+    # The kubelet that refused or ended the pod knows whether a container of it ever started.
     began = pod.ending.started_at is not None
     if pod.reason == LOST_TO_NODE or is_refusal(pod.reason):
         return AttemptOutcome(Standing.LOST, pod.reason, exit_code, ended_at, began)
     if pod.reason == "DeadlineExceeded":
         return AttemptOutcome(Standing.FAILED, pod.reason, exit_code, ended_at)
     if _ended_by_delete(pod, ended_at, grace_seconds):
-        # It ended because somebody deleted it; a pod that never ran was not cancelled but is
-        # owed: deletes of our own writer (its node went meanwhile) look the same.
+        # It ended because somebody deleted it. A pod that never ran was not cancelled: it is still
+        # owed, because deletes by our own writer (its node went meanwhile) look the same.
         if not _cancelled(pod):
             return AttemptOutcome(Standing.LOST, DELETED, exit_code, ended_at, began)
         if is_nodes_doing(pod, nodes, grace_seconds):
             return AttemptOutcome(Standing.LOST, LEFT_WITH_NODE, exit_code, ended_at)
         return AttemptOutcome(Standing.CANCELLED, DELETED, exit_code, ended_at)
     if pod.ending.reason == "ContainerStatusUnknown":
-        # The kubelet restarted and its container was gone: the node's doing (a reboot).
+        # The kubelet restarted and the container was gone: the node caused it (a reboot).
         return AttemptOutcome(Standing.LOST, "ContainerStatusUnknown", exit_code, ended_at)
     reason = pod.ending.reason if pod.reason in {"", "Error"} else pod.reason
     return AttemptOutcome(Standing.FAILED, reason or "Error", exit_code, ended_at)
 
 
 def _ended_by_delete(pod: Pod, ended_at: int, grace_seconds: int) -> bool:
-    """Whether it ended after somebody had asked it to go, and not by itself before.
+    """Whether it ended after somebody asked it to go, and not by itself before that.
 
-    A node's clock may be behind, so an end a little earlier counts too if it is one by a signal. A
-    delete of which the server did not know yet has ended nothing.
+    A node's clock may be behind, so an end by a signal also counts a little earlier. A delete that
+    the server did not know of yet has ended nothing.
     """
     if pod.deleted_at is None or pod.delete_assumed:
         return False
@@ -148,16 +148,16 @@ def _ended_by_delete(pod: Pod, ended_at: int, grace_seconds: int) -> bool:
 
 
 def _asked_at(pod: Pod, grace_seconds: int) -> int:
-    """When somebody asked it to go; who deletes may give more or less than the template."""
+    """When somebody asked it to go; a delete may give more or less grace than the template."""
     given = grace_seconds if pod.grace_seconds is None else pod.grace_seconds
     return (pod.deleted_at or 0) - given
 
 
 def by_exit_code(found: AttemptOutcome, pod: Pod, success: Collection[int]) -> AttemptOutcome:
-    """The verdict where `success` are the codes that mean it; none: as Kubernetes has it.
+    """The verdict where `success` lists the exit codes of a success; empty: as Kubernetes decides.
 
-    What the kernel or the kubelet ended did not end by itself, so its code says nothing; nor does
-    that of an init container that kept the others from starting.
+    A container that the kernel or the kubelet ended did not end by itself, so its code says
+    nothing. Nor does the code of an init container that kept the others from starting.
     """
     if not success or found.exit_code is None:
         return found
@@ -171,7 +171,7 @@ def by_exit_code(found: AttemptOutcome, pod: Pod, success: Collection[int]) -> A
 
 
 def _cancelled(pod: Pod) -> bool:
-    """Whether somebody deleted it while it ran. Drains, taints and evictions say so themselves."""
+    """Whether somebody deleted it while it ran. Drains, taints and evictions mark their pods."""
     started = pod.ending.started_at is not None or pod.phase is Phase.RUNNING
     return pod.terminating and not pod.disrupted and started
 
@@ -191,11 +191,11 @@ def _lost_at(pod: Pod, nodes: Mapping[str, Node], patience_seconds: int) -> int 
 
 
 def _ended_at(pod: Pod, now: int) -> int:
-    """When its containers ended, to be written down; never in the future.
+    """When its containers ended, as the status stores it; never in the future.
 
-    Other than `Pod.ended_at` an end that nobody tells is that of the deletion, or now: the status
-    keeps it. And it is compared with the start, which is of the same clock, to tell how long the
-    run took: so it may lie before the creation.
+    Unlike `Pod.ended_at`, an unreported end is set to the time of the deletion, or to now, because
+    the status keeps it. The status also compares it with the start, by the same clock, to get the
+    run time: so it may lie before the creation.
     """
     told = pod.ending.finished_at
     if told is None:

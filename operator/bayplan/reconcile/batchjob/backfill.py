@@ -1,8 +1,8 @@
 """Scheduled times that a person asks to make up for, one run each.
 
-The annotation is taken into the status, with what is left of it; which times never led to a run
-is in the status too (`gaps`). A time goes from there in the write that tells of its run, and until
-then the run's pod tells of it, so that neither a crash nor a lost write runs one twice.
+The annotation is copied into the status together with what is left of it; the status (`gaps`) also
+keeps which times never led to a run. A time leaves `gaps` in the same write that records its run.
+Until that write the run's pod shows it, so neither a crash nor a lost write runs a time twice.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _HOW = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be made up for. `news` is told once; a warning when it leads to no run."""
+    """What is to be made up for. `news` becomes one event; a warning when it leads to no run."""
 
     backfill: Backfill
     news: str = ""
@@ -44,7 +44,7 @@ NOTHING = Order(NO_BACKFILL)
 
 
 def known_gaps(context: JobContext) -> gaps.Gaps:
-    """Where no scheduled time led to a run, as the stored status tells."""
+    """Where no scheduled time led to a run, according to the stored status."""
     stored = context.stored.gaps
     return gaps.before(context.job.created_at) if stored is None else stored
 
@@ -52,10 +52,10 @@ def known_gaps(context: JobContext) -> gaps.Gaps:
 def ordered(
     context: JobContext, schedule: Schedule | None, known: Collection[int], floor: int
 ) -> Order:
-    """What the annotation asks for, or what is left of what it asked for before.
+    """What the annotation asks for, or what is left of an earlier request.
 
-    `known` are times whose runs the status may not tell of yet; what is later than `floor` is
-    the schedule's business still.
+    `known` are times whose runs the status may not contain yet; the schedule itself still handles
+    times later than `floor`.
     """
     stored = context.stored.backfill
     request = context.job.annotations.get(names.BACKFILL, "")
@@ -83,14 +83,14 @@ def ordered(
 
 
 def _shown(request: str) -> str:
-    """As the status keeps it: what cannot be read is not repeated, a hash stands for it."""
+    """The request as the status keeps it; a hash replaces a request that cannot be read."""
     if request == STOP or times(request) is not None:
         return request
     return hashlib.sha256(request.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def times(request: str) -> tuple[int, int] | None:
-    """FROM and TO in epoch seconds; None when it is not what it must be."""
+    """FROM and TO in epoch seconds; None when the request does not have the required form."""
     told_from, slash, told_to = request.partition("/")
     low, high = time_of(told_from), time_of(told_to)
     readable = slash and low is not None and high is not None and low <= high
@@ -102,7 +102,7 @@ def times(request: str) -> tuple[int, int] | None:
 def open_slots(
     schedule: Schedule, known: gaps.Gaps, low: int, high: int, taken: Collection[int]
 ) -> tuple[int, ...]:
-    """The slots from low to high that may be made up for; one more than allowed at most."""
+    """The slots from low to high that may be made up for; at most one more than allowed."""
     most = MOST_BACKFILLED + 1 + len(taken)
     found = gaps.slots(known, schedule, low, high, most)
     return tuple(slot for slot in found if slot not in taken)[: MOST_BACKFILLED + 1]
@@ -111,7 +111,7 @@ def open_slots(
 def next_run(
     context: JobContext, order: Order, schedule: Schedule | None, known: Collection[int]
 ) -> Run | None:
-    """The oldest time that is left to be made up for."""
+    """The run for the oldest time that is left to be made up for; None when there is none."""
     wanted, open_ = order.backfill, known_gaps(context)
     begun = sum(wanted.first <= slot <= wanted.last and gaps.holds(open_, slot) for slot in known)
     if schedule is None or wanted.left <= begun:
@@ -123,7 +123,7 @@ def next_run(
 
 
 def may_begin(context: JobContext, runs: Collection[RunProgress], *, hindered: bool) -> bool:
-    """Whether one more may begin: it ends nobody else's run, and leaves places for the schedule."""
+    """Whether another may begin: it must end no other run and leave places for the schedule."""
     if not context.accepted or len(runs) >= context.most_active:
         return False
     if context.spec.concurrency_policy != "Allow":
@@ -145,7 +145,7 @@ def left(
     known: gaps.Gaps,
     begun: Collection[int],
 ) -> tuple[Backfill, gaps.Gaps]:
-    """What is left, and the gaps, once the status tells of the runs `begun`."""
+    """What is left, and the gaps, once the status contains the runs `begun`."""
     wanted = order.backfill
     news = [slot for slot in begun if gaps.holds(known, slot)]
     for slot in news:

@@ -1,6 +1,6 @@
 """Which run pods may go: only what the STORED status accounts for is released or deleted.
 
-A pod is released (our finalizer removed) as soon as its attempt is accounted for. It is deleted
+A pod is released (our finalizer removed) as soon as its attempt is accounted for. A pod is deleted
 when its run has ended and `history` or the whole cluster is full, when a later attempt exists, when
 it has not started in time, or when it still runs though its run is over (replaced, lost with its
 node, missed).
@@ -18,12 +18,12 @@ from bayplan.reconcile.batchjob.known_runs import tracked
 from bayplan.reconcile.batchjob.runs import Lane, Run
 
 Attempts = Mapping[int, Pod]
-Record = tuple[Pod, ...]  # the pods that tell of a run that has ended, one for each task
-Going = tuple[Pod, str]  # and why
+Record = tuple[Pod, ...]  # the pods that describe an ended run, one for each task
+Going = tuple[Pod, str]  # a pod that goes, and the reason
 
 
 def release_orphans(pods: Iterable[Pod]) -> tuple[ReleasePod, ...]:
-    """Let go of pods whose BatchJob is being deleted or is gone: garbage collection ends then."""
+    """Release pods whose BatchJob is being deleted or is gone, so garbage collection can finish."""
     return tuple(
         ReleasePod(
             pod.namespace,
@@ -37,7 +37,7 @@ def release_orphans(pods: Iterable[Pod]) -> tuple[ReleasePod, ...]:
 
 
 def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod, ...], int | None]:
-    """What to delete, what to release, and when time alone makes more of it go."""
+    """What to delete, what to release, and when the clock alone will make more pods go."""
     now = context.now
     accounted: list[Pod] = []
     going: list[tuple[Pod, str]] = []
@@ -80,7 +80,7 @@ def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod
 
 
 def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[Pod], list[Going]]:
-    """Of an index of an unfinished run: what is accounted for, and what of it goes."""
+    """For an index of an unfinished run: the pods accounted for, and the pods that go."""
     if lane.outcome:
         return list(attempts.values()), _of_ended(attempts)[1]
     over = {at: pod for at, pod in attempts.items() if at < lane.attempt}
@@ -94,7 +94,7 @@ def _late_starters(
 ) -> Iterable[Going]:
     """The present attempts of an unfinished run that have not started in time.
 
-    Our finalizer keeps what they tell until it is accounted for.
+    Our finalizer keeps such a pod and its report until it is accounted for.
     """
     for index, attempts in lanes.items():
         pod = attempts.get(0 if entry is None else entry.lane(index).attempt)
@@ -104,16 +104,16 @@ def _late_starters(
 
 
 def _is_known(pod: Pod) -> bool:
-    """Whether nothing that it may still tell would end its run.
+    """Whether nothing that the pod may still report would end its run.
 
-    An attempt that was given up with its node may yet report a success; the pod is kept for it
-    until the next attempt exists. Garbage collection of pods fails it before that.
+    An attempt that was given up with its node may yet report a success; the pod is kept for that
+    until the next attempt exists. Garbage collection of pods marks the pod as failed before that.
     """
     return pod.terminal and pod.phase is not Phase.SUCCEEDED
 
 
 def _of_ended(attempts: Attempts) -> tuple[Pod, list[Going]]:
-    """Of what has ended: its last pod, and what goes."""
+    """For an index or run that has ended: its last pod, and the pods that go."""
     last = attempts[max(attempts)]
     over = {at: pod for at, pod in attempts.items() if pod is not last}
     going = list(_superseded(over, newer=True))
@@ -126,7 +126,7 @@ def _ended_at(record: Record, now: int) -> int:
 
 
 def _superseded(over: Mapping[int, Pod], *, newer: bool) -> Iterable[tuple[Pod, str]]:
-    """Of attempts that are over: the newest stays for its logs until a newer one exists."""
+    """Pods of attempts that are over; the newest stays for its logs until a later one exists."""
     newest = max(over, default=-1)
     for attempt, pod in over.items():
         if not pod.terminal:
@@ -141,7 +141,7 @@ def _forgotten(context: JobContext, run: str) -> bool:
 
 
 def _beyond(context: JobContext, records: Iterable[Record]) -> list[Record]:
-    """Those that `history` has no place for, the oldest ends first to go."""
+    """The records that `history` has no place for; records with the oldest ends go first."""
     keep = {True: context.spec.history.successful, False: context.spec.history.failed}
     newest_first = sorted(
         records,

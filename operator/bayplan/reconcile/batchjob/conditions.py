@@ -2,7 +2,7 @@
 
 Ready of a scheduled job says that the schedule is accepted, not that a run goes on: a nightly
 failure must not fail a GitOps sync. A job without a schedule is in progress until its run has a
-node, and stalled when the run has failed, since only a person asks for another.
+node. It is stalled when the run has failed, because only a person can ask for another run.
 """
 
 import enum
@@ -27,7 +27,7 @@ FAILED = "Failed"
 
 
 class Reason(enum.StrEnum):
-    """Every reason that a condition of a BatchJob can have, beside those of `problems`."""
+    """Every reason that a condition of a BatchJob can have, in addition to those of `problems`."""
 
     SCHEDULED = "Scheduled"
     SUSPENDED = "Suspended"
@@ -90,7 +90,7 @@ _ENDS = {str(one): one for one in (Reason.DEADLINE_EXCEEDED, Reason.TOO_MANY_DIS
 def stalled(
     status: Mapping[str, Any], word: str, message: str, generation: int, now: int
 ) -> Mapping[str, Any]:
-    """The stored status with the one thing that a person has to mend; all else stays said."""
+    """The stored status plus the one fault that a person has to mend; the rest stays as it is."""
     before = status.get("conditions")
     kept = _kept(before, exclude=_KEPT)
     wanted = [*conditions.stalled(word, message), *kept]
@@ -135,7 +135,7 @@ def _ready(
         if job.status.get("observedGeneration") == job.generation:
             kept = _kept(before, only=_KEPT)
             if any(one.type == conditions.READY for one in kept):
-                return kept  # a restart has not asked again yet; what was said still holds
+                return kept  # after a restart nothing was asked yet; the stored answer still holds
         return conditions.unseen()
     if admission.final:
         return conditions.stalled(admission.refusal, admission.message)
@@ -157,7 +157,7 @@ def _ready(
 
 
 def _is_hindered(one: RunProgress) -> bool:
-    """Whether a run cannot start, or its last attempt could not and the next has not either."""
+    """Whether a run cannot start, or its last attempt could not and the next has not started."""
     if one.run.reason in starting.HINDERED:
         return True
     started = one.pod is not None and starting.is_complete(one.pod)
@@ -174,7 +174,7 @@ def hindrance(run: Run) -> str:
 
 
 def _ready_again(context: JobContext, progress: JobProgress) -> Condition:
-    """A job that runs again and again: ready means that its schedule or its parents are known."""
+    """Ready of a job that runs repeatedly: it means that its schedule or its parents are known."""
     if progress.suspension:
         why = _held(progress.suspension)
         return true(conditions.READY, progress.suspension.word, f"No run starts by itself: {why}.")
@@ -193,9 +193,9 @@ def _ready_again(context: JobContext, progress: JobProgress) -> Condition:
 
 
 def _ready_without(context: JobContext) -> Iterable[Condition]:
-    """What keeps the parents from ever leading to a run; none for most jobs.
+    """What keeps the parents from ever leading to a run; empty for most jobs.
 
-    An absent parent may be on its way (GitOps applies in any order); only a person ends a circle.
+    An absent parent may still come (GitOps applies in any order); only a person can end a circle.
     """
     parents = context.view.parents
     if parents.cycle:
@@ -290,7 +290,7 @@ def too_many(held: Suspension) -> str:
 
 
 def _ended(newest: Mapping[str, Any] | None, before: object) -> list[Condition]:
-    """Complete or Failed of a job without a schedule: as its newest run ended."""
+    """Complete or Failed of a job without a schedule: the way its newest run ended."""
     if newest is None:
         return list(_kept(before, only=(COMPLETE, FAILED)))
     if newest.get("outcome") == "Succeeded":
@@ -301,7 +301,7 @@ def _ended(newest: Mapping[str, Any] | None, before: object) -> list[Condition]:
 
 
 def problem(problems: Iterable[Problem]) -> tuple[str, str]:
-    """The gravest problem's word, and a sentence that names fields and remedies."""
+    """The reason of the most serious problem, and a sentence that names fields and remedies."""
     listed = list(problems)
     message = "; ".join(f"{one.field}: {one.message}" for one in listed)
     return listed[0].reason, message
@@ -330,7 +330,7 @@ def how(finished: Mapping[str, Any]) -> str:
 def _kept(
     before: object, *, only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
 ) -> list[Condition]:
-    """Stored conditions as they are, the sound ones."""
+    """The stored conditions that are sound, unchanged."""
     kept = []
     for one in before if isinstance(before, list) else ():
         type_ = one.get("type") if isinstance(one, Mapping) else None

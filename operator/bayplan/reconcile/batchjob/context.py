@@ -36,7 +36,7 @@ class JobContext:
 
     @property
     def most_active(self) -> int:
-        """So many unfinished runs; of many tasks fewer, so that pods and status stay bounded."""
+        """Most unfinished runs; fewer for runs of many tasks, to limit the pods and the status."""
         return min(MOST_ACTIVE, max(run_names.MOST_TASKS // self.spec.tasks, 1))
 
     @property
@@ -47,6 +47,6 @@ class JobContext:
 
     @property
     def crowded_out(self) -> bool:
-        """Whether a full quota alone is in the way of new pods."""
+        """Whether a full quota is the only thing that prevents new pods."""
         admission = self.view.admission
         return not self.job.problems and admission is not None and admission.lacks_quota

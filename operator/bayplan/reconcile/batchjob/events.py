@@ -1,4 +1,4 @@
-"""What a BatchJob's change of status is told with: Events, their reasons a closed list."""
+"""The Events that report a BatchJob's change of status; their reasons are a closed list."""
 
 from collections.abc import Iterable
 
@@ -57,7 +57,7 @@ def events(context: JobContext, progress: JobProgress) -> Iterable[EmitEvent]:
 
 
 def _refusals(context: JobContext) -> Iterable[EmitEvent]:
-    """Which object the API server refuses; the same once more tells nothing new."""
+    """Which object the API server refuses; an unchanged refusal gives no new event."""
     refusals = context.view.refusals
     if not refusals:
         return
@@ -68,7 +68,7 @@ def _refusals(context: JobContext) -> Iterable[EmitEvent]:
 
 
 def _answers(progress: JobProgress) -> Iterable[EmitEvent]:
-    """To what people asked by annotation."""
+    """Answers to what people asked by annotation."""
     for trigger, why in progress.refused:
         yield EmitEvent(f"{trigger}Refused", _REFUSED[why], warning=True)
     if progress.order.news:
@@ -87,7 +87,7 @@ def is_newly_late(context: JobContext, run_progress: RunProgress) -> bool:
 
 
 def is_newly_hindered(context: JobContext, run_progress: RunProgress) -> bool:
-    """Whether it cannot start, and nobody was told that of this run before."""
+    """Whether the run cannot start, and no event said so of this run before."""
     entry, run = context.stored.entry(run_progress.run.id), run_progress.run
     told = entry is not None and entry.reason in _HINDERED
     hindered = run.reason in starting.HINDERED or run.reason == START_TIMEOUT
@@ -98,7 +98,7 @@ _HINDERED = starting.HINDERED | starting.NEVER_STARTED
 
 
 def said(context: JobContext, word: str) -> bool:
-    """Whether the stored status says already why the job is held."""
+    """Whether the stored status already says why the job is held."""
     stored = context.job.status.get("conditions")
     return conditions.reason_of(stored, conditions.SUSPENDED) == word
 

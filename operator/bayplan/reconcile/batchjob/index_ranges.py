@@ -1,4 +1,4 @@
-"""Sets of small numbers as people write pages to print: `0-3,7`."""
+"""Sets of small numbers, written like the pages to print: `0-3,7`."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ _MOST_RANGES = 1000
 
 
 def text(numbers: Iterable[int]) -> str:
-    """In order, each once; empty for none."""
+    """The numbers in order, each once; an empty text for no numbers."""
     told: list[tuple[int, int]] = []
     for number in sorted(set(numbers)):
         if told and told[-1][1] == number - 1:
@@ -19,7 +19,7 @@ def text(numbers: Iterable[int]) -> str:
 
 
 def read(told: object, below: int) -> frozenset[int]:
-    """The numbers below a bound that a text names; what makes no sense is left out."""
+    """The numbers in a text that are less than `below`; parts that make no sense are left out."""
     if not isinstance(told, str):
         return frozenset()
     found: set[int] = set()

@@ -1,4 +1,4 @@
-"""Which runs a job has: those of its stored status, and those whose pods alone tell of them."""
+"""Which runs a job has: the runs of its stored status, and the runs that only pods show."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from bayplan.reconcile.batchjob.stored_status import own_slot
 
 
 def pods_by_run(prefix: str, pods: Mapping[PodKey, Pod]) -> PodsByRun:
-    """The pods by run, index and attempt; what has no name of ours is nobody's run."""
+    """The pods by run, index and attempt; a pod without a name of ours belongs to no run."""
     found: dict[str, dict[int, dict[int, Pod]]] = {}
     for key, pod in pods.items():
         named = run_names.attempt_of(prefix, key[1])
@@ -24,7 +24,7 @@ def pods_by_run(prefix: str, pods: Mapping[PodKey, Pod]) -> PodsByRun:
 
 
 def known_runs(context: JobContext) -> list[Run]:
-    """The unfinished runs of the stored status, then those whose pods alone tell of them."""
+    """The unfinished runs of the stored status, then the runs that only their pods show."""
     runs = list(context.stored.active)
     known = {run.id for run in runs}
     fresh = []
@@ -58,18 +58,18 @@ def known_runs(context: JobContext) -> list[Run]:
 
 
 def count_of(told: str) -> int:
-    """How many tasks a run has, as the annotation of its pods tells it."""
+    """How many tasks a run has, according to the annotation of its pods."""
     plain = told.isdecimal() and told.isascii() and len(told) <= len(str(run_names.MOST_TASKS))
     return min(max(int(told), 1), run_names.MOST_TASKS) if plain else 1
 
 
 def tracked(pod: Pod) -> bool:
-    """Whether our finalizer still holds it: not known to be accounted for."""
+    """Whether our finalizer still holds it: it is not known to be accounted for."""
     return names.RUN_TRACKING in pod.finalizers
 
 
 def trigger_of(context: JobContext, run: str, told: str = "") -> Trigger:
-    """Why a run is, by its name, and as its pod tells it."""
+    """What started a run, from its name and from the text on its pod."""
     if run.startswith("r"):
         return "Retry" if told == "Retry" else "RunNow"
     if run.startswith("b"):

@@ -1,4 +1,4 @@
-"""Which new run of a job begins: of a slot, after its parents, to make up for one, or asked for."""
+"""Which new run begins: for a slot, after its parents, to make up for a slot, or on request."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -22,9 +22,9 @@ REPLACED = "Replaced"
 class JobRuns:
     """The runs of a job while one look decides on them.
 
-    `looked_at` are those that were known before, as they stand; `begun` are they and the new ones,
-    but those asked for by a token. `handled` are tokens that are accounted for from now on.
-    `hindered`: a pod of a run that is over still runs.
+    `looked_at` are the runs that were known before, as they stand; `begun` has these and the new
+    runs, except runs that a token asked for. `handled` are tokens that are accounted for from now
+    on. `hindered`: a pod of a run that is over still runs.
     """
 
     looked_at: list[RunProgress]
@@ -35,7 +35,7 @@ class JobRuns:
     made_up_for: frozenset[int]
     hindered: bool
     handled: list[str] = field(default_factory=list)
-    replaced: bool = False  # a run of this look has taken the place of all others
+    replaced: bool = False  # a run of this look has replaced all others
 
     @classmethod
     def known(cls, context: JobContext) -> Self:
@@ -62,7 +62,7 @@ class JobRuns:
         )
 
     def begin(self, context: JobContext, run: Run) -> None:
-        """A new run joins the unfinished ones, or replaces them."""
+        """Add a new run to the unfinished runs, or replace them with it."""
         begins = advanced(_sized(context, run), {}, context.rules, context.now)
         if _replaces(context):
             self.finished += [cancelled(one.run, REPLACED, context.now) for one in self.unfinished]
@@ -81,7 +81,7 @@ def begin(
     *,
     held: bool,
 ) -> None:
-    """Let at most one run begin that no person asks for by a token; `held`: none by itself."""
+    """Let at most one run begin that no token asked for; with `held`, none begins by itself."""
     taken = None
     if _is_free(context, runs):
         taken = _slot_run(context, due)
@@ -101,7 +101,7 @@ def begin(
 
 
 def take_asked(context: JobContext, runs: JobRuns) -> tuple[tuple[str, str], ...]:
-    """Let the runs begin that annotations ask for; which led to none: the annotation, and why."""
+    """Begin the runs that annotations ask for; returns refused ones as (annotation, reason)."""
     refused = []
     for asked, why in _asked(context, runs.begun):
         answer = why or _answer(context, asked, runs)
@@ -116,7 +116,7 @@ def take_asked(context: JobContext, runs: JobRuns) -> tuple[tuple[str, str], ...
 
 
 def remembered(context: JobContext) -> list[str]:
-    """The handled runs still to be known: what an annotation led to, and what has a pod."""
+    """The handled runs to remember: runs that an annotation led to, and runs that have a pod."""
     handled = context.stored.handled
     tokens = [run for run in handled if run.startswith("r")][:MOST_TOKENS]
     known = {*context.pods_by_run, *requests.standing(context)}
@@ -128,7 +128,7 @@ def _replaces(context: JobContext) -> bool:
 
 
 def _is_free(context: JobContext, runs: JobRuns) -> bool:
-    """Whether nothing hinders that a run which is due is taken up now."""
+    """Whether nothing prevents a due run from being taken up now."""
     unfinished = runs.unfinished
     if len(unfinished) >= context.most_active:
         return False
@@ -139,7 +139,7 @@ def _is_free(context: JobContext, runs: JobRuns) -> bool:
             return not unfinished and not runs.hindered
         case "Replace":
             return bool(unfinished) or not runs.hindered
-    # In order: a later run's pod must not exist while an earlier one's CREATE may fail.
+    # In order: a later run's pod must not exist while an earlier run's CREATE may fail.
     return not any(one.pod is not None and one.pod.assumed for one in unfinished)
 
 
@@ -159,7 +159,7 @@ def _sized(context: JobContext, run: Run) -> Run:
 
 
 def _asked(context: JobContext, runs: Iterable[Run]) -> list[tuple[Run, str]]:
-    """The runs that annotations ask for and that never were; with the reason, those refused."""
+    """The runs that annotations ask for and that never existed; a refused run has a reason."""
     if context.job.problems:
         return []
     asked = [(requests.run_now(context), ""), requests.again(context, runs)]
@@ -172,12 +172,12 @@ def _asked(context: JobContext, runs: Iterable[Run]) -> list[tuple[Run, str]]:
 
 
 def _by_token(run: Run) -> bool:
-    """Whether neither a slot nor a gap tells for ever that the run was: the status has to."""
+    """Whether the status must remember the run: neither a slot nor a gap shows that it was."""
     return own_slot(run.id) is None
 
 
 def _answer(context: JobContext, run: Run, runs: JobRuns) -> str:
-    """Whether a run asked for is taken up now (it may still wait there), refused, or stays asked.
+    """Whether a requested run is taken up now (it may still wait), refused, or stays requested.
 
     It is taken up before it can start, so that removing the annotation changes nothing.
     """
@@ -198,7 +198,7 @@ def _answer(context: JobContext, run: Run, runs: JobRuns) -> str:
 
 
 def _gives_way(context: JobContext, unfinished: list[RunProgress]) -> bool:
-    """Whether a run that may be replaced has pods, and nothing but the quota they fill hinders."""
+    """Whether a run that may be replaced has pods, and only the quota they fill prevents more."""
     has_pods = any(one.pod is not None for one in unfinished)
     return _replaces(context) and context.crowded_out and has_pods
 

@@ -1,6 +1,6 @@
-"""What a job's receivers are told of a change of its status: facts only, no argument of a run.
+"""The notices to a job's receivers on a change of its status: facts only, no argument of a run.
 
-They go with the write of the status that accounts for them, as Events do, hence once.
+They go with the write of the status that accounts for them, as Events do, so each is sent once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,11 +16,11 @@ from bayplan.reconcile.batchjob.runs import Finished, RunProgress
 from bayplan.reconcile.batchjob.status_entries import wire_finished
 from bayplan.reconcile.batchjob.suspension import TOO_MANY_FAILURES
 
-Told = tuple[str, Mapping[str, Any]]  # what it is about, and the facts
+Told = tuple[str, Mapping[str, Any]]  # the occasion, and the facts
 
 
 def notices(context: JobContext, progress: JobProgress) -> Iterable[Notice | EmitEvent]:
-    """For each receiver what it wants to know; a warning of one that nobody has defined."""
+    """For each receiver what it wants to know; a warning for a receiver that is not defined."""
     known = context.view.receivers
     told = list(_told(context, progress)) if context.spec.notifications else []
     for one in context.spec.notifications:
@@ -82,7 +82,7 @@ def _of_unfinished(context: JobContext, run_progress: RunProgress) -> Iterable[T
 
 
 def _run(finished: Finished) -> Mapping[str, Any]:
-    """A finished run's facts; what it was given may be secret."""
+    """A finished run's facts without its arguments, because they may be secret."""
     told = wire_finished(finished)
     facts = {name: value for name, value in told.items() if name != "arguments"}
     return {**facts, "message": how(told)}

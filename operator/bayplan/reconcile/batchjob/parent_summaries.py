@@ -1,6 +1,6 @@
-"""What a job may know of the jobs that it names as parents: their successes, and who leads to whom.
+"""What a job may know of its parent jobs: their successes, and the parents of each parent.
 
-Only what their stored statuses tell, so that a restart changes nothing.
+All of it comes from their stored statuses, so that a restart changes nothing.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Find = Callable[[str], Resource | None]  # a BatchJob of the namespace by name
 
 
 def parents_of(job: Resource, find: Find) -> Parents:
-    """What is known around a job; O(ancestors), nothing for a job without parents."""
+    """The parents of a job and a cycle through it; O(ancestors), nothing without parents."""
     names = parent_names(job)
     if not names:
         return ALONE

@@ -1,8 +1,8 @@
 """Whether a job's parents let it run now, and on which of their successes.
 
-Metronome's rule: a job is due when each parent has a success that it has not run on yet. What it
-ran on is in its stored status, and before that on the pod of the run, so that neither a crash nor
-a lost write makes it run twice on one set of successes.
+Metronome's rule: a job is due when each parent has a success that the job has not run on yet. The
+job's stored status keeps which successes it ran on; before that write the pod of the run keeps
+them. So neither a crash nor a lost write makes it run twice on one set of successes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,10 +16,10 @@ Successes = Mapping[str, Success]  # parent -> the success to run on
 
 
 def consumed(context: JobContext, runs: Iterable[Run]) -> dict[str, str]:
-    """Parent -> the newest run of it that this job ran on; `runs` in the order they began.
+    """Parent -> its newest run that this job ran on; `runs` in the order they began.
 
-    Of runs that began in one second that order is not known: the order of their parents' successes
-    decides, where the parents still tell them.
+    That order is unknown for runs that began in the same second: then the order of their parents'
+    successes decides, where the parents still list them.
     """
     named = {parent.name for parent in context.spec.parents}
     last = dict(context.stored.consumed)
@@ -37,9 +37,9 @@ def _is_older(context: JobContext, parent: str, success: str, than: str | None) 
 
 
 def due(context: JobContext, runs: Iterable[Run]) -> Run | None:
-    """The run that the parents' successes lead to, if each has one that is new.
+    """The run that the parents' successes lead to, if each parent has a new success.
 
-    `runs` are all that are known, in the order they began.
+    `runs` are all known runs, in the order they began.
     """
     runs = tuple(runs)
     last = consumed(context, runs)
@@ -78,10 +78,10 @@ def _run(context: JobContext, slot: int | None, chosen: Successes) -> Run:
 
 
 def _newest(context: JobContext, parent: ParentSummary, last: str | None) -> Success | None:
-    """The parent's newest success, when this job has not run on it.
+    """The parent's newest success, if this job has not run on it.
 
-    Of a parent that it never ran on, what ended before the job was created is none of its
-    business; but a parent that runs once will have no other success.
+    If the job never ran on this parent, successes from before the job's creation do not count,
+    except those of a parent that runs once: it will have no other success.
     """
     newest = next(iter(parent.successes), None)
     if newest is None or newest.run == last:
@@ -94,9 +94,9 @@ def _newest(context: JobContext, parent: ParentSummary, last: str | None) -> Suc
 def _common_slot(
     context: JobContext, runs: Iterable[Run], parents: Mapping[str, ParentSummary]
 ) -> int | None:
-    """A scheduled time after the last one in which all these parents have succeeded.
+    """A scheduled time after the last one, at which all these parents have succeeded.
 
-    The newest; with RunAll the oldest, so that each has its turn.
+    It is the newest such time; with RunAll it is the oldest, so that each time has its turn.
     """
     slots = [
         {
@@ -114,11 +114,11 @@ def _common_slot(
 
 
 def text(pairs: Iterable[tuple[str, str]]) -> str:
-    """As a pod's annotation keeps it: `a=s1,b=p2`."""
+    """The text that a pod's annotation keeps: `a=s1,b=p2`."""
     return ",".join(f"{name}={run}" for name, run in pairs)
 
 
 def read(told: str) -> tuple[tuple[str, str], ...]:
-    """What a pod's annotation tells; what makes no sense is left out."""
+    """The pairs in a pod's annotation; parts that make no sense are left out."""
     pairs = (part.partition("=") for part in told.split(",")[:50])
     return tuple((name, run) for name, _, run in pairs if name and run_names.is_run(run))

@@ -1,7 +1,7 @@
-"""What becomes of a job's runs at one moment: how the known ones stand, which new one begins.
+"""What becomes of a job's runs at one moment: how known runs stand, which new run begins.
 
-Everything is derived from the stored status and the pods; the status is the authority on what was
-accounted for, pods on what happened since. Nothing is written here.
+Everything is derived from the stored status and the pods. The status is the authority on what was
+accounted for, the pods on what happened since. Nothing is written here.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from bayplan.schedules.parse import Schedule
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """What becomes of the runs. `runs` are the unfinished ones, the oldest first.
+    """What becomes of the runs. `runs` are the unfinished runs, the oldest first.
 
     `hindered`: a pod of a run that is over still runs. `missed` slots passed without a run, the
-    newest of them `missed_slot`; `passed` went by while the job was suspended. `slots` are
-    those that runs are known of; up to `floor` the stored status has settled them all.
+    newest of them is `missed_slot`; `passed` slots went by while the job was suspended. `slots` are
+    the slots with known runs; up to `floor` the stored status has settled all slots.
     """
 
     runs: tuple[RunProgress, ...]
@@ -31,7 +31,7 @@ class JobProgress:
     last_slot: int
     since: int
     handled: tuple[str, ...]
-    consumed: Mapping[str, str]  # parent -> the run of it that this job last ran on
+    consumed: Mapping[str, str]  # parent -> its run that this job last ran on
     suspension: Suspension
     due: Due
     schedule: Schedule | None
@@ -39,18 +39,18 @@ class JobProgress:
     missed: int = 0
     missed_slot: int | None = None
     passed: int = 0
-    # what was asked for and led to no run: the annotation, and why
+    # requests that led to no run: the annotation, and the reason
     refused: tuple[tuple[str, str], ...] = ()
     order: backfill.Order = backfill.NOTHING
     slots: frozenset[int] = frozenset()
     floor: int = -1
-    marked: str = ""  # the finished run that a person calls a success
+    marked: str = ""  # the finished run that a person marks as a success
 
 
 def progress_of(context: JobContext) -> JobProgress:
-    """One look at the runs of a job."""
+    """Take one look at the runs of a job."""
     runs = JobRuns.known(context)  # 1. How the known runs stand.
-    held = suspension(context, runs.finished)  # 2. What holds back new ones, and since when not.
+    held = suspension(context, runs.finished)  # 2. What holds back new runs, and when it ended.
     resumed_at = resumed(context, held, runs.finished)
     schedule = None if context.job.problems else triggers.schedule_of(context.job, context.spec)
     since = slot_clock.since(context, resumed_at)  # 3. From when on slots count …
@@ -62,7 +62,7 @@ def progress_of(context: JobContext) -> JobProgress:
             context, schedule, max([floor, *runs.slots]), runs.looked_at, hindered=runs.hindered
         )
     new_runs.begin(context, runs, due, order, schedule, held=bool(held))  # 4. Which run begins.
-    refused = new_runs.take_asked(context, runs)  # 5. Which of those that people ask for.
+    refused = new_runs.take_asked(context, runs)  # 5. Which runs that people ask for begin.
     last_slot = max(context.stored.last_slot, due.settled, *runs.slots, -1)  # 6. Account for all.
     missed, missed_slot = triggers.missed(schedule, floor, last_slot, frozenset(runs.slots))
     return JobProgress(

@@ -1,9 +1,9 @@
 """BatchJob: which pods should exist, which may go, what the status is. Level-triggered and pure.
 
-The CREATE of a deterministically named pod is what starts an attempt; the stored status is what
-ends it. So a crash after any write repeats a CREATE that exists or a status that is the same, and
-a pod goes only after the status that accounts for it was read back. What is NOT defended against
-is a person who removes finalizers or edits the status.
+The CREATE of a deterministically named pod starts an attempt; the stored status ends it. So a
+crash after any write only repeats a CREATE of a pod that exists, or a status that is the same. A
+pod goes only after the status that accounts for it was read back. What is NOT defended against is
+a person who removes finalizers or edits the status.
 """
 
 from collections.abc import Iterable, Mapping
@@ -103,7 +103,7 @@ def context_of(
 
 
 def _accepted_hash(job: Resource, view: View) -> str:
-    """The template that pods may be made of now; empty while it is not known or refused."""
+    """The hash of the template for new pods; empty while it is unknown or refused."""
     admission = view.admission
     known = admission is not None and admission.template_hash == job.template_hash
     refused = admission is None or bool(admission.refusal)
@@ -111,7 +111,7 @@ def _accepted_hash(job: Resource, view: View) -> str:
 
 
 def _grace_seconds(template: Mapping[str, object]) -> int:
-    """What the template gives its containers to stop."""
+    """How long the template gives its containers to stop."""
     pod = template.get("spec")
     told = pod.get("terminationGracePeriodSeconds") if isinstance(pod, Mapping) else None
     return told if isinstance(told, int) and told >= 0 else _GRACE_SECONDS
@@ -123,7 +123,7 @@ def _tasks(context: JobContext, progress: JobProgress) -> tuple[tuple[Task, ...]
         return (), []
     tasks, wake_times = [], []
     for one in _may_begin(context, progress):
-        cooling: dict[int, tuple[frozenset[str], int | None]] = {}  # of a gang once for all
+        cooling: dict[int, tuple[frozenset[str], int | None]] = {}  # computed once for a whole gang
         for index, piece in one.owed:
             if _is_owed(context, progress, one, index, piece):
                 of = 0 if one.run.gang else index
@@ -138,14 +138,14 @@ def _tasks(context: JobContext, progress: JobProgress) -> tuple[tuple[Task, ...]
 
 
 def _pods_before(context: JobContext, run: Run, index: int, piece: Run) -> list[Pod]:
-    """The pods that are left of the attempt before this one: its own, or all of a gang's."""
+    """The remaining pods of the attempt before this one: of the index, or of the whole gang."""
     lanes = context.pods_by_run.get(run.id, {})
     found = lanes.values() if run.gang else [lanes.get(index, {})]
     return [attempts[last] for attempts in found if (last := piece.attempt - 1) in attempts]
 
 
 def _may_begin(context: JobContext, progress: JobProgress) -> Iterable[RunProgress]:
-    """The runs that concurrency lets have pods: what has begun goes on."""
+    """The runs that concurrency allows to have pods: runs that have begun go on."""
     if context.spec.concurrency_policy == "Allow":
         return progress.runs
     replaced = any(one.reason == REPLACED for one in progress.finished)
@@ -160,7 +160,7 @@ def _is_owed(
 ) -> bool:
     """Whether this attempt is due and may exist.
 
-    A retry waits for the stored status: it must account for the attempt before.
+    A retry waits for the stored status, which must account for the attempt before it.
     """
     if piece.retry_at is not None and context.now < piece.retry_at:
         return False
@@ -171,7 +171,7 @@ def _is_owed(
 
 
 def _is_held(progress: JobProgress, one: RunProgress) -> bool:
-    """Whether suspension holds back a run that has not begun; never what a person asked for."""
+    """Whether suspension holds back a run that has not begun; never a run people asked for."""
     return bool(progress.suspension) and not one.run.begun and one.run.trigger not in BY_PEOPLE
 
 
@@ -224,7 +224,7 @@ def _task(context: JobContext, run: Run, index: int, piece: Run, avoid: frozense
 
 
 def _expectation(context: JobContext) -> dict[str, str]:
-    """How long the run will take, as far as the spec or former runs tell: it may fill a gap."""
+    """How long the run will take, where the spec or former runs show it: so it may fill a gap."""
     spec = context.spec
     told = spec.expected_duration_seconds or context.samples.usual_seconds
     seconds = told or spec.active_deadline_seconds
@@ -232,7 +232,7 @@ def _expectation(context: JobContext) -> dict[str, str]:
 
 
 def _protection(context: JobContext) -> dict[str, str]:
-    """Keeps autoscalers off a run that has been seen to take long, where the spec tells nothing.
+    """Keeps autoscalers off a run that is known to take long, where the spec says nothing on it.
 
     Annotations that the template has itself stay as they are.
     """
@@ -250,7 +250,7 @@ def _protection(context: JobContext) -> dict[str, str]:
 
 
 def _wants_probe(context: JobContext, tasks: tuple[Task, ...]) -> bool:
-    """Whether the API server is to be asked what the template asks for."""
+    """Whether to ask the API server what the template really asks for."""
     if context.job.problems:
         return False
     admission = context.view.admission

@@ -1,6 +1,6 @@
-"""What people ask of runs by annotation: end one, call one a success, give one its arguments.
+"""What people ask for by annotation: to end a run, call it a success, or give it arguments.
 
-Each is a statement about one run, so that it can be read any number of times and stay there.
+Each annotation is a statement about one run, so it can be read any number of times and can stay.
 """
 
 import json
@@ -24,14 +24,14 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,252}")
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What a person gave a run: `args` in place of the first container's; None keeps them."""
+    """What a person gave a run: `args` replaces the first container's args; None keeps them."""
 
     args: tuple[str, ...] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 def ended(context: JobContext, one: RunProgress) -> RunProgress:
-    """The run as a person ended it; as it was if nobody did or it ended by itself."""
+    """The run as a person ended it; unchanged if nobody did or if it ended by itself."""
     if one.finished is not None:
         return one
     if one.run.id == context.job.annotations.get(names.MARK_SUCCESS):
@@ -42,7 +42,7 @@ def ended(context: JobContext, one: RunProgress) -> RunProgress:
 
 
 def marked(context: JobContext) -> str:
-    """The finished run that is to count as a success from now on; empty for none."""
+    """The finished run that is to count as a success from now on; empty if there is none."""
     wanted = context.job.annotations.get(names.MARK_SUCCESS, "")
     found = any(
         one["run"] == wanted and one["outcome"] != "Succeeded" for one in context.stored.history
@@ -51,7 +51,7 @@ def marked(context: JobContext) -> str:
 
 
 def heals(context: JobContext) -> bool:
-    """Whether that ends the row of failures: it was the last run to finish."""
+    """Whether that success ends the row of failures: the run was the last to finish."""
     last = context.stored.last_finished
     return last is not None and last["run"] == marked(context)
 
@@ -59,7 +59,7 @@ def heals(context: JobContext) -> bool:
 def run_now(context: JobContext) -> Run | None:
     """The run that the run-now annotation asks for.
 
-    A person's word counts on a suspended job too, as `kubectl create job --from` does.
+    A person's request counts on a suspended job too, as with `kubectl create job --from`.
     """
     token = context.job.annotations.get(names.RUN_NOW, "")
     if not token:
@@ -69,10 +69,10 @@ def run_now(context: JobContext) -> Run | None:
 
 
 def again(context: JobContext, unfinished: Iterable[Run]) -> tuple[Run | None, str]:
-    """The run that is to repeat one that did not succeed; with a reason it is refused.
+    """The run that repeats a run that did not succeed; a reason means that it is refused.
 
-    None while nobody asks, or the run has not ended. One run is repeated once; whoever wants it
-    again repeats the repetition.
+    None while nobody asks, or while the run has not ended. A run is repeated once; to repeat it
+    again, a person repeats the repetition.
     """
     wanted = context.job.annotations.get(names.RETRY, "")
     if not wanted or any(run.id == wanted for run in unfinished):
@@ -87,7 +87,7 @@ def again(context: JobContext, unfinished: Iterable[Run]) -> tuple[Run | None, s
 
 
 def standing(context: JobContext) -> list[str]:
-    """The runs that the annotations stand for now: these must be known as long as they do."""
+    """The runs that the present annotations ask for: they are remembered while these stay."""
     notes = context.job.annotations
     asked = (
         (notes.get(names.RUN_NOW), run_names.token_run),
@@ -97,7 +97,7 @@ def standing(context: JobContext) -> list[str]:
 
 
 def arguments(text: str) -> Arguments | None:
-    """The annotation read; None when it is not what it must be. Nothing in it is interpreted."""
+    """The parsed annotation; None when its form is wrong. Nothing in it is interpreted."""
     if not text:
         return Arguments()
     if len(text) > LONGEST_ARGUMENTS:

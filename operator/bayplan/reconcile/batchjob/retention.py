@@ -1,7 +1,8 @@
 """How many finished pods of runs the whole cluster keeps, whatever the jobs' `history` adds up to.
 
-The API server slows down with what it holds, and Kubernetes' own collection of finished pods (from
-12,500 on) asks nobody. The status is the record; beyond this the oldest pods go, logs and all.
+The API server slows down with the objects that it holds, and Kubernetes' own collection of finished
+pods (from 12,500 on) asks nobody. The status is the record; above this number the oldest pods go,
+with their logs.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ MOST_FINISHED = 5_000
 
 
 def mark_of(pod: Pod, now: int) -> Mark:
-    """Where a finished pod stands among all; a later `now` never gives an earlier place."""
+    """The sort key of a finished pod among all; a later `now` never gives an earlier place."""
     return pod.ended_at(now), pod.namespace, pod.name
 
 

@@ -1,7 +1,7 @@
-"""One run from its trigger to its end: attempts, retries, what counts.
+"""One run from its trigger to its end: attempts, retries, and what counts.
 
-A run is advanced over the pods of its attempts, always from what the status last said of it, so
-that the same pods always tell the same story however often and whenever they are read.
+A run is advanced over the pods of its attempts, always from what the status last said of it. So the
+same pods always give the same result, however often and whenever they are read.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,22 +31,22 @@ BY_PEOPLE: frozenset[Trigger] = frozenset({"RunNow", "Backfill", "Retry"})
 TOO_MANY_DISRUPTIONS = "TooManyDisruptions"
 VANISHED = "Vanished"
 LATE = "Late"
-MARKED = "MarkedSuccess"  # a person says that it has succeeded
+MARKED = "MarkedSuccess"  # a person says that the run has succeeded
 
-MOST_DISRUPTIONS = 20  # per run; one more and it fails
-# Seconds until the attempt after a lost one: after the first, and at most.
+MOST_DISRUPTIONS = 20  # per run; with one more the run fails
+# Seconds until the attempt after a lost attempt: after the first loss, and at most.
 _FIRST_DISRUPTION_DELAY, _LONGEST_DISRUPTION_DELAY = 1, 300
-# Seconds for which the node that lost an attempt gets no other: after the first loss, and at most.
+# Seconds for which the node that lost an attempt gets no other: after the first loss, at most.
 _FIRST_COOLING, _LONGEST_COOLING = 30, 3600
 
 _OWN_ENDS = frozenset({Standing.SUCCEEDED, Standing.FAILED})
-MOST_REPLACED = 300  # attempts of a run; beyond, a changed template replaces none
-# Reasons that are of a living attempt, not of the end of one.
+MOST_REPLACED = 300  # attempts of a run; above it, a changed template replaces no attempt
+# Reasons of a living attempt, not of the end of an attempt.
 OF_LIVE = frozenset({LATE, *starting.HINDERED})
-# Reasons that are not the doing of the attempt's node.
+# Reasons that the attempt's node did not cause.
 _NO_NODES_DOING = frozenset({VANISHED, TEMPLATE_CHANGED})
-_LONGEST_REASON = 64  # characters of a stored one
-# Reasons why an attempt was given up whose own end is still worth hearing.
+_LONGEST_REASON = 64  # characters of a stored reason
+# Reasons to give an attempt up that do not hide its own end: that end still counts.
 GIVEN_UP = frozenset({LOST_TO_NODE, TEMPLATE_CHANGED})
 
 
@@ -68,13 +68,14 @@ FRESH = Lane()
 class Run:
     """An unfinished run. `attempt` is the one that exists or comes next; times are epoch seconds.
 
-    `failures` and `disruptions` are of earlier attempts; `retry_at` is None while an attempt
-    exists and before the first. `pod` is the attempt's, once it was seen. `parents` are the
-    successes, each (parent, run), that it consumes: of a run that the status does not know yet.
+    `failures` and `disruptions` count earlier attempts; `retry_at` is None while an attempt exists
+    and before the first. `pod` is the attempt's pod, once it was seen. `parents` are the successes
+    that it consumes, each (parent, run); only for a run that the status does not know yet.
 
-    `count` is of its tasks. A gang's are all of one attempt. Otherwise `lanes` has the indexes that
-    were tried before or have ended; `attempt` is the highest of them, `failures` and `disruptions`
-    are of all together, `cause` and `exit_code` of the first that failed for good.
+    `count` is the number of its tasks. All tasks of a gang belong to one attempt. Otherwise `lanes`
+    has the indexes that were tried before or have ended; `attempt` is their highest attempt,
+    `failures` and `disruptions` are those of all indexes together, `cause` and `exit_code` those of
+    the first index that failed for good.
     """
 
     id: str
@@ -91,7 +92,7 @@ class Run:
     reason: str = ""
     detail: str = ""  # what a kubelet says, or said, of an attempt that does not start
     parents: tuple[tuple[str, str], ...] = ()
-    arguments: str = ""  # what a person gave it, as JSON
+    arguments: str = ""  # that a person gave the run, as JSON
     count: int = 1
     gang: bool = False
     lanes: Mapping[int, Lane] = field(default_factory=dict)
@@ -105,23 +106,23 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Whether a pod of it is known to exist or to have existed."""
+        """Whether a pod of the run is known to exist or to have existed."""
         return bool(self.attempt or self.pod or self.lanes)
 
     def lane(self, index: int) -> Lane:
-        """Where this index stands."""
+        """How this index stands."""
         if self.gang or self.count == 1:
             return Lane(self.attempt, self.failures, self.disruptions, self.retry_at)
         return self.lanes.get(index, FRESH)
 
     def ended_as(self, outcome: str) -> list[int]:
-        """The indexes that have ended so."""
+        """The indexes that have ended with this outcome."""
         return [index for index, lane in self.lanes.items() if lane.outcome == outcome]
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a run ended; the run as it stood tells the rest."""
+    """How a run ended; `run` is the run as it stood at its end."""
 
     run: Run
     outcome: Outcome
@@ -132,7 +133,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of the job and the cluster decides about attempts."""
+    """What decides about attempts, from the job and the cluster."""
 
     retry: RetryPolicy
     patience_seconds: int
@@ -140,10 +141,10 @@ class Rules:
     expected_seconds: int | None
     nodes: Mapping[str, Node]
     success_codes: tuple[int, ...] = ()
-    final_codes: tuple[int, ...] = ()  # not tried again
-    once: bool = False  # an attempt that may have begun is not tried again when it is lost
-    start_seconds: int = 0  # in which all main containers have to start; 0: as long as it takes
-    template_hash: str = ""  # of the template that pods may be made of now; empty: of none
+    final_codes: tuple[int, ...] = ()  # exit codes after which there is no retry
+    once: bool = False  # a lost attempt that may have begun is not tried again
+    start_seconds: int = 0  # within which all main containers have to start; 0: no limit
+    template_hash: str = ""  # of the template for new pods; empty: there is none
 
     def verdict(self, pod: Pod, now: int) -> AttemptOutcome:
         """How the attempt stands by all rules."""
@@ -156,21 +157,21 @@ class Rules:
         return replace(found, at=min(marks, default=None))
 
     def starts_by(self, pod: Pod) -> int | None:
-        """By when it has to have started (epoch seconds); None for never, or if it has."""
+        """The latest start (epoch seconds); None without a limit, or if it has started."""
         return starting.due_at(pod, self.nodes, self.start_seconds)
 
     def lives_on(self, pod: Pod, now: int) -> AttemptOutcome:
-        """How the pod stands, whatever we have given up: alive is what a container may yet run."""
+        """How the pod stands, even if we gave it up: alive while a container may still run."""
         found = outcome_of(pod, self.nodes, self.patience_seconds, self.grace_seconds, now)
         return by_exit_code(found, pod, self.success_codes)
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """Where a run stands now. `pod` is its live attempt; `wake_at` when time alone changes it.
+    """Where a run stands now. `pod` is its live attempt; `wake_at` is when the clock changes it.
 
-    Of a run with several tasks `pod` is one of those that live, and `tasks` are the indexes that
-    have no pod, each as a run of its own.
+    For a run with several tasks, `pod` is one of the live pods, and `tasks` are the indexes without
+    a pod, each as a run of its own.
     """
 
     run: Run
@@ -188,18 +189,18 @@ class RunProgress:
 
 
 def advanced(run: Run, pods: Mapping[int, Pod], rules: Rules, now: int) -> RunProgress:
-    """The run after all that its pods (by attempt) tell."""
+    """The run after everything that its pods (by attempt) show."""
     newest = max(pods, default=-1)
     while True:
         pod = pods.get(run.attempt)
         if pod is None and run.attempt >= newest:
             return _awaited(run, pods.get(run.attempt - 1), rules, now)
-        if pod is None:  # removed by force, finalizer and all
+        if pod is None:  # removed by force, finalizer included
             found = AttemptOutcome(Standing.LOST, VANISHED, at=now)
         else:
             found = rules.verdict(pod, now)
             if found.standing is Standing.LIVE and run.attempt < newest:
-                # The next attempt exists, so this one was given up, whatever its node says now.
+                # The next attempt exists, so this attempt was given up, whatever its node says now.
                 found = AttemptOutcome(Standing.LOST, LOST_TO_NODE, at=now)
             late = found.standing is Standing.REPLACED and run.attempt >= MOST_REPLACED
             if found.standing is Standing.LIVE or late:
@@ -213,12 +214,12 @@ def advanced(run: Run, pods: Mapping[int, Pod], rules: Rules, now: int) -> RunPr
 
 
 def _awaited(run: Run, before: Pod | None, rules: Rules, now: int) -> RunProgress:
-    """The run while its attempt does not exist; `before` is the pod of the one before, if known.
+    """The run while its attempt has no pod; `before` is the pod of the last attempt, if known.
 
-    An attempt that was given up may still run: it is deleted, so not for long, and nothing runs
-    beside it. That it was lost with its node, or had begun nothing, is a guess until the next one
-    exists: nodes come back, also under their old name, and containers start while we look. So an
-    end of its own is the attempt's.
+    An attempt that was given up may still run: its pod is being deleted, so not for long, and
+    nothing runs beside it. That it was lost with its node, or had begun nothing, is a guess until
+    the next attempt exists: nodes come back, also under their old name, and containers start while
+    we look. So if the pod then reports an end of its own, that end counts.
     """
     if before is None:
         return RunProgress(run, wake_at=run.retry_at)
@@ -227,7 +228,7 @@ def _awaited(run: Run, before: Pod | None, rules: Rules, now: int) -> RunProgres
         return RunProgress(run, pod=before, wake_at=found.at)
     ends = found.standing in _OWN_ENDS
     if run.reason == TEMPLATE_CHANGED:
-        # It began while it was replaced: nobody else has ended it, and it is not begun twice.
+        # It began while it was replaced: nobody else has ended it, and it must not begin twice.
         ends = starting.has_begun(before) and (ends or rules.once)
         found = found if found.standing in _OWN_ENDS else replace(found, standing=Standing.LOST)
     if ends and run.reason in GIVEN_UP:
@@ -248,8 +249,8 @@ def avoided(
 ) -> tuple[frozenset[str], int | None]:
     """The node that lost or refused the last attempt, while it cools down, and until when.
 
-    `before` are the pods of that attempt that still exist. An attempt that ended by itself, or was
-    replaced before it began, says nothing against its node.
+    `before` are the pods of that attempt that still exist. If the attempt ended by itself, or was
+    replaced before it began, its node is not avoided.
     """
     if run.retry_at is None or not run.node or not run.disruptions or run.reason in _NO_NODES_DOING:
         return frozenset(), None
@@ -261,11 +262,11 @@ def avoided(
 
 
 def _failed_by_itself(run: Run, pod: Pod, rules: Rules, now: int) -> bool:
-    """Whether this pod ended the last attempt of the run, and by a failure of its own."""
+    """Whether this pod ended the last attempt of the run by a failure of its own."""
     if pod.node != run.node:
         return False
     found = rules.verdict(pod, now)
-    # Of a gang the others fail when one of them is lost, and by another word.
+    # When one pod of a gang is lost, the others fail too, but with another reason.
     decided = not run.gang or found.reason[:_LONGEST_REASON] == run.reason
     return found.standing is Standing.FAILED and decided
 
@@ -275,7 +276,7 @@ def cancelled(run: Run, reason: str, now: int) -> Finished:
 
 
 def ended(run: Run, found: AttemptOutcome, rules: Rules, now: int) -> Run | Finished:
-    """What the end of the current attempt makes of the run."""
+    """The run after the end of its current attempt."""
     at = now if found.at is None else found.at
     said = run.detail if found.reason == START_TIMEOUT and run.reason in starting.HINDERED else ""
     run = replace(run, detail=said or found.detail)
@@ -330,7 +331,7 @@ def live(run: Run, pod: Pod, found: AttemptOutcome, rules: Rules, now: int) -> R
     reason = "" if run.reason in OF_LIVE or run.attempt == 0 else run.reason
     detail, hindrance = run.detail if reason else "", starting.word(pod)
     if hindrance:
-        # Kubelets reword the same hindrance again and again: what was said first stays said.
+        # Kubelets reword the same hindrance again and again: the first text stays.
         known = (run.reason, run.pod) == (hindrance, pod.name) and run.detail
         reason, detail = hindrance, run.detail if known else starting.detail(pod)
     late_at = None

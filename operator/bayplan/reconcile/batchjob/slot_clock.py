@@ -1,4 +1,4 @@
-"""From when on a job's slots count, which are due now, and which went by while it rested."""
+"""From when on a job's slots count, which are due now, and which passed during a suspension."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ def due_slots(
     *,
     hindered: bool,
 ) -> Due:
-    """What is due of the slots later than `after`; the schedule's clock is behind by the delay."""
+    """What is due of the slots after `after`; the schedule's clock is behind by the delay."""
     delay = triggers.start_delay(context.job, context.spec)
     hindering = list(all_runs)
     if schedule is not None and hindering and context.spec.missed_run_policy == "Skip":
@@ -38,15 +38,16 @@ def due_slots(
 
 
 def _hinders(context: JobContext, one: RunProgress, settled_at: int) -> bool:
-    """Whether it held back a slot that was to be settled then.
+    """Whether a run held back a slot that was to be settled at `settled_at`.
 
-    A run that began later did not, and the status that said so may not have been seen yet.
+    A run without an entry in the status that began later did not: the status that settled the slot
+    may not have been seen yet.
     """
     return one.run.since <= settled_at or context.stored.entry(one.run.id) is not None
 
 
 def _free_at(context: JobContext, all_runs: Iterable[RunProgress], *, hindered: bool) -> int:
-    """Since when none of these hindered a run; now, while one does or the template is unknown."""
+    """Since when none of these hinders a run; now, while one does or the template is unknown."""
     ends = [one.finished.ended_at if one.finished else context.now for one in all_runs]
     if hindered or context.view.admission is None:
         ends.append(context.now)
@@ -55,9 +56,9 @@ def _free_at(context: JobContext, all_runs: Iterable[RunProgress], *, hindered: 
 
 
 def since(context: JobContext, resumed_at: int | None) -> int:
-    """The floor of slots: moved by an edit of the schedule and by the end of a suspension.
+    """The floor of slots: an edit of the schedule and the end of a suspension move it.
 
-    A slot counts if it could not start before that moment: its window may have put it off.
+    A slot counts if it could not start before that moment: its start window may have delayed it.
     """
     stored = context.stored
     if context.job.problems:

@@ -1,11 +1,11 @@
 """An attempt whose containers have not started: what hinders them, and when it is given up.
 
-It is given up in two ways. When the template changes, an attempt of which no container ever began
-is replaced by one of the new template, which costs the run nothing. And one that has not started
-all of its main containers within `startTimeoutSeconds` is deleted, and has failed once it is over.
-The time is counted from the moment at which it got its node, or from the end of its init
-containers, which may work as long as they like; and only while that node is ready: a silent node is
-another matter.
+It is given up in two cases. When the template changes, an attempt of which no container ever began
+is replaced by an attempt of the new template, which costs the run nothing. And an attempt that has
+not started all of its main containers within `startTimeoutSeconds` is deleted, and has failed once
+it is over. The time counts from the moment at which it got its node, or from the end of its init
+containers, which may work as long as they like. It counts only while that node is ready: a silent
+node is another matter.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ from bayplan.reconcile.batchjob.attempt_outcome import (
     Standing,
 )
 
-# A delete is dated by the API server, whose clock may be behind ours, by which the time is up.
+# The API server dates a delete; its clock may be behind our clock, which sets the time limit.
 _SKEW_SECONDS = 10
 
-CANNOT_START = "CannotStart"  # for a word of a kubelet that is none of these
+CANNOT_START = "CannotStart"  # for a kubelet's word that is not in the list below
 
-# A kubelet's words for what keeps a container from starting as long as nobody mends it; an image
-# that cannot be pulled alternates between two of them.
+# A kubelet's words for what keeps a container from starting until somebody mends it; for an image
+# that cannot be pulled it alternates between two words.
 _WORDS = {
-    "CrashLoopBackOff": "CrashLoopBackOff",  # of a sidecar: nothing else of a run is restarted
+    "CrashLoopBackOff": "CrashLoopBackOff",  # of a sidecar: no other container of a run restarts
     "CreateContainerConfigError": "CreateContainerConfigError",
     "CreateContainerError": "CreateContainerError",
     "ErrImageNeverPull": "ErrImageNeverPull",
@@ -42,12 +42,12 @@ _WORDS = {
 }
 # Reasons of a living attempt that cannot start …
 HINDERED = frozenset({CANNOT_START, *_WORDS.values()})
-# … and of the end of one that did not.
+# … and of the end of an attempt that did not start.
 NEVER_STARTED = frozenset({START_TIMEOUT, "StartError", "ContainerCannotRun"})
 
 
 def has_begun(pod: Pod) -> bool:
-    """Whether any container of it is known to have run."""
+    """Whether any container of the pod is known to have run."""
     return pod.ending.began or pod.phase is Phase.RUNNING
 
 
@@ -57,7 +57,7 @@ def is_complete(pod: Pod) -> bool:
 
 
 def word(pod: Pod) -> str:
-    """What keeps a living attempt from starting; empty when nothing is known to."""
+    """What keeps a living attempt from starting; empty when nothing is known to prevent it."""
     if not pod.ending.waiting or is_complete(pod):
         return ""
     return _WORDS.get(pod.ending.waiting, CANNOT_START)
@@ -69,7 +69,7 @@ def detail(pod: Pod) -> str:
 
 
 def is_outdated(pod: Pod, nodes: Mapping[str, Node], template_hash: str) -> bool:
-    """Whether a live attempt is to be replaced by one of this template (empty: of none)."""
+    """Whether to replace a live attempt by an attempt of this template (empty: no template)."""
     if pod.assumed or pod.terminating or has_begun(pod):
         return False
     node = nodes.get(pod.node)
@@ -80,7 +80,7 @@ def is_outdated(pod: Pod, nodes: Mapping[str, Node], template_hash: str) -> bool
 
 
 def due_at(pod: Pod, nodes: Mapping[str, Node], timeout_seconds: int) -> int | None:
-    """By when an attempt has to have started (epoch seconds); None for never, or if it has."""
+    """The latest start (epoch seconds); None without a limit, or if it has started."""
     node = nodes.get(pod.node)
     if not timeout_seconds or node is None or not node.ready or is_complete(pod):
         return None
@@ -92,9 +92,9 @@ def due_at(pod: Pod, nodes: Mapping[str, Node], timeout_seconds: int) -> int | N
 
 
 def ended_by_timeout(found: AttemptOutcome, pod: Pod, due: int | None) -> AttemptOutcome:
-    """The end of an attempt that was deleted because it had not started by then has failed.
+    """Failed, if the attempt was deleted because it had not started by `due`; else `found`.
 
-    It is deleted before anything is said of it: what has started while we looked is not called
+    The pod is deleted before its failure is written: if it started in the meantime, it has not
     failed, and its own end counts.
     """
     asked_at = pod.asked_at
@@ -106,7 +106,7 @@ def ended_by_timeout(found: AttemptOutcome, pod: Pod, due: int | None) -> Attemp
 
 
 def with_words(found: AttemptOutcome, pod: Pod) -> AttemptOutcome:
-    """The end of an attempt that never started keeps what was said of it."""
+    """The end of an attempt that never started, with what the kubelet said of it."""
     if found.standing is not Standing.FAILED or found.detail or has_begun(pod):
         return found
     return replace(found, detail=pod.ending.message.strip()[:LONGEST_DETAIL])

@@ -1,6 +1,6 @@
-"""How long runs take and wait, from samples that the status keeps: what is said can be recomputed.
+"""How long runs take and wait, from samples in the status, so the figures can be recomputed.
 
-A sample is a run that succeeded at its first attempt: retries and failures tell of other things.
+A sample is a run that succeeded at its first attempt: retries and failures show other things.
 Quantiles are by nearest rank, so each is a time that a run really took.
 """
 
@@ -12,20 +12,20 @@ from bayplan.api import run_names
 from bayplan.reconcile.batchjob.runs import MARKED, Finished
 
 MOST_SAMPLES = 20
-FEWEST_SAMPLES = 5  # less teach nothing
+FEWEST_SAMPLES = 5  # fewer samples teach nothing
 
 _LONGEST = 2**31 - 1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The last runs' times in seconds, the newest first; the two lists are of the same runs."""
+    """The last runs' times in seconds, the newest first; both lists are of the same runs."""
 
     run_seconds: tuple[int, ...] = ()
     wait_seconds: tuple[int, ...] = ()
 
     def grown(self, finished: Iterable[Finished]) -> "Samples":
-        """With these ends, in the order in which they were."""
+        """The samples after these runs, in the order in which they ended."""
         runs, waits = list(self.run_seconds), list(self.wait_seconds)
         for one in sorted(finished, key=lambda one: (one.ended_at, one.run.id)):
             run, started_at = one.run, one.run.started_at
@@ -39,13 +39,13 @@ class Samples:
 
     @property
     def usual_seconds(self) -> int | None:
-        """What a run may be expected to take: 19 of the last 20 took no longer."""
+        """What a run may be expected to take: 19 of the last 20 runs took no longer."""
         if len(self.run_seconds) < FEWEST_SAMPLES:
             return None
         return quantile(self.run_seconds, 95)
 
     def wire(self) -> dict[str, Any] | None:
-        """As the status keeps them."""
+        """The samples as the status keeps them."""
         if not self.run_seconds:
             return None
         return {"runSeconds": list(self.run_seconds), "waitSeconds": list(self.wait_seconds)}
@@ -65,7 +65,7 @@ class Samples:
 
 
 def read(stored: object) -> Samples:
-    """The samples of a stored status; none when they make no sense."""
+    """The samples of a stored status; empty when they make no sense."""
     told = stored if isinstance(stored, Mapping) else {}
     runs, waits = (told.get(name) for name in ("runSeconds", "waitSeconds"))
     if not (isinstance(runs, list) and isinstance(waits, list) and len(runs) == len(waits)):
@@ -82,7 +82,7 @@ def quantile(values: Iterable[int], percent: int) -> int:
 
 
 def _seconds(seconds: int) -> int:
-    """Nodes' clocks go wrong: no time is negative."""
+    """A time within bounds: the clocks of nodes go wrong, so a negative time becomes 0."""
     return min(max(seconds, 0), _LONGEST)
 
 

@@ -1,8 +1,8 @@
 """A BatchJob's whole status.
 
-A status says where the runs stand; the start of a run is no news until it has run for ten
+A status says where the runs stand. The start of a run is not news until the run has gone on for ten
 seconds, so a short run costs one write. Numbers change in the write that moves a run to the
-history, hence exactly once.
+history, so each run counts exactly once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,15 +32,15 @@ from bayplan.reconcile.batchjob.stored_status import MOST_HISTORY, Backfill
 from bayplan.reconcile.view import Success
 from bayplan.schedules.gaps import Gaps, between, more, without
 
-# A run that ends before this age is written once, at its end; where runs are known to take longer,
-# this waits as long, so that a run of ten minutes or less costs four writes.
+# A run that ends before this age is written once, at its end. Where runs are known to take longer,
+# the first write waits that long, so that a run of ten minutes or less costs four writes.
 QUIET_SECONDS = 10
 LONGEST_QUIET_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The status wanted, what is told beside it, and when it will have more to say."""
+    """The wanted status, the events with it, and when it will have more to say."""
 
     status: Mapping[str, Any]
     events: tuple[EmitEvent | Notice, ...] = ()
@@ -93,14 +93,14 @@ def report_of(context: JobContext, progress: JobProgress) -> Report:
 
 
 def is_young(context: JobContext, one: RunProgress) -> bool:
-    """Whether a run's present attempt began too lately to be worth a write."""
+    """Whether a run's present attempt began too recently to be worth a write."""
     return context.now - _began_at(one) < _quiet_seconds(context)
 
 
 def _quiet_seconds(context: JobContext) -> int:
-    """For how long a start is no news: as long as the run will likely end by itself.
+    """For how long a start is not news: as long as the run will probably end by itself.
 
-    With `onLost: Fail` a pod that is removed by force must not be what alone tells of it.
+    With `onLost: Fail` a pod that is removed by force must not be the only record of its run.
     """
     if context.spec.on_lost == "Fail":
         return QUIET_SECONDS
@@ -110,9 +110,9 @@ def _quiet_seconds(context: JobContext) -> int:
 
 
 def _began_at(one: RunProgress) -> int:
-    """When its containers started, as the usual time is counted from; before, when its pod came.
+    """When its containers started, as for the usual time; before that, when its pod came.
 
-    A node whose clock is ahead may put that off by the longest quiet time and no further.
+    A node whose clock is ahead may delay this by at most the longest quiet time.
     """
     if one.pod is None:
         return one.run.since
@@ -122,7 +122,7 @@ def _began_at(one: RunProgress) -> int:
 
 
 def _is_news(context: JobContext, progress: JobProgress) -> bool:
-    """Whether anything happened beside the start of short runs."""
+    """Whether anything happened besides the start of short runs."""
     if progress.finished or progress.missed or progress.refused or progress.marked:
         return True
     if progress.order.backfill != context.stored.backfill:
@@ -138,7 +138,7 @@ def _moved(context: JobContext, one: RunProgress) -> bool:
     if entry is None:
         old = one.pod is not None and not is_young(context, one)
         told = one.run.trigger in BY_PEOPLE or one.run.reason in OF_LIVE
-        # An index of an array may have ended for good while the others are at their first attempt.
+        # An index of an array may have ended for good while others are at their first attempt.
         tried = one.run.attempt > 0 or one.run.failures > 0 or one.run.disruptions > 0
         return tried or told or old
     return entry.counts != one.run.counts
@@ -156,7 +156,7 @@ def _entry(context: JobContext, one: RunProgress) -> dict[str, Any]:
 
 
 def _began_anew(context: JobContext, one: RunProgress, entry: Run) -> bool:
-    """Whether only the attempt's start, and lately, is what the stored entry lacks."""
+    """Whether the stored entry lacks only the start of the attempt, and that start is recent."""
     began = one.pod is not None and not entry.pod and is_young(context, one)
     return began and one.run.reason not in OF_LIVE
 
@@ -164,7 +164,7 @@ def _began_anew(context: JobContext, one: RunProgress, entry: Run) -> bool:
 def _unfilled(
     context: JobContext, progress: JobProgress, last_slot: int, *, news: bool
 ) -> tuple[Backfill, Gaps | None]:
-    """What is left of a backfill, and the gaps; None for those that a new job has."""
+    """What is left of a backfill, and the gaps; None for the gaps of a new job."""
     stored = context.stored.gaps
     known = backfill.known_gaps(context)
     if progress.schedule is None:
@@ -174,7 +174,7 @@ def _unfilled(
     if until > progress.floor:
         new = between(progress.schedule, progress.floor, until, progress.slots)
         after = more(known, new)
-    for slot in progress.slots:  # a run that an edit of the schedule overtook
+    for slot in progress.slots:  # a run whose slot an edit of the schedule passed over
         after = without(after, slot, progress.schedule)
     if news:
         begun = backfill.slots_of([*(one.run for one in progress.runs), *_runs_ended(progress)])
@@ -196,7 +196,7 @@ def _next_slot(context: JobContext, progress: JobProgress, last_slot: int) -> st
 
 
 def _schedule_seen(context: JobContext, progress: JobProgress) -> dict[str, Any]:
-    """Which schedule was seen, and its floor; with an unreadable one, what was seen before."""
+    """The hash and the floor of the schedule; an unreadable schedule keeps the former hash."""
     name = triggers.schedule_hash(context.spec)
     if context.job.problems:
         name = context.stored.schedule_hash
@@ -215,14 +215,14 @@ def _history(context: JobContext, progress: JobProgress) -> list[Mapping[str, An
         history.insert(0, wire_finished(one))
     if progress.missed and progress.missed_slot is not None:
         if history and history[0].get("outcome") == "Missed":
-            del history[0]  # one entry tells of a row of misses, or they would push out the runs
+            del history[0]  # one entry stands for a row of misses, or they would push out the runs
         reason = progress.due.reason or triggers.SUPERSEDED
         history.insert(0, wire_missed(progress.missed_slot, reason))
     return history[:MOST_HISTORY]
 
 
 def _consumed(context: JobContext, progress: JobProgress, *, news: bool) -> list[dict[str, str]]:
-    """The parents' successes that it last ran on; a young run's pod tells of its own."""
+    """The parents' successes that the job last ran on; a young run's are kept on its pod."""
     told = progress.consumed if news else context.stored.consumed
     return [{"name": name, "run": run} for name, run in sorted(told.items())]
 
@@ -257,7 +257,7 @@ def _statistics(
 
 
 def _wake_at(context: JobContext, progress: JobProgress) -> int | None:
-    """When what is kept quiet becomes worth a write."""
+    """When something that is not written yet becomes worth a write."""
     marks = [
         _began_at(one) + _quiet_seconds(context) for one in progress.runs if one.pod is not None
     ]

@@ -1,4 +1,4 @@
-"""Runs and what is counted of them as the stored status has them: the entries of its lists.
+"""Runs and their counters in the form of the stored status: the entries of its lists.
 
 Reading back what is written here gives the same values, so that a steady job is not rewritten.
 """
@@ -24,7 +24,7 @@ _LONGEST_LIST = 256
 
 
 def wire_fulfilled(known: Sequence[Success], new: Sequence[Success]) -> list[dict[str, Any]]:
-    """The list to store; a run is in it once, at its newest end."""
+    """The list to store; each run is in it once, with its newest end."""
     names = {one.run for one in new}
     kept = [one for one in known if one.run not in names]
     newest = sorted(new, key=lambda one: (one.ended_at, one.run), reverse=True)
@@ -79,14 +79,14 @@ def wire_finished(finished: Finished) -> dict[str, Any]:
 
 
 def wire_gaps(gaps: Gaps | None) -> list[dict[str, str]] | None:
-    """The stretches without a run, as the status keeps them."""
+    """The time ranges without a run, as the status keeps them."""
     if gaps is None:
         return None
     return [{"fromTime": time_text(low), "toTime": time_text(high)} for low, high in gaps]
 
 
 def wire_backfill(backfill: Backfill) -> dict[str, Any] | None:
-    """What is left of what a person asked to make up for."""
+    """What is left of the times that a person asked to make up for."""
     if not backfill.request:
         return None
     told: dict[str, Any] = {"request": backfill.request}
@@ -98,7 +98,7 @@ def wire_backfill(backfill: Backfill) -> dict[str, Any] | None:
 
 
 def _wire_tasks(run: Run) -> dict[str, Any]:
-    """Where the indexes of a run stand; those that stand alike are told together."""
+    """How the indexes of a run stand; indexes that stand alike share an entry."""
     alike: dict[tuple[int, int, int, int | None], list[int]] = {}
     for index, lane in run.lanes.items():
         if not lane.outcome:
@@ -131,7 +131,7 @@ def _wire_tasks(run: Run) -> dict[str, Any]:
 
 
 def _shortened(told: str) -> str:
-    """A list of indexes cut at a comma."""
+    """A list of indexes, cut at a comma if it is too long."""
     if len(told) <= _LONGEST_LIST:
         return told
     return f"{told[: told.rindex(',', 0, _LONGEST_LIST - 2)]},…"

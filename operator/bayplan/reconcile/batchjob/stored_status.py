@@ -1,6 +1,7 @@
 """What the stored status says of runs, as values; `status_entries` writes them.
 
-Reading never raises: a person may have edited the status, so what makes no sense is left out.
+Reading never raises: a person may have edited the status, so values that make no sense are left
+out.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,8 +37,8 @@ COUNTERS = (
     "consecutiveFailures",
 )
 
-_NEVER = rfc3339(0)  # what older versions stored of a container that never started
-_LARGEST_ATTEMPT = 500  # of a stored one; retries add 121 at most, names hold 999
+_NEVER = rfc3339(0)  # what older versions stored for a container that never started
+_LARGEST_ATTEMPT = 500  # of a stored attempt; retries add 121 at most, names hold 999
 _LONGEST_NAME = 253
 _COUNTED = ("failures", "disruptions")
 _OUTCOMES = frozenset(get_args(Outcome))
@@ -49,7 +50,7 @@ T = TypeVar("T")
 class Backfill:
     """What is left of the scheduled times that a person asked to make up for: at most `left`.
 
-    `request` is the annotation that asked last; a person need not take it off.
+    `request` is the last annotation that asked; a person need not remove it.
     """
 
     request: str = ""
@@ -63,7 +64,7 @@ NO_BACKFILL = Backfill()
 
 @dataclass(frozen=True, slots=True)
 class StoredStatus:
-    """The runs as the stored status tells them. It is the authority on what was accounted for.
+    """The runs in the stored status. It is the authority on what was accounted for.
 
     `last_slot` is -1 when no slot was taken up yet; `since` is the floor that an edit or the end
     of a suspension set. `history`, `handled` and `fulfilled` have the newest first.
@@ -80,11 +81,11 @@ class StoredStatus:
     fulfilled: tuple[Success, ...] = ()
     consumed: Mapping[str, str] = field(default_factory=dict)  # parent -> its run
     paused_until: int | None = None
-    gaps: Gaps | None = None  # None: all before the job was created
+    gaps: Gaps | None = None  # None: all times before the job was created
     backfill: Backfill = NO_BACKFILL
 
     def entry(self, run: str) -> Run | None:
-        """The unfinished run of this identity."""
+        """The unfinished run with this identity; None if there is no such run."""
         return next((one for one in self.active if one.id == run), None)
 
     def took_up(self, run: str) -> bool:
@@ -99,12 +100,12 @@ class StoredStatus:
 
     @property
     def last_finished(self) -> Mapping[str, Any] | None:
-        """The newest run that finished; a missed slot is none."""
+        """The newest run that finished; a missed slot does not count."""
         return next((one for one in self.history if one["outcome"] != "Missed"), None)
 
 
 def read(status: Mapping[str, Any]) -> StoredStatus:
-    """The ledger of a stored status, whatever it holds."""
+    """The runs of a stored status, whatever the status holds."""
     if not status:
         return StoredStatus()
     return StoredStatus(
@@ -125,12 +126,12 @@ def read(status: Mapping[str, Any]) -> StoredStatus:
 
 
 def fulfilled_of(status: Mapping[str, Any]) -> tuple[Success, ...]:
-    """What a stored status tells a job's children."""
+    """The successes in a stored status, for the job's children."""
     return _each(status.get("fulfilled"), _success, MOST_FULFILLED)
 
 
 def own_slot(run: str) -> int | None:
-    """The scheduled time in a run's name, whether it settles it or makes up for it."""
+    """The scheduled time in a run's name, whether the run settles it or makes up for it."""
     slot = run_names.slot_of(run)
     return run_names.backfilled(run) if slot is None else slot
 
@@ -177,7 +178,7 @@ def _run(value: object) -> Run | None:
 
 
 def _tasks(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a run that tell of its tasks; none for a run of one."""
+    """The fields of a run that describe its tasks; empty for a run of one task."""
     count = _count(value.get("count"), run_names.MOST_TASKS)
     if count <= 1:
         return {}

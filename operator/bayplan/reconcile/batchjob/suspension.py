@@ -1,6 +1,6 @@
 """What holds back a job's runs: a person's suspend, a pause, too many failures in a row.
 
-Nothing is switched: whether a job is held follows from its spec, the stored status and the clock.
+There is no switch: whether a job is held follows from its spec, the stored status and the clock.
 What a person asks by annotation is taken into the status, so that removing it changes nothing.
 """
 
@@ -22,10 +22,10 @@ TOO_MANY_FAILURES = "TooManyFailures"
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """Why no scheduled run starts (empty: they do), and what the status keeps of that.
+    """Why no scheduled run starts (empty: runs start), and what the status keeps of that.
 
-    `until` is when a pause ends (epoch seconds), `unread` a pause that is no time. `failures` are
-    those in a row, `forgiven` of them were before the last edit of the spec.
+    `until` is when a pause ends (epoch seconds), `unread` marks a pause that is not a time.
+    `failures` are the failures in a row, `forgiven` of them came before the last edit of the spec.
     """
 
     word: str = ""
@@ -39,7 +39,7 @@ class Suspension:
 
 
 def suspension(context: JobContext, finished: Iterable[Finished]) -> Suspension:
-    """What holds the job back now, the runs that end now counted in."""
+    """What holds the job back now, counting the runs that end now."""
     told = context.job.annotations.get(names.PAUSED_UNTIL)
     until = context.stored.paused_until if told is None else time_of(told)
     paused = until is not None and until > context.now
@@ -64,10 +64,10 @@ def suspension(context: JobContext, finished: Iterable[Finished]) -> Suspension:
 
 
 def resumed(context: JobContext, held: Suspension, finished: Iterable[Finished]) -> int | None:
-    """Since when slots count again if the job was held till now; None if it was not.
+    """Since when slots count again if the job was held until now; None if it was not held.
 
-    To the second: a pause ends when it says, what a person ends when it was edited, a row of
-    failures when the success ended. Where nothing tells, it is now.
+    Exact to the second: a pause ends at its own time, what a person ends at the time of the edit, a
+    row of failures when the successful run ended. Where the time is unknown, it is now.
     """
     stored = context.job.status.get("conditions")
     if held or conditions.status_of(stored, conditions.SUSPENDED) != "True":
@@ -83,7 +83,7 @@ def resumed(context: JobContext, held: Suspension, finished: Iterable[Finished])
 
 
 def _pause_ended(context: JobContext, since: int) -> int:
-    """When its time came, or when a person put another time in its place that had come."""
+    """When the pause's time came, or when a person replaced it with a time in the past."""
     until = context.stored.paused_until
     told = context.job.annotations.get(names.PAUSED_UNTIL)
     ended = until if until is not None and until <= context.now else None
@@ -95,7 +95,7 @@ def _pause_ended(context: JobContext, since: int) -> int:
 
 
 def _row_ended(context: JobContext, since: int, finished: Iterable[Finished]) -> int:
-    """When the spec was mended, a run succeeded, or a person called one a success."""
+    """When the spec was mended, a run succeeded, or a person marked a run as a success."""
     if context.job.status.get("observedGeneration") != context.job.generation:
         return _edited(context, context.job.edits.get(edits.SPEC), since)
     ends = [one.ended_at for one in finished if one.outcome == "Succeeded"]
@@ -105,23 +105,23 @@ def _row_ended(context: JobContext, since: int, finished: Iterable[Finished]) ->
 
 
 def _edited(context: JobContext, told: int | None, since: int) -> int:
-    """When an edit ended what held the job since then; `told` is when, by the API server.
+    """When an edit ended what held the job since `since`; `told` is its time by the API server.
 
-    An older moment is of another edit: who made this one owns nothing that is left.
+    An older time belongs to another edit: the editor of this one owns no remaining field.
     """
     return context.now if told is None or told <= since else min(told, context.now)
 
 
 def edited(context: JobContext) -> int:
-    """When the spec was last edited, as far as that is known; now, where it is not."""
+    """When the spec was last edited, or now where that is unknown."""
     told = context.job.edits.get(edits.SPEC)
     return context.now if told is None else min(max(told, context.job.created_at), context.now)
 
 
 def _forgiven(context: JobContext, failures: int) -> int:
-    """Failures that no longer count: an edit of the spec is a new attempt at getting it right.
+    """Failures that no longer count: an edit of the spec is a new attempt to get it right.
 
-    What has ended by now began before the edit.
+    Runs that have ended by now began before the edit.
     """
     observed = context.job.status.get("observedGeneration")
     if isinstance(observed, int) and observed != context.job.generation:

@@ -1,8 +1,8 @@
 """Which scheduled time is to be taken up now, which are lost, and when the next one comes.
 
-Slots are settled in order: every slot up to `settled` was taken up or is missed for good. What
-waits (for an earlier run, for the template to be accepted) is nowhere written down: it is due
-again each time one looks, until it is taken up, superseded or too late.
+Slots are settled in order: every slot up to `settled` was taken up or is missed for good. A slot
+that waits (for an earlier run, for the template to be accepted) is not written down anywhere: it
+is due again at each look, until it is taken up, superseded or too late.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.resource import Resource
 from bayplan.schedules.parse import Schedule, together
 
-MOST_CAUGHT_UP = 100  # RunAll keeps at most so many slots waiting, the newest
-# With Skip a slot is on time for so many seconds after it could start: a fail-over takes 20 s.
+MOST_CAUGHT_UP = 100  # RunAll keeps at most this many slots waiting, the newest
+# With Skip a slot is on time for this long after it could start: a fail-over takes 20 s.
 PUNCTUAL_SECONDS = 60
 
 TOO_LATE = "StartingDeadline"
@@ -26,8 +26,8 @@ SKIPPED = "Skipped"
 class Due:
     """The state of a schedule at one moment. Times are epoch seconds.
 
-    `slot` may be taken up now; with it, or at `settled`, all earlier ones are settled. `reason`
-    says why those were missed. `expires_at` is when the oldest waiting slot becomes too late.
+    `slot` may be taken up now; with it, or at `settled`, all earlier slots are settled. `reason`
+    says why they were missed. `expires_at` is when the oldest waiting slot becomes too late.
     """
 
     slot: int | None = None
@@ -38,7 +38,7 @@ class Due:
 
 
 def schedule_hash(spec: BatchJobSpec) -> str:
-    """Names the schedules, in any order, and their zone; another means that a person edited."""
+    """A hash of the schedules, in any order, and their zone; an edit by a person changes it."""
     return _hash("\n".join(sorted(spec.timetable)) or None, spec.time_zone)
 
 
@@ -51,14 +51,14 @@ def schedule_of(job: Resource, spec: BatchJobSpec) -> Schedule | None:
 
 
 def start_delay(job: Resource, spec: BatchJobSpec) -> int:
-    """Seconds from a slot to its run's start: one moment of the window, the same for ever."""
+    """Seconds from a slot to its run's start: a moment in the window that never changes."""
     if not spec.start_window_seconds:
         return 0
     return _chance(f"{job.namespace}/{job.name}") % (spec.start_window_seconds + 1)
 
 
 def delayed(found: Due, seconds: int) -> Due:
-    """What is due, as seen from the wall clock, when it was asked so many seconds behind it."""
+    """What is due by the wall clock, where `found` was computed this many seconds behind it."""
     next_at = None if found.next_at is None else found.next_at + seconds
     expires_at = None if found.expires_at is None else found.expires_at + seconds
     return replace(found, next_at=next_at, expires_at=expires_at)
@@ -75,7 +75,8 @@ def due(
 ) -> Due:
     """What is due of the slots later than `after`.
 
-    `free_at` is since when nothing of the job's own hindered a run (now, while something does).
+    `free_at` is the time since which nothing of the job's own hindered a run (now, while something
+    does).
     """
     if schedule is None:
         return Due(slot=created_at) if after < created_at else Due()
@@ -95,7 +96,7 @@ def due(
         return Due(settled=newest, reason=TOO_LATE, next_at=next_at)
     expires_at = None if deadline is None else oldest + deadline + 1
     slot, reason = newest, SUPERSEDED
-    # With Replace each of many runs would only end the one before.
+    # With Replace, each of many runs would only end the run before it.
     if spec.missed_run_policy == "RunAll" and spec.concurrency_policy != "Replace":
         slot = oldest = schedule.latest(floor, now, MOST_CAUGHT_UP)[0]
     if spec.missed_run_policy == "Skip":
@@ -109,7 +110,7 @@ def due(
     return Due(slot, settled, reason, next_at, expires_at)
 
 
-@lru_cache(maxsize=16384)  # an idle job asks the same until its slot comes
+@lru_cache(maxsize=16384)  # an idle job asks the same question until its slot comes
 def next_after(schedule: Schedule, after: int) -> int | None:
     """The first slot after the moment."""
     return schedule.next_after(after)
@@ -118,7 +119,7 @@ def next_after(schedule: Schedule, after: int) -> int | None:
 def missed(
     schedule: Schedule | None, after: int, until: int, taken: frozenset[int]
 ) -> tuple[int, int | None]:
-    """How many slots with after < slot <= until no run was made of, and the newest of them."""
+    """How many slots with after < slot <= until led to no run, and the newest of them."""
     if schedule is None or until <= after:
         return 0, None
     inside = {slot for slot in taken if after < slot <= until and schedule.latest_at(slot) == slot}
@@ -132,7 +133,7 @@ def missed(
 
 
 def remaining(schedule: Schedule | None, after: int) -> int | None:
-    """Slots still to come of a schedule that ends."""
+    """Number of slots still to come of a schedule that ends."""
     left = None if schedule is None else schedule.remaining_after(after)
     return None if left is None else max(left, 0)
 
