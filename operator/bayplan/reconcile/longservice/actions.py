@@ -1,6 +1,6 @@
 """What is written for one look at a LongService: pods to make, pods to let go, revisions.
 
-`rollout` has said how many and who; here that becomes names, labels and preconditions.
+`rollout` has decided how many and which; here that becomes names, labels and preconditions.
 """
 
 from collections.abc import Collection
@@ -27,12 +27,12 @@ def tasks(
     change: rollout.Change,
     pause: restart_backoff.Backoff | None,
 ) -> tuple[Task, ...]:
-    """The pods to make, by name; none of a revision that backs off or that is refused."""
+    """The pods to make, by name; none of a revision that backs off or is refused."""
     found: list[Task] = []
     ended, now = context.instances.ended, context.now
     since, placement = now, context.view.placement
     if context.coverage is not None and placement is not None:
-        since = placement.since  # it is not created while its node has no room: it waits on
+        since = placement.since  # while its node has no room, no pod is created: it waits on
     avoid = frozenset(pod.node for pod in ended if restart_backoff.cooling_until(pod, now) > now)
     taken = {name for _, name in context.pods}
     held = context.crowded_out or (pause is not None and pause.retry_at > now)
@@ -72,9 +72,10 @@ def tasks(
 def ends(
     context: ServiceContext, making: Revision | None, covered: restart_backoff.Backoff | None
 ) -> list[DeletePod]:
-    """Pods that ended and may go: counted in by the stored status, or not to be counted.
+    """Pods that ended and may go: the stored status counts them, or they are not to be counted.
 
-    One that its node refused stays until that node has cooled down: it is the only record of it.
+    A pod that its node refused stays until the node has cooled down: it is the only record of the
+    refusal.
     """
     gone = [(pod, "its node is gone") for pod in context.instances.orphaned]
     for pod in context.instances.ended:
@@ -91,7 +92,7 @@ def ends(
 
 
 def departures(service: Resource, leave: Collection[tuple[Pod, str]]) -> list[DeletePod]:
-    """Deletes for pods that were seen; an assumed one goes when it has a uid, no other for it."""
+    """Deletes for pods that were seen; an assumed pod goes when it has a uid, no other instead."""
     return [
         DeletePod(service.namespace, pod.name, pod.uid, why, evict=why == rollout.MOVED)
         for pod, why in leave
@@ -112,8 +113,8 @@ def adoptions(context: ServiceContext) -> tuple[AdoptPod, ...]:
 def history(context: ServiceContext, tasks: Collection[Task]) -> list[ApplyObject]:
     """The newest revision is stored from its first task on, with the highest number.
 
-    One that a `rollback-to` makes the newest again is so at once: the verb is done with after this
-    look, whether a task comes of it or an older instance has to go first.
+    A revision that `rollback-to` makes the newest again gets that number at once: the request is
+    done after this look, whether it leads to a task or an older instance has to go first.
     """
     update, latest = (
         context.update,

@@ -1,9 +1,9 @@
 """The objects beside a service's pods: its Service and its PodDisruptionBudget, as they should be.
 
-What is stored is compared by a digest of what we last applied, so nothing is written in a steady
+A stored object is compared by a digest of what we last applied, so nothing is written in a steady
 cluster, and defaults that the API server fills in never look like a difference. An object of the
-same name that is not ours is never overwritten; one that a former service of the name has left
-behind is taken over where it is wanted, and stays where it is not.
+same name that is not ours is never overwritten. An object that a former service of the name has
+left behind is taken over where it is wanted, and stays as it is where it is not.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ KINDS = (SERVICE, BUDGET)
 def wanted(
     service: Resource, spec: LongServiceSpec, healthy_minimum: int, *, in_place: bool
 ) -> dict[str, dict[str, Any]]:
-    """The children to have, by kind; each carries its digest.
+    """The wanted children by kind; each carries its digest.
 
     `in_place`: an instance goes before its replacement comes.
     """
@@ -35,7 +35,7 @@ def wanted(
         bodies[SERVICE] = _service(service, spec.service)
     minimum = budget_minimum(spec.disruption_budget, spec.replicas, healthy_minimum)
     if in_place and spec.disruption_budget != "None":
-        minimum = healthy_minimum  # which lets one go already: no replacement comes first
+        minimum = healthy_minimum  # already lets one go: no replacement comes first
     if minimum > 0:
         bodies[BUDGET] = _budget(service, minimum)
     return bodies
@@ -44,8 +44,8 @@ def wanted(
 def budget_minimum(mode: str, replicas: int, healthy_minimum: int) -> int:
     """How many healthy instances evictions must leave; 0 means no budget.
 
-    `Auto` lets at least one go, so that autoscalers can empty nodes: they pass over a node whose
-    budget allows nothing. `Strict` waits for the replacements that a leaving node starts.
+    `Auto` lets at least one instance go, so that autoscalers can empty nodes: they pass over a node
+    whose budget allows no eviction. `Strict` waits for the replacements that a leaving node starts.
     """
     match mode:
         case "Strict":
@@ -59,7 +59,7 @@ def budget_minimum(mode: str, replicas: int, healthy_minimum: int) -> int:
 def changes(
     service: Resource, view: View, bodies: Mapping[str, Mapping[str, Any]]
 ) -> tuple[tuple[ApplyObject, ...], tuple[DeleteObject, ...]]:
-    """What to apply and what to delete so that the stored children are those."""
+    """What to apply and what to delete so that the stored children match `bodies`."""
     apply, drop = [], []
     for kind in KINDS:
         child = view.children.get((kind, service.name))
@@ -87,7 +87,7 @@ def _service(service: Resource, spec: Service) -> dict[str, Any]:
         "selector": {names.SERVICE: names.owner_value(service.name)},
         "ports": [_port(one) for one in spec.ports],
     }
-    # Stated only when asked for: a Service of an earlier version of this operator stays as it is.
+    # Set only when the spec asks for it: a Service of an earlier operator version stays as it is.
     if spec.headless:
         body["clusterIP"] = "None"
     if spec.session_affinity != "None":

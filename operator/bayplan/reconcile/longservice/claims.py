@@ -1,9 +1,9 @@
 """The claims of instances with identity: made before the pod, kept or given up as the user asked.
 
-A claim is found by its name, as a StatefulSet finds it, so that an instance which comes back, and
-a service that is made anew, find their data. Only one that carries the service's label is ever
-changed or deleted, and deleted only when `persistentVolumeClaimRetentionPolicy` says so and no pod
-of its ordinal is stored any more.
+A claim is found by its name, as a StatefulSet finds it. So an instance that comes back, and a
+service that is created again, find their data. Only a claim that carries the service's label is
+ever changed or deleted. It is deleted only when `persistentVolumeClaimRetentionPolicy` says so and
+no pod of its ordinal is stored any more.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def named(service: Resource, spec: LongServiceSpec, number: int) -> tuple[tuple[
 def lacking(
     service: Resource, spec: LongServiceSpec, claims: Claims, number: int
 ) -> tuple[str, ...]:
-    """The claims for which the pod of an ordinal has to wait."""
+    """The claims that the pod of an ordinal has to wait for."""
     return tuple(
         claim
         for _, claim in named(service, spec, number)
@@ -39,7 +39,7 @@ def lacking(
 def changes(
     service: Resource, spec: LongServiceSpec, claims: Claims, row: Row, *, braked: bool
 ) -> tuple[ClaimAct, ...]:
-    """What to make, whose to make it and what to give up. Nothing goes while `braked`."""
+    """Claims to make, to change the owner of, and to give up. None is given up while `braked`."""
     acts: list[ClaimAct] = []
     for number in row.wanted:
         for template, (_, claim) in zip(
@@ -67,12 +67,12 @@ def changes(
 
 
 def _owned(spec: LongServiceSpec) -> bool:
-    """Whether garbage collection takes the claims with the service."""
+    """Whether garbage collection deletes the claims with the service."""
     return spec.persistent_volume_claim_retention_policy.when_deleted == "Delete"
 
 
 def _ours(service: Resource, spec: LongServiceSpec, claims: Claims) -> list[tuple[int, str]]:
-    """(ordinal, claim) of those that carry the service's label and a name of its instances."""
+    """(ordinal, claim) of claims that have the service's label and a name of its instances."""
     label = names.owner_value(service.name)
     found = []
     for name, claim in claims.items():

@@ -1,6 +1,6 @@
 """What one look at a LongService finds out before anything is decided, and what follows from it.
 
-Facts and yes-or-no questions only; which pods start or go is for `longservice` and `rollout`.
+Only facts and yes-or-no questions; `reconcile` and `rollout` decide which pods start or go.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from bayplan.reconcile.view import View
 class ServiceContext:
     """What one look finds out before anything is decided.
 
-    Of a service with one instance on each node, `spec.replicas` is how many those are.
+    For a service with one instance on each node, `spec.replicas` is the number of those nodes.
     """
 
     service: Resource
@@ -40,22 +40,22 @@ class ServiceContext:
     admission: Admission | None  # of the spec's template; None: not known yet
     row: ordinals.Row | None = None  # of instances with identity
     coverage: per_node.Coverage | None = None  # of one instance on each node
-    sole: tuple[str, ...] = ()  # claims of the template that one pod at a time can use
+    sole: tuple[str, ...] = ()  # claims of the template that only one pod at a time can use
     progress: target.Progress | None = None  # None: nothing to roll out
-    unmet: Mapping[str, int] = field(default_factory=dict)  # waited for -> until when
+    unmet: Mapping[str, int] = field(default_factory=dict)  # service it waits for -> until when
     drifted: int | None = None  # instances that break constraints; None: there are none to break
     moves: drift.Moves = drift.NO_MOVES
-    braked_until: int | None = None  # many nodes fell silent at once: nothing goes till then
+    braked_until: int | None = None  # many nodes fell silent at once: no pod goes until then
 
     @property
     def suspended(self) -> bool:
-        """Whether `replicas` is 0 as it is written."""
+        """Whether the spec itself says `replicas: 0`."""
         stated = self.service.spec
         return isinstance(stated, LongServiceSpec) and stated.replicas == 0
 
     @property
     def in_place(self) -> bool:
-        """Whether an instance goes before the one that takes its place comes."""
+        """Whether an instance goes before its replacement comes."""
         return self.row is not None or self.coverage is not None or bool(self.sole)
 
     @property
@@ -65,27 +65,27 @@ class ServiceContext:
 
     @property
     def admitted(self) -> bool:
-        """Whether pods of it may be made; what is not the spec's own template once was."""
+        """Whether its pods may be made; a template other than the spec's was admitted before."""
         if self.update.template_hash != self.service.template_hash:
             return True
         return self.admission is not None and not self.admission.refusal
 
     @property
     def sound(self) -> bool:
-        """Whether the server takes it, be it only once the quota has room.
+        """Whether the server accepts the revision, perhaps only once the quota has room.
 
-        An update goes on then: the old instances that it may end are what fills the quota.
+        An update goes on in that case: the old instances that it may end fill the quota.
         """
         return self.admitted or (self.admission is not None and self.admission.lacks_quota)
 
     @property
     def crowded_out(self) -> bool:
-        """Whether no pod of the revision may be made as the quota is full."""
+        """Whether no pod of the revision may be made because the quota is full."""
         return self.sound and not self.admitted
 
     @property
     def restorable(self) -> bool:
-        """Whether the kept revision is one that was rolled out: it is known to work."""
+        """Whether the kept revision was rolled out once: then it is known to work."""
         return self.kept is not None and self.kept.name == stored_current(self.service)
 
     @property
@@ -95,7 +95,7 @@ class ServiceContext:
 
     @property
     def outdated(self) -> int:
-        """Live instances of other revisions."""
+        """Number of live instances of other revisions."""
         return len(self.instances.live) - updated(self.instances, self.update)
 
     @property
@@ -112,7 +112,7 @@ class ServiceContext:
         updated = [
             pod for pod in self.instances.live if pod.labels.get(names.REVISION) == self.update.id
         ]
-        # One that moves off its node is there twice for a while: that is no progress.
+        # An instance that moves off its node exists twice for a while: that is no progress.
         staying = len(self.instances.split_by_leaving(updated)[0])
         return min(goal, len(updated), max(staying, replicas - self.outdated))
 
@@ -123,19 +123,19 @@ class ServiceContext:
 
     @property
     def begins(self) -> bool:
-        """Whether the spec's template is to be rolled out and no instance of it is there."""
+        """Whether the spec's template is to be rolled out but has no instance yet."""
         if self.progress is None or self.update.name != self.aim.asked.name:
             return False
         return not updated(self.instances, self.update)
 
     @property
     def _staged(self) -> bool:
-        """Whether pause and steps hold: for a template of the spec that has one to replace."""
+        """Whether pause and steps apply: when the spec's template replaces another revision."""
         return self.kept is not None and self.update.name == self.aim.asked.name
 
     @property
     def waits(self) -> str:
-        """Why the update stands still on purpose; empty when it does not."""
+        """Why the update is held on purpose; empty when it is not held."""
         if self.braked_until is not None:
             return Reason.MASS_LOSS
         if self.gated:
@@ -150,7 +150,7 @@ class ServiceContext:
 
     @property
     def rolling(self) -> bool:
-        """Whether instances of other revisions are to be replaced, or are still on their way."""
+        """Whether instances of other revisions are to be replaced, or are still terminating."""
         if not self.sound:
             return False
         return (

@@ -1,7 +1,7 @@
-"""What a service waits for before its first start and before an update, for a while.
+"""What a service waits for before its first start and before an update, for a limited time.
 
-Marathon's dependents waited for ever for one that never got healthy; here each wait has an end, and
-a circle is said instead of waited for. What runs is never touched.
+In Marathon, a service waited for ever for a dependency that never got healthy. Here each wait has
+an end, and a circle is reported instead of waited for. Running instances are never touched.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from bayplan.model import graph
 from bayplan.reconcile import conditions
 from bayplan.reconcile.view import FREE, Dependencies
 
-LOOK_AGAIN_SECONDS = 5  # a service that waits asks so often; nobody rings for it
+LOOK_AGAIN_SECONDS = 5  # a waiting service asks this often; nobody rings for it
 
 Find = Callable[[str], Resource | None]  # a LongService of the namespace by name
 
 
 def of(service: Resource, find: Find) -> Dependencies:
-    """What is known of the services that this one depends on; nothing for one without."""
+    """What is known of the services that this one depends on; nothing if it depends on none."""
     names = _names(service)
     if not names:
         return FREE
@@ -33,7 +33,7 @@ def of(service: Resource, find: Find) -> Dependencies:
 
 
 def unmet(spec: LongServiceSpec, known: Dependencies, since: int, now: int) -> dict[str, int]:
-    """What is still waited for, and until when (epoch seconds)."""
+    """The services still waited for, and until when (epoch seconds)."""
     return {
         one.name: since + one.timeout_seconds
         for one in spec.depends_on

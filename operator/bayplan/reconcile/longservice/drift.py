@@ -1,11 +1,11 @@
 """Instances that stand where today's `placement.constraints` would not put them, and their moves.
 
-Constraints are checked when an instance is placed; an edit of them, of a node's labels or of the
-set of nodes restarts nothing, so instances may come to break them. They are counted, and moved if
-`rebalance` allows: so many an hour at most, and each after its replacement is healthy.
+Constraints are checked when an instance is placed. An edit of the constraints, of a node's labels
+or of the set of nodes restarts nothing, so instances may come to break them. They are counted, and
+moved if `rebalance` allows: at most that many an hour, and each after its replacement is healthy.
 
-A move is written down before it begins: an instance moves only when the stored status names it.
-So a crash repeats no move, and the hour's count holds whoever leads.
+A move is stored before it begins: an instance moves only when the stored status names it. So a
+crash repeats no move, and the hourly limit holds whichever process leads.
 """
 
 from collections.abc import Collection, Mapping
@@ -32,10 +32,10 @@ def drifted(
     constraints: Collection[PlaceConstraint],
     replicas: int,
 ) -> list[Pod]:
-    """Instances that would have to go for the others to keep to the constraints; oldest first.
+    """Instances that would have to go so that the others keep to the constraints; oldest first.
 
-    `pods` are of one template. Of a group that has too many the youngest break the rule. One
-    without a node breaks nothing.
+    `pods` are of one template. In a group with too many instances the youngest break the rule. An
+    instance without a node breaks nothing.
     """
     placed = sorted((pod for pod in pods if pod.node in nodes), key=_age)
     broken: set[PodKey] = set()
@@ -45,7 +45,7 @@ def drifted(
 
 
 def movable(constraints: Collection[PlaceConstraint]) -> list[PlaceConstraint]:
-    """Those that a replacement keeps to for certain: `AllTogether` takes any value in use."""
+    """The constraints that a replacement surely keeps to; `AllTogether` takes any value in use."""
     return [one for one in constraints if not isinstance(one.coupling, AllTogether)]
 
 
@@ -73,7 +73,7 @@ def _beyond(
     nodes: Nodes,
     replicas: int,
 ) -> list[Pod]:
-    """Of each group those beyond what it may have; the largest groups may have most."""
+    """The instances of each group above its limit; the largest groups may have the most."""
     largest = sorted(groups, key=lambda value: (-len(groups[value]), value))
     allowed: list[int]
     match one.coupling:
@@ -123,7 +123,7 @@ def _admits(node: Node, wanted: Constraints) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """An instance that is to be replaced elsewhere, and since when (epoch seconds)."""
+    """An instance that is to be replaced on another node; `begun_at` in epoch seconds."""
 
     pod: str
     uid: str
@@ -135,7 +135,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What moves now, what is to be stored, and when the hour allows the next one."""
+    """What moves now, what is to be stored, and when the hourly limit allows the next move."""
 
     moving: frozenset[PodKey] = frozenset()
     stored: tuple[Move, ...] = ()
@@ -153,9 +153,9 @@ def moves(
     *,
     calm: bool,
 ) -> Moves:
-    """The moves after this look. `candidates` have drifted; only a `calm` service begins another.
+    """The moves after this look. `candidates` break constraints; a move begins only when `calm`.
 
-    Whatever is stored and younger than an hour counts, whether it moved or healed by itself.
+    All stored moves younger than an hour count, whether the instance moved or healed by itself.
     """
     before = _stored(status)
     if rules is None:
@@ -174,7 +174,7 @@ def moves(
 
 
 def begun(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Names of pods whose move one status has and the other had not."""
+    """Names of pods whose move is in the `after` status but not in the `before` status."""
     known = {move.uid for move in _stored(before)}
     return [move.pod for move in _stored(after) if move.uid not in known]
 

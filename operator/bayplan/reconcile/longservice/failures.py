@@ -1,6 +1,7 @@
 """How instances fail: crashes that their kubelet restarts, containers that cannot start, ends.
 
-The newest failure and one sentence for all of them. It counts nothing; that is `backoff`.
+It gives the newest failure and one sentence for all of them. It counts nothing; `restart_backoff`
+does that.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,7 +13,7 @@ from bayplan.reconcile import conditions
 from bayplan.reconcile.longservice import restart_backoff
 from bayplan.reconcile.longservice.instances import Instances
 
-REPEAT_SECONDS = 60  # the same failure again within it is no news
+REPEAT_SECONDS = 60  # the same failure again within this time is not news
 
 _LONGEST_WORD = 64
 _LONGEST_HINT = 300
@@ -35,13 +36,13 @@ _FAILURES_OF_WAITING = frozenset(
 
 
 def fails(pod: Pod) -> bool:
-    """Whether a pod that is not ready has shown why: it crashes, or its container cannot start."""
+    """Whether a pod that is not ready shows why: it crashes, or its container cannot start."""
     ending = pod.ending
     return ending.waiting in _FAILURES_OF_WAITING or (ending.restarts > 0 and not pod.ready)
 
 
 def sentence(failing: Collection[Pod]) -> str:
-    """One sentence for all: how many, and the worst of them."""
+    """One sentence for all failing pods: how many there are, and the worst of them."""
     worst = max(failing, key=lambda pod: (pod.ending.restarts, pod.name))
     ending = worst.ending
     what = ending.waiting or ending.reason or "not ready"
@@ -58,7 +59,7 @@ def sentence(failing: Collection[Pod]) -> str:
 
 
 def newest(instances: Instances, stored: object, now: int) -> Mapping[str, Any] | None:
-    """The newest failure; the same one again within a minute is no news."""
+    """The newest failure; the same failure again within a minute is not news."""
     before = stored if isinstance(stored, Mapping) else None
     failed = max(_failures(instances, now), key=lambda one: (one[0], one[1].name), default=None)
     if failed is None:

@@ -1,8 +1,8 @@
 """Updates in place: where an instance cannot have a second one beside it, the old one goes first.
 
-So it is with instances that have a volume or a node of their own. There is no surge, and nothing
-but the healthy minimum tells how many are down at once; one always may be, or no update could
-begin. Which places there are, and who stands in them, is for `ordinals` and `pernode`.
+This applies to instances that have a volume or a node of their own. There is no surge. Only the
+healthy minimum limits how many are down at once; one instance always may be down, or no update
+could begin. `ordinals` and `per_node` decide which places there are, and who stands in them.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -18,11 +18,11 @@ Leave = tuple[tuple[Pod, str], ...]  # pod, why
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The places of a service: who stands in them, which are vacant.
+    """The places of a service: which instances stand in them, and which places are vacant.
 
-    `leave` go whatever their revision; by `turn` (the smallest first) those in their places go in
-    an update. `numbers` name the vacant places where they have ordinals. Who is sick is replaced
-    while `settled`.
+    `leave` go whatever their revision. In an update, instances go in the order of `turn` (the
+    smallest first). `numbers` are the ordinals of the vacant places, where there are ordinals. Sick
+    instances are replaced only while `settled`.
     """
 
     live: Sequence[Pod]
@@ -33,9 +33,9 @@ class Places:
     settled: bool = True
 
     def filled(self, goal: int, new: int, *, restorable: bool) -> Change:
-        """Every vacant place gets an instance: of the newest revision up to `goal`, else the kept.
+        """Every vacant place gets an instance: of the newest up to `goal`, else of the kept.
 
-        `new`: how many have the newest one already. Without one to restore all get the newest.
+        `new`: how many have the newest already. Without a kept revision all get the newest.
         """
         starts = min(self.vacant, max(0, goal - new)) if restorable else self.vacant
         if self.numbers is None:
@@ -44,7 +44,7 @@ class Places:
 
 
 def bounds(replicas: int, minimum_healthy_percent: int) -> Bounds:
-    """At least ceil(n·min) healthy, but one instance may always be without; never more than n."""
+    """At least ceil(n·min) healthy, but one instance may always be down; never more than n."""
     healthy = -(-replicas * minimum_healthy_percent // 100)
     return Bounds(max(0, min(healthy, replicas - 1)), replicas)
 
@@ -61,12 +61,13 @@ def changed(
 ) -> Change:
     """One step towards the newest revision on `goal` of `limits.instances` places.
 
-    Of the old ones those go first that are not healthy anyway; a new one that is not healthy yet,
-    and a place with nobody in it, count as down.
+    Old instances that are not healthy anyway go first. A new instance that is not healthy yet and a
+    place without an instance count as down.
 
-    While none of the newest revision is healthy only as many places have it as may be without: a
-    place that becomes vacant, or is new, gets the kept one, which is known to work. So it is of
-    those that do not have it yet while the server refuses its pods (`refused`).
+    While no instance of the newest revision is healthy, only as many places get it as may be down.
+    A place that becomes vacant, or is new, gets the kept revision, which is known to work. The same
+    holds while the server refuses the pods of the newest revision (`refused`), for the places that
+    do not have it yet.
     """
     live, replicas = places.live, limits.instances
     new = [pod for pod in live if instances.revision_of(pod) == instances.revision]
@@ -90,7 +91,7 @@ def changed(
 
 
 def _replaced(live: Collection[Pod], instances: Instances, most: int) -> list[Pod]:
-    """The longest sick ones, when nobody is on the way up."""
+    """The instances that are sick the longest, when no instance is still starting."""
     if any(not instances.healthy(pod) and pod.key not in instances.sick for pod in live):
         return []
     keys = sorted(instances.sick, key=lambda key: (instances.sick[key], key))[:most]

@@ -1,6 +1,6 @@
 """The pods of one service, sorted by what they are worth: live, lost, ended, going.
 
-One pass over the pods; what follows asks the result. It decides nothing.
+One pass over the pods; later steps ask the result. This module decides nothing.
 """
 
 import heapq
@@ -13,10 +13,10 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 
-# What a node is to the pods on it; a set of bits.
+# The state of a node for the pods on it; a set of bits.
 _WELL, _SILENT, _LOST, _GONE, _LEAVING = 0, 1, 2, 4, 8
 
-# Ranks of `first_to_go`: the least worth first.
+# Ranks of `first_to_go`: the least valuable first.
 _ON_SILENT_NODE, _HOMELESS, _NOT_READY, _TOO_NEW, _HEALTHY_LEAVING, _HEALTHY = range(6)
 
 Order = Literal["YoungestFirst", "OldestFirst", "EmptiestFirst"]
@@ -24,39 +24,39 @@ Fullness = Callable[[str], int]  # node -> how full of pods it is, in thousandth
 
 
 def _nothing(node: str) -> int:
-    """Every node is as full as any other."""
+    """Treats every node as equally full."""
     del node
     return 0
 
 
 @dataclass(slots=True)
 class Instances:
-    """What the instances are, at one moment.
+    """The state of the instances at one moment.
 
     `live`: neither ended, terminating nor lost. `lost`: on a node that has been silent for
-    `patience`. `orphaned`: on a node that is no more. `ended`: their containers are
-    over for good. `going`: terminating ones whose room still counts during an update. `turns`
-    are the moments (epoch seconds) at which time alone changes any of it.
+    `patience`. `orphaned`: on a node that no longer exists. `ended`: their containers have ended
+    for good. `going`: number of terminating pods whose room still counts during an update. `turns`
+    are the moments (epoch seconds) at which the clock alone changes any of this.
     """
 
     revision: str = ""  # the newest
-    patience: int = 0  # seconds until a silent node is lost, a pod beyond its grace forgotten
-    order: Order = "YoungestFirst"  # of those that are too many
+    patience: int = 0  # seconds until a silent node is lost, or a pod past its grace is forgotten
+    order: Order = "YoungestFirst"  # which healthy instances go first when there are too many
     fullness: Fullness = _nothing
     live: list[Pod] = field(default_factory=list)
     lost: list[Pod] = field(default_factory=list)
     orphaned: list[Pod] = field(default_factory=list)
     ended: list[Pod] = field(default_factory=list)
     going: int = 0
-    outdated_going: bool = False  # some of those are of another revision
+    outdated_going: bool = False  # some of the terminating pods are of another revision
     ready: int = 0
     turns: list[int] = field(default_factory=list)
     available: set[PodKey] = field(default_factory=set)
-    silent: set[PodKey] = field(default_factory=set)  # live ones on a node that is not ready
-    leaving: set[PodKey] = field(default_factory=set)  # live ones on a node about to go
-    unhealthy_after: int | None = None  # seconds until one that is not ready is sick
+    silent: set[PodKey] = field(default_factory=set)  # live pods on a node that is not ready
+    leaving: set[PodKey] = field(default_factory=set)  # live pods on a node about to go
+    unhealthy_after: int | None = None  # seconds until a pod that is not ready is sick
     groups: dict[str, str] = field(default_factory=dict)  # node -> group to keep balanced
-    sick: dict[PodKey, int] = field(default_factory=dict)  # -> since when it is not ready
+    sick: dict[PodKey, int] = field(default_factory=dict)  # pod -> since when it is not ready
 
     def node_state(self, node: Node | None, now: int) -> int:
         if node is None:
@@ -91,7 +91,7 @@ class Instances:
             self.turns.append(healthy_at)
 
     def count_unready(self, pod: Pod, now: int) -> None:
-        """One that is not ready for `unhealthy_after` is sick. Without a node it is not started."""
+        """A pod not ready for `unhealthy_after` is sick; a pod without a node has not started."""
         if self.unhealthy_after is None or not pod.node:
             return
         since = max(pod.ready_since or 0, pod.created_at)
@@ -101,14 +101,14 @@ class Instances:
             self.turns.append(since + self.unhealthy_after)
 
     def longest_sick(self, count: int) -> set[PodKey]:
-        """The `count` that are sick for the longest time, on nodes that stay."""
+        """The `count` pods that are sick the longest, on nodes that stay."""
         here = sorted((since, key) for key, since in self.sick.items() if key not in self.leaving)
         return {key for _, key in here[:count]}
 
     def balanced(self, pods: Collection[Pod], count: int) -> list[Pod]:
-        """The `count` that go first; of the healthy ones, the largest group gives first.
+        """The `count` pods that go first; among healthy pods, the largest group gives first.
 
-        So groups that differed by one at most still do. O(pods · log groups).
+        So groups whose sizes differed by at most one still do. O(pods · log groups).
         """
         ordered = self._too_many(pods)
         if not self.groups:
@@ -130,7 +130,7 @@ class Instances:
         return gone
 
     def healthy(self, pod: Pod) -> bool:
-        """Ready for `min_ready` seconds on a node that answers."""
+        """Whether a pod has been ready for `min_ready` seconds on a node that answers."""
         return pod.key in self.available
 
     def healthy_among(self, pods: Iterable[Pod]) -> int:
@@ -138,7 +138,7 @@ class Instances:
         return sum((pod.namespace, pod.name) in available for pod in pods)
 
     def split_by_leaving(self, pods: list[Pod]) -> tuple[list[Pod], list[Pod]]:
-        """Those on nodes that stay (or on none yet), and those on nodes about to go."""
+        """Pods on nodes that stay (or without a node yet), and pods on nodes about to go."""
         if not self.leaving:
             return pods, []
         stayers = [pod for pod in pods if pod.key not in self.leaving]
@@ -149,10 +149,10 @@ class Instances:
         return sorted(pods, key=lambda pod: (self._rank(pod), *self._age(pod)))
 
     def _too_many(self, pods: Collection[Pod]) -> list[Pod]:
-        """As `first_to_go`; of the healthy, by age or by what is left on their nodes.
+        """As `first_to_go`, but healthy pods by age or by how full their nodes are.
 
-        Of one age those on the emptiest node go first; of the emptiest nodes all on one of them,
-        so that services which shrink together free the same nodes.
+        Among pods of one age those on the emptiest node go first. Among equally empty nodes all
+        pods of one node go first, so that services which shrink together free the same nodes.
         """
         filled = {name: self.fullness(name) for name in {pod.node for pod in pods if pod.node}}
 
@@ -169,7 +169,7 @@ class Instances:
         return sorted(pods, key=lambda pod: (-pod.created_at, -ordinal(pod.name), pod.name))
 
     def revision_of(self, pod: Pod) -> str:
-        """The revision on the pod's label; empty when somebody took that off."""
+        """The revision on the pod's label; empty when somebody removed the label."""
         return pod.labels.get(names.REVISION, "")
 
     def _rank(self, pod: Pod) -> int:
@@ -240,12 +240,12 @@ def surveyed(
 
 
 def _groups(pods: Mapping[PodKey, Pod], nodes: Mapping[str, Node], label: str) -> dict[str, str]:
-    """Node -> its value of the label; nothing without a label."""
+    """Node -> its value of the label; empty without a label."""
     here = {pod.node for pod in pods.values()} & nodes.keys() if label else ()
     return {name: nodes[name].labels.get(label, "") for name in here}
 
 
 def ordinal(name: str) -> int:
-    """The N of SERVICE-REV5-N; -1 when the name does not end in one."""
+    """The N of SERVICE-REV5-N; -1 when the name does not end in a number."""
     last = name.rpartition("-")[2]
     return int(last) if last.isascii() and last.isdecimal() else -1

@@ -1,13 +1,13 @@
 """Instances with identity: of a service with `volumeClaimTemplates` each has an ordinal of its own.
 
-Ordinals are 0 … n-1, and a pod's name says its ordinal. That is what keeps two pods from one
-instance's volumes: a successor has its predecessor's name, so that the API server refuses it as
-long as the other is stored, whatever we have seen; and we ask for it only once nothing of that
-name is there, running, terminating or ended. On a silent node a pod may be stored, and run, for
-ever: who knows better deletes it by force, or the node.
+Ordinals are 0 … n-1, and a pod's name contains its ordinal. That keeps two pods from using one
+instance's volumes: a successor has its predecessor's name, so the API server refuses it as long as
+the predecessor is stored, whatever we have seen. And we ask for it only once no pod of that name
+is there, running, terminating or ended. On a silent node a pod may be stored, and run, for ever: a
+person who knows more deletes the pod by force, or the node.
 
-So an update deletes first, ordinal by ordinal (`inplace`): the highest go first, those that are not
-healthy anyway before them.
+So an update deletes first, ordinal by ordinal (`in_place`): the highest ordinals go first, but
+instances that are not healthy anyway go before them.
 """
 
 from collections.abc import Callable, Collection
@@ -26,7 +26,7 @@ Ready = Callable[[int], bool]  # whether the claims of an ordinal are there
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Every stored pod of a service by its ordinal, and those that have none."""
+    """Every stored pod of a service by its ordinal, and the pods that have no ordinal."""
 
     replicas: int
     pods: dict[int, Pod]
@@ -38,7 +38,7 @@ class Row:
 
 
 def name_of(service: str, number: int) -> str:
-    """SERVICE-N, for good."""
+    """SERVICE-N; the name never changes."""
     return f"{stem(service, 1 + _DIGITS)}-{number}"
 
 
@@ -55,9 +55,9 @@ def row(service: str, pods: Collection[Pod], replicas: int) -> Row:
 
 
 def places(row: Row, instances: Instances, ready: Ready) -> in_place.Places:
-    """The ordinals, the highest first; `ready` says which have their claims.
+    """The ordinals, the highest first; `ready` says which ordinals have their claims.
 
-    While one is vacant nobody who is sick is replaced.
+    While an ordinal is vacant no sick instance is replaced.
     """
     here = {pod.key: number for number, pod in row.pods.items() if number < row.replicas}
     live = [pod for pod in instances.live if pod.key in here]
@@ -73,7 +73,7 @@ def places(row: Row, instances: Instances, ready: Ready) -> in_place.Places:
 
 
 def _leaving(row: Row, instances: Instances) -> in_place.Leave:
-    """Who is to go whatever the revision: beyond `replicas`, nobody's, on a silent node too long.
+    """Pods that go whatever their revision: beyond `replicas`, strays, too long on a silent node.
 
     Highest ordinals first.
     """

@@ -1,12 +1,13 @@
-"""`mode: PerNode`: one instance on each node that is for it, as long as that is there.
+"""`mode: PerNode`: one instance on each eligible node, as long as the node is there.
 
-How many are wanted follows from the nodes: those that can take an instance now, and those that
-have one. So a cordoned or silent node keeps what runs there and gets nothing new, and what a node
-takes with it is not made again elsewhere. Instances count together whatever their revision, by a
-Unique constraint over nodes that `placing` adds; the solver says which node each gets. While a
-node has no room nothing is created for it, so that no autoscaler buys a node on its account.
+How many are wanted follows from the nodes: the nodes that can take an instance now, and the nodes
+that have one. So a cordoned or silent node keeps what runs there and gets nothing new, and an
+instance that goes with its node is not made again elsewhere. Instances count together whatever
+their revision, by a Unique constraint over nodes that `placement_rules` adds; the solver decides
+which node each gets. While a node has no room nothing is created for it, so that no autoscaler
+buys a node because of it.
 
-An update ends the old instance of a node before its new one starts (`inplace`).
+An update ends the old instance of a node before its new instance starts (`in_place`).
 """
 
 from collections.abc import Iterable
@@ -22,9 +23,9 @@ ELSEWHERE = "its node is not for it any more"
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Which nodes have their instance. `strays` stand where none is to be, or beside another."""
+    """Which nodes have their instance. `strays` stand where none should, or beside another."""
 
-    wanted: int = 0  # nodes that have one, or can take one
+    wanted: int = 0  # nodes that have an instance, or can take one
     vacant: int = 0  # nodes that can take one and have no pod of the service, running or going
     open: frozenset[str] = frozenset()
     strays: tuple[tuple[Pod, str], ...] = ()
@@ -33,10 +34,10 @@ class Coverage:
 def housed(
     instances: Instances, pods: Iterable[Pod], homes: EligibleNodes, *, suspended: bool
 ) -> tuple[Instances, Coverage]:
-    """The instances that stand on nodes which are to have one, and the rest. O(pods + nodes).
+    """The instances on nodes that are to have one, and the rest. O(pods + nodes).
 
-    `pods` are all of the service. Nobody moves off a node that is about to go: nobody is wanted
-    elsewhere instead.
+    `pods` are all pods of the service. No instance moves off a node that is about to go, because
+    no other node wants it.
     """
     at_home: dict[str, Pod] = {}
     homeless: list[Pod] = []
@@ -74,7 +75,7 @@ def housed(
 
 
 def places(coverage: Coverage, instances: Instances, limits: rollout.Bounds) -> in_place.Places:
-    """The nodes; those that take nothing new come last, since an update ends what runs there."""
+    """The nodes as places; closed nodes come last, because an update ends what runs there."""
     return in_place.Places(
         live=instances.live,
         leave=leaving(coverage, instances, limits),
@@ -84,7 +85,7 @@ def places(coverage: Coverage, instances: Instances, limits: rollout.Bounds) -> 
 
 
 def leaving(coverage: Coverage, instances: Instances, limits: rollout.Bounds) -> in_place.Leave:
-    """The strays that may go: the healthy minimum stays, whoever serves it."""
+    """The strays that may go: the healthy minimum stays, and healthy strays count towards it."""
     healthy = {pod.key for pod, _ in coverage.strays if pod.ready}
     spare = len(instances.available) + len(healthy) - limits.healthy
     leave = []

@@ -1,8 +1,8 @@
 """What should run of a LongService: one look at it, its pods and the cluster, one answer.
 
-The function is level-triggered: it knows no history but what is stored, and asked again about its
-own answer it has nothing to add. It relies on one promise of its caller: what it asked for counts
-from that moment, tasks as assumed pods and deletes as terminating ones, until the API server
+The function is level-triggered: it knows no history except what is stored, and asked again about
+its own answer it has nothing to add. It relies on one promise of its caller: what it asked for
+counts from that moment, tasks as assumed pods and deletes as terminating pods, until the API server
 shows or refuses it. It decides nothing about nodes.
 """
 
@@ -47,7 +47,7 @@ _NEVER_SECONDS = 10**9
 
 
 def reconcile(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -> Outcome:
-    """What is missing of the service and what is too much. O(pods); `now` in epoch seconds."""
+    """What the service lacks and what it has too much of. O(pods); `now` in epoch seconds."""
     if service.deleting or view.namespace_deleting:
         return Outcome()
     spec = service.spec
@@ -164,7 +164,7 @@ def _scene(
 
 
 def _housed(context: ServiceContext) -> ServiceContext:
-    """With as many instances wanted as there are nodes for them."""
+    """The context with as many instances wanted as there are nodes for them."""
     update = context.update
     own = update.template_hash == context.service.template_hash
     homes = context.view.homes(update.template_hash, None if own else update.template)
@@ -184,7 +184,7 @@ def _limits(spec: LongServiceSpec, *, in_place: bool) -> rollout.Bounds:
 
 
 def _balanced_label(service: Resource) -> str:
-    """The node label over which the instances have even shares first; empty without one."""
+    """The node label of the first even-shares constraint; empty if there is none."""
     wanted = (
         one for one in placement_rules.constraints(service) if isinstance(one.coupling, EvenShares)
     )
@@ -192,9 +192,9 @@ def _balanced_label(service: Resource) -> str:
 
 
 def _braked(context: ServiceContext) -> ServiceContext:
-    """As it is while too many nodes have fallen silent: nobody counts as lost, no node as leaving.
+    """The context while too many nodes are silent: no pod counts as lost, no node as leaving.
 
-    Asked only when something could go, since it looks at every node.
+    The brake is checked only when something could go, because it looks at every node.
     """
     instances = context.instances
     calm = not (instances.lost or instances.silent or instances.leaving or instances.sick)
@@ -220,7 +220,7 @@ def _braked(context: ServiceContext) -> ServiceContext:
 
 
 def _progressed(context: ServiceContext) -> ServiceContext:
-    """With the progress of the rollout as it is now, steps that have passed included."""
+    """The context with the rollout's present progress, including steps that have passed."""
     service, spec, now = context.service, context.spec, context.now
     if context.update.name == stored_current(service) or not spec.replicas:
         return context
@@ -250,11 +250,11 @@ def _progressed(context: ServiceContext) -> ServiceContext:
 
 
 def _drifted(context: ServiceContext) -> ServiceContext:
-    """With the instances that break constraints, and those of them that move.
+    """The context with the instances that break constraints, and which of them move.
 
     Only a service with nothing else to do begins moves: one trouble at a time.
     """
-    if context.coverage is not None:  # who stands where none is to be goes anyway
+    if context.coverage is not None:  # an instance on a wrong node goes anyway
         return context
     wanted, replicas = placement_rules.constraints(context.service), context.spec.replicas
     instances, nodes = context.instances, context.view.nodes
@@ -279,7 +279,7 @@ def _drifted(context: ServiceContext) -> ServiceContext:
 
 
 def _overdue(context: ServiceContext) -> bool:
-    """Whether the rollout has got no further for as long as it may."""
+    """Whether the rollout has made no progress within its deadline."""
     if context.progress is None or context.progress.progressed_at is None:
         return False
     deadline = context.spec.update_strategy.progress_deadline_seconds
@@ -287,7 +287,7 @@ def _overdue(context: ServiceContext) -> bool:
 
 
 def _given_up(context: ServiceContext) -> target.Target:
-    """The target after this rollout has failed, with what held it up."""
+    """The target after this rollout has failed, with the reason why it stopped."""
     deadline = context.spec.update_strategy.progress_deadline_seconds
     failing = [
         pod
@@ -309,7 +309,7 @@ def _given_up(context: ServiceContext) -> target.Target:
 
 
 def _unknown_verb(context: ServiceContext) -> tuple[EmitEvent, ...]:
-    """Say once that a `rollback-to` names nothing that is kept."""
+    """Report once that a `rollback-to` names no kept revision."""
     if not context.aim.unknown:
         return ()
     return (
@@ -322,7 +322,7 @@ def _unknown_verb(context: ServiceContext) -> tuple[EmitEvent, ...]:
 
 
 def _refused(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -> Outcome:
-    """A spec that cannot work disturbs nobody: what runs goes on, the status says why."""
+    """A spec that cannot work stops nothing: running pods go on, and the status says why."""
     spec = service.spec if isinstance(service.spec, LongServiceSpec) else None
     update = target.chosen(service, revisions.stored(view.children)).revision
     instances = surveyed(
@@ -387,7 +387,7 @@ def _change(context: ServiceContext, pause: restart_backoff.Backoff | None) -> r
 
 
 def _nearest(view: View) -> str:
-    """The node where an instance that finds no room comes nearest to having some."""
+    """The node that comes nearest to having room for an instance that finds none."""
     nearest = view.placement.funnel.nearest if view.placement is not None else None
     return nearest.node if nearest is not None else ""
 
@@ -418,7 +418,7 @@ def _current_revision(context: ServiceContext) -> str:
 
 
 def _stuck_at(context: ServiceContext) -> int:
-    """From when on an update whose instances do not become healthy counts as one that fails."""
+    """When an update whose instances do not become healthy begins to count as failing."""
     progress, rules = context.progress, context.spec.update_strategy
     if progress is None or progress.progressed_at is None:
         return context.now + _NEVER_SECONDS
@@ -434,14 +434,14 @@ def _failing(instances: Instances) -> tuple[Pod, ...]:
 
 
 def _probes(admission: Admission | None, now: int) -> bool:
-    """Ask about the template when nothing is known, and again when a refusal may have passed."""
+    """Whether to check the template: nothing is known, or a refusal may have passed."""
     if admission is None:
         return True
     return bool(admission.refusal) and not admission.final and admission.retry_at <= now
 
 
 def _wake_at(context: ServiceContext, pause: restart_backoff.Backoff | None) -> int | None:
-    """The next moment at which time alone changes the answer."""
+    """The next moment at which the clock alone changes the answer."""
     turns = [
         *context.instances.turns,
         *(restart_backoff.cooling_until(pod, context.now) for pod in context.instances.ended),

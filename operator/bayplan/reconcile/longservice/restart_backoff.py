@@ -1,10 +1,10 @@
-"""When the next pod may follow one that ended: the back-off per revision, read from the status.
+"""When the next pod may follow a pod that ended: the back-off per revision, read from the status.
 
 A container that crashes is restarted in place by its kubelet, with the kubelet's own back-off.
-This one is for pods that ended for good. The rule needs no memory beside the status: a failure
-counts when it happened after the stored `retryTime`, so failures within one waiting time count
-once, and a pod that ended is deleted only when the stored status covers it. A crash between the
-two loses nothing and counts nothing twice.
+This back-off is for pods that ended for good. The rule needs no memory besides the status: a
+failure counts when it happened after the stored `retryTime`, so failures within one waiting time
+count once, and a pod that ended is deleted only when the stored status covers it. A crash between
+the two writes loses nothing and counts nothing twice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,14 +16,14 @@ from bayplan.api.times import rfc3339, time_of
 from bayplan.model.pods import Pod
 from bayplan.reconcile.kubelet_refusals import is_refusal
 
-# A node that refused or evicted one of our pods gets no other for so long (seconds); the ended
-# pod is kept that long, since it is the only record of the refusal.
+# A node that refused or evicted one of our pods gets no other for this many seconds. The ended
+# pod is kept that long, because it is the only record of the refusal.
 COOLING_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Where a revision stands: its n-th failure in a row was at `failed_at`. Epoch seconds."""
+    """The back-off of a revision: its n-th failure in a row was at `failed_at`. Epoch seconds."""
 
     revision: str
     failures: int
@@ -31,10 +31,10 @@ class Backoff:
     retry_at: int
 
     def covers(self, pod: Pod, now: int) -> bool:
-        """Whether this pod's end is counted in, so that the pod may be deleted.
+        """Whether this pod's end is counted, so that the pod may be deleted.
 
-        A delay is a second at least, so the failure itself lies before `retry_at`, and a pod made
-        then that fails within the same second counts.
+        A delay is at least a second, so the failure itself lies before `retry_at`. A pod that was
+        created at that moment and fails within the same second is a new failure.
         """
         return pod.ended_at(now) < self.retry_at
 
@@ -48,7 +48,7 @@ class Backoff:
 
 
 def refused_by_node(pod: Pod) -> bool:
-    """Whether the node, not the pod, is why it ended: refused at its door, or evicted.
+    """Whether a pod ended because of its node, not of itself: refused before its start, or evicted.
 
     An eviction without DisruptionTarget is for the pod's own excess (its storage limit).
     """
@@ -63,7 +63,7 @@ def counts(pod: Pod) -> bool:
 
 
 def stored(status: Mapping[str, Any], revision: str) -> Backoff | None:
-    """The back-off of this revision as the status tells it; None when it tells nothing usable."""
+    """The back-off of this revision in the status; None when it has none that can be used."""
     told = status.get("restartBackoff")
     if not isinstance(told, Mapping) or told.get("revision") != revision:
         return None
@@ -81,7 +81,7 @@ def advanced(
     rules: RestartBackoff,
     now: int,
 ) -> Backoff | None:
-    """The back-off with these ends of the revision's pods counted in; None when there is none.
+    """The back-off after these ends of the revision's pods; None when there is none.
 
     It is forgotten when `maxSeconds` have passed since a pod could start again (Marathon's rule).
     """
@@ -103,5 +103,5 @@ def forgotten_at(backoff: Backoff, rules: RestartBackoff) -> int:
 
 
 def cooling_until(pod: Pod, now: int) -> int:
-    """Until when (epoch seconds) the node of this ended pod gets no other; 0: it may."""
+    """Until when (epoch seconds) the node of this ended pod gets no other pod; 0: no wait."""
     return pod.ended_at(now) + COOLING_SECONDS if refused_by_node(pod) else 0

@@ -2,7 +2,7 @@
 
 A revision is the user's template as stored plus the last `restarted-at`; nothing else restarts an
 instance. Its ControllerRevision keeps the template, so that a lost instance of it can be made
-again, and the verb, so that taking the annotation off again changes nothing.
+again, and the `restarted-at`, so that removing the annotation again changes nothing.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ _LONGEST_ORDINAL = 5  # digits
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """`id` is the label on its pods, `name` its ControllerRevision's; `template` None: the spec's.
+    """`id` is the label on its pods, `name` its ControllerRevision; `template` None: the spec's.
 
-    `number` counts up with each rollout; 0 while it is not stored.
+    `number` counts up with each rollout; 0 while the revision is not stored.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Revision:
 
 
 def newest(service: Resource, history: Collection[Revision]) -> Revision:
-    """The revision that the service asks for now, stored yet or not."""
+    """The revision that the service asks for now, whether stored or not."""
     hash_ = service.template_hash
     restarted_at = service.annotations.get(names.RESTARTED_AT, "")
     same = [one for one in history if one.template_hash == hash_]
@@ -49,7 +49,7 @@ def newest(service: Resource, history: Collection[Revision]) -> Revision:
         restarted_at = latest.restarted_at if latest is not None else ""
     if latest is not None and latest.restarted_at == restarted_at:
         return Revision(latest.id, latest.name, hash_, restarted_at, latest.number)
-    # The uid is in it, so that a service made anew never meets the names of its former self.
+    # The uid is part of it, so that a service created again never meets names of its former self.
     id_ = _base36(f"{service.uid}/{hash_}/{restarted_at}", 10)
     name = f"{stem(service.name, len(id_) + 1)}-{id_}"
     number = next((one.number for one in history if one.name == name), 0)
@@ -77,7 +77,7 @@ def kept(
 ) -> Revision | None:
     """The revision to make lost instances of while `update` must not or does not run.
 
-    The one last rolled out; before any was, the newest that has instances.
+    It is the revision last rolled out; before any rollout, the newest that has instances.
     """
     known = history.get(current)
     if known is not None and known.name != update.name:
@@ -89,7 +89,7 @@ def kept(
 def body(
     service: Resource, revision: Revision, number: int, owner: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The ControllerRevision to store. Its data is fixed by its name; only the number moves."""
+    """The ControllerRevision to store. Its name determines its data; only the number changes."""
     return {
         "apiVersion": "apps/v1",
         "kind": KIND,
@@ -156,12 +156,12 @@ def superfluous(
 
 
 def pod_names(service: str, revision: Revision, count: int, taken: Collection[str]) -> list[str]:
-    """SERVICE-REV5-N with the `count` next N after the highest one in use. O(count + taken).
+    """SERVICE-REV5-N with the `count` next N after the highest N in use. O(count + taken).
 
-    The name of an instance that has just gone is not used again at once: `kubectl drain` repeats
-    a refused eviction by name and would go after the replacement on another node. A view that
-    lacks the newest pods leads to names that exist, never to more pods. Only after a hundred
-    thousand moves in one revision do the smallest free N follow.
+    The name of an instance that has just gone is not used again at once: `kubectl drain` repeats a
+    refused eviction by name and would evict the replacement on another node. A view that lacks the
+    newest pods leads to names that exist, never to more pods. Only after a hundred thousand moves
+    in one revision do the smallest free N follow.
     """
     prefix = f"{stem(service, 5 + 2 + _LONGEST_ORDINAL)}-{revision.id[:5]}-"
     used = {ordinal(name) for name in taken if name.startswith(prefix)}
@@ -173,7 +173,7 @@ def pod_names(service: str, revision: Revision, count: int, taken: Collection[st
 
 
 def stem(name: str, suffix: int) -> str:
-    """The name, cut to leave `suffix` characters of 63; two cut names stay two."""
+    """The name, cut to leave `suffix` characters of 63; two names that are cut stay different."""
     room = _LONGEST_NAME - suffix
     if len(name) <= room:
         return name

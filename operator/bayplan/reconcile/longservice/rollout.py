@@ -3,15 +3,15 @@
 Everything is decided from what there is now, so a new template in mid-rollout, scaling while
 rolling and a restarted operator need no case of their own. Three promises hold for our own acts,
 whatever the order of events: never fewer healthy instances than `Bounds.healthy`, never more live
-ones than `Bounds.instances` (one more, or the surge, while nodes are being emptied), and nothing
-more to do once nothing changes.
+instances than `Bounds.instances` (one more, or the surge, while nodes are being emptied), and
+nothing more to do once nothing changes.
 
-What counts: a **live** instance is neither ended, terminating nor lost. A terminating one serves
-nobody, so it is never healthy; during an update it still counts as room taken until it is gone,
-because the promise is about what runs (Marathon's rule; a Deployment forgets it at once). Three
-kinds do not count: evicted ones (not our act), ones on a lost node, ones that outlive their grace
-period; otherwise a stuck pod would block an update for ever. Outside an update a hole is filled
-at once, whatever is still terminating.
+What counts: a **live** instance is neither ended, terminating nor lost. A terminating instance
+serves nobody, so it is never healthy. During an update it still counts as room taken until it is
+gone, because the promise is about what runs (Marathon's rule; a Deployment forgets it at once).
+Three kinds do not count: evicted instances (not our act), instances on a lost node, and instances
+that outlive their grace period; otherwise a stuck pod would block an update for ever. Outside an
+update a hole is filled at once, whatever is still terminating.
 """
 
 from collections.abc import Collection, Iterable
@@ -24,7 +24,7 @@ from bayplan.reconcile.longservice.instances import Instances
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What an update keeps to: at least `healthy` healthy, at most `instances` live instances."""
+    """The limits of an update: at least `healthy` healthy, at most `instances` live instances."""
 
     healthy: int
     instances: int
@@ -40,7 +40,7 @@ def bounds(replicas: int, minimum_healthy_percent: int, maximum_surge_percent: i
     return Bounds(healthy, instances + 1 if healthy == instances else instances)
 
 
-Leaving = tuple[Pod, str]  # and why
+Leaving = tuple[Pod, str]  # and the reason
 
 MOVED = "moved off its node"
 DRIFTED = "moved, since it broke constraints"
@@ -48,16 +48,16 @@ DRIFTED = "moved, since it broke constraints"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How many instances to start, of the newest revision and of the kept one, and who goes.
+    """How many instances to start, of the newest revision and of the kept one, and which pods go.
 
-    Or of which ordinals: an instance of each.
+    Where instances have ordinals: which ordinals to start, one instance of each.
     """
 
     start: int = 0
     restore: int = 0  # of the revision that is known to work
     start_at: tuple[int, ...] = ()
     restore_at: tuple[int, ...] = ()
-    leave: tuple[tuple[Pod, str], ...] = ()  # pod, why
+    leave: tuple[tuple[Pod, str], ...] = ()  # pod, reason
 
 
 def settled(
@@ -70,15 +70,15 @@ def settled(
     """Outside an update: fill holes, move off leaving nodes, let the surplus go.
 
     An instance on a leaving node keeps running until its replacement elsewhere is healthy. The
-    replacements may exceed `replicas` by the surge, by one at least: a node can always be
-    emptied. Once every instance stands on a node that stays, nothing is left to do, however long
+    replacements may exceed `replicas` by the surge, and by at least one, so that a node can always
+    be emptied. Once every instance stands on a node that stays, nothing is left to do, however long
     the cordon lasts.
 
-    `most_sick` of those that have not been ready for too long are replaced at once, a
-    replacement first: they go when nobody is on the way up any more. One that recovers before
-    that stays, and the surplus goes.
+    At most `most_sick` of the instances that have not been ready for too long are replaced at once.
+    The replacement comes first: they go when no instance is still starting. An instance that
+    recovers before that stays, and the surplus goes.
 
-    `drifting` ones move as if their nodes were about to go.
+    Instances in `drifting` move as if their nodes were about to go.
     """
     sick = instances.longest_sick(most_sick)
     stayers, leavers = instances.split_by_leaving(instances.live)
@@ -116,8 +116,8 @@ def braked(
 ) -> Change:
     """While most of the cluster may only seem lost: holes are filled, nothing goes, nothing moves.
 
-    During an update (`limits` are given) the holes are filled by the revision that is known to
-    work, as far as those that are going leave room: what goes on a silent node still runs.
+    During an update (`limits` are given) the revision that is known to work fills the holes, as far
+    as terminating instances leave room: an instance that goes on a silent node still runs.
     """
     missing = max(0, replicas - len(instances.live))
     if limits is not None:
@@ -140,22 +140,23 @@ def rolled(
 ) -> Change:
     """During an update: one step from the old instances towards `replicas` of `revision`.
 
-    Old ones without a node go at once. Old ones that are not healthy go next, but only as many
-    as would still leave the healthy minimum if the others recovered: one bad minute of a database
-    must not restart the whole service. Healthy ones go last, down to the healthy minimum; the one
-    on the node `prefer` first, where a new one that finds no room comes nearest to having some.
+    Old instances without a node go at once. Unhealthy old instances go next, but only as many as
+    would still leave the healthy minimum if the others recovered: one bad minute of a database must
+    not restart the whole service. Healthy old instances go last, down to the healthy minimum.
+    Among these the instance on the node `prefer` goes first: there a new instance that finds no
+    room comes nearest to having some.
 
-    `goal`: only so many get the revision for now (all, if None); of the others as many are kept
-    and made anew as are missing.
+    `goal`: only so many instances get the revision for now (None: all); the others stay old, and
+    missing old instances are made again.
 
-    While there are some of the new revision and none is healthy, or the server refuses its pods
-    (`refused`), what lacks of the healthy minimum is made of the old one, if that is `restorable`:
-    what was lost, and what a larger `replicas` asks for, so that growth goes to the revision that
-    works. Meanwhile old ones without a node go only as far as the minimum allows, or they would
-    be made again, and new ones go before the service is larger than it may be.
+    While there are instances of the new revision and none is healthy, or the server refuses its
+    pods (`refused`), instances missing from the healthy minimum are made of the old revision, if it
+    is `restorable`. That covers lost instances and a larger `replicas`, so that growth goes to the
+    revision that works. Meanwhile old instances without a node go only as far as the minimum
+    allows, or they would be made again; and new instances go before the service gets too large.
 
-    `failing`: instances of the new revision keep failing, or none of it becomes healthy. Those
-    beyond the update's own share make room for what is restored.
+    `failing`: instances of the new revision keep failing, or none becomes healthy. New instances
+    beyond the update's own share then make room for what is restored.
     """
     goal = replicas if goal is None else goal
     new = [pod for pod in instances.live if instances.revision_of(pod) == revision]
@@ -228,9 +229,9 @@ def _outdated(
     well: int,
     prefer: str,
 ) -> list[Pod]:
-    """The old ones that may go: so many without a node, so many that are healthy.
+    """The old instances that may go: `homeless` without a node, and `well` healthy ones.
 
-    Of those that are not healthy so many as those with a node are more than `-sick`.
+    Of the unhealthy at most N + `sick` go, where N old instances have a node.
     """
     ordered = instances.first_to_go(old)
     housed = [pod for pod in ordered if pod.node]
@@ -247,14 +248,14 @@ def _outdated(
 def _yielding(
     instances: Instances, new: list[Pod], count: int, leave: Collection[Leaving]
 ) -> list[Leaving]:
-    """The youngest new ones that go too, so that `count` go in all."""
+    """The youngest new instances that go in addition, so that `count` go in all."""
     leaving = {pod.key for pod, _ in leave}
     staying = [pod for pod in instances.youngest(new) if pod.key not in leaving]
     return [(pod, "not ready, and too many") for pod in staying[: max(0, count - len(leaving))]]
 
 
 def _spared(instances: Instances, pods: list[Pod], healthy: int) -> list[Pod]:
-    """Those of the pods that may go while no more than `healthy` healthy ones go with them."""
+    """The pods that may go, in order, until more than `healthy` healthy pods would go."""
     gone = []
     for pod in pods:
         healthy -= instances.healthy(pod)
@@ -265,13 +266,13 @@ def _spared(instances: Instances, pods: list[Pod], healthy: int) -> list[Pod]:
 
 
 def _surplus(instances: Instances, stayers: list[Pod], replicas: int) -> list[Pod]:
-    """Who goes of those on nodes that stay: the healthy only after all who are not."""
+    """Which pods on staying nodes are surplus: healthy pods only after all unhealthy ones."""
     count = len(stayers) - replicas
     return instances.balanced(stayers, count) if count > 0 else []
 
 
 def _moved(instances: Instances, leavers: list[Pod], healthy: int, replicas: int) -> list[Pod]:
-    """Who of those on leaving nodes may go: without them `replicas` healthy ones remain."""
+    """Which pods on leaving nodes may go so that `replicas` healthy pods remain without them."""
     gone = []
     for pod in instances.first_to_go(leavers):
         healthy -= instances.healthy(pod)

@@ -1,9 +1,9 @@
 """Instances that share a ReadWriteOncePod claim: only one pod at a time can use it.
 
-Such a claim is one that the template itself mounts. A successor would wait for ever beside its
-predecessor, so the old one goes first, in an update and when it is replaced, and the next is made
-when it is really gone. Nobody moves off a node that is about to go: who drains it evicts.
-More than one instance never runs; the status says so.
+The template itself mounts such a claim. A successor would wait for ever beside its predecessor. So
+the old instance goes first, in an update and when it is replaced, and the next is made when the old
+one is really gone. No instance moves off a node that is about to go: whoever drains the node evicts
+it. More than one instance never runs; the status says so.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +18,7 @@ ClaimOf = Callable[[str], Claim | None]  # of the service's namespace, by name
 
 
 def claims(template: Mapping[str, Any], claim_of: ClaimOf) -> tuple[str, ...]:
-    """The claims that a template mounts and one pod at a time may use."""
+    """The claims that a template mounts and that only one pod at a time may use."""
     spec = template.get("spec")
     volumes = spec.get("volumes") if isinstance(spec, Mapping) else None
     found = []
@@ -32,10 +32,10 @@ def claims(template: Mapping[str, Any], claim_of: ClaimOf) -> tuple[str, ...]:
 
 
 def places(instances: Instances, pods: Collection[Pod], replicas: int) -> in_place.Places:
-    """As many places as replicas; whoever is not live but still there takes one.
+    """As many places as replicas; a pod that is not live but still there takes a place.
 
-    `pods` are all of the service. On a node that is silent for too long an instance is deleted:
-    the claim is free when it has gone.
+    `pods` are all pods of the service. An instance on a node that is silent for too long is
+    deleted: the claim is free when the instance has gone.
     """
     surplus = instances.balanced(instances.live, max(0, len(instances.live) - replicas))
     gone = {pod.key for pod in surplus}

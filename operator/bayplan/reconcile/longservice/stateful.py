@@ -1,6 +1,6 @@
 """One look at a service whose instances have a place of their own: an ordinal, a node, a claim.
 
-What `ordinals`, `claims`, `pernode` and `sole` say of it.
+It joins what `ordinals`, `claims`, `per_node` and `sole_claims` say of the service.
 """
 
 from dataclasses import replace
@@ -19,14 +19,14 @@ from bayplan.reconcile.longservice.context import ServiceContext, updated
 
 
 def change(context: ServiceContext, places: in_place.Places) -> rollout.Change:
-    """Who is made and who goes; while the brake is on only what lacks is made."""
+    """Which instances are made and which go; during the brake only missing ones are made."""
     known = context.kept is not None
     if context.braked_until is not None:
         goal = 0 if context.rolling and known else context.spec.replicas
         return places.filled(goal, updated(context.instances, context.update), restorable=known)
     if context.gated and not known:
         return rollout.Change(leave=places.leave)
-    if not context.sound:  # the kept one is made
+    if not context.sound:  # the kept revision is made
         return replace(places.filled(0, 0, restorable=False), leave=places.leave)
     return in_place.changed(
         places,
@@ -40,7 +40,7 @@ def change(context: ServiceContext, places: in_place.Places) -> rollout.Change:
 
 
 def places(context: ServiceContext) -> in_place.Places | None:
-    """The places of instances that have one of their own; None of others."""
+    """The places of a service whose instances have their own; None for any other service."""
     if context.coverage is not None:
         return per_node.places(context.coverage, context.instances, context.limits)
     if context.row is None:
@@ -66,7 +66,7 @@ def claim_acts(context: ServiceContext) -> tuple[ClaimAct, ...]:
 
 
 def held(context: ServiceContext) -> tuple[str, ...]:
-    """Instances that cannot be made yet, each with what it waits for."""
+    """A sentence for each instance that cannot be made yet, with what it waits for."""
     if context.row is None:
         pods = context.pods.values() if context.sole else ()
         there = [pod for pod in pods if not pod.terminal and _silent(context, pod)]
@@ -85,7 +85,7 @@ def held(context: ServiceContext) -> tuple[str, ...]:
 
 
 def _silent(context: ServiceContext, pod: Pod) -> bool:
-    """Whether a pod is to go that nobody says has gone."""
+    """Whether a terminating pod stands on a silent node, so that nobody reports its end."""
     node = context.view.nodes.get(pod.node)
     return pod.terminating and node is not None and not node.ready
 

@@ -2,7 +2,7 @@
 
 Reasons are a closed list (`Reason`); messages carry the numbers. What changes often by itself
 (the time of a crash that repeats, how many nodes refuse) is written only when it says something
-new, so that a steady cluster stays without writes.
+new, so that a steady cluster causes no writes.
 """
 
 import enum
@@ -37,7 +37,7 @@ PROGRESSING = "Progressing"
 
 
 class Reason(enum.StrEnum):
-    """Every reason that a condition of a LongService can have, beside those of `problems`."""
+    """Every reason that a condition of a LongService can have, besides those of `problems`."""
 
     READY = "Ready"
     SCALED_TO_ZERO = "ScaledToZero"
@@ -89,24 +89,24 @@ class Facts:
     current_revision: str
     aim: target.Target
     progress: target.Progress | None
-    waits: str  # why the update stands still by somebody's will
+    waits: str  # why the update stands still on purpose
     unmet: Mapping[str, int]  # services that it waits for -> until when
     braked_until: int | None
-    overdue: bool  # whether it has got no further for as long as it may
+    overdue: bool  # whether it has made no progress within its deadline
     admission: Admission | None
     backoff: Backoff | None
     drifted: int | None = None  # instances that break constraints; None: there are none to break
     moves: tuple[drift.Move, ...] = ()
     failing: tuple[Pod, ...] = ()
     suspended: bool = False  # `replicas` itself is 0: with mode PerNode there may just be no node
-    sole: tuple[str, ...] = ()  # claims of the template that one pod at a time can use
-    held: tuple[str, ...] = ()  # instances that wait for their predecessor, in words
-    taken: tuple[str, ...] = ()  # kinds of children whose name somebody else has
+    sole: tuple[str, ...] = ()  # claims of the template that only one pod at a time can use
+    held: tuple[str, ...] = ()  # sentences on instances that wait for their predecessor
+    taken: tuple[str, ...] = ()  # kinds of children whose name another object has
     unmade: tuple[str, ...] = ()  # kinds of children that are not as they should be yet
 
     @property
     def placement(self) -> NoRoom | None:
-        """Why instances find no room, once that is worth a word."""
+        """Why instances find no room, once they wait long enough to explain it."""
         return placement_status.shown(self.view.placement, self.now)
 
     @property
@@ -146,7 +146,7 @@ def status_of(facts: Facts) -> dict[str, Any]:
 
 
 def refused(service: Resource, instances: Instances, updated: int, now: int) -> dict[str, Any]:
-    """The status of a spec that cannot work: the first problem, and what still runs."""
+    """The status for a spec that cannot work: the first problem, and what still runs."""
     problem = service.problems[0]
     message = f"{problem.field}: {problem.message}"
     stored = service.status
@@ -188,13 +188,13 @@ def _conditions(facts: Facts) -> list[Condition]:
 
 
 def _ready(facts: Facts) -> Condition:
-    """One answer for people and tools: what only they can heal, all is well, or why it is not."""
+    """Ready, for people and tools: what only they can heal, that all is well, or why it is not."""
     blocked = _blocked(facts)
     return _course(facts) if blocked is None else blocked
 
 
 def _blocked(facts: Facts) -> Condition | None:
-    """What stands in the way of it all, whatever runs meanwhile."""
+    """What prevents Ready, whatever runs meanwhile; None when nothing does."""
     admission = facts.admission
     if admission is not None and admission.final:
         return false(conditions.READY, admission.refusal, admission.message)
@@ -248,9 +248,9 @@ def _course(facts: Facts) -> Condition:
 
 
 def _refused_child(facts: Facts) -> Condition | None:
-    """That the API server refuses an object of the service, in its words.
+    """Not Ready because the API server refuses an object of the service, in the server's words.
 
-    A restart has not asked again yet: what was said still holds while the object is not there.
+    After a restart nothing was asked again yet: what was said holds while the object is missing.
     """
     refusals = facts.view.refusals
     if refusals:
@@ -264,7 +264,7 @@ def _refused_child(facts: Facts) -> Condition | None:
 
 
 def _unready(facts: Facts) -> tuple[Reason, str]:
-    """Why instances are missing: the first of these that holds, to go on with a sentence."""
+    """Why instances are missing: the first cause that holds, as the rest of a sentence."""
     instances, backoff, placement = facts.instances, facts.backoff, facts.placement
     if facts.braked_until is not None:
         return Reason.MASS_LOSS, f"; {_braked(facts.braked_until)}"
@@ -304,7 +304,7 @@ def _unplaced(facts: Facts, placement: NoRoom) -> tuple[Reason, str]:
 
 
 def _of_claims(facts: Facts) -> tuple[Reason, str] | None:
-    """What of its claims keeps an instance from being made, or from ever running."""
+    """Which claim problem keeps an instance from being made, or from ever running."""
     if facts.held:
         return Reason.PREDECESSOR, f"; {_held(facts.held)}"
     if facts.sole and facts.spec.replicas > 1:
@@ -329,7 +329,7 @@ def _held(told: Sequence[str]) -> str:
 
 
 def _none_first(facts: Facts) -> str:
-    """That an update finds no room, and no old instance may make it some."""
+    """Says that an update finds no room, and that no old instance may go to make room."""
     spare = len(facts.instances.available) - facts.limits.healthy
     if not facts.outdated or facts.waits or spare > 0:
         return ""
@@ -348,7 +348,7 @@ def _braked(until: int) -> str:
 
 
 def _standstill(facts: Facts) -> str:
-    """Where an update waits, and what ends that."""
+    """Where an update waits, and what ends the wait."""
     rules, progress = facts.spec.update_strategy, facts.progress
     count = f"{facts.updated} of {facts.spec.replicas} instances have the newest template"
     if facts.braked_until is not None:
@@ -376,10 +376,10 @@ def _available(facts: Facts) -> Condition:
 
 
 def _progressing(facts: Facts, ready: Condition) -> Condition:
-    """As on a Deployment: True while it goes on and when it is done, False when it cannot."""
+    """As on a Deployment: True while it goes on and when it is done, False when it is blocked."""
     admission = facts.admission
     if admission is not None and (admission.final or (admission.refusal and not facts.done)):
-        # While old instances go the quota is about to have room; else the deadline runs.
+        # While old instances go, the quota will soon have room; otherwise the deadline runs.
         freeing = admission.lacks_quota and facts.instances.outdated_going
         if not (freeing or (admission.lacks_quota and facts.overdue)):
             return false(PROGRESSING, ready.reason, ready.message)
@@ -428,7 +428,7 @@ def _no_room(placement: NoRoom) -> str:
 
 
 def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEvent, ...]:
-    """What changed and is worth a line in `kubectl describe`; nothing when nothing did."""
+    """Changes that are worth a line in `kubectl describe`; empty when there are none."""
     told = []
     was, is_ = before.get("updateRevision"), after.get("updateRevision")
     if was and is_ and was != is_:
@@ -461,7 +461,7 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
 
 
 def _news_of_refusals(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:
-    """Which object the API server refuses; the same once more tells nothing new."""
+    """Which object the API server refuses; an unchanged refusal gives no new event."""
     was = conditions.stored(before.get("conditions"), conditions.READY)
     is_ = conditions.stored(after["conditions"], conditions.READY)
     if is_ is None or is_ == was or not refused_writes.tells(is_):

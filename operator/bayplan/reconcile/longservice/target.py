@@ -1,9 +1,9 @@
 """Which revision a service is to run, and how many instances of it: verbs, roll-backs, steps.
 
-The spec asks for a revision; a person may hold the service at another (`rollback-to`), and one
-that made no progress within its deadline is given up for the last good one. What was decided is in
-the status, so taking an annotation off changes nothing, and a new template always begins anew.
-Nothing here starts or stops an instance; that is `rollout`.
+The spec asks for a revision. A person may hold the service at another one (`rollback-to`), and a
+revision that made no progress within its deadline is given up for the last good one. Decisions are
+in the status, so removing an annotation changes nothing, and a new template always begins anew.
+Nothing here starts or stops an instance; `rollout` does that.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ from bayplan.reconcile import conditions
 from bayplan.reconcile.longservice import revisions
 from bayplan.reconcile.longservice.revisions import Revision
 
-MOST_BAD = 10  # revisions that were given up are remembered
+MOST_BAD = 10  # at most this many given-up revisions are remembered
 
 _LONGEST_VERB = 253  # characters, as in the schema
 
@@ -27,7 +27,7 @@ _LONGEST_VERB = 253  # characters, as in the schema
 class Target:
     """What is asked for, what is run instead if anything is, and what was decided so far.
 
-    `good` is the revision last rolled out, when that is another than `revision`.
+    `good` is the revision last rolled out, if it differs from `revision`.
     """
 
     asked: Revision
@@ -40,7 +40,7 @@ class Target:
 
     @property
     def rolled_back(self) -> Mapping[str, Any] | None:
-        """Why something else than the spec's template runs, when it was given up."""
+        """The entry of `bad` on the spec's template, if another revision runs because of it."""
         if self.revision.name == self.asked.name or self.pinned:
             return None
         return next((one for one in self.bad if one["revision"] == self.asked.name), None)
@@ -60,7 +60,7 @@ class Target:
 
 
 def chosen(service: Resource, history: Mapping[str, Revision]) -> Target:
-    """The target that status, annotations and spec say. `history` is by name."""
+    """The target according to status, annotations and spec. `history` is by name."""
     asked = revisions.newest(service, history.values())
     status = service.status
     bad = [one for one in bad_revisions(status) if one["revision"] in {asked.name, *history}]
@@ -79,7 +79,7 @@ def chosen(service: Resource, history: Mapping[str, Revision]) -> Target:
         else:
             restarted = service.annotations.get(names.RESTARTED_AT, "")
             if not restarted and found.template_hash == asked.template_hash:
-                asked = found  # as it is by its number, once it is the newest of this template
+                asked = found  # with its number from when it is the newest of this template
             pinned = "" if found.name == asked.name else found.name
             bad = [one for one in bad if one["revision"] != found.name]
     current = history.get(_text(status, "currentRevision"))
@@ -101,7 +101,7 @@ def chosen(service: Resource, history: Mapping[str, Revision]) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the rollout of a revision has come; as stored. Times in epoch seconds.
+    """How far the rollout of a revision has come, as stored. Times in epoch seconds.
 
     `healthy` and `outdated` are the best counts so far; `progressed_at` is when one of them last
     got better, None while the clock stands still. `reached_at`: since when the step's share is
@@ -115,7 +115,7 @@ class Progress:
     healthy: int = 0
     outdated: int = 0
     progressed_at: int | None = None
-    waiting_since: int | None = None  # for what the service depends on
+    waiting_since: int | None = None  # when the wait for what the service depends on began
 
     def wire(self) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -135,7 +135,7 @@ class Progress:
         return told
 
     def counted(self, healthy: int, outdated: int, now: int, *, ticking: bool) -> "Progress":
-        """With these counts looked at: healthy ones of the revision, others that still run."""
+        """Progress after these counts: healthy ones of the revision, others that still run."""
         better = healthy > self.healthy or outdated < self.outdated
         since = now if better or self.progressed_at is None else self.progressed_at
         return replace(
@@ -147,7 +147,7 @@ class Progress:
 
 
 def progress(service: Resource, revision: Revision, outdated: int) -> Progress:
-    """The stored progress of this revision, or the beginning of it."""
+    """The stored progress of this revision, or a fresh one."""
     verb = service.annotations.get(names.PROMOTE, "")[:_LONGEST_VERB]
     fresh = Progress(revision.name, promoted=verb, outdated=outdated)
     told = service.status.get("rollout")
@@ -169,7 +169,7 @@ def progress(service: Resource, revision: Revision, outdated: int) -> Progress:
 
 
 def promoted(before: Progress, service: Resource, rules: UpdateStrategy, now: int) -> Progress:
-    """The step after those whose pause is over, or that a person lets pass: a token, a step."""
+    """The progress one step further, when its pause is over or a new token lets it pass."""
     verb = service.annotations.get(names.PROMOTE, "")[:_LONGEST_VERB]
     if before.step >= len(rules.steps):
         return before
@@ -190,7 +190,7 @@ def share(replicas: int, rules: UpdateStrategy, step: int) -> int:
 
 
 def status(target: Target, progress_: Progress | None) -> dict[str, Any]:
-    """What of all this is stored."""
+    """The fields of the status that store target and progress."""
     return {
         "rollout": progress_.wire() if progress_ is not None else None,
         "pinnedRevision": target.pinned,
@@ -206,7 +206,7 @@ def needed(target: Target) -> Collection[str]:
 
 
 def bad_revisions(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Those of a status that can be read."""
+    """The readable entries of `badRevisions` in a status."""
     found = status.get("badRevisions")
     if not isinstance(found, list | tuple):
         return []
@@ -224,6 +224,6 @@ def _text(source: Mapping[str, Any], name: str) -> str:
 
 
 def _count(source: Mapping[str, Any], name: str) -> int | None:
-    """A stored number of things; None when it is none."""
+    """A stored count; None when it is not a number of at least 0."""
     count = source.get(name)
     return count if type(count) is int and count >= 0 else None
