@@ -212,7 +212,7 @@ class Loop:
         return self.set_aside.refused(lost)
 
     def _release_orphans(self) -> None:
-        """Take our finalizer off pods whose owner is gone, so that nobody will account for them."""
+        """Take our finalizer off pods that no job will account for any more."""
         self.cache.orphans.suspected = False
         if self.acts:
             stranded = self.cache.orphans.stranded(self.cache.state.pods, self.cache.by_uid)
