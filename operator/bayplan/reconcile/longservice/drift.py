@@ -86,7 +86,8 @@ def _beyond(
         case EvenShares():
             expected = one.count or len(_open(one.label, placed, nodes) | {*groups})
             each, extra = divmod(replicas, max(expected, 1))
-            allowed = [each + (rank < extra) for rank in range(expected)]
+            used = min(expected, len(largest))  # a value may name far more groups than there are
+            allowed = [each + (rank < extra) for rank in range(used)]
     allowed += [0] * (len(largest) - len(allowed))
     return [
         pod for value, count in zip(largest, allowed, strict=False) for pod in groups[value][count:]

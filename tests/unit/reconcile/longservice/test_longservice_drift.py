@@ -56,6 +56,7 @@ def make_instances(*nodes: str) -> list[Pod]:
         ("Unique", "size", "", "a1 c1", [1]),
         ("MaxPer", "zone", "2", "a1 a2 a1 b1", [2]),
         ("GroupBy", "zone", "2", "a1 a1 a2 b1", [2]),
+        ("GroupBy", "zone", "999999999", "a1 b1 b1", [2]),
         ("GroupBy", "zone", "3", "a1 a1 b1 b1 c1", []),
         ("GroupBy", "zone", "3", "a1 a1 a1 a1 a1 b1 b1 c1 c1", [3, 4]),
         ("GroupBy", "zone", "", "a1 a1 a1", [1, 2]),
