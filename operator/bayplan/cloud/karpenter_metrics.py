@@ -6,17 +6,16 @@ The provider for AWS serves two gauges, each by instance type, capacity type and
 had no capacity (kubernetes-sigs' provider for AWS, pkg/controllers/metrics; so named since 0.36).
 """
 
-import math
-
 from prometheus_client.parser import text_string_to_metric_families
 
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
-from bayplan.cloud.prices import Market, Offering, Price
+from bayplan.cloud.prices import MOST_DOLLARS, Market, Offering, Price
 
 SOURCE = "Karpenter's metrics"
 _PRICE = "karpenter_cloudprovider_instance_type_offering_price_estimate"
 _AVAILABLE = "karpenter_cloudprovider_instance_type_offering_available"
 _MICRO = 1_000_000
+_LEAST = 1 / _MICRO  # dollars: cheaper offerings have no price that counts
 
 
 def market(text: str) -> Market:
@@ -24,6 +23,7 @@ def market(text: str) -> Market:
     on_demand: dict[str, Price] = {}
     spot: dict[tuple[str, str], Price] = {}
     sold_out: set[Offering] = set()
+    listed: set[Offering] = set()
     for family in text_string_to_metric_families(text):
         if family.name not in {_PRICE, _AVAILABLE}:
             continue
@@ -33,7 +33,8 @@ def market(text: str) -> Market:
             if family.name == _AVAILABLE:
                 if not sample.value:
                     sold_out.add((kind, zone, capacity))
-            elif math.isfinite(sample.value) and sample.value > 0:
+            elif _LEAST <= sample.value <= MOST_DOLLARS:
+                listed.add((kind, zone, capacity))
                 price = Price(round(sample.value * _MICRO), SOURCE)
                 if capacity == ON_DEMAND:
                     on_demand[kind] = price
@@ -41,4 +42,4 @@ def market(text: str) -> Market:
                     spot[kind, zone] = price
     if not on_demand and not spot:
         raise ValueError(f"{_PRICE} is not in it")
-    return Market(on_demand, spot, frozenset(sold_out))
+    return Market(on_demand, spot, frozenset(listed - sold_out))

@@ -5,19 +5,33 @@ EC2NodeClass that decides how much pods can use of a node. Requirements are Karp
 operators `Gte` and `Lte` are bounds that include their value.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan import units
 from bayplan.inputs import InputError
 from bayplan.model import requirements
-from bayplan.model.nodes import CAPACITY_TYPE, Taint
+from bayplan.model.nodes import ARCH, CAPACITY_TYPE, INSTANCE_TYPE, OS, REGION, ZONE, Taint
 from bayplan.model.requirements import ANYTHING, Requirement
 
 GROUP, KIND = "karpenter.sh", "NodePool"
 POOL = "karpenter.sh/nodepool"  # the label of its nodes
-ON_DEMAND, SPOT = "on-demand", "spot"
+ON_DEMAND, SPOT, RESERVED = "on-demand", "spot", "reserved"
+_MOST_DIGITS, _MOST_PODS, _MOST_DISK_BYTES = 18, 10_000, 1 << 50
+_UNREAD = ("limits", "replicas", "weight")
+_UNREAD_OF_KUBELET = frozenset(
+    {"systemReserved", "kubeReserved", "evictionHard", "evictionSoft", "podsPerCore"}
+)
+# Other words for a label, as Karpenter reads them, and those of EKS Auto Mode.
+_NORMAL = {
+    "failure-domain.beta.kubernetes.io/zone": ZONE,
+    "failure-domain.beta.kubernetes.io/region": REGION,
+    "beta.kubernetes.io/arch": ARCH,
+    "beta.kubernetes.io/os": OS,
+    "beta.kubernetes.io/instance-type": INSTANCE_TYPE,
+}
+_AUTO_MODE, _PROVIDER = "eks.amazonaws.com/instance-", "karpenter.k8s.aws/instance-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +40,7 @@ class NodeClass:
 
     max_pods: int | None = None
     disk_bytes: int | None = None  # of the root volume
+    unread: tuple[str, ...] = ()  # fields of its kubelet that change the room and are not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +56,7 @@ class NodePool:
     taints: tuple[Taint, ...] = ()
     requirements: Mapping[str, Requirement] = field(default_factory=dict)
     node_class: tuple[str, str] = ("", "")
+    unread: tuple[str, ...] = ()  # fields that bound what it buys, and are not looked at
 
     def allows(self, labels: Mapping[str, str], keys: Iterable[str]) -> bool:
         """Whether a node with these labels may belong to the pool, judged by these keys only."""
@@ -57,7 +73,8 @@ def node_pool(body: Mapping[str, Any]) -> NodePool:
     """The pool that an object describes; `InputError` names the field that cannot be read."""
     name = str(_mapping(body.get("metadata")).get("name") or "")
     called = f"{KIND} {name or '(without a name)'}"
-    template = _mapping(_mapping(body.get("spec")).get("template"))
+    whole = _mapping(body.get("spec"))
+    template = _mapping(whole.get("template"))
     spec = _mapping(template.get("spec"))
     if not name:
         raise InputError(called, "metadata.name must be the pool's name")
@@ -69,9 +86,8 @@ def node_pool(body: Mapping[str, Any]) -> NodePool:
     }
     labels[POOL] = name
     wanted: dict[str, Requirement] = {}
-    for index, one in enumerate(_list(spec.get("requirements"))):
-        where = f"spec.template.spec.requirements[{index}]"
-        key, read = _requirement(called, where, _mapping(one))
+    for where, one in _objects(called, spec, "requirements"):
+        key, read = _requirement(called, where, one)
         wanted[key] = wanted.get(key, ANYTHING) & read
     for key, value in labels.items():
         wanted[key] = wanted.get(key, ANYTHING) & requirements.requirement("In", [value])
@@ -79,22 +95,29 @@ def node_pool(body: Mapping[str, Any]) -> NodePool:
     return NodePool(
         name=name,
         labels=labels,
-        taints=tuple(_taint(_mapping(one)) for one in _list(spec.get("taints"))),
+        taints=tuple(_taint(called, where, one) for where, one in _objects(called, spec, "taints")),
         requirements=wanted,
         node_class=(str(reference.get("kind") or ""), str(reference.get("name") or "")),
+        unread=tuple(name for name in _UNREAD if whole.get(name) not in (None, {})),
     )
 
 
 def node_class(body: Mapping[str, Any]) -> NodeClass:
     """The settings of an EC2NodeClass that decide a node's room."""
     spec = _mapping(body.get("spec"))
-    most = _mapping(spec.get("kubelet")).get("maxPods")
+    kubelet = _mapping(spec.get("kubelet"))
+    most = kubelet.get("maxPods")
     size = _mapping(_pods_disk(spec).get("ebs")).get("volumeSize")
     try:
         disk = units.milli(str(size)) // 1000 if size is not None else None
     except units.QuantityError:
         disk = None
-    return NodeClass(most if isinstance(most, int) and most > 0 else None, disk)
+    counts = isinstance(most, int) and not isinstance(most, bool) and 0 < most <= _MOST_PODS
+    return NodeClass(
+        most if counts else None,
+        disk if disk is not None and 0 < disk <= _MOST_DISK_BYTES else None,
+        tuple(sorted(_UNREAD_OF_KUBELET & kubelet.keys())),
+    )
 
 
 def _pods_disk(spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -111,9 +134,15 @@ def _pods_disk(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _requirement(called: str, where: str, one: Mapping[str, Any]) -> tuple[str, Requirement]:
     key, operator = str(one.get("key") or ""), str(one.get("operator") or "")
-    values = [str(value) for value in _list(one.get("values"))]
+    stated = one.get("values")
+    if stated is not None and not isinstance(stated, list):
+        raise InputError(called, f"{where}.values must be a list")
+    values = [str(value) for value in stated or ()]
     if not key:
         raise InputError(called, f"{where}.key must be a label")
+    key = _NORMAL.get(key, key)
+    if key.startswith(_AUTO_MODE):
+        key = f"{_PROVIDER}{key.removeprefix(_AUTO_MODE)}"
     if operator in {"Gte", "Lte"}:
         operator, values = _including(operator, values)
     found = requirements.requirement(operator, values)
@@ -125,11 +154,27 @@ def _requirement(called: str, where: str, one: Mapping[str, Any]) -> tuple[str, 
 def _including(operator: str, values: list[str]) -> tuple[str, list[str]]:
     """`Gte 4` becomes `Gt 3`, `Lte 4` becomes `Lt 5`; other values stay and are refused later."""
     strict, step = {"Gte": ("Gt", -1), "Lte": ("Lt", 1)}[operator]
-    text = values[0] if values else ""
+    text = values[0] if values and len(values[0]) <= _MOST_DIGITS else ""
     return strict, [str(int(text) + step)] if text.isascii() and text.isdecimal() else values
 
 
-def _taint(one: Mapping[str, Any]) -> Taint:
+def _objects(
+    called: str, spec: Mapping[str, Any], field: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The objects of a list, each with its path; `InputError` where they are something else."""
+    stated = spec.get(field)
+    where = f"spec.template.spec.{field}"
+    if stated is not None and not isinstance(stated, list):
+        raise InputError(called, f"{where} must be a list")
+    for index, one in enumerate(stated or ()):
+        if not isinstance(one, Mapping):
+            raise InputError(called, f"{where}[{index}] must be an object")
+        yield f"{where}[{index}]", one
+
+
+def _taint(called: str, where: str, one: Mapping[str, Any]) -> Taint:
+    if not one.get("key"):
+        raise InputError(called, f"{where}.key must be the key of a taint")
     return Taint(
         str(one.get("key") or ""),
         str(one.get("value") or ""),

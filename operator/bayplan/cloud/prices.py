@@ -22,7 +22,7 @@ from bayplan.cloud.catalogue import InstanceType
 _PRICING_REGION = "us-east-1"  # one of the few regions with an endpoint for the price list
 _MICRO = 1_000_000
 _GIB = 1 << 30
-_MOST_DOLLARS = 100_000  # an hour; a higher price is a typing error
+MOST_DOLLARS = 100_000  # an hour; a higher price is a typing error
 
 # Dollars an hour, on demand, Linux, us-east-1, fitted to AWS's published prices of 1,340 types on
 # 2026-07-20 (least absolute relative error, no coefficient below 0). Median error 7.8 % over all
@@ -71,11 +71,14 @@ Offering = tuple[str, str, str]  # instance type, zone, capacity type
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Market:
-    """Available offers and their prices; `on_demand` by type, `spot` by type and zone."""
+    """What can be had now, and for how much: `on_demand` by type, `spot` by type and zone.
+
+    `there` has every offering that can be had; None where nobody says what cannot.
+    """
 
     on_demand: Mapping[str, Price] = dataclasses.field(default_factory=dict)
     spot: Mapping[tuple[str, str], Price] = dataclasses.field(default_factory=dict)
-    sold_out: frozenset[Offering] = frozenset()
+    there: frozenset[Offering] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,15 +101,20 @@ def from_file(path: Path) -> dict[str, Price]:
     """
     source = f"prices file {path.name}"
     pairs: Iterable[tuple[int, str, object]]
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     if text.lstrip().startswith("{"):
         try:
             loaded = json.loads(text, parse_float=str, parse_int=str)
         except json.JSONDecodeError as wrong:
             raise ValueError(f"{path}:{wrong.lineno}:{wrong.colno}: {wrong.msg}") from wrong
+        except RecursionError as wrong:
+            raise ValueError(f"{path}: nested too deep for a list of prices") from wrong
         pairs = [(1, name, dollars) for name, dollars in loaded.items()]
     else:
-        rows = [(n, row) for n, row in enumerate(csv.reader(text.splitlines()), 1) if row]
+        try:
+            rows = [(n, row) for n, row in enumerate(csv.reader(text.splitlines()), 1) if row]
+        except csv.Error as wrong:
+            raise ValueError(f"{path}: {wrong}") from wrong
         if rows and len(rows[0][1]) > 1 and not _is_dollars(rows[0][1][1]):
             rows = rows[1:]
         short = next((n for n, row in rows if len(row) < len(("type", "dollars"))), None)
@@ -128,8 +136,8 @@ def microdollars(dollars: str) -> int:
         raise ValueError(f"`{dollars[:40]}` is not a price in dollars")
     exact = decimal.Decimal(dollars.strip()) * _MICRO
     rounded = int(exact.to_integral_value(rounding=decimal.ROUND_CEILING))
-    if not 0 < rounded <= _MOST_DOLLARS * _MICRO:
-        raise ValueError(f"`{dollars[:40]}` is not between 0 and {_MOST_DOLLARS} dollars")
+    if not 0 < rounded <= MOST_DOLLARS * _MICRO:
+        raise ValueError(f"`{dollars[:40]}` is not between 0 and {MOST_DOLLARS} dollars")
     return rounded
 
 

@@ -15,7 +15,7 @@ from bayplan.model.constraints import AllTogether, AtMost, EvenShares
 from bayplan.model.nodes import HOSTNAME, ZONE
 from bayplan.model.pods import Claim, Constraints, Pod, Spread
 from bayplan.model.workloads import FREELY, PlacementRules, PodClass, Waiting
-from bayplan.optimizer.problem import UNLIMITED, BoolMatrix, IntMatrix, IntVector, Problem
+from bayplan.optimizer.problem import UNLIMITED, BoolMatrix, IntMatrix, Problem
 from bayplan.placement import filters
 from bayplan.placement.daemonsets import accepting, ordered
 from bayplan.placement.node_table import NodeTable
@@ -253,15 +253,20 @@ class Shop:
         )
 
     def more(self, kind: PodClass, count: int) -> list[tuple[Offer, str]]:
-        """Nodes in each zone, of the type that holds that many pods of a class for the least."""
+        """Nodes in each zone: of the type that holds that many pods of a class for the least there.
+
+        A zone in which no type holds one gets none.
+        """
         fits = self._holds(Row(kind, per_node=_per_node(kind), count=count))
-        if not fits.any():
-            return []
         nodes = -(-count // np.maximum(fits, 1))
-        cost = np.array([offer.price for offer in self.menu], dtype=np.float64) * nodes
-        best = int(np.argmin(np.where(fits > 0, cost, np.inf)))
-        where = [zone for zone, sold in zip(self.zones, self.sold[best], strict=True) if sold]
-        return [(self.menu[best], zone) for zone in where for _ in range(int(nodes[best]))]
+        price = np.array([[offer.price] for offer in self.menu], dtype=np.float64)
+        cost = np.where(fits > 0, price * nodes, np.inf)
+        found: list[tuple[Offer, str]] = []
+        for column, zone in enumerate(self.zones):
+            if fits[:, column].any():
+                best = int(np.argmin(cost[:, column]))
+                found += [(self.menu[best], zone)] * int(nodes[best, column])
+        return found
 
     def holds(self, kind: PodClass) -> bool:
         """Whether any type, in any zone, takes one pod of a class."""
@@ -280,8 +285,8 @@ class Shop:
         ]
         return min(fitting, key=lambda offer: (offer.price, offer.name), default=None)
 
-    def _holds(self, row: Row) -> IntVector:
-        """[types]: how many pods of a row one node holds, in any zone."""
+    def _holds(self, row: Row) -> IntMatrix:
+        """[types, zones]: how many pods of a row one node holds."""
         mask = self._open(row)
         columns = sorted(row.kind.request)
         request = np.array([row.kind.request.amount(name) for name in columns], dtype=np.int64)
@@ -289,8 +294,8 @@ class Shop:
             (np.maximum(_matrix(room, columns), 0) // request).min(axis=1)
             for room in (self.room[:1] if self.uniform else self.room)
         ]
-        fits: IntVector = (np.stack(each, axis=1) * mask).max(axis=1, initial=0)
-        return np.minimum(fits, row.per_node)
+        held: IntMatrix = np.minimum(np.stack(each, axis=1) * mask, row.per_node)
+        return held
 
     def _open(self, row: Row) -> BoolMatrix:
         """[types, zones]: where pods of a row may be."""

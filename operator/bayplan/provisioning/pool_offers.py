@@ -4,17 +4,19 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bayplan.cloud import allocatable, catalogue, prices
-from bayplan.cloud.instance_labels import AWS, KEYS, KWOK, labels_of
-from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodeClass, NodePool
+from bayplan.cloud.instance_labels import KEYS, labels_of
+from bayplan.cloud.node_pools import ON_DEMAND, POOL, SPOT, NodeClass, NodePool
 from bayplan.cloud.prices import Offering
 from bayplan.model import resources
 from bayplan.model.nodes import CAPACITY_TYPE, REGION, ZONE
-from bayplan.model.requirements import ANYTHING
-from bayplan.provisioning.offerings import Offer, SpotPrices
+from bayplan.model.requirements import ANYTHING, NOTHING
+from bayplan.provisioning.offerings import Offer, SpotPrices, zones_in
 
 # Labels that come from an offer's own zone and capacity type.
 _OF_THE_PLACE = frozenset({ZONE, REGION, CAPACITY_TYPE})
 _NOBODYS = NodeClass()
+_FOLLOWED = KEYS | _OF_THE_PLACE | {POOL}
+_PROVIDERS = ("karpenter", "k8s.aws", "eks.amazonaws.com")  # parts of their labels' domains
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,9 +34,9 @@ def pool_offers(
     zones: Sequence[str],
     *,
     spot: SpotPrices | None = None,
-    sold_out: Collection[Offering] = frozenset(),
+    there: Collection[Offering] | None = None,
 ) -> PoolOffers:
-    """The offers of these pools in these zones, without offers that are sold out.
+    """The offers of these pools in these zones; of those that are `there`, if that is known.
 
     `classes` are the known node classes, by kind and name. With `spot` prices a pool that allows
     spot offers it too, each type at its price in each zone. Without these prices a pool that allows
@@ -43,8 +45,11 @@ def pool_offers(
     found: list[Offer] = []
     notes: list[str] = []
     for pool in pools:
-        notes += _unknown(pool)
         shape = classes.get(pool.node_class, _NOBODYS)
+        notes += _unread(pool, shape)
+        if any(wanted == NOTHING for wanted in pool.requirements.values()):
+            notes.append(f"NodePool {pool.name} allows no node: its requirements contradict")
+            continue
         allowed = tuple(zone for zone in zones if pool.allows(_place(zone), (ZONE, REGION)))
         types = _types(pool)
         priced = [one for one in types if not _guessed(one, book)]
@@ -59,7 +64,7 @@ def pool_offers(
             notes.append(f"NodePool {pool.name} allows none of the known {what}")
             continue
         if ON_DEMAND in pool.capacity_types:
-            found += _there(made, ON_DEMAND, sold_out)
+            found += _sold(made, ON_DEMAND, there)
         if SPOT in pool.capacity_types:
             sold = _by_zone(made, spot or {})
             if not sold and ON_DEMAND not in pool.capacity_types:
@@ -68,7 +73,11 @@ def pool_offers(
                     "because no spot price is known"
                 )
                 sold = [dataclasses.replace(offer, spot=True) for offer in made]
-            found += _there(sold, SPOT, sold_out)
+            found += _sold(sold, SPOT, there)
+        if not pool.capacity_types:
+            notes.append(
+                f"NodePool {pool.name} allows neither on-demand nor spot: nothing is bought"
+            )
     return PoolOffers(tuple(found), tuple(notes))
 
 
@@ -88,13 +97,15 @@ def _by_zone(offers: Iterable[Offer], known: SpotPrices) -> list[Offer]:
     ]
 
 
-def _there(
-    offers: Iterable[Offer], capacity_type: str, sold_out: Collection[Offering]
+def _sold(
+    offers: Iterable[Offer], capacity_type: str, there: Collection[Offering] | None
 ) -> Iterator[Offer]:
-    """Each offer in the zones where it is not sold out; offers without such a zone are left out."""
+    """Each offer in the zones where it can be had; an offer without such a zone is left out."""
     for offer in offers:
         zones = tuple(
-            zone for zone in offer.zones if (offer.name, zone, capacity_type) not in sold_out
+            zone
+            for zone in offer.zones
+            if there is None or (offer.name, zone, capacity_type) in there
         )
         if zones:
             yield dataclasses.replace(offer, zones=zones)
@@ -107,6 +118,19 @@ def zones_wanted(pools: Iterable[NodePool]) -> tuple[str, ...]:
         wanted = pool.requirements.get(ZONE, ANYTHING)
         named |= set() if wanted.complement else wanted.values
     return tuple(sorted(named))
+
+
+def zones_of(
+    pools: Sequence[NodePool], there: Sequence[str], otherwise: Sequence[str]
+) -> tuple[str, ...]:
+    """Where the pools may make nodes: zones that they name, and where nodes are already.
+
+    For a pool that names none, without a node: the region of the others, else `otherwise`.
+    """
+    named = {*zones_wanted(pools), *there}
+    if named and not there and any(not zones_wanted([pool]) for pool in pools):
+        named.update(zones_in(_place(min(named))[REGION]))
+    return tuple(sorted(named or otherwise))
 
 
 def _place(zone: str) -> dict[str, str]:
@@ -123,11 +147,21 @@ def _guessed(one: catalogue.InstanceType, book: prices.Book) -> bool:
     return one.burstable and book.of(one).source == prices.MODEL_SOURCE
 
 
-def _unknown(pool: NodePool) -> list[str]:
-    """Notes on requirements that cannot be followed here; the pool itself sets custom labels."""
-    of_type = (key for key in pool.requirements if key.startswith((f"{AWS}/", f"{KWOK}/")))
-    lost = sorted(key for key in of_type if key not in KEYS)
-    return [f"NodePool {pool.name}: the requirement on {key} is ignored" for key in lost]
+def _unread(pool: NodePool, shape: NodeClass) -> Iterator[str]:
+    """What of the pool and its class is not looked at, although it bounds what can be bought."""
+    name = f"NodePool {pool.name}"
+    for key in sorted(pool.requirements):
+        wanted = pool.requirements[key]
+        if key in _FOLLOWED:
+            continue
+        if any(part in key.partition("/")[0] for part in _PROVIDERS):
+            yield f"{name}: the requirement on {key} is ignored"
+        elif len(wanted.values) > 1 and not wanted.complement:
+            yield f"{name}: nodes are planned without {key}, which may have several values"
+    if pool.unread:
+        yield f"{name}: {', '.join(pool.unread)} ignored"
+    if shape.unread:
+        yield f"{name}: kubelet.{', kubelet.'.join(shape.unread)} of its class ignored"
 
 
 def _offer(

@@ -84,7 +84,7 @@ class _Run:
         self.requests = _Requests.of({kind.request for _, kind in self.kinds})
         self.attaches = found.attaches
         if self.attaches:
-            self.menu = [_attaching(offer) for offer in menu]
+            self.menu = [attaching(offer) for offer in menu]
         for node in found.nodes:
             priced, self.sources[node.name] = with_price(node, settings.prices)
             if self.attaches:
@@ -332,7 +332,7 @@ class _Run:
     def _wide_shop(self, menu: Sequence[Offer]) -> Shop:
         """A shop of other types."""
         if self.attaches:
-            menu = [_attaching(offer) for offer in menu]
+            menu = [attaching(offer) for offer in menu]
         found = self.found
         return Shop(menu, self.settings.zones, found.daemonsets, found.volumes.claims)
 
@@ -341,8 +341,13 @@ class _Run:
         samples = dataclasses.replace(self._empty(), nodes_version=1)
         for daemonset in self.found.daemonsets:
             samples.set_daemonset(daemonset)
+        pools: Counter[str] = Counter()
         for offer in self.menu:
-            samples.set_node(offer.node(offer.name, zone))
+            if offer.zones and zone not in offer.zones:
+                continue
+            pools[offer.name] += 1  # pools may offer the same type
+            twin = f" ({pools[offer.name]})" if pools[offer.name] > 1 else ""
+            samples.set_node(offer.node(f"{offer.name}{twin}", zone))
         plan = solve(samples.snapshot(), [alone], 0, Policy())
         return samples, tuple(refused.funnel for refused in plan.refused)
 
@@ -420,7 +425,7 @@ class _Requests:
         return bool(((self.rows <= room) | (self.rows == 0)).all(axis=1).any())
 
 
-def _attaching(offer: Offer) -> Offer:
+def attaching(offer: Offer) -> Offer:
     """The offer with the number of volumes that its nodes attach."""
     count = resources.Vector({_ATTACHABLE: attachable.attachable(offer.name)})
     return (

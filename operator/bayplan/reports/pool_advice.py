@@ -33,9 +33,13 @@ def data(found: Advice) -> dict[str, Any]:
             }
             for one in found.changes
         ],
+        "movedPods": found.moved,
+        "aside": [{"node": node, "why": why} for node, why in found.aside.items()],
         "kept": [{"node": node, "workload": title} for node, title in found.kept.items()],
         "unpricedNodes": list(found.unpriced),
         "waiting": found.waiting,
+        "waitingForOthers": found.others,
+        "priceSources": list(found.sources),
         "missing": [
             {"workload": one.title, "pods": one.count, "message": one.message}
             for one in found.missing
@@ -45,18 +49,19 @@ def data(found: Advice) -> dict[str, Any]:
 
 
 def headline(found: Advice) -> Iterator[str]:
-    """What the nodes cost now, and what a plan would cost."""
+    """The cost now, and the cost of a plan."""
     whose = "all nodes of the cluster" if found.everything else f"NodePool {found.pool}"
-    over = f", {found.gap_percent:.1f} % over the least possible" if found.bound else ""
+    alike = found.bound and not found.waiting  # both sides are about the same pods
+    over = f", {found.gap_percent:.1f} % over the least possible" if alike else ""
     yield f"{whose}: {found.nodes} nodes, {_money(found.cost)}{over}"
-    if not found.bound:
-        yield "nothing there could run on other nodes of this pool"
-        return
-    yield f"no plan costs less than {_money(found.bound)}"
-    if found.saving:
-        yield f"a plan for {_money(found.planned)} saves {_money(found.saving)}"
-    else:
-        yield f"a plan costs {_money(found.planned)}: no saving is promised"
+    if found.nodes and not (found.moved or found.waiting):
+        yield f"no pod runs on them: to give all back saves {_money(found.saving)}"
+    elif found.bound:
+        yield f"on nodes of this pool alone, no plan costs less than {_money(found.bound)}"
+        if found.saving:
+            yield f"a plan for {_money(found.planned)} saves {_money(found.saving)}"
+        else:
+            yield f"a plan costs {_money(found.planned)}: no saving is promised"
 
 
 def rows(found: Advice) -> list[tuple[str, ...]]:
@@ -78,18 +83,30 @@ def remarks(found: Advice) -> Iterator[str]:
     """Which pods wait, which nodes stay, what is not known."""
     if found.waiting:
         yield f"{found.waiting} pods wait for room now"
+    if found.others:
+        yield f"{found.others} pods wait for something that this pool cannot give"
     for one in found.missing:
         yield f"no room for {one.count} of {one.title}: {one.message}"
-    for node, title in list(found.kept.items())[:_MOST_NAMES]:
-        yield f"{node} stays: the pool cannot make a node for {title}"
-    if len(found.kept) > _MOST_NAMES:
-        yield f"{len(found.kept) - _MOST_NAMES} more nodes stay (-o json lists all)"
+    kept = found.kept.items()
+    yield from _shortened(
+        [f"{node} stays: the pool cannot make a node for {title}" for node, title in kept]
+    )
+    yield from _shortened([f"{node} is left aside: {why}" for node, why in found.aside.items()])
+    if found.sources:
+        yield f"prices: {', '.join(found.sources)}"
     if found.unpriced:
         shown = ", ".join(found.unpriced[:_MOST_NAMES])
         more = len(found.unpriced) - _MOST_NAMES
         yield f"no price is known of {shown}{f' and {more} more' if more > 0 else ''}; use --prices"
     for note in found.notes:
         yield f"note: {note}"
+
+
+def _shortened(lines: list[str]) -> Iterator[str]:
+    """The first lines, and how many nodes more there are."""
+    yield from lines[:_MOST_NAMES]
+    if len(lines) > _MOST_NAMES:
+        yield f"and {len(lines) - _MOST_NAMES} more nodes (-o json lists all)"
 
 
 def _deed(one: Change) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
@@ -14,6 +15,17 @@ POOLS = "/apis/karpenter.sh/v1/nodepools"
 CLASSES = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses"
 TYPE = "node.kubernetes.io/instance-type"
 ZONES = {"topology.kubernetes.io/zone": "us-east-1a"}
+WORDS = ("plan", "--pool", "general")
+
+
+METRICS = """\
+# TYPE karpenter_cloudprovider_instance_type_offering_price_estimate gauge
+karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="on-demand",instance_type="m5.large",zone="us-east-1a"} 0.5
+karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="spot",instance_type="m5.large",zone="us-east-1a"} 0.01
+karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="spot",instance_type="c5.large",zone="us-east-1a"} 0.001
+# TYPE karpenter_cloudprovider_instance_type_offering_available gauge
+karpenter_cloudprovider_instance_type_offering_available{capacity_type="spot",instance_type="c5.large",zone="us-east-1a"} 0
+"""  # noqa: E501  as it is written
 
 
 def pool(*types: str, name: str = "general", **more: Any) -> Body:
@@ -35,6 +47,14 @@ def cluster(*bodies: Body, of: Body | None = None, shape: Body | None = None) ->
     if shape is not None:
         answers[f"GET {CLASSES}/general"] = shape
     return Recorded(*bodies, answers=answers)
+
+
+def told_with(metrics: str, *bodies: Body, of: Body) -> Any:
+    """The answer with these metrics of Karpenter."""
+    with NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(metrics)
+        file.flush()
+        return told(cluster(*bodies, of=of), *WORDS, "--karpenter-metrics", file.name)
 
 
 def crowd() -> list[Body]:
@@ -112,14 +132,119 @@ def test_what_waits_is_planned_for() -> None:
     assert (1, []) == (found["waiting"], found["missing"])
 
 
-def test_what_fits_no_type_of_the_pool_waits_on() -> None:
-    """Exit 1, with the sentence; no saving is promised."""
+def test_what_waits_for_another_pool_is_no_matter_of_this_one() -> None:
+    """It is counted and said; the saving stands, and the exit code is 0."""
     bodies = [*crowd(), make_pod("huge", cpu="64")]
+    found = told(cluster(*bodies, of=pool("m5.large")), "plan", "--pool", "general")
+
+    assert (0, 1, []) == (found["waiting"], found["waitingForOthers"], found["missing"])
+    assert 0 < found["savingMicrodollarsPerHour"]
+
+
+def test_pods_without_room_in_the_plan() -> None:
+    """Two of the pods may not share a zone, and the pool has one: exit 1, no saving promised."""
+    apart = {
+        "labelSelector": {"matchLabels": {"app": "a"}},
+        "topologyKey": "topology.kubernetes.io/zone",
+    }
+    terms = {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}
+    bodies = crowd()
+    for pod in bodies[4:6]:
+        pod["metadata"]["labels"] = {"app": "a"}
+        pod["spec"]["affinity"] = {"podAntiAffinity": terms}
     found = told(cluster(*bodies, of=pool("m5.large")), "plan", "--pool", "general", code=1)
 
-    assert ["Pod default/huge"] == [one["workload"] for one in found["missing"]]
-    assert "1 too small for it even when empty (cpu)" in found["missing"][0]["message"]
+    assert 1 == len(found["missing"])
     assert 0 == found["savingMicrodollarsPerHour"]
+
+
+def test_spot_nodes_are_paid_as_spot() -> None:
+    """Nodes that a plan would buy again save nothing."""
+    file = METRICS.replace('instance_type="c5.large"', 'instance_type="m5.xlarge"')
+    nodes = [mine(f"n{at}", **{"karpenter.sh/capacity-type": "spot"}) for at in range(2)]
+    pods = [make_pod(f"p{at}", node=f"n{at % 2}", cpu="1900m") for at in range(4)]
+    found = told_with(file.replace("} 0\n", "} 1\n"), *nodes, *pods, of=pool("m5.xlarge"))
+    [change] = found["changes"]
+
+    assert ("spot", 2, 2) == (change["capacityType"], change["nodesNow"], change["nodesThen"])
+    assert (2_000, 0) == (found["costMicrodollarsPerHour"], found["savingMicrodollarsPerHour"])
+
+
+def test_spot_nodes_without_a_price() -> None:
+    """They are named, and promise nothing."""
+    nodes = [mine("n0", **{"karpenter.sh/capacity-type": "spot"})]
+    found = told(cluster(*nodes, make_pod("p", node="n0"), of=pool("m5.xlarge")), *WORDS)
+
+    assert ["n0"] == found["unpricedNodes"]
+    assert 0 == found["savingMicrodollarsPerHour"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"spec": {"unschedulable": True}}, "on its way out"),
+        ({"spec": {"taints": [{"key": "karpenter.sh/disrupted"}]}}, "on its way out"),
+        ({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}, "not ready"),
+    ],
+)
+def test_nodes_that_go_are_left_aside(change: dict[str, Any], why: str) -> None:
+    """What is about to end saves nothing."""
+    gone = mine("gone", "m5.4xlarge")
+    for part, values in change.items():
+        gone[part] = {**gone[part], **values}
+    found = told(cluster(*crowd(), gone, of=pool("m5.xlarge")), *WORDS)
+
+    assert [{"node": "gone", "why": why}] == found["aside"]
+    assert 4 == found["nodes"]
+
+
+def test_the_control_plane_is_left_aside(tmp_path: Path) -> None:
+    """Where all nodes of a cluster are looked at."""
+    file = tmp_path / "pool.yaml"
+    body = {"apiVersion": "karpenter.sh/v1", "kind": "NodePool", **pool("m5.large")}
+    file.write_text(yaml.safe_dump(body))
+    control = make_node("control", **{**ZONES, "node-role.kubernetes.io/control-plane": ""})
+    worker = make_node("worker", **ZONES)
+    found = told(cluster(control, worker), "plan", "--pool", str(file))
+
+    assert [{"node": "control", "why": "of the control plane"}] == found["aside"]
+
+
+def test_volumes_keep_no_node() -> None:
+    """A pod with a claim moves as others do."""
+    bodies = crowd()
+    for at, pod in enumerate(bodies[4:]):
+        claim = {"persistentVolumeClaim": {"claimName": f"c{at}"}}
+        pod["spec"]["volumes"] = [{"name": "v", **claim}]
+    found = told(cluster(*bodies, of=pool("m5.large")), *WORDS)
+
+    assert [] == found["kept"]
+    assert 4 == found["nodes"]
+
+
+def test_nothing_runs_on_the_nodes() -> None:
+    """All could be given back; no bound is spoken of."""
+    text = run(cluster(mine("n0"), of=pool("m5.large")), *WORDS).stdout
+
+    assert "no pod runs on them: to give all back saves $0.21 an hour" in text
+    assert "no plan costs less" not in text
+
+
+def test_other_nodes_take_no_pods_in_the_plan() -> None:
+    """Both sides are about the same pods, so that the bound is one."""
+    other = make_node("other", cpu="16", **{**ZONES, "karpenter.sh/nodepool": "other"})
+    found = told(cluster(*crowd(), other, of=pool("m5.large")), *WORDS)
+
+    assert 4 == found["movedPods"]
+    assert 0 < found["boundMicrodollarsPerHour"]
+
+
+def test_a_file_that_is_no_pool(tmp_path: Path) -> None:
+    """Of another group: exit 2, one sentence."""
+    file = tmp_path / "pool.yaml"
+    file.write_text(yaml.safe_dump({"apiVersion": "x.dev/v1", "kind": "NodePool", **pool("a")}))
+
+    assert "cannot be read" in run(cluster(*crowd()), "plan", "--pool", str(file), code=2).output
 
 
 def test_daemonsets_go_with_their_nodes() -> None:
@@ -177,16 +302,6 @@ def test_a_node_of_unknown_price() -> None:
 
     assert ["n0"] == found["unpricedNodes"]
     assert "no price is known of n0; use --prices" in text
-
-
-METRICS = """\
-# TYPE karpenter_cloudprovider_instance_type_offering_price_estimate gauge
-karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="on-demand",instance_type="m5.large",zone="us-east-1a"} 0.5
-karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="spot",instance_type="m5.large",zone="us-east-1a"} 0.01
-karpenter_cloudprovider_instance_type_offering_price_estimate{capacity_type="spot",instance_type="c5.large",zone="us-east-1a"} 0.001
-# TYPE karpenter_cloudprovider_instance_type_offering_available gauge
-karpenter_cloudprovider_instance_type_offering_available{capacity_type="spot",instance_type="c5.large",zone="us-east-1a"} 0
-"""  # noqa: E501  as it is written
 
 
 def test_karpenters_own_prices(tmp_path: Path) -> None:

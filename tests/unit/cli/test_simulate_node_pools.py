@@ -77,6 +77,29 @@ def test_a_pool_buys_in_its_zones_alone() -> None:
     assert {"us-east-1c"} == {one["zone"] for one in selected["nodeList"]}
 
 
+def test_pods_apart_by_zone_get_a_node_in_each() -> None:
+    """Pools may each have one zone: the best offer is chosen zone by zone."""
+    pools = [
+        pool("near", "m5.large", zones=("us-east-1a",)),
+        pool("far", "m5.xlarge", zones=("us-east-1c",)),
+    ]
+    apart = {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": ZONE}
+    rules = {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}
+    body = answer(workload(replicas=2, affinity={"podAntiAffinity": rules}), *pools)
+
+    assert (2, 0) == (body["placed"], body["unplaced"])
+    assert {"us-east-1a", "us-east-1c"} == {one["zone"] for one in body["nodeList"]}
+
+
+@pytest.mark.parametrize("option", ["--max-pods", "--disk"])
+def test_what_pools_say_is_no_option(option: str) -> None:
+    """Exit 2: it would have no effect."""
+    result = run(workload(), pool("a", "m5.large"), options=(option, "20"))
+
+    assert 2 == result.exit_code
+    assert option in result.output
+
+
 def test_there_is_room_already() -> None:
     """Given nodes come first; the pool buys for the rest."""
     body = answer(workload(replicas=9), node("a"), pool("a", "m5.large"))

@@ -39,6 +39,7 @@ def test_prices_and_what_is_sold_out() -> None:
                 ("m5.large", "reserved", "us-east-1b"): 0.0000001,
                 ("c5.large", "on-demand", "us-east-1a"): 0.0,
                 ("c5.large", "spot", "us-east-1a"): float("nan"),
+                ("c5.large", "spot", "us-east-1b"): 1e300,
             },
             {
                 ("m5.large", "spot", "us-east-1a"): 0,
@@ -52,7 +53,11 @@ def test_prices_and_what_is_sold_out() -> None:
         ("m5.large", "us-east-1a"): Price(35_100, SOURCE),
         ("m5.large", "us-east-1b"): Price(40_200, SOURCE),
     } == found.spot
-    assert {("m5.large", "us-east-1a", "spot")} == found.sold_out
+    assert {
+        ("m5.large", "us-east-1a", "on-demand"),
+        ("m5.large", "us-east-1b", "on-demand"),
+        ("m5.large", "us-east-1b", "spot"),
+    } == found.there
 
 
 @pytest.mark.parametrize("text", ["", "<html>no metrics</html>", "up 1\n", 'a{b="c} 1'])

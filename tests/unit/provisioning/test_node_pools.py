@@ -9,7 +9,7 @@ from bayplan.cloud.node_pools import NodeClass, NodePool, node_class, node_pool
 from bayplan.cloud.prices import Book, Price
 from bayplan.inputs import InputError
 from bayplan.model.nodes import Taint
-from bayplan.provisioning.pool_offers import PoolOffers, pool_offers, zones_wanted
+from bayplan.provisioning.pool_offers import PoolOffers, pool_offers, zones_of, zones_wanted
 
 AWS = "karpenter.k8s.aws"
 ZONE, CAPACITY, TYPE = (
@@ -46,9 +46,9 @@ def pool(*requirements: tuple[str, str, list[str]], **spec: Any) -> NodePool:
 
 def menu(*requirements: tuple[str, str, list[str]], **spec: Any) -> PoolOffers:
     classes = spec.pop("classes", {})
-    spot, sold_out = spec.pop("spot", None), spec.pop("sold_out", frozenset())
+    spot, there = spec.pop("spot", None), spec.pop("there", None)
     made = pool(*requirements, **spec)
-    return pool_offers([made], classes, Book(), ZONES, spot=spot, sold_out=sold_out)
+    return pool_offers([made], classes, Book(), ZONES, spot=spot, there=there)
 
 
 def names(*requirements: tuple[str, str, list[str]]) -> set[str]:
@@ -140,6 +140,15 @@ def test_a_burstable_type_needs_a_price() -> None:
     assert {"m5.large", "t3.large"} == {offer.name for offer in priced.offers}
 
 
+def test_a_pool_without_zones_has_those_of_the_region() -> None:
+    """Beside a pool that names one; where nodes are, their zones count."""
+    both = [pool((ZONE, "In", ["eu-west-1a"])), pool()]
+
+    assert ("eu-west-1a", "eu-west-1b", "eu-west-1c") == zones_of(both, (), ("us-east-1a",))
+    assert ("eu-west-1a", "eu-west-1b") == zones_of(both, ("eu-west-1b",), ("us-east-1a",))
+    assert ("us-east-1a",) == zones_of([pool()], (), ("us-east-1a",))
+
+
 def test_no_zone_is_left() -> None:
     """A note says it, and nothing is offered."""
     found = menu((ZONE, "In", ["us-east-1a"]))
@@ -168,20 +177,57 @@ def test_spot_is_offered_zone_by_zone() -> None:
     }
 
 
-def test_what_is_sold_out_is_not_offered() -> None:
-    """Of a type in one zone, of another in both."""
-    sold_out = {
-        ("m5.large", ZONES[0], "on-demand"),
-        ("c5.large", ZONES[0], "on-demand"),
-        ("c5.large", ZONES[1], "on-demand"),
-        ("r5.large", ZONES[1], "spot"),
-    }
+def test_only_what_can_be_had_is_offered() -> None:
+    """Type by type, zone by zone, where a market says what is there; everything where none does."""
+    there = {("m5.large", ZONES[1], "on-demand"), ("r5.large", ZONES[0], "spot")}
     wanted = (TYPE, "In", ["m5.large", "c5.large", "r5.large"])
-    found = menu(wanted, sold_out=sold_out).offers
+    found = {(one.name, one.zones) for one in menu(wanted, there=there).offers}
 
-    assert {("m5.large", ZONES[1:]), ("r5.large", ZONES)} == {
-        (one.name, one.zones) for one in found
-    }
+    assert {("m5.large", ZONES[1:])} == found
+    assert 3 == len(menu(wanted).offers)
+
+
+def test_other_words_for_a_label() -> None:
+    """The beta labels, and those of EKS Auto Mode, mean the same as Karpenter's own."""
+    arm = menu(("beta.kubernetes.io/arch", "In", ["arm64"]), (f"{AWS}/instance-cpu", "In", ["8"]))
+    auto = menu(("eks.amazonaws.com/instance-category", "In", ["c"]))
+
+    assert {"arm64"} == {one.arch for one in arm.offers}
+    assert {"c"} == {one.name[0] for one in auto.offers}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "more", "said"),
+    [
+        (("topology.k8s.aws/zone-id", "In", ["use1-az1"]), {}, "topology.k8s.aws/zone-id"),
+        (("tier", "In", ["gold", "silver"]), {}, "without tier, which may have several values"),
+        (("team", "In", ["b"]), {"labels": {"team": "a"}}, "its requirements contradict"),
+        ((CAPACITY, "In", ["reserved"]), {}, "neither on-demand nor spot"),
+    ],
+)
+def test_what_is_not_followed_is_said(
+    wanted: tuple[str, str, list[str]], more: dict[str, Any], said: str
+) -> None:
+    """Each in a note."""
+    assert any(said in note for note in menu(wanted, **more).notes)
+
+
+def test_bounds_of_the_pool_and_its_class_are_named() -> None:
+    """Limits and weight, and what a kubelet keeps for itself."""
+    stated = body((TYPE, "In", ["m5.large"]))
+    stated["spec"] |= {"limits": {"cpu": "4"}, "weight": 10}
+    shape = node_class({"spec": {"kubelet": {"systemReserved": {"memory": "1Gi"}}}})
+    classes = {("EC2NodeClass", "default"): shape}
+    notes = pool_offers([node_pool(stated)], classes, Book(), ZONES).notes
+
+    assert any("limits, weight ignored" in note for note in notes)
+    assert any("kubelet.systemReserved of its class ignored" in note for note in notes)
+
+
+@pytest.mark.parametrize("most", [True, 0, -1, 10**30, "110"])
+def test_a_number_of_pods_that_no_kubelet_takes(most: object) -> None:
+    """It counts as none."""
+    assert node_class({"spec": {"kubelet": {"maxPods": most}}}).max_pods is None
 
 
 def test_spot_alone_without_prices() -> None:
@@ -251,6 +297,12 @@ def test_the_disk_of_pods_hangs_on_the_image(family: dict[str, Any], gibibytes: 
         (body((TYPE, "Near", ["a"])), "accepts no value"),
         (body((f"{AWS}/instance-cpu", "Gte", ["many"])), "accepts no value"),
         (body((f"{AWS}/instance-cpu", "Gt", [])), "accepts no value"),
+        (body((f"{AWS}/instance-cpu", "Gte", ["9" * 5000])), "accepts no value"),
+        (body(requirements={"key": "a"}), "spec.template.spec.requirements must be a list"),
+        (body(requirements=["a"]), "requirements[0] must be an object"),
+        (body(taints={"key": "a"}), "spec.template.spec.taints must be a list"),
+        (body(taints=[{"value": "a"}]), "taints[0].key must be the key of a taint"),
+        (body((TYPE, "In", "m5.large")), "requirements[0].values must be a list"),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_read_is_named(stated: dict[str, Any], said: str) -> None:

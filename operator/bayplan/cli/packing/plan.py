@@ -62,13 +62,15 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
     Lists the pods that would be created, bound or deleted, and the pods that wait, with reasons.
     Without -n it covers the whole cluster.
 
-    With --pool, it packs every pod of the pool's nodes, and every waiting pod, onto nodes that the
-    pool may buy. If the cluster has no node of that pool, it takes all nodes: so you see what a
-    NodePool would save before you install Karpenter.
+    With --pool, it packs every pod of the pool's nodes, and every waiting pod that the pool could
+    hold, onto nodes that the pool may buy. If the cluster has no node of that pool, it takes all
+    nodes: so you see what a NodePool would save before you install Karpenter.
 
     Exit code: 0 everything has a place, 1 something waits for room, 2 the input is wrong, 3 the
     cluster refused.
     """
+    if not pool and (prices or region or karpenter_metrics):
+        raise click.UsageError("--prices, --aws-prices and --karpenter-metrics need --pool.")
     if pool:
         from bayplan.cli.packing.pool_plan import pool_plan
 

@@ -11,6 +11,9 @@ from bayplan.cli.target import Target
 from bayplan.inputs import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bayplan.cloud.prices import Price
     from bayplan.manifests.documents import Document
     from bayplan.provisioning.advice import Advice
 
@@ -37,26 +40,48 @@ def pool_plan(
     from bayplan.cloud.node_pools import SPOT
     from bayplan.manifests import inventory
     from bayplan.provisioning import offerings, pool_offers, simulation
-    from bayplan.provisioning.advice import advice
+    from bayplan.provisioning.advice import advice, offering
 
     documents = [*_read(target, pool), *live_documents.documents(target)]
     found = inventory.inventory(documents, {}, lenient=True)
+    if len(found.node_pools) != 1:
+        why = found.skipped[0].why if found.skipped else "it is no NodePool of karpenter.sh"
+        raise InputError("--pool", f"{pool} cannot be read: {why}")
     [named] = found.node_pools
     market = price_options.market_of(metrics)
     book = price_options.book_of(prices, region, market.on_demand)
-    zones = offerings.zones_of(found.nodes) or pool_offers.zones_wanted(found.node_pools)
-    zones = zones or offerings.zones_in(region)
+    if region and not book.aws:
+        click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)
+    zones = pool_offers.zones_of(
+        found.node_pools, offerings.zones_of(found.nodes), offerings.zones_in(region)
+    )
     spot = market.spot
     if region and SPOT in named.capacity_types and not spot:
-        spot = price_options.spot_of(region)
+        spot = _spot_of(region)
     menu = pool_offers.pool_offers(
-        found.node_pools, found.node_classes, book, zones, spot=spot, sold_out=market.sold_out
+        found.node_pools,
+        found.node_classes,
+        book,
+        zones,
+        spot=spot,
+        there=None if market.there is None else market.there | set(map(offering, found.nodes)),
     )
     settings = simulation.Settings(seconds=seconds, zones=zones, prices=book)
     found.notes += menu.notes
-    told = advice(found, named, menu.offers, settings)
+    told = advice(found, named, menu.offers, settings, spot)
     _print(told, output)
     return 1 if told.missing else 0
+
+
+def _spot_of(region: str) -> "Mapping[tuple[str, str], Price]":
+    """AWS's spot prices; without any, the pool's spot nodes are not planned with."""
+    from bayplan.cli.packing import price_options
+
+    try:
+        return price_options.spot_of(region)
+    except InputError as error:
+        click.echo(f"without spot prices: {error.message}", err=True)
+        return {}
 
 
 def _read(target: Target, pool: str) -> list["Document"]:
@@ -66,17 +91,20 @@ def _read(target: Target, pool: str) -> list["Document"]:
     if Path(pool).is_file():
         read = documents((pool,), io.BytesIO())
         wanted = [one for one in read if one.kind in {"NodePool", "EC2NodeClass"}]
-        if sum(one.kind == "NodePool" for one in wanted) != 1:
+        pools = [one for one in wanted if one.kind == "NodePool"]
+        if len(pools) != 1:
             raise InputError("--pool", f"{pool} must have one NodePool in it")
+        if len(wanted) == 1:
+            wanted += _class_of(target, pools[0].body)
         return wanted
     where = f"cluster {target.context}" if target.context else "the current cluster"
-    return [Document(where, body) for body in _stored(target, pool)]
+    stored = _stored(target, pool)
+    return [Document(where, stored), *_class_of(target, stored)]
 
 
-def _stored(target: Target, pool: str) -> list[dict[str, Any]]:
+def _stored(target: Target, pool: str) -> dict[str, Any]:
     from bayplan.cli import client
-    from bayplan.cli.errors import NotThere, Refused
-    from bayplan.cloud.node_pools import node_pool
+    from bayplan.cli.errors import NotThere
 
     with client.connected(target) as cluster:
         try:
@@ -85,17 +113,27 @@ def _stored(target: Target, pool: str) -> list[dict[str, Any]]:
             raise InputError(
                 "--pool", f"{pool!r} is neither a file nor a NodePool of the cluster"
             ) from error
-        kind, name = node_pool(body).node_class
-        found = [{**body, "apiVersion": "karpenter.sh/v1", "kind": "NodePool"}]
-        if kind == "EC2NodeClass":
-            try:
-                shape = cluster.ask("GET", f"{_CLASSES}/{name}", verb="get", kind=kind)
-            except (NotThere, Refused) as error:
-                click.echo(f"without EC2NodeClass {name}: {error}", err=True)
-            else:
-                version = "karpenter.k8s.aws/v1"
-                found.append({**shape, "apiVersion": version, "kind": kind})
-        return found
+        return {**body, "apiVersion": "karpenter.sh/v1", "kind": "NodePool"}
+
+
+def _class_of(target: Target, pool: dict[str, Any]) -> list["Document"]:
+    """The EC2NodeClass that a NodePool names, if the cluster has it."""
+    from bayplan.cli import client
+    from bayplan.cli.errors import NoCluster
+    from bayplan.cloud.node_pools import node_pool
+    from bayplan.manifests.documents import Document
+
+    kind, name = node_pool(pool).node_class
+    if kind != "EC2NodeClass" or not name:
+        return []
+    try:
+        with client.connected(target) as cluster:
+            shape = cluster.ask("GET", f"{_CLASSES}/{name}", verb="get", kind=kind)
+    except NoCluster as error:
+        click.echo(f"without EC2NodeClass {name}: {error}", err=True)
+        return []
+    body = {**shape, "apiVersion": "karpenter.k8s.aws/v1", "kind": kind}
+    return [Document("the cluster", body)]
 
 
 def _print(told: "Advice", output: str) -> None:

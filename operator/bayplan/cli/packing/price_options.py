@@ -1,6 +1,7 @@
 """Reads the options for prices of instances: a file, AWS's list, AWS's spot market."""
 
 import datetime as dt
+import http.client
 import os
 import re
 import urllib.request
@@ -29,7 +30,7 @@ def market_of(where: str) -> Market:
         else:
             text = Path(where).read_text(encoding="utf-8")
         return karpenter_metrics.market(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise InputError("--karpenter-metrics", f"{where}: {error}") from error
 
 

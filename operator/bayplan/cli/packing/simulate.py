@@ -16,6 +16,9 @@ from bayplan.inputs import InputError
 from bayplan.model.nodes import OF_ITSELF, with_former
 
 if TYPE_CHECKING:
+    from bayplan.cloud.prices import Book, Market
+    from bayplan.provisioning.inventory import Inventory
+    from bayplan.provisioning.offerings import Offer
     from bayplan.provisioning.result import Result
 
 _DIGITS = 9
@@ -185,12 +188,9 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     where = tuple(sorted(set(zones))) or zones_there or offerings.zones_in(region)
     offers = []
     if found.node_pools and not types:
-        where = tuple(sorted(set(zones))) or pool_offers.zones_wanted(found.node_pools) or where
-        sold = {**(price_options.spot_of(region) if spot else {}), **market.spot}
-        made = pool_offers.pool_offers(
-            found.node_pools, found.node_classes, book, where, spot=sold, sold_out=market.sold_out
-        )
-        offers, found.notes = list(made.offers), [*found.notes, *made.notes]
+        _said_by_pools(max_pods, disk, labels, prefix_delegation)
+        where = where if zones else pool_offers.zones_of(found.node_pools, zones_there, where)
+        offers = _of_pools(found, book, market, where, region if spot else "")
     elif types or not had_nodes:
         offers = offerings.offers(
             types,
@@ -209,6 +209,29 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     if picture is not None:
         _draw(result, picture)
     context.exit(1 if result.missing else 0)
+
+
+def _said_by_pools(*given: object) -> None:
+    """NodePools and their classes say how much room a node has, and its labels."""
+    options = ("--max-pods", "--disk", "--node-label", "--prefix-delegation")
+    for option, value in zip(options, given, strict=True):
+        if value:
+            raise InputError(option, "NodePools in the input say this; or name --instance-type")
+
+
+def _of_pools(
+    found: "Inventory", book: "Book", market: "Market", zones: tuple[str, ...], spot_region: str
+) -> list["Offer"]:
+    """What the NodePools of the input may buy; notes go to the inventory."""
+    from bayplan.cli.packing import price_options
+    from bayplan.provisioning import pool_offers
+
+    spot = {**(price_options.spot_of(spot_region) if spot_region else {}), **market.spot}
+    made = pool_offers.pool_offers(
+        found.node_pools, found.node_classes, book, zones, spot=spot, there=market.there
+    )
+    found.notes += made.notes
+    return list(made.offers)
 
 
 def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
