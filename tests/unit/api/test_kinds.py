@@ -4,10 +4,7 @@ The tests add the kind Probe to a copy of the product as architecture.md says: a
 models, a reconcile function. Nothing else is edited, and whoever goes over all kinds knows it.
 """
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from bayplan.api import kinds
 from bayplan.api.definitions import definition_of
 from bayplan.scheduler.deciders import DECIDERS
 from tests.builders import make_pod
+from tests.planted import asked, edit, ran
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
@@ -45,23 +43,17 @@ def reconcile(resource, pods, view, now):
 
 def planted(source: Path) -> None:
     """Add the kind Probe to the product in `source`."""
-    _edit(source / "api/kinds.py", "KINDS = (\n", f"KINDS = ({ROW}")
+    edit(source / "api/kinds.py", "KINDS = (\n", f"KINDS = ({ROW}")
     shutil.copy(HERE / "probe.py", source / "api")
     (source / "reconcile/probe.py").write_text(RECONCILE)
     deciders = source / "scheduler/deciders.py"
     imported = "from bayplan.reconcile.view import View\n"
-    _edit(deciders, imported, f"from bayplan.reconcile import probe\n{imported}")
-    _edit(
+    edit(deciders, imported, f"from bayplan.reconcile import probe\n{imported}")
+    edit(
         deciders,
         "    names.BATCHJOB: reconcile_batchjob,\n",
         '    "Probe": probe.reconcile,\n    names.BATCHJOB: reconcile_batchjob,\n',
     )
-
-
-def _edit(path: Path, before: str, after: str) -> None:
-    text = path.read_text()
-    assert 1 == text.count(before), f"{path.name} has changed: {before!r}"
-    path.write_text(text.replace(before, after))
 
 
 @pytest.fixture(scope="module")
@@ -76,25 +68,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def told(source: Path) -> dict[str, Any]:
     """What this product says of Probes, by the question."""
-    return asked(source)
+    return answers(source)
 
 
-def asked(source: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ran(source, "-m", "tests.unit.api.probe_told"))
-    return found
-
-
-def ran(source: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *words],
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{source}:{ROOT}", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
-    return done.stdout
+def answers(source: Path) -> dict[str, Any]:
+    return asked(source, "tests.unit.api.probe_told")
 
 
 def test_its_definition_is_written(source: Path, tmp_path: Path) -> None:
@@ -207,9 +185,9 @@ def test_a_list_of_its_own_is_found(
     """Who goes over kinds of its own choice fails the test above."""
     copy = tmp_path / "operator"
     shutil.copytree(source, copy)
-    _edit(copy / "bayplan" / module, *own)
+    edit(copy / "bayplan" / module, *own)
 
-    found = asked(copy)
+    found = answers(copy)
 
     with pytest.raises(AssertionError):
         question(found)

@@ -4,16 +4,14 @@ The tests add two operators to a copy of the product, as architecture.md says: a
 Nothing else is edited, and every module that deals with operators knows them.
 """
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bayplan.model.constraints import Operator, PlaceConstraint
+from tests import planted
 
 ROOT = Path(__file__).parents[3]
 MEMBERS = """
@@ -36,12 +34,6 @@ MEMBERS = """
 FIRST = "    UNIQUE = (\n"
 
 
-def _edit(path: Path, before: str, after: str) -> None:
-    text = path.read_text()
-    assert 1 == text.count(before), f"{path.name} has changed: {before!r}"
-    path.write_text(text.replace(before, after))
-
-
 @pytest.fixture(name="product", scope="module")
 def _product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A product that knows both operators, with its definitions and its reference."""
@@ -50,33 +42,20 @@ def _product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("operator", "tools", "docs/reference", "crds"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=unwanted)
     table = copy / "operator/bayplan/model/constraints.py"
-    _edit(table, FIRST, MEMBERS + FIRST)
-    ran(copy, "-m", "bayplan.api.crds", "--write", str(copy / "crds"))
+    planted.edit(table, FIRST, MEMBERS + FIRST)
+    words = ("-m", "bayplan.api.crds", "--write", str(copy / "crds"))
+    planted.ran(copy / "operator", *words, folder=copy)
     return copy
 
 
-def ran(product: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *words],
-        cwd=product,
-        env={"PYTHONPATH": f"{product / 'operator'}:{product}:{ROOT}", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
-    return done.stdout
-
-
-def asked(product: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ran(product, "-m", "tests.unit.model.operator_told"))
-    return found
+def answers(product: Path) -> dict[str, Any]:
+    return planted.asked(product / "operator", "tests.unit.model.operator_told", product)
 
 
 @pytest.fixture(scope="module")
 def told(product: Path) -> dict[str, Any]:
     """What this product says of the operators, by the question."""
-    return asked(product)
+    return answers(product)
 
 
 def test_they_are_in_the_definitions(product: Path) -> None:
@@ -200,10 +179,10 @@ def test_a_rule_of_its_own_is_found(
     """A module that does not follow the table fails the test above."""
     copy = tmp_path / "product"
     shutil.copytree(product, copy)
-    _edit(copy / "operator/bayplan" / module, *own)
+    planted.edit(copy / "operator/bayplan" / module, *own)
 
     with pytest.raises(AssertionError):
-        question(asked(copy))
+        question(answers(copy))
 
 
 @pytest.mark.parametrize("operator", Operator)
