@@ -18,6 +18,7 @@ from bayplan.api.meta import WorkloadSpec
 from bayplan.api.template import template_hash
 from bayplan.api.times import time_of
 from bayplan.api.validation import Problem, problems
+from bayplan.model.untyped import mapping
 
 Key = tuple[str, str, str]  # kind, namespace, name
 
@@ -64,7 +65,7 @@ def parse_resource(body: Mapping[str, Any], known: Resource | None = None) -> Re
     `known` is the former reading. Its parsed spec is kept while uid and generation are the same, so
     that a status write needs no parsing.
     """
-    metadata = _mapping(body.get("metadata"))
+    metadata = mapping(body.get("metadata"))
     kind = str(body.get("kind", ""))
     read = Resource(
         kind=kind,
@@ -77,7 +78,7 @@ def parse_resource(body: Mapping[str, Any], known: Resource | None = None) -> Re
         deleting=metadata.get("deletionTimestamp") is not None,
         labels=_texts(metadata.get("labels")),
         annotations=_texts(metadata.get("annotations")),
-        status=_mapping(body.get("status")),
+        status=mapping(body.get("status")),
         edits=edits.moments(metadata, *_EDITS) if kind in RUNS else {},
     )
     if known is not None and (known.uid, known.generation) == (read.uid, read.generation):
@@ -87,13 +88,13 @@ def parse_resource(body: Mapping[str, Any], known: Resource | None = None) -> Re
             problems=known.problems,
             template_hash=known.template_hash,
         )
-    raw = _mapping(body.get("spec"))
+    raw = mapping(body.get("spec"))
     spec, found = _parse(kind, raw)
     return replace(
         read,
         spec=spec,
         problems=found,
-        template_hash=template_hash(_mapping(raw.get("template"))),
+        template_hash=template_hash(mapping(raw.get("template"))),
     )
 
 
@@ -112,12 +113,8 @@ def _parse(kind: str, raw: Mapping[str, Any]) -> tuple[WorkloadSpec | None, tupl
     return spec, problems(kind, spec)
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _texts(value: object) -> Mapping[str, str]:
-    return {str(key): str(text) for key, text in _mapping(value).items()}
+    return {str(key): str(text) for key, text in mapping(value).items()}
 
 
 def parent_names(job: Resource | None) -> tuple[str, ...]:

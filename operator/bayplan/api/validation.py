@@ -13,6 +13,7 @@ from bayplan import units
 from bayplan.api import kinds
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.meta import Placement, WorkloadSpec
+from bayplan.model.untyped import mapping, sequence
 from bayplan.schedules.parse import ScheduleError, TimeZoneError, parse
 
 Reason = Literal["InvalidSpec", "InvalidTimeZone", "InvalidSchedule", "InvalidTemplate"]
@@ -38,8 +39,8 @@ def problems(kind: str, spec: WorkloadSpec) -> tuple[Problem, ...]:
     """Everything wrong with a parsed spec, the most serious first; empty when it can work."""
     found = [*_of_schedule(spec)] if isinstance(spec, BatchJobSpec) else []
     restart_policy = kinds.BY_NAME[kind].restart_policy
-    pod = _mapping(spec.template.get("spec"))
-    if not _list(pod.get("containers")):
+    pod = mapping(spec.template.get("spec"))
+    if not sequence(pod.get("containers")):
         found.append(_template("containers", "must list at least one container"))
     for field, message in _CHOSEN.items():
         if pod.get(field) is not None:
@@ -74,18 +75,18 @@ def _of_placement(placement: Placement) -> Iterator[Problem]:
 
 def _of_amounts(pod: Mapping[str, Any]) -> Iterator[Problem]:
     """Amounts that are not quantities, are negative, exceed their limit, or are not whole."""
-    yield from _of_resources("resources", _mapping(pod.get("resources")))
+    yield from _of_resources("resources", mapping(pod.get("resources")))
     yield from _of_resources("", {"overhead": pod.get("overhead")})
     for group in ("initContainers", "containers"):
-        for index, container in enumerate(_list(pod.get(group))):
+        for index, container in enumerate(sequence(pod.get(group))):
             where = f"{group}[{index}].resources"
-            yield from _of_resources(where, _mapping(_mapping(container).get("resources")))
+            yield from _of_resources(where, mapping(mapping(container).get("resources")))
 
 
 def _of_resources(where: str, resources: Mapping[str, Any]) -> Iterator[Problem]:
     amounts: dict[tuple[str, str], int] = {}  # part, resource -> thousandths
     for part in ("requests", "limits", "overhead"):
-        for resource, text in _mapping(resources.get(part)).items():
+        for resource, text in mapping(resources.get(part)).items():
             path = ".".join(filter(None, (where, part, resource)))
             if isinstance(text, Mapping | list):
                 yield _template(path, "must be a quantity; write one such as 500m or 2Gi")
@@ -122,11 +123,3 @@ def _of_amount(path: str, resource: str, text: str | int, milli: int) -> Iterato
 
 def _template(path: str, message: str) -> Problem:
     return Problem("InvalidTemplate", f"spec.template.spec.{path}", message)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -12,8 +12,9 @@ from typing import Any
 from bayplan import units
 from bayplan.inputs import InputError
 from bayplan.model import requirements
-from bayplan.model.nodes import ARCH, CAPACITY_TYPE, INSTANCE_TYPE, OS, REGION, ZONE, Taint
+from bayplan.model.nodes import CAPACITY_TYPE, FORMER, Taint
 from bayplan.model.requirements import ANYTHING, Requirement
+from bayplan.model.untyped import mapping, sequence
 
 GROUP, KIND = "karpenter.sh", "NodePool"
 POOL = "karpenter.sh/nodepool"  # the label of its nodes
@@ -23,14 +24,8 @@ _UNREAD = ("limits", "replicas", "weight")
 _UNREAD_OF_KUBELET = frozenset(
     {"systemReserved", "kubeReserved", "evictionHard", "evictionSoft", "podsPerCore"}
 )
-# Other words for a label, as Karpenter reads them, and those of EKS Auto Mode.
-_NORMAL = {
-    "failure-domain.beta.kubernetes.io/zone": ZONE,
-    "failure-domain.beta.kubernetes.io/region": REGION,
-    "beta.kubernetes.io/arch": ARCH,
-    "beta.kubernetes.io/os": OS,
-    "beta.kubernetes.io/instance-type": INSTANCE_TYPE,
-}
+# Karpenter reads the former words for a label too; EKS Auto Mode has words of its own.
+_NORMAL = {before: now for now, before in FORMER}
 _AUTO_MODE, _PROVIDER = "eks.amazonaws.com/instance-", "karpenter.k8s.aws/instance-"
 
 
@@ -71,18 +66,18 @@ class NodePool:
 
 def node_pool(body: Mapping[str, Any]) -> NodePool:
     """The pool that an object describes; `InputError` names the field that cannot be read."""
-    name = str(_mapping(body.get("metadata")).get("name") or "")
+    name = str(mapping(body.get("metadata")).get("name") or "")
     called = f"{KIND} {name or '(without a name)'}"
-    whole = _mapping(body.get("spec"))
-    template = _mapping(whole.get("template"))
-    spec = _mapping(template.get("spec"))
+    whole = mapping(body.get("spec"))
+    template = mapping(whole.get("template"))
+    spec = mapping(template.get("spec"))
     if not name:
         raise InputError(called, "metadata.name must be the pool's name")
     if not spec:
         raise InputError(called, "spec.template.spec must say what its nodes are")
     labels = {
         str(key): str(value)
-        for key, value in _mapping(_mapping(template.get("metadata")).get("labels")).items()
+        for key, value in mapping(mapping(template.get("metadata")).get("labels")).items()
     }
     labels[POOL] = name
     wanted: dict[str, Requirement] = {}
@@ -91,7 +86,7 @@ def node_pool(body: Mapping[str, Any]) -> NodePool:
         wanted[key] = wanted.get(key, ANYTHING) & read
     for key, value in labels.items():
         wanted[key] = wanted.get(key, ANYTHING) & requirements.requirement("In", [value])
-    reference = _mapping(spec.get("nodeClassRef"))
+    reference = mapping(spec.get("nodeClassRef"))
     return NodePool(
         name=name,
         labels=labels,
@@ -104,10 +99,10 @@ def node_pool(body: Mapping[str, Any]) -> NodePool:
 
 def node_class(body: Mapping[str, Any]) -> NodeClass:
     """The settings of an EC2NodeClass that decide a node's room."""
-    spec = _mapping(body.get("spec"))
-    kubelet = _mapping(spec.get("kubelet"))
+    spec = mapping(body.get("spec"))
+    kubelet = mapping(spec.get("kubelet"))
     most = kubelet.get("maxPods")
-    size = _mapping(_pods_disk(spec).get("ebs")).get("volumeSize")
+    size = mapping(_pods_disk(spec).get("ebs")).get("volumeSize")
     try:
         disk = units.milli(str(size)) // 1000 if size is not None else None
     except units.QuantityError:
@@ -122,8 +117,8 @@ def node_class(body: Mapping[str, Any]) -> NodeClass:
 
 def _pods_disk(spec: Mapping[str, Any]) -> Mapping[str, Any]:
     """The volume that pods write to, found as the provider does: by its mark or device name."""
-    disks = [_mapping(one) for one in _list(spec.get("blockDeviceMappings"))]
-    aliases = [str(_mapping(one).get("alias")) for one in _list(spec.get("amiSelectorTerms"))]
+    disks = [mapping(one) for one in sequence(spec.get("blockDeviceMappings"))]
+    aliases = [str(mapping(one).get("alias")) for one in sequence(spec.get("amiSelectorTerms"))]
     families = [str(spec.get("amiFamily") or ""), *aliases]
     bottlerocket = any(family.lower().startswith("bottlerocket") for family in families)
     device = "/dev/xvdb" if bottlerocket else "/dev/xvda"
@@ -180,11 +175,3 @@ def _taint(called: str, where: str, one: Mapping[str, Any]) -> Taint:
         str(one.get("value") or ""),
         str(one.get("effect") or "NoSchedule"),
     )
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

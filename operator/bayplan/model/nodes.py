@@ -49,7 +49,7 @@ EMPTYING_TAINTS = (
 _LAG_SECONDS = 10
 OF_ITSELF = (HOSTNAME, INSTANCE_TYPE, REGION, ZONE, OS, ARCH)  # labels of every node
 # The former names of labels; whoever sets one name also sets the other.
-_FORMER = (
+FORMER = (
     (OS, "beta.kubernetes.io/os"),
     (ARCH, "beta.kubernetes.io/arch"),
     (INSTANCE_TYPE, "beta.kubernetes.io/instance-type"),
@@ -61,7 +61,7 @@ _FORMER = (
 def with_former(labels: Mapping[str, str]) -> dict[str, str]:
     """A node's labels under both names, as kubelet, cloud and node controllers keep them."""
     both = dict(labels)
-    for now, before in _FORMER:
+    for now, before in FORMER:
         for one, other in ((now, before), (before, now)):
             if one in labels:
                 both.setdefault(other, labels[one])

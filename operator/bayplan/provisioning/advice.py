@@ -174,13 +174,11 @@ def _waiting(found: Inventory, shop: Shop) -> tuple[int, int]:
 
 def _kept(found: Inventory, nodes: Iterable[Node], shop: Shop) -> dict[str, str]:
     """Maps each node that has a pod which no offer holds to the workload of that pod."""
-    belonging = {one.uid for one in found.daemonsets}
     names = {node.name for node in nodes}
     holds: dict[object, bool] = {}
     kept: dict[str, str] = {}
     for pod in found.running:
-        owned = pod.owner is not None and pod.owner.uid in belonging
-        if pod.node not in names or pod.resident or owned or pod.terminating:
+        if pod.node not in names or pod.terminating or found.stays_with_node(pod):
             continue
         kind = class_of(pod)
         if kind not in holds:

@@ -59,6 +59,11 @@ class Inventory:
         pods = (*self.running, *(demand.pod for demand in self.demands))
         return any(pod.request.amount(attachable.ATTACHABLE) for pod in pods)
 
+    def stays_with_node(self, pod: Pod) -> bool:
+        """Whether the pod belongs to its node: of a DaemonSet, static, or one on each node."""
+        owned = pod.owner is not None and any(pod.owner.uid == one.uid for one in self.daemonsets)
+        return pod.resident or owned
+
     def attached_at_most(self, node: Node) -> int:
         """How many EBS volumes a node attaches, by its CSINode, else by its instance type."""
         if node.name in self.volume_limits:
@@ -75,8 +80,7 @@ def without_nodes(found: Inventory, names: Iterable[str]) -> None:
     found.nodes = [node for node in found.nodes if node.name not in gone]
     leaving = [pod for pod in found.running if pod.node in gone]
     found.running = [pod for pod in found.running if pod.node not in gone]
-    belonging = {one.uid for one in found.daemonsets}
     for pod in leaving:
-        if not (pod.resident or (pod.owner is not None and pod.owner.uid in belonging)):
+        if not found.stays_with_node(pod):
             waiting = dataclasses.replace(pod, node="")
             found.demands.append(Demand(found.titles[pod.key], pod.name, 1, waiting))

@@ -12,6 +12,7 @@ from bayplan.api.resource import parse_resource
 from bayplan.cli.lint import marked, structural
 from bayplan.cli.lint.marked import Marked, Path_
 from bayplan.manifests import published_schema
+from bayplan.model.untyped import mapping, sequence
 
 _ENOUGH = names.GROUP.encode()  # every file with our kinds contains this
 _MANIFEST = re.compile(rb"""^[\s{,-]*["']?apiVersion["']?\s*:""", re.MULTILINE)
@@ -68,12 +69,12 @@ class _Object:
 
     @property
     def name(self) -> str:
-        return str(_mapping(self.body.get("metadata")).get("name", ""))
+        return str(mapping(self.body.get("metadata")).get("name", ""))
 
     @property
     def namespace(self) -> str:
         """Empty if the user chooses it on apply; such objects count as in one namespace."""
-        return str(_mapping(self.body.get("metadata")).get("namespace") or "")
+        return str(mapping(self.body.get("metadata")).get("namespace") or "")
 
     @property
     def group(self) -> str:
@@ -140,8 +141,8 @@ def look(paths: tuple[str, ...], stdin: BinaryIO) -> Looked:
 def _patches(file: str, body: Any) -> Iterator[str]:
     """The files that a kustomization names as patches; they hold only parts of manifests."""
     listed = [
-        *_list(_mapping(body).get("patchesStrategicMerge")),
-        *(_mapping(one).get("path") for one in _list(_mapping(body).get("patches"))),
+        *sequence(mapping(body).get("patchesStrategicMerge")),
+        *(mapping(one).get("path") for one in sequence(mapping(body).get("patches"))),
     ]
     for one in listed:
         if isinstance(one, str):
@@ -211,7 +212,7 @@ def _of(one: _Object) -> Iterator[Finding]:
             path = _path(problem.field, one.body)
             told.add(path)
             yield one.finding("error", path, problem.message)
-    template = _mapping(one.body.get("spec")).get("template")
+    template = mapping(one.body.get("spec")).get("template")
     for other in published_schema.faults(
         published_schema.POD_TEMPLATE, template, ("spec", "template")
     ):
@@ -220,7 +221,7 @@ def _of(one: _Object) -> Iterator[Finding]:
 
 
 def _of_name(one: _Object) -> Iterator[Finding]:
-    about = _mapping(one.body.get("metadata"))
+    about = mapping(one.body.get("metadata"))
     if not one.name and not about.get("generateName"):
         yield one.finding("error", ("metadata", "name"), "Required value")
     elif one.name and _NAME.fullmatch(one.name) is None:
@@ -275,7 +276,7 @@ def _between(objects: list[_Object]) -> Iterator[Finding]:
         if one.kind == "HorizontalPodAutoscaler":
             yield from _scaled(one, known)
         taken = known.get(("Service", one.namespace, one.name))
-        spec = _mapping(one.body.get("spec"))
+        spec = mapping(one.body.get("spec"))
         if one.kind == names.LONGSERVICE and one.ours and spec.get("service") and taken:
             message = (
                 "the manifests have a Service of this name; remove it or rename one of the two"
@@ -291,9 +292,9 @@ def _references(
     for (of, namespace, name), one in known.items():
         if of != kind or not one.ours:
             continue
-        found = _mapping(one.body.get("spec")).get(listed)
+        found = mapping(one.body.get("spec")).get(listed)
         entries = found if isinstance(found, list) else []
-        wanted = [_mapping(entry).get("name") for entry in entries]
+        wanted = [mapping(entry).get("name") for entry in entries]
         named[namespace, name] = [each for each in wanted if isinstance(each, str)]
         for index, each in enumerate(wanted):
             if isinstance(each, str) and (kind, namespace, each) not in known:
@@ -323,7 +324,7 @@ def _circle(start: str, wanted: Mapping[str, list[str]]) -> list[str]:
 
 def _scaled(one: _Object, known: Mapping[tuple[str, str, str], _Object]) -> Iterator[Finding]:
     """Faults of an autoscaler's target: it is missing, or its manifest sets the count too."""
-    target = _mapping(_mapping(one.body.get("spec")).get("scaleTargetRef"))
+    target = mapping(mapping(one.body.get("spec")).get("scaleTargetRef"))
     if target.get("kind") != names.LONGSERVICE:
         return
     service = known.get((names.LONGSERVICE, one.namespace, str(target.get("name"))))
@@ -331,19 +332,11 @@ def _scaled(one: _Object, known: Mapping[tuple[str, str, str], _Object]) -> Iter
     if service is None:
         message = f"no LongService {target.get('name')!r} among these manifests"
         yield one.finding("warning", path, f"{message}; is it elsewhere?")
-    elif _mapping(service.body.get("spec")).get("mode") == "PerNode":
+    elif mapping(service.body.get("spec")).get("mode") == "PerNode":
         message = f"{target.get('name')} has one instance on each node: nothing to scale; remove it"
         yield one.finding("warning", path, message)
-    elif "replicas" in _mapping(service.body.get("spec")):
+    elif "replicas" in mapping(service.body.get("spec")):
         message = (
             f"HorizontalPodAutoscaler {one.name} sets it too, and each apply undoes that; remove it"
         )
         yield service.finding("warning", ("spec", "replicas"), message)
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
