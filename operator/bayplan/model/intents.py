@@ -178,6 +178,35 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class LaunchNode:
+    """A NodeClaim that should exist, complete. Its name is its identity: CREATE commits it once."""
+
+    pool: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RetireNode:
+    """A NodeClaim should go, and its instance with it; `uid` is the precondition."""
+
+    claim: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaintNode:
+    """A node gets a taint of ours, or loses it (`present` False); `uid` is the precondition."""
+
+    node: str
+    uid: str
+    key: str
+    value: str
+    effect: str = "NoSchedule"
+    present: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedWrite:
     """A write that the API server has refused, with its message; it is tried again without help.
 
