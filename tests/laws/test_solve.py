@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from bayplan.model import requirements, snapshot, wording
 from bayplan.model.nodes import HOSTNAME, ZONE, Node, Taint
 from bayplan.model.pods import ANYWHERE, Constraints, HostPort, Pod, PodTerm, Spread, Toleration
-from bayplan.model.workloads import Plan, Waiting
+from bayplan.model.state import State
+from bayplan.model.workloads import Backlog, Plan, TaskKey, Waiting
 from bayplan.placement.solve import Memo, Policy, solve
 from tests.builders import (
     NOON,
@@ -253,3 +254,119 @@ def test_what_is_refused_has_no_room_anywhere(
             tried = [*new, *landed([probe], {probe.keys[0]: one.name})]
 
             assert violations(nodes, running, tried, DAEMONS)
+
+
+@st.composite
+def backlogs(draw: st.DrawFn, nodes: Sequence[Node], queue: Sequence[Waiting]) -> Backlog:
+    """Any shares on any nodes, more than there are tasks or room, and nodes that are gone."""
+    names = st.sampled_from([*(node.name for node in nodes), "gone"])
+    shares = {
+        group.kind: draw(st.dictionaries(names, st.integers(0, 6), max_size=4)) for group in queue
+    }
+    return Backlog(draw(st.frozensets(names)), shares)
+
+
+def waits(plan: Plan, queue: Sequence[Waiting], priority: int) -> set[TaskKey]:
+    """The tasks of a priority that got no node."""
+    return {
+        key
+        for group in queue
+        if group.kind.priority == priority
+        for key in group.keys
+        if key not in plan.placements
+    }
+
+
+@thorough
+@given(clusters(), queues(), running_pods(), st.data())
+def test_a_planned_backlog_keeps_every_rule_and_accounts_for_every_task(
+    nodes: list[Node], queue: list[Waiting], running: list[Pod], data: st.DataObject
+) -> None:
+    """A plan is no permission, and nothing is lost or counted twice in two passes."""
+    running = [pod for pod in running if pod.node in {node.name for node in nodes}]
+    planned = data.draw(backlogs(nodes, queue))
+    plan = solve(make_snapshot(*nodes, *running, *DAEMONS), queue, NOON, Policy(), planned=planned)
+    kept = [daemonset for daemonset in DAEMONS if not any(node.taints for node in nodes)]
+
+    assert [] == violations(nodes, running, landed(queue, plan.placements), kept)
+    refused = [key for refusal in plan.refused for key in refusal.keys]
+    asked = [key for group in queue for key in group.keys]
+    assert sorted(asked) == sorted([*plan.placements, *refused])
+    assert not plan.faults
+
+
+@thorough
+@given(clusters(), queues(), running_pods(), st.data())
+def test_shares_make_no_more_urgent_task_wait(
+    nodes: list[Node], queue: list[Waiting], running: list[Pod], data: st.DataObject
+) -> None:
+    """Whoever waits with shares of a lower priority would wait without them too."""
+    planned = data.draw(backlogs(nodes, queue))
+    frozen = make_snapshot(*nodes, *running, *DAEMONS)
+    plan = solve(frozen, queue, NOON, Policy(), planned=planned)
+
+    for priority in {group.kind.priority for group in queue}:
+        urgent = {
+            kind: share for kind, share in planned.shares.items() if kind.priority >= priority
+        }
+        without = dataclasses.replace(planned, shares=urgent)
+        other = solve(frozen, queue, NOON, Policy(), planned=without)
+        assert waits(plan, queue, priority) <= waits(other, queue, priority)
+
+
+@thorough
+@given(clusters(), queues(), running_pods(), st.data())
+def test_a_backlog_without_its_own_tasks_or_nodes_changes_nothing(
+    nodes: list[Node], queue: list[Waiting], running: list[Pod], data: st.DataObject
+) -> None:
+    """Shares of classes that do not wait, on nodes that are gone: the plan without a backlog."""
+    frozen = make_snapshot(*nodes, *running, *DAEMONS)
+    gone = data.draw(backlogs([], queue))
+    others = {make_class(1, labels={"app": "nobody"}): {node.name: 2 for node in nodes}}
+    stale = Backlog(gone.nodes, {**gone.shares, **others})
+
+    assert solve(frozen, queue, NOON, Policy()) == solve(
+        frozen, queue, NOON, Policy(), planned=stale
+    )
+
+
+@thorough
+@given(clusters(4), clusters(), queues(), running_pods(), st.data())
+def test_more_nodes_in_a_snapshot_are_as_good_as_in_the_cluster(
+    nodes: list[Node],
+    others: list[Node],
+    queue: list[Waiting],
+    running: list[Pod],
+    data: st.DataObject,
+) -> None:
+    """The same answer as for a cluster that has the nodes; the memo is not taken in by them."""
+    more = [
+        dataclasses.replace(
+            one, name=f"z{one.name}", labels={**one.labels, HOSTNAME: f"z{one.name}"}
+        )
+        for one in others
+    ]
+    foreign = {node.name for node in nodes if data.draw(st.integers(0, 3)) == 0}
+    running = [pod for pod in running if pod.node in {node.name for node in nodes}]
+
+    def seen(*known: Node) -> snapshot.Snapshot:
+        book = State(eligible=lambda node: node.name not in foreign)
+        for one in known:
+            book.set_node(one)
+        for pod in running:
+            book.set_pod(pod)
+        book.set_daemonset(DAEMONS[0])
+        return book.snapshot()
+
+    memo, plain = Memo(), seen(*nodes)
+    before = solve(plain, queue, NOON, Policy(), memo)
+    wider = plain.with_nodes(more)
+
+    assert solve(seen(*nodes, *more), queue, NOON, Policy()) == solve(
+        wider, queue, NOON, Policy(), memo
+    )
+    assert before == solve(plain, queue, NOON, Policy(), memo)
+    fewer = plain.with_nodes(more[1:])
+    assert solve(seen(*nodes, *more[1:]), queue, NOON, Policy()) == solve(
+        fewer, queue, NOON, Policy(), memo
+    )

@@ -6,9 +6,10 @@ amounts are int64 in the units of `resources`.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +92,46 @@ class Snapshot:
     census: Census = field(default_factory=Census)
     _changed: dict[str, dict[PodKey, Pod]] = field(default_factory=dict)
     _delta: Census = field(default_factory=Census)  # what-if changes, signed
+
+    def with_nodes(self, nodes: Sequence[Node]) -> "Snapshot":
+        """The same cluster with more nodes of ours, empty, behind the present ones.
+
+        Their names must be new. What-if changes are copied: later changes of one snapshot are not
+        seen in the other. `nodes_version` is one that no `State` gives.
+        """
+        taken = sorted(node.name for node in nodes if node.name in self.known)
+        names = {node.name for node in nodes}
+        if taken or len(names) < len(nodes):
+            raise ValueError(f"names must be new and distinct: {', '.join(taken or sorted(names))}")
+        ours = (*self.nodes, *nodes)
+        named = {*self.columns, *(name for node in nodes for name in node.allocatable)}
+        columns = (*resources.STANDARD, *sorted(named.difference(resources.STANDARD)))
+        more = np.array(
+            [[node.allocatable.amount(column) for column in columns] for node in nodes],
+            dtype=np.int64,
+        ).reshape(len(nodes), len(columns))
+
+        def extended(amounts: IntMatrix, below: IntMatrix) -> IntMatrix:
+            wide = np.zeros((len(ours), len(columns)), dtype=np.int64, order="F")
+            wide[: len(self.nodes), [columns.index(column) for column in self.columns]] = amounts
+            wide[len(self.nodes) :] = below
+            return wide
+
+        return replace(
+            self,
+            nodes=ours,
+            columns=columns,
+            allocatable=extended(self.allocatable, more),
+            free=extended(self.free, more),
+            busy=np.append(self.busy, np.zeros(len(nodes), dtype=np.int64)),
+            passing=extended(self.passing, np.zeros_like(more)),
+            rows={node.name: row for row, node in enumerate(ours)},
+            everywhere={node.name: row for row, node in enumerate((*ours, *self.others))},
+            known={**self.known, **{node.name: node for node in nodes}},
+            nodes_version=-1 - abs(self.nodes_version),
+            _changed=dict(self._changed),
+            _delta=copy.deepcopy(self._delta),
+        )
 
     def vector(self, request: resources.Vector) -> IntVector | None:
         """A request as a row over `columns`; None when no node has one of its resources."""

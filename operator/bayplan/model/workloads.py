@@ -122,6 +122,21 @@ class Plan:
     faults: tuple[Fault, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Backlog:
+    """Which nodes a backlog should use, as the optimiser found it. A wish: filters still decide.
+
+    `shares`: class -> node -> how many of its tasks are to land there, before anything else lands.
+    An empty node in `nodes` is opened before other empty nodes. Names that no node has are ignored.
+    """
+
+    nodes: frozenset[str] = frozenset()
+    shares: Mapping[PodClass, Mapping[str, int]] = field(default_factory=dict)
+
+
+NO_BACKLOG = Backlog()
+
+
 @dataclass(frozen=True, slots=True)
 class EligibleNodes:
     """Names of nodes: a pod may remain on those in `stay`, and start on those in `open`."""

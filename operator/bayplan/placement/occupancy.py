@@ -64,6 +64,7 @@ class Occupancy:
     averse: list[Aversion] = field(default_factory=list)  # of running pods
     averse_landed: list[Landed] = field(default_factory=list)
     exclusive_landed: list[Landed] = field(default_factory=list)
+    planned: BoolVector | None = None  # [N] nodes to open before other empty nodes
     held: dict[int, Hold] = field(default_factory=dict)  # row -> the task it is held for
     _peers: dict[object, IntVector] = field(default_factory=dict)
     _mounting: list[Landed] = field(default_factory=list)  # with claims or disks
@@ -101,9 +102,12 @@ class Occupancy:
             for driver in self._attached:
                 self._attach(landed, driver)
 
-    def back_to(self, count: int) -> None:
-        """Restore the state after `count` landed classes, even if a change stopped half-way."""
-        kept = self.landed[:count]
+    def back_to(self, count: int, without: Landed | None = None) -> None:
+        """Restore the state after `count` landed classes, even if a change stopped half-way.
+
+        `without` is to be taken out as well.
+        """
+        kept = [other for other in self.landed[:count] if other is not without]
         for landed in (self.landed, self.averse_landed, self.exclusive_landed, self._mounting):
             landed.clear()
         self._claimed.clear()

@@ -1,10 +1,11 @@
 """Which of the nodes that could take a class should: the fewest, cheapest nodes in the end.
 
 One number per node, compared by size. From strongest to weakest: nodes with a PreferNoSchedule
-taint come last; a used node comes before an empty node; then what the pod prefers (node and pod
-affinity by weight); then packing: among used nodes, the node whose free room is shaped like the
-request and is full soonest; among empty nodes, the fewest dollars for what would land there. So a
-preference chooses among nodes and never costs a node. Floats rank here; they never decide a fit.
+taint come last; a used node comes before an empty node; an empty node that the backlog's plan uses
+comes before other empty nodes; then what the pod prefers (node and pod affinity by weight); then
+packing: among used nodes, the node whose free room is shaped like the request and is full soonest;
+among empty nodes, the fewest dollars for what would land there. So a preference chooses among nodes
+and never costs a node. Floats rank here; they never decide a fit.
 """
 
 import numpy as np
@@ -21,6 +22,7 @@ FloatVector = npt.NDArray[np.float64]
 
 _DISLIKED = 1e9
 _USED = 1e7
+_PLANNED = 5e6  # of an empty node
 _WISH = 1e2  # a point of weight; packing stays below half of it
 _MOST_WISHES = 40_000
 _MOST_PACKING = 49.0
@@ -34,6 +36,8 @@ _FOR_OTHERS = 0.5  # the part of an empty node's rest that other pods will use
 def preference(kind: PodClass, fits: IntVector, count: int, occupancy: Occupancy) -> FloatVector:
     """[N]: higher is sooner. `fits` are the copies that each node has room for."""
     score = occupancy.busy * _USED + _packing(kind.request, fits, count, occupancy)
+    if occupancy.planned is not None:
+        score += (occupancy.planned & ~occupancy.busy) * _PLANNED
     wishes = _of_nodes(kind.constraints, occupancy.table)
     if wishes is not None:
         score += wishes

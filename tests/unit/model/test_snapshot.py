@@ -2,6 +2,8 @@
 
 import contextlib
 
+import pytest
+
 from bayplan.model.pods import HostPort
 from tests.builders import make_constraints, make_node, make_pod, make_snapshot, make_term
 
@@ -85,3 +87,39 @@ def test_a_daemonset_lacks_its_pod_where_none_runs() -> None:
 
     assert ([1], [0, 1]) == (before, inside)
     assert [1] == frozen.without_daemon("d", among)
+
+
+def test_more_nodes_stand_behind_the_others_with_their_own_resources() -> None:
+    """Rows of the present nodes stay; the present nodes have none of the new resources."""
+    wider = make_snapshot(make_node("m", 1000), make_pod("p", "m", 300)).with_nodes(
+        [make_node("b", 2000, extended={"x/gpu": 4}), make_node("a", 4000)]
+    )
+
+    assert {"m": 0, "b": 1, "a": 2} == wider.rows == wider.everywhere
+    assert "x/gpu" == wider.columns[-1]
+    assert [0, 4, 0] == wider.free[:, -1].tolist()
+    assert [700, 2000, 4000] == wider.free[:, 0].tolist()
+    assert [1, 0, 0] == wider.busy.tolist()
+
+
+def test_what_if_changes_of_a_wider_snapshot_are_its_own() -> None:
+    """A change that was made before is in both; an undo or a later change in one of them."""
+    frozen = make_snapshot(make_node("a", 1000))
+    labels = {"app": "web"}
+    undo = frozen.place(make_pod("p", "a", 300, labels=labels), "a")
+    wider = frozen.with_nodes([make_node("b", 1000)])
+    undo()
+    wider.place(make_pod("q", "b", 400, labels=labels), "b")
+
+    assert [700, 600] == wider.free[:, 0].tolist()
+    assert [1, 1] == wider.peers(None, make_term(app="web"), terminating=True).tolist()
+    assert [1000] == frozen.free[:, 0].tolist()
+    assert [0] == frozen.peers(None, make_term(app="web"), terminating=True).tolist()
+
+
+def test_the_names_of_more_nodes_are_new() -> None:
+    """A node that exists, ours or not, is not added a second time."""
+    frozen = make_snapshot(make_node("a"))
+    for names in (["a"], ["b", "b"]):
+        with pytest.raises(ValueError, match=names[0]):
+            frozen.with_nodes([make_node(name) for name in names])

@@ -10,7 +10,7 @@ from bayplan.api import names
 from bayplan.api.resource import Resource
 from bayplan.model import intents, resources, snapshot
 from bayplan.model.pods import ANYWHERE, Constraints, Owner, Pod
-from bayplan.model.workloads import Fault
+from bayplan.model.workloads import Backlog, Fault
 from bayplan.placement.solve import Policy, solve
 from bayplan.scheduler import deciders, inbox, set_aside
 from tests.builders import NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
@@ -113,8 +113,12 @@ def test_what_was_set_aside_is_tried_again_after_a_while() -> None:
     assert ["bad"] == [bound.name for bound in scene.notes.bound]
 
 
-def test_half_of_a_class_that_trips_is_taken_back() -> None:
-    """One of two had landed when the sentence for the other tripped: its room is the next one's."""
+@pytest.mark.parametrize("planned", [{}, {"n1": 1}, {"n1": 2}])
+def test_half_of_a_class_that_trips_is_taken_back(planned: dict[str, int]) -> None:
+    """One of two had landed when the sentence for the other tripped: its room is the next one's.
+
+    The same if it had landed by plan.
+    """
     bad = replace(
         make_class(priority=9), request=TrapRequest({"cpu": 3000, "memory": 1 << 30, "pods": 1})
     )
@@ -124,11 +128,27 @@ def test_half_of_a_class_that_trips_is_taken_back() -> None:
         [make_waiting(bad, 2, "bad"), make_waiting(good, 1, "good")],
         NOON,
         Policy(),
+        planned=Backlog(shares={bad: planned}),
     )
 
     assert {("default", "good-0"): "n1"} == plan.placements
     assert ["solve"] == [fault.stage for fault in plan.faults]
     assert [True] == [refused.funnel.defect for refused in plan.refused]
+
+
+def test_a_share_at_which_we_trip_does_not_count() -> None:
+    """Its class is placed by score if that works; here it is set aside."""
+    bad = replace(make_class(), constraints=Constraints(pod_anti_affinity=Trap()))
+    plan = solve(
+        make_snapshot(make_node()),
+        [make_waiting(bad, 1, "bad"), make_waiting(make_class(), 1, "good")],
+        NOON,
+        Policy(),
+        planned=Backlog(shares={bad: {"n1": 1}}),
+    )
+
+    assert {("default", "good-0"): "n1"} == plan.placements
+    assert ["share", "solve"] == [fault.stage for fault in plan.faults]
 
 
 def test_a_daemonset_at_which_we_trip_gets_no_room_and_stops_nothing() -> None:
