@@ -10,6 +10,7 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 BATCHJOB = "BatchJob"
 LONGSERVICE = "LongService"
+POOL_KIND = "Pool"
 SCHEDULER = "bayplan"
 
 # Labels on pods.
@@ -46,6 +47,9 @@ RESTARTED_AT = f"{GROUP}/restarted-at"
 ROLLBACK_TO = f"{GROUP}/rollback-to"  # name of a kept ControllerRevision
 PROMOTE = f"{GROUP}/promote"  # a new value lets one step of an update pass
 IGNORE_MASS_LOSS = f"{GROUP}/ignore-mass-loss"  # "true": this service goes on despite a mass loss
+
+# Label, taint and annotation of nodes and node claims of a Pool; the value is the Pool's name.
+POOL = f"{GROUP}/pool"
 
 # Finalizer on run pods.
 RUN_TRACKING = f"{GROUP}/run-tracking"

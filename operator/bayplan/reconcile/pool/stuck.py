@@ -1,0 +1,40 @@
+"""Claims that get no instance: they are withdrawn, because each stops all buying of Karpenter.
+
+While any NodeClaim has no providerID, Karpenter's state is not synced, and neither its provisioning
+nor its disruption does anything for anybody (kubernetes-sigs/karpenter v1.14.1, pkg/controllers/
+state/cluster.go). Karpenter itself gives up only after 5 minutes.
+"""
+
+from collections.abc import Iterable
+
+from bayplan.model.intents import RetireNode
+from bayplan.model.node_claims import ClaimState, NodeClaim
+from bayplan.reconcile.pool.claim_names import made_by_us
+
+
+def stuck(claims: Iterable[NodeClaim], launch_seconds: int, now: int) -> list[RetireNode]:
+    """Deletes of our claims that have waited for an instance for `launch_seconds`.
+
+    The offerings of such a claim should be put away (`refusals`). A claim that Karpenter made is
+    left to Karpenter.
+    """
+    return [
+        RetireNode(claim.name, claim.uid, _why(claim, launch_seconds))
+        for claim in claims
+        if _waits(claim) and now - claim.created_at >= launch_seconds
+    ]
+
+
+def due_at(claims: Iterable[NodeClaim], launch_seconds: int) -> int | None:
+    """When the next claim has waited too long; None if no claim waits for an instance."""
+    return min((each.created_at + launch_seconds for each in claims if _waits(each)), default=None)
+
+
+def _waits(claim: NodeClaim) -> bool:
+    ours = bool(claim.pool) and made_by_us(claim.name, claim.pool)
+    return ours and not claim.assumed and claim.state is ClaimState.REQUESTED
+
+
+def _why(claim: NodeClaim, launch_seconds: int) -> str:
+    said = f" ({claim.problem})" if claim.problem else ""
+    return f"no instance after {launch_seconds} s{said}"
