@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 Schema = dict[str, Any]
 
 ROOT = Path(__file__).parents[1]
-PLURALS = {"BatchJob": "batchjobs", "LongService": "longservices"}
+PLURALS = {"BatchJob": "batchjobs", "LongService": "longservices", "Pool": "pools"}
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 INT_OR_STRING = "x-kubernetes-int-or-string"
 # Times of a status: what lies outside is none (docs/operate/failures.md).

@@ -360,10 +360,10 @@ def test_definitions_outlive_the_release() -> None:
     made = {text: yaml.safe_load(text) for text in crds.build().values()}
 
     assert [body["spec"] for body in made.values()] == [body["spec"] for body in found]
-    assert ["keep"] * 2 == [
+    assert ["keep"] * 3 == [
         body["metadata"]["annotations"]["helm.sh/resource-policy"] for body in found
     ]
-    assert [False] * 2 == ["annotations" in body["metadata"] for body in loose]
+    assert [False] * 3 == ["annotations" in body["metadata"] for body in loose]
     assert "CustomResourceDefinition" not in {
         body["kind"] for body in render({"crds": {"install": False}})
     }
@@ -462,9 +462,9 @@ def test_what_artifact_hub_is_told() -> None:
     examples = yaml.safe_load(notes["artifacthub.io/crdsExamples"])
 
     assert [bayplan.__version__] * 2 == [ABOUT["version"], ABOUT["appVersion"]]
-    assert {f"{kind.plural}.bayplan.dev" for kind in kinds.KINDS} == told
+    assert {f"{kind.plural}.bayplan.dev" for kind in kinds.DEFINED} == told
     assert container["image"] == image["image"]
-    assert {kind.name for kind in kinds.KINDS} == {each["kind"] for each in examples}
+    assert {kind.name for kind in kinds.DEFINED} == {each["kind"] for each in examples}
 
 
 def test_the_iam_policy_is_what_is_called() -> None:

@@ -206,7 +206,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events,
     **{
         f"fields-{kind.singular}.md": functools.partial(fields, kind.plural, kind.name)
-        for kind in kinds.KINDS
+        for kind in kinds.DEFINED
     },
     "metrics.md": metrics,
     "placement.md": placement,

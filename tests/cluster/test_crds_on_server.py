@@ -20,7 +20,7 @@ from tests.cluster.under_test import GROUP, ROOT, Site
 pytestmark = pytest.mark.cluster
 
 STRICT = "dryRun=All&fieldValidation=Strict"
-PLURALS = {"BatchJob": "batchjobs", "LongService": "longservices"}
+PLURALS = {"BatchJob": "batchjobs", "LongService": "longservices", "Pool": "pools"}
 POD = "template.spec"
 MAIN = "template.spec.containers.0"
 
@@ -48,7 +48,8 @@ def named(path: str) -> str:
 
 def create(site: Site, body: dict[str, Any], query: str = STRICT) -> Any:
     plural = PLURALS[body["kind"]]
-    return site.kube.create(f"{GROUP}/namespaces/default/{plural}?{query}", body)
+    where = "" if body["kind"] == "Pool" else "namespaces/default/"
+    return site.kube.create(f"{GROUP}/{where}{plural}?{query}", body)
 
 
 def refusal(site: Site, body: dict[str, Any]) -> str:
@@ -64,6 +65,13 @@ JOB = make_job("good", "default", schedule="0 6 * * *")
 SERVICE = make_service(
     "good", "default", service={"ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
 )
+POOL = {
+    "apiVersion": "bayplan.dev/v1alpha1",
+    "kind": "Pool",
+    "metadata": {"name": "good"},
+    "spec": {"nodePoolRef": {"name": "good"}},
+}
+GOOD = {"BatchJob": JOB, "LongService": SERVICE, "Pool": POOL}
 PORT = {"name": "http", "port": 80}
 CLAIM = {
     "metadata": {"name": "data"},
@@ -118,6 +126,9 @@ REFUSED_JOBS = [
     ("placement", {"isolation": "strict"}, 'supported values: "Shared", "Strict"'),
     ("placement", {"disruption": "Never"}, '"Auto", "Protect", "Allow"'),
     ("placement", {"strategy": "Pack"}, '"BinPack", "Spread", "Exclusive"'),
+    ("placement", {"pool": "Batch"}, "write `web-1`"),
+    ("placement", {"pool": ""}, "at least 1 chars"),
+    ("placement", {"pool": "x" * 64}, "may not be more than 63"),
     ("placement", {"constraints": [{"key": "zone"}]}, "operator: Required value"),
     ("placement", {"constraints": [{"key": "zone", "operator": "UNIQUE"}]}, '"Unique", "MaxPer"'),
     ("placement", {"constraints": [{"key": "a b", "operator": "Unique"}]},
@@ -202,6 +213,9 @@ REFUSED_SERVICES = [
     ("volumeClaimTemplates", [{**CLAIM, "metadata": {"name": "Data"}}], "write `web-1`"),
     ("placement", {"constraints": [{"key": "zone", "operator": "UNIQUE"}]}, '"Unique", "MaxPer"'),
     ("placement", {"strategy": "Pack"}, '"BinPack", "Spread", "Exclusive"'),
+    ("placement", {"pool": "Batch"}, "write `web-1`"),
+    ("placement", {"pool": ""}, "at least 1 chars"),
+    ("placement", {"pool": "x" * 64}, "may not be more than 63"),
     ("placement", {"isolation": "Hard"}, '"Shared", "Strict"'),
     (f"{POD}.restartPolicy", "Never", "is a BatchJob; remove it"),
     ("service", {"ports": [PORT], "headless": True, "type": "NodePort"}, "or `headless`"),
@@ -210,10 +224,47 @@ REFUSED_SERVICES = [
     (f"{POD}.priority", 7, "name a PriorityClass in `priorityClassName`"),
 ]  # fmt: skip
 
+REFUSED_POOLS = [
+    ("nodePoolRef", {}, "name: Required value"),
+    ("nodePoolRef", {"name": ""}, "at least 1 chars"),
+    ("nodePoolRef", {"name": "Batch"}, "write `batch` or the like"),
+    ("nodePoolRef", {"name": "x" * 64}, "may not be more than 63"),
+    ("nodePoolRef", {"name": "a", "kind": "NodePool"}, 'unknown field "spec.nodePoolRef.kind"'),
+    ("mode", "buy", 'supported values: "Advise", "Buy"'),
+    ("mode", "BuyAndConsolidate", 'supported values: "Advise", "Buy"'),
+    ("consolidation", {}, 'unknown field "spec.consolidation"'),
+    ("default", "true", "must be of type boolean"),
+    ("weight", 0, "greater than or equal to 1"),
+    ("weight", 101, "less than or equal to 100"),
+    ("limits", {"nodes": -1}, "greater than or equal to 0"),
+    ("limits", {"nodes": 100_001}, "less than or equal to 100000"),
+    ("limits", {"nodes": "5"}, "must be of type integer"),
+    ("limits", {"cpu": "-1"}, "should match"),
+    ("limits", {"cpu": 0.5}, "must be of type integer,string"),
+    ("limits", {"memory": "8 Ti"}, "should match"),
+    ("limits", {"dollarsPerHour": "$300"}, "should match"),
+    ("limits", {"dollarsPerHour": "1e3"}, "should match"),
+    ("limits", {"dollarsPerHour": "0.1234567"}, "should match"),
+    ("limits", {"dollarsPerHour": 2.5}, "must be of type integer,string"),
+    ("limits", {"dollarsPerHour": -1}, "greater than or equal to 0"),
+    ("buying", {"alternatives": 0}, "greater than or equal to 1"),
+    ("buying", {"alternatives": 21}, "less than or equal to 20"),
+    ("buying", {"maximumPremiumPercent": 101}, "less than or equal to 100"),
+    ("buying", {"launchSeconds": 9}, "greater than or equal to 10"),
+    ("buying", {"launchSeconds": 301}, "less than or equal to 300"),
+    ("buying", {"headroom": {"cpu": "-1"}}, "should match"),
+    ("buying", {"headroom": {"pods": 3}}, 'unknown field "spec.buying.headroom.pods"'),
+    ("buying", {"fallback": {"to": "ClusterAutoscaler"}}, 'supported values: "Karpenter", "None"'),
+    ("buying", {"fallback": {"afterSeconds": 9}}, "greater than or equal to 10"),
+    ("buying", {"fallback": {"afterSeconds": 3601}}, "less than or equal to 3600"),
+    ("retirement", {"emptySeconds": -1}, "greater than or equal to 0"),
+    ("retirement", {"emptySeconds": 86_401}, "less than or equal to 86400"),
+]  # fmt: skip
+
 
 def test_there_are_many_of_each_kind() -> None:
     """Wrong values that a person would write, thirty of each kind at least."""
-    assert min(len(REFUSED_JOBS), len(REFUSED_SERVICES)) >= 30
+    assert min(len(REFUSED_JOBS), len(REFUSED_SERVICES), len(REFUSED_POOLS)) >= 30
 
 
 @pytest.mark.parametrize(("path", "value", "part"), REFUSED_JOBS)
@@ -229,6 +280,15 @@ def test_refuses_a_batchjob(site: Site, path: str, value: object, part: str) -> 
 def test_refuses_a_longservice(site: Site, path: str, value: object, part: str) -> None:
     """One wrong field is refused; the message names the field and says what must be."""
     said = refusal(site, changed(SERVICE, path, value))
+
+    assert part in said
+    assert named(path) in said
+
+
+@pytest.mark.parametrize(("path", "value", "part"), REFUSED_POOLS)
+def test_refuses_a_pool(site: Site, path: str, value: object, part: str) -> None:
+    """One wrong field is refused; the message names the field and says what must be."""
+    said = refusal(site, changed(POOL, path, value))
 
     assert part in said
     assert named(path) in said
@@ -251,6 +311,7 @@ REFUSED_TOGETHER = [
     (AGENT, "placement", {"constraints": [{"key": "zone", "operator": "Unique"}]},
      "they say which nodes; remove the others"),
     (STATEFUL, "rebalance", {"maxMovesPerHour": 1}, "whose instances have no replacement first"),
+    (changed(POOL, "nodePoolRef", None), "mode", "Buy", "add it or set `mode: Advise`"),
     (STATEFUL, "scaleDown", {"order": "EmptiestFirst"}, "highest ordinals go first; remove it"),
 ]  # fmt: skip
 REFUSED_NAMES = [
@@ -258,6 +319,8 @@ REFUSED_NAMES = [
     (SERVICE, "x" * 64, "no longer than 63 characters"),
     (SERVICE, "1st", "begin with a letter and have no dots"),
     (SERVICE, "a.b", "begin with a letter and have no dots"),
+    (POOL, "x" * 64, "at most 63 lower-case letters, digits and dashes"),
+    (POOL, "a.b", "at most 63 lower-case letters, digits and dashes"),
     (changed(STATEFUL, "service", None), "a.b", "must have no dots when `spec.volumeClaim"),
 ]
 REFUSED_EDITS = [
@@ -282,7 +345,7 @@ def test_refuses_what_two_fields_say_together(
 @pytest.mark.parametrize(("body", "name", "part"), REFUSED_NAMES)
 def test_refuses_names(site: Site, body: dict[str, Any], name: str, part: str) -> None:
     """A name becomes a label of pods, the name of a Service, a host name."""
-    assert part in refusal(site, {**body, "metadata": {"name": name, "namespace": "default"}})
+    assert part in refusal(site, {**body, "metadata": {**body["metadata"], "name": name}})
 
 
 @pytest.mark.parametrize(("body", "path", "value", "part"), REFUSED_EDITS)
@@ -316,11 +379,18 @@ def rules(schema: Any) -> Iterator[str]:
 def test_each_rule_has_been_heard(plural: str) -> None:
     """No rule of the definitions is without a row above that the server refuses by it."""
     definition = yaml.safe_load((ROOT / f"crds/{plural}.bayplan.dev.yaml").read_text())
-    tables = (REFUSED_JOBS, REFUSED_SERVICES, REFUSED_TOGETHER, REFUSED_NAMES, REFUSED_EDITS)
+    tables = (
+        REFUSED_JOBS,
+        REFUSED_SERVICES,
+        REFUSED_POOLS,
+        REFUSED_TOGETHER,
+        REFUSED_NAMES,
+        REFUSED_EDITS,
+    )
     rows = {str(row[-1]) for table in tables for row in table} | {"must not go back"}
     said = set(rules(definition))
 
-    assert len(said) > 20
+    assert len(said) > (2 if plural == "pools" else 20)
     assert [] == [one for one in said if not any(part in one for part in rows)]
 
 
@@ -348,6 +418,20 @@ ACCEPTED = [
     ("LongService", "service", {"ports": [{**PORT, "targetPort": "web"}]}),
     ("LongService", "updateStrategy", {"minimumHealthyPercent": 0, "maximumSurgePercent": 0}),
     ("LongService", f"{POD}.restartPolicy", "Always"),
+    ("BatchJob", "placement", {"pool": "x" * 63}),
+    ("LongService", "placement", {"pool": "0-a"}),
+    ("Pool", "nodePoolRef", None),
+    ("Pool", "nodePoolRef", {"name": "team-a.batch"}),
+    ("Pool", "mode", "Buy"),
+    ("Pool", "default", True),
+    ("Pool", "weight", 100),
+    ("Pool", "limits", {"nodes": 0, "cpu": 0, "memory": "0", "dollarsPerHour": 0}),
+    ("Pool", "limits", {"nodes": 100_000, "cpu": ".5", "memory": "8Ti", "dollarsPerHour": "2.50"}),
+    ("Pool", "limits", {"cpu": 2000, "dollarsPerHour": "999999999.999999"}),
+    ("Pool", "buying", {"alternatives": 20, "maximumPremiumPercent": 0, "launchSeconds": 300}),
+    ("Pool", "buying", {"headroom": {"cpu": "2", "memory": 1073741824}}),
+    ("Pool", "buying", {"fallback": {"to": "None", "afterSeconds": 3600}}),
+    ("Pool", "retirement", {"emptySeconds": 0}),
     ("LongService", f"{POD}.initContainers", [{"name": "proxy", "restartPolicy": "Always"}]),
 ]
 
@@ -355,7 +439,7 @@ ACCEPTED = [
 @pytest.mark.parametrize(("kind", "path", "value"), ACCEPTED)
 def test_accepts(site: Site, kind: str, path: str, value: object) -> None:
     """Unusual and right: stored as written, unknown fields of pods included."""
-    body = changed(JOB if kind == "BatchJob" else SERVICE, path, value)
+    body = changed(GOOD[kind], path, value)
     stored = create(site, body)
 
     assert contains(stored["spec"], body["spec"])
@@ -392,6 +476,13 @@ def test_defaults_are_filled_in_but_none_in_the_template(site: Site) -> None:
         "treatFailureAsSuccess": False,
         "timeZone": "UTC",
     } == spec
+
+
+def test_defaults_of_a_pool(site: Site) -> None:
+    """What a Pool that says nothing gets: it advises, and nothing else."""
+    stored = create(site, {**POOL, "spec": {}})
+
+    assert {"mode": "Advise", "default": False, "weight": 10} == stored["spec"]
 
 
 @pytest.fixture
@@ -459,11 +550,11 @@ def test_kubectl_applies_explains_and_lists(site: Site) -> None:
     applied = site.kube.kubectl("apply", "-f", str(ROOT / "crds")).stdout
     told = explained(site, "batchjob.spec.retryPolicy.backoffPercent")
     listed = site.kube.kubectl("api-resources", "--categories=bayplan", "-o", "wide").stdout
-    table = site.kube.kubectl("get", "bj,lsvc", "-A").stderr
+    table = site.kube.kubectl("get", "bj,lsvc,bpool", "-A").stderr
 
-    assert 2 == applied.count("unchanged")
+    assert 3 == applied.count("unchanged")
     assert "100 doubles it" in " ".join(told.split())
-    assert {"bj", "lsvc"} <= set(listed.split())
+    assert {"bj", "lsvc", "bpool"} <= set(listed.split())
     assert "" == table or "No resources found" in table
 
 
@@ -516,7 +607,7 @@ def test_kubectl_explains_every_field(site: Site, kind: str) -> None:
         )
     }
 
-    assert len(known) > 60
+    assert len(known) > (40 if kind == "Pool" else 60)
     assert [] == sorted(known.keys() - listed)
     assert [] == sorted(path for path, one in known.items() if not one.get("description"))
     for path in (max(known, key=lambda one: one.count(".")), "spec.placement.constraints.operator"):

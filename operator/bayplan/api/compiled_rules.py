@@ -13,7 +13,13 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.kinds import KINDS
-from bayplan.api.placement_rules import Cap, constraints, counted_labels, own_labels
+from bayplan.api.placement_rules import (
+    Cap,
+    asked_pool,
+    constraints,
+    counted_labels,
+    own_labels,
+)
 from bayplan.api.resource import Resource
 from bayplan.model import requirements
 from bayplan.model.constraints import (
@@ -44,6 +50,10 @@ def compile_into(
     pod_spec: dict[str, Any], resource: Resource, revision: str, values: Values
 ) -> None:
     """Add to a pod's spec its resource's placement in Kubernetes' own terms."""
+    pool = asked_pool(resource)
+    if pool:
+        pod_spec["nodeSelector"] = {**(pod_spec.get("nodeSelector") or {}), names.POOL: pool}
+        tolerate_pool(pod_spec, pool)
     found = constraints(resource)
     on_nodes = [term for one in found if (term := _expression(one, values)) is not None]
     if on_nodes:
@@ -62,6 +72,14 @@ def compile_into(
     if own_labels(resource):
         for term in _others(resource):
             add_pod_term(pod_spec, "podAntiAffinity", term)
+
+
+def tolerate_pool(pod_spec: dict[str, Any], pool: str) -> None:
+    """Let the pod onto the nodes of a Pool, unless the template says so itself."""
+    stated = pod_spec.get("tolerations") or []
+    ours = {"key": names.POOL, "operator": "Equal", "value": pool, "effect": "NoSchedule"}
+    if ours not in stated:
+        pod_spec["tolerations"] = [*stated, ours]
 
 
 def add_place(pod_spec: dict[str, Any], labels: Mapping[str, str], cap: Cap) -> None:

@@ -16,8 +16,8 @@ import yaml
 
 import bayplan
 from bayplan.api import names
-from bayplan.api.definitions import definition_of
-from bayplan.api.kinds import KINDS, NAMES, WorkloadKind
+from bayplan.api.definitions import models_of
+from bayplan.api.kinds import DEFINED, DefinedKind
 from bayplan.api.meta import crd
 from bayplan.api.structural import Schema, structural
 
@@ -31,9 +31,9 @@ _KEEP = {
 }
 
 
-def definition(kind: WorkloadKind) -> Schema:
+def definition(kind: DefinedKind) -> Schema:
     """One CustomResourceDefinition."""
-    models = definition_of(kind.name)
+    models = models_of(kind)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -48,7 +48,7 @@ def definition(kind: WorkloadKind) -> Schema:
                 "shortNames": [kind.short],
                 "categories": ["bayplan"],
             },
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "versions": [
                 {
                     "name": names.VERSION,
@@ -74,8 +74,8 @@ def definition(kind: WorkloadKind) -> Schema:
     }
 
 
-def _root(kind: WorkloadKind) -> Schema:
-    models = definition_of(kind.name)
+def _root(kind: DefinedKind) -> Schema:
+    models = models_of(kind)
     return {
         "description": models.description,
         "type": "object",
@@ -96,22 +96,24 @@ def _root(kind: WorkloadKind) -> Schema:
 
 def build() -> dict[str, str]:
     """File name → YAML text of the folder `crds`."""
-    return {f"{kind.plural}.{names.GROUP}.yaml": _text(definition(kind)) for kind in KINDS}
+    return {f"{kind.plural}.{names.GROUP}.yaml": _text(definition(kind)) for kind in DEFINED}
 
 
 def chart() -> dict[str, str]:
     """File name → text of the chart."""
+    *first, last = (kind.name for kind in DEFINED)
+    told = f"{', '.join(first)} and {last}"
     about = {
         "apiVersion": "v2",
         "name": CHART,
-        "description": f"Custom resource definitions of Bayplan: {' and '.join(NAMES)}",
+        "description": f"Custom resource definitions of Bayplan: {told}",
         "type": "application",
         "version": bayplan.__version__,
         "appVersion": bayplan.__version__,
         "kubeVersion": ">=1.30.0-0",
     }
     files = {"Chart.yaml": _text(about)}
-    for kind in KINDS:
+    for kind in DEFINED:
         kept = deepcopy(definition(kind))
         kept["metadata"]["annotations"] = dict(_KEEP)
         text = _text(kept)

@@ -115,7 +115,7 @@ class LongServiceStatus(Part):
         ge=0,
         description=(
             "Instances of the newest template that would have to go for the others to keep to "
-            "placement.constraints as they are now; absent without constraints."
+            "placement.constraints and placement.pool as they are now; absent without either."
         ),
     )
     recent_moves: tuple[Move, ...] = Field(

@@ -7,7 +7,7 @@ here and RFC 3339 text on the wire. Lists are tuples, models are frozen.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from bayplan.api import names
 from bayplan.api.times import epoch_of, rfc3339
 from bayplan.model.constraints import Operator, PlaceConstraint, requirement
 
@@ -194,6 +195,17 @@ class Placement(Part):
             "Strict: limits are set equal to requests (QoS class Guaranteed)."
         ),
     )
+    pool: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        json_schema_extra=crd(validations=[DNS_LABEL_RULE]),
+        description=(
+            "Name of the Pool on whose nodes the pods run: they get the node selector and the "
+            f"toleration of the key {names.POOL} with this value. Absent: no Pool is asked for, "
+            "and the nodes of the Pool with `default: true`, if there is one, are tolerated."
+        ),
+    )
     disruption: Literal["Auto", "Protect", "Allow"] = Field(
         default="Auto",
         description=(
@@ -306,12 +318,15 @@ class WorkloadSpec(Part):
         return False
 
 
+Spec_co = TypeVar("Spec_co", bound=Part, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Generic[Spec_co]):
     """One custom resource: its models, columns and rules over the whole object."""
 
     description: str
-    spec: type[WorkloadSpec]
+    spec: type[Spec_co]
     status: type[Part]
     columns: tuple[Column, ...]
     rules: tuple[Mapping[str, str], ...]

@@ -24,6 +24,18 @@ def constraints(resource: Resource) -> tuple[PlaceConstraint, ...]:
     return (*stated, _ONE_A_NODE) if per_node(resource) else tuple(stated)
 
 
+def asked_pool(resource: Resource) -> str:
+    """The Pool on whose nodes its pods must run; empty if the spec names none."""
+    return "" if resource.spec is None else resource.spec.placement.pool or ""
+
+
+def constraints_and_pool(resource: Resource) -> tuple[PlaceConstraint, ...]:
+    """The constraints, and the Pool that it asks for as one more: a test of a node's label."""
+    pool = asked_pool(resource)
+    of_pool = (PlaceConstraint(names.POOL, Operator.CLUSTER, pool),) if pool else ()
+    return (*constraints(resource), *of_pool)
+
+
 def per_node(resource: Resource) -> bool:
     """Whether the resource has one instance on each node."""
     return resource.spec is not None and resource.spec.per_node

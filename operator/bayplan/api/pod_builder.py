@@ -92,12 +92,15 @@ def blueprint(
     values: compiled_rules.Values = compiled_rules.nothing_known,
     limits: Limits = NO_LIMITS,
     timed: bool = True,
+    default_pool: str = "",
 ) -> Blueprint:
     """Compile a resource's template, or another revision's `template` under its present rules.
 
     `revision` is that template's hash. `values` gives the known values of node labels, for
     patterns. `limits` are the namespace's. `timed` says whether autoscalers understand for how long
-    a pod is to be left alone. Raises ValueError if the resource's spec could not be parsed.
+    a pod is to be left alone. `default_pool` names the Pool with `default: true`, whose nodes are
+    tolerated by a resource that names no Pool. Raises ValueError if the resource's spec could not
+    be parsed.
     """
     spec = resource.spec
     if spec is None:
@@ -117,6 +120,8 @@ def blueprint(
         pod_spec["activeDeadlineSeconds"] = spec.active_deadline_seconds
     revision = revision or resource.template_hash
     compiled_rules.compile_into(pod_spec, resource, revision, values)
+    if default_pool and not placement_rules.asked_pool(resource):
+        compiled_rules.tolerate_pool(pod_spec, default_pool)
     return Blueprint(
         namespace=resource.namespace,
         labels={**(metadata.get("labels") or {}), **placement_rules.own_labels(resource)},

@@ -17,7 +17,7 @@ from bayplan.api.kinds import RUNS
 from bayplan.api.meta import WorkloadSpec
 from bayplan.api.template import template_hash
 from bayplan.api.times import time_of
-from bayplan.api.validation import Problem, problems
+from bayplan.api.validation import Problem, misfits, problems
 from bayplan.model.untyped import mapping
 
 Key = tuple[str, str, str]  # kind, namespace, name
@@ -102,14 +102,7 @@ def _parse(kind: str, raw: Mapping[str, Any]) -> tuple[WorkloadSpec | None, tupl
     try:
         spec = definition_of(kind).spec.model_validate(raw)
     except pydantic.ValidationError as error:
-        return None, tuple(
-            Problem(
-                reason="InvalidSpec",
-                field=".".join(["spec", *(str(part) for part in line["loc"])]),
-                message=line["msg"],
-            )
-            for line in error.errors(include_url=False, include_context=False, include_input=False)
-        )
+        return None, misfits(error)
     return spec, problems(kind, spec)
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pydantic
+
 from bayplan import units
-from bayplan.api import kinds
+from bayplan.api import kinds, names
 from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.meta import Placement, WorkloadSpec
 from bayplan.model.untyped import mapping, sequence
@@ -35,6 +37,18 @@ class Problem:
     message: str
 
 
+def misfits(error: pydantic.ValidationError) -> tuple[Problem, ...]:
+    """What of a spec does not fit its model: a problem for each field."""
+    return tuple(
+        Problem(
+            reason="InvalidSpec",
+            field=".".join(["spec", *(str(part) for part in line["loc"])]),
+            message=line["msg"],
+        )
+        for line in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
 def problems(kind: str, spec: WorkloadSpec) -> tuple[Problem, ...]:
     """Everything wrong with a parsed spec, the most serious first; empty when it can work."""
     found = [*_of_schedule(spec)] if isinstance(spec, BatchJobSpec) else []
@@ -48,7 +62,7 @@ def problems(kind: str, spec: WorkloadSpec) -> tuple[Problem, ...]:
     if pod.get("restartPolicy") not in (None, restart_policy):  # may be a list: unhashable
         found.append(_template("restartPolicy", f"must be absent or {restart_policy}; remove it"))
     found.extend(_of_amounts(pod))
-    found.extend(_of_placement(spec.placement))
+    found.extend(_of_placement(spec.placement, mapping(pod.get("nodeSelector"))))
     return tuple(found)
 
 
@@ -65,8 +79,16 @@ def _of_schedule(spec: BatchJobSpec) -> Iterator[Problem]:
             yield Problem("InvalidSchedule", field, str(error))
 
 
-def _of_placement(placement: Placement) -> Iterator[Problem]:
-    """Values of constraints that cannot be read, because of which a task would wait for ever."""
+def _of_placement(placement: Placement, selector: Mapping[str, Any]) -> Iterator[Problem]:
+    """Constraints that cannot be read, and two Pools: a task would wait for ever."""
+    other = selector.get(names.POOL, placement.pool)
+    if placement.pool is not None and other != placement.pool:
+        yield Problem(
+            "InvalidSpec",
+            "spec.placement.pool",
+            f"is {units.shown(placement.pool)}, but spec.template.spec.nodeSelector has "
+            f"{names.POOL}: {units.shown(other)}, and no node is in two Pools; remove one of them",
+        )
     for index, one in enumerate(placement.constraints):
         message = one.read().problem()
         if message:

@@ -82,7 +82,7 @@ def test_its_definition_is_written(source: Path, tmp_path: Path) -> None:
 
     assert "singular: probe\n" in text
     assert "description: What is looked at." in text
-    assert {"batchjobs", "longservices", "probes"} == {
+    assert {"batchjobs", "longservices", "pools", "probes"} == {
         path.name.partition(".")[0] for path in tmp_path.iterdir()
     }
 

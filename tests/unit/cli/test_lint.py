@@ -10,8 +10,11 @@ import yaml
 from bayplan.cli.lint import cel_rules, structural
 from tests.cluster.test_crds_on_server import (
     ACCEPTED,
+    GOOD,
     JOB,
+    POOL,
     REFUSED_JOBS,
+    REFUSED_POOLS,
     REFUSED_SERVICES,
     SERVICE,
     changed,
@@ -31,6 +34,8 @@ def said(body: dict[str, Any]) -> str:
     [
         *((JOB, *row) for row in REFUSED_JOBS),
         *((SERVICE, *row) for row in REFUSED_SERVICES),
+        *((POOL, *row) for row in REFUSED_POOLS),
+        (changed(POOL, "nodePoolRef", None), "mode", "Buy", "add it or set `mode: Advise`"),
     ],
 )
 def test_refuses_what_the_api_server_refuses(
@@ -43,7 +48,7 @@ def test_refuses_what_the_api_server_refuses(
 @pytest.mark.parametrize(("kind", "path", "value"), ACCEPTED)
 def test_accepts_what_the_api_server_accepts(kind: str, path: str, value: object) -> None:
     """Unusual and right, by the same table."""
-    assert "" == said(changed(JOB if kind == "BatchJob" else SERVICE, path, value))
+    assert "" == said(changed(GOOD[kind], path, value))
 
 
 def test_every_rule_of_the_definitions_is_tried() -> None:
@@ -58,7 +63,7 @@ def test_every_rule_of_the_definitions_is_tried() -> None:
             if isinstance(schema.get(key), dict):
                 walk(schema[key])
 
-    for kind in ("BatchJob", "LongService"):
+    for kind in GOOD:
         walk(structural.schema_of(kind))
     for rule in rules:
         cel_rules.compiled(rule)
@@ -98,7 +103,7 @@ def test_the_line_is_that_of_the_field(tmp_path: Path) -> None:
         ("  schedule:", "  scedule:", 6, "is 'schedule' meant?"),
         ("name: report", "name: Report", 4, "lower-case"),
         ("v1alpha1", "v1", 1, "write bayplan.dev/v1alpha1"),
-        ("BatchJob", "Batchjob", 2, "is not one of BatchJob, LongService"),
+        ("BatchJob", "Batchjob", 2, "is not one of BatchJob, LongService, Pool"),
         ("image: x", "image: x\n          resources: {requests: {cpu: 1.5}}", 12, "integer,string"),
         ("image: x", "image: x\n          name: b", 12, "is there twice"),
         ("image: x", "image: [x", 12, "expected ',' or ']'"),

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Literal
 
 from bayplan import units
 from bayplan.api import kinds, names
+from bayplan.api.pool_resource import parse_pool
 from bayplan.api.resource import parse_resource
 from bayplan.cli.lint import marked, structural
 from bayplan.cli.lint.marked import Marked, Path_
@@ -198,8 +199,8 @@ def _of(one: _Object) -> Iterator[Finding]:
         message = f"is {units.shown(one.body.get('apiVersion'))}; write {names.API_VERSION}"
         yield one.finding("error", ("apiVersion",), message)
         return
-    if one.kind not in kinds.BY_NAME:
-        message = f"{one.kind!r} is not one of {', '.join(kinds.NAMES)}"
+    if one.kind not in kinds.DEFINED_BY_NAME:
+        message = f"{one.kind!r} is not one of {', '.join(kinds.DEFINED_BY_NAME)}"
         yield one.finding("error", ("kind",), message)
         return
     yield from _of_name(one)
@@ -208,10 +209,13 @@ def _of(one: _Object) -> Iterator[Finding]:
         yield one.finding("error", fault.path, fault.message)
     told = {fault.path for fault in faults}
     if not faults:
-        for problem in parse_resource(one.body).problems:
+        pool = one.kind == names.POOL_KIND
+        for problem in (parse_pool if pool else parse_resource)(one.body).problems:
             path = _path(problem.field, one.body)
             told.add(path)
             yield one.finding("error", path, problem.message)
+    if one.kind not in kinds.BY_NAME:
+        return  # it has no pods
     template = mapping(one.body.get("spec")).get("template")
     for other in published_schema.faults(
         published_schema.POD_TEMPLATE, template, ("spec", "template")

@@ -36,7 +36,7 @@ class Fault:
 @functools.cache
 def schema_of(kind: str) -> Schema:
     """The schema of a whole object without its status: manifests have no status."""
-    [version] = crds.definition(kinds.BY_NAME[kind])["spec"]["versions"]
+    [version] = crds.definition(kinds.DEFINED_BY_NAME[kind])["spec"]["versions"]
     whole: Schema = version["schema"]["openAPIV3Schema"]
     properties = {key: one for key, one in whole["properties"].items() if key != "status"}
     return {**whole, "properties": properties}

@@ -78,7 +78,7 @@ def versions(server: ApiClient, where: Installation) -> Iterator[Finding]:
 def definitions(server: ApiClient, where: Installation) -> Iterator[Finding]:
     """All kinds are served, with the schemas of this command line's version."""
     del where
-    for kind in kinds.KINDS:
+    for kind in kinds.DEFINED:
         name = f"{kind.plural}.{names.GROUP}"
         check, remedy = f"definition {name}", "kubectl apply -f crds/, or install bayplan-crds"
         try:

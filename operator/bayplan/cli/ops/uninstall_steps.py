@@ -54,7 +54,7 @@ def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Mapping[str, An
             "new run pods keep coming: if another operator runs, stop it, then run this again"
         )
     if not order.keeps_resources:
-        for kind in kinds.KINDS:
+        for kind in kinds.DEFINED:
             shown(f"Deleting {kind.plural}")
             _delete_definition(kind.plural, cluster)
     return {"released": released, "resourcesKept": order.keeps_resources}

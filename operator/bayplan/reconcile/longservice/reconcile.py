@@ -256,7 +256,8 @@ def _drifted(context: ServiceContext) -> ServiceContext:
     """
     if context.coverage is not None:  # an instance on a wrong node goes anyway
         return context
-    wanted, replicas = placement_rules.constraints(context.service), context.spec.replicas
+    wanted = placement_rules.constraints_and_pool(context.service)
+    replicas = context.spec.replicas
     instances, nodes = context.instances, context.view.nodes
     newest = [pod for pod in instances.live if instances.revision_of(pod) == context.update.id]
     found = drift.drifted(newest, nodes, wanted, replicas) if wanted else []

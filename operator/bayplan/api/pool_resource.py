@@ -1,0 +1,74 @@
+"""A stored Pool as the operator sees it: metadata, parsed spec, raw status.
+
+Parsing never raises an error: what cannot be parsed becomes problems, which become a condition.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydantic
+
+from bayplan import units
+from bayplan.api.pool import PoolSpec
+from bayplan.api.validation import Problem, misfits
+from bayplan.model.untyped import mapping
+
+
+@dataclass(frozen=True, slots=True)
+class PoolResource:
+    """One Pool. `spec` is None if, and only if, it could not be parsed or has problems."""
+
+    name: str
+    uid: str = ""
+    generation: int = 1
+    spec: PoolSpec | None = None
+    problems: tuple[Problem, ...] = ()
+    status: Mapping[str, Any] = field(default_factory=dict)
+    resource_version: str = ""
+
+
+def parse_pool(body: Mapping[str, Any]) -> PoolResource:
+    """Read the stored object."""
+    metadata = mapping(body.get("metadata"))
+    spec, problems = _parse(mapping(body.get("spec")))
+    return PoolResource(
+        name=str(metadata.get("name", "")),
+        uid=str(metadata.get("uid", "")),
+        generation=int(metadata.get("generation", 0) or 0),
+        spec=spec,
+        problems=problems,
+        status=mapping(body.get("status")),
+        resource_version=str(metadata.get("resourceVersion", "")),
+    )
+
+
+def _parse(raw: Mapping[str, Any]) -> tuple[PoolSpec | None, tuple[Problem, ...]]:
+    try:
+        spec = PoolSpec.model_validate(raw)
+    except pydantic.ValidationError as error:
+        return None, misfits(error)
+    found = tuple(_of_amounts(spec))
+    return (None if found else spec), found
+
+
+def _of_amounts(spec: PoolSpec) -> Iterator[Problem]:
+    """Amounts that are no quantities, negative, or parts of a byte."""
+    for where, amounts in (("limits", spec.limits), ("buying.headroom", spec.buying.headroom)):
+        for resource in ("cpu", "memory"):
+            text = getattr(amounts, resource)
+            message = "" if text is None else _fault(resource, text)
+            if message:
+                yield Problem("InvalidSpec", f"spec.{where}.{resource}", message)
+
+
+def _fault(resource: str, text: str | int) -> str:
+    try:
+        milli = units.milli(text)
+    except units.QuantityError as error:
+        return str(error)
+    if milli < 0:
+        return f"must not be negative, is {units.shown(text)}; write 0 or more"
+    if resource == "memory" and milli % 1000:
+        return f"{units.shown(text)} is a part of a byte (m means thousandths); write M or Mi"
+    return ""

@@ -1,0 +1,96 @@
+"""The status of a Pool: what its nodes cost, what the least would be, what is bought next."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bayplan.api.meta import Integer, Message, Part, Time, Word, crd
+from bayplan.api.status import Conditions, ObservedGeneration
+
+MOST_UNAVAILABLE = 32
+MOST_NEXT = 10
+MOST_SOURCES = 5
+
+Decimal = Annotated[str, Field(max_length=32)]
+
+
+class ClaimCounts(Part):
+    """How many claims of the Pool are in each state."""
+
+    requested: Integer | None = Field(
+        default=None, ge=0, description="Written; there is no instance yet."
+    )
+    launched: Integer | None = Field(
+        default=None, ge=0, description="There is an instance, and no node yet."
+    )
+    registered: Integer | None = Field(
+        default=None, ge=0, description="The node has joined, and is not ready for pods yet."
+    )
+    usable: Integer | None = Field(
+        default=None, ge=0, description="Pods may be placed on the node."
+    )
+    retiring: Integer | None = Field(
+        default=None, ge=0, description="The node is empty and is being given back."
+    )
+    refused: Integer | None = Field(
+        default=None, ge=0, description="The cloud gave no instance, in the last 30 minutes."
+    )
+
+
+class UnavailableOffering(Part):
+    """An instance type in a zone that was refused, and is not asked for again until a time."""
+
+    type: Word = Field(description="Instance type.")
+    zone: Word = Field(description="Zone.")
+    capacity_type: Word = Field(description="spot, on-demand or reserved.")
+    until: Time = Field(description="When it may be asked for again.")
+    refusals: Integer = Field(ge=0, description="How often it was refused in a row.")
+
+
+class PoolStatus(Part):
+    """What is known of the pool; written by the operator only."""
+
+    conditions: Conditions = Field(
+        default=(), description="Ready, NodePoolQuiet, Buying, LimitReached, Degraded."
+    )
+    observed_generation: ObservedGeneration = None
+    nodes: Integer | None = Field(default=None, ge=0, description="Nodes of the pool that exist.")
+    claims: ClaimCounts | None = Field(
+        default=None, description="NodeClaims of the pool, by state."
+    )
+    dollars_per_hour: Decimal | None = Field(
+        default=None, description="What the pool's nodes cost, in dollars an hour."
+    )
+    bound_dollars_per_hour: Decimal | None = Field(
+        default=None,
+        description="No set of nodes can hold the pool's pods for less, in dollars an hour.",
+    )
+    planned_dollars_per_hour: Decimal | None = Field(
+        default=None,
+        description="What the best plan found for the same pods costs, in dollars an hour.",
+    )
+    gap_percent: Decimal | None = Field(
+        default=None, description="By how many percent the nodes cost more than the bound."
+    )
+    saving_dollars_per_month: Decimal | None = Field(
+        default=None,
+        description="What the best plan would save in 730 hours, in dollars.",
+    )
+    unavailable: tuple[UnavailableOffering, ...] = Field(
+        default=(),
+        max_length=MOST_UNAVAILABLE,
+        description="Offerings that were refused, and are not asked for at present.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    next: tuple[Message, ...] = Field(
+        default=(),
+        max_length=MOST_NEXT,
+        description="What the pool does next, or with mode Advise would do, each in a sentence.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    sources: tuple[Message, ...] = Field(
+        default=(),
+        max_length=MOST_SOURCES,
+        description="Where the prices and the availability come from.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
