@@ -22,6 +22,7 @@ from bayplan.cluster.dependents import Dependents
 from bayplan.cluster.doorbell import Doorbell
 from bayplan.cluster.orphans import Orphans, Pods, is_stranded
 from bayplan.cluster.owned import Owned
+from bayplan.cluster.pools import KINDS, NODE_CLAIM, NODE_POOL, POOL, Pools
 from bayplan.cluster.refusals import Refusals
 from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
@@ -55,6 +56,7 @@ class Cache:
     _dependents: Dependents = field(init=False)
     assumptions: Assumptions = field(init=False)
     storage: Storage = field(init=False)
+    pools: Pools = field(init=False)
     defaults: Defaults = field(init=False)
     _set: Mapping[str, Callable[[Seen], None]] = field(init=False)  # by kind
     _drop: Mapping[str, Callable[[Key], None]] = field(init=False)
@@ -66,6 +68,7 @@ class Cache:
         storage = self.storage = Storage(
             self.state, self.doorbell.mark_placement, self._dependents.ring_claimants
         )
+        pools = self.pools = Pools(self.doorbell.mark_placement)
         self.defaults = Defaults(self._admits_anew)
         self._set = {
             "Pod": self._set_pod,
@@ -80,6 +83,9 @@ class Cache:
             "StorageClass": storage.set_class,
             "CSINode": storage.set_limits,
             "VolumeAttachment": storage.attachments.set,
+            POOL: pools.set_pool,
+            NODE_POOL: pools.set_node_pool,
+            NODE_CLAIM: pools.set_claim,
             **{kind: functools.partial(self._set_child, kind) for kind in _CHILDREN},
             **{kind: functools.partial(self._set_resource, kind) for kind in kinds.NAMES},
         }
@@ -96,6 +102,9 @@ class Cache:
             "StorageClass": storage.drop_class,
             "CSINode": storage.drop_limits,
             "VolumeAttachment": storage.attachments.drop,
+            POOL: self._drop_pool_resource,
+            NODE_POOL: pools.drop_node_pool,
+            NODE_CLAIM: self._drop_node_claim,
             **{kind: functools.partial(self._drop_child, kind) for kind in _CHILDREN},
             **{kind: functools.partial(self._drop_resource, kind) for kind in kinds.NAMES},
         }
@@ -165,8 +174,10 @@ class Cache:
         return len(left)
 
     def sync(self, kind: str) -> None:
-        """The first list of this kind is complete."""
-        if kind not in self.synced_kinds:
+        """A list of this kind is complete; the first one may be what a decision waits for."""
+        if kind in KINDS:
+            self.pools.sync(kind)
+        elif kind not in self.synced_kinds:
             self.synced_kinds.add(kind)
             self.doorbell.mark_placement()
 
@@ -260,12 +271,19 @@ class Cache:
         """A write that was refused may be tried again, or has been accepted."""
         if about[0] in kinds.BY_NAME:
             self.doorbell.mark(about)
+        elif about[0] in {POOL, NODE_CLAIM, "Node"}:
+            self.pools.changed()
         else:
             self.orphans.suspected = True
             self.doorbell.mark_placement()
 
     def _era(self, about: ResourceKey) -> object:
-        """What a write is made of: a resource's spec; for a pod or claim, its identity."""
+        """What a write is made of: a resource's spec; for any other object, its identity."""
+        if about[0] in {POOL, NODE_CLAIM}:
+            return self.pools.era(about)
+        if about[0] == "Node":
+            node = self.state.nodes.get(about[2])
+            return node.uid if node is not None else ""
         resource = self.resources.get(about)
         if resource is not None:
             return resource.uid, resource.generation
@@ -304,6 +322,22 @@ class Cache:
             if (daemonset.namespace, daemonset.name) == key:
                 self.state.drop_daemonset(uid)
                 self.doorbell.mark_placement()
+
+    # ---- pools and their claims -----------------------------------------------------------
+
+    def lose_karpenter(self) -> None:
+        """Karpenter's API is not served any more: forget its objects, and list anew after that."""
+        for kind in (NODE_POOL, NODE_CLAIM):
+            self._versions.pop(kind, None)
+        self.pools.lose_karpenter()
+
+    def _drop_pool_resource(self, key: Key) -> None:
+        self.refusals.forget((POOL, *key))
+        self.pools.drop_pool(key)
+
+    def _drop_node_claim(self, key: Key) -> None:
+        self.refusals.gone(NODE_CLAIM, key)
+        self.pools.drop_claim(key)
 
     # ---- resources and what they own ------------------------------------------------------
 

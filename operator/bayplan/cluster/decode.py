@@ -12,16 +12,16 @@ import msgspec
 from msgspec import Raw
 
 from bayplan.api import kinds
-from bayplan.cluster import daemonsets, nodes, owned, pods, policies, volumes, wire
+from bayplan.cluster import daemonsets, node_claims, nodes, owned, pods, policies, volumes, wire
 from bayplan.cluster.wire import DecodeError, Seen
 
 
-def _resource(raw: Raw) -> Seen:
-    """Read a custom resource; its body stays a mapping because pydantic reads it."""
+def _whole(raw: Raw, *, namespaced: bool = True) -> Seen:
+    """Read a custom resource; its body stays a mapping because others read it."""
     body = msgspec.json.decode(raw)
     if not isinstance(body, dict):
         raise DecodeError("not an object")
-    return wire.sight(wire.read(raw, wire.Meta).metadata, body)
+    return wire.sight(wire.read(raw, wire.Meta).metadata, body, namespaced=namespaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,23 @@ KINDS: Mapping[str, Kind] = {
             partial=True,
         ),
         Kind("Service", functools.partial(owned.child, "Service"), partial=True),
-        *(Kind(name, _resource) for name in kinds.NAMES),
+        *(Kind(name, _whole) for name in kinds.NAMES),
     )
 }
+
+_of_cluster = functools.partial(_whole, namespaced=False)
+
+# Kinds that are listed and watched only if nodes are bought, and once they are served.
+FOR_POOLS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("Pool", _of_cluster, namespaced=False),
+        Kind("NodePool", _of_cluster, namespaced=False),
+        Kind("NodeClaim", node_claims.seen, namespaced=False),
+    )
+}
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of this name, whether or not it is always watched."""
+    return KINDS.get(name) or FOR_POOLS[name]

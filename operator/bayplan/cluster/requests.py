@@ -3,7 +3,7 @@
 Only `PATHS` holds the paths and group versions of every kind we touch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,12 @@ PATHS: Mapping[str, tuple[str, str, bool]] = {
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets", True),
     "Lease": ("/apis/coordination.k8s.io/v1", "leases", True),
     "Event": ("/apis/events.k8s.io/v1", "events", True),
+    "NodePool": ("/apis/karpenter.sh/v1", "nodepools", False),
+    "NodeClaim": ("/apis/karpenter.sh/v1", "nodeclaims", False),
+    "EC2NodeClass": ("/apis/karpenter.k8s.aws/v1", "ec2nodeclasses", False),
+    "NodeClass": ("/apis/eks.amazonaws.com/v1", "nodeclasses", False),
+    "KWOKNodeClass": ("/apis/karpenter.kwok.sh/v1alpha1", "kwoknodeclasses", False),
+    "Pool": (_OURS, "pools", False),
     **{kind.name: (_OURS, kind.plural, True) for kind in kinds.KINDS},
 }
 
@@ -73,13 +79,16 @@ def list_chunk(
     token: str = "",
     partial: bool = False,
     selector: str = "",
+    fields: str = "",
 ) -> Request:
     """One chunk of a list, over all namespaces if none is named; it shows what is stored now.
 
     A following chunk (`token`) shows the same moment as the first chunk. `partial`: metadata only.
-    `selector` chooses by labels.
+    `selector` chooses by labels, `fields` by fields.
     """
     query = [("limit", str(limit))]
+    if fields:
+        query.append(("fieldSelector", fields))
     if selector:
         query.append(("labelSelector", selector))
     if token:
@@ -251,6 +260,37 @@ def create_claim(wanted: intents.CreateClaim) -> Request:
         encode(wanted.body),
         verb="create",
         kind="PersistentVolumeClaim",
+    )
+
+
+def create_node_claim(body: Mapping[str, Any]) -> Request:
+    """The CREATE of an order for a node."""
+    return Request(
+        "POST",
+        path("NodeClaim"),
+        (("fieldManager", FIELD_MANAGER),),
+        encode(body),
+        verb="create",
+        kind="NodeClaim",
+    )
+
+
+def taint_node(
+    wanted: intents.TaintNode, taints: Sequence[Mapping[str, Any]], version: str
+) -> Request:
+    """Write a node's list of taints, which is written whole, if the node still has this version."""
+    body = {
+        "metadata": {"uid": wanted.uid, "resourceVersion": version},
+        "spec": {"taints": taints},
+    }
+    return Request(
+        "PATCH",
+        path("Node", "", wanted.node),
+        (("fieldManager", FIELD_MANAGER),),
+        encode(body),
+        transport.MERGE_PATCH,
+        verb="taint",
+        kind="Node",
     )
 
 

@@ -12,13 +12,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
 from bayplan.api import names
+from bayplan.api.pool_resource import PoolResource
 from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
 from bayplan.cluster import errors, pods, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events
 from bayplan.cluster.marks import Marks
+from bayplan.cluster.node_writes import Done, NodeWrites
 from bayplan.cluster.objects import Objects
+from bayplan.cluster.pool_statuses import PoolStatuses
 from bayplan.cluster.refusals import Write, binding
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.statuses import Statuses
@@ -32,7 +35,7 @@ _TWO_BUDGETS = "more than one PodDisruptionBudget"  # in a 500 that repeats for 
 
 
 class Writer:
-    """Every method except `dry_run`, `run` and `drain` returns at once.
+    """Every method except `dry_run`, `pods_on`, `run` and `drain` returns at once.
 
     `may_write` is asked before every request. `pressed` says whether other requests should go
     first. `now` returns epoch seconds, `jitter` returns 0 … 1, and `instance` names this process in
@@ -64,6 +67,8 @@ class Writer:
         self._writes = Writes(self.sender, self.events, cache, reports)
         self.statuses = Statuses(self._writes, status_interval_seconds)
         self.objects = Objects(self._writes)
+        self.nodes = NodeWrites(self._writes, transport, now)
+        self.pool_statuses = PoolStatuses(self._writes, status_interval_seconds)
         self.marks = Marks(self.sender, cache, now, self._writes.feed)
 
     async def run(self) -> NoReturn:
@@ -239,6 +244,28 @@ class Writer:
     ) -> None:
         """Make this the stored status: the first at once, then one an interval, the newest wins."""
         self.statuses.write(resource, status, events)
+
+    # ---- nodes that are bought and given back -----------------------------------------------
+
+    def launch(self, wanted: intents.LaunchNode, done: Done) -> None:
+        """Create a claim, which counts at once; `done` is called once, with the reason if any."""
+        self.nodes.launch(wanted, done)
+
+    def retire(self, wanted: intents.RetireNode) -> None:
+        """Delete a claim; from now on it counts as being deleted."""
+        self.nodes.retire(wanted)
+
+    def taint(self, wanted: intents.TaintNode) -> None:
+        """Give a node a taint, or take it away."""
+        self.nodes.taint(wanted)
+
+    async def pods_on(self, node: str) -> list[Pod]:
+        """All pods on this node as they are stored now; an error without a complete answer."""
+        return await self.nodes.pods_on(node)
+
+    def write_pool_status(self, pool: PoolResource, status: Mapping[str, Any]) -> None:
+        """Make this the Pool's stored status: at most one write an interval, the newest wins."""
+        self.pool_statuses.write(pool, status)
 
     # ---- what answers mean ----------------------------------------------------------------
 

@@ -81,7 +81,7 @@ class Writes:
 
     def feed(self, kind: str, answer: bytes) -> None:
         """Take an answer in as news; a Status (the object went at once) brings no news."""
-        seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
+        seen = decode.kind_of(kind).decode(msgspec.Raw(answer))
         if seen.uid and seen.name:
             self.cache.upsert(kind, seen)
 
