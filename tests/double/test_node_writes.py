@@ -25,6 +25,7 @@ INVALID = Answer(
     encoded(bodies.status(422, "Invalid", "spec.requirements[0].key: Invalid value: denied")), 422
 )
 NOT_SERVED = Answer(b"404 page not found\n", 404)
+MORE: Any = {"token": "more"}  # the chunk is not the last one
 
 
 def claim(version: int = 20, **more: Any) -> dict[str, Any]:
@@ -155,7 +156,7 @@ class TestLaunch:
         assert ([None], 1) == (desk.told, len(desk.double.asked("create")))
 
     def test_come_and_gone_before_the_answer(self) -> None:
-        """The cloud refused it at once: it must not come a second time, and the refusal is known."""
+        """The cloud refused it at once: it must not come again, and that is handed over."""
         desk = Buyer()
         desk.double.reply("create", CLAIM, NoAnswer(after=1))
 
@@ -456,7 +457,7 @@ class TestPodsOn:
         desk.double.reply(
             "list",
             "Pod",
-            Answer(bodies.listed(bodies.pod("p1", node="n1"), token="more")),
+            Answer(bodies.listed(bodies.pod("p1", node="n1"), **MORE)),
             Answer(bodies.listed(bodies.pod("p2", node="n1"))),
         )
 
