@@ -32,7 +32,7 @@ From Python:
 What can be done to it:
 
     c.add_kwok_nodes("c5.xlarge:us-east-1b=2")     names, e.g. c5-xlarge-us-east-1b-1
-    c.start_karpenter(["m5.xlarge"], ["us-east-1a"])   an autoscaler that buys fake nodes
+    c.start_karpenter(["m5.xlarge"], ["us-east-1a"])   an autoscaler that buys fake nodes; prices=…
     c.stop_heartbeat(node), c.resume_heartbeat(node)   a fake node is cut off, is back
     c.stop_kubelet(node), c.start_kubelet(node)    likewise a real one; its containers go on
     c.lose_node(node)                              a real node and its containers are gone

@@ -252,14 +252,17 @@ class Cluster:
         """A real node is gone with all that ran on it, as when its instance lost power."""
         real.lose(self._real_node(node))
 
-    def start_karpenter(self, types: Sequence[str], zones: Sequence[str]) -> None:
+    def start_karpenter(
+        self, types: Sequence[str], zones: Sequence[str], prices: Path | None = None
+    ) -> None:
         """A real autoscaler buys nodes of these types in these zones, once there is a NodePool.
 
-        See `karpenter` for what a NodePool must say. Built on the first call (2 minutes).
+        `prices` is a prices file of the operator; else its model prices the types. See `karpenter`
+        for what a NodePool must say. Built on the first call (2 minutes).
         """
         program = programs.build(["karpenter"])["karpenter"]
         menu = self.directory / "instance-types.json"
-        menu.write_text(json.dumps(karpenter.instance_types(types, zones), indent=1))
+        menu.write_text(json.dumps(karpenter.instance_types(types, zones, prices), indent=1))
         definitions = karpenter.definitions()
         self._api.each(("POST", _DEFINITIONS, each) for each in definitions)
         for each in definitions:

@@ -1,9 +1,10 @@
 """Karpenter core with its kwok provider: a real autoscaler that buys and sells fake nodes.
 
 The provider reads its instance types from a file; ours are EC2's, with EKS' allocatable and the
-operator's own prices, so that both sides choose from one menu. What it makes is a Node object,
-which localcluster's kwok plays if its NodePool says so (`NODE_LABELS`). Such nodes have no lease:
-start the cluster with a `node_monitor_grace_seconds` that is longer than its life.
+operator's own prices (of a prices file too), so that both sides choose from one menu. What it makes
+is a Node object, which localcluster's kwok plays if its NodePool says so (`NODE_LABELS`). Such
+nodes have no lease: start the cluster with a `node_monitor_grace_seconds` that is longer than its
+life.
 
 What is NOT here: NodePools and node classes, which are the test's or the user's to apply.
 """
@@ -27,9 +28,15 @@ def definitions() -> list[dict[str, Any]]:
     return [yaml.safe_load(file.read_text()) for file in programs.files("karpenter")]
 
 
-def instance_types(names: Sequence[str], zones: Sequence[str]) -> list[dict[str, Any]]:
-    """The provider's menu: each type in each zone, on demand and spot, priced by the operator."""
-    return [_type(name, zones) for name in names]
+def instance_types(
+    names: Sequence[str], zones: Sequence[str], priced: Path | None = None
+) -> list[dict[str, Any]]:
+    """The provider's menu: each type in each zone, on demand and spot, priced by the operator.
+
+    `priced` is a prices file of the operator.
+    """
+    book = prices.Book(file=prices.from_file(priced) if priced else {})
+    return [_type(name, zones, book) for name in names]
 
 
 def command(program: Path, kubeconfig: Path, menu: Path, *, port: int) -> list[str | Path]:
@@ -45,11 +52,11 @@ def command(program: Path, kubeconfig: Path, menu: Path, *, port: int) -> list[s
     ]
 
 
-def _type(name: str, zones: Sequence[str]) -> dict[str, Any]:
+def _type(name: str, zones: Sequence[str], book: prices.Book) -> dict[str, Any]:
     described = catalogue.load()[name]
     usable = ec2.allocatable_of(name)
     capacity = {what: amount + _RESERVED.get(what, 0) for what, amount in usable.items()}
-    dollars = prices.Book().of(described).microdollars_per_hour / 10**6
+    dollars = book.of(described).microdollars_per_hour / 10**6
     return {
         "name": name,
         "architecture": described.arch,

@@ -180,10 +180,12 @@ _ON_A_SERVER = "the operator on an API server"
 def budgets() -> str:
     """What the benchmarks must reach, and what they reached."""
     found = yaml.safe_load((ROOT / "tests/scale/budgets.yaml").read_text(encoding="utf-8"))
-    packing = found.pop("packing")
-    packing = {f"packing {name}": each for name, each in packing.items() if "most" not in each}
+    packing, economy = (
+        {f"{group} {name}": each for name, each in found.pop(group).items() if "most" not in each}
+        for group in ("packing", "economy")
+    )
     rows = []
-    for case, figures in {**packing, **found}.items():
+    for case, figures in {**packing, **economy, **found}.items():
         path = figures.pop("path", _ON_A_SERVER)
         for figure, limits in figures.items():
             signs = [f"{sign} {limits[key]}" for key, sign in _SIGNS.items() if key in limits]

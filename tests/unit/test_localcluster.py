@@ -139,6 +139,16 @@ def test_a_bought_node_offers_the_same() -> None:
     }
 
 
+def test_a_menu_is_priced_by_a_prices_file(tmp_path: Path) -> None:
+    """The autoscaler sees the prices that the operator reads; spot is a share of them."""
+    file = tmp_path / "prices.csv"
+    file.write_text("type,dollars\nm5.2xlarge,0.5\n")
+
+    [menu] = karpenter.instance_types(["m5.2xlarge"], ["us-east-1a"], file)
+
+    assert [0.5, 0.35] == [offering["Price"] for offering in menu["offerings"]]
+
+
 def test_a_gpu_type_offers_its_gpus() -> None:
     """Extended resources are in capacity and allocatable, counted."""
     node = ec2.node(ec2.Shape("p4d.24xlarge", "us-east-1a", 1), 1, "10.0.0.1", version="v1.34.2")

@@ -1,0 +1,100 @@
+"""When each pod was created, bound and running, and which claims were written, by watches."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+from localcluster import Cluster
+from tests.scale.e2e import client
+
+_NAME, _VERSION = b'"metadata":{"name":"', b'"resourceVersion":"'
+_BOUND, _RUNS = b'"nodeName":"', b'"phase":"Running"'
+
+
+@dataclass
+class Moments:
+    """`time.monotonic()` by name of a pod or claim; `there` are those that exist."""
+
+    created: dict[str, float] = field(default_factory=dict)
+    bound: dict[str, float] = field(default_factory=dict)
+    running: dict[str, float] = field(default_factory=dict)
+    there: set[str] = field(default_factory=set)
+
+    def waits(self) -> list[float]:
+        """Seconds from a pod's creation to its binding."""
+        return [at - self.created[name] for name, at in self.bound.items()]
+
+
+class Watch:
+    """Follows a collection from now on. Lines are searched, not decoded: it must cost little."""
+
+    def __init__(self, local: Cluster, server: client.Server, path: str) -> None:
+        self._local, self._server, self._path = local, server, path
+        self.moments = Moments()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        listed = await asyncio.to_thread(self._local.request, "GET", self._path)
+        assert not listed["items"], f"{self._path} is not empty"
+        self._task = asyncio.create_task(self._follow(listed["metadata"]["resourceVersion"]))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def until(self, met: Callable[[Moments], bool], within: float) -> bool:
+        """Wait until something is true of what was seen; False when the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not met(self.moments):
+                    if self._task is not None and self._task.done():
+                        self._task.result()
+                    self._changed.clear()
+                    await self._changed.wait()
+        return met(self.moments)
+
+    async def _follow(self, version: str) -> None:
+        """A server under load closes watches that do not keep up: go on where it stopped."""
+        try:
+            while True:
+                async for line in self._server.events(self._path, version):
+                    version = self._take(line) or version
+        finally:
+            self._changed.set()
+
+    def _take(self, line: bytes) -> str:
+        """Note an event; its version, "" if it has none."""
+        if line.startswith(b'{"type":"ERROR"'):
+            raise client.RefusedError(line[:300].decode())
+        name, seen = _text(line, _NAME), self.moments
+        if not name:  # custom resources have other fields before it
+            name = json.loads(line)["object"]["metadata"].get("name", "")
+        if not name:
+            return ""
+        now = time.monotonic()
+        if line.startswith(b'{"type":"DELETED"'):
+            seen.there.discard(name)
+        else:
+            seen.there.add(name)
+            seen.created.setdefault(name, now)
+            if _BOUND in line:
+                seen.bound.setdefault(name, now)
+            if _RUNS in line:
+                seen.running.setdefault(name, now)
+        self._changed.set()
+        return _text(line, _VERSION)
+
+
+def _text(line: bytes, key: bytes) -> str:
+    start = line.find(key)
+    if start < 0:
+        return ""
+    start += len(key)
+    return line[start : line.index(b'"', start)].decode()
