@@ -13,6 +13,8 @@ OS, ARCH = "kubernetes.io/os", "kubernetes.io/arch"
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
 PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
 
+DRAINING = "bayplan.dev/draining"  # the taint of a node that is to be emptied
+
 # Taints with which Karpenter and the Cluster Autoscaler say that a node is about to go: nothing new
 # lands there, and services start replacements at once.
 LEAVING_TAINTS = frozenset(
@@ -24,7 +26,7 @@ LEAVING_TAINTS = frozenset(
         "aws-node-termination-handler/scheduled-maintenance",
         "aws-node-termination-handler/asg-lifecycle-termination",
         "aws-node-termination-handler/rebalance-recommendation",
-        "bayplan.dev/draining",
+        DRAINING,
     }
 )
 # Taints with which the control plane says that it lost contact with the kubelet.

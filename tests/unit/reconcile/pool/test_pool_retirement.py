@@ -1,0 +1,223 @@
+"""Empty nodes go back, in the order taint, quiet, fresh list, delete; any pod opens them again."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from bayplan.model.intents import RetireNode, TaintNode
+from bayplan.model.node_claims import NodeClaim
+from bayplan.model.nodes import Node, Taint
+from bayplan.model.pods import Phase
+from bayplan.reconcile.pool import retirement
+from bayplan.reconcile.pool.retirement import FreshList, Memory, Now, Rules, Seen, Step, step
+from tests.builders import NOON, make_node, make_pod
+
+OURS = Taint("bayplan.dev/draining", "retiring")
+POOLS = Taint("bayplan.dev/pool", "b")
+RULES = Rules(60, frozenset({"bayplan.dev/pool"}))
+CLAIM = NodeClaim(
+    "b-1", "uid-c", pool="b", node="n1", created_at=NOON - 1000, provider_id="i", initialized=True
+)
+TAINT = TaintNode("n1", "uid-n", "bayplan.dev/draining", "retiring")
+OPEN = dataclasses.replace(TAINT, present=False)
+RETIRE = RetireNode("b-1", "uid-c", "node n1 has had no pods for 11 s")
+POD = make_pod("p", "n1")
+
+
+def node(*taints: Taint, **more: Any) -> Node:
+    return make_node("n1", uid="uid-n", taints=(POOLS, *taints), **more)
+
+
+def look(memory: Memory, at: int, *taints: Taint, pods: Sequence[Any] = (), **more: Any) -> Step:
+    """One step, `at` seconds after noon."""
+    seen = Seen(node(*taints), more.pop("claim", CLAIM), pods)
+    return step([seen], memory, more.pop("rules", RULES), Now(NOON + at, **more))
+
+
+def tainted(at: int = 0) -> Memory:
+    """What is remembered after the taint was seen at that second."""
+    return look({}, at, OURS).memory
+
+
+def test_the_whole_way() -> None:
+    """Empty for a minute: taint. More than 10 s later: a list. If that is empty: the delete."""
+    first = look({}, 0)
+    early = look(first.memory, 59)
+    taint = look(early.memory, 60)
+    seen = look(taint.memory, 61, OURS)
+    quiet = look(seen.memory, 71, OURS)
+    ask = look(quiet.memory, 72, OURS)
+    fresh = {"n1": FreshList(NOON + 72)}
+    last = look(ask.memory, 73, OURS, fresh=fresh)
+
+    assert ((), (), NOON + 60) == (first.intents, early.intents, first.wake_at)
+    assert (TAINT,) == taint.intents
+    assert ((), NOON + 72) == (seen.intents, seen.wake_at)
+    assert ((), (), NOON + 72) == (quiet.intents, quiet.lists, quiet.wake_at)
+    assert ((), ("n1",)) == (ask.intents, ask.lists)
+    assert (RetireNode("b-1", "uid-c", "node n1 has had no pods for 73 s"),) == last.intents
+    assert (
+        () == look(last.memory, 74, OURS, claim=dataclasses.replace(CLAIM, deleting=True)).intents
+    )
+
+
+def test_daemons_and_static_pods_do_not_count() -> None:
+    """A node with these alone is empty, and so is its fresh list."""
+    residents = [
+        make_pod("d", "n1", owner_uid="d", owner_kind="DaemonSet"),
+        make_pod("m", "n1", owner_uid="n", owner_kind="Node"),
+        make_pod("over", "n1", phase=Phase.SUCCEEDED),
+    ]
+    memory = look(look({}, 0, pods=residents).memory, 60, OURS, pods=residents).memory
+
+    last = look(memory, 71, OURS, pods=residents, fresh={"n1": FreshList(NOON + 71, residents)})
+
+    assert ["b-1"] == [intent.claim for intent in last.intents if isinstance(intent, RetireNode)]
+
+
+def test_a_run_that_is_not_accounted_for_keeps_its_node() -> None:
+    """Its pod has ended, but the status of its job does not say so yet."""
+    over = make_pod("over", "n1", phase=Phase.FAILED, finalizers=("bayplan.dev/run-tracking",))
+
+    assert () == look(look({}, 0, pods=[over]).memory, 100, pods=[over]).intents
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"pods": [POD]},
+        {"pods": [make_pod("assumed", "n1", uid="")]},
+        {"pods": [make_pod("going", "n1", deleted_at=NOON)]},
+        {"in_flight": {"n1"}},
+        {"wanted": {"n1"}},
+        {"rules": dataclasses.replace(RULES, buying=False)},
+        {"fresh": {"n1": FreshList(NOON + 11, [POD])}},
+    ],
+)
+def test_whatever_appears_opens_the_node_again(more: dict[str, Any]) -> None:
+    """A pod, a bind on its way, a plan, or the end of mode Buy: the taint goes, no claim does."""
+    opened = look(tainted(), 12, OURS, **more)
+    later = look(opened.memory, 13, OURS, fresh={"n1": FreshList(NOON + 13)})
+    after = look(later.memory, 90, OURS, fresh={"n1": FreshList(NOON + 90)})
+
+    assert (OPEN,) == opened.intents
+    assert () == later.intents
+    assert (OPEN,) == after.intents
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"pods": [POD]},
+        {"in_flight": {"n1"}},
+        {"wanted": {"n1"}},
+        {"rules": dataclasses.replace(RULES, buying=False)},
+        {"claim": dataclasses.replace(CLAIM, deleting=True)},
+        {"claim": dataclasses.replace(CLAIM, initialized=False, created_at=NOON - 800)},
+    ],
+)
+def test_nodes_that_stay(more: dict[str, Any]) -> None:
+    """Used, wanted, joining and leaving nodes get no taint, and neither does any with Advise."""
+    first = look({}, 0, **more)
+
+    assert () == first.intents
+    assert () == look(first.memory, 60, **more).intents
+
+
+def test_a_node_that_never_becomes_ready_goes_back() -> None:
+    """After Karpenter's own patience it counts as empty."""
+    claim = dataclasses.replace(CLAIM, initialized=False, created_at=NOON)
+
+    assert NOON + 900 == look({}, 0, claim=claim).wake_at
+    assert (TAINT,) == look(look({}, 0, claim=claim).memory, 900, claim=claim).intents
+
+
+@pytest.mark.parametrize("value", ["", "me"])
+def test_what_others_intend_is_left(value: str) -> None:
+    """A cordon, a foreign taint or a draining taint of a person: the node is theirs."""
+    draining = Taint("bayplan.dev/draining", value)
+    foreign = Taint("example.com/hands-off", value)
+    for taint in (draining, foreign):
+        assert () == look(look({}, 0, taint).memory, 100, taint).intents
+    cordoned = Seen(node(unschedulable=True), CLAIM)
+    memory = step([cordoned], {}, RULES, Now(NOON)).memory
+    assert () == step([cordoned], memory, RULES, Now(NOON + 100)).intents
+    assert (OPEN,) == look(tainted(), 20, OURS, foreign).intents
+
+
+def test_taints_of_kubernetes_do_not_keep_a_node() -> None:
+    """A lost node without pods, or one under pressure, is as empty as another."""
+    for key in ("node.kubernetes.io/unreachable", "node.kubernetes.io/disk-pressure"):
+        assert (TAINT,) == look(look({}, 0, Taint(key)).memory, 60, Taint(key)).intents
+
+
+def test_a_restart_goes_through_the_whole_fence_again() -> None:
+    """A tainted node without a memory waits its ten seconds, and an older list is no proof."""
+    first = look({}, 1000, OURS, fresh={"n1": FreshList(NOON + 1000)})
+    ask = look(first.memory, 1011, OURS, fresh={"n1": FreshList(NOON + 1008)})
+
+    assert ((), ()) == (first.intents, first.lists)
+    assert ((), ("n1",)) == (ask.intents, ask.lists)
+
+
+def test_an_old_list_is_asked_for_again() -> None:
+    """More than five seconds lie between a list and now: it proves nothing."""
+    ask = look(tainted(), 11, OURS)
+    again = look(ask.memory, 17, OURS, fresh={"n1": FreshList(NOON + 11)})
+
+    assert (("n1",), ("n1",), ()) == (ask.lists, again.lists, again.intents)
+
+
+def test_acts_without_effect_back_off() -> None:
+    """A taint or delete that does not come about is tried again after 5, 10, 20 … seconds."""
+    memory, taints, deletes = look({}, 0).memory, [], []
+    for second in range(60, 140):
+        found = look(memory, second)
+        memory = found.memory
+        taints += [second] * len(found.intents)
+    memory = tainted()
+    for second in range(11, 100):
+        found = look(memory, second, OURS, fresh={"n1": FreshList(NOON + second)})
+        memory = found.memory
+        deletes += [second] * len(found.intents)
+
+    assert [60, 65, 75, 95, 135] == taints
+    assert [11, 16, 26, 46, 86] == deletes
+
+
+def test_only_so_many_leave_at_once() -> None:
+    """The dearest nodes go first, and the others wait for them."""
+    nodes = [
+        Seen(
+            make_node(f"n{n}", uid=f"u{n}", price_microdollars=n),
+            dataclasses.replace(CLAIM, name=f"c{n}", node=f"n{n}"),
+        )
+        for n in range(60)
+    ]
+    memory = step(nodes, {}, Rules(0), Now(NOON)).memory
+    found = step(nodes, memory, Rules(0), Now(NOON + 1))
+    first = step(nodes, {}, Rules(0), Now(NOON))
+
+    assert [f"n{n}" for n in range(59, 9, -1)] == [
+        intent.node for intent in first.intents if isinstance(intent, TaintNode)
+    ]
+    assert 10 == len(found.intents)
+
+
+def test_reopened() -> None:
+    """When the Pool no longer buys, its own taints go, and those of others stay."""
+    theirs = make_node("n2", taints=(Taint("bayplan.dev/draining"),))
+
+    assert (OPEN,) == retirement.reopened([node(OURS), theirs, node(OURS, deleting=True)])
+
+
+def test_template_taints() -> None:
+    """Taints and startup taints of the NodePool belong to its nodes."""
+    spec = {"taints": [{"key": "a"}, "x"], "startupTaints": [{"key": "b"}]}
+
+    found = retirement.template_taints({"spec": {"template": {"spec": spec}}})
+
+    assert {"a", "b"} == found
+    assert frozenset() == retirement.template_taints({})
