@@ -311,7 +311,7 @@ REFUSED_TOGETHER = [
     (AGENT, "placement", {"constraints": [{"key": "zone", "operator": "Unique"}]},
      "they say which nodes; remove the others"),
     (STATEFUL, "rebalance", {"maxMovesPerHour": 1}, "whose instances have no replacement first"),
-    (changed(POOL, "nodePoolRef", None), "mode", "Buy", "add it or set `mode: Advise`"),
+    (changed(POOL, "mode", "Buy"), "nodePoolRef", None, "add it or set `mode: Advise`"),
     (STATEFUL, "scaleDown", {"order": "EmptiestFirst"}, "highest ordinals go first; remove it"),
 ]  # fmt: skip
 REFUSED_NAMES = [
@@ -610,7 +610,8 @@ def test_kubectl_explains_every_field(site: Site, kind: str) -> None:
     assert len(known) > (40 if kind == "Pool" else 60)
     assert [] == sorted(known.keys() - listed)
     assert [] == sorted(path for path, one in known.items() if not one.get("description"))
-    for path in (max(known, key=lambda one: one.count(".")), "spec.placement.constraints.operator"):
+    told_twice = "spec.mode" if kind == "Pool" else "spec.placement.constraints.operator"
+    for path in (max(known, key=lambda one: one.count(".")), told_twice):
         words = " ".join(known[path]["description"].split())
         told = explained(site, f"{kind.lower()}.{path}")
 

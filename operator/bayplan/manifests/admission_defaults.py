@@ -31,6 +31,7 @@ class Facts:
     default_priority: str = ""
     runtimes: dict[str, Document] = dataclasses.field(default_factory=dict)
     ranges: dict[str, list[Document]] = dataclasses.field(default_factory=dict)  # by namespace
+    default_pool: str = ""  # the Pool that is tolerated by our kinds that name none
     notes: dict[str, None] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -47,6 +48,8 @@ class Facts:
                     facts.runtimes[one.name] = one
                 case "LimitRange":
                     facts.ranges.setdefault(one.namespace, []).append(one)
+                case "Pool" if mapping(one.body.get("spec")).get("default") is True:
+                    facts.default_pool = facts.default_pool or one.name
         # If there are several defaults, the API server takes the lowest.
         facts.default_priority = min(defaults, default=(0, ""))[1]
         return facts

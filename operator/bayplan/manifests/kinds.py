@@ -22,6 +22,7 @@ FACTS = frozenset(
         *volumes.KINDS,
     }
 )  # fmt: skip
+POOL = (names.GROUP, names.POOL_KIND)
 SCALED = ("keda.sh", "ScaledObject")  # KEDA's autoscaler of a workload
 # Kinds that create no pods: of Kubernetes until 1.24, and of other projects.
 _RETIRED = frozenset({"PodSecurityPolicy", "PodPreset", "ThirdPartyResource"})
@@ -46,7 +47,7 @@ def sort(document: Document) -> str:
     kind = document.kind
     if (document.group, kind) in _OF_KARPENTER:
         return _OF_KARPENTER[document.group or "", kind]
-    if (document.group, kind) == SCALED:
+    if (document.group, kind) in {POOL, SCALED}:
         return "fact"
     if own(document):
         spec = mapping(document.body.get("spec"))

@@ -65,7 +65,9 @@ def _compiled(document: Document, facts: Facts) -> dict[str, Any]:
     labels = placement_rules.peer_labels(read, read.template_hash)
     if document.kind in RUNS:
         labels[names.RUN] = names.SAMPLE  # a constraint may select pods of the same run
-    blueprint = pod_builder.blueprint(read, limits=_limits(facts, document.namespace))
+    blueprint = pod_builder.blueprint(
+        read, limits=_limits(facts, document.namespace), default_pool=facts.default_pool
+    )
     return blueprint.pod(read.name, labels=labels, annotations={}, environment={})
 
 

@@ -35,7 +35,7 @@ def said(body: dict[str, Any]) -> str:
         *((JOB, *row) for row in REFUSED_JOBS),
         *((SERVICE, *row) for row in REFUSED_SERVICES),
         *((POOL, *row) for row in REFUSED_POOLS),
-        (changed(POOL, "nodePoolRef", None), "mode", "Buy", "add it or set `mode: Advise`"),
+        (changed(POOL, "mode", "Buy"), "nodePoolRef", None, "add it or set `mode: Advise`"),
     ],
 )
 def test_refuses_what_the_api_server_refuses(
@@ -156,6 +156,85 @@ SCALER = {
 PORTS = {"ports": [{"name": "http", "port": 80}]}
 
 
+def pool(name: str, node_pool: str = "np", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "bayplan.dev/v1alpha1",
+        "kind": "Pool",
+        "metadata": {"name": name},
+        "spec": {"nodePoolRef": {"name": node_pool}, **spec},
+    }
+
+
+def node_pool(name: str = "np", of: str = "a", **disruption: Any) -> dict[str, Any]:
+    """A NodePool that leaves its nodes to the Pool `of`, changed as said."""
+    quiet = {"consolidateAfter": "Never", "budgets": [{"nodes": "0"}], **disruption}
+    taint = {"key": "bayplan.dev/pool", "value": of, "effect": "NoSchedule"}
+    template = {"metadata": {"labels": {"bayplan.dev/pool": of}}, "spec": {"taints": [taint]}}
+    return {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": name},
+        "spec": {"disruption": quiet, "template": template},
+    }
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        [pool("a", mode="Buy"), node_pool()],
+        [pool("a", mode="Buy", limits={"nodes": 1, "cpu": "1m", "dollarsPerHour": "0.01"})],
+        [pool("a", default=True), pool("b", "nq"), node_pool(), node_pool("nq", "b")],
+        [pool("a"), job("j"), service("s", placement={"pool": "a"})],
+        [service("s", placement={"pool": "a"})],
+        [node_pool(consolidateAfter="0s")],
+    ],
+)
+def test_pools_that_are_good(bodies: list[dict[str, Any]]) -> None:
+    """A NodePool that is quiet, and names that may be elsewhere."""
+    assert [] == told(None, "lint", "-", text=yaml.safe_dump_all(bodies))["findings"]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "severity", "field", "words"),
+    [
+        ([pool("a", default=True), pool("b", default=True)], "error", "spec.default",
+         "Pool a is the default already; remove one of the two"),
+        *(
+            ([pool("a", limits={limit: none})], "warning", f"spec.limits.{limit}",
+             "is 0, so that no node is ever bought; raise it, remove it or use mode Advise")
+            for limit, none in (
+                ("nodes", 0), ("cpu", "0"), ("memory", "0Gi"), ("dollarsPerHour", "0.00")
+            )
+        ),
+        ([pool("a", limits={"memory": "1500m"})], "error", "spec.limits.memory", "part of a byte"),
+        ([pool("a", mode="Buy"), node_pool(consolidateAfter="1m")], "error",
+         "spec.nodePoolRef.name", "Set it to Never"),
+        ([pool("a"), node_pool(consolidateAfter="1m")], "warning", "spec.nodePoolRef.name",
+         "Set it to Never"),
+        ([pool("a", mode="Buy"), node_pool(budgets=[{"nodes": "10%"}])], "error",
+         "spec.nodePoolRef.name", "spec.disruption.budgets"),
+        ([pool("a", mode="Buy"), node_pool(of="b")], "error", "spec.nodePoolRef.name",
+         "names the Pool b in the label"),
+        ([pool("a", "other"), node_pool()], "warning", "spec.nodePoolRef.name",
+         "no NodePool 'other' among these manifests"),
+        ([pool("a"), service("s", placement={"pool": "b"})],
+         "warning", "spec.placement.pool", "no Pool 'b' among these manifests"),
+        ([service("s", placement={"pool": "a"}, template={"spec": {
+            **JOB["spec"]["template"]["spec"], "nodeSelector": {"bayplan.dev/pool": "b"}}})],
+         "error", "spec.placement.pool", "no node is in two Pools; remove one of them"),
+    ],
+)  # fmt: skip
+def test_what_can_be_wrong_with_pools(
+    bodies: list[dict[str, Any]], severity: str, field: str, words: str
+) -> None:
+    """One finding at its field, with the remedy."""
+    text = yaml.safe_dump_all(bodies)
+    [one] = told(None, "lint", "-", text=text, code=int(severity == "error"))["findings"]
+
+    assert (severity, field) == (one["severity"], one["field"])
+    assert words in one["message"]
+
+
 @pytest.mark.parametrize(
     ("bodies", "severity", "words"),
     [
@@ -257,3 +336,15 @@ def test_the_hook_of_pre_commit_is_a_command() -> None:
 
     assert "bayplan" == program
     assert "" == result.output
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"limits": {"cpu": []}}, {"limits": []}, {"nodePoolRef": "np"}, {"nodePoolRef": {"name": 1}}],
+)
+def test_pools_of_any_shape(spec: dict[str, Any]) -> None:
+    """The schema says what is wrong; nothing falls over it."""
+    body = pool("a") | {"spec": spec}
+    found = told(None, "lint", "-", text=yaml.safe_dump_all([body, node_pool()]), code=1)
+
+    assert all("must be of type" in one["message"] for one in found["findings"])

@@ -287,3 +287,55 @@ def test_what_asks_for_nothing_is_warned_of() -> None:
         "neither CPU nor memory is requested"
         in run(workload(containers=BARE), options=("-o", "table")).output
     )
+
+
+def of_a_pool(pool: str = "", **placement: Any) -> dict[str, Any]:
+    """A BatchJob of one task."""
+    return {
+        "apiVersion": "bayplan.dev/v1alpha1",
+        "kind": "BatchJob",
+        "metadata": {"name": "j", "namespace": "default"},
+        "spec": {
+            "placement": {**({"pool": pool} if pool else {}), **placement},
+            "template": {"spec": container("100m", "64Mi")},
+        },
+    }
+
+
+def tainted(pool: str) -> dict[str, Any]:
+    """A node of this Pool."""
+    one = node("a", **{"bayplan.dev/pool": pool})
+    one["spec"] = {"taints": [{"key": "bayplan.dev/pool", "value": pool, "effect": "NoSchedule"}]}
+    return one
+
+
+DEFAULT = {
+    "apiVersion": "bayplan.dev/v1alpha1",
+    "kind": "Pool",
+    "metadata": {"name": "batch"},
+    "spec": {"default": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("manifests", "placed"),
+    [
+        ([tainted("batch"), of_a_pool("batch")], 1),
+        ([tainted("other"), of_a_pool("batch")], 0),
+        ([node("a"), of_a_pool("batch")], 0),
+        ([tainted("batch"), of_a_pool()], 0),
+        ([tainted("batch"), of_a_pool(), DEFAULT], 1),
+        ([tainted("batch"), of_a_pool("other"), DEFAULT], 0),
+        ([tainted("batch"), of_a_pool(), {**DEFAULT, "spec": {}}], 0),
+        ([node("a"), of_a_pool(), DEFAULT], 1),
+        ([tainted("batch"), of_a_pool(), {**DEFAULT, "apiVersion": "rook.io/v1"}], None),
+    ],
+)
+def test_pools(manifests: list[Any], placed: int | None) -> None:
+    """The Pool that is asked for is a selector and a toleration; the default is a toleration."""
+    if placed is None:
+        assert "unknown kind 'Pool' of 'rook.io'" in run(*manifests).output
+        return
+    body = answer(*manifests, code=0 if placed else 1)
+
+    assert placed == body["placed"]

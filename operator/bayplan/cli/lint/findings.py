@@ -12,8 +12,10 @@ from bayplan.api.pool_resource import parse_pool
 from bayplan.api.resource import parse_resource
 from bayplan.cli.lint import marked, structural
 from bayplan.cli.lint.marked import Marked, Path_
+from bayplan.cloud.node_pools import GROUP, KIND
 from bayplan.manifests import published_schema
 from bayplan.model.untyped import mapping, sequence
+from bayplan.reports import pool_manifests
 
 _ENOUGH = names.GROUP.encode()  # every file with our kinds contains this
 _MANIFEST = re.compile(rb"""^[\s{,-]*["']?apiVersion["']?\s*:""", re.MULTILINE)
@@ -286,6 +288,20 @@ def _between(objects: list[_Object]) -> Iterator[Finding]:
                 "the manifests have a Service of this name; remove it or rename one of the two"
             )
             yield one.finding("error", ("spec", "service"), message)
+    yield from _of_pools(objects)
+
+
+def _of_pools(objects: list[_Object]) -> Iterator[Finding]:
+    """Faults between Pools, the NodePools that they name, and the workloads that name them."""
+    pools = [one for one in objects if one.ours and one.kind == names.POOL_KIND]
+    node_pools = [one for one in objects if (one.group, one.kind) == (GROUP, KIND)]
+    workloads = [one for one in objects if one.ours and one.kind in kinds.BY_NAME]
+    told = {id(one.body): one for one in (*pools, *workloads)}
+    for fault in pool_manifests.faults(
+        *([one.body for one in group] for group in (pools, node_pools, workloads))
+    ):
+        severity: Severity = "error" if fault.error else "warning"
+        yield told[id(fault.body)].finding(severity, fault.path, fault.message)
 
 
 def _references(

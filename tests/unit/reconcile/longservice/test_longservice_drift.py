@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bayplan.api import names
 from bayplan.api.longservice import Rebalance
 from bayplan.model import intents
 from bayplan.model.constraints import Operator, PlaceConstraint
@@ -296,3 +297,15 @@ def test_never_more_an_hour_never_fewer_healthy(
         if data.draw(st.integers(0, 9)) == 0:
             world.restart()
         world.now += data.draw(st.sampled_from([0, 1, 900, 3599, 3600]))
+
+
+def test_instances_outside_of_the_pool_are_counted() -> None:
+    """`placement.pool` restarts nobody; who stands on another node counts as drifted."""
+    world = running(3, 3)
+    world.nodes["n0"] = replace(world.nodes["n0"], labels={names.POOL: "batch"})
+    world.edit(replicas=3, placement={"pool": "batch"})
+    outcome = world.act()
+
+    outside = [pod for pod in world.standing() if pod.node != "n0"]
+    assert ((), ()) == (outcome.tasks, outcome.deletes)
+    assert 0 < len(outside) == world.service.status["driftedReplicas"]
