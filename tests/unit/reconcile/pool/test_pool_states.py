@@ -1,14 +1,10 @@
-"""Claims and nodes of a Pool as rows, and what the rows count against its limits."""
+"""Claims and nodes of a Pool as rows, and the empty nodes that are its headroom."""
 
-import dataclasses
-
-from bayplan.model.node_claims import NodeClaim, Offering
-from bayplan.model.nodes import INSTANCE_TYPE, Node, Taint
+from bayplan.model.node_claims import NodeClaim
+from bayplan.model.nodes import Node, Taint
 from bayplan.reconcile.pool import claim_names, states
-from bayplan.reconcile.pool.footprint import footprint
 from bayplan.reconcile.pool.headroom import Spare, kept
-from bayplan.reconcile.pool.limits import Load
-from bayplan.reconcile.pool.states import Counts, NodeState, Row
+from bayplan.reconcile.pool.states import Counts, NodeState
 from tests.builders import make_node, make_vector
 
 NAMES = claim_names.fresh("b", "uid", (), 6)
@@ -73,47 +69,6 @@ def test_a_node_that_is_deleted_retires() -> None:
 
 def _deleting() -> Node:
     return make_node("n", deleting=True)
-
-
-def load_of(offering: Offering) -> Load | None:
-    """Two types: the small one is the dearer."""
-    sizes = {"small": (2, 3), "large": (8, 1)}
-    if offering[0] not in sizes:
-        return None
-    cpu, dollars = sizes[offering[0]]
-    return Load(1, make_vector(cpu * 1000), dollars * 10**6)
-
-
-def test_what_counts_against_limits() -> None:
-    """A claim on its way counts as its largest and dearest type, a launched one as what it got."""
-    menu = {("small", "a", "spot"), ("large", "a", "spot")}
-    waiting = Row(NodeState.REQUESTED, claim(0, types=("small", "large")))
-    got = Row(
-        NodeState.LAUNCHED,
-        claim(1, types=("small", "large"), provider_id="i", labels={INSTANCE_TYPE: "large"}),
-    )
-
-    assert Load(1, make_vector(8000), 3 * 10**6) == footprint([waiting], menu, load_of)
-    assert Load(1, make_vector(8000), 3 * 10**6) == footprint([waiting], (), load_of)
-    assert Load(1, make_vector(8000), 10**6) == footprint([got], menu, load_of)
-    assert Load(2, make_vector(16000, pods=2), 4 * 10**6) == footprint(
-        [waiting, got], menu, load_of
-    )
-
-
-def test_what_nobody_knows_counts_as_what_it_has() -> None:
-    """Nodes and claims of unknown types count by their own amounts, and always as nodes."""
-    node = make_node("n", 4000, labels={INSTANCE_TYPE: "odd"}, price_microdollars=5)
-    rows = [
-        Row(NodeState.USABLE, None, node),
-        Row(NodeState.REQUESTED, claim(0, types=("odd",))),
-        Row(NodeState.LAUNCHED, dataclasses.replace(claim(1), provider_id="i")),
-        Row(NodeState.USABLE, None, make_node("plain", 1000)),
-    ]
-
-    found = footprint(rows, (), load_of)
-
-    assert (4, 5000, 5) == (found.nodes, found.capacity.amount("cpu"), found.microdollars)
 
 
 def test_headroom_keeps_the_cheapest_empty_nodes() -> None:

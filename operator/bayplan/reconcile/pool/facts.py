@@ -1,0 +1,88 @@
+"""What the status of a Pool is computed from, as of one moment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayplan.api.pool_resource import PoolResource
+from bayplan.reconcile.pool.limits import Limit, Room
+from bayplan.reconcile.pool.refusals import Unavailable
+from bayplan.reconcile.pool.states import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What of Karpenter the Pool buys through.
+
+    `served`: Karpenter's API is there; `synced`: its objects have been listed. `node_pool` is the
+    NodePool as stored, None if it does not exist; `unread` says why it cannot be read.
+    `node_class` is its node class as stored, None if it does not exist or is of a kind that is not
+    looked at; `followed` says whether its kind is looked at.
+    """
+
+    served: bool = True
+    synced: bool = True
+    node_pool: Mapping[str, Any] | None = None
+    unread: str = ""
+    node_class: Mapping[str, Any] | None = None
+    followed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What can be had: the number of offerings that the NodePool allows, and what is wrong.
+
+    `unpriced` are allowed types without a known price. `problem` says why prices and availability
+    cannot be read now, `remembered` whether older ones are still used.
+    """
+
+    allowed: int = 0
+    unpriced: tuple[str, ...] = ()
+    problem: str = ""
+    remembered: bool = False
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Microdollars an hour: of the nodes, of the proven bound and of the best plan, if known."""
+
+    now: int | None = None
+    bound: int | None = None
+    planned: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`default` names the Pool that is the default, empty without any.
+
+    `held_back` are the limits that stopped an order lately; `waiting` is how many pods wait for a
+    node of this Pool. `refused` counts the claims without an instance of the last 30 minutes.
+    `refused_write` is the API server's message on a write that it refuses. `next` are the sentences
+    on what is bought and given back next.
+    """
+
+    pool: PoolResource
+    hands: Hands = Hands()
+    offers: Offers = Offers()
+    costs: Costs = Costs()
+    counts: Counts = field(default_factory=Counts)
+    room: Room = field(default_factory=Room)
+    held_back: tuple[Limit, ...] = ()
+    unavailable: Unavailable = field(default_factory=Unavailable)
+    refused: int = 0
+    refused_write: str = ""
+    waiting: int = 0
+    default: str = ""
+    next: tuple[str, ...] = ()
+
+    @property
+    def buys(self) -> bool:
+        """Whether the Pool is to buy, whatever hinders it."""
+        return self.pool.spec is not None and self.pool.spec.mode == "Buy"
+
+    @property
+    def referred(self) -> str:
+        """The name of its NodePool; empty without a reference."""
+        spec = self.pool.spec
+        return spec.node_pool_ref.name if spec is not None and spec.node_pool_ref else ""
