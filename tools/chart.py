@@ -27,6 +27,9 @@ OF_THE_POD = {
     "liveness_port",
     "listen_address",
     "notifications_file",
+    "pools",
+    "karpenter_metrics",
+    "prices_file",
 }
 _LABEL = "^(|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"
 _SELECTOR = r"^( *(!?[A-Za-z0-9][-\w./]*|[A-Za-z0-9][-\w./]* *(=|==|!=) *[-\w.]*) *(,|$))*$"

@@ -119,7 +119,8 @@ def options() -> str:
     rows = []
     for name, field in settings.Settings.model_fields.items():
         default = getattr(field.default, "value", field.default)
-        shown = "" if default in {None, ""} else f"`{default}`"
+        text = str(default).lower() if isinstance(default, bool) else default
+        shown = "" if text in {None, ""} else f"`{text}`"
         rows.append((f"`--{name.replace('_', '-')}`", shown, field.description or ""))
     head = (
         f"# Settings of the operator\n\n{_NOTE}\n`python -m bayplan --help`. Under `kopf run` each"

@@ -22,10 +22,12 @@ def _option(name: str, field: pydantic.fields.FieldInfo) -> click.Option:
     elif get_origin(kind) is Literal:
         chosen = click.Choice(list(get_args(kind)))
     else:
-        chosen = kind if kind in {int, float} else str
+        chosen = kind if kind in {int, float, bool} else str
     default = field.default.value if isinstance(field.default, enum.Enum) else field.default
+    switch: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if kind is bool else {}
     return click.Option(
         [f"--{name.replace('_', '-')}"],
+        **switch,
         type=chosen,
         default=default,
         envvar=f"BAYPLAN_{name.upper()}",

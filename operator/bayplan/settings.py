@@ -7,9 +7,11 @@ this module: it gets the values that it needs.
 import enum
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pydantic
 
+from bayplan.cloud import prices
 from bayplan.model import requirements
 from bayplan.model.nodes import Node
 from bayplan.notifications import receivers
@@ -74,6 +76,21 @@ class Settings(pydantic.BaseModel):
         None,
         "YAML file with the `receivers` of notifications, each with name, url and keyFile.",
     )
+    pools: bool = _knob(
+        False,
+        "Serve Pools: watch Karpenter's NodePools and NodeClaims, and buy nodes for Pools with "
+        "mode Buy. For the whole cluster only, so not with --namespace.",
+    )
+    karpenter_metrics: str = _knob(
+        "",
+        "URL of Karpenter's metrics, for prices and stock; by default the port http-metrics of the "
+        "Service with label app.kubernetes.io/name=karpenter.",
+    )
+    prices_file: Path | None = _knob(
+        None,
+        "JSON or CSV file with the price of instance types in dollars an hour, for pools whose "
+        "prices Karpenter's metrics do not tell.",
+    )
     metrics_port: int = _knob(
         9090, "Port of /metrics and /readyz; 0 means any free port.", ge=0, le=65535
     )
@@ -101,6 +118,37 @@ class Settings(pydantic.BaseModel):
                 " < --lease-duration-seconds"
             )
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _pools_are_of_the_cluster(self) -> "Settings":
+        """A Pool buys for the pods of all namespaces."""
+        if self.pools and self.namespace:
+            raise ValueError(
+                "--pools needs the whole cluster, because a Pool belongs to no namespace: leave"
+                " out --namespace, or --pools"
+            )
+        return self
+
+    @pydantic.field_validator("karpenter_metrics")
+    @classmethod
+    def _address_is_one(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and not (parts.scheme in {"http", "https"} and parts.hostname):
+            raise ValueError(
+                f"{url!r} is not a URL; write http://HOST:8080/metrics, or leave it empty to find"
+                " Karpenter's Service"
+            )
+        return url
+
+    @pydantic.field_validator("prices_file")
+    @classmethod
+    def _prices_are_readable(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                prices.from_file(path)
+            except OSError as error:
+                raise ValueError(f"{path}: {error.strerror}") from error
+        return path
 
     @pydantic.field_validator("namespace")
     @classmethod

@@ -12,8 +12,9 @@ from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.cloud.prices import MOST_DOLLARS, Market, Offering, Price
 
 SOURCE = "Karpenter's metrics"
-_PRICE = "karpenter_cloudprovider_instance_type_offering_price_estimate"
-_AVAILABLE = "karpenter_cloudprovider_instance_type_offering_available"
+_OFFERING = "karpenter_cloudprovider_instance_type_offering"
+_PRICE = f"{_OFFERING}_price_estimate"
+_AVAILABLE = f"{_OFFERING}_available"
 _MICRO = 1_000_000
 _LEAST = 1 / _MICRO  # dollars: cheaper offerings have no price that counts
 
@@ -24,7 +25,9 @@ def market(text: str) -> Market:
     spot: dict[tuple[str, str], Price] = {}
     sold_out: set[Offering] = set()
     listed: set[Offering] = set()
-    for family in text_string_to_metric_families(text):
+    # Most of the page of a large cluster is about its nodes: that is not worth reading.
+    ours = "\n".join(line for line in text.split("\n") if _OFFERING in line)
+    for family in text_string_to_metric_families(ours):
         if family.name not in {_PRICE, _AVAILABLE}:
             continue
         for sample in family.samples:

@@ -54,7 +54,8 @@ class Pools:
     `karpenter` says whether its API is served, and `synced` whether all three kinds have been
     listed since then: before that, nothing may be bought. `gone` are the claims that ended before
     they had an instance, and not by our own doing: the cloud had no capacity, or the NodeClass is
-    not ready. Whoever buys reads and clears it. `node_classes` are by kind and name. `market` is
+    not ready. Whoever buys reads and clears it. `node_classes` are by kind and name, and
+    `node_class_problems` says why one could not be read. `market` is
     None when no prices and no stock are known that are young enough; `market_at` is in epoch
     seconds, and `market_problem` says why the last look for them failed. `book` holds the prices
     of the prices file.
@@ -66,6 +67,7 @@ class Pools:
     pools: dict[str, PoolResource] = field(default_factory=dict)
     node_pools: dict[str, StoredNodePool] = field(default_factory=dict)
     node_classes: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    node_class_problems: dict[tuple[str, str], str] = field(default_factory=dict)
     claims: dict[str, NodeClaim] = field(default_factory=dict)
     gone: list[NodeClaim] = field(default_factory=list)
     market: prices.Market | None = None
@@ -178,6 +180,7 @@ class Pools:
         self.listed -= {NODE_POOL, NODE_CLAIM}
         self.node_pools.clear()
         self.node_classes.clear()
+        self.node_class_problems.clear()
         self.claims = {name: claim for name, claim in self.claims.items() if claim.assumed}
         self._leaving.clear()
         self.changed()

@@ -31,6 +31,7 @@ from bayplan.runtime import (
     http_endpoint,
     karpenter_watch,
     lease_process,
+    pool_watch,
     solver_process,
 )
 from bayplan.runtime.clocks import WallClock
@@ -240,6 +241,8 @@ class Operator:
         start("appraisal", self._cost_monitor().run())
         start("notices", self.notifier.run())
         start("karpenter", karpenter_watch.watch(self.transport, self.loop))
+        if self.settings.pools:
+            start("pools", self._pool_watch().run())
 
     def _informer(self, kind: decode.Kind) -> informer.Informer:
         return informer.Informer(
@@ -250,6 +253,16 @@ class Operator:
             restarted=lambda kind, cause: self.metrics.watch_restarts.labels(kind, cause).inc(),
             unreadable=lambda kind, count: self.metrics.undecodable.labels(kind).inc(count),
             namespace=informer.scope(kind, self.settings.namespace),
+        )
+
+    def _pool_watch(self) -> pool_watch.PoolWatch:
+        return pool_watch.PoolWatch(
+            self.transport,
+            self.cache,
+            self._informer,
+            self.clock.exact,
+            metrics_url=self.settings.karpenter_metrics,
+            prices_file=self.settings.prices_file,
         )
 
     def _start_monitors(self) -> None:

@@ -60,6 +60,11 @@ def test_one_namespace_or_all(name: str) -> None:
         (["--writes-in-flight", "0"], "--writes-in-flight"),
         (["--mode", "Watch"], "Observe"),
         (["--lease-retry-seconds", "20"], "lease times must rise"),
+        (["--pools", "--namespace", "team"], "--pools needs the whole cluster"),
+        (["--pools=true", "--namespace=team"], "--pools needs the whole cluster"),
+        (["--pools=perhaps"], "--pools"),
+        (["--karpenter-metrics", "karpenter:8080"], "is not a URL; write http://"),
+        (["--prices-file", "/nowhere/prices.csv"], "/nowhere/prices.csv: No such file"),
     ],
 )
 def test_a_wrong_option_gets_one_clear_line(words: list[str], told: str) -> None:
