@@ -42,6 +42,14 @@ ALL: dict[str, Any] = {
     "podLabels": {"team": "platform"},
     "podAnnotations": {"note": "x"},
 }
+POOLS = {
+    "pool": {
+        "enabled": True,
+        "karpenterMetrics": "http://karpenter.kube-system.svc:8000/metrics",
+        "pricesConfigMap": "prices",
+    },
+    "networkPolicy": {"create": True},
+}
 POD_MONITOR = {"monitoring": {"podMonitor": {"create": True}}}
 
 
@@ -59,7 +67,9 @@ def test_lint(name: str) -> None:
 
 
 @pytest.mark.parametrize("kubernetes", ["1.30", "1.33", "1.35", "1.37"])
-@pytest.mark.parametrize("values", [{}, ALL, POD_MONITOR], ids=["least", "all", "pod-monitor"])
+@pytest.mark.parametrize(
+    "values", [{}, ALL, POD_MONITOR, POOLS], ids=["least", "all", "pod-monitor", "pools"]
+)
 def test_valid_for_each_kubernetes(kubernetes: str, values: dict[str, Any]) -> None:
     """Every object satisfies Kubernetes' own schema of that version, strictly."""
     found = render(values, kubernetes=f"{kubernetes}.0")
@@ -77,7 +87,7 @@ def test_kubernetes_validate_sees_mistakes() -> None:
         kubernetes_validate.validate(body, "1.35", strict=True)
 
 
-@pytest.mark.parametrize("values", [{}, ALL], ids=["least", "all"])
+@pytest.mark.parametrize("values", [{}, ALL, POOLS], ids=["least", "all", "pools"])
 def test_both_helms_say_the_same(values: dict[str, Any]) -> None:
     """Helm 3 and Helm 4 render the same objects."""
     three, four = (
@@ -236,6 +246,96 @@ def test_rights_are_those_of_the_rules() -> None:
     assert [*RULES["cluster"], *RULES["namespace"]] == one(found, "ClusterRole")["rules"]
     assert RULES["lease"] == one(found, "Role", "bayplan-lease")["rules"]
     assert {"bayplan", "bayplan-lease"} == _bound(found, "bayplan")
+
+
+def test_pools_bring_their_rights_and_their_limits() -> None:
+    """With pool.enabled alone: a role of its own, and a policy that confines this very account."""
+    off, on = render(), render({"pool": {"enabled": True}, "fullnameOverride": "packer"})
+    role, binding = (
+        one(on, kind, "packer-pools") for kind in ("ClusterRole", "ClusterRoleBinding")
+    )
+    policy = one(on, "ValidatingAdmissionPolicy", "packer-pools")
+    [condition] = policy["spec"]["matchConditions"]
+    bound = one(on, "ValidatingAdmissionPolicyBinding", "packer-pools")["spec"]
+
+    assert RULES["pools"] == role["rules"]
+    assert ("packer-pools", "packer") == (
+        binding["roleRef"]["name"], binding["subjects"][0]["name"]
+    )  # fmt: skip
+    assert "'system:serviceaccount:bayplan-system:packer'" in condition["expression"]
+    assert ("packer-pools", ["Deny"]) == (bound["policyName"], bound["validationActions"])
+    assert "Fail" == policy["spec"]["failurePolicy"]
+    assert [] == [
+        (body["kind"], body["metadata"]["name"])
+        for body in off
+        if body["kind"].startswith("Validating") or body["metadata"]["name"].endswith("-pools")
+    ]
+    assert {"pools.bayplan.dev"} == {
+        body["metadata"]["name"] for body in off if body["metadata"]["name"].startswith("pools")
+    }
+
+
+def test_what_the_policy_guards_is_what_the_role_allows() -> None:
+    """Each write of the role but that of our own status is among the policy's rules."""
+    made = render({"pool": {"enabled": True}})
+    policy = one(made, "ValidatingAdmissionPolicy", "bayplan-pools")
+    guarded = {
+        (group, resource)
+        for rule in policy["spec"]["matchConstraints"]["resourceRules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    written = {
+        (group, resource)
+        for rule in RULES["pools"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        if set(rule["verbs"]) - {"get", "list", "watch"}
+    }
+
+    assert written - guarded == {
+        ("bayplan.dev", "pools/status"), ("karpenter.sh", "nodepools/finalizers")
+    }  # fmt: skip
+    assert guarded <= written
+
+
+def test_the_operator_is_told_of_pools() -> None:
+    """Where Karpenter's metrics are, and the prices file; it may go out to that port alone."""
+    off, on = render({"networkPolicy": {"create": True}}), render(POOLS)
+    pod = dict(pods(on))["bayplan"]
+    [container] = pod["containers"]
+    [mount] = [one for one in container["volumeMounts"] if one["name"] == "prices"]
+    [volume] = [one for one in pod["volumes"] if one["name"] == "prices"]
+
+    assert "prices" == volume["configMap"]["name"]
+    assert {
+        "--pools=true",
+        "--karpenter-metrics=http://karpenter.kube-system.svc:8000/metrics",
+        f"--prices-file={mount['mountPath']}/prices",
+    } <= set(container["args"])
+    assert [] == [word for word in dict(pods(off))["bayplan"]["containers"][0]["args"]
+                  if "pool" in word or "price" in word or "karpenter" in word]  # fmt: skip
+    assert len(one(off, "NetworkPolicy")["spec"]["egress"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("", 8080),
+        ("http://karpenter:9000/metrics", 9000),
+        ("http://karpenter/metrics", 80),
+        ("https://karpenter.example/metrics", 443),
+    ],
+)
+def test_the_way_to_the_metrics_is_open(url: str, port: int) -> None:
+    """The port of the URL, or the usual port of Karpenter's Service."""
+    made = render(
+        {"pool": {"enabled": True, "karpenterMetrics": url}, "networkPolicy": {"create": True}}
+    )
+
+    assert [{"port": port, "protocol": "TCP"}] == (
+        one(made, "NetworkPolicy")["spec"]["egress"][-1]["ports"]
+    )
 
 
 def test_rights_in_one_namespace() -> None:
@@ -512,6 +612,11 @@ REFUSED = [
     ("settings.mostSkewSeconds", "5s", "at '/settings/mostSkewSeconds': got string, want number"),
     ("settings.logLevel", "trace", "must be one of 'debug', 'info', 'warning', 'error'"),
     ("settings.leaseDurationSeconds", 5, "make leaseRetrySeconds < leaseRenewDeadlineSeconds"),
+    ("pool.enable", True, "at '/pool': additional properties 'enable' not allowed"),
+    ("pool.enabled", "true", "at '/pool/enabled': got string, want boolean"),
+    ("pool.karpenterMetrics", "karpenter:8080", "'karpenter:8080' does not match pattern"),
+    ("pool.pricesConfigMap", {"name": "x"}, "at '/pool/pricesConfigMap': got object, want string"),
+    ("settings.pools", True, "additional properties 'pools' not allowed"),
     ("serviceAccount.create", False, "serviceAccount.name must be set when"),
     ("serviceAccount.annotations.a", 1, "at '/serviceAccount/annotations/a': got number"),
     ("serviceAccount.name", "a_b", "at '/serviceAccount/name': 'a_b' does not match pattern"),
@@ -554,6 +659,16 @@ def test_wrong_values_are_refused(name: str, path: str, value: object, told: str
 
     assert 1 == done.returncode, done.stdout[:200]
     assert told in done.stderr
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_pools_are_of_the_whole_cluster(name: str) -> None:
+    """An operator of one namespace cannot serve them; the message says what to change."""
+    done = Helm(name).template({"pool.enabled": True, "settings.namespace": "team"})
+
+    assert 1 == done.returncode
+    assert "pool.enabled must be false with settings.namespace" in done.stderr
+    assert "remove one of the two" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["serviceMonitor", "podMonitor", "prometheusRule"])

@@ -150,6 +150,22 @@ def values() -> Schema:
                 "A Secret here with receivers.yaml and its key files; empty means none."
             ),
         ),
+        pool=part(
+            "Pools: Bayplan says which nodes to buy, and buys them where a Pool has mode Buy.",
+            enabled=switch(
+                "Serve Pools, with rights for them and a policy that confines the rights; not with "
+                "settings.namespace.",
+                False,
+            ),
+            karpenterMetrics=text(
+                "URL of Karpenter's metrics; empty means that its Service is found by its label.",
+                pattern="^(|https?://[^ ]+)$",
+            ),
+            pricesConfigMap=text(
+                "A ConfigMap here with the key `prices`: JSON or CSV with dollars an hour by "
+                "instance type, for prices that Karpenter does not tell; empty means none."
+            ),
+        ),
         serviceAccount=part(
             "The operator's account.",
             create=switch("Create it; if false, it must exist.", True),

@@ -123,6 +123,9 @@ volumes:
 {{- if and $wants (not $m.force) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
 {{- fail "monitoring: this cluster does not serve monitoring.coreos.com/v1: install the Prometheus operator first, or set monitoring.force=true if it comes later" -}}
 {{- end -}}
+{{- if and .Values.pool.enabled .Values.settings.namespace -}}
+{{- fail "pool.enabled must be false with settings.namespace, since a Pool belongs to the whole cluster: remove one of the two" -}}
+{{- end -}}
 {{- with .Values.settings -}}
 {{- if not (and (lt (float64 .leaseRetrySeconds) (float64 .leaseRenewDeadlineSeconds)) (lt (float64 .leaseRenewDeadlineSeconds) (float64 .leaseDurationSeconds))) -}}
 {{- fail "settings: lease times must rise: make leaseRetrySeconds < leaseRenewDeadlineSeconds < leaseDurationSeconds" -}}

@@ -204,6 +204,16 @@ def test_wrong_use_and_no_answer() -> None:
     run(silent, "doctor", code=3)
 
 
+@pytest.mark.parametrize(("args", "more"), [((), 0), (("--pools=true",), len(rights.POOLS))])
+def test_rights_for_pools_are_asked_of_who_serves_them(args: tuple[str, ...], more: int) -> None:
+    """An operator that is not told to serve Pools needs no right for them."""
+    cluster = sound(make_deployment(args=args), without="Deployment")
+    [found] = [one for one in told(cluster, "doctor")["findings"] if one["check"] == "rights"]
+    usual = len(rights.CLUSTER) + len(rights.SERVED) + len(rights.OWN)
+
+    assert found["said"].startswith(f"{usual + more} rights of ")
+
+
 def test_rights_are_those_of_the_chart() -> None:
     """What is asked about is what the chart grants, part by part."""
     parts = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
@@ -219,5 +229,6 @@ def test_rights_are_those_of_the_chart() -> None:
     }
 
     assert {
-        "cluster": set(rights.CLUSTER), "namespace": set(rights.SERVED), "lease": set(rights.OWN)
+        "cluster": set(rights.CLUSTER), "namespace": set(rights.SERVED), "lease": set(rights.OWN),
+        "pools": set(rights.POOLS),
     } == granted  # fmt: skip

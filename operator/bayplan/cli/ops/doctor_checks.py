@@ -155,6 +155,7 @@ def account_rights(server: ApiClient, where: Installation) -> Iterator[Finding]:
         *(("", right) for right in rights.CLUSTER),
         *((served, right) for right in rights.SERVED),
         *((where.namespace, right) for right in rights.OWN),
+        *(("", right) for right in rights.POOLS if _serves_pools(pod)),
     ]
     user = f"system:serviceaccount:{where.namespace}:{account}"
     lacking = [
@@ -276,6 +277,11 @@ def _served(pod: Mapping[str, Any]) -> str:
     """The namespace that the operator serves, by its arguments; empty for all."""
     words = [*(pod["containers"][0].get("args") or ())]
     return next((word.partition("=")[2] for word in words if word.startswith("--namespace=")), "")
+
+
+def _serves_pools(pod: Mapping[str, Any]) -> bool:
+    """Whether the operator serves Pools, by its arguments."""
+    return "--pools=true" in (pod["containers"][0].get("args") or ())
 
 
 def _may(server: ApiClient, user: str, namespace: str, right: rights.Right, lease: str) -> bool:

@@ -1,7 +1,8 @@
 """The rights that the operator's account needs; `doctor` checks them.
 
 The chart grants them by `files/rules.yaml`; a test holds both equal. `CLUSTER` has the rights in
-the whole cluster, `SERVED` those in served namespaces, `OWN` those in the operator's own namespace.
+the whole cluster, `SERVED` those in served namespaces, `OWN` those in the operator's own namespace,
+`POOLS` those that an operator that serves Pools has beside them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,18 @@ _SERVED: Granted = {
     "events.k8s.io": (("events", "create patch"),),
 }
 _OWN: Granted = {"coordination.k8s.io": (("leases", "get create patch"),)}
+_POOLS: Granted = {
+    GROUP: (("pools", _LOOK), ("pools/status", "patch")),
+    "karpenter.sh": (
+        ("nodepools", _LOOK),
+        ("nodeclaims", "get list watch create delete"),
+        ("nodepools/finalizers", "update"),
+    ),
+    "karpenter.k8s.aws": (("ec2nodeclasses", "get"),),
+    "eks.amazonaws.com": (("nodeclasses", "get"),),
+    "karpenter.kwok.sh": (("kwoknodeclasses", "get"),),
+    "": (("nodes", "get patch"),),
+}
 
 
 def _rights(granted: Granted) -> Iterator[Right]:
@@ -54,3 +67,4 @@ def _rights(granted: Granted) -> Iterator[Right]:
 CLUSTER = tuple(_rights(_CLUSTER))
 SERVED = tuple(_rights(_SERVED))
 OWN = tuple(_rights(_OWN))
+POOLS = tuple(_rights(_POOLS))
