@@ -76,8 +76,13 @@ class Arm:
 
 
 @contextlib.asynccontextmanager
-async def arm(workload: Workload, disruption: Mapping[str, Any]) -> AsyncIterator[Arm]:
-    """An arm, ready for its load; `disruption` is that of Karpenter's own NodePool."""
+async def arm(
+    workload: Workload, disruption: Mapping[str, Any], empty_seconds: int | None = None
+) -> AsyncIterator[Arm]:
+    """An arm, ready for its load.
+
+    `disruption` is that of Karpenter's own NodePool, `empty_seconds` that of the Pool.
+    """
     with ground.site(**_CLUSTER) as (site, local):
         prices = market.prices_file(site.folder)
         await asyncio.to_thread(local.start_karpenter, list(market.prices()), market.ZONES, prices)
@@ -92,7 +97,7 @@ async def arm(workload: Workload, disruption: Mapping[str, Any]) -> AsyncIterato
         site.kube.until(accounts, lambda found: "default" in found)
         site.kube.until(manifests.NODE_POOLS, _node_pool_ready)
         server = client.Server(local)
-        with _operator(site, prices) if ours else _scheduler(local) as operator:
+        with _operator(site, prices, empty_seconds) if ours else _scheduler(local) as operator:
             async with (
                 Watch(local, server, PODS) as pods,
                 Watch(local, server, manifests.CLAIMS) as claims,
@@ -101,11 +106,11 @@ async def arm(workload: Workload, disruption: Mapping[str, Any]) -> AsyncIterato
 
 
 @contextlib.contextmanager
-def _operator(site: Site, prices: Path) -> Iterator[ground.Operator]:
+def _operator(site: Site, prices: Path, empty_seconds: int | None) -> Iterator[ground.Operator]:
     """Bayplan with a Pool that buys."""
     with ground.Operator(site, "--pools", f"--prices-file={prices}") as operator:
         operator.until_leading()
-        site.kube.create(manifests.POOLS, manifests.pool())
+        site.kube.create(manifests.POOLS, manifests.pool(empty_seconds))
         site.kube.until(manifests.POOLS, lambda found: read.holds(found, manifests.NAME, "Ready"))
         yield operator
 
@@ -126,7 +131,7 @@ def _scheduler(local: Cluster) -> Iterator[None]:
     }
     file = local.directory / "scheduler.yaml"
     file.write_text(yaml.safe_dump(configuration))
-    words = [programs.path(_SCHEDULER), f"--config={file}", "--secure-port=0"]
+    words: list[str | Path] = [programs.path(_SCHEDULER), f"--config={file}", "--secure-port=0"]
     pid = processes.launch(local.directory, _SCHEDULER, words)
     yield
     assert not processes.has_ended(pid), "kube-scheduler ended by itself"

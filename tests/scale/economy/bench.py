@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.scale.e2e import budgets
-from tests.scale.economy import from_nothing, market
+from tests.scale.economy import from_nothing, hour, market
 from tests.scale.economy.arms import Workload
 
 SIZES = (1_000, 3_000)
@@ -38,12 +39,22 @@ _NOTE = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pods", type=int, action="append", help=f"else {SIZES}")
+    parser.add_argument("--hour", action="store_true", help="an hour of arrivals and departures")
     parser.add_argument("--arm", action="append", choices=list(_ARMS), help="else all")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--logs", type=Path, help="keep what the programs said here")
     asked = parser.parse_args()
     console = Console(width=132)
+    results, failed = (_hour if asked.hour else _from_nothing)(asked, console)
+    console.print(_NOTE)
+    if asked.json:
+        asked.json.write_text(json.dumps(results, indent=2) + "\n")
+    return failed
+
+
+def _from_nothing(asked: argparse.Namespace, console: Console) -> tuple[dict[str, Any], int]:
+    """Every size, and 1 if a limit is exceeded."""
     results: dict[str, Any] = {}
     failed = 0
     for pods in asked.pods or SIZES:
@@ -52,19 +63,41 @@ def main() -> int:
         turns: dict[Workload, from_nothing.Turn] = {}
         for workload in asked.arm or _ARMS:
             turns[workload] = asyncio.run(from_nothing.turn(workload, kinds, bound, asked.logs))
-            console.print(workload, turns[workload], soft_wrap=True)
+            console.print(f"{workload}: claims by second {turns[workload].purchases}")
         console.print(_table(pods, asked.seed, bound, turns))
-        console.print(_NOTE)
         results[f"pods_{pods}"] = {
             "seed": asked.seed,
-            "bound": {"least": bound.least, "plan": bound.plan, "plan_nodes": bound.plan_nodes},
-            **{name: turn.json() for name, turn in turns.items()},
+            "bound": asdict(bound),
+            **{name: asdict(turn) for name, turn in turns.items()},
         }
         if turns.keys() == _ARMS.keys() and pods in SIZES:
             failed |= budgets.judged(f"economy/pods_{pods}", _figures(pods, turns))
-    if asked.json:
-        asked.json.write_text(json.dumps(results, indent=2) + "\n")
-    return failed
+    return results, failed
+
+
+def _hour(asked: argparse.Namespace, console: Console) -> tuple[dict[str, Any], int]:
+    """The hour of kube-scheduler and of Bayplan with the same manifests; it has no limits."""
+    head = ("who", "mean $/h", "bound", "over", "most nodes", "claims", "waiting", "p50", "p95")
+    table = Table(
+        *head, title=f"an hour in {hour.SECONDS:.0f} s, {hour.PODS} pods, seed {asked.seed}"
+    )
+    results: dict[str, Any] = {}
+    for workload in asked.arm or ("kube-scheduler", "replicasets"):
+        found = asyncio.run(hour.hour(workload, asked.seed, asked.logs))
+        results[workload] = asdict(found)
+        table.add_row(
+            _ARMS[workload],
+            f"{found.mean_dollars:.2f}",
+            f"{found.mean_bound:.2f}",
+            f"+{found.over_bound_percent:.1f} %",
+            str(found.nodes_most),
+            str(found.claims),
+            f"{found.waiting_mean:.1f}",
+            f"{found.wait_p50:.1f} s",
+            f"{found.wait_p95:.1f} s",
+        )
+    console.print(table)
+    return {"hour": {"seed": asked.seed, **results}}, 0
 
 
 def _figures(pods: int, turns: dict[Workload, from_nothing.Turn]) -> dict[str, float]:

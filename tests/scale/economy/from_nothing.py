@@ -3,9 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.scale.e2e.client import percentile
 from tests.scale.economy import arms, market
@@ -29,9 +28,6 @@ class Turn:
     whole: float  # seconds from the first request until every pod runs
     purchases: dict[int, int]  # second of the first request on -> claims written in it
     types: dict[str, int]
-
-    def json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 async def turn(

@@ -67,21 +67,21 @@ def quiet_node_pool() -> dict[str, Any]:
     return node_pool(_QUIET, ours=True)
 
 
-def pool() -> dict[str, Any]:
+def pool(empty_seconds: int | None = None) -> dict[str, Any]:
+    """The Pool; a node is given back when it was empty for so long, else for the default time."""
+    own = {} if empty_seconds is None else {"retirement": {"emptySeconds": empty_seconds}}
     return {
         "apiVersion": "bayplan.dev/v1alpha1",
         "kind": "Pool",
         "metadata": {"name": NAME},
-        "spec": {"nodePoolRef": {"name": NAME}, "mode": "Buy"},
+        "spec": {"nodePoolRef": {"name": NAME}, "mode": "Buy", **own},
     }
 
 
 def replica_set(kind: market.Kind, *, ours: bool) -> dict[str, Any]:
     """A ReplicaSet for kube-scheduler; `ours` names Bayplan and the Pool."""
     labels = {"app": kind.name}
-    placed = {"schedulerName": "bayplan", **_PLACED} if ours else {}
-    container = {**SLEEPER, "resources": {"requests": dict(kind.requests)}}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [container], **placed}}
+    template = {"metadata": {"labels": labels}, "spec": _pod(kind, ours=ours)}
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
@@ -91,6 +91,32 @@ def replica_set(kind: market.Kind, *, ours: bool) -> dict[str, Any]:
             "selector": {"matchLabels": labels},
             "template": template,
         },
+    }
+
+
+def run(kind: market.Kind, number: int, seconds: float, *, ours: bool) -> dict[str, Any]:
+    """A pod that ends by itself so long after its start, and must not be evicted before."""
+    notes = {
+        "sim.bayplan.dev/duration": f"{seconds:.1f}s",
+        "karpenter.sh/do-not-disrupt": "true",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{kind.name}-run-{number}",
+            "namespace": NAMESPACE,
+            "annotations": notes,
+        },
+        "spec": {"restartPolicy": "Never", **_pod(kind, ours=ours)},
+    }
+
+
+def _pod(kind: market.Kind, *, ours: bool) -> dict[str, Any]:
+    container = {**SLEEPER, "resources": {"requests": dict(kind.requests)}}
+    return {
+        "containers": [container],
+        **({"schedulerName": "bayplan", **_PLACED} if ours else {}),
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from bayplan.cloud import allocatable, catalogue
 from bayplan.model import resources
-from bayplan.optimizer.problem import Budget, IntVector, Problem
+from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem
 from bayplan.optimizer.provision import provision
 from tests.scale.packing import mixes
 
@@ -101,7 +101,7 @@ def _problem(kinds: Sequence[Kind]) -> Problem:
 
 
 @functools.cache
-def _rooms() -> mixes.IntMatrix:
+def _rooms() -> IntMatrix:
     known = catalogue.load()
     rooms = (allocatable.eks_allocatable(known[name]) for name in prices())
     return np.array([[room[what] for what in _RESOURCES] for room in rooms], np.int64)

@@ -12,12 +12,15 @@ from localcluster import Cluster
 from tests.scale.e2e import client
 
 _NAME, _VERSION = b'"metadata":{"name":"', b'"resourceVersion":"'
-_BOUND, _RUNS = b'"nodeName":"', b'"phase":"Running"'
+_BOUND, _RUNS, _OVER = b'"nodeName":"', b'"phase":"Running"', b'"phase":"Succeeded"'
 
 
 @dataclass
 class Moments:
-    """`time.monotonic()` by name of a pod or claim; `there` are those that exist."""
+    """`time.monotonic()` by name of a pod or claim; `there` are those that exist and are not over.
+
+    A pod that succeeded is over.
+    """
 
     created: dict[str, float] = field(default_factory=dict)
     bound: dict[str, float] = field(default_factory=dict)
@@ -79,7 +82,7 @@ class Watch:
         if not name:
             return ""
         now = time.monotonic()
-        if line.startswith(b'{"type":"DELETED"'):
+        if line.startswith(b'{"type":"DELETED"') or _OVER in line:
             seen.there.discard(name)
         else:
             seen.there.add(name)
