@@ -207,29 +207,41 @@ class OperatorProcess:
 
 def rights() -> Iterator[Mapping[str, Any]]:
     """The objects of the chart that matter to an operator outside the cluster."""
-    rules = yaml.safe_load((ROOT / "charts/bayplan/files/rules.yaml").read_text())
-    roles = {
-        "ClusterRole": [*rules["cluster"], *rules["namespace"]],
-        "Role": rules["lease"],
-    }
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
-    rbac = "rbac.authorization.k8s.io"
+    rules = _rules()
     yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     yield {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
     }
-    for kind, granted in roles.items():
-        where = {"namespace": NAMESPACE} if kind == "Role" else {}
-        about = {"apiVersion": f"{rbac}/v1", "metadata": {"name": "bayplan", **where}}
-        yield {**about, "kind": kind, "rules": granted}
-        yield {
-            **about,
-            "kind": f"{kind}Binding",
-            "roleRef": {"apiGroup": rbac, "kind": kind, "name": "bayplan"},
-            "subjects": [subject],
-        }
+    yield from _granted("ClusterRole", "bayplan", [*rules["cluster"], *rules["namespace"]])
+    yield from _granted("Role", "bayplan", rules["lease"])
+
+
+def pool_rights() -> Iterator[Mapping[str, Any]]:
+    """What an operator may do beyond that if the chart's `pool.enabled` is set."""
+    yield from _granted("ClusterRole", "bayplan-pools", _rules()["pools"])
+
+
+def _rules() -> Mapping[str, Any]:
+    rules: Mapping[str, Any] = yaml.safe_load(
+        (ROOT / "charts/bayplan/files/rules.yaml").read_text()
+    )
+    return rules
+
+
+def _granted(kind: str, name: str, rules: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
+    """A role, and its binding to the operator's account."""
+    where = {"namespace": NAMESPACE} if kind == "Role" else {}
+    rbac = "rbac.authorization.k8s.io"
+    about = {"apiVersion": f"{rbac}/v1", "metadata": {"name": name, **where}}
+    yield {**about, "kind": kind, "rules": rules}
+    yield {
+        **about,
+        "kind": f"{kind}Binding",
+        "roleRef": {"apiGroup": rbac, "kind": kind, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
+    }
 
 
 def lease_rights(namespace: str) -> Iterator[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ import yaml
 from localcluster import Cluster, processes, programs
 from tests.cluster import read
 from tests.cluster.kube import Objects
-from tests.cluster.under_test import Site
+from tests.cluster.under_test import Site, pool_rights
 from tests.scale.e2e import client, ground
 from tests.scale.economy import manifests, market
 from tests.scale.economy.watching import Watch
@@ -108,6 +108,7 @@ async def arm(
 @contextlib.contextmanager
 def _operator(site: Site, prices: Path, empty_seconds: int | None) -> Iterator[ground.Operator]:
     """Bayplan with a Pool that buys."""
+    site.kube.apply(*pool_rights())
     with ground.Operator(site, "--pools", f"--prices-file={prices}") as operator:
         operator.until_leading()
         site.kube.create(manifests.POOLS, manifests.pool(empty_seconds))

@@ -103,7 +103,7 @@ def _hour(asked: argparse.Namespace, console: Console) -> tuple[dict[str, Any], 
 def _figures(pods: int, turns: dict[Workload, from_nothing.Turn]) -> dict[str, float]:
     """What the budget limits; for each way to write the load as much."""
     other = turns["kube-scheduler"]
-    figures = {"missing": sum(pods - turn.running for turn in turns.values())}
+    figures: dict[str, float] = {"missing": sum(pods - turn.running for turn in turns.values())}
     for name in ("replicasets", "longservices"):
         turn = turns[name]
         figures |= {
