@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from bayplan.model.reasons import Reason as Refusal
 
-JOB, SERVICE = "BatchJob", "LongService"
+JOB, SERVICE, POOL = "BatchJob", "LongService", "Pool"
 NORMAL, WARNING = "Normal", "Warning"
 
 
@@ -23,6 +23,7 @@ class Told:
 
 
 _BOTH = (JOB, SERVICE)
+_POOL = (POOL,)
 
 EVENTS: Mapping[str, Told] = {
     "UnknownField": Told(
@@ -152,7 +153,9 @@ AS_CONDITIONS: Mapping[str, str] = {
 }
 
 CONDITIONS: Mapping[str, Told] = {
-    "InvalidSpec": Told(_BOTH, "The spec cannot work.", "The message names field and remedy."),
+    "InvalidSpec": Told(
+        (*_BOTH, POOL), "The spec cannot work.", "The message names field and remedy."
+    ),
     "InvalidSchedule": Told(
         (JOB,), "`schedule` cannot be read or is never due.", "`bayplan next` shows when it is."
     ),
@@ -335,6 +338,114 @@ CONDITIONS: Mapping[str, Told] = {
         (SERVICE,), "Fewer than the healthy minimum are available.", "`Ready` says why."
     ),
     "Placing": Told((SERVICE,), "Instances get a node."),
+    "Advise": Told(
+        _POOL, "The mode is Advise: nothing is bought.", "`spec.mode: Buy` changes that."
+    ),
+    "Advises": Told(_POOL, "The status says what would be bought; nothing else is written."),
+    "AsExpected": Told(_POOL, "Nothing works less well than it should."),
+    "Buys": Told(_POOL, "Nodes are bought when pods need them."),
+    "Conflict": Told(
+        _POOL,
+        "Another Pool is the default already: nobody tolerates the taint of this one by itself.",
+        "Set `spec.default` to false in one of the two.",
+    ),
+    "Idle": Told(_POOL, "No pod waits for a node of the Pool."),
+    "KarpenterMissing": Told(
+        _POOL,
+        "The cluster does not serve karpenter.sh/v1.",
+        "Install Karpenter 1.1 or newer, or remove `spec.nodePoolRef` to be advised only.",
+    ),
+    "LabelMissing": Told(
+        _POOL,
+        "The template of the NodePool lacks the label bayplan.dev/pool with the Pool's name.",
+        "Add it to `spec.template.metadata.labels` of the NodePool.",
+    ),
+    "LeftAlone": Told(_POOL, "Karpenter leaves the nodes of the NodePool alone."),
+    "LimitExceeded": Told(
+        _POOL,
+        "More exists than a limit allows; none is given back because of that, and none is bought.",
+        "Raise the limit, or empty nodes.",
+    ),
+    "LimitReached": Told(
+        _POOL, "The next node would exceed a limit.", "Raise the limit, or free room."
+    ),
+    "Listing": Told(
+        _POOL,
+        "The objects of Karpenter have not been listed yet.",
+        "If it stays, grant the right to list them: `pool.enabled` of the chart.",
+    ),
+    "NoLimits": Told(_POOL, "Neither the Pool nor its NodePool has limits."),
+    "NodeClassMissing": Told(
+        _POOL,
+        "The class that the NodePool names does not exist: Karpenter deletes every order.",
+        "Create it, or correct `spec.template.spec.nodeClassRef` of the NodePool.",
+    ),
+    "NodeClassNotReady": Told(
+        _POOL,
+        "The class that the NodePool names is not Ready: Karpenter deletes every order.",
+        "Its own status says what to mend.",
+    ),
+    "NodePoolConsolidates": Told(
+        _POOL,
+        "Karpenter may consolidate the nodes of the NodePool.",
+        "Set its `spec.disruption.consolidateAfter` to Never.",
+    ),
+    "NodePoolDeleting": Told(
+        _POOL,
+        "The NodePool is being deleted, and its nodes go with it.",
+        "Name another NodePool, or delete the Pool.",
+    ),
+    "NodePoolDisrupts": Told(
+        _POOL,
+        "Karpenter may replace nodes of the NodePool.",
+        'Set its `spec.disruption.budgets` to [{nodes: "0"}].',
+    ),
+    "NodePoolInvalid": Told(
+        _POOL, "The NodePool cannot be read.", "Mend what the message names in the NodePool."
+    ),
+    "NodePoolMissing": Told(
+        _POOL,
+        "The NodePool does not exist.",
+        "Create it, or correct `spec.nodePoolRef.name`.",
+    ),
+    "NodePoolNotQuiet": Told(
+        _POOL,
+        "Karpenter may touch the nodes, so that nothing is bought; `NodePoolQuiet` says how.",
+        "Mend what the message names in the NodePool.",
+    ),
+    "NodePoolStatic": Told(
+        _POOL,
+        "The NodePool has `replicas`: Karpenter itself keeps that number of nodes.",
+        "Name a NodePool without `spec.replicas`.",
+    ),
+    "NodePoolUnknown": Told(_POOL, "The Pool names no NodePool, or it is not known."),
+    "NodesOnTheWay": Told(_POOL, "Pods wait for nodes, or nodes are on their way."),
+    "NothingToBuy": Told(
+        _POOL,
+        "Every offering that the NodePool allows was refused lately.",
+        "Allow more types, zones or capacity types.",
+    ),
+    "PriceMissing": Told(
+        _POOL,
+        "Some types have no price, and are not bought.",
+        "Give their prices in a file (`--prices-file`), or leave them out of the NodePool.",
+    ),
+    "PricesUnknown": Told(
+        _POOL,
+        "Karpenter's prices and availability cannot be read.",
+        "Make its metrics reachable, or set `--karpenter-metrics`.",
+    ),
+    "TaintMissing": Told(
+        _POOL,
+        "The template of the NodePool lacks the taint bayplan.dev/pool.",
+        "Add it to `spec.template.spec.taints` of the NodePool.",
+    ),
+    "WithinLimits": Told(_POOL, "Another node is within all limits."),
+    "WritesRefused": Told(
+        _POOL,
+        "The API server refuses a write for the Pool; it is tried again.",
+        "Mend what the message names.",
+    ),
 }
 
 Row = tuple[str, ...]

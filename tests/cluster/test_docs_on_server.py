@@ -11,7 +11,13 @@ from tests.unit.test_docs import ROOT, whole_manifests
 pytestmark = pytest.mark.cluster
 
 # Kinds whose definitions come with other people's charts.
-FOREIGN = ("argoproj.io/", "karpenter.sh/", "toolkit.fluxcd.io/", "kustomize.config.k8s.io/")
+FOREIGN = (
+    "argoproj.io/",
+    "karpenter.sh/",
+    "karpenter.k8s.aws/",
+    "toolkit.fluxcd.io/",
+    "kustomize.config.k8s.io/",
+)
 
 
 def ours(document: dict[str, Any]) -> bool:

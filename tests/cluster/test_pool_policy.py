@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml
 
 from localcluster import Cluster, karpenter
 from tests.cluster.kube import Kube, RefusedError
 from tests.cluster.under_test import ACCOUNT, NAMESPACE, Site
 from tests.helm import render
+from tests.unit.test_docs import whole_manifests
 from tools.demo.site import is_established
 
 pytestmark = [
@@ -229,3 +231,16 @@ def test_others_are_not_confined(two: Two) -> None:
     two.admin.patch(f"{CLAIMS}/{claim}", {"metadata": {"labels": {"x": "y"}}})
     two.admin.delete(f"{CLAIMS}/{claim}")
     two.admin.delete(f"{NODES}/{name}")
+
+
+def test_karpenter_takes_the_node_pool_of_the_guide(two: Two) -> None:
+    """By its own definition, strictly."""
+    [node_pool] = [
+        body
+        for where, body in whole_manifests()
+        if "let-bayplan-buy" in where and body["kind"] == "NodePool"
+    ]
+    words = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
+    said = two.admin.kubectl(*words, text=yaml.safe_dump(node_pool)).stdout
+
+    assert "nodepool.karpenter.sh/batch created (server dry run)" in said

@@ -49,7 +49,7 @@ class Facts:
                 case "LimitRange":
                     facts.ranges.setdefault(one.namespace, []).append(one)
                 case "Pool" if mapping(one.body.get("spec")).get("default") is True:
-                    facts.default_pool = facts.default_pool or one.name
+                    facts.default_pool = min(facts.default_pool or one.name, one.name)
         # If there are several defaults, the API server takes the lowest.
         facts.default_priority = min(defaults, default=(0, ""))[1]
         return facts

@@ -328,6 +328,8 @@ DEFAULT = {
         ([tainted("batch"), of_a_pool("other"), DEFAULT], 0),
         ([tainted("batch"), of_a_pool(), {**DEFAULT, "spec": {}}], 0),
         ([node("a"), of_a_pool(), DEFAULT], 1),
+        ([tainted("batch"), of_a_pool(), DEFAULT, {**DEFAULT, "metadata": {"name": "z"}}], 1),
+        ([tainted("z"), of_a_pool(), {**DEFAULT, "metadata": {"name": "z"}}, DEFAULT], 0),
         ([tainted("batch"), of_a_pool(), {**DEFAULT, "apiVersion": "rook.io/v1"}], None),
     ],
 )

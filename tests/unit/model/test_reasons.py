@@ -71,6 +71,26 @@ def test_every_reason_of_a_condition_is_explained(kind: str, words: set[str]) ->
     assert of_specs <= reasons.CONDITIONS.keys()
 
 
+def of_pools() -> set[str]:
+    """Reasons that stand in the code about Pools: of problems, and of conditions beside them."""
+    found = set()
+    for path in sorted((ROOM / "reconcile/pool").glob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text())):
+            name = getattr(getattr(call, "func", None), "id", "")
+            if isinstance(call, ast.Call) and name in {"Problem", "true", "false", "unknown"}:
+                said = call.args[0 if name == "Problem" else 1]
+                if isinstance(said, ast.Constant):
+                    found.add(str(said.value))
+    return found
+
+
+def test_every_reason_of_a_pool_is_explained() -> None:
+    """Those of the code and no others; of the two that it puts together each is known."""
+    told = {word for word, one in reasons.CONDITIONS.items() if reasons.POOL in one.kinds}
+
+    assert of_pools() | {"NodePoolNotQuiet"} == told
+
+
 def test_what_a_person_must_mend_has_a_remedy() -> None:
     """A warning says what to do."""
     warnings = [word for word, one in reasons.EVENTS.items() if one.type == reasons.WARNING]
