@@ -4,9 +4,6 @@ Nodes that are equal in room, price and eligibility form a type of limited numbe
 `provision` can choose among them. If hardly any nodes are equal (partly filled nodes), similar
 nodes form a group with the least room of the group: the plan then fits every member, and the rest
 of the room is filled at the end. The bound is computed over every single node with its full room.
-
-It answers the question: which of the existing nodes could be given back? No command asks it yet;
-until then a test of the layout names this module.
 """
 
 import dataclasses

@@ -25,6 +25,8 @@ from bayplan.cluster.writer import Writer
 from bayplan.model import state
 from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.notifications import notifier, receivers
+from bayplan.optimizer import existing_nodes
+from bayplan.provisioning import backlog
 from bayplan.provisioning.prices import price_of
 from bayplan.runtime import (
     cost_monitor,
@@ -43,6 +45,7 @@ from bayplan.runtime.relist import Relister
 from bayplan.runtime.supervisor import Ended, Supervisor
 from bayplan.runtime.write_reports import WriteReports
 from bayplan.scheduler import admission
+from bayplan.scheduler.backlogs import SEARCH_SECONDS
 from bayplan.scheduler.inbox import Inbox
 from bayplan.scheduler.loop import Loop
 from bayplan.settings import Mode, Settings, is_ours, node_term
@@ -169,6 +172,7 @@ class Operator:
             acts=settings.mode is Mode.ACT,
             price=price_of,
             receivers=self.notifier.names,
+            ask=self._least_use,
             catalogue={INSTANCE_TYPE: frozenset(catalogue.load())},
         )
         self._loop_monitor = LoopMonitor(
@@ -264,6 +268,11 @@ class Operator:
             metrics_url=self.settings.karpenter_metrics,
             prices_file=self.settings.prices_file,
         )
+
+    async def _least_use(self, question: backlog.Question) -> existing_nodes.Use | None:
+        """What the optimiser finds for a backlog before its time ends."""
+        asked = question.pool, question.demand, question.request
+        return await self._solver.use(*asked, SEARCH_SECONDS)
 
     def _start_monitors(self) -> None:
         """Start the tasks that depend on clocks alone."""

@@ -1,5 +1,7 @@
 """Long solves in a separate process: arrays in, arrays out, one question at a time.
 
+There are two kinds of question: what to buy, and which existing nodes to use.
+
 HiGHS holds the interpreter lock and cannot be interrupted, so a solve that may run long never runs
 in the operator's process. The worker is spawned at the first question, ends when its pipe closes
 (also when the operator is killed), and is replaced when it does not answer in time.
@@ -9,19 +11,23 @@ import asyncio
 import contextlib
 import multiprocessing
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from bayplan import stdout
-from bayplan.optimizer.problem import Budget, Problem
+from bayplan.optimizer.existing_nodes import Pool, Use, used
+from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
+
+_Solve = Callable[..., Purchase | Use]
 
 # Time allowed beyond the given deadline: for start-up, a last pivot and the pipe.
 _GRACE_SECONDS = 10.0
 
 
 class SolverProcess:
-    """`ask` gives None when the worker died or did not answer; the next question starts anew."""
+    """Answers are None when the worker died or did not answer; the next question starts anew."""
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
@@ -31,9 +37,22 @@ class SolverProcess:
 
     async def ask(self, question: Problem, seconds: float, seed: int = 0) -> Purchase | None:
         """The cheapest nodes found within `seconds`, with their bound. The loop is not blocked."""
+        answer = await self._answer(purchase, (question,), seconds, seed)
+        return answer if isinstance(answer, Purchase) else None
+
+    async def use(
+        self, nodes: Pool, demand: IntVector, request: IntMatrix, seconds: float, seed: int = 0
+    ) -> Use | None:
+        """The cheapest use of existing nodes found within `seconds`. The loop is not blocked."""
+        answer = await self._answer(used, (nodes, demand, request), seconds, seed)
+        return answer if isinstance(answer, Use) else None
+
+    async def _answer(
+        self, solve: _Solve, arguments: tuple[object, ...], seconds: float, seed: int
+    ) -> object:
         async with self._busy:
             try:
-                return await asyncio.to_thread(self._exchange, question, seconds, seed)
+                return await asyncio.to_thread(self._exchange, solve, arguments, seconds, seed)
             except (EOFError, OSError, TimeoutError):
                 self.close()
                 return None
@@ -50,12 +69,14 @@ class SolverProcess:
             self._pipe.close()
         self._pipe = self._process = None
 
-    def _exchange(self, question: Problem, seconds: float, seed: int) -> Purchase:
+    def _exchange(
+        self, solve: _Solve, arguments: tuple[object, ...], seconds: float, seed: int
+    ) -> object:
         pipe = self._pipe if self._pipe is not None else self._start()
-        pipe.send((question, seconds, seed))
+        pipe.send((solve, arguments, seconds, seed))
         if not pipe.poll(seconds + _GRACE_SECONDS):
             raise TimeoutError
-        answer: Purchase = pipe.recv()
+        answer: object = pipe.recv()
         return answer
 
     def _start(self) -> Connection:
@@ -72,8 +93,8 @@ def _work(pipe: Connection) -> None:
     stdout.for_good()
     with contextlib.suppress(EOFError, OSError):
         while True:
-            question, seconds, seed = pipe.recv()
-            pipe.send(purchase(question, _budget(seconds), seed))
+            solve, arguments, seconds, seed = pipe.recv()
+            pipe.send(solve(*arguments, _budget(seconds), seed=seed))
 
 
 def _budget(seconds: float) -> Budget:

@@ -6,6 +6,7 @@ State (next slot, retry, deadline) says when to look again, never a timer that a
 lose.
 """
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +23,7 @@ from bayplan.reconcile.batchjob import cleanup
 from bayplan.scheduler import classes, refused_writes
 from bayplan.scheduler.admission import Admissions
 from bayplan.scheduler.answers import Answers
+from bayplan.scheduler.backlogs import Ask, Backlogs
 from bayplan.scheduler.commit import Commit
 from bayplan.scheduler.cycle_metrics import Clock, CycleMetrics
 from bayplan.scheduler.deciders import DECIDERS, Decide
@@ -55,6 +57,7 @@ class Loop:
     policy: solve.Policy = field(default_factory=solve.Policy)
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     receivers: frozenset[str] = frozenset()  # where notices can go
+    ask: Ask | None = None  # the optimiser, for a large backlog
     queue: Queue = field(init=False)
     reconciler: Reconciler = field(init=False)
     commit: Commit = field(init=False)
@@ -64,6 +67,7 @@ class Loop:
     pod_templates: PodTemplates = field(init=False)
     views: Views = field(init=False)
     set_aside: SetAside = field(init=False)
+    backlogs: Backlogs = field(init=False)
     cycle_metrics: CycleMetrics = field(init=False)
     plan: Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
@@ -81,6 +85,8 @@ class Loop:
         self.views = Views(cache, admissions, self.receivers)
         self.set_aside = SetAside(cache, self.metrics)
         self.cycle_metrics = CycleMetrics(self.clock, cache, self.metrics, self.price)
+        failed = functools.partial(self.defect, "backlog", "all")
+        self.backlogs = Backlogs(self.clock, self.inbox, self.price, self.ask, failed)
         self.reconciler = Reconciler(
             cache=cache,
             writer=self.writer,
@@ -138,6 +144,7 @@ class Loop:
     def _begin_to_lead(self) -> Batch:
         self._release_orphans()
         self.pod_templates.forget_gone()
+        self.backlogs.forget()
         unplaced = self.cache.state.unplaced
         self._holds = {key: pod.nominated for key, pod in unplaced.items() if pod.nominated}
         return Batch(frozenset(self.cache.resources), placement=True)
@@ -161,8 +168,18 @@ class Loop:
             self.explain_status.settle({})
             return
         snapshot = self.cache.snapshot()  # 3. freeze what is known
+        waiting = self.backlogs.parted(waiting, wanted, self.plan, snapshot, self._memo.table)
         with self.metrics.solve_seconds.time():  # 4, 5. order and place
-            plan = solve.solve(snapshot, waiting, now, self.policy, self._memo, holds=self._holds)
+            plan = solve.solve(
+                snapshot,
+                waiting,
+                now,
+                self.policy,
+                self._memo,
+                holds=self._holds,
+                planned=self.backlogs.planned,
+            )
+        self.backlogs.landed(waiting, plan)
         parted = self.volume_binding.parted
         plan, choices = self.set_aside.volumes(plan, waiting, wanted.keys(), parted)
         self.set_aside.put(plan.faults, now)

@@ -8,6 +8,7 @@ import pytest
 from bayplan.model import state
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Constraints, Pod
+from bayplan.optimizer import existing_nodes
 from bayplan.optimizer.problem import Budget
 from bayplan.optimizer.provision import provision
 from bayplan.provisioning import appraisal
@@ -89,9 +90,14 @@ def test_equal_questions_have_equal_digests() -> None:
 
 
 def test_the_worker_answers_and_survives_its_own_death() -> None:
-    """Arrays go to the worker process and come back; a killed one is replaced."""
+    """Arrays go to the worker process and come back; a killed one is replaced.
+
+    It answers what to buy, and which of the existing nodes to use: here the cheaper of two.
+    """
     found = of(priced("n1"), make_pod("a", "n1", 1000))
     assert found is not None
+
+    pool = existing_nodes.Pool(np.array([[2], [2]]), np.array([9, 5]))
 
     async def asked() -> list[int]:
         worker = SolverProcess()
@@ -100,9 +106,12 @@ def test_the_worker_answers_and_survives_its_own_death() -> None:
             worker.end_process()
             lost = await worker.ask(found.question, 0.2)
             again = await worker.ask(found.question, 0.2)
+            use = await worker.use(pool, np.array([2]), np.array([[1]]), 0.2)
         finally:
             worker.close()
         assert lost is None
+        assert use is not None
+        assert [[0], [2]] == use.counts.tolist()
         return [answer.bound for answer in (first, again) if answer]
 
     assert [HOUR, HOUR] == asyncio.run(asked())

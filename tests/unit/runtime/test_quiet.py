@@ -29,10 +29,11 @@ import asyncio, multiprocessing
 import numpy as np
 from bayplan.runtime import solver_process
 from bayplan.optimizer.problem import Problem
+from bayplan.optimizer.purchase import purchase
 
 problem = Problem.of(np.array([9]), np.array([[2, 2]]), np.array([[5, 9]]), np.array([10]))
 ours, theirs = multiprocessing.Pipe()
-ours.send((problem, 0.2, 0))
+ours.send((purchase, (problem,), 0.2, 0))
 ours.close()
 solver_process._work(theirs)
 """
