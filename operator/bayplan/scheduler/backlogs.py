@@ -18,7 +18,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import NO_BACKLOG, Backlog, Plan, PodClass, TaskKey, Waiting
 from bayplan.optimizer.existing_nodes import Use
-from bayplan.placement.node_table import NodeTable
+from bayplan.placement.solve import Memo
 from bayplan.provisioning import backlog
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.inbox import Inbox
@@ -49,7 +49,6 @@ class Backlogs:
     _asked: frozenset[TaskKey] = frozenset()  # tasks of the last question
     _plan: Backlog = NO_BACKLOG
     _old_at: float = 0.0  # monotonic seconds
-    _late: set[asyncio.Future[Use | None]] = field(default_factory=set)
 
     @property
     def planned(self) -> Backlog:
@@ -67,14 +66,14 @@ class Backlogs:
         wanted: Mapping[TaskKey, Wanted],
         before: Plan | None,
         snapshot: Snapshot,
-        table: Callable[[Snapshot], NodeTable],
+        memo: Memo,
     ) -> list[Waiting]:
         """The groups to place now; asks about the others if that pays. `before`: the last plan."""
         if self.ask is None:
             return waiting
         if self._asking is None and backlog.may_pay(snapshot, waiting):
             try:
-                found = self._question(waiting, before, snapshot, table(snapshot))
+                found = self._question(waiting, before, snapshot, memo)
             except Exception as error:  # noqa: BLE001  without a plan all is placed by score
                 self.failed(error)
                 return waiting
@@ -117,42 +116,37 @@ class Backlogs:
         waiting: Sequence[Waiting],
         before: Plan | None,
         snapshot: Snapshot,
-        table: NodeTable,
+        memo: Memo,
     ) -> backlog.Question | None:
         """What to ask about the tasks that nobody was asked about and no plan refused."""
         refused = before.refused if before is not None else ()
         old = {*self._asked, *(key for one in refused for key in one.keys)}
         fresh = [group for group in waiting if old.isdisjoint(group.keys)]
-        return backlog.question(snapshot, fresh, table, self.price)
+        return backlog.question(snapshot, fresh, memo, self.price)
 
     async def _answered(self, asked: Awaitable[Use | None], question: backlog.Question) -> None:
         """Wait for the answer or the end of its time; then ring for all that waits for it."""
-        answer = asyncio.ensure_future(asked)
-        answer.add_done_callback(self._heard)
-        self._late.add(answer)
-        await asyncio.wait({answer}, timeout=ANSWER_SECONDS)
+        planned = None
+        try:
+            planned = await _in_time(asked, question)
+        except Exception as error:  # noqa: BLE001  without a plan all is placed by score
+            self.failed(error)
         if self._asking is not asyncio.current_task():
             return
-        use = None if answer in self._late or answer.exception() else answer.result()
-        if use is not None:
-            self._plan = question.answered(use)
-            self._old_at = self.clock.monotonic() + _PLAN_SECONDS
-        logs.say(
-            logging.INFO,
-            "backlog",
-            tasks=int(question.demand.sum()),
-            planned=use is not None,
-            nodes=len(self._plan.nodes) if use is not None else None,
-            dollars_per_hour=use.cost / 1e6 if use is not None else None,
-        )
+        tasks = int(question.demand.sum())
+        logs.say(logging.INFO, "backlog", tasks=tasks, planned=planned is not None)
+        if planned is not None:
+            self._plan, self._old_at = planned, self.clock.monotonic() + _PLAN_SECONDS
         self._asking, self._classes = None, frozenset()
         for key in self._owners:
             self.inbox.mark(key)
         self.inbox.mark_placement()
 
-    def _heard(self, answer: asyncio.Future[Use | None]) -> None:
-        """An answer has come, perhaps too late: then nobody looks at it."""
-        self._late.discard(answer)
-        error = None if answer.cancelled() else answer.exception()
-        if isinstance(error, Exception):
-            self.failed(error)
+
+async def _in_time(asked: Awaitable[Use | None], question: backlog.Question) -> Backlog | None:
+    """The plan if it comes in time and saves something. A question cannot be taken back."""
+    try:
+        use = await asyncio.wait_for(asyncio.shield(asked), ANSWER_SECONDS)
+    except TimeoutError:
+        return None
+    return question.answered(use) if use is not None else None

@@ -168,7 +168,7 @@ class Loop:
             self.explain_status.settle({})
             return
         snapshot = self.cache.snapshot()  # 3. freeze what is known
-        waiting = self.backlogs.parted(waiting, wanted, self.plan, snapshot, self._memo.table)
+        waiting = self.backlogs.parted(waiting, wanted, self.plan, snapshot, self._memo)
         with self.metrics.solve_seconds.time():  # 4, 5. order and place
             plan = solve.solve(
                 snapshot,

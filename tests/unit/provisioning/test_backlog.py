@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from bayplan.model.constraints import Operator, PlaceConstraint
@@ -11,8 +12,7 @@ from bayplan.model.snapshot import DaemonSet, Snapshot
 from bayplan.model.workloads import NO_BACKLOG, Backlog, PlacementRules, Plan, Strategy, Waiting
 from bayplan.optimizer import existing_nodes
 from bayplan.optimizer.problem import Budget
-from bayplan.placement.node_table import NodeTable
-from bayplan.placement.solve import Policy, solve
+from bayplan.placement.solve import Memo, Policy, solve
 from bayplan.provisioning import backlog
 from bayplan.provisioning.prices import price_of
 from tests.builders import (
@@ -52,9 +52,8 @@ def waits(**more: object) -> list[Waiting]:
 def asked(
     frozen: Snapshot, waiting: list[Waiting], price: Callable[[Node], int | None] = price_of
 ) -> backlog.Question | None:
-    table = NodeTable(frozen.nodes, 0, frozen.others)
     return (
-        backlog.question(frozen, waiting, table, price)
+        backlog.question(frozen, waiting, Memo(), price)
         if backlog.may_pay(frozen, waiting)
         else None
     )
@@ -63,8 +62,10 @@ def asked(
 def planned(frozen: Snapshot, waiting: list[Waiting]) -> Backlog:
     found = asked(frozen, waiting)
     assert found is not None
-    use = existing_nodes.used(found.pool, found.demand, found.request, Budget(rounds=20))
-    return found.answered(use)
+    use = existing_nodes.used(found.pool, found.demand, found.request, Budget(rounds=3))
+    wish = found.answered(use)
+    assert wish is not None
+    return wish
 
 
 def cost(frozen: Snapshot, plan: Plan) -> int:
@@ -111,7 +112,7 @@ def test_classes_of_one_size_are_one_shape_and_get_their_own_shares() -> None:
 @pytest.mark.parametrize(
     ("waiting", "price"),
     [
-        (waits()[2:], price_of),
+        (waits()[3:], price_of),
         (waits(), lambda _: None),
         (waits(extended={"x/gpu": 1}), price_of),
         (waits(selector={ZONE: "nowhere"}), price_of),
@@ -130,11 +131,11 @@ def test_classes_of_one_size_are_one_shape_and_get_their_own_shares() -> None:
             price_of,
         ),
         ([make_waiting(make_class(9000, memory=70), 300)], price_of),
-        ([make_waiting(make_class(1000), 440)], price_of),
+        ([make_waiting(make_class(1000), 481)], price_of),
     ],
 )
 def test_asking_does_not_pay(waiting: list[Waiting], price: Callable[[Node], int | None]) -> None:
-    """Few tasks without ties, an unknown price, tasks that no node takes, no room to spare."""
+    """Few tasks without ties, an unknown price, tasks that no node takes, too little room."""
     assert asked(cluster(), waiting, price) is None
 
 
@@ -150,10 +151,51 @@ def test_one_size_on_nodes_of_one_kind_is_placed_by_score() -> None:
 
 def test_few_empty_nodes_are_not_worth_a_question() -> None:
     """Seven could be given back."""
-    pods = [make_pod(f"p{index:02}", f"n{index:02}", 100) for index in range(48)]
+    pods = [make_pod(f"p{index:02}", f"n{index:02}", 16_000) for index in range(48)]
 
-    assert asked(cluster(*pods[:40]), waits()) is not None
-    assert asked(cluster(*pods[:41]), waits()) is None
+    few = waits()[:2]
+    assert asked(cluster(*pods[:40]), few) is not None
+    assert asked(cluster(*pods[:41]), few) is None
+
+
+def test_what_fits_on_nodes_in_use_is_not_worth_a_question() -> None:
+    """The score opens no node for it, or two or three."""
+    sizes = [make_pod(f"p{index:02}", f"n{index:02}", 100) for index in range(48)]
+
+    assert asked(cluster(*sizes[:30]), waits()) is None
+    assert asked(cluster(*sizes[:4]), waits()) is not None
+
+
+def test_an_answer_that_saves_nothing_is_no_wish() -> None:
+    """By score it costs no more."""
+    found = asked(cluster(), waits())
+    assert found is not None
+    dear = np.zeros((len(found.nodes), len(found.demand)), np.int64)
+    dear[:, 0] = 1
+
+    assert found.answered(existing_nodes.Use(dear, found.demand - dear.sum(axis=0), 0, 0)) is None
+
+
+def test_hundreds_of_sizes_are_planned_too() -> None:
+    """Similar sizes are asked as one; each class still lands as often as it waits, for less."""
+    dice = np.random.default_rng(5)
+    waiting = [
+        make_waiting(
+            make_class(int(dice.integers(100, 2000)), memory=int(dice.integers(1, 6))),
+            1,
+            f"own{index}",
+        )
+        for index in range(250)
+    ]
+    frozen = cluster()
+    found = asked(frozen, waiting)
+    plain = solve(frozen, waiting, NOON, Policy())
+    better = solve(frozen, waiting, NOON, Policy(), planned=planned(frozen, waiting))
+
+    assert found is not None
+    assert len(found.demand) <= 32
+    assert not better.refused
+    assert cost(frozen, better) < cost(frozen, plain)
 
 
 def test_a_node_in_use_costs_nothing_more() -> None:
