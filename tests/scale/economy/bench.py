@@ -121,7 +121,20 @@ def _table(
         f"{pods} pods from nothing, seed {seed}: bound ${bound.least:.2f}/h,"
         f" best plan ${bound.plan:.2f}/h on {bound.plan_nodes} nodes"
     )
-    head = ("who", "run", "$/h", "over", "of A", "nodes", "claims", "p50", "p95", "made", "whole")
+    head = (
+        "who",
+        "run",
+        "$/h",
+        "over",
+        "of A",
+        "nodes",
+        "claims",
+        "ours",
+        "p50",
+        "p95",
+        "made",
+        "whole",
+    )
     table = Table(*head, title=title)
     first = turns.get("kube-scheduler")
     for name, turn in turns.items():
@@ -133,6 +146,7 @@ def _table(
             f"{turn.dollars / first.dollars:.3f}" if first else "",
             str(turn.nodes),
             str(turn.claims),
+            str(turn.by_bayplan),
             *(f"{each:.1f} s" for each in (turn.wait_p50, turn.wait_p95, turn.created, turn.whole)),
         )
     return table

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.scale.e2e.client import percentile
-from tests.scale.economy import arms, market
+from tests.scale.economy import arms, manifests, market
 
 _WITHIN = {"kube-scheduler": 400.0, "replicasets": 400.0, "longservices": 400.0}
 _AS_IT_COMES = {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "Never"}
@@ -22,6 +22,7 @@ class Turn:
     over_bound_percent: float
     nodes: int
     claims: int  # written in all
+    by_bayplan: int  # of them
     wait_p50: float  # seconds from a pod's creation to its binding
     wait_p95: float
     created: float  # seconds from the first request to the last pod's creation
@@ -54,6 +55,7 @@ async def turn(
             over_bound_percent=bound.over(dollars),
             nodes=len(paid),
             claims=len(claims.created),
+            by_bayplan=sum(map(manifests.is_ours, claims.created)),
             wait_p50=percentile(seen.waits(), 0.50),
             wait_p95=percentile(seen.waits(), 0.95),
             created=max(seen.created.values()) - began,

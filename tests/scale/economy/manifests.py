@@ -17,11 +17,17 @@ CLAIMS = "/apis/karpenter.sh/v1/nodeclaims"
 POOLS = "/apis/bayplan.dev/v1alpha1/pools"
 REPLICA_SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/replicasets"
 SERVICES = f"/apis/bayplan.dev/v1alpha1/namespaces/{NAMESPACE}/longservices"
+_NAME_ENDS_IN = 10  # characters of a claim by Bayplan
 _QUIET = {"consolidateAfter": "Never", "budgets": [{"nodes": "0"}]}
 _PLACED = {
     "nodeSelector": {POOL: NAME},
     "tolerations": [{"key": POOL, "operator": "Equal", "value": NAME, "effect": "NoSchedule"}],
 }
+
+
+def is_ours(claim: str) -> bool:
+    """Whether a claim of this name was written by Bayplan; Karpenter's names are shorter."""
+    return len(claim.removeprefix(f"{NAME}-")) == _NAME_ENDS_IN
 
 
 def node_class() -> dict[str, Any]:
