@@ -322,6 +322,15 @@ class TestRetire:
         assert desk.c1 is None
         assert ([], []) == (desk.reports.refusals, desk.pools.gone)
 
+    def test_gone_at_once(self) -> None:
+        """Nobody's finalizer keeps it: the answer is no claim."""
+        status = {"kind": "Status", "metadata": {}, "status": "Success", "details": {"name": "c1"}}
+        desk = self.desk(stored(status))
+        desk.work(desk.retire)
+
+        assert desk.c1 is None
+        assert ([], [], []) == (desk.reports.refusals, desk.reports.defects, desk.pools.gone)
+
     def test_another_claim_has_the_name(self) -> None:
         """It stays."""
         desk = self.desk(CONFLICT)

@@ -27,6 +27,12 @@ _NOT_SERVED = (
 _CHUNK = 500  # pods in one list request
 
 
+class _Answer(wire.Struct):
+    """To a DELETE: the object, or a Status if the object went at once."""
+
+    kind: str = ""
+
+
 class _Spec(wire.Struct):
     taints: list[dict[str, Any]] | None = None
 
@@ -117,14 +123,16 @@ class NodeWrites:
             try:
                 answer = await self._writes.send(request)
             except errors.NotFound:
-                self._cache.drop(NODE_CLAIM, ("", name), uid)
+                pass
             except errors.Conflict:
                 stored = await self._look(name)
                 if stored is not None and stored.uid == uid:
                     raise
-                self._cache.drop(NODE_CLAIM, ("", name), uid)
             else:
-                self._writes.feed(NODE_CLAIM, answer)
+                if wire.read(answer, _Answer).kind != "Status":
+                    self._writes.feed(NODE_CLAIM, answer)
+                    return
+            self._cache.drop(NODE_CLAIM, ("", name), uid)  # it has gone
 
         def failed(error: errors.ClusterError) -> None:
             self._pools.forget_leaving(name, uid)

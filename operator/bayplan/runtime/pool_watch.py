@@ -51,6 +51,7 @@ class PoolWatch:
         *,
         metrics_url: str = "",
         prices_file: Path | None = None,
+        look_seconds: float = LOOK_SECONDS,
         market_at: Callable[[str], Awaitable[prices.Market]] = market_at,
     ) -> None:
         self._transport = transport
@@ -61,6 +62,7 @@ class PoolWatch:
         self._metrics_url = metrics_url
         self._prices_file = prices_file
         self._prices_at = (0, 0)  # the file's time and size when it was read
+        self._look_seconds = look_seconds
         self._market_at = market_at
         self._watching: list[asyncio.Task[Any]] = []
         self._said: dict[str, str] = {}
@@ -90,7 +92,7 @@ class PoolWatch:
                 self._cache.lose_karpenter()
             if served is not None:
                 self._say("karpenter", f"{API} is {'' if served else 'not '}served")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._look_seconds)
 
     async def _is_served(self) -> bool | None:
         """Whether the API server serves Karpenter's API; None without an answer."""
@@ -112,7 +114,7 @@ class PoolWatch:
         while True:
             named = self._named()
             if running.time() >= due or named - looked:
-                looked, due = named, running.time() + LOOK_SECONDS
+                looked, due = named, running.time() + self._look_seconds
                 try:
                     await self._look(named)
                 except Exception as error:  # noqa: BLE001  prices are not worth the process
