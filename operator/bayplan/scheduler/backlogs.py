@@ -26,7 +26,8 @@ from bayplan.scheduler.wanted import Wanted
 
 Ask = Callable[[backlog.Question], Awaitable[Use | None]]
 
-ANSWER_SECONDS = 1.0  # a backlog waits no longer
+ANSWER_SECONDS = 1.0  # a backlog waits no longer …
+START_SECONDS = 2.0  # … but when the optimiser's process may have to be started for it
 SEARCH_SECONDS = 0.6  # for the optimiser, of these
 _PLAN_SECONDS = 10.0  # after that a plan is old
 
@@ -47,6 +48,7 @@ class Backlogs:
     _classes: frozenset[PodClass] = frozenset()  # that wait for the answer
     _owners: set[Key] = field(default_factory=set)  # resources to look at again then
     _asked: frozenset[TaskKey] = frozenset()  # tasks of the last question
+    _started: bool = False  # whether the optimiser's process has been asked and lives
     _plan: Backlog = NO_BACKLOG
     _old_at: float = 0.0  # monotonic seconds
 
@@ -128,7 +130,7 @@ class Backlogs:
         """Wait for the answer or the end of its time; then ring for all that waits for it."""
         planned = None
         try:
-            planned = await _in_time(asked, question)
+            planned = await self._in_time(asked, question)
         except Exception as error:  # noqa: BLE001  without a plan all is placed by score
             self.failed(error)
         if self._asking is not asyncio.current_task():
@@ -142,11 +144,15 @@ class Backlogs:
             self.inbox.mark(key)
         self.inbox.mark_placement()
 
-
-async def _in_time(asked: Awaitable[Use | None], question: backlog.Question) -> Backlog | None:
-    """The plan if it comes in time and saves something. A question cannot be taken back."""
-    try:
-        use = await asyncio.wait_for(asyncio.shield(asked), ANSWER_SECONDS)
-    except TimeoutError:
-        return None
-    return question.answered(use) if use is not None else None
+    async def _in_time(
+        self, asked: Awaitable[Use | None], question: backlog.Question
+    ) -> Backlog | None:
+        """The plan if it comes in time and saves something. A question cannot be taken back."""
+        within = ANSWER_SECONDS + (0.0 if self._started else START_SECONDS)
+        self._started = True
+        try:
+            use = await asyncio.wait_for(asyncio.shield(asked), within)
+        except TimeoutError:
+            return None
+        self._started = use is not None
+        return question.answered(use) if use is not None else None
