@@ -24,6 +24,7 @@ PER_TASK = frozenset({RUN, SLOT, ATTEMPT, TASK_INDEX})  # labels that tell tasks
 SAMPLE = "dry-run"  # the value of these labels on a pod that is only for a dry run
 REVISION = f"{GROUP}/revision"
 TEMPLATE_HASH = f"{GROUP}/template-hash"
+POOL = f"{GROUP}/pool"  # also on nodes and claims, and the key of the taint of a Pool's nodes
 PLACE = f"{GROUP}/place"  # the pod's number among the N pods that MaxPer N allows per group
 
 # Annotations on pods and children.

@@ -229,6 +229,7 @@ class Ending:
 FRESH = Ending()
 CLOCKS_DIFFER_SECONDS = 60  # between the clocks of the operator, the API server and a node
 UNSCHEDULABLE = "Unschedulable"  # autoscalers buy nodes for pods with this reason
+WAITING_FOR_NODE = "WaitingForNode"  # a node is bought for the pod: no autoscaler need do so
 DEFECTIVE = "SchedulerError"  # Kubernetes' reason if a defect of the scheduler keeps a pod back
 
 

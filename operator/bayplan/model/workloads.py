@@ -133,6 +133,16 @@ class Backlog:
     nodes: frozenset[str] = frozenset()
     shares: Mapping[PodClass, Mapping[str, int]] = field(default_factory=dict)
 
+    def __or__(self, other: "Backlog") -> "Backlog":
+        """Both; the other's shares count where both plan a class on a node."""
+        if not (self.nodes and other.nodes):
+            return self if self.nodes else other
+        shares = {
+            kind: {**self.shares.get(kind, {}), **other.shares.get(kind, {})}
+            for kind in self.shares.keys() | other.shares.keys()
+        }
+        return Backlog(self.nodes | other.nodes, shares)
+
 
 NO_BACKLOG = Backlog()
 

@@ -12,7 +12,7 @@ import numpy as np
 from bayplan.api import kinds
 from bayplan.model import requirements, resources, snapshot
 from bayplan.model.constraints import AllTogether, AtMost, EvenShares
-from bayplan.model.nodes import HOSTNAME, ZONE
+from bayplan.model.nodes import CAPACITY_TYPE, HOSTNAME, ZONE
 from bayplan.model.pods import Claim, Constraints, Pod, Spread
 from bayplan.model.workloads import FREELY, PlacementRules, PodClass, Waiting
 from bayplan.optimizer.problem import UNLIMITED, BoolMatrix, IntMatrix, Problem
@@ -51,7 +51,7 @@ def demand_rows(
         # Pods that may be on a node only once keep their own row: a merged row would allow two.
         merged = alike(where) if limit == UNLIMITED else where
         shares = _shares(kind, zones) or ("",)
-        free = not _tied(kind) or (len(shares) > 1 and _shared_out(kind, shares, waiting))
+        free = not tied(kind) or (len(shares) > 1 and _shared_out(kind, shares, waiting))
         for index, zone in enumerate(shares):
             keys = group.keys[index :: len(shares)]
             pairs = members.setdefault(Row(merged, zone, limit, not free), [])
@@ -118,7 +118,7 @@ def _beside_volumes(kind: PodClass, claims: Claims) -> PodClass:
     return dataclasses.replace(kind, constraints=constraints)
 
 
-def _tied(kind: PodClass) -> bool:
+def tied(kind: PodClass) -> bool:
     """Whether where its pods may be hangs on where others are."""
     return bool(_spreads(kind)) or _tied_otherwise(kind)
 
@@ -133,6 +133,16 @@ def _tied_otherwise(kind: PodClass) -> bool:
     if any(isinstance(one, AtMost | AllTogether) for one in couplings):
         return True
     return bool(wanted.host_ports) or any(not term.weight for term in terms)
+
+
+def names_capacity_type(kind: PodClass) -> bool:
+    """Whether its pods themselves say which capacity type their node may have."""
+    wanted = kind.constraints
+    asked = {key for key, _ in wanted.selector}
+    asked.update(key for term in wanted.affinity or () for key, _ in term.labels)
+    asked.update(one.label for one in kind.placement.constraints if one.node is not None)
+    asked.update(one.key for one in wanted.tolerations)
+    return CAPACITY_TYPE in asked
 
 
 def _spreads(kind: PodClass) -> list[Spread]:
@@ -181,6 +191,7 @@ class Shop:
             [[not offer.zones or zone in offer.zones for zone in zones] for offer in menu],
             dtype=np.bool_,
         ).reshape(len(menu), len(zones))
+        self.on_request = np.array([offer.on_request for offer in menu], dtype=np.bool_)
         # [zone][type]: what a node has for the pods that are not residents.
         self.room = [[offer.room for offer in menu]] * len(zones)
         self.uniform = True  # one list for all zones, as long as no DaemonSet cares about them
@@ -274,16 +285,23 @@ class Shop:
 
     def holder(self, total: resources.Vector, kinds: Iterable[PodClass], zone: str) -> Offer | None:
         """The cheapest type with that much room which takes all these classes in a zone."""
-        column = self.zones.index(zone)
-        open_ = np.ones(len(self.menu), dtype=np.bool_)
+        return next(iter(self.holders(total, kinds, zone)), None)
+
+    def holders(self, total: resources.Vector, kinds: Iterable[PodClass], zone: str) -> list[Offer]:
+        """The types with that much room which take all these classes, the cheapest first.
+
+        They take them in this zone; if `zone` is empty, in any one zone.
+        """
+        open_ = np.ones(self.sold.shape, dtype=np.bool_)
         for kind in kinds:
-            open_ &= self._open(Row(kind))[:, column]
+            open_ &= self._open(Row(kind))
+        columns = [self.zones.index(zone)] if zone else range(len(self.zones))
         fitting = [
             offer
-            for offer, room, ok in zip(self.menu, self.room[column], open_, strict=True)
-            if ok and total.fits(room)
+            for at, offer in enumerate(self.menu)
+            if any(open_[at, column] and total.fits(self.room[column][at]) for column in columns)
         ]
-        return min(fitting, key=lambda offer: (offer.price, offer.name), default=None)
+        return sorted(fitting, key=lambda offer: (offer.price, offer.name))
 
     def _holds(self, row: Row) -> IntMatrix:
         """[types, zones]: how many pods of a row one node holds."""
@@ -301,6 +319,8 @@ class Shop:
         """[types, zones]: where pods of a row may be."""
         kind = _beside_volumes(row.kind, self.claims)
         mask = filters.of_nodes(kind, self.table).open.reshape(-1, len(self.zones)) & self.sold
+        if self.on_request.any() and not names_capacity_type(kind):
+            mask = mask & ~self.on_request[:, None]
         if row.zone:
             mask = mask & (np.array(self.zones) == row.zone)
         return mask

@@ -4,6 +4,7 @@ import dataclasses
 import fnmatch
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from bayplan.api import names
 from bayplan.cloud import allocatable, catalogue, prices
 from bayplan.inputs import InputError
 from bayplan.model import resources
@@ -38,6 +39,13 @@ class Offer:
     labels: tuple[tuple[str, str], ...] = ()  # that its pool gives nodes
     taints: tuple[Taint, ...] = ()  # likewise
     zones: tuple[str, ...] = ()  # that its pool allows; empty: any
+    on_request: bool = False  # only for pods that name its capacity type
+    learnt: bool = False  # whether a real node of its pool has shown its room
+
+    @property
+    def pool(self) -> str:
+        """The Pool that the node would belong to; empty without one."""
+        return dict(self.labels).get(names.POOL, "")
 
     def node(self, name: str, zone: str) -> Node:
         """A node of this type as it would join the cluster."""

@@ -1,0 +1,96 @@
+"""What the Pools may buy now: the offers of their NodePools, as far as they can be had."""
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from bayplan.api import names
+from bayplan.cloud.node_pools import ON_DEMAND, POOL, SPOT, NodeClass, NodePool
+from bayplan.cloud.prices import Book, Market, Offering
+from bayplan.model import resources
+from bayplan.model.nodes import INSTANCE_TYPE, Node
+from bayplan.provisioning import pool_offers
+from bayplan.provisioning.offerings import Offer
+
+Rooms = Mapping[tuple[str, str], resources.Vector]  # (NodePool, instance type) -> allocatable
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Menu:
+    """The `offers` of all Pools in these `zones`; `notes` say what could not be followed."""
+
+    offers: tuple[Offer, ...] = ()
+    zones: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def menu(
+    pools: Mapping[str, NodePool],
+    classes: Mapping[tuple[str, str], NodeClass],
+    market: Market,
+    book: Book,
+    *,
+    closed: Mapping[str, Collection[Offering]],
+    rooms: Rooms,
+    zones_there: Sequence[str],
+) -> Menu:
+    """The menu of these `pools`, by the name of the Pool.
+
+    `closed` are offerings, by Pool, that were refused lately. `rooms` is what real nodes have.
+    `zones_there` are the zones of the nodes: they count where neither the NodePool nor the market
+    names zones. Spot is offered only for pods that name their capacity type, except by a NodePool
+    that has nothing else.
+    """
+    sold = sorted({zone for _, zone, _ in market.there or ()})
+    zones = tuple(sold) or pool_offers.zones_of(list(pools.values()), zones_there, ())
+    found: list[Offer] = []
+    notes: list[str] = []
+    for name, pool in sorted(pools.items()):
+        made = pool_offers.pool_offers(
+            [pool], classes, book, zones, spot=market.spot, there=market.there
+        )
+        notes += made.notes
+        both = {ON_DEMAND, SPOT} <= set(pool.capacity_types)
+        found += _open(
+            (_of_pool(offer, name, rooms, both=both) for offer in made.offers),
+            closed.get(name, ()),
+        )
+    return Menu(tuple(found), zones, tuple(notes))
+
+
+def _of_pool(offer: Offer, pool: str, rooms: Rooms, *, both: bool) -> Offer:
+    labels = {**dict(offer.labels), names.POOL: pool}
+    seen = rooms.get((labels[POOL], offer.name))
+    return dataclasses.replace(
+        offer,
+        labels=tuple(sorted(labels.items())),
+        room=seen if seen is not None else offer.room,
+        learnt=seen is not None,
+        on_request=offer.spot and both,
+    )
+
+
+def _open(offers: Iterable[Offer], closed: Collection[Offering]) -> Iterable[Offer]:
+    for offer in offers:
+        capacity = SPOT if offer.spot else ON_DEMAND
+        zones = tuple(zone for zone in offer.zones if (offer.name, zone, capacity) not in closed)
+        if zones:
+            yield dataclasses.replace(offer, zones=zones)
+
+
+def rooms_of(nodes: Iterable[Node]) -> dict[tuple[str, str], resources.Vector]:
+    """What nodes have of each type in each NodePool: the least that any such node has."""
+    found: dict[tuple[str, str], resources.Vector] = {}
+    for node in nodes:
+        at = node.labels.get(POOL, ""), node.labels.get(INSTANCE_TYPE, "")
+        if not (all(at) and node.ready and node.allocatable):
+            continue
+        known = found.get(at)
+        if known is not None and known != node.allocatable:
+            shared = known.keys() & node.allocatable.keys()
+            least = {
+                what: min(known.amount(what), node.allocatable.amount(what)) for what in shared
+            }
+            found[at] = resources.Vector(least)
+        else:
+            found[at] = node.allocatable
+    return found
