@@ -44,7 +44,7 @@ class _Mark:
     changed_at: float  # since when these words are wanted
     late_since: float  # since when the pod has said something else
     written_at: float = float("-inf")  # the last try
-    told: bool = False  # a mark was stored
+    told: str = ""  # the reason of the mark that was stored last
     not_before: float = float("-inf")
     refused: int = 0  # refusals in a row
     queued: bool = False
@@ -148,7 +148,7 @@ class Marks:
                     since = None if pod.scheduled_reason else int(self._now())
                     request = requests.mark_unschedulable(sent, since, pod.resource_version)
                     self._feed("Pod", await self._sender.send(request))
-                    mark.told = True
+                    mark.told = sent.reason
                 except errors.NotFound:
                     self._cache.drop("Pod", key, sent.uid)
             mark.refused = 0
@@ -185,5 +185,5 @@ def _said(pod: Pod, wanted: intents.MarkUnschedulable) -> bool:
 
 def _words_alone(pod: Pod, mark: _Mark) -> bool:
     """Whether only a sentence would change, or somebody has undone our write."""
-    told = mark.told or pod.scheduled_reason == mark.wanted.reason
+    told = mark.wanted.reason in {mark.told, pod.scheduled_reason}
     return told and pod.nominated == mark.wanted.held

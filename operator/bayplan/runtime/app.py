@@ -24,6 +24,7 @@ from bayplan.cluster.transport import HttpTransport, Request
 from bayplan.cluster.writer import Writer
 from bayplan.model import state
 from bayplan.model.nodes import INSTANCE_TYPE
+from bayplan.model.workloads import Waiting
 from bayplan.notifications import notifier, receivers
 from bayplan.optimizer import existing_nodes
 from bayplan.provisioning import backlog
@@ -48,6 +49,7 @@ from bayplan.scheduler import admission
 from bayplan.scheduler.backlogs import SEARCH_SECONDS
 from bayplan.scheduler.inbox import Inbox
 from bayplan.scheduler.loop import Loop
+from bayplan.scheduler.pools.pool_buying import PoolBuying
 from bayplan.settings import Mode, Settings, is_ours, node_term
 
 # Decoded objects live long; young garbage is rare. Measured: a list of pods costs half as much.
@@ -160,6 +162,7 @@ class Operator:
             asks=settings.mode is Mode.ACT,
             owned=lambda uid: self.cache.state.owned(uid).values(),
         )
+        self._pool_buying = self._buying() if settings.pools else None
         self.loop = reports.loop = Loop(
             clock=self.clock,
             inbox=self._inbox,
@@ -172,12 +175,28 @@ class Operator:
             acts=settings.mode is Mode.ACT,
             price=price_of,
             receivers=self.notifier.names,
+            buying=self._pool_buying,
             ask=self._least_use,
             catalogue={INSTANCE_TYPE: frozenset(catalogue.load())},
         )
         self._loop_monitor = LoopMonitor(
             self.cache, self.metrics, lambda: self.loop.measure(self.writer.backlog)
         )
+
+    def _buying(self) -> PoolBuying:
+        return PoolBuying(
+            cache=self.cache,
+            writer=self.writer,
+            clock=self.clock,
+            ask=self._solver.ask,
+            waiting=self._unplaced,
+            leads=self.leadership.leads,
+            failed=lambda error: self.loop.defect("pools", "all", error),
+            acts=self.settings.mode is Mode.ACT,
+        )
+
+    def _unplaced(self, now: int) -> list[Waiting]:
+        return self.loop.unplaced(now)
 
     def _build_cache(self) -> None:
         """Build the cache and the parts that feed it or hear from it."""
@@ -247,6 +266,8 @@ class Operator:
         start("karpenter", karpenter_watch.watch(self.transport, self.loop))
         if self.settings.pools:
             start("pools", self._pool_watch().run())
+        if self._pool_buying is not None:
+            start("buying", self._pool_buying.run())
 
     def _informer(self, kind: decode.Kind) -> informer.Informer:
         return informer.Informer(

@@ -5,7 +5,7 @@ Each pod is handled by itself: a defect of Bayplan at one pod affects only that 
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan import logs
@@ -14,8 +14,8 @@ from bayplan.api.resource import Key
 from bayplan.cluster.cache import Cache
 from bayplan.metrics import Metrics
 from bayplan.model import intents, wording
-from bayplan.model.pods import DEFECTIVE, UNSCHEDULABLE, Owner, Pod
-from bayplan.model.workloads import Plan, TaskKey
+from bayplan.model.pods import DEFECTIVE, UNSCHEDULABLE, WAITING_FOR_NODE, Owner, Pod
+from bayplan.model.workloads import Plan, PodClass, Refused, TaskKey
 from bayplan.reconcile.batchjob import runs
 from bayplan.scheduler import placement_log
 from bayplan.scheduler.cycle_metrics import CycleMetrics
@@ -26,9 +26,32 @@ from bayplan.scheduler.wanted import Wanted
 from bayplan.scheduler.writing import Writing
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a pod waits for a node that Bayplan buys, and the sentence that says so.
+
+    After so many seconds the pod is left to autoscalers; None: it waits for ever.
+    """
+
+    seconds: int | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Why the pods of a class wait; empty if a defect of ours was met on the way."""
+
+    sentence: str = ""
+    patience: Patience | None = None
+    defective: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Commit:
-    """`acts` is False where nothing is to be written: then it only logs what would be written."""
+    """`acts` is False where nothing is to be written: then it only logs what would be written.
+
+    `patience` says whether a node is bought for the pods of a class.
+    """
 
     cache: Cache
     writer: Writing
@@ -37,6 +60,8 @@ class Commit:
     set_aside: SetAside
     volume_binding: VolumeBinding
     acts: bool
+    patience: Callable[[PodClass], Patience | None] = lambda _: None
+    patience_ends: int | None = None  # in the last plan: when the next pod has waited too long
     _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not yet say why
 
     def carry_out(
@@ -71,22 +96,46 @@ class Commit:
                 with guard(key):
                     self._create(wanted[key], node, now, free)
         unsaid, self._unsaid = self._unsaid, set()
+        self.patience_ends = None
         for refused in plan.refused:
-            sentence = ""
+            words = _Words()
             with guard(refused.keys[0]):
-                sentence = wording.sentence(refused.funnel)
-            defective = refused.funnel.defect
+                words = self._words(refused)
             for key in refused.keys:
                 with guard(key):
                     if key in wanted:
-                        if not (defective or wanted[key].resource.key in on_nodes):
+                        if not (words.defective or wanted[key].resource.key in on_nodes):
                             self._create(wanted[key], "", now, free)
                     elif not refused.funnel.making:
-                        held = plan.holds.get(key, "")
-                        word = DEFECTIVE if defective else UNSCHEDULABLE
-                        waits = self.cache.state.unplaced[key]
-                        self._mark(waits, sentence, held, word, again=key in unsaid)
+                        pod, held = self.cache.state.unplaced[key], plan.holds.get(key, "")
+                        word, sentence = self._said(pod, words, now)
+                        self._mark(pod, sentence, held, word, again=key in unsaid)
         return guard.lost
+
+    def _words(self, refused: Refused) -> _Words:
+        """What the pods of a class say while they wait."""
+        sentence = wording.sentence(refused.funnel)
+        if refused.funnel.defect:
+            return _Words(sentence, defective=True)
+        return _Words(sentence, self.patience(refused.waiting.kind))
+
+    def _said(self, pod: Pod, words: _Words, now: int) -> tuple[str, str]:
+        """The reason and the sentence on a pod that waits."""
+        if words.defective:
+            return DEFECTIVE, words.sentence
+        if words.patience is not None and self._waits_on(pod, words.patience, now):
+            return WAITING_FOR_NODE, f"{words.sentence} {words.patience.sentence}"
+        return UNSCHEDULABLE, words.sentence
+
+    def _waits_on(self, pod: Pod, patience: Patience, now: int) -> bool:
+        """Whether a pod goes on to wait for a node of ours."""
+        if patience.seconds is None:
+            return True
+        ends = pod.created_at + patience.seconds
+        if ends > now:
+            known = self.patience_ends
+            self.patience_ends = ends if known is None else min(known, ends)
+        return ends > now
 
     def choose(self, choices: Iterable[intents.SelectNode], cycle: int) -> None:
         """Have volumes made on the nodes where their pods will run."""

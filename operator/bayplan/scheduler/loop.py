@@ -17,7 +17,15 @@ from bayplan.metrics import Metrics
 from bayplan.model import resources
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
-from bayplan.model.workloads import EligibleNodes, Plan, PodClass, Refused, TaskKey, Waiting
+from bayplan.model.workloads import (
+    Backlog,
+    EligibleNodes,
+    Plan,
+    PodClass,
+    Refused,
+    TaskKey,
+    Waiting,
+)
 from bayplan.placement import eligible_nodes, solve
 from bayplan.reconcile.batchjob import cleanup
 from bayplan.scheduler import classes, refused_writes
@@ -29,6 +37,7 @@ from bayplan.scheduler.cycle_metrics import Clock, CycleMetrics
 from bayplan.scheduler.deciders import DECIDERS, Decide
 from bayplan.scheduler.explain_status import ExplainStatus
 from bayplan.scheduler.inbox import Batch, Inbox
+from bayplan.scheduler.node_buying import NodeBuying
 from bayplan.scheduler.pod_templates import PodTemplates
 from bayplan.scheduler.queue import Queue
 from bayplan.scheduler.reconciler import Reconciler
@@ -58,6 +67,7 @@ class Loop:
     catalogue: Mapping[str, Collection[str]] = field(default_factory=dict)  # node label -> values
     receivers: frozenset[str] = frozenset()  # where notices can go
     ask: Ask | None = None  # the optimiser, for a large backlog
+    buying: NodeBuying | None = None  # buys nodes for what finds no room; None: nobody does
     queue: Queue = field(init=False)
     reconciler: Reconciler = field(init=False)
     commit: Commit = field(init=False)
@@ -110,6 +120,8 @@ class Loop:
             volume_binding=self.volume_binding,
             acts=self.acts,
         )
+        if self.buying is not None:
+            self.commit.patience = self.buying.patience
         self.answers = Answers(cache, admissions, self.writer)
 
     async def run(self) -> None:
@@ -166,6 +178,8 @@ class Loop:
         if not (waiting or resting or guard.lost):
             self._look_at = None
             self.explain_status.settle({})
+            if self.buying is not None:
+                self.buying.see((), None)
             return
         snapshot = self.cache.snapshot()  # 3. freeze what is known
         waiting = self.backlogs.parted(waiting, wanted, self.plan, snapshot, self._memo)
@@ -177,7 +191,7 @@ class Loop:
                 self.policy,
                 self._memo,
                 holds=self._holds,
-                planned=self.backlogs.planned,
+                planned=self._planned(),
             )
         self.backlogs.landed(waiting, plan)
         parted = self.volume_binding.parted
@@ -185,10 +199,13 @@ class Loop:
         self.set_aside.put(plan.faults, now)
         plan = replace(plan, refused=(*plan.refused, *self.set_aside.refused(resting)))
         turns = (plan.look_at, self.volume_binding.look_at(now), self.set_aside.next_at())
-        self._look_at = min((turn for turn in turns if turn is not None), default=None)
         self.plan, self._holds = plan, plan.holds
         self.commit.choose(choices, self._cycle)  # 6, 7. assume and write
         unwritten = self.commit.carry_out(plan, wanted, self.reconciler.on_nodes, now, self._cycle)
+        ends = self.commit.patience_ends
+        self._look_at = min((turn for turn in (*turns, ends) if turn is not None), default=None)
+        if self.buying is not None:
+            self.buying.see(waiting, plan)
         lost = self._lost([*unwritten, *guard.lost], wanted, now)
         owners = {key: one.resource.key for key, one in wanted.items()}
         self.explain_status.explain((*lost, *plan.refused), owners)  # explain what waits
@@ -205,6 +222,16 @@ class Loop:
         with guard(("", "volumes")):
             return self.volume_binding.cooled(whole, now)
         return whole
+
+    def _planned(self) -> Backlog:
+        """What is planned for a backlog, and for nodes that were bought."""
+        backlog = self.backlogs.planned
+        return backlog | self.buying.planned() if self.buying is not None else backlog
+
+    def unplaced(self, now: int) -> list[Waiting]:
+        """The pods that wait for a node, by class, without those that met a defect lately."""
+        guard = self.set_aside.guard("class", now)
+        return self.set_aside.parted(self._waiting({}, guard, now), now)[0]
 
     def _eligible(self, kind: PodClass) -> EligibleNodes:
         return eligible_nodes.eligible(kind, self._memo.table(self.cache.snapshot()))

@@ -1,0 +1,218 @@
+"""Orders nodes for pods that find no room, through the Pools that may hold them.
+
+Pods seldom come alone, and a plan for many is cheaper than many plans: the buyer waits until no
+more have come for a second, at most ten seconds, as Karpenter does. Then it asks the solver process
+what to buy for all that nodes under way do not hold, and orders what is still needed when the
+answer comes. The cycle never waits for it.
+"""
+
+import asyncio
+import functools
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
+
+from bayplan import logs
+from bayplan.cloud import node_claim_body
+from bayplan.cluster.cache import Cache
+from bayplan.cluster.pools import StoredNodePool
+from bayplan.inputs import InputError
+from bayplan.model import resources
+from bayplan.model.intents import LaunchNode
+from bayplan.model.untyped import mapping
+from bayplan.model.workloads import Plan, PodClass, Waiting
+from bayplan.optimizer.problem import Problem
+from bayplan.optimizer.purchase import Purchase
+from bayplan.provisioning.orders import Order, Site, orders, question
+from bayplan.reconcile.pool import limits
+from bayplan.reconcile.pool.claim_names import fresh
+from bayplan.scheduler.cycle_metrics import Clock
+from bayplan.scheduler.pools import loads
+from bayplan.scheduler.pools.headroom import headroom
+from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.under_way import UnderWay
+
+# Karpenter's batch window: BATCH_IDLE_DURATION and BATCH_MAX_DURATION of its options.
+IDLE_SECONDS, LONGEST_SECONDS = 1.0, 10.0
+_TICK_SECONDS = 0.1
+_LEAST_SECONDS, _MOST_SECONDS, _TASKS_A_SECOND = 0.5, 2.5, 400  # of the solver
+
+Ask = Callable[[Problem, float], Awaitable[Purchase | None]]
+
+
+class Launches(Protocol):
+    """The part of the writer that orders nodes; `done` gets None, or why it was refused."""
+
+    def launch(self, wanted: LaunchNode, done: Callable[[str | None], None]) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Buyer:
+    """`waiting` gives what waits for a node now, by class. `ask` asks the solver process."""
+
+    cache: Cache
+    writer: Launches
+    clock: Clock
+    menus: MenuKeeper
+    under_way: UnderWay
+    ask: Ask
+    waiting: Callable[[int], Sequence[Waiting]]
+    leads: Callable[[], bool]
+    failed: Callable[[Exception], None]
+    held_back: dict[str, str] = field(default_factory=dict)  # Pool -> why an order was not made
+    _wanted: dict[PodClass, int] = field(default_factory=dict)  # of the last cycle
+    _first_at: float = 0.0
+    _last_at: float = 0.0
+    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def unmet(self) -> bool:
+        """Whether anything waits for a node that a Pool can buy."""
+        menus = self.menus.current(self.clock.now())
+        return any(menus.pools_for(kind) for kind in self._wanted)
+
+    def look(self, plan: Plan | None) -> None:
+        """A cycle has ended with this plan; None if nothing waits."""
+        counts: dict[PodClass, int] = {}
+        for one in plan.refused if plan is not None else ():
+            if not (one.funnel.defect or one.funnel.making):
+                kind = one.waiting.kind
+                counts[kind] = counts.get(kind, 0) + len(one.keys)
+        before, self._wanted = self._wanted, counts
+        menus = self.menus.current(self.clock.now())
+        grown = [kind for kind, count in counts.items() if count > before.get(kind, 0)]
+        if any(menus.pools_for(kind) for kind in grown):
+            self.ring()
+
+    def ring(self) -> None:
+        """Something may have to be bought."""
+        self._last_at = self.clock.monotonic()
+        if not self._bell.is_set():
+            self._first_at = self._last_at
+            self._bell.set()
+
+    async def run(self) -> NoReturn:
+        """Buy for what waits, batch by batch, until cancelled."""
+        while True:
+            await self._bell.wait()
+            if self.leads():
+                await self._settled()
+            self._bell.clear()
+            if self.leads():
+                try:
+                    await self._buy()
+                except Exception as error:  # noqa: BLE001  the next batch is another question
+                    self.failed(error)
+
+    async def _settled(self) -> None:
+        """Return when no demand has come for a while."""
+        while True:
+            now = self.clock.monotonic()
+            due = min(self._last_at + IDLE_SECONDS, self._first_at + LONGEST_SECONDS)
+            if now >= due:
+                return
+            await asyncio.sleep(min(due - now, _TICK_SECONDS))
+
+    async def _buy(self) -> None:
+        now = self.clock.now()
+        menus = self.menus.current(now)
+        site = self._site(menus, now)
+        if not (menus.menu.offers and site.waiting):
+            return
+        left = site.left()
+        fresh = not site.snapshot.busy.any()
+        asked = question(left, menus.shop, fresh=fresh)
+        if asked is None:
+            return
+        tasks = sum(len(group.keys) for group in left)
+        seconds = min(_LEAST_SECONDS + tasks / _TASKS_A_SECOND, _MOST_SECONDS)
+        answer = await self.ask(asked.problem, seconds)
+        if answer is None:
+            logs.say(logging.WARNING, "the solver gave no answer", tasks=tasks)
+            return
+        now = self.clock.now()
+        current = self.menus.current(now)
+        if not self.leads() or current.buying != menus.buying:
+            self.ring()  # the Pools have changed meanwhile: begin again
+            return
+        made = orders(asked, answer, self._site(current, now), menus.shop, menus.terms)
+        self._order(made, current)
+
+    def _site(self, menus: Menus, now: int) -> Site:
+        able = [group for group in self.waiting(now) if menus.pools_for(group.kind)]
+        return Site(
+            snapshot=self.cache.snapshot(),
+            waiting=[*able, *headroom(menus)],
+            now=now,
+            coming=self.under_way.coming(menus.everything),
+            planned=self.under_way.planned(coming=True),
+        )
+
+    def _order(self, made: Sequence[Order], menus: Menus) -> None:
+        """Order these nodes, as far as the limits of their Pools allow."""
+        self.held_back.clear()
+        # Alike orders in a row: the provider for AWS makes one call of those.
+        alike = sorted(made, key=lambda one: (one.pool, one.types, one.zones))
+        for pool, of_pool in itertools.groupby(alike, key=lambda one: one.pool):
+            stored = self.cache.pools.pools[pool]
+            node_pool = self.menus.node_pool(pool)
+            if stored.spec is None or node_pool is None:
+                continue
+            bounds = mapping(mapping(node_pool.body.get("spec")).get("limits"))
+            there = loads.counted(self.cache, pool, node_pool.name, menus)
+            room = limits.room(stored.spec.limits, bounds, there)
+            wanted = list(of_pool)
+            names = fresh(pool, stored.uid, self.cache.pools.claims, len(wanted))
+            for order, name in zip(wanted, names, strict=True):
+                load = loads.of_order(order, menus)
+                if room.takes(load):
+                    room = room.minus(load)
+                    self._launch(order, name, node_pool)
+                else:
+                    self.held_back[pool] = str(room.hindering(load)[0])
+
+    def _launch(self, order: Order, name: str, node_pool: StoredNodePool) -> None:
+        try:
+            body = node_claim_body.body(
+                name,
+                order.pool,
+                node_pool.body,
+                types=order.types,
+                zones=order.zones,
+                capacity_type=order.capacity_type,
+                extended=_extended(order),
+            )
+        except InputError as error:
+            self.held_back[order.pool] = str(error)
+            return
+        self.under_way.plan(name, order)
+        logs.say(
+            logging.INFO,
+            "buy",
+            pool=order.pool,
+            claim=name,
+            types=",".join(order.types),
+            pods=sum(order.pods.values()),
+            dollars_per_hour=round(order.price / 1e6, 4),
+        )
+        self.writer.launch(
+            LaunchNode(order.pool, body), functools.partial(self._answered, order.pool, name)
+        )
+
+    def _answered(self, pool: str, name: str, why: str | None) -> None:
+        if why is not None:
+            logs.say(logging.WARNING, "claim refused", claim=name, why=why)
+            self.held_back[pool] = why
+
+
+def _extended(order: Order) -> dict[str, int]:
+    """What of the planned pods waits for device plug-ins: these have to be on the node first."""
+    total: Counter[str] = Counter()
+    for kind, count in order.pods.items():
+        for name, amount in kind.request.items():
+            if name not in resources.STANDARD:
+                total[name] += amount * count
+    return dict(total)

@@ -1,0 +1,93 @@
+"""Keeps the Pools in order, once a second: refused and stuck claims, empty nodes, statuses."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
+
+from bayplan import logs
+from bayplan.cluster.cache import Cache
+from bayplan.model.node_claims import NodeClaim
+from bayplan.reconcile.pool.stuck import stuck
+from bayplan.scheduler.cycle_metrics import Clock
+from bayplan.scheduler.pools.buyer import Buyer, Launches
+from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.refused import RefusedOfferings
+from bayplan.scheduler.pools.retirer import NodeWrites, Retirer
+from bayplan.scheduler.pools.under_way import UnderWay
+
+_TICK_SECONDS = 1.0
+_AGAIN_SECONDS = 10  # while pods wait for nodes, it is looked this often what is still to be bought
+_LAUNCH_SECONDS = 30  # for the claims of a Pool whose spec cannot be read
+
+
+class PoolWrites(Launches, NodeWrites, Protocol):
+    """The part of the writer that is about Pools and their nodes."""
+
+
+@dataclass(slots=True, eq=False)
+class Keeper:
+    """`failed` hears of a defect of ours; the next look goes on."""
+
+    cache: Cache
+    writer: PoolWrites
+    clock: Clock
+    menus: MenuKeeper
+    under_way: UnderWay
+    refused: RefusedOfferings
+    buyer: Buyer
+    retirer: Retirer
+    leads: Callable[[], bool]
+    failed: Callable[[Exception], None]
+    _looked_at: int = field(default=0)
+
+    async def run(self) -> NoReturn:
+        """Look once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            if self.leads() and self.cache.pools.synced:
+                try:
+                    self.look(self.clock.now())
+                except Exception as error:  # noqa: BLE001  the cluster is served without Pools too
+                    self.failed(error)
+
+    def look(self, now: int) -> None:
+        """One look at everything, at `now` (epoch seconds)."""
+        menus = self.menus.current(now)
+        self.refused.hear(now)
+        self._hear_of_refusals(menus, now)
+        self._withdraw_stuck(menus, now)
+        self.under_way.tidy(now)
+        self.retirer.look(menus, now)
+        if self.buyer.unmet and now - self._looked_at >= _AGAIN_SECONDS:
+            self._looked_at = now
+            self.buyer.ring()
+
+    def _hear_of_refusals(self, menus: Menus, now: int) -> None:
+        """Claims that were deleted before they had an instance: the cloud had none."""
+        gone, self.cache.pools.gone = self.cache.pools.gone, []
+        for claim in gone:
+            self._put_away(claim, menus, now, "no capacity, or the NodeClass is not ready")
+
+    def _withdraw_stuck(self, menus: Menus, now: int) -> None:
+        """Claims that wait for an instance for too long stop all buying of Karpenter."""
+        known = self.cache.pools
+        for name, pool in known.pools.items():
+            seconds = pool.spec.buying.launch_seconds if pool.spec else _LAUNCH_SECONDS
+            claims = [claim for claim in known.claims.values() if claim.pool == name]
+            for wanted in stuck(claims, seconds, now):
+                self._put_away(known.claims[wanted.claim], menus, now, wanted.why)
+                self.writer.retire(wanted)
+
+    def _put_away(self, claim: NodeClaim, menus: Menus, now: int, why: str) -> None:
+        logs.say(
+            logging.WARNING,
+            "no node",
+            pool=claim.pool,
+            claim=claim.name,
+            types=",".join(claim.types),
+            why=why,
+        )
+        self.refused.put_away(claim, menus.offerings(claim.pool), now)
+        self.buyer.ring()

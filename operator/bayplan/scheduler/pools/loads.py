@@ -1,0 +1,48 @@
+"""What orders, and the nodes and claims of a Pool, count against its limits."""
+
+from bayplan.cloud import catalogue
+from bayplan.cluster.cache import Cache
+from bayplan.model import resources
+from bayplan.model.nodes import INSTANCE_TYPE
+from bayplan.provisioning.orders import Order
+from bayplan.provisioning.prices import price_of
+from bayplan.reconcile.pool.limits import Load, largest, total
+from bayplan.reconcile.pool.states import Row, rows
+from bayplan.scheduler.pools.menus import Menus
+
+_ANY = Load(1)
+
+
+def counted(cache: Cache, pool: str, node_pool: str, menus: Menus) -> Load:
+    """Everything that a Pool has through this NodePool, and what is leaving too.
+
+    A claim without an instance counts as the largest and dearest that it may become.
+    """
+    found = rows(pool, node_pool, cache.pools.claims.values(), cache.state.nodes.values())
+    return total(_of_row(row, pool, menus) for row in found)
+
+
+def of_order(order: Order, menus: Menus) -> Load:
+    """The most that an order can come to."""
+    return largest(_of_type(kind, order.pool, menus) for kind in order.types)
+
+
+def _of_row(row: Row, pool: str, menus: Menus) -> Load:
+    claim, node = row.claim, row.node
+    if node is not None:
+        known = _of_type(node.labels.get(INSTANCE_TYPE, ""), pool, menus)
+        return known | Load(1, node.allocatable, price_of(node) or 0)
+    if claim is None:
+        return _ANY
+    kinds = (claim.got[0],) if claim.got is not None else claim.types
+    return largest((_ANY, *(_of_type(kind, pool, menus) for kind in kinds)))
+
+
+def _of_type(kind: str, pool: str, menus: Menus) -> Load:
+    """What a node of a type counts; of an unknown type only the node itself."""
+    known = catalogue.load().get(kind)
+    if known is None:
+        return _ANY
+    offer = menus.everything.get((pool, kind))
+    amounts = {resources.CPU: known.cpu_milli, resources.MEMORY: known.memory_bytes, **known.gpus}
+    return Load(1, resources.Vector(amounts), offer.price if offer is not None else 0)

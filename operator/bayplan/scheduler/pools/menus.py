@@ -1,0 +1,163 @@
+"""Which Pools may buy now, what each may buy, and which Pools a waiting pod may wait for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bayplan.api.pool import PoolSpec
+from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodePool, node_class
+from bayplan.cloud.prices import Market, Offering
+from bayplan.cluster.cache import Cache
+from bayplan.cluster.pools import StoredNodePool
+from bayplan.model.workloads import PodClass
+from bayplan.provisioning import pool_menu
+from bayplan.provisioning.demand import Shop
+from bayplan.provisioning.offerings import Offer, zones_of
+from bayplan.provisioning.orders import Terms
+from bayplan.provisioning.pool_menu import Menu
+from bayplan.reconcile.pool.facts import Facts, Hands
+from bayplan.reconcile.pool.hindrances import hindrance
+
+_NO_MARKET = Market()
+_FOLLOWED = frozenset({"EC2NodeClass", "KWOKNodeClass", "NodeClass"})  # kinds of node classes
+_SEEN_SECONDS = 5  # nodes join one by one: the menus need not follow each
+_MOST_ANSWERS = 10_000  # classes whose Pools are remembered
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Menus:
+    """What the Pools may buy as of one moment.
+
+    `buying` are the Pools that order nodes. `shop` has what can be had now. `everything` is what a
+    node of each Pool and type is, whether or not it can be had now.
+    """
+
+    buying: Mapping[str, PoolSpec] = field(default_factory=dict)
+    menu: Menu = field(default_factory=Menu)
+    shop: Shop = field(default_factory=lambda: Shop((), (), (), {}))
+    everything: Mapping[tuple[str, str], Offer] = field(default_factory=dict)
+    _wide: Shop = field(default_factory=lambda: Shop((), (), (), {}))
+    _pools: dict[PodClass, tuple[str, ...]] = field(default_factory=dict)
+
+    def pools_for(self, kind: PodClass) -> tuple[str, ...]:
+        """The buying Pools whose nodes can hold a pod of a class; also if none can be had now."""
+        known = self._pools.get(kind)
+        if known is None:
+            if len(self._pools) >= _MOST_ANSWERS:
+                self._pools.clear()
+            holders = self._wide.holders(kind.request, [kind], "") if self.buying else []
+            known = tuple(sorted({offer.pool for offer in holders}))
+            self._pools[kind] = known
+        return known
+
+    def offerings(self, pool: str) -> frozenset[Offering]:
+        """Every type, zone and capacity type that a Pool allows."""
+        return frozenset(
+            (offer.name, zone, SPOT if offer.spot else ON_DEMAND)
+            for offer in self._wide.menu
+            if offer.pool == pool
+            for zone in offer.zones
+        )
+
+    def terms(self, pool: str) -> Terms:
+        spec = self.buying[pool]
+        return Terms(spec.buying.alternatives, spec.buying.maximum_premium_percent)
+
+
+@dataclass(slots=True, eq=False)
+class MenuKeeper:
+    """Makes the menus anew when something that they depend on has changed.
+
+    `closed` gives the offerings, by Pool, that were refused lately.
+    """
+
+    cache: Cache
+    closed: Callable[[int], Mapping[str, frozenset[Offering]]]
+    _made_of: object = None
+    _menus: Menus = field(default_factory=Menus)
+    _nodes: tuple[pool_menu.Rooms, tuple[str, ...]] = ({}, ())
+    _nodes_version: int = -1
+    _seen_at: int = 0
+
+    def current(self, now: int) -> Menus:
+        """The menus as of now (epoch seconds)."""
+        closed = self.closed(now)
+        made_of = (
+            self._buying(),
+            self.cache.pools.market,
+            self.cache.pools.node_classes,
+            self._seen(now),
+            closed,
+            tuple(self.cache.state.daemonsets.values()),
+        )
+        if made_of != self._made_of:
+            self._menus = self._made(closed)
+            self._made_of = made_of
+        return self._menus
+
+    def node_pool(self, pool: str) -> StoredNodePool | None:
+        """The NodePool of a Pool, if the cluster has it."""
+        found = self.cache.pools.pools.get(pool)
+        reference = found.spec.node_pool_ref if found is not None and found.spec else None
+        return self.cache.pools.node_pools.get(reference.name) if reference is not None else None
+
+    def _buying(self) -> dict[str, tuple[PoolSpec, NodePool]]:
+        """The Pools that may order nodes: in mode Buy, alone as a default, their NodePool quiet."""
+        if not self.cache.pools.synced:
+            return {}
+        found = {}
+        for name, pool in sorted(self.cache.pools.pools.items()):
+            stored, spec = self.node_pool(name), pool.spec
+            if spec is None or spec.mode != "Buy" or stored is None or stored.read is None:
+                continue
+            if hindrance(Facts(pool, self.hands(name))) is None:
+                found[name] = (spec, stored.read)
+        return found
+
+    def hands(self, pool: str) -> Hands:
+        """What of Karpenter the Pool buys through."""
+        known, stored = self.cache.pools, self.node_pool(pool)
+        if stored is None:
+            return Hands(known.karpenter, known.synced)
+        at = stored.read.node_class if stored.read is not None else ("", "")
+        return Hands(
+            served=known.karpenter,
+            synced=known.synced,
+            node_pool=stored.body,
+            unread=stored.problem,
+            node_class=known.node_classes.get(at),
+            followed=at[0] in _FOLLOWED,
+        )
+
+    def _seen(self, now: int) -> tuple[pool_menu.Rooms, tuple[str, ...]]:
+        """What nodes have of each type, and the zones of the nodes; some seconds old at most."""
+        version = self.cache.state.nodes_version
+        if version != self._nodes_version and now - self._seen_at >= _SEEN_SECONDS:
+            nodes = self.cache.state.nodes.values()
+            self._nodes = pool_menu.rooms_of(nodes), zones_of(nodes)
+            self._nodes_version, self._seen_at = version, now
+        return self._nodes
+
+    def _made(self, closed: Mapping[str, frozenset[Offering]]) -> Menus:
+        known, buying = self.cache.pools, self._buying()
+        if not buying:
+            return Menus()
+        pools = {name: pool for name, (_, pool) in buying.items()}
+        classes = {key: node_class(body) for key, body in known.node_classes.items()}
+        market = known.market or _NO_MARKET
+        rooms, there = self._nodes
+
+        def menu(market: Market, closed: Mapping[str, frozenset[Offering]]) -> Menu:
+            return pool_menu.menu(
+                pools, classes, market, known.book, closed=closed, rooms=rooms, zones_there=there
+            )
+
+        now = menu(market, closed)
+        wide = menu(Market(market.on_demand, market.spot), {})
+        daemonsets, claims = tuple(self.cache.state.daemonsets.values()), self.cache.state.claims
+        return Menus(
+            buying={name: spec for name, (spec, _) in buying.items()},
+            menu=now,
+            shop=Shop(now.offers, now.zones, daemonsets, claims),
+            everything={(offer.pool, offer.name): offer for offer in reversed(wide.offers)},
+            _wide=Shop(wide.offers, wide.zones, daemonsets, claims),
+        )

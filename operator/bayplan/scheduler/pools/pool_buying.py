@@ -1,0 +1,103 @@
+"""Everything about Pools that the loop and the process see: one object for both."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bayplan.cluster.cache import Cache
+from bayplan.model.workloads import Backlog, Plan, PodClass, Waiting
+from bayplan.scheduler.commit import Patience
+from bayplan.scheduler.cycle_metrics import Clock
+from bayplan.scheduler.pools.buyer import Ask, Buyer
+from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
+from bayplan.scheduler.pools.menus import MenuKeeper
+from bayplan.scheduler.pools.refused import RefusedOfferings
+from bayplan.scheduler.pools.retirer import Retirer
+from bayplan.scheduler.pools.under_way import UnderWay
+
+_TO_KARPENTER = "Karpenter"
+
+
+@dataclass(slots=True, eq=False)
+class PoolBuying:
+    """Buys for what finds no room, and keeps the Pools in order; a `NodeBuying` of the loop.
+
+    `waiting` gives what waits now, by class. `acts` is False where nothing is to be written.
+    `failed` hears of a defect of ours.
+    """
+
+    cache: Cache
+    writer: PoolWrites
+    clock: Clock
+    ask: Ask
+    waiting: Callable[[int], Sequence[Waiting]]
+    leads: Callable[[], bool]
+    failed: Callable[[Exception], None]
+    acts: bool = True
+    menus: MenuKeeper = field(init=False)
+    under_way: UnderWay = field(init=False)
+    buyer: Buyer = field(init=False)
+    keeper: Keeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        refused = RefusedOfferings(self.cache)
+        self.menus = MenuKeeper(self.cache, refused.closed)
+        self.under_way = UnderWay(self.cache)
+        self.buyer = Buyer(
+            cache=self.cache,
+            writer=self.writer,
+            clock=self.clock,
+            menus=self.menus,
+            under_way=self.under_way,
+            ask=self.ask,
+            waiting=self.waiting,
+            leads=self._may_buy,
+            failed=self.failed,
+        )
+        self.keeper = Keeper(
+            cache=self.cache,
+            writer=self.writer,
+            clock=self.clock,
+            menus=self.menus,
+            under_way=self.under_way,
+            refused=refused,
+            buyer=self.buyer,
+            retirer=Retirer(
+                cache=self.cache,
+                writer=self.writer,
+                clock=self.clock,
+                menus=self.menus,
+                under_way=self.under_way,
+            ),
+            leads=self._may_buy,
+            failed=self.failed,
+        )
+
+    async def run(self) -> None:
+        """Buy, withdraw, give back and tell, until cancelled."""
+        await asyncio.gather(self.buyer.run(), self.keeper.run())
+
+    def planned(self) -> Backlog:
+        """Which pods the nodes were bought for that have joined lately."""
+        return self.under_way.planned(coming=False)
+
+    def patience(self, kind: PodClass) -> Patience | None:
+        """How long pods of a class wait for a node that is bought; None if none is bought."""
+        menus = self.menus.current(self.clock.now())
+        pools = menus.pools_for(kind)
+        if not pools:
+            return None
+        fallbacks = [menus.buying[pool].buying.fallback for pool in pools]
+        ends = [one.after_seconds for one in fallbacks if one.to == _TO_KARPENTER]
+        named = f"Pool {pools[0]}" if len(pools) == 1 else f"Pools {', '.join(pools)}"
+        verb = "buys" if len(pools) == 1 else "buy"
+        return Patience(min(ends, default=None), f"{named} {verb} a node for it.")
+
+    def see(self, waiting: Sequence[Waiting], plan: Plan | None) -> None:
+        """A cycle has ended: what waited, and its plan. The plan is None if nothing waited."""
+        if plan is not None:
+            self.under_way.land(waiting, plan)
+        self.buyer.look(plan)
+
+    def _may_buy(self) -> bool:
+        return self.acts and self.leads()

@@ -1,0 +1,51 @@
+"""The offerings that were refused lately, of every Pool: from what happens to the claims."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from bayplan.cluster.cache import Cache
+from bayplan.model.node_claims import NodeClaim, Offering
+from bayplan.reconcile.pool.refusals import Unavailable, offerings_of
+
+
+@dataclass(slots=True, eq=False)
+class RefusedOfferings:
+    """What a former process had learned is read from the status of each Pool."""
+
+    cache: Cache
+    _known: dict[str, tuple[str, Unavailable]] = field(default_factory=dict)  # Pool -> uid, what
+    _launched: set[str] = field(default_factory=set)  # uids of claims that have an instance
+
+    def of(self, pool: str, now: int) -> Unavailable:
+        """What is known of a Pool."""
+        stored = self.cache.pools.pools[pool]
+        known = self._known.get(pool)
+        if known is None or known[0] != stored.uid:
+            told = Unavailable.from_status(stored.status.get("unavailable"), now)
+            known = self._known[pool] = stored.uid, told
+        return known[1]
+
+    def closed(self, now: int) -> Mapping[str, frozenset[Offering]]:
+        """The offerings that may not be asked for now, by Pool."""
+        found = {pool: self.of(pool, now).closed(now) for pool in self.cache.pools.pools}
+        return {pool: offerings for pool, offerings in found.items() if offerings}
+
+    def put_away(self, claim: NodeClaim, menu: Collection[Offering], now: int) -> None:
+        """The claim got no instance."""
+        if claim.pool in self.cache.pools.pools:
+            after = self.of(claim.pool, now).refused(offerings_of(claim, menu), now)
+            self._known[claim.pool] = self.cache.pools.pools[claim.pool].uid, after
+
+    def hear(self, now: int) -> None:
+        """Claims that have an instance by now show what can be had again."""
+        claims = self.cache.pools.claims.values()
+        for claim in claims:
+            got = claim.got
+            if got is None or claim.uid in self._launched:
+                continue
+            self._launched.add(claim.uid)
+            if claim.pool in self.cache.pools.pools:
+                after = self.of(claim.pool, now).after_success(got)
+                self._known[claim.pool] = self.cache.pools.pools[claim.pool].uid, after
+        if len(self._launched) > 2 * len(claims) + 100:
+            self._launched &= {claim.uid for claim in claims}

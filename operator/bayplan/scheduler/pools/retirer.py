@@ -1,0 +1,116 @@
+"""Carries out the fence behind which empty nodes go back (`reconcile.pool.retirement`)."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bayplan import logs
+from bayplan.api import names
+from bayplan.cluster import errors
+from bayplan.cluster.cache import Cache
+from bayplan.model.intents import RetireNode, TaintNode
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
+from bayplan.placement.solve import Policy, solve
+from bayplan.reconcile.pool import retirement
+from bayplan.scheduler.cycle_metrics import Clock
+from bayplan.scheduler.pools.headroom import headroom
+from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.under_way import UnderWay
+
+
+class NodeWrites(Protocol):
+    """The part of the writer that gives nodes back."""
+
+    def retire(self, wanted: RetireNode) -> None: ...
+    def taint(self, wanted: TaintNode) -> None: ...
+    def pods_on(self, node: str) -> Awaitable[list[Pod]]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Retirer:
+    """What is remembered of each Pool's nodes, and the lists that were asked for."""
+
+    cache: Cache
+    writer: NodeWrites
+    clock: Clock
+    menus: MenuKeeper
+    under_way: UnderWay
+    _memory: dict[str, retirement.Memory] = field(default_factory=dict)  # by Pool
+    _fresh: dict[str, retirement.FreshList] = field(default_factory=dict)  # by node
+    _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def look(self, menus: Menus, now: int) -> None:
+        """One step for every Pool; a Pool that does not buy takes its taints off."""
+        by_pool: dict[str, list[Node]] = {}
+        for node in self.cache.state.nodes.values():
+            pool = node.labels.get(names.POOL)
+            if pool is not None:
+                by_pool.setdefault(pool, []).append(node)
+        wanted = self._wanted(menus, now) if menus.buying else frozenset()
+        for pool, nodes in by_pool.items():
+            spec = menus.buying.get(pool)
+            stored = self.menus.node_pool(pool)
+            if spec is None or stored is None:
+                self._memory.pop(pool, None)
+                for taint in retirement.reopened(nodes):
+                    self.writer.taint(taint)
+                continue
+            rules = retirement.Rules(
+                spec.retirement.empty_seconds, retirement.template_taints(stored.body)
+            )
+            flying = frozenset(node for node in self.cache.state.assumed.values() if node)
+            moment = retirement.Now(now, wanted, flying, self._fresh)
+            step = retirement.step(self._seen(nodes), self._memory.get(pool, {}), rules, moment)
+            self._memory[pool] = step.memory
+            self._carry_out(pool, step)
+        self._fresh.clear()
+
+    def _carry_out(self, pool: str, step: retirement.Step) -> None:
+        for intent in step.intents:
+            if isinstance(intent, TaintNode):
+                self.writer.taint(intent)
+            else:
+                logs.say(logging.INFO, "give back", pool=pool, claim=intent.claim, why=intent.why)
+                self.writer.retire(intent)
+        for node in step.lists:
+            if node not in self._asking:
+                self._asking[node] = asyncio.get_running_loop().create_task(self._list(node))
+
+    def _seen(self, nodes: Iterable[Node]) -> list[retirement.Seen]:
+        state = self.cache.state
+        claims = {claim.node: claim for claim in self.cache.pools.claims.values() if claim.node}
+        ended: dict[str, list[Pod]] = {}
+        for pod in state.finished.values():
+            ended.setdefault(pod.node, []).append(pod)
+        return [
+            retirement.Seen(
+                node,
+                claims[node.name],
+                (*state.on_node.get(node.name, {}).values(), *ended.get(node.name, ())),
+            )
+            for node in nodes
+            if node.name in claims
+        ]
+
+    def _wanted(self, menus: Menus, now: int) -> frozenset[str]:
+        """Nodes for which pods are planned, or which are the headroom."""
+        kept = self.under_way.kept()
+        spare = headroom(menus)
+        if not spare:
+            return kept
+        plan = solve(self.cache.snapshot(), spare, now, Policy())
+        return kept | frozenset(plan.placements.values())
+
+    async def _list(self, node: str) -> None:
+        asked_at = self.clock.now()
+        try:
+            pods: Sequence[Pod] = await self.writer.pods_on(node)
+        except errors.ClusterError as error:
+            logs.say(logging.INFO, "no list of a node's pods", node=node, error=error)
+        else:
+            self._fresh[node] = retirement.FreshList(asked_at, pods)
+        finally:
+            del self._asking[node]
