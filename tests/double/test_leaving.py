@@ -95,12 +95,12 @@ def test_no_deployment_and_no_lease_are_fine() -> None:
 
 
 def test_everything_goes_when_told() -> None:
-    """Both definitions are deleted, and only after the pods have been let go."""
+    """All definitions are deleted, and only after the pods have been let go."""
     order = uninstall_steps.Order("system", "bayplan", "", 30, keeps_resources=False)
     left = Left(order, FREE, pods=[listed()])
 
     assert ["scale", "get", "list", "delete"] == left.steps
-    assert 2 == left.done.count("delete")
+    assert 3 == left.done.count("delete")  # BatchJob, LongService, Pool
 
 
 def test_pods_that_keep_coming_are_told() -> None:
