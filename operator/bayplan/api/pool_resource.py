@@ -3,7 +3,7 @@
 Parsing never raises an error: what cannot be parsed becomes problems, which become a condition.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,12 @@ def parse_pool(body: Mapping[str, Any]) -> PoolResource:
         status=mapping(body.get("status")),
         resource_version=str(metadata.get("resourceVersion", "")),
     )
+
+
+def default_pool(pools: Iterable[PoolResource]) -> str:
+    """The Pool whose taint everybody tolerates: the first by name that asks for it; else empty."""
+    asking = (one.name for one in pools if one.spec is not None and one.spec.default)
+    return min(asking, default="")
 
 
 def _parse(raw: Mapping[str, Any]) -> tuple[PoolSpec | None, tuple[Problem, ...]]:

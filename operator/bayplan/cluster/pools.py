@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.api.pool_resource import PoolResource, parse_pool
+from bayplan.api.pool_resource import PoolResource, default_pool, parse_pool
 from bayplan.api.resource import Key as ResourceKey
 from bayplan.cloud import node_pools, prices
 from bayplan.cluster.wire import Seen
@@ -80,6 +80,11 @@ class Pools:
     @property
     def synced(self) -> bool:
         return self.karpenter and self.listed >= KINDS
+
+    @property
+    def default(self) -> str:
+        """The Pool whose nodes are tolerated by workloads that name none; empty: there is none."""
+        return default_pool(self.pools.values())
 
     def changed(self) -> None:
         """Have the pools looked at again."""

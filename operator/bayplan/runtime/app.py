@@ -159,6 +159,7 @@ class Operator:
             per_second=settings.dry_runs_per_second,
             limits=self.cache.defaults.limits,
             priority=self.cache.defaults.priority,
+            default_pool=lambda: self.cache.pools.default,
             asks=settings.mode is Mode.ACT,
             owned=lambda uid: self.cache.state.owned(uid).values(),
         )

@@ -76,6 +76,7 @@ class _Shapes:
 
     generation: int
     limits: Limits
+    default_pool: str
     classes: dict[str, PodClass] = field(default_factory=dict)
     certain: set[str] = field(default_factory=set)
 
@@ -87,9 +88,10 @@ class Admissions:
     `read` decodes a pod that was built but not stored: after a restart it is needed before the
     server is asked again. `now` is epoch seconds; `answered` rings for the resource. `limits` gives
     the limits of a namespace. `priority` gives the priority of a priority class; for an empty name,
-    the priority of pods without a class. Where `asks` is False the server is never asked: the class
-    is what follows from the template, or what `owned` pods of the resource (by its uid) with the
-    same template have.
+    the priority of pods without a class. `default_pool` gives the name of the Pool that is
+    tolerated by resources that name none. Where `asks` is False the server is never asked: the
+    class is what follows from the template, or what `owned` pods of the resource (by its uid) with
+    the same template have.
     """
 
     dry_run: DryRun
@@ -99,6 +101,7 @@ class Admissions:
     per_second: float = 20
     limits: Callable[[str], Limits] = lambda _: NO_LIMITS
     priority: Callable[[str], int] = lambda _: 0
+    default_pool: Callable[[], str] = lambda: ""
     asks: bool = True
     owned: Callable[[str], Iterable[Pod]] = lambda _: ()
     _known: dict[str, _Known] = field(default_factory=dict)
@@ -141,9 +144,9 @@ class Admissions:
 
     def _shapes_of(self, resource: Resource) -> _Shapes:
         shapes = self._shapes.get(resource.uid)
-        limits = self.limits(resource.namespace)
-        if shapes is None or (shapes.generation, shapes.limits) != (resource.generation, limits):
-            shapes = self._shapes[resource.uid] = _Shapes(resource.generation, limits)
+        told = resource.generation, self.limits(resource.namespace), self.default_pool()
+        if shapes is None or (shapes.generation, shapes.limits, shapes.default_pool) != told:
+            shapes = self._shapes[resource.uid] = _Shapes(*told)
         return shapes
 
     def _shaped(
@@ -178,8 +181,13 @@ class Admissions:
         ), certain
 
     def _sample(self, resource: Resource, template: Template, template_hash: str) -> dict[str, Any]:
-        limits = self.limits(resource.namespace)
-        blueprint = pod_builder.blueprint(resource, template, revision=template_hash, limits=limits)
+        blueprint = pod_builder.blueprint(
+            resource,
+            template,
+            revision=template_hash,
+            limits=self.limits(resource.namespace),
+            default_pool=self.default_pool(),
+        )
         return samples.sample(resource, blueprint, template_hash)
 
     def _expected(self, body: Mapping[str, Any]) -> Pod:

@@ -132,6 +132,7 @@ def session(cluster: Lister, now: int, node_selector: str) -> Session:
         answered=_Bell().mark,
         limits=cache.defaults.limits,
         priority=cache.defaults.priority,
+        default_pool=lambda: cache.pools.default,
         asks=False,
         owned=lambda uid: cache.state.owned(uid).values(),
     )

@@ -23,6 +23,7 @@ class _Kept:
     uid: str
     generation: int
     limits: Limits  # of the namespace
+    default_pool: str
     blueprints: dict[str, tuple[int, pod_builder.Blueprint]] = field(default_factory=dict)
 
 
@@ -50,8 +51,9 @@ class PodTemplates:
             self.forget(resource.key)
             kept = None
         limits = self.cache.defaults.limits(resource.namespace)
-        if kept is None or (kept.generation, kept.limits) != (resource.generation, limits):
-            kept = self._kept[resource.key] = _Kept(resource.uid, resource.generation, limits)
+        told = resource.generation, limits, self.cache.pools.default
+        if kept is None or (kept.generation, kept.limits, kept.default_pool) != told:
+            kept = self._kept[resource.key] = _Kept(resource.uid, *told)
         return kept
 
     def of(
@@ -70,6 +72,7 @@ class PodTemplates:
                 values=self._known_values,
                 limits=looked.limits,
                 timed=self._timed,
+                default_pool=looked.default_pool,
             )
             kept[template_hash] = now, blueprint
         return blueprint, self.admissions.shape(resource, template, template_hash)

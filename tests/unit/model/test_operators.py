@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bayplan.api import kinds
 from bayplan.model.constraints import Operator, PlaceConstraint
 from tests import planted
 
@@ -59,8 +60,9 @@ def told(product: Path) -> dict[str, Any]:
 
 
 def test_they_are_in_the_definitions(product: Path) -> None:
-    """With their words and the rules for their values, of both kinds."""
-    for path in (product / "crds").iterdir():
+    """With their words and the rules for their values, of each kind of workload."""
+    for kind in kinds.KINDS:
+        path = product / "crds" / f"{kind.plural}.bayplan.dev.yaml"
         text = " ".join(path.read_text().split())
 
         assert "- BeginsWith - Pair - Unique" in text, path.name

@@ -90,6 +90,7 @@ class Scene:
             read=pods.pod_from_dict,
             now=self.clock.now,
             answered=lambda _: self.answered.set(),
+            default_pool=lambda: self.cache.pools.default,
         )
         self.metrics = metrics.Metrics()
         self.loop = loop.Loop(

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from bayplan.api import names
+from bayplan.model.nodes import Taint
 from tests.unit.scheduler.test_loop import Scene
 
 
@@ -50,3 +51,37 @@ def test_a_namesake_is_another_resource() -> None:
     scene.loop.pod_templates.look(replace(first, uid="another"))
 
     assert scene.admissions.of(first) is None
+
+
+def pool_of(scene: Scene, *, default: bool) -> None:
+    """The Pool `batch` comes, or is edited."""
+    metadata = {"name": "batch", "uid": "p", "generation": 1 + default}
+    scene.see("Pool", "batch", {"metadata": metadata, "spec": {"default": default}}, "")
+
+
+def test_a_default_pool_is_for_new_pods_alone() -> None:
+    """It comes and goes: pods that run stay as they are, and new ones tolerate it or do not."""
+    scene = Scene()
+    scene.node(cpu=500)
+    scene.node("mine", taints=(Taint(names.POOL, "batch"),), labels={names.POOL: "batch"})
+    scene.service(replicas=3)
+    scene.look()
+    scene.seen_as_created()
+    scene.notes.created.clear()
+    tolerated = []
+    for default in (True, False):
+        pool_of(scene, default=default)
+        scene.look()
+
+        assert {} == scene.notes.created
+
+        scene.service(replicas=4 + len(tolerated), generation=2 + len(tolerated))
+        scene.look()
+        [(_, body)] = scene.notes.created.values()
+        scene.seen_as_created()
+        scene.notes.created.clear()
+        tolerated.append([one["key"] for one in body["spec"].get("tolerations", ())])
+
+        assert [] == scene.notes.deleted
+
+    assert [[names.POOL], []] == tolerated

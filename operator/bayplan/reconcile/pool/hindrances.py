@@ -1,9 +1,8 @@
 """Why a Pool does not buy: the first thing that hinders it, with the remedy."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from bayplan.api.pool_resource import PoolResource
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reconcile.pool import quiet
 from bayplan.reconcile.pool.facts import Facts
@@ -26,12 +25,6 @@ def unquiet(facts: Facts) -> Problem | None:
     """Why Karpenter may touch the nodes of the Pool's NodePool."""
     node_pool = facts.hands.node_pool
     return None if node_pool is None else quiet.problem(node_pool, facts.pool.name)
-
-
-def default_pool(pools: Iterable[PoolResource]) -> str:
-    """The Pool whose taint everybody tolerates: the first by name that asks for it; else empty."""
-    asking = (one.name for one in pools if one.spec is not None and one.spec.default)
-    return min(asking, default="")
 
 
 def _invalid(facts: Facts) -> Problem | None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bayplan.api.pool import PoolSpec
-from bayplan.api.pool_resource import PoolResource, parse_pool
+from bayplan.api.pool_resource import PoolResource, default_pool, parse_pool
 from bayplan.api.pool_status import PoolStatus
-from bayplan.reconcile.pool import hindrances, status
+from bayplan.reconcile.pool import status
 from bayplan.reconcile.pool.facts import Costs, Facts, Hands, Offers
 from bayplan.reconcile.pool.limits import Load, room
 from bayplan.reconcile.pool.refusals import Unavailable
@@ -157,8 +157,8 @@ def test_two_default_pools() -> None:
     other = PoolResource("a", spec=PoolSpec(default=True))
     facts = changed(pool=pool(default=True), default="a")
 
-    assert "a" == hindrances.default_pool([pool(default=True), other])
-    assert "" == hindrances.default_pool([pool()])
+    assert "a" == default_pool([pool(default=True), other])
+    assert "" == default_pool([pool()])
     assert ("False", "Conflict") == told(facts)["Ready"]
     assert ("True", "Idle") == told(facts)["Buying"]
     assert "Pool a is the default already" in message(facts, "Ready")
