@@ -23,6 +23,7 @@ _PLURALS = {
     "Pod": "/api/v1/{}pods",
     "BatchJob": "/apis/bayplan.dev/v1alpha1/{}batchjobs",
     "LongService": "/apis/bayplan.dev/v1alpha1/{}longservices",
+    "Pool": "/apis/bayplan.dev/v1alpha1/{}pools",
     "ControllerRevision": "/apis/apps/v1/{}controllerrevisions",
     "Deployment": "/apis/apps/v1/{}deployments",
     "DaemonSet": "/apis/apps/v1/{}daemonsets",

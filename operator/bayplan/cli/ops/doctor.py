@@ -18,16 +18,16 @@ _HEADINGS = ("check", "verdict", "said")
 )
 @click.pass_context
 def doctor(context: click.Context, operator: tuple[str, str], output: str, target: Target) -> None:
-    """Check versions, definitions, pods, leader, rights, and autoscalers that would interfere.
+    """Check versions, definitions, pods, leader, rights, Pools, and autoscalers that interfere.
 
     Nothing is written. Exit code: 0 nothing fails (some checks may be doubtful), 1 something fails,
     2 wrong usage, 3 the cluster did not answer.
     """
     from bayplan.cli import client  # --help answers at once
-    from bayplan.cli.ops import doctor_checks  # --help answers at once
+    from bayplan.cli.ops import doctor_checks, finding  # --help answers at once
 
     namespace, name = operator
-    where = doctor_checks.Installation(namespace, name, now())
+    where = finding.Installation(namespace, name, now())
     with client.connected(target) as cluster:
         found = list(doctor_checks.examined(cluster, where))
     if is_data(output):
@@ -38,5 +38,5 @@ def doctor(context: click.Context, operator: tuple[str, str], output: str, targe
         for one in found:
             if one.remedy:
                 click.echo(plain(f"{one.check}: {one.remedy}"))
-    if any(one.verdict is doctor_checks.Verdict.FAILS for one in found):
+    if any(one.verdict is finding.Verdict.FAILS for one in found):
         context.exit(1)

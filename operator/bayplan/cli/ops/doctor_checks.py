@@ -4,8 +4,6 @@ Each check is a function that yields findings. A check without the right to look
 not stop the other checks. Nothing is written: the POST of a review of rights only asks.
 """
 
-import dataclasses
-import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +12,8 @@ from bayplan.api import crds, kinds, names
 from bayplan.cli import printing
 from bayplan.cli.client import ApiClient
 from bayplan.cli.errors import NotThere, Refused
-from bayplan.cli.ops import rights
+from bayplan.cli.ops import pool_checks, rights
+from bayplan.cli.ops.finding import Finding, Installation, Verdict
 from bayplan.cloud.karpenter import DEFINITION, FIRST_TIMED, is_timed
 
 _OLDEST = (1, 30)
@@ -23,34 +22,6 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _NODE_POOLS = "/apis/karpenter.sh/v1/nodepools"
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _NAMED = {"customresourcedefinitions": "nodepools.karpenter.sh"}  # granted only for this object
-
-
-class Verdict(enum.StrEnum):
-    """`Fails`: Bayplan does not work; `Doubtful`: it works less well than it could."""
-
-    GOOD = "Good"
-    DOUBTFUL = "Doubtful"
-    FAILS = "Fails"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    check: str
-    verdict: Verdict
-    said: str
-    remedy: str = ""
-
-    def told(self) -> dict[str, str]:
-        return {key: str(value) for key, value in dataclasses.asdict(self).items()}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Installation:
-    """Where the operator is: the namespace and name of its Deployment and of its lease."""
-
-    namespace: str
-    name: str
-    now: int
 
 
 Check = Callable[[ApiClient, Installation], Iterator[Finding]]
@@ -171,13 +142,19 @@ def account_rights(server: ApiClient, where: Installation) -> Iterator[Finding]:
 
 
 def karpenter(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """NodePools remove empty nodes, and do not repack what Bayplan has packed."""
+    """NodePools remove empty nodes, and do not repack what Bayplan has packed.
+
+    Those through which Bayplan itself buys are to do neither; `pools` looks at them.
+    """
     del where
     try:
         pools = server.collection(_NODE_POOLS)
     except NotThere:
         return
+    ours = pool_checks.bought_through(server)
     for pool in pools:
+        if pool["metadata"]["name"] in ours:
+            continue
         name = f"nodepool {pool['metadata']['name']}"
         disruption = pool["spec"].get("disruption") or {}
         policy = disruption.get("consolidationPolicy", "WhenEmptyOrUnderutilized")
@@ -193,6 +170,13 @@ def karpenter(server: ApiClient, where: Installation) -> Iterator[Finding]:
             yield Finding(name, Verdict.DOUBTFUL, said, "set spec.disruption.consolidateAfter: 30s")
         else:
             yield Finding(name, Verdict.GOOD, "empty nodes are removed, other nodes stay")
+
+
+def pools(server: ApiClient, where: Installation) -> Iterator[Finding]:
+    """Each Pool can do what its mode says, and the operator serves Pools if there are any."""
+    found = _found(server, where)
+    serves = found is not None and _serves_pools(found["spec"]["template"]["spec"])
+    yield from pool_checks.pools(server, serves=serves)
 
 
 def protection(server: ApiClient, where: Installation) -> Iterator[Finding]:
@@ -250,6 +234,7 @@ CHECKS: Mapping[str, Check] = {
     "leader": leader,
     "rights": account_rights,
     "karpenter": karpenter,
+    "pools": pools,
     "do-not-disrupt": protection,
     "others": other_controllers,
 }

@@ -69,12 +69,12 @@ def _parts(
     cluster: "ApiClient", namespace: str, name: str, shown: Callable[[str], None]
 ) -> Iterator[tuple[str, Any]]:
     """Each file of the archive: its name, and its content as JSON or as the text of a log."""
-    from bayplan.cli.ops import doctor_checks
+    from bayplan.cli.ops import doctor_checks, finding
     from bayplan.cli.ops.redact import redacted
 
     refused: list[str] = []
     shown("Examining the installation")
-    where = doctor_checks.Installation(namespace, name, now())
+    where = finding.Installation(namespace, name, now())
     yield "doctor.json", [one.told() for one in doctor_checks.examined(cluster, where)]
     pods = f"/api/v1/namespaces/{namespace}/pods"
     for kind in _KINDS:

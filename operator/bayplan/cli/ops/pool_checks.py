@@ -1,0 +1,99 @@
+"""Checks of Pools: Karpenter, NodePool and NodeClass of each, and what its status complains of."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bayplan.api.pool_resource import parse_pool
+from bayplan.cli.client import ApiClient
+from bayplan.cli.errors import NotThere
+from bayplan.cli.ops.finding import Finding, Verdict
+from bayplan.model.untyped import mapping, sequence
+from bayplan.reports import pool_health
+from bayplan.reports.pool_health import Found
+
+_KARPENTER = "/apis/karpenter.sh/v1"
+_BUY = "Buy"
+
+
+def bought_through(server: ApiClient) -> frozenset[str]:
+    """The names of the NodePools through which Pools buy."""
+    specs = [parse_pool(body).spec for body in _pools(server)]
+    return frozenset(
+        spec.node_pool_ref.name
+        for spec in specs
+        if spec is not None and spec.node_pool_ref is not None and spec.mode == _BUY
+    )
+
+
+def pools(server: ApiClient, *, serves: bool) -> Iterator[Finding]:
+    """What is wrong with each Pool; `serves` says whether the operator was told to serve them."""
+    found = _pools(server)
+    if found and not serves:
+        said = f"the operator does not serve the {len(found)} Pools that exist"
+        yield Finding("pools", Verdict.FAILS, said, "helm upgrade with pool.enabled=true")
+    known = _node_pools(server) if found else None
+    for body in found:
+        yield from _findings(server, body, known)
+
+
+def _findings(
+    server: ApiClient, body: Mapping[str, Any], known: Mapping[str, Any] | None
+) -> Iterator[Finding]:
+    pool = parse_pool(body)
+    spec, check = pool.spec, f"pool {pool.name}"
+    name = spec.node_pool_ref.name if spec is not None and spec.node_pool_ref else ""
+    node_pool = (known or {}).get(name)
+    node_class, looked = None, False
+    if node_pool is not None:
+        node_class, looked = _node_class(server, *pool_health.node_class_of(node_pool))
+    wrong = pool_health.hindrance(
+        pool, Found(known is not None, node_pool, node_class, looked=looked)
+    )
+    if wrong is not None:
+        advises = spec is not None and spec.mode != _BUY
+        verdict = Verdict.DOUBTFUL if advises else Verdict.FAILS
+        yield Finding(check, verdict, wrong.said, wrong.remedy)
+    elif spec is not None and name:
+        quiet = ", which Karpenter leaves alone" if spec.mode == _BUY else ""
+        yield Finding(check, Verdict.GOOD, f"mode {spec.mode}, by NodePool {name}{quiet}")
+    else:
+        yield Finding(check, Verdict.GOOD, "advises on the nodes that exist")
+    trouble = pool_health.degraded(pool)
+    if trouble is not None:
+        yield Finding(check, Verdict.DOUBTFUL, trouble.said, trouble.remedy)
+
+
+def _pools(server: ApiClient) -> list[Mapping[str, Any]]:
+    try:
+        return [*server.listed("Pool", "")]
+    except NotThere:
+        return []  # the definition is missing: another check tells that
+
+
+def _node_pools(server: ApiClient) -> Mapping[str, Mapping[str, Any]] | None:
+    """The NodePools by name; None where Karpenter is not served."""
+    try:
+        found = server.collection(f"{_KARPENTER}/nodepools")
+    except NotThere:
+        return None
+    return {one["metadata"]["name"]: one for one in found}
+
+
+def _node_class(
+    server: ApiClient, group: str, kind: str, name: str
+) -> tuple[Mapping[str, Any] | None, bool]:
+    """The node class, found as its group serves it; and whether it could be looked for."""
+    try:
+        version = server.ask("GET", f"/apis/{group}")["preferredVersion"]["groupVersion"]
+        served = sequence(server.ask("GET", f"/apis/{version}").get("resources"))
+        plural = next(
+            one["name"]
+            for one in map(mapping, served)
+            if one.get("kind") == kind and "/" not in one["name"]
+        )
+    except (NotThere, KeyError, StopIteration):
+        return None, False
+    try:
+        return server.ask("GET", f"/apis/{version}/{plural}/{name}"), True
+    except NotThere:
+        return None, True
