@@ -156,7 +156,7 @@ def test_drift_is_told() -> None:
     assert "Drifted" not in run(calm, "top", "services", "--once").output
     assert 2 == told(cluster, "explain", "web")["drifted"]
     assert (
-        "drifted: 2 break placement.constraints as it is now; they stay; "
+        "drifted: 2 break placement as it is now; they stay; "
         "spec.rebalance.maxMovesPerHour would move them" in run(cluster, "explain", "web").output
     )
     assert (

@@ -78,7 +78,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
             if told["rebalances"]
             else "they stay; spec.rebalance.maxMovesPerHour would move them"
         )
-        said.append(f"drifted: {told['drifted']} break placement.constraints as it is now; {cure}")
+        said.append(f"drifted: {told['drifted']} break placement as it is now; {cure}")
     for one in told["waiting"]:
         said.append(f"{one['pendingTasks']} waiting since {one['pendingSince']}: {one['message']}")
         left = one["nodesConsidered"]
