@@ -30,6 +30,8 @@ _PLURALS = {
     "Lease": "/apis/coordination.k8s.io/v1/{}leases",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "Event": "/apis/events.k8s.io/v1/{}events",
+    "NodePool": "/apis/karpenter.sh/v1/nodepools",
+    "NodeClaim": "/apis/karpenter.sh/v1/nodeclaims",
 }
 
 

@@ -115,6 +115,26 @@ def test_what_is_refused_is_told_and_stops_nothing(tmp_path: Path) -> None:
     assert ["Node"] == [one.partition(":")[0] for one in json.loads(parts["about.json"])["refused"]]
 
 
+def test_pools_and_their_claims_are_in_it(tmp_path: Path) -> None:
+    """Of the whole cluster, whichever namespace is asked for; without Karpenter none are missed."""
+    bodies = [
+        {"kind": kind, "metadata": {"name": "x"}, "spec": {}} for kind in ("Pool", "NodePool")
+    ]
+    whole, bare = Recorded(*bodies, answers=cluster().answers), cluster()
+    bare.refuse = {"/apis/karpenter.sh": 404}
+    counts = []
+    for number, one in enumerate((whole, bare)):
+        path = tmp_path / f"{number}.tar.gz"
+        counts.append(told(one, "support-bundle", "-n", "x", "--file", str(path))["parts"])
+
+        assert [] == json.loads(bundled(path)["about.json"])["refused"]
+
+    assert (1, 1, 0) == tuple(
+        counts[0][f"{one}s.json"] for one in ("pool", "nodepool", "nodeclaim")
+    )
+    assert {"nodepools.json", "nodeclaims.json"}.isdisjoint(counts[1])
+
+
 def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     """Exit code 2; nor is half an archive left when there is no answer."""
     path = tmp_path / "x.tar.gz"

@@ -13,7 +13,7 @@ import click
 from bayplan import __version__
 from bayplan.api import names
 from bayplan.api.kinds import NAMES
-from bayplan.cli.errors import NoCluster, Refused
+from bayplan.cli.errors import NoCluster, NotThere, Refused
 from bayplan.cli.printing import data, formatted, is_data, now, table, working
 from bayplan.cli.target import Target, installed, targeted
 from bayplan.inputs import InputError
@@ -21,7 +21,8 @@ from bayplan.inputs import InputError
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
-_KINDS = (*NAMES, "Node", "Pod", "Event", "PodDisruptionBudget")
+_OF_THE_CLUSTER = ("Node", "Pool", "NodePool", "NodeClaim")
+_KINDS = (*NAMES, *_OF_THE_CLUSTER, "Pod", "Event", "PodDisruptionBudget")
 _LOG_BYTES = 2_000_000  # of one container
 
 
@@ -38,7 +39,7 @@ _LOG_BYTES = 2_000_000  # of one container
 def support_bundle(
     file: Path | None, operator: tuple[str, str], output: str, target: Target
 ) -> None:
-    """Write an archive: findings of `doctor`, jobs, services, pods, nodes, events, operator's logs.
+    """Write an archive: what `doctor` finds, jobs, services, pools, pods, nodes, events, own logs.
 
     It leaves out Secrets and ConfigMaps, the values of variables, commands, arguments and headers
     of containers, and all annotations but Bayplan's and autoscalers'. Read it before you give it
@@ -79,9 +80,11 @@ def _parts(
     pods = f"/api/v1/namespaces/{namespace}/pods"
     for kind in _KINDS:
         shown(f"Reading {kind}s")
-        everywhere = "" if kind == "Node" else None
+        everywhere = "" if kind in _OF_THE_CLUSTER else None
         try:
             found = cluster.listed(kind, everywhere)
+        except NotThere:
+            continue  # the cluster has no such kind
         except Refused as error:
             refused.append(f"{kind}: {error}")
             continue
