@@ -7,6 +7,7 @@ late: the cache takes the newest.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
@@ -274,6 +275,17 @@ async def look_anew(transport: Transport, sink: Sink, namespace: str = "") -> No
         ):
             pass
     await relist_resources(transport, sink, namespace)
+
+
+async def look_anew_at_pools(transport: Transport, sink: Sink, namespace: str = "") -> None:
+    """See Pools and NodeClaims as they are stored now: what a predecessor bought is among them.
+
+    A kind that is not served, or may not be listed, is left out: without it nothing is bought.
+    """
+    del namespace  # they belong to the cluster
+    for name in ("Pool", "NodeClaim"):
+        with contextlib.suppress(errors.NotFound, errors.Rejected):
+            await relist(decode.kind_of(name), transport, sink)
 
 
 async def relist_resources(transport: Transport, sink: Sink, namespace: str = "") -> None:

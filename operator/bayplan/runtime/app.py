@@ -210,7 +210,11 @@ class Operator:
             settings.namespace,
         )
         self._relister = Relister(
-            self.transport, self.cache, settings.namespace, settings.relist_seconds
+            self.transport,
+            self.cache,
+            settings.namespace,
+            settings.relist_seconds,
+            pools=settings.pools,
         )
         self.deliveries = Deliveries(self.cache, self._relister.ask)
 

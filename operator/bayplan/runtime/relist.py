@@ -21,16 +21,24 @@ PAUSE_SECONDS = 1.0
 class Relister:
     """Keeps the custom resources of `cache` equal to the API server's lists.
 
-    `namespace` is the served namespace, empty for all. Belongs to one event loop.
+    `namespace` is the served namespace, empty for all. `pools` says whether Pools are served too.
+    Belongs to one event loop.
     """
 
     def __init__(
-        self, transport: Transport, cache: Cache, namespace: str, interval_seconds: float
+        self,
+        transport: Transport,
+        cache: Cache,
+        namespace: str,
+        interval_seconds: float,
+        *,
+        pools: bool = False,
     ) -> None:
         self._transport = transport
         self._cache = cache
         self._namespace = namespace
         self._interval = interval_seconds
+        self._pools = pools
         self._asked = asyncio.Event()
 
     async def run(self) -> None:
@@ -48,8 +56,13 @@ class Relister:
         self._asked.set()
 
     async def look_anew(self) -> None:
-        """List both custom kinds and their pods once; returns when that has succeeded."""
+        """List both custom kinds and their pods once; returns when that has succeeded.
+
+        Where Pools are served, list them and the NodeClaims as well.
+        """
         await self._until_listed(informer.look_anew)
+        if self._pools:
+            await self._until_listed(informer.look_anew_at_pools)
 
     async def _until_listed(
         self, list_all: Callable[[Transport, Cache, str], Awaitable[None]]

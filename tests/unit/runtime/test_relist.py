@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from bayplan.api import names
 from bayplan.cluster import cache
 from bayplan.model import state
@@ -9,7 +11,7 @@ from bayplan.runtime.relist import Relister
 from tests.double import bodies
 from tests.double.bell import Bell
 from tests.double.loop import run
-from tests.double.transport import Answer, Double, NoAnswer
+from tests.double.transport import Answer, Double, NoAnswer, Reply
 
 INTERVAL = 600.0
 
@@ -90,3 +92,29 @@ def test_a_new_leader_sees_the_pods_of_both_kinds_too() -> None:
     assert 1.0 == run(play())
     once = ["Pod", "Pod", names.BATCHJOB, names.LONGSERVICE]
     assert once * 2 == [request.kind for request in transport.seen]
+
+
+CLAIM = {"metadata": {"name": "c1", "uid": "u1", "resourceVersion": "50"}}
+FORBIDDEN = Answer(bodies.encoded(bodies.status(403, "Forbidden", "may not list")), 403)
+NOT_SERVED = Answer(b"404 page not found\n", 404)
+
+
+@pytest.mark.parametrize(
+    ("first", "claims"),
+    [
+        (Answer(bodies.listed(CLAIM)), ["c1"]),
+        (NoAnswer(), ["c1"]),
+        (NOT_SERVED, []),
+        (FORBIDDEN, []),
+    ],
+)
+def test_a_new_leader_sees_what_its_predecessor_bought(first: Reply, claims: list[str]) -> None:
+    """A claim of the last moment counts before anything is bought; who cannot look still leads."""
+    transport = double()
+    transport.reply("list", "Pool", Answer(bodies.listed()))
+    transport.reply("list", "NodeClaim", first, Answer(bodies.listed(CLAIM)))
+    known = cache.Cache(state.State(), Bell())
+    run(Relister(transport, known, "", INTERVAL, pools=True).look_anew())
+
+    assert claims == [*known.pools.claims]
+    assert {"Pool", "NodeClaim"} < {request.kind for request in transport.seen}
