@@ -30,6 +30,11 @@ class Refused:
     refusals: int
 
     @property
+    def since(self) -> int:
+        """When it was refused last."""
+        return self.until - delay_after(self.refusals, FIRST_SECONDS, LONGEST_SECONDS)
+
+    @property
     def forgotten_at(self) -> int:
         """When it counts as never refused, if nobody has asked for it meanwhile."""
         return self.until + LONGEST_SECONDS
@@ -57,9 +62,13 @@ class Unavailable:
             known[each] = Refused(now + wait, times)
         return type(self)(known)
 
-    def after_success(self, offering: Offering) -> Self:
-        """There is an instance of this offering: its refusals are forgotten."""
-        if offering not in self.known:
+    def after_success(self, offering: Offering, asked_at: int) -> Self:
+        """There is an instance of this offering, asked for then: earlier refusals are forgotten.
+
+        An instance that was asked for before the refusal says nothing about what can be had now.
+        """
+        refused = self.known.get(offering)
+        if refused is None or asked_at < refused.since:
             return self
         return type(self)({each: one for each, one in self.known.items() if each != offering})
 

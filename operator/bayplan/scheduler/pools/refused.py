@@ -45,7 +45,7 @@ class RefusedOfferings:
                 continue
             self._launched.add(claim.uid)
             if claim.pool in self.cache.pools.pools:
-                after = self.of(claim.pool, now).after_success(got)
+                after = self.of(claim.pool, now).after_success(got, claim.created_at)
                 self._known[claim.pool] = self.cache.pools.pools[claim.pool].uid, after
         if len(self._launched) > 2 * len(claims) + 100:
             self._launched &= {claim.uid for claim in claims}

@@ -41,11 +41,19 @@ def test_claims_of_one_batch_are_one_refusal() -> None:
 def test_a_success_resets() -> None:
     """After an instance of the offering, its next refusal is the first again."""
     memory = Unavailable().refused([A, B], NOON).refused([A, B], NOON + 180)
-    memory = memory.after_success(A).refused([A], NOON + 600)
+    memory = memory.after_success(A, NOON + 200).refused([A], NOON + 600)
 
     assert NOON + 780 == memory.known[A].until
     assert 2 == memory.known[B].refusals
-    assert memory is memory.after_success(("c5.large", "a", "spot"))
+    assert memory is memory.after_success(("c5.large", "a", "spot"), NOON + 700)
+
+
+def test_an_older_instance_is_no_success() -> None:
+    """What was bought before the refusal does not show that it can be had again."""
+    memory = Unavailable().refused([A], NOON).refused([A], NOON + 200)
+
+    assert memory is memory.after_success(A, NOON + 199)
+    assert {} == memory.after_success(A, NOON + 200).known
 
 
 def test_nobody_asked_for_long() -> None:
