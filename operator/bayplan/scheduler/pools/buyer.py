@@ -62,7 +62,8 @@ class Buyer:
     waiting: Callable[[int], Sequence[Waiting]]
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
-    held_back: dict[str, str] = field(default_factory=dict)  # Pool -> why an order was not made
+    held_back: dict[str, limits.Limit] = field(default_factory=dict)  # Pool -> what stopped orders
+    refused_writes: dict[str, str] = field(default_factory=dict)  # Pool -> what the server said
     _wanted: dict[PodClass, int] = field(default_factory=dict)  # of the last cycle
     _first_at: float = 0.0
     _last_at: float = 0.0
@@ -73,6 +74,11 @@ class Buyer:
         """Whether anything waits for a node that a Pool can buy."""
         menus = self.menus.current(self.clock.now())
         return any(menus.pools_for(kind) for kind in self._wanted)
+
+    def waiting_for(self, pool: str) -> int:
+        """How many pods wait for a node that this Pool may buy."""
+        menus = self.menus.current(self.clock.now())
+        return sum(count for kind, count in self._wanted.items() if pool in menus.pools_for(kind))
 
     def look(self, plan: Plan | None) -> None:
         """A cycle has ended with this plan; None if nothing waits."""
@@ -172,7 +178,7 @@ class Buyer:
                     room = room.minus(load)
                     self._launch(order, name, node_pool)
                 else:
-                    self.held_back[pool] = str(room.hindering(load)[0])
+                    self.held_back[pool] = room.hindering(load)[0]
 
     def _launch(self, order: Order, name: str, node_pool: StoredNodePool) -> None:
         try:
@@ -186,7 +192,7 @@ class Buyer:
                 extended=_extended(order),
             )
         except InputError as error:
-            self.held_back[order.pool] = str(error)
+            self.refused_writes[order.pool] = str(error)
             return
         self.under_way.plan(name, order)
         logs.say(
@@ -205,7 +211,9 @@ class Buyer:
     def _answered(self, pool: str, name: str, why: str | None) -> None:
         if why is not None:
             logs.say(logging.WARNING, "claim refused", claim=name, why=why)
-            self.held_back[pool] = why
+            self.refused_writes[pool] = why
+        else:
+            self.refused_writes.pop(pool, None)
 
 
 def _extended(order: Order) -> dict[str, int]:

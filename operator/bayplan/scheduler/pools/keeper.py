@@ -15,6 +15,7 @@ from bayplan.scheduler.pools.buyer import Buyer, Launches
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import NodeWrites, Retirer
+from bayplan.scheduler.pools.teller import StatusWrites, Teller
 from bayplan.scheduler.pools.under_way import UnderWay
 
 _TICK_SECONDS = 1.0
@@ -22,7 +23,7 @@ _AGAIN_SECONDS = 10  # while pods wait for nodes, it is looked this often what i
 _LAUNCH_SECONDS = 30  # for the claims of a Pool whose spec cannot be read
 
 
-class PoolWrites(Launches, NodeWrites, Protocol):
+class PoolWrites(Launches, NodeWrites, StatusWrites, Protocol):
     """The part of the writer that is about Pools and their nodes."""
 
 
@@ -38,6 +39,7 @@ class Keeper:
     refused: RefusedOfferings
     buyer: Buyer
     retirer: Retirer
+    teller: Teller
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
     _looked_at: int = field(default=0)
@@ -46,7 +48,7 @@ class Keeper:
         """Look once a second, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            if self.leads() and self.cache.pools.synced:
+            if self.leads() and self.cache.pools.pools:
                 try:
                     self.look(self.clock.now())
                 except Exception as error:  # noqa: BLE001  the cluster is served without Pools too
@@ -59,7 +61,9 @@ class Keeper:
         self._hear_of_refusals(menus, now)
         self._withdraw_stuck(menus, now)
         self.under_way.tidy(now)
-        self.retirer.look(menus, now)
+        if self.cache.pools.synced:
+            self.retirer.look(menus, now)
+        self.teller.look(menus, now)
         if self.buyer.unmet and now - self._looked_at >= _AGAIN_SECONDS:
             self._looked_at = now
             self.buyer.ring()

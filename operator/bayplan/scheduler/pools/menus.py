@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bayplan.api.pool import PoolSpec
+from bayplan.api.pool_resource import PoolResource
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodePool, node_class
 from bayplan.cloud.prices import Market, Offering
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.pools import StoredNodePool
 from bayplan.model.workloads import PodClass
-from bayplan.provisioning import pool_menu
+from bayplan.provisioning import offerings, pool_menu
 from bayplan.provisioning.demand import Shop
-from bayplan.provisioning.offerings import Offer, zones_of
+from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Terms
 from bayplan.provisioning.pool_menu import Menu
 from bayplan.reconcile.pool.facts import Facts, Hands
@@ -113,6 +114,30 @@ class MenuKeeper:
                 found[name] = (spec, stored.read)
         return found
 
+    def shop_of(self, pool: PoolResource) -> Shop:
+        """All that the Pool's NodePool allows; without a NodePool, what a general one would."""
+        known = self.cache.pools
+        stored = self.node_pool(pool.name)
+        read = stored.read if stored is not None else None
+        rooms, there = self._nodes
+        if read is not None:
+            market = known.market or _NO_MARKET
+            classes = {key: node_class(body) for key, body in known.node_classes.items()}
+            made = pool_menu.menu(
+                {pool.name: read},
+                classes,
+                Market(market.on_demand, market.spot),
+                known.book,
+                closed={},
+                rooms=rooms,
+                zones_there=there,
+            )
+        else:
+            zones = there or offerings.zones_in()
+            made = Menu(tuple(offerings.offers((), known.book)), zones)
+        daemonsets = tuple(self.cache.state.daemonsets.values())
+        return Shop(made.offers, made.zones, daemonsets, self.cache.state.claims)
+
     def hands(self, pool: str) -> Hands:
         """What of Karpenter the Pool buys through."""
         known, stored = self.cache.pools, self.node_pool(pool)
@@ -133,7 +158,7 @@ class MenuKeeper:
         version = self.cache.state.nodes_version
         if version != self._nodes_version and now - self._seen_at >= _SEEN_SECONDS:
             nodes = self.cache.state.nodes.values()
-            self._nodes = pool_menu.rooms_of(nodes), zones_of(nodes)
+            self._nodes = pool_menu.rooms_of(nodes), offerings.zones_of(nodes)
             self._nodes_version, self._seen_at = version, now
         return self._nodes
 

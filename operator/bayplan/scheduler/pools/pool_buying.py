@@ -8,11 +8,13 @@ from bayplan.cluster.cache import Cache
 from bayplan.model.workloads import Backlog, Plan, PodClass, Waiting
 from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.cycle_metrics import Clock
+from bayplan.scheduler.pools.appraiser import Appraiser
 from bayplan.scheduler.pools.buyer import Ask, Buyer
 from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
 from bayplan.scheduler.pools.menus import MenuKeeper
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import Retirer
+from bayplan.scheduler.pools.teller import Teller
 from bayplan.scheduler.pools.under_way import UnderWay
 
 _TO_KARPENTER = "Karpenter"
@@ -37,6 +39,7 @@ class PoolBuying:
     menus: MenuKeeper = field(init=False)
     under_way: UnderWay = field(init=False)
     buyer: Buyer = field(init=False)
+    appraiser: Appraiser = field(init=False)
     keeper: Keeper = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +54,13 @@ class PoolBuying:
             under_way=self.under_way,
             ask=self.ask,
             waiting=self.waiting,
+            leads=self._may_buy,
+            failed=self.failed,
+        )
+        self.appraiser = Appraiser(
+            cache=self.cache,
+            menus=self.menus,
+            ask=self.ask,
             leads=self._may_buy,
             failed=self.failed,
         )
@@ -69,13 +79,21 @@ class PoolBuying:
                 menus=self.menus,
                 under_way=self.under_way,
             ),
+            teller=Teller(
+                cache=self.cache,
+                writer=self.writer,
+                menus=self.menus,
+                refused=refused,
+                buyer=self.buyer,
+                appraiser=self.appraiser,
+            ),
             leads=self._may_buy,
             failed=self.failed,
         )
 
     async def run(self) -> None:
         """Buy, withdraw, give back and tell, until cancelled."""
-        await asyncio.gather(self.buyer.run(), self.keeper.run())
+        await asyncio.gather(self.buyer.run(), self.keeper.run(), self.appraiser.run())
 
     def planned(self) -> Backlog:
         """Which pods the nodes were bought for that have joined lately."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bayplan.cluster.cache import Cache
 from bayplan.model.node_claims import NodeClaim, Offering
-from bayplan.reconcile.pool.refusals import Unavailable, offerings_of
+from bayplan.reconcile.pool.refusals import LONGEST_SECONDS, Unavailable, offerings_of
 
 
 @dataclass(slots=True, eq=False)
@@ -14,6 +14,7 @@ class RefusedOfferings:
 
     cache: Cache
     _known: dict[str, tuple[str, Unavailable]] = field(default_factory=dict)  # Pool -> uid, what
+    _when: dict[str, list[int]] = field(default_factory=dict)  # Pool -> times of refusals
     _launched: set[str] = field(default_factory=set)  # uids of claims that have an instance
 
     def of(self, pool: str, now: int) -> Unavailable:
@@ -35,6 +36,13 @@ class RefusedOfferings:
         if claim.pool in self.cache.pools.pools:
             after = self.of(claim.pool, now).refused(offerings_of(claim, menu), now)
             self._known[claim.pool] = self.cache.pools.pools[claim.pool].uid, after
+            self._when.setdefault(claim.pool, []).append(now)
+
+    def count(self, pool: str, now: int) -> int:
+        """How many claims of a Pool got no instance in the last half hour."""
+        recent = [when for when in self._when.get(pool, ()) if now - when < LONGEST_SECONDS]
+        self._when[pool] = recent
+        return len(recent)
 
     def hear(self, now: int) -> None:
         """Claims that have an instance by now show what can be had again."""

@@ -1,0 +1,139 @@
+"""Writes the status of each Pool: what it has, what it costs, what hinders it, what comes next."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bayplan.api.pool_resource import PoolResource
+from bayplan.cloud.node_pools import POOL
+from bayplan.cluster.cache import Cache
+from bayplan.model.nodes import INSTANCE_TYPE
+from bayplan.model.untyped import mapping
+from bayplan.provisioning.prices import price_of
+from bayplan.reconcile.pool.facts import Costs, Facts, Offers
+from bayplan.reconcile.pool.hindrances import default_pool
+from bayplan.reconcile.pool.limits import Room, room
+from bayplan.reconcile.pool.states import NodeState, Row, counts, rows
+from bayplan.reconcile.pool.status import status
+from bayplan.scheduler.pools import loads
+from bayplan.scheduler.pools.appraiser import Appraised, Appraiser
+from bayplan.scheduler.pools.buyer import Buyer
+from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.refused import RefusedOfferings
+
+_EVERY_SECONDS = 5
+
+
+class StatusWrites(Protocol):
+    """The part of the writer that is about statuses of Pools."""
+
+    def write_pool_status(self, pool: PoolResource, status: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Teller:
+    """Tells every few seconds, and sooner after news about a Pool or a claim."""
+
+    cache: Cache
+    writer: StatusWrites
+    menus: MenuKeeper
+    refused: RefusedOfferings
+    buyer: Buyer
+    appraiser: Appraiser
+    _changes: int = -1
+    _told_at: int = 0
+
+    def look(self, menus: Menus, now: int) -> None:
+        """Have the statuses written that differ from the stored ones."""
+        known = self.cache.pools
+        if known.changes == self._changes and now - self._told_at < _EVERY_SECONDS:
+            return
+        self._changes, self._told_at = known.changes, now
+        default = default_pool(known.pools.values())
+        for pool in known.pools.values():
+            found = self._facts(pool, menus, default, now)
+            self.writer.write_pool_status(pool, status(found, now))
+
+    def _facts(self, pool: PoolResource, menus: Menus, default: str, now: int) -> Facts:
+        spec = pool.spec
+        referred = spec.node_pool_ref.name if spec is not None and spec.node_pool_ref else ""
+        nodes = self.cache.snapshot().nodes
+        found = rows(pool.name, referred, self.cache.pools.claims.values(), nodes)
+        appraised = self.appraiser.known.get(pool.name, Appraised())
+        held = self.buyer.held_back.get(pool.name)
+        return Facts(
+            pool=pool,
+            hands=self.menus.hands(pool.name),
+            offers=self._offers(pool.name, menus),
+            costs=self._costs(pool.name, found, appraised, menus),
+            counts=counts(found),
+            room=self._room(pool, referred, menus),
+            held_back=() if held is None else (held,),
+            unavailable=self.refused.of(pool.name, now),
+            refused=self.refused.count(pool.name, now),
+            refused_write=self.buyer.refused_writes.get(pool.name, ""),
+            waiting=self.buyer.waiting_for(pool.name),
+            default=default,
+            next=(*_under_way(found), *appraised.changes),
+        )
+
+    def _offers(self, pool: str, menus: Menus) -> Offers:
+        known = self.cache.pools
+        sources = {offer.source for offer in menus.menu.offers if offer.pool == pool}
+        return Offers(
+            allowed=len(menus.offerings(pool)),
+            problem=known.market_problem,
+            remembered=known.market is not None,
+            sources=tuple(sorted(sources)),
+        )
+
+    def _costs(self, pool: str, found: Sequence[Row], last: Appraised, menus: Menus) -> Costs:
+        """What the nodes cost at this moment, beside the last appraisal."""
+        total = 0
+        for row in found:
+            price = price_of(row.node) if row.node is not None else None
+            if price is None and row.claim is not None and row.claim.got is not None:
+                offer = menus.everything.get((pool, row.claim.got[0]))
+                price = offer.price if offer is not None else None
+            if price is None and row.state is not NodeState.REQUESTED:
+                return last.costs
+            total += price or 0
+        if not found:
+            return last.costs
+        return Costs(total, last.costs.bound, last.costs.planned)
+
+    def _room(self, pool: PoolResource, node_pool: str, menus: Menus) -> Room:
+        stored = self.menus.node_pool(pool.name)
+        if pool.spec is None or stored is None:
+            return Room()
+        bounds = mapping(mapping(stored.body.get("spec")).get("limits"))
+        return room(
+            pool.spec.limits, bounds, loads.counted(self.cache, pool.name, node_pool, menus)
+        )
+
+
+_WORDS = {
+    NodeState.REQUESTED: "Ordered",
+    NodeState.LAUNCHED: "Starting",
+    NodeState.REGISTERED: "Joining",
+    NodeState.DRAINING: "Being given back, for they are empty",
+    NodeState.RETIRING: "Being deleted",
+}
+
+
+def _under_way(found: Sequence[Row]) -> Iterator[str]:
+    """What is on its way to or from the Pool, in a sentence for each state."""
+    for state, word in _WORDS.items():
+        sorts = Counter(_type(row) for row in found if row.state is state)
+        if sorts:
+            listed = ", ".join(f"{count} × {kind}" for kind, count in sorts.most_common())
+            yield f"{word}: {listed}."
+
+
+def _type(row: Row) -> str:
+    if row.node is not None:
+        return row.node.labels.get(INSTANCE_TYPE, row.node.labels.get(POOL, "unknown"))
+    if row.claim is None:
+        return "unknown"
+    return row.claim.got[0] if row.claim.got is not None else " or ".join(row.claim.types)
