@@ -17,6 +17,7 @@ from bayplan.model.nodes import PRICE, Node, Taint
 class _NodeSpec(Struct):
     unschedulable: bool | None = None
     taints: list[emptying.Taint] | None = None
+    provider_id: str | None = msgspec.field(default=None, name="providerID")
 
 
 class _NodeCondition(Struct):
@@ -58,6 +59,7 @@ def node(raw: bytes | Raw) -> Node:
         allocatable=wire.vector(bytes(stored.status.allocatable)),
         created_at=wire.epoch(metadata.creation_timestamp) or 0,
         price_microdollars=_price(labels, metadata.annotations),
+        provider_id=stored.spec.provider_id or "",
         resource_version=metadata.resource_version or "",
     )
     if not found.emptying:

@@ -84,7 +84,7 @@ class Node:
     `emptying_since` is when the emptying of the node began, as far as the node object shows it, and
     0 if nothing shows it; it means nothing while the node is not `emptying`. `allocatable` holds
     milli-CPU, bytes and counts (see `resources`). `price_microdollars` is the price of an hour if
-    a label, an annotation or the settings give it.
+    a label, an annotation or the settings give it. `provider_id` names the instance.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Node:
     allocatable: resources.Vector = resources.NOTHING
     created_at: int = 0
     price_microdollars: int | None = None
+    provider_id: str = ""
     resource_version: str = ""
 
     @property

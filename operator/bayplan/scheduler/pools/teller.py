@@ -12,7 +12,6 @@ from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.untyped import mapping
 from bayplan.provisioning.prices import price_of
 from bayplan.reconcile.pool.facts import Costs, Facts, Offers
-from bayplan.reconcile.pool.hindrances import default_pool
 from bayplan.reconcile.pool.limits import Room, room
 from bayplan.reconcile.pool.states import NodeState, Row, counts, rows
 from bayplan.reconcile.pool.status import status
@@ -50,7 +49,7 @@ class Teller:
         if known.changes == self._changes and now - self._told_at < _EVERY_SECONDS:
             return
         self._changes, self._told_at = known.changes, now
-        default = default_pool(known.pools.values())
+        default = known.default
         for pool in known.pools.values():
             found = self._facts(pool, menus, default, now)
             self.writer.write_pool_status(pool, status(found, now))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from bayplan.api import names
 from bayplan.cloud.node_pools import SPOT
 from bayplan.cluster.cache import Cache
 from bayplan.model.node_claims import NodeClaim
@@ -37,10 +38,11 @@ class UnderWay:
 
     def coming(self, offers: Offers) -> tuple[Node, ...]:
         """The claims as nodes, with the room that each will have at least."""
+        there = self._nodes()
         return tuple(
             node
             for claim in self._claims()
-            if self._usable(claim) is None and (node := as_node(claim, offers)) is not None
+            if self._usable(claim, there) is None and (node := as_node(claim, offers)) is not None
         )
 
     def planned(self, *, coming: bool) -> Backlog:
@@ -48,19 +50,20 @@ class UnderWay:
         if not self._planned:
             return NO_BACKLOG
         shares: dict[PodClass, dict[str, int]] = {}
-        names: set[str] = set()
+        named: set[str] = set()
+        there = self._nodes()
         for claim in self._claims():
             pods = self._planned.get(claim.name)
             if not pods:
                 continue
-            node = self._usable(claim)
+            node = self._usable(claim, there)
             if node is None and not coming:
                 continue
             name = node.name if node is not None else name_of(claim)
-            names.add(name)
+            named.add(name)
             for kind, count in pods.items():
                 shares.setdefault(kind, {})[name] = count
-        return Backlog(frozenset(names), shares)
+        return Backlog(frozenset(named), shares)
 
     def kept(self) -> frozenset[str]:
         """Names of nodes that are there and for which pods are still planned."""
@@ -70,7 +73,9 @@ class UnderWay:
         """Pods have been given nodes: what was planned for them there is done."""
         if not self._planned:
             return
-        claims = {claim.node: claim.name for claim in self._claims() if claim.node}
+        there = self._nodes()
+        found = ((claim, self._usable(claim, there)) for claim in self._claims())
+        claims = {node.name: claim.name for claim, node in found if node is not None}
         for group in waiting:
             for key in group.keys:
                 pods = self._planned.get(claims.get(plan.placements.get(key, ""), ""))
@@ -85,8 +90,9 @@ class UnderWay:
         for name in [name for name in self._planned if name not in known]:
             del self._planned[name]
             self._usable_since.pop(name, None)
+        there = self._nodes()
         for name in list(self._planned):
-            if self._usable(known[name]) is None:
+            if self._usable(known[name], there) is None:
                 continue
             if now - self._usable_since.setdefault(name, now) > _KEPT_SECONDS:
                 del self._planned[name]
@@ -98,9 +104,20 @@ class UnderWay:
             if claim.pool in pools and not claim.deleting:
                 yield claim
 
-    def _usable(self, claim: NodeClaim) -> Node | None:
+    def _nodes(self) -> Mapping[str, Node]:
+        """The nodes of the Pools by their instances.
+
+        A node takes pods a moment before its claim names it: Karpenter writes the node first.
+        """
+        return {
+            node.provider_id: node
+            for node in self.cache.state.nodes.values()
+            if node.provider_id and names.POOL in node.labels
+        }
+
+    def _usable(self, claim: NodeClaim, there: Mapping[str, Node]) -> Node | None:
         """The claim's node, if pods may be bound to it."""
-        node = self.cache.state.nodes.get(claim.node) if claim.node else None
+        node = there.get(claim.provider_id) if claim.provider_id else None
         if node is None or not node.ready or node.leaving:
             return None
         stored = self.cache.pools.node_pools.get(claim.node_pool)
