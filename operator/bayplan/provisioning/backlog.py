@@ -25,6 +25,8 @@ BoolVector = npt.NDArray[np.bool_]
 
 # A smaller backlog is placed by score at once, and so is one that the score opens few nodes for.
 LEAST_TASKS, LEAST_EMPTY, LEAST_OPENED = 100, 8, 4
+# What is left of a backlog when most of it came a moment ago.
+_LEAST_TASKS_LEFT, _LEAST_OPENED_LEFT = 20, 2
 # Column generation has no time for more shapes: they are put together until few are left.
 _MOST_SHAPES, _FEW_SHAPES = 48, 32
 _GRIDS = tuple(0.05 * 1.25**step for step in range(20))  # widths of a grid step, as shares
@@ -74,9 +76,17 @@ class Question:
                     yield kind, dict(zip(names, counts.tolist(), strict=True))
 
 
-def may_pay(snapshot: Snapshot, waiting: Sequence[Waiting]) -> bool:
+def least(lately: int) -> int:
+    """How many tasks must wait to be worth a question, if so many were placed in the last second.
+
+    In a stream of tasks no cycle sees many of them.
+    """
+    return max(LEAST_TASKS - lately, _LEAST_TASKS_LEFT)
+
+
+def may_pay(snapshot: Snapshot, waiting: Sequence[Waiting], lately: int = 0) -> bool:
     """A quick look before the others: enough tasks wait, and enough nodes are empty."""
-    if sum(len(group.keys) for group in waiting) < LEAST_TASKS:
+    if sum(len(group.keys) for group in waiting) < least(lately):
         return False
     return int(np.count_nonzero(snapshot.busy == 0)) >= LEAST_EMPTY
 
@@ -86,8 +96,9 @@ def question(
     waiting: Sequence[Waiting],
     memo: Memo,
     price: Callable[[Node], int | None],
+    lately: int = 0,
 ) -> Question | None:
-    """The question, or None if asking cannot pay.
+    """The question, or None if asking cannot pay; `lately`: tasks placed in the last second.
 
     It can pay when the score would open several empty nodes of known price for many tasks without
     ties, all of them find room, and there is something to choose: tasks of one shape on empty nodes
@@ -95,7 +106,7 @@ def question(
     """
     table = memo.table(snapshot)
     shapes = _shapes(snapshot, waiting, table)
-    if sum(shape.count for shape in shapes) < LEAST_TASKS:
+    if sum(shape.count for shape in shapes) < least(lately):
         return None
     occupancy = Occupancy.of(snapshot, table)
     daemonsets.keep_room(occupancy)
@@ -123,7 +134,7 @@ def question(
         {node.name: cost for node, cost in zip(nodes, costs.tolist(), strict=True) if cost},
     )
     opened = trial.opened(NO_BACKLOG)
-    if opened is None or len(opened) < LEAST_OPENED:
+    if opened is None or len(opened) < (_LEAST_OPENED_LEFT if lately else LEAST_OPENED):
         return None
     shapes = _few(shapes)
     return Question(

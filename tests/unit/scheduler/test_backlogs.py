@@ -39,11 +39,11 @@ class Optimiser:
 
 
 class Large(Scene):
-    """A cluster with a backlog of 250 pods on 48 empty nodes, and an optimiser."""
+    """A cluster with a backlog of 250 pods on 80 empty nodes, and an optimiser."""
 
     def __init__(self, optimiser: Optimiser | None, pods: int = 250) -> None:
         super().__init__(ask=optimiser)
-        for index in range(48):
+        for index in range(80):
             cpu, memory, price = SHAPES[index % 4]
             self.node(f"n{index:02}", cpu=cpu, memory=memory, price_microdollars=price)
         self.guests(pods, "guest")
@@ -98,6 +98,54 @@ def test_what_comes_meanwhile_is_placed_at_once() -> None:
         scene.see("Pod", "late", make_pod("late", cpu=1500))
         assert ["late"] == scene.cycle()
         assert 1 == len(optimiser.asked)
+
+    run(play())
+
+
+@pytest.mark.parametrize(("more", "questions"), [(150, 2), (50, 1)])
+def test_what_comes_of_the_same_classes_is_the_next_question(more: int, questions: int) -> None:
+    """It waits too, so that a stream of pods is planned a second at a time; a few are placed."""
+
+    async def play() -> None:
+        optimiser = Optimiser()
+        scene = Large(optimiser)
+        scene.cycle()
+        scene.guests(more, "more")
+        assert [] == scene.cycle()
+        await asyncio.sleep(0.6)
+        first = scene.cycle()
+        assert {"guest"} == {name.partition("-")[0] for name in first[:250]}
+        if questions == 2:
+            assert 250 == len(first)
+            assert scene.rung().placement
+            assert [] == scene.cycle()
+            await asyncio.sleep(0.6)
+            assert more == len(scene.cycle())
+        else:
+            assert 250 + more == len(first)
+        assert questions == len(optimiser.asked)
+
+    run(play())
+
+
+@pytest.mark.parametrize(("pause", "bound"), [(0.2, [40, 40, 0, 0]), (2.0, [40, 40, 40, 40])])
+def test_a_stream_is_a_backlog_too(pause: float, bound: list[int]) -> None:
+    """No cycle sees a hundred of its tasks, but a second does; a slow one is placed at once."""
+
+    async def play() -> None:
+        optimiser = Optimiser()
+        scene = Large(optimiser, pods=0)
+        found = []
+        for index in range(4):
+            scene.guests(40, f"s{index}")
+            found.append(len(scene.cycle()))
+            await asyncio.sleep(pause)
+        await asyncio.sleep(0.4)
+        found.append(len(scene.cycle()))
+        await asyncio.sleep(0.6)
+        found.append(len(scene.cycle()))
+        assert [*bound, 160 - sum(bound)] == [*found[:4], found[4] + found[5]]
+        assert (0 in bound) == bool(optimiser.asked)
 
     run(play())
 
