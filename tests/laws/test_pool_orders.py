@@ -54,7 +54,7 @@ def bought(
     """What is ordered; `now` is what waits when the answer comes."""
     asked_at = site or Site(make_snapshot(*daemonsets), waiting, 0)
     shop = Shop(menu, ZONES, daemonsets, {})
-    asked = question(asked_at.left(), shop)
+    asked = question(asked_at, shop)
     if asked is None:
         return []
     ticks = itertools.count()
@@ -142,6 +142,15 @@ def test_pods_that_have_gone_meanwhile_are_not_ordered_for(
     made = bought(demand, now=left)
     assert planned(made) == Counter({group.kind: len(group.keys) for group in left})
     assert all(order.pods for order in made)
+
+
+@given(demands, st.integers(1, 40))
+def test_pods_that_have_come_meanwhile_are_not_ordered_for(
+    demand: list[Waiting], more: int
+) -> None:
+    grown = [*demand, waiting(more, 2300, "late")]
+    made = bought(demand, now=grown)
+    assert planned(made) == Counter({group.kind: len(group.keys) for group in demand})
 
 
 def test_pods_that_spread_over_zones_get_nodes_in_each() -> None:

@@ -14,7 +14,7 @@ from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.model import resources
 from bayplan.model.nodes import Node
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workloads import NO_BACKLOG, Backlog, PodClass, Waiting
+from bayplan.model.workloads import NO_BACKLOG, Backlog, PodClass, TaskKey, Waiting
 from bayplan.optimizer.problem import Problem
 from bayplan.optimizer.purchase import Purchase
 from bayplan.placement.solve import Policy, solve
@@ -85,20 +85,24 @@ class Site:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """What the optimiser is asked, and whose rows and places these are."""
+    """What the optimiser is asked, and whose rows and places these are.
+
+    `known` are all tasks that waited then, also those that have room without an order.
+    """
 
     problem: Problem
     rows: tuple[Row, ...]
     members: tuple[tuple[PodClass, ...], ...]  # of each row: the class of each of its pods
     places: tuple[tuple[Offer, str], ...]
+    known: frozenset[TaskKey]
 
 
-def question(waiting: Sequence[Waiting], shop: Shop, *, fresh: bool = False) -> Question | None:
-    """The question what to buy for the pods that the shop can hold; None if there are none.
+def question(site: Site, shop: Shop, *, fresh: bool = False) -> Question | None:
+    """The question what to buy for what finds no room; None if the shop can hold none of it.
 
     `fresh` says that no pod runs yet: then each zone gets its share of pods that are spread.
     """
-    able = [group for group in waiting if shop.holds(group.kind)]
+    able = [group for group in site.left() if shop.holds(group.kind)]
     if not able:
         return None
     rows, members = demand_rows(able, shop.zones if fresh else (), shop.claims)
@@ -108,6 +112,7 @@ def question(waiting: Sequence[Waiting], shop: Shop, *, fresh: bool = False) -> 
         rows=tuple(rows),
         members=tuple(tuple(kind for kind, _ in pairs) for pairs in members),
         places=tuple(places),
+        known=frozenset(key for group in site.waiting for key in group.keys),
     )
 
 
@@ -120,8 +125,10 @@ def orders(
 ) -> list[Order]:
     """The orders by which what waits finds room, as far as the shop can hold it.
 
-    What has found room since the question was asked, or has gone, is not ordered for.
+    What has found room since the question was asked, or has gone, is not ordered for. Nor is what
+    has come since: the answer is no plan for it, and another question finds a cheaper one.
     """
+    site = _without_later(site, asked)
     wanted, left = _tried(site, list(_planned(asked, answer)))
     for _ in range(_MOST_ROUNDS):
         more = [
@@ -147,6 +154,14 @@ class _Wanted:
     zone: str
     pods: Mapping[PodClass, int] = dataclasses.field(default_factory=dict)
     tried: str = ""
+
+
+def _without_later(site: Site, asked: Question) -> Site:
+    kept = (
+        dataclasses.replace(group, keys=tuple(key for key in group.keys if key in asked.known))
+        for group in site.waiting
+    )
+    return dataclasses.replace(site, waiting=[group for group in kept if group.keys])
 
 
 def _planned(asked: Question, answer: Purchase) -> Iterator[_Wanted]:

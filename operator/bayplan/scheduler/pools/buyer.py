@@ -128,12 +128,10 @@ class Buyer:
         site = self._site(menus, now)
         if not (menus.menu.offers and site.waiting):
             return
-        left = site.left()
-        fresh = not site.snapshot.busy.any()
-        asked = question(left, menus.shop, fresh=fresh)
+        asked = question(site, menus.shop, fresh=not site.snapshot.busy.any())
         if asked is None:
             return
-        tasks = sum(len(group.keys) for group in left)
+        tasks = int(asked.problem.demand.sum())
         seconds = min(_LEAST_SECONDS + tasks / _TASKS_A_SECOND, _MOST_SECONDS)
         answer = await self.ask(asked.problem, seconds)
         if answer is None:
