@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -45,9 +45,40 @@ pytestmark = [
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _KARPENTER = "/apis/karpenter.sh/v1"
 _CLAIMS = f"{_KARPENTER}/nodeclaims"
-_CLASSES = "/apis/karpenter.kwok.sh/v1alpha1/kwoknodeclasses"
+NODE_POOLS = f"{_KARPENTER}/nodepools"
+CLASSES = "/apis/karpenter.kwok.sh/v1alpha1/kwoknodeclasses"
 _NODE = "m5-2xlarge-us-east-1a-1"
 _TAINT = {"key": "bayplan.dev/pool", "value": "batch", "effect": "NoSchedule"}
+
+
+def make_pool() -> dict[str, Any]:
+    return {
+        "apiVersion": "bayplan.dev/v1alpha1",
+        "kind": "Pool",
+        "metadata": {"name": "batch"},
+        "spec": {"nodePoolRef": {"name": "of-batch"}, "mode": "Buy"},
+    }
+
+
+def make_node_pool(
+    name: str, node_class: str, labels: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """A NodePool that Karpenter leaves alone, for the Pool `batch`."""
+    requirement = {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]}
+    reference = {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": node_class}
+    spec = {"taints": [_TAINT], "nodeClassRef": reference, "requirements": [requirement]}
+    return {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": name},
+        "spec": {
+            "disruption": {"consolidateAfter": "Never", "budgets": [{"nodes": "0"}]},
+            "template": {
+                "metadata": {"labels": {"bayplan.dev/pool": "batch", **(labels or {})}},
+                "spec": spec,
+            },
+        },
+    }
 
 
 def install(kube: Kube) -> None:
@@ -60,36 +91,9 @@ def install(kube: Kube) -> None:
         return all(is_established(found.get(name, {})) for name in names)
 
     kube.until(_DEFINITIONS, served)
-    kube.create(
-        _CLASSES,
-        {
-            "apiVersion": "karpenter.kwok.sh/v1alpha1",
-            "kind": "KWOKNodeClass",
-            "metadata": {"name": "plain"},
-        },
-    )
-    reference = {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "plain"}
-    kube.create(
-        f"{_KARPENTER}/nodepools",
-        {
-            "apiVersion": "karpenter.sh/v1",
-            "kind": "NodePool",
-            "metadata": {"name": "of-batch"},
-            "spec": {
-                "disruption": {"consolidateAfter": "Never", "budgets": [{"nodes": "0"}]},
-                "template": {
-                    "metadata": {"labels": {"bayplan.dev/pool": "batch"}},
-                    "spec": {
-                        "taints": [_TAINT],
-                        "nodeClassRef": reference,
-                        "requirements": [
-                            {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]}
-                        ],
-                    },
-                },
-            },
-        },
-    )
+    about = {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass"}
+    kube.create(CLASSES, {**about, "metadata": {"name": "plain"}})
+    kube.create(NODE_POOLS, make_node_pool("of-batch", "plain"))
 
 
 def remove(kube: Kube) -> None:
@@ -106,15 +110,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made = render({"pool": {"enabled": True}})
         site.kube.apply(*(one for one in made if one["metadata"]["name"] == "bayplan-pools"))
         install(site.kube)
-        site.kube.create(
-            f"{GROUP}/pools",
-            {
-                "apiVersion": "bayplan.dev/v1alpha1",
-                "kind": "Pool",
-                "metadata": {"name": "batch"},
-                "spec": {"nodePoolRef": {"name": "of-batch"}, "mode": "Buy"},
-            },
-        )
+        site.kube.create(f"{GROUP}/pools", make_pool())
         yield site
 
 
@@ -135,11 +131,11 @@ class Buyer:
             jitter=random.random,
         )
 
-    def body(self, name: str, *types: str) -> dict[str, Any]:
+    def body(self, name: str, *types: str, node_pool: str = "of-batch") -> dict[str, Any]:
         return node_claim_body.body(
             name,
             "batch",
-            self.pools.node_pools["of-batch"].body,
+            self.pools.node_pools[node_pool].body,
             types=types or ("m5.large",),
             zones=["us-east-1a"],
             capacity_type="on-demand",
