@@ -67,12 +67,12 @@ def test_nothing_is_missing(calls: list[dict[str, Any]]) -> None:
     forbidden = [each for each in calls if each.get("responseStatus", {}).get("code") == 403]
 
     assert [] == [(each["verb"], each["requestURI"]) for each in forbidden]
-    assert set() == _used(calls) - granted()
+    assert set() == used(calls) - granted()
 
 
 def test_nothing_is_too_much(calls: list[dict[str, Any]]) -> None:
     """Each right is used, or it is rare and says why; what is said to be rare is still a right."""
-    assert set() == granted() - _used(calls) - RARE.keys()
+    assert set() == granted() - used(calls) - RARE.keys()
     assert set() == RARE.keys() - granted()
 
 
@@ -104,7 +104,7 @@ def granted() -> set[Right]:
     }
 
 
-def _used(calls: list[dict[str, Any]]) -> set[Right]:
+def used(calls: list[dict[str, Any]]) -> set[Right]:
     """What was asked of resources; addresses such as /version are open to every account."""
     return set(_rights(calls))
 

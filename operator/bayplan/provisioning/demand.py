@@ -318,7 +318,7 @@ class Shop:
     def _open(self, row: Row) -> BoolMatrix:
         """[types, zones]: where pods of a row may be."""
         kind = _beside_volumes(row.kind, self.claims)
-        mask = filters.of_nodes(kind, self.table).open.reshape(-1, len(self.zones)) & self.sold
+        mask = filters.of_nodes(kind, self.table).open.reshape(self.sold.shape) & self.sold
         if self.on_request.any() and not names_capacity_type(kind):
             mask = mask & ~self.on_request[:, None]
         if row.zone:
