@@ -103,7 +103,7 @@ class NodeWrites:
             done(str(error))
 
         def job() -> Job:
-            return Job((NODE_CLAIM, "", name), ("launch", name), attempt, failed)
+            return Job((NODE_CLAIM, "", name), ("launch", name), attempt, failed, urgent=True)
 
         self._submit(write, job())
 
