@@ -7,7 +7,7 @@ lose.
 """
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan.api.resource import Key
@@ -210,11 +210,18 @@ class Loop:
         owners = {key: one.resource.key for key, one in wanted.items()}
         self.explain_status.explain((*lost, *plan.refused), owners)  # explain what waits
 
-    def _waiting(self, wanted: Mapping[TaskKey, Wanted], guard: Guard, now: int) -> list[Waiting]:
-        """Everything without a node, by class: new tasks and existing pods."""
+    def _waiting(
+        self,
+        wanted: Mapping[TaskKey, Wanted],
+        guard: Guard,
+        now: int,
+        coming: Iterable[Pod] = (),
+    ) -> list[Waiting]:
+        """Everything without a node, by class: new tasks, existing pods and those `coming`."""
+        there = (*self.cache.state.unplaced.values(), *coming)
         whole = classes.groups(
             [(key, one.task, one.kind) for key, one in wanted.items()],
-            refused_writes.bindable(self.cache.refusals, self.cache.state.unplaced.values()),
+            refused_writes.bindable(self.cache.refusals, there),
             self.cache.by_uid,
             self.cache.state.aversions,
             guard,
@@ -229,9 +236,14 @@ class Loop:
         return backlog | self.buying.planned() if self.buying is not None else backlog
 
     def unplaced(self, now: int) -> list[Waiting]:
-        """The pods that wait for a node, by class, without those that met a defect lately."""
-        guard = self.set_aside.guard("class", now)
-        return self.set_aside.parted(self._waiting({}, guard, now), now)[0]
+        """The pods that wait for a node, by class, without those that met a defect lately.
+
+        Those of ours count whose CREATE is on its way: thousands take seconds, and a plan for all
+        is cheaper than a plan for each second's.
+        """
+        guard, state = self.set_aside.guard("class", now), self.cache.state
+        coming = (state.pods[key] for key, node in state.assumed.items() if not node)
+        return self.set_aside.parted(self._waiting({}, guard, now, coming), now)[0]
 
     def _eligible(self, kind: PodClass) -> EligibleNodes:
         return eligible_nodes.eligible(kind, self._memo.table(self.cache.snapshot()))

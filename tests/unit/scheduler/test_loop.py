@@ -196,6 +196,21 @@ def test_what_fits_is_born_placed() -> None:
     assert ["n1", "n1"] == [body["spec"]["nodeName"] for body in bodies]
 
 
+def test_what_is_being_created_waits_for_a_node_already() -> None:
+    """Pods whose CREATE is on its way are bought for like those that are seen, in one class."""
+    scene = Scene()
+    scene.service(replicas=3)
+    scene.look()
+    coming = scene.loop.unplaced(NOON)
+    for planned, _ in list(scene.notes.created.values())[:2]:
+        stored = replace(planned, uid=f"uid-{planned.name}")
+        scene.see("Pod", planned.name, stored, planned.namespace)
+    partly = scene.loop.unplaced(NOON)
+
+    assert [3] == [len(group.keys) for group in coming]
+    assert coming == partly
+
+
 def test_a_decision_is_counted_on_before_it_is_seen() -> None:
     """Looking again before the writes are seen creates nothing twice."""
     scene = Scene()
