@@ -61,7 +61,10 @@ def cluster(
     named = make_class() if node_class is None else node_class
     if named:
         answers[f"GET /apis/{GROUP}/v1alpha1/kwoknodeclasses/plain"] = named
-    return sound(pool or make_pool(), make_deployment(args=args), without="Deployment", **answers)
+    made = sound(pool or make_pool(), make_deployment(args=args), without="Deployment", **answers)
+    if not served:
+        made.refuse[KARPENTER] = 404
+    return made
 
 
 def of_pool(found: Recorded, code: int = 0) -> list[Any]:

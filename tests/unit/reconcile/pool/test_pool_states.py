@@ -1,11 +1,10 @@
-"""Claims and nodes of a Pool as rows, and the empty nodes that are its headroom."""
+"""Claims and nodes of a Pool as rows."""
 
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import Node, Taint
 from bayplan.reconcile.pool import claim_names, states
-from bayplan.reconcile.pool.headroom import Spare, kept
 from bayplan.reconcile.pool.states import Counts, NodeState
-from tests.builders import make_node, make_vector
+from tests.builders import make_node
 
 NAMES = claim_names.fresh("b", "uid", (), 6)
 LABEL = {"bayplan.dev/pool": "b"}
@@ -69,15 +68,3 @@ def test_a_node_that_is_deleted_retires() -> None:
 
 def _deleting() -> Node:
     return make_node("n", deleting=True)
-
-
-def test_headroom_keeps_the_cheapest_empty_nodes() -> None:
-    """Only as many as the free room of used nodes does not cover."""
-    used = Spare("used", make_vector(1000), empty=False)
-    empty = [Spare(f"n{n}", make_vector(4000), empty=True, microdollars=10 - n) for n in range(3)]
-
-    assert frozenset() == kept([used, *empty], make_vector(1000))
-    assert {"n2"} == kept([used, *empty], make_vector(2000))
-    assert {"n2", "n1"} == kept([used, *empty], make_vector(9000))
-    assert {"n0", "n1", "n2"} == kept([used, *empty], make_vector(99_000))
-    assert frozenset() == kept([used, *empty], make_vector(0, 1))
