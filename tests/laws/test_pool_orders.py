@@ -19,7 +19,7 @@ from bayplan.optimizer.problem import Budget
 from bayplan.optimizer.purchase import purchase
 from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer
-from bayplan.provisioning.orders import Order, Site, Terms, orders, question
+from bayplan.provisioning.orders import Bought, Order, Site, Terms, orders, question
 from tests.builders import make_class, make_constraints, make_snapshot, make_term, make_vector
 
 ZONES = ("eu-1a", "eu-1b", "eu-1c")
@@ -52,11 +52,24 @@ def bought(
     daemonsets: Sequence[DaemonSet] = (),
 ) -> list[Order]:
     """What is ordered; `now` is what waits when the answer comes."""
+    found = answered(waiting, menu=menu, site=site, now=now, daemonsets=daemonsets)
+    return [] if found is None else list(found.orders)
+
+
+def answered(
+    waiting: Sequence[Waiting],
+    *,
+    menu: Sequence[Offer] = MENU,
+    site: Site | None = None,
+    now: Sequence[Waiting] | None = None,
+    daemonsets: Sequence[DaemonSet] = (),
+) -> Bought | None:
+    """The whole answer; None where nothing lacks room."""
     asked_at = site or Site(make_snapshot(*daemonsets), waiting, 0)
     shop = Shop(menu, ZONES, daemonsets, {})
     asked = question(asked_at, shop)
     if asked is None:
-        return []
+        return None
     ticks = itertools.count()
     answer = purchase(asked.problem, Budget(seconds=1, spent=lambda: next(ticks) / 50))
     later = asked_at if now is None else dataclasses.replace(asked_at, waiting=now)
@@ -129,6 +142,23 @@ def test_what_nodes_under_way_hold_is_not_bought_again(demand: list[Waiting]) ->
     dearest = max(one.price for one in MENU)
     more = sum(order.price for order in bought(demand, site=forgotten))
     assert more <= sum(order.price for order in first) / 2 + dearest
+
+
+@given(demands, st.integers(1, 40))
+def test_each_pod_is_planned_for_a_node(demand: list[Waiting], more: int) -> None:
+    """Also one that has room on a node under way: else others could take that room."""
+    coming = tuple(order.node(f"~{index}") for index, order in enumerate(bought(demand)))
+    both = [*demand, waiting(more, 700, "late")]
+    site = Site(make_snapshot(), both, 0, coming)
+    found = answered(both, site=site)
+    made, absorbed = (found.orders, found.absorbed) if found is not None else ((), site.absorbed())
+    everywhere = planned(made)
+    for node in coming:
+        pods = absorbed[node.name]
+        everywhere.update(pods)
+        asked = [kind.request.times(count) for kind, count in pods.items()]
+        assert sum(asked, start=resources.NOTHING).fits(node.allocatable)
+    assert everywhere == Counter({group.kind: len(group.keys) for group in both})
 
 
 @given(demands, st.data())

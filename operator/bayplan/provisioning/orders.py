@@ -21,6 +21,8 @@ from bayplan.placement.solve import Policy, solve
 from bayplan.provisioning.demand import Row, Shop, demand_rows, tied
 from bayplan.provisioning.offerings import Offer
 
+Landed = Mapping[str, Mapping[PodClass, int]]  # node -> pods
+
 _MOST_ROUNDS = 5  # of nodes that constraints between pods ask for
 
 
@@ -66,6 +68,14 @@ class Order:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Bought:
+    """The `orders`, and which pods have room on each node that is on its way already."""
+
+    orders: tuple[Order, ...]
+    absorbed: Landed
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Site:
     """Where orders are tried: the cluster, what waits in it, and the nodes that are on their way.
 
@@ -81,6 +91,10 @@ class Site:
     def left(self) -> list[Waiting]:
         """What finds no room on any node, not even on a node that is on its way."""
         return _left(self, (), self.planned)[0]
+
+    def absorbed(self) -> Landed:
+        """What finds room on each node that is on its way."""
+        return _left(self, (), self.planned)[1]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -122,14 +136,14 @@ def orders(
     site: Site,
     shop: Shop,
     terms: Callable[[str], Terms],
-) -> list[Order]:
+) -> Bought:
     """The orders by which what waits finds room, as far as the shop can hold it.
 
     What has found room since the question was asked, or has gone, is not ordered for. Nor is what
     has come since: the answer is no plan for it, and another question finds a cheaper one.
     """
     site = _without_later(site, asked)
-    wanted, left = _tried(site, list(_planned(asked, answer)))
+    wanted, left, absorbed = _tried(site, list(_planned(asked, answer)))
     for _ in range(_MOST_ROUNDS):
         more = [
             _Wanted(offer, zone)
@@ -139,11 +153,13 @@ def orders(
             )
         ]
         before = sum(len(group.keys) for group in left)
-        tried, left = _tried(site, [*wanted, *more]) if more else (wanted, left)
+        if not more:
+            break
+        tried, left, landed = _tried(site, [*wanted, *more])
         if sum(len(group.keys) for group in left) >= before:
             break
-        wanted = tried
-    return [_order(one, shop, terms) for one in wanted if one.pods]
+        wanted, absorbed = tried, landed
+    return Bought(tuple(_order(one, shop, terms) for one in wanted if one.pods), absorbed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,8 +192,11 @@ def _planned(asked: Question, answer: Purchase) -> Iterator[_Wanted]:
         yield _Wanted(*asked.places[place], pods)
 
 
-def _tried(site: Site, wanted: Sequence[_Wanted]) -> tuple[list[_Wanted], list[Waiting]]:
-    """Place what waits on the cluster with these nodes: what lands on each, and what is left."""
+def _tried(site: Site, wanted: Sequence[_Wanted]) -> tuple[list[_Wanted], list[Waiting], Landed]:
+    """Place what waits on the cluster with these nodes.
+
+    What lands on each, what is left, and what lands on the nodes that are on their way already.
+    """
     zones = sorted({zone for one in wanted for zone in one.offer.zones})
     placed = [
         dataclasses.replace(one, tried=one.zone or one.tried or _turn(one.offer.zones or zones, at))
@@ -194,16 +213,19 @@ def _tried(site: Site, wanted: Sequence[_Wanted]) -> tuple[list[_Wanted], list[W
         dataclasses.replace(one, pods=landed[node.name])
         for one, node in zip(placed, nodes, strict=True)
     ]
-    return found, left
+    return found, left, {node.name: landed[node.name] for node in site.coming}
 
 
 def _left(
     site: Site, nodes: Sequence[Node], planned: Backlog
 ) -> tuple[list[Waiting], dict[str, Counter[PodClass]]]:
-    """What finds no room on the cluster with these nodes, and what lands on each of them."""
+    """What finds no room on the cluster with these nodes, and what lands on each of them.
+
+    Also on those that are on their way already.
+    """
     extended = site.snapshot.with_nodes((*site.coming, *nodes))
     plan = solve(extended, site.waiting, site.now, Policy(), planned=planned)
-    landed: dict[str, Counter[PodClass]] = {node.name: Counter() for node in nodes}
+    landed: dict[str, Counter[PodClass]] = {node.name: Counter() for node in (*site.coming, *nodes)}
     if landed:
         for group in site.waiting:
             for key in group.keys:

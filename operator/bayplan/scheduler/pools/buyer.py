@@ -130,6 +130,7 @@ class Buyer:
             return
         asked = question(site, menus.shop, fresh=not site.snapshot.busy.any())
         if asked is None:
+            self.under_way.absorb(site.absorbed())
             return
         tasks = int(asked.problem.demand.sum())
         seconds = min(_LEAST_SECONDS + tasks / _TASKS_A_SECOND, _MOST_SECONDS)
@@ -143,7 +144,8 @@ class Buyer:
             self.ring()  # the Pools have changed meanwhile: begin again
             return
         made = orders(asked, answer, self._site(current, now), menus.shop, menus.terms)
-        self._order(made, current)
+        self.under_way.absorb(made.absorbed)
+        self._order(made.orders, current)
 
     def _site(self, menus: Menus, now: int) -> Site:
         able = [group for group in self.waiting(now) if menus.pools_for(group.kind)]

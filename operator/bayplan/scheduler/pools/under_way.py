@@ -17,7 +17,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.workloads import NO_BACKLOG, Backlog, Plan, PodClass, Waiting
 from bayplan.placement.node_table import BLOCKING
 from bayplan.provisioning.offerings import Offer
-from bayplan.provisioning.orders import Order, least
+from bayplan.provisioning.orders import Landed, Order, least
 
 _KEPT_SECONDS = 60  # a plan for a node that is there: later, what waits goes where it fits
 
@@ -35,6 +35,16 @@ class UnderWay:
     def plan(self, claim: str, order: Order) -> None:
         """This claim is ordered for these pods."""
         self._planned[claim] = Counter(order.pods)
+
+    def absorb(self, landed: Landed) -> None:
+        """These pods are planned for nodes on their way, by the names that `coming` gave them.
+
+        Without it a pod takes the room that another one was not bought a node for.
+        """
+        for claim in self._claims():
+            pods = landed.get(name_of(claim))
+            if pods:
+                self._planned[claim.name] = Counter(pods)
 
     def coming(self, offers: Offers) -> tuple[Node, ...]:
         """The claims as nodes, with the room that each will have at least."""
