@@ -49,9 +49,6 @@ ROLLBACK_TO = f"{GROUP}/rollback-to"  # name of a kept ControllerRevision
 PROMOTE = f"{GROUP}/promote"  # a new value lets one step of an update pass
 IGNORE_MASS_LOSS = f"{GROUP}/ignore-mass-loss"  # "true": this service goes on despite a mass loss
 
-# Label, taint and annotation of nodes and node claims of a Pool; the value is the Pool's name.
-POOL = f"{GROUP}/pool"
-
 # Finalizer on run pods.
 RUN_TRACKING = f"{GROUP}/run-tracking"
 

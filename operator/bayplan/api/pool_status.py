@@ -58,6 +58,9 @@ class PoolStatus(Part):
     claims: ClaimCounts | None = Field(
         default=None, description="NodeClaims of the pool, by state."
     )
+    waiting_pods: Integer | None = Field(
+        default=None, ge=0, description="Pods that wait for a node that the pool may buy."
+    )
     dollars_per_hour: Decimal | None = Field(
         default=None, description="What the pool's nodes cost, in dollars an hour."
     )

@@ -52,7 +52,7 @@ def nodes(
                 "priceSource": source,
                 "allocatable": dict(node.allocatable),
                 "requested": dict(asked),
-                "fillPercent": _fill(asked, node.allocatable),
+                "fillPercent": fill(asked, node.allocatable),
             }
         )
     rows.sort(key=lambda row: _order(row, sort))
@@ -67,7 +67,7 @@ def nodes(
     return {
         "costMicrodollarsPerHour": cost,
         "costDollarsPerMonth": round(cost * HOURS_A_MONTH / _MICRO, 2),
-        "fillPercent": _fill(asked_total, total),
+        "fillPercent": fill(asked_total, total),
         "pods": {
             "running": sum(row["pods"] for row in rows),
             "waiting": waiting,
@@ -112,7 +112,8 @@ def _state(node: Node, deleting: Collection[str]) -> str:
     return "Leaving" if node.leaving else "Ready"
 
 
-def _fill(asked: Mapping[str, int], room: Mapping[str, int]) -> dict[str, float]:
+def fill(asked: Mapping[str, int], room: Mapping[str, int]) -> dict[str, float]:
+    """How many percent of the CPU, memory and pods are asked for; only what there is room of."""
     return {
         name: round(100 * asked.get(name, 0) / room[name], 1)
         for name in ("cpu", "memory", "pods")

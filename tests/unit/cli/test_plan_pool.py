@@ -320,7 +320,7 @@ def test_karpenters_own_prices(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--pool", "absent"), "neither a file nor a NodePool of the cluster"),
+        (("--pool", "absent"), "neither a file nor a NodePool or a Pool of the cluster"),
         (("--pool", "general", "--prices", "/absent.json"), "--prices"),
         (("--pool", "general", "--karpenter-metrics", "/absent.txt"), "--karpenter-metrics"),
         (

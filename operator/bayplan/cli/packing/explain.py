@@ -1,4 +1,4 @@
-"""`bayplan explain`: why a pod, job or service waits, or why it is where it is. Read only."""
+"""`bayplan explain`: why a pod, job or service waits, or is where it is; a Pool. Read only."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 from bayplan.api.kinds import KINDS
 from bayplan.cli.errors import Refused
 from bayplan.cli.named_object import kind_of
+from bayplan.cli.packing import pool_objects
 from bayplan.cli.printing import data, formatted, is_data, now, plain
 from bayplan.cli.target import Target, targeted
 
@@ -19,13 +20,17 @@ _MOST_LINES = 8  # of pods
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Completes the KIND/ of the name that the user types in a shell."""
-    del context, parameter
-    words = (*(kind.word for kind in KINDS), "pod")
+    """Completes the KIND/ of the name that the user types in a shell, and names of Pools."""
+    del parameter
+    kind, slash, name = typed.rpartition("/")
+    if slash:
+        found = pool_objects.completed(context, name) if pool_objects.is_pool(typed) else []
+        return [CompletionItem(f"{kind}/{one.value}") for one in found]
+    words = (*(kind.word for kind in KINDS), "pod", "pool")
     return [CompletionItem(f"{word}/") for word in words if word.startswith(typed.lower())]
 
 
-@click.command(short_help="Explain why a pod, job or service waits or is where it is.")
+@click.command(short_help="Explain why a pod, job or service waits or is where it is; a Pool.")
 @click.argument("name", metavar="[KIND/]NAME", shell_complete=_kinds)
 @targeted()
 @click.option("--node-selector", default="", help="As set for the operator; empty means all nodes.")
@@ -35,10 +40,20 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
 
     For waiting pods it shows a funnel: each node counts for the first reason that holds, so the
     numbers add up to the nodes considered. Below it are changes that would make the pod fit, each
-    tried with the operator's own engine. Exit code: 0 nothing waits or has failed, 1 something
-    waits or has failed, 3 the cluster refused.
+    tried with the operator's own engine.
+
+    For pool/NAME it shows what the Pool is, what hinders it and how to mend that, its nodes, what
+    they cost and should cost, what comes next, which instance types cannot be had until when, and
+    how much of each limit is in use.
+
+    Exit code: 0 nothing waits or has failed, 1 something waits or has failed, 3 the cluster
+    refused.
     """
     from bayplan.cli import client  # --help answers at once
+
+    if pool_objects.is_pool(name):
+        _explain_pool(name, target, output)
+        return
     from bayplan.reports.explain import account
     from bayplan.scheduler import dry_run
 
@@ -51,6 +66,20 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     else:
         click.echo("\n".join(map(plain, lines(told))))
     click.get_current_context().exit(1 if told["waiting"] or told["trouble"] else 0)
+
+
+def _explain_pool(name: str, target: Target, output: str) -> None:
+    from bayplan.cli import client  # --help answers at once
+    from bayplan.cli.packing import pool_page
+
+    with client.connected(target) as cluster:
+        told = pool_page.account(cluster, name)
+    if is_data(output):
+        data(output, "explain", told)
+    else:
+        click.echo("\n".join(map(plain, pool_page.lines(told, wide=output == "wide"))))
+    hindered = told["trouble"] or not told["served"]
+    click.get_current_context().exit(1 if told["waitingPods"] or hindered else 0)
 
 
 def _events(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any]]:

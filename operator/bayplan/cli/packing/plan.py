@@ -2,12 +2,25 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from bayplan.cli.errors import NotThere, Refused
+from bayplan.cli.packing import pool_objects
 from bayplan.cli.printing import data, formatted, is_data, now, plain, table
 from bayplan.cli.target import Target, targeted
+
+if TYPE_CHECKING:
+    from bayplan.cli.client import ApiClient
+
+
+def _pool_names(
+    context: click.Context, parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    del parameter
+    return pool_objects.completed(context, typed)
 
 
 @click.command(short_help="Show what Bayplan would do now; nothing is written.")
@@ -17,8 +30,10 @@ from bayplan.cli.target import Target, targeted
     "--pool",
     metavar="NAME|FILE",
     default="",
+    shell_complete=_pool_names,
     help="Show instead what the nodes of this NodePool of Karpenter cost, what the least cost is, "
-    "and which nodes to buy and to give back. A file may hold the NodePool.",
+    "and which nodes to buy and to give back. A file may hold the NodePool. The name of a Pool "
+    "means its NodePool, if no NodePool has that name; pool/NAME always means the Pool.",
 )
 @click.option(
     "--prices",
@@ -60,7 +75,8 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
     """Run a cycle of the operator's own loop on the live cluster, and print instead of writing.
 
     Lists the pods that would be created, bound or deleted, and the pods that wait, with reasons.
-    Without -n it covers the whole cluster.
+    Without -n it covers the whole cluster. Says what the operator's Pools do next, if there are
+    Pools.
 
     With --pool, it packs every pod of the pool's nodes, and every waiting pod that the pool could
     hold, onto nodes that the pool may buy. If the cluster has no node of that pool, it takes all
@@ -85,17 +101,27 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
         )
         click.get_current_context().exit(code)
     from bayplan.cli import client  # --help answers at once
+    from bayplan.reports import pools
     from bayplan.reports.plan import changes
     from bayplan.scheduler import dry_run
 
     with client.connected(target) as cluster:
         found = dry_run.session(cluster, now(), node_selector)
-    told = changes(found, target.namespace or "")
+        coming = pools.coming(_pools(cluster))
+    told = {**changes(found, target.namespace or ""), "pools": coming}
     if is_data(output):
         data(output, "plan", told)
     else:
         _print(told, wide=output == "wide")
     click.get_current_context().exit(1 if told["waiting"] else 0)
+
+
+def _pools(cluster: "ApiClient") -> list[dict[str, Any]]:
+    """The Pools; none where the kind is not defined, or the user may not list it."""
+    try:
+        return pool_objects.pools(cluster)
+    except (NotThere, Refused):
+        return []
 
 
 def _print(told: dict[str, Any], *, wide: bool) -> None:
@@ -116,5 +142,8 @@ def _print(told: dict[str, Any], *, wide: bool) -> None:
         click.echo("Nothing to do.")
     for one in told["waiting"]:
         click.echo(plain(f"no room for {one['pods']} of {one['of']}: {one['message']}"))
+    for pool in told["pools"]:
+        for line in pool["next"]:
+            click.echo(plain(f"Pool {pool['name']}: {line}"))
     for name in told["unreadable"]:
         click.echo(plain(f"left out, cannot be read: {name}"), err=True)

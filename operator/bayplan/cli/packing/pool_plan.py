@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bayplan.api.kinds import POOL
+from bayplan.cli.packing import pool_objects
 from bayplan.cli.printing import data, is_data, plain, table
 from bayplan.cli.target import Target
 from bayplan.inputs import InputError
@@ -13,11 +15,11 @@ from bayplan.inputs import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bayplan.cli.client import ApiClient
     from bayplan.cloud.prices import Price
     from bayplan.manifests.documents import Document
     from bayplan.provisioning.advice import Advice
 
-_POOLS = "/apis/karpenter.sh/v1/nodepools"
 _CLASSES = "/apis/karpenter.k8s.aws/v1/ec2nodeclasses"
 _HEADINGS = ("type", "capacity", "now", "plan", "$/h each", "")
 
@@ -34,7 +36,7 @@ def pool_plan(
 ) -> int:
     """Print the advice for a pool; return the exit code: 0, or 1 if the plan lacks room for pods.
 
-    `pool` is a file with a NodePool, or the name of a NodePool in the cluster.
+    `pool` is a file with a NodePool, or the name of a NodePool or of a Pool in the cluster.
     """
     from bayplan.cli.packing import live_documents, price_options
     from bayplan.cloud.node_pools import SPOT
@@ -103,17 +105,38 @@ def _read(target: Target, pool: str) -> list["Document"]:
 
 
 def _stored(target: Target, pool: str) -> dict[str, Any]:
+    """The NodePool with this name, else that of the Pool with this name or `pool/NAME`."""
     from bayplan.cli import client
-    from bayplan.cli.errors import NotThere
 
     with client.connected(target) as cluster:
-        try:
-            body = cluster.ask("GET", f"{_POOLS}/{pool}", verb="get", kind="NodePool")
-        except NotThere as error:
-            raise InputError(
-                "--pool", f"{pool!r} is neither a file nor a NodePool of the cluster"
-            ) from error
-        return {**body, "apiVersion": "karpenter.sh/v1", "kind": "NodePool"}
+        body = None if pool_objects.is_pool(pool) else cluster.find("NodePool", pool, "")
+        body = body or _of_pool(cluster, pool)
+    return {**body, "apiVersion": "karpenter.sh/v1", "kind": "NodePool"}
+
+
+def _of_pool(cluster: "ApiClient", word: str) -> dict[str, Any]:
+    name = word.rpartition("/")[2]
+    found = cluster.find(POOL.name, name, "")
+    if found is None:
+        raise InputError(
+            "--pool",
+            f"the cluster has no Pool {name!r}"
+            if pool_objects.is_pool(word)
+            else f"{word!r} is neither a file nor a NodePool or a Pool of the cluster",
+        )
+    referred = pool_objects.referred(found)
+    if not referred:
+        raise InputError(
+            "--pool",
+            f"Pool {name} names no NodePool (spec.nodePoolRef.name); `bayplan explain pool/{name}` "
+            "says what its nodes cost",
+        )
+    body = cluster.find("NodePool", referred, "")
+    if body is None:
+        raise InputError(
+            "--pool", f"NodePool {referred}, which Pool {name} names, is not in the cluster"
+        )
+    return body
 
 
 def _class_of(target: Target, pool: dict[str, Any]) -> list["Document"]:

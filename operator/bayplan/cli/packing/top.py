@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bayplan.cli.packing import pool_objects
 from bayplan.cli.printing import data, formatted, is_data, plain
 from bayplan.cli.target import Target, targeted
 from bayplan.inputs import InputError
@@ -25,12 +26,12 @@ _MICRO = 1_000_000
 _FULL, _FAIR = 90.0, 60.0  # percent
 _BAR = 10
 _NARROW = 100  # columns; a terminal up to this width gets short bars
-_WHAT = ("nodes", "jobs", "services")
+_WHAT = ("nodes", "jobs", "services", "pools")
 _KINDS = {"jobs": "BatchJob", "services": "LongService"}
 _SORTS = ("name", "cpu", "memory", "price", "waste")
 
 
-@click.command(short_help="Show nodes, jobs or services, live: requests, price, bars.")
+@click.command(short_help="Show nodes, jobs, services or Pools, live: requests, price, bars.")
 @click.argument("what", type=click.Choice(_WHAT), default="nodes")
 @click.option("--once", is_flag=True, help="Print once and end, as always in a pipe.")
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=5.0, show_default=True,
@@ -49,6 +50,10 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
     output: str,
 ) -> None:
     """Show the requests on the cluster and what it costs, until Ctrl-C.
+
+    Pools have a row each: how full their nodes are, what they cost, the bound (no nodes hold these
+    pods for less), by how many percent they cost more, and the pods that wait for a node. Of their
+    NodeClaims, +2 are on the way, -1 goes back and !3 were refused in the last 30 minutes.
 
     Exit code: 0, or 3 if the cluster refused.
     """
@@ -86,6 +91,11 @@ def _looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> d
     """One look at the cluster, as data."""
     from bayplan.reports.top import nodes, workloads  # numpy
 
+    if what == "pools":
+        from bayplan.reports import pools
+
+        bodies = pool_objects.pools(cluster)
+        return {"what": what, what: pools.overview(bodies, pool_objects.site(cluster))}
     if what != "nodes":
         return {"what": what, what: workloads(cluster.listed(_KINDS[what]))}
     from bayplan.manifests import inventory
@@ -122,6 +132,10 @@ def picture(told: Mapping[str, Any], *, wide: bool, lines: int | None = None) ->
     from rich.console import Group
     from rich.text import Text
 
+    if told["what"] == "pools":
+        from bayplan.cli.packing import pool_table
+
+        return pool_table.picture(told["pools"], wide=wide, lines=lines)
     if told["what"] != "nodes":
         return _listing(told, told[told["what"]], lines)
     fill = told["fillPercent"]

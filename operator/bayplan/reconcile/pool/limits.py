@@ -88,9 +88,14 @@ class Limit:
     most: int
     used: int
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """How much at most and how much is in use, as text."""
+        return _text(self.what, self.most), _text(self.what, self.used)
+
     def __str__(self) -> str:
         """`limits.cpu of the Pool (2000, and 1996 are there)`."""
-        most, used = (_text(self.what, amount) for amount in (self.most, self.used))
+        most, used = self.texts
         return f"limits.{self.what} of the {self.whose} ({most}; {used} in use)"
 
 

@@ -43,6 +43,7 @@ def status(facts: Facts, now: int) -> dict[str, Any]:
             "retiring": counts.retiring,
             "refused": facts.refused,
         },
+        "waitingPods": facts.waiting,
         **_money(facts.costs),
         "unavailable": facts.unavailable.to_status(now),
         "next": [conditions.cut(line) for line in facts.next[:MOST_NEXT]],

@@ -1,0 +1,97 @@
+"""`bayplan top pools`: a row for each Pool, within 80 columns."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bayplan.cli.packing import pool_objects
+from bayplan.cli.printing import plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_COMING = ("requested", "launched", "registered")
+_STATES = (*_COMING, "usable", "retiring", "refused")
+_COLUMNS = ("Mode", "Nodes", "Claims", "CPU", "Mem", "$/h", "Bound", "Gap", "Wait")
+_WORDS = frozenset({"Mode", "NodePool", "Claims"})  # columns of words; the others are numbers
+_GAP = 2
+
+
+def picture(
+    rows: Sequence[Mapping[str, Any]], *, wide: bool, lines: int | None = None
+) -> "RenderableType":
+    """The Pools, to print on a terminal; `lines` is how many rows have room."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        return Text(pool_objects.NONE)
+    shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+    shown.add_column("Pool", overflow="ellipsis", min_width=6)  # the column that is cut
+    columns = _wide() if wide else _COLUMNS
+    for column in columns:
+        shown.add_column(column, justify="left" if column in _WORDS else "right", no_wrap=True)
+    for row in rows[:lines]:
+        cells = {
+            **_cells(row),
+            **{state.capitalize(): str(row["claims"][state]) for state in _STATES},
+        }
+        shown.add_row(
+            *(Text(plain(one)) for one in (row["name"], *map(cells.__getitem__, columns)))
+        )
+    return Group(shown, *(Text(plain(line)) for line in _remarks(rows, lines)))
+
+
+def _wide() -> tuple[str, ...]:
+    states = [state.capitalize() for state in _STATES]
+    money = ("$/h", "Bound", "Plan", "Gap", "Saves/month")
+    return ("NodePool", "Mode", "Ready", "Nodes", *states, "CPU", "Mem", *money, "Wait")
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, str]:
+    fill, claims = row["fillPercent"], row["claims"]
+    signed = (
+        ("+", sum(claims[state] for state in _COMING)),
+        ("-", claims["retiring"]),
+        ("!", claims["refused"]),
+    )
+    return {
+        "NodePool": row["nodePool"],
+        "Mode": row["mode"],
+        "Ready": row["ready"]["status"] or "?",
+        "Nodes": str(row["nodes"]),
+        "Claims": " ".join(f"{sign}{count}" for sign, count in signed if count),
+        "CPU": _percent(fill.get("cpu")),
+        "Mem": _percent(fill.get("memory")),
+        "$/h": _known(row["dollarsPerHour"]),
+        "Bound": _known(row["boundDollarsPerHour"]),
+        "Plan": _known(row["plannedDollarsPerHour"]),
+        "Gap": f"{row['gapPercent']}%" if row["gapPercent"] is not None else "?",
+        "Saves/month": _known(row["savingDollarsPerMonth"]),
+        "Wait": _known(row["waitingPods"]),
+    }
+
+
+def _remarks(rows: Sequence[Mapping[str, Any]], lines: int | None) -> Iterator[str]:
+    """What hinders a Pool, and what each does next."""
+    if lines is not None and len(rows) > lines:
+        yield f"… and {len(rows) - lines} more; --once shows all"
+        return
+    for row in rows:
+        ready = row["ready"]
+        if not ready["status"]:
+            yield (
+                f"{row['name']}: the operator has written no status; does it serve Pools "
+                "(pool.enabled)? `bayplan doctor` says more."
+            )
+        elif ready["status"] != "True":
+            yield f"{row['name']}: not ready ({ready['reason']}): {ready['message']}"
+        yield from (f"{row['name']}: {line}" for line in row["next"])
+
+
+def _percent(value: float | None) -> str:
+    return f"{value:.0f}%" if value is not None else "-"
+
+
+def _known(value: object) -> str:
+    return str(value) if value is not None else "?"

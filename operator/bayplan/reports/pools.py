@@ -1,0 +1,169 @@
+"""Pools as rows, and one Pool in full: from their statuses, and from the nodes that there are.
+
+What nodes cost comes from the status, which the operator writes; how full they are is counted.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bayplan.api import names
+from bayplan.api.pool_resource import PoolResource, parse_pool
+from bayplan.model import resources
+from bayplan.model.nodes import CAPACITY_TYPE, DRAINING, INSTANCE_TYPE, ZONE, Node
+from bayplan.model.pods import Pod
+from bayplan.model.untyped import mapping, sequence
+from bayplan.provisioning.prices import MODELLED, with_price
+from bayplan.reconcile.pool import states
+from bayplan.reports import pool_limits
+from bayplan.reports.top import fill
+
+_STATES = ("requested", "launched", "registered", "usable", "retiring", "refused")
+_MONEY = (
+    "dollarsPerHour",
+    "boundDollarsPerHour",
+    "plannedDollarsPerHour",
+    "gapPercent",
+    "savingDollarsPerMonth",
+)
+_BAD = {"Ready": "False", "NodePoolQuiet": "False", "LimitReached": "True", "Degraded": "True"}
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The nodes of the cluster, and the pods that run on them."""
+
+    nodes: Sequence[Node]
+    running: Sequence[Pod]
+
+
+def overview(bodies: Iterable[Body], site: Site) -> list[dict[str, Any]]:
+    """A row for each Pool, by name."""
+    on_node = _by_node(site.running)
+    pools = sorted(map(parse_pool, bodies), key=lambda pool: pool.name)
+    return [_row(pool, _nodes(pool, site.nodes), on_node) for pool in pools]
+
+
+def account(
+    body: Body, node_pool: Body | None, claims: Iterable[Body], site: Site
+) -> dict[str, Any]:
+    """Everything that is known about a Pool.
+
+    `node_pool` is its NodePool, None if there is none; `claims` are all NodeClaims of the cluster.
+    """
+    pool, on_node = parse_pool(body), _by_node(site.running)
+    nodes = _nodes(pool, site.nodes)
+    status = pool.status
+    return {
+        "kind": names.POOL_KIND,
+        **_row(pool, nodes, on_node),
+        "served": "observedGeneration" in status,
+        "conditions": [
+            {key: str(one.get(key) or "") for key in ("type", "status", "reason", "message")}
+            for one in map(mapping, sequence(status.get("conditions")))
+        ],
+        "trouble": list(_trouble(pool)),
+        "nodeList": [_node(node, on_node.get(node.name, ())) for node in nodes],
+        "unavailable": [dict(mapping(one)) for one in sequence(status.get("unavailable"))],
+        "limits": pool_limits.used(pool, node_pool, claims, nodes),
+        "sources": list(sequence(status.get("sources"))),
+    }
+
+
+def coming(bodies: Iterable[Body]) -> list[dict[str, Any]]:
+    """What each Pool does next, by name; Pools that have nothing to do are left out."""
+    pools = sorted(map(parse_pool, bodies), key=lambda pool: pool.name)
+    return [
+        {"name": pool.name, "mode": _mode(pool), "next": told}
+        for pool in pools
+        if (told := list(sequence(pool.status.get("next"))))
+    ]
+
+
+def _row(
+    pool: PoolResource, nodes: Sequence[Node], on_node: Mapping[str, Sequence[Pod]]
+) -> dict[str, Any]:
+    status, spec = pool.status, pool.spec
+    counted = mapping(status.get("claims"))
+    asked = sum(
+        (pod.request for node in nodes for pod in on_node.get(node.name, ())), resources.NOTHING
+    )
+    room = sum((node.allocatable for node in nodes), resources.NOTHING)
+    ready = next(
+        (
+            one
+            for one in map(mapping, sequence(status.get("conditions")))
+            if one.get("type") == "Ready"
+        ),
+        {},
+    )
+    return {
+        "name": pool.name,
+        "nodePool": _node_pool(pool),
+        "mode": _mode(pool),
+        "default": spec is not None and spec.default,
+        "ready": {key: str(ready.get(key) or "") for key in ("status", "reason", "message")},
+        "nodes": len(nodes),
+        "claims": {state: int(counted.get(state) or 0) for state in _STATES},
+        "fillPercent": fill(asked, room),
+        **{key: status.get(key) for key in _MONEY},
+        "waitingPods": status.get("waitingPods"),
+        "next": list(sequence(status.get("next"))),
+    }
+
+
+def _mode(pool: PoolResource) -> str:
+    return pool.spec.mode if pool.spec is not None else "invalid"
+
+
+def _node_pool(pool: PoolResource) -> str:
+    spec = pool.spec
+    return spec.node_pool_ref.name if spec is not None and spec.node_pool_ref is not None else ""
+
+
+def _nodes(pool: PoolResource, nodes: Iterable[Node]) -> list[Node]:
+    """The nodes of a Pool; of a Pool without a NodePool, all that have no Pool."""
+    referred = _node_pool(pool)
+    if pool.spec is not None and not referred:
+        return [node for node in nodes if names.POOL not in node.labels]
+    found = states.rows(pool.name, referred, (), nodes)
+    return [row.node for row in found if row.node is not None]
+
+
+def _by_node(pods: Iterable[Pod]) -> dict[str, list[Pod]]:
+    found: dict[str, list[Pod]] = {}
+    for pod in pods:
+        found.setdefault(pod.node, []).append(pod)
+    return found
+
+
+def _trouble(pool: PoolResource) -> Iterator[str]:
+    """What hinders the Pool, each cause once, in the words of its conditions."""
+    told: set[str] = set()
+    for one in map(mapping, sequence(pool.status.get("conditions"))):
+        kind, reason = str(one.get("type")), str(one.get("reason") or "")
+        advises = kind == "NodePoolQuiet" and _mode(pool) != "Buy"  # hinders nothing then
+        message = str(one.get("message") or "")
+        if _BAD.get(kind) != one.get("status") or advises or message in told:
+            continue
+        told.add(message)
+        yield f"{kind}={one.get('status')} ({reason}): {message}"
+
+
+def _node(node: Node, pods: Sequence[Pod]) -> dict[str, Any]:
+    asked = sum((pod.request for pod in pods), resources.NOTHING)
+    priced, _ = with_price(node, MODELLED)
+    draining = any(taint.key == DRAINING for taint in node.taints)
+    ready = "Ready" if node.ready else "NotReady"
+    return {
+        "name": node.name,
+        "instanceType": node.labels.get(INSTANCE_TYPE, ""),
+        "zone": node.labels.get(ZONE, ""),
+        "capacityType": node.labels.get(CAPACITY_TYPE, ""),
+        "costMicrodollarsPerHour": priced.price_microdollars,
+        "state": "Deleting" if node.deleting else "Draining" if draining else ready,
+        "pods": len(pods),
+        "fillPercent": fill(asked, node.allocatable),
+    }
