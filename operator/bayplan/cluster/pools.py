@@ -51,7 +51,8 @@ class StoredNodePool:
 class Pools:
     """`ring` is called when a decision about pools may have changed; `changes` counts the calls.
 
-    `karpenter` says whether its API is served, and `synced` whether all three kinds have been
+    `looked` says whether Karpenter's API has been looked for, `karpenter` whether it is served, and
+    `synced` whether all three kinds have been
     listed since then: before that, nothing may be bought. `gone` are the claims that ended before
     they had an instance, and not by our own doing: the cloud had no capacity, or the NodeClass is
     not ready. Whoever buys reads and clears it. `node_classes` are by kind and name, and
@@ -62,6 +63,7 @@ class Pools:
     """
 
     ring: Callable[[], None]
+    looked: bool = False
     karpenter: bool = False
     listed: set[str] = field(default_factory=set)
     pools: dict[str, PoolResource] = field(default_factory=dict)
@@ -80,6 +82,24 @@ class Pools:
     @property
     def synced(self) -> bool:
         return self.karpenter and self.listed >= KINDS
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known which Pools there are, and through what each buys."""
+        if POOL not in self.listed or not self.looked:
+            return False
+        if not self.karpenter:
+            return True
+        named = (one.spec.node_pool_ref for one in self.pools.values() if one.spec is not None)
+        through = (self.node_pools.get(each.name) for each in named if each is not None)
+        return self.synced and all(map(self.knows_class, filter(None, through)))
+
+    def knows_class(self, node_pool: StoredNodePool) -> bool:
+        """Whether the NodeClass that it names has been looked for."""
+        if node_pool.read is None:
+            return True
+        at = node_pool.read.node_class
+        return at in self.node_classes or at in self.node_class_problems
 
     @property
     def default(self) -> str:

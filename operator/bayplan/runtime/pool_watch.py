@@ -92,7 +92,10 @@ class PoolWatch:
                 self._cache.lose_karpenter()
             if served is not None:
                 self._say("karpenter", f"{API} is {'' if served else 'not '}served")
-            await asyncio.sleep(self._look_seconds)
+                if not self._pools.looked:
+                    self._pools.looked = True
+                    self._pools.changed()
+            await asyncio.sleep(self._look_seconds if self._pools.looked else _TURN_SECONDS)
 
     async def _is_served(self) -> bool | None:
         """Whether the API server serves Karpenter's API; None without an answer."""

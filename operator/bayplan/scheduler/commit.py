@@ -30,11 +30,13 @@ from bayplan.scheduler.writing import Writing
 class Patience:
     """How long a pod waits for a node that Bayplan buys, and the sentence that says so.
 
-    After so many seconds the pod is left to autoscalers; None: it waits for ever.
+    After so many seconds the pod is left to autoscalers; None: it waits for ever. `unknown`: it is
+    not known yet whether a node is bought, so the pod goes on to say what it says.
     """
 
-    seconds: int | None
-    sentence: str
+    seconds: int | None = None
+    sentence: str = ""
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,7 @@ class Commit:
                             self._create(wanted[key], "", now, free)
                     elif not refused.funnel.making:
                         pod, held = self.cache.state.unplaced[key], plan.holds.get(key, "")
-                        word, sentence = self._said(pod, words, now)
-                        self._mark(pod, sentence, held, word, again=key in unsaid)
+                        self._tell(pod, words, now, held, again=key in unsaid)
         return guard.lost
 
     def _words(self, refused: Refused) -> _Words:
@@ -118,6 +119,14 @@ class Commit:
         if refused.funnel.defect:
             return _Words(sentence, defective=True)
         return _Words(sentence, self.patience(refused.waiting.kind))
+
+    def _tell(self, pod: Pod, words: _Words, now: int, held: str, *, again: bool) -> None:
+        """Have a pod say why it waits; while nobody knows who buys for it, it stays as it is."""
+        if words.patience is not None and words.patience.unknown:
+            self.patience_ends = now + 1
+            return
+        word, sentence = self._said(pod, words, now)
+        self._mark(pod, sentence, held, word, again=again)
 
     def _said(self, pod: Pod, words: _Words, now: int) -> tuple[str, str]:
         """The reason and the sentence on a pod that waits."""

@@ -232,6 +232,30 @@ class TestKarpenter:
             held.cache.sync(kind)
         assert pools.synced
 
+    def test_until_it_is_known_who_buys(self) -> None:
+        """Pools, whether Karpenter is there, its objects, and the NodeClasses that they name."""
+        held = Held()
+        pools = held.cache.pools
+        held.cache.sync(POOL)
+        assert not pools.known
+        pools.looked = True
+        assert pools.known
+        pools.karpenter = True
+        assert not pools.known
+        held.put(POOL, "batch", pool_body(), 10, namespace="")
+        reference = {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "c"}
+        body = node_pool_body(nodeClassRef=reference)
+        held.put(NODE_POOL, "of-batch", body, 10, namespace="")
+        held.cache.sync(NODE_POOL)
+        held.cache.sync(NODE_CLAIM)
+        assert pools.synced
+        assert not pools.known
+        pools.node_class_problems["EC2NodeClass", "c"] = "does not exist"
+        assert pools.known
+        pools.node_class_problems.clear()
+        pools.node_classes["EC2NodeClass", "c"] = {}
+        assert pools.known
+
     def test_it_vanishes_and_comes_back(self) -> None:
         """Its objects are void then, nothing was refused; the same objects count when served."""
         held = Karpenter()

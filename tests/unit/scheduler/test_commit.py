@@ -7,6 +7,7 @@ from bayplan.api.resource import Resource
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel, Reason, Refusal
 from bayplan.model.workloads import Plan, Refused, TaskKey, Waiting
+from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.wanted import Wanted
 from tests.builders import make_pod
 from tests.unit.scheduler.test_loop import NOON, Notebook, Scene
@@ -108,3 +109,19 @@ def test_an_observer_hands_over_nothing() -> None:
 
     assert scene.notes.silent
     assert key not in scene.cache.state.pods
+
+
+def test_a_pod_stays_as_it_is_while_nobody_knows_who_buys_for_it() -> None:
+    """Right after the start it says nothing new; a moment later it is looked at again."""
+    scene = Scene()
+    scene.node(cpu=50)
+    scene.see("Pod", "waits", make_pod("waits", cpu=100))
+    scene.loop.commit.patience = lambda _: Patience(unknown=True)
+    scene.look()
+    unsaid, again_at = list(scene.notes.marked), scene.loop.commit.patience_ends
+    scene.loop.commit.patience = lambda _: Patience(None, "Pool b buys a node for it.")
+    scene.look()
+
+    assert [] == unsaid
+    assert again_at == scene.clock.now() + 1
+    assert ["WaitingForNode"] == [one.reason for one in scene.notes.marked]

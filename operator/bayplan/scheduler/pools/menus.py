@@ -110,6 +110,8 @@ class MenuKeeper:
             stored, spec = self.node_pool(name), pool.spec
             if spec is None or spec.mode != "Buy" or stored is None or stored.read is None:
                 continue
+            if not self.cache.pools.knows_class(stored):
+                continue
             if hindrance(Facts(pool, self.hands(name))) is None:
                 found[name] = (spec, stored.read)
         return found
@@ -150,7 +152,7 @@ class MenuKeeper:
             node_pool=stored.body,
             unread=stored.problem,
             node_class=known.node_classes.get(at),
-            followed=at[0] in _FOLLOWED,
+            followed=at[0] in _FOLLOWED and known.knows_class(stored),
         )
 
     def _seen(self, now: int) -> tuple[pool_menu.Rooms, tuple[str, ...]]:

@@ -18,6 +18,8 @@ from bayplan.scheduler.pools.teller import Teller
 from bayplan.scheduler.pools.under_way import UnderWay
 
 _TO_KARPENTER = "Karpenter"
+_LISTED_SECONDS = 30.0  # then pods are left to autoscalers
+_UNKNOWN = Patience(unknown=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +43,7 @@ class PoolBuying:
     buyer: Buyer = field(init=False)
     appraiser: Appraiser = field(init=False)
     keeper: Keeper = field(init=False)
+    _unknown_since: float | None = None  # monotonic
 
     def __post_init__(self) -> None:
         refused = RefusedOfferings(self.cache)
@@ -101,6 +104,8 @@ class PoolBuying:
 
     def patience(self, kind: PodClass) -> Patience | None:
         """How long pods of a class wait for a node that is bought; None if none is bought."""
+        if not self._known():
+            return _UNKNOWN
         menus = self.menus.current(self.clock.now())
         pools = menus.pools_for(kind)
         if not pools:
@@ -116,6 +121,16 @@ class PoolBuying:
         if plan is not None:
             self.under_way.land(waiting, plan)
         self.buyer.look(plan)
+
+    def _known(self) -> bool:
+        """Whether the Pools are known, or should be by now: others must not wait for ever."""
+        if self.cache.pools.known:
+            self._unknown_since = None
+            return True
+        now = self.clock.monotonic()
+        if self._unknown_since is None:
+            self._unknown_since = now
+        return now - self._unknown_since > _LISTED_SECONDS
 
     def _may_buy(self) -> bool:
         return self.acts and self.leads()
