@@ -76,8 +76,12 @@ class Buyer(Desk):
         read = decode.kind_of(kind).decode(wire.Raw(encoded(body)))
         self.cache.upsert(kind, read)
 
-    def launch(self) -> None:
-        body = {**claim(), "metadata": {"name": "c1", "labels": {"bayplan.dev/pool": "batch"}}}
+    def launch(self, *types: str) -> None:
+        kinds = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": [*types]}
+        body = {
+            "metadata": {"name": "c1", "labels": {"bayplan.dev/pool": "batch"}},
+            "spec": {"requirements": [kinds]},
+        }
         self.writer.launch(intents.LaunchNode("batch", body), self.told.append)
 
     def retire(self, uid: str = "uid-c1") -> None:
@@ -173,6 +177,28 @@ class TestLaunch:
         assert ["the claim has come and gone meanwhile"] == desk.told
         assert ["c1"] == [one.name for one in desk.pools.gone]
         assert desk.c1 is None
+
+    def test_the_name_is_used_again(self) -> None:
+        """While the CREATE of the former claim has no answer yet: the new order is sent."""
+        desk = Buyer()
+        desk.double.reply("create", CLAIM, NoAnswer(after=1), stored(claim(40, uid="uid-new")))
+
+        def ended() -> None:
+            desk.see(CLAIM, claim())
+            desk.cache.delete(CLAIM, ("", "c1"), "uid-c1", 30)
+            desk.launch("c5.large")
+
+        def act() -> None:
+            desk.launch("m5.large")
+            asyncio.get_running_loop().call_later(0.5, ended)
+
+        desk.work(act)
+        assert ["the claim has come and gone meanwhile", None] == desk.told
+        first, second = [request.body or b"" for request in desk.double.asked("create")]
+        assert b"m5.large" in first
+        assert b"c5.large" in second
+        assert desk.c1 is not None
+        assert "uid-new" == desk.c1.uid
 
     def test_the_answer_comes_after_its_end(self) -> None:
         """Late news brings nothing back."""
@@ -436,6 +462,18 @@ class TestTaint:
 
         desk.work(act, seconds=3600)
         assert 18 <= len(self.patched(desk)) <= 22
+
+    def test_a_refusal_is_the_pools(self) -> None:
+        """Its status tells what the server says."""
+        ours = node()
+        ours["metadata"]["labels"] = {"bayplan.dev/pool": "batch"}
+        desk = Buyer((NODE, ours))
+        desk.double.reply("get", NODE, stored(ours))
+        desk.double.reply("taint", NODE, FORBIDDEN)
+        desk.work(desk.taint, seconds=0.5)
+
+        (refusal,) = desk.cache.refusals.of(("Pool", "", "batch"))
+        assert ("taint", NODE, "n1") == (refusal.verb, refusal.kind, refusal.name)
 
     def test_the_newest_decision_counts(self) -> None:
         """Tainted and freed before the first was sent: the second alone is carried out."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from bayplan.api import names
+from bayplan.api.resource import Key
 from bayplan.cluster import decode, errors, lists, node_claims, requests, wire
 from bayplan.cluster.pools import NODE_CLAIM, POOL
 from bayplan.cluster.refusals import Write
@@ -71,19 +73,18 @@ class NodeWrites:
         name = str(wanted.body["metadata"]["name"])
         write = _creation(wanted.pool)
         if not self._cache.refusals.admits(write):
-            self._pools.forget(name)
             done(self._refusal(write))
             return
-        self._pools.assume(node_claims.planned(wanted.body, int(self._now())))
+        planned = self._pools.assume(node_claims.planned(wanted.body, int(self._now())))
         request = requests.create_node_claim(wanted.body)
 
         async def attempt() -> None:
             known = self._pools.claims.get(name)
-            if known is None:
+            if known is None or (known.assumed and known is not planned):
                 raise errors.Conflict("the claim has come and gone meanwhile")
             if known.assumed:
                 known = await self._created(request, name)
-                self._pools.forget(name)  # unless its sight counts: its end was seen before
+                self._pools.forget(planned)  # unless its sight counts: its end was seen before
             if known.pool != wanted.pool:
                 raise errors.Rejected(
                     f"a NodeClaim of this name exists and is not of Pool {wanted.pool}: {name}",
@@ -97,13 +98,15 @@ class NodeWrites:
         def failed(error: errors.ClusterError) -> None:
             if isinstance(error, errors.Unavailable) and self._submit(write, job()):
                 return
-            self._pools.forget(name)
+            self._pools.forget(planned)
             self._writes.failed(write, error, name)
             self._pools.changed()
             done(str(error))
 
         def job() -> Job:
-            return Job((NODE_CLAIM, "", name), ("launch", name), attempt, failed, urgent=True)
+            # A name is used again when its claim has gone, perhaps before that CREATE is answered.
+            identity = ("launch", name, id(planned))
+            return Job((NODE_CLAIM, "", name), identity, attempt, failed, urgent=True)
 
         self._submit(write, job())
 
@@ -111,9 +114,8 @@ class NodeWrites:
         """Delete a claim; from now on it counts as being deleted."""
         name, uid = wanted.claim, wanted.uid
         claim = self._pools.claims.get(name)
-        known = claim is not None and claim.pool in self._pools.pools
-        about = (POOL, "", claim.pool) if claim is not None and known else (NODE_CLAIM, "", name)
-        write = Write(about, "delete", NODE_CLAIM, name)
+        key = (NODE_CLAIM, "", name)
+        write = Write(self._about(claim.pool if claim else "", key), "delete", NODE_CLAIM, name)
         if not self._cache.refusals.admits(write):
             return
         self._pools.assume_leaving(name, uid)
@@ -139,14 +141,14 @@ class NodeWrites:
             self._writes.failed(write, error)
 
         identity = ("retire", name, uid)
-        self._submit(
-            write, Job((NODE_CLAIM, "", name), identity, attempt, failed, urgent=True, once=True)
-        )
+        self._submit(write, Job(key, identity, attempt, failed, urgent=True, once=True))
 
     def taint(self, wanted: intents.TaintNode) -> None:
         """Give the node a taint or take it away; other taints stay as they are."""
         key = ("Node", "", wanted.node)
-        write = Write(key, "taint", "Node", wanted.node)
+        known = self._cache.state.nodes.get(wanted.node)
+        pool = known.labels.get(names.POOL, "") if known is not None else ""
+        write = Write(self._about(pool, key), "taint", "Node", wanted.node)
         if not self._cache.refusals.admits(write):
             return
 
@@ -208,6 +210,10 @@ class NodeWrites:
 
     def _submit(self, write: Write, job: Job) -> bool:
         return self._writes.submit(write, job)
+
+    def _about(self, pool: str, key: Key) -> Key:
+        """What a write belongs to: the Pool if it is known, so that it can tell of a refusal."""
+        return (POOL, "", pool) if pool in self._pools.pools else key
 
     def _refusal(self, write: Write) -> str:
         told = self._cache.refusals.of(write.about)

@@ -120,16 +120,19 @@ class Pools:
 
     # ---- claims before they are seen ------------------------------------------------------
 
-    def assume(self, claim: NodeClaim) -> None:
-        """Count on this claim: its CREATE is on its way. A claim that was seen stays."""
+    def assume(self, claim: NodeClaim) -> NodeClaim:
+        """Count on this claim: its CREATE is on its way. A claim that was seen stays.
+
+        Returns the claim that counts.
+        """
         if claim.name not in self.claims:
             self.claims[claim.name] = dataclasses.replace(claim, assumed=True)
+        return self.claims[claim.name]
 
-    def forget(self, name: str) -> None:
-        """The CREATE of this claim has failed; a claim that was seen meanwhile stays."""
-        known = self.claims.get(name)
-        if known is not None and known.assumed:
-            del self.claims[name]
+    def forget(self, planned: NodeClaim) -> None:
+        """The CREATE of this claim has failed; a claim that was seen, and a later plan, stay."""
+        if planned.assumed and self.claims.get(planned.name) is planned:
+            del self.claims[planned.name]
 
     def assume_leaving(self, name: str, uid: str) -> None:
         """A delete is decided: the claim is being deleted, even if older news says otherwise."""

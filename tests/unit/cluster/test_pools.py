@@ -115,20 +115,30 @@ class TestClaims:
     def test_assumed_then_seen(self) -> None:
         """A claim on its way counts at once; what is seen of it takes its place."""
         held = Karpenter()
-        held.pools.assume(NodeClaim("c1", pool="batch"))
+        planned = held.pools.assume(NodeClaim("c1", pool="batch"))
         assert held.pools.claims["c1"].assumed
         held.claim()
-        held.pools.forget("c1")
+        held.pools.forget(planned)
 
         assert ("uid-c1", False) == (held.pools.claims["c1"].uid, held.pools.claims["c1"].assumed)
 
     def test_forgotten(self) -> None:
         """A CREATE that failed counts no more."""
         held = Karpenter()
-        held.pools.assume(NodeClaim("c1"))
-        held.pools.forget("c1")
+        held.pools.forget(held.pools.assume(NodeClaim("c1")))
 
         assert ({}, []) == (held.pools.claims, held.pools.gone)
+
+    def test_a_later_plan_stays(self) -> None:
+        """The name is used again before the former CREATE has failed for good."""
+        held = Karpenter()
+        former = held.pools.assume(NodeClaim("c1", types=("m5.large",)))
+        held.claim()
+        held.ended()
+        held.pools.assume(NodeClaim("c1", types=("c5.large",)))
+        held.pools.forget(former)
+
+        assert ("c5.large",) == held.pools.claims["c1"].types
 
     def test_a_claim_that_was_seen_is_not_assumed(self) -> None:
         """Its name was taken."""

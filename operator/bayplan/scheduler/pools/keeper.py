@@ -43,6 +43,7 @@ class Keeper:
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
     _looked_at: int = field(default=0)
+    _withdrawn: set[str] = field(default_factory=set)  # uids of claims that were put away
 
     async def run(self) -> NoReturn:
         """Look once a second, until cancelled."""
@@ -81,8 +82,11 @@ class Keeper:
             seconds = pool.spec.buying.launch_seconds if pool.spec else _LAUNCH_SECONDS
             claims = [claim for claim in known.claims.values() if claim.pool == name]
             for wanted in stuck(claims, seconds, now):
-                self._put_away(known.claims[wanted.claim], menus, now, wanted.why)
+                if wanted.uid not in self._withdrawn:  # its delete may be refused for a while
+                    self._withdrawn.add(wanted.uid)
+                    self._put_away(known.claims[wanted.claim], menus, now, wanted.why)
                 self.writer.retire(wanted)
+        self._withdrawn &= {claim.uid for claim in known.claims.values()}
 
     def _put_away(self, claim: NodeClaim, menus: Menus, now: int, why: str) -> None:
         logs.say(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bayplan.api import names
 from bayplan.api.pool_resource import PoolResource
 from bayplan.cloud.node_pools import POOL
 from bayplan.cluster.cache import Cache
@@ -71,11 +72,17 @@ class Teller:
             held_back=() if held is None else (held,),
             unavailable=self.refused.of(pool.name, now),
             refused=self.refused.count(pool.name, now),
-            refused_write=self.buyer.refused_writes.get(pool.name, ""),
+            refused_write=self.refused_write(pool.name),
             waiting=self.buyer.waiting_for(pool.name),
             default=default,
             next=(*_under_way(found), *appraised.changes),
         )
+
+    def refused_write(self, pool: str) -> str:
+        """What the API server says to an order, a taint or a delete; empty if nothing is wrong."""
+        told = self.cache.refusals.of((names.POOL_KIND, "", pool))
+        lasting = next((one.message for one in told), "")
+        return self.buyer.refused_writes.get(pool, "") or lasting
 
     def _offers(self, pool: str, menus: Menus) -> Offers:
         known = self.cache.pools

@@ -1,0 +1,84 @@
+"""What the keeper of Pools does once a second, whatever the API server refuses."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from bayplan.api.pool_resource import parse_pool
+from bayplan.cluster import errors
+from bayplan.cluster.refusals import Write
+from bayplan.model.intents import RetireNode
+from bayplan.model.node_claims import NodeClaim
+from bayplan.reconcile.pool.claim_names import fresh
+from bayplan.scheduler.pools.keeper import Keeper
+from bayplan.scheduler.pools.refused import RefusedOfferings
+from bayplan.scheduler.pools.teller import Teller
+from tests.double.loop import run
+from tests.unit.cluster.held import Held
+
+(NAME,) = fresh("batch", "uid-batch", (), 1)
+OFFERING = ("m5.large", "a", "on-demand")
+
+
+class Kept:
+    """A keeper of the Pool `batch` that has a claim of ours without an instance."""
+
+    def __init__(self) -> None:
+        self.held = Held()
+        pools = self.held.cache.pools
+        pools.pools["batch"] = parse_pool({"metadata": {"name": "batch", "uid": "uid-batch"}})
+        made = {"types": ("m5.large",), "zones": ("a",), "capacity_types": ("on-demand",)}
+        claim = NodeClaim(NAME, uid="uid-c1", pool="batch", created_at=1000, **cast("Any", made))
+        pools.claims[NAME] = claim
+        self.retired: list[RetireNode] = []
+        self.rings = 0
+        self.refused = RefusedOfferings(self.held.cache)
+        menus = SimpleNamespace(offerings=lambda _pool: frozenset({OFFERING}))
+        idle = SimpleNamespace(tidy=lambda _now: None, look=lambda _menus, _now: None)
+        parts: dict[str, Any] = {
+            "writer": SimpleNamespace(retire=self.retired.append),
+            "clock": None,
+            "menus": SimpleNamespace(current=lambda _now: menus),
+            "under_way": idle,
+            "buyer": SimpleNamespace(unmet=False, ring=self._ring),
+            "retirer": idle,
+            "teller": idle,
+            "leads": lambda: True,
+            "failed": lambda _error: None,
+        }
+        self.keeper = Keeper(cache=self.held.cache, refused=self.refused, **parts)
+
+    def _ring(self) -> None:
+        self.rings += 1
+
+
+def test_a_stuck_claim_is_put_away_once() -> None:
+    """Its delete may be refused for minutes: its offerings are out as after one refusal."""
+    kept = Kept()
+    for now in range(1035, 1095):
+        kept.keeper.look(now)
+
+    assert {"uid-c1"} == {one.uid for one in kept.retired}
+    assert (1, 1) == (kept.rings, kept.refused.count("batch", 1095))
+    assert {OFFERING} == kept.refused.closed(1100)["batch"]
+    assert {} == kept.refused.closed(1035 + 181)
+
+
+def test_the_status_tells_every_refused_write() -> None:
+    """Not only of orders: a node that may not be tainted stays, and costs."""
+    kept = Kept()
+    parts: dict[str, Any] = {
+        "cache": kept.held.cache,
+        "refused": kept.refused,
+        "buyer": SimpleNamespace(refused_writes={}),
+        **dict.fromkeys(("writer", "menus", "appraiser")),
+    }
+    teller = Teller(**parts)
+
+    async def body() -> str:
+        refusals = kept.held.cache.refusals
+        write = Write(("Pool", "", "batch"), "taint", "Node", "n1")
+        refusals.refused(write, errors.Rejected("nodes is forbidden", status=403))
+        return teller.refused_write("batch")
+
+    assert "nodes is forbidden" == run(body())
+    assert "" == teller.refused_write("other")
