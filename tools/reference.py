@@ -109,7 +109,7 @@ def metrics() -> str:
         rows.append((f"`{name}`", metric._type, labels, metric._documentation))  # noqa: SLF001
     head = (
         f"# Metrics\n\n{_NOTE}\n`/metrics` on port 9090. Labels are closed lists: never the name of"
-        " a pod, a job or a namespace.\n\n"
+        " a pod, a job or a namespace. `pool` is the name of a Pool.\n\n"
     )
     return head + _table(("metric", "type", "labels", "meaning"), rows)
 

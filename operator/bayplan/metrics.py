@@ -1,7 +1,8 @@
 """The metrics, named in one table. Nothing here decides anything.
 
-Labels are few and closed: never a pod's, a job's or a namespace's name. Names are part of the
-product's interface (docs/reference/metrics.md is generated from this file).
+Labels are few and closed: never a pod's, a job's or a namespace's name; Pools, which are few, are
+named. Names are part of the product's interface (docs/reference/metrics.md is generated from this
+file).
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _CYCLE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _LATENCY_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
+_NODE_BUCKETS = (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +50,18 @@ class Metrics:
     notices: Counter = field(init=False)
     undecodable: Counter = field(init=False)
     reconcile_errors: Counter = field(init=False)
+    pool_nodes: Gauge = field(init=False)
+    pool_cost: Gauge = field(init=False)
+    pool_bound: Gauge = field(init=False)
+    pool_gap: Gauge = field(init=False)
+    pool_waiting: Gauge = field(init=False)
+    pool_condition: Gauge = field(init=False)
+    pool_orders: Counter = field(init=False)
+    pool_refusals: Counter = field(init=False)
+    pool_stuck: Counter = field(init=False)
+    pool_retired: Counter = field(init=False)
+    pool_fallbacks: Counter = field(init=False)
+    pool_order_to_usable: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
         def gauge(name: str, words: str, *labels: str) -> Gauge:
@@ -56,8 +70,10 @@ class Metrics:
         def counter(name: str, words: str, *labels: str) -> Counter:
             return Counter(f"bayplan_{name}", words, labels, registry=self.registry)
 
-        def histogram(name: str, words: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"bayplan_{name}", words, buckets=buckets, registry=self.registry)
+        def histogram(name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(
+                f"bayplan_{name}", words, labels, buckets=buckets, registry=self.registry
+            )
 
         self.nodes = gauge("nodes", "Nodes that Bayplan fills, by state.", "state")
         self.allocatable = gauge(
@@ -120,6 +136,71 @@ class Metrics:
         self.reconcile_errors = counter(
             "reconcile_errors",
             "Defects of ours that were met: what met one is set aside for a minute.",
+        )
+        self.pool_nodes = gauge(
+            "pool_nodes", "NodeClaims of a Pool, on their way and there, by state.", "pool", "state"
+        )
+        self.pool_cost = gauge(
+            "pool_cost_dollars_per_hour", "Price of a Pool's nodes, where known.", "pool"
+        )
+        self.pool_bound = gauge(
+            "pool_cost_bound_dollars_per_hour",
+            "Proven least price of nodes that the Pool may buy for its pods.",
+            "pool",
+        )
+        self.pool_gap = gauge("pool_gap_ratio", "(cost - bound) / bound, of a Pool.", "pool")
+        self.pool_waiting = gauge(
+            "pool_waiting_pods", "Pods that wait for a node that the Pool may buy.", "pool"
+        )
+        self.pool_condition = gauge(
+            "pool_condition", "1 while the condition of a Pool is True.", "pool", "condition"
+        )
+        self.pool_orders = counter(
+            "pool_orders", "NodeClaims that the API server has taken.", "pool"
+        )
+        self.pool_refusals = counter(
+            "pool_refusals",
+            "NodeClaims deleted without an instance: no capacity, or the NodeClass is not ready.",
+            "pool",
+        )
+        self.pool_stuck = counter(
+            "pool_stuck", "NodeClaims withdrawn, for their instance took too long.", "pool"
+        )
+        self.pool_retired = counter("pool_retired", "Empty nodes that were given back.", "pool")
+        self.pool_fallbacks = counter(
+            "pool_fallbacks",
+            "Pods left to Karpenter, for they waited too long for a node of the Pool.",
+            "pool",
+        )
+        self.pool_order_to_usable = histogram(
+            "pool_order_to_usable_seconds",
+            "From a NodeClaim to the moment when pods may be placed on its node.",
+            _NODE_BUCKETS,
+            "pool",
+        )
+
+    @property
+    def gauges_of_pools(self) -> tuple[Gauge, ...]:
+        """What a Pool's status says."""
+        return (
+            self.pool_nodes,
+            self.pool_cost,
+            self.pool_bound,
+            self.pool_gap,
+            self.pool_waiting,
+            self.pool_condition,
+        )
+
+    @property
+    def of_pools(self) -> tuple[Counter | Histogram, ...]:
+        """What has happened to a Pool's orders and pods; the only label is `pool`."""
+        return (
+            self.pool_orders,
+            self.pool_refusals,
+            self.pool_stuck,
+            self.pool_retired,
+            self.pool_fallbacks,
+            self.pool_order_to_usable,
         )
 
     def show_backlog(self, waiting: Mapping[str, int]) -> None:

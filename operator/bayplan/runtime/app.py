@@ -194,6 +194,7 @@ class Operator:
             leads=self.leadership.leads,
             failed=lambda error: self.loop.defect("pools", "all", error),
             acts=self.settings.mode is Mode.ACT,
+            metrics=self.metrics,
         )
 
     def _unplaced(self, now: int) -> list[Waiting]:

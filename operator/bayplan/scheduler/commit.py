@@ -30,12 +30,14 @@ from bayplan.scheduler.writing import Writing
 class Patience:
     """How long a pod waits for a node that Bayplan buys, and the sentence that says so.
 
-    After so many seconds the pod is left to autoscalers; None: it waits for ever. `unknown`: it is
-    not known yet whether a node is bought, so the pod goes on to say what it says.
+    After so many seconds the pod is left to autoscalers; None: it waits for ever. `pools` may buy
+    the node. `unknown`: it is not known yet whether a node is bought, so the pod goes on to say
+    what it says.
     """
 
     seconds: int | None = None
     sentence: str = ""
+    pools: tuple[str, ...] = ()
     unknown: bool = False
 
 
@@ -64,6 +66,7 @@ class Commit:
     acts: bool
     patience: Callable[[PodClass], Patience | None] = lambda _: None
     patience_ends: int | None = None  # in the last plan: when the next pod has waited too long
+    _left: set[TaskKey] = field(default_factory=set)  # to autoscalers, but they do not say so yet
     _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not yet say why
 
     def carry_out(
@@ -99,6 +102,7 @@ class Commit:
                     self._create(wanted[key], node, now, free)
         unsaid, self._unsaid = self._unsaid, set()
         self.patience_ends = None
+        self._left &= self.cache.state.unplaced.keys()
         for refused in plan.refused:
             words = _Words()
             with guard(refused.keys[0]):
@@ -126,6 +130,8 @@ class Commit:
             self.patience_ends = now + 1
             return
         word, sentence = self._said(pod, words, now)
+        if words.patience is not None:
+            self._count_left(pod, words.patience, word)
         self._mark(pod, sentence, held, word, again=again)
 
     def _said(self, pod: Pod, words: _Words, now: int) -> tuple[str, str]:
@@ -135,6 +141,15 @@ class Commit:
         if words.patience is not None and self._waits_on(pod, words.patience, now):
             return WAITING_FOR_NODE, f"{words.sentence} {words.patience.sentence}"
         return UNSCHEDULABLE, words.sentence
+
+    def _count_left(self, pod: Pod, patience: Patience, word: str) -> None:
+        """Count a pod once that has waited too long for a node of ours."""
+        if word != UNSCHEDULABLE or pod.scheduled_reason != WAITING_FOR_NODE:
+            self._left.discard(pod.key)
+        elif pod.key not in self._left:
+            self._left.add(pod.key)
+            for pool in patience.pools:
+                self.metrics.pool_fallbacks.labels(pool).inc()
 
     def _waits_on(self, pod: Pod, patience: Patience, now: int) -> bool:
         """Whether a pod goes on to wait for a node of ours."""

@@ -33,6 +33,7 @@ from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools import loads
 from bayplan.scheduler.pools.headroom import headroom
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.under_way import UnderWay
 
 # Karpenter's batch window: BATCH_IDLE_DURATION and BATCH_MAX_DURATION of its options.
@@ -62,6 +63,7 @@ class Buyer:
     waiting: Callable[[int], Sequence[Waiting]]
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
+    measured: PoolMetrics
     held_back: dict[str, limits.Limit] = field(default_factory=dict)  # Pool -> what stopped orders
     refused_writes: dict[str, str] = field(default_factory=dict)  # Pool -> what the server said
     _wanted: dict[PodClass, int] = field(default_factory=dict)  # of the last cycle
@@ -214,6 +216,7 @@ class Buyer:
             self.refused_writes[pool] = why
         else:
             self.refused_writes.pop(pool, None)
+            self.measured.ordered(pool)
 
 
 def _extended(order: Order) -> dict[str, int]:

@@ -13,6 +13,7 @@ from bayplan.reconcile.pool.stuck import stuck
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.buyer import Buyer, Launches
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import NodeWrites, Retirer
 from bayplan.scheduler.pools.teller import StatusWrites, Teller
@@ -42,6 +43,7 @@ class Keeper:
     teller: Teller
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
+    measured: PoolMetrics
     _looked_at: int = field(default=0)
     _withdrawn: set[str] = field(default_factory=set)  # uids of claims that were put away
 
@@ -62,6 +64,7 @@ class Keeper:
         self._hear_of_refusals(menus, now)
         self._withdraw_stuck(menus, now)
         self.under_way.tidy(now)
+        self.measured.watch(self.cache.pools.claims.values(), now)
         if self.cache.pools.synced:
             self.retirer.look(menus, now)
         self.teller.look(menus, now)
@@ -73,6 +76,7 @@ class Keeper:
         """Claims that were deleted before they had an instance: the cloud had none."""
         gone, self.cache.pools.gone = self.cache.pools.gone, []
         for claim in gone:
+            self.measured.refused(claim.pool)
             self._put_away(claim, menus, now, "no capacity, or the NodeClass is not ready")
 
     def _withdraw_stuck(self, menus: Menus, now: int) -> None:
@@ -85,6 +89,7 @@ class Keeper:
                 if wanted.uid not in self._withdrawn:  # its delete may be refused for a while
                     self._withdrawn.add(wanted.uid)
                     self._put_away(known.claims[wanted.claim], menus, now, wanted.why)
+                    self.measured.withdrawn(name)
                 self.writer.retire(wanted)
         self._withdrawn &= {claim.uid for claim in known.claims.values()}
 

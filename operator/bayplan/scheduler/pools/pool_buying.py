@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bayplan.cluster.cache import Cache
+from bayplan.metrics import Metrics
 from bayplan.model.workloads import Backlog, Plan, PodClass, Waiting
 from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.cycle_metrics import Clock
@@ -12,6 +13,7 @@ from bayplan.scheduler.pools.appraiser import Appraiser
 from bayplan.scheduler.pools.buyer import Ask, Buyer
 from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
 from bayplan.scheduler.pools.menus import MenuKeeper
+from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import Retirer
 from bayplan.scheduler.pools.teller import Teller
@@ -38,6 +40,7 @@ class PoolBuying:
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
     acts: bool = True
+    metrics: Metrics = field(default_factory=Metrics)
     menus: MenuKeeper = field(init=False)
     under_way: UnderWay = field(init=False)
     buyer: Buyer = field(init=False)
@@ -47,6 +50,7 @@ class PoolBuying:
 
     def __post_init__(self) -> None:
         refused = RefusedOfferings(self.cache)
+        measured = PoolMetrics(self.metrics)
         self.menus = MenuKeeper(self.cache, refused.closed)
         self.under_way = UnderWay(self.cache)
         self.buyer = Buyer(
@@ -59,6 +63,7 @@ class PoolBuying:
             waiting=self.waiting,
             leads=self._may_buy,
             failed=self.failed,
+            measured=measured,
         )
         self.appraiser = Appraiser(
             cache=self.cache,
@@ -81,6 +86,7 @@ class PoolBuying:
                 clock=self.clock,
                 menus=self.menus,
                 under_way=self.under_way,
+                measured=measured,
             ),
             teller=Teller(
                 cache=self.cache,
@@ -89,9 +95,11 @@ class PoolBuying:
                 refused=refused,
                 buyer=self.buyer,
                 appraiser=self.appraiser,
+                measured=measured,
             ),
             leads=self._may_buy,
             failed=self.failed,
+            measured=measured,
         )
 
     async def run(self) -> None:
@@ -114,7 +122,7 @@ class PoolBuying:
         ends = [one.after_seconds for one in fallbacks if one.to == _TO_KARPENTER]
         named = f"Pool {pools[0]}" if len(pools) == 1 else f"Pools {', '.join(pools)}"
         verb = "buys" if len(pools) == 1 else "buy"
-        return Patience(min(ends, default=None), f"{named} {verb} a node for it.")
+        return Patience(min(ends, default=None), f"{named} {verb} a node for it.", pools)
 
     def see(self, waiting: Sequence[Waiting], plan: Plan | None) -> None:
         """A cycle has ended: what waited, and its plan. The plan is None if nothing waited."""

@@ -18,6 +18,7 @@ from bayplan.reconcile.pool import retirement
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.headroom import headroom
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.under_way import UnderWay
 
 
@@ -38,6 +39,7 @@ class Retirer:
     clock: Clock
     menus: MenuKeeper
     under_way: UnderWay
+    measured: PoolMetrics
     _memory: dict[str, retirement.Memory] = field(default_factory=dict)  # by Pool
     _fresh: dict[str, retirement.FreshList] = field(default_factory=dict)  # by node
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Retirer:
                 self.writer.taint(intent)
             else:
                 logs.say(logging.INFO, "give back", pool=pool, claim=intent.claim, why=intent.why)
+                self.measured.given_back(pool, intent.uid)
                 self.writer.retire(intent)
         for node in step.lists:
             if node not in self._asking:

@@ -20,6 +20,7 @@ from bayplan.scheduler.pools import loads
 from bayplan.scheduler.pools.appraiser import Appraised, Appraiser
 from bayplan.scheduler.pools.buyer import Buyer
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
 
 _EVERY_SECONDS = 5
@@ -41,6 +42,7 @@ class Teller:
     refused: RefusedOfferings
     buyer: Buyer
     appraiser: Appraiser
+    measured: PoolMetrics
     _changes: int = -1
     _told_at: int = 0
 
@@ -51,9 +53,12 @@ class Teller:
             return
         self._changes, self._told_at = known.changes, now
         default = known.default
+        told: dict[str, Mapping[str, Any]] = {}
         for pool in known.pools.values():
             found = self._facts(pool, menus, default, now)
-            self.writer.write_pool_status(pool, status(found, now))
+            told[pool.name] = status(found, now)
+            self.writer.write_pool_status(pool, told[pool.name])
+        self.measured.show(told)
 
     def _facts(self, pool: PoolResource, menus: Menus, default: str, now: int) -> Facts:
         spec = pool.spec

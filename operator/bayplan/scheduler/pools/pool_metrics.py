@@ -1,0 +1,92 @@
+"""The metrics of Pools: what happens to orders is counted, and what a status says is shown."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayplan.metrics import Metrics
+from bayplan.model.node_claims import ClaimState, NodeClaim
+from bayplan.model.untyped import mapping, sequence
+from bayplan.reconcile.pool.claim_names import made_by_us
+
+_STATES = ("requested", "launched", "registered", "usable", "retiring")
+
+
+@dataclass(slots=True, eq=False)
+class PoolMetrics:
+    """`metrics` is the registry of the process. A Pool that is gone is no longer shown."""
+
+    metrics: Metrics
+    _shown: set[str] = field(default_factory=set)  # names of Pools
+    _coming: set[str] = field(default_factory=set)  # uids of our claims, seen before their nodes
+    _given_back: set[str] = field(default_factory=set)  # uids of claims that are counted
+
+    def ordered(self, pool: str) -> None:
+        """The API server has taken a NodeClaim."""
+        self.metrics.pool_orders.labels(pool).inc()
+
+    def refused(self, pool: str) -> None:
+        """A claim got no instance."""
+        self.metrics.pool_refusals.labels(pool).inc()
+
+    def withdrawn(self, pool: str) -> None:
+        """A claim waited too long for its instance."""
+        self.metrics.pool_stuck.labels(pool).inc()
+
+    def given_back(self, pool: str, uid: str) -> None:
+        """An empty node goes; a delete that is repeated counts once."""
+        if uid not in self._given_back:
+            self._given_back.add(uid)
+            self.metrics.pool_retired.labels(pool).inc()
+
+    def watch(self, claims: Iterable[NodeClaim], now: int) -> None:
+        """Measure how long the claims took whose nodes have become usable since the last look.
+
+        Only of claims that were seen before: after a restart, nobody knows when a node that is
+        there became usable.
+        """
+        coming: set[str] = set()
+        known: set[str] = set()
+        for claim in claims:
+            known.add(claim.uid)
+            if not claim.uid or not made_by_us(claim.name, claim.pool):
+                continue
+            if claim.state is ClaimState.USABLE:
+                if claim.uid in self._coming:
+                    took = max(now - claim.created_at, 0)
+                    self.metrics.pool_order_to_usable.labels(claim.pool).observe(took)
+            elif claim.state is not ClaimState.RETIRING:
+                coming.add(claim.uid)
+        self._coming = coming
+        self._given_back &= known
+
+    def show(self, statuses: Mapping[str, Mapping[str, Any]]) -> None:
+        """Show these statuses, by Pool, and no other Pool."""
+        for counted in self.metrics.of_pools:
+            for gone in self._shown - statuses.keys():
+                counted.remove(gone)
+            for pool in statuses:
+                counted.labels(pool)  # from 0, so that the first one is an increase
+        for gauge in self.metrics.gauges_of_pools:
+            gauge.clear()
+        self._shown = set(statuses)
+        for pool, status in statuses.items():
+            self._show(pool, status)
+
+    def _show(self, pool: str, status: Mapping[str, Any]) -> None:
+        shown = self.metrics
+        claims = mapping(status.get("claims"))
+        for state in _STATES:
+            shown.pool_nodes.labels(pool, state).set(int(claims.get(state) or 0))
+        shown.pool_waiting.labels(pool).set(int(status.get("waitingPods") or 0))
+        for gauge, key, unit in (
+            (shown.pool_cost, "dollarsPerHour", 1.0),
+            (shown.pool_bound, "boundDollarsPerHour", 1.0),
+            (shown.pool_gap, "gapPercent", 100.0),
+        ):
+            told = status.get(key)
+            if told is not None:
+                gauge.labels(pool).set(float(told) / unit)
+        for one in map(mapping, sequence(status.get("conditions"))):
+            holds = one.get("status") == "True"
+            shown.pool_condition.labels(pool, str(one.get("type"))).set(holds)
