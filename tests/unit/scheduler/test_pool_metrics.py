@@ -93,22 +93,27 @@ def test_from_the_order_to_the_usable_node() -> None:
 
 
 def test_what_nobody_saw_is_not_measured() -> None:
-    """A node that was there at the start, one that Karpenter bought, and a claim that goes."""
+    """A node that was there at the start, Karpenter's, a claim that goes, one of no Pool."""
     metrics = Metrics()
     measured = PoolMetrics(metrics)
     usable = {"provider_id": "i", "registered": True, "initialized": True}
     karpenters = dataclasses.replace(make_claim(serial=1), name="of-a-x7k2p")
-    measured.watch([make_claim(**usable), karpenters, make_claim(serial=2, deleting=True)], NOON)
+    foreign = dataclasses.replace(make_claim(serial=3), pool="")
+    measured.refused("")
+    measured.watch(
+        [make_claim(**usable), karpenters, make_claim(serial=2, deleting=True), foreign], NOON
+    )
     measured.watch(
         [
             make_claim(**usable),
             dataclasses.replace(karpenters, **usable),
             make_claim(serial=2, **usable),
+            dataclasses.replace(foreign, **usable),
         ],
         NOON + 9,
     )
 
-    assert None is sample(metrics, f"{SECONDS}_count", pool="a")
+    assert b"{pool=" not in metrics.page()
 
 
 def test_a_delete_that_is_repeated_counts_once() -> None:

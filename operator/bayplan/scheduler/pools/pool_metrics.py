@@ -26,8 +26,9 @@ class PoolMetrics:
         self.metrics.pool_orders.labels(pool).inc()
 
     def refused(self, pool: str) -> None:
-        """A claim got no instance."""
-        self.metrics.pool_refusals.labels(pool).inc()
+        """A claim got no instance; it may be a claim that is of no Pool."""
+        if pool:
+            self.metrics.pool_refusals.labels(pool).inc()
 
     def withdrawn(self, pool: str) -> None:
         """A claim waited too long for its instance."""
@@ -49,7 +50,7 @@ class PoolMetrics:
         known: set[str] = set()
         for claim in claims:
             known.add(claim.uid)
-            if not claim.uid or not made_by_us(claim.name, claim.pool):
+            if not (claim.uid and claim.pool) or not made_by_us(claim.name, claim.pool):
                 continue
             if claim.state is ClaimState.USABLE:
                 if claim.uid in self._coming:
