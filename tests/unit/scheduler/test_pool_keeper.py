@@ -6,10 +6,12 @@ from typing import Any, cast
 from bayplan.api.pool_resource import parse_pool
 from bayplan.cluster import errors
 from bayplan.cluster.refusals import Write
+from bayplan.metrics import Metrics
 from bayplan.model.intents import RetireNode
 from bayplan.model.node_claims import NodeClaim
 from bayplan.reconcile.pool.claim_names import fresh
 from bayplan.scheduler.pools.keeper import Keeper
+from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.teller import Teller
 from tests.double.loop import run
@@ -31,6 +33,7 @@ class Kept:
         pools.claims[NAME] = claim
         self.retired: list[RetireNode] = []
         self.rings = 0
+        self.metrics = Metrics()
         self.refused = RefusedOfferings(self.held.cache)
         menus = SimpleNamespace(offerings=lambda _pool: frozenset({OFFERING}))
         idle = SimpleNamespace(tidy=lambda _now: None, look=lambda _menus, _now: None)
@@ -44,11 +47,16 @@ class Kept:
             "teller": idle,
             "leads": lambda: True,
             "failed": lambda _error: None,
+            "measured": PoolMetrics(self.metrics),
         }
         self.keeper = Keeper(cache=self.held.cache, refused=self.refused, **parts)
 
     def _ring(self) -> None:
         self.rings += 1
+
+    def counted(self, name: str) -> float | None:
+        """A counter of the Pool."""
+        return self.metrics.registry.get_sample_value(f"bayplan_{name}_total", {"pool": "batch"})
 
 
 def test_a_stuck_claim_is_put_away_once() -> None:
@@ -61,6 +69,19 @@ def test_a_stuck_claim_is_put_away_once() -> None:
     assert (1, 1) == (kept.rings, kept.refused.count("batch", 1095))
     assert {OFFERING} == kept.refused.closed(1100)["batch"]
     assert {} == kept.refused.closed(1035 + 181)
+    assert (1, None) == (kept.counted("pool_stuck"), kept.counted("pool_refusals"))
+
+
+def test_a_refused_claim_is_counted() -> None:
+    """The cloud had no instance: not the same as an order that takes too long."""
+    kept = Kept()
+    pools = kept.held.cache.pools
+    pools.gone.append(pools.claims.pop(NAME))
+    for now in (1001, 1002):
+        kept.keeper.look(now)
+
+    assert (None, 1) == (kept.counted("pool_stuck"), kept.counted("pool_refusals"))
+    assert {OFFERING} == kept.refused.closed(1002)["batch"]
 
 
 def test_the_status_tells_every_refused_write() -> None:
@@ -70,7 +91,7 @@ def test_the_status_tells_every_refused_write() -> None:
         "cache": kept.held.cache,
         "refused": kept.refused,
         "buyer": SimpleNamespace(refused_writes={}),
-        **dict.fromkeys(("writer", "menus", "appraiser")),
+        **dict.fromkeys(("writer", "menus", "appraiser", "measured")),
     }
     teller = Teller(**parts)
 
