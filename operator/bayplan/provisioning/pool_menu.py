@@ -31,17 +31,14 @@ def menu(
     *,
     closed: Mapping[str, Collection[Offering]],
     rooms: Rooms,
-    zones_there: Sequence[str],
+    zones: Sequence[str],
 ) -> Menu:
     """The menu of these `pools`, by the name of the Pool.
 
     `closed` are offerings, by Pool, that were refused lately. `rooms` is what real nodes have.
-    `zones_there` are the zones of the nodes: they count where neither the NodePool nor the market
-    names zones. Spot is offered only for pods that name their capacity type, except by a NodePool
-    that has nothing else.
+    `zones` are those of `zones_of`. Spot is offered only for pods that name their capacity type,
+    except by a NodePool that has nothing else.
     """
-    sold = sorted({zone for _, zone, _ in market.there or ()})
-    zones = tuple(sold) or pool_offers.zones_of(list(pools.values()), zones_there, ())
     found: list[Offer] = []
     notes: list[str] = []
     for name, pool in sorted(pools.items()):
@@ -54,7 +51,15 @@ def menu(
             (_of_pool(offer, name, rooms, both=both) for offer in made.offers),
             closed.get(name, ()),
         )
-    return Menu(tuple(found), zones, tuple(notes))
+    return Menu(tuple(found), tuple(zones), tuple(notes))
+
+
+def zones_of(
+    market: Market, pools: Iterable[NodePool], zones_there: Sequence[str]
+) -> tuple[str, ...]:
+    """Where nodes may be: as the market says, else where the pools and the nodes say."""
+    sold = sorted({zone for _, zone, _ in market.there or ()})
+    return tuple(sold) or pool_offers.zones_of(list(pools), zones_there, ())
 
 
 def _of_pool(offer: Offer, pool: str, rooms: Rooms, *, both: bool) -> Offer:

@@ -10,7 +10,6 @@ from bayplan.api.pool_resource import PoolResource
 from bayplan.cluster.cache import Cache
 from bayplan.model.nodes import Node
 from bayplan.provisioning.pool_appraisal import PoolAppraisal, pool_appraisal, sentences
-from bayplan.provisioning.prices import price_of
 from bayplan.reconcile.pool.facts import Costs
 from bayplan.reconcile.pool.states import rows
 from bayplan.scheduler.pools.buyer import Ask
@@ -57,7 +56,7 @@ class Appraiser:
     async def _appraised(self, pool: PoolResource) -> Appraised:
         shop = self.menus.shop_of(pool)
         nodes = nodes_of(pool, self.cache)
-        asked = pool_appraisal(self.cache.snapshot(), nodes, shop, price_of)
+        asked = pool_appraisal(self.cache.snapshot(), nodes, shop, self.menus.price)
         if asked is None:
             return Appraised()
         least = await self._answered(pool.name, asked)

@@ -31,7 +31,9 @@ def _of_row(row: Row, pool: str, menus: Menus) -> Load:
     claim, node = row.claim, row.node
     if node is not None:
         known = _of_type(node.labels.get(INSTANCE_TYPE, ""), pool, menus)
-        return known | Load(1, node.allocatable, price_of(node) or 0)
+        own = node.price_microdollars
+        price = own if own is not None else known.microdollars or price_of(node) or 0
+        return Load(1, known.capacity | node.allocatable, price)
     if claim is None:
         return _ANY
     kinds = (claim.got[0],) if claim.got is not None else claim.types

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodePool, node_class
-from bayplan.cloud.prices import Market, Offering
+from bayplan.cloud.prices import Book, Market, Offering
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.pools import StoredNodePool
+from bayplan.model.nodes import Node
 from bayplan.model.workloads import PodClass
 from bayplan.provisioning import offerings, pool_menu
 from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Terms
 from bayplan.provisioning.pool_menu import Menu
+from bayplan.provisioning.prices import price_of
 from bayplan.reconcile.pool.facts import Facts, Hands
 from bayplan.reconcile.pool.hindrances import hindrance
 
@@ -85,6 +87,7 @@ class MenuKeeper:
         made_of = (
             self._buying(),
             self.cache.pools.market,
+            self.cache.pools.book,
             self.cache.pools.node_classes,
             self._seen(now),
             closed,
@@ -94,6 +97,18 @@ class MenuKeeper:
             self._menus = self._made(closed)
             self._made_of = made_of
         return self._menus
+
+    @property
+    def book(self) -> Book:
+        """Prices by type: of the market, else of the prices file, else of the linear model."""
+        pools = self.cache.pools
+        if pools.market is None:
+            return pools.book
+        return Book({**pools.book.file, **pools.market.on_demand}, pools.book.aws)
+
+    def price(self, node: Node) -> int | None:
+        """What a node costs: what it says itself, else as the menus have its type."""
+        return price_of(node, self.book)
 
     def node_pool(self, pool: str) -> StoredNodePool | None:
         """The NodePool of a Pool, if the cluster has it."""
@@ -129,14 +144,14 @@ class MenuKeeper:
                 {pool.name: read},
                 classes,
                 Market(market.on_demand, market.spot),
-                known.book,
+                self.book,
                 closed={},
                 rooms=rooms,
-                zones_there=there,
+                zones=pool_menu.zones_of(market, [read], there),
             )
         else:
             zones = there or offerings.zones_in()
-            made = Menu(tuple(offerings.offers((), known.book)), zones)
+            made = Menu(tuple(offerings.offers((), self.book)), zones)
         daemonsets = tuple(self.cache.state.daemonsets.values())
         return Shop(made.offers, made.zones, daemonsets, self.cache.state.claims)
 
@@ -172,10 +187,13 @@ class MenuKeeper:
         classes = {key: node_class(body) for key, body in known.node_classes.items()}
         market = known.market or _NO_MARKET
         rooms, there = self._nodes
+        zones = pool_menu.zones_of(market, pools.values(), there)
+
+        book = self.book
 
         def menu(market: Market, closed: Mapping[str, frozenset[Offering]]) -> Menu:
             return pool_menu.menu(
-                pools, classes, market, known.book, closed=closed, rooms=rooms, zones_there=there
+                pools, classes, market, book, closed=closed, rooms=rooms, zones=zones
             )
 
         now = menu(market, closed)

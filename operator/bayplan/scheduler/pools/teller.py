@@ -11,7 +11,6 @@ from bayplan.cloud.node_pools import POOL
 from bayplan.cluster.cache import Cache
 from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.untyped import mapping
-from bayplan.provisioning.prices import price_of
 from bayplan.reconcile.pool.facts import Costs, Facts, Offers
 from bayplan.reconcile.pool.limits import Room, room
 from bayplan.reconcile.pool.states import NodeState, Row, counts, rows
@@ -103,7 +102,7 @@ class Teller:
         """What the nodes cost at this moment, beside the last appraisal."""
         total = 0
         for row in found:
-            price = price_of(row.node) if row.node is not None else None
+            price = self.menus.price(row.node) if row.node is not None else None
             if price is None and row.claim is not None and row.claim.got is not None:
                 offer = menus.everything.get((pool, row.claim.got[0]))
                 price = offer.price if offer is not None else None

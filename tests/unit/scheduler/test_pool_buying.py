@@ -1,0 +1,508 @@
+"""Buying through Pools: from the demand of the loop to claims and back, in virtual time."""
+
+import asyncio
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from bayplan.api import names
+from bayplan.api.pool_resource import PoolResource
+from bayplan.cloud.prices import Market, Price
+from bayplan.cluster import node_claims
+from bayplan.cluster.node_writes import Done
+from bayplan.cluster.pools import KINDS
+from bayplan.model.intents import LaunchNode, RetireNode, TaintNode
+from bayplan.model.node_claims import NodeClaim
+from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node, Taint
+from bayplan.model.pods import UNSCHEDULABLE, WAITING_FOR_NODE, Constraints, Pod, Toleration
+from bayplan.model.workloads import Waiting
+from bayplan.optimizer.problem import Budget, Problem
+from bayplan.optimizer.purchase import Purchase, purchase
+from bayplan.scheduler.pools.pool_buying import PoolBuying
+from tests.builders import make_node, make_pod
+from tests.double.loop import run
+from tests.unit.scheduler.test_loop import EVERYTHING, Scene
+
+ZONES = ("us-east-1a", "us-east-1b")
+TAINT = Taint(names.POOL, "batch")
+PRICES = {"m5.large": 96_000, "m5.xlarge": 192_000, "m5.2xlarge": 384_000}
+OFFERED = frozenset((kind, zone, "on-demand") for kind in PRICES for zone in ZONES)
+AT_HOME = Constraints(
+    selector=((names.POOL, "batch"),),
+    tolerations=(Toleration(names.POOL, "Equal", "batch", "NoSchedule"),),
+)
+
+
+def make_node_pool(**disruption: Any) -> dict[str, Any]:
+    """A quiet NodePool for m5 on demand, with the label and the taint of Pool `batch`."""
+    stated = {"consolidateAfter": "Never", "budgets": [{"nodes": "0"}], **disruption}
+    requirements = [
+        {"key": INSTANCE_TYPE, "operator": "In", "values": list(PRICES)},
+        {"key": CAPACITY_TYPE, "operator": "In", "values": ["on-demand"]},
+    ]
+    spec = {
+        "nodeClassRef": {"group": "example.com", "kind": "Shape", "name": "plain"},
+        "requirements": requirements,
+        "taints": [{"key": names.POOL, "value": "batch", "effect": "NoSchedule"}],
+    }
+    template = {"metadata": {"labels": {names.POOL: "batch"}}, "spec": spec}
+    return {
+        "metadata": {"name": "of-batch", "uid": "uid-of-batch"},
+        "spec": {"disruption": stated, "template": template},
+    }
+
+
+class Shop(Scene):
+    """A cluster without nodes, whose Pool `batch` buys. Claims count as stored at once."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.asked: list[Problem] = []
+        self.launched: dict[str, Mapping[str, Any]] = {}
+        self.retired: list[RetireNode] = []
+        self.tainted: list[TaintNode] = []
+        self.statuses: list[Mapping[str, Any]] = []
+        self.lists: dict[str, list[Pod]] = {}  # node -> its pods, as the API server has them
+        self.answers = True
+        self.defects: list[Exception] = []
+        super().__init__(buying=self._buying())
+        pools = self.cache.pools
+        pools.looked, pools.karpenter, pools.listed = True, True, set(KINDS)
+        pools.node_class_problems["Shape", "plain"] = "of no known provider"
+        pools.market = Market({kind: Price(n, "test") for kind, n in PRICES.items()}, {}, OFFERED)
+        self.pool(**spec)
+        self.see("NodePool", "of-batch", make_node_pool(), "")
+
+    def _buying(self) -> PoolBuying:
+        self.buying = PoolBuying(
+            cache=_Late(lambda: self.cache),  # type: ignore[arg-type]
+            writer=self,
+            clock=_Time(lambda: self.clock.wall),
+            ask=self._ask,
+            waiting=self._unplaced,
+            leads=lambda: self.leads,
+            failed=self.defects.append,
+        )
+        return self.buying
+
+    def _unplaced(self, now: int) -> list[Waiting]:
+        return self.loop.unplaced(now)
+
+    async def _ask(self, problem: Problem, seconds: float) -> Purchase | None:
+        self.asked.append(problem)
+        await asyncio.sleep(seconds)
+        ticks = itertools.count()
+        budget = Budget(seconds=1, spent=lambda: next(ticks) / 50)
+        return purchase(problem, budget) if self.answers else None
+
+    # ---- what the writer does -------------------------------------------------------------
+
+    def launch(self, wanted: LaunchNode, done: Done) -> None:
+        name = wanted.body["metadata"]["name"]
+        assert name not in self.cache.pools.claims, "bought twice"
+        self.launched[name] = wanted.body
+        self.cache.pools.assume(node_claims.planned(wanted.body, self.clock.now()))
+        done(None)
+
+    def retire(self, wanted: RetireNode) -> None:
+        self.retired.append(wanted)
+        self.cache.pools.assume_leaving(wanted.claim, wanted.uid)
+
+    def taint(self, wanted: TaintNode) -> None:
+        self.tainted.append(wanted)
+        node = self.cache.state.nodes[wanted.node]
+        others = tuple(one for one in node.taints if one.key != wanted.key)
+        mine = (Taint(wanted.key, wanted.value, wanted.effect),) if wanted.present else ()
+        self.again(dataclasses.replace(node, taints=others + mine))
+
+    async def pods_on(self, node: str) -> list[Pod]:
+        return self.lists.get(node, [])
+
+    def write_pool_status(self, pool: PoolResource, status: Mapping[str, Any]) -> None:
+        del pool
+        self.statuses.append(status)
+
+    # ---- what happens ---------------------------------------------------------------------
+
+    def pool(self, mode: str = "Buy", name: str = "batch", **spec: Any) -> None:
+        self.version += 1
+        body = {
+            "metadata": {"name": name, "uid": f"uid-{name}", "generation": self.version},
+            "spec": {"mode": mode, "nodePoolRef": {"name": "of-batch"}, **spec},
+        }
+        self.see("Pool", name, body, "")
+
+    def pods(self, count: int, cpu: int = 1000, name: str = "p", **more: Any) -> None:
+        """Pods that only a node of the Pool takes."""
+        stated = {"constraints": AT_HOME, "created_at": self.clock.wall, **more}
+        for number in range(count):
+            pod = make_pod(f"{name}-{number}", cpu=cpu, **stated)
+            self.see("Pod", pod.name, pod)
+
+    def claims(self) -> list[NodeClaim]:
+        return list(self.cache.pools.claims.values())
+
+    def store(self, **fields: Any) -> None:
+        """Every claim that is only assumed is seen, with these fields."""
+        for claim in self.claims():
+            if claim.assumed:
+                self.claim(claim, **{"uid": f"uid-{claim.name}", "assumed": False, **fields})
+
+    def claim(self, claim: NodeClaim, **fields: Any) -> None:
+        self.version += 1
+        self.see("NodeClaim", claim.name, dataclasses.replace(claim, **fields), "")
+
+    def join(self, claim: NodeClaim) -> Node:
+        """The claim's node is there, with what its first type has; pods may be bound to it."""
+        kind, zone = claim.types[0], claim.zones[0]
+        labels = {**claim.labels, INSTANCE_TYPE: kind, ZONE: zone, CAPACITY_TYPE: "on-demand"}
+        order = self.buying.menus.current(self.clock.now()).everything["batch", kind]
+        self.claim(
+            claim,
+            provider_id=f"i-{claim.name}",
+            labels=labels,
+            node=f"n-{claim.name}",
+            registered=True,
+            initialized=True,
+        )
+        node = dataclasses.replace(
+            make_node(f"n-{claim.name}", labels=labels, taints=(TAINT,)),
+            uid=f"uid-n-{claim.name}",
+            allocatable=order.room,
+            provider_id=f"i-{claim.name}",
+            created_at=self.clock.wall,
+            price_microdollars=PRICES[kind],
+        )
+        self.again(node)
+        return node
+
+    def again(self, node: Node) -> None:
+        """A newer sight of a node."""
+        self.see("Node", node.name, node)
+
+    def cycle(self) -> dict[str, str]:
+        """One cycle; returns who was bound where."""
+        self.notes.bound.clear()
+        self.loop.cycle(EVERYTHING)
+        return {one.name: one.node for one in self.notes.bound}
+
+    async def passing(self, seconds: int) -> None:
+        """So much time passes; every second the loop and the keeper look."""
+        for _ in range(seconds):
+            await asyncio.sleep(1)
+            self.clock.wall += 1
+            self.clock.passed = asyncio.get_running_loop().time()
+            self.cycle()
+            self.buying.keeper.look(self.clock.now())
+
+
+@dataclasses.dataclass
+class _Time:
+    """The wall clock of the scene, and the virtual time of the event loop."""
+
+    wall: Callable[[], int]
+
+    def now(self) -> int:
+        return self.wall()
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class _Late:
+    """Stands for an object that is made later."""
+
+    def __init__(self, found: Any) -> None:
+        object.__setattr__(self, "_found", found)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found(), name)
+
+
+def played(shop: Shop, story: Any) -> Shop:
+    """Play a story while the buyer runs; a defect on the way fails the test."""
+
+    async def whole() -> None:
+        buyer = asyncio.create_task(shop.buying.buyer.run())
+        try:
+            await story(shop)
+        finally:
+            buyer.cancel()
+
+    run(whole())
+    assert shop.defects == []
+    return shop
+
+
+def test_what_finds_no_room_is_bought_for_once() -> None:
+    """One question for pods that come together; what is under way is not bought again."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(6)
+        await shop.passing(20)
+
+    shop = played(Shop(), story)
+
+    assert 1 == len(shop.asked)
+    assert 6 == int(shop.asked[0].demand.sum())
+    assert set(PRICES.values()) == set(shop.asked[0].price.tolist())  # of the market
+    room = sum(PRICES[claim.types[0]] for claim in shop.claims())
+    assert 0 < room < 6 * PRICES["m5.xlarge"]
+
+
+def test_pods_that_come_while_the_window_is_open_are_one_batch() -> None:
+    """It closes a second after the last pod, and ten seconds after the first."""
+
+    async def story(shop: Shop) -> None:
+        for number in range(5):
+            shop.pods(2, name=f"q{number}")
+            await shop.passing(1)
+        await shop.passing(10)
+
+    shop = played(Shop(), story)
+
+    assert 10 == int(shop.asked[0].demand.sum())
+
+
+def test_pods_land_on_the_node_that_was_bought_for_them() -> None:
+    """Also if another class would have found room there first."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(6)
+        await shop.passing(6)
+        shop.store()
+        for claim in shop.claims():
+            shop.join(claim)
+        landed.update(shop.cycle())
+
+    landed: dict[str, str] = {}
+    played(Shop(), story)
+
+    assert 6 == len(landed)
+
+
+def test_nothing_is_bought_again_after_a_restart() -> None:
+    """A new process finds the claims; it does not know for which pods they are."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(6)
+        await shop.passing(6)
+        shop.store()
+        before.extend(shop.launched)
+        shop.buying.under_way._planned.clear()  # noqa: SLF001  what a restart forgets
+        shop.buying.buyer.ring()
+        await shop.passing(20)
+
+    before: list[str] = []
+    shop = played(Shop(), story)
+
+    assert before == list(shop.launched)
+
+
+def test_a_refused_offering_is_not_asked_for_again() -> None:
+    """The claim went before it had an instance: the next one names other types or zones."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(5)
+        shop.store()
+        (claim,) = shop.claims()
+        first.append(claim)
+        shop.cache.delete("NodeClaim", ("", claim.name), claim.uid, 10**6)
+        shop.version = 10**6
+        await shop.passing(10)
+
+    first: list[NodeClaim] = []
+    shop = played(Shop(buying={"alternatives": 1}), story)
+    (claim,) = shop.claims()
+
+    assert claim.types != first[0].types
+    assert {"m5.large"} == {one["type"] for one in shop.statuses[-1]["unavailable"]}
+
+
+def test_a_stuck_claim_is_withdrawn() -> None:
+    """It stops all buying of Karpenter, and its offerings are put away."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(5)
+        shop.store()
+        await shop.passing(40)
+
+    shop = played(Shop(), story)
+    stuck = next(iter(shop.launched))
+
+    assert stuck in {one.claim for one in shop.retired}
+    assert all(one.why.startswith("no instance after 30 s") for one in shop.retired)
+    assert shop.statuses[-1]["unavailable"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [({"nodes": 1}, "limits.nodes"), ({"dollarsPerHour": "0.40"}, "limits.dollarsPerHour")],
+)
+def test_limits_hold_and_are_told(limits: Mapping[str, Any], most: str) -> None:
+    async def story(shop: Shop) -> None:
+        shop.pods(20)
+        await shop.passing(30)
+
+    shop = played(Shop(limits=limits), story)
+    conditions = {one["type"]: one for one in shop.statuses[-1]["conditions"]}
+
+    assert 1 == len(shop.launched)
+    assert ("True", "LimitReached") == tuple(
+        conditions["LimitReached"][key] for key in ("status", "reason")
+    )
+    assert most in conditions["LimitReached"]["message"]
+
+
+def test_without_an_answer_it_is_asked_again() -> None:
+    """The solver process died: pods wait for the next question, not for ever."""
+
+    async def story(shop: Shop) -> None:
+        shop.answers = False
+        shop.pods(3)
+        await shop.passing(5)
+        assert not shop.launched
+        shop.answers = True
+        await shop.passing(20)
+
+    assert played(Shop(), story).launched
+
+
+def test_a_pod_waits_for_our_node_and_then_for_anybodys() -> None:
+    """Karpenter buys for pods that say Unschedulable, so they say so only after the fallback."""
+
+    async def story(shop: Shop) -> None:
+        shop.answers = False
+        shop.pods(1)
+        for _ in range(70):
+            await shop.passing(1)
+            said.append(shop.notes.marked[-1].reason)
+
+    said: list[str] = []
+    played(Shop(buying={"fallback": {"afterSeconds": 60}}), story)
+
+    assert [WAITING_FOR_NODE] * 59 == said[:59]
+    assert {UNSCHEDULABLE} == set(said[61:])
+
+
+def test_without_a_fallback_a_pod_waits_for_our_node() -> None:
+    async def story(shop: Shop) -> None:
+        shop.answers = False
+        shop.pods(1)
+        await shop.passing(200)
+
+    shop = played(Shop(buying={"fallback": {"to": "None"}}), story)
+
+    assert {WAITING_FOR_NODE} == {one.reason for one in shop.notes.marked}
+
+
+@pytest.mark.parametrize(
+    "hinder",
+    [
+        lambda shop: shop.pool("Advise"),
+        lambda shop: shop.see("NodePool", "of-batch", make_node_pool(consolidateAfter="0s"), ""),
+        lambda shop: setattr(shop.cache.pools, "karpenter", False),
+    ],
+    ids=["advise", "not quiet", "no Karpenter"],
+)
+def test_a_pool_that_may_not_buy_leaves_pods_to_others(hinder: Any) -> None:
+    """They are Unschedulable at once, and nothing is written but the status."""
+
+    async def story(shop: Shop) -> None:
+        hinder(shop)
+        shop.pods(3)
+        await shop.passing(20)
+
+    shop = played(Shop(), story)
+
+    assert {UNSCHEDULABLE} == {one.reason for one in shop.notes.marked}
+    assert [] == [*shop.launched, *shop.retired, *shop.tainted]
+    assert shop.statuses
+
+
+def test_a_pod_that_the_pool_cannot_hold_is_left_to_others() -> None:
+    """It does not tolerate the Pool's taint, or is larger than any type."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1, constraints=Constraints(), name="foreign")
+        shop.pods(1, cpu=64_000, name="huge")
+        await shop.passing(10)
+
+    shop = played(Shop(), story)
+
+    assert {"foreign-0": UNSCHEDULABLE, "huge-0": UNSCHEDULABLE} == {
+        one.name: one.reason for one in shop.notes.marked
+    }
+    assert not shop.asked
+
+
+def test_an_empty_node_is_given_back() -> None:
+    """Taint, look, list afresh, delete; a node with a pod stays."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(5)
+        shop.store()
+        (claim,) = shop.claims()
+        node = shop.join(claim)
+        await shop.passing(100)
+        assert not shop.tainted
+        for pod in list(shop.cache.state.pods):
+            shop.cache.delete("Pod", pod, "", 10**6)
+        shop.version = 10**6
+        await shop.passing(90)
+        assert [node.name] == [one.node for one in shop.tainted]
+
+    shop = played(Shop(retirement={"emptySeconds": 60}), story)
+
+    assert list(shop.launched) == [one.claim for one in shop.retired]
+
+
+def test_a_node_that_has_a_pod_after_all_is_not_given_back() -> None:
+    """The fresh list of the API server decides, not what the watches have shown."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(5)
+        shop.store()
+        (claim,) = shop.claims()
+        node = shop.join(claim)
+        shop.cache.delete("Pod", ("default", "p-0"), "", 10**6)
+        shop.version = 10**6
+        shop.lists[node.name] = [make_pod("unseen", node=node.name)]
+        await shop.passing(150)
+        assert shop.tainted
+
+    assert not played(Shop(retirement={"emptySeconds": 30}), story).retired
+
+
+def test_headroom_is_bought_and_kept() -> None:
+    """Two CPUs stay free although no pod waits, and an empty node that has them is not retired."""
+
+    async def story(shop: Shop) -> None:
+        shop.buying.buyer.ring()
+        await shop.passing(10)
+        shop.store()
+        for claim in shop.claims():
+            shop.join(claim)
+        await shop.passing(200)
+
+    shop = played(Shop(buying={"headroom": {"cpu": "2", "memory": "1Gi"}}), story)
+
+    assert shop.launched
+    assert not shop.retired
+
+
+def test_the_status_tells_what_is_on_its_way() -> None:
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(10)
+
+    told = played(Shop(), story).statuses[-1]
+
+    assert 1 == told["claims"]["requested"]
+    assert any(line.startswith("Ordered: 1 × m5.large") for line in told["next"])
