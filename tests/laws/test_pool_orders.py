@@ -42,6 +42,11 @@ MENU = (
     offer("m.large", 8000, 32, 400),
 )
 
+TWINS = (
+    *(offer(f"{letter}.small", 2000, 8, 100 + at) for at, letter in enumerate("abc")),
+    *(offer(f"{letter}.large", 8000, 32, 390 + at) for at, letter in enumerate("abc")),
+)
+
 
 def bought(
     waiting: Sequence[Waiting],
@@ -125,6 +130,28 @@ def test_no_type_costs_more_than_the_premium_above_the_planned_type(demand: list
         assert order.price == cheapest
         assert max(prices[kind] for kind in order.types) <= cheapest * 1.15
         assert len(order.types) <= TERMS.alternatives
+
+
+@given(
+    demands,
+    st.lists(
+        st.frozensets(st.sampled_from(ZONES), min_size=1),
+        min_size=len(TWINS),
+        max_size=len(TWINS),
+    ),
+)
+def test_nothing_is_named_that_is_not_offered(
+    demand: list[Waiting], holes: list[frozenset[str]]
+) -> None:
+    """B4: a type that was refused in a zone is not asked for there by the way."""
+    menu = [
+        dataclasses.replace(one, zones=tuple(sorted(zones)))
+        for one, zones in zip(TWINS, holes, strict=True)
+    ]
+    offered = {(one.name, zone) for one in menu for zone in one.zones}
+    for order in bought(demand, menu=menu):
+        assert order.zones
+        assert set(itertools.product(order.types, order.zones)) <= offered
 
 
 @given(demands)

@@ -45,7 +45,12 @@ class Retirer:
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def look(self, menus: Menus, now: int) -> None:
-        """One step for every Pool; a Pool that does not buy takes its taints off."""
+        """One step for every Pool; a Pool that does not buy takes its taints off.
+
+        Right after the start nobody knows yet which Pools buy, and every taint stays.
+        """
+        if not self.cache.pools.known:
+            return
         by_pool: dict[str, list[Node]] = {}
         for node in self.cache.state.nodes.values():
             pool = node.labels.get(names.POOL)
