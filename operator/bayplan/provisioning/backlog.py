@@ -124,8 +124,8 @@ def question(
     if any(each is None for each in prices):
         return None
     costs, free = np.array(prices, np.int64), occupancy.free[usable]
-    kinds = np.unique(np.column_stack((costs, free))[empty], axis=0)
-    if len(shapes) == 1 and len(kinds) == 1:
+    offers = np.column_stack((costs, free))[empty]
+    if len(shapes) == 1 and (offers == offers[0]).all():
         return None
     trial = _Trial(
         snapshot,
