@@ -77,6 +77,8 @@ class Backlogs:
         """The groups to place now; asks about the others if that pays. `before`: the last plan."""
         if self.ask is None:
             return waiting
+        if self._asking is not None and self._asking.done():  # it met a defect or was cancelled
+            self._asking, self._classes = None, frozenset()
         lately = self._lately()
         if self._ended:
             now, later = self._told_apart(waiting)
@@ -175,12 +177,12 @@ class Backlogs:
             self.failed(error)
         if self._asking is not asyncio.current_task():
             return
-        tasks = int(question.demand.sum())
-        logs.say(logging.INFO, "backlog", tasks=tasks, planned=planned is not None)
         if planned is not None:
             self._plan, self._old_at = planned, self.clock.monotonic() + _PLAN_SECONDS
         self._asking, self._ended, self._classes = None, self._classes, frozenset()
         self._ring()
+        tasks = int(question.demand.sum())
+        logs.say(logging.INFO, "backlog", tasks=tasks, planned=planned is not None)
 
     async def _in_time(
         self, asked: Awaitable[Use | None], question: backlog.Question

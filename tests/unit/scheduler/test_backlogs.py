@@ -296,3 +296,18 @@ def test_only_the_first_answer_may_take_longer() -> None:
         return found
 
     assert [False, True, True] == run(play())
+
+
+def test_nothing_waits_for_a_question_that_was_cancelled() -> None:
+    """Whatever ends it: the next cycle places everything."""
+
+    async def play() -> None:
+        scene = Large(Optimiser())
+        scene.cycle()
+        await asyncio.sleep(0.1)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(0.1)
+        assert 250 == len(scene.cycle())
+
+    run(play())
