@@ -139,7 +139,7 @@ class Commit:
         if words.defective:
             return DEFECTIVE, words.sentence
         if words.patience is not None and self._waits_on(pod, words.patience, now):
-            return WAITING_FOR_NODE, f"{words.sentence} {words.patience.sentence}"
+            return WAITING_FOR_NODE, f"{words.sentence}. {words.patience.sentence}"
         return UNSCHEDULABLE, words.sentence
 
     def _count_left(self, pod: Pod, patience: Patience, word: str) -> None:

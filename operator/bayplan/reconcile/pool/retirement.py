@@ -116,23 +116,21 @@ Memory = Mapping[str, Watched]  # by the uid of the node
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be written, the nodes whose pods are to be listed afresh, and what to remember.
-
-    At `wake_at` (epoch seconds) the answer may change by time alone.
-    """
+    """What is to be written, the nodes whose pods are to be listed afresh, and what to remember."""
 
     intents: tuple[TaintNode | RetireNode, ...] = ()
     lists: tuple[str, ...] = ()
     memory: Memory = field(default_factory=dict)
-    wake_at: int | None = None
 
 
 def step(nodes: Sequence[Seen], memory: Memory, rules: Rules, now: Now) -> Step:
-    """One step for all nodes of a Pool. Nodes that are being deleted are left. O(nodes + pods)."""
+    """One step for all nodes of a Pool, once a second or so. O(nodes + pods).
+
+    Nodes that are being deleted are left.
+    """
     remembered: dict[str, Watched] = {}
     intents: list[TaintNode | RetireNode] = []
     lists: list[str] = []
-    wakes: list[int] = []
     leaving = sum(_ours(seen.node) and not seen.claim.deleting for seen in nodes)
     for seen in sorted(nodes, key=_dearest):
         node = seen.node
@@ -153,9 +151,7 @@ def step(nodes: Sequence[Seen], memory: Memory, rules: Rules, now: Now) -> Step:
                     intents.append(_taint(node, present=act == "taint"))
                     leaving += act == "taint"
         remembered[node.uid] = known
-        wakes += _wakes(seen, known, rules, act)
-    later = [moment for moment in wakes if moment > now.at]
-    return Step(tuple(intents), tuple(lists), remembered, min(later, default=None))
+    return Step(tuple(intents), tuple(lists), remembered)
 
 
 def reopened(nodes: Sequence[Node]) -> tuple[TaintNode, ...]:
@@ -235,17 +231,6 @@ def _empty_at(seen: Seen, known: Watched, rules: Rules) -> int:
 def _quiet_at(known: Watched) -> int:
     """Whole seconds are rounded down, so more than this has to be past."""
     return max(known.tainted_at or 0, known.empty_since or 0) + QUIET_SECONDS
-
-
-def _wakes(seen: Seen, known: Watched, rules: Rules, act: str) -> list[int]:
-    found = [known.acted_at + delay_after(known.tries, _AGAIN_SECONDS, _LONGEST_SECONDS)]
-    if not act:
-        found = []
-    if known.empty_since is not None and rules.buying:
-        tainted = known.tainted_at is not None
-        quiet = max(_quiet_at(known) + 1, known.retries_at)
-        found.append(quiet if tainted else _empty_at(seen, known, rules))
-    return found
 
 
 def _ours(node: Node) -> bool:

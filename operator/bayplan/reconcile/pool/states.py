@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from bayplan.api.names import POOL
 from bayplan.model.node_claims import ClaimState, NodeClaim
 from bayplan.model.nodes import DRAINING, Node
-from bayplan.reconcile.pool.claim_names import made_by_us
 
 _NODE_POOL = "karpenter.sh/nodepool"  # label of a node: its NodePool
 
@@ -35,25 +34,18 @@ _BY_CLAIM = {
     ClaimState.USABLE: NodeState.USABLE,
     ClaimState.RETIRING: NodeState.RETIRING,
 }
-UNDER_WAY = frozenset({NodeState.REQUESTED, NodeState.LAUNCHED, NodeState.REGISTERED})
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One node of the Pool: its claim, its node, or both.
 
-    `adopted`: Karpenter bought it. A node whose claim is not known is a row without a claim.
+    A node whose claim is not known is a row without a claim.
     """
 
     state: NodeState
     claim: NodeClaim | None = None
     node: Node | None = None
-    adopted: bool = False
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the node is ordered, and pods cannot be bound to it yet."""
-        return self.state in UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +58,6 @@ class Counts:
     registered: int = 0
     usable: int = 0
     retiring: int = 0
-    adopted: int = 0
 
 
 def rows(
@@ -78,12 +69,11 @@ def rows(
     for claim in claims:
         node = by_name.pop(claim.node, None) if claim.node else None
         if claim.pool == pool or (not claim.pool and claim.node_pool == node_pool != ""):
-            adopted = not made_by_us(claim.name, pool)
-            found.append(Row(_state(_BY_CLAIM[claim.state], node), claim, node, adopted))
+            found.append(Row(_state(_BY_CLAIM[claim.state], node), claim, node))
     for node in by_name.values():
         if _belongs(node, pool, node_pool):
             state = NodeState.USABLE if node.ready else NodeState.REGISTERED
-            found.append(Row(_state(state, node), None, node, adopted=True))
+            found.append(Row(_state(state, node), None, node))
     return tuple(found)
 
 
@@ -98,7 +88,6 @@ def counts(found: Iterable[Row]) -> Counts:
         registered=number[NodeState.REGISTERED],
         usable=number[NodeState.USABLE],
         retiring=number[NodeState.DRAINING] + number[NodeState.RETIRING],
-        adopted=sum(row.adopted for row in every),
     )
 
 

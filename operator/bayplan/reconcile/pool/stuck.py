@@ -25,11 +25,6 @@ def stuck(claims: Iterable[NodeClaim], launch_seconds: int, now: int) -> list[Re
     ]
 
 
-def due_at(claims: Iterable[NodeClaim], launch_seconds: int) -> int | None:
-    """When the next claim has waited too long; None if no claim waits for an instance."""
-    return min((each.created_at + launch_seconds for each in claims if _waits(each)), default=None)
-
-
 def _waits(claim: NodeClaim) -> bool:
     ours = bool(claim.pool) and made_by_us(claim.name, claim.pool)
     return ours and not claim.assumed and claim.state is ClaimState.REQUESTED

@@ -52,10 +52,10 @@ def test_the_whole_way() -> None:
     fresh = {"n1": FreshList(NOON + 72)}
     last = look(ask.memory, 73, OURS, fresh=fresh)
 
-    assert ((), (), NOON + 60) == (first.intents, early.intents, first.wake_at)
+    assert ((), ()) == (first.intents, early.intents)
     assert (TAINT,) == taint.intents
-    assert ((), NOON + 72) == (seen.intents, seen.wake_at)
-    assert ((), (), NOON + 72) == (quiet.intents, quiet.lists, quiet.wake_at)
+    assert () == seen.intents
+    assert ((), ()) == (quiet.intents, quiet.lists)
     assert ((), ("n1",)) == (ask.intents, ask.lists)
     assert (RetireNode("b-1", "uid-c", "node n1 has had no pods for 73 s"),) == last.intents
     assert (
@@ -130,7 +130,7 @@ def test_a_node_that_never_becomes_ready_goes_back() -> None:
     """After Karpenter's own patience it counts as empty."""
     claim = dataclasses.replace(CLAIM, initialized=False, created_at=NOON)
 
-    assert NOON + 900 == look({}, 0, claim=claim).wake_at
+    assert () == look(look({}, 0, claim=claim).memory, 899, claim=claim).intents
     assert (TAINT,) == look(look({}, 0, claim=claim).memory, 900, claim=claim).intents
 
 

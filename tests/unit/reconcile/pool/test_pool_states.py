@@ -30,7 +30,6 @@ def test_the_way_of_a_node() -> None:
     rows = states.rows("b", "", claims, nodes)
 
     assert list(NodeState) == [row.state for row in rows]
-    assert [True, True, True, False, False, False] == [row.under_way for row in rows]
     assert Counts(4, 1, 1, 1, 1, 2) == states.counts(rows)
 
 
@@ -55,7 +54,6 @@ def test_adopted_nodes() -> None:
     assert [("np-x7k2p", "n1"), ("np-aaaaa", ""), ("", "n3"), ("", "n4")] == [
         (row.claim.name if row.claim else "", row.node.name if row.node else "") for row in rows
     ]
-    assert all(row.adopted for row in rows)
     assert NodeState.REGISTERED is rows[-1].state
 
 

@@ -7,7 +7,7 @@ import pytest
 from bayplan.model.intents import RetireNode
 from bayplan.model.node_claims import NodeClaim
 from bayplan.reconcile.pool import claim_names
-from bayplan.reconcile.pool.stuck import due_at, stuck
+from bayplan.reconcile.pool.stuck import stuck
 from tests.builders import NOON
 
 NAME = claim_names.claim_name("batch", "uid", 0)
@@ -23,7 +23,6 @@ def test_withdrawn_after_the_launch_seconds() -> None:
     assert (
         "no instance after 30 s (LaunchFailed: no such type)" == stuck([told], 30, NOON + 31)[0].why
     )
-    assert NOON + 30 == due_at([WAITING, told], 30)
 
 
 @pytest.mark.parametrize(
@@ -42,4 +41,3 @@ def test_others_are_left(more: dict[str, object]) -> None:
     other = dataclasses.replace(WAITING, **more)  # type: ignore[arg-type]
 
     assert [] == stuck([other], 30, NOON + 1000)
-    assert due_at([other], 30) is None
