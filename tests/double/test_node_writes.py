@@ -87,6 +87,9 @@ class Buyer(Desk):
     def retire(self, uid: str = "uid-c1") -> None:
         self.writer.retire(intents.RetireNode("c1", uid, "it is empty"))
 
+    def withdraw(self) -> None:
+        self.writer.retire(intents.RetireNode("c1", "uid-c1", "it is stuck", unlaunched=True))
+
     def taint(self, *, present: bool = True) -> None:
         wanted = intents.TaintNode("n1", "uid-n1", "bayplan.dev/draining", "batch", present=present)
         self.writer.taint(wanted)
@@ -339,6 +342,24 @@ class TestRetire:
         assert desk.c1 is None
         assert 2 == len(desk.double.asked("delete"))
         assert [] == desk.reports.refusals
+
+    def test_withdrawn(self) -> None:
+        """A claim that has no instance goes: it is read anew before."""
+        desk = self.desk(stored(claim(21, deleting=True)))
+        desk.double.reply("get", CLAIM, stored(claim(20)))
+        desk.work(desk.withdraw)
+
+        assert 1 == len(desk.double.asked("delete"))
+
+    def test_launched_before_it_was_withdrawn(self) -> None:
+        """The watch was late: pods may run on its node, so it stays."""
+        desk = self.desk()
+        desk.double.reply("get", CLAIM, stored(claim(21, providerID="i-1")))
+        desk.work(desk.withdraw)
+
+        assert [] == desk.double.asked("delete")
+        assert desk.c1 is not None
+        assert ClaimState.LAUNCHED is desk.c1.state
 
     def test_gone_already(self) -> None:
         """Nothing is left to do, and nothing was refused by the cloud."""

@@ -111,7 +111,11 @@ class NodeWrites:
         self._submit(write, job())
 
     def retire(self, wanted: intents.RetireNode) -> None:
-        """Delete a claim; from now on it counts as being deleted."""
+        """Delete a claim; from now on it counts as being deleted.
+
+        If it is to go for want of an instance, it is read anew first: the watch may be seconds
+        late, and pods may run on its node.
+        """
         name, uid = wanted.claim, wanted.uid
         claim = self._pools.claims.get(name)
         key = (NODE_CLAIM, "", name)
@@ -122,6 +126,9 @@ class NodeWrites:
         request = requests.delete_object(intents.DeleteObject(NODE_CLAIM, "", name, uid))
 
         async def attempt() -> None:
+            if wanted.unlaunched and await self._launched(name, uid):
+                self._pools.forget_leaving(name, uid)
+                return
             try:
                 answer = await self._writes.send(request)
             except errors.NotFound:
@@ -233,6 +240,11 @@ class NodeWrites:
             raise errors.NotFound(_NOT_SERVED, status=404, reason=error.reason) from error
         except errors.Conflict as error:
             raise errors.Unavailable(error.message, status=error.status) from error
+
+    async def _launched(self, name: str, uid: str) -> bool:
+        """Whether a claim has an instance by now."""
+        claim = await self._look(name)
+        return claim is not None and claim.uid == uid and bool(claim.provider_id)
 
     async def _look(self, name: str) -> NodeClaim | None:
         """The claim as stored now; None when it does not exist."""

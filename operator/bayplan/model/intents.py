@@ -187,11 +187,15 @@ class LaunchNode:
 
 @dataclass(frozen=True, slots=True)
 class RetireNode:
-    """A NodeClaim should go, and its instance with it; `uid` is the precondition."""
+    """A NodeClaim should go, and its instance with it; `uid` is the precondition.
+
+    `unlaunched`: only if it still has no instance.
+    """
 
     claim: str
     uid: str
     why: str
+    unlaunched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def stuck(claims: Iterable[NodeClaim], launch_seconds: int, now: int) -> list[Re
     left to Karpenter.
     """
     return [
-        RetireNode(claim.name, claim.uid, _why(claim, launch_seconds))
+        RetireNode(claim.name, claim.uid, _why(claim, launch_seconds), unlaunched=True)
         for claim in claims
         if _waits(claim) and now - claim.created_at >= launch_seconds
     ]

@@ -19,7 +19,9 @@ def test_withdrawn_after_the_launch_seconds() -> None:
     told = dataclasses.replace(WAITING, problem="LaunchFailed: no such type")
 
     assert [] == stuck([WAITING], 30, NOON + 29)
-    assert [RetireNode(NAME, "uid-1", "no instance after 30 s")] == stuck([WAITING], 30, NOON + 30)
+    assert [RetireNode(NAME, "uid-1", "no instance after 30 s", unlaunched=True)] == stuck(
+        [WAITING], 30, NOON + 30
+    )
     assert (
         "no instance after 30 s (LaunchFailed: no such type)" == stuck([told], 30, NOON + 31)[0].why
     )
