@@ -25,6 +25,12 @@ from tests.unit.test_docs import ROOT, blocks
 
 pytestmark = pytest.mark.cluster
 
+POOL = {
+    "apiVersion": "bayplan.dev/v1alpha1",
+    "kind": "Pool",
+    "metadata": {"name": "batch"},
+    "spec": {},
+}
 JOBS, SERVICES = read.jobs("default"), read.services("default")
 _APART = ("bayplan logs ", "curl ", "helm ")
 _MANUAL = {"steps": [{"percent": 50, "manual": True}]}
@@ -102,7 +108,7 @@ def nightly(**spec: Any) -> dict[str, Any]:
 def test_everyday_tasks(reader: Reader) -> None:
     """docs/guide/tasks.md, with a job whose run fails and a service in its third template."""
     kube = reader.kube
-    kube.apply(nightly(code=1, retryPolicy={"limit": 0}), make_service("web", "default"))
+    kube.apply(nightly(code=1, retryPolicy={"limit": 0}), make_service("web", "default"), POOL)
 
     def history() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = kube.listed(JOBS)["nightly"]["status"].get("history", [])
@@ -158,6 +164,7 @@ def test_everyday_tasks(reader: Reader) -> None:
             "bayplan rollout promote web": waiting,
         },
         bayplan_explain_nightly=1,  # its last run was cancelled
+        bayplan_explain_pool=1,  # this operator serves no Pools
     )
 
     assert len(typed) > 20
