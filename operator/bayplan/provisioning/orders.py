@@ -6,12 +6,14 @@ cheapest types that hold them, and a node on which nothing lands is not ordered.
 """
 
 import dataclasses
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.model import resources
+from bayplan.model.node_claims import Offering
 from bayplan.model.nodes import Node
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import NO_BACKLOG, Backlog, PodClass, TaskKey, Waiting
@@ -60,6 +62,11 @@ class Order:
     @property
     def price(self) -> int:
         return self.offer.price
+
+    @property
+    def offerings(self) -> frozenset[Offering]:
+        """Everything that the cloud may answer it with."""
+        return frozenset(itertools.product(self.types, self.zones, (self.capacity_type,)))
 
     def node(self, name: str) -> Node:
         """The node as it would join, with the room that every type of the order has."""

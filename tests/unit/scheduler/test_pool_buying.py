@@ -322,6 +322,33 @@ def test_a_refused_offering_is_not_asked_for_again() -> None:
     assert {"m5.large"} == {one["type"] for one in shop.statuses[-1]["unavailable"]}
 
 
+def test_what_is_refused_while_the_solver_works_is_not_ordered() -> None:
+    """The answer is for offerings that are out by now: it is planned again without them."""
+
+    class Meanwhile(Shop):
+        async def _ask(self, problem: Problem, seconds: float) -> Purchase | None:
+            answer = await super()._ask(problem, seconds)
+            if len(self.asked) == 1:
+                made = NodeClaim(
+                    "gone",
+                    uid="uid-gone",
+                    pool="batch",
+                    types=("m5.large",),
+                    zones=ZONES,
+                    capacity_types=("on-demand",),
+                )
+                self.cache.pools.gone.append(made)
+            return answer
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(10)
+
+    shop = played(Meanwhile(buying={"alternatives": 1}), story)
+
+    assert [("m5.xlarge",)] == [claim.types for claim in shop.claims()]
+
+
 def test_a_stuck_claim_is_withdrawn() -> None:
     """It stops all buying of Karpenter, and its offerings are put away."""
 

@@ -84,6 +84,18 @@ def test_a_refused_claim_is_counted() -> None:
     assert {OFFERING} == kept.refused.closed(1002)["batch"]
 
 
+def test_a_claim_that_is_gone_counts_before_it_is_heard_of() -> None:
+    """What is ordered between the end of a claim and the next look asks for something else."""
+    kept = Kept()
+    pools = kept.held.cache.pools
+    pools.gone.append(pools.claims.pop(NAME))
+
+    assert {"batch": frozenset({OFFERING})} == kept.refused.closed(1001)
+    kept.keeper.look(1002)
+    assert {"batch": frozenset({OFFERING})} == kept.refused.closed(1003)
+    assert {} == kept.refused.closed(1002 + 180)
+
+
 def test_the_status_tells_every_refused_write() -> None:
     """Not only of orders: a node that may not be tainted stays, and costs."""
     kept = Kept()

@@ -160,10 +160,17 @@ class Buyer:
         )
 
     def _order(self, made: Sequence[Order], menus: Menus) -> None:
-        """Order these nodes, as far as the limits of their Pools allow."""
+        """Order these nodes, as far as the limits of their Pools allow.
+
+        What was refused while the solver was at work is not asked for: it is planned again.
+        """
         self.held_back.clear()
+        closed = self.menus.closed(self.clock.now())
+        open_ = [one for one in made if one.offerings.isdisjoint(closed.get(one.pool, ()))]
+        if len(open_) < len(made):
+            self.ring()
         # Alike orders in a row: the provider for AWS makes one call of those.
-        alike = sorted(made, key=lambda one: (one.pool, one.types, one.zones))
+        alike = sorted(open_, key=lambda one: (one.pool, one.types, one.zones))
         for pool, of_pool in itertools.groupby(alike, key=lambda one: one.pool):
             stored = self.cache.pools.pools[pool]
             node_pool = self.menus.node_pool(pool)

@@ -27,8 +27,15 @@ class RefusedOfferings:
         return known[1]
 
     def closed(self, now: int) -> Mapping[str, frozenset[Offering]]:
-        """The offerings that may not be asked for now, by Pool."""
+        """The offerings that may not be asked for now, by Pool.
+
+        A claim that is gone counts at once, before it is heard of: what is ordered in between would
+        ask for the same.
+        """
         found = {pool: self.of(pool, now).closed(now) for pool in self.cache.pools.pools}
+        for claim in self.cache.pools.gone:
+            if claim.pool in found:
+                found[claim.pool] |= offerings_of(claim, ())
         return {pool: offerings for pool, offerings in found.items() if offerings}
 
     def put_away(self, claim: NodeClaim, menu: Collection[Offering], now: int) -> None:
