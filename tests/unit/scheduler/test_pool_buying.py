@@ -366,6 +366,27 @@ def test_a_stuck_claim_is_withdrawn() -> None:
     assert shop.statuses[-1]["unavailable"]
 
 
+def test_a_claim_that_was_launched_after_all_is_no_refusal() -> None:
+    """The watch was late: the writer saw the instance and did not delete the claim."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(5)
+        shop.store()
+        (claim,) = shop.claims()
+        while not shop.retired:
+            await shop.passing(1)
+        shop.join(claim)
+        shop.cache.pools.forget_leaving(claim.name, claim.uid or f"uid-{claim.name}")
+        await shop.passing(10)
+
+    shop = played(Shop(), story)
+
+    assert shop.retired[0].unlaunched
+    assert [] == shop.statuses[-1]["unavailable"]
+    assert 1 == len(shop.launched)
+
+
 @pytest.mark.parametrize(
     ("limits", "most"),
     [({"nodes": 1}, "limits.nodes"), ({"dollarsPerHour": "0.40"}, "limits.dollarsPerHour")],

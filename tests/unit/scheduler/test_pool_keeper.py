@@ -68,7 +68,7 @@ def test_a_stuck_claim_is_put_away_once() -> None:
     assert {"uid-c1"} == {one.uid for one in kept.retired}
     assert (1, 1) == (kept.rings, kept.refused.count("batch", 1095))
     assert {OFFERING} == kept.refused.closed(1100)["batch"]
-    assert {} == kept.refused.closed(1035 + 181)
+    assert {} == kept.refused.closed(1037 + 181)  # two seconds for the answer to the delete
     assert (1, None) == (kept.counted("pool_stuck"), kept.counted("pool_refusals"))
 
 

@@ -21,11 +21,22 @@ from bayplan.scheduler.pools.under_way import UnderWay
 
 _TICK_SECONDS = 1.0
 _AGAIN_SECONDS = 10  # while pods wait for nodes, it is looked this often what is still to be bought
+_ANSWER_SECONDS = 2  # by then it is known whether a withdrawn claim has an instance after all
 _LAUNCH_SECONDS = 30  # for the claims of a Pool whose spec cannot be read
 
 
 class PoolWrites(Launches, NodeWrites, StatusWrites, Protocol):
     """The part of the writer that is about Pools and their nodes."""
+
+
+@dataclass(slots=True)
+class _Withdrawn:
+    """A claim that waited too long for its instance; `put_away` once its offerings are."""
+
+    claim: NodeClaim
+    why: str
+    since: int
+    put_away: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +56,7 @@ class Keeper:
     failed: Callable[[Exception], None]
     measured: PoolMetrics
     _looked_at: int = field(default=0)
-    _withdrawn: set[str] = field(default_factory=set)  # uids of claims that were put away
+    _withdrawn: dict[str, _Withdrawn] = field(default_factory=dict)  # by the uid of the claim
 
     async def run(self) -> NoReturn:
         """Look once a second, until cancelled."""
@@ -86,12 +97,27 @@ class Keeper:
             seconds = pool.spec.buying.launch_seconds if pool.spec else _LAUNCH_SECONDS
             claims = [claim for claim in known.claims.values() if claim.pool == name]
             for wanted in stuck(claims, seconds, now):
-                if wanted.uid not in self._withdrawn:  # its delete may be refused for a while
-                    self._withdrawn.add(wanted.uid)
-                    self._put_away(known.claims[wanted.claim], menus, now, wanted.why)
-                    self.measured.withdrawn(name)
+                claim = known.claims[wanted.claim]
+                self._withdrawn.setdefault(claim.uid, _Withdrawn(claim, wanted.why, now))
                 self.writer.retire(wanted)
-        self._withdrawn &= {claim.uid for claim in known.claims.values()}
+        self._put_away_withdrawn(menus, now)
+
+    def _put_away_withdrawn(self, menus: Menus, now: int) -> None:
+        """Put the offerings of withdrawn claims away, but not of a claim that was launched.
+
+        The writer reads a claim anew before it deletes the claim: the watch may be seconds late.
+        """
+        there = {claim.uid: claim for claim in self.cache.pools.claims.values()}
+        for uid, one in list(self._withdrawn.items()):
+            claim = there.get(uid)
+            if claim is not None and claim.provider_id:
+                del self._withdrawn[uid]
+            elif not one.put_away and now - one.since >= _ANSWER_SECONDS:
+                one.put_away = True
+                self.measured.withdrawn(one.claim.pool)
+                self._put_away(one.claim, menus, now, one.why)
+            elif claim is None and one.put_away:
+                del self._withdrawn[uid]
 
     def _put_away(self, claim: NodeClaim, menus: Menus, now: int, why: str) -> None:
         logs.say(

@@ -12,7 +12,7 @@ from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.appraiser import Appraiser
 from bayplan.scheduler.pools.buyer import Ask, Buyer
 from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
-from bayplan.scheduler.pools.menus import MenuKeeper
+from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import Retirer
@@ -47,6 +47,7 @@ class PoolBuying:
     appraiser: Appraiser = field(init=False)
     keeper: Keeper = field(init=False)
     _unknown_since: float | None = None  # monotonic
+    _menus: Menus = field(default_factory=Menus)  # of this cycle
 
     def __post_init__(self) -> None:
         refused = RefusedOfferings(self.cache)
@@ -107,14 +108,15 @@ class PoolBuying:
         await asyncio.gather(self.buyer.run(), self.keeper.run(), self.appraiser.run())
 
     def planned(self) -> Backlog:
-        """Which pods the nodes were bought for that have joined lately."""
+        """Which pods the nodes were bought for that have joined lately; asked first in a cycle."""
+        self._menus = self.menus.current(self.clock.now())
         return self.under_way.planned(coming=False)
 
     def patience(self, kind: PodClass) -> Patience | None:
         """How long pods of a class wait for a node that is bought; None if none is bought."""
         if not self._known():
             return _UNKNOWN
-        menus = self.menus.current(self.clock.now())
+        menus = self._menus
         pools = menus.pools_for(kind)
         if not pools:
             return None
