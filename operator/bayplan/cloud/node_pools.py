@@ -18,6 +18,7 @@ from bayplan.model.untyped import mapping, sequence
 
 GROUP, KIND = "karpenter.sh", "NodePool"
 POOL = "karpenter.sh/nodepool"  # the label of its nodes
+INITIALIZED = "karpenter.sh/initialized"  # label of a node: it is complete, with its devices
 ON_DEMAND, SPOT, RESERVED = "on-demand", "spot", "reserved"
 _MOST_DIGITS, _MOST_PODS, _MOST_DISK_BYTES = 18, 10_000, 1 << 50
 _UNREAD = ("limits", "replicas", "weight")

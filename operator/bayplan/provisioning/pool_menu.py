@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bayplan.api import names
-from bayplan.cloud.node_pools import ON_DEMAND, POOL, SPOT, NodeClass, NodePool
+from bayplan.cloud.node_pools import INITIALIZED, ON_DEMAND, POOL, SPOT, NodeClass, NodePool
 from bayplan.cloud.prices import Book, Market, Offering
 from bayplan.model import resources
 from bayplan.model.nodes import INSTANCE_TYPE, Node
@@ -83,11 +83,15 @@ def _open(offers: Iterable[Offer], closed: Collection[Offering]) -> Iterable[Off
 
 
 def rooms_of(nodes: Iterable[Node]) -> dict[tuple[str, str], resources.Vector]:
-    """What nodes have of each type in each NodePool: the least that any such node has."""
+    """What nodes have of each type in each NodePool: the least that any such node has.
+
+    Nodes of which Karpenter does not say that they are complete have no devices yet.
+    """
     found: dict[tuple[str, str], resources.Vector] = {}
     for node in nodes:
         at = node.labels.get(POOL, ""), node.labels.get(INSTANCE_TYPE, "")
-        if not (all(at) and node.ready and node.allocatable):
+        complete = node.ready and node.labels.get(INITIALIZED) == "true"
+        if not (all(at) and complete and node.allocatable):
             continue
         known = found.get(at)
         if known is not None and known != node.allocatable:

@@ -42,7 +42,7 @@ class Kept:
             "clock": None,
             "menus": SimpleNamespace(current=lambda _now: menus),
             "under_way": idle,
-            "buyer": SimpleNamespace(unmet=False, ring=self._ring),
+            "buyer": SimpleNamespace(unmet=False, held_back={}, ring=self._ring),
             "retirer": idle,
             "teller": idle,
             "leads": lambda: True,

@@ -159,6 +159,12 @@ def reopened(nodes: Sequence[Node]) -> tuple[TaintNode, ...]:
     return tuple(_taint(node, present=False) for node in nodes if _ours(node) and not node.deleting)
 
 
+def reopens(node: Node) -> bool:
+    """Whether a node leaves for no other reason than that we give it back."""
+    others = tuple(one for one in node.taints if (one.key, one.value) != (DRAINING, RETIRING))
+    return _ours(node) and not dataclasses.replace(node, taints=others).leaving
+
+
 def template_taints(node_pool: Mapping[str, Any]) -> frozenset[str]:
     """The keys of the taints that a NodePool, as stored, gives to its nodes."""
     spec = mapping(mapping(mapping(node_pool.get("spec")).get("template")).get("spec"))

@@ -26,6 +26,8 @@ from bayplan.model.untyped import mapping
 from bayplan.model.workloads import Plan, PodClass, Waiting
 from bayplan.optimizer.problem import Problem
 from bayplan.optimizer.purchase import Purchase
+from bayplan.provisioning.demand import Shop
+from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Order, Site, orders, question
 from bayplan.reconcile.pool import limits
 from bayplan.reconcile.pool.claim_names import fresh
@@ -73,9 +75,10 @@ class Buyer:
 
     @property
     def unmet(self) -> bool:
-        """Whether anything waits for a node that a Pool can buy."""
+        """Whether anything may wait for a node that a Pool can buy; headroom always may."""
         menus = self.menus.current(self.clock.now())
-        return any(menus.pools_for(kind) for kind in self._wanted)
+        waits = any(menus.pools_for(kind) for kind in self._wanted)
+        return waits or bool(headroom(menus))
 
     def waiting_for(self, pool: str) -> int:
         """How many pods wait for a node that this Pool may buy."""
@@ -130,9 +133,12 @@ class Buyer:
         site = self._site(menus, now)
         if not (menus.menu.offers and site.waiting):
             return
-        asked = question(site, menus.shop, fresh=not site.snapshot.busy.any())
+        shop, hindering = self._within_limits(menus)
+        asked = question(site, shop, fresh=not site.snapshot.busy.any())
         if asked is None:
             self.under_way.absorb(site.absorbed())
+            waits = hindering and any(menus.shop.holds(group.kind) for group in site.left())
+            self.held_back = hindering if waits else {}
             return
         tasks = int(asked.problem.demand.sum())
         seconds = min(_LEAST_SECONDS + tasks / _TASKS_A_SECOND, _MOST_SECONDS)
@@ -145,7 +151,7 @@ class Buyer:
         if not self.leads() or current.buying != menus.buying:
             self.ring()  # the Pools have changed meanwhile: begin again
             return
-        made = orders(asked, answer, self._site(current, now), menus.shop, menus.terms)
+        made = orders(asked, answer, self._site(current, now), shop, menus.terms)
         self.under_way.absorb(made.absorbed)
         self._order(made.orders, current)
 
@@ -158,6 +164,31 @@ class Buyer:
             coming=self.under_way.coming(menus.everything),
             planned=self.under_way.planned(coming=True),
         )
+
+    def _within_limits(self, menus: Menus) -> tuple[Shop, dict[str, limits.Limit]]:
+        """What can be had of which each Pool may have one more, and what stops it from the rest."""
+        offers: list[Offer] = []
+        hindering: dict[str, limits.Limit] = {}
+        rooms = {pool: self._room(pool, menus) for pool in menus.buying}
+        for offer in menus.menu.offers:
+            room, load = rooms[offer.pool], loads.of_offer(offer, menus)
+            if room.takes(load):
+                offers.append(offer)
+            else:
+                hindering.setdefault(offer.pool, room.hindering(load)[0])
+        if not hindering:
+            return menus.shop, {}
+        daemonsets, claims = tuple(self.cache.state.daemonsets.values()), self.cache.state.claims
+        return Shop(tuple(offers), menus.menu.zones, daemonsets, claims), hindering
+
+    def _room(self, pool: str, menus: Menus) -> limits.Room:
+        """What a buying Pool may still have."""
+        node_pool = self.menus.node_pool(pool)
+        if node_pool is None:
+            return limits.Room()
+        bounds = mapping(mapping(node_pool.body.get("spec")).get("limits"))
+        there = loads.counted(self.cache, pool, node_pool.name, menus)
+        return limits.room(menus.buying[pool].limits, bounds, there)
 
     def _order(self, made: Sequence[Order], menus: Menus) -> None:
         """Order these nodes, as far as the limits of their Pools allow.
@@ -172,15 +203,12 @@ class Buyer:
         # Alike orders in a row: the provider for AWS makes one call of those.
         alike = sorted(open_, key=lambda one: (one.pool, one.types, one.zones))
         for pool, of_pool in itertools.groupby(alike, key=lambda one: one.pool):
-            stored = self.cache.pools.pools[pool]
             node_pool = self.menus.node_pool(pool)
-            if stored.spec is None or node_pool is None:
+            if node_pool is None:
                 continue
-            bounds = mapping(mapping(node_pool.body.get("spec")).get("limits"))
-            there = loads.counted(self.cache, pool, node_pool.name, menus)
-            room = limits.room(stored.spec.limits, bounds, there)
-            wanted = list(of_pool)
-            names = fresh(pool, stored.uid, self.cache.pools.claims, len(wanted))
+            room, wanted = self._room(pool, menus), list(of_pool)
+            uid = self.cache.pools.pools[pool].uid
+            names = fresh(pool, uid, self.cache.pools.claims, len(wanted))
             for order, name in zip(wanted, names, strict=True):
                 load = loads.of_order(order, menus)
                 if room.takes(load):

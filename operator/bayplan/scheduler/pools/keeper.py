@@ -62,7 +62,7 @@ class Keeper:
         """Look once a second, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            if self.leads() and self.cache.pools.pools:
+            if self.leads():
                 try:
                     self.look(self.clock.now())
                 except Exception as error:  # noqa: BLE001  the cluster is served without Pools too
@@ -78,8 +78,12 @@ class Keeper:
         self.measured.watch(self.cache.pools.claims.values(), now)
         if self.cache.pools.synced:
             self.retirer.look(menus, now)
+        unmet = self.buyer.unmet
+        if not unmet:
+            self.buyer.held_back.clear()
         self.teller.look(menus, now)
-        if self.buyer.unmet and now - self._looked_at >= _AGAIN_SECONDS:
+        # The wall clock may have been set back.
+        if unmet and not 0 <= now - self._looked_at < _AGAIN_SECONDS:
             self._looked_at = now
             self.buyer.ring()
 

@@ -4,6 +4,7 @@ from bayplan.cloud import catalogue
 from bayplan.cluster.cache import Cache
 from bayplan.model import resources
 from bayplan.model.nodes import INSTANCE_TYPE
+from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Order
 from bayplan.provisioning.prices import price_of
 from bayplan.reconcile.pool.limits import Load, largest, total
@@ -25,6 +26,11 @@ def counted(cache: Cache, pool: str, node_pool: str, menus: Menus) -> Load:
 def of_order(order: Order, menus: Menus) -> Load:
     """The most that an order can come to."""
     return largest(_of_type(kind, order.pool, menus) for kind in order.types)
+
+
+def of_offer(offer: Offer, menus: Menus) -> Load:
+    """What a node of an offer counts."""
+    return _of_type(offer.name, offer.pool, menus)
 
 
 def _of_row(row: Row, pool: str, menus: Menus) -> Load:

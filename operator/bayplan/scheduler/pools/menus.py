@@ -1,7 +1,7 @@
 """Which Pools may buy now, what each may buy, and which Pools a waiting pod may wait for."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource
@@ -95,7 +95,8 @@ class MenuKeeper:
         )
         if made_of != self._made_of:
             self._menus = self._made(closed)
-            self._made_of = made_of
+        # Also if only equal: the next comparison finds the same objects, which takes no time.
+        self._made_of = made_of
         return self._menus
 
     @property
@@ -173,11 +174,22 @@ class MenuKeeper:
     def _seen(self, now: int) -> tuple[pool_menu.Rooms, tuple[str, ...]]:
         """What nodes have of each type, and the zones of the nodes; some seconds old at most."""
         version = self.cache.state.nodes_version
-        if version != self._nodes_version and now - self._seen_at >= _SEEN_SECONDS:
+        recent = 0 <= now - self._seen_at < _SEEN_SECONDS  # the wall clock may have been set back
+        if version != self._nodes_version and not recent:
             nodes = self.cache.state.nodes.values()
-            self._nodes = pool_menu.rooms_of(nodes), offerings.zones_of(nodes)
+            # What was learnt of a type stays known when its last node has gone.
+            rooms = {**self._nodes[0], **pool_menu.rooms_of(nodes)}
+            self._nodes = rooms, offerings.zones_of(nodes)
             self._nodes_version, self._seen_at = version, now
         return self._nodes
+
+    def _ours(self, offers: Iterable[Offer]) -> Iterator[Offer]:
+        """The offers of nodes that Bayplan may fill, where the settings name its nodes."""
+        ours = self.cache.state.eligible
+        for offer in offers:
+            zones = tuple(zone for zone in offer.zones if ours(offer.node("", zone)))
+            if zones:
+                yield replace(offer, zones=zones) if zones != offer.zones else offer
 
     def _made(self, closed: Mapping[str, frozenset[Offering]]) -> Menus:
         known, buying = self.cache.pools, self._buying()
@@ -192,9 +204,10 @@ class MenuKeeper:
         book = self.book
 
         def menu(market: Market, closed: Mapping[str, frozenset[Offering]]) -> Menu:
-            return pool_menu.menu(
+            made = pool_menu.menu(
                 pools, classes, market, book, closed=closed, rooms=rooms, zones=zones
             )
+            return replace(made, offers=tuple(self._ours(made.offers)))
 
         now = menu(market, closed)
         wide = menu(Market(market.on_demand, market.spot), {})

@@ -48,7 +48,8 @@ class Teller:
     def look(self, menus: Menus, now: int) -> None:
         """Have the statuses written that differ from the stored ones."""
         known = self.cache.pools
-        if known.changes == self._changes and now - self._told_at < _EVERY_SECONDS:
+        recent = 0 <= now - self._told_at < _EVERY_SECONDS  # the wall clock may have been set back
+        if known.changes == self._changes and recent:
             return
         self._changes, self._told_at = known.changes, now
         default = known.default

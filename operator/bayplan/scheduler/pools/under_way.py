@@ -10,15 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan.api import names
-from bayplan.cloud.node_pools import SPOT
+from bayplan.cloud import catalogue
+from bayplan.cloud.node_pools import INITIALIZED, SPOT
 from bayplan.cluster.cache import Cache
 from bayplan.model.node_claims import NodeClaim
-from bayplan.model.nodes import Node
+from bayplan.model.nodes import INSTANCE_TYPE, LOST_TAINTS, Node
 from bayplan.model.workloads import NO_BACKLOG, Backlog, Plan, PodClass, Waiting
 from bayplan.placement.node_table import BLOCKING
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Landed, Order, least
+from bayplan.reconcile.pool.retirement import reopens
 
+_LOST_SECONDS = 60  # then a node that was ready and is not any more is no room to come
 _KEPT_SECONDS = 60  # a plan for a node that is there: later, what waits goes where it fits
 
 Offers = Mapping[tuple[str, str], Offer]  # (Pool, instance type) -> what such a node is
@@ -31,6 +34,8 @@ class UnderWay:
     cache: Cache
     _planned: dict[str, Counter[PodClass]] = field(default_factory=dict)  # claim -> pods
     _usable_since: dict[str, int] = field(default_factory=dict)  # claim -> epoch seconds
+    _lost_since: dict[str, int] = field(default_factory=dict)  # claim -> epoch seconds
+    _lost: frozenset[str] = frozenset()  # claims whose nodes have not been heard of for a while
 
     def plan(self, claim: str, order: Order) -> None:
         """This claim is ordered for these pods."""
@@ -47,12 +52,16 @@ class UnderWay:
                 self._planned[claim.name] = Counter(pods)
 
     def coming(self, offers: Offers) -> tuple[Node, ...]:
-        """The claims as nodes, with the room that each will have at least."""
+        """The claims as nodes, with the room that each will have at least.
+
+        A node that has gone bad or leaves is no room to come, except that an empty one which we
+        give back opens again for the pods that are planned for it.
+        """
         there = self._nodes()
         return tuple(
             node
             for claim in self._claims()
-            if self._usable(claim, there) is None and (node := as_node(claim, offers)) is not None
+            if self._comes(claim, there) and (node := as_node(claim, offers)) is not None
         )
 
     def planned(self, *, coming: bool) -> Backlog:
@@ -76,8 +85,18 @@ class UnderWay:
         return Backlog(frozenset(named), shares)
 
     def kept(self) -> frozenset[str]:
-        """Names of nodes that are there and for which pods are still planned."""
-        return self.planned(coming=False).nodes
+        """Names of nodes that are there and for which pods are still planned.
+
+        Also of those that are being given back, so that they open again.
+        """
+        there, found = self._nodes(), set()
+        for claim in self._claims():
+            node = there.get(claim.provider_id) if claim.provider_id else None
+            if node is None or not self._planned.get(claim.name):
+                continue
+            if reopens(node) or self._usable(claim, there) is not None:
+                found.add(node.name)
+        return frozenset(found)
 
     def land(self, waiting: Iterable[Waiting], plan: Plan) -> None:
         """Pods have been given nodes: what was planned for them there is done."""
@@ -101,12 +120,27 @@ class UnderWay:
             del self._planned[name]
             self._usable_since.pop(name, None)
         there = self._nodes()
+        self._lost_since = {
+            claim.name: self._lost_since.get(claim.name, now)
+            for claim in self._claims()
+            if claim.initialized and _lost(there.get(claim.provider_id))
+        }
+        self._lost = frozenset(
+            name for name, since in self._lost_since.items() if now - since >= _LOST_SECONDS
+        )
         for name in list(self._planned):
             if self._usable(known[name], there) is None:
                 continue
             if now - self._usable_since.setdefault(name, now) > _KEPT_SECONDS:
                 del self._planned[name]
                 del self._usable_since[name]
+
+    def _comes(self, claim: NodeClaim, there: Mapping[str, Node]) -> bool:
+        """Whether pods can count on a node of this claim that takes none yet."""
+        if claim.name in self._lost or self._usable(claim, there) is not None:
+            return False
+        node = there.get(claim.provider_id) if claim.provider_id else None
+        return node is None or not node.leaving or reopens(node)
 
     def _claims(self) -> Iterator[NodeClaim]:
         pools = self.cache.pools.pools
@@ -133,7 +167,22 @@ class UnderWay:
         stored = self.cache.pools.node_pools.get(claim.node_pool)
         allowed = stored.read.taints if stored is not None and stored.read is not None else ()
         blocked = any(one.effect in BLOCKING and one not in allowed for one in node.taints)
-        return None if blocked else node
+        return None if blocked or _lacks_devices(claim, node) else node
+
+
+def _lost(node: Node | None) -> bool:
+    """Whether nobody hears of a node that is there; it may come back."""
+    return node is not None and (
+        not node.ready or any(one.key in LOST_TAINTS for one in node.taints)
+    )
+
+
+def _lacks_devices(claim: NodeClaim, node: Node) -> bool:
+    """Whether the plug-in has still to tell of a device, such as a GPU, that the type has."""
+    if claim.initialized or node.labels.get(INITIALIZED) == "true":
+        return False
+    known = catalogue.load().get(node.labels.get(INSTANCE_TYPE, ""))
+    return known is not None and not all(map(node.allocatable.amount, known.gpus))
 
 
 def name_of(claim: NodeClaim) -> str:
