@@ -33,7 +33,7 @@ def menu(
     rooms: Rooms,
     zones: Sequence[str],
 ) -> Menu:
-    """The menu of these `pools`, by the name of the Pool.
+    """The menu of these `pools`, by the name of the Pool; of equal offers the first is bought.
 
     `closed` are offerings, by Pool, that were refused lately. `rooms` is what real nodes have.
     `zones` are those of `zones_of`. Spot is offered only for pods that name their capacity type,
@@ -41,7 +41,7 @@ def menu(
     """
     found: list[Offer] = []
     notes: list[str] = []
-    for name, pool in sorted(pools.items()):
+    for name, pool in pools.items():
         made = pool_offers.pool_offers(
             [pool], classes, book, zones, spot=market.spot, there=market.there
         )

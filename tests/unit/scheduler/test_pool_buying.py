@@ -36,8 +36,8 @@ AT_HOME = Constraints(
 )
 
 
-def make_node_pool(**disruption: Any) -> dict[str, Any]:
-    """A quiet NodePool for m5 on demand, with the label and the taint of Pool `batch`."""
+def make_node_pool(pool: str = "batch", **disruption: Any) -> dict[str, Any]:
+    """A quiet NodePool for m5 on demand, with the label and the taint of a Pool."""
     stated = {"consolidateAfter": "Never", "budgets": [{"nodes": "0"}], **disruption}
     requirements = [
         {"key": INSTANCE_TYPE, "operator": "In", "values": list(PRICES)},
@@ -46,11 +46,11 @@ def make_node_pool(**disruption: Any) -> dict[str, Any]:
     spec = {
         "nodeClassRef": {"group": "example.com", "kind": "Shape", "name": "plain"},
         "requirements": requirements,
-        "taints": [{"key": names.POOL, "value": "batch", "effect": "NoSchedule"}],
+        "taints": [{"key": names.POOL, "value": pool, "effect": "NoSchedule"}],
     }
-    template = {"metadata": {"labels": {names.POOL: "batch"}}, "spec": spec}
+    template = {"metadata": {"labels": {names.POOL: pool}}, "spec": spec}
     return {
-        "metadata": {"name": "of-batch", "uid": "uid-of-batch"},
+        "metadata": {"name": f"of-{pool}", "uid": f"uid-of-{pool}"},
         "spec": {"disruption": stated, "template": template},
     }
 
@@ -486,6 +486,22 @@ def test_a_pod_that_the_pool_cannot_hold_is_left_to_others() -> None:
         one.name: one.reason for one in shop.notes.marked
     }
     assert not shop.asked
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(5, "batch"), (20, "spare")])
+def test_of_two_pools_at_one_price_the_heavier_buys(weight: int, expected: str) -> None:
+    """Both could hold the pods, which name neither."""
+
+    async def story(shop: Shop) -> None:
+        shop.pool(name="spare", weight=weight, nodePoolRef={"name": "of-spare"})
+        shop.see("NodePool", "of-spare", make_node_pool("spare"), "")
+        everywhere = Constraints(tolerations=(Toleration(names.POOL, "Exists", "", ""),))
+        shop.pods(5, constraints=everywhere)
+        await shop.passing(8)
+
+    shop = played(Shop(), story)
+
+    assert {expected} == {claim.pool for claim in shop.claims()}
 
 
 def test_an_empty_node_is_given_back() -> None:

@@ -195,7 +195,8 @@ class MenuKeeper:
         known, buying = self.cache.pools, self._buying()
         if not buying:
             return Menus()
-        pools = {name: pool for name, (_, pool) in buying.items()}
+        heaviest = sorted(buying.items(), key=lambda one: (-one[1][0].weight, one[0]))
+        pools = {name: pool for name, (_, pool) in heaviest}
         classes = {key: node_class(body) for key, body in known.node_classes.items()}
         market = known.market or _NO_MARKET
         rooms, there = self._nodes
