@@ -322,6 +322,20 @@ def test_a_refused_offering_is_not_asked_for_again() -> None:
     assert {"m5.large"} == {one["type"] for one in shop.statuses[-1]["unavailable"]}
 
 
+def test_a_claim_that_goes_without_an_instance_is_refused_already() -> None:
+    """It holds its pods no more, and what it asked for is out before it is gone."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(5)
+        shop.store(deleting=True)
+        await shop.passing(15)
+
+    shop = played(Shop(buying={"alternatives": 1}), story)
+
+    assert [("m5.large",), ("m5.xlarge",)] == [claim.types for claim in shop.claims()]
+
+
 def test_what_is_refused_while_the_solver_works_is_not_ordered() -> None:
     """The answer is for offerings that are out by now: it is planned again without them."""
 

@@ -16,6 +16,8 @@ class RefusedOfferings:
     _known: dict[str, tuple[str, Unavailable]] = field(default_factory=dict)  # Pool -> uid, what
     _when: dict[str, list[int]] = field(default_factory=dict)  # Pool -> times of refusals
     _launched: set[str] = field(default_factory=set)  # uids of claims that have an instance
+    _changes: int = -1  # of the Pools, when it was last looked who goes
+    _going_now: tuple[NodeClaim, ...] = ()
 
     def of(self, pool: str, now: int) -> Unavailable:
         """What is known of a Pool."""
@@ -29,14 +31,25 @@ class RefusedOfferings:
     def closed(self, now: int) -> Mapping[str, frozenset[Offering]]:
         """The offerings that may not be asked for now, by Pool.
 
-        A claim that is gone counts at once, before it is heard of: what is ordered in between would
-        ask for the same.
+        A claim that is gone, or goes without ever having had an instance, counts at once, before it
+        is heard of: what is ordered in between would ask for the same.
         """
         found = {pool: self.of(pool, now).closed(now) for pool in self.cache.pools.pools}
-        for claim in self.cache.pools.gone:
+        for claim in (*self.cache.pools.gone, *self._going()):
             if claim.pool in found:
                 found[claim.pool] |= offerings_of(claim, ())
         return {pool: offerings for pool, offerings in found.items() if offerings}
+
+    def _going(self) -> tuple[NodeClaim, ...]:
+        """The claims that are being deleted without an instance."""
+        pools = self.cache.pools
+        if self._changes != pools.changes:
+            self._changes = pools.changes
+            claims = pools.claims.values()
+            self._going_now = tuple(
+                claim for claim in claims if claim.deleting and not claim.provider_id
+            )
+        return self._going_now
 
     def put_away(self, claim: NodeClaim, menu: Collection[Offering], now: int) -> None:
         """The claim got no instance."""
