@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -55,9 +55,10 @@ def bought(
     site: Site | None = None,
     now: Sequence[Waiting] | None = None,
     daemonsets: Sequence[DaemonSet] = (),
+    terms: Callable[[str], Terms] = lambda _: TERMS,
 ) -> list[Order]:
     """What is ordered; `now` is what waits when the answer comes."""
-    found = answered(waiting, menu=menu, site=site, now=now, daemonsets=daemonsets)
+    found = answered(waiting, menu=menu, site=site, now=now, daemonsets=daemonsets, terms=terms)
     return [] if found is None else list(found.orders)
 
 
@@ -68,6 +69,7 @@ def answered(
     site: Site | None = None,
     now: Sequence[Waiting] | None = None,
     daemonsets: Sequence[DaemonSet] = (),
+    terms: Callable[[str], Terms] = lambda _: TERMS,
 ) -> Bought | None:
     """The whole answer; None where nothing lacks room."""
     asked_at = site or Site(make_snapshot(*daemonsets), waiting, 0)
@@ -78,7 +80,7 @@ def answered(
     ticks = itertools.count()
     answer = purchase(asked.problem, Budget(seconds=1, spent=lambda: next(ticks) / 50))
     later = asked_at if now is None else dataclasses.replace(asked_at, waiting=now)
-    return orders(asked, answer, later, shop, lambda _: TERMS)
+    return orders(asked, answer, later, shop, terms)
 
 
 def waiting(count: int, cpu: int = 1000, app: str = "web", **more: object) -> Waiting:
@@ -120,6 +122,34 @@ def test_every_type_of_an_order_holds_its_pods_beside_the_daemonsets(
 def test_whatever_waits_is_ordered_for_once(demand: list[Waiting]) -> None:
     made = bought(demand)
     assert planned(made) == Counter({group.kind: len(group.keys) for group in demand})
+
+
+@given(demands, st.sampled_from(["batch", "other"]), st.booleans())
+def test_of_pools_with_the_same_price_the_one_with_more_weight_buys(
+    demand: list[Waiting], heavy: str, first: bool
+) -> None:
+    others = tuple(dataclasses.replace(one, labels=((names.POOL, "other"),)) for one in MENU)
+    menu = (*others, *MENU) if first else (*MENU, *others)
+    weights = {"batch": 10, "other": 10, heavy: 11}
+    made = bought(
+        demand, menu=menu, terms=lambda pool: dataclasses.replace(TERMS, weight=weights[pool])
+    )
+    assert {heavy} == {order.pool for order in made}
+    assert planned(made) == Counter({group.kind: len(group.keys) for group in demand})
+
+
+def test_a_cheaper_pool_buys_whatever_its_weight() -> None:
+    dear = tuple(
+        dataclasses.replace(one, labels=((names.POOL, "dear"),), price=one.price + 1)
+        for one in MENU
+    )
+    heavy = {"batch": 1, "dear": 100}
+    made = bought(
+        [waiting(20)],
+        menu=(*dear, *MENU),
+        terms=lambda pool: dataclasses.replace(TERMS, weight=heavy[pool]),
+    )
+    assert {"batch"} == {order.pool for order in made}
 
 
 @given(demands)

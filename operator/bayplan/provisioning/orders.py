@@ -32,11 +32,13 @@ _MOST_ROUNDS = 5  # of nodes that constraints between pods ask for
 class Terms:
     """How a pool buys. An order names at most `alternatives` types.
 
-    None of them costs more than `premium_percent` above the type that was planned.
+    None of them costs more than `premium_percent` above the type that was planned. Of pools with
+    the same price the one with the highest `weight` buys.
     """
 
     alternatives: int = 5
     premium_percent: int = 15
+    weight: int = 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -250,20 +252,17 @@ def _turn(zones: Sequence[str], index: int) -> str:
 def _order(wanted: _Wanted, shop: Shop, terms: Callable[[str], Terms]) -> Order:
     """The order for a node that is to hold these pods: the cheapest type, and its alternatives."""
     offer, pods = wanted.offer, wanted.pods
-    own = terms(offer.pool)
     zone = wanted.zone or (wanted.tried if any(tied(kind) for kind in pods) else "")
     total = sum((kind.request.times(n) for kind, n in pods.items()), start=resources.NOTHING)
-    fitting = [
-        one
-        for one in shop.holders(total, pods, zone)
-        if one.pool == offer.pool and one.spot == offer.spot
-    ] or [offer]
+    able = [one for one in shop.holders(total, pods, zone) if one.spot == offer.spot]
+    fitting = _of_pool(able, offer.pool, terms) or [offer]
     best = fitting[0]
+    own = terms(best.pool)
     most = best.price * (100 + own.premium_percent) // 100
     chosen = [one for one in fitting if one.price <= most][: own.alternatives]
     everywhere = {each for one in chosen for each in one.zones}
     return Order(
-        pool=offer.pool,
+        pool=best.pool,
         offer=best,
         types=tuple(dict.fromkeys(one.name for one in chosen)),
         zones=(zone,) if zone else tuple(sorted(everywhere)),
@@ -271,6 +270,19 @@ def _order(wanted: _Wanted, shop: Shop, terms: Callable[[str], Terms]) -> Order:
         room=least(one.room for one in chosen),
         dearest=max(one.price for one in chosen),
     )
+
+
+def _of_pool(able: Sequence[Offer], pool: str, terms: Callable[[str], Terms]) -> list[Offer]:
+    """The offers of this pool, or of a pool with more weight whose cheapest costs the same.
+
+    `able` has the cheapest first.
+    """
+    cheapest: dict[str, int] = {}
+    for one in able:
+        cheapest.setdefault(one.pool, one.price)
+    equal = sorted(name for name, price in cheapest.items() if price == cheapest.get(pool))
+    chosen = max((pool, *equal), key=lambda name: terms(name).weight)
+    return [one for one in able if one.pool == chosen]
 
 
 def least(rooms: Iterable[resources.Vector]) -> resources.Vector:

@@ -63,7 +63,8 @@ class Menus:
 
     def terms(self, pool: str) -> Terms:
         spec = self.buying[pool]
-        return Terms(spec.buying.alternatives, spec.buying.maximum_premium_percent)
+        buying = spec.buying
+        return Terms(buying.alternatives, buying.maximum_premium_percent, spec.weight)
 
 
 @dataclass(slots=True, eq=False)
