@@ -1,5 +1,8 @@
 """What the keeper of Pools does once a second, whatever the API server refuses."""
 
+import asyncio
+import contextlib
+import dataclasses
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -70,6 +73,27 @@ def test_a_stuck_claim_is_put_away_once() -> None:
     assert {OFFERING} == kept.refused.closed(1100)["batch"]
     assert {} == kept.refused.closed(1037 + 181)  # two seconds for the answer to the delete
     assert (1, None) == (kept.counted("pool_stuck"), kept.counted("pool_refusals"))
+
+
+def test_taints_are_looked_after_when_the_last_pool_has_gone() -> None:
+    """Else the taint of a node that was going back would keep pods away for ever."""
+    kept, looked = Kept(), list[int]()
+    pools = kept.held.cache.pools
+    pools.pools.clear()
+    pools.claims.clear()
+    pools.karpenter, pools.listed = True, {"Pool", "NodePool", "NodeClaim"}
+    keeper = dataclasses.replace(
+        kept.keeper,
+        clock=cast("Any", SimpleNamespace(now=lambda: 1000)),
+        retirer=cast("Any", SimpleNamespace(look=lambda _menus, now: looked.append(now))),
+    )
+
+    async def body() -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(keeper.run(), 2.5)
+
+    run(body())
+    assert [1000, 1000] == looked
 
 
 def test_a_refused_claim_is_counted() -> None:

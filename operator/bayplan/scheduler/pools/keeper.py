@@ -59,7 +59,7 @@ class Keeper:
     _withdrawn: dict[str, _Withdrawn] = field(default_factory=dict)  # by the uid of the claim
 
     async def run(self) -> NoReturn:
-        """Look once a second, until cancelled."""
+        """Look once a second, until cancelled; also without any Pool, for it may just have gone."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             if self.leads():
