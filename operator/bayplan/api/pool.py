@@ -90,7 +90,7 @@ class Headroom(Part):
 
 
 class Fallback(Part):
-    """Who may buy a node for a pod that waits too long for a node of ours."""
+    """Who may buy a node for a pod that waits too long for a node of the pool."""
 
     to: Literal["Karpenter", "None"] = Field(
         default="Karpenter",
@@ -103,7 +103,7 @@ class Fallback(Part):
         default=120,
         ge=10,
         le=3600,
-        description="How long a pod waits for a node of ours before that.",
+        description="How old a pod without a node is when that happens.",
     )
 
 
@@ -116,7 +116,7 @@ class Buying(Part):
         le=20,
         description=(
             "How many instance types one order may name, each with room for all pods planned on "
-            "the node. More types find capacity more often."
+            "the node. With more types an order finds capacity more often."
         ),
     )
     maximum_premium_percent: Integer = Field(
@@ -140,7 +140,7 @@ class Buying(Part):
     )
     fallback: Fallback = Field(
         default=Fallback(),
-        description="Who may buy a node for a pod that waits too long for a node of ours.",
+        description="Who may buy a node for a pod that waits too long for a node of the pool.",
     )
 
 
@@ -200,13 +200,15 @@ class PoolSpec(Part):
         default=10,
         ge=1,
         le=100,
-        description="Of two Pools with the same price for a pod, the one with the higher weight.",
+        description=(
+            "Of Pools with the same price for the same pods, the one with the highest weight buys."
+        ),
     )
     limits: PoolLimits = Field(
         default=PoolLimits(),
         description=(
-            "What the pool's nodes, those that are ordered included, never exceed; the limits of "
-            "the NodePool hold too."
+            "What orders of Bayplan never exceed: it counts all nodes of the pool and orders on "
+            "their way. The limits of the NodePool hold too; Karpenter knows only those."
         ),
     )
     buying: Buying = Field(default=Buying(), description="How nodes are ordered with mode Buy.")

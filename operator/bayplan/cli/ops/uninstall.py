@@ -1,7 +1,7 @@
 """`bayplan uninstall`: removes what would outlive the operator, in an order that leaves nothing.
 
 The chart's pre-delete hook runs it with `--finalizers-only`: run pods lose the finalizer that only
-the operator would remove, and all BatchJobs and LongServices stay.
+the operator would remove, and all BatchJobs, LongServices and Pools stay.
 """
 
 import json
@@ -13,7 +13,9 @@ from bayplan.cli.target import Target, installed, targeted
 
 
 @click.command(short_help="Remove what would outlive the operator.")
-@click.option("--finalizers-only", is_flag=True, help="Keep BatchJobs, LongServices and CRDs.")
+@click.option(
+    "--finalizers-only", is_flag=True, help="Keep BatchJobs, LongServices, Pools and CRDs."
+)
 @installed(" The command stops it first.")
 @click.option("--seconds", type=click.FloatRange(1), default=90.0, show_default=True,
               help="How long to wait for the operator to stop.")  # fmt: skip
@@ -34,8 +36,10 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
 ) -> None:
     """Stop the operator, remove its finalizer from run pods, and delete the definitions.
 
-    With the custom resource definitions every BatchJob and LongService and their pods are deleted;
-    --finalizers-only keeps them. Exit code: 0 done, 2 wrong usage, 3 the cluster refused.
+    With the custom resource definitions every BatchJob and LongService and their pods are deleted,
+    and every Pool; nodes stay. --finalizers-only keeps them all.
+
+    Exit code: 0 done, 2 wrong usage, 3 the cluster refused.
     """
     from bayplan.cli import client  # --help answers at once
     from bayplan.cli.ops import uninstall_steps
@@ -47,7 +51,7 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
             "--namespace: definitions belong to the whole cluster; add --finalizers-only"
         )
     if not yes:
-        what = "its finalizers" if finalizers_only else "every BatchJob and LongService"
+        what = "its finalizers" if finalizers_only else "every BatchJob, LongService and Pool"
         click.confirm(f"Stop {where}/{name} and remove {what}?", abort=True, err=True)
     order = uninstall_steps.Order(where, name, namespace, seconds, keeps_resources=finalizers_only)
     with client.connected(target) as cluster, working("Uninstalling") as shown:
@@ -55,5 +59,9 @@ def uninstall(  # noqa: PLR0917  click hands over one parameter for each option
     if output == "json":
         click.echo(json.dumps({"schema": "bayplan.dev/uninstall/v1", **done}))
     else:
-        gone = "" if finalizers_only else "; BatchJobs, LongServices and their definitions are gone"
+        gone = (
+            ""
+            if finalizers_only
+            else "; BatchJobs, LongServices, Pools and their definitions are gone"
+        )
         click.echo(f"{done['released']} run pods released{gone}")

@@ -173,7 +173,11 @@ def _unknown_prices(facts: Facts) -> Problem | None:
     offers = facts.offers
     if not offers.problem:
         return None
-    used = "The last ones known are used" if offers.remembered else "List prices are used"
+    used = (
+        "The last ones known are used"
+        if offers.remembered
+        else "The prices file and estimates are used"
+    )
     return Problem(
         "PricesUnknown",
         f"Karpenter's prices and availability cannot be read ({offers.problem[:300].rstrip('.')}). "

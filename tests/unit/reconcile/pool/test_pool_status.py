@@ -196,7 +196,8 @@ def test_degraded() -> None:
     assert (
         'The API server refuses a write for this Pool: nodeclaims is forbidden: "no". Mend that; '
         "it is tried again by itself, at the latest after 5 minutes. Karpenter's prices and "
-        "availability cannot be read (connection refused). List prices are used. Make the metrics "
+        "availability cannot be read (connection refused). The prices file and estimates are used. "
+        "Make the metrics "
         "of Karpenter reachable, or set --karpenter-metrics. All 2 offerings that the NodePool "
         "allows were refused lately; the next is asked for again at 2026-09-21T14:16:20Z. Allow "
         "more types, zones or capacity types. No price is known of a.b, c.d, e.f, g.h, i.j and 1 "
