@@ -355,8 +355,16 @@ class TestRetire:
         """The watch was late: pods may run on its node, so it stays."""
         desk = self.desk()
         desk.double.reply("get", CLAIM, stored(claim(21, providerID="i-1")))
-        desk.work(desk.withdraw)
+        counted: list[bool] = []
 
+        def act() -> None:
+            desk.withdraw()
+            assert desk.c1 is not None
+            counted.append(desk.c1.deleting)
+
+        desk.work(act)
+
+        assert [False] == counted
         assert [] == desk.double.asked("delete")
         assert desk.c1 is not None
         assert ClaimState.LAUNCHED is desk.c1.state

@@ -114,7 +114,7 @@ class NodeWrites:
         """Delete a claim; from now on it counts as being deleted.
 
         If it is to go for want of an instance, it is read anew first: the watch may be seconds
-        late, and pods may run on its node.
+        late, and pods may run on its node. It counts as being deleted from then on.
         """
         name, uid = wanted.claim, wanted.uid
         claim = self._pools.claims.get(name)
@@ -122,13 +122,13 @@ class NodeWrites:
         write = Write(self._about(claim.pool if claim else "", key), "delete", NODE_CLAIM, name)
         if not self._cache.refusals.admits(write):
             return
-        self._pools.assume_leaving(name, uid)
+        self._count_at_once(wanted)
         request = requests.delete_object(intents.DeleteObject(NODE_CLAIM, "", name, uid))
 
         async def attempt() -> None:
-            if wanted.unlaunched and await self._launched(name, uid):
-                self._pools.forget_leaving(name, uid)
+            if await self._stays(wanted):
                 return
+            self._pools.assume_leaving(name, uid)
             try:
                 answer = await self._writes.send(request)
             except errors.NotFound:
@@ -241,10 +241,16 @@ class NodeWrites:
         except errors.Conflict as error:
             raise errors.Unavailable(error.message, status=error.status) from error
 
-    async def _launched(self, name: str, uid: str) -> bool:
-        """Whether a claim has an instance by now."""
-        claim = await self._look(name)
-        return claim is not None and claim.uid == uid and bool(claim.provider_id)
+    def _count_at_once(self, wanted: intents.RetireNode) -> None:
+        if not wanted.unlaunched:
+            self._pools.assume_leaving(wanted.claim, wanted.uid)
+
+    async def _stays(self, wanted: intents.RetireNode) -> bool:
+        """Whether a claim that is to go for want of an instance has one by now."""
+        if not wanted.unlaunched:
+            return False
+        claim = await self._look(wanted.claim)
+        return claim is not None and claim.uid == wanted.uid and bool(claim.provider_id)
 
     async def _look(self, name: str) -> NodeClaim | None:
         """The claim as stored now; None when it does not exist."""
