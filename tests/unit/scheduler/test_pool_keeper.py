@@ -6,6 +6,8 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from bayplan.api.pool_resource import parse_pool
 from bayplan.cluster import errors
 from bayplan.cluster.refusals import Write
@@ -13,6 +15,9 @@ from bayplan.metrics import Metrics
 from bayplan.model.intents import RetireNode
 from bayplan.model.node_claims import NodeClaim
 from bayplan.reconcile.pool.claim_names import fresh
+from bayplan.reconcile.pool.facts import Costs, Hands
+from bayplan.reconcile.pool.limits import Limit
+from bayplan.scheduler.pools.appraiser import Appraised
 from bayplan.scheduler.pools.keeper import Keeper
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
@@ -118,6 +123,85 @@ def test_a_claim_that_is_gone_counts_before_it_is_heard_of() -> None:
     kept.keeper.look(1002)
     assert {"batch": frozenset({OFFERING})} == kept.refused.closed(1003)
     assert {} == kept.refused.closed(1002 + 180)
+
+
+class Told:
+    """The statuses that a teller writes for the Pool `batch`, of which nothing is left."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.kept = Kept()
+        pools = self.kept.held.cache.pools
+        pools.claims.clear()
+        spec = {"mode": "Buy", "nodePoolRef": {"name": "of-batch"}, "limits": limits}
+        pools.pools["batch"] = parse_pool({"metadata": {"name": "batch"}, "spec": spec})
+        self.status: dict[str, Any] = {}
+        menus = SimpleNamespace(
+            hands=lambda _pool: Hands(),
+            node_pool=lambda _pool: SimpleNamespace(body={}),
+            offerings=lambda _pool: frozenset(),
+            menu=SimpleNamespace(offers=()),
+            everything={},
+        )
+        self.buyer = SimpleNamespace(refused_writes={}, held_back={}, waiting_for=lambda _pool: 2)
+        self.appraiser = SimpleNamespace(known={})
+        parts: dict[str, Any] = {
+            "writer": SimpleNamespace(write_pool_status=lambda _pool, it: self.status.update(it)),
+            "menus": menus,
+            "buyer": self.buyer,
+            "appraiser": self.appraiser,
+            "measured": PoolMetrics(self.kept.metrics),
+        }
+        teller = Teller(cache=self.kept.held.cache, refused=self.kept.refused, **parts)
+        self.look = lambda now: teller.look(menus, now)  # type: ignore[arg-type]
+
+    def condition(self, kind: str) -> str:
+        [found] = [one["reason"] for one in self.status["conditions"] if one["type"] == kind]
+        return str(found)
+
+
+def test_the_last_pool_that_is_deleted_is_no_longer_shown() -> None:
+    """Its numbers are not to stay for ever where nobody is left to tell about."""
+    told = Told()
+    told.look(1000)
+    shown = b'pool="batch"' in told.kept.metrics.page()
+    told.kept.held.cache.pools.pools.clear()
+    told.look(1010)
+
+    assert shown
+    assert b'pool="batch"' not in told.kept.metrics.page()
+
+
+def test_a_pool_whose_last_node_has_gone_costs_nothing() -> None:
+    """At once; what the appraisal of half a minute ago said is no longer told."""
+    told = Told()
+    told.appraiser.known["batch"] = Appraised(Costs(2_750_000, 2_560_000, 2_600_000))
+    told.look(1000)
+
+    assert "0.00" == told.status["dollarsPerHour"]
+    assert "boundDollarsPerHour" not in told.status
+    told.appraiser.known["batch"] = Appraised(Costs(0, 0, 0))
+    told.look(1010)
+    assert "0.00" == told.status["boundDollarsPerHour"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "reason"),
+    [
+        ({"nodes": 1}, 0, "LimitReached"),
+        ({"nodes": 2}, 0, "WithinLimits"),  # raised
+        ({"nodes": 1}, 1, "WithinLimits"),  # a node has gone
+        ({}, 0, "NoLimits"),  # removed
+    ],
+)
+def test_a_limit_that_no_longer_stops_anything(
+    limits: dict[str, Any], used: int, reason: str
+) -> None:
+    """What stopped an order is told until the limit is raised or room was freed."""
+    told = Told(**limits)
+    told.buyer.held_back["batch"] = Limit("Pool", "nodes", 1, used)
+    told.look(1000)
+
+    assert reason == told.condition("LimitReached")
 
 
 def test_the_status_tells_every_refused_write() -> None:

@@ -117,6 +117,15 @@ class Room:
             if order.amount(limit.what) and limit.used + order.amount(limit.what) > limit.most
         )
 
+    def holds(self, stopped: Limit) -> bool:
+        """Whether a limit that stopped an order is no higher now, and no less of it is in use."""
+        return any(
+            (one.whose, one.what) == (stopped.whose, stopped.what)
+            and one.most <= stopped.most
+            and one.used >= stopped.used
+            for one in self.limits
+        )
+
     def minus(self, order: Load) -> Self:
         """The room that is left after this order."""
         return type(self)(

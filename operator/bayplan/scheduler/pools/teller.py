@@ -66,15 +66,17 @@ class Teller:
         nodes = self.cache.snapshot().nodes
         found = rows(pool.name, referred, self.cache.pools.claims.values(), nodes)
         appraised = self.appraiser.known.get(pool.name, Appraised())
-        held = self.buyer.held_back.get(pool.name)
+        held, bounds = self.buyer.held_back.get(pool.name), self._room(pool, referred, menus)
         return Facts(
             pool=pool,
             hands=self.menus.hands(pool.name),
             offers=self._offers(pool.name, menus),
-            costs=self._costs(pool.name, found, appraised, menus),
+            costs=self._costs(pool.name, found, appraised, menus)
+            if found or not referred
+            else _without_nodes(appraised.costs),
             counts=counts(found),
-            room=self._room(pool, referred, menus),
-            held_back=() if held is None else (held,),
+            room=bounds,
+            held_back=(held,) if held is not None and bounds.holds(held) else (),
             unavailable=self.refused.of(pool.name, now),
             refused=self.refused.count(pool.name, now),
             refused_write=self.refused_write(pool.name),
@@ -110,7 +112,7 @@ class Teller:
             if price is None and row.state is not NodeState.REQUESTED:
                 return last.costs
             total += price or 0
-        if not found:
+        if not found:  # the nodes are those that have no Pool
             return last.costs
         return Costs(total, last.costs.bound, last.costs.planned)
 
@@ -122,6 +124,11 @@ class Teller:
         return room(
             pool.spec.limits, bounds, loads.counted(self.cache, pool.name, node_pool, menus)
         )
+
+
+def _without_nodes(last: Costs) -> Costs:
+    """Nothing is paid; the last appraisal counts if it was of no nodes too."""
+    return last if last.now == 0 else Costs(0)
 
 
 _WORDS = {
