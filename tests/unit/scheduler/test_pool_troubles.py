@@ -9,8 +9,9 @@ import pytest
 from bayplan.cloud.node_pools import INITIALIZED, POOL
 from bayplan.cloud.prices import Market, Price
 from bayplan.model import resources
-from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node, Taint
-from tests.builders import make_node, make_pod
+from bayplan.model.nodes import CAPACITY_TYPE, HOSTNAME, INSTANCE_TYPE, ZONE, Node, Taint
+from bayplan.model.pods import PodTerm
+from tests.builders import make_node, make_pod, make_term
 from tests.unit.scheduler.test_pool_buying import (
     AT_HOME,
     OFFERED,
@@ -264,3 +265,53 @@ def test_an_equal_market_is_compared_once() -> None:
             keeper.current(shop.clock.now())
 
     assert 0 == _Compared.times
+
+
+def test_a_node_that_never_becomes_complete_is_given_up() -> None:
+    """After 15 minutes it goes back, and what waits for it gets another one."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(6)
+        shop.store()
+        (claim,) = shop.claims()
+        node = shop.join(claim)
+        shop.claim(shop.cache.pools.claims[claim.name], initialized=False)
+        shop.again(dataclasses.replace(node, ready=False))
+        await shop.passing(870)
+        assert 1 == len(shop.launched)
+        await shop.passing(120)
+
+    shop = played(Shop(), story)
+
+    assert 2 == len(shop.launched)
+    assert 1 == len({one.claim for one in shop.retired})
+    assert all(one.present for one in shop.tainted)
+
+
+def test_pods_that_keep_apart_get_a_node_each_and_no_more() -> None:
+    apart = dataclasses.replace(
+        AT_HOME,
+        pod_anti_affinity=(PodTerm(make_term(app="a"), HOSTNAME),),
+    )
+
+    async def story(shop: Shop) -> None:
+        shop.pods(5, cpu=200, constraints=apart, labels={"app": "a"})
+        await shop.passing(30)
+        assert 5 == len(shop.launched)
+        shop.store()
+        for claim in shop.claims():
+            shop.join(claim)
+        await shop.passing(60)
+        assert not shop.cache.state.unplaced
+
+    assert 5 == len(played(Shop(), story).launched)
+
+
+@pytest.mark.parametrize("off", [{"gated": True}, {"deleted_at": 1}])
+def test_a_pod_that_nobody_may_place_gets_no_node(off: Any) -> None:
+    async def story(shop: Shop) -> None:
+        shop.pods(1, **off)
+        await shop.passing(30)
+
+    assert not played(Shop(), story).launched

@@ -160,9 +160,9 @@ def reopened(nodes: Sequence[Node]) -> tuple[TaintNode, ...]:
 
 
 def reopens(node: Node) -> bool:
-    """Whether a node leaves for no other reason than that we give it back."""
+    """Whether pods can go to a node as soon as our taint is off: it leaves for no other reason."""
     others = tuple(one for one in node.taints if (one.key, one.value) != (DRAINING, RETIRING))
-    return _ours(node) and not dataclasses.replace(node, taints=others).leaving
+    return _ours(node) and not dataclasses.replace(node, taints=others).emptying
 
 
 def template_taints(node_pool: Mapping[str, Any]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,6 +57,7 @@ class Retirer:
             if pool is not None:
                 by_pool.setdefault(pool, []).append(node)
         wanted = self._wanted(menus, now) if menus.buying else frozenset()
+        ended = self._ended(by_pool.values()) if menus.buying else {}
         for pool, nodes in by_pool.items():
             spec = menus.buying.get(pool)
             stored = self.menus.node_pool(pool)
@@ -70,7 +71,9 @@ class Retirer:
             )
             flying = frozenset(node for node in self.cache.state.assumed.values() if node)
             moment = retirement.Now(now, wanted, flying, self._fresh)
-            step = retirement.step(self._seen(nodes), self._memory.get(pool, {}), rules, moment)
+            step = retirement.step(
+                self._seen(nodes, ended), self._memory.get(pool, {}), rules, moment
+            )
             self._memory[pool] = step.memory
             self._carry_out(pool, step)
         self._fresh.clear()
@@ -87,12 +90,20 @@ class Retirer:
             if node not in self._asking:
                 self._asking[node] = asyncio.get_running_loop().create_task(self._list(node))
 
-    def _seen(self, nodes: Iterable[Node]) -> list[retirement.Seen]:
+    def _ended(self, pools: Iterable[Iterable[Node]]) -> dict[str, list[Pod]]:
+        """The pods that have ended on these nodes: one look for all Pools."""
+        found: dict[str, list[Pod]] = {node.name: [] for nodes in pools for node in nodes}
+        for pod in self.cache.state.finished.values():
+            there = found.get(pod.node)
+            if there is not None:
+                there.append(pod)
+        return found
+
+    def _seen(
+        self, nodes: Iterable[Node], ended: Mapping[str, Sequence[Pod]]
+    ) -> list[retirement.Seen]:
         state = self.cache.state
         claims = {claim.node: claim for claim in self.cache.pools.claims.values() if claim.node}
-        ended: dict[str, list[Pod]] = {}
-        for pod in state.finished.values():
-            ended.setdefault(pod.node, []).append(pod)
         return [
             retirement.Seen(
                 node,

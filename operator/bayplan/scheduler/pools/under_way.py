@@ -19,7 +19,7 @@ from bayplan.model.workloads import NO_BACKLOG, Backlog, Plan, PodClass, Waiting
 from bayplan.placement.node_table import BLOCKING
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Landed, Order, least
-from bayplan.reconcile.pool.retirement import reopens
+from bayplan.reconcile.pool.retirement import JOINING_SECONDS, reopens
 
 _LOST_SECONDS = 60  # then a node that was ready and is not any more is no room to come
 _KEPT_SECONDS = 60  # a plan for a node that is there: later, what waits goes where it fits
@@ -35,7 +35,7 @@ class UnderWay:
     _planned: dict[str, Counter[PodClass]] = field(default_factory=dict)  # claim -> pods
     _usable_since: dict[str, int] = field(default_factory=dict)  # claim -> epoch seconds
     _lost_since: dict[str, int] = field(default_factory=dict)  # claim -> epoch seconds
-    _lost: frozenset[str] = frozenset()  # claims whose nodes have not been heard of for a while
+    _lost: set[str] = field(default_factory=set)  # claims whose nodes nobody counts on
 
     def plan(self, claim: str, order: Order) -> None:
         """This claim is ordered for these pods."""
@@ -125,7 +125,14 @@ class UnderWay:
             for claim in self._claims()
             if claim.initialized and _lost(there.get(claim.provider_id))
         }
-        self._lost = frozenset(
+        late = {
+            claim.name
+            for claim in self._claims()
+            if claim.registered
+            and now - claim.created_at >= JOINING_SECONDS
+            and not claim.initialized
+        }
+        self._lost = late.union(
             name for name, since in self._lost_since.items() if now - since >= _LOST_SECONDS
         )
         for name in list(self._planned):
