@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bayplan.cluster import decode, errors, wire
+from bayplan.cluster.claim_line import MOST_UNLAUNCHED
 from bayplan.model import intents
 from bayplan.model.node_claims import ClaimState, NodeClaim
 from tests.double import bodies
@@ -31,8 +32,8 @@ MORE: Any = {"token": "more"}  # the chunk is not the last one
 def claim(version: int = 20, **more: Any) -> dict[str, Any]:
     """The claim c1 of the Pool `batch`; `uid`, `pool`, `deleting` are shorthands."""
     metadata = {
-        "name": "c1",
-        "uid": more.pop("uid", "uid-c1"),
+        "name": (name := more.pop("name", "c1")),
+        "uid": more.pop("uid", f"uid-{name}"),
         "resourceVersion": str(version),
         "labels": {"bayplan.dev/pool": more.pop("pool", "batch")},
     }
@@ -41,12 +42,14 @@ def claim(version: int = 20, **more: Any) -> dict[str, Any]:
     return {"kind": CLAIM, "metadata": metadata, "spec": {}, "status": more}
 
 
-def pool(version: int = 10, generation: int = 1, **status: Any) -> dict[str, Any]:
+def pool(
+    version: int = 10, generation: int = 1, mode: str = "Advise", **status: Any
+) -> dict[str, Any]:
     metadata = {"name": "batch", "uid": "uid-batch", "generation": generation}
     return {
         "kind": "Pool",
         "metadata": {**metadata, "resourceVersion": str(version)},
-        "spec": {"nodePoolRef": {"name": "of-batch"}},
+        "spec": {"mode": mode, "nodePoolRef": {"name": "of-batch"}},
         "status": status,
     }
 
@@ -76,10 +79,10 @@ class Buyer(Desk):
         read = decode.kind_of(kind).decode(wire.Raw(encoded(body)))
         self.cache.upsert(kind, read)
 
-    def launch(self, *types: str) -> None:
+    def launch(self, *types: str, name: str = "c1") -> None:
         kinds = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": [*types]}
         body = {
-            "metadata": {"name": "c1", "labels": {"bayplan.dev/pool": "batch"}},
+            "metadata": {"name": name, "labels": {"bayplan.dev/pool": "batch"}},
             "spec": {"requirements": [kinds]},
         }
         self.writer.launch(intents.LaunchNode("batch", body), self.told.append)
@@ -122,6 +125,55 @@ class TestLaunch:
         assert [None] == desk.told
         (sent,) = desk.double.asked("create")
         assert ("POST", "/apis/karpenter.sh/v1/nodeclaims") == (sent.method, sent.path)
+
+    def test_few_claims_are_without_an_instance(self) -> None:
+        """The others wait in line, and count; the next goes out when one has its instance."""
+        desk = Buyer(("Pool", pool(11, 2, mode="Buy")))
+        desk.double.reply(
+            "create", CLAIM, *(stored(claim(20 + n, name=f"c{n}")) for n in range(45))
+        )
+        sent: list[int] = []
+
+        def act() -> None:
+            for number in range(45):
+                desk.launch(name=f"c{number}")
+
+            asyncio.get_running_loop().call_later(20, launched)
+
+        def launched() -> None:
+            sent.append(len(desk.double.asked("create")))
+            for number in range(3):
+                seen = claim(100 + number, name=f"c{number}", providerID=f"i-{number}")
+                desk.see(CLAIM, seen)
+
+        desk.work(act)
+        sent.append(len(desk.double.asked("create")))
+
+        assert 45 == len(desk.pools.claims)
+        assert [MOST_UNLAUNCHED, MOST_UNLAUNCHED + 3] == sent
+
+    def test_an_order_in_line_goes_with_the_mode(self) -> None:
+        """Nothing is bought for a Pool that was set to Advise while its orders waited."""
+        desk = Buyer(("Pool", pool(11, 2, mode="Buy")))
+        desk.double.reply(
+            "create", CLAIM, *(stored(claim(20 + n, name=f"c{n}")) for n in range(41))
+        )
+
+        def act() -> None:
+            for number in range(41):
+                desk.launch(name=f"c{number}")
+
+            asyncio.get_running_loop().call_later(20, advise)
+
+        def advise() -> None:
+            desk.see("Pool", pool(12, 3, mode="Advise"))
+            desk.see(CLAIM, claim(99, name="c0", providerID="i-0"))
+
+        desk.work(act)
+
+        assert MOST_UNLAUNCHED == len(desk.double.asked("create"))
+        assert "Pool batch does not buy any more" == desk.told[-1]
+        assert "c40" not in desk.pools.claims
 
     @pytest.mark.parametrize("lost", [NoAnswer(), NoAnswer(None), BUSY, LATE, ODD])
     @pytest.mark.parametrize("arrived", [True, False])

@@ -4,6 +4,7 @@ A claim's name is chosen before it is sent, so that its CREATE can be repeated u
 answer, and buys one node. Each method returns at once except `pods_on`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 from bayplan.api import names
 from bayplan.api.resource import Key
 from bayplan.cluster import decode, errors, lists, node_claims, requests, wire
+from bayplan.cluster.claim_line import ClaimLine
 from bayplan.cluster.pools import NODE_CLAIM, POOL
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.sender import Job
@@ -26,6 +28,7 @@ Done = Callable[[str | None], None]
 _NOT_SERVED = (
     "karpenter.sh/v1 is not served (404): install Karpenter, or set the Pool's mode to Advise"
 )
+_BUY = "Buy"
 _CHUNK = 500  # pods in one list request
 
 
@@ -53,6 +56,7 @@ class NodeWrites:
         self._pools = writes.cache.pools
         self._transport = transport
         self._now = now
+        self._line = ClaimLine(self._pools)
 
     def held_back(self, pool: str) -> str:
         """Why no claim of this Pool may be written now; empty if it may.
@@ -68,7 +72,8 @@ class NodeWrites:
 
         `done` is called once: with None when the claim is stored, else with the reason why not.
         Without an answer the CREATE is repeated until there is one, since nobody knows meanwhile
-        whether a node was bought. After a refusal one claim of the Pool is tried first.
+        whether a node was bought. After a refusal one claim of the Pool is tried first. Many claims
+        go out one after the other (`ClaimLine`).
         """
         name = str(wanted.body["metadata"]["name"])
         write = _creation(wanted.pool)
@@ -85,14 +90,7 @@ class NodeWrites:
             if known.assumed:
                 known = await self._created(request, name)
                 self._pools.forget(planned)  # unless its sight counts: its end was seen before
-            if known.pool != wanted.pool:
-                raise errors.Rejected(
-                    f"a NodeClaim of this name exists and is not of Pool {wanted.pool}: {name}",
-                    status=409,
-                    reason="NameTaken",
-                )
-            if known.deleting:
-                raise errors.Conflict(f"the NodeClaim {name} is being deleted", status=409)
+            _check(known, wanted.pool)
             done(None)
 
         def failed(error: errors.ClusterError) -> None:
@@ -108,7 +106,29 @@ class NodeWrites:
             identity = ("launch", name, id(planned))
             return Job((NODE_CLAIM, "", name), identity, attempt, failed, urgent=True)
 
-        self._submit(write, job())
+        def cancelled(why: str) -> None:
+            self._pools.forget(planned)
+            done(why)
+
+        submit = functools.partial(self._submit_late, wanted.pool, cancelled)
+        self._line.join(name, lambda waited: submit(write, job(), waited=waited))
+
+    def _submit_late(
+        self, pool: str, cancelled: Callable[[str], None], write: Write, job: Job, *, waited: bool
+    ) -> None:
+        """Send an order that may have waited in line, if it is still wanted."""
+        why = self._no_longer(pool) if waited else ""
+        if why:
+            cancelled(why)
+        else:
+            self._submit(write, job)
+
+    def _no_longer(self, pool: str) -> str:
+        """Why an order that has waited in line is not sent; empty if it is."""
+        stored = self._pools.pools.get(pool)
+        if stored is None or stored.spec is None or stored.spec.mode != _BUY:
+            return f"Pool {pool} does not buy any more"
+        return self.held_back(pool)
 
     def retire(self, wanted: intents.RetireNode) -> None:
         """Delete a claim; from now on it counts as being deleted.
@@ -285,3 +305,15 @@ def _key(wanted: intents.TaintNode) -> tuple[str, str]:
 def _creation(pool: str) -> Write:
     """The sort of write that makes claims of a Pool: what refuses one of them refuses all."""
     return Write((POOL, "", pool), "create", NODE_CLAIM)
+
+
+def _check(claim: NodeClaim, pool: str) -> None:
+    """Raise an error unless a claim that exists is what was ordered."""
+    if claim.pool != pool:
+        raise errors.Rejected(
+            f"a NodeClaim of this name exists and is not of Pool {pool}: {claim.name}",
+            status=409,
+            reason="NameTaken",
+        )
+    if claim.deleting:
+        raise errors.Conflict(f"the NodeClaim {claim.name} is being deleted", status=409)

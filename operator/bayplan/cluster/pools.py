@@ -51,6 +51,7 @@ class StoredNodePool:
 class Pools:
     """`ring` is called when a decision about pools may have changed; `changes` counts the calls.
 
+    `heard` is called before it, for orders that wait until earlier orders have their instances.
     `looked` says whether Karpenter's API has been looked for, `karpenter` whether it is served, and
     `synced` whether all three kinds have been
     listed since then: before that, nothing may be bought. `gone` are the claims that ended before
@@ -77,6 +78,7 @@ class Pools:
     market_problem: str = ""
     book: prices.Book = field(default_factory=prices.Book)
     changes: int = 0
+    heard: Callable[[], None] = lambda: None
     _leaving: dict[str, str] = field(default_factory=dict)  # claim -> uid, of our own deletes
 
     @property
@@ -109,6 +111,7 @@ class Pools:
     def changed(self) -> None:
         """Have the pools looked at again."""
         self.changes += 1
+        self.heard()
         self.ring()
 
     def era(self, about: ResourceKey) -> object:
