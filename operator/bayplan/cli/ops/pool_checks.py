@@ -29,7 +29,7 @@ def pools(server: ApiClient, *, serves: bool) -> Iterator[Finding]:
     """What is wrong with each Pool; `serves` says whether the operator was told to serve them."""
     found = _pools(server)
     if found and not serves:
-        said = f"the operator does not serve the {len(found)} Pools that exist"
+        said = f"Pools exist ({len(found)}), and the operator does not serve them"
         yield Finding("pools", Verdict.FAILS, said, "helm upgrade with pool.enabled=true")
     known = _node_pools(server) if found else None
     for body in found:

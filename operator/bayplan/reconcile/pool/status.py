@@ -107,7 +107,9 @@ def _quiet(facts: Facts) -> Condition:
     found = hindrances.unquiet(facts)
     if found is not None:
         return false(QUIET, found.reason, found.message)
-    return true(QUIET, "LeftAlone", f"Karpenter leaves the nodes of NodePool {facts.referred} be.")
+    return true(
+        QUIET, "LeftAlone", f"Karpenter leaves the nodes of NodePool {facts.referred} alone."
+    )
 
 
 def _buying(facts: Facts, hindered: Problem | None) -> Condition:
