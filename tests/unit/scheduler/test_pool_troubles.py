@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from bayplan.api import names
 from bayplan.cloud.node_pools import INITIALIZED, POOL
 from bayplan.cloud.prices import Market, Price
 from bayplan.model import resources
 from bayplan.model.nodes import CAPACITY_TYPE, HOSTNAME, INSTANCE_TYPE, ZONE, Node, Taint
-from bayplan.model.pods import PodTerm
+from bayplan.model.pods import Phase, PodTerm
 from tests.builders import make_node, make_pod, make_term
 from tests.unit.scheduler.test_pool_buying import (
     AT_HOME,
@@ -315,3 +316,48 @@ def test_a_pod_that_nobody_may_place_gets_no_node(off: Any) -> None:
         await shop.passing(30)
 
     assert not played(Shop(), story).launched
+
+
+def agents(shop: Shop) -> None:
+    """A service with one instance on each node of the Pool."""
+    container = {"name": "a", "image": "x", "resources": {"requests": {"cpu": "400m"}}}
+    spec = {
+        "nodeSelector": {names.POOL: "batch"},
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [container],
+    }
+    shop.service("agent", mode="PerNode", template={"spec": spec})
+
+
+def test_an_instance_that_each_node_has_keeps_none() -> None:
+    """A node with nothing else goes back, as with a DaemonSet."""
+
+    async def story(shop: Shop) -> None:
+        await settled(shop, cpu=1000)
+        await shop.passing(5)
+        (agent,) = [pod for pod in shop.cache.state.pods.values() if pod.owner is not None]
+        seen = dataclasses.replace(agent, uid="uid-agent", phase=Phase.RUNNING, ready=True)
+        shop.see("Pod", agent.name, seen)
+        shop.version += 10**6
+        shop.cache.delete("Pod", ("default", "p-0"), "", shop.version)
+        shop.lists[agent.node] = [seen]
+        await shop.passing(100)
+
+    shop = Shop()
+    agents(shop)
+
+    assert list(played(shop, story).launched) == [one.claim for one in shop.retired]
+
+
+def test_no_node_is_wanted_for_an_instance_that_each_node_has() -> None:
+    """That it has no room on a full node does not make pods wait for a node."""
+
+    async def story(shop: Shop) -> None:
+        await settled(shop, cpu=1700)
+        await shop.passing(30)
+
+    shop = Shop()
+    agents(shop)
+
+    assert not played(shop, story).buying.buyer.unmet
+    assert 0 == shop.statuses[-1]["waitingPods"]

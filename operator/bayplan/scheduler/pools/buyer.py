@@ -89,7 +89,9 @@ class Buyer:
         """A cycle has ended with this plan; None if nothing waits."""
         counts: dict[PodClass, int] = {}
         for one in plan.refused if plan is not None else ():
-            if not (one.funnel.defect or one.funnel.making):
+            # A service with one instance on each node has no pod for a node without room.
+            there = any(key in self.cache.state.pods for key in one.keys)
+            if there and not (one.funnel.defect or one.funnel.making):
                 kind = one.waiting.kind
                 counts[kind] = counts.get(kind, 0) + len(one.keys)
         before, self._wanted = self._wanted, counts

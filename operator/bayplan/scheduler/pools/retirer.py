@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bayplan import logs
 from bayplan.api import names
+from bayplan.api.placement_rules import per_node
 from bayplan.cluster import errors
 from bayplan.cluster.cache import Cache
 from bayplan.model.intents import RetireNode, TaintNode
@@ -43,6 +44,7 @@ class Retirer:
     _memory: dict[str, retirement.Memory] = field(default_factory=dict)  # by Pool
     _fresh: dict[str, retirement.FreshList] = field(default_factory=dict)  # by node
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _on_nodes: frozenset[str] = frozenset()  # uids of services with one instance on each node
 
     def look(self, menus: Menus, now: int) -> None:
         """One step for every Pool; a Pool that does not buy takes its taints off.
@@ -58,6 +60,9 @@ class Retirer:
                 by_pool.setdefault(pool, []).append(node)
         wanted = self._wanted(menus, now) if menus.buying else frozenset()
         ended = self._ended(by_pool.values()) if menus.buying else {}
+        self._on_nodes = frozenset(
+            resource.uid for resource in self.cache.resources.values() if per_node(resource)
+        )
         for pool, nodes in by_pool.items():
             spec = menus.buying.get(pool)
             stored = self.menus.node_pool(pool)
@@ -108,11 +113,19 @@ class Retirer:
             retirement.Seen(
                 node,
                 claims[node.name],
-                (*state.on_node.get(node.name, {}).values(), *ended.get(node.name, ())),
+                self._keeping(
+                    (*state.on_node.get(node.name, {}).values(), *ended.get(node.name, ()))
+                ),
             )
             for node in nodes
             if node.name in claims
         ]
+
+    def _keeping(self, pods: Sequence[Pod]) -> Sequence[Pod]:
+        """The pods without instances of services that have one on each node: they keep no node."""
+        if not self._on_nodes:
+            return pods
+        return [pod for pod in pods if pod.owner is None or pod.owner.uid not in self._on_nodes]
 
     def _wanted(self, menus: Menus, now: int) -> frozenset[str]:
         """Nodes for which pods are planned, or which are the headroom."""
@@ -130,6 +143,6 @@ class Retirer:
         except errors.ClusterError as error:
             logs.say(logging.INFO, "no list of a node's pods", node=node, error=error)
         else:
-            self._fresh[node] = retirement.FreshList(asked_at, pods)
+            self._fresh[node] = retirement.FreshList(asked_at, self._keeping(pods))
         finally:
             del self._asking[node]
