@@ -18,7 +18,7 @@ class ClaimCounts(Part):
     """How many claims of the Pool are in each state."""
 
     requested: Integer | None = Field(
-        default=None, ge=0, description="Written; there is no instance yet."
+        default=None, ge=0, description="Ordered; there is no instance yet."
     )
     launched: Integer | None = Field(
         default=None, ge=0, description="There is an instance, and no node yet."
