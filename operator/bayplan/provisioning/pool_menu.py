@@ -8,6 +8,9 @@ from bayplan.cloud.node_pools import INITIALIZED, ON_DEMAND, POOL, SPOT, NodeCla
 from bayplan.cloud.prices import Book, Market, Offering
 from bayplan.model import resources
 from bayplan.model.nodes import INSTANCE_TYPE, Node
+from bayplan.model.snapshot import DaemonSet
+from bayplan.placement.daemonsets import accepting, ordered
+from bayplan.placement.node_table import NodeTable
 from bayplan.provisioning import pool_offers
 from bayplan.provisioning.offerings import Offer
 
@@ -72,6 +75,24 @@ def _of_pool(offer: Offer, pool: str, rooms: Rooms, *, both: bool) -> Offer:
         learnt=seen is not None,
         on_request=offer.spot and both,
     )
+
+
+def beside(offers: Sequence[Offer], services: Sequence[DaemonSet]) -> tuple[Offer, ...]:
+    """The offers with the room that is left beside services that have an instance on each node.
+
+    Such an instance may come before the pods for which the node is bought.
+    """
+    if not services:
+        return tuple(offers)
+    nodes = (offer.node(f"{at}", next(iter(offer.zones), "")) for at, offer in enumerate(offers))
+    table, found = NodeTable(tuple(nodes), 0), list(offers)
+    for service in ordered(services):
+        for at in map(int, accepting(service, table)):
+            room = found[at].room
+            if service.request.fits(room):
+                left = room - service.request
+                found[at] = dataclasses.replace(found[at], room=left, learnt=True)
+    return tuple(found)
 
 
 def _open(offers: Iterable[Offer], closed: Collection[Offering]) -> Iterable[Offer]:

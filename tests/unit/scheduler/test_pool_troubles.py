@@ -361,3 +361,37 @@ def test_no_node_is_wanted_for_an_instance_that_each_node_has() -> None:
 
     assert not played(shop, story).buying.buyer.unmet
     assert 0 == shop.statuses[-1]["waitingPods"]
+
+
+async def living(shop: Shop, seconds: int) -> None:
+    """Claims become nodes after 20 s, pods run where they were put, and what is retired goes."""
+    for _ in range(seconds):
+        await shop.passing(1)
+        shop.store()
+        for claim in shop.claims():
+            if shop.clock.wall - claim.created_at == 20 and not claim.deleting:
+                shop.join(claim)
+        for pod in list(shop.cache.state.pods.values()):
+            if pod.node and pod.phase is Phase.PENDING:
+                uid = pod.uid or f"uid-{pod.name}"
+                shop.see("Pod", pod.name, dataclasses.replace(pod, uid=uid, phase=Phase.RUNNING))
+        for claim in shop.claims():
+            if claim.deleting:
+                shop.version += 10
+                shop.cache.delete("Node", ("", claim.node), "", shop.version)
+                shop.cache.pools.drop_claim(("", claim.name))
+
+
+def test_room_for_an_instance_that_each_node_has_is_bought_too() -> None:
+    """It may be more urgent than the pods: without room for both, nodes were bought for ever."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1, cpu=1700, priority=-10)
+        await living(shop, 300)
+
+    shop = Shop()
+    agents(shop)
+    played(shop, story)
+
+    assert not shop.cache.state.unplaced
+    assert 2 == len(shop.launched)  # nobody knew of the instance before the first node

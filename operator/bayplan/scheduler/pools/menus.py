@@ -1,8 +1,10 @@
 """Which Pools may buy now, what each may buy, and which Pools a waiting pod may wait for."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from bayplan.api.placement_rules import per_node
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodePool, node_class
@@ -10,6 +12,7 @@ from bayplan.cloud.prices import Book, Market, Offering
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.pools import StoredNodePool
 from bayplan.model.nodes import Node
+from bayplan.model.snapshot import DaemonSet
 from bayplan.model.workloads import PodClass
 from bayplan.provisioning import offerings, pool_menu
 from bayplan.provisioning.demand import Shop
@@ -67,6 +70,10 @@ class Menus:
         return Terms(buying.alternatives, buying.maximum_premium_percent, spec.weight)
 
 
+# Rooms of types, zones of nodes, and the services that have one instance on each node.
+_Seen = tuple[pool_menu.Rooms, tuple[str, ...], tuple[DaemonSet, ...]]
+
+
 @dataclass(slots=True, eq=False)
 class MenuKeeper:
     """Makes the menus anew when something that they depend on has changed.
@@ -78,7 +85,7 @@ class MenuKeeper:
     closed: Callable[[int], Mapping[str, frozenset[Offering]]]
     _made_of: object = None
     _menus: Menus = field(default_factory=Menus)
-    _nodes: tuple[pool_menu.Rooms, tuple[str, ...]] = ({}, ())
+    _nodes: _Seen = ({}, (), ())
     _nodes_version: int = -1
     _seen_at: int = 0
 
@@ -138,7 +145,7 @@ class MenuKeeper:
         known = self.cache.pools
         stored = self.node_pool(pool.name)
         read = stored.read if stored is not None else None
-        rooms, there = self._nodes
+        rooms, there, _ = self._nodes
         if read is not None:
             market = known.market or _NO_MARKET
             classes = {key: node_class(body) for key, body in known.node_classes.items()}
@@ -172,17 +179,30 @@ class MenuKeeper:
             followed=at[0] in _FOLLOWED and known.knows_class(stored),
         )
 
-    def _seen(self, now: int) -> tuple[pool_menu.Rooms, tuple[str, ...]]:
-        """What nodes have of each type, and the zones of the nodes; some seconds old at most."""
+    def _seen(self, now: int) -> _Seen:
+        """What nodes have of each type, their zones and residents; some seconds old at most."""
         version = self.cache.state.nodes_version
-        recent = 0 <= now - self._seen_at < _SEEN_SECONDS  # the wall clock may have been set back
-        if version != self._nodes_version and not recent:
+        if 0 <= now - self._seen_at < _SEEN_SECONDS:  # the wall clock may have been set back
+            return self._nodes
+        rooms, zones, _ = self._nodes
+        if version != self._nodes_version:
             nodes = self.cache.state.nodes.values()
             # What was learnt of a type stays known when its last node has gone.
-            rooms = {**self._nodes[0], **pool_menu.rooms_of(nodes)}
-            self._nodes = rooms, offerings.zones_of(nodes)
-            self._nodes_version, self._seen_at = version, now
+            rooms, zones = {**rooms, **pool_menu.rooms_of(nodes)}, offerings.zones_of(nodes)
+        self._nodes = rooms, zones, self._services()
+        self._nodes_version, self._seen_at = version, now
         return self._nodes
+
+    def _services(self) -> tuple[DaemonSet, ...]:
+        """The services with one instance on each node, as one of their instances shows them."""
+        found: list[DaemonSet] = []
+        for resource in self.cache.resources.values():
+            if per_node(resource):
+                there = self.cache.state.owned(resource.uid).values()
+                for pod in itertools.islice(there, 1):
+                    about = pod.namespace, resource.name, resource.uid
+                    found.append(DaemonSet(*about, pod.request, pod.constraints, pod.priority))
+        return tuple(found)
 
     def _ours(self, offers: Iterable[Offer]) -> Iterator[Offer]:
         """The offers of nodes that Bayplan may fill, where the settings name its nodes."""
@@ -200,7 +220,7 @@ class MenuKeeper:
         pools = {name: pool for name, (_, pool) in heaviest}
         classes = {key: node_class(body) for key, body in known.node_classes.items()}
         market = known.market or _NO_MARKET
-        rooms, there = self._nodes
+        rooms, there, services = self._nodes
         zones = pool_menu.zones_of(market, pools.values(), there)
 
         book = self.book
@@ -209,7 +229,8 @@ class MenuKeeper:
             made = pool_menu.menu(
                 pools, classes, market, book, closed=closed, rooms=rooms, zones=zones
             )
-            return replace(made, offers=tuple(self._ours(made.offers)))
+            offers = pool_menu.beside(tuple(self._ours(made.offers)), services)
+            return replace(made, offers=offers)
 
         now = menu(market, closed)
         wide = menu(Market(market.on_demand, market.spot), {})
