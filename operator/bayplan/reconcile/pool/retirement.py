@@ -35,7 +35,10 @@ _OF_KUBERNETES = "node.kubernetes.io/"  # taints for the conditions of a node
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A node of the Pool with its claim, and all its pods that are known or assumed."""
+    """A node of the Pool with its claim, and all its pods that are known or assumed.
+
+    Instances of services that have one on each node are left out.
+    """
 
     node: Node
     claim: NodeClaim
