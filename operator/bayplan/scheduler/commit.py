@@ -25,6 +25,9 @@ from bayplan.scheduler.volume_binding import VolumeBinding
 from bayplan.scheduler.wanted import Wanted
 from bayplan.scheduler.writing import Writing
 
+_LEFT_SECONDS = 120  # in which an autoscaler gives a pod a node, if it gives one
+_FEW = 64  # below this, it is not worth looking for pods that have gone
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -67,6 +70,7 @@ class Commit:
     patience: Callable[[PodClass], Patience | None] = lambda _: None
     patience_ends: int | None = None  # in the last plan: when the next pod has waited too long
     _left: set[TaskKey] = field(default_factory=set)  # to autoscalers, but they do not say so yet
+    _left_since: dict[TaskKey, int] = field(default_factory=dict)  # epoch seconds
     _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not yet say why
 
     def carry_out(
@@ -132,6 +136,7 @@ class Commit:
         word, sentence = self._said(pod, words, now)
         if words.patience is not None:
             self._count_left(pod, words.patience, word)
+            self._leave(pod, word, now)
         self._mark(pod, sentence, held, word, again=again)
 
     def _said(self, pod: Pod, words: _Words, now: int) -> tuple[str, str]:
@@ -150,6 +155,23 @@ class Commit:
             self._left.add(pod.key)
             for pool in patience.pools:
                 self.metrics.pool_fallbacks.labels(pool).inc()
+
+    def left_to_autoscalers(self, now: int) -> frozenset[TaskKey]:
+        """The pods that were left to autoscalers lately: a node of ours would be a second node."""
+        return frozenset(
+            key for key, since in self._left_since.items() if now - since < _LEFT_SECONDS
+        )
+
+    def _leave(self, pod: Pod, word: str, now: int) -> None:
+        if word != UNSCHEDULABLE:
+            self._left_since.pop(pod.key, None)
+            return
+        if len(self._left_since) > 2 * len(self.cache.state.unplaced) + _FEW:
+            unplaced = self.cache.state.unplaced
+            self._left_since = {
+                key: since for key, since in self._left_since.items() if key in unplaced
+            }
+        self._left_since.setdefault(pod.key, now)
 
     def _waits_on(self, pod: Pod, patience: Patience, now: int) -> bool:
         """Whether a pod goes on to wait for a node of ours."""

@@ -239,11 +239,16 @@ class Loop:
         """The pods that wait for a node, by class, without those that met a defect lately.
 
         Those of ours count whose CREATE is on its way: thousands take seconds, and a plan for all
-        is cheaper than a plan for each second's.
+        is cheaper than a plan for each second's. Pods that were left to autoscalers do not count.
         """
         guard, state = self.set_aside.guard("class", now), self.cache.state
         coming = (state.pods[key] for key, node in state.assumed.items() if not node)
-        return self.set_aside.parted(self._waiting({}, guard, now, coming), now)[0]
+        waiting = self.set_aside.parted(self._waiting({}, guard, now, coming), now)[0]
+        left = self.commit.left_to_autoscalers(now)
+        if not left:
+            return waiting
+        kept = ((group, tuple(key for key in group.keys if key not in left)) for group in waiting)
+        return [replace(group, keys=keys) for group, keys in kept if keys]
 
     def _eligible(self, kind: PodClass) -> EligibleNodes:
         return eligible_nodes.eligible(kind, self._memo.table(self.cache.snapshot()))

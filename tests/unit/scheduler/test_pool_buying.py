@@ -10,7 +10,7 @@ import pytest
 
 from bayplan.api import names
 from bayplan.api.pool_resource import PoolResource
-from bayplan.cloud.prices import Market, Price
+from bayplan.cloud.prices import Book, Market, Price
 from bayplan.cluster import node_claims
 from bayplan.cluster.node_writes import Done
 from bayplan.cluster.pools import KINDS
@@ -451,6 +451,36 @@ def test_a_pod_waits_for_our_node_and_then_for_anybodys() -> None:
     assert {UNSCHEDULABLE} == set(said[61:])
 
 
+def test_a_pod_that_was_left_to_others_is_not_bought_for_at_once() -> None:
+    """Karpenter buys a node for it by now; two minutes later, it is ours again too."""
+
+    async def story(shop: Shop) -> None:
+        shop.answers = False
+        shop.pods(2)
+        await shop.passing(65)
+        shop.answers = True
+        await shop.passing(100)
+        assert [] == list(shop.launched)
+        await shop.passing(40)
+
+    assert played(Shop(buying={"fallback": {"afterSeconds": 60}}), story).launched
+
+
+def test_pods_that_waited_before_the_pool_bought_are_left_to_others_first() -> None:
+    """They say Unschedulable, and Karpenter may have bought for them."""
+
+    async def story(shop: Shop) -> None:
+        shop.pool("Advise")
+        shop.pods(2)
+        await shop.passing(150)
+        shop.pool("Buy")
+        await shop.passing(100)
+        assert [] == list(shop.launched)
+        await shop.passing(40)
+
+    assert played(Shop(), story).launched
+
+
 def test_without_a_fallback_a_pod_waits_for_our_node() -> None:
     async def story(shop: Shop) -> None:
         shop.answers = False
@@ -573,6 +603,54 @@ def test_headroom_is_bought_and_kept() -> None:
 
     assert shop.launched
     assert not shop.retired
+
+
+def test_headroom_of_much_memory_is_bought_in_pieces() -> None:
+    """No type has 100 GiB; several nodes have."""
+
+    async def story(shop: Shop) -> None:
+        shop.buying.buyer.ring()
+        await shop.passing(10)
+
+    shop = played(Shop(buying={"headroom": {"memory": "100Gi"}}), story)
+
+    assert len(shop.launched) > 1
+
+
+def test_a_stuck_claim_of_a_pool_that_is_gone_is_withdrawn() -> None:
+    """It stops all buying of Karpenter all the same."""
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1)
+        await shop.passing(5)
+        shop.store()
+        shop.pool(name="other")
+        shop.cache.delete("Pool", ("", "batch"), "", 10**6)
+        shop.version = 10**6
+        await shop.passing(40)
+
+    shop = played(Shop(), story)
+
+    assert list(shop.launched) == sorted({one.claim for one in shop.retired})
+
+
+@pytest.mark.parametrize(
+    ("file", "degraded"), [({"m5.large": Price(1, "f")}, "False"), ({}, "True")]
+)
+def test_a_prices_file_stands_in_for_karpenters_metrics(
+    file: Mapping[str, Price], degraded: str
+) -> None:
+    """Who gives one need not have Karpenter's metrics read."""
+
+    async def story(shop: Shop) -> None:
+        shop.cache.pools.market = None
+        shop.cache.pools.market_problem = "no Service has such a port"
+        shop.cache.pools.book = Book(file)
+        await shop.passing(10)
+
+    conditions = played(Shop(), story).statuses[-1]["conditions"]
+
+    assert [degraded] == [one["status"] for one in conditions if one["type"] == "Degraded"]
 
 
 def test_the_status_tells_what_is_on_its_way() -> None:

@@ -8,12 +8,13 @@ from bayplan.model.pods import Constraints, Toleration
 from bayplan.model.workloads import PodClass, Waiting
 from bayplan.scheduler.pools.menus import Menus
 
+_CPU_MILLI, _MEMORY_BYTES = 1000, 4 << 30  # of a piece, at most
 NAMESPACE = "~headroom"  # no real namespace can have this name
 _LOWEST = -(1 << 31)
 
 
 def headroom(menus: Menus) -> list[Waiting]:
-    """The headroom of each buying Pool, in pieces of about one CPU."""
+    """The headroom of each buying Pool, in pieces that small nodes hold."""
     return [
         group
         for name, spec in menus.buying.items()
@@ -26,7 +27,7 @@ def _placeholders(pool: str, spec: PoolSpec) -> Waiting | None:
     cpu, memory = units.milli(wanted.cpu), units.milli(wanted.memory) // 1000
     if not (cpu or memory):
         return None
-    pieces = max(-(-cpu // 1000), 1)
+    pieces = max(-(-cpu // _CPU_MILLI), -(-memory // _MEMORY_BYTES))
     request = {
         resources.CPU: -(-cpu // pieces),
         resources.MEMORY: -(-memory // pieces),

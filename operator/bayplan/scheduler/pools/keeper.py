@@ -22,7 +22,7 @@ from bayplan.scheduler.pools.under_way import UnderWay
 _TICK_SECONDS = 1.0
 _AGAIN_SECONDS = 10  # while pods wait for nodes, it is looked this often what is still to be bought
 _ANSWER_SECONDS = 2  # by then it is known whether a withdrawn claim has an instance after all
-_LAUNCH_SECONDS = 30  # for the claims of a Pool whose spec cannot be read
+_LAUNCH_SECONDS = 30  # for the claims of a Pool that is gone or cannot be read
 
 
 class PoolWrites(Launches, NodeWrites, StatusWrites, Protocol):
@@ -97,9 +97,13 @@ class Keeper:
     def _withdraw_stuck(self, menus: Menus, now: int) -> None:
         """Claims that wait for an instance for too long stop all buying of Karpenter."""
         known = self.cache.pools
-        for name, pool in known.pools.items():
-            seconds = pool.spec.buying.launch_seconds if pool.spec else _LAUNCH_SECONDS
-            claims = [claim for claim in known.claims.values() if claim.pool == name]
+        by_pool: dict[str, list[NodeClaim]] = {}  # of Pools that are gone too
+        for claim in known.claims.values():
+            by_pool.setdefault(claim.pool, []).append(claim)
+        for name, claims in by_pool.items():
+            pool = known.pools.get(name)
+            spec = pool.spec if pool is not None else None
+            seconds = spec.buying.launch_seconds if spec is not None else _LAUNCH_SECONDS
             for wanted in stuck(claims, seconds, now):
                 claim = known.claims[wanted.claim]
                 self._withdrawn.setdefault(claim.uid, _Withdrawn(claim, wanted.why, now))

@@ -96,7 +96,7 @@ class Teller:
         sources = {offer.source for offer in menus.menu.offers if offer.pool == pool}
         return Offers(
             allowed=len(menus.offerings(pool)),
-            problem=known.market_problem,
+            problem="" if known.book.file else known.market_problem,  # a file stands in for it
             remembered=known.market is not None,
             sources=tuple(sorted(sources)),
         )
