@@ -225,11 +225,13 @@ def played(shop: Shop, story: Any) -> Shop:
     """Play a story while the buyer runs; a defect on the way fails the test."""
 
     async def whole() -> None:
-        buyer = asyncio.create_task(shop.buying.buyer.run())
+        parts = shop.buying.buyer.run(), shop.buying.appraiser.run()
+        running = [asyncio.create_task(part) for part in parts]
         try:
             await story(shop)
         finally:
-            buyer.cancel()
+            for task in running:
+                task.cancel()
 
     run(whole())
     assert shop.defects == []
@@ -662,3 +664,29 @@ def test_the_status_tells_what_is_on_its_way() -> None:
 
     assert 1 == told["claims"]["requested"]
     assert any(line.startswith("Ordered: 1 × m5.large") for line in told["next"])
+
+
+def test_a_pool_without_karpenter_advises_on_the_nodes_that_exist() -> None:
+    """What they cost, what the least would be, and which nodes a better plan has."""
+
+    async def story(shop: Shop) -> None:
+        shop.cache.pools.karpenter = False
+        shop.pool("Advise", nodePoolRef=None)
+        for number in range(3):
+            labels = {INSTANCE_TYPE: "m5.2xlarge", CAPACITY_TYPE: "on-demand"}
+            name = f"big-{number}"
+            shop.node(name, cpu=8000, memory=30, labels=labels, zone=ZONES[0])
+            shop.see("Pod", f"p{number}", make_pod(f"p{number}", node=name, cpu=1000))
+        await shop.passing(45)
+
+    shop = played(Shop(), story)
+    told = shop.statuses[-1]
+
+    assert ("True", "Advises") == next(
+        (one["status"], one["reason"]) for one in told["conditions"] if one["type"] == "Ready"
+    )
+    assert f"{3 * PRICES['m5.2xlarge'] / 1e6:.2f}" == told["dollarsPerHour"]
+    assert float(told["boundDollarsPerHour"]) <= float(told["plannedDollarsPerHour"])
+    assert float(told["plannedDollarsPerHour"]) < float(told["dollarsPerHour"])
+    assert any(line.startswith("Would give back 3 × m5.2xlarge") for line in told["next"])
+    assert [] == [*shop.launched, *shop.retired]
