@@ -58,7 +58,7 @@ def make_node_pool(pool: str = "batch", **disruption: Any) -> dict[str, Any]:
 class Shop(Scene):
     """A cluster without nodes, whose Pool `batch` buys. Claims count as stored at once."""
 
-    def __init__(self, **spec: Any) -> None:
+    def __init__(self, mode: str = "Buy", **spec: Any) -> None:
         self.asked: list[Problem] = []
         self.launched: dict[str, Mapping[str, Any]] = {}
         self.retired: list[RetireNode] = []
@@ -72,7 +72,7 @@ class Shop(Scene):
         pools.looked, pools.karpenter, pools.listed = True, True, set(KINDS)
         pools.node_class_problems["Shape", "plain"] = "of no known provider"
         pools.market = Market({kind: Price(n, "test") for kind, n in PRICES.items()}, {}, OFFERED)
-        self.pool(**spec)
+        self.pool(mode, **spec)
         self.see("NodePool", "of-batch", make_node_pool(), "")
 
     def _buying(self) -> PoolBuying:
