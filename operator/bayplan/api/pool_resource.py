@@ -27,6 +27,12 @@ class PoolResource:
     status: Mapping[str, Any] = field(default_factory=dict)
     resource_version: str = ""
 
+    @property
+    def node_pool(self) -> str:
+        """The name of its NodePool; empty without one, and where the spec cannot be used."""
+        reference = self.spec.node_pool_ref if self.spec is not None else None
+        return reference.name if reference is not None else ""
+
 
 def parse_pool(body: Mapping[str, Any]) -> PoolResource:
     """Read the stored object."""

@@ -92,8 +92,7 @@ class Pools:
             return False
         if not self.karpenter:
             return True
-        named = (one.spec.node_pool_ref for one in self.pools.values() if one.spec is not None)
-        through = (self.node_pools.get(each.name) for each in named if each is not None)
+        through = (self.node_pools.get(one.node_pool) for one in self.pools.values())
         return self.synced and all(map(self.knows_class, filter(None, through)))
 
     def knows_class(self, node_pool: StoredNodePool) -> bool:

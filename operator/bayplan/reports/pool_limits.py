@@ -29,8 +29,7 @@ def used(
     if pool.spec is None:
         return []
     spec = pool.spec
-    referred = spec.node_pool_ref.name if spec.node_pool_ref is not None else ""
-    loads = [*map(_of_node, nodes), *_under_way(pool.name, referred, claims, nodes)]
+    loads = [*map(_of_node, nodes), *_under_way(pool.name, pool.node_pool, claims, nodes)]
     told = pool.status.get("dollarsPerHour")
     paid = int(Decimal(told) * 1_000_000) if isinstance(told, str) else 0
     total = limits.total((*loads, Load(microdollars=paid)))

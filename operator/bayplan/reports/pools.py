@@ -101,7 +101,7 @@ def _row(
     )
     return {
         "name": pool.name,
-        "nodePool": _node_pool(pool),
+        "nodePool": pool.node_pool,
         "mode": _mode(pool),
         "default": spec is not None and spec.default,
         "ready": {key: str(ready.get(key) or "") for key in ("status", "reason", "message")},
@@ -118,17 +118,11 @@ def _mode(pool: PoolResource) -> str:
     return pool.spec.mode if pool.spec is not None else "invalid"
 
 
-def _node_pool(pool: PoolResource) -> str:
-    spec = pool.spec
-    return spec.node_pool_ref.name if spec is not None and spec.node_pool_ref is not None else ""
-
-
 def _nodes(pool: PoolResource, nodes: Iterable[Node]) -> list[Node]:
     """The nodes of a Pool; of a Pool without a NodePool, all that have no Pool."""
-    referred = _node_pool(pool)
-    if pool.spec is not None and not referred:
+    if pool.spec is not None and not pool.node_pool:
         return [node for node in nodes if names.POOL not in node.labels]
-    found = states.rows(pool.name, referred, (), nodes)
+    found = states.rows(pool.name, pool.node_pool, (), nodes)
     return [row.node for row in found if row.node is not None]
 
 

@@ -128,8 +128,7 @@ class PoolWatch:
         """The NodeClasses of the NodePools that Pools name."""
         found = set()
         for pool in self._pools.pools.values():
-            reference = pool.spec.node_pool_ref if pool.spec is not None else None
-            stored = self._pools.node_pools.get(reference.name) if reference is not None else None
+            stored = self._pools.node_pools.get(pool.node_pool)
             if stored is not None:
                 found.add(_class_of(stored.body))
         return frozenset(found)

@@ -17,11 +17,11 @@ _BUY = "Buy"
 
 def bought_through(server: ApiClient) -> frozenset[str]:
     """The names of the NodePools through which Pools buy."""
-    specs = [parse_pool(body).spec for body in _pools(server)]
+    found = map(parse_pool, _pools(server))
     return frozenset(
-        spec.node_pool_ref.name
-        for spec in specs
-        if spec is not None and spec.node_pool_ref is not None and spec.mode == _BUY
+        pool.node_pool
+        for pool in found
+        if pool.node_pool and pool.spec is not None and pool.spec.mode == _BUY
     )
 
 
@@ -40,8 +40,7 @@ def _findings(
     server: ApiClient, body: Mapping[str, Any], known: Mapping[str, Any] | None
 ) -> Iterator[Finding]:
     pool = parse_pool(body)
-    spec, check = pool.spec, f"pool {pool.name}"
-    name = spec.node_pool_ref.name if spec is not None and spec.node_pool_ref else ""
+    spec, check, name = pool.spec, f"pool {pool.name}", pool.node_pool
     node_pool = (known or {}).get(name)
     node_class, looked = None, False
     if node_pool is not None:

@@ -84,5 +84,4 @@ class Facts:
     @property
     def referred(self) -> str:
         """The name of its NodePool; empty without a reference."""
-        spec = self.pool.spec
-        return spec.node_pool_ref.name if spec is not None and spec.node_pool_ref else ""
+        return self.pool.node_pool

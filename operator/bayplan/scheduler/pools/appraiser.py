@@ -87,9 +87,7 @@ class Appraiser:
 def nodes_of(pool: PoolResource, cache: Cache) -> list[Node]:
     """The nodes of a Pool; of a Pool without a NodePool, all of ours that have no Pool."""
     nodes: Iterable[Node] = cache.snapshot().nodes
-    spec = pool.spec
-    if spec is not None and spec.node_pool_ref is not None:
-        name = spec.node_pool_ref.name
-        found = rows(pool.name, name, cache.pools.claims.values(), nodes)
+    if pool.node_pool:
+        found = rows(pool.name, pool.node_pool, cache.pools.claims.values(), nodes)
         return [row.node for row in found if row.node is not None and not row.node.deleting]
     return [node for node in nodes if not node.deleting and names.POOL not in node.labels]

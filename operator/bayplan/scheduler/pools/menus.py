@@ -122,8 +122,7 @@ class MenuKeeper:
     def node_pool(self, pool: str) -> StoredNodePool | None:
         """The NodePool of a Pool, if the cluster has it."""
         found = self.cache.pools.pools.get(pool)
-        reference = found.spec.node_pool_ref if found is not None and found.spec else None
-        return self.cache.pools.node_pools.get(reference.name) if reference is not None else None
+        return self.cache.pools.node_pools.get(found.node_pool) if found is not None else None
 
     def _buying(self) -> dict[str, tuple[PoolSpec, NodePool]]:
         """The Pools that may order nodes: in mode Buy, alone as a default, their NodePool quiet."""

@@ -61,8 +61,7 @@ class Teller:
         self.measured.show(told)
 
     def _facts(self, pool: PoolResource, menus: Menus, default: str, now: int) -> Facts:
-        spec = pool.spec
-        referred = spec.node_pool_ref.name if spec is not None and spec.node_pool_ref else ""
+        referred = pool.node_pool
         nodes = self.cache.snapshot().nodes
         found = rows(pool.name, referred, self.cache.pools.claims.values(), nodes)
         appraised = self.appraiser.known.get(pool.name, Appraised())
