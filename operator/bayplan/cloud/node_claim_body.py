@@ -14,6 +14,7 @@ from bayplan.cloud import node_pools
 from bayplan.cloud.instance_labels import AWS, KEYS, KWOK
 from bayplan.inputs import InputError
 from bayplan.model.node_claims import Offering
+from bayplan.model.node_pools import NODE_POOL, node_class_of
 from bayplan.model.nodes import ARCH, CAPACITY_TYPE, FORMER, HOSTNAME, INSTANCE_TYPE, OS, ZONE
 from bayplan.model.requirements import ANYTHING, Requirement
 from bayplan.model.untyped import mapping, sequence
@@ -52,19 +53,18 @@ def body(
     wanted = _wanted(read, types, zones, capacity_type, menu)
     template = mapping(mapping(node_pool.get("spec")).get("template"))
     spec = mapping(template.get("spec"))
-    reference = mapping(spec.get("nodeClassRef"))
-    group, kind, class_name = (str(reference.get(key) or "") for key in ("group", "kind", "name"))
+    group, kind, class_name = node_class_of(node_pool)
     labels = {
         **_chosen(read.requirements),
         **read.labels,
         POOL: pool,
-        node_pools.POOL: read.name,
+        NODE_POOL: read.name,
         f"{group}/{kind.lower()}": class_name,
     }
     made: dict[str, Any] = {
         "expireAfter": "Never",
         "nodeClassRef": {"group": group, "kind": kind, "name": class_name},
-        "requirements": _requirements(called, spec, {**wanted, node_pools.POOL: [read.name]}),
+        "requirements": _requirements(called, spec, {**wanted, NODE_POOL: [read.name]}),
         "resources": {"requests": {key: str(count) for key, count in (extended or {}).items()}},
     }
     for key in ("taints", "startupTaints"):

@@ -12,12 +12,12 @@ from typing import Any
 from bayplan import units
 from bayplan.inputs import InputError
 from bayplan.model import requirements
+from bayplan.model.node_pools import NODE_POOL, node_class_of
 from bayplan.model.nodes import CAPACITY_TYPE, FORMER, Taint
 from bayplan.model.requirements import ANYTHING, Requirement
 from bayplan.model.untyped import mapping, sequence
 
 GROUP, KIND = "karpenter.sh", "NodePool"
-POOL = "karpenter.sh/nodepool"  # the label of its nodes
 INITIALIZED = "karpenter.sh/initialized"  # label of a node: it is complete, with its devices
 ON_DEMAND, SPOT, RESERVED = "on-demand", "spot", "reserved"
 _MOST_DIGITS, _MOST_PODS, _MOST_DISK_BYTES = 18, 10_000, 1 << 50
@@ -80,20 +80,19 @@ def node_pool(body: Mapping[str, Any]) -> NodePool:
         str(key): str(value)
         for key, value in mapping(mapping(template.get("metadata")).get("labels")).items()
     }
-    labels[POOL] = name
+    labels[NODE_POOL] = name
     wanted: dict[str, Requirement] = {}
     for where, one in _objects(called, spec, "requirements"):
         key, read = _requirement(called, where, one)
         wanted[key] = wanted.get(key, ANYTHING) & read
     for key, value in labels.items():
         wanted[key] = wanted.get(key, ANYTHING) & requirements.requirement("In", [value])
-    reference = mapping(spec.get("nodeClassRef"))
     return NodePool(
         name=name,
         labels=labels,
         taints=tuple(_taint(called, where, one) for where, one in _objects(called, spec, "taints")),
         requirements=wanted,
-        node_class=(str(reference.get("kind") or ""), str(reference.get("name") or "")),
+        node_class=node_class_of(body)[1:],
         unread=tuple(name for name in _UNREAD if whole.get(name) not in (None, {})),
     )
 

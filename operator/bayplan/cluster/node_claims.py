@@ -12,9 +12,9 @@ from bayplan.api import names
 from bayplan.cluster import wire
 from bayplan.cluster.wire import Seen, Struct
 from bayplan.model.node_claims import NodeClaim
+from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE
 
-_NODE_POOL = "karpenter.sh/nodepool"
 _UNTRIED = "AwaitingReconciliation"  # the reason before Karpenter has looked at the claim
 
 
@@ -63,7 +63,7 @@ def _claim(stored: _NodeClaim) -> NodeClaim:
         name=sys.intern(metadata.name),
         uid=metadata.uid or "",
         pool=labels.get(names.POOL, ""),
-        node_pool=labels.get(_NODE_POOL, ""),
+        node_pool=labels.get(NODE_POOL, ""),
         types=_values(wanted, INSTANCE_TYPE),
         zones=_values(wanted, ZONE),
         capacity_types=_values(wanted, CAPACITY_TYPE),

@@ -9,8 +9,9 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from bayplan.cloud.node_pools import ON_DEMAND, POOL, RESERVED, SPOT, NodePool
+from bayplan.cloud.node_pools import ON_DEMAND, RESERVED, SPOT, NodePool
 from bayplan.cloud.prices import Book, Offering
+from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, PRICE, ZONE, Node
 from bayplan.provisioning import simulation
 from bayplan.provisioning.demand import Shop, class_of
@@ -89,7 +90,7 @@ def advice(
     take nothing, so that both sides of the comparison are about the same pods. `spot` prices the
     spot nodes that exist. `found` is used up: its nodes and pods are moved about in it.
     """
-    mine = [node for node in found.nodes if node.labels.get(POOL) == pool.name]
+    mine = [node for node in found.nodes if node.labels.get(NODE_POOL) == pool.name]
     everything = not mine
     aside = {node.name: why for node in mine or found.nodes if (why := _aside(node))}
     mine = [node for node in mine or found.nodes if node.name not in aside]

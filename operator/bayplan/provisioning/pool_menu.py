@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bayplan.api import names
-from bayplan.cloud.node_pools import INITIALIZED, ON_DEMAND, POOL, SPOT, NodeClass, NodePool
+from bayplan.cloud.node_pools import INITIALIZED, ON_DEMAND, SPOT, NodeClass, NodePool
 from bayplan.cloud.prices import Book, Market, Offering
 from bayplan.model import resources
+from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.model.snapshot import DaemonSet
 from bayplan.placement.daemonsets import accepting, ordered
@@ -67,7 +68,7 @@ def zones_of(
 
 def _of_pool(offer: Offer, pool: str, rooms: Rooms, *, both: bool) -> Offer:
     labels = {**dict(offer.labels), names.POOL: pool}
-    seen = rooms.get((labels[POOL], offer.name))
+    seen = rooms.get((labels[NODE_POOL], offer.name))
     return dataclasses.replace(
         offer,
         labels=tuple(sorted(labels.items())),
@@ -110,7 +111,7 @@ def rooms_of(nodes: Iterable[Node]) -> dict[tuple[str, str], resources.Vector]:
     """
     found: dict[tuple[str, str], resources.Vector] = {}
     for node in nodes:
-        at = node.labels.get(POOL, ""), node.labels.get(INSTANCE_TYPE, "")
+        at = node.labels.get(NODE_POOL, ""), node.labels.get(INSTANCE_TYPE, "")
         complete = node.ready and node.labels.get(INITIALIZED) == "true"
         if not (all(at) and complete and node.allocatable):
             continue

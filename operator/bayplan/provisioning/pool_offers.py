@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bayplan.cloud import allocatable, catalogue, prices
 from bayplan.cloud.instance_labels import KEYS, labels_of
-from bayplan.cloud.node_pools import ON_DEMAND, POOL, SPOT, NodeClass, NodePool
+from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodeClass, NodePool
 from bayplan.cloud.prices import Offering
 from bayplan.model import resources
+from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import CAPACITY_TYPE, REGION, ZONE
 from bayplan.model.requirements import ANYTHING, NOTHING
 from bayplan.provisioning.offerings import Offer, SpotPrices, zones_in
@@ -15,7 +16,7 @@ from bayplan.provisioning.offerings import Offer, SpotPrices, zones_in
 # Labels that come from an offer's own zone and capacity type.
 _OF_THE_PLACE = frozenset({ZONE, REGION, CAPACITY_TYPE})
 _NOBODYS = NodeClass()
-_FOLLOWED = KEYS | _OF_THE_PLACE | {POOL}
+_FOLLOWED = KEYS | _OF_THE_PLACE | {NODE_POOL}
 _PROVIDERS = ("karpenter", "k8s.aws", "eks.amazonaws.com")  # parts of their labels' domains
 
 

@@ -29,14 +29,6 @@ class Trouble:
     remedy: str
 
 
-def node_class_of(node_pool: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Group, kind and name of the node class that a NodePool names."""
-    spec = mapping(mapping(mapping(node_pool.get("spec")).get("template")).get("spec"))
-    reference = mapping(spec.get("nodeClassRef"))
-    group, kind, name = (str(reference.get(part) or "") for part in ("group", "kind", "name"))
-    return group, kind, name
-
-
 def hindrance(pool: PoolResource, found: Found) -> Trouble | None:
     """What keeps the Pool from doing what its mode says; None if nothing does."""
     hands = Hands(

@@ -8,12 +8,11 @@ from bayplan.api import names
 from bayplan.api.pool_resource import PoolResource
 from bayplan.cloud import catalogue
 from bayplan.model import resources
+from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reconcile.pool import limits
 from bayplan.reconcile.pool.limits import Limit, Load
-
-_NODE_POOL = "karpenter.sh/nodepool"
 
 Body = Mapping[str, Any]
 
@@ -49,7 +48,7 @@ def _under_way(
     for claim in claims:
         labels = mapping(mapping(claim.get("metadata")).get("labels"))
         named = labels.get(names.POOL)
-        ours = named == pool or (named is None and labels.get(_NODE_POOL) == referred != "")
+        ours = named == pool or (named is None and labels.get(NODE_POOL) == referred != "")
         if ours and mapping(claim.get("status")).get("nodeName") not in there:
             yield _of_claim(claim, str(labels.get(INSTANCE_TYPE) or ""))
 

@@ -19,6 +19,7 @@ from bayplan.cluster.decode import Kind
 from bayplan.cluster.informer import Informer
 from bayplan.cluster.pools import NODE_CLAIM, NODE_POOL, POOL
 from bayplan.cluster.transport import Request, Transport
+from bayplan.model.node_pools import node_class_of
 from bayplan.model.untyped import mapping, sequence
 from bayplan.runtime.karpenter_market import MarketError, market_at
 
@@ -130,7 +131,7 @@ class PoolWatch:
         for pool in self._pools.pools.values():
             stored = self._pools.node_pools.get(pool.node_pool)
             if stored is not None:
-                found.add(_class_of(stored.body))
+                found.add(node_class_of(stored.body))
         return frozenset(found)
 
     async def _look(self, named: frozenset[_Class]) -> None:
@@ -218,13 +219,6 @@ class PoolWatch:
         if self._said.get(what) != words:
             self._said[what] = words
             logs.say(logging.INFO, "pools", what=what, state=words)
-
-
-def _class_of(node_pool: Mapping[str, Any]) -> _Class:
-    spec = mapping(mapping(mapping(node_pool.get("spec")).get("template")).get("spec"))
-    reference = mapping(spec.get("nodeClassRef"))
-    group, kind, name = (str(reference.get(part) or "") for part in ("group", "kind", "name"))
-    return group, kind, name
 
 
 def _is_known(group: str, kind: str) -> bool:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
-from bayplan.cloud.node_pools import INITIALIZED, POOL
+from bayplan.cloud.node_pools import INITIALIZED
 from bayplan.cloud.prices import Market, Price
 from bayplan.model import resources
+from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import CAPACITY_TYPE, HOSTNAME, INSTANCE_TYPE, ZONE, Node, Taint
 from bayplan.model.pods import Phase, PodTerm
 from tests.builders import make_node, make_pod, make_term
@@ -142,7 +143,7 @@ def test_a_gpu_node_is_not_bought_twice_while_its_plug_in_starts() -> None:
             INSTANCE_TYPE: "g4dn.xlarge",
             ZONE: ZONES[0],
             CAPACITY_TYPE: "on-demand",
-            POOL: "of-batch",
+            NODE_POOL: "of-batch",
         }
         shop.claim(claim, provider_id="i-1", labels=labels, node="n1", registered=True)
         bare = resources.Vector({what: n for what, n in offer.room.items() if what != GPU})
@@ -182,7 +183,7 @@ def test_what_was_learnt_of_a_type_outlives_its_last_node() -> None:
     """Else the same node that does not hold the pod is bought again and again."""
     shop = Shop()
     keeper = shop.buying.menus
-    labels = {POOL: "of-batch", INSTANCE_TYPE: "m5.large", INITIALIZED: "true"}
+    labels = {NODE_POOL: "of-batch", INSTANCE_TYPE: "m5.large", INITIALIZED: "true"}
     shop.again(dataclasses.replace(make_node("n1", cpu=1234, labels=labels)))
     keeper.current(shop.clock.now())
     shop.version += 10

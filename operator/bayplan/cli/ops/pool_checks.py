@@ -7,6 +7,7 @@ from bayplan.api.pool_resource import parse_pool
 from bayplan.cli.client import ApiClient
 from bayplan.cli.errors import NotThere
 from bayplan.cli.ops.finding import Finding, Verdict
+from bayplan.model.node_pools import node_class_of
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reports import pool_health
 from bayplan.reports.pool_health import Found
@@ -44,7 +45,7 @@ def _findings(
     node_pool = (known or {}).get(name)
     node_class, looked = None, False
     if node_pool is not None:
-        node_class, looked = _node_class(server, *pool_health.node_class_of(node_pool))
+        node_class, looked = _node_class(server, *node_class_of(node_pool))
     wrong = pool_health.hindrance(
         pool, Found(known is not None, node_pool, node_class, looked=looked)
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bayplan.model.node_pools import node_class_of
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reconcile.pool import quiet
 from bayplan.reconcile.pool.facts import Facts
@@ -87,9 +88,8 @@ def _unclassed(facts: Facts) -> Problem | None:
     hands = facts.hands
     if hands.node_pool is None or not hands.followed:
         return None
-    spec = mapping(mapping(mapping(hands.node_pool.get("spec")).get("template")).get("spec"))
-    reference = mapping(spec.get("nodeClassRef"))
-    called = f"{reference.get('kind')} {reference.get('name')}"
+    _, kind, name = node_class_of(hands.node_pool)
+    called = f"{kind} {name}"
     if hands.node_class is None:
         return Problem(
             "NodeClassMissing",

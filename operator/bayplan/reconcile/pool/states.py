@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from bayplan.api.names import POOL
 from bayplan.model.node_claims import ClaimState, NodeClaim
+from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import DRAINING, Node
-
-_NODE_POOL = "karpenter.sh/nodepool"  # label of a node: its NodePool
 
 
 class NodeState(enum.Enum):
@@ -104,4 +103,4 @@ def _belongs(node: Node, pool: str, node_pool: str) -> bool:
     named = node.labels.get(POOL)
     if named is not None:
         return named == pool
-    return bool(node_pool) and node.labels.get(_NODE_POOL) == node_pool
+    return bool(node_pool) and node.labels.get(NODE_POOL) == node_pool

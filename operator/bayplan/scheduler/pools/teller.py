@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from bayplan.api import names
 from bayplan.api.pool_resource import PoolResource
-from bayplan.cloud.node_pools import POOL
 from bayplan.cluster.cache import Cache
+from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.untyped import mapping
 from bayplan.reconcile.pool.facts import Costs, Facts, Offers
@@ -150,7 +150,7 @@ def _under_way(found: Sequence[Row]) -> Iterator[str]:
 
 def _type(row: Row) -> str:
     if row.node is not None:
-        return row.node.labels.get(INSTANCE_TYPE, row.node.labels.get(POOL, "unknown"))
+        return row.node.labels.get(INSTANCE_TYPE, row.node.labels.get(NODE_POOL, "unknown"))
     if row.claim is None:
         return "unknown"
     return row.claim.got[0] if row.claim.got is not None else " or ".join(row.claim.types)
