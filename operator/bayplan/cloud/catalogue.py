@@ -58,6 +58,11 @@ class InstanceType:
         """The part after the dot: `large` of `m5.large`."""
         return self.name.partition(".")[2]
 
+    @property
+    def capacity(self) -> Mapping[str, int]:
+        """CPU in milli, memory in bytes and devices, by resource; nobody's part is taken off."""
+        return {"cpu": self.cpu_milli, "memory": self.memory_bytes, **self.gpus}
+
 
 @functools.cache
 def load() -> Mapping[str, InstanceType]:

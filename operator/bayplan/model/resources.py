@@ -67,6 +67,10 @@ class Vector(Mapping[str, int]):
         names = self._amounts.keys() | other._amounts.keys()
         return Vector({name: max(self.amount(name), other.amount(name)) for name in names})
 
+    def __and__(self, other: "Vector") -> "Vector":
+        """The smaller amount of each resource: what either of two is sure to have."""
+        return Vector({name: min(amount, other.amount(name)) for name, amount in self.items()})
+
     def times(self, count: int) -> "Vector":
         return Vector({name: amount * count for name, amount in self._amounts.items()})
 

@@ -113,6 +113,12 @@ class Problem:
             too_much |= ((present @ self.conflicts) * present).any(axis=1)
         return np.asarray(~too_much)
 
+    @property
+    def digest(self) -> bytes:
+        """Names demand, requests, types and eligibility; not caps, stock and conflicts."""
+        parts = (self.demand, self.request, self.capacity, self.price, self.eligible)
+        return b"".join(part.tobytes() for part in parts)
+
     def with_demand(self, demand: IntVector) -> "Problem":
         """The same problem with other counts."""
         return dataclasses.replace(self, demand=demand)

@@ -4,7 +4,8 @@ Node types are the kinds of existing nodes; every movable pod is demand. Constra
 are left out: this can only lower the answer, so its bound holds for any placement.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +33,7 @@ class Appraisal:
     @property
     def digest(self) -> bytes:
         """A digest; an earlier answer to a question with the same digest still holds."""
-        asked = self.question
-        parts = (asked.demand, asked.request, asked.capacity, asked.price, asked.eligible)
-        return b"".join(part.tobytes() for part in parts) + self.cost.to_bytes(8, "big")
+        return self.question.digest + self.cost.to_bytes(8, "big")
 
 
 def appraisal(snapshot: Snapshot, price: Callable[[Node], int | None]) -> Appraisal | None:
@@ -43,7 +42,7 @@ def appraisal(snapshot: Snapshot, price: Callable[[Node], int | None]) -> Apprai
     If the price of a node in use is unknown, the cost is unknown too, so the answer is None.
     """
     fit = [node for node in snapshot.nodes if node.ready and not node.leaving]
-    demand = _demand(snapshot)
+    demand = movable(snapshot, snapshot.nodes)
     if not fit or not demand:
         return None
     prices = {node.name: price(node) for node in snapshot.nodes}
@@ -71,18 +70,19 @@ def appraisal(snapshot: Snapshot, price: Callable[[Node], int | None]) -> Apprai
     )
 
 
-def _demand(snapshot: Snapshot) -> dict[PodClass, int]:
-    """The movable pods, grouped by everything about them that nodes care about."""
-    counts: dict[tuple[resources.Vector, Constraints], int] = {}
-    for node in snapshot.nodes:
+def movable(snapshot: Snapshot, nodes: Iterable[Node]) -> Counter[PodClass]:
+    """The pods of these nodes that may move, by all about them that nodes care about."""
+    counts: Counter[tuple[resources.Vector, Constraints]] = Counter()
+    for node in nodes:
         for pod in snapshot.pods_on(node.name):
             if not pod.resident:
-                at = pod.request, pod.constraints
-                counts[at] = counts.get(at, 0) + 1
-    return {
-        PodClass(namespace="", request=request, constraints=constraints): count
-        for (request, constraints), count in counts.items()
-    }
+                counts[pod.request, pod.constraints] += 1
+    return Counter(
+        {
+            PodClass(namespace="", request=request, constraints=constraints): count
+            for (request, constraints), count in counts.items()
+        }
+    )
 
 
 def _moves(snapshot: Snapshot, name: str) -> bool:

@@ -6,10 +6,12 @@ cheapest types that hold them, and a node on which nothing lands is not ordered.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
+import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.model import resources
@@ -267,7 +269,7 @@ def _order(wanted: _Wanted, shop: Shop, terms: Callable[[str], Terms]) -> Order:
         types=tuple(dict.fromkeys(one.name for one in chosen)),
         zones=(zone,) if zone else tuple(sorted(everywhere)),
         pods=pods,
-        room=least(one.room for one in chosen),
+        room=functools.reduce(operator.and_, (one.room for one in chosen)),
         dearest=max(one.price for one in chosen),
     )
 
@@ -283,10 +285,3 @@ def _of_pool(able: Sequence[Offer], pool: str, terms: Callable[[str], Terms]) ->
     equal = sorted(name for name, price in cheapest.items() if price == cheapest.get(pool))
     chosen = max((pool, *equal), key=lambda name: terms(name).weight)
     return [one for one in able if one.pool == chosen]
-
-
-def least(rooms: Iterable[resources.Vector]) -> resources.Vector:
-    """The amount of each resource that all rooms have."""
-    found = list(rooms)
-    names = set.intersection(*(set(room) for room in found))
-    return resources.Vector({name: min(room.amount(name) for room in found) for name in names})

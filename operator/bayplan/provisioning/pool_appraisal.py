@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
-from bayplan.model import resources
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, Node
-from bayplan.model.pods import Constraints
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import PodClass
 from bayplan.optimizer.problem import Problem
 from bayplan.optimizer.purchase import Purchase
+from bayplan.provisioning.appraisal import movable
 from bayplan.provisioning.demand import Row, Shop
 from bayplan.provisioning.offerings import Offer
 
@@ -41,12 +40,9 @@ class PoolAppraisal:
     @property
     def digest(self) -> bytes:
         """An earlier answer to a question with the same digest still holds."""
-        asked = self.problem
-        if asked is None:
+        if self.problem is None:
             return b""
-        parts = (asked.demand, asked.request, asked.capacity, asked.price, asked.eligible)
-        there = repr(sorted(self.there.items())).encode()
-        return b"".join((*(part.tobytes() for part in parts), there))
+        return self.problem.digest + repr(sorted(self.there.items())).encode()
 
     def changes(self, answer: Purchase) -> list[tuple[Sort, int]]:
         """How many nodes of each sort the plan has more (above 0) or less than there are."""
@@ -68,7 +64,7 @@ def pool_appraisal(
     prices = {node.name: price(node) for node in nodes}
     if any(each is None for each in prices.values()):
         return None
-    by_node = {node.name: _demand(snapshot, node.name) for node in nodes}
+    by_node = {node.name: movable(snapshot, (node,)) for node in nodes}
     held = {kind: shop.holds(kind) for counts in by_node.values() for kind in counts}
     moving = [node for node in nodes if all(held[kind] for kind in by_node[node.name])]
     demand: Counter[PodClass] = Counter()
@@ -107,20 +103,6 @@ def _listed(sorts: Sequence[tuple[Sort, int]]) -> str:
     ]
     more = len(shown) - _SHOWN
     return ", ".join(shown[:_SHOWN]) + (f" and {more} more types" if more > 0 else "")
-
-
-def _demand(snapshot: Snapshot, node: str) -> Counter[PodClass]:
-    """The pods of a node that may move, grouped by everything about them that nodes care about."""
-    counts: Counter[tuple[resources.Vector, Constraints]] = Counter()
-    for pod in snapshot.pods_on(node):
-        if not pod.resident:
-            counts[pod.request, pod.constraints] += 1
-    return Counter(
-        {
-            PodClass(namespace="", request=request, constraints=constraints): count
-            for (request, constraints), count in counts.items()
-        }
-    )
 
 
 def _sort(node: Node) -> Sort:

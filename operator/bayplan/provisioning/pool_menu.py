@@ -115,13 +115,6 @@ def rooms_of(nodes: Iterable[Node]) -> dict[tuple[str, str], resources.Vector]:
         complete = node.ready and node.labels.get(INITIALIZED) == "true"
         if not (all(at) and complete and node.allocatable):
             continue
-        known = found.get(at)
-        if known is not None and known != node.allocatable:
-            shared = known.keys() & node.allocatable.keys()
-            least = {
-                what: min(known.amount(what), node.allocatable.amount(what)) for what in shared
-            }
-            found[at] = resources.Vector(least)
-        else:
-            found[at] = node.allocatable
+        known = found.get(at, node.allocatable)
+        found[at] = node.allocatable if known == node.allocatable else known & node.allocatable
     return found

@@ -73,5 +73,4 @@ def _of_type(kind: str) -> Load:
     known = catalogue.load().get(kind)
     if known is None:
         return Load(1)
-    amounts = {resources.CPU: known.cpu_milli, resources.MEMORY: known.memory_bytes, **known.gpus}
-    return Load(1, resources.Vector(amounts))
+    return Load(1, resources.Vector(known.capacity))

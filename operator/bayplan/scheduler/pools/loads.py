@@ -52,5 +52,4 @@ def _of_type(kind: str, pool: str, menus: Menus) -> Load:
     if known is None:
         return _ANY
     offer = menus.everything.get((pool, kind))
-    amounts = {resources.CPU: known.cpu_milli, resources.MEMORY: known.memory_bytes, **known.gpus}
-    return Load(1, resources.Vector(amounts), offer.price if offer is not None else 0)
+    return Load(1, resources.Vector(known.capacity), offer.price if offer is not None else 0)

@@ -5,6 +5,8 @@ as the room of its types, so that nothing is bought twice; which pod goes where 
 score.
 """
 
+import functools
+import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +20,7 @@ from bayplan.model.nodes import INSTANCE_TYPE, LOST_TAINTS, Node
 from bayplan.model.workloads import NO_BACKLOG, Backlog, Plan, PodClass, Waiting
 from bayplan.placement.node_table import BLOCKING
 from bayplan.provisioning.offerings import Offer
-from bayplan.provisioning.orders import Landed, Order, least
+from bayplan.provisioning.orders import Landed, Order
 from bayplan.reconcile.pool.retirement import JOINING_SECONDS, reopens
 
 _LOST_SECONDS = 60  # then a node that was ready and is not any more is no room to come
@@ -214,4 +216,6 @@ def as_node(claim: NodeClaim, offers: Offers) -> Node | None:
     zone = claim.zones[0] if claim.zones else next(iter(known[0].zones), "")
     spot = SPOT in claim.capacity_types
     node = replace(known[0], spot=spot).node(name_of(claim), zone)
-    return replace(node, allocatable=least(offer.room for offer in known))
+    return replace(
+        node, allocatable=functools.reduce(operator.and_, (offer.room for offer in known))
+    )
