@@ -74,7 +74,7 @@ def answered(
     """The whole answer; None where nothing lacks room."""
     asked_at = site or Site(make_snapshot(*daemonsets), waiting, 0)
     shop = Shop(menu, ZONES, daemonsets, {})
-    asked = question(asked_at, shop)
+    asked = question(asked_at, asked_at.placed()[0], shop)
     if asked is None:
         return None
     ticks = itertools.count()
@@ -208,7 +208,7 @@ def test_each_pod_is_planned_for_a_node(demand: list[Waiting], more: int) -> Non
     both = [*demand, waiting(more, 700, "late")]
     site = Site(make_snapshot(), both, 0, coming)
     found = answered(both, site=site)
-    made, absorbed = (found.orders, found.absorbed) if found is not None else ((), site.absorbed())
+    made, absorbed = (found.orders, found.absorbed) if found is not None else ((), site.placed()[1])
     everywhere = planned(made)
     for node in coming:
         pods = absorbed[node.name]

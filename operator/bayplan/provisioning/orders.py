@@ -99,13 +99,9 @@ class Site:
     coming: tuple[Node, ...] = ()
     planned: Backlog = NO_BACKLOG
 
-    def left(self) -> list[Waiting]:
-        """What finds no room on any node, not even on a node that is on its way."""
-        return _left(self, (), self.planned)[0]
-
-    def absorbed(self) -> Landed:
-        """What finds room on each node that is on its way."""
-        return _left(self, (), self.planned)[1]
+    def placed(self) -> tuple[list[Waiting], Landed]:
+        """What finds no room on any node, and what finds room on each node on its way."""
+        return _left(self, (), self.planned)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -122,12 +118,14 @@ class Question:
     known: frozenset[TaskKey]
 
 
-def question(site: Site, shop: Shop, *, fresh: bool = False) -> Question | None:
-    """The question what to buy for what finds no room; None if the shop can hold none of it.
+def question(
+    site: Site, left: Sequence[Waiting], shop: Shop, *, fresh: bool = False
+) -> Question | None:
+    """The question what to buy for what is `left` there; None if the shop can hold none of it.
 
     `fresh` says that no pod runs yet: then each zone gets its share of pods that are spread.
     """
-    able = [group for group in site.left() if shop.holds(group.kind)]
+    able = [group for group in left if shop.holds(group.kind)]
     if not able:
         return None
     rows, members = demand_rows(able, shop.zones if fresh else (), shop.claims)

@@ -69,8 +69,7 @@ class Commit:
     acts: bool
     patience: Callable[[PodClass], Patience | None] = lambda _: None
     patience_ends: int | None = None  # in the last plan: when the next pod has waited too long
-    _left: set[TaskKey] = field(default_factory=set)  # to autoscalers, but they do not say so yet
-    _left_since: dict[TaskKey, int] = field(default_factory=dict)  # epoch seconds
+    _left_since: dict[TaskKey, int] = field(default_factory=dict)  # pods left to autoscalers
     _unsaid: set[TaskKey] = field(default_factory=set)  # waiting pods that do not yet say why
 
     def carry_out(
@@ -106,7 +105,6 @@ class Commit:
                     self._create(wanted[key], node, now, free)
         unsaid, self._unsaid = self._unsaid, set()
         self.patience_ends = None
-        self._left &= self.cache.state.unplaced.keys()
         for refused in plan.refused:
             words = _Words()
             with guard(refused.keys[0]):
@@ -135,8 +133,7 @@ class Commit:
             return
         word, sentence = self._said(pod, words, now)
         if words.patience is not None:
-            self._count_left(pod, words.patience, word)
-            self._leave(pod, word, now)
+            self._leave(pod, words.patience, word, now)
         self._mark(pod, sentence, held, word, again=again)
 
     def _said(self, pod: Pod, words: _Words, now: int) -> tuple[str, str]:
@@ -147,25 +144,20 @@ class Commit:
             return WAITING_FOR_NODE, f"{words.sentence}. {words.patience.sentence}"
         return UNSCHEDULABLE, words.sentence
 
-    def _count_left(self, pod: Pod, patience: Patience, word: str) -> None:
-        """Count a pod once that has waited too long for a node of ours."""
-        if word != UNSCHEDULABLE or pod.scheduled_reason != WAITING_FOR_NODE:
-            self._left.discard(pod.key)
-        elif pod.key not in self._left:
-            self._left.add(pod.key)
-            for pool in patience.pools:
-                self.metrics.pool_fallbacks.labels(pool).inc()
-
     def left_to_autoscalers(self, now: int) -> frozenset[TaskKey]:
         """The pods that were left to autoscalers lately: a node of ours would be a second node."""
         return frozenset(
             key for key, since in self._left_since.items() if now - since < _LEFT_SECONDS
         )
 
-    def _leave(self, pod: Pod, word: str, now: int) -> None:
+    def _leave(self, pod: Pod, patience: Patience, word: str, now: int) -> None:
+        """Note since when a pod is left to autoscalers; one that waited for us counts once."""
         if word != UNSCHEDULABLE:
             self._left_since.pop(pod.key, None)
             return
+        if pod.key not in self._left_since and pod.scheduled_reason == WAITING_FOR_NODE:
+            for pool in patience.pools:
+                self.metrics.pool_fallbacks.labels(pool).inc()
         if len(self._left_since) > 2 * len(self.cache.state.unplaced) + _FEW:
             unplaced = self.cache.state.unplaced
             self._left_since = {

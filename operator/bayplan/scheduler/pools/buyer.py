@@ -136,10 +136,11 @@ class Buyer:
         if not (menus.menu.offers and site.waiting):
             return
         shop, hindering = self._within_limits(menus)
-        asked = question(site, shop, fresh=not site.snapshot.busy.any())
+        left, absorbed = site.placed()
+        asked = question(site, left, shop, fresh=not site.snapshot.busy.any())
         if asked is None:
-            self.under_way.absorb(site.absorbed())
-            waits = hindering and any(menus.shop.holds(group.kind) for group in site.left())
+            self.under_way.absorb(absorbed)
+            waits = hindering and any(menus.shop.holds(group.kind) for group in left)
             self.held_back = hindering if waits else {}
             return
         tasks = int(asked.problem.demand.sum())
