@@ -211,6 +211,38 @@ class TaintNode:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseNode:
+    """A node says that it is to be given back (`plan` in an annotation), or no longer says so.
+
+    `uid` is the precondition; an empty `plan` takes the annotation off.
+    """
+
+    node: str
+    uid: str
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvictPod:
+    """A pod should move to another node: the Eviction API is asked, which keeps its budgets."""
+
+    namespace: str
+    name: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceDeletion:
+    """A pod of a ReplicaSet should go first in a scale-down (`cost` below 0), or not (None)."""
+
+    namespace: str
+    name: str
+    uid: str
+    cost: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedWrite:
     """A write that the API server has refused, with its message; it is tried again without help.
 

@@ -14,6 +14,8 @@ CAPACITY_TYPE = "karpenter.sh/capacity-type"
 PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
 
 DRAINING = "bayplan.dev/draining"  # the taint of a node that is to be emptied
+CLOSING = "bayplan.dev/closing"  # the annotation of a node that is to be given back
+KEEP = "bayplan.dev/keep"  # "true": a person wants the node to stay
 
 # Taints with which Karpenter and the Cluster Autoscaler say that a node is about to go: nothing new
 # lands there, and services start replacements at once.
@@ -101,6 +103,8 @@ class Node:
     price_microdollars: int | None = None
     provider_id: str = ""
     resource_version: str = ""
+    closing: str = ""  # the annotation CLOSING
+    kept: str = ""  # the annotation by which somebody wants the node to stay; empty without any
 
     @property
     def leaving(self) -> bool:

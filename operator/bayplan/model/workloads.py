@@ -128,10 +128,14 @@ class Backlog:
 
     `shares`: class -> node -> how many of its tasks are to land there, before anything else lands.
     An empty node in `nodes` is opened before other empty nodes. Names that no node has are ignored.
+    `held`: as `shares`, and the room is kept also while no task of the class waits. `closing` are
+    nodes that get a task only if no other node can take it.
     """
 
     nodes: frozenset[str] = frozenset()
     shares: Mapping[PodClass, Mapping[str, int]] = field(default_factory=dict)
+    held: Mapping[PodClass, Mapping[str, int]] = field(default_factory=dict)
+    closing: frozenset[str] = frozenset()
 
     def __or__(self, other: "Backlog") -> "Backlog":
         """Both; the other's shares count where both plan a class on a node."""
