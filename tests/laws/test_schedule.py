@@ -9,7 +9,7 @@ from cronsim import CronSim
 from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 
-from bayplan.api.batchjob import SCHEDULE_PATTERN
+from bayplan.api.schedule_text import SCHEDULE_PATTERN
 from bayplan.schedules import zones as zones_
 from bayplan.schedules.parse import Cron, Interval, Schedule, ScheduleError, parse
 

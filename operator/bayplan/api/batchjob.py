@@ -19,30 +19,14 @@ from bayplan.api.meta import (
     crd,
     rule,
 )
+from bayplan.api.schedule_text import SCHEDULE_RULE, TIME_ZONE_RULE, ScheduleText
 from bayplan.api.template import RunTemplate
 from bayplan.model.backoff import delay_after
 
 YEAR = 366 * 86_400  # seconds, the longest duration anywhere in a spec
 
 
-# Checks only the form, in RE2; the condition Stalled says whether a schedule can ever be due.
-_ALIAS = "@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
-_CRON = r"([-0-9A-Za-z*,/#()]+[ \t]+){4}[-0-9A-Za-z*,/#()]+"
-_INTERVAL = "R[0-9]*/[-+.,:0-9TZ]*/P[0-9A-Z]+"
-SCHEDULE_PATTERN = rf"^[ \t]*({_ALIAS}|{_CRON}|{_INTERVAL})[ \t]*$"
 _TIMED = "(has(self.schedule) || (has(self.schedules) && size(self.schedules) > 0))"
-_SCHEDULE_RULE = rule(
-    f"self.matches({cel_text(SCHEDULE_PATTERN)})",
-    "must be five cron fields, @hourly, @daily, @midnight, @weekly, @monthly, @yearly, or "
-    "R[n]/[start]/period; write `0 6 * * MON-FRI`, `R//PT15M` or the like",
-)
-TIME_ZONE_PATTERN = "^[A-Za-z][-+_A-Za-z0-9]*(/[-+_A-Za-z0-9]+)*$"
-
-
-ScheduleText = Annotated[
-    str,
-    Field(min_length=1, max_length=256, json_schema_extra=crd(validations=[_SCHEDULE_RULE])),
-]
 
 
 class RetryPolicy(Part):
@@ -214,6 +198,12 @@ class BatchJobSpec(WorkloadSpec):
                     "remove it from one of them",
                     fieldPath=".noRetryExitCodes",
                 ),
+                rule(
+                    "!has(self.interruptible) || !self.interruptible || self.onLost != 'Fail'",
+                    "must be false or absent with onLost Fail: a run that is ended when its node "
+                    "is given back could not begin again; remove one of them",
+                    fieldPath=".interruptible",
+                ),
             ]
         )
     )
@@ -229,7 +219,7 @@ class BatchJobSpec(WorkloadSpec):
             "R[n]/[start]/period such as R/2026-01-31T06:00/P1M. Absent: when its parents have "
             "succeeded; without parents one run, at once."
         ),
-        json_schema_extra=crd(validations=[_SCHEDULE_RULE]),
+        json_schema_extra=crd(validations=[SCHEDULE_RULE]),
     )
     schedules: tuple[ScheduleText, ...] = Field(
         default=(),
@@ -257,15 +247,7 @@ class BatchJobSpec(WorkloadSpec):
             "IANA time zone of the schedule, such as Europe/Berlin. A daily run happens exactly "
             "once on days with a clock change."
         ),
-        json_schema_extra=crd(
-            validations=[
-                rule(
-                    f"self.matches({cel_text(TIME_ZONE_PATTERN)})",
-                    "must be the name of an IANA time zone; write `UTC`, `Europe/Berlin` or the "
-                    "like",
-                )
-            ]
-        ),
+        json_schema_extra=crd(validations=[TIME_ZONE_RULE]),
     )
     suspend: Flag = Field(
         default=False,
@@ -316,6 +298,14 @@ class BatchJobSpec(WorkloadSpec):
         description=(
             "When an attempt that may have begun was lost to its node. Retry: it is tried again. "
             "Fail: the run has failed; with retryPolicy.limit 0 it begins at most once."
+        ),
+    )
+    interruptible: Flag = Field(
+        default=False,
+        description=(
+            "True: a run may be ended and begun again when its node is given back, as when its "
+            "work is saved from time to time; such an attempt does not count against "
+            "retryPolicy.limit. False: a Pool waits until the run has ended."
         ),
     )
     success_exit_codes: tuple[ExitCode, ...] = Field(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from bayplan.api.consolidation import Consolidation
 from bayplan.api.meta import Column, Definition, Flag, Integer, Part, cel_text, crd, rule
 from bayplan.api.pool_status import PoolStatus
 from bayplan.api.template import ResourceQuantity
@@ -108,7 +109,7 @@ class Fallback(Part):
 
 
 class Buying(Part):
-    """How nodes are ordered with mode Buy."""
+    """How nodes are ordered, with mode Buy or BuyAndConsolidate."""
 
     alternatives: Integer = Field(
         default=5,
@@ -145,7 +146,7 @@ class Buying(Part):
 
 
 class Retirement(Part):
-    """When a node without pods is given back, with mode Buy."""
+    """When a node without pods is given back, with mode Buy or BuyAndConsolidate."""
 
     empty_seconds: Integer = Field(
         default=60,
@@ -165,9 +166,9 @@ class PoolSpec(Part):
         json_schema_extra=crd(
             validations=[
                 rule(
-                    "self.mode != 'Buy' || has(self.nodePoolRef)",
-                    "nodePoolRef must be set with mode Buy, since nodes are bought through a "
-                    "NodePool of Karpenter; add it or set `mode: Advise`",
+                    "self.mode == 'Advise' || has(self.nodePoolRef)",
+                    "nodePoolRef must be set with mode Buy or BuyAndConsolidate, since nodes are "
+                    "bought through a NodePool of Karpenter; add it or set `mode: Advise`",
                     fieldPath=".nodePoolRef",
                 )
             ]
@@ -182,11 +183,12 @@ class PoolSpec(Part):
             "all nodes of the cluster that have no such label."
         ),
     )
-    mode: Literal["Advise", "Buy"] = Field(
+    mode: Literal["Advise", "Buy", "BuyAndConsolidate"] = Field(
         default="Advise",
         description=(
             "Advise: the status says what would be bought and given back; nothing is written but "
-            "the status. Buy: Bayplan orders NodeClaims, and gives empty nodes back."
+            "the status. Buy: Bayplan orders NodeClaims, and gives empty nodes back. "
+            "BuyAndConsolidate: it also empties nodes that need not be there, by moving their pods."
         ),
     )
     default: Flag = Field(
@@ -211,11 +213,27 @@ class PoolSpec(Part):
             "their way. The limits of the NodePool hold too; Karpenter knows only those."
         ),
     )
-    buying: Buying = Field(default=Buying(), description="How nodes are ordered with mode Buy.")
+    buying: Buying = Field(
+        default=Buying(), description="How nodes are ordered, with mode Buy or BuyAndConsolidate."
+    )
     retirement: Retirement = Field(
         default=Retirement(),
-        description="When a node without pods is given back, with mode Buy.",
+        description="When a node without pods is given back, with mode Buy or BuyAndConsolidate.",
     )
+    consolidation: Consolidation = Field(
+        default=Consolidation(),
+        description="When pods move so that nodes can be given back, with mode BuyAndConsolidate.",
+    )
+
+    @property
+    def buys(self) -> bool:
+        """Whether Bayplan orders nodes for the Pool and gives empty nodes back."""
+        return self.mode != "Advise"
+
+    @property
+    def consolidates(self) -> bool:
+        """Whether Bayplan also empties nodes of the Pool so that they can be given back."""
+        return self.mode == "BuyAndConsolidate"
 
 
 DEFINITION = Definition(

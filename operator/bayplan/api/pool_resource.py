@@ -13,6 +13,7 @@ from bayplan import units
 from bayplan.api.pool import PoolSpec
 from bayplan.api.validation import Problem, misfits
 from bayplan.model.untyped import mapping
+from bayplan.schedules.parse import ScheduleError, TimeZoneError, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def _parse(raw: Mapping[str, Any]) -> tuple[PoolSpec | None, tuple[Problem, ...]
         spec = PoolSpec.model_validate(raw)
     except pydantic.ValidationError as error:
         return None, misfits(error)
-    found = tuple(_of_amounts(spec))
+    found = (*_of_amounts(spec), *_of_windows(spec))
     return (None if found else spec), found
 
 
@@ -72,6 +73,22 @@ def _of_amounts(spec: PoolSpec) -> Iterator[Problem]:
             message = "" if text is None else _fault(resource, text)
             if message:
                 yield Problem("InvalidSpec", f"spec.{where}.{resource}", message)
+
+
+def _of_windows(spec: PoolSpec) -> Iterator[Problem]:
+    """Windows whose schedule or time zone cannot be read, or that never open."""
+    for index, window in enumerate(spec.consolidation.windows):
+        where = f"spec.consolidation.windows[{index}]"
+        if window.schedule.strip().startswith("R"):
+            message = "must not be an interval; write five cron fields such as 0 22 * * MON-FRI"
+            yield Problem("InvalidSpec", f"{where}.schedule", message)
+            continue
+        try:
+            parse(window.schedule, window.time_zone, key="", anchor=0)
+        except TimeZoneError as error:
+            yield Problem("InvalidTimeZone", f"{where}.timeZone", str(error))
+        except ScheduleError as error:
+            yield Problem("InvalidSchedule", f"{where}.schedule", str(error))
 
 
 def _fault(resource: str, text: str | int) -> str:

@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bayplan.api.meta import Integer, Message, Part, Time, Word, crd
+from bayplan.api.meta import Integer, Message, Name, Part, Time, Word, crd
 from bayplan.api.status import Conditions, ObservedGeneration
 
 MOST_UNAVAILABLE = 32
 MOST_NEXT = 10
 MOST_SOURCES = 5
+MOST_BLOCKED = 10
 
 Decimal = Annotated[str, Field(max_length=32)]
 
@@ -47,11 +48,38 @@ class UnavailableOffering(Part):
     refusals: Integer = Field(ge=0, description="How often it was refused in a row.")
 
 
+class Moves(Part):
+    """How many pods were moved so that nodes could be given back."""
+
+    last_hour: Integer = Field(default=0, ge=0, description="In the last hour.")
+    last_day: Integer = Field(default=0, ge=0, description="In the last 24 hours.")
+    by_cause: dict[str, Integer] = Field(
+        default_factory=dict,
+        max_length=8,
+        description=(
+            "In the last 24 hours, by cause: Consolidation (the nodes cost less afterwards), "
+            "Interruption (the cloud takes the node back)."
+        ),
+    )
+
+
+class BlockedNode(Part):
+    """A node that would be given back if a pod on it could move."""
+
+    node: Name = Field(description="Name of the node.")
+    pod: Message = Field(description="namespace/name of the pod; empty if the node itself is kept.")
+    reason: Message = Field(description="Why the pod may not move, or why the node is kept.")
+    dollars_per_hour: Decimal = Field(
+        description="What the node costs in dollars an hour while it stays."
+    )
+
+
 class PoolStatus(Part):
     """What is known of the pool; written by the operator only."""
 
     conditions: Conditions = Field(
-        default=(), description="Ready, NodePoolQuiet, Buying, LimitReached, Degraded."
+        default=(),
+        description="Ready, NodePoolQuiet, Buying, Consolidating, LimitReached, Degraded.",
     )
     observed_generation: ObservedGeneration = None
     nodes: Integer | None = Field(default=None, ge=0, description="Nodes of the pool that exist.")
@@ -78,6 +106,35 @@ class PoolStatus(Part):
     saving_dollars_per_month: Decimal | None = Field(
         default=None,
         description="What the best plan would save in 730 hours, in dollars.",
+    )
+    moves: Moves | None = Field(
+        default=None,
+        description="Pods that were moved; absent without mode BuyAndConsolidate.",
+    )
+    closing: Integer | None = Field(
+        default=None,
+        ge=0,
+        description="Nodes that get no new pods, since they are to be given back.",
+    )
+    draining: Integer | None = Field(
+        default=None, ge=0, description="Nodes whose pods are being moved."
+    )
+    blocked: tuple[BlockedNode, ...] = Field(
+        default=(),
+        max_length=MOST_BLOCKED,
+        description="Nodes that cannot be given back because of a pod, the dearest first.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    promised_dollars_per_hour: Decimal | None = Field(
+        default=None,
+        description="What closing and draining nodes save once they have gone, in dollars an hour.",
+    )
+    saved_dollars_per_hour: Decimal | None = Field(
+        default=None,
+        description=(
+            "By how much plans that were carried out in the last 24 hours lowered the cost, in "
+            "dollars an hour."
+        ),
     )
     unavailable: tuple[UnavailableOffering, ...] = Field(
         default=(),

@@ -28,7 +28,6 @@ Done = Callable[[str | None], None]
 _NOT_SERVED = (
     "karpenter.sh/v1 is not served (404): install Karpenter, or set the Pool's mode to Advise"
 )
-_BUY = "Buy"
 _CHUNK = 500  # pods in one list request
 
 
@@ -126,7 +125,7 @@ class NodeWrites:
     def _no_longer(self, pool: str) -> str:
         """Why an order that has waited in line is not sent; empty if it is."""
         stored = self._pools.pools.get(pool)
-        if stored is None or stored.spec is None or stored.spec.mode != _BUY:
+        if stored is None or stored.spec is None or not stored.spec.buys:
             return f"Pool {pool} does not buy any more"
         return self.held_back(pool)
 

@@ -72,7 +72,7 @@ def _node_pool(pool: Body, by_name: Mapping[str, Body]) -> Iterator[Fault]:
         return
     found = quiet.problem(by_name[wanted], _name(pool))
     if found is not None:
-        yield Fault(pool, path, found.message, error=_spec(pool).get("mode") == "Buy")
+        yield Fault(pool, path, found.message, error=_spec(pool).get("mode", "Advise") != "Advise")
 
 
 def _name(body: Body) -> str:

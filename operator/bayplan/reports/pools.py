@@ -118,6 +118,10 @@ def _mode(pool: PoolResource) -> str:
     return pool.spec.mode if pool.spec is not None else "invalid"
 
 
+def _buys(pool: PoolResource) -> bool:
+    return pool.spec is not None and pool.spec.buys
+
+
 def _nodes(pool: PoolResource, nodes: Iterable[Node]) -> list[Node]:
     """The nodes of a Pool; of a Pool without a NodePool, all that have no Pool."""
     if pool.spec is not None and not pool.node_pool:
@@ -138,7 +142,7 @@ def _trouble(pool: PoolResource) -> Iterator[str]:
     told: set[str] = set()
     for one in map(mapping, sequence(pool.status.get("conditions"))):
         kind, reason = str(one.get("type")), str(one.get("reason") or "")
-        advises = kind == "NodePoolQuiet" and _mode(pool) != "Buy"  # hinders nothing then
+        advises = kind == "NodePoolQuiet" and not _buys(pool)  # hinders nothing then
         message = str(one.get("message") or "")
         if _BAD.get(kind) != one.get("status") or advises or message in told:
             continue

@@ -9,6 +9,7 @@ from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource, parse_pool
 from bayplan.api.pool_status import PoolStatus
 from bayplan.api.resource import Resource, parse_resource
+from tests.cluster.test_crds_on_server import ACCEPTED, REFUSED_POOLS
 
 
 def pool(**spec: Any) -> PoolResource:
@@ -33,6 +34,17 @@ def test_defaults() -> None:
         "fallback": {"to": "Karpenter", "after_seconds": 120},
     } == spec.buying.model_dump()
     assert 60 == spec.retirement.empty_seconds
+    assert {
+        "horizon_seconds": 3600,
+        "move_microdollars": 2000,
+        "minimum_node_age_seconds": 600,
+        "minimum_stay_seconds": 1800,
+        "maximum_draining": "10%",
+        "maximum_moves_per_hour": 600,
+        "batch_wait_seconds": 1800,
+        "windows": (),
+        "deletion_cost": False,
+    } == spec.consolidation.model_dump()
 
 
 def test_what_is_stored_is_read() -> None:
@@ -70,7 +82,7 @@ def test_dollars_are_exact(dollars: object, micro: int | None) -> None:
 @pytest.mark.parametrize(
     ("spec", "field", "words"),
     [
-        ({"mode": "Sell"}, "spec.mode", "'Advise' or 'Buy'"),
+        ({"mode": "Sell"}, "spec.mode", "'Advise', 'Buy' or 'BuyAndConsolidate'"),
         ({"weight": "10"}, "spec.weight", "valid integer"),
         ({"limits": {"dollarsPerHour": 2.5}}, "spec.limits.dollarsPerHour", "valid string"),
         ({"limits": {"cpu": "many"}}, "spec.limits.cpu", "is not a quantity; write digits"),
@@ -88,6 +100,76 @@ def test_what_cannot_be_read_has_its_field(spec: dict[str, Any], field: str, wor
     assert ("batch", None) == (read.name, read.spec)
     assert [field] == [one.field for one in read.problems]
     assert words in read.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("mode", "buys", "consolidates"),
+    [("Advise", False, False), ("Buy", True, False), ("BuyAndConsolidate", True, True)],
+)
+def test_a_mode_includes_the_modes_before_it(mode: str, buys: bool, consolidates: bool) -> None:
+    """Whoever consolidates also buys."""
+    spec = pool(mode=mode, nodePoolRef={"name": "np"}).spec
+
+    assert spec is not None
+    assert (buys, consolidates) == (spec.buys, spec.consolidates)
+
+
+@pytest.mark.parametrize(
+    ("stated", "nodes", "most"),
+    [("10%", 109, 10), ("10%", 3, 1), ("0%", 50, 0), ("100%", 50, 50), (3, 50, 3), (0, 50, 0)],
+)
+def test_how_many_nodes_drain_at_once(stated: object, nodes: int, most: int) -> None:
+    """A percentage is rounded down, and is one node at least unless it is 0%."""
+    spec = pool(consolidation={"maximumDraining": stated}).spec
+
+    assert spec is not None
+    assert most == spec.consolidation.draining_nodes(nodes)
+
+
+CONSOLIDATION = [
+    *((value, True) for kind, path, value in ACCEPTED if (kind, path) == ("Pool", "consolidation")),
+    *((value, False) for path, value, part in REFUSED_POOLS
+      if path == "consolidation" and "unknown field" not in part),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "good"), CONSOLIDATION)
+def test_the_operator_judges_consolidation_as_the_api_server_does(
+    value: dict[str, Any], good: bool
+) -> None:
+    """What the schema refuses is a problem of this field too, for a definition that is older."""
+    read = pool(consolidation=value)
+
+    assert good == (read.spec is not None)
+    assert all(one.field.startswith("spec.consolidation.") for one in read.problems)
+
+
+NIGHT = {"schedule": "0 22 * * *", "durationSeconds": 60}
+
+
+@pytest.mark.parametrize(
+    ("reason", "window", "field", "words"),
+    [
+        ("InvalidTimeZone", {"timeZone": "Europe/Nowhere"}, "timeZone", "Europe/Nowhere"),
+        ("InvalidSchedule", {"schedule": "0 22 31 2 *"}, "schedule", "never due"),
+        ("InvalidSchedule", {"schedule": "0 24 * * *"}, "schedule", "hour field '24'"),
+    ],
+)
+def test_a_window_that_cannot_open_is_a_problem(
+    reason: str, window: dict[str, Any], field: str, words: str
+) -> None:
+    """Its form is right, so that only the operator can tell."""
+    [problem] = pool(consolidation={"windows": [NIGHT, {**NIGHT, **window}]}).problems
+
+    assert (reason, f"spec.consolidation.windows[1].{field}") == (problem.reason, problem.field)
+    assert words in problem.message
+
+
+def test_how_many_nodes_drain_has_a_remedy() -> None:
+    """Whoever reads the condition knows what to write."""
+    [problem] = pool(consolidation={"maximumDraining": "many"}).problems
+
+    assert "write 3 or 10%" in problem.message
 
 
 def test_an_empty_object_is_read() -> None:

@@ -36,6 +36,8 @@ def said(body: dict[str, Any]) -> str:
         *((SERVICE, *row) for row in REFUSED_SERVICES),
         *((POOL, *row) for row in REFUSED_POOLS),
         (changed(POOL, "mode", "Buy"), "nodePoolRef", None, "add it or set `mode: Advise`"),
+        (changed(POOL, "mode", "BuyAndConsolidate"), "nodePoolRef", None, "set `mode: Advise`"),
+        (changed(JOB, "onLost", "Fail"), "interruptible", True, "remove one of them"),
     ],
 )
 def test_refuses_what_the_api_server_refuses(

@@ -13,7 +13,6 @@ from bayplan.reports import pool_health
 from bayplan.reports.pool_health import Found
 
 _KARPENTER = "/apis/karpenter.sh/v1"
-_BUY = "Buy"
 
 
 def bought_through(server: ApiClient) -> frozenset[str]:
@@ -22,7 +21,7 @@ def bought_through(server: ApiClient) -> frozenset[str]:
     return frozenset(
         pool.node_pool
         for pool in found
-        if pool.node_pool and pool.spec is not None and pool.spec.mode == _BUY
+        if pool.node_pool and pool.spec is not None and pool.spec.buys
     )
 
 
@@ -50,11 +49,11 @@ def _findings(
         pool, Found(known is not None, node_pool, node_class, looked=looked)
     )
     if wrong is not None:
-        advises = spec is not None and spec.mode != _BUY
+        advises = spec is not None and not spec.buys
         verdict = Verdict.DOUBTFUL if advises else Verdict.FAILS
         yield Finding(check, verdict, wrong.said, wrong.remedy)
     elif spec is not None and name:
-        quiet = ", which Karpenter leaves alone" if spec.mode == _BUY else ""
+        quiet = ", which Karpenter leaves alone" if spec.buys else ""
         yield Finding(check, Verdict.GOOD, f"mode {spec.mode}, by NodePool {name}{quiet}")
     else:
         yield Finding(check, Verdict.GOOD, "advises on the nodes that exist")

@@ -70,6 +70,9 @@ def _title(told: Mapping[str, Any]) -> str:
     through = f" through NodePool {told['nodePool']}" if told["nodePool"] else ""
     does = {
         "Buy": f"orders nodes and gives them back{through}",
+        "BuyAndConsolidate": (
+            f"orders nodes, gives them back, and moves pods so that fewer are needed{through}"
+        ),
         "Advise": f"only tells what it would order and give back{through}",
     }.get(told["mode"], "its spec cannot be used")
     default = "; it is the default" if told["default"] else ""

@@ -79,7 +79,7 @@ class Facts:
     @property
     def buys(self) -> bool:
         """Whether the Pool is to buy, whatever hinders it."""
-        return self.pool.spec is not None and self.pool.spec.mode == "Buy"
+        return self.pool.spec is not None and self.pool.spec.buys
 
     @property
     def referred(self) -> str:

@@ -116,7 +116,10 @@ def _buying(facts: Facts, hindered: Problem | None) -> Condition:
     if hindered is not None:
         return false(BUYING, hindered.reason, f"Nothing is bought. {hindered.message}")
     if not facts.buys:
-        told = "Nothing is bought with mode Advise; set spec.mode to Buy to change that."
+        told = (
+            "Nothing is bought with mode Advise; set spec.mode to Buy or BuyAndConsolidate to "
+            "change that."
+        )
         return false(BUYING, "Advise", told)
     flying = facts.counts.requested + facts.counts.launched + facts.counts.registered
     if flying or facts.waiting:

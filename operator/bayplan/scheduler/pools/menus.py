@@ -125,13 +125,13 @@ class MenuKeeper:
         return self.cache.pools.node_pools.get(found.node_pool) if found is not None else None
 
     def _buying(self) -> dict[str, tuple[PoolSpec, NodePool]]:
-        """The Pools that may order nodes: in mode Buy, alone as a default, their NodePool quiet."""
+        """The Pools that may order nodes: by mode, alone as a default, their NodePool quiet."""
         if not self.cache.pools.synced:
             return {}
         found = {}
         for name, pool in sorted(self.cache.pools.pools.items()):
             stored, spec = self.node_pool(name), pool.spec
-            if spec is None or spec.mode != "Buy" or stored is None or stored.read is None:
+            if spec is None or not spec.buys or stored is None or stored.read is None:
                 continue
             if not self.cache.pools.knows_class(stored):
                 continue
