@@ -47,6 +47,8 @@ PAUSED_UNTIL = f"{GROUP}/paused-until"  # RFC 3339; a time that has passed resum
 RESTARTED_AT = f"{GROUP}/restarted-at"
 ROLLBACK_TO = f"{GROUP}/rollback-to"  # name of a kept ControllerRevision
 PROMOTE = f"{GROUP}/promote"  # a new value lets one step of an update pass
+MOVE = f"{GROUP}/move"  # on pods: `Never`, or absent
+PRICED = f"{GROUP}/deletion-cost"  # on pods: the value of DELETION_COST if we have set it
 IGNORE_MASS_LOSS = f"{GROUP}/ignore-mass-loss"  # "true": this service goes on despite a mass loss
 
 # Finalizer on run pods.
@@ -55,6 +57,7 @@ RUN_TRACKING = f"{GROUP}/run-tracking"
 # Names that other projects define.
 DO_NOT_DISRUPT = "karpenter.sh/do-not-disrupt"
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 POD_INDEX = "apps.kubernetes.io/pod-index"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"  # on a claim: where its volume will be used
 

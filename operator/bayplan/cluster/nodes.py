@@ -9,9 +9,10 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 from msgspec import Raw
 
+from bayplan.api.names import DO_NOT_DISRUPT, POOL
 from bayplan.cluster import emptying, wire
 from bayplan.cluster.wire import Seen, Struct
-from bayplan.model.nodes import PRICE, Node, Taint
+from bayplan.model.nodes import CLOSING, KEEP, PRICE, Node, Taint
 
 
 class _NodeSpec(Struct):
@@ -60,6 +61,8 @@ def node(raw: bytes | Raw) -> Node:
         created_at=wire.epoch(metadata.creation_timestamp) or 0,
         price_microdollars=_price(labels, metadata.annotations),
         provider_id=stored.spec.provider_id or "",
+        closing=_annotated(CLOSING, metadata.annotations),
+        kept=_kept(labels, metadata.annotations),
         resource_version=metadata.resource_version or "",
     )
     if not found.emptying:
@@ -75,10 +78,8 @@ def _taints(found: tuple[tuple[str, str, str], ...]) -> tuple[Taint, ...]:
 
 def _price(labels: Mapping[str, str], annotations: Raw) -> int | None:
     """An hour's price in millionths of a dollar. Anybody who may label the node can set it."""
-    text = labels.get(PRICE)
-    if text is None and PRICE.encode() in bytes(annotations):
-        text = wire.texts(bytes(annotations)).get(PRICE)
-    if text is None:
+    text = labels[PRICE] if PRICE in labels else _annotated(PRICE, annotations)
+    if not text:
         return None
     try:
         price = Decimal(text)
@@ -87,6 +88,26 @@ def _price(labels: Mapping[str, str], annotations: Raw) -> int | None:
     if not price.is_finite() or price < 0 or price.adjusted() > 6:  # noqa: PLR2004  $10M an hour
         return None
     return int((price * 1_000_000).to_integral_value())
+
+
+def _kept(labels: Mapping[str, str], annotations: Raw) -> str:
+    """The annotation by which somebody wants the node to stay.
+
+    Karpenter copies `do-not-disrupt: "true"` from our claims to the nodes of a Pool: there it is
+    our own word.
+    """
+    if _annotated(KEEP, annotations) not in {"", "false"}:
+        return KEEP
+    own = {"true"} if POOL in labels else set[str]()
+    return (
+        DO_NOT_DISRUPT if _annotated(DO_NOT_DISRUPT, annotations) not in {"", "false", *own} else ""
+    )
+
+
+def _annotated(key: str, annotations: Raw) -> str:
+    """The value of an annotation; empty without it."""
+    text = bytes(annotations)
+    return wire.texts(text).get(key, "") if key.encode() in text else ""
 
 
 def seen(raw: Raw) -> Seen:

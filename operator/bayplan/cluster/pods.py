@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from bayplan.api import names
-from bayplan.cluster import hindrances, podspec, wire
+from bayplan.cluster import hindrances, podspec, staying, wire
 from bayplan.cluster.podspec import Condition, ContainerStatus, PodSpec, PodStatus, Terminated
 from bayplan.cluster.wire import Struct
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
@@ -25,10 +25,12 @@ class _Pod(Struct):
 
 _PHASES = {phase.value: phase for phase in Phase}
 _OURS = names.GROUP.encode() + b"/"
+_RUNS = frozenset({names.BATCHJOB, "Job"})  # their pods are not moved: nobody asks what forbids it
+_COST = names.DELETION_COST.encode()
 
 
 def pod(raw: bytes | Raw) -> Pod:
-    """Read one pod. Only our own annotations are kept."""
+    """Read one pod. Only our own annotations and its deletion cost are kept."""
     stored = wire.read(raw, _Pod)
     metadata, spec, status = stored.metadata, stored.spec, stored.status
     controller = wire.controller(metadata.owner_references)
@@ -38,6 +40,11 @@ def pod(raw: bytes | Raw) -> Pod:
     placed = _true(conditions.get("PodScheduled"))
     unscheduled = _false(conditions.get("PodScheduled"))
     disrupted = _true(conditions.get("DisruptionTarget"))
+    created_at = wire.epoch(metadata.creation_timestamp) or 0
+    placed_at = wire.epoch(placed.last_transition_time) if placed is not None else None
+    run = controller is not None and controller.kind in _RUNS
+    stay = None if run else staying.stay(metadata.annotations, spec.volumes)
+    lasts = stay.seconds if stay is not None else None
     labels = bytes(metadata.labels)
     return Pod(
         namespace=sys.intern(metadata.namespace or "default"),
@@ -62,10 +69,10 @@ def pod(raw: bytes | Raw) -> Pod:
         priority=spec.priority or 0,
         owner=controller,
         finalizers=_finalizers(tuple(metadata.finalizers or ())),
-        created_at=wire.epoch(metadata.creation_timestamp) or 0,
+        created_at=created_at,
         deleted_at=wire.epoch(metadata.deletion_timestamp),
         grace_seconds=metadata.deletion_grace_period_seconds,
-        placed_at=wire.epoch(placed.last_transition_time) if placed is not None else None,
+        placed_at=placed_at,
         phase=_PHASES.get(status.phase or "Pending", Phase.UNKNOWN),
         reason=status.reason or "",
         message=status.message or "",
@@ -75,6 +82,8 @@ def pod(raw: bytes | Raw) -> Pod:
         scheduled_message=unscheduled.message or "" if unscheduled is not None else "",
         disrupted=disrupted.reason or "DisruptionTarget" if disrupted is not None else "",
         gated=bool(spec.scheduling_gates),
+        stays=sys.intern(stay.why) if stay is not None else "",
+        stays_until=None if lasts is None else (placed_at or created_at) + lasts,
         ending=_ending(spec, status),
         resource_version=metadata.resource_version or "",
     )
@@ -109,12 +118,12 @@ _NO_ANNOTATIONS: Mapping[str, str] = {}
 
 def _annotations(raw: Raw) -> Mapping[str, str]:
     text = bytes(raw)
-    if _OURS not in text:
+    if _OURS not in text and _COST not in text:
         return _NO_ANNOTATIONS
     return {
         key: value
         for key, value in wire.texts_once(text).items()
-        if key.startswith(f"{names.GROUP}/")
+        if key.startswith(f"{names.GROUP}/") or key == names.DELETION_COST
     }
 
 

@@ -32,6 +32,7 @@ class Volume(migrated.Disks):
     name: str = ""
     persistent_volume_claim: _ClaimSource | None = None
     ephemeral: msgspec.Raw = msgspec.Raw()
+    host_path: msgspec.Raw = msgspec.Raw()
     iscsi: _Iscsi | None = None
     rbd: _Rbd | None = None
 

@@ -246,7 +246,7 @@ class Pod:
     request: resources.Vector = resources.ONE_POD
     constraints: Constraints = ANYWHERE
     labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)  # ours (bayplan.dev/…) only
+    annotations: Mapping[str, str] = field(default_factory=dict)  # ours, and the deletion cost
     priority: int = 0
     owner: Owner | None = None
     finalizers: tuple[str, ...] = ()
@@ -265,6 +265,8 @@ class Pod:
     scheduled_message: str = ""  # and its sentence
     disrupted: str = ""  # reason of DisruptionTarget=True
     gated: bool = False
+    stays: str = ""  # the annotation or the volume for which it should not be moved; empty if none
+    stays_until: int | None = None  # when that ends (epoch seconds); None: as long as the pod lives
     ending: Ending = FRESH
     resource_version: str = ""
 
@@ -299,6 +301,11 @@ class Pod:
     def resident(self) -> bool:
         """Whether it belongs to its node (DaemonSet, static pod) and does not make it used."""
         return self.owner is not None and self.owner.kind in {"DaemonSet", "Node"}
+
+    def barred(self, now: int) -> str:
+        """The annotation or the volume for which it should not be moved now; empty if none."""
+        ended = self.stays_until is not None and self.stays_until <= now
+        return "" if ended else self.stays
 
     @property
     def passing(self) -> bool:
