@@ -344,6 +344,48 @@ CONDITIONS: Mapping[str, Told] = {
     "Advises": Told(_POOL, "The status says what would be bought; nothing else is written."),
     "AsExpected": Told(_POOL, "Nothing works less well than it should."),
     "Buys": Told(_POOL, "Nodes are bought when pods need them."),
+    "BuysAndConsolidates": Told(
+        _POOL, "Nodes are bought when pods need them, and pods move so that fewer are needed."
+    ),
+    "ApiDegraded": Told(
+        _POOL,
+        "The API server does not do all that it is asked: no move of a pod begins.",
+        "Mend what the message names.",
+    ),
+    "MovesForbidden": Told(
+        _POOL,
+        "A field of `spec.consolidation` is 0, so that no pod is moved; nodes are given back as "
+        "their pods leave by themselves.",
+        "Raise the field that the message names, if pods are to be moved.",
+    ),
+    "MovesSpent": Told(
+        _POOL,
+        "As many pods moved within the last hour as `maximumMovesPerHour` allows.",
+        "Wait, or raise `spec.consolidation.maximumMovesPerHour`.",
+    ),
+    "NodesLeave": Told(_POOL, "Nodes close or are being emptied, so that they can be given back."),
+    "NodesSilent": Told(
+        _POOL,
+        "Many nodes fell silent at once: no move of a pod begins.",
+        "It ends by itself when the nodes answer or are gone; look at the nodes.",
+    ),
+    "OfferRefused": Told(
+        _POOL,
+        "The cloud refused lately what the plan would buy: no node closes for it.",
+        "It ends by itself after 10 minutes; allow more types or zones in the NodePool.",
+    ),
+    "OutsideWindows": Told(
+        _POOL,
+        "No window of `spec.consolidation.windows` is open: no move of a pod begins.",
+        "Wait for the next window, which the message has, or add another.",
+    ),
+    "PlanOutdated": Told(_POOL, "The last plan is older than 2 minutes; another is being made."),
+    "Planning": Told(_POOL, "The first plan for moves is being made."),
+    "PodsWait": Told(_POOL, "Pods wait for room, and come first: no move of a pod begins."),
+    "RolloutRuns": Told(
+        _POOL, "A LongService on the nodes gets another template, and its instances move anyway."
+    ),
+    "Settled": Told(_POOL, "No plan saves enough to be worth its moves."),
     "Conflict": Told(
         _POOL,
         "Another Pool is the default already: nobody tolerates the taint of this one by itself.",

@@ -31,7 +31,7 @@ class ClaimCounts(Part):
         default=None, ge=0, description="Pods may be placed on the node."
     )
     retiring: Integer | None = Field(
-        default=None, ge=0, description="The node is empty and is being given back."
+        default=None, ge=0, description="The node takes no more pods and is being given back."
     )
     refused: Integer | None = Field(
         default=None, ge=0, description="The cloud gave no instance, in the last 30 minutes."
@@ -68,7 +68,9 @@ class BlockedNode(Part):
 
     node: Name = Field(description="Name of the node.")
     pod: Message = Field(description="namespace/name of the pod; empty if the node itself is kept.")
-    reason: Message = Field(description="Why the pod may not move, or why the node is kept.")
+    reason: Message = Field(
+        description="Why: the end of a sentence that begins with the pod, or with the kept node."
+    )
     dollars_per_hour: Decimal = Field(
         description="What the node costs in dollars an hour while it stays."
     )

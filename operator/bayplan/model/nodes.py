@@ -14,6 +14,7 @@ CAPACITY_TYPE = "karpenter.sh/capacity-type"
 PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
 
 DRAINING = "bayplan.dev/draining"  # the taint of a node that is to be emptied
+MOVING = "moving"  # the value of that taint while pods are moved to other nodes
 CLOSING = "bayplan.dev/closing"  # the annotation of a node that is to be given back
 KEEP = "bayplan.dev/keep"  # "true": a person wants the node to stay
 

@@ -1,13 +1,22 @@
 """What the status of a Pool is computed from, as of one moment."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.api.pool_resource import PoolResource
 from bayplan.reconcile.pool.limits import Limit, Room
+from bayplan.reconcile.pool.quiet import Problem
 from bayplan.reconcile.pool.refusals import Unavailable
 from bayplan.reconcile.pool.states import Counts
+
+
+class Cause(enum.StrEnum):
+    """Why a pod was moved."""
+
+    CONSOLIDATION = "Consolidation"  # the nodes cost less afterwards
+    INTERRUPTION = "Interruption"  # the cloud takes the node back
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +62,66 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class LeavingNode:
+    """A node that is to be given back: it closes, or its pods are being moved.
+
+    `runs` on it are waited for; the last of them ends in about `ends_in` seconds, if that is known.
+    Of `moves` pods that move in all, `moved` have moved. `saving` is what the node's end saves, in
+    microdollars an hour; new nodes that are bought for its pods are taken off.
+    """
+
+    node: str
+    saving: int
+    runs: int = 0
+    ends_in: int | None = None
+    moves: int = 0
+    moved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedNode:
+    """A node that would be given back but for a pod (`namespace/name`; empty: the node is kept).
+
+    `reason` ends the sentence that begins with the pod, or with the node; `price` is what the node
+    costs, in microdollars an hour.
+    """
+
+    node: str
+    pod: str
+    reason: str
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
+class Consolidating:
+    """What consolidation does in a Pool.
+
+    `promised` is what the nodes that close and drain save once they have gone; `saved` is by how
+    much the plans that were carried out in the last 24 hours lowered the cost: both in microdollars
+    an hour. `frozen` says why no pod begins to move, None if nothing keeps it. `planned` is False
+    until the first plan.
+    """
+
+    moves_last_hour: int = 0
+    moves_last_day: int = 0
+    moves_by_cause: Mapping[Cause, int] = field(default_factory=dict)  # of the last day
+    closing: tuple[LeavingNode, ...] = ()
+    draining: tuple[LeavingNode, ...] = ()
+    blocked: tuple[BlockedNode, ...] = ()
+    promised: int = 0
+    saved: int = 0
+    frozen: Problem | None = None
+    planned: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """`default` names the Pool that is the default, empty without any.
 
     `held_back` are the limits that stopped an order lately; `waiting` is how many pods wait for a
     node of this Pool. `refused` counts the claims without an instance of the last 30 minutes.
     `refused_write` is the API server's message on a write that it refuses. `next` are the sentences
-    on what is bought and given back next.
+    on what is bought and given back next. `consolidating` is for a Pool that moves pods.
     """
 
     pool: PoolResource
@@ -75,11 +137,17 @@ class Facts:
     waiting: int = 0
     default: str = ""
     next: tuple[str, ...] = ()
+    consolidating: Consolidating | None = None
 
     @property
     def buys(self) -> bool:
         """Whether the Pool is to buy, whatever hinders it."""
         return self.pool.spec is not None and self.pool.spec.buys
+
+    @property
+    def consolidates(self) -> bool:
+        """Whether the Pool is to move pods so that nodes can go, whatever hinders it."""
+        return self.pool.spec is not None and self.pool.spec.consolidates
 
     @property
     def referred(self) -> str:

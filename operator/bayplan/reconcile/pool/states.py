@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bayplan.api.names import POOL
 from bayplan.model.node_claims import ClaimState, NodeClaim
 from bayplan.model.node_pools import NODE_POOL
-from bayplan.model.nodes import DRAINING, Node
+from bayplan.model.nodes import DRAINING, MOVING, Node
 
 
 class NodeState(enum.Enum):
@@ -22,6 +22,7 @@ class NodeState(enum.Enum):
     LAUNCHED = "Launched"  # there is an instance
     REGISTERED = "Registered"  # the node has joined, and is not ready for pods yet
     USABLE = "Usable"  # pods may be bound to it
+    MOVING = "Moving"  # its pods are being moved to other nodes; it takes no more
     DRAINING = "Draining"  # empty; it takes no more pods
     RETIRING = "Retiring"  # its claim is being deleted
 
@@ -49,7 +50,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many nodes exist, and how many rows are in each state; draining ones are retiring."""
+    """How many nodes exist, and how many rows are in each state.
+
+    Those that take no more pods are retiring.
+    """
 
     nodes: int = 0
     requested: int = 0
@@ -86,7 +90,9 @@ def counts(found: Iterable[Row]) -> Counts:
         launched=number[NodeState.LAUNCHED],
         registered=number[NodeState.REGISTERED],
         usable=number[NodeState.USABLE],
-        retiring=number[NodeState.DRAINING] + number[NodeState.RETIRING],
+        retiring=sum(
+            number[state] for state in (NodeState.MOVING, NodeState.DRAINING, NodeState.RETIRING)
+        ),
     )
 
 
@@ -95,8 +101,10 @@ def _state(state: NodeState, node: Node | None) -> NodeState:
         return state
     if node.deleting:
         return NodeState.RETIRING
-    draining = any(taint.key == DRAINING for taint in node.taints)
-    return NodeState.DRAINING if draining else state
+    taints = [taint.value for taint in node.taints if taint.key == DRAINING]
+    if not taints:
+        return state
+    return NodeState.MOVING if all(value == MOVING for value in taints) else NodeState.DRAINING
 
 
 def _belongs(node: Node, pool: str, node_pool: str) -> bool:

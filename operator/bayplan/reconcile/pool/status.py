@@ -2,7 +2,8 @@
 
 The conditions name the thing and the remedy. `Ready`: the Pool does what its mode says.
 `NodePoolQuiet`: nobody but Bayplan decides about its nodes. `Buying`: it orders nodes when pods
-need them. `LimitReached` and `Degraded` are True when something is wrong.
+need them. `Consolidating`: it moves pods so that nodes can go (mode BuyAndConsolidate alone).
+`LimitReached` and `Degraded` are True when something is wrong.
 """
 
 from typing import Any
@@ -11,13 +12,13 @@ from bayplan.api.pool_status import MOST_NEXT, MOST_SOURCES
 from bayplan.api.times import rfc3339
 from bayplan.reconcile import conditions
 from bayplan.reconcile.conditions import Condition, false, true, unknown
-from bayplan.reconcile.pool import hindrances
+from bayplan.reconcile.pool import consolidation, hindrances
 from bayplan.reconcile.pool.facts import Costs, Facts
+from bayplan.reconcile.pool.money import dollars
 from bayplan.reconcile.pool.quiet import Problem
 
 QUIET, BUYING, LIMIT_REACHED, DEGRADED = "NodePoolQuiet", "Buying", "LimitReached", "Degraded"
 HOURS_A_MONTH = 730
-_MICRO, _CENT = 1_000_000, 10_000
 _SAID = 5  # types in a sentence
 
 
@@ -25,10 +26,12 @@ def status(facts: Facts, now: int) -> dict[str, Any]:
     """The whole wanted status at `now` (epoch seconds)."""
     pool, counts = facts.pool, facts.counts
     hindered = hindrances.hindrance(facts)
+    consolidating = consolidation.condition(facts, hindered)
     wanted = (
         _ready(facts, hindered),
         _quiet(facts),
         _buying(facts, hindered),
+        *([consolidating] if consolidating is not None else []),
         _limited(facts),
         _degraded(facts, now),
     )
@@ -45,6 +48,7 @@ def status(facts: Facts, now: int) -> dict[str, Any]:
         },
         "waitingPods": facts.waiting,
         **_money(facts.costs),
+        **consolidation.fields(facts),
         "unavailable": facts.unavailable.to_status(now),
         "next": [conditions.cut(line) for line in facts.next[:MOST_NEXT]],
         "sources": [conditions.cut(line) for line in facts.offers.sources[:MOST_SOURCES]],
@@ -52,12 +56,6 @@ def status(facts: Facts, now: int) -> dict[str, Any]:
             pool.status.get("conditions"), wanted, pool.generation, now
         ),
     }
-
-
-def dollars(microdollars: int) -> str:
-    """Dollars with two decimals, rounded half up: `12.34`."""
-    sign, cents = "-" if microdollars < 0 else "", (abs(microdollars) + _CENT // 2) // _CENT
-    return f"{sign}{cents // 100}.{cents % 100:02}"
 
 
 def _money(costs: Costs) -> dict[str, str]:
@@ -92,6 +90,12 @@ def _ready(facts: Facts, hindered: Problem | None) -> Condition:
             f"Pool {facts.default} is the default already, and there can be only one: nobody "
             f"tolerates the taint of Pool {facts.pool.name} without naming it. Set spec.default to "
             "false in one of them.",
+        )
+    if facts.consolidates:
+        return true(
+            conditions.READY,
+            "BuysAndConsolidates",
+            "Nodes are bought when pods need them, and go when others have room for their pods.",
         )
     if facts.buys:
         return true(conditions.READY, "Buys", "Nodes are bought when pods need them.")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bayplan.api import names
@@ -11,7 +11,8 @@ from bayplan.cluster.cache import Cache
 from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.untyped import mapping
-from bayplan.reconcile.pool.facts import Costs, Facts, Offers
+from bayplan.reconcile.pool.consolidation import sentences
+from bayplan.reconcile.pool.facts import Consolidating, Costs, Facts, Offers
 from bayplan.reconcile.pool.limits import Room, room
 from bayplan.reconcile.pool.states import NodeState, Row, counts, rows
 from bayplan.reconcile.pool.status import status
@@ -33,7 +34,10 @@ class StatusWrites(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Teller:
-    """Tells every few seconds, and sooner after news about a Pool or a claim."""
+    """Tells every few seconds, and sooner after news about a Pool or a claim.
+
+    `consolidating` has what consolidation does in each Pool that moves pods.
+    """
 
     cache: Cache
     writer: StatusWrites
@@ -42,6 +46,7 @@ class Teller:
     buyer: Buyer
     appraiser: Appraiser
     measured: PoolMetrics
+    consolidating: Mapping[str, Consolidating] = field(default_factory=dict)  # by Pool
     _changes: int = -1
     _told_at: int = 0
 
@@ -65,6 +70,7 @@ class Teller:
         nodes = self.cache.snapshot().nodes
         found = rows(pool.name, referred, self.cache.pools.claims.values(), nodes)
         appraised = self.appraiser.known.get(pool.name, Appraised())
+        consolidating = self.consolidating.get(pool.name)
         held, bounds = self.buyer.held_back.get(pool.name), self._room(pool, referred, menus)
         return Facts(
             pool=pool,
@@ -81,7 +87,12 @@ class Teller:
             refused_write=self.refused_write(pool.name),
             waiting=self.buyer.waiting_for(pool.name),
             default=default,
-            next=(*_under_way(found), *appraised.changes),
+            next=(
+                *_under_way(found),
+                *(sentences(consolidating) if consolidating is not None else ()),
+                *appraised.changes,
+            ),
+            consolidating=consolidating,
         )
 
     def refused_write(self, pool: str) -> str:

@@ -6,7 +6,7 @@ from bayplan.reconcile.pool import claim_names, states
 from bayplan.reconcile.pool.states import Counts, NodeState
 from tests.builders import make_node
 
-NAMES = claim_names.fresh("b", "uid", (), 6)
+NAMES = claim_names.fresh("b", "uid", (), 7)
 LABEL = {"bayplan.dev/pool": "b"}
 
 
@@ -17,20 +17,22 @@ def claim(index: int, **more: object) -> NodeClaim:
 def test_the_way_of_a_node() -> None:
     """From an assumed order to a node that leaves, each row is in one state."""
     draining = make_node("n4", taints=(Taint("bayplan.dev/draining", "retiring"),))
+    moving = make_node("n6", taints=(Taint("bayplan.dev/draining", "moving"),))
     claims = [
         claim(0, assumed=True),
         claim(1, provider_id="i1"),
         claim(2, provider_id="i2", registered=True, node="n2"),
         claim(3, provider_id="i3", initialized=True, node="n3"),
+        claim(6, provider_id="i6", initialized=True, node="n6"),
         claim(4, provider_id="i4", initialized=True, node="n4"),
         claim(5, provider_id="i5", initialized=True, node="n5", deleting=True),
     ]
-    nodes = [make_node("n2", ready=False), make_node("n3"), draining, make_node("n5")]
+    nodes = [make_node("n2", ready=False), make_node("n3"), draining, make_node("n5"), moving]
 
     rows = states.rows("b", "", claims, nodes)
 
     assert list(NodeState) == [row.state for row in rows]
-    assert Counts(4, 1, 1, 1, 1, 2) == states.counts(rows)
+    assert Counts(5, 1, 1, 1, 1, 3) == states.counts(rows)
 
 
 def test_adopted_nodes() -> None:

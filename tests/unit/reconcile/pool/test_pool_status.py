@@ -12,6 +12,7 @@ from bayplan.api.pool_status import PoolStatus
 from bayplan.reconcile.pool import status
 from bayplan.reconcile.pool.facts import Costs, Facts, Hands, Offers
 from bayplan.reconcile.pool.limits import Load, room
+from bayplan.reconcile.pool.money import dollars
 from bayplan.reconcile.pool.refusals import Unavailable
 from bayplan.reconcile.pool.states import Counts
 from tests.builders import NOON, make_vector
@@ -268,7 +269,7 @@ def test_amounts_that_are_not_known_are_left_out() -> None:
     ("micro", "text"), [(0, "0.00"), (4_999, "0.00"), (5_000, "0.01"), (-1_995_000, "-2.00")]
 )
 def test_dollars(micro: int, text: str) -> None:
-    assert text == status.dollars(micro)
+    assert text == dollars(micro)
 
 
 def test_the_schema_takes_it() -> None:

@@ -1,0 +1,118 @@
+"""What the status of a Pool says of consolidation: numbers, the condition, and sentences."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bayplan.api.pool_status import MOST_BLOCKED
+from bayplan.reconcile import conditions
+from bayplan.reconcile.conditions import Condition, false, true, unknown
+from bayplan.reconcile.pool.facts import BlockedNode, Consolidating, Facts, LeavingNode
+from bayplan.reconcile.pool.money import dollars
+from bayplan.reconcile.pool.quiet import Problem
+
+CONSOLIDATING = "Consolidating"
+_SAID = 2  # nodes of each sort in `next`
+_MINUTE, _SOON, _HOUR = 60, 600, 3600
+_LONGEST_NAME = 253
+
+
+def fields(facts: Facts) -> dict[str, Any]:
+    """The part of the status that only a Pool that consolidates has."""
+    told = facts.consolidating
+    if told is None or not facts.consolidates:
+        return {}
+    return {
+        "moves": {
+            "lastHour": told.moves_last_hour,
+            "lastDay": told.moves_last_day,
+            "byCause": {str(cause): count for cause, count in told.moves_by_cause.items()},
+        },
+        "closing": len(told.closing),
+        "draining": len(told.draining),
+        "blocked": [
+            {
+                "node": one.node[:_LONGEST_NAME],
+                "pod": conditions.cut(one.pod),
+                "reason": conditions.cut(one.reason),
+                "dollarsPerHour": dollars(one.price),
+            }
+            for one in _dearest(told.blocked)[:MOST_BLOCKED]
+        ],
+        "promisedDollarsPerHour": dollars(told.promised),
+        "savedDollarsPerHour": dollars(told.saved),
+    }
+
+
+def condition(facts: Facts, hindered: Problem | None) -> Condition | None:
+    """Whether pods move when that saves enough; None with a mode that moves none."""
+    told = facts.consolidating
+    if not facts.consolidates:
+        return None
+    if hindered is not None:
+        return false(CONSOLIDATING, hindered.reason, f"No pod is moved. {hindered.message}")
+    if told is None or not told.planned:
+        return unknown(CONSOLIDATING, "Planning", "The first plan is being made.")
+    if told.frozen is not None:
+        return false(CONSOLIDATING, told.frozen.reason, f"No move begins. {told.frozen.message}")
+    if told.closing or told.draining:
+        return true(
+            CONSOLIDATING,
+            "NodesLeave",
+            f"Nodes that close: {len(told.closing)}; nodes whose pods are being moved: "
+            f"{len(told.draining)}; pods moved in the last hour: {told.moves_last_hour}.",
+        )
+    kept = f" Nodes that cannot go: {len(told.blocked)} (status.blocked)." if told.blocked else ""
+    return true(CONSOLIDATING, "Settled", f"No plan saves enough to be worth its moves.{kept}")
+
+
+def sentences(told: Consolidating) -> Iterator[str]:
+    """What happens to nodes, the most important first; of each sort the first few."""
+    yield from _first(told.draining, _draining, "nodes are being emptied")
+    yield from _first(told.closing, _closing, "nodes close")
+    yield from _first(_dearest(told.blocked), blocked, "nodes cannot be given back")
+
+
+def blocked(one: BlockedNode) -> str:
+    """Why a node stays and what that costs, in a sentence."""
+    why = f"pod {one.pod} {one.reason}" if one.pod else f"it {one.reason}"
+    return f"Node {one.node} stays: {why}; it costs ${dollars(one.price)} an hour."
+
+
+def _first(rows: Sequence[Any], said: Any, rest: str) -> Iterator[str]:
+    yield from map(said, rows[:_SAID])
+    if len(rows) > _SAID:
+        yield f"{len(rows) - _SAID} more {rest}."
+
+
+def _closing(one: LeavingNode) -> str:
+    return f"Node {one.node} closes: {_awaited(one)}; that saves ${dollars(one.saving)} an hour."
+
+
+def _awaited(one: LeavingNode) -> str:
+    """What a node without moves waits for."""
+    if not one.runs:
+        return "it gets no new pods, and is given back when it is empty"
+    runs = "its run ends" if one.runs == 1 else f"its {one.runs} runs end"
+    return f"{runs} in about {_duration(one.ends_in)}" if one.ends_in is not None else runs
+
+
+def _draining(one: LeavingNode) -> str:
+    runs = f"; runs that are waited for: {one.runs}" if one.runs else ""
+    return (
+        f"Node {one.node} is being emptied: {one.moved} of {one.moves} pods have moved{runs}; "
+        f"that saves ${dollars(one.saving)} an hour."
+    )
+
+
+def _dearest(rows: Sequence[BlockedNode]) -> list[BlockedNode]:
+    return sorted(rows, key=lambda one: (-one.price, one.node))
+
+
+def _duration(seconds: int) -> str:
+    """Coarse, so that the status does not change all the time: `4 min`, `25 min`, `2 h`."""
+    if seconds <= _MINUTE:
+        return "a minute"
+    if seconds >= 2 * _HOUR:
+        return f"{round(seconds / _HOUR)} h"
+    step = _MINUTE if seconds <= _SOON else 5 * _MINUTE
+    return f"{max(round(seconds / step) * step // _MINUTE, 1)} min"
