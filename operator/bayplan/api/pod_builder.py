@@ -197,7 +197,7 @@ def _disruption(resource: Resource, *, timed: bool) -> dict[str, str]:
             return {names.SAFE_TO_EVICT: "true"}
     if isinstance(spec, BatchJobSpec):
         expected = spec.expected_duration_seconds or spec.active_deadline_seconds or 0
-        if expected >= PROTECTED_SECONDS:
+        if expected >= PROTECTED_SECONDS and not spec.interruptible:
             lasts = protection(expected, timed=timed)
             return {names.DO_NOT_DISRUPT: lasts, names.SAFE_TO_EVICT: "false"}
     return {names.SAFE_TO_EVICT: "true"}

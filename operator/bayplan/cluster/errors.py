@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+SPENT = "DisruptionBudget"  # the reason of a `Conflict` when a budget allows no disruption now
 _WEBHOOK = "failed calling webhook"  # k8s.io/apiserver, admission/plugin/webhook/errors
 _LONGEST_MESSAGE = 2048  # characters; a server's sentence about one object is shorter
 
@@ -124,8 +125,8 @@ def of(status: int, body: bytes = b"", retry_after_seconds: float | None = None)
             return Conflict(**words)
         case 410:
             return Gone(**words)
-        case 429 if any(cause.reason == "DisruptionBudget" for cause in causes):
-            return Conflict(**{**words, "reason": "DisruptionBudget"})
+        case 429 if any(cause.reason == SPENT for cause in causes):
+            return Conflict(**{**words, "reason": SPENT})
         # 401: the transport has renewed the credentials already; the server may accept them later.
         case 401 | 408 | 429:
             return Unavailable(**words, retry_after_seconds=retry_after_seconds)

@@ -24,9 +24,8 @@ class _Pod(Struct):
 # ---- as the scheduler sees it -----------------------------------------------------------------
 
 _PHASES = {phase.value: phase for phase in Phase}
-_OURS = names.GROUP.encode() + b"/"
-_RUNS = frozenset({names.BATCHJOB, "Job"})  # their pods are not moved: nobody asks what forbids it
-_COST = names.DELETION_COST.encode()
+_OURS = f"{names.GROUP}/"
+_READ = tuple(word.encode() for word in (_OURS, names.DELETION_COST, *staying.ANNOTATIONS))
 
 
 def pod(raw: bytes | Raw) -> Pod:
@@ -42,8 +41,8 @@ def pod(raw: bytes | Raw) -> Pod:
     disrupted = _true(conditions.get("DisruptionTarget"))
     created_at = wire.epoch(metadata.creation_timestamp) or 0
     placed_at = wire.epoch(placed.last_transition_time) if placed is not None else None
-    run = controller is not None and controller.kind in _RUNS
-    stay = None if run else staying.stay(metadata.annotations, spec.volumes)
+    given = _given(metadata.annotations)
+    stay = staying.stay(given, spec.volumes)
     lasts = stay.seconds if stay is not None else None
     labels = bytes(metadata.labels)
     return Pod(
@@ -65,7 +64,7 @@ def pod(raw: bytes | Raw) -> Pod:
             uid=metadata.uid or "",
         ),
         labels=wire.texts(labels),
-        annotations=_annotations(metadata.annotations),
+        annotations=_annotations(given),
         priority=spec.priority or 0,
         owner=controller,
         finalizers=_finalizers(tuple(metadata.finalizers or ())),
@@ -116,15 +115,19 @@ def _finalizers(found: tuple[str, ...]) -> tuple[str, ...]:
 _NO_ANNOTATIONS: Mapping[str, str] = {}
 
 
-def _annotations(raw: Raw) -> Mapping[str, str]:
+def _given(raw: Raw) -> Mapping[str, str]:
+    """The annotations, if any of them is one that is read."""
     text = bytes(raw)
-    if _OURS not in text and _COST not in text:
-        return _NO_ANNOTATIONS
-    return {
+    return wire.texts_once(text) if any(word in text for word in _READ) else _NO_ANNOTATIONS
+
+
+def _annotations(given: Mapping[str, str]) -> Mapping[str, str]:
+    kept = {
         key: value
-        for key, value in wire.texts_once(text).items()
-        if key.startswith(f"{names.GROUP}/") or key == names.DELETION_COST
+        for key, value in given.items()
+        if key.startswith(_OURS) or key == names.DELETION_COST
     }
+    return kept or _NO_ANNOTATIONS
 
 
 # ---- how it fares -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from bayplan.api.times import rfc3339
 from bayplan.cluster import transport
 from bayplan.cluster.transport import Request
 from bayplan.model import intents
+from bayplan.model.nodes import CLOSING
 
 FIELD_MANAGER = "bayplan"
 
@@ -291,6 +292,35 @@ def taint_node(
         transport.MERGE_PATCH,
         verb="taint",
         kind="Node",
+    )
+
+
+def close_node(wanted: intents.CloseNode) -> Request:
+    """Write the annotation of a node that is to be given back, or take it off."""
+    metadata = {"uid": wanted.uid, "annotations": {CLOSING: wanted.plan or None}}
+    return Request(
+        "PATCH",
+        path("Node", "", wanted.node),
+        (("fieldManager", FIELD_MANAGER),),
+        encode({"metadata": metadata}),
+        transport.MERGE_PATCH,
+        verb="close",
+        kind="Node",
+    )
+
+
+def price_deletion(wanted: intents.PriceDeletion) -> Request:
+    """Write a pod's deletion cost, and beside it that the cost is ours; or take both off."""
+    cost = str(wanted.cost) if wanted.cost is not None else None
+    metadata = {"uid": wanted.uid, "annotations": {names.DELETION_COST: cost, names.PRICED: cost}}
+    return Request(
+        "PATCH",
+        path("Pod", wanted.namespace, wanted.name),
+        (("fieldManager", FIELD_MANAGER),),
+        encode({"metadata": metadata}),
+        transport.MERGE_PATCH,
+        verb="price",
+        kind="Pod",
     )
 
 

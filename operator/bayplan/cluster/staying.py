@@ -1,21 +1,17 @@
 """What on a pod says that it should not be moved to another node: annotations and local volumes."""
 
-import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from msgspec import Raw
-
 from bayplan.api import names
-from bayplan.cluster import wire
 from bayplan.cluster.podvolumes import Volume
 
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|h|m|s))+")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _LONGEST = 10 * 366 * 24 * 3600  # a longer time is no real time
-_WORDS = (names.DO_NOT_DISRUPT.encode(), names.SAFE_TO_EVICT.encode(), names.MOVE.encode())
+ANNOTATIONS = (names.DO_NOT_DISRUPT, names.SAFE_TO_EVICT, names.MOVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +22,28 @@ class Stay:
     seconds: int | None = None
 
 
-def stay(annotations: Raw, volumes: Sequence[Volume] | None) -> Stay | None:
+def stay(annotations: Mapping[str, str], volumes: Sequence[Volume] | None) -> Stay | None:
     """Why this pod should not be moved; None if nothing on the pod forbids it.
 
     A `hostPath` volume is on the node itself. Whoever annotates `safe-to-evict: "true"` says that
     its content need not move.
     """
-    text = bytes(annotations)
-    found, safe = _read(text) if any(word in text for word in _WORDS) else (None, False)
-    if found is not None or safe or not volumes:
-        return found
-    local = next((one.name for one in volumes if _is_local(one)), None)
+    safe = annotations.get(names.SAFE_TO_EVICT, "")
+    disrupt = annotations.get(names.DO_NOT_DISRUPT, "")
+    if annotations.get(names.MOVE) == "Never":
+        return Stay(f"annotation {names.MOVE}: Never")
+    if safe == "false":
+        return Stay(f'annotation {names.SAFE_TO_EVICT}: "false"')
+    if disrupt not in {"", "false"}:
+        return Stay(f'annotation {names.DO_NOT_DISRUPT}: "{disrupt[:20]}"', _seconds(disrupt))
+    if safe == "true":
+        return None
+    local = next((one.name for one in volumes or () if _is_local(one)), None)
     return Stay(f"volume {local} (hostPath)") if local is not None else None
 
 
 def _is_local(volume: Volume) -> bool:
     return bytes(volume.host_path) not in {b"", b"null"}
-
-
-@functools.lru_cache(maxsize=1024)
-def _read(text: bytes) -> tuple[Stay | None, bool]:
-    """What the annotations forbid, and whether they say that the pod is safe to evict."""
-    given = wire.texts_once(text)
-    safe = given.get(names.SAFE_TO_EVICT, "")
-    if given.get(names.MOVE) == "Never":
-        return Stay(f"annotation {names.MOVE}: Never"), False
-    if safe == "false":
-        return Stay(f'annotation {names.SAFE_TO_EVICT}: "false"'), False
-    disrupt = given.get(names.DO_NOT_DISRUPT, "")
-    if disrupt in {"", "false"}:
-        return None, safe == "true"
-    return Stay(f'annotation {names.DO_NOT_DISRUPT}: "{disrupt[:20]}"', _seconds(disrupt)), False
 
 
 def _seconds(text: str) -> int | None:

@@ -19,6 +19,7 @@ from bayplan.cluster import errors, pods, requests
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events
 from bayplan.cluster.marks import Marks
+from bayplan.cluster.move_writes import MoveWrites
 from bayplan.cluster.node_writes import Done, NodeWrites
 from bayplan.cluster.objects import Objects
 from bayplan.cluster.pool_statuses import PoolStatuses
@@ -30,7 +31,6 @@ from bayplan.cluster.writes import Reports, Writes
 from bayplan.model import intents
 from bayplan.model.pods import Pod
 
-_SPENT = "DisruptionBudget"  # the reason when no disruption is allowed now
 _TWO_BUDGETS = "more than one PodDisruptionBudget"  # in a 500 that repeats for ever
 
 
@@ -68,6 +68,7 @@ class Writer:
         self.statuses = Statuses(self._writes, status_interval_seconds)
         self.objects = Objects(self._writes)
         self.nodes = NodeWrites(self._writes, transport, now)
+        self.moves = MoveWrites(self._writes, now)
         self.pool_statuses = PoolStatuses(self._writes, status_interval_seconds)
         self.marks = Marks(self.sender, cache, now, self._writes.feed)
 
@@ -199,7 +200,7 @@ class Writer:
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.assumptions.forget_leaving(key, wanted.uid)
-            if error.reason == _SPENT:
+            if error.reason == errors.SPENT:
                 self._cache.refusals.spent(write)
             else:
                 self._writes.failed(write, error)
@@ -258,6 +259,18 @@ class Writer:
     def taint(self, wanted: intents.TaintNode) -> None:
         """Give a node a taint, or take it away."""
         self.nodes.taint(wanted)
+
+    def close(self, wanted: intents.CloseNode) -> None:
+        """Say on a node that it is to be given back, or that it no longer is."""
+        self.moves.close(wanted)
+
+    def evict_pod(self, wanted: intents.EvictPod) -> None:
+        """Ask the Eviction API once; from now on the pod counts as terminating."""
+        self.moves.evict(wanted)
+
+    def price_deletion(self, wanted: intents.PriceDeletion) -> None:
+        """Write a pod's deletion cost in its turn; the newest wins."""
+        self.moves.price(wanted)
 
     async def pods_on(self, node: str) -> list[Pod]:
         """All pods on this node as they are stored now; an error without a complete answer."""
@@ -331,7 +344,7 @@ class Writer:
         try:
             await self._writes.send(requests.evict(*key, wanted.uid))
         except (errors.NotFound, errors.Conflict) as error:
-            if error.reason == _SPENT:
+            if error.reason == errors.SPENT:
                 raise
             stored = await self._look(key)
             if stored is not None and stored.uid == wanted.uid:

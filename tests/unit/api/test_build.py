@@ -100,6 +100,7 @@ def test_strict_is_guaranteed() -> None:
             {"activeDeadlineSeconds": 7200},
             {names.SAFE_TO_EVICT: "false", names.DO_NOT_DISRUPT: "7200s"},
         ),
+        ({"expectedDurationSeconds": 600, "interruptible": True}, {names.SAFE_TO_EVICT: "true"}),
         (
             {"placement": {"disruption": "Protect"}},
             {names.SAFE_TO_EVICT: "false", names.DO_NOT_DISRUPT: "true"},

@@ -1,7 +1,6 @@
 """What on a pod or a node says that it should stay, as the API server tells it."""
 
 import json
-from typing import Any
 
 import pytest
 
@@ -15,10 +14,6 @@ MOVE = "bayplan.dev/move"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 LOGS = {"name": "logs", "hostPath": {"path": "/var/log"}}
 AT = "1970-01-01T00:01:40Z"  # 100
-
-
-def owner(kind: str) -> list[dict[str, Any]]:
-    return [{"kind": kind, "name": "web", "uid": "u", "controller": True}]
 
 
 class TestPod:
@@ -57,11 +52,6 @@ class TestPod:
         assert "volume logs (hostPath)" == pod({"volumes": [{"name": "x"}, LOGS]}).stays
         assert "" == pod({"volumes": [LOGS]}, annotations={EVICT: "true"}).stays
         assert "" == pod({"volumes": [{"name": "x", "emptyDir": {}}]}).stays
-
-    @pytest.mark.parametrize("kind", ["BatchJob", "Job"])
-    def test_runs(self, kind: str) -> None:
-        """Nobody moves them, so nothing is read."""
-        assert "" == pod(annotations={DISRUPT: "true"}, ownerReferences=owner(kind)).stays
 
     def test_deletion_cost(self) -> None:
         """It is kept beside our own annotations, and no other."""

@@ -238,7 +238,8 @@ def _protection(context: JobContext) -> dict[str, str]:
     """
     spec, usual = context.spec, context.samples.usual_seconds or 0
     told = spec.placement.disruption != "Auto" or spec.expected_duration_seconds
-    if told or spec.active_deadline_seconds or usual < pod_builder.PROTECTED_SECONDS:
+    short = usual < pod_builder.PROTECTED_SECONDS
+    if told or spec.active_deadline_seconds or short or spec.interruptible:
         return {}
     metadata = spec.template.get("metadata")
     own = metadata.get("annotations") if isinstance(metadata, Mapping) else None

@@ -109,6 +109,7 @@ PROTECTED = {names.DO_NOT_DISRUPT: "900s", names.SAFE_TO_EVICT: "false"}
         ({"expectedDurationSeconds": 60}, {}),
         ({"activeDeadlineSeconds": 4000}, {}),  # the template's own say it
         ({"placement": {"disruption": "Allow"}}, {}),
+        ({"interruptible": True}, {}),
         (
             {
                 "template": {
