@@ -35,6 +35,7 @@ NODES = "/api/v1/nodes"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 POOL = "bayplan.dev/pool"
 DRAINING = {"key": "bayplan.dev/draining", "effect": "NoSchedule"}
+CLOSING = "bayplan.dev/closing"
 OWN = {"key": POOL, "value": "batch", "effect": "NoSchedule"}
 
 
@@ -185,12 +186,26 @@ def test_the_draining_taint_may_come_and_go(two: Two) -> None:
     assert {POOL, "gpu"} == two.taints(name)
 
 
+@pytest.mark.parametrize("others", [{"a": "b"}, {}])
+def test_the_closing_annotation_may_come_and_go(two: Two, others: dict[str, str]) -> None:
+    """Beside the node's other annotations, which stay; a node need not have any."""
+    path = f"{NODES}/{two.node()}"
+    two.admin.patch(path, {"metadata": {"annotations": {"a": others.get("a")}}})
+    for plan in ("plan-1", "plan-2", None):
+        two.operator.patch(path, {"metadata": {"annotations": {CLOSING: plan}}})
+        found = two.admin.get(path)["metadata"].get("annotations", {})
+
+        assert {**others, **({CLOSING: plan} if plan else {})} == found
+
+
 @pytest.mark.parametrize(
     ("patch", "part"),
     [
-        ({"metadata": {"labels": {"x": "y"}}}, "labels, annotations"),
-        ({"metadata": {"labels": {POOL: None}}}, "labels, annotations"),
-        ({"metadata": {"annotations": {"a": None}}}, "labels, annotations"),
+        ({"metadata": {"labels": {"x": "y"}}}, "labels, finalizers"),
+        ({"metadata": {"labels": {POOL: None}}}, "labels, finalizers"),
+        ({"metadata": {"annotations": {"a": None}}}, "no annotation of a node but"),
+        ({"metadata": {"annotations": {"a": "c"}}}, "no annotation of a node but"),
+        ({"metadata": {"annotations": {CLOSING: "x", "new": "d"}}}, "no annotation of a node but"),
         ({"metadata": {"finalizers": ["a.b/c"]}}, "finalizers and owners"),
         (
             {"metadata": {"ownerReferences": [
