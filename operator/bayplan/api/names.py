@@ -3,7 +3,7 @@
 import functools
 import hashlib
 
-from bayplan.model import pods
+from bayplan.model import movability, pods
 
 GROUP = "bayplan.dev"
 VERSION = "v1alpha1"
@@ -31,7 +31,7 @@ PLACE = f"{GROUP}/place"  # the pod's number among the N pods that MaxPer N allo
 TRIGGER = f"{GROUP}/trigger"
 TASKS = f"{GROUP}/tasks"  # on pods of a run that has several tasks: how many
 GANG = f"{GROUP}/gang"  # on pods of a run whose tasks are placed all together or not at all
-PER_NODE = f"{GROUP}/per-node"  # "true" on pods of a service with mode PerNode
+PER_NODE = movability.PER_NODE  # "true" on pods of a service with mode PerNode
 DIGEST = f"{GROUP}/digest"
 EXPECTED_SECONDS = pods.EXPECTED_SECONDS  # on pods: how long the run will take
 PARENTS = f"{GROUP}/parents"  # on pods: the successes that the run consumes, NAME=RUN,…

@@ -46,7 +46,7 @@ def demand_rows(
     members: dict[Row, list[tuple[PodClass, Key]]] = {}
     for group in waiting:
         kind = group.kind
-        limit = _per_node(kind)
+        limit = most_per_node(kind)
         where = _beside_volumes(kind, claims)
         # Pods that may be on a node only once keep their own row: a merged row would allow two.
         merged = alike(where) if limit == UNLIMITED else where
@@ -268,7 +268,7 @@ class Shop:
 
         A zone in which no type holds one gets none.
         """
-        fits = self._holds(Row(kind, per_node=_per_node(kind), count=count))
+        fits = self._holds(Row(kind, per_node=most_per_node(kind), count=count))
         nodes = -(-count // np.maximum(fits, 1))
         price = np.array([[offer.price] for offer in self.menu], dtype=np.float64)
         cost = np.where(fits > 0, price * nodes, np.inf)
@@ -342,7 +342,7 @@ def _shares(kind: PodClass, zones: Sequence[str]) -> Sequence[str]:
     return zones[:most]
 
 
-def _per_node(kind: PodClass) -> int:
+def most_per_node(kind: PodClass) -> int:
     """How many pods of a class a node may hold because of constraints between its own pods."""
     labels = dict(kind.labels)
     apart = any(
