@@ -15,6 +15,7 @@ PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an an
 
 DRAINING = "bayplan.dev/draining"  # the taint of a node that is to be emptied
 MOVING = "moving"  # the value of that taint while pods are moved to other nodes
+POOL_DRAINS = frozenset({MOVING, "retiring"})  # its values where a Pool has set it, not a person
 CLOSING = "bayplan.dev/closing"  # the annotation of a node that is to be given back
 KEEP = "bayplan.dev/keep"  # "true": a person wants the node to stay
 
@@ -115,6 +116,11 @@ class Node:
             or self.deleting
             or any(taint.key in LEAVING_TAINTS for taint in self.taints)
         )
+
+    @property
+    def given_back(self) -> bool:
+        """Whether a Pool has tainted the node in order to give it back."""
+        return any(taint.key == DRAINING and taint.value in POOL_DRAINS for taint in self.taints)
 
     @property
     def emptying(self) -> bool:

@@ -1,7 +1,8 @@
 """Work as the scheduler sees it: classes of waiting tasks, and the plan that places them."""
 
 import enum
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bayplan.model import reasons, requirements, resources
@@ -138,17 +139,26 @@ class Backlog:
     closing: frozenset[str] = frozenset()
 
     def __or__(self, other: "Backlog") -> "Backlog":
-        """Both; the other's shares count where both plan a class on a node."""
-        if not (self.nodes and other.nodes):
-            return self if self.nodes else other
+        """Both; the other's shares count where both plan a class on a node. `held` adds up."""
+        if other is NO_BACKLOG or self is NO_BACKLOG:
+            return self if other is NO_BACKLOG else other
         shares = {
             kind: {**self.shares.get(kind, {}), **other.shares.get(kind, {})}
-            for kind in self.shares.keys() | other.shares.keys()
+            for kind in _either(self.shares, other.shares)
         }
-        return Backlog(self.nodes | other.nodes, shares)
+        held = {
+            kind: Counter(self.held.get(kind, {})) + Counter(other.held.get(kind, {}))
+            for kind in _either(self.held, other.held)
+        }
+        return Backlog(self.nodes | other.nodes, shares, held, self.closing | other.closing)
 
 
 NO_BACKLOG = Backlog()
+
+
+def _either(one: Mapping[PodClass, object], other: Mapping[PodClass, object]) -> Iterable[PodClass]:
+    """The classes of both, each once, always in the same order."""
+    return {**one, **other}
 
 
 @dataclass(frozen=True, slots=True)

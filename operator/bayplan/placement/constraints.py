@@ -44,7 +44,8 @@ def company(kind: PodClass, occupancy: Occupancy) -> Iterator[Refusing]:
     if not alone and not everyone.any():
         return
     own = frozenset({kind.namespace})
-    mates = occupancy.peers(own, kind.placement.mates, terminating=True)[: len(everyone)]
+    mates = occupancy.peers(own, kind.placement.mates, terminating=True, awaited=True)
+    mates = mates[: len(everyone)]
     others = (occupancy.pods if alone else everyone) > mates
     if others.any():
         yield Refusing(Reason.CONSTRAINT, Strategy.EXCLUSIVE.value, others)
@@ -61,7 +62,8 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy)
         domains = occupancy.table.domains(constraint.label)
         # A terminating pod still takes its place, but no share of the pods to come.
         stays = not isinstance(coupling, EvenShares)
-        peers = occupancy.peers(own, wanted.peers, terminating=stays)
+        taken = isinstance(coupling, AtMost)
+        peers = occupancy.peers(own, wanted.peers, terminating=stays, awaited=taken)
         shared = (Reason.CONSTRAINT, _detail(constraint), domains, domains.sums(peers))
         match coupling:
             case AtMost():

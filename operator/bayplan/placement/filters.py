@@ -33,8 +33,12 @@ def of_nodes(kind: PodClass, table: NodeTable) -> Verdict:
     known = table.verdicts.get(key)
     if known is not None:
         return known
+    named = bool(wanted.affinity) and all(
+        term.name != requirements.ANYTHING for term in wanted.affinity or ()
+    )
+    leaving = table.leaving_for_plain(wanted.tolerations, named=named) if plain else table.leaving()
     refusing = (
-        *(table.leaving_for_plain(wanted.tolerations) if plain else table.leaving()),
+        *leaving,
         *_tainted(wanted, table),
         *_missing_selector(wanted, table),
         *_missing_affinity(wanted, table),
@@ -46,12 +50,17 @@ def of_nodes(kind: PodClass, table: NodeTable) -> Verdict:
     return table.remember(key, Verdict(refusing, open_))
 
 
-def of_the_moment(waiting: Waiting, occupancy: Occupancy) -> Iterator[Refusing]:
-    """Refusals that depend on which pods are where now."""
+def of_the_moment(
+    waiting: Waiting, occupancy: Occupancy, *, awaited: bool = False
+) -> Iterator[Refusing]:
+    """Refusals that depend on which pods are where now.
+
+    Pods that are `awaited` have their room on a node even while it is held for a task.
+    """
     kind = waiting.kind
     if waiting.avoid:
         yield from _cooling(waiting, occupancy)
-    if occupancy.held:
+    if occupancy.held and not awaited:
         yield from _held(waiting, occupancy)
     yield from constraints.company(kind, occupancy)
     yield from volumes.refusing(kind, occupancy)
@@ -94,7 +103,10 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy)
             domains = occupancy.table.domains(term.topology_key)
             counts = domains.sums(
                 occupancy.peers(
-                    occupancy.reach(term, kind.namespace), term.selector, terminating=True
+                    occupancy.reach(term, kind.namespace),
+                    term.selector,
+                    terminating=True,
+                    awaited=True,
                 )
             )
             found.append(
@@ -204,12 +216,13 @@ def _shunned(kind: PodClass, occupancy: Occupancy) -> Iterator[tuple[str, IntVec
     for term in kind.constraints.pod_anti_affinity:
         if not term.weight and not _meets(term, kind.namespace, kind.namespace, labels, occupancy):
             near = occupancy.reach(term, kind.namespace)
-            yield term.topology_key, occupancy.peers(near, term.selector, terminating=True)
+            shunned = occupancy.peers(near, term.selector, terminating=True, awaited=True)
+            yield term.topology_key, shunned
     for namespace, terms in occupancy.averse:
         for term in terms:
             if _meets(term, namespace, kind.namespace, labels, occupancy):
                 yield term.topology_key, occupancy.snapshot.bearers((namespace, terms))
-    for other in occupancy.averse_landed:
+    for other in (*occupancy.averse_landed, *occupancy.awaited.values()):
         for term in other.aversions:
             if _meets(term, other.kind.namespace, kind.namespace, labels, occupancy):
                 yield term.topology_key, other.nodes

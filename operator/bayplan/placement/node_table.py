@@ -189,17 +189,24 @@ class NodeTable:
         ]
         return np.array(counts, dtype=np.int64)[codes]
 
-    def leaving_for_plain(self, tolerations: tuple[Toleration, ...]) -> Iterator[Refusing]:
+    def leaving_for_plain(
+        self, tolerations: tuple[Toleration, ...], *, named: bool
+    ) -> Iterator[Refusing]:
         """Nodes that refuse a plain pod: as in Kubernetes, except that silence needs no taint.
 
         A pod tolerates a cordon (plugin NodeUnschedulable) or silence if it tolerates the taints
         that stand for them; other signs that a node is to go are themselves taints. No pod lands
-        on a node whose object is being deleted.
+        on a node whose object is being deleted. Whatever a pod tolerates, it does not land on a
+        node that a Pool gives back, unless it asks for its nodes by name (`named`), as pods of a
+        DaemonSet do.
         """
         for refusal in self.leaving():
             taints = _MEANT.get(refusal.reason)
             if taints is None:
-                gone = np.array([node.deleting for node in self.nodes], dtype=np.bool_)
+                gone = np.array(
+                    [node.deleting or (node.given_back and not named) for node in self.nodes],
+                    dtype=np.bool_,
+                )
                 yield Refusing(refusal.reason, refusal.detail, gone)
             elif not all(_tolerated(taint, tolerations) for taint in taints):
                 yield refusal

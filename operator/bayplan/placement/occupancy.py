@@ -5,7 +5,7 @@ not per pod, so that later classes see earlier classes in free room, ports, spre
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +65,8 @@ class Occupancy:
     averse_landed: list[Landed] = field(default_factory=list)
     exclusive_landed: list[Landed] = field(default_factory=list)
     planned: BoolVector | None = None  # [N] nodes to open before other empty nodes
+    closing: BoolVector | None = None  # [N] nodes to use after all other nodes
+    awaited: dict[PodClass, Landed] = field(default_factory=dict)  # to come; their room is kept
     held: dict[int, Hold] = field(default_factory=dict)  # row -> the task it is held for
     _peers: dict[object, IntVector] = field(default_factory=dict)
     _mounting: list[Landed] = field(default_factory=list)  # with claims or disks
@@ -102,12 +104,29 @@ class Occupancy:
             for driver in self._attached:
                 self._attach(landed, driver)
 
-    def back_to(self, count: int, without: Landed | None = None) -> None:
+    def keep(self, kind: PodClass, request: IntVector, nodes: IntVector) -> None:
+        """Keep room for `nodes[n]` pods of this class on node n, which are still to come.
+
+        Nobody else gets the room, the host ports or the disks, nor a place that a pod of the class
+        would not stand beside. No pod is drawn to a node by pods that are not there yet.
+        """
+        aversions = tuple(term for term in kind.constraints.pod_anti_affinity if not term.weight)
+        self.awaited[kind] = Landed(kind, dict(kind.labels), request, nodes, aversions)
+        self._take(request, nodes)
+
+    def release(self, kind: PodClass) -> None:
+        """Keep no room for this class any more."""
+        awaited = self.awaited.pop(kind, None)
+        if awaited is not None:
+            self._take(awaited.request, -awaited.nodes)
+
+    def back_to(self, count: int, without: Collection[Landed] = ()) -> None:
         """Restore the state after `count` landed classes, even if a change stopped half-way.
 
-        `without` is to be taken out as well.
+        `without` are to be taken out as well.
         """
-        kept = [other for other in self.landed[:count] if other is not without]
+        gone = {id(landed) for landed in without}
+        kept = [other for other in self.landed[:count] if id(other) not in gone]
         for landed in (self.landed, self.averse_landed, self.exclusive_landed, self._mounting):
             landed.clear()
         self._claimed.clear()
@@ -116,6 +135,8 @@ class Occupancy:
         self.pods = self.snapshot.busy.copy()
         for other in kept:
             self.land(other.kind, other.request, other.nodes)
+        for other in self.awaited.values():
+            self._take(other.request, other.nodes)
 
     def lift(self) -> None:
         """Take back the class that landed last."""
@@ -137,17 +158,33 @@ class Occupancy:
         return self.pods > 0
 
     def peers(
-        self, namespaces: Namespaces, wanted: requirements.Term, *, terminating: bool
+        self,
+        namespaces: Namespaces,
+        wanted: requirements.Term,
+        *,
+        terminating: bool,
+        awaited: bool = False,
     ) -> IntVector:
-        """Everywhere: how many pods a selector matches, both running and landed by this solve."""
+        """Everywhere: how many pods a selector matches, both running and landed by this solve.
+
+        With `awaited`, pods count too for which room is kept.
+        """
         found = self._running(namespaces, wanted, terminating=terminating).copy()
         found[: len(self.table.nodes)] += self._landed(
             lambda other: (
                 (namespaces is None or other.kind.namespace in namespaces)
                 and wanted.matches(other.labels)
-            )
+            ),
+            awaited=awaited,
         )
         return found
+
+    def room_kept(self) -> IntMatrix:
+        """[N, D]: what is kept for pods that are still to come."""
+        kept = np.zeros_like(self.free)
+        for other in self.awaited.values():
+            kept += other.nodes[:, None] * other.request
+        return kept
 
     def free_for(self, priority: int) -> IntMatrix:
         """[N, D]: free room minus what other schedulers keep for pods of this priority or more."""
@@ -176,7 +213,7 @@ class Occupancy:
     def _spaces(self) -> dict[str, Mapping[str, str]]:
         """Labels per namespace; one known only from its pods has just the label with its name."""
         names = {group.namespace for group in self.snapshot.census.groups.values()}
-        names.update(other.kind.namespace for other in self.landed)
+        names.update(other.kind.namespace for other in (*self.landed, *self.awaited.values()))
         named: dict[str, Mapping[str, str]] = {name: {_NAME: name} for name in names}
         return {**named, **self.snapshot.namespaces}
 
@@ -185,19 +222,24 @@ class Occupancy:
         total = self.snapshot.exclusive()
         for other in self.exclusive_landed:
             total += other.nodes
+        for other in self.awaited.values():
+            if EXCLUSIVE in other.labels:
+                total += other.nodes
         return total
 
     def with_port(self, wanted: HostPort) -> BoolVector:
         """[N]: where a host port that collides with this one is taken."""
         taken = self.snapshot.with_port(wanted) + self._landed(
-            lambda other: any(port.collides(wanted) for port in other.kind.constraints.host_ports)
+            lambda other: any(port.collides(wanted) for port in other.kind.constraints.host_ports),
+            awaited=True,
         )
         return taken > 0
 
     def with_disk(self, wanted: Disk) -> BoolVector:
         """[N]: where a disk is in use that the node cannot have together with this disk."""
         used = self.snapshot.with_disk(wanted) + self._landed(
-            lambda other: any(disk.collides(wanted) for disk in other.kind.constraints.disks)
+            lambda other: any(disk.collides(wanted) for disk in other.kind.constraints.disks),
+            awaited=True,
         )
         return used > 0
 
@@ -247,9 +289,9 @@ class Occupancy:
             self.free[taken, column] -= nodes[taken] * request[column]
         self.pods[taken] += nodes[taken]
 
-    def _landed(self, counts: Callable[[Landed], bool]) -> IntVector:
+    def _landed(self, counts: Callable[[Landed], bool], *, awaited: bool = False) -> IntVector:
         total = np.zeros(len(self.table.nodes), dtype=np.int64)
-        for other in self.landed:
+        for other in (*self.landed, *self.awaited.values()) if awaited else self.landed:
             if counts(other):
                 total += other.nodes
         return total

@@ -1,6 +1,6 @@
 """Place the tasks of one class: by the plan of a backlog, or by score."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,10 +41,12 @@ class _Choice:
     fits: IntVector
 
     @classmethod
-    def of(cls, group: Waiting, count: int, occupancy: Occupancy) -> "_Choice":
+    def of(
+        cls, group: Waiting, count: int, occupancy: Occupancy, *, awaited: bool = False
+    ) -> "_Choice":
         kind = group.kind
         verdict = filters.of_nodes(kind, occupancy.table)
-        moment = tuple(filters.of_the_moment(group, occupancy))
+        moment = tuple(filters.of_the_moment(group, occupancy, awaited=awaited))
         open_ = verdict.open
         for refusal in moment:
             open_ = open_ & ~refusal.nodes
@@ -62,22 +64,25 @@ class _Choice:
         return cls((*verdict.refusing, *moment), open_, rules, request, fits)
 
 
-def by_plan(group: Waiting, share: IntVector, occupancy: Occupancy) -> IntVector:
-    """Land tasks of a class where they are planned, as far as filters and rules agree: [N].
+def by_plan(
+    group: Waiting, count: int, share: IntVector, occupancy: Occupancy, *, awaited: bool
+) -> IntVector:
+    """Land `count` tasks of a class where they are planned, as filters and rules agree: [N].
 
     `share` are the copies that each node is to get. Nothing of a gang lands, because it needs a
-    place for all of it; nothing of a class whose first pods decide where its other pods may go; and
-    nothing of a class that wishes to be spread, because a plan knows of no wishes.
+    place for all of it. Unless room was kept for the pods (`awaited`), nothing lands of a class
+    whose first pods decide where its other pods may go, and nothing of a class that wishes to be
+    spread, because a plan knows of no wishes.
     """
-    kind, count = group.kind, len(group.keys)
+    kind = group.kind
     nothing = np.zeros(len(share), dtype=np.int64)
-    if kind.placement.gang or group.gang or _spreads(kind):
+    if kind.placement.gang or group.gang or (_spreads(kind) and not awaited):
         return nothing
-    choice = _Choice.of(group, count, occupancy)
+    choice = _Choice.of(group, count, occupancy, awaited=awaited)
     fits = np.minimum(choice.fits, share)
     if choice.request is None or not fits.any():
         return nothing
-    if any(isinstance(rule, Together | Groups) for rule in choice.rules):
+    if any(isinstance(rule, Together | Groups) for rule in choice.rules) and not awaited:
         return nothing
     preference = scores.preference(kind, choice.fits, count, occupancy)
     nodes = distribute(fits, preference, count, choice.rules)
@@ -93,12 +98,7 @@ def placed(group: Waiting, count: int, occupancy: Occupancy) -> tuple[IntVector,
     open_, rules, request = choice.open_, choice.rules, choice.request
     nodes = np.zeros(len(open_), dtype=np.int64)
     if request is not None and choice.fits.any():
-        nodes = _filled(kind, count, choice.fits, rules, occupancy)
-        if kind.placement.gang and nodes.sum() < count:
-            whole = gangs.placed(
-                count, choice.fits, lambda: filters.rules(kind, open_, count, occupancy)
-            )
-            nodes = nodes if whole is None else whole
+        nodes, rules = _best(kind, count, choice, occupancy)
         occupancy.land(kind, request, nodes)
     if nodes.sum() == count:
         return nodes, None
@@ -106,6 +106,10 @@ def placed(group: Waiting, count: int, occupancy: Occupancy) -> tuple[IntVector,
         *choice.refusing,
         *(Refusing(rule.reason, rule.detail, rule.refuses()) for rule in rules),
     ]
+    if occupancy.awaited and request is not None:
+        short = fill.fit(occupancy.free, request) == 0
+        enough = fill.fit(occupancy.free + occupancy.room_kept(), request) > 0
+        refusing.append(Refusing(reasons.Reason.HELD, "", short & enough))
     funnel = explain.funnel(kind.request, refusing, occupancy)
     if kind.placement.gang and request is not None and nodes.any():
         # Explained with part of the gang placed: this shows what the rest of the gang lacks.
@@ -116,37 +120,92 @@ def placed(group: Waiting, count: int, occupancy: Occupancy) -> tuple[IntVector,
     return nodes, Short(funnel, open_)
 
 
+def _best(
+    kind: PodClass, count: int, choice: _Choice, occupancy: Occupancy
+) -> tuple[IntVector, list[Rule]]:
+    """[N]: how many of a class go where, and the rules after them."""
+
+    def fresh() -> list[Rule]:
+        return filters.rules(kind, choice.open_, count, occupancy)
+
+    nodes, rules = np.zeros(len(choice.open_), dtype=np.int64), choice.rules
+    for number, (fits, parts) in enumerate(_attempts(kind, choice, occupancy)):
+        tried = fresh() if number else choice.rules
+        filled = _filled(kind, count, fits, parts, rules=tried, occupancy=occupancy)
+        if kind.placement.gang and filled.sum() < count:
+            whole = gangs.placed(count, fits, fresh)
+            filled = filled if whole is None else whole
+        if not number or filled.sum() > nodes.sum():
+            nodes, rules = filled, tried
+        if nodes.sum() == count:
+            break
+    return nodes, rules
+
+
+def _attempts(
+    kind: PodClass, choice: _Choice, occupancy: Occupancy
+) -> Iterator[tuple[IntVector, list[BoolVector]]]:
+    """Copies that fit on each node, and which nodes to fill one after the other.
+
+    Without nodes that close there is one attempt. Otherwise these are filled when all other nodes
+    are full; a gang spares them altogether if it can. Rules between pods may then find no way for
+    all of them, because the first pods decide where the others may go: at last all nodes are filled
+    together.
+    """
+    everywhere = np.ones(len(choice.open_), dtype=np.bool_)
+    closing = occupancy.closing
+    if closing is None or not choice.fits[closing].any():
+        yield choice.fits, [everywhere]
+        return
+    if kind.placement.gang:
+        yield np.where(closing, 0, choice.fits), [everywhere]
+    yield choice.fits, [~closing, everywhere]
+    if choice.rules:
+        yield choice.fits, [everywhere]
+
+
 def _filled(
-    kind: PodClass, count: int, fits: IntVector, rules: list[Rule], occupancy: Occupancy
+    kind: PodClass,
+    count: int,
+    fits: IntVector,
+    parts: Iterable[BoolVector],
+    *,
+    rules: list[Rule],
+    occupancy: Occupancy,
 ) -> IntVector:
-    """[N]: how many of a class go where; wishes are kept as long as they leave room for all."""
+    """[N]: how many of a class go where; wishes are kept as long as they leave room for all.
+
+    One of the `parts` of the nodes is filled after the other.
+    """
     preference = scores.preference(kind, fits, count, occupancy)
     nodes = np.zeros(len(fits), dtype=np.int64)
-    for among, soft in _steps(kind, occupancy):
-        left = count - int(nodes.sum())
-        if left == 0:
-            break
-        for rule in soft:
-            rule.land(nodes)
-        room = np.where(among, fits - nodes, 0)
-        nodes += distribute(room, preference, left, [*rules, *soft])
+    for part in parts:
+        for among, soft in _steps(kind, part, occupancy):
+            left = count - int(nodes.sum())
+            if left == 0:
+                return nodes
+            for rule in soft:
+                rule.land(nodes)
+            room = np.where(among, fits - nodes, 0)
+            nodes += distribute(room, preference, left, [*rules, *soft])
     return nodes
 
 
-def _steps(kind: PodClass, occupancy: Occupancy) -> Iterator[tuple[BoolVector, list[Rule]]]:
-    """The nodes to fill and the wishes to keep, step by step.
+def _steps(
+    kind: PodClass, part: BoolVector, occupancy: Occupancy
+) -> Iterator[tuple[BoolVector, list[Rule]]]:
+    """The nodes of a part to fill and the wishes to keep, step by step.
 
     ScheduleAnyway opens no node that could stay empty; that is what the strategy Spread is for.
     """
-    everywhere = np.ones(len(occupancy.table.nodes), dtype=np.bool_)
     for soft in constraints.wishes(kind, occupancy):
-        yield everywhere, soft
+        yield part, soft
     if any(not constraint.hard for constraint in kind.constraints.spread):
-        for among in (occupancy.busy, everywhere):
+        for among in (occupancy.busy & part, part):
             yield among, filters.wishes(kind, among, occupancy)
             yield among, []
     else:
-        yield everywhere, []
+        yield part, []
 
 
 def _spreads(kind: PodClass) -> bool:

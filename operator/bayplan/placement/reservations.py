@@ -24,6 +24,7 @@ IntVector = npt.NDArray[np.int64]
 IntMatrix = npt.NDArray[np.int64]
 
 AFTER_SECONDS = 60
+_CLOSING = 1e6  # more than a task can lack
 _NODES_PER_HOLD = 20  # at most one node in twenty is held, but one hold is always allowed
 
 
@@ -132,11 +133,15 @@ def _row(one: Starving, former: int | None, taken: set[int], occupancy: Occupanc
     asked = np.flatnonzero(request)
     # What landed in this very solve is ignored: if it spoils a hold, the hold moves next time.
     room = occupancy.before[:, asked] + occupancy.snapshot.passing[:, asked]
+    if occupancy.awaited:
+        room -= occupancy.room_kept()[:, asked]
     could = one.open_ & (room >= request[asked]).all(axis=1)
     could[list(taken)] = False
     if former is not None and could[former]:
         return former
     if not could.any():
         return None
-    lack = np.maximum(request[asked] - occupancy.free[:, asked], 0) / request[asked]
-    return int(np.argmin(np.where(could, lack.sum(axis=1), np.inf)))
+    lack = (np.maximum(request[asked] - occupancy.free[:, asked], 0) / request[asked]).sum(axis=1)
+    if occupancy.closing is not None:
+        lack += occupancy.closing * _CLOSING
+    return int(np.argmin(np.where(could, lack, np.inf)))

@@ -1,11 +1,11 @@
 """Which of the nodes that could take a class should: the fewest, cheapest nodes in the end.
 
-One number per node, compared by size. From strongest to weakest: nodes with a PreferNoSchedule
-taint come last; a used node comes before an empty node; an empty node that the backlog's plan uses
-comes before other empty nodes; then what the pod prefers (node and pod affinity by weight); then
-packing: among used nodes, the node whose free room is shaped like the request and is full soonest;
-among empty nodes, the fewest dollars for what would land there. So a preference chooses among nodes
-and never costs a node. Floats rank here; they never decide a fit.
+One number per node, compared by size. From strongest to weakest: nodes that close come last; nodes
+with a PreferNoSchedule taint come before them; a used node comes before an empty node; an empty
+node that the backlog's plan uses comes before other empty nodes; then what the pod prefers (node
+and pod affinity by weight); then packing: among used nodes, the node whose free room is shaped like
+the request and is full soonest; among empty nodes, the fewest dollars for what would land there. So
+a preference chooses among nodes and never costs a node. Floats rank here; they never decide a fit.
 """
 
 import numpy as np
@@ -20,6 +20,7 @@ from bayplan.placement.occupancy import Occupancy
 IntVector = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 
+_CLOSING = 1e11
 _DISLIKED = 1e9
 _USED = 1e7
 _PLANNED = 5e6  # of an empty node
@@ -38,6 +39,8 @@ def preference(kind: PodClass, fits: IntVector, count: int, occupancy: Occupancy
     score = occupancy.busy * _USED + _packing(kind.request, fits, count, occupancy)
     if occupancy.planned is not None:
         score += (occupancy.planned & ~occupancy.busy) * _PLANNED
+    if occupancy.closing is not None:
+        score -= occupancy.closing * _CLOSING
     wishes = _of_nodes(kind.constraints, occupancy.table)
     if wishes is not None:
         score += wishes

@@ -7,36 +7,24 @@ buy nodes, move running pods or preempt them.
 
 With a `Backlog` there are two passes: first every class lands its shares, in the usual order, so
 that nobody else takes the room planned for it; then every class places the rest of its tasks as
-without a backlog. Shares of a lower priority never make a task of a higher priority wait: if they
-would, each priority makes its two passes before the next one begins.
+without a backlog. Room is kept for pods of `held` that are still to come: no pod of another class
+lands there. Shares and kept room of a lower priority never make a task of a higher priority wait:
+if they would, each priority makes its two passes before the next one begins, and room is kept for
+lower priorities in what is left.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-import numpy as np
-import numpy.typing as npt
-
-from bayplan.model import reasons
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workloads import (
-    NO_BACKLOG,
-    Backlog,
-    Fault,
-    Plan,
-    PodClass,
-    Refused,
-    TaskKey,
-    Waiting,
-)
-from bayplan.placement import daemonsets, one_class
+from bayplan.model.workloads import NO_BACKLOG, Backlog, Fault, Plan, TaskKey, Waiting
+from bayplan.placement import daemonsets
+from bayplan.placement.answers import Answer, Tier
 from bayplan.placement.node_table import NodeTable
-from bayplan.placement.occupancy import Landed, Occupancy
+from bayplan.placement.occupancy import Occupancy
 from bayplan.placement.order import ordered
-from bayplan.placement.reservations import Starving, kept, next_at, renewed
-
-IntVector = npt.NDArray[np.int64]
+from bayplan.placement.reservations import kept, next_at, renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +70,26 @@ def solve(
     """Give every task a node, or refuse it with a reason. The snapshot is not changed.
 
     `holds` are those of the former plan. What is `planned` lands first, as far as every filter and
-    rule agrees. A class that meets a defect of ours is set aside: nothing of it lands, and the
-    other classes are placed as if it did not exist.
+    rule agrees; shares on a node that closes do not count. A class that meets a defect of ours is
+    set aside: nothing of it lands, and the other classes are placed as if it did not exist.
     """
     del policy  # no rule draws yet; callers pass it so that no rule brings its own randomness
     table = (memo if memo is not None else Memo()).table(snapshot)
     queue = ordered(waiting)
 
-    def answered(tiers: Iterable[Sequence[Waiting]]) -> _Answer:
+    def answered(tiers: Iterable[Tier]) -> Answer:
         occupancy = Occupancy.of(snapshot, table)
         faults = daemonsets.keep_room(occupancy)
         occupancy.held, doubtful = kept(holds or {}, waiting, now, occupancy)
-        answer = _Answer(occupancy, faults=faults + doubtful)
+        answer = Answer(occupancy, faults=faults + doubtful)
         answer.fill(tiers, planned)
         return answer
 
-    answer = answered([queue])
+    answer = answered([(None, queue)])
     waits = answer.waits_for_less_urgent()
     if waits:
-        by_priority = answered(
-            [list(tier) for _, tier in groupby(queue, lambda group: group.kind.priority)]
-        )
+        tiers = groupby(queue, lambda group: group.kind.priority)
+        by_priority = answered((priority, list(tier)) for priority, tier in tiers)
         if not waits <= by_priority.without_node():
             answer = by_priority
     held: dict[TaskKey, str] = {}
@@ -113,103 +100,3 @@ def solve(
     except Exception as error:  # noqa: BLE001  what has been placed must still be written
         answer.faults.append(Fault("hold", "all", error))
     return Plan(answer.placements, tuple(answer.refused), held, look_at, tuple(answer.faults))
-
-
-@dataclass(slots=True, eq=False)
-class _Answer:
-    """What every class got. `shares`: what of a group landed by plan, by the group's first task."""
-
-    occupancy: Occupancy
-    placements: dict[TaskKey, str] = field(default_factory=dict)
-    refused: list[Refused] = field(default_factory=list)
-    starving: list[Starving] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    shares: dict[TaskKey, Landed] = field(default_factory=dict)
-
-    def fill(self, tiers: Iterable[Sequence[Waiting]], planned: Backlog) -> None:
-        """Land the shares of a tier's groups, then the rest of them; one tier after the other."""
-        occupancy = self.occupancy
-        if planned.nodes:
-            named = (node.name in planned.nodes for node in occupancy.table.nodes)
-            occupancy.planned = np.fromiter(named, np.bool_, len(occupancy.table.nodes))
-        open_shares = _vectors(planned, occupancy)
-        for tier in tiers:
-            if open_shares:
-                for group in tier:
-                    share = open_shares.get(group.kind)
-                    if share is not None:
-                        self._land_share(group, share)
-            for group in tier:
-                self._land_rest(group)
-
-    def without_node(self) -> set[TaskKey]:
-        return {key for refusal in self.refused for key in refusal.keys}
-
-    def waits_for_less_urgent(self) -> set[TaskKey]:
-        """Tasks that wait while shares of a lower priority have landed."""
-        least = min((landed.kind.priority for landed in self.shares.values()), default=None)
-        return {
-            key
-            for refusal in self.refused
-            if least is not None and refusal.waiting.kind.priority > least
-            for key in refusal.keys
-        }
-
-    def _land_share(self, group: Waiting, share: IntVector) -> None:
-        """Land what is planned for a group, and take it off the share of its class."""
-        occupancy = self.occupancy
-        before = len(occupancy.landed)
-        try:
-            nodes = one_class.by_plan(group, share, occupancy)
-        except Exception as error:  # noqa: BLE001  the group is placed without its share
-            occupancy.back_to(before)
-            self.faults.append(Fault("share", "/".join(group.keys[0]), error))
-            return
-        if nodes.any():
-            share -= nodes
-            self.shares[group.keys[0]] = occupancy.landed[-1]
-            self._place(group.keys, nodes)
-
-    def _land_rest(self, group: Waiting) -> None:
-        """Land the tasks of a group that no share placed, or say why they wait."""
-        occupancy = self.occupancy
-        before = len(occupancy.landed)
-        share = self.shares.get(group.keys[0])
-        keys = group.keys[int(share.nodes.sum()) :] if share is not None else group.keys
-        if not keys:
-            return
-        try:
-            nodes, short = one_class.placed(group, len(keys), occupancy)
-        except Exception as error:  # noqa: BLE001  one class must not stop all the others
-            occupancy.back_to(before, without=share)
-            for key in group.keys:
-                self.placements.pop(key, None)
-            self.faults.append(Fault("solve", "/".join(group.keys[0]), error, group))
-            refusal = reasons.set_aside(len(occupancy.table.nodes))
-            self.refused.append(Refused(group, group.keys, refusal))
-            return
-        placed = self._place(keys, nodes)
-        if short is not None:
-            left = keys[placed:]
-            self.refused.append(Refused(group, left, short.funnel))
-            self.starving.append(Starving(group, left[0], short.open_))
-
-    def _place(self, keys: Sequence[TaskKey], nodes: IntVector) -> int:
-        """The first tasks get these nodes; how many did."""
-        rows = np.flatnonzero(nodes)
-        names = self.occupancy.table.names()[np.repeat(rows, nodes[rows])].tolist()
-        self.placements.update(zip(keys, names, strict=False))
-        return len(names)
-
-
-def _vectors(planned: Backlog, occupancy: Occupancy) -> dict[PodClass, IntVector]:
-    """The shares as copies per node [N]; those of nodes that do not exist are left out."""
-    rows, found = occupancy.snapshot.rows, {}
-    for kind, share in planned.shares.items():
-        nodes = np.zeros(len(occupancy.table.nodes), dtype=np.int64)
-        for name, count in share.items():
-            if name in rows:
-                nodes[rows[name]] = count
-        if nodes.any():
-            found[kind] = nodes
-    return found

@@ -8,6 +8,7 @@ from bayplan.api import run_names
 from bayplan.model import reasons
 from bayplan.model.admission import Admission
 from bayplan.model.children import Child
+from bayplan.model.departures import ANY_DEPARTURE, Departures
 from bayplan.model.intents import RefusedWrite
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Claim
@@ -93,7 +94,8 @@ class View:
     a template (its hash; its body where it is not the resource's own) the nodes on which a
     service with one instance per node has its instances. `timed`: a protection from autoscalers
     may name its time. `refusals` are refused writes for the resource, except pods of its own
-    template: `admission` describes those.
+    template: `admission` describes those. `departures` says which instances of a LongService leave
+    first, as planned for the nodes that a Pool gives back.
     """
 
     nodes: Mapping[str, Node]
@@ -112,3 +114,4 @@ class View:
     claim_of: Callable[[str], Claim | None] = lambda _: None
     homes: EligibleNodesOf = lambda _hash, _template: NOWHERE
     refusals: tuple[RefusedWrite, ...] = ()
+    departures: Departures = ANY_DEPARTURE
