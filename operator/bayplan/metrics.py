@@ -62,6 +62,12 @@ class Metrics:
     pool_retired: Counter = field(init=False)
     pool_fallbacks: Counter = field(init=False)
     pool_order_to_usable: Histogram = field(init=False)
+    pool_closing: Gauge = field(init=False)
+    pool_draining: Gauge = field(init=False)
+    pool_promised: Gauge = field(init=False)
+    pool_blocked: Gauge = field(init=False)
+    pool_moves: Counter = field(init=False)
+    pool_saved: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         def gauge(name: str, words: str, *labels: str) -> Gauge:
@@ -178,6 +184,30 @@ class Metrics:
             _NODE_BUCKETS,
             "pool",
         )
+        self.pool_closing = gauge(
+            "pool_closing_nodes", "Nodes that get no new pods, since they are to go.", "pool"
+        )
+        self.pool_draining = gauge(
+            "pool_draining_nodes", "Nodes whose pods are being moved to others.", "pool"
+        )
+        self.pool_promised = gauge(
+            "pool_promised_dollars_per_hour",
+            "What closing and draining nodes save once they have gone.",
+            "pool",
+        )
+        self.pool_blocked = gauge(
+            "pool_blocked_dollars_per_hour",
+            "Price of the nodes that cannot go because of a pod, of those that the status lists.",
+            "pool",
+        )
+        self.pool_moves = counter(
+            "pool_moves", "Pods that were moved to other nodes, by cause.", "pool", "cause"
+        )
+        self.pool_saved = counter(
+            "pool_saved_dollars_per_hour",
+            "By how much plans that were carried out lowered the price of the nodes, summed up.",
+            "pool",
+        )
 
     @property
     def gauges_of_pools(self) -> tuple[Gauge, ...]:
@@ -189,6 +219,10 @@ class Metrics:
             self.pool_gap,
             self.pool_waiting,
             self.pool_condition,
+            self.pool_closing,
+            self.pool_draining,
+            self.pool_promised,
+            self.pool_blocked,
         )
 
     @property

@@ -9,6 +9,7 @@ from bayplan.model.pods import UNSCHEDULABLE, WAITING_FOR_NODE
 from bayplan.model.reasons import Reason
 from bayplan.model.workloads import Plan
 from bayplan.reconcile.pool.claim_names import claim_name
+from bayplan.reconcile.pool.facts import Cause
 from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from tests.builders import make_pod
@@ -51,6 +52,58 @@ def test_what_a_status_says_is_shown() -> None:
         sample(metrics, "pool_condition", pool="a", condition=kind)
         for kind in ("Ready", "Degraded")
     )
+
+
+MOVING = {
+    "moves": {"lastHour": 3},
+    "closing": 2,
+    "draining": 1,
+    "promisedDollarsPerHour": "0.57",
+    "blocked": [{"node": "n1", "dollarsPerHour": "0.38"}, {"node": "n2", "dollarsPerHour": "0.12"}],
+}
+
+
+def test_what_moves_is_shown() -> None:
+    """Of a Pool that consolidates: nodes that go, what that saves, and what the others cost."""
+    metrics = Metrics()
+    measured = PoolMetrics(metrics)
+    measured.show({"a": make_status(**MOVING), "b": make_status()})
+
+    assert (2, 1, 0.57, 0.5) == tuple(
+        sample(metrics, f"pool_{name}", pool="a")
+        for name in (
+            "closing_nodes",
+            "draining_nodes",
+            "promised_dollars_per_hour",
+            "blocked_dollars_per_hour",
+        )
+    )
+    assert None is sample(metrics, "pool_closing_nodes", pool="b")
+    assert None is sample(metrics, "pool_moves_total", pool="b", cause="Consolidation")
+
+
+def test_moves_and_savings_are_counted() -> None:
+    """Each cause by itself, from 0; a Pool that is gone is no longer shown."""
+    metrics = Metrics()
+    measured = PoolMetrics(metrics)
+    measured.show({"a": make_status(**MOVING)})
+    before = [
+        sample(metrics, "pool_moves_total", pool="a", cause="Consolidation"),
+        sample(metrics, "pool_saved_dollars_per_hour_total", pool="a"),
+    ]
+    measured.moved("a", Cause.CONSOLIDATION, 3)
+    measured.moved("a", Cause.INTERRUPTION)
+    measured.saved("a", 1_250_000)
+    measured.saved("a", -1)
+
+    assert [0, 0] == before
+    assert (3, 1, 1.25) == (
+        sample(metrics, "pool_moves_total", pool="a", cause="Consolidation"),
+        sample(metrics, "pool_moves_total", pool="a", cause="Interruption"),
+        sample(metrics, "pool_saved_dollars_per_hour_total", pool="a"),
+    )
+    measured.show({})
+    assert b'pool="a"' not in metrics.page()
 
 
 def test_counters_begin_at_zero() -> None:

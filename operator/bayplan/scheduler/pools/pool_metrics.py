@@ -8,7 +8,9 @@ from bayplan.metrics import Metrics
 from bayplan.model.node_claims import ClaimState, NodeClaim
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reconcile.pool.claim_names import made_by_us
+from bayplan.reconcile.pool.facts import Cause
 
+_MICRO = 1_000_000
 _STATES = ("requested", "launched", "registered", "usable", "retiring")
 
 
@@ -40,6 +42,14 @@ class PoolMetrics:
             self._given_back.add(uid)
             self.metrics.pool_retired.labels(pool).inc()
 
+    def moved(self, pool: str, cause: Cause, count: int = 1) -> None:
+        """Pods have left their node for another."""
+        self.metrics.pool_moves.labels(pool, cause).inc(count)
+
+    def saved(self, pool: str, microdollars: int) -> None:
+        """A plan was carried out: the nodes cost so much less an hour."""
+        self.metrics.pool_saved.labels(pool).inc(max(microdollars, 0) / _MICRO)
+
     def watch(self, claims: Iterable[NodeClaim], now: int) -> None:
         """Measure how long the claims took whose nodes have become usable since the last look.
 
@@ -68,6 +78,9 @@ class PoolMetrics:
                 counted.remove(gone)
             for pool in statuses:
                 counted.labels(pool)  # from 0, so that the first one is an increase
+        for gone in self._shown - statuses.keys():
+            self.metrics.pool_saved.remove(gone)
+            self.metrics.pool_moves.remove_by_labels({"pool": gone})
         for gauge in self.metrics.gauges_of_pools:
             gauge.clear()
         self._shown = set(statuses)
@@ -88,6 +101,22 @@ class PoolMetrics:
             told = status.get(key)
             if told is not None:
                 gauge.labels(pool).set(float(told) / unit)
+        if "moves" in status:
+            self._show_consolidation(pool, status)
         for one in map(mapping, sequence(status.get("conditions"))):
             holds = one.get("status") == "True"
             shown.pool_condition.labels(pool, str(one.get("type"))).set(holds)
+
+    def _show_consolidation(self, pool: str, status: Mapping[str, Any]) -> None:
+        """What only a Pool has that moves pods; its counters begin at 0."""
+        shown = self.metrics
+        shown.pool_closing.labels(pool).set(int(status.get("closing") or 0))
+        shown.pool_draining.labels(pool).set(int(status.get("draining") or 0))
+        shown.pool_promised.labels(pool).set(float(status.get("promisedDollarsPerHour") or 0))
+        blocked = map(mapping, sequence(status.get("blocked")))
+        shown.pool_blocked.labels(pool).set(
+            sum(float(one.get("dollarsPerHour") or 0) for one in blocked)
+        )
+        shown.pool_saved.labels(pool)
+        for cause in Cause:
+            shown.pool_moves.labels(pool, cause)
