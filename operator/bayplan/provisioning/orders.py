@@ -217,7 +217,8 @@ def _tried(site: Site, wanted: Sequence[_Wanted]) -> tuple[list[_Wanted], list[W
         for kind, count in one.pods.items():
             shares.setdefault(kind, {})[node.name] = count
     names = frozenset(node.name for node in nodes)
-    left, landed = _left(site, nodes, Backlog(site.planned.nodes | names, shares))
+    planned = dataclasses.replace(site.planned, nodes=site.planned.nodes | names, shares=shares)
+    left, landed = _left(site, nodes, planned)
     found = [
         dataclasses.replace(one, pods=landed[node.name])
         for one, node in zip(placed, nodes, strict=True)

@@ -250,6 +250,14 @@ class Loop:
         kept = ((group, tuple(key for key in group.keys if key not in left)) for group in waiting)
         return [replace(group, keys=keys) for group, keys in kept if keys]
 
+    def successors(self, pods: Iterable[Pod]) -> dict[TaskKey, PodClass]:
+        """The class that the successor of each of these pods will have while it waits."""
+        guard = self.set_aside.guard("class", self.clock.now())
+        state = self.cache.state
+        there = tuple(state.unplaced.values())
+        groups = classes.groups((), (*there, *pods), self.cache.by_uid, state.aversions, guard)
+        return {key: group.kind for group in groups for key in group.keys}
+
     def _eligible(self, kind: PodClass) -> EligibleNodes:
         return eligible_nodes.eligible(kind, self._memo.table(self.cache.snapshot()))
 

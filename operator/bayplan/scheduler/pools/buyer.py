@@ -6,23 +6,13 @@ what to buy for all that nodes under way do not hold, and orders what is still n
 answer comes. The cycle never waits for it.
 """
 
-import asyncio
-import functools
-import itertools
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from bayplan import logs
-from bayplan.cloud import node_claim_body
 from bayplan.cluster.cache import Cache
-from bayplan.cluster.pools import StoredNodePool
-from bayplan.inputs import InputError
-from bayplan.model import resources
-from bayplan.model.intents import LaunchNode
-from bayplan.model.untyped import mapping
 from bayplan.model.workloads import Plan, PodClass, Waiting
 from bayplan.optimizer.problem import Problem
 from bayplan.optimizer.purchase import Purchase
@@ -30,26 +20,17 @@ from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Order, Site, orders, question
 from bayplan.reconcile.pool import limits
-from bayplan.reconcile.pool.claim_names import fresh
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools import loads
+from bayplan.scheduler.pools.batch_window import BatchWindow
 from bayplan.scheduler.pools.headroom import headroom
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
-from bayplan.scheduler.pools.pool_metrics import PoolMetrics
+from bayplan.scheduler.pools.orderer import Orderer
 from bayplan.scheduler.pools.under_way import UnderWay
 
-# Karpenter's batch window: BATCH_IDLE_DURATION and BATCH_MAX_DURATION of its options.
-IDLE_SECONDS, LONGEST_SECONDS = 1.0, 10.0
-_TICK_SECONDS = 0.1
 _LEAST_SECONDS, _MOST_SECONDS, _TASKS_A_SECOND = 0.5, 2.5, 400  # of the solver
 
 Ask = Callable[[Problem, float], Awaitable[Purchase | None]]
-
-
-class Launches(Protocol):
-    """The part of the writer that orders nodes; `done` gets None, or why it was refused."""
-
-    def launch(self, wanted: LaunchNode, done: Callable[[str | None], None]) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -57,21 +38,25 @@ class Buyer:
     """`waiting` gives what waits for a node now, by class. `ask` asks the solver process."""
 
     cache: Cache
-    writer: Launches
     clock: Clock
     menus: MenuKeeper
     under_way: UnderWay
+    orderer: Orderer
     ask: Ask
     waiting: Callable[[int], Sequence[Waiting]]
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
-    measured: PoolMetrics
     held_back: dict[str, limits.Limit] = field(default_factory=dict)  # Pool -> what stopped orders
-    refused_writes: dict[str, str] = field(default_factory=dict)  # Pool -> what the server said
     _wanted: dict[PodClass, int] = field(default_factory=dict)  # of the last cycle
-    _first_at: float = 0.0
-    _last_at: float = 0.0
-    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _window: BatchWindow = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._window = BatchWindow(self.clock)
+
+    @property
+    def refused_writes(self) -> Mapping[str, str]:
+        """What the server said to the last order of each Pool whose last order it refused."""
+        return self.orderer.refused_writes
 
     @property
     def unmet(self) -> bool:
@@ -102,32 +87,20 @@ class Buyer:
 
     def ring(self) -> None:
         """Something may have to be bought."""
-        self._last_at = self.clock.monotonic()
-        if not self._bell.is_set():
-            self._first_at = self._last_at
-            self._bell.set()
+        self._window.ring()
 
     async def run(self) -> NoReturn:
         """Buy for what waits, batch by batch, until cancelled."""
         while True:
-            await self._bell.wait()
+            await self._window.opened()
             if self.leads():
-                await self._settled()
-            self._bell.clear()
+                await self._window.settled()
+            self._window.close()
             if self.leads():
                 try:
                     await self._buy()
                 except Exception as error:  # noqa: BLE001  the next batch is another question
                     self.failed(error)
-
-    async def _settled(self) -> None:
-        """Return when no demand has come for a while."""
-        while True:
-            now = self.clock.monotonic()
-            due = min(self._last_at + IDLE_SECONDS, self._first_at + LONGEST_SECONDS)
-            if now >= due:
-                return
-            await asyncio.sleep(min(due - now, _TICK_SECONDS))
 
     async def _buy(self) -> None:
         now = self.clock.now()
@@ -172,7 +145,7 @@ class Buyer:
         """What can be had of which each Pool may have one more, and what stops it from the rest."""
         offers: list[Offer] = []
         hindering: dict[str, limits.Limit] = {}
-        rooms = {pool: self._room(pool, menus) for pool in menus.buying}
+        rooms = {pool: self.orderer.room(pool, menus) for pool in menus.buying}
         for offer in menus.menu.offers:
             room, load = rooms[offer.pool], loads.of_offer(offer, menus)
             if room.takes(load):
@@ -184,15 +157,6 @@ class Buyer:
         daemonsets, claims = tuple(self.cache.state.daemonsets.values()), self.cache.state.claims
         return Shop(tuple(offers), menus.menu.zones, daemonsets, claims), hindering
 
-    def _room(self, pool: str, menus: Menus) -> limits.Room:
-        """What a buying Pool may still have."""
-        node_pool = self.menus.node_pool(pool)
-        if node_pool is None:
-            return limits.Room()
-        bounds = mapping(mapping(node_pool.body.get("spec")).get("limits"))
-        there = loads.counted(self.cache, pool, node_pool.name, menus)
-        return limits.room(menus.buying[pool].limits, bounds, there)
-
     def _order(self, made: Sequence[Order], menus: Menus) -> None:
         """Order these nodes, as far as the limits of their Pools allow.
 
@@ -203,65 +167,4 @@ class Buyer:
         open_ = [one for one in made if one.offerings.isdisjoint(closed.get(one.pool, ()))]
         if len(open_) < len(made):
             self.ring()
-        # Alike orders in a row: the provider for AWS makes one call of those.
-        alike = sorted(open_, key=lambda one: (one.pool, one.types, one.zones))
-        for pool, of_pool in itertools.groupby(alike, key=lambda one: one.pool):
-            node_pool = self.menus.node_pool(pool)
-            if node_pool is None:
-                continue
-            room, wanted = self._room(pool, menus), list(of_pool)
-            uid = self.cache.pools.pools[pool].uid
-            names = fresh(pool, uid, self.cache.pools.claims, len(wanted))
-            for order, name in zip(wanted, names, strict=True):
-                load = loads.of_order(order, menus)
-                if room.takes(load):
-                    room = room.minus(load)
-                    self._launch(order, name, node_pool)
-                else:
-                    self.held_back[pool] = room.hindering(load)[0]
-
-    def _launch(self, order: Order, name: str, node_pool: StoredNodePool) -> None:
-        try:
-            body = node_claim_body.body(
-                name,
-                order.pool,
-                node_pool.body,
-                types=order.types,
-                zones=order.zones,
-                capacity_type=order.capacity_type,
-                extended=_extended(order),
-            )
-        except InputError as error:
-            self.refused_writes[order.pool] = str(error)
-            return
-        self.under_way.plan(name, order)
-        logs.say(
-            logging.INFO,
-            "buy",
-            pool=order.pool,
-            claim=name,
-            types=",".join(order.types),
-            pods=sum(order.pods.values()),
-            dollars_per_hour=round(order.price / 1e6, 4),
-        )
-        self.writer.launch(
-            LaunchNode(order.pool, body), functools.partial(self._answered, order.pool, name)
-        )
-
-    def _answered(self, pool: str, name: str, why: str | None) -> None:
-        if why is not None:
-            logs.say(logging.WARNING, "claim refused", claim=name, why=why)
-            self.refused_writes[pool] = why
-        else:
-            self.refused_writes.pop(pool, None)
-            self.measured.ordered(pool)
-
-
-def _extended(order: Order) -> dict[str, int]:
-    """What of the planned pods waits for device plug-ins: these have to be on the node first."""
-    total: Counter[str] = Counter()
-    for kind, count in order.pods.items():
-        for name, amount in kind.request.items():
-            if name not in resources.STANDARD:
-                total[name] += amount * count
-    return dict(total)
+        self.held_back.update(self.orderer.order(open_, menus).held_back)

@@ -11,8 +11,9 @@ from bayplan.cluster.cache import Cache
 from bayplan.model.node_claims import NodeClaim
 from bayplan.reconcile.pool.stuck import stuck
 from bayplan.scheduler.cycle_metrics import Clock
-from bayplan.scheduler.pools.buyer import Buyer, Launches
+from bayplan.scheduler.pools.buyer import Buyer
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.orderer import Launches
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import NodeWrites, Retirer

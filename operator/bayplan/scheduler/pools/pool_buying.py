@@ -13,6 +13,7 @@ from bayplan.scheduler.pools.appraiser import Appraiser
 from bayplan.scheduler.pools.buyer import Ask, Buyer
 from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.orderer import Orderer
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import Retirer
@@ -54,17 +55,17 @@ class PoolBuying:
         measured = PoolMetrics(self.metrics)
         self.menus = MenuKeeper(self.cache, refused.closed)
         self.under_way = UnderWay(self.cache)
+        orderer = Orderer(self.cache, self.writer, self.menus, self.under_way, measured)
         self.buyer = Buyer(
             cache=self.cache,
-            writer=self.writer,
             clock=self.clock,
             menus=self.menus,
             under_way=self.under_way,
+            orderer=orderer,
             ask=self.ask,
             waiting=self.waiting,
             leads=self._may_buy,
             failed=self.failed,
-            measured=measured,
         )
         self.appraiser = Appraiser(
             cache=self.cache,

@@ -35,13 +35,26 @@ class UnderWay:
 
     cache: Cache
     _planned: dict[str, Counter[PodClass]] = field(default_factory=dict)  # claim -> pods
+    _moving: dict[str, Counter[PodClass]] = field(default_factory=dict)  # pods that run elsewhere
     _usable_since: dict[str, int] = field(default_factory=dict)  # claim -> epoch seconds
     _lost_since: dict[str, int] = field(default_factory=dict)  # claim -> epoch seconds
     _lost: set[str] = field(default_factory=set)  # claims whose nodes nobody counts on
 
-    def plan(self, claim: str, order: Order) -> None:
-        """This claim is ordered for these pods."""
-        self._planned[claim] = Counter(order.pods)
+    def plan(self, claim: str, order: Order, *, moves: bool = False) -> None:
+        """This claim is ordered for these pods; with `moves` they still run elsewhere."""
+        (self._moving if moves else self._planned)[claim] = Counter(order.pods)
+
+    def release(self, claims: Iterable[str]) -> None:
+        """The pods that move to these claims are no longer planned for them, or held elsewhere."""
+        for claim in claims:
+            self._moving.pop(claim, None)
+            if claim not in self._planned:
+                self._usable_since.pop(claim, None)
+
+    def usable(self, claim: str) -> Node | None:
+        """The node of a claim, if pods may be bound to it."""
+        known = self.cache.pools.claims.get(claim)
+        return self._usable(known, self._nodes()) if known is not None else None
 
     def absorb(self, landed: Landed) -> None:
         """These pods are planned for nodes on their way, by the names that `coming` gave them.
@@ -68,23 +81,26 @@ class UnderWay:
 
     def planned(self, *, coming: bool) -> Backlog:
         """What is planned for the nodes that are there; with `coming` for the others too."""
-        if not self._planned:
+        if not (self._planned or self._moving):
             return NO_BACKLOG
         shares: dict[PodClass, dict[str, int]] = {}
+        held: dict[PodClass, dict[str, int]] = {}
         named: set[str] = set()
         there = self._nodes()
         for claim in self._claims():
-            pods = self._planned.get(claim.name)
-            if not pods:
+            pods, moving = self._planned.get(claim.name), self._moving.get(claim.name)
+            if not (pods or moving):
                 continue
             node = self._usable(claim, there)
             if node is None and not coming:
                 continue
             name = node.name if node is not None else name_of(claim)
             named.add(name)
-            for kind, count in pods.items():
+            for kind, count in (pods or {}).items():
                 shares.setdefault(kind, {})[name] = count
-        return Backlog(frozenset(named), shares)
+            for kind, count in (moving or {}).items():
+                held.setdefault(kind, {})[name] = count
+        return Backlog(frozenset(named), shares, held)
 
     def kept(self) -> frozenset[str]:
         """Names of nodes that are there and for which pods are still planned.
@@ -94,7 +110,8 @@ class UnderWay:
         there, found = self._nodes(), set()
         for claim in self._claims():
             node = there.get(claim.provider_id) if claim.provider_id else None
-            if node is None or not self._planned.get(claim.name):
+            planned = self._planned.get(claim.name) or self._moving.get(claim.name)
+            if node is None or not planned:
                 continue
             if reopens(node) or self._usable(claim, there) is not None:
                 found.add(node.name)
@@ -118,9 +135,9 @@ class UnderWay:
     def tidy(self, now: int) -> None:
         """Forget plans of claims that are gone, and of nodes that have been there for a while."""
         known = self.cache.pools.claims
-        for name in [name for name in self._planned if name not in known]:
-            del self._planned[name]
-            self._usable_since.pop(name, None)
+        planned = self._planned.keys() | self._moving.keys()
+        for name in planned - known.keys():
+            self._forget(name)
         there = self._nodes()
         self._lost_since = {
             claim.name: self._lost_since.get(claim.name, now)
@@ -137,12 +154,15 @@ class UnderWay:
         self._lost = late.union(
             name for name, since in self._lost_since.items() if now - since >= _LOST_SECONDS
         )
-        for name in list(self._planned):
+        for name in planned & known.keys():
             if self._usable(known[name], there) is None:
                 continue
             if now - self._usable_since.setdefault(name, now) > _KEPT_SECONDS:
-                del self._planned[name]
-                del self._usable_since[name]
+                self._forget(name)
+
+    def _forget(self, claim: str) -> None:
+        for known in (self._planned, self._moving, self._usable_since):
+            known.pop(claim, None)
 
     def _comes(self, claim: NodeClaim, there: Mapping[str, Node]) -> bool:
         """Whether pods can count on a node of this claim that takes none yet."""
