@@ -24,8 +24,26 @@ class Told:
 
 _BOTH = (JOB, SERVICE)
 _POOL = (POOL,)
+_NODES = (POOL, "Node")
 
 EVENTS: Mapping[str, Told] = {
+    "NodeClosing": Told(
+        _NODES,
+        "A node gets no new pods, so that it can be given back when it is empty.",
+        "",
+        NORMAL,
+    ),
+    "NodeDraining": Told(
+        _NODES,
+        "The pods of a node are being moved to others, so that it can be given back.",
+        '`bayplan explain node NAME` says why; the annotation `bayplan.dev/keep: "true"` on the '
+        "node ends it.",
+        NORMAL,
+    ),
+    "NodeReopened": Told(
+        _NODES, "A node that was to go takes pods again: they need it, or it is kept.", "", NORMAL
+    ),
+    "NodeGivenBack": Told(_NODES, "A node is empty and is being deleted.", "", NORMAL),
     "UnknownField": Told(
         _BOTH,
         "Fields of the template are no fields of a pod; the API server leaves them out.",

@@ -26,6 +26,7 @@ from bayplan.cluster import (
     wire,
     writer,
 )
+from bayplan.cluster.events import of_resource
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.transport import HttpTransport
 from bayplan.model import intents, state
@@ -465,7 +466,8 @@ def test_events(server: Site) -> None:
     async def act(desk: Desk) -> None:
         web = await desk.service()
         work = asyncio.ensure_future(desk.writer.events.run())
-        desk.writer.events.emit(web, intents.EmitEvent("NoRoom", "0/2 nodes", warning=True))
+        event = intents.EmitEvent("NoRoom", "0/2 nodes", warning=True)
+        desk.writer.events.emit(of_resource(web), event)
         path = f"/apis/events.k8s.io/v1/namespaces/{desk.namespace}/events"
         ((name, body),) = await asyncio.to_thread(
             desk.server.kube.until, path, lambda found: list(found.items())

@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import Callable
 
+from bayplan.api.pool_resource import PoolResource
 from bayplan.api.resource import Resource
-from bayplan.cluster.events import Events
+from bayplan.cluster.events import Events, of_node, of_pool, of_resource
 from bayplan.model.intents import EmitEvent
+from tests.builders import make_node
 from tests.double import bodies
 from tests.double.bodies import encoded
 from tests.double.loop import run
@@ -41,7 +43,8 @@ class Said:
         work.cancel()
 
     def emit(self, message: str = "placed", reason: str = "Placed", uid: str = "uid-web") -> None:
-        self.events.emit(Resource("LongService", "default", "web", uid), EmitEvent(reason, message))
+        web = of_resource(Resource("LongService", "default", "web", uid))
+        self.events.emit(web, EmitEvent(reason, message))
 
     def each(self, seconds: float, until: float) -> None:
         """The same thing, said again and again."""
@@ -53,7 +56,7 @@ def test_first() -> None:
     """The first time an Event is made at once, with all that `kubectl describe` shows."""
 
     def act(said: Said) -> None:
-        said.events.emit(WEB, EmitEvent("NoRoom", "0/3 nodes", warning=True))
+        said.events.emit(of_resource(WEB), EmitEvent("NoRoom", "0/3 nodes", warning=True))
 
     said = Said(act)
     body = json.loads(said.double.seen[0].body or b"")
@@ -72,6 +75,41 @@ def test_first() -> None:
         body["regarding"]["uid"],
     )
     assert "2027-01-15T08:00:00.000000Z" == body["eventTime"]
+
+
+def test_of_a_node_and_a_pool() -> None:
+    """What has no namespace is told in the namespace that the API server asks for."""
+
+    def act(said: Said) -> None:
+        event = EmitEvent("NodeClosing", "Node n1 closes.")
+        said.events.emit(of_node(make_node("n1")), event)
+        said.events.emit(of_pool(PoolResource("batch", "uid-p")), event)
+
+    made = Said(act).double.asked("create")
+    node, pool = (json.loads(one.body or b"") for one in made)
+
+    assert all(one.path == "/apis/events.k8s.io/v1/namespaces/default/events" for one in made)
+    assert {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": make_node("n1").uid} == (
+        node["regarding"]
+    )
+    assert {
+        "apiVersion": "bayplan.dev/v1alpha1",
+        "kind": "Pool",
+        "name": "batch",
+        "uid": "uid-p",
+    } == pool["regarding"]
+
+
+def test_another_subject_is_another_event() -> None:
+    """Names of nodes often differ in their numbers alone."""
+
+    def act(said: Said) -> None:
+        for node in ("n1", "n2", "n1"):
+            message = f"Node {node} closes."
+            pool = of_pool(PoolResource("batch", "uid-p"))
+            said.events.emit(pool, EmitEvent("NodeClosing", message), subject=message)
+
+    assert 2 == len(Said(act).double.asked("create"))
 
 
 def test_what_would_be_a_new_event_is_not_remembered() -> None:

@@ -17,10 +17,12 @@ from typing import Any, NoReturn
 
 from bayplan import logs
 from bayplan.api import names
+from bayplan.api.pool_resource import PoolResource
 from bayplan.api.resource import Resource
 from bayplan.cluster import errors, requests
 from bayplan.cluster.transport import Request, Transport
 from bayplan.model import intents
+from bayplan.model.nodes import Node
 
 COUNT_SECONDS = 60.0  # a stored Event is counted up at most this often
 FORGET_SECONDS = 600.0  # if said again after this long, it is a new Event
@@ -29,6 +31,7 @@ BURST = 50
 _MOST_KNOWN = 10_000
 _MOST_WAITING = 1_000
 _LONGEST_NOTE = 1024  # characters (events.k8s.io/v1 validation)
+_OF_THE_CLUSTER = "default"  # where Events about cluster-wide objects must be
 _NUMBERS = re.compile(r"[0-9]+")
 
 _Class = tuple[str, str, str]  # uid, reason, message without its numbers
@@ -40,6 +43,30 @@ class _Known:
     name: str
     count: int
     written_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Regarding:
+    """The object that an Event is about; a cluster-wide object has no namespace."""
+
+    kind: str
+    name: str
+    uid: str
+    namespace: str = ""
+    api_version: str = names.API_VERSION
+
+
+def of_resource(resource: Resource) -> Regarding:
+    """A BatchJob or a LongService."""
+    return Regarding(resource.kind, resource.name, resource.uid, resource.namespace)
+
+
+def of_pool(pool: PoolResource) -> Regarding:
+    return Regarding(names.POOL_KIND, pool.name, pool.uid)
+
+
+def of_node(node: Node) -> Regarding:
+    return Regarding("Node", node.name, node.uid, api_version="v1")
 
 
 @dataclass(slots=True, eq=False)
@@ -68,10 +95,13 @@ class Events:
         """The number of requests that are not sent yet."""
         return self._waiting.qsize()
 
-    def emit(self, resource: Resource, event: intents.EmitEvent) -> None:
-        """Say the Event, or count it up; returns at once."""
+    def emit(self, about: Regarding, event: intents.EmitEvent, subject: str = "") -> None:
+        """Say the Event, or count it up; returns at once.
+
+        Messages that differ in their numbers alone are the same Event, but for another `subject`.
+        """
         now = asyncio.get_running_loop().time()
-        at = (resource.uid, event.reason, _NUMBERS.sub("0", event.message))
+        at = (about.uid, event.reason, f"{subject}{_NUMBERS.sub('0', event.message)}")
         known = self._known.get(at)
         if known is not None and now - known.written_at < FORGET_SECONDS:
             known.count += 1
@@ -84,7 +114,7 @@ class Events:
                     )
                 )
             return
-        body = self._body(resource, event, at)
+        body = self._body(about, event, at)
         metadata = body["metadata"]
         self._known[at] = _Known(metadata["namespace"], metadata["name"], 1, now)
         self._known.move_to_end(at)
@@ -129,15 +159,15 @@ class Events:
         except asyncio.QueueFull:
             self.counted(request.verb, request.kind, "dropped")
 
-    def _body(self, resource: Resource, event: intents.EmitEvent, at: _Class) -> dict[str, Any]:
+    def _body(self, about: Regarding, event: intents.EmitEvent, at: _Class) -> dict[str, Any]:
         said_at = micro_time(self.now())
         digest = hashlib.sha256("\0".join((*at, said_at)).encode()).hexdigest()[:16]
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {
-                "namespace": resource.namespace,
-                "name": f"{resource.name[:200]}.{digest}",
+                "namespace": about.namespace or _OF_THE_CLUSTER,
+                "name": f"{about.name[:200]}.{digest}",
             },
             "eventTime": said_at,
             "reportingController": names.GROUP,
@@ -145,11 +175,11 @@ class Events:
             "action": event.reason,
             "reason": event.reason,
             "regarding": {
-                "apiVersion": names.API_VERSION,
-                "kind": resource.kind,
-                "namespace": resource.namespace,
-                "name": resource.name,
-                "uid": resource.uid,
+                "apiVersion": about.api_version,
+                "kind": about.kind,
+                **({"namespace": about.namespace} if about.namespace else {}),
+                "name": about.name,
+                "uid": about.uid,
             },
             "note": event.message[:_LONGEST_NOTE],
             "type": "Warning" if event.warning else "Normal",

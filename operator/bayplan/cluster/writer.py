@@ -17,7 +17,7 @@ from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
 from bayplan.cluster import errors, pods, requests
 from bayplan.cluster.cache import Cache
-from bayplan.cluster.events import Events
+from bayplan.cluster.events import Events, of_node, of_pool
 from bayplan.cluster.marks import Marks
 from bayplan.cluster.move_writes import MoveWrites
 from bayplan.cluster.node_writes import Done, NodeWrites
@@ -29,6 +29,7 @@ from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
 from bayplan.cluster.writes import Reports, Writes
 from bayplan.model import intents
+from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 
 _TWO_BUDGETS = "more than one PodDisruptionBudget"  # in a 500 that repeats for ever
@@ -275,6 +276,12 @@ class Writer:
     async def pods_on(self, node: str) -> list[Pod]:
         """All pods on this node as they are stored now; an error without a complete answer."""
         return await self.nodes.pods_on(node)
+
+    def tell(self, pool: PoolResource, node: Node | None, event: intents.EmitEvent) -> None:
+        """Say an Event of a Pool, and of its node that it is about, if that exists."""
+        if node is not None:
+            self.events.emit(of_node(node), event)
+        self.events.emit(of_pool(pool), event, subject=event.message)
 
     def write_pool_status(self, pool: PoolResource, status: Mapping[str, Any]) -> None:
         """Make this the Pool's stored status: at most one write an interval, the newest wins."""

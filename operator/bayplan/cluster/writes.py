@@ -17,7 +17,7 @@ from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
 from bayplan.cluster import decode, errors
 from bayplan.cluster.cache import Cache
-from bayplan.cluster.events import Events
+from bayplan.cluster.events import Events, of_resource
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.transport import Request
@@ -93,7 +93,7 @@ class Writes:
             if isinstance(event, intents.Notice):
                 self.reports.notify(resource, event)
             else:
-                self.events.emit(resource, event)
+                self.events.emit(of_resource(resource), event)
 
     def failed(self, write: Write, error: errors.ClusterError, name: str = "") -> None:
         """It is tried again later: if the server refused it, it is held until then, and reported.

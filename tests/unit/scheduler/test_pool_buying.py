@@ -14,7 +14,7 @@ from bayplan.cloud.prices import Book, Market, Price
 from bayplan.cluster import node_claims
 from bayplan.cluster.node_writes import Done
 from bayplan.cluster.pools import KINDS
-from bayplan.model.intents import LaunchNode, RetireNode, TaintNode
+from bayplan.model.intents import EmitEvent, LaunchNode, RetireNode, TaintNode
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node, Taint
 from bayplan.model.pods import UNSCHEDULABLE, WAITING_FOR_NODE, Constraints, Pod, Toleration
@@ -64,6 +64,7 @@ class Shop(Scene):
         self.retired: list[RetireNode] = []
         self.tainted: list[TaintNode] = []
         self.statuses: list[Mapping[str, Any]] = []
+        self.events: list[EmitEvent] = []
         self.lists: dict[str, list[Pod]] = {}  # node -> its pods, as the API server has them
         self.answers = True
         self.defects: list[Exception] = []
@@ -123,6 +124,10 @@ class Shop(Scene):
     def write_pool_status(self, pool: PoolResource, status: Mapping[str, Any]) -> None:
         del pool
         self.statuses.append(status)
+
+    def tell(self, pool: PoolResource, node: Node | None, event: EmitEvent) -> None:
+        del pool, node
+        self.events.append(event)
 
     # ---- what happens ---------------------------------------------------------------------
 

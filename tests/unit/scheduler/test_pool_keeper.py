@@ -8,20 +8,23 @@ from typing import Any, cast
 
 import pytest
 
+from bayplan.api import names
 from bayplan.api.pool_resource import parse_pool
 from bayplan.cluster import errors
 from bayplan.cluster.refusals import Write
 from bayplan.metrics import Metrics
 from bayplan.model.intents import RetireNode
 from bayplan.model.node_claims import NodeClaim
+from bayplan.model.nodes import Node
 from bayplan.reconcile.pool.claim_names import fresh
-from bayplan.reconcile.pool.facts import Costs, Hands
+from bayplan.reconcile.pool.facts import Consolidating, Costs, Hands, LeavingNode
 from bayplan.reconcile.pool.limits import Limit
 from bayplan.scheduler.pools.appraiser import Appraised
 from bayplan.scheduler.pools.keeper import Keeper
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.teller import Teller
+from tests.builders import make_node
 from tests.double.loop import run
 from tests.unit.cluster.held import Held
 
@@ -128,35 +131,65 @@ def test_a_claim_that_is_gone_counts_before_it_is_heard_of() -> None:
 class Told:
     """The statuses that a teller writes for the Pool `batch`, of which nothing is left."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, mode: str = "Buy", **limits: Any) -> None:
         self.kept = Kept()
         pools = self.kept.held.cache.pools
         pools.claims.clear()
-        spec = {"mode": "Buy", "nodePoolRef": {"name": "of-batch"}, "limits": limits}
+        spec = {"mode": mode, "nodePoolRef": {"name": "of-batch"}, "limits": limits}
         pools.pools["batch"] = parse_pool({"metadata": {"name": "batch"}, "spec": spec})
         self.status: dict[str, Any] = {}
+        self.events: list[tuple[str, Node | None, str]] = []
+        self.consolidating: dict[str, Consolidating] = {}
         menus = SimpleNamespace(
             hands=lambda _pool: Hands(),
             node_pool=lambda _pool: SimpleNamespace(body={}),
             offerings=lambda _pool: frozenset(),
             menu=SimpleNamespace(offers=()),
             everything={},
+            price=lambda node: node.price_microdollars,
         )
         self.buyer = SimpleNamespace(refused_writes={}, held_back={}, waiting_for=lambda _pool: 2)
         self.appraiser = SimpleNamespace(known={})
         parts: dict[str, Any] = {
-            "writer": SimpleNamespace(write_pool_status=lambda _pool, it: self.status.update(it)),
+            "writer": SimpleNamespace(
+                write_pool_status=lambda _pool, it: self.status.update(it),
+                tell=lambda pool, node, event: self.events.append((pool.name, node, event.reason)),
+            ),
             "menus": menus,
             "buyer": self.buyer,
             "appraiser": self.appraiser,
             "measured": PoolMetrics(self.kept.metrics),
         }
-        teller = Teller(cache=self.kept.held.cache, refused=self.kept.refused, **parts)
+        teller = Teller(
+            cache=self.kept.held.cache,
+            refused=self.kept.refused,
+            consolidating=self.consolidating,
+            **parts,
+        )
         self.look = lambda now: teller.look(menus, now)  # type: ignore[arg-type]
 
     def condition(self, kind: str) -> str:
         [found] = [one["reason"] for one in self.status["conditions"] if one["type"] == kind]
         return str(found)
+
+
+def test_nodes_that_are_to_go_are_told() -> None:
+    """In the status as they are, and once each in Events, of the Pool and of the node."""
+    told = Told(mode="BuyAndConsolidate")
+    node = make_node("n1", labels={names.POOL: "batch"})
+    told.kept.held.cache.state.nodes["n1"] = node
+    told.consolidating["batch"] = Consolidating()
+    told.look(1000)
+    told.consolidating["batch"] = Consolidating(closing=(LeavingNode("n1", 190_000),))
+    told.look(1010)
+    told.look(1020)
+    status = dict(told.status)
+    told.consolidating.clear()
+    told.look(1030)
+
+    assert [("batch", node, "NodeClosing")] == told.events
+    assert (1, 0) == (status["closing"], status["draining"])
+    assert any("Node n1 closes" in line for line in status["next"])
 
 
 def test_the_last_pool_that_is_deleted_is_no_longer_shown() -> None:

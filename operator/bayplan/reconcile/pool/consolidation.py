@@ -67,8 +67,8 @@ def condition(facts: Facts, hindered: Problem | None) -> Condition | None:
 
 def sentences(told: Consolidating) -> Iterator[str]:
     """What happens to nodes, the most important first; of each sort the first few."""
-    yield from _first(told.draining, _draining, "nodes are being emptied")
-    yield from _first(told.closing, _closing, "nodes close")
+    yield from _first(told.draining, is_emptied, "nodes are being emptied")
+    yield from _first(told.closing, closes, "nodes close")
     yield from _first(_dearest(told.blocked), blocked, "nodes cannot be given back")
 
 
@@ -84,7 +84,8 @@ def _first(rows: Sequence[Any], said: Any, rest: str) -> Iterator[str]:
         yield f"{len(rows) - _SAID} more {rest}."
 
 
-def _closing(one: LeavingNode) -> str:
+def closes(one: LeavingNode) -> str:
+    """What a node that closes waits for, and what that saves, in a sentence."""
     return f"Node {one.node} closes: {_awaited(one)}; that saves ${dollars(one.saving)} an hour."
 
 
@@ -96,7 +97,8 @@ def _awaited(one: LeavingNode) -> str:
     return f"{runs} in about {_duration(one.ends_in)}" if one.ends_in is not None else runs
 
 
-def _draining(one: LeavingNode) -> str:
+def is_emptied(one: LeavingNode) -> str:
+    """How far the moves of a node's pods are, and what that saves, in a sentence."""
     runs = f"; runs that are waited for: {one.runs}" if one.runs else ""
     return (
         f"Node {one.node} is being emptied: {one.moved} of {one.moves} pods have moved{runs}; "

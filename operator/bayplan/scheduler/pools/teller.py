@@ -8,9 +8,11 @@ from typing import Any, Protocol
 from bayplan.api import names
 from bayplan.api.pool_resource import PoolResource
 from bayplan.cluster.cache import Cache
+from bayplan.model.intents import EmitEvent
 from bayplan.model.node_pools import NODE_POOL
-from bayplan.model.nodes import INSTANCE_TYPE
+from bayplan.model.nodes import INSTANCE_TYPE, Node
 from bayplan.model.untyped import mapping
+from bayplan.reconcile.pool import turns
 from bayplan.reconcile.pool.consolidation import sentences
 from bayplan.reconcile.pool.facts import Consolidating, Costs, Facts, Offers
 from bayplan.reconcile.pool.limits import Room, room
@@ -27,9 +29,10 @@ _EVERY_SECONDS = 5
 
 
 class StatusWrites(Protocol):
-    """The part of the writer that is about statuses of Pools."""
+    """The part of the writer that tells of Pools."""
 
     def write_pool_status(self, pool: PoolResource, status: Mapping[str, Any]) -> None: ...
+    def tell(self, pool: PoolResource, node: Node | None, event: EmitEvent) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +52,7 @@ class Teller:
     consolidating: Mapping[str, Consolidating] = field(default_factory=dict)  # by Pool
     _changes: int = -1
     _told_at: int = 0
+    _leaving: dict[str, turns.Known] = field(default_factory=dict)  # by Pool
 
     def look(self, menus: Menus, now: int) -> None:
         """Have the statuses written that differ from the stored ones."""
@@ -63,7 +67,20 @@ class Teller:
             found = self._facts(pool, menus, default, now)
             told[pool.name] = status(found, now)
             self.writer.write_pool_status(pool, told[pool.name])
+            self._tell_turns(pool)
         self.measured.show(told)
+
+    def _tell_turns(self, pool: PoolResource) -> None:
+        """Say what has become of nodes that are to go since the last look."""
+        consolidating = self.consolidating.get(pool.name)
+        if consolidating is None:
+            self._leaving.pop(pool.name, None)
+            return
+        nodes, before = self.cache.state.nodes, self._leaving.get(pool.name)
+        now = self._leaving[pool.name] = turns.known(consolidating, nodes, before)
+        if before is not None:
+            for name, event in turns.events(before, now, nodes):
+                self.writer.tell(pool, nodes.get(name), event)
 
     def _facts(self, pool: PoolResource, menus: Menus, default: str, now: int) -> Facts:
         referred = pool.node_pool
