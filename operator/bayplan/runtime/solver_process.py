@@ -1,6 +1,7 @@
 """Long solves in a separate process: arrays in, arrays out, one question at a time.
 
-There are two kinds of question: what to buy, and which existing nodes to use.
+There are three kinds of question: what to buy, which existing nodes to use, and which nodes of a
+pool to give back.
 
 HiGHS holds the interpreter lock and cannot be interrupted, so a solve that may run long never runs
 in the operator's process. The worker is spawned at the first question, ends when its pipe closes
@@ -9,6 +10,7 @@ in the operator's process. The worker is spawned at the first question, ends whe
 
 import asyncio
 import contextlib
+import functools
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -16,11 +18,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from bayplan import stdout
+from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation_search import consolidated
 from bayplan.optimizer.existing_nodes import Pool, Use, used
 from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 
-_Solve = Callable[..., Purchase | Use]
+_Solve = Callable[..., Purchase | Use | Consolidated | None]
 
 # Time allowed beyond the given deadline: for start-up, a last pivot and the pipe.
 _GRACE_SECONDS = 10.0
@@ -46,6 +50,22 @@ class SolverProcess:
         """The cheapest use of existing nodes found within `seconds`. The loop is not blocked."""
         answer = await self._answer(used, (nodes, demand, request), seconds, seed)
         return answer if isinstance(answer, Use) else None
+
+    async def consolidate(
+        self,
+        holding: Holding,
+        offers: Offers,
+        seconds: float,
+        seed: int = 0,
+        most_moves: int | None = None,
+    ) -> Consolidated | None:
+        """Which nodes to keep, who leaves and who moves, found within `seconds`.
+
+        Also None if the pods cannot leave as wanted. The loop is not blocked.
+        """
+        solve = functools.partial(consolidated, most_moves=most_moves)
+        answer = await self._answer(solve, (holding, offers), seconds, seed)
+        return answer if isinstance(answer, Consolidated) else None
 
     async def _answer(
         self, solve: _Solve, arguments: tuple[object, ...], seconds: float, seed: int

@@ -1,0 +1,199 @@
+"""Finds which nodes to keep, which pods leave or move, and what to buy; with a proven bound.
+
+First a greedy choice without any move, so that there always is an answer; then the relaxation's
+choices, settled in whole pods; then small changes of the best choice, tried until the budget ends.
+"""
+
+import math
+
+import numpy as np
+
+from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation_relaxation import Choice, Relaxation
+from bayplan.optimizer.consolidation_settling import Layout, Settler
+from bayplan.optimizer.problem import BoolVector, Budget, IntMatrix, IntVector
+
+_GOOD_ENOUGH = 1e-5
+_MARGINS = (0.0, 0.01, 0.02, 0.04)  # shares of nodes that the relaxation leaves free
+_CHOOSING = 0.5  # share of the time for the relaxation's choices
+_GAP = 2e-3  # of a choice that is settled with a loss anyway
+_WAYS = (0.7, 0.5, 0.3, 0.3)  # chances: a node is given back, kept again, bought, not bought
+_TRIES = 25  # changes in a round
+_WARM = 4e-3  # share of the cost that a change may lose at first
+
+
+def consolidated(
+    holding: Holding,
+    offers: Offers,
+    budget: Budget,
+    *,
+    seed: int = 0,
+    most_moves: int | None = None,
+) -> Consolidated | None:
+    """The cheapest answer found with at most so many moves, never dearer than keeping all nodes.
+
+    None if the pods cannot even leave as wanted while all nodes are kept.
+    """
+    search = _Search(holding, offers, budget, np.random.default_rng(seed), most_moves)
+    first = search.settle(np.ones(len(holding.price), np.bool_), np.zeros(0, np.int64))
+    if first is None:
+        return None
+    search.offer(first)
+    search.give_back_greedily()
+    search.choose()
+    search.vary()
+    return _answer(holding, offers, search.best, search.bound)
+
+
+class _Search:
+    """The best layout so far, the bound, and the ways to improve them."""
+
+    def __init__(
+        self,
+        holding: Holding,
+        offers: Offers,
+        budget: Budget,
+        dice: np.random.Generator,
+        most_moves: int | None,
+    ) -> None:
+        self._holding, self._offers = holding, offers
+        self._budget, self._dice, self._most = budget, dice, most_moves
+        self._settler = Settler(holding, offers)
+        self._price = np.maximum(holding.price + holding.lean, 0)
+        self.bound = 0
+        self._least = 0
+        self.best: Layout
+        self._cost = math.inf
+
+    def settle(self, keep: BoolVector, types: IntVector) -> Layout | None:
+        return self._settler.settled(keep, types, self._most)
+
+    def cost(self, layout: Layout) -> int:
+        """What is minimised: with `lean`."""
+        nodes = int(layout.keep @ self._price) + int(self._offers.price[layout.types].sum())
+        return nodes + int(layout.moves() @ self._holding.move_price)
+
+    def offer(self, layout: Layout | None) -> None:
+        if layout is not None and self.cost(layout) < self._cost:
+            self.best, self._cost = layout, self.cost(layout)
+
+    @property
+    def open(self) -> bool:
+        return self._cost > self._least * (1 + _GOOD_ENOUGH)
+
+    def give_back_greedily(self) -> None:
+        """Give back nodes while no pod has to move, the dearest for what they hold first."""
+        holding = self._holding
+        keep = np.ones(len(holding.price), np.bool_)
+        covered = holding.held.sum(axis=0)
+        weight = 1.0 / np.maximum(holding.wanted, 1)
+        worth = holding.held @ weight
+        for node in np.argsort(-self._price / np.maximum(worth, 1e-9), kind="stable"):
+            less = covered - holding.held[node]
+            if not holding.stays[node] and (less >= holding.wanted).all():
+                keep[node] = False
+                covered = less
+        self.offer(self.settle(keep, np.zeros(0, np.int64)))
+
+    def choose(self) -> None:
+        """Settle the relaxation's choices for several margins; take its bound."""
+        relaxation = Relaxation(self._holding, self._offers)
+        fluid = relaxation.chosen(self._most, seconds=self._budget.left(), whole=False)
+        if fluid is not None:
+            self._prove(fluid)
+        for turn, margin in enumerate(_MARGINS):
+            if not self.open or (turn and self._most == 0):
+                break
+            left = self._budget.until(_CHOOSING).left()
+            if left <= 0:
+                break
+            choice = relaxation.chosen(
+                self._most,
+                margin=margin,
+                gap=_GAP if turn else _GOOD_ENOUGH,
+                seconds=left / 2,
+                rounds=self._budget.rounds,
+                start=self._as_choice() if not turn else None,
+            )
+            if choice is None:
+                continue
+            if not turn:
+                self._prove(choice)
+            types = np.repeat(np.arange(len(self._offers.price)), choice.buy)
+            self.offer(self.settle(choice.keep, types))
+
+    def _prove(self, choice: Choice) -> None:
+        self.bound = max(self.bound, choice.bound)
+        self._least = max(self._least, choice.least)
+
+    def _as_choice(self) -> Choice:
+        buy = np.bincount(self.best.types, minlength=len(self._offers.price))
+        return Choice(self.best.keep, buy)
+
+    def vary(self) -> None:
+        """Change the choice a little, again and again; a change that loses little is kept too."""
+        now, cost = self.best, self._cost
+        start = self._budget.left()
+        for turn in self._budget.turns():
+            left = self._budget.left() / start if start < math.inf else 0.5**turn
+            for _ in range(_TRIES):
+                if not self.open:
+                    return
+                layout = self.settle(*self._changed(now))
+                if layout is None:
+                    continue
+                new = self.cost(layout)
+                allowed = self._cost * _WARM * left * self._dice.random()
+                if new < cost + allowed:
+                    now, cost = layout, new
+                    self.offer(layout)
+
+    def _changed(self, layout: Layout) -> tuple[BoolVector, IntVector]:
+        """A choice that differs in one or two nodes."""
+        dice = self._dice
+        keep, types = layout.keep.copy(), layout.types
+        kept, closed = np.flatnonzero(keep & ~self._holding.stays), np.flatnonzero(~keep)
+        close, reopen, buy, forgo = dice.random(4) < _WAYS
+        if close and len(kept):
+            keep[dice.choice(kept)] = False
+        if reopen and len(closed):
+            keep[dice.choice(closed)] = True
+        if forgo and len(types):
+            types = np.delete(types, dice.integers(len(types)))
+        if buy and len(self._offers.price) and self._most != 0:
+            types = np.append(types, dice.integers(len(self._offers.price)))
+        return keep, types
+
+
+def _answer(holding: Holding, offers: Offers, layout: Layout, bound: int) -> Consolidated:
+    leave, out = _parted(holding, layout)
+    cost = int(layout.keep @ holding.price) + int(offers.price[layout.types].sum())
+    cost += int(layout.moves() @ holding.move_price)
+    return Consolidated(
+        keep=layout.keep,
+        leave=leave,
+        out=out,
+        into=layout.into,
+        types=layout.types,
+        bought=layout.bought,
+        cost=cost,
+        bound=min(bound, cost),
+    )
+
+
+def _parted(holding: Holding, layout: Layout) -> tuple[IntMatrix, IntMatrix]:
+    """[N, K] of the pods that lose their place: those that leave, and those that move.
+
+    Pods leave where they may not move, then on kept nodes, then on the nodes that save most for
+    each pod, so that as many nodes as possible empty without a move.
+    """
+    gone = holding.held - layout.stay
+    leave = np.maximum(gone - holding.movable, 0)
+    rest = holding.surplus - leave.sum(axis=0)
+    saves = holding.price / np.maximum(gone.sum(axis=1), 1)
+    order = np.lexsort((-saves, ~layout.keep))
+    for node in order:
+        more = np.minimum(gone[node] - leave[node], rest)
+        leave[node] += more
+        rest -= more
+    return leave, gone - leave
