@@ -15,6 +15,7 @@ from bayplan.api.resource import Resource, parse_resource
 from bayplan.model import intents
 from bayplan.model.admission import Admission
 from bayplan.model.children import Child
+from bayplan.model.departures import ANY_DEPARTURE, Departures
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Claim, Owner, Phase, Pod
 from bayplan.model.snapshot import PodKey
@@ -79,6 +80,7 @@ class World:
     refusals: tuple[intents.RefusedWrite, ...] = ()
     dependencies: Dependencies = FREE
     fullness: Callable[[str], int] = lambda _: 0
+    departures: Departures = ANY_DEPARTURE
     takes: Takes = lambda _node, _pod: True
     claims: dict[str, Claim] = field(default_factory=dict)
     news: list[tuple[PodKey, Pod | None]] = field(default_factory=list)
@@ -109,6 +111,7 @@ class World:
             claims=self.claims,
             claim_of=self.claims.get,
             refusals=self.refusals,
+            departures=self.departures,
         )
 
     def visible(self) -> dict[PodKey, Pod]:

@@ -245,7 +245,10 @@ class ScaleDown(Part):
         default="YoungestFirst",
         description=(
             "By age, after those that are lost, without a node or not ready; of one age those on "
-            "the emptiest node. EmptiestFirst: those on the emptiest nodes, so that nodes get free."
+            "the emptiest node. EmptiestFirst: those on the emptiest nodes, so that nodes get "
+            "free. Where a Pool consolidates, those on nodes that it gives back go before the "
+            "others; with OldestFirst only among those of one age. Healthy ones wait some seconds "
+            "for the Pool's choice, but never when replicas is 0."
         ),
     )
 

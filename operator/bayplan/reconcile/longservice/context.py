@@ -99,6 +99,18 @@ class ServiceContext:
         return len(self.instances.live) - updated(self.instances, self.update)
 
     @property
+    def undecided(self) -> bool:
+        """Whether a surplus of healthy instances waits for a plan of who leaves.
+
+        Only a service without another trouble waits.
+        """
+        until, instances = self.view.departures.undecided_until, self.instances
+        if until is None or until <= self.now or self.rolling or self.braked_until is not None:
+            return False
+        trouble = instances.lost or instances.silent or instances.orphaned
+        return not trouble and 0 < self.spec.replicas < len(instances.live)
+
+    @property
     def goal(self) -> int:
         """How many instances get the revision for now."""
         rules, replicas = self.spec.update_strategy, self.spec.replicas

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bayplan.api import names
+from bayplan.model.departures import ANY_DEPARTURE, Departures
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
+from bayplan.reconcile.longservice.turns import Turn, turns
 
 # The state of a node for the pods on it; a set of bits.
 _WELL, _SILENT, _LOST, _GONE, _LEAVING = 0, 1, 2, 4, 8
@@ -43,6 +45,7 @@ class Instances:
     patience: int = 0  # seconds until a silent node is lost, or a pod past its grace is forgotten
     order: Order = "YoungestFirst"  # which healthy instances go first when there are too many
     fullness: Fullness = _nothing
+    departures: Departures = ANY_DEPARTURE  # who leaves first by the plan of a Pool
     live: list[Pod] = field(default_factory=list)
     lost: list[Pod] = field(default_factory=list)
     orphaned: list[Pod] = field(default_factory=list)
@@ -101,9 +104,15 @@ class Instances:
             self.turns.append(since + self.unhealthy_after)
 
     def longest_sick(self, count: int) -> set[PodKey]:
-        """The `count` pods that are sick the longest, on nodes that stay."""
-        here = sorted((since, key) for key, since in self.sick.items() if key not in self.leaving)
-        return {key for _, key in here[:count]}
+        """The `count` pods on nodes that stay that are sick the longest.
+
+        Pods whose turn it is to leave by the plan come before them.
+        """
+        if not self.sick:
+            return set()
+        here = [pod for pod in self.live if pod.key in self.sick and pod.key not in self.leaving]
+        here.sort(key=lambda pod: (self.sick[pod.key], pod.key))
+        return {pod.key for pod in self.in_turn(here)[:count]}
 
     def balanced(self, pods: Collection[Pod], count: int) -> list[Pod]:
         """The `count` pods that go first; among healthy pods, the largest group gives first.
@@ -144,26 +153,51 @@ class Instances:
         stayers = [pod for pod in pods if pod.key not in self.leaving]
         return stayers, [pod for pod in pods if pod.key in self.leaving]
 
+    def in_turn(self, pods: Collection[Pod]) -> list[Pod]:
+        """The pods by the plan of who leaves; those that it treats alike keep their order."""
+        return sorted(pods, key=turns(pods, self.departures))
+
     def first_to_go(self, pods: Collection[Pod]) -> list[Pod]:
-        """Lost, without a node, not ready, just ready, on a leaving node, healthy; then by age."""
-        return sorted(pods, key=lambda pod: (self._rank(pod), *self._age(pod)))
+        """Lost, without a node, not ready, just ready, on a leaving node, healthy.
+
+        Then by the plan (`turns`) and by age; the strategy OldestFirst puts age before the plan.
+        """
+        turn = self._turn(pods)
+
+        def key(pod: Pod) -> tuple[object, ...]:
+            since, *older = self._age(pod)
+            planned = (since, *turn(pod)) if self.order == "OldestFirst" else (*turn(pod), since)
+            return self._rank(pod), *planned, *older
+
+        return sorted(pods, key=key)
 
     def _too_many(self, pods: Collection[Pod]) -> list[Pod]:
-        """As `first_to_go`, but healthy pods by age or by how full their nodes are.
+        """As `first_to_go`, but pods by age or by how full their nodes are.
 
         Among pods of one age those on the emptiest node go first. Among equally empty nodes all
         pods of one node go first, so that services which shrink together free the same nodes.
         """
         filled = {name: self.fullness(name) for name in {pod.node for pod in pods if pod.node}}
+        turn = self._turn(pods)
 
         def key(pod: Pod) -> tuple[object, ...]:
-            full = filled.get(pod.node, 0)
+            full, planned = filled.get(pod.node, 0), turn(pod)
             since, number, name = self._age(pod)
             if self.order == "EmptiestFirst":
-                return self._rank(pod), full, pod.node, since, number, name
-            return self._rank(pod), since, full, number, name
+                return self._rank(pod), *planned, full, pod.node, since, number, name
+            if self.order == "OldestFirst":
+                return self._rank(pod), since, *planned, full, number, name
+            return self._rank(pod), *planned, since, full, number, name
 
         return sorted(pods, key=key)
+
+    def _turn(self, pods: Collection[Pod]) -> Turn:
+        """What the plan says of these pods, where the least valuable of a node go first."""
+        if not self.departures.counts:
+            return turns((), self.departures)
+        return turns(
+            sorted(pods, key=lambda pod: (self._rank(pod), *self._age(pod))), self.departures
+        )
 
     def youngest(self, pods: Collection[Pod]) -> list[Pod]:
         return sorted(pods, key=lambda pod: (-pod.created_at, -ordinal(pod.name), pod.name))
@@ -198,6 +232,7 @@ def surveyed(
     replace_after: int,
     order: Order = "YoungestFirst",
     fullness: Fullness = _nothing,
+    departures: Departures = ANY_DEPARTURE,
     unhealthy_after: int | None = None,
     balance: str = "",
 ) -> Instances:
@@ -210,6 +245,7 @@ def surveyed(
         patience=replace_after,
         order=order,
         fullness=fullness,
+        departures=departures,
         unhealthy_after=unhealthy_after,
     )
     found.groups = _groups(pods, nodes, balance)

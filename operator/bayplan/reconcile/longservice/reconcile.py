@@ -136,6 +136,7 @@ def _scene(
         replace_after=spec.unreachable.replace_after_seconds,
         order=spec.scale_down.order,
         fullness=view.fullness,
+        departures=view.departures,
         unhealthy_after=spec.unhealthy.replace_after_seconds,
         balance=_balanced_label(service),
     )
@@ -262,7 +263,7 @@ def _drifted(context: ServiceContext) -> ServiceContext:
     newest = [pod for pod in instances.live if instances.revision_of(pod) == context.update.id]
     found = drift.drifted(newest, nodes, wanted, replicas) if wanted else []
     candidates = (
-        drift.drifted(newest, nodes, drift.movable(wanted), replicas)
+        instances.in_turn(drift.drifted(newest, nodes, drift.movable(wanted), replicas))
         if found and context.spec.rebalance is not None and not context.sole
         else []
     )
@@ -373,6 +374,7 @@ def _change(context: ServiceContext, pause: restart_backoff.Backoff | None) -> r
             context.limits,
             context.spec.unhealthy.max_concurrent,
             context.moves.moving,
+            waits=context.undecided,
         )
     return rollout.rolled(
         context.instances,
@@ -451,6 +453,8 @@ def _wake_at(context: ServiceContext, pause: restart_backoff.Backoff | None) -> 
         rules = context.spec.restart_backoff
         turns += [pause.retry_at, restart_backoff.forgotten_at(pause, rules)]
     turns += _turns_of_progress(context)
+    if context.undecided and context.view.departures.undecided_until is not None:
+        turns.append(context.view.departures.undecided_until)
     if context.braked_until is not None:
         turns.append(context.braked_until)
     if context.moves.next_at is not None:

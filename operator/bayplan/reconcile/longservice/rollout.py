@@ -66,6 +66,8 @@ def settled(
     limits: Bounds,
     most_sick: int = 0,
     drifting: Collection[PodKey] = (),
+    *,
+    waits: bool = False,
 ) -> Change:
     """Outside an update: fill holes, move off leaving nodes, let the surplus go.
 
@@ -78,7 +80,8 @@ def settled(
     The replacement comes first: they go when no instance is still starting. An instance that
     recovers before that stays, and the surplus goes.
 
-    Instances in `drifting` move as if their nodes were about to go.
+    Instances in `drifting` move as if their nodes were about to go. While it `waits`, no healthy
+    instance goes because there are too many.
     """
     sick = instances.longest_sick(most_sick)
     stayers, leavers = instances.split_by_leaving(instances.live)
@@ -90,6 +93,8 @@ def settled(
         surge = max(1, limits.instances - replicas)
         short = max(short, short + surge - instances.going)
     leave = [*_surplus(instances, stayers, replicas)]
+    if waits:
+        leave = [pod for pod in leave if not instances.healthy(pod)]
     healthy = instances.healthy_among(instances.live) - instances.healthy_among(leave)
     moved = _moved(instances, leavers, healthy, replicas)
     gone = {pod.key for pod in leave}
