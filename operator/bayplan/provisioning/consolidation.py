@@ -14,8 +14,10 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import NO_BACKLOG, Backlog, PodClass, Waiting
+from bayplan.optimizer.consolidation import Holding, Offers
 from bayplan.placement.solve import Memo
 from bayplan.provisioning.demand import Shop
+from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Order, Terms
 
 HOUR = 3600
@@ -37,9 +39,9 @@ class Scene:
     """Everything that a consolidation looks at.
 
     `nodes` are those of one Pool, also those that leave already. `wanted` says how many pods each
-    LongService is to have, by uid; pods of others all stay wanted. `verdict` says why a pod may not
-    move, as `movability.verdict`. `kinds` gives the class of a pod's successor. `shop` has what may
-    be bought, and `buying` how a Pool buys.
+    LongService is to have on them, by uid; pods of others all stay wanted. `verdict` says why a
+    pod may not move, as `movability.verdict`. `kinds` gives the class of a pod's successor. `shop`
+    has what may be bought, and `buying` how a Pool buys.
 
     `planned` are shares and holds of pods that are on their way to these nodes. `expected` are pods
     that do not wait yet but must find room: those of runs that begin soon, and headroom. `ranks`
@@ -89,6 +91,28 @@ class Pin:
     reason: str
     pod: Pod | None = None
     young: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What the optimiser is asked, and what its nodes, rows and places mean.
+
+    `guests` are the expected pods that find room now: they have the last rows. `most_moves` is to
+    be given to the optimiser.
+    """
+
+    holding: Holding
+    offers: Offers
+    most_moves: int | None
+    nodes: tuple[Node, ...]
+    rows: tuple[Row, ...]
+    places: tuple[tuple[Offer, str], ...]
+    guests: tuple[Waiting, ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every node stays in any case: then the optimiser need not be asked."""
+        return bool(self.holding.stays.all())
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,9 +251,22 @@ def _turn(zones: Sequence[str], index: int) -> str:
 
 
 def _order(wanted: _Wanted, shop: Shop, terms: Callable[[str], Terms]) -> Order:
-    """The order for a node that is to hold these pods: the cheapest type, and its alternatives."""
-    offer, pods = wanted.offer, wanted.pods
-    zone = wanted.zone or (wanted.tried if any(tied(kind) for kind in pods) else "")
+    """The order for a node of the plan; in the zone where it was tried if its pods are tied."""
+    zone = wanted.zone or (wanted.tried if any(tied(kind) for kind in wanted.pods) else "")
+    return order_for(wanted.pods, (wanted.offer, zone), shop, terms)
+
+
+def order_for(
+    pods: Mapping[PodClass, int],
+    place: tuple[Offer, str],
+    shop: Shop,
+    terms: Callable[[str], Terms],
+) -> Order:
+    """The order for a node that is to hold these pods: the cheapest type, and its alternatives.
+
+    It was planned as `place`: an offer, and a zone if the pods need it.
+    """
+    offer, zone = place
     total = sum((kind.request.times(n) for kind, n in pods.items()), start=resources.NOTHING)
     able = [one for one in shop.holders(total, pods, zone) if one.spot == offer.spot]
     fitting = _of_pool(able, offer.pool, terms) or [offer]

@@ -1,0 +1,112 @@
+"""Proves drafts: all pods that move find room by the real filters, beside those of other drafts.
+
+They are tried while the pods that they replace are still there. Where it hangs on other pods of its
+kind where a pod may be, they are tried once more as if those had left.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
+from bayplan.model.snapshot import PodKey
+from bayplan.model.workloads import Backlog, PodClass, TaskKey, Waiting
+from bayplan.placement.solve import Memo, Policy, solve
+from bayplan.provisioning.consolidation import Scene
+from bayplan.provisioning.consolidation_drafts import Draft
+from bayplan.provisioning.demand import tied
+
+Targets = Mapping[PodKey, str]  # pod -> node, or "~0" for the first order of its draft
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proven:
+    """The `drafts` of which every pod has a target, and the nodes of all other drafts."""
+
+    drafts: tuple[Draft, ...] = ()
+    targets: Targets = field(default_factory=dict)
+    unproven: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True, eq=False)
+class Prover:
+    """Nothing is placed on nodes in `going`. `guests` need their room too."""
+
+    scene: Scene
+    going: frozenset[str]
+    guests: Sequence[Waiting] = ()
+    _bought: Memo = field(default_factory=Memo)  # of snapshots with bought nodes
+    _kinds: dict[PodKey, PodClass] = field(default_factory=dict)
+
+    def proven(self, wanted: Sequence[Draft]) -> Proven:
+        """As many of the drafts as can be carried out together; earlier drafts go first."""
+        found: list[Draft] = []
+        targets: Targets = {}
+        refused: set[str] = set()
+        parts = [list(wanted)] if wanted else []
+        while parts:
+            part = parts.pop()
+            placed = self.placed([*found, *part])
+            if placed is not None:
+                found, targets = [*found, *part], placed
+            elif len(part) == 1:
+                refused.update(node.name for node in part[0].nodes)
+            else:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+        return Proven(tuple(found), targets, frozenset(refused))
+
+    def placed(self, wanted: Sequence[Draft]) -> Targets | None:
+        """Where the moved pods of these drafts land; None if one of them, or a guest, does not."""
+        scene = self.scene
+        going = self.going.union(node.name for one in wanted for node in one.nodes)
+        pods = [pod for one in wanted for pod in one.moves]
+        if not pods and not self.guests:
+            return {}
+        bought: dict[str, Node] = {}
+        local: dict[str, str] = {}  # name here -> name in the draft
+        shares: dict[PodClass, Counter[str]] = {}
+        for number, one in enumerate(wanted):
+            names = {f"~{at}": f"~{number}.{at}" for at in range(len(one.orders))}
+            local.update((here, there) for there, here in names.items())
+            for name, order in zip(names.values(), one.orders, strict=True):
+                bought[name] = order.node(name)
+            for pod in one.moves:
+                hint = one.hints.get(pod.key)
+                if hint is not None:
+                    shares.setdefault(self._kind(pod), Counter())[names.get(hint, hint)] += 1
+        snapshot = scene.snapshot.with_nodes(list(bought.values())) if bought else scene.snapshot
+        memo = self._bought if bought else scene.memo
+        nodes = frozenset(name for there in shares.values() for name in there)
+        planned = scene.planned | Backlog(nodes, shares)
+
+        waiting = [*self._waiting(pods, going), *(replace(one, avoid=going) for one in self.guests)]
+
+        def landed() -> Mapping[TaskKey, str] | None:
+            found = solve(snapshot, waiting, scene.now, Policy(), memo, planned=planned)
+            return None if found.refused else found.placements
+
+        placements = landed()
+        if placements is None:
+            return None
+        if any(tied(self._kind(pod)) for pod in pods):
+            with snapshot.without(pods):
+                if landed() is None:
+                    return None
+        return {pod.key: local.get(placements[pod.key], placements[pod.key]) for pod in pods}
+
+    def _waiting(self, pods: Sequence[Pod], going: frozenset[str]) -> list[Waiting]:
+        keys: dict[PodClass, list[TaskKey]] = {}
+        for pod in pods:
+            keys.setdefault(self._kind(pod), []).append(pod.key)
+        return [
+            Waiting(kind, tuple(each), since=self.scene.now, avoid=going)
+            for kind, each in keys.items()
+        ]
+
+    def _kind(self, pod: Pod) -> PodClass:
+        kind = self._kinds.get(pod.key)
+        if kind is None:
+            kind = self._kinds[pod.key] = self.scene.kinds(pod)
+        return kind
