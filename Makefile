@@ -95,8 +95,9 @@ bench-packing: $(STAMP)  ## fewest, cheapest nodes: measured against rivals and 
 	PYTHONPATH=operator $(BIN)/python tests/scale/packing/bench.py
 
 .PHONY: bench-economy
-bench-economy: $(STAMP)  ## what nodes cost that Bayplan buys, beside kube-scheduler and a real Karpenter; HOUR=1
-	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=operator $(BIN)/python -m tests.scale.economy.bench $(if $(HOUR),--hour)
+bench-economy: $(STAMP)  ## what nodes cost that Bayplan buys, beside kube-scheduler and a real Karpenter; HALF=1, HOUR=1
+	PATH="$(abspath $(BIN)):$$PATH" PYTHONPATH=operator $(BIN)/python -m tests.scale.economy.bench \
+	    $(if $(HOUR),--hour) $(if $(HALF),--half --side-by-side) $(if $(SEED),--seed $(SEED))
 
 bench-e2e: $(STAMP)  ## pods a second through a real API server, beside kube-scheduler
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_e2e

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import yaml
@@ -21,8 +22,16 @@ from tests.scale.e2e import client, ground
 from tests.scale.economy import manifests, market
 from tests.scale.economy.watching import Watch
 
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+CONSOLIDATES = "BuyAndConsolidate"
 Workload = Literal["kube-scheduler", "replicasets", "longservices"]
 PODS = read.pods(manifests.NAMESPACE)
+# Karpenter's disruption while pods come, and as most users have it.
+WITHOUT_MOVES: Mapping[str, Any] = {
+    "consolidationPolicy": "WhenEmptyOrUnderutilized",
+    "consolidateAfter": "Never",
+}
+AS_IT_COMES: Mapping[str, Any] = {**WITHOUT_MOVES, "consolidateAfter": "0s"}
 _SCHEDULER = "kube-scheduler"
 # Nodes that Karpenter buys have no lease, so nobody may wait for one.
 _CLUSTER: Mapping[str, Any] = {
@@ -34,6 +43,15 @@ _MOST_ALLOCATED = {
     "type": "MostAllocated",
     "resources": [{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A claim that was launched: what its node costs is paid. `node` is "" before it joins."""
+
+    claim: str
+    type: str
+    node: str
 
 
 @dataclass(frozen=True)
@@ -54,12 +72,31 @@ class Arm:
             return manifests.SERVICES, manifests.service(kind)
         return manifests.REPLICA_SETS, manifests.replica_set(kind, ours=self.operator is not None)
 
-    def nodes_paid(self) -> dict[str, str]:
-        """The type of each claim that was launched, by the claim's name: what is paid now."""
-        claims = self.site.kube.listed(manifests.CLAIMS)
-        label = "node.kubernetes.io/instance-type"
-        types = {name: one["metadata"]["labels"].get(label) for name, one in claims.items()}
-        return {name: kind for name, kind in types.items() if kind}
+    def scaled(self, kind: market.Kind) -> bytes:
+        """The request by which the load of a kind has as many pods as `kind` says."""
+        collection, _ = self.body(kind)
+        path, change = f"{collection}/{kind.name}", {"spec": {"replicas": kind.pods}}
+        return self.server.rendered("PATCH", path, change, "merge-patch+json")
+
+    def nodes_paid(self) -> list[Paid]:
+        """What is paid now."""
+        found = []
+        for name, one in self.site.kube.listed(manifests.CLAIMS).items():
+            kind = one["metadata"]["labels"].get(INSTANCE_TYPE)
+            if kind:
+                found.append(Paid(name, kind, one.get("status", {}).get("nodeName", "")))
+        return found
+
+    def consolidate(self, rules: Mapping[str, Any]) -> None:
+        """From now on pods may move: by Karpenter as it comes, or by the Pool under these rules."""
+        kube = self.site.kube
+        if self.operator is None:
+            spec: dict[str, Any] = {"disruption": dict(AS_IT_COMES)}
+            kube.patch(f"{manifests.NODE_POOLS}/{manifests.NAME}", {"spec": spec})
+            return
+        spec = {"mode": CONSOLIDATES, "consolidation": dict(rules)}
+        kube.patch(f"{manifests.POOLS}/{manifests.NAME}", {"spec": spec})
+        kube.until(manifests.POOLS, _pool_ready)
 
     def keep_logs(self, folder: Path) -> None:
         """Copy what the programs said, and the Pool as it is, to a folder."""
@@ -77,11 +114,13 @@ class Arm:
 
 @contextlib.asynccontextmanager
 async def arm(
-    workload: Workload, disruption: Mapping[str, Any], empty_seconds: int | None = None
+    workload: Workload,
+    disruption: Mapping[str, Any],
+    pool: Mapping[str, Any] = MappingProxyType({}),
 ) -> AsyncIterator[Arm]:
     """An arm, ready for its load.
 
-    `disruption` is that of Karpenter's own NodePool, `empty_seconds` that of the Pool.
+    `disruption` is that of Karpenter's own NodePool, `pool` what the Pool's spec has beyond that.
     """
     with ground.site(**_CLUSTER) as (site, local):
         prices = market.prices_file(site.folder)
@@ -97,7 +136,7 @@ async def arm(
         site.kube.until(accounts, lambda found: "default" in found)
         site.kube.until(manifests.NODE_POOLS, _node_pool_ready)
         server = client.Server(local)
-        with _operator(site, prices, empty_seconds) if ours else _scheduler(local) as operator:
+        with _operator(site, prices, pool) if ours else _scheduler(local) as operator:
             async with (
                 Watch(local, server, PODS) as pods,
                 Watch(local, server, manifests.CLAIMS) as claims,
@@ -106,13 +145,13 @@ async def arm(
 
 
 @contextlib.contextmanager
-def _operator(site: Site, prices: Path, empty_seconds: int | None) -> Iterator[ground.Operator]:
+def _operator(site: Site, prices: Path, pool: Mapping[str, Any]) -> Iterator[ground.Operator]:
     """Bayplan with a Pool that buys."""
     site.kube.apply(*pool_rights())
     with ground.Operator(site, "--pools", f"--prices-file={prices}") as operator:
         operator.until_leading()
-        site.kube.create(manifests.POOLS, manifests.pool(empty_seconds))
-        site.kube.until(manifests.POOLS, lambda found: read.holds(found, manifests.NAME, "Ready"))
+        site.kube.create(manifests.POOLS, manifests.pool(pool))
+        site.kube.until(manifests.POOLS, _pool_ready)
         yield operator
 
 
@@ -136,6 +175,11 @@ def _scheduler(local: Cluster) -> Iterator[None]:
     pid = processes.launch(local.directory, _SCHEDULER, words)
     yield
     assert not processes.has_ended(pid), "kube-scheduler ended by itself"
+
+
+def _pool_ready(found: Objects) -> bool:
+    """Whether the Pool has its present spec and is ready."""
+    return read.holds(found, manifests.NAME, "Ready")
 
 
 def _node_pool_ready(found: Objects) -> bool:

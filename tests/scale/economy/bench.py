@@ -2,9 +2,10 @@
 
 `python -m tests.scale.economy.bench` applies the same pods to a cluster without nodes, once for
 each arm, and compares the dollars an hour of the nodes with a bound that holds for every algorithm.
-Prints a table, writes JSON, exits 1 when a limit of `tests/scale/budgets.yaml` is exceeded. The
-controller manager's clients are not throttled (1,000 requests a second), in every arm alike: with
-its default of 20 a second it would take minutes to make a thousand pods.
+With `--half`, half of the pods leave then, and ten minutes are watched; with `--hour`, pods come
+and go for an hour. Prints a table, writes JSON, exits 1 when a limit of `tests/scale/budgets.yaml`
+is exceeded. The controller manager's clients are not throttled (1,000 requests a second), in every
+arm alike: with its default of 20 a second it would take minutes to make a thousand pods.
 """
 
 import argparse
@@ -19,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.scale.e2e import budgets
-from tests.scale.economy import from_nothing, hour, market
-from tests.scale.economy.arms import Workload
+from tests.scale.economy import from_nothing, halving, halving_bench, hour, market
+from tests.scale.economy.arms import AS_IT_COMES, Workload
 
 SIZES = (1_000, 3_000)
 SEED = 23
@@ -40,13 +41,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pods", type=int, action="append", help=f"else {SIZES}")
     parser.add_argument("--hour", action="store_true", help="an hour of arrivals and departures")
-    parser.add_argument("--arm", action="append", choices=list(_ARMS), help="else all")
+    parser.add_argument("--half", action="store_true", help="half of the pods leave")
+    arms = sorted({*_ARMS, *halving_bench.CONTESTANTS})
+    parser.add_argument("--arm", action="append", choices=arms, help="else all")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--logs", type=Path, help="keep what the programs said here")
+    parser.add_argument("--side-by-side", action="store_true", help="--half: arms at the same time")
+    parser.add_argument(
+        "--seconds", type=float, default=halving.SECONDS, help="--half: watch so long"
+    )
+    parser.add_argument("--states", type=Path, help="--half: write what there was before to here")
+    parser.add_argument(
+        "--move-microdollars",
+        type=int,
+        action="append",
+        default=[],
+        help="--half: Bayplan's arms also with this price of a move",
+    )
     asked = parser.parse_args()
-    console = Console(width=132)
-    results, failed = (_hour if asked.hour else _from_nothing)(asked, console)
+    console = Console(width=150)
+    way = _half if asked.half else _hour if asked.hour else _from_nothing
+    results, failed = way(asked, console)
     console.print(_NOTE)
     if asked.json:
         asked.json.write_text(json.dumps(results, indent=2) + "\n")
@@ -75,29 +91,65 @@ def _from_nothing(asked: argparse.Namespace, console: Console) -> tuple[dict[str
     return results, failed
 
 
-def _hour(asked: argparse.Namespace, console: Console) -> tuple[dict[str, Any], int]:
-    """The hour of kube-scheduler and of Bayplan with the same manifests; it has no limits."""
-    head = ("who", "mean $/h", "bound", "over", "most nodes", "claims", "waiting", "p50", "p95")
-    table = Table(
-        *head, title=f"an hour in {hour.SECONDS:.0f} s, {hour.PODS} pods, seed {asked.seed}"
-    )
+def _half(asked: argparse.Namespace, console: Console) -> tuple[dict[str, Any], int]:
+    """Every size after half of its pods have left, and 1 if a limit is exceeded."""
     results: dict[str, Any] = {}
+    failed = 0
+    known = {**halving_bench.CONTESTANTS, **halving_bench.at_move_prices(asked.move_microdollars)}
+    chosen = {
+        name: one for name, one in known.items() if not asked.arm or name.split("@")[0] in asked.arm
+    }
+    for pods in asked.pods or SIZES:
+        wanted = halving_bench.Asked(
+            pods, asked.seed, chosen, asked.seconds, asked.side_by_side, asked.logs, asked.states
+        )
+        found, load = asyncio.run(halving_bench.run(wanted))
+        console.print(halving_bench.table(wanted, found, load))
+        for name, one in found.items():
+            console.print(f"{name}: {one.rules}")
+        results[f"half_of_{pods}"] = {
+            "seed": asked.seed,
+            "load": asdict(load),
+            **{name: asdict(one) for name, one in found.items()},
+        }
+        if pods in SIZES and asked.seconds == halving.SECONDS:
+            failed |= halving_bench.judged(pods, found)
+    return results, failed
+
+
+def _hour(asked: argparse.Namespace, console: Console) -> tuple[dict[str, Any], int]:
+    """The hour of kube-scheduler and of Bayplan, and 1 if a limit is exceeded."""
+    head = ("who", "mean $/h", "bound", "over", "moves", "most nodes", "claims", "waiting", "p50")
+    title = f"an hour in {hour.SECONDS:.0f} s, {hour.PODS} pods, seed {asked.seed}"
+    table = Table(*head, "p95", title=title)
+    found: dict[Workload, hour.Hour] = {}
     for workload in asked.arm or ("kube-scheduler", "replicasets"):
-        found = asyncio.run(hour.hour(workload, asked.seed, asked.logs))
-        results[workload] = asdict(found)
+        one = found[workload] = asyncio.run(hour.hour(workload, asked.seed, asked.logs))
         table.add_row(
             _ARMS[workload],
-            f"{found.mean_dollars:.2f}",
-            f"{found.mean_bound:.2f}",
-            f"+{found.over_bound_percent:.1f} %",
-            str(found.nodes_most),
-            str(found.claims),
-            f"{found.waiting_mean:.1f}",
-            f"{found.wait_p50:.1f} s",
-            f"{found.wait_p95:.1f} s",
+            f"{one.mean_dollars:.2f}",
+            f"{one.mean_bound:.2f}",
+            f"+{one.over_bound_percent:.1f} %",
+            str(one.moves),
+            str(one.nodes_most),
+            str(one.claims),
+            f"{one.waiting_mean:.1f}",
+            f"{one.wait_p50:.1f} s",
+            f"{one.wait_p95:.1f} s",
         )
     console.print(table)
-    return {"hour": {"seed": asked.seed, **results}}, 0
+    console.print(f"kube-scheduler: {AS_IT_COMES}\nBayplan: {hour.POOL} {hour.RULES}")
+    results = {name: asdict(one) for name, one in found.items()}
+    failed = 0
+    if {"kube-scheduler", "replicasets"} <= found.keys():
+        ours, other = found["replicasets"], found["kube-scheduler"]
+        figures = {
+            "over_bound_percent": round(ours.over_bound_percent, 2),
+            "dollars_of_karpenter": round(ours.mean_dollars / other.mean_dollars, 3),
+            "moves_beyond_karpenter": ours.moves - other.moves,
+        }
+        failed = budgets.judged("economy/hour", figures)
+    return {"hour": {"seed": asked.seed, "rules": hour.RULES, **results}}, failed
 
 
 def _figures(pods: int, turns: dict[Workload, from_nothing.Turn]) -> dict[str, float]:

@@ -10,7 +10,6 @@ from tests.scale.e2e.client import percentile
 from tests.scale.economy import arms, manifests, market
 
 _WITHIN = {"kube-scheduler": 400.0, "replicasets": 400.0, "longservices": 400.0}
-_AS_IT_COMES = {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "Never"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +35,18 @@ async def turn(
 ) -> Turn:
     """The demand is applied, and everything is measured when all pods run (or time is over)."""
     wanted = sum(kind.pods for kind in kinds)
-    async with arms.arm(workload, _AS_IT_COMES) as arm:
+    async with arms.arm(workload, arms.WITHOUT_MOVES) as arm:
         bodies = [arm.body(kind) for kind in kinds if kind.pods]
         requests = [arm.server.rendered("POST", path, body) for path, body in bodies]
         began = time.monotonic()
         await arm.server.send(requests, connections=4)
         await arm.pods.until(lambda seen: len(seen.running) >= wanted, _WITHIN[workload])
         ended = time.monotonic()
-        paid = arm.nodes_paid()
+        paid = [one.type for one in arm.nodes_paid()]
         if logs is not None:
             arm.keep_logs(logs / f"{workload}-{wanted}")
         seen, claims = arm.pods.moments, arm.claims.moments
-        dollars = market.dollars_of(list(paid.values()))
+        dollars = market.dollars_of(paid)
         written = Counter(int(at - began) for at in claims.created.values())
         return Turn(
             running=len(seen.running),
@@ -61,5 +60,5 @@ async def turn(
             created=max(seen.created.values()) - began,
             whole=ended - began,
             purchases=dict(sorted(written.items())),
-            types=dict(sorted(Counter(paid.values()).items())),
+            types=dict(sorted(Counter(paid).items())),
         )

@@ -1,23 +1,29 @@
 """An hour of arrivals and departures, ten times as fast: what the nodes cost at each moment.
 
 Pods come by a Poisson process that keeps their number the same. Seven of ten are runs, which last
-15 minutes in the median and are never evicted; the others are instances of ReplicaSets, of which
-one stays for 6 hours in the median. Karpenter consolidates as it comes. All times of the load are
-divided by ten, those of the programs are not: of Bayplan only `emptySeconds` is.
+15 minutes in the median and are never evicted; the others are instances of ReplicaSets or
+LongServices, of which one stays for 6 hours in the median. Karpenter consolidates as it comes, and
+the Pool with mode BuyAndConsolidate.
+
+All times of the load are divided by ten, and so are those of the Pool in `POOL` and `RULES`. A move
+must pay within a tenth of the time, so it counts a tenth of the dollars. The times of the programs
+are not divided.
 """
 
 import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tests.scale.e2e.client import percentile
 from tests.scale.economy import arms, manifests, market
+from tests.scale.economy.watching import Moments
 
 PODS = 600
 FASTER = 10.0
@@ -25,11 +31,19 @@ SECONDS = 3600 / FASTER
 _RUNS = 0.7
 _RUN_SECONDS = 15 * 60 / math.log(2) / FASTER  # mean of an exponential with that median
 _SERVICE_SECONDS = 6 * 3600 / math.log(2) / FASTER
-_EMPTY_SECONDS = 6
+# The defaults, ten times as fast. Before the hour begins, the Pool only buys.
+POOL: Mapping[str, Any] = {"retirement": {"emptySeconds": 6}}
+RULES: Mapping[str, Any] = {
+    "horizonSeconds": 360,
+    "moveMicrodollars": 200,
+    "minimumNodeAgeSeconds": 60,
+    "minimumStaySeconds": 180,
+    "maximumMovesPerHour": 6000,
+    "batchWaitSeconds": 180,
+}
 _SAMPLE_SECONDS = 6.0
 _BOUND_SECONDS = 0.8
 _FILLED_WITHIN = 300.0
-_AS_IT_COMES = {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "0s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,7 @@ class Hour:
     over_bound_percent: float  # of the means
     nodes_most: int
     claims: int
+    moves: int  # of instances
     pods_made: int
     waiting_mean: float
     wait_p50: float
@@ -92,13 +107,20 @@ def arrivals(seed: int) -> tuple[list[market.Kind], list[Arrival], list[Arrival]
     return made, first, sorted(later, key=lambda each: each.at)
 
 
-async def hour(workload: arms.Workload, seed: int, logs: Path | None) -> Hour:
-    """The load is applied, and the nodes are counted from when all of its first pods run."""
+async def hour(
+    workload: arms.Workload, seed: int, logs: Path | None, *, consolidates: bool = True
+) -> Hour:
+    """The load is applied, and the nodes are counted from when all of its first pods run.
+
+    A Pool that does not consolidate only gives back empty nodes.
+    """
     kinds, first, later = arrivals(seed)
-    async with arms.arm(workload, _AS_IT_COMES, _EMPTY_SECONDS) as arm:
+    async with arms.arm(workload, arms.AS_IT_COMES, POOL) as arm:
         load = _Load(arm, kinds)
         await load.begin(first)
         await arm.pods.until(lambda seen: len(seen.running) >= PODS, _FILLED_WITHIN)
+        if arm.operator is not None and consolidates:
+            await asyncio.to_thread(arm.consolidate, RULES)
         samples: list[_Sample] = []
         began = time.monotonic()
         coming = asyncio.create_task(load.follow(later, began))
@@ -109,7 +131,8 @@ async def hour(workload: arms.Workload, seed: int, logs: Path | None) -> Hour:
         if logs is not None:
             arm.keep_logs(logs / f"{workload}-hour")
         pods, claims = arm.pods.moments, arm.claims.moments
-    return _judged(samples, kinds, pods.waits(), len(pods.created), len(claims.created))
+    moves = pods.moves(began, _changed(later, kinds, 1), _changed(later, kinds, -1))
+    return _judged(samples, kinds, pods, len(claims.created), len(moves))
 
 
 class _Load:
@@ -134,9 +157,7 @@ class _Load:
         kind, ours = self._kinds[one.kind], self._arm.operator is not None
         if one.change:
             self._replicas[one.kind] += one.change
-            body = {"spec": {"replicas": self._replicas[one.kind]}}
-            path = f"{manifests.REPLICA_SETS}/{kind.name}"
-            return self._arm.server.rendered("PATCH", path, body, "merge-patch+json")
+            return self._arm.scaled(replace(kind, pods=self._replicas[one.kind]))
         self._number += 1
         pod = manifests.run(kind, self._number, one.run_seconds, ours=ours)
         return self._arm.server.rendered("POST", arms.PODS, pod)
@@ -147,7 +168,7 @@ async def _sample(arm: arms.Arm, began: float) -> _Sample:
     seen = arm.pods.moments
     return _Sample(
         second=time.monotonic() - began,
-        dollars=market.dollars_of(list(paid.values())),
+        dollars=market.dollars_of([each.type for each in paid]),
         nodes=len(paid),
         pods=Counter(int(name[1:3]) for name in seen.there),
         waiting=sum(name not in seen.bound for name in seen.there),
@@ -157,9 +178,9 @@ async def _sample(arm: arms.Arm, began: float) -> _Sample:
 def _judged(
     samples: Sequence[_Sample],
     kinds: Sequence[market.Kind],
-    waits: Sequence[float],
-    made: int,
+    seen: Moments,
     claims: int,
+    moves: int,
 ) -> Hour:
     bounds = [
         market.bound(
@@ -176,15 +197,21 @@ def _judged(
         over_bound_percent=float(100 * (dollars / bound - 1)),
         nodes_most=max(one.nodes for one in samples),
         claims=claims,
-        pods_made=made,
+        moves=moves,
+        pods_made=len(seen.created),
         waiting_mean=float(np.mean([one.waiting for one in samples])),
-        wait_p50=percentile(waits, 0.50),
-        wait_p95=percentile(waits, 0.95),
+        wait_p50=percentile(seen.waits(), 0.50),
+        wait_p95=percentile(seen.waits(), 0.95),
         course=[
             (round(one.second), round(one.dollars, 2), least, one.pods.total(), one.waiting)
             for one, least in zip(samples, bounds, strict=True)
         ],
     )
+
+
+def _changed(later: Sequence[Arrival], kinds: Sequence[market.Kind], way: int) -> Counter[str]:
+    """How many instances of each kind were asked for (`way` 1) or given up (-1)."""
+    return Counter(kinds[one.kind].name for one in later if one.change == way)
 
 
 def _poisson(dice: np.random.Generator, rate: float) -> list[float]:

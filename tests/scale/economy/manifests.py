@@ -73,9 +73,8 @@ def quiet_node_pool() -> dict[str, Any]:
     return node_pool(_QUIET, ours=True)
 
 
-def pool(empty_seconds: int | None = None) -> dict[str, Any]:
-    """The Pool; a node is given back when it was empty for so long, else for the default time."""
-    own = {} if empty_seconds is None else {"retirement": {"emptySeconds": empty_seconds}}
+def pool(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The Pool; `own` are fields of its spec that are not the defaults."""
     return {
         "apiVersion": "bayplan.dev/v1alpha1",
         "kind": "Pool",

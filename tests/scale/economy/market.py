@@ -91,17 +91,23 @@ def bound(kinds: Sequence[Kind], seconds: float) -> Bound:
 
 def _problem(kinds: Sequence[Kind]) -> Problem:
     wanted = [kind for kind in kinds if kind.pods]
-    request = [
-        (int(kind.requests["cpu"].removesuffix("m")), int(kind.requests["memory"]), 1)
-        for kind in wanted
-    ]
     demanded: IntVector = np.array([kind.pods for kind in wanted], np.int64)
     price = np.array(list(prices().values()), np.int64)
-    return Problem.of(demanded, np.array(request, np.int64), _rooms(), price)
+    return Problem.of(demanded, requests(wanted), rooms(), price)
+
+
+def requests(kinds: Sequence[Kind]) -> IntMatrix:
+    """What a pod of each kind asks for: milli-CPU, bytes and its place on the node."""
+    rows = [
+        (int(kind.requests["cpu"].removesuffix("m")), int(kind.requests["memory"]), 1)
+        for kind in kinds
+    ]
+    return np.array(rows, np.int64).reshape(len(rows), len(_RESOURCES))
 
 
 @functools.cache
-def _rooms() -> IntMatrix:
+def rooms() -> IntMatrix:
+    """What a node of each type has for pods, in the order of `prices`."""
     known = catalogue.load()
     rooms = (allocatable.eks_allocatable(known[name]) for name in prices())
     return np.array([[room[what] for what in _RESOURCES] for room in rooms], np.int64)

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -19,17 +20,54 @@ _BOUND, _RUNS, _OVER = b'"nodeName":"', b'"phase":"Running"', b'"phase":"Succeed
 class Moments:
     """`time.monotonic()` by name of a pod or claim; `there` are those that exist and are not over.
 
-    A pod that succeeded is over.
+    A pod that succeeded is over. `gone` are pods that ran and were deleted before they were over.
+    `node` is where a pod is or was.
     """
 
     created: dict[str, float] = field(default_factory=dict)
     bound: dict[str, float] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
+    gone: dict[str, float] = field(default_factory=dict)
+    node: dict[str, str] = field(default_factory=dict)
     there: set[str] = field(default_factory=set)
 
     def waits(self) -> list[float]:
         """Seconds from a pod's creation to its binding."""
         return [at - self.created[name] for name, at in self.bound.items()]
+
+    def moves(
+        self, since: float, grown: Mapping[str, int], shrunk: Mapping[str, int]
+    ) -> list[float]:
+        """When running pods moved since then (`time.monotonic()`), one entry for each move.
+
+        `grown` and `shrunk` say by kind how many pods were asked for and given up in that time. Of
+        each kind, pods that went beyond the latter have moved, and so have those whose successors
+        came beyond the former: whichever are more. So a move counts once, whether the successor
+        comes before the pod goes or after. Runs do not count.
+        """
+        came = [(at, kind_of(name), 1) for name, at in self.created.items() if not is_run(name)]
+        went = [(at, kind_of(name), -1) for name, at in self.gone.items() if not is_run(name)]
+        beyond = {1: Counter[str](), -1: Counter[str]()}
+        beyond[1].subtract(grown)
+        beyond[-1].subtract(shrunk)
+        moments: list[float] = []
+        moved: Counter[str] = Counter()
+        for at, kind, way in sorted(one for one in (*came, *went) if one[0] >= since):
+            beyond[way][kind] += 1
+            if beyond[way][kind] > moved[kind]:
+                moved[kind] += 1
+                moments.append(at)
+        return moments
+
+
+def kind_of(pod: str) -> str:
+    """The kind of a pod by its name."""
+    return pod.partition("-")[0]
+
+
+def is_run(pod: str) -> bool:
+    """Whether a pod of this name is a run."""
+    return "-run-" in pod
 
 
 class Watch:
@@ -83,12 +121,15 @@ class Watch:
             return ""
         now = time.monotonic()
         if line.startswith(b'{"type":"DELETED"') or _OVER in line:
+            if name in seen.there and name in seen.running and _OVER not in line:
+                seen.gone.setdefault(name, now)
             seen.there.discard(name)
         else:
             seen.there.add(name)
             seen.created.setdefault(name, now)
-            if _BOUND in line:
-                seen.bound.setdefault(name, now)
+            if _BOUND in line and name not in seen.bound:
+                seen.bound[name] = now
+                seen.node[name] = _text(line, _BOUND)
             if _RUNS in line:
                 seen.running.setdefault(name, now)
         self._changed.set()
