@@ -27,6 +27,7 @@ _PLURALS = {
     "ControllerRevision": "/apis/apps/v1/{}controllerrevisions",
     "Deployment": "/apis/apps/v1/{}deployments",
     "DaemonSet": "/apis/apps/v1/{}daemonsets",
+    "PodDisruptionBudget": "/apis/policy/v1/{}poddisruptionbudgets",
     "Lease": "/apis/coordination.k8s.io/v1/{}leases",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "Event": "/apis/events.k8s.io/v1/{}events",

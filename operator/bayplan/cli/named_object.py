@@ -32,7 +32,7 @@ def kind_of(cluster: "ApiClient", word: str) -> tuple[str, dict[str, Any]]:
     if slash:
         kind = _KINDS.get(named.lower())
         if kind is None:
-            known = f"{', '.join(kind.word for kind in kinds.KINDS)}, pod or pool"
+            known = f"{', '.join(kind.word for kind in kinds.KINDS)}, pod, pool or node"
             raise Negative(f"{word!r}: {named!r} is not a known kind; write {known}")
         return kind, cluster.get(kind, name)
     namespace = cluster.target.chosen

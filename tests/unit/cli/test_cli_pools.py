@@ -283,7 +283,9 @@ def test_a_pool_that_is_not_there() -> None:
 
 def test_other_kinds_are_explained_as_before() -> None:
     """An unknown kind is told which there are."""
-    assert "write job, service, pod or pool" in run(cluster(), "explain", "x/y", code=1).output
+    assert (
+        "write job, service, pod, pool or node" in run(cluster(), "explain", "x/y", code=1).output
+    )
 
 
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────
@@ -349,6 +351,7 @@ def test_plan_of_a_pool_without_a_node_pool(pool: Body, word: str, why: str) -> 
     ("words", "typed", "some"),
     [
         (["explain"], "po", ["pod/", "pool/"]),
+        (["explain"], "no", ["node/"]),
         (["explain"], "pool/", ["pool/batch", "pool/big"]),
         (["explain"], "pool/ba", ["pool/batch"]),
         (["explain"], "job/", []),

@@ -1,4 +1,4 @@
-"""`bayplan explain`: why a pod, job or service waits, or is where it is; a Pool. Read only."""
+"""`bayplan explain`: why a pod, job or service waits or is where it is; a Pool, a node."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 from bayplan.api.kinds import KINDS
 from bayplan.cli.errors import Refused
 from bayplan.cli.named_object import kind_of
-from bayplan.cli.packing import pool_objects
+from bayplan.cli.packing import node_page, pool_objects
 from bayplan.cli.printing import data, formatted, is_data, now, plain
 from bayplan.cli.target import Target, targeted
 
@@ -26,16 +26,18 @@ def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> li
     if slash:
         found = pool_objects.completed(context, name) if pool_objects.is_pool(typed) else []
         return [CompletionItem(f"{kind}/{one.value}") for one in found]
-    words = (*(kind.word for kind in KINDS), "pod", "pool")
+    words = (*(kind.word for kind in KINDS), "node", "pod", "pool")
     return [CompletionItem(f"{word}/") for word in words if word.startswith(typed.lower())]
 
 
-@click.command(short_help="Explain why a pod, job or service waits or is where it is; a Pool.")
-@click.argument("name", metavar="[KIND/]NAME", shell_complete=_kinds)
+@click.command(
+    short_help="Explain why a pod, job or service waits or is where it is; a Pool; a node."
+)
+@click.argument("words", metavar="[KIND/]NAME", nargs=-1, required=True, shell_complete=_kinds)
 @targeted()
 @click.option("--node-selector", default="", help="As set for the operator; empty means all nodes.")
 @formatted
-def explain(name: str, node_selector: str, target: Target, output: str) -> None:
+def explain(words: tuple[str, ...], node_selector: str, target: Target, output: str) -> None:
     """Say everything that is known about a BatchJob, LongService or Pod, and why it waits.
 
     For waiting pods it shows a funnel: each node counts for the first reason that holds, so the
@@ -46,13 +48,20 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     they cost and should cost, what comes next, which instance types cannot be had until when, and
     how much of each limit is in use.
 
+    For node/NAME it shows why the node stays or goes, which pods keep it and why they may not move,
+    and what that costs an hour. The exit code is 0 then. KIND NAME means the same as KIND/NAME.
+
     Exit code: 0 nothing waits or has failed, 1 something waits or has failed, 3 the cluster
     refused.
     """
     from bayplan.cli import client  # --help answers at once
 
+    name = _named(words)
     if pool_objects.is_pool(name):
         _explain_pool(name, target, output)
+        return
+    if node_page.is_node(name):
+        _explain_node(name, target, output)
         return
     from bayplan.reports.explain import account
     from bayplan.scheduler import dry_run
@@ -66,6 +75,28 @@ def explain(name: str, node_selector: str, target: Target, output: str) -> None:
     else:
         click.echo("\n".join(map(plain, lines(told))))
     click.get_current_context().exit(1 if told["waiting"] or told["trouble"] else 0)
+
+
+def _named(words: tuple[str, ...]) -> str:
+    """KIND/NAME, also if it was written as two words."""
+    if len(words) == 1:
+        return words[0]
+    if len(words) > len(("KIND", "NAME")) or "/" in "".join(words):
+        raise click.UsageError(
+            f"{' '.join(words)!r}: give one name, as NAME, KIND/NAME or KIND NAME"
+        )
+    return "/".join(words)
+
+
+def _explain_node(name: str, target: Target, output: str) -> None:
+    from bayplan.cli import client  # --help answers at once
+
+    with client.connected(target) as cluster:
+        told = node_page.account(cluster, name)
+    if is_data(output):
+        data(output, "explain", told)
+    else:
+        click.echo("\n".join(map(plain, node_page.lines(told, wide=output == "wide"))))
 
 
 def _explain_pool(name: str, target: Target, output: str) -> None:

@@ -1,0 +1,193 @@
+"""Why a node stays or goes, in sentences."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bayplan.api import names
+from bayplan.api.pool import PoolSpec
+from bayplan.api.pool_resource import PoolResource
+from bayplan.model.nodes import DRAINING, MOVING, Node
+from bayplan.model.pods import Pod
+from bayplan.model.untyped import mapping, sequence
+from bayplan.reconcile.pool import consolidation
+from bayplan.reconcile.pool.facts import BlockedNode, LeavingNode
+from bayplan.reconcile.pool.money import dollars
+
+_HOUR, _MICRO = 3600, 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A pod on the node. `why` it may not move; in how many seconds it is expected to end.
+
+    `ends`: it is a run that is waited for. `with_node`: it comes and goes with its node.
+    """
+
+    pod: Pod
+    why: str = ""
+    ends_in: int | None = None
+    ends: bool = False
+    with_node: bool = False
+
+
+def state(node: Node) -> str:
+    """Where a node stands on its way out; `Open` or `NotReady` if it is not on its way."""
+    if node.deleting:
+        return "Deleting"
+    values = [taint.value for taint in node.taints if taint.key == DRAINING]
+    if values:
+        return "Draining" if MOVING in values else "Retiring"
+    if node.closing:
+        return "Closing"
+    return "Open" if node.ready else "NotReady"
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """A node, its Pool if it has one, its pods, and its price in microdollars an hour."""
+
+    node: Node
+    pool: PoolResource | None
+    guests: Sequence[Guest]
+    price: int | None
+    now: int  # epoch seconds
+    known_pools: Sequence[str] = ()
+
+    def sentences(self) -> Iterator[str]:
+        """What holds of the node, the most important first."""
+        if self.pool is None:
+            yield self._without_pool()
+            return
+        leaving = self._leaving()
+        if leaving:
+            yield leaving
+            return
+        name, spec = self.pool.name, self.pool.spec
+        if spec is None:
+            yield f"It stays: the spec of Pool {name} cannot be used, and nothing is given back."
+        elif not spec.buys:
+            yield (
+                f"It stays: Pool {name} only advises. Set its spec.mode to Buy to have empty nodes "
+                "given back, or to BuyAndConsolidate to have pods moved too."
+            )
+        elif not spec.consolidates:
+            yield (
+                f"It stays until it has had no pods for {spec.retirement.empty_seconds} seconds: "
+                f"Pool {name} has mode Buy. Set spec.mode to BuyAndConsolidate to have its pods "
+                "moved."
+            )
+        elif self.node.kept:
+            yield (
+                f"It stays: it is kept by its annotation {self.node.kept}. Remove the annotation "
+                f"to let the Pool decide.{self._costs()}"
+            )
+        else:
+            found = list(self._hindrances(self.pool, spec))
+            yield from found or [self._worth(spec)]
+
+    def _without_pool(self) -> str:
+        named = self.node.labels.get(names.POOL)
+        if named is not None:
+            return (
+                f"It stays: its label {names.POOL} names Pool {named}, which does not exist. "
+                "Bayplan gives back nodes of Pools only."
+            )
+        there = ", ".join(self.known_pools)
+        known = f"There are Pools: {there}." if there else "There is no Pool."
+        return (
+            "It stays: it is in no Pool, and Bayplan gives back nodes of Pools only. Who made it "
+            f"decides when it goes. {known}"
+        )
+
+    def _leaving(self) -> str:
+        """Why a node goes that is on its way out; empty if it is not."""
+        runs = [one.ends_in for one in self.guests if one.pod.passing]
+        ends = [each for each in runs if each is not None]
+        ends_in = max(ends) if runs and len(ends) == len(runs) else None
+        moves = sum(not one.with_node and not one.pod.passing for one in self.guests)
+        saves = f"; that saves ${dollars(self.price)} an hour" if self.price is not None else ""
+        match state(self.node):
+            case "Deleting":
+                return f"It goes: it is being deleted{saves}."
+            case "Retiring":
+                return f"It goes: it is empty and is being given back{saves}."
+            case "Draining":
+                waits = f"; runs that are waited for: {len(runs)}" if runs else ""
+                return f"It goes: pods that have still to move: {moves}{waits}{saves}."
+            case "Closing":
+                closing = LeavingNode(self.node.name, self.price or 0, len(runs), ends_in)
+                return consolidation.closes(closing)
+        return ""
+
+    def _hindrances(self, pool: PoolResource, spec: PoolSpec) -> Iterator[str]:
+        """What keeps the node, or keeps the Pool from moving its pods."""
+        planned = list(_blocked(pool, self.node))
+        for one in planned:
+            yield f"The last plan would give it back. {consolidation.blocked(one)}"
+        staying = sum(bool(one.why) for one in self.guests)
+        if staying and not planned:
+            yield f"It stays: pods on it may not move ({staying}; see below).{self._costs()}"
+        frozen = _condition(pool)
+        if frozen:
+            yield f"For now no pod of the Pool begins to move: {frozen}"
+        least = spec.consolidation.minimum_node_age_seconds
+        if self.now - self.node.created_at < least:
+            yield (
+                f"It stays for now: it is younger than {least} seconds (spec.consolidation."
+                "minimumNodeAgeSeconds)."
+            )
+
+    def _worth(self, spec: PoolSpec) -> str:
+        """Why nobody moves pods that may move."""
+        terms = spec.consolidation
+        moves = sum(not one.with_node and not one.ends for one in self.guests)
+        needed = 3 * moves * terms.move_microdollars // 2
+        saved = (self.price or 0) * terms.horizon_seconds // _HOUR
+        if not moves:
+            return (
+                f"It goes when it has had no pods for {spec.retirement.empty_seconds} seconds, "
+                "unless pods come that need it."
+            )
+        if self.price is not None and saved < needed:
+            return (
+                f"It stays: to give it back saves ${_small(saved)} in {terms.horizon_seconds} "
+                f"seconds, and its moves ({moves}) count ${_small(needed)} (half as much again as "
+                f"{moves} × spec.consolidation.moveMicrodollars)."
+            )
+        return (
+            "It stays: its pods may move, but no plan was found that saves enough by moving them: "
+            "the other nodes have no room for them, or what would be bought for them costs as much."
+        )
+
+    def _costs(self) -> str:
+        if self.price is None:
+            return ""
+        return f" It costs ${dollars(self.price)} an hour while it stays."
+
+
+def _small(microdollars: int) -> str:
+    return f"{microdollars / _MICRO:.4f}"
+
+
+def _blocked(pool: PoolResource, node: Node) -> Iterator[BlockedNode]:
+    """What the operator itself says of the node in the Pool's status."""
+    for one in map(mapping, sequence(pool.status.get("blocked"))):
+        if one.get("node") == node.name:
+            pod, reason = str(one.get("pod") or ""), str(one.get("reason") or "")
+            yield BlockedNode(node.name, pod, reason, _microdollars(one))
+
+
+def _microdollars(blocked: Mapping[str, Any]) -> int:
+    text = str(blocked.get("dollarsPerHour") or "")
+    return int(float(text) * _MICRO) if text.replace(".", "", 1).isdigit() else 0
+
+
+def _condition(pool: PoolResource) -> str:
+    """Why the Pool moves nothing now, in its own words; empty if it does."""
+    for one in map(mapping, sequence(pool.status.get("conditions"))):
+        if one.get("type") == consolidation.CONSOLIDATING and one.get("status") != "True":
+            return str(one.get("message") or one.get("reason") or "")
+    if "observedGeneration" not in pool.status:
+        return "the operator has written no status of it; `bayplan doctor` says more."
+    return ""
