@@ -7,6 +7,10 @@ Only if that is empty too, the claim is deleted. Anything that appears before ma
 again. What is remembered between the steps only saves time: after a restart a tainted node goes
 through the whole fence again.
 
+A node whose pods have moved to other nodes has a taint already (`vacating`). Once it is empty, it
+goes through the same fence under that taint, so that it is never without a taint. While it still
+has pods, its taint is left alone here.
+
 Others have terminated nodes with running pods that had seemed empty: kubernetes-sigs/karpenter
 issue 3185.
 """
@@ -20,11 +24,14 @@ from bayplan.api.names import RUN_TRACKING
 from bayplan.model.backoff import delay_after
 from bayplan.model.intents import RetireNode, TaintNode
 from bayplan.model.node_claims import NodeClaim
-from bayplan.model.nodes import DRAINING, LOST_TAINTS, Node
+from bayplan.model.nodes import DRAINING, LOST_TAINTS, Node, Taint
 from bayplan.model.pods import Pod
 from bayplan.model.untyped import mapping, sequence
 
-RETIRING = "retiring"  # the value of the taint if we have set it, not a person
+# The values of the taint DRAINING if we have set it, not a person: the node has been empty for long
+# enough, or its pods move to other nodes (`vacating`).
+RETIRING, MOVING = "retiring", "moving"
+OURS = frozenset({RETIRING, MOVING})
 QUIET_SECONDS = 10  # with the taint and without a pod
 FRESH_SECONDS = 5  # a list that was asked for earlier is no longer fresh
 JOINING_SECONDS = 900  # for as long a node may take to become ready: Karpenter's own patience
@@ -55,11 +62,16 @@ class FreshList:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`taints` are the keys of those that the NodePool's template sets. `buying` as the mode."""
+    """`taints` are the keys of those that the NodePool's template sets.
+
+    `buying` and `consolidating` are of the mode: without the second, a node under whose taint pods
+    move opens again.
+    """
 
     empty_seconds: int
     taints: frozenset[str] = frozenset()
     buying: bool = True
+    consolidating: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,7 @@ def step(nodes: Sequence[Seen], memory: Memory, rules: Rules, now: Now) -> Step:
     remembered: dict[str, Watched] = {}
     intents: list[TaintNode | RetireNode] = []
     lists: list[str] = []
-    leaving = sum(_ours(seen.node) and not seen.claim.deleting for seen in nodes)
+    leaving = sum(_has(seen.node, RETIRING) and not seen.claim.deleting for seen in nodes)
     for seen in sorted(nodes, key=_dearest):
         node = seen.node
         if seen.claim.deleting or node.deleting:
@@ -163,9 +175,12 @@ def reopened(nodes: Sequence[Node]) -> tuple[TaintNode, ...]:
 
 
 def reopens(node: Node) -> bool:
-    """Whether pods can go to a node as soon as our taint is off: it leaves for no other reason."""
+    """Whether pods can go to a node as soon as our taint is off: it leaves for no other reason.
+
+    A node whose pods have moved does not open for new pods.
+    """
     others = tuple(one for one in node.taints if (one.key, one.value) != (DRAINING, RETIRING))
-    return _ours(node) and not dataclasses.replace(node, taints=others).emptying
+    return _has(node, RETIRING) and not dataclasses.replace(node, taints=others).emptying
 
 
 def template_taints(node_pool: Mapping[str, Any]) -> frozenset[str]:
@@ -202,14 +217,20 @@ def _looked_at(seen: Seen, known: Watched, now: Now) -> Watched:
 def _due(seen: Seen, known: Watched, rules: Rules, now: Now) -> str:
     """What should be done with the node now: taint, open, list, retire, or nothing."""
     name = seen.node.name
-    stays = known.empty_since is None or name in now.wanted or _claimed(seen.node, rules)
+    stays = (
+        known.empty_since is None
+        or name in now.wanted
+        or bool(seen.node.kept)
+        or _claimed(seen.node, rules)
+    )
     if known.tainted_at is None:
         return (
             "" if stays or not rules.buying or now.at < _empty_at(seen, known, rules) else "taint"
         )
     # A taint that is being taken off may be gone already: the node has to be seen open first.
+    moves = rules.consolidating and known.empty_since is None and _has(seen.node, MOVING)
     if stays or not rules.buying or known.act == "open":
-        return "open"
+        return "" if moves else "open"
     if now.at <= _quiet_at(known) or now.at < known.retries_at:
         return ""
     fresh = now.fresh.get(name)
@@ -225,7 +246,7 @@ def _claimed(node: Node, rules: Rules) -> bool:
         taint.key not in rules.taints
         and taint.key not in LOST_TAINTS
         and not taint.key.startswith(_OF_KUBERNETES)
-        and not (taint.key == DRAINING and taint.value == RETIRING)
+        and not _is_ours(taint)
         for taint in node.taints
     )
 
@@ -243,11 +264,21 @@ def _quiet_at(known: Watched) -> int:
 
 
 def _ours(node: Node) -> bool:
-    return any(taint.key == DRAINING and taint.value == RETIRING for taint in node.taints)
+    return any(map(_is_ours, node.taints))
+
+
+def _is_ours(taint: Taint) -> bool:
+    return taint.key == DRAINING and taint.value in OURS
+
+
+def _has(node: Node, value: str) -> bool:
+    return any(taint.key == DRAINING and taint.value == value for taint in node.taints)
 
 
 def _taint(node: Node, *, present: bool) -> TaintNode:
-    return TaintNode(node.name, node.uid, DRAINING, RETIRING, present=present)
+    """Comes with the value of an empty node, and goes with the value that the node has."""
+    value = MOVING if not present and _has(node, MOVING) else RETIRING
+    return TaintNode(node.name, node.uid, DRAINING, value, present=present)
 
 
 def _first(known: int | None, now: int) -> int:

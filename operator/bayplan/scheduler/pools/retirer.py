@@ -72,7 +72,9 @@ class Retirer:
                     self.writer.taint(taint)
                 continue
             rules = retirement.Rules(
-                spec.retirement.empty_seconds, retirement.template_taints(stored.body)
+                spec.retirement.empty_seconds,
+                retirement.template_taints(stored.body),
+                consolidating=spec.consolidates,
             )
             flying = frozenset(node for node in self.cache.state.assumed.values() if node)
             moment = retirement.Now(now, wanted, flying, self._fresh)

@@ -1,0 +1,352 @@
+"""How a node that has pods is given back, and everything that stops it, in words."""
+
+import dataclasses
+
+import pytest
+
+from bayplan.model.nodes import Taint
+from bayplan.reconcile.pool import vacating
+from bayplan.reconcile.pool.vacancies import NodeState
+from tests.builders import make_node
+from tests.laws.vacating_world import STAY, World
+
+
+def begun(**more: object) -> World:
+    """The plan wants n1; the node is draining, and nothing else has happened yet."""
+    world = World(wanted={"n1"}, **more)  # type: ignore[arg-type]
+    for _ in range(30):
+        world.run(1)
+        if world.state("n1") is NodeState.DRAINING:
+            return world
+    raise AssertionError(world.told.states)
+
+
+def why(world: World, name: str = "n1") -> str:
+    return world.told.states[name].why
+
+
+class TestTheWay:
+    def test_from_open_to_empty(self) -> None:
+        """Closing, held, tainted, moved one by one; at the end nothing is held."""
+        world = World(wanted={"n1"})
+        states: list[NodeState] = []
+        for _ in range(90):
+            world.run(1)
+            states.append(world.state("n1"))
+            assert world.ready("web") >= 4
+            assert world.ready("rs") >= 3
+
+        order = list(dict.fromkeys(states))
+        assert [NodeState.OPEN, NodeState.CLOSING, NodeState.DRAINING, NodeState.EMPTY] == order
+        assert [] == [pod for pod in world.pods.values() if pod.node == "n1"]
+        assert {} == world.held.held
+        assert 2 == len(world.evicted)
+        assert world.tainted("n1")
+        assert "plan-n1" == world.nodes["n1"].closing
+
+    def test_room_is_held_from_the_taint_on(self) -> None:
+        """For each pod that moves, in the same step."""
+        world = begun()
+
+        assert 4 == sum(sum(by.values()) for by in world.held.held.values())
+        assert {"n1"} == world.held.closing
+
+    def test_a_closed_node_without_moves_gets_no_taint(self) -> None:
+        """It empties by itself."""
+        world = World(replicas={"rs": 0, "web": 0}, wanted={"n1"})
+        world.run(60)
+
+        assert NodeState.CLOSING is world.state("n1")
+        assert not world.tainted("n1")
+
+
+class TestWhatStops:
+    def test_no_room(self) -> None:
+        """Nobody is moved; after some attempts the node opens and rests."""
+        world = World(wanted={"n1"}, replicas={"rs": 8, "web": 8})
+        world.replicas = {"rs": 8, "web": 8}
+        world.run(25)
+        assert "there is no other node for" in why(world)
+        world.run(60)
+
+        assert not world.nodes["n1"].closing
+        assert [] == world.evicted
+        assert "it was opened a while ago" in why(world)
+
+    def test_a_pod_lands_there(self) -> None:
+        """Demand needs the node: it opens at once."""
+        world = World(wanted={"n1"})
+        world.rules = dataclasses.replace(world.rules, most_draining=0)
+        world.run(15)
+        assert NodeState.CLOSING is world.state("n1")
+        world.wanted = set()
+        world.replicas["web"] = 14
+        world.run(3)
+
+        assert NodeState.OPEN is world.state("n1")
+        assert "has landed there" in why(world)
+
+    def test_the_plan_drops_it(self) -> None:
+        """One plan without the node changes nothing; the second opens it, taint and all."""
+        world = begun(broken={"rs", "web"})
+        world.rules = dataclasses.replace(world.rules, halted="the API server is slow")
+        world.replicas["web"] = 2  # those on n2: no replacement begins
+        for pod in world.of("web"):
+            if pod.node == "n1":
+                del world.pods[pod.name]
+        world.memory = dataclasses.replace(
+            world.memory,
+            nodes={
+                uid: dataclasses.replace(
+                    one, moves=tuple(each for each in one.moves if each.move.owner == "rs")
+                )
+                for uid, one in world.memory.nodes.items()
+            },
+        )
+        world.wanted = set()
+        world.run(11)
+        assert world.tainted("n1")
+        world.run(15)
+
+        assert not world.tainted("n1")
+        assert not world.nodes["n1"].closing
+        assert {} == world.held.held
+
+    def test_somebody_keeps_it(self) -> None:
+        """Nothing more moves, at any time, and both marks go."""
+        world = begun()
+        world.run(3)
+        world.change("n1", kept="bayplan.dev/keep")
+        evicted = len(world.evicted)
+        world.run(30)
+
+        assert not world.tainted("n1")
+        assert not world.nodes["n1"].closing
+        assert evicted == len(world.evicted)
+        assert "bayplan.dev/keep" in why(world)
+
+    def test_somebody_cordons_it(self) -> None:
+        """Then the node is theirs."""
+        world = World(wanted={"n1"})
+        world.change("n1", unschedulable=True)
+        world.run(30)
+
+        assert not world.nodes["n1"].closing
+        assert "n1: somebody has cordoned it" == why(world)
+
+    def test_somebody_takes_the_taint_off(self) -> None:
+        """The node opens, and rests."""
+        world = begun()
+        world.run(2)
+        world.change("n1", taints=())
+        world.run(3)
+
+        assert NodeState.OPEN is world.state("n1")
+        assert not world.nodes["n1"].closing
+
+    def test_a_budget_of_zero(self) -> None:
+        """No eviction is asked for; the budget is named."""
+        world = World(wanted={"n1"}, least=4)
+        world.run(40)
+
+        assert [] == world.evicted
+        assert "PodDisruptionBudget default/rs does not let default/rs-" in why(world)
+        assert not world.tainted("n1")
+
+    def test_a_budget_that_is_spent_later(self) -> None:
+        """The moves stop, the node opens when they are stuck, and the owner is left alone."""
+        world = begun()
+        world.least = 4
+        world.run(5)
+        evicted = len(world.evicted)
+        world.run(200)
+
+        assert 1 >= evicted == len(world.evicted)
+        assert not world.tainted("n1")
+        assert "could not be moved lately" in why(world)
+        assert "PodDisruptionBudget default/rs" in why(world)
+
+    @pytest.mark.parametrize("owner", ["rs", "web"])
+    def test_replacements_that_are_never_ready(self, owner: str) -> None:
+        """Nothing falls below its minimum; the node opens, and the owner is left alone."""
+        world = begun(broken={owner})
+        for _ in range(250):
+            world.run(1)
+            assert world.ready("web") >= 4
+            assert world.ready("rs") >= 3
+
+        assert not world.tainted("n1")
+        assert "did not move for 120 s" in why(world)
+        assert world.memory.failed.keys() == {owner}
+
+    @pytest.mark.parametrize("stays", ["annotation bayplan.dev/move: Never", "volume x (hostPath)"])
+    def test_a_pod_that_stays(self, stays: str) -> None:
+        world = World(wanted={"n1"})
+        name = next(pod.name for pod in world.of("rs") if pod.node == "n1")
+        world.pods[name] = dataclasses.replace(world.pods[name], stays=stays)
+        world.run(30)
+
+        assert f"default/{name} should not be moved: {stays}" == why(world)
+        assert not world.tainted("n1")
+
+    def test_a_young_pod(self) -> None:
+        world = World(wanted={"n1"})
+        name = next(pod.name for pod in world.of("web") if pod.node == "n1")
+        world.pods[name] = dataclasses.replace(world.pods[name], created_at=world.now)
+        world.run(STAY - 10)
+        assert not world.tainted("n1")
+        assert f"default/{name} is there for too short a time" in why(world)
+        world.run(20)
+
+        assert world.tainted("n1")
+
+    def test_the_limits(self) -> None:
+        world = World(wanted={"n1"})
+        world.rules = dataclasses.replace(world.rules, most_draining=0)
+        world.run(15)
+        assert "0 nodes drain already, and 0 may at a time" == why(world)
+        world.rules = dataclasses.replace(world.rules, most_draining=1, moves_per_hour=3)
+        world.run(1)
+        assert "0 pods have moved in the last hour, and 3 may" == why(world)
+        world.rules = dataclasses.replace(world.rules, moves_per_hour=4)
+        world.run(2)
+
+        assert world.tainted("n1")
+
+    @pytest.mark.parametrize(
+        ("rules", "said"),
+        [
+            ({"moving": False}, "no window for moves is open"),
+            ({"frozen": "pods wait"}, "pods wait"),
+        ],
+    )
+    def test_outside_windows(self, rules: dict[str, object], said: str) -> None:
+        world = World(wanted={"n1"})
+        world.rules = dataclasses.replace(world.rules, **rules)
+        world.run(30)
+
+        assert said == why(world)
+        assert not world.nodes["n1"].closing
+
+    def test_no_plan_any_more(self) -> None:
+        """The solver is gone: what has not started opens."""
+        world = World(wanted={"n1"})
+        world.rules = dataclasses.replace(world.rules, most_draining=0)
+        world.run(15)
+        world.planning = False
+        world.run(130)
+
+        assert not world.nodes["n1"].closing
+
+    def test_the_pool_no_longer_consolidates(self) -> None:
+        world = begun()
+        world.rules = dataclasses.replace(world.rules, consolidating=False)
+        world.run(3)
+
+        assert not world.tainted("n1")
+        assert not world.nodes["n1"].closing
+        marked = make_node("n1", uid="u", taints=(Taint("bayplan.dev/draining", "moving"),))
+        found = vacating.reopened([marked, make_node("n2", uid="v", closing="plan-1")])
+        assert [("n1", True), ("n2", False)] == [
+            (one.node, hasattr(one, "present")) for one in found
+        ]
+
+
+class TestWhatOthersDo:
+    def test_a_node_dies_in_mid_move(self) -> None:
+        """Room stays for its successors until they have landed, and is forgotten then."""
+        world = begun()
+        del world.nodes["n1"]
+        world.full = True
+        world.run(20)
+        assert 4 == sum(sum(by.values()) for by in world.held.held.values())
+        world.full = False
+        world.run(3)
+
+        assert {} == world.held.held
+        assert {} == world.memory.nodes
+
+    def test_the_target_goes(self) -> None:
+        """Another place is proven before the next pod is evicted; or there is none."""
+        world = begun(replicas={"rs": 3, "web": 1})
+        gone = {name for by in world.held.held.values() for name in by}
+        assert {"n2"} == gone
+        world.change("n2", ready=False)
+        world.run(60)
+
+        assert [] == [pod for pod in world.pods.values() if pod.node == "n1"]
+
+    def test_karpenter_takes_the_node(self) -> None:
+        """Nothing is written; room is held for its pods, so that nobody else takes it."""
+        world = World()
+        world.change("n1", taints=(Taint("karpenter.sh/disrupted"),))
+        world.second()
+        found = world.operator()
+
+        assert () == found.intents
+        assert NodeState.FORCED is world.state("n1")
+        assert 4 == sum(sum(by.values()) for by in found.held.held.values())
+        assert "the taint karpenter.sh/disrupted says that it goes" == why(world)
+
+    def test_karpenter_takes_a_node_and_there_is_no_room(self) -> None:
+        """Somebody has to buy, at once."""
+        world = World(replicas={"rs": 9, "web": 4})
+        world.change("n1", taints=(Taint("karpenter.sh/disrupted"),))
+        world.change("n3", ready=False)
+        world.second()
+        found = world.operator()
+
+        assert found.lacking
+
+    def test_others_take_a_node_that_was_closing(self) -> None:
+        world = World(wanted={"n1"})
+        world.run(12)
+        world.change("n1", taints=(Taint("karpenter.sh/disrupted"),))
+        world.run(1)
+
+        assert NodeState.FORCED is world.state("n1")
+        world.change("n1", taints=())
+        world.wanted = set()
+        world.run(15)
+        assert not world.nodes["n1"].closing
+        assert {} == world.held.held
+
+
+class TestAfterARestart:
+    def test_it_goes_on(self) -> None:
+        """The taint is enough: the pods are proven again, and move."""
+        world = begun()
+        world.run(2)
+        world.die()
+        world.run(90)
+
+        assert [] == [pod for pod in world.pods.values() if pod.node == "n1"]
+
+    def test_it_is_undone(self) -> None:
+        """If its pods have no other place, and no plan wants it."""
+        world = begun()
+        world.die()
+        world.wanted = set()
+        world.change("n3", ready=False)
+        world.replicas["rs"] += 4
+        world.run(40)
+
+        assert not world.tainted("n1")
+        assert not world.nodes["n1"].closing
+
+    def test_a_closed_node(self) -> None:
+        """Two plans without it, and it opens."""
+        world = World()
+        world.change("n1", closing="plan-9")
+        world.run(40)
+
+        assert not world.nodes["n1"].closing
+
+    def test_nobody_is_evicted_at_once(self) -> None:
+        """A former operator may have evicted a pod a moment ago, and its successor is to come."""
+        world = begun()
+        world.die()
+        before = len(world.evicted)
+        world.run(15)
+
+        assert before == len(world.evicted)
