@@ -1,8 +1,7 @@
 """Why a node stays or goes, in sentences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bayplan.api import names
 from bayplan.api.pool import PoolSpec
@@ -175,12 +174,9 @@ def _blocked(pool: PoolResource, node: Node) -> Iterator[BlockedNode]:
     for one in map(mapping, sequence(pool.status.get("blocked"))):
         if one.get("node") == node.name:
             pod, reason = str(one.get("pod") or ""), str(one.get("reason") or "")
-            yield BlockedNode(node.name, pod, reason, _microdollars(one))
-
-
-def _microdollars(blocked: Mapping[str, Any]) -> int:
-    text = str(blocked.get("dollarsPerHour") or "")
-    return int(float(text) * _MICRO) if text.replace(".", "", 1).isdigit() else 0
+            yield BlockedNode(
+                node.name, pod, reason, consolidation.microdollars(one.get("dollarsPerHour"))
+            )
 
 
 def _condition(pool: PoolResource) -> str:

@@ -43,7 +43,7 @@ def overview(bodies: Iterable[Body], site: Site) -> list[dict[str, Any]]:
     """A row for each Pool, by name."""
     on_node = _by_node(site.running)
     pools = sorted(map(parse_pool, bodies), key=lambda pool: pool.name)
-    return [_row(pool, _nodes(pool, site.nodes), on_node) for pool in pools]
+    return [_row(pool, nodes_of(pool, site.nodes), on_node) for pool in pools]
 
 
 def account(
@@ -54,7 +54,7 @@ def account(
     `node_pool` is its NodePool, None if there is none; `claims` are all NodeClaims of the cluster.
     """
     pool, on_node = parse_pool(body), _by_node(site.running)
-    nodes = _nodes(pool, site.nodes)
+    nodes = nodes_of(pool, site.nodes)
     status = pool.status
     return {
         "kind": names.POOL_KIND,
@@ -122,7 +122,7 @@ def _buys(pool: PoolResource) -> bool:
     return pool.spec is not None and pool.spec.buys
 
 
-def _nodes(pool: PoolResource, nodes: Iterable[Node]) -> list[Node]:
+def nodes_of(pool: PoolResource, nodes: Iterable[Node]) -> list[Node]:
     """The nodes of a Pool; of a Pool without a NodePool, all that have no Pool."""
     if pool.spec is not None and not pool.node_pool:
         return [node for node in nodes if names.POOL not in node.labels]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.recorded import Body, Recorded, told
+from tests.recorded import Body, Recorded, make_node, make_pod, told
 from tests.unit.cli.test_cli_doctor import make_deployment, sound
 
 KARPENTER = "/apis/karpenter.sh/v1/nodepools"
@@ -102,6 +102,76 @@ def test_what_keeps_it_from_buying(found: Recorded, part: str, remedy: str) -> N
     assert "Fails" == wrong["verdict"]
     assert part in wrong["said"]
     assert remedy in wrong["remedy"]
+
+
+def consolidates(*more: Body, **status: Any) -> list[Any]:
+    """What is doubtful about a Pool with two nodes that moves pods."""
+    pool = make_pool("BuyAndConsolidate", status={"conditions": [], **status})
+    found = cluster(pool)
+    found.objects |= Recorded(*more).objects
+    return [one for one in of_pool(found) if one["verdict"] == "Doubtful"]
+
+
+def node(name: str, **annotations: str) -> Body:
+    made = make_node(name, **{LABEL: "batch"})
+    made["metadata"]["annotations"] = {"eks-node-viewer/instance-price": "0.38", **annotations}
+    return made
+
+
+def budget(expected: int, healthy: int) -> Body:
+    return {
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {}},
+        "status": {
+            "disruptionsAllowed": 0, "expectedPods": expected, "desiredHealthy": healthy,
+        },
+    }  # fmt: skip
+
+
+def test_consolidation_that_nothing_hinders() -> None:
+    """A budget that is only spent for now is nothing to mend."""
+    assert [] == consolidates(node("n1"), make_pod("a", node="n1"), budget(3, 2))
+
+
+def test_nodes_that_an_annotation_keeps() -> None:
+    """They are named, with the annotation, and with what they cost."""
+    [found] = consolidates(node("n1", **{"bayplan.dev/keep": "true"}), node("n2"))
+
+    assert (
+        "nodes stay because of an annotation: n1 (bayplan.dev/keep); they cost $0.38 an hour"
+    ) == found["said"]
+    assert "remove the annotation" in found["remedy"]
+
+
+def test_a_budget_that_blocks_for_ever() -> None:
+    """Each budget is named once, with the nodes of this Pool alone that it keeps."""
+    pods = [make_pod("a", node="n1"), make_pod("b", node="n2"), make_pod("c", node="n3")]
+    [found] = consolidates(node("n1"), node("n2"), make_node("n3"), *pods, budget(3, 3))
+
+    assert (
+        "PodDisruptionBudget default/web never lets a pod go, and keeps nodes: n1, n2; they cost "
+        "$0.76 an hour"
+    ) == found["said"]
+    assert "lower minAvailable" in found["remedy"]
+
+
+def test_nodes_that_the_last_plan_could_not_empty() -> None:
+    """The sum of what they cost, and who tells more."""
+    rows = [{"node": f"n{at}", "pod": "a/b", "reason": "x", "dollarsPerHour": "0.25"}
+            for at in range(5)]  # fmt: skip
+    [found] = consolidates(blocked=rows)
+
+    assert found["said"].endswith("may not move: n0, n1, n2 and 2 more; they cost $1.25 an hour")
+    assert "bayplan explain pool/batch" in found["remedy"]
+
+
+@pytest.mark.parametrize(("reason", "told_of"), [("MovesForbidden", True), ("PodsWait", False)])
+def test_what_stops_moves_for_good(reason: str, told_of: bool) -> None:
+    """What ends by itself is nothing to mend."""
+    said = {"type": "Consolidating", "status": "False", "reason": reason, "message": "No move."}
+
+    assert told_of == bool(consolidates(conditions=[said]))
 
 
 def test_advice_needs_less() -> None:

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bayplan.api.pool_resource import parse_pool
+from bayplan.api.pool_resource import PoolResource, parse_pool
 from bayplan.cli.client import ApiClient
 from bayplan.cli.errors import NotThere
 from bayplan.cli.ops.finding import Finding, Verdict
+from bayplan.cli.packing import pool_objects
 from bayplan.model.node_pools import node_class_of
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reports import pool_health
-from bayplan.reports.pool_health import Found
+from bayplan.reports.pool_health import Found, Trouble
 
 _KARPENTER = "/apis/karpenter.sh/v1"
 
@@ -57,9 +58,21 @@ def _findings(
         yield Finding(check, Verdict.GOOD, f"mode {spec.mode}, by NodePool {name}{quiet}")
     else:
         yield Finding(check, Verdict.GOOD, "advises on the nodes that exist")
+    for one in _blocks(server, pool):
+        yield Finding(check, Verdict.DOUBTFUL, one.said, one.remedy)
     trouble = pool_health.degraded(pool)
     if trouble is not None:
         yield Finding(check, Verdict.DOUBTFUL, trouble.said, trouble.remedy)
+
+
+def _blocks(server: ApiClient, pool: PoolResource) -> list[Trouble]:
+    """What keeps a Pool that consolidates from giving nodes back."""
+    if pool.spec is None or not pool.spec.consolidates:
+        return []
+    from bayplan.reports import pool_blocks  # slow to import
+
+    site = pool_objects.site(server)
+    return list(pool_blocks.troubles(pool, site, server.listed("PodDisruptionBudget", "")))
 
 
 def _pools(server: ApiClient) -> list[Mapping[str, Any]]:

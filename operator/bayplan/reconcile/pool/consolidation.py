@@ -11,6 +11,7 @@ from bayplan.reconcile.pool.money import dollars
 from bayplan.reconcile.pool.quiet import Problem
 
 CONSOLIDATING = "Consolidating"
+_MICRO = 1_000_000
 _SAID = 2  # nodes of each sort in `next`
 _MINUTE, _SOON, _HOUR = 60, 600, 3600
 _LONGEST_NAME = 253
@@ -76,6 +77,12 @@ def blocked(one: BlockedNode) -> str:
     """Why a node stays and what that costs, in a sentence."""
     why = f"pod {one.pod} {one.reason}" if one.pod else f"it {one.reason}"
     return f"Node {one.node} stays: {why}; it costs ${dollars(one.price)} an hour."
+
+
+def microdollars(text: object) -> int:
+    """What `dollars` wrote into a status; 0 for anything else."""
+    digits = text.replace(".", "", 1) if isinstance(text, str) else ""
+    return round(float(str(text)) * _MICRO) if digits.isdecimal() else 0
 
 
 def _first(rows: Sequence[Any], said: Any, rest: str) -> Iterator[str]:
