@@ -7,9 +7,10 @@ from typing import Any
 from bayplan import units
 from bayplan.model.untyped import mapping
 from bayplan.reconcile.pool import quiet
+from bayplan.reports.consolidation_manifests import doubts
 
 Body = Mapping[str, Any]
-Path = tuple[str, ...]
+Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ def faults(
         yield Fault(second, ("spec", "default"), message, error=True)
     for pool in pools:
         yield from _limits(pool)
+        for path, message in doubts(pool):
+            yield Fault(pool, ("spec", "consolidation", *path), message)
         if by_name:
             yield from _node_pool(pool, by_name)
     for one in workloads:

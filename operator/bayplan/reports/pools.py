@@ -110,7 +110,26 @@ def _row(
         "fillPercent": fill(asked, room),
         **{key: status.get(key) for key in _MONEY},
         "waitingPods": status.get("waitingPods"),
+        "consolidation": _consolidation(pool),
         "next": list(sequence(status.get("next"))),
+    }
+
+
+def _consolidation(pool: PoolResource) -> dict[str, Any] | None:
+    """What a Pool does that moves pods; None for another, and before its first plan."""
+    status = pool.status
+    if pool.spec is None or not pool.spec.consolidates or "moves" not in status:
+        return None
+    moves = mapping(status.get("moves"))
+    return {
+        "closing": int(status.get("closing") or 0),
+        "draining": int(status.get("draining") or 0),
+        "movesLastHour": int(moves.get("lastHour") or 0),
+        "movesLastDay": int(moves.get("lastDay") or 0),
+        "movesByCause": dict(mapping(moves.get("byCause"))),
+        "blocked": [dict(mapping(one)) for one in sequence(status.get("blocked"))],
+        "promisedDollarsPerHour": status.get("promisedDollarsPerHour"),
+        "savedDollarsPerHour": status.get("savedDollarsPerHour"),
     }
 
 

@@ -116,23 +116,77 @@ def test_top_of_pools_as_text() -> None:
         assert word not in text
 
 
-def test_a_row_fits_eighty_columns() -> None:
+@pytest.mark.parametrize(("mode", "shown_as"), [("Advise",) * 2, ("BuyAndConsolidate", "Buy+")])
+def test_a_row_fits_eighty_columns(mode: str, shown_as: str) -> None:
     """A long name is cut; no number is."""
     status = make_status(
         dollarsPerHour="10234.56", boundDollarsPerHour="10100.00", gapPercent="101.3",
         waitingPods=12_345,
     )  # fmt: skip
-    rows = told(
-        cluster(pool=make_pool("a" * 63, status, mode="Advise", nodePoolRef=None)), "top", "pools"
-    )["pools"]
+    wanted = make_pool("a" * 63, status, mode=mode, nodePoolRef=None)
+    rows = told(cluster(pool=wanted), "top", "pools")["pools"]
     console = Console(width=80, file=io.StringIO())
     with console.capture() as shown:
         console.print(pool_table.picture(rows, wide=False))
     head, row, *_ = shown.get().splitlines()
 
     assert ["Wait", "12345"] == [head.split()[-1], row.split()[-1]]
-    assert {"10234.56", "10100.00", "101.3%", "Advise"} < set(row.split())
+    assert {"10234.56", "10100.00", "101.3%", shown_as} < set(row.split())
     assert max(len(head), len(row)) <= 80
+
+
+BLOCKED = {
+    "node": "n2", "pod": "a/b", "reason": "is the only pod of ReplicaSet a",
+    "dollarsPerHour": "0.38",
+}  # fmt: skip
+
+
+def moving(**more: Any) -> Body:
+    """A Pool that consolidates: 3 nodes close, 1 is being emptied, 1 is blocked."""
+    status = make_status(
+        moves={"lastHour": 12, "lastDay": 40, "byCause": {"Consolidation": 40}},
+        closing=3,
+        draining=1,
+        blocked=[BLOCKED],
+        promisedDollarsPerHour="0.57",
+        savedDollarsPerHour="1.25",
+        **more,
+    )
+    return make_pool(status=status, mode="BuyAndConsolidate")
+
+
+SAID = (
+    "12 pods moved in the last hour, 40 in 24 hours; nodes that close: 3, that are being emptied: "
+    "1, which saves $0.57 an hour; $1.25 an hour saved in 24 hours"
+)
+
+
+def test_top_shows_what_moves() -> None:
+    """In a line below the table, and in columns with -o wide; other Pools have none of it."""
+    text = run(cluster(pool=moving()), "top", "pools").output
+    wide = run(cluster(pool=moving()), "top", "pools", "-o", "wide").output
+    [row] = told(cluster(pool=moving()), "top", "pools")["pools"]
+
+    assert "+2 -1 !3 ~4" in text
+    assert f"batch: {SAID}" in " ".join(text.split())
+    assert {"Buy+", "BuyAndConsolidate"} & set(text.split()) == {"Buy+"}
+    for word in ("BuyAndConsolidate", "Closing", "Draining", "Moves/h", "Blocked"):
+        assert word in wide
+    assert (3, 1, 12, [BLOCKED]) == tuple(
+        row["consolidation"][key] for key in ("closing", "draining", "movesLastHour", "blocked")
+    )
+    assert None is told(cluster(), "top", "pools")["pools"][0]["consolidation"]
+
+
+def test_the_page_of_a_pool_that_consolidates() -> None:
+    """What moves, and each node that cannot go with the pod and the price."""
+    lines = run(cluster(pool=moving()), "explain", "pool/batch", code=1).output.splitlines()
+
+    assert lines[0].startswith("Pool batch, mode BuyAndConsolidate: orders nodes, gives them back,")
+    assert f"moves: {SAID}" in lines
+    assert (
+        "blocked: n2 stays, since pod a/b is the only pod of ReplicaSet a; it costs $0.38 an hour"
+    ) in lines
 
 
 def test_top_says_why_a_pool_is_not_ready() -> None:

@@ -180,6 +180,14 @@ def node_pool(name: str = "np", of: str = "a", **disruption: Any) -> dict[str, A
     }
 
 
+def moving(**consolidation: Any) -> dict[str, Any]:
+    return pool("a", mode="BuyAndConsolidate", consolidation=consolidation)
+
+
+def window(schedule: str, seconds: int, time_zone: str = "UTC") -> dict[str, Any]:
+    return {"schedule": schedule, "durationSeconds": seconds, "timeZone": time_zone}
+
+
 @pytest.mark.parametrize(
     "bodies",
     [
@@ -187,6 +195,9 @@ def node_pool(name: str = "np", of: str = "a", **disruption: Any) -> dict[str, A
         [pool("a", mode="Buy", limits={"nodes": 1, "cpu": "1m", "dollarsPerHour": "0.01"})],
         [pool("a", default=True), pool("b", "nq"), node_pool(), node_pool("nq", "b")],
         [pool("a"), job("j"), service("s", placement={"pool": "a"})],
+        [moving(), node_pool()],
+        [moving(horizonSeconds=7200, minimumStaySeconds=7200, maximumDraining="1%")],
+        [moving(windows=[window("0 22 * * MON-FRI", 8 * 3600), window("@daily", 86_399)])],
         [service("s", placement={"pool": "a"})],
         [node_pool(consolidateAfter="0s")],
     ],
@@ -221,6 +232,35 @@ def test_pools_that_are_good(bodies: list[dict[str, Any]]) -> None:
          "no NodePool 'other' among these manifests"),
         ([pool("a"), service("s", placement={"pool": "b"})],
          "warning", "spec.placement.pool", "no Pool 'b' among these manifests"),
+        *(
+            ([moving(**stated)], "warning", f"spec.consolidation.{path}", words)
+            for stated, path, words in (
+                ({"maximumDraining": 0}, "maximumDraining", "no pod is moved; raise it"),
+                ({"maximumDraining": "0%"}, "maximumDraining", "no pod is moved; raise it"),
+                ({"maximumMovesPerHour": 0}, "maximumMovesPerHour", "no pod is moved; raise it"),
+                ({"moveMicrodollars": 0}, "moveMicrodollars", "for the least saving"),
+                ({"minimumStaySeconds": 3601}, "minimumStaySeconds", "exceeds horizonSeconds"),
+                ({"windows": [window("@hourly", 3600)]}, "windows[0].durationSeconds",
+                 "the window is always open"),
+                ({"windows": [window("0 0,12 * * *", 50_000)]}, "windows[0].durationSeconds",
+                 "the window is always open"),
+            )
+        ),
+        *(
+            ([moving(windows=[window("@daily", 60), wrong])], "error",
+             f"spec.consolidation.windows[1].{path}", words)
+            for wrong, path, words in (
+                (window("0 0 31 2 *", 60), "schedule", "never due"),
+                (window("0 0 * * *", 60, "Europe/Berln"), "timeZone", "Europe/Berlin"),
+            )
+        ),
+        *(
+            ([pool("a", mode=mode, consolidation={"horizonSeconds": 600})], "warning",
+             "spec.consolidation", f"is not used with mode {mode}; set `mode: BuyAndConsolidate`")
+            for mode in ("Advise", "Buy")
+        ),
+        ([pool("a", mode="BuyAndConsolidate"), node_pool(consolidateAfter="1m")], "error",
+         "spec.nodePoolRef.name", "Set it to Never"),
         ([service("s", placement={"pool": "a"}, template={"spec": {
             **JOB["spec"]["template"]["spec"], "nodeSelector": {"bayplan.dev/pool": "b"}}})],
          "error", "spec.placement.pool", "no node is in two Pools; remove one of them"),

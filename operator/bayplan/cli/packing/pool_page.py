@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayplan.cli.packing import pool_objects
+from bayplan.cli.packing import pool_objects, pool_table
 
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
@@ -48,6 +48,7 @@ def lines(told: Mapping[str, Any], *, wide: bool = False) -> Iterator[str]:
     yield from _money(told)
     if told["waitingPods"]:
         yield f"waiting: {_counted(told['waitingPods'], 'pod')} for a node of this Pool"
+    yield from _moves(told["consolidation"])
     yield from (f"next: {one}" for one in told["next"])
     for one in told["unavailable"]:
         times = _counted(int(one.get("refusals") or 0), "time")
@@ -101,6 +102,19 @@ def _money(told: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"  the best plan found costs ${told['plannedDollarsPerHour']} an hour and would save "
             f"${told['savingDollarsPerMonth'] or '0.00'} a month"
+        )
+
+
+def _moves(told: Mapping[str, Any] | None) -> Iterator[str]:
+    """What moves, and which nodes cannot go because of a pod."""
+    if told is None:
+        return
+    yield f"moves: {pool_table.consolidation(told)}"
+    for one in told["blocked"]:
+        pod = f"pod {one.get('pod')}" if one.get("pod") else "it"
+        yield (
+            f"blocked: {one.get('node')} stays, since {pod} {one.get('reason')}; it costs "
+            f"${one.get('dollarsPerHour')} an hour"
         )
 
 

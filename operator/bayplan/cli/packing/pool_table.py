@@ -13,6 +13,7 @@ _COMING = ("requested", "launched", "registered")
 _STATES = (*_COMING, "usable", "retiring", "refused")
 _COLUMNS = ("Mode", "Nodes", "Claims", "CPU", "Mem", "$/h", "Bound", "Gap", "Wait")
 _WORDS = frozenset({"Mode", "NodePool", "Claims"})  # columns of words; the others are numbers
+_SHORT = {"BuyAndConsolidate": "Buy+"}
 _GAP = 2
 
 
@@ -28,7 +29,8 @@ def picture(
         return Text(pool_objects.NONE)
     shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     shown.add_column("Pool", overflow="ellipsis", min_width=6)  # the column that is cut
-    columns = _wide() if wide else _COLUMNS
+    moves = any(row["consolidation"] for row in rows)
+    columns = _wide(moves=moves) if wide else _COLUMNS
     for column in columns:
         shown.add_column(column, justify="left" if column in _WORDS else "right", no_wrap=True)
     for row in rows[:lines]:
@@ -36,24 +38,32 @@ def picture(
             **_cells(row),
             **{state.capitalize(): str(row["claims"][state]) for state in _STATES},
         }
+        if not wide:
+            cells["Mode"] = _SHORT.get(row["mode"], row["mode"])
         shown.add_row(
             *(Text(plain(one)) for one in (row["name"], *map(cells.__getitem__, columns)))
         )
     return Group(shown, *(Text(plain(line)) for line in _remarks(rows, lines)))
 
 
-def _wide() -> tuple[str, ...]:
-    states = [state.capitalize() for state in _STATES]
+def _wide(*, moves: bool) -> tuple[str, ...]:
+    """All columns that have room on a wide page; `moves` if a Pool of the page consolidates."""
+    states = (
+        ("Claims", "Closing", "Draining", "Moves/h", "Blocked")
+        if moves
+        else [state.capitalize() for state in _STATES]
+    )
     money = ("$/h", "Bound", "Plan", "Gap", "Saves/month")
     return ("NodePool", "Mode", "Ready", "Nodes", *states, "CPU", "Mem", *money, "Wait")
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    fill, claims = row["fillPercent"], row["claims"]
+    fill, claims, moves = row["fillPercent"], row["claims"], row["consolidation"]
     signed = (
         ("+", sum(claims[state] for state in _COMING)),
         ("-", claims["retiring"]),
         ("!", claims["refused"]),
+        ("~", moves["closing"] + moves["draining"] if moves else 0),
     )
     return {
         "NodePool": row["nodePool"],
@@ -61,6 +71,10 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "Ready": row["ready"]["status"] or "?",
         "Nodes": str(row["nodes"]),
         "Claims": " ".join(f"{sign}{count}" for sign, count in signed if count),
+        "Closing": str(moves["closing"]) if moves else "-",
+        "Draining": str(moves["draining"]) if moves else "-",
+        "Moves/h": str(moves["movesLastHour"]) if moves else "-",
+        "Blocked": str(len(moves["blocked"])) if moves else "-",
         "CPU": _percent(fill.get("cpu")),
         "Mem": _percent(fill.get("memory")),
         "$/h": _known(row["dollarsPerHour"]),
@@ -86,7 +100,19 @@ def _remarks(rows: Sequence[Mapping[str, Any]], lines: int | None) -> Iterator[s
             )
         elif ready["status"] != "True":
             yield f"{row['name']}: not ready ({ready['reason']}): {ready['message']}"
+        if row["consolidation"]:
+            yield f"{row['name']}: {consolidation(row['consolidation'])}"
         yield from (f"{row['name']}: {line}" for line in row["next"])
+
+
+def consolidation(told: Mapping[str, Any]) -> str:
+    """What moves in a Pool, in a line."""
+    return (
+        f"{told['movesLastHour']} pods moved in the last hour, {told['movesLastDay']} in 24 hours; "
+        f"nodes that close: {told['closing']}, that are being emptied: {told['draining']}, which "
+        f"saves ${told['promisedDollarsPerHour'] or '0.00'} an hour; "
+        f"${told['savedDollarsPerHour'] or '0.00'} an hour saved in 24 hours"
+    )
 
 
 def _percent(value: float | None) -> str:

@@ -53,7 +53,8 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
 
     Pools have a row each: how full their nodes are, what they cost, the bound (no nodes hold these
     pods for less), by how many percent they cost more, and the pods that wait for a node. Of their
-    NodeClaims, +2 are on the way, -1 goes back and !3 were refused in the last 30 minutes.
+    NodeClaims, +2 are on the way, -1 goes back and !3 were refused in the last 30 minutes; ~4 nodes
+    are closing or being emptied. Buy+ is the mode BuyAndConsolidate.
 
     Exit code: 0, or 3 if the cluster refused.
     """
