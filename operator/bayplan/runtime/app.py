@@ -12,7 +12,7 @@ import gc
 import logging
 import random
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from bayplan import logs, metrics
@@ -24,7 +24,8 @@ from bayplan.cluster.transport import HttpTransport, Request
 from bayplan.cluster.writer import Writer
 from bayplan.model import state
 from bayplan.model.nodes import INSTANCE_TYPE
-from bayplan.model.workloads import Waiting
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import PodClass, TaskKey, Waiting
 from bayplan.notifications import notifier, receivers
 from bayplan.optimizer import existing_nodes
 from bayplan.provisioning import backlog
@@ -101,6 +102,7 @@ class Operator:
         self.metrics = metrics.Metrics()
         self.clock = WallClock()
         self._solver = solver_process.SolverProcess()
+        self._consolidator = solver_process.SolverProcess()  # its answers take longer
         file = settings.notifications_file
         self.notifier = notifier.Notifier(
             receivers.read(file) if file is not None else {},
@@ -191,6 +193,9 @@ class Operator:
             clock=self.clock,
             ask=self._solver.ask,
             waiting=self._unplaced,
+            consolidate=self._consolidator.consolidate,
+            successors=self._successors,
+            ring=self._inbox.mark,
             leads=self.leadership.leads,
             failed=lambda error: self.loop.defect("pools", "all", error),
             acts=self.settings.mode is Mode.ACT,
@@ -199,6 +204,9 @@ class Operator:
 
     def _unplaced(self, now: int) -> list[Waiting]:
         return self.loop.unplaced(now)
+
+    def _successors(self, pods: Iterable[Pod]) -> Mapping[TaskKey, PodClass]:
+        return self.loop.successors(pods)
 
     def _build_cache(self) -> None:
         """Build the cache and the parts that feed it or hear from it."""
@@ -342,6 +350,7 @@ class Operator:
         await self.supervisor.cancel(spare="writer")
         await self._admissions.close()
         self._solver.close()
+        self._consolidator.close()
         await self.writer.drain(self.settings.shutdown_seconds / 2)
         await self.supervisor.cancel()
         await asyncio.to_thread(self.lease.stop, self.settings.shutdown_seconds / 2)

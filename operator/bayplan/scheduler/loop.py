@@ -122,6 +122,7 @@ class Loop:
         )
         if self.buying is not None:
             self.commit.patience = self.buying.patience
+            self.views.departures = self.buying.departures
         self.answers = Answers(cache, admissions, self.writer)
 
     async def run(self) -> None:
@@ -256,7 +257,8 @@ class Loop:
         state = self.cache.state
         there = tuple(state.unplaced.values())
         groups = classes.groups((), (*there, *pods), self.cache.by_uid, state.aversions, guard)
-        return {key: group.kind for group in groups for key in group.keys}
+        kinds = ((classes.of_successor(group.kind), group.keys) for group in groups)
+        return {key: kind for kind, keys in kinds for key in keys}
 
     def _eligible(self, kind: PodClass) -> EligibleNodes:
         return eligible_nodes.eligible(kind, self._memo.table(self.cache.snapshot()))

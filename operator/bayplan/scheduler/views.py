@@ -5,13 +5,14 @@ know that.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bayplan.api import kinds, names
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
 from bayplan.model import intents
+from bayplan.model.departures import ANY_DEPARTURE, Departures
 from bayplan.model.pods import Claim
 from bayplan.reconcile.batchjob import parent_summaries, retention
 from bayplan.reconcile.longservice import dependencies
@@ -21,13 +22,17 @@ from bayplan.scheduler import admission
 
 @dataclass(slots=True, eq=False)
 class Views:
-    """`receivers` are the places where notices can go; `timed` is as in `View`."""
+    """`receivers` are the places where notices can go; `timed` is as in `View`.
+
+    `departures` says which instances of a resource leave first.
+    """
 
     cache: Cache
     admissions: admission.Admissions
     receivers: frozenset[str] = frozenset()
     most_finished: int = retention.MOST_FINISHED
     timed: bool = True
+    departures: Callable[[Resource], Departures] = lambda _: ANY_DEPARTURE
     _last_to_go: Mark | None = None
 
     def of(self, resource: Resource, placement: NoRoom | None, homes: EligibleNodesOf) -> View:
@@ -53,6 +58,7 @@ class Views:
             claim_of=lambda name: cache.state.claims.get((namespace, name)),
             homes=homes,
             refusals=self._refusals(resource),
+            departures=self.departures(resource),
         )
 
     def _refusals(self, resource: Resource) -> tuple[intents.RefusedWrite, ...]:

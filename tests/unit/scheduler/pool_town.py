@@ -12,6 +12,7 @@ from typing import Any
 
 from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
+from bayplan.cluster import decode
 from bayplan.cluster.refusals import Write
 from bayplan.model.intents import CloseNode, EvictPod, PriceDeletion, RetireNode
 from bayplan.model.node_claims import NodeClaim
@@ -47,6 +48,7 @@ class Town(Shop):
         self.lenient = False  # a fault of the story, not ours, takes instances
         stated = {"retirement": {"emptySeconds": 0}, "consolidation": dict(consolidation or {})}
         super().__init__("BuyAndConsolidate", **{**stated, **spec})
+        self.cache.synced_kinds.update(decode.KINDS)
 
     # ---- what the writer does -------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
 
 from bayplan.api import names
 from bayplan.api.pool_resource import PoolResource
+from bayplan.api.resource import Key
 from bayplan.cloud.prices import Book, Market, Price
 from bayplan.cluster import node_claims
 from bayplan.cluster.node_writes import Done
@@ -18,7 +19,9 @@ from bayplan.model.intents import EmitEvent, LaunchNode, RetireNode, TaintNode
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node, Taint
 from bayplan.model.pods import UNSCHEDULABLE, WAITING_FOR_NODE, Constraints, Pod, Toleration
-from bayplan.model.workloads import Waiting
+from bayplan.model.workloads import PodClass, TaskKey, Waiting
+from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation_search import consolidated
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 from bayplan.scheduler.pools.pool_buying import PoolBuying
@@ -60,6 +63,7 @@ class Shop(Scene):
 
     def __init__(self, mode: str = "Buy", **spec: Any) -> None:
         self.asked: list[Problem] = []
+        self.consolidated: list[Holding] = []
         self.launched: dict[str, Mapping[str, Any]] = {}
         self.retired: list[RetireNode] = []
         self.tainted: list[TaintNode] = []
@@ -83,6 +87,9 @@ class Shop(Scene):
             clock=_Time(lambda: self.clock.wall),
             ask=self._ask,
             waiting=self._unplaced,
+            consolidate=self._consolidate,
+            successors=self._successors,
+            ring=self._ring,
             leads=lambda: self.leads,
             failed=self.defects.append,
         )
@@ -91,12 +98,28 @@ class Shop(Scene):
     def _unplaced(self, now: int) -> list[Waiting]:
         return self.loop.unplaced(now)
 
+    def _successors(self, pods: Iterable[Pod]) -> Mapping[TaskKey, PodClass]:
+        return self.loop.successors(pods)
+
+    def _ring(self, key: Key) -> None:
+        self.loop.inbox.mark(key)
+
     async def _ask(self, problem: Problem, seconds: float) -> Purchase | None:
         self.asked.append(problem)
         await asyncio.sleep(seconds)
         ticks = itertools.count()
         budget = Budget(seconds=1, spent=lambda: next(ticks) / 50)
         return purchase(problem, budget) if self.answers else None
+
+    async def _consolidate(
+        self, holding: Holding, offers: Offers, seconds: float, *, most_moves: int | None = None
+    ) -> Consolidated | None:
+        self.consolidated.append(holding)
+        await asyncio.sleep(seconds)
+        ticks = itertools.count()
+        budget = Budget(seconds=1, spent=lambda: next(ticks) / 50)
+        answer = consolidated(holding, offers, budget, most_moves=most_moves)
+        return answer if self.answers else None
 
     # ---- what the writer does -------------------------------------------------------------
 
@@ -230,8 +253,9 @@ def played(shop: Shop, story: Any) -> Shop:
     """Play a story while the buyer runs; a defect on the way fails the test."""
 
     async def whole() -> None:
-        parts = shop.buying.buyer.run(), shop.buying.appraiser.run()
-        running = [asyncio.create_task(part) for part in parts]
+        buying = shop.buying
+        parts = buying.buyer.run(), buying.appraiser.run(), buying.leavers.run()
+        running = [asyncio.create_task(part) for part in (*parts, buying.consolidator.run())]
         try:
             await story(shop)
         finally:
@@ -239,7 +263,8 @@ def played(shop: Shop, story: Any) -> Shop:
                 task.cancel()
 
     run(whole())
-    assert shop.defects == []
+    for defect in shop.defects:
+        raise defect
     return shop
 
 

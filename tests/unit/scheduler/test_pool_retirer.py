@@ -7,6 +7,7 @@ from bayplan.cluster.pools import NODE_CLAIM, NODE_POOL, POOL
 from bayplan.model.intents import TaintNode
 from bayplan.model.nodes import Taint
 from bayplan.scheduler.pools.menus import Menus
+from bayplan.scheduler.pools.pool_nodes import PoolNodes
 from bayplan.scheduler.pools.retirer import Retirer
 from tests.builders import NOON, make_node
 from tests.unit.cluster.held import Held
@@ -28,6 +29,7 @@ def test_a_taint_stays_until_it_is_known_who_buys() -> None:
     retirer = Retirer(
         cache=held.cache,
         writer=cast("Any", SimpleNamespace(taint=written.append)),
+        nodes=PoolNodes(held.cache),
         menus=cast("Any", SimpleNamespace(node_pool=lambda _: None)),
         **parts,
     )

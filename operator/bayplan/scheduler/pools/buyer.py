@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from bayplan import logs
 from bayplan.cluster.cache import Cache
-from bayplan.model.workloads import Plan, PodClass, Waiting
+from bayplan.model.workloads import NO_BACKLOG, Backlog, Plan, PodClass, Waiting
 from bayplan.optimizer.problem import Problem
 from bayplan.optimizer.purchase import Purchase
 from bayplan.provisioning.demand import Shop
@@ -35,7 +35,10 @@ Ask = Callable[[Problem, float], Awaitable[Purchase | None]]
 
 @dataclass(slots=True, eq=False)
 class Buyer:
-    """`waiting` gives what waits for a node now, by class. `ask` asks the solver process."""
+    """`waiting` gives what waits for a node now, by class. `ask` asks the solver process.
+
+    `moving` has the room that is held for pods that move, and the nodes that close.
+    """
 
     cache: Cache
     clock: Clock
@@ -46,6 +49,7 @@ class Buyer:
     waiting: Callable[[int], Sequence[Waiting]]
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
+    moving: Callable[[], Backlog] = lambda: NO_BACKLOG
     held_back: dict[str, limits.Limit] = field(default_factory=dict)  # Pool -> what stopped orders
     _wanted: dict[PodClass, int] = field(default_factory=dict)  # of the last cycle
     _window: BatchWindow = field(init=False)
@@ -138,7 +142,7 @@ class Buyer:
             waiting=[*able, *headroom(menus)],
             now=now,
             coming=self.under_way.coming(menus.everything),
-            planned=self.under_way.planned(coming=True),
+            planned=self.under_way.planned(coming=True) | self.moving(),
         )
 
     def _within_limits(self, menus: Menus) -> tuple[Shop, dict[str, limits.Limit]]:

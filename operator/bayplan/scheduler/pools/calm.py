@@ -8,9 +8,12 @@ from bayplan.model.node_claims import Offering
 from bayplan.reconcile import mass_loss
 from bayplan.reconcile.pool import freezes, windows
 from bayplan.reconcile.pool.quiet import Problem
+from bayplan.reconcile.pool.vacancies import Memory
 from bayplan.scheduler.pools.buyer import Buyer
 from bayplan.scheduler.pools.refused import RefusedOfferings
 
+_HOUR = 3600
+_HALTING = frozenset({"ApiDegraded", "NodesSilent"})
 _REFUSED_SECONDS = 600  # an offering that was refused is bought for no move for so long
 
 
@@ -22,15 +25,8 @@ class Calm:
     buyer: Buyer
     refused: RefusedOfferings
 
-    def hindrance(self, pool: str, spec: PoolSpec, now: int) -> Problem | None:
-        """Why no pod of the Pool begins to move; None if nothing hinders it. O(nodes)."""
-        terms = spec.consolidation
-        if not terms.maximum_moves_per_hour:
-            return freezes.forbidden("maximumMovesPerHour")
-        if not terms.draining_nodes(len(self.cache.state.nodes)):
-            return freezes.forbidden("maximumDraining")
-        if not windows.open_at(terms.windows, now):
-            return freezes.outside(windows.opens_at(terms.windows, now))
+    def hindrance(self, pool: str, now: int) -> Problem | None:
+        """Why nothing of a plan begins in the Pool; None if nothing hinders it. O(nodes)."""
         if not self.cache.synced:
             return freezes.degraded("not everything was listed yet")
         said = self.buyer.refused_writes.get(pool, "")
@@ -38,12 +34,30 @@ class Calm:
             return freezes.degraded(said)
         if self.cache.pools.market is None and not self.cache.pools.book.file:
             return freezes.unpriced()
-        waiting = self.buyer.waiting_for(pool)
-        if waiting:
-            return freezes.waiting(waiting)
         if mass_loss.braked_until(self.cache.state.nodes.values(), now) is not None:
             return freezes.silence()
-        return None
+        waiting = self.buyer.waiting_for(pool)
+        return freezes.waiting(waiting) if waiting else None
+
+    def halts(self, problem: Problem | None) -> bool:
+        """Whether pods of nodes that are being emptied stay for now, too."""
+        return problem is not None and problem.reason in _HALTING
+
+    def still(self, spec: PoolSpec, memory: Memory, now: int) -> Problem | None:
+        """Why no pod begins to move, although nodes may close and empty by themselves."""
+        terms = spec.consolidation
+        most = terms.maximum_moves_per_hour
+        if not most:
+            return freezes.forbidden("maximumMovesPerHour")
+        if not terms.draining_nodes(len(self.cache.state.nodes)):
+            return freezes.forbidden("maximumDraining")
+        if not windows.open_at(terms.windows, now):
+            return freezes.outside(windows.opens_at(terms.windows, now))
+        return freezes.spent(most) if self.spent(memory, now) >= most else None
+
+    def spent(self, memory: Memory, now: int) -> int:
+        """How many pods have begun to move within the last hour."""
+        return sum(count for at, count in memory.moves if now < at + _HOUR)
 
     def shunned(self, pool: str, now: int) -> frozenset[Offering]:
         """The offerings that were refused lately: nothing moves to a node of these."""

@@ -12,6 +12,8 @@ from bayplan.model.node_claims import NodeClaim
 from bayplan.reconcile.pool.stuck import stuck
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.buyer import Buyer
+from bayplan.scheduler.pools.consolidator import MoveWrites
+from bayplan.scheduler.pools.deletion_costs import Prices
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.orderer import Launches
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
@@ -26,7 +28,7 @@ _ANSWER_SECONDS = 2  # by then it is known whether a withdrawn claim has an inst
 _LAUNCH_SECONDS = 30  # for the claims of a Pool that is gone or cannot be read
 
 
-class PoolWrites(Launches, NodeWrites, StatusWrites, Protocol):
+class PoolWrites(Launches, NodeWrites, MoveWrites, Prices, StatusWrites, Protocol):
     """The part of the writer that is about Pools and their nodes."""
 
 

@@ -1,20 +1,33 @@
 """Everything about Pools that the loop and the process see: one object for both."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
 from bayplan.metrics import Metrics
-from bayplan.model.workloads import Backlog, Plan, PodClass, Waiting
+from bayplan.model.departures import ANY_DEPARTURE, Departures
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import Backlog, Plan, PodClass, TaskKey, Waiting
+from bayplan.reconcile.pool.vacancies import Allowance
 from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.appraiser import Appraiser
 from bayplan.scheduler.pools.buyer import Ask, Buyer
+from bayplan.scheduler.pools.calm import Calm
+from bayplan.scheduler.pools.consolidator import Consolidator
+from bayplan.scheduler.pools.deletion_costs import DeletionCosts
 from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
+from bayplan.scheduler.pools.leavers import Leavers
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.orderer import Orderer
+from bayplan.scheduler.pools.planner import Consolidate, Planner
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
+from bayplan.scheduler.pools.pool_nodes import PoolNodes
+from bayplan.scheduler.pools.prover import Prover
+from bayplan.scheduler.pools.pursued import Targets
+from bayplan.scheduler.pools.records import Records
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import Retirer
 from bayplan.scheduler.pools.teller import Teller
@@ -29,8 +42,10 @@ _UNKNOWN = Patience(unknown=True)
 class PoolBuying:
     """Buys for what finds no room, and keeps the Pools in order; a `NodeBuying` of the loop.
 
-    `waiting` gives what waits now, by class. `acts` is False where nothing is to be written.
-    `failed` hears of a defect of ours.
+    `waiting` gives what waits now, by class, and `successors` the class of the pod that each pod
+    would be followed by. `consolidate` asks the solver process which nodes a Pool gives back.
+    `ring` has a resource looked at again. `acts` is False where nothing is to be written. `failed`
+    hears of a defect of ours.
     """
 
     cache: Cache
@@ -38,8 +53,12 @@ class PoolBuying:
     clock: Clock
     ask: Ask
     waiting: Callable[[int], Sequence[Waiting]]
+    consolidate: Consolidate
+    successors: Callable[[Iterable[Pod]], Mapping[TaskKey, PodClass]]
+    ring: Callable[[Key], None]
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
+    allowed: Callable[[Pod], Allowance | None] = lambda _: None
     acts: bool = True
     metrics: Metrics = field(default_factory=Metrics)
     menus: MenuKeeper = field(init=False)
@@ -47,12 +66,15 @@ class PoolBuying:
     buyer: Buyer = field(init=False)
     appraiser: Appraiser = field(init=False)
     keeper: Keeper = field(init=False)
+    leavers: Leavers = field(init=False)
+    consolidator: Consolidator = field(init=False)
     _unknown_since: float | None = None  # monotonic
     _menus: Menus = field(default_factory=Menus)  # of this cycle
 
     def __post_init__(self) -> None:
         refused = RefusedOfferings(self.cache)
         measured = PoolMetrics(self.metrics)
+        nodes = PoolNodes(self.cache)
         self.menus = MenuKeeper(self.cache, refused.closed)
         self.under_way = UnderWay(self.cache)
         orderer = Orderer(self.cache, self.writer, self.menus, self.under_way, measured)
@@ -66,6 +88,7 @@ class PoolBuying:
             waiting=self.waiting,
             leads=self._may_buy,
             failed=self.failed,
+            moving=self._moving,
         )
         self.appraiser = Appraiser(
             cache=self.cache,
@@ -74,6 +97,7 @@ class PoolBuying:
             leads=self._may_buy,
             failed=self.failed,
         )
+        self._build_consolidator(orderer, nodes, refused, measured)
         self.keeper = Keeper(
             cache=self.cache,
             writer=self.writer,
@@ -88,7 +112,9 @@ class PoolBuying:
                 clock=self.clock,
                 menus=self.menus,
                 under_way=self.under_way,
+                nodes=nodes,
                 measured=measured,
+                moving=self._moving,
             ),
             teller=Teller(
                 cache=self.cache,
@@ -98,20 +124,78 @@ class PoolBuying:
                 buyer=self.buyer,
                 appraiser=self.appraiser,
                 measured=measured,
+                consolidating=self.consolidator.records.told,
             ),
             leads=self._may_buy,
             failed=self.failed,
             measured=measured,
         )
 
+    def _build_consolidator(
+        self, orderer: Orderer, nodes: PoolNodes, refused: RefusedOfferings, measured: PoolMetrics
+    ) -> None:
+        """Build what chooses who leaves and who moves."""
+        calm = Calm(self.cache, self.buyer, refused)
+        planner = Planner(
+            cache=self.cache,
+            clock=self.clock,
+            menus=self.menus,
+            orderer=orderer,
+            ask=self.consolidate,
+            successors=self.successors,
+            planned=self._planned_moves,
+            shunned=calm.shunned,
+            moves=self._moves,
+            allowed=self.allowed,
+        )
+        self.leavers = Leavers(
+            cache=self.cache,
+            clock=self.clock,
+            menus=self.menus,
+            plans=planner,
+            ring=self.ring,
+            leads=self._may_buy,
+            failed=self.failed,
+        )
+        self.consolidator = Consolidator(
+            cache=self.cache,
+            writer=self.writer,
+            clock=self.clock,
+            menus=self.menus,
+            under_way=self.under_way,
+            nodes=nodes,
+            planner=planner,
+            prover=Prover(self.cache, self.clock, self.successors),
+            targets=Targets(self.cache, orderer, self.under_way),
+            calm=calm,
+            records=Records(self.cache, self.menus.price, measured),
+            costs=DeletionCosts(self.cache, self.writer, planner.ranks),
+            allowed=self.allowed,
+            leads=self._may_buy,
+            failed=self.failed,
+        )
+
     async def run(self) -> None:
-        """Buy, withdraw, give back and tell, until cancelled."""
-        await asyncio.gather(self.buyer.run(), self.keeper.run(), self.appraiser.run())
+        """Buy, withdraw, consolidate, give back and tell, until cancelled."""
+        await asyncio.gather(
+            self.buyer.run(),
+            self.keeper.run(),
+            self.appraiser.run(),
+            self.leavers.run(),
+            self.consolidator.run(),
+        )
 
     def planned(self) -> Backlog:
-        """Which pods the nodes were bought for that have joined lately; asked first in a cycle."""
+        """Which pods the nodes were bought for that have joined lately; asked first in a cycle.
+
+        Also the room that is held for pods that move, and the nodes that close.
+        """
         self._menus = self.menus.current(self.clock.now())
-        return self.under_way.planned(coming=False)
+        return self.under_way.planned(coming=False) | self._moving()
+
+    def departures(self, resource: Resource) -> Departures:
+        """Which instances of a LongService leave first."""
+        return self.leavers.departures(resource) if self.acts else ANY_DEPARTURE
 
     def patience(self, kind: PodClass) -> Patience | None:
         """How long pods of a class wait for a node that is bought; None if none is bought."""
@@ -131,6 +215,7 @@ class PoolBuying:
         """A cycle has ended: what waited, and its plan. The plan is None if nothing waited."""
         if plan is not None:
             self.under_way.land(waiting, plan)
+            self.consolidator.land(waiting, plan)
         self.buyer.look(plan)
 
     def _known(self) -> bool:
@@ -142,6 +227,16 @@ class PoolBuying:
         if self._unknown_since is None:
             self._unknown_since = now
         return now - self._unknown_since > _LISTED_SECONDS
+
+    def _moving(self) -> Backlog:
+        return self.consolidator.held()
+
+    def _moves(self, pool: str, now: int) -> int:
+        return self.consolidator.moves(pool, now)
+
+    def _planned_moves(self) -> Backlog:
+        """What is planned for nodes that are there and for those that come."""
+        return self.under_way.planned(coming=True) | self._moving()
 
     def _may_buy(self) -> bool:
         return self.acts and self.leads()

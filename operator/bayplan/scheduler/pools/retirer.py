@@ -2,24 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from bayplan import logs
-from bayplan.api import names
-from bayplan.api.placement_rules import per_node
 from bayplan.cluster import errors
 from bayplan.cluster.cache import Cache
 from bayplan.model.intents import RetireNode, TaintNode
-from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
+from bayplan.model.workloads import NO_BACKLOG, Backlog
 from bayplan.placement.solve import Policy, solve
 from bayplan.reconcile.pool import retirement
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.headroom import headroom
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
+from bayplan.scheduler.pools.pool_nodes import PoolNodes
 from bayplan.scheduler.pools.under_way import UnderWay
 
 
@@ -33,18 +32,22 @@ class NodeWrites(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Retirer:
-    """What is remembered of each Pool's nodes, and the lists that were asked for."""
+    """What is remembered of each Pool's nodes, and the lists that were asked for.
+
+    `moving` has the room that is held for pods that move, and the nodes that close.
+    """
 
     cache: Cache
     writer: NodeWrites
     clock: Clock
     menus: MenuKeeper
     under_way: UnderWay
+    nodes: PoolNodes
     measured: PoolMetrics
+    moving: Callable[[], Backlog] = lambda: NO_BACKLOG
     _memory: dict[str, retirement.Memory] = field(default_factory=dict)  # by Pool
     _fresh: dict[str, retirement.FreshList] = field(default_factory=dict)  # by node
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _on_nodes: frozenset[str] = frozenset()  # uids of services with one instance on each node
 
     def look(self, menus: Menus, now: int) -> None:
         """One step for every Pool; a Pool that does not buy takes its taints off.
@@ -53,16 +56,9 @@ class Retirer:
         """
         if not self.cache.pools.known:
             return
-        by_pool: dict[str, list[Node]] = {}
-        for node in self.cache.state.nodes.values():
-            pool = node.labels.get(names.POOL)
-            if pool is not None:
-                by_pool.setdefault(pool, []).append(node)
+        by_pool = self.nodes.by_pool()
         wanted = self._wanted(menus, now) if menus.buying else frozenset()
-        ended = self._ended(by_pool.values()) if menus.buying else {}
-        self._on_nodes = frozenset(
-            resource.uid for resource in self.cache.resources.values() if per_node(resource)
-        )
+        seen = self.nodes.seen(by_pool) if menus.buying else {}
         for pool, nodes in by_pool.items():
             spec = menus.buying.get(pool)
             stored = self.menus.node_pool(pool)
@@ -78,9 +74,7 @@ class Retirer:
             )
             flying = frozenset(node for node in self.cache.state.assumed.values() if node)
             moment = retirement.Now(now, wanted, flying, self._fresh)
-            step = retirement.step(
-                self._seen(nodes, ended), self._memory.get(pool, {}), rules, moment
-            )
+            step = retirement.step(seen[pool], self._memory.get(pool, {}), rules, moment)
             self._memory[pool] = step.memory
             self._carry_out(pool, step)
         self._fresh.clear()
@@ -97,45 +91,14 @@ class Retirer:
             if node not in self._asking:
                 self._asking[node] = asyncio.get_running_loop().create_task(self._list(node))
 
-    def _ended(self, pools: Iterable[Iterable[Node]]) -> dict[str, list[Pod]]:
-        """The pods that have ended on these nodes: one look for all Pools."""
-        found: dict[str, list[Pod]] = {node.name: [] for nodes in pools for node in nodes}
-        for pod in self.cache.state.finished.values():
-            there = found.get(pod.node)
-            if there is not None:
-                there.append(pod)
-        return found
-
-    def _seen(
-        self, nodes: Iterable[Node], ended: Mapping[str, Sequence[Pod]]
-    ) -> list[retirement.Seen]:
-        state = self.cache.state
-        claims = {claim.node: claim for claim in self.cache.pools.claims.values() if claim.node}
-        return [
-            retirement.Seen(
-                node,
-                claims[node.name],
-                self._keeping(
-                    (*state.on_node.get(node.name, {}).values(), *ended.get(node.name, ()))
-                ),
-            )
-            for node in nodes
-            if node.name in claims
-        ]
-
-    def _keeping(self, pods: Sequence[Pod]) -> Sequence[Pod]:
-        """The pods without instances of services that have one on each node: they keep no node."""
-        if not self._on_nodes:
-            return pods
-        return [pod for pod in pods if pod.owner is None or pod.owner.uid not in self._on_nodes]
-
     def _wanted(self, menus: Menus, now: int) -> frozenset[str]:
-        """Nodes for which pods are planned, or which are the headroom."""
-        kept = self.under_way.kept()
+        """Nodes for which pods are planned or room is held, or which are the headroom."""
+        moving = self.moving()
+        kept = self.under_way.kept().union(*moving.held.values())
         spare = headroom(menus)
         if not spare:
             return kept
-        plan = solve(self.cache.snapshot(), spare, now, Policy())
+        plan = solve(self.cache.snapshot(), spare, now, Policy(), planned=moving)
         return kept | frozenset(plan.placements.values())
 
     async def _list(self, node: str) -> None:
@@ -145,6 +108,6 @@ class Retirer:
         except errors.ClusterError as error:
             logs.say(logging.INFO, "no list of a node's pods", node=node, error=error)
         else:
-            self._fresh[node] = retirement.FreshList(asked_at, self._keeping(pods))
+            self._fresh[node] = retirement.FreshList(asked_at, self.nodes.keeping(pods))
         finally:
             del self._asking[node]

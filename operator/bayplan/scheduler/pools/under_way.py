@@ -44,12 +44,9 @@ class UnderWay:
         """This claim is ordered for these pods; with `moves` they still run elsewhere."""
         (self._moving if moves else self._planned)[claim] = Counter(order.pods)
 
-    def release(self, claims: Iterable[str]) -> None:
-        """The pods that move to these claims are no longer planned for them, or held elsewhere."""
-        for claim in claims:
-            self._moving.pop(claim, None)
-            if claim not in self._planned:
-                self._usable_since.pop(claim, None)
+    def move_only(self, held: Mapping[str, Counter[PodClass]]) -> None:
+        """Claim -> pods that run elsewhere and move there: no room is kept for others that move."""
+        self._moving = dict(held)
 
     def usable(self, claim: str) -> Node | None:
         """The node of a claim, if pods may be bound to it."""
@@ -135,8 +132,7 @@ class UnderWay:
     def tidy(self, now: int) -> None:
         """Forget plans of claims that are gone, and of nodes that have been there for a while."""
         known = self.cache.pools.claims
-        planned = self._planned.keys() | self._moving.keys()
-        for name in planned - known.keys():
+        for name in self._planned.keys() - known.keys():
             self._forget(name)
         there = self._nodes()
         self._lost_since = {
@@ -154,15 +150,15 @@ class UnderWay:
         self._lost = late.union(
             name for name, since in self._lost_since.items() if now - since >= _LOST_SECONDS
         )
-        for name in planned & known.keys():
+        for name in list(self._planned):
             if self._usable(known[name], there) is None:
                 continue
             if now - self._usable_since.setdefault(name, now) > _KEPT_SECONDS:
                 self._forget(name)
 
     def _forget(self, claim: str) -> None:
-        for known in (self._planned, self._moving, self._usable_since):
-            known.pop(claim, None)
+        self._planned.pop(claim, None)
+        self._usable_since.pop(claim, None)
 
     def _comes(self, claim: NodeClaim, there: Mapping[str, Node]) -> bool:
         """Whether pods can count on a node of this claim that takes none yet."""

@@ -1,0 +1,345 @@
+"""Carries out the plans of consolidation: orders, holds, and what becomes of each node.
+
+Every ten seconds each Pool in which nothing else is going on is planned for anew, and every second
+the state machine of its nodes (`reconcile.pool.vacating`) is asked what comes next. A plan is a
+wish: the state machine proves every move again before the first pod moves.
+"""
+
+import asyncio
+import functools
+import logging
+import operator
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
+
+from bayplan import logs
+from bayplan.api.pool import PoolSpec
+from bayplan.cluster.cache import Cache
+from bayplan.model.intents import CloseNode, EvictPod, TaintNode
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import NO_BACKLOG, Backlog, Waiting
+from bayplan.model.workloads import Plan as Placed
+from bayplan.provisioning.consolidation import Plan
+from bayplan.reconcile.pool import vacating
+from bayplan.reconcile.pool.quiet import Problem
+from bayplan.reconcile.pool.retirement import Seen
+from bayplan.reconcile.pool.vacancies import (
+    Allowance,
+    Group,
+    Held,
+    Memory,
+    NodeState,
+    Now,
+    Proof,
+    Rules,
+    Step,
+    draining,
+)
+from bayplan.scheduler.cycle_metrics import Clock
+from bayplan.scheduler.pools.calm import Calm
+from bayplan.scheduler.pools.deletion_costs import DeletionCosts
+from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.planner import Planner
+from bayplan.scheduler.pools.pool_nodes import PoolNodes
+from bayplan.scheduler.pools.prover import Prover
+from bayplan.scheduler.pools.pursued import Pursued, Targets
+from bayplan.scheduler.pools.records import Records
+from bayplan.scheduler.pools.under_way import UnderWay
+
+PLAN_SECONDS = 10.0
+_TICK_SECONDS = 1.0
+_OLD_SECONDS = 60  # a plan that is still being carried out is made anew after so long
+
+
+class MoveWrites(Protocol):
+    """The part of the writer that empties nodes."""
+
+    def close(self, wanted: CloseNode) -> None: ...
+    def taint(self, wanted: TaintNode) -> None: ...
+    def evict_pod(self, wanted: EvictPod) -> None: ...
+
+
+@dataclass(slots=True)
+class _Work:
+    """What goes on in one Pool. `number` counts its plans, and `at` is when the last one came."""
+
+    number: int = 0
+    at: int = 0
+    pursued: list[Pursued] = field(default_factory=list)
+    memory: Memory = field(default_factory=Memory)
+    step: Step = field(default_factory=Step)
+    hindered: Problem | None = None  # nothing begins
+    still: Problem | None = None  # no pod begins to move
+
+
+@dataclass(slots=True, eq=False)
+class Consolidator:
+    """`allowed` gives the disruption budgets of a pod. `failed` hears of a defect of ours."""
+
+    cache: Cache
+    writer: MoveWrites
+    clock: Clock
+    menus: MenuKeeper
+    under_way: UnderWay
+    nodes: PoolNodes
+    planner: Planner
+    prover: Prover
+    targets: Targets
+    calm: Calm
+    records: Records
+    costs: DeletionCosts
+    allowed: Callable[[Pod], Allowance | None]
+    leads: Callable[[], bool]
+    failed: Callable[[Exception], None]
+    _work: dict[str, _Work] = field(default_factory=dict)  # by Pool
+    _held: Backlog = NO_BACKLOG
+
+    async def run(self) -> None:
+        """Plan, and carry the plans out, until cancelled."""
+        await asyncio.gather(self._planning(), self._looking())
+
+    def held(self) -> Backlog:
+        """The room that is kept for pods that move, and the nodes that close."""
+        return self._held
+
+    def moves(self, pool: str, now: int) -> int:
+        """How many pods of a Pool may begin to move now."""
+        spec, work = self.menus.current(now).buying.get(pool), self._work.get(pool, _Work())
+        if spec is None or self.calm.still(spec, work.memory, now) is not None:
+            return 0
+        spent = self.calm.spent(work.memory, now)
+        return max(spec.consolidation.maximum_moves_per_hour - spent, 0)
+
+    def land(self, waiting: Iterable[Waiting], placed: Placed) -> None:
+        """Pods have been given nodes: no room is kept for those any more."""
+        if not self._held.held:
+            return
+        held = {kind: dict(by) for kind, by in self._held.held.items()}
+        for group in waiting:
+            by = held.get(group.kind)
+            for key in group.keys if by else ():
+                node = placed.placements.get(key, "")
+                if by and by.get(node, 0) > 0:
+                    by[node] -= 1
+        self._held = Backlog(self._held.nodes, {}, held, self._held.closing)
+
+    def look(self, now: int) -> None:
+        """One step for every Pool that consolidates or has, at `now` (epoch seconds).
+
+        Right after the start nobody knows yet which Pools consolidate, and everything stays.
+        """
+        if not self.cache.pools.known:
+            return
+        menus = self.menus.current(now)
+        by_pool = self.nodes.by_pool()
+        consolidating = {name for name, spec in menus.buying.items() if spec.consolidates}
+        pools = consolidating | {name for name, nodes in by_pool.items() if _marked(nodes)}
+        pools |= {name for name, work in self._work.items() if work.memory.nodes}
+        if not (pools or self._work):
+            return
+        seen = self.nodes.seen({name: by_pool.get(name, []) for name in pools})
+        for name in pools:
+            spec = menus.buying.get(name)
+            self._step(name, spec if name in consolidating else None, seen[name], menus)
+        for name in self._work.keys() - pools:
+            del self._work[name]
+        self.planner.forget(consolidating)
+        self.records.forget(consolidating)
+        self._hold()
+        wanted = {n for n in consolidating if menus.buying[n].consolidation.deletion_cost}
+        self.costs.look(wanted, now)
+
+    # ---- plans -----------------------------------------------------------------------------
+
+    async def _planning(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(PLAN_SECONDS)
+            if not self.leads():
+                continue
+            for name, spec in tuple(self.menus.current(self.clock.now()).buying.items()):
+                if spec.consolidates:
+                    try:
+                        await self._plan(name)
+                    except Exception as error:  # noqa: BLE001  the nodes are only not given back
+                        self.failed(error)
+
+    async def _plan(self, pool: str) -> None:
+        """Plan for a Pool, unless something else is going on there."""
+        now, work = self.clock.now(), self._work.setdefault(pool, _Work())
+        if self.calm.hindrance(pool, now) is not None:
+            return
+        if self._busy(work, now):
+            work.number += 1  # it stands
+            return
+        made = await self.planner.moving(pool)
+        if made is not None:
+            self._accept(pool, made)
+        elif self.planner.known(pool) is not None:
+            work.number += 1
+
+    def _busy(self, work: _Work, now: int) -> bool:
+        """Whether the last plan is still being carried out, so that another need not be made."""
+        if any(one.claims for one in work.pursued):
+            return True
+        return bool(work.pursued) and 0 <= now - work.at < _OLD_SECONDS
+
+    def _accept(self, pool: str, plan: Plan) -> None:
+        work, now = self._work.setdefault(pool, _Work()), self.clock.now()
+        begun = [one for one in work.pursued if self._begun(one, work)]
+        taken = frozenset(uid for one in begun for uid in one.nodes)
+        fresh = [Pursued.of(group) for group in plan.groups]
+        work.pursued = [*begun, *(one for one in fresh if taken.isdisjoint(one.nodes))]
+        work.number, work.at = work.number + 1, now
+
+    def _begun(self, one: Pursued, work: _Work) -> bool:
+        """Whether anything of the group cannot be taken back without a trace."""
+        states = (work.memory.nodes.get(uid) for uid in one.nodes)
+        moving = any(state is not None and state.state is NodeState.DRAINING for state in states)
+        return moving or bool(one.claims)
+
+    # ---- every second ------------------------------------------------------------------------
+
+    async def _looking(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            if self.leads():
+                try:
+                    self.look(self.clock.now())
+                except Exception as error:  # noqa: BLE001  the cluster is served all the same
+                    self.failed(error)
+
+    def _step(self, pool: str, spec: PoolSpec | None, seen: Sequence[Seen], menus: Menus) -> None:
+        """One step of a Pool; without a `spec` it no longer consolidates, and its nodes open."""
+        now, work = self.clock.now(), self._work.setdefault(pool, _Work())
+        if spec is None:
+            work.pursued.clear()
+            rules = Rules(0, consolidating=False)
+        else:
+            rules = self._rules(pool, spec, work, len(seen), now)
+            if rules.moving and not rules.frozen:
+                self._order(work, rules, menus)
+        groups = [group for one in work.pursued if (group := self.targets.carried(one))]
+        moment = Now(
+            at=now,
+            plan=work.number,
+            prove=functools.partial(self._prove, pool, groups),
+            owned=lambda uid: self.cache.state.owned(uid).values(),
+            usable=self._usable(),
+            allowed=self.allowed,
+            in_flight=frozenset(node for node in self.cache.state.assumed.values() if node),
+            wanted=self.under_way.kept(),
+        )
+        before = work.memory
+        step = vacating.step(seen, groups, before, rules, moment)
+        work.memory, work.step = step.memory, step
+        self._write(step)
+        self.records.took(pool, step, before, now)
+        self._end(pool, work, {one.node.uid for one in seen}, now)
+        if spec is not None:
+            pursued = [one.group for one in work.pursued]
+            plan, frozen = self.planner.known(pool), work.hindered or work.still
+            self.records.tell(pool, step, pursued, plan=plan, frozen=frozen, now=now)
+
+    def _rules(self, pool: str, spec: PoolSpec, work: _Work, nodes: int, now: int) -> Rules:
+        terms = spec.consolidation
+        work.hindered = self.calm.hindrance(pool, now)
+        work.still = self.calm.still(spec, work.memory, now)
+        frozen = work.hindered.message if work.hindered is not None else ""
+        return Rules(
+            most_draining=terms.draining_nodes(nodes),
+            moves_per_hour=terms.maximum_moves_per_hour,
+            stay_seconds=terms.minimum_stay_seconds,
+            moving=work.still is None,
+            frozen=frozen,
+            halted=frozen if self.calm.halts(work.hindered) else "",
+        )
+
+    def _order(self, work: _Work, rules: Rules, menus: Menus) -> None:
+        """Order what the next groups need, as far as their nodes may drain soon."""
+        free = rules.most_draining - sum(
+            one.state is NodeState.DRAINING for one in work.memory.nodes.values()
+        )
+        for one in work.pursued:
+            free -= len(one.nodes)
+            if free < 0 and work.pursued[0] is not one:
+                return
+            if one.buys:
+                self.targets.order(one, menus)
+
+    def _prove(
+        self,
+        pool: str,
+        groups: Sequence[Group],
+        pods: Sequence[Pod],
+        held: Held,
+        closed: Collection[str],
+    ) -> Proof:
+        """Where the successors of these pods land, on the nodes of the plan if they can."""
+        targets = {
+            move.pod: move.target
+            for group in groups
+            for one in group.vacatings
+            for move in one.moves
+        }
+        others = [work.step.held for name, work in self._work.items() if name != pool]
+        planned = functools.reduce(operator.or_, others, self.under_way.planned(coming=False))
+        return self.prover.prove(pods, held, closed, targets=targets, planned=planned)
+
+    def _usable(self) -> frozenset[str]:
+        """The nodes to which a successor can go."""
+        nodes = self.cache.state.nodes.values()
+        return frozenset(node.name for node in nodes if node.ready and not node.leaving)
+
+    def _end(self, pool: str, work: _Work, there: Collection[str], now: int) -> None:
+        """Leave the groups that are carried out, that have failed, or whose nodes open again."""
+        kept: list[Pursued] = []
+        for one in work.pursued:
+            opened = [
+                each.node
+                for each in one.group.vacatings
+                if (told := work.step.states.get(each.node)) is not None
+                and told.changed
+                and told.state is NodeState.OPEN
+            ]
+            if one.nodes.isdisjoint(there):
+                bought = [node for name in one.claims if (node := self.under_way.usable(name))]
+                self.records.done(pool, one.group, bought, now)
+            elif opened or one.failed:
+                self.planner.disproved(pool, opened)
+                work.number += 1
+                names_ = ",".join(each.node for each in one.group.vacatings)
+                why = one.failed or work.step.states[opened[0]].why
+                logs.say(logging.INFO, "give up", pool=pool, nodes=names_, why=why)
+            else:
+                kept.append(one)
+        work.pursued = kept
+
+    def _hold(self) -> None:
+        """Gather what is held, and keep room on what was ordered for moves that have not begun."""
+        begun = {
+            uid
+            for work in self._work.values()
+            for uid, one in work.memory.nodes.items()
+            if one.state is not NodeState.CLOSING
+        }
+        pursued = [one for work in self._work.values() for one in work.pursued]
+        self.targets.keep_only(pursued, begun)
+        held = [work.step.held for work in self._work.values()]
+        self._held = functools.reduce(operator.or_, held, NO_BACKLOG)
+
+    def _write(self, step: Step) -> None:
+        for intent in step.intents:
+            match intent:
+                case CloseNode():
+                    self.writer.close(intent)
+                case TaintNode():
+                    self.writer.taint(intent)
+                case EvictPod():
+                    self.writer.evict_pod(intent)
+
+
+def _marked(nodes: Iterable[Node]) -> bool:
+    """Whether any of the nodes says that it closes or that its pods move."""
+    return any(node.closing or draining(node) for node in nodes)

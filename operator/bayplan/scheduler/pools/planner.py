@@ -1,0 +1,368 @@
+"""Plans of consolidation: makes the question from what is known, and asks the solver process.
+
+An unchanged Pool is not asked about again: the picture of its nodes is compared first, then the
+question itself. The question is made anew now and then, for time alone may change it.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from bayplan import logs
+from bayplan.api import names
+from bayplan.api.batchjob import BatchJobSpec
+from bayplan.api.longservice import LongServiceSpec
+from bayplan.cloud.node_pools import ON_DEMAND, SPOT
+from bayplan.cluster.cache import Cache
+from bayplan.model.movability import Circumstances, verdict
+from bayplan.model.node_claims import Offering
+from bayplan.model.nodes import Node
+from bayplan.model.pods import Owner, Pod
+from bayplan.model.workloads import Backlog, PodClass, TaskKey
+from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.provisioning.consolidation import Asked, Plan, Scene
+from bayplan.provisioning.consolidation_plan import plan
+from bayplan.provisioning.consolidation_question import question
+from bayplan.provisioning.demand import Shop
+from bayplan.provisioning.offerings import Offer
+from bayplan.reconcile.pool.vacancies import Allowance
+from bayplan.scheduler.cycle_metrics import Clock
+from bayplan.scheduler.pools import loads
+from bayplan.scheduler.pools.headroom import headroom
+from bayplan.scheduler.pools.menus import MenuKeeper, Menus
+from bayplan.scheduler.pools.orderer import Orderer
+
+AGAIN_SECONDS = 60  # then a question is made anew although nothing seems to have changed
+_UNPROVEN_SECONDS = 600  # for so long a node is not asked about whose pods found no room
+_LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 1.0, 10.0, 2000  # of the solver
+_MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
+
+
+class Consolidate(Protocol):
+    """The solver process; None if it gave no answer."""
+
+    def __call__(
+        self,
+        holding: Holding,
+        offers: Offers,
+        seconds: float,
+        *,
+        most_moves: int | None = None,
+    ) -> Awaitable[Consolidated | None]: ...
+
+
+@dataclass(slots=True)
+class _Known:
+    """The last plan of a Pool, and what it was made of."""
+
+    plan: Plan
+    at: int  # epoch seconds
+    picture: bytes
+    digest: bytes
+    unproven: Mapping[str, int] = field(default_factory=dict)  # node -> until when
+
+
+@dataclass(slots=True, eq=False)
+class Planner:
+    """`successors` gives the class of the pod that each pod would be followed by.
+
+    `planned` is what is planned for nodes already, `shunned` the offerings of a Pool that are not
+    to be bought for moves, `moves` how many pods of a Pool may begin to move now, and
+    `allowed` what the disruption budgets of a pod allow.
+    """
+
+    cache: Cache
+    clock: Clock
+    menus: MenuKeeper
+    orderer: Orderer
+    ask: Consolidate
+    successors: Callable[[Iterable[Pod]], Mapping[TaskKey, PodClass]]
+    planned: Callable[[], Backlog]
+    shunned: Callable[[str, int], frozenset[Offering]]
+    moves: Callable[[str, int], int]
+    allowed: Callable[[Pod], Allowance | None]
+    _known: dict[str, _Known] = field(default_factory=dict)  # by Pool
+    _ranks: Mapping[str, int] = field(default_factory=dict)
+    _shops: dict[str, tuple[object, Shop]] = field(default_factory=dict)
+
+    def ranks(self) -> Mapping[str, int]:
+        """The nodes that are given back next, of all Pools: node -> its place."""
+        return self._ranks
+
+    def known(self, pool: str) -> Plan | None:
+        """The last plan of a Pool."""
+        known = self._known.get(pool)
+        return known.plan if known is not None else None
+
+    def forget(self, pools: Iterable[str]) -> None:
+        """Keep nothing of Pools that are not among these."""
+        gone = self._known.keys() - set(pools)
+        for pool in gone:
+            del self._known[pool]
+            self._shops.pop(pool, None)
+        if gone:
+            self._rank()
+
+    async def leaving(self, pool: str) -> Mapping[str, Mapping[str, int]] | None:
+        """Who leaves on which node: uid of a service -> node -> how many; None without an answer.
+
+        Where pods may move, the plan counts on their moves.
+        """
+        made = self._question(pool)
+        if made is None:
+            return {}
+        found = await self._answered(pool, made, most=_MOST_LEAVER_SECONDS)
+        return found.departures if found is not None else None
+
+    async def moving(self, pool: str) -> Plan | None:
+        """A plan for the Pool; None if the last plan still stands, or without an answer.
+
+        Where no pod may begin to move, nodes go that empty by themselves.
+        """
+        now, known = self.clock.now(), self._known.get(pool)
+        picture = self._picture(pool)
+        if known is not None and known.picture == picture and 0 <= now - known.at < AGAIN_SECONDS:
+            return None
+        made = self._question(pool)
+        if made is None:
+            self._keep(pool, Plan(), picture, b"")
+            return None if known is not None and known.plan == Plan() else Plan()
+        digest = _digest(made)
+        if known is not None and known.digest == digest:
+            known.picture, known.at = picture, now
+            return None
+        return await self._answered(pool, made, (picture, digest))
+
+    def disproved(self, pool: str, nodes: Iterable[str]) -> None:
+        """The pods of these nodes found no room after all: they are not asked about for a while."""
+        known = self._known.get(pool)
+        if known is not None:
+            until = self.clock.now() + _UNPROVEN_SECONDS
+            known.unproven = {**known.unproven, **dict.fromkeys(nodes, until)}
+
+    async def _answered(
+        self, pool: str, asked: Asked, seen: tuple[bytes, bytes] = (b"", b""), *, most: float = 0.0
+    ) -> Plan | None:
+        """Ask, and make a plan from the answer for what is there by then.
+
+        `seen` are the picture and the digest that the plan is kept for.
+        """
+        pods = int(asked.holding.held.sum())
+        seconds = min(_LEAST_SECONDS + pods / _PODS_A_SECOND, most or _MOST_SECONDS)
+        if asked.rows:
+            most_moves = asked.most_moves
+            answer = await self.ask(asked.holding, asked.offers, seconds, most_moves=most_moves)
+        else:
+            answer = _without_pods(asked.holding)
+        if answer is None:
+            logs.say(logging.WARNING, "the solver gave no answer", pool=pool, pods=pods)
+            return None
+        current = self._scene(pool)
+        if current is None:
+            return None
+        found = plan(asked, answer, current)
+        self._keep(pool, found, *seen)
+        return found
+
+    def _keep(self, pool: str, found: Plan, picture: bytes, digest: bytes) -> None:
+        now, known = self.clock.now(), self._known.get(pool)
+        before = known.unproven if known is not None else {}
+        unproven = {
+            **{node: until for node, until in before.items() if now < until},
+            **dict.fromkeys(found.unproven, now + _UNPROVEN_SECONDS),
+        }
+        self._known[pool] = _Known(found, now, picture, digest, unproven)
+        self._rank()
+
+    def _rank(self) -> None:
+        self._ranks = {
+            node: rank for known in self._known.values() for node, rank in known.plan.ranks.items()
+        }
+
+    def _question(self, pool: str) -> Asked | None:
+        scene = self._scene(pool)
+        return question(scene) if scene is not None else None
+
+    def _scene(self, pool: str) -> Scene | None:
+        """What there is now; None if the Pool does not consolidate any more."""
+        now = self.clock.now()
+        menus = self.menus.current(now)
+        spec = menus.buying.get(pool)
+        if spec is None or not spec.consolidates:
+            return None
+        nodes = self._nodes(pool)
+        names_ = {node.name for node in nodes}
+        on_node = self.cache.state.on_node
+        pods = [pod for name in names_ for pod in on_node.get(name, {}).values()]
+        classes = self.successors(pods)
+        known, most = self._known.get(pool), self.moves(pool, now)
+        unproven = known.unproven if known is not None else {}
+        return Scene(
+            snapshot=self.cache.snapshot(),
+            nodes=nodes,
+            wanted=self._wanted(pods, names_),
+            verdict=self._verdict(spec.consolidation.minimum_stay_seconds, pods, now),
+            kinds=lambda pod: classes[pod.key],
+            shop=self._shop(pool, menus, now),
+            buying=menus.terms,
+            price=self.menus.price,
+            terms=spec.consolidation,
+            now=now,
+            planned=self.planned(),
+            expected=[group for group in headroom(menus) if _of_pool(group.kind, pool)],
+            ranks=known.plan.ranks if known is not None else {},
+            unproven=frozenset(node for node, until in unproven.items() if now < until),
+            leavers_only=not most,
+            most_moves=most,
+        )
+
+    def _nodes(self, pool: str) -> list[Node]:
+        nodes = self.cache.state.nodes.values()
+        return [node for node in nodes if node.labels.get(names.POOL) == pool]
+
+    def _wanted(self, pods: Iterable[Pod], nodes: Collection[str]) -> dict[str, int]:
+        """How many instances of each LongService are to be on these nodes, by its uid."""
+        found: dict[str, int] = {}
+        for uid in {pod.owner.uid for pod in pods if pod.owner is not None}:
+            resource = self.cache.by_uid(uid)
+            spec = resource.spec if resource is not None else None
+            if isinstance(spec, LongServiceSpec):
+                elsewhere = sum(
+                    pod.node not in nodes
+                    and bool(pod.node)
+                    and not (pod.terminating or pod.terminal)
+                    for pod in self.cache.state.owned(uid).values()
+                )
+                found[uid] = max(spec.replicas - elsewhere, 0)
+        return found
+
+    def _verdict(self, stay: int, pods: Iterable[Pod], now: int) -> Callable[[Pod], str]:
+        """Why a pod may not move; empty if it may."""
+        around = Circumstances(
+            now=now,
+            minimum_stay_seconds=stay,
+            living=functools.cache(self._living),
+            spent=self._spent,
+            interruptible=functools.cache(self._interruptible),
+        )
+        rolling = _rolling(pods)
+
+        def why(pod: Pod) -> str:
+            if pod.owner is not None and pod.owner.uid in rolling:
+                return f"is of {pod.owner.kind} {pod.owner.name}, which gets another template"
+            return verdict(pod, around)
+
+        return why
+
+    def _spent(self, pod: Pod) -> str:
+        """The disruption budget that lets no pod like this go now; empty without any."""
+        allowance = self.allowed(pod)
+        return allowance.budget if allowance is not None and allowance.count < 1 else ""
+
+    def _living(self, owner: Owner) -> int:
+        pods = self.cache.state.owned(owner.uid).values()
+        return sum(pod.ready and not pod.terminating for pod in pods)
+
+    def _interruptible(self, owner: Owner) -> bool:
+        resource = self.cache.by_uid(owner.uid)
+        spec = resource.spec if resource is not None else None
+        return isinstance(spec, BatchJobSpec) and spec.interruptible
+
+    def _shop(self, pool: str, menus: Menus, now: int) -> Shop:
+        """What may be bought for moves: within the limits, and not refused lately."""
+        room, shunned = self.orderer.room(pool, menus), self.shunned(pool, now)
+        offers = tuple(
+            offer
+            for one in menus.menu.offers
+            if one.pool == pool
+            and room.takes(loads.of_offer(one, menus))
+            and (offer := _without(one, shunned)).zones
+        )
+        if offers == menus.menu.offers:
+            return menus.shop
+        daemonsets, claims = tuple(self.cache.state.daemonsets.values()), self.cache.state.claims
+        made_of = offers, menus.menu.zones, daemonsets
+        known = self._shops.get(pool)
+        if known is None or known[0] != made_of:
+            known = self._shops[pool] = made_of, Shop(*made_of, claims)
+        return known[1]
+
+    def _picture(self, pool: str) -> bytes:
+        """What can be seen of the Pool without a look at its pods."""
+        snapshot = self.cache.snapshot()
+        rows = [
+            snapshot.rows[node.name] for node in self._nodes(pool) if node.name in snapshot.rows
+        ]
+        seen = hashlib.blake2b(digest_size=16)
+        for part in (snapshot.free[rows], snapshot.busy[rows], snapshot.passing[rows]):
+            seen.update(np.ascontiguousarray(part).tobytes())
+        replicas = sorted(
+            (resource.uid, resource.generation)
+            for resource in self.cache.resources.values()
+            if isinstance(resource.spec, LongServiceSpec)
+        )
+        made_of = snapshot.nodes_version, id(self.menus.current(self.clock.now())), replicas
+        seen.update(repr(made_of).encode())
+        return seen.digest()
+
+
+def _without_pods(holding: Holding) -> Consolidated:
+    """The answer where no pod leaves or moves: nodes that need not stay go."""
+    nothing = np.zeros((len(holding.price), 0), np.int64)
+    cost = int(holding.price[holding.stays].sum())
+    none = np.zeros(0, np.int64)
+    return Consolidated(
+        holding.stays, nothing, nothing, nothing, none, none.reshape(0, 0), cost, cost
+    )
+
+
+def _rolling(pods: Iterable[Pod]) -> frozenset[str]:
+    """Uids of LongServices whose instances have more than one template."""
+    revisions: dict[str, set[str]] = {}
+    for pod in pods:
+        if pod.owner is not None and pod.owner.kind == names.LONGSERVICE and not pod.terminating:
+            revisions.setdefault(pod.owner.uid, set()).add(pod.labels.get(names.REVISION, ""))
+    return frozenset(uid for uid, found in revisions.items() if len(found) > 1)
+
+
+def _stands(pod: Pod) -> bool:
+    return bool(pod.node) and not (pod.terminating or pod.terminal)
+
+
+def _of_pool(kind: PodClass, pool: str) -> bool:
+    return (names.POOL, pool) in kind.constraints.selector
+
+
+def _without(offer: Offer, shunned: frozenset[Offering]) -> Offer:
+    """The offer in the zones in which it was not refused."""
+    word = SPOT if offer.spot else ON_DEMAND
+    zones = tuple(zone for zone in offer.zones if (offer.name, zone, word) not in shunned)
+    return offer if zones == offer.zones else dataclasses.replace(offer, zones=zones)
+
+
+def _digest(asked: Asked) -> bytes:
+    """Equal for equal questions."""
+    found = hashlib.blake2b(digest_size=16)
+    for part in _parts((asked.holding, asked.offers, asked.most_moves)):
+        found.update(part)
+    return found.digest()
+
+
+def _parts(value: object) -> Iterator[bytes]:
+    if isinstance(value, np.ndarray):
+        yield repr(value.shape).encode()
+        yield np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _parts(one)
+    elif dataclasses.is_dataclass(value):
+        for one in dataclasses.fields(value):
+            yield from _parts(getattr(value, one.name))
+    else:
+        yield repr(value).encode()

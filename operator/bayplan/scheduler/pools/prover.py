@@ -1,0 +1,74 @@
+"""Proves by the real filters where the successors of pods that move would land."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bayplan.cluster.cache import Cache
+from bayplan.model import wording
+from bayplan.model.departures import Move
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import Backlog, PodClass, TaskKey, Waiting
+from bayplan.placement.solve import Memo, Policy, solve
+from bayplan.reconcile.pool.vacancies import Held, Proof
+from bayplan.scheduler.cycle_metrics import Clock
+
+
+@dataclass(slots=True, eq=False)
+class Prover:
+    """`successors` gives the class of the pod that each pod would be followed by."""
+
+    cache: Cache
+    clock: Clock
+    successors: Callable[[Iterable[Pod]], Mapping[TaskKey, PodClass]]
+    _memo: Memo = field(default_factory=Memo)
+
+    def prove(
+        self,
+        pods: Sequence[Pod],
+        held: Held,
+        closed: Collection[str],
+        *,
+        targets: Mapping[TaskKey, str],
+        planned: Backlog,
+    ) -> Proof:
+        """Where all these successors land together, beside what is `held` and `planned`.
+
+        None lands on a node that is `closed`. They land on their `targets` as far as possible.
+        """
+        now, kinds = self.clock.now(), self.successors(pods)
+        there = [pod for pod in pods if pod.key in kinds]
+        groups: dict[PodClass, list[Pod]] = defaultdict(list)
+        shares: dict[PodClass, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for pod in there:
+            groups[kinds[pod.key]].append(pod)
+            if pod.key in targets:
+                shares[kinds[pod.key]][targets[pod.key]] += 1
+        away = frozenset(closed)
+        waiting = [
+            Waiting(kind, tuple(pod.key for pod in group), now, away)
+            for kind, group in groups.items()
+        ]
+        nodes = frozenset(name for share in shares.values() for name in share)
+        wish = Backlog(nodes, {kind: dict(share) for kind, share in shares.items()})
+        snapshot = self.cache.snapshot()
+        found = solve(
+            snapshot,
+            waiting,
+            now,
+            Policy(),
+            self._memo,
+            planned=planned | wish | Backlog(held=held),
+        )
+        moves = tuple(
+            Move(pod.key, pod.uid, _owner(pod), kinds[pod.key], found.placements[pod.key])
+            for pod in there
+            if pod.key in found.placements
+        )
+        lacking = {key: wording.sentence(one.funnel) for one in found.refused for key in one.keys}
+        lost = {pod.key: "a defect was met" for pod in pods if pod.key not in kinds}
+        return Proof(moves, {**lost, **lacking})
+
+
+def _owner(pod: Pod) -> str:
+    return pod.owner.uid if pod.owner is not None else ""
