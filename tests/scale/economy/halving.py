@@ -25,7 +25,7 @@ from tests.scale.economy.watching import Moments, kind_of
 SECONDS = 600.0
 # The default ages are longer than the ten minutes in which all of this is to happen.
 RULES: Mapping[str, Any] = {"minimumNodeAgeSeconds": 60, "minimumStaySeconds": 120}
-EMPTY_SECONDS = 10
+EMPTY_SECONDS = 0
 _SAMPLE_SECONDS = 5.0
 _FILLED_WITHIN = 400.0
 

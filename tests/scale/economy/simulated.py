@@ -9,6 +9,7 @@ those of `Town`. It is for comparing versions of Bayplan, not for comparing with
 import argparse
 import asyncio
 import json
+import logging
 import math
 import sys
 import time
@@ -20,10 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from bayplan import logs
 from bayplan.cloud.prices import Market, Price
 from bayplan.model import resources
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node
+from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation_search import consolidated
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 from tests.builders import make_node
@@ -73,6 +77,14 @@ class City(Town):
         began = time.perf_counter()
         return purchase(problem, Budget(seconds, spent=lambda: time.perf_counter() - began))
 
+    async def _consolidate(
+        self, holding: Holding, offers: Offers, seconds: float, *, most_moves: int | None = None
+    ) -> Consolidated | None:
+        await asyncio.sleep(seconds)
+        began = time.perf_counter()
+        budget = Budget(seconds, spent=lambda: time.perf_counter() - began)
+        return consolidated(holding, offers, budget, most_moves=most_moves)
+
     def join(self, claim: NodeClaim) -> Node:
         kind, zone = claim.types[0], claim.zones[0]
         labels = {**claim.labels, INSTANCE_TYPE: kind, ZONE: zone, CAPACITY_TYPE: "on-demand"}
@@ -121,11 +133,30 @@ class City(Town):
         return market.dollars_of(list(nodes.values())), market.dollars_of(needed), len(nodes)
 
 
-def lived(pods: int, seed: int, rules: Mapping[str, Any], *, foreign: bool) -> Lived:
+class _Lines(logging.Handler):
+    """The operator's log lines, with the seconds of virtual time."""
+
+    def __init__(self, file: Path, city: City) -> None:
+        super().__init__(logging.INFO)
+        self._file, self._city = file.open("w", encoding="utf-8"), city
+        self._began = city.clock.wall
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = " ".join(f"{key}={value}" for key, value in getattr(record, "fields", {}).items())
+        second = self._city.clock.wall - self._began
+        print(second, record.getMessage(), fields, file=self._file, flush=True)
+
+
+def lived(
+    pods: int, seed: int, rules: Mapping[str, Any], *, foreign: bool, log: Path | None = None
+) -> Lived:
     """Fill, halve, and live for ten minutes."""
     kinds = market.demand(pods, seed)
     bound = market.bound(halved(kinds), 5.0)
     city = City(rules)
+    if log is not None:
+        logs.logger().addHandler(_Lines(log, city))
+        logs.logger().setLevel(logging.INFO)
     for kind, (cpu, memory, _) in zip(kinds, market.requests(kinds).tolist(), strict=True):
         container = {"name": "main", "image": "web:1", "resources": {"requests": kind.requests}}
         if foreign:
@@ -143,6 +174,7 @@ def lived(pods: int, seed: int, rules: Mapping[str, Any], *, foreign: bool) -> L
                 break
         await city.living(_SETTLE_SECONDS)
         samples.append((0.0, *city.paid()))
+        logs.say(logging.INFO, "half of the pods leave")
         began.append(city.clock.wall)
         for kind in halved(kinds):
             city.scale(kind.name, kind.pods)
@@ -185,12 +217,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=23)
     parser.add_argument("--replicasets", action="store_true", help="else LongServices")
     parser.add_argument("--rules", default="{}", help="fields of spec.consolidation, as JSON")
+    parser.add_argument("--log", type=Path, help="write what the operator logs here")
     parser.add_argument("--json", type=Path, help="write the figures here")
     asked = parser.parse_args()
     results = {}
     for pods in asked.pods or (1_000,):
         rules = {**halving.RULES, **json.loads(asked.rules)}
-        found = lived(pods, asked.seed, rules, foreign=asked.replicasets)
+        found = lived(pods, asked.seed, rules, foreign=asked.replicasets, log=asked.log)
         results[pods] = asdict(found)
         print(f"{pods} pods, seed {asked.seed}, {rules}")
         for name, value in asdict(found).items():
