@@ -15,7 +15,12 @@ MOST_PROOFS = 3  # that fail in a row, and the node opens
 
 
 def begin(p: Pass, group: Group) -> None:
-    """Close the nodes of a group, and once all is ready, let them drain."""
+    """Close the nodes of a group, and once all is ready, let them drain.
+
+    Nodes that were emptied first may have gone already while others wait for their turn.
+    """
+    there = tuple(one for one in group.vacatings if one.uid in p.seen)
+    group = dataclasses.replace(group, vacatings=there)
     for one in group.vacatings:
         if why := _unfit(p, one):
             _refuse(p, group, f"{one.node}: {why}")
@@ -56,9 +61,7 @@ def _refuse(p: Pass, group: Group, why: str) -> None:
 
 def _unfit(p: Pass, one: Vacating) -> str:
     """Why this node cannot be given back now; empty if it can, or if it is on its way."""
-    seen, watched = p.seen.get(one.uid), p.watched.get(one.uid)
-    if seen is None:
-        return "it has gone"
+    seen, watched = p.seen[one.uid], p.watched.get(one.uid)
     if why := p.stays(seen) or taken_by(seen):
         return why
     if watched is not None:

@@ -1,12 +1,15 @@
 """How a node that has pods is given back, and everything that stops it, in words."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 
-from bayplan.model.nodes import Taint
+from bayplan.model.departures import Vacating
+from bayplan.model.nodes import Node, Taint
+from bayplan.model.pods import Pod
 from bayplan.reconcile.pool import vacating
-from bayplan.reconcile.pool.vacancies import NodeState
+from bayplan.reconcile.pool.vacancies import Group, NodeState
 from tests.builders import make_node
 from tests.laws.vacating_world import STAY, World
 
@@ -58,6 +61,20 @@ class TestTheWay:
 
         assert NodeState.CLOSING is world.state("n1")
         assert not world.tainted("n1")
+
+    def test_others_of_the_group_have_gone_already(self) -> None:
+        """The rest of a group waits for its turn, and goes when the first nodes are given back."""
+
+        class Together(World):
+            def groups(self, nodes: dict[str, Node], pods: Sequence[Pod]) -> list[Group]:
+                (rest,) = super().groups(nodes, pods)
+                gone = Vacating("n0", "uid-n0", 1)
+                return [dataclasses.replace(rest, vacatings=(gone, *rest.vacatings))]
+
+        world = Together(wanted={"n1"})
+        world.run(30)
+
+        assert world.tainted("n1")
 
 
 class TestWhatStops:
