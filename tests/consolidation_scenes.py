@@ -12,9 +12,10 @@ from bayplan.model.movability import Circumstances, verdict
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import DaemonSet
+from bayplan.optimizer.consolidation import Consolidated
 from bayplan.optimizer.consolidation_search import consolidated
 from bayplan.optimizer.problem import Budget
-from bayplan.provisioning.consolidation import Plan, Scene
+from bayplan.provisioning.consolidation import Asked, Plan, Scene
 from bayplan.provisioning.consolidation_plan import plan
 from bayplan.provisioning.consolidation_question import question
 from bayplan.provisioning.demand import Shop, class_of
@@ -95,15 +96,20 @@ def scene(
     return Scene(**{**stated, **more})
 
 
-def planned(seen: Scene) -> Plan:
-    """The plan for a scene, by the real engine in a few rounds."""
+def answered(seen: Scene) -> tuple[Asked, Consolidated]:
+    """The question of a scene, and the real engine's answer in a few rounds."""
     asked = question(seen)
     assert asked is not None
     answer = consolidated(
         asked.holding, asked.offers, Budget(rounds=20), most_moves=asked.most_moves
     )
     assert answer is not None
-    return plan(asked, answer, seen)
+    return asked, answer
+
+
+def planned(seen: Scene) -> Plan:
+    """The plan for a scene."""
+    return plan(*answered(seen), seen)
 
 
 def moves(found: Plan) -> dict[str, str]:

@@ -7,6 +7,7 @@ from bayplan.provisioning.consolidation import Blocked, Pin
 from bayplan.provisioning.consolidation_drafts import Draft
 from bayplan.provisioning.consolidation_pods import SortedPods
 from bayplan.provisioning.consolidation_proof import Proven, Prover
+from bayplan.provisioning.demand import beside_volumes
 
 _MOST_TOLD, _MOST_TRIED = 10, 20
 
@@ -24,7 +25,7 @@ def blocked(pods: SortedPods, prover: Prover, proven: Proven) -> tuple[Blocked, 
         if node.name in pods.pins and not any(pin.young for pin in pods.pins[node.name])
     ]
     for price, at in sorted(lasting, key=lambda one: (-one[0], one[1]))[:_MOST_TRIED]:
-        draft = _emptied(at, price, pods)
+        draft = _emptied(at, price, pods, prover)
         worth = not draft.free and draft.worth(scene.terms.horizon_seconds)
         if worth and len(found) < _MOST_TOLD and prover.placed([*taken, draft]) is not None:
             taken.append(draft)
@@ -32,10 +33,12 @@ def blocked(pods: SortedPods, prover: Prover, proven: Proven) -> tuple[Blocked, 
     return tuple(sorted(found, key=lambda one: (-one.price, one.node)))
 
 
-def _emptied(at: int, price: int, pods: SortedPods) -> Draft:
-    """The node with all its pods moved, also those that may not move."""
+def _emptied(at: int, price: int, pods: SortedPods, prover: Prover) -> Draft:
+    """The node with all its pods moved; those that may not move could take their volumes along."""
     node = pods.nodes[at]
     pinned = [pin.pod for pin in pods.pins[node.name] if pin.pod is not None]
+    for pod in pinned:
+        prover.see_as(pod, beside_volumes(pods.scene.kinds(pod), pods.scene.snapshot.claims))
     moves = (*pinned, *(pod for _, pod in pods.free_on(at)))
     cost = len(moves) * pods.scene.terms.move_microdollars
     return Draft(
@@ -49,6 +52,6 @@ def _told(node: Node, price: int, pins: Sequence[Pin]) -> Blocked:
     if first.pod is None:
         return Blocked(node.name, "", first.reason, price)
     others = len(pins) - 1
-    plural = "pod" if others == 1 else "pods"
-    more = f"; the node has {others} more {plural} that stay" if others else ""
-    return Blocked(node.name, "/".join(first.pod.key), first.reason + more, price)
+    more = "1 more pod that stays" if others == 1 else f"{others} more pods that stay"
+    reason = f"{first.reason}; the node has {more}" if others else first.reason
+    return Blocked(node.name, "/".join(first.pod.key), reason, price)

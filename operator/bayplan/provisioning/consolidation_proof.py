@@ -96,6 +96,10 @@ class Prover:
                     return None
         return {pod.key: local.get(placements[pod.key], placements[pod.key]) for pod in pods}
 
+    def see_as(self, pod: Pod, kind: PodClass) -> None:
+        """Look as if the successor of a pod were of this class."""
+        self._kinds[pod.key] = kind
+
     def _waiting(self, pods: Sequence[Pod], going: frozenset[str]) -> list[Waiting]:
         keys: dict[PodClass, list[TaskKey]] = {}
         for pod in pods:

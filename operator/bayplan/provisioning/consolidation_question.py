@@ -12,7 +12,7 @@ import numpy as np
 
 from bayplan.model import resources
 from bayplan.model.nodes import Node
-from bayplan.model.workloads import Strategy, Waiting
+from bayplan.model.workloads import PodClass, Strategy, Waiting
 from bayplan.optimizer.consolidation import Holding, Offers
 from bayplan.optimizer.problem import BoolMatrix, IntMatrix, IntVector
 from bayplan.placement import daemonsets, filters
@@ -34,6 +34,7 @@ from bayplan.provisioning.offerings import Offer
 
 _LEAN_PARTS = 50  # a node that was to go before counts this part of its price more
 _LOWEST = -(1 << 31)  # priority
+_NO_POD = Row(PodClass("", resources.ONE_POD), "", {})  # the optimiser asks for a class at least
 _Guests = Sequence[tuple[Waiting, Counter[int]]]  # expected pods, and how many are on which node
 
 
@@ -44,7 +45,7 @@ def question(scene: Scene) -> Asked | None:
         return None
     found = SortedPods.of(scene, nodes)
     guests = [] if scene.leavers_only else _guests(scene, nodes)
-    rows = (*found.rows(), *(Row(group.kind, "", {}) for group, _ in guests))
+    rows = (*(found.rows() or [_NO_POD]), *(Row(group.kind, "", {}) for group, _ in guests))
     real = len(rows) - len(guests)
     held, movable = _held(rows, found, guests)
     wanted = held.sum(axis=0) - np.array(found.leavers(rows), dtype=np.int64)

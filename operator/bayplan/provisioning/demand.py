@@ -47,7 +47,7 @@ def demand_rows(
     for group in waiting:
         kind = group.kind
         limit = most_per_node(kind)
-        where = _beside_volumes(kind, claims)
+        where = beside_volumes(kind, claims)
         # Pods that may be on a node only once keep their own row: a merged row would allow two.
         merged = alike(where) if limit == UNLIMITED else where
         shares = _shares(kind, zones) or ("",)
@@ -91,7 +91,7 @@ def alike(kind: PodClass) -> PodClass:
     )
 
 
-def _beside_volumes(kind: PodClass, claims: Claims) -> PodClass:
+def beside_volumes(kind: PodClass, claims: Claims) -> PodClass:
     """The class with the places of its volumes added to its node affinity."""
     wanted = kind.constraints.affinity
     for name in kind.constraints.claims:
@@ -317,7 +317,7 @@ class Shop:
 
     def _open(self, row: Row) -> BoolMatrix:
         """[types, zones]: where pods of a row may be."""
-        kind = _beside_volumes(row.kind, self.claims)
+        kind = beside_volumes(row.kind, self.claims)
         mask = filters.of_nodes(kind, self.table).open.reshape(self.sold.shape) & self.sold
         if self.on_request.any() and not names_capacity_type(kind):
             mask = mask & ~self.on_request[:, None]
