@@ -343,6 +343,8 @@ REFUSED_TOGETHER = [
     (changed(POOL, "mode", "Buy"), "nodePoolRef", None, "add it or set `mode: Advise`"),
     (changed(POOL, "mode", "BuyAndConsolidate"), "nodePoolRef", None, "set `mode: Advise`"),
     (changed(JOB, "onLost", "Fail"), "interruptible", True, "could not begin again; remove one"),
+    (changed(JOB, "placement", {"disruption": "Protect"}), "interruptible", True,
+     "nobody may end a run; remove one of them"),
     (STATEFUL, "scaleDown", {"order": "EmptiestFirst"}, "highest ordinals go first; remove it"),
 ]  # fmt: skip
 REFUSED_NAMES = [

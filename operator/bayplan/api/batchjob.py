@@ -204,6 +204,13 @@ class BatchJobSpec(WorkloadSpec):
                     "is given back could not begin again; remove one of them",
                     fieldPath=".interruptible",
                 ),
+                rule(
+                    "!has(self.interruptible) || !self.interruptible || !has(self.placement) || "
+                    "self.placement.disruption != 'Protect'",
+                    "must be false or absent with placement.disruption Protect, which says that "
+                    "nobody may end a run; remove one of them",
+                    fieldPath=".interruptible",
+                ),
             ]
         )
     )

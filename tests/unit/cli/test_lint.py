@@ -38,6 +38,12 @@ def said(body: dict[str, Any]) -> str:
         (changed(POOL, "mode", "Buy"), "nodePoolRef", None, "add it or set `mode: Advise`"),
         (changed(POOL, "mode", "BuyAndConsolidate"), "nodePoolRef", None, "set `mode: Advise`"),
         (changed(JOB, "onLost", "Fail"), "interruptible", True, "remove one of them"),
+        (
+            changed(JOB, "placement", {"disruption": "Protect"}),
+            "interruptible",
+            True,
+            "nobody may end a run",
+        ),
     ],
 )
 def test_refuses_what_the_api_server_refuses(
