@@ -29,7 +29,7 @@ _NODES = (POOL, "Node")
 EVENTS: Mapping[str, Told] = {
     "NodeClosing": Told(
         _NODES,
-        "A node gets no new pods, so that it can be given back when it is empty.",
+        "A node is to be given back when it is empty: new pods go there last.",
         "",
         NORMAL,
     ),

@@ -185,7 +185,7 @@ class Metrics:
             "pool",
         )
         self.pool_closing = gauge(
-            "pool_closing_nodes", "Nodes that get no new pods, since they are to go.", "pool"
+            "pool_closing_nodes", "Nodes that are to go; new pods go there last.", "pool"
         )
         self.pool_draining = gauge(
             "pool_draining_nodes", "Nodes whose pods are being moved to others.", "pool"

@@ -116,7 +116,7 @@ class PoolStatus(Part):
     closing: Integer | None = Field(
         default=None,
         ge=0,
-        description="Nodes that get no new pods, since they are to be given back.",
+        description="Nodes that are to be given back; new pods go there last.",
     )
     draining: Integer | None = Field(
         default=None, ge=0, description="Nodes whose pods are being moved."

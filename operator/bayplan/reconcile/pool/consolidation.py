@@ -97,9 +97,9 @@ def closes(one: LeavingNode) -> str:
 
 
 def _awaited(one: LeavingNode) -> str:
-    """What a node without moves waits for."""
+    """What a node that closes waits for."""
     if not one.runs:
-        return "it gets no new pods, and is given back when it is empty"
+        return one.why or "new pods go there last, and it is given back when it is empty"
     runs = "its run ends" if one.runs == 1 else f"its {one.runs} runs end"
     return f"{runs} in about {_duration(one.ends_in)}" if one.ends_in is not None else runs
 

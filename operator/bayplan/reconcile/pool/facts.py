@@ -66,7 +66,8 @@ class LeavingNode:
     """A node that is to be given back: it closes, or its pods are being moved.
 
     `runs` on it are waited for; the last of them ends in about `ends_in` seconds, if that is known.
-    Of `moves` pods that move in all, `moved` have moved. `saving` is what the node's end saves, in
+    Of `moves` pods that move in all, `moved` have moved. `why` says what a node that closes waits
+    for, as the part of a sentence. `saving` is what the node's end saves, in
     microdollars an hour; new nodes that are bought for its pods are taken off.
     """
 
@@ -76,6 +77,7 @@ class LeavingNode:
     ends_in: int | None = None
     moves: int = 0
     moved: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,8 @@ def test_each_freeze_is_tried() -> None:
         (LeavingNode("n1", 0, runs=1, ends_in=1_700), "in about 30 min"),
         (LeavingNode("n1", 0, runs=1, ends_in=7_200), "in about 2 h"),
         (LeavingNode("n1", 0, runs=2), "closes: its 2 runs end; that saves $0.00 an hour."),
-        (LeavingNode("n1", 10_000), "it gets no new pods, and is given back when it is empty"),
+        (LeavingNode("n1", 10_000), "new pods go there last, and it is given back when it is"),
+        (LeavingNode("n1", 10_000, why="a bought node is not there yet"), "closes: a bought node"),
     ],
 )
 def test_a_node_closes(node: LeavingNode, words: str) -> None:
