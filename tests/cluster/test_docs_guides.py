@@ -31,6 +31,7 @@ POOL = {
     "metadata": {"name": "batch"},
     "spec": {},
 }
+NODES = "/api/v1/nodes"
 JOBS, SERVICES = read.jobs("default"), read.services("default")
 _APART = ("bayplan logs ", "curl ", "helm ")
 _MANUAL = {"steps": [{"percent": 50, "manual": True}]}
@@ -162,6 +163,7 @@ def test_everyday_tasks(reader: Reader) -> None:
             "bayplan mark-success nightly s1abc": ended,
             "bayplan rollout status web": changed,
             "bayplan rollout promote web": waiting,
+            "bayplan explain node ip-10-0-3-7.ec2.internal": lambda: min(kube.listed(NODES)),
         },
         bayplan_explain_nightly=1,  # its last run was cancelled
         bayplan_explain_pool=1,  # this operator serves no Pools

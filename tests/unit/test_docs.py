@@ -87,7 +87,7 @@ def test_the_manifests_of_a_pool_go_together(tmp_path: Path) -> None:
     """The NodePool of the guide is one through which its Pool may buy; lint has nothing to say."""
     found = [body for where, body in whole_manifests() if "let-bayplan-buy" in where]
     file = tmp_path / "pool.yaml"
-    for mode in ("Advise", "Buy"):
+    for mode in ("Advise", "Buy", "BuyAndConsolidate"):
         changed = [
             {**body, "spec": {**body["spec"], "mode": mode}} if body["kind"] == "Pool" else body
             for body in found
