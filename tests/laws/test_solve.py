@@ -1,6 +1,7 @@
 """Laws of placing: nothing beyond allocatable, every constraint kept, nothing left to chance."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
 from hypothesis import HealthCheck, assume, given, settings
@@ -370,3 +371,136 @@ def test_more_nodes_in_a_snapshot_are_as_good_as_in_the_cluster(
         fewer, queue, NOON, Policy(), memo
     )
     assert before == solve(plain, queue, NOON, Policy(), memo)
+
+
+@st.composite
+def closing_of(draw: st.DrawFn, nodes: Sequence[Node]) -> Backlog:
+    """Some of the nodes close."""
+    return Backlog(closing=draw(st.frozensets(st.sampled_from([*(n.name for n in nodes), "gone"]))))
+
+
+@thorough
+@given(clusters(), queues(), running_pods(), st.data())
+def test_closing_nodes_break_no_rule_and_lose_no_task(
+    nodes: list[Node], queue: list[Waiting], running: list[Pod], data: st.DataObject
+) -> None:
+    """Every rule is kept; a class alone gets as many places as if no node closed."""
+    running = [pod for pod in running if pod.node in {node.name for node in nodes}]
+    closing = data.draw(closing_of(nodes))
+    frozen = make_snapshot(*nodes, *running, *DAEMONS)
+    plan = solve(frozen, queue, NOON, Policy(), planned=closing)
+    kept = [daemonset for daemonset in DAEMONS if not any(node.taints for node in nodes)]
+
+    assert [] == violations(nodes, running, landed(queue, plan.placements), kept)
+    assert not plan.faults
+    for group in queue:
+        alone = solve(frozen, [group], NOON, Policy(), planned=closing)
+        assert len(solve(frozen, [group], NOON, Policy()).placements) <= len(alone.placements)
+
+
+@thorough
+@given(clusters(), queues(plain=True), running_pods(), st.data())
+def test_who_is_on_a_closing_node_has_no_room_elsewhere(
+    nodes: list[Node], queue: list[Waiting], running: list[Pod], data: st.DataObject
+) -> None:
+    """Also an empty, a dear or a disliked node comes before it."""
+    closing = data.draw(closing_of(nodes))
+    frozen = make_snapshot(*nodes, *running, *DAEMONS)
+    plan = solve(frozen, queue, NOON, Policy(), planned=closing)
+    new = landed(queue, plan.placements)
+    for group in queue:
+        if not {plan.placements.get(key) for key in group.keys} & closing.closing:
+            continue
+        probe = make_waiting(group.kind, 1, "probe")
+        for one in nodes:
+            if one.name not in closing.closing:
+                tried = [*new, *landed([probe], {probe.keys[0]: one.name})]
+                assert violations(nodes, running, tried, DAEMONS)
+
+
+def places_of(queue: Sequence[Waiting], plan: Plan) -> Backlog:
+    """The placed tasks of a plan as holds."""
+    held = {
+        group.kind: Counter(plan.placements[key] for key in group.keys if key in plan.placements)
+        for group in queue
+    }
+    return Backlog(held=held)
+
+
+@thorough
+@given(clusters(), queues(), queues(), running_pods(), st.data())
+def test_who_is_to_come_finds_the_place_that_was_held(
+    nodes: list[Node],
+    movers: list[Waiting],
+    others: list[Waiting],
+    running: list[Pod],
+    data: st.DataObject,
+) -> None:
+    """Whoever comes before, and whoever waits at the same time, with no higher priority.
+
+    Except pods that must stand near others, and spread pods that share a spread with others: what
+    these others do, or who of them leaves, changes where the pods may stand.
+    """
+    running = [pod for pod in running if pod.node in {node.name for node in nodes}]
+    movers = [
+        moving(group)
+        for group in movers
+        if not any(not term.weight for term in group.kind.constraints.pod_affinity)
+    ]
+    frozen = make_snapshot(*nodes, *running, *DAEMONS)
+    proven = solve(frozen, movers, NOON, Policy())
+    held = places_of(movers, proven)
+    least = min((group.kind.priority for group in movers), default=0)
+    others = [
+        dataclasses.replace(
+            group, kind=dataclasses.replace(group.kind, priority=min(group.kind.priority, least))
+        )
+        for group in others
+    ]
+    early = [group for group in others if data.draw(st.booleans())]
+    before = solve(frozen, early, NOON, Policy(), planned=held)
+    kept = [daemonset for daemonset in DAEMONS if not any(node.taints for node in nodes)]
+    both = [*landed(early, before.placements), *landed(movers, proven.placements)]
+
+    assert [] == violations(nodes, running, both, kept)
+
+    came = [dataclasses.replace(pod, uid=pod.name) for pod, _ in landed(early, before.placements)]
+    late = [group for group in others if group not in early]
+    after = solve(
+        make_snapshot(*nodes, *running, *came, *DAEMONS),
+        [*late, *movers],
+        NOON,
+        Policy(),
+        planned=held,
+    )
+    assert held.held == places_of(movers, after).held
+
+
+def moving(group: Waiting) -> Waiting:
+    """The group with other names, and as a class of its own; what is spread is so by itself."""
+    kind = dataclasses.replace(group.kind, workload=group.keys[0][1])
+    if kind.constraints.spread:
+        app = f"m{group.keys[0][1]}"
+        spread = tuple(
+            dataclasses.replace(one, selector=make_term(app=app)) for one in kind.constraints.spread
+        )
+        alone = dataclasses.replace(kind.constraints, spread=spread)
+        kind = dataclasses.replace(kind, labels=(("app", app),), constraints=alone)
+    return Waiting(kind, tuple((space, f"m{name}") for space, name in group.keys), group.since)
+
+
+@thorough
+@given(clusters(), queues(), running_pods(), st.data())
+def test_held_room_makes_no_more_urgent_task_wait(
+    nodes: list[Node], queue: list[Waiting], running: list[Pod], data: st.DataObject
+) -> None:
+    """Whoever waits with holds of a lower priority would wait without them too."""
+    held = data.draw(backlogs(nodes, queue)).shares
+    frozen = make_snapshot(*nodes, *running, *DAEMONS)
+    waiting = [group for group in queue if data.draw(st.booleans())]
+    plan = solve(frozen, waiting, NOON, Policy(), planned=Backlog(held=held))
+
+    for priority in {group.kind.priority for group in waiting}:
+        urgent = {kind: share for kind, share in held.items() if kind.priority >= priority}
+        other = solve(frozen, waiting, NOON, Policy(), planned=Backlog(held=urgent))
+        assert waits(plan, waiting, priority) <= waits(other, waiting, priority)

@@ -90,6 +90,11 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy)
         for constraint in wanted.spread
         if constraint.hard
     ]
+    found += [
+        _even(constraint, everywhere, kind, occupancy, awaited=True)
+        for constraint in wanted.spread
+        if constraint.hard and _awaits(kind.namespace, constraint.selector, occupancy)
+    ]
     if wanted.claims or wanted.disks:
         found += volumes.rules(kind, occupancy)
     labels = dict(kind.labels)
@@ -123,7 +128,9 @@ def rules(kind: PodClass, open_: BoolVector, waiting: int, occupancy: Occupancy)
     if joint is not None and _selected(joint, kind.namespace, labels):
         near = _near(kind, occupancy.peers(*joint, terminating=True), occupancy)
         if not any(counts.any() for counts in near.values()):
-            for key, counts in near.items():
+            # The first of a series may go anywhere: it goes where room is kept for others of them.
+            coming = occupancy.peers(*joint, terminating=True, awaited=True)
+            for key, counts in _near(kind, coming, occupancy).items():
                 domains = occupancy.table.domains(key)
                 found.append(Together(Reason.POD_AFFINITY, key, domains, counts))
     return found
@@ -242,15 +249,35 @@ def _selected(
     return (namespaces is None or namespace in namespaces) and selector.matches(labels)
 
 
-def _even(constraint: Spread, among: BoolVector, kind: PodClass, occupancy: Occupancy) -> Even:
-    """A topology spread as a rule: domains and counts over the nodes that Kubernetes looks at."""
+def _awaits(namespace: str, wanted: requirements.Term, occupancy: Occupancy) -> bool:
+    """Whether room is kept for a pod of this namespace that the selector matches."""
+    return any(
+        other.kind.namespace == namespace and wanted.matches(other.labels)
+        for other in occupancy.awaited.values()
+    )
+
+
+def _even(
+    constraint: Spread,
+    among: BoolVector,
+    kind: PodClass,
+    occupancy: Occupancy,
+    *,
+    awaited: bool = False,
+) -> Even:
+    """A topology spread as a rule: domains and counts over the nodes that Kubernetes looks at.
+
+    With `awaited` it also counts pods for which room is kept, so that the skew still lets them
+    come.
+    """
     table, wanted = occupancy.table, kind.constraints
     domains = table.domains(constraint.topology_key)
     eligible = among & _counting(constraint, wanted, table)
     if constraint.hard:  # a wish looks only at nodes that could be used
         eligible = np.append(eligible, _counting(constraint, wanted, table.around))
     own = frozenset({kind.namespace})
-    peers = occupancy.peers(own, constraint.selector, terminating=False)[: len(eligible)]
+    peers = occupancy.peers(own, constraint.selector, terminating=False, awaited=awaited)
+    peers = peers[: len(eligible)]
     return Even(
         Reason.SPREAD,
         constraint.topology_key,

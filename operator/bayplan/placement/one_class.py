@@ -1,6 +1,6 @@
 """Place the tasks of one class: by the plan of a backlog, or by score."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,9 +129,9 @@ def _best(
         return filters.rules(kind, choice.open_, count, occupancy)
 
     nodes, rules = np.zeros(len(choice.open_), dtype=np.int64), choice.rules
-    for number, (fits, parts) in enumerate(_attempts(kind, choice, occupancy)):
-        tried = fresh() if number else choice.rules
-        filled = _filled(kind, count, fits, parts, rules=tried, occupancy=occupancy)
+    for number, attempt in enumerate(_attempts(kind, choice, occupancy)):
+        tried, fits = fresh() if number else choice.rules, attempt.fits
+        filled = _filled(kind, count, attempt, tried, occupancy)
         if kind.placement.gang and filled.sum() < count:
             whole = gangs.placed(count, fits, fresh)
             filled = filled if whole is None else whole
@@ -142,44 +142,48 @@ def _best(
     return nodes, rules
 
 
-def _attempts(
-    kind: PodClass, choice: _Choice, occupancy: Occupancy
-) -> Iterator[tuple[IntVector, list[BoolVector]]]:
-    """Copies that fit on each node, and which nodes to fill one after the other.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Attempt:
+    """One way to place a class: copies that fit on each node, and parts of the nodes.
 
-    Without nodes that close there is one attempt. Otherwise these are filled when all other nodes
-    are full; a gang spares them altogether if it can. Rules between pods may then find no way for
-    all of them, because the first pods decide where the others may go: at last all nodes are filled
-    together.
+    One part is filled after the other. Nodes that are `last` [N] are last within their part.
+    """
+
+    fits: IntVector
+    parts: tuple[BoolVector, ...]
+    last: BoolVector | None = None
+
+
+def _attempts(kind: PodClass, choice: _Choice, occupancy: Occupancy) -> Iterator[_Attempt]:
+    """The ways to try until one places all pods; the first of the best counts.
+
+    Without nodes that close there is one. Otherwise these are filled when all other nodes are full;
+    a gang spares them altogether if it can. Rules between pods may then find no way for all of
+    them, because the first pods decide where the others may go. So at last all nodes are filled
+    together, and as if no node closed.
     """
     everywhere = np.ones(len(choice.open_), dtype=np.bool_)
-    closing = occupancy.closing
-    if closing is None or not choice.fits[closing].any():
-        yield choice.fits, [everywhere]
+    fits, closing = choice.fits, occupancy.closing
+    plain = _Attempt(fits, (everywhere,))
+    if closing is None or not fits[closing].any():
+        yield plain
         return
     if kind.placement.gang:
-        yield np.where(closing, 0, choice.fits), [everywhere]
-    yield choice.fits, [~closing, everywhere]
+        yield _Attempt(np.where(closing, 0, fits), (everywhere,))
+    yield _Attempt(fits, (~closing, everywhere), closing)
     if choice.rules:
-        yield choice.fits, [everywhere]
+        yield _Attempt(fits, (everywhere,), closing)
+        yield plain
 
 
 def _filled(
-    kind: PodClass,
-    count: int,
-    fits: IntVector,
-    parts: Iterable[BoolVector],
-    *,
-    rules: list[Rule],
-    occupancy: Occupancy,
+    kind: PodClass, count: int, attempt: _Attempt, rules: list[Rule], occupancy: Occupancy
 ) -> IntVector:
-    """[N]: how many of a class go where; wishes are kept as long as they leave room for all.
-
-    One of the `parts` of the nodes is filled after the other.
-    """
-    preference = scores.preference(kind, fits, count, occupancy)
+    """[N]: how many of a class go where; wishes are kept as long as they leave room for all."""
+    fits = attempt.fits
+    preference = scores.preference(kind, fits, count, occupancy, last=attempt.last)
     nodes = np.zeros(len(fits), dtype=np.int64)
-    for part in parts:
+    for part in attempt.parts:
         for among, soft in _steps(kind, part, occupancy):
             left = count - int(nodes.sum())
             if left == 0:

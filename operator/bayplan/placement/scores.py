@@ -17,10 +17,11 @@ from bayplan.model.workloads import PodClass
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.occupancy import Occupancy
 
+BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 
-_CLOSING = 1e11
+_LAST = 1e11
 _DISLIKED = 1e9
 _USED = 1e7
 _PLANNED = 5e6  # of an empty node
@@ -34,13 +35,23 @@ _SCARCE = 10.0
 _FOR_OTHERS = 0.5  # the part of an empty node's rest that other pods will use
 
 
-def preference(kind: PodClass, fits: IntVector, count: int, occupancy: Occupancy) -> FloatVector:
-    """[N]: higher is sooner. `fits` are the copies that each node has room for."""
+def preference(
+    kind: PodClass,
+    fits: IntVector,
+    count: int,
+    occupancy: Occupancy,
+    *,
+    last: BoolVector | None = None,
+) -> FloatVector:
+    """[N]: higher is sooner. `fits` are the copies that each node has room for.
+
+    Nodes that are `last` come after all others, whatever speaks for them.
+    """
     score = occupancy.busy * _USED + _packing(kind.request, fits, count, occupancy)
     if occupancy.planned is not None:
         score += (occupancy.planned & ~occupancy.busy) * _PLANNED
-    if occupancy.closing is not None:
-        score -= occupancy.closing * _CLOSING
+    if last is not None:
+        score -= last * _LAST
     wishes = _of_nodes(kind.constraints, occupancy.table)
     if wishes is not None:
         score += wishes

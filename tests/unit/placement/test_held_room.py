@@ -308,3 +308,31 @@ class TestNodesGivenBack:
         assert {"a": {"w": 1}} == placed(
             make_snapshot(given_back("a", "maintenance")), Backlog(), make_waiting(kind)
         )[1]
+
+
+def test_the_first_of_a_series_goes_where_room_is_held_for_others_of_it() -> None:
+    """Required affinity to themselves: elsewhere it would draw the series away from its places."""
+    near = (PodTerm(make_term(app="web"), ZONE),)
+    holder = make_class(labels={"app": "web"}, pod_affinity=near)
+    first = make_waiting(make_class(200, labels={"app": "web"}, pod_affinity=near), 1)
+    frozen = make_snapshot(
+        make_node("a", zone="x", price_microdollars=1),
+        make_node("b", zone="y", price_microdollars=9),
+    )
+
+    assert {"a": {"w": 1}} == placed(frozen, Backlog(), first)[1]
+    assert {"b": {"w": 1}} == placed(frozen, held_for(holder, b=1), first)[1]
+
+
+def test_a_hard_spread_leaves_the_held_places_open() -> None:
+    """The next revision of a Deployment: a second pod in zone y would bar the held one."""
+    even = (Spread(ZONE, make_term(app="web")),)
+    holder = make_class(labels={"app": "web"}, spread=even)
+    newer = make_waiting(make_class(200, labels={"app": "web"}, spread=even), 1)
+    frozen = make_snapshot(
+        make_node("a", zone="x", price_microdollars=9),
+        make_node("b", zone="y", price_microdollars=1),
+    )
+
+    assert {"b": {"w": 1}} == placed(frozen, Backlog(), newer)[1]
+    assert {"a": {"w": 1}} == placed(frozen, held_for(holder, b=1), newer)[1]
