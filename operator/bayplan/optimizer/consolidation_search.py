@@ -5,21 +5,29 @@ choices, settled in whole pods; then small changes of the best choice, tried unt
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation_covering import Weighing, reduced
 from bayplan.optimizer.consolidation_relaxation import Choice, Relaxation
+from bayplan.optimizer.consolidation_repacking import repacked
 from bayplan.optimizer.consolidation_settling import Layout, Settler
 from bayplan.optimizer.problem import BoolVector, Budget, IntMatrix, IntVector
 
 _GOOD_ENOUGH = 1e-5
-_MARGINS = (0.0, 0.01, 0.02, 0.04)  # shares of nodes that the relaxation leaves free
-_CHOOSING = 0.5  # share of the time for the relaxation's choices
-_GAP = 2e-3  # of a choice that is settled with a loss anyway
-_WAYS = (0.7, 0.5, 0.3, 0.3)  # chances: a node is given back, kept again, bought, not bought
+_MARGINS = (0.0, 0.005, 0.02)  # shares of nodes that the relaxation leaves free
+_GAP = 1e-3  # of a choice that is settled with a loss anyway
+# shares of the time after which the next step begins
+_COVERING, _CHOOSING, _REPACKING, _VARYING, _LAST = 0.08, 0.35, 0.55, 0.8, 0.97
+_STILL_COVERING, _STILL_CHOOSING = 0.2, 0.5  # the same if nothing may move
+_ROUNDS = 40  # of a repacking
 _TRIES = 25  # changes in a round
+_WAYS = (0.7, 0.5, 0.3, 0.3)  # chances: a node is given back, kept again, bought, not bought
 _WARM = 4e-3  # share of the cost that a change may lose at first
+_LOOSE = (40, 0.04, 1.1)  # nodes that are chosen anew at once; more if it took fewer seconds
+_REDUCING_SECONDS = 1.0
 
 
 def consolidated(
@@ -39,9 +47,16 @@ def consolidated(
     if first is None:
         return None
     search.offer(first)
-    search.give_back_greedily()
-    search.choose()
-    search.vary()
+    if most_moves == 0:
+        search.cover(budget.until(_STILL_COVERING))
+        search.choose(budget.until(_STILL_CHOOSING))
+        search.reduce(budget)
+    else:
+        search.cover(budget.until(_COVERING))
+        search.choose(budget.until(_CHOOSING))
+        search.repack(search.candidates, budget.until(_REPACKING))
+        search.vary(budget.until(_VARYING))
+        search.repack([search.best], budget.until(_LAST))
     return _answer(holding, offers, search.best, search.bound)
 
 
@@ -63,6 +78,7 @@ class _Search:
         self.bound = 0
         self._least = 0
         self.best: Layout
+        self.candidates: list[Layout] = []
         self._cost = math.inf
 
     def settle(self, keep: BoolVector, types: IntVector) -> Layout | None:
@@ -81,38 +97,46 @@ class _Search:
     def open(self) -> bool:
         return self._cost > self._least * (1 + _GOOD_ENOUGH)
 
-    def give_back_greedily(self) -> None:
-        """Give back nodes while no pod has to move, the dearest for what they hold first."""
-        holding = self._holding
-        keep = np.ones(len(holding.price), np.bool_)
-        covered = holding.held.sum(axis=0)
-        weight = 1.0 / np.maximum(holding.wanted, 1)
-        worth = holding.held @ weight
-        for node in np.argsort(-self._price / np.maximum(worth, 1e-9), kind="stable"):
-            less = covered - holding.held[node]
-            if not holding.stays[node] and (less >= holding.wanted).all():
-                keep[node] = False
-                covered = less
-        self.offer(self.settle(keep, np.zeros(0, np.int64)))
+    def cover(self, budget: Budget) -> None:
+        """The cheapest nodes found whose own pods cover what is wanted: nothing moves."""
+        weighing = Weighing(self._holding, self._price, self._dice)
+        weighing.run(budget)
+        self.offer(self.settle(weighing.best, np.zeros(0, np.int64)))
 
-    def choose(self) -> None:
+    def reduce(self, budget: Budget) -> None:
+        """Choose some nodes anew exactly, again and again, without any move."""
+        size, quick, more = float(_LOOSE[0]), _LOOSE[1], _LOOSE[2]
+        count = len(self._price)
+        for _ in budget.turns():
+            if not self.open or budget.left() <= 0:
+                return
+            free = np.zeros(count, np.bool_)
+            free[self._dice.choice(count, min(int(size), count), replace=False)] = True
+            begun = budget.spent()
+            seconds = min(_REDUCING_SECONDS, budget.left())
+            keep = reduced(self._holding, self._price, self.best.keep, free, seconds)
+            if keep is not None:
+                self.offer(self.settle(keep, np.zeros(0, np.int64)))
+            elif budget.spent() - begun < quick:
+                size *= more
+            else:
+                size /= more
+
+    def choose(self, budget: Budget) -> None:
         """Settle the relaxation's choices for several margins; take its bound."""
         relaxation = Relaxation(self._holding, self._offers)
         fluid = relaxation.chosen(self._most, seconds=self._budget.left(), whole=False)
         if fluid is not None:
             self._prove(fluid)
         for turn, margin in enumerate(_MARGINS):
-            if not self.open or (turn and self._most == 0):
-                break
-            left = self._budget.until(_CHOOSING).left()
-            if left <= 0:
+            if not self.open or budget.left() <= 0 or (turn and self._most == 0):
                 break
             choice = relaxation.chosen(
                 self._most,
                 margin=margin,
                 gap=_GAP if turn else _GOOD_ENOUGH,
-                seconds=left / 2,
-                rounds=self._budget.rounds,
+                seconds=budget.left() / (1 if self._most == 0 else 2),
+                rounds=budget.rounds,
                 start=self._as_choice() if not turn else None,
             )
             if choice is None:
@@ -120,7 +144,20 @@ class _Search:
             if not turn:
                 self._prove(choice)
             types = np.repeat(np.arange(len(self._offers.price)), choice.buy)
-            self.offer(self.settle(choice.keep, types))
+            layout = self.settle(choice.keep, types)
+            self.offer(layout)
+            if layout is not None:
+                self.candidates.append(layout)
+
+    def repack(self, layouts: Sequence[Layout], budget: Budget) -> None:
+        """Pack the pods that move again, by patterns, for each of these layouts."""
+        for number, layout in enumerate(layouts):
+            share = budget.left() / (len(layouts) - number)
+            if not self.open or share <= 0:
+                return
+            begun = budget.spent()
+            part = Budget(share, min(budget.rounds, _ROUNDS), lambda: budget.spent() - begun)  # noqa: B023  used up in the same turn
+            self.offer(repacked(self._holding, self._offers, layout, part, 0))
 
     def _prove(self, choice: Choice) -> None:
         self.bound = max(self.bound, choice.bound)
@@ -130,14 +167,14 @@ class _Search:
         buy = np.bincount(self.best.types, minlength=len(self._offers.price))
         return Choice(self.best.keep, buy)
 
-    def vary(self) -> None:
+    def vary(self, budget: Budget) -> None:
         """Change the choice a little, again and again; a change that loses little is kept too."""
         now, cost = self.best, self._cost
-        start = self._budget.left()
-        for turn in self._budget.turns():
-            left = self._budget.left() / start if start < math.inf else 0.5**turn
+        start = budget.left()
+        for turn in budget.turns():
+            left = budget.left() / start if start < math.inf else 0.5**turn
             for _ in range(_TRIES):
-                if not self.open:
+                if not self.open or budget.left() <= 0:
                     return
                 layout = self.settle(*self._changed(now))
                 if layout is None:
