@@ -24,8 +24,8 @@ from bayplan.optimizer.problem import (
 class Share:
     """An even spread: the pods of some classes, counted by group of nodes after all moves.
 
-    A group number of −1 means that the node belongs to no group: its pods are not counted. If the
-    pods of today break the limits, and leaving cannot mend it, the limits give way.
+    A group number of −1 means that the node belongs to no group: its pods are not counted. Where
+    the pods of today break the limits, and leaving cannot mend it, the limits give way: `possible`.
     """
 
     kinds: tuple[int, ...]
@@ -33,6 +33,24 @@ class Share:
     least: IntVector  # [G]
     most: IntVector  # [G]
     offered: IntVector  # [T] number of the group that a bought node of the offer joins
+
+    def possible(self, held: IntMatrix, surplus: IntVector) -> Self:
+        """The limits that can be kept if nothing moves.
+
+        A group needs no more pods than it has, and none if more pods leave than that allows. If too
+        few pods leave to bring every group down to its most, a group may keep what it has.
+        """
+        kinds = list(self.kinds)
+        count = np.zeros(len(self.least), np.int64)
+        counted = self.group >= 0
+        np.add.at(count, self.group[counted], held[counted][:, kinds].sum(axis=1))
+        leaving = int(surplus[kinds].sum())
+        least, most = np.minimum(self.least, count), self.most
+        if leaving > held[:, kinds].sum() - least.sum():
+            least = np.zeros_like(least)
+        if leaving < np.maximum(count - most, 0).sum():
+            most = np.maximum(most, count)
+        return dataclasses.replace(self, least=least, most=most)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +120,10 @@ class Holding:
             per_node=np.full(classes, UNLIMITED) if per_node is None else per_node,
             shares=tuple(shares),
         )
+
+    def with_shares(self, shares: Sequence[Share]) -> Self:
+        """The same holding with other even spreads."""
+        return dataclasses.replace(self, shares=tuple(shares))
 
     @property
     def surplus(self) -> IntVector:

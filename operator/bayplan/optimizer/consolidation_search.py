@@ -40,8 +40,11 @@ def consolidated(
 ) -> Consolidated | None:
     """The cheapest answer found with at most so many moves, never dearer than keeping all nodes.
 
-    None if the pods cannot even leave as wanted while all nodes are kept.
+    Even spreads are kept as far as they are `possible`. None if the pods cannot leave so that the
+    spreads hold, even if all nodes are kept: this needs several spreads of the same pods.
     """
+    surplus = holding.surplus
+    holding = holding.with_shares([each.possible(holding.held, surplus) for each in holding.shares])
     search = _Search(holding, offers, budget, np.random.default_rng(seed), most_moves)
     first = search.settle(np.ones(len(holding.price), np.bool_), np.zeros(0, np.int64))
     if first is None:

@@ -43,6 +43,7 @@ class Settler:
         self._pinned = holding.held - holding.movable
         self._by_price = np.argsort(offers.price, kind="stable")
         self._may_move = holding.movable.any(axis=0)
+        self._spread = sorted({kind for share in holding.shares for kind in share.kinds})
 
     def needed(self, keep: BoolVector) -> IntVector:
         """[K] how many pods have to move if these nodes are kept."""
@@ -72,8 +73,8 @@ class Settler:
         more = self._bought(missing)
         if more is None:
             return None
-        if missing.any() and holding.shares:
-            return None  # the new nodes' groups were not counted
+        if missing[self._spread].any():
+            return None  # pods of these classes come to nodes of the choice alone
         types = np.concatenate((types, more[0]))
         bought = np.concatenate((new, more[1]))
         filled = bought.any(axis=1)
