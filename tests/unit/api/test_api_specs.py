@@ -21,6 +21,7 @@ def test_defaults_of_a_batchjob() -> None:
     spec = BatchJobSpec.model_validate({"template": TEMPLATE})
 
     assert (None, "UTC", False) == (spec.schedule, spec.time_zone, spec.suspend)
+    assert ("Retry", False) == (spec.on_lost, spec.interruptible)
     assert ("Forbid", "RunLatest") == (spec.concurrency_policy, spec.missed_run_policy)
     assert (None, None, None) == (
         spec.starting_deadline_seconds,
