@@ -107,8 +107,9 @@ def _awaited(one: LeavingNode) -> str:
 def is_emptied(one: LeavingNode) -> str:
     """How far the moves of a node's pods are, and what that saves, in a sentence."""
     runs = f"; runs that are waited for: {one.runs}" if one.runs else ""
+    why = f" ({one.why})" if one.why else ""
     return (
-        f"Node {one.node} is being emptied: {one.moved} of {one.moves} pods have moved{runs}; "
+        f"Node {one.node} is being emptied: {one.moved} of {one.moves} pods have moved{why}{runs}; "
         f"that saves ${dollars(one.saving)} an hour."
     )
 

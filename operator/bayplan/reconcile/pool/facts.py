@@ -66,9 +66,9 @@ class LeavingNode:
     """A node that is to be given back: it closes, or its pods are being moved.
 
     `runs` on it are waited for; the last of them ends in about `ends_in` seconds, if that is known.
-    Of `moves` pods that move in all, `moved` have moved. `why` says what a node that closes waits
-    for, as the part of a sentence. `saving` is what the node's end saves, in
-    microdollars an hour; new nodes that are bought for its pods are taken off.
+    Of `moves` pods that move in all, `moved` have moved. `why` says what it waits for, as a part of
+    a sentence. `saving` is what the node's end saves, in microdollars an hour; new nodes that are
+    bought for its pods are taken off.
     """
 
     node: str

@@ -153,6 +153,7 @@ class Records:
                 ends_in=max(max(known) - now, 0) if known and len(known) == len(ends) else None,
                 moves=max(moves, told.left),
                 moved=max(moves, told.left) - told.left,
+                why=told.why,
             )
 
 

@@ -174,6 +174,7 @@ def test_a_node_closes(node: LeavingNode, words: str) -> None:
     ("node", "words"),
     [
         (LeavingNode("n2", 380_000, moves=7, moved=2), "2 of 7 pods have moved; that saves $0.38"),
+        (LeavingNode("n2", 1, moves=2, why="ns/p is not ready"), "have moved (ns/p is not ready);"),
         (LeavingNode("n2", 1, moves=1, runs=2), "0 of 1 pods have moved; runs that are waited"),
     ],
 )
