@@ -87,7 +87,7 @@ def _begin_moves(p: Pass, group: Group, todo: Sequence[Vacating]) -> None:
     batch = todo[: max(free, 0)]
     why = _not_ready(p, group, todo)
     if not why and (not batch or (active and not begun and len(batch) < len(todo))):
-        why = f"{active} nodes drain already, and {p.rules.most_draining} may at a time"
+        why = f"as many nodes drain as may at a time ({p.rules.most_draining})"
     pods: list[Pod] = []
     for one in batch:
         here = [pod for pod in ordinary(p.seen[one.uid].pods) if not pod.terminating]

@@ -68,9 +68,9 @@ def condition(facts: Facts, hindered: Problem | None) -> Condition | None:
 
 def sentences(told: Consolidating) -> Iterator[str]:
     """What happens to nodes, the most important first; of each sort the first few."""
-    yield from _first(told.draining, is_emptied, "nodes are being emptied")
-    yield from _first(told.closing, closes, "nodes close")
-    yield from _first(_dearest(told.blocked), blocked, "nodes cannot be given back")
+    yield from _first(told.draining, is_emptied, "nodes that are being emptied")
+    yield from _first(told.closing, closes, "nodes that close")
+    yield from _first(_dearest(told.blocked), blocked, "nodes that cannot be given back")
 
 
 def blocked(one: BlockedNode) -> str:
@@ -88,7 +88,7 @@ def microdollars(text: object) -> int:
 def _first(rows: Sequence[Any], said: Any, rest: str) -> Iterator[str]:
     yield from map(said, rows[:_SAID])
     if len(rows) > _SAID:
-        yield f"{len(rows) - _SAID} more {rest}."
+        yield f"More {rest}: {len(rows) - _SAID}."
 
 
 def closes(one: LeavingNode) -> str:
@@ -106,11 +106,14 @@ def _awaited(one: LeavingNode) -> str:
 
 def is_emptied(one: LeavingNode) -> str:
     """How far the moves of a node's pods are, and what that saves, in a sentence."""
+    saves = f"that saves ${dollars(one.saving)} an hour."
+    if one.moved >= one.moves and not one.runs:
+        return f"Node {one.node} is empty, and goes back unless a pod comes; {saves}"
     runs = f"; runs that are waited for: {one.runs}" if one.runs else ""
     why = f" ({one.why})" if one.why else ""
     return (
         f"Node {one.node} is being emptied: {one.moved} of {one.moves} pods have moved{why}{runs}; "
-        f"that saves ${dollars(one.saving)} an hour."
+        f"{saves}"
     )
 
 

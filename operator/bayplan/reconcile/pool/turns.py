@@ -44,7 +44,8 @@ def events(before: Known, now: Known, nodes: Mapping[str, Node]) -> Iterator[tup
     for name, one in now.items():
         last = before.get(name)
         if one.draining and (last is None or not last.draining):
-            yield name, EmitEvent("NodeDraining", is_emptied(one.node))
+            if one.node.moves:
+                yield name, EmitEvent("NodeDraining", is_emptied(one.node))
         elif last is None:
             yield name, EmitEvent("NodeClosing", closes(one.node))
     for name in before.keys() - now.keys():

@@ -175,6 +175,8 @@ def test_a_node_closes(node: LeavingNode, words: str) -> None:
     [
         (LeavingNode("n2", 380_000, moves=7, moved=2), "2 of 7 pods have moved; that saves $0.38"),
         (LeavingNode("n2", 1, moves=2, why="ns/p is not ready"), "have moved (ns/p is not ready);"),
+        (LeavingNode("n2", 1, moves=2, moved=2), "Node n2 is empty, and goes back unless a pod"),
+        (LeavingNode("n2", 1, moves=2, moved=2, runs=1), "2 of 2 pods have moved; runs that"),
         (LeavingNode("n2", 1, moves=1, runs=2), "0 of 1 pods have moved; runs that are waited"),
     ],
 )
@@ -210,7 +212,7 @@ def test_few_nodes_of_each_sort_are_named() -> None:
 
     assert 9 == len(lines)
     assert [
-        "3 more nodes are being emptied.",
-        "3 more nodes close.",
-        "2 more nodes cannot be given back.",
+        "More nodes that are being emptied: 3.",
+        "More nodes that close: 3.",
+        "More nodes that cannot be given back: 2.",
     ] == lines[2::3]

@@ -45,6 +45,15 @@ def test_the_way_of_a_node() -> None:
     )
 
 
+def test_a_node_that_empties_by_itself() -> None:
+    """No pod of it moves, so nobody hears of moves."""
+    empty = Consolidating(draining=(N1,))
+
+    assert ["NodeClosing", "NodeGivenBack"] == told(
+        (OPEN, there()), (CLOSING, there(closing="p")), (empty, there(closing="p")), (OPEN, {})
+    )
+
+
 def test_a_node_that_goes_by_itself() -> None:
     """It is deleted, or is just gone."""
     deleted = (OPEN, there()), (CLOSING, there()), (OPEN, there(deleting=True))

@@ -221,7 +221,7 @@ class TestWhatStops:
         world = World(wanted={"n1"})
         world.rules = dataclasses.replace(world.rules, most_draining=0)
         world.run(15)
-        assert "0 nodes drain already, and 0 may at a time" == why(world)
+        assert "as many nodes drain as may at a time (0)" == why(world)
         world.rules = dataclasses.replace(world.rules, most_draining=1, moves_per_hour=3)
         world.run(1)
         assert "0 pods have moved in the last hour, and 3 may" == why(world)
