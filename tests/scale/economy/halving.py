@@ -1,9 +1,9 @@
 """Half of the pods leave: what the nodes cost in the ten minutes after that, and who is moved.
 
-Every pod runs before, and nothing is consolidated until the scale-down begins: then Karpenter
-consolidates as it comes in arm A, and the Pool by `RULES` in the others. A move is a running pod
-that disappears beyond what its owner gave up, or its successor that came first; it is counted from
-what the API server shows, in every arm alike.
+Every pod has run for a while before, so that it may be moved at once, and nothing is consolidated
+until the scale-down begins: then Karpenter consolidates as it comes in arm A, and the Pool by
+`RULES` in the others. A move is a running pod that disappears beyond what its owner gave up, or its
+successor that came first; it is counted from what the API server shows, in every arm alike.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ SECONDS = 600.0
 # The default ages are longer than the ten minutes in which all of this is to happen.
 RULES: Mapping[str, Any] = {"minimumNodeAgeSeconds": 60, "minimumStaySeconds": 120}
 EMPTY_SECONDS = 0
+_STAYED_SECONDS = float(RULES["minimumStaySeconds"])
 _SAMPLE_SECONDS = 5.0
 _FILLED_WITHIN = 400.0
 
@@ -96,10 +97,15 @@ async def halving(
     rules: Mapping[str, Any],
     seconds: float = SECONDS,
 ) -> Halving:
-    """Half of the pods of a filled arm leave; `bound` is that of the other half."""
+    """Half of the pods of a filled arm leave; `bound` is that of the other half.
+
+    They leave when the youngest has run for as long as a pod stays before it is moved.
+    """
     less = halved(start.kinds)
     left = {kind.name: kind.pods for kind in less}
     shrunk = {kind.name: kind.pods - left[kind.name] for kind in start.kinds}
+    youngest = max(arm.pods.moments.running.values())
+    await asyncio.sleep(max(0.0, youngest + _STAYED_SECONDS - time.monotonic()))
     await asyncio.to_thread(arm.consolidate, rules)
     before = _sample(arm, await asyncio.to_thread(arm.nodes_paid), 0.0)
     began = time.monotonic()
