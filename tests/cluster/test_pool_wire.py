@@ -6,6 +6,8 @@ account, with the rights of `pool.enabled` and under the policy that confines th
 
 import asyncio
 import contextlib
+import dataclasses
+import json
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -14,13 +16,14 @@ from typing import Any
 import pytest
 
 from bayplan.cloud import node_claim_body
-from bayplan.cluster import cache, informer
+from bayplan.cluster import cache, informer, nodes
 from bayplan.cluster.decode import Kind
 from bayplan.cluster.transport import HttpTransport
 from bayplan.cluster.writer import Writer
 from bayplan.model import intents, state
 from bayplan.model.node_claims import ClaimState
 from bayplan.model.resources import Vector
+from bayplan.reconcile.pool import facts, status
 from bayplan.runtime import pool_watch
 from bayplan.runtime.karpenter_market import MarketError
 from bayplan.runtime.pool_watch import PoolWatch
@@ -382,6 +385,63 @@ def test_the_status_of_a_pool(site: Site) -> None:
             desk.writer.write_pool_status(desk.pools.pools["batch"], {"nodes": 4})
             await desk.until(lambda: desk.pools.pools["batch"].status.get("nodes") == 4)
             assert "dollarsPerHour" not in desk.kube.get(f"{GROUP}/pools/batch")["status"]
+
+    at(site, act)
+
+
+def test_the_status_of_a_pool_that_consolidates(site: Site) -> None:
+    """What is said of moves is stored as it was written, and the condition too."""
+
+    async def act(desk: Buyer) -> None:
+        async with desk.watching():
+            told = facts.Consolidating(
+                moves_last_hour=2,
+                moves_last_day=3,
+                moves_by_cause={facts.Cause.CONSOLIDATION: 3},
+                closing=(facts.LeavingNode("n1", 190_000, runs=3, ends_in=240),),
+                blocked=(facts.BlockedNode("n2", "a/b", "is the only pod of X", 380_000),),
+                promised=190_000,
+            )
+            stored = desk.pools.pools["batch"]
+            assert stored.spec is not None
+            spec = stored.spec.model_copy(update={"mode": "BuyAndConsolidate"})
+            pool = dataclasses.replace(stored, spec=spec)
+            wanted = status.status(facts.Facts(pool, consolidating=told), 1_800_000_000)
+            desk.writer.write_pool_status(stored, wanted)
+            await desk.until(lambda: "moves" in desk.pools.pools["batch"].status)
+            found = desk.kube.get(f"{GROUP}/pools/batch")["status"]
+
+            keys = "moves", "closing", "draining", "blocked", "promisedDollarsPerHour"
+            assert {key: wanted[key] for key in keys} == {key: found[key] for key in keys}
+            assert "Consolidating" in {one["type"] for one in found["conditions"]}
+
+    at(site, act)
+
+
+def test_events_of_a_pool_and_its_node(site: Site) -> None:
+    """The API server takes Events about objects without a namespace; kubectl finds them."""
+
+    async def act(desk: Buyer) -> None:
+        async with desk.watching():
+            work = asyncio.ensure_future(desk.writer.events.run())
+            node = nodes.node(json.dumps(desk.kube.get(f"/api/v1/nodes/{_NODE}")).encode())
+            event = intents.EmitEvent("NodeClosing", f"Node {_NODE} closes.")
+            desk.writer.tell(desk.pools.pools["batch"], node, event)
+
+            def both(found: Objects) -> dict[str, Any]:
+                told = [one for one in found.values() if one["reason"] == "NodeClosing"]
+                kinds = {one["regarding"]["kind"]: one["regarding"] for one in told}
+                return kinds if len(kinds) > 1 else {}
+
+            path = "/apis/events.k8s.io/v1/namespaces/default/events"
+            found = await asyncio.to_thread(desk.kube.until, path, both)
+            work.cancel()
+
+            assert {"Node": _NODE, "Pool": "batch"} == {
+                kind: one["name"] for kind, one in found.items()
+            }
+            assert node.uid == found["Node"]["uid"]
+            assert [] == desk.reports.refusals
 
     at(site, act)
 
