@@ -151,7 +151,8 @@ def values() -> Schema:
             ),
         ),
         pool=part(
-            "Pools: Bayplan says which nodes to buy, and buys them where a Pool has mode Buy.",
+            "Pools: Bayplan says which nodes to buy, and buys them where a Pool has mode Buy or "
+            "BuyAndConsolidate.",
             enabled=switch(
                 "Serve Pools, with rights for them and a policy that confines the rights; not with "
                 "settings.namespace.",

@@ -79,7 +79,7 @@ class Settings(pydantic.BaseModel):
     pools: bool = _knob(
         False,
         "Serve Pools: watch Karpenter's NodePools and NodeClaims, and buy nodes for Pools with "
-        "mode Buy. For the whole cluster only, so not with --namespace.",
+        "mode Buy or BuyAndConsolidate. For the whole cluster only, so not with --namespace.",
     )
     karpenter_metrics: str = _knob(
         "",
