@@ -7,7 +7,7 @@ import asyncio
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from bayplan.api import names
@@ -21,11 +21,16 @@ from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile.pool.retirement import ordinary
 from bayplan.scheduler import inbox
 from tests.builders import make_pod
+from tests.double.loop import run
 from tests.services import make_body
 from tests.unit.scheduler.test_pool_buying import AT_HOME, ZONES, Shop
 
 GRACE_SECONDS, START_SECONDS, LAUNCH_SECONDS, GONE_SECONDS = 2, 3, 20, 3
 OLD_SECONDS = 7200
+
+
+class DiedError(BaseException):
+    """The process of the operator has ended, as a kill ends it: no handler sees to it."""
 
 
 class Town(Shop):
@@ -46,6 +51,9 @@ class Town(Shop):
         self._reached: set[tuple[str, str, str]] = set()  # services that had their minimum
         self._specs: dict[str, dict[str, Any]] = {}
         self.lenient = False  # a fault of the story, not ours, takes instances
+        self._running: list[asyncio.Task[Any]] = []
+        self.slow = False  # consolidation acts when everybody does, not every second
+        self.dies_after: int | None = None  # so many more writes, then the operator is gone
         stated = {"retirement": {"emptySeconds": 0}, "consolidation": dict(consolidation or {})}
         super().__init__("BuyAndConsolidate", **{**stated, **spec})
         self.cache.synced_kinds.update(decode.KINDS)
@@ -53,44 +61,43 @@ class Town(Shop):
     # ---- what the writer does -------------------------------------------------------------
 
     def launch(self, wanted: Any, done: Any) -> None:
-        self.writes["launch"] += 1
         super().launch(wanted, done)
+        self._wrote("launch")
 
     def taint(self, wanted: Any) -> None:
-        self.writes["taint"] += 1
         super().taint(wanted)
+        self._wrote("taint")
 
     def retire(self, wanted: RetireNode) -> None:
-        self.writes["retire"] += 1
         super().retire(wanted)
         claim = self.cache.pools.claims[wanted.claim]
         for pod in ordinary(list(self.cache.state.on_node.get(claim.node, {}).values())):
             self.broken.append(f"{claim.node} was given back with {pod.name}")
+        self._wrote("retire")
 
     def close(self, wanted: CloseNode) -> None:
-        self.writes["close"] += 1
         node = self.cache.state.nodes[wanted.node]
         self.again(dataclasses.replace(node, closing=wanted.plan))
+        self._wrote("close")
 
     def evict_pod(self, wanted: EvictPod) -> None:
-        self.writes["evict"] += 1
         self.evicted.append(wanted)
         pod = self.cache.state.pods.get((wanted.namespace, wanted.name))
-        if pod is None or pod.uid != wanted.uid:
-            return
-        if self.budgets(pod):
-            self._end(pod)
-        else:
-            self.refuse_eviction(wanted)
+        if pod is not None and pod.uid == wanted.uid:
+            if self.budgets(pod):
+                self._end(pod)
+            else:
+                self._refuse_eviction(wanted)
+        self._wrote("evict")
 
-    def refuse_eviction(self, wanted: EvictPod) -> None:
+    def _refuse_eviction(self, wanted: EvictPod) -> None:
         """What the writer does with a 429."""
         self.cache.refusals.spent(
             Write(("Pod", wanted.namespace, wanted.name), "evict", "Pod", wanted.name)
         )
 
     def price_deletion(self, wanted: PriceDeletion) -> None:
-        self.writes["price"] += 1
+        self._wrote("price")
         self.priced[wanted.namespace, wanted.name] = wanted.cost
 
     async def pods_on(self, node: str) -> list[Pod]:
@@ -142,9 +149,13 @@ class Town(Shop):
         }
         self.cache.put_resource(body)
 
-    def replica_set(self, name: str, replicas: int, cpu: int = 500, **more: Any) -> None:
-        """A ReplicaSet of somebody else, whose pods Bayplan places."""
+    def replica_set(
+        self, name: str, replicas: int, cpu: int = 500, *, first: str = "", **more: Any
+    ) -> None:
+        """A ReplicaSet of somebody else, whose pods Bayplan places; the first stand on a node."""
         self.sets[name] = replicas, {"cpu": cpu, **more}
+        for _ in range(replicas if first else 0):
+            self._replica(name, node=first)
 
     def _spec(self, replicas: int, cpu: str, **spec: Any) -> dict[str, Any]:
         container = {"name": "web", "image": "web:1", "resources": {"requests": {"cpu": cpu}}}
@@ -167,12 +178,68 @@ class Town(Shop):
             await asyncio.sleep(step)
             self.clock.wall += step
             self.clock.passed = asyncio.get_running_loop().time()
-            self.loop.cycle(inbox.Batch(frozenset(self.cache.resources), placement=True))
+            everything = inbox.Batch(frozenset(self.cache.resources), placement=True)
+            self.loop.cycle(everything)
             self._kubelets()
             self._controllers()
             self._cloud()
-            self.buying.keeper.look(self.clock.now())
+            self._operate(lambda: self.buying.keeper.look(self.clock.now()))
+            if self.slow:
+                self._operate(lambda: self.buying.consolidator.look(self.clock.now()))
+                await self.buying.consolidator.plan()
             self._judge()
+
+    def _operate(self, act: Callable[[], None]) -> None:
+        """Something that the operator does; it may die in it, and another takes its place."""
+        try:
+            act()
+        except DiedError:
+            self.replace_operator()
+
+    def replace_operator(self) -> None:
+        """A new process, which knows what the API server has and nothing else."""
+        self.dies_after = None
+        for key in list(self.cache.state.assumed):
+            self.cache.state.forget(key)
+        self.build_loop(buying=self._buying())
+        self.stop()
+        self.start()
+
+    def start(self) -> None:
+        """The parts of the operator that run by themselves begin."""
+        buying = self.buying
+        parts = [buying.buyer.run(), buying.leavers.run()]
+        if not self.slow:
+            parts += [buying.appraiser.run(), buying.consolidator.run()]
+        self._running = [asyncio.create_task(part) for part in parts]
+
+    def stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+
+    def play(self, story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Play a story in a town that has been as it is for long; a defect of ours fails it."""
+
+        async def whole() -> None:
+            self.start()
+            try:
+                await self.settled()
+                self.writes.clear()
+                await story()
+            finally:
+                self.stop()
+
+        run(whole())
+        for defect in self.defects:
+            raise defect
+
+    def _wrote(self, kind: str) -> None:
+        """A write is stored; if it was the last one of this process, nothing more comes of it."""
+        self.writes[kind] += 1
+        if self.dies_after is not None:
+            self.dies_after -= 1
+            if self.dies_after < 0:
+                raise DiedError
 
     async def settled(self) -> None:
         """What was ordered is there, and it has all been there for long."""
@@ -261,24 +328,25 @@ class Town(Shop):
                 self._end(dataclasses.replace(pod, deleted_at=None))
 
     def _controllers(self) -> None:
-        for name, (replicas, about) in self.sets.items():
+        for name, (replicas, _) in self.sets.items():
             live = [pod for pod in self.pods_of(name) if not pod.terminating]
-            more = dict(about)
-            cpu = more.pop("cpu")
             for _ in range(replicas - len(live)):
-                self._serial += 1
-                pod = make_pod(
-                    f"{name}-{self._serial}",
-                    cpu=cpu,
-                    owner_uid=name,
-                    owner_kind="ReplicaSet",
-                    labels={"app": name},
-                    created_at=self.clock.wall,
-                    **{"constraints": AT_HOME, **more},
-                )
-                self.see("Pod", pod.name, pod)
+                self._replica(name)
             for pod in sorted(live, key=self._first_to_go)[: max(len(live) - replicas, 0)]:
                 self._end(pod)
+
+    def _replica(self, name: str, node: str = "") -> None:
+        self._serial += 1
+        pod = make_pod(
+            f"{name}-{self._serial}",
+            node=node,
+            owner_uid=name,
+            owner_kind="ReplicaSet",
+            labels={"app": name},
+            created_at=self.clock.wall,
+            **{"constraints": AT_HOME, **self.sets[name][1]},
+        )
+        self.see("Pod", pod.name, pod)
 
     def _first_to_go(self, pod: Pod) -> tuple[Any, ...]:
         """Kubernetes' order in short, with a name that is as good as chance for the rest."""

@@ -1,44 +1,227 @@
 """Consolidation from the snapshot to nodes that have gone, whole and in virtual time."""
 
+import dataclasses
 from typing import Any
 
+import pytest
+
+from bayplan.model.nodes import KEEP
+from bayplan.model.pods import EXPECTED_SECONDS
+from bayplan.reconcile.pool.facts import Consolidating
+from tests.builders import make_pod
 from tests.unit.scheduler.pool_town import Town
-from tests.unit.scheduler.test_pool_buying import played
+
+HALF = 5, 3  # how many LongServices there are, and how many of six instances each keeps
 
 
 def town_of(**more: Any) -> Town:
-    """Eight nodes that are full of ten LongServices with six instances each."""
+    """Five nodes that are full of five LongServices with six instances each."""
     town = Town(**more)
-    town.buy("m5.xlarge", 8)
-    for number in range(10):
+    town.buy("m5.xlarge", 5)
+    for number in range(HALF[0]):
         town.serve(f"s{number}", 6)
     return town
 
 
-def settled(town: Town, story: Any) -> Town:
-    """Play a story in a town that has been as it is for long."""
-
-    async def whole(_: Town) -> None:
-        await town.settled()
-        await story(town)
-
-    played(town, whole)
-    assert [] == town.broken
+def of_others(replicas: int = 10, **more: Any) -> Town:
+    """Five nodes that are full of ReplicaSets of somebody else."""
+    town = Town(**more)
+    town.buy("m5.xlarge", 5)
+    for number in range(3):
+        town.replica_set(f"r{number}", replicas)
     return town
 
 
+def halve(town: Town) -> None:
+    for number in range(HALF[0]):
+        town.scale(f"s{number}", HALF[1])
+
+
+def told(town: Town) -> Consolidating:
+    return town.buying.consolidator.records.told["batch"]
+
+
+def marks(town: Town) -> list[str]:
+    """The nodes that say that they close or are emptied."""
+    nodes = town.cache.state.nodes.values()
+    ours = ("bayplan.dev/draining",)
+    return [one.name for one in nodes if one.closing or any(t.key in ours for t in one.taints)]
+
+
 def test_half_of_the_instances_leave_and_nodes_go_back() -> None:
-    async def story(town: Town) -> None:
+    """At every second each service has its minimum."""
+    town = town_of()
+
+    async def story() -> None:
         before.append(town.cost())
-        for number in range(10):
-            town.scale(f"s{number}", 3)
-        await town.living(60)
-        after.append((town.cost(), dict(town.writes)))
-        await town.living(600)
-        after.append((town.cost(), dict(town.writes)))
+        halve(town)
+        await town.living(400)
 
     before: list[int] = []
-    after: list[Any] = []
-    settled(town_of(), story)
+    town.play(story)
 
-    assert after[-1][0] <= before[0] * 5 // 8
+    assert town.cost() <= before[0] * 5 // 8
+    assert [] == town.broken
+    assert [] == marks(town)
+    assert (told(town).promised, told(town).saved > 0) == (0, True)
+
+
+def test_half_of_the_pods_of_others_leave_and_the_rest_moves() -> None:
+    """Their ReplicaSets choose who leaves; none is ever two pods below what it is to have."""
+    town = of_others()
+
+    async def story() -> None:
+        for number in range(3):
+            town.scale(f"r{number}", 5)
+        await town.living(10)
+        for _ in range(400):
+            await town.living(1)
+            least.append(min(len(town.running(f"r{number}")) for number in range(3)))
+
+    least: list[int] = []
+    town.play(story)
+
+    assert town.evicted
+    assert 4 <= min(least)
+    assert town.cost() <= 576_000  # three of the five nodes
+    assert 0 < told(town).moves_last_day <= 15
+    assert [] == town.broken
+
+
+def test_constant_demand_comes_to_rest() -> None:
+    """When all pods are old enough, nothing is asked, written or moved for a day."""
+    town = town_of()
+
+    async def story() -> None:
+        halve(town)
+        await town.living(7200, step=20)
+        town.writes.clear()
+        town.consolidated.clear()
+        await town.living(86_400, step=60)
+
+    town.slow = True
+    town.play(story)
+
+    assert {} == +town.writes
+    assert [] == town.consolidated
+    assert [] == town.broken
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_a_new_operator_goes_on_or_takes_it_back(writes: int) -> None:
+    """The process dies after so many writes about nodes; the end is the same."""
+    town = town_of()
+
+    async def story() -> None:
+        before.append(town.cost())
+        halve(town)
+        town.dies_after = writes
+        await town.living(900)
+
+    before: list[int] = []
+    town.slow = True
+    town.play(story)
+
+    assert town.dies_after is None
+    assert town.cost() <= before[0] * 5 // 8
+    assert [] == marks(town)
+    assert [] == town.broken
+
+
+def test_a_pod_that_is_never_ready_stops_its_group_alone() -> None:
+    """Its service keeps its minimum; the nodes open again, and the moves are not tried for ever."""
+    town = town_of(consolidation={"minimumStaySeconds": 60})
+
+    async def story() -> None:
+        halve(town)
+        await town.living(8)
+        town.starts = lambda pod: not pod.name.startswith("s1")
+        await town.living(1500)
+
+    town.play(story)
+
+    assert [] == town.broken
+    assert [] == marks(town)
+
+
+def test_a_budget_that_lets_nobody_go_is_named() -> None:
+    """The Eviction API refuses; nothing is deleted in another way, and it backs off."""
+    town = of_others(5)
+    town.budgets = lambda _: False
+
+    async def story() -> None:
+        await town.living(900)
+
+    town.play(story)
+
+    assert 15 == sum(len(town.running(f"r{number}")) for number in range(3))
+    assert len(town.evicted) < 100
+    assert [] == town.broken
+
+
+def test_a_node_that_a_person_keeps_stays() -> None:
+    """In the midst of it: the taint goes, and what has not moved stays."""
+    town = town_of()
+
+    async def story() -> None:
+        halve(town)
+        while not marks(town):
+            await town.living(1)
+        for name in marks(town):
+            node = town.cache.state.nodes[name]
+            town.again(dataclasses.replace(node, kept=KEEP))
+            kept.append(name)
+        await town.living(600)
+
+    kept: list[str] = []
+    town.play(story)
+
+    assert set(kept) <= town.cache.state.nodes.keys()
+    assert [] == marks(town)
+    assert [] == town.broken
+
+
+def test_a_node_that_dies_in_the_midst_of_its_moves_is_no_trouble() -> None:
+    """Its pods are replaced as always; holds for them do not stay."""
+    town = town_of()
+
+    async def story() -> None:
+        halve(town)
+        while not told(town).draining:
+            await town.living(1)
+        town.lenient = True
+        town.kill(told(town).draining[0].node)
+        await town.living(60)
+        town.lenient = False
+        await town.living(400)
+
+    town.play(story)
+
+    assert {} == {kind: by for kind, by in town.buying.consolidator.held().held.items() if by}
+    assert [] == marks(town)
+    assert [] == town.broken
+
+
+def test_demand_opens_a_node_that_closes() -> None:
+    """A run on it is waited for; pods that come meanwhile find the room that is there."""
+    town = Town(consolidation={"maximumMovesPerHour": 0})
+    full, other = town.buy("m5.xlarge", 2)
+    town.replica_set("r", 7, first=full)
+    lasting = {"annotations": {EXPECTED_SECONDS: "1200"}, "ready": True}
+    run = make_pod("run", node=other, cpu=500, owner_uid="job", owner_kind="Job", **lasting)
+    town.see("Pod", "run", run)
+
+    async def story() -> None:
+        town.see("Pod", "run", dataclasses.replace(run, created_at=town.clock.wall))
+        await town.living(40)
+        closing.extend(marks(town))
+        town.scale("r", 9)
+        await town.living(30)
+
+    closing: list[str] = []
+    town.play(story)
+
+    assert [other] == closing
+    assert {full, other} == {pod.node for pod in town.running("r")}
+    assert [] == marks(town)
+    assert 0 == town.writes["launch"]

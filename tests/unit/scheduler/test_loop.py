@@ -93,6 +93,10 @@ class Scene:
             default_pool=lambda: self.cache.pools.default,
         )
         self.metrics = metrics.Metrics()
+        self.build_loop(**more)
+
+    def build_loop(self, **more: Any) -> None:
+        """A loop that knows what the cache has, and nothing else."""
         self.loop = loop.Loop(
             clock=self.clock,
             inbox=inbox.Inbox(clock=self.clock.monotonic),

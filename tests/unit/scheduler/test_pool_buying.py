@@ -253,9 +253,8 @@ def played(shop: Shop, story: Any) -> Shop:
     """Play a story while the buyer runs; a defect on the way fails the test."""
 
     async def whole() -> None:
-        buying = shop.buying
-        parts = buying.buyer.run(), buying.appraiser.run(), buying.leavers.run()
-        running = [asyncio.create_task(part) for part in (*parts, buying.consolidator.run())]
+        parts = shop.buying.buyer.run(), shop.buying.appraiser.run()
+        running = [asyncio.create_task(part) for part in parts]
         try:
             await story(shop)
         finally:

@@ -48,7 +48,8 @@ from bayplan.scheduler.pools.pursued import Pursued, Targets
 from bayplan.scheduler.pools.records import Records
 from bayplan.scheduler.pools.under_way import UnderWay
 
-PLAN_SECONDS = 10.0
+PLAN_SECONDS = 10
+_LOOK_SECONDS = 2.0  # so often it is looked whether it is time to plan
 _TICK_SECONDS = 1.0
 _OLD_SECONDS = 60  # a plan that is still being carried out is made anew after so long
 
@@ -65,6 +66,7 @@ class MoveWrites(Protocol):
 class _Work:
     """What goes on in one Pool. `number` counts its plans, and `at` is when the last one came."""
 
+    plan: Plan | None = None
     number: int = 0
     at: int = 0
     pursued: list[Pursued] = field(default_factory=list)
@@ -76,7 +78,10 @@ class _Work:
 
 @dataclass(slots=True, eq=False)
 class Consolidator:
-    """`allowed` gives the disruption budgets of a pod. `failed` hears of a defect of ours."""
+    """`allowed` gives the disruption budgets of a pod, `surplus` says whether instances leave now.
+
+    `failed` hears of a defect of ours.
+    """
 
     cache: Cache
     writer: MoveWrites
@@ -91,10 +96,12 @@ class Consolidator:
     records: Records
     costs: DeletionCosts
     allowed: Callable[[Pod], Allowance | None]
+    surplus: Callable[[], bool]
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
     _work: dict[str, _Work] = field(default_factory=dict)  # by Pool
     _held: Backlog = NO_BACKLOG
+    _asked_at: dict[str, int] = field(default_factory=dict)  # Pool -> when it was last planned for
 
     async def run(self) -> None:
         """Plan, and carry the plans out, until cancelled."""
@@ -153,62 +160,78 @@ class Consolidator:
 
     # ---- plans -----------------------------------------------------------------------------
 
+    async def plan(self) -> None:
+        """Plan for every Pool in which nothing else is going on."""
+        if self.surplus():
+            self._asked_at.clear()  # as soon as the instances have left, it is planned anew
+            return
+        now = self.clock.now()
+        for name, spec in tuple(self.menus.current(now).buying.items()):
+            if spec.consolidates and not 0 <= now - self._asked_at.get(name, 0) < PLAN_SECONDS:
+                self._asked_at[name] = now
+                try:
+                    await self._plan(name)
+                except Exception as error:  # noqa: BLE001  the nodes are only not given back
+                    self.failed(error)
+
     async def _planning(self) -> NoReturn:
         while True:
-            await asyncio.sleep(PLAN_SECONDS)
-            if not self.leads():
-                continue
-            for name, spec in tuple(self.menus.current(self.clock.now()).buying.items()):
-                if spec.consolidates:
-                    try:
-                        await self._plan(name)
-                    except Exception as error:  # noqa: BLE001  the nodes are only not given back
-                        self.failed(error)
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self.leads():
+                await self.plan()
 
     async def _plan(self, pool: str) -> None:
-        """Plan for a Pool, unless something else is going on there."""
         now, work = self.clock.now(), self._work.setdefault(pool, _Work())
         if self.calm.hindrance(pool, now) is not None:
             return
         if self._busy(work, now):
             work.number += 1  # it stands
             return
-        made = await self.planner.moving(pool)
-        if made is not None:
-            self._accept(pool, made)
-        elif self.planner.known(pool) is not None:
+        await self.planner.moving(pool)
+        found = self.planner.known(pool)
+        if found is None or self.surplus():
+            return
+        work = self._work.setdefault(pool, _Work())
+        if found is not work.plan:
+            self._accept(work, found)
+        else:
             work.number += 1
 
     def _busy(self, work: _Work, now: int) -> bool:
         """Whether the last plan is still being carried out, so that another need not be made."""
-        if any(one.claims for one in work.pursued):
+        if any(one.comes(now) for one in work.pursued):
             return True
         return bool(work.pursued) and 0 <= now - work.at < _OLD_SECONDS
 
-    def _accept(self, pool: str, plan: Plan) -> None:
-        work, now = self._work.setdefault(pool, _Work()), self.clock.now()
+    def _accept(self, work: _Work, plan: Plan) -> None:
+        """Pursue a plan from now on; what was begun by the plan before goes on."""
         begun = [one for one in work.pursued if self._begun(one, work)]
         taken = frozenset(uid for one in begun for uid in one.nodes)
         fresh = [Pursued.of(group) for group in plan.groups]
         work.pursued = [*begun, *(one for one in fresh if taken.isdisjoint(one.nodes))]
-        work.number, work.at = work.number + 1, now
+        work.plan, work.number, work.at = plan, work.number + 1, self.clock.now()
 
     def _begun(self, one: Pursued, work: _Work) -> bool:
         """Whether anything of the group cannot be taken back without a trace."""
+        return bool(one.claims) or self._drains(one, work)
+
+    def _drains(self, one: Pursued, work: _Work) -> bool:
         states = (work.memory.nodes.get(uid) for uid in one.nodes)
-        moving = any(state is not None and state.state is NodeState.DRAINING for state in states)
-        return moving or bool(one.claims)
+        return any(state is not None and state.state is not NodeState.CLOSING for state in states)
 
     # ---- every second ------------------------------------------------------------------------
 
     async def _looking(self) -> NoReturn:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            if self.leads():
-                try:
-                    self.look(self.clock.now())
-                except Exception as error:  # noqa: BLE001  the cluster is served all the same
-                    self.failed(error)
+            if not self.leads():
+                self._work.clear()  # what another process does meanwhile is not known here
+                self._held = NO_BACKLOG
+                continue
+            try:
+                self.look(self.clock.now())
+            except Exception as error:  # noqa: BLE001  the cluster is served all the same
+                self.failed(error)
 
     def _step(self, pool: str, spec: PoolSpec | None, seen: Sequence[Seen], menus: Menus) -> None:
         """One step of a Pool; without a `spec` it no longer consolidates, and its nodes open."""
@@ -220,7 +243,7 @@ class Consolidator:
             rules = self._rules(pool, spec, work, len(seen), now)
             if rules.moving and not rules.frozen:
                 self._order(work, rules, menus)
-        groups = [group for one in work.pursued if (group := self.targets.carried(one))]
+        groups = [group for one in work.pursued if (group := self.targets.carried(one, now))]
         moment = Now(
             at=now,
             plan=work.number,
@@ -257,16 +280,15 @@ class Consolidator:
         )
 
     def _order(self, work: _Work, rules: Rules, menus: Menus) -> None:
-        """Order what the next groups need, as far as their nodes may drain soon."""
-        free = rules.most_draining - sum(
-            one.state is NodeState.DRAINING for one in work.memory.nodes.values()
-        )
+        """Order what the next groups need: new nodes come while the nodes before are emptied."""
+        draining_ = (one.state is NodeState.DRAINING for one in work.memory.nodes.values())
+        free = 2 * rules.most_draining - sum(draining_)
         for one in work.pursued:
-            free -= len(one.nodes)
+            free -= len(one.nodes) if not self._drains(one, work) else 0
             if free < 0 and work.pursued[0] is not one:
                 return
             if one.buys:
-                self.targets.order(one, menus)
+                self.targets.order(one, menus, self.clock.now())
 
     def _prove(
         self,
@@ -303,6 +325,8 @@ class Consolidator:
                 and told.changed
                 and told.state is NodeState.OPEN
             ]
+            if one.late(now) and not self._drains(one, work):
+                one.failed = "its new nodes were not used in time"
             if one.nodes.isdisjoint(there):
                 bought = [node for name in one.claims if (node := self.under_way.usable(name))]
                 self.records.done(pool, one.group, bought, now)

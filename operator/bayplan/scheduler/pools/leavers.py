@@ -21,6 +21,7 @@ from bayplan.scheduler.pools.batch_window import BatchWindow
 from bayplan.scheduler.pools.menus import MenuKeeper
 
 _PATIENCE_SECONDS = 20  # that a surplus waits: the longest window and a long answer
+_LEAVING_SECONDS = 60  # by then all of a surplus has left, or will not leave soon
 _LONGEST_SECONDS = 40  # also if it grows again and again
 
 Leaving = Mapping[str, Mapping[str, int]]  # uid of a service -> node -> how many leave there
@@ -105,6 +106,11 @@ class Leavers:
             if count > known.stay.get(node, count)
         }
         return Departures(counts, ranks)
+
+    def unsettled(self) -> bool:
+        """Whether instances are leaving, or are about to: who moves is decided afterwards."""
+        recent = self.clock.now() - _LEAVING_SECONDS
+        return any(known.since > recent for known in self._surplus.values())
 
     async def run(self) -> NoReturn:
         """Plan for every surplus, batch by batch, until cancelled."""

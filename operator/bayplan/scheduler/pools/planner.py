@@ -38,7 +38,9 @@ from bayplan.scheduler.pools.headroom import headroom
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.orderer import Orderer
 
-AGAIN_SECONDS = 60  # then a question is made anew although nothing seems to have changed
+# After so long a question is made anew although nothing seems to have changed: twice as long each
+# time, for then nothing has changed indeed.
+AGAIN_SECONDS, _LONGEST_SECONDS = 30, 480
 _UNPROVEN_SECONDS = 600  # for so long a node is not asked about whose pods found no room
 _LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 1.0, 10.0, 2000  # of the solver
 _MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
@@ -66,6 +68,7 @@ class _Known:
     picture: bytes
     digest: bytes
     unproven: Mapping[str, int] = field(default_factory=dict)  # node -> until when
+    again: int = AGAIN_SECONDS
 
 
 @dataclass(slots=True, eq=False)
@@ -120,24 +123,24 @@ class Planner:
         found = await self._answered(pool, made, most=_MOST_LEAVER_SECONDS)
         return found.departures if found is not None else None
 
-    async def moving(self, pool: str) -> Plan | None:
-        """A plan for the Pool; None if the last plan still stands, or without an answer.
+    async def moving(self, pool: str) -> None:
+        """Have a plan for the Pool as it is now in `known`, unless the last one still stands.
 
         Where no pod may begin to move, nodes go that empty by themselves.
         """
         now, known = self.clock.now(), self._known.get(pool)
         picture = self._picture(pool)
-        if known is not None and known.picture == picture and 0 <= now - known.at < AGAIN_SECONDS:
-            return None
+        if known is not None and known.picture == picture and 0 <= now - known.at < known.again:
+            return
         made = self._question(pool)
-        if made is None:
-            self._keep(pool, Plan(), picture, b"")
-            return None if known is not None and known.plan == Plan() else Plan()
-        digest = _digest(made)
+        digest = _digest(made) if made is not None else b"nothing to ask"
         if known is not None and known.digest == digest:
+            known.again = min(2 * known.again, _LONGEST_SECONDS)
             known.picture, known.at = picture, now
-            return None
-        return await self._answered(pool, made, (picture, digest))
+        elif made is None:
+            self._keep(pool, Plan(), picture, digest)
+        else:
+            await self._answered(pool, made, (picture, digest))
 
     def disproved(self, pool: str, nodes: Iterable[str]) -> None:
         """The pods of these nodes found no room after all: they are not asked about for a while."""

@@ -171,6 +171,7 @@ class PoolBuying:
             records=Records(self.cache, self.menus.price, measured),
             costs=DeletionCosts(self.cache, self.writer, planner.ranks),
             allowed=self.allowed,
+            surplus=self.leavers.unsettled,
             leads=self._may_buy,
             failed=self.failed,
         )

@@ -10,11 +10,14 @@ from bayplan.model.departures import Move, Vacating
 from bayplan.model.workloads import PodClass
 from bayplan.provisioning.consolidation import Group
 from bayplan.reconcile.pool import vacancies
+from bayplan.reconcile.pool.retirement import JOINING_SECONDS
 from bayplan.scheduler.pools.menus import Menus
 from bayplan.scheduler.pools.orderer import Orderer
 from bayplan.scheduler.pools.under_way import UnderWay
 
 _LETTERS = 10
+_COMING_SECONDS = JOINING_SECONDS + 120
+_MOMENT_SECONDS, _UNUSED_SECONDS = 30, 120
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +30,8 @@ class Pursued:
     name: str
     group: Group
     claims: tuple[str, ...] = ()
+    ordered_at: int = 0  # epoch seconds
+    came_at: int = 0  # when all that was ordered was there
     failed: str = ""
 
     @classmethod
@@ -39,6 +44,18 @@ class Pursued:
     def nodes(self) -> frozenset[str]:
         """The uids of its nodes."""
         return frozenset(one.uid for one in self.group.vacatings)
+
+    def comes(self, now: int) -> bool:
+        """Whether what was ordered is on its way, or came a moment ago."""
+        return bool(self.claims) and not (self.came_at and now - self.came_at >= _MOMENT_SECONDS)
+
+    def late(self, now: int) -> bool:
+        """Whether what was ordered has been there, or on its way, for too long without a use."""
+        if not self.claims:
+            return False
+        if self.came_at:
+            return now - self.came_at >= _UNUSED_SECONDS
+        return now - self.ordered_at >= _COMING_SECONDS
 
     @property
     def buys(self) -> bool:
@@ -54,19 +71,20 @@ class Targets:
     orderer: Orderer
     under_way: UnderWay
 
-    def order(self, one: Pursued, menus: Menus) -> None:
+    def order(self, one: Pursued, menus: Menus, now: int) -> None:
         """Order what the group needs, all of it or nothing."""
         orders = one.group.orders
         if not self.orderer.fits(orders, menus):
             one.failed = "the limits of the Pool leave no room for its new nodes"
             return
+        one.ordered_at = now
         claims = self.orderer.order(orders, menus, moves=True).claims
         names = {id(order): name for name, order in claims.items()}
         if len(names) < len(orders):
             one.failed = "its new nodes cannot be ordered"
         one.claims = tuple(names[id(order)] for order in orders if id(order) in names)
 
-    def carried(self, one: Pursued) -> vacancies.Group | None:
+    def carried(self, one: Pursued, now: int) -> vacancies.Group | None:
         """The group as it can be carried out now; None if it has failed.
 
         Until all that was ordered for it is usable, its nodes only close.
@@ -86,6 +104,7 @@ class Targets:
         there = [node.name for node in nodes if node is not None]
         if len(there) < len(nodes):
             return vacancies.Group(one.name, vacatings, usable=False)
+        one.came_at = one.came_at or now
         return vacancies.Group(one.name, tuple(_to(each, there) for each in vacatings))
 
     def keep_only(self, pursued: Iterable[Pursued], begun: Collection[str]) -> None:
