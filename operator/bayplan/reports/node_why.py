@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from bayplan.api import names
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource
+from bayplan.model import resources
 from bayplan.model.nodes import DRAINING, MOVING, Node
 from bayplan.model.pods import Pod
+from bayplan.model.resources import Vector
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reconcile.pool import consolidation
 from bayplan.reconcile.pool.facts import BlockedNode, LeavingNode
 from bayplan.reconcile.pool.money import dollars
 
 _HOUR, _MICRO = 3600, 1_000_000
+_TOLD = (resources.CPU, resources.MEMORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,10 @@ def state(node: Node) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """A node, its Pool if it has one, its pods, and its price in microdollars an hour."""
+    """A node, its Pool if it has one, its pods, and its price in microdollars an hour.
+
+    `free` is what the other nodes of the Pool that take pods have free in all.
+    """
 
     node: Node
     pool: PoolResource | None
@@ -52,6 +58,7 @@ class Why:
     price: int | None
     now: int  # epoch seconds
     known_pools: Sequence[str] = ()
+    free: Vector = resources.NOTHING
 
     def sentences(self) -> Iterator[str]:
         """What holds of the node, the most important first."""
@@ -154,15 +161,30 @@ class Why:
                 f"seconds, and its moves ({moves}) count ${_small(needed)} (half as much again as "
                 f"{moves} × spec.consolidation.moveMicrodollars)."
             )
+        moving = [one.pod.request for one in self.guests if not one.with_node and not one.ends]
+        asked = sum(moving, resources.NOTHING)
+        lacking = any(asked.amount(what) > self.free.amount(what) for what in _TOLD)
+        room = (
+            "the other nodes have no room for them, and what would be bought for them costs as much"
+            if lacking
+            else "not each of them fits onto another node, or a plan for the whole Pool needs the "
+            "room, or the node is cheaper than what would have to stay instead"
+        )
         return (
             "It stays: its pods may move, but no plan was found that saves enough by moving them: "
-            "the other nodes have no room for them, or what would be bought for them costs as much."
+            f"{room}. They ask for {_amounts(asked)}; the other nodes of the Pool have "
+            f"{_amounts(self.free)} free in all."
         )
 
     def _costs(self) -> str:
         if self.price is None:
             return ""
         return f" It costs ${dollars(self.price)} an hour while it stays."
+
+
+def _amounts(vector: Vector) -> str:
+    cpus, memory = (vector.amount(what) for what in _TOLD)
+    return f"{cpus / 1000:.1f} CPUs and {memory / 2**30:.1f} GiB"
 
 
 def _small(microdollars: int) -> str:

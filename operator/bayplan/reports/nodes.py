@@ -13,11 +13,12 @@ from bayplan.model.movability import Circumstances, of_its_node, verdict
 from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node
 from bayplan.model.pods import Owner
+from bayplan.model.resources import Vector
 from bayplan.model.untyped import mapping
 from bayplan.provisioning.prices import MODELLED, with_price
 from bayplan.reports import budgets
 from bayplan.reports.node_why import Guest, Why, state
-from bayplan.reports.pools import Site
+from bayplan.reports.pools import Site, nodes_of
 from bayplan.reports.top import fill
 
 Body = Mapping[str, Any]
@@ -48,6 +49,7 @@ def account(node: Node, around: Surroundings) -> dict[str, Any]:
         priced.price_microdollars,
         around.now,
         [one.name for one in known],
+        _free(node, pool, around.site),
     )
     return {
         "kind": "Node",
@@ -65,6 +67,21 @@ def account(node: Node, around: Surroundings) -> dict[str, Any]:
         "why": list(why.sentences()),
         "pods": [_row(one) for one in guests],
     }
+
+
+def _free(node: Node, pool: PoolResource | None, site: Site) -> Vector:
+    """What the other nodes of the Pool that take pods have free in all."""
+    others = {
+        one.name: one
+        for one in (nodes_of(pool, site.nodes) if pool is not None else ())
+        if one.name != node.name and not one.unschedulable and state(one) == "Open"
+    }
+    used: dict[str, Vector] = {}
+    for pod in site.running:
+        if pod.node in others:
+            used[pod.node] = used.get(pod.node, resources.NOTHING) + pod.request
+    rooms = [one.allocatable - used.get(one.name, resources.NOTHING) for one in others.values()]
+    return sum(rooms, resources.NOTHING)
 
 
 def pool_of(node: Node, pools: Iterable[PoolResource]) -> PoolResource | None:

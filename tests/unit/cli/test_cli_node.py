@@ -77,6 +77,20 @@ def test_a_node_whose_pods_may_move() -> None:
     assert "may move: 1 pod\n  default/web-1 (ReplicaSet web)" in text
 
 
+def test_why_pods_that_may_move_stay() -> None:
+    """The sums of what they ask for and of what the other nodes of the Pool have free."""
+    alone = why(node(), *PAIR)
+    roomy = why(node(), *PAIR[:2], node("n2"), node("n3"), node("n4", taint="moving"))
+
+    assert "the other nodes have no room for them, and what would be bought" in alone[0]
+    assert alone[0].endswith(
+        "ask for 1.0 CPUs and 0.0 GiB; the other nodes of the Pool have 0.0 CPUs and 0.0 GiB free "
+        "in all."
+    )
+    assert "not each of them fits onto another node, or a plan" in roomy[0]
+    assert "the other nodes of the Pool have 7.0 CPUs and 32.0 GiB free in all" in roomy[0]
+
+
 def test_moves_that_cost_more_than_they_save() -> None:
     """The sum is shown, so that the price of a move can be judged."""
     made = pool()
@@ -320,9 +334,24 @@ def test_two_words_are_one_name() -> None:
         assert "give one name, as NAME, KIND/NAME or KIND NAME" in result.output
 
 
-@pytest.mark.parametrize("start", ["/apis/policy", "/apis/bayplan.dev/v1alpha1/batchjobs"])
-def test_what_the_user_may_not_read_is_left_out(start: str) -> None:
-    """The rest is told all the same."""
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        ("/apis/policy", "PodDisruptionBudget"),
+        ("/apis/bayplan.dev/v1alpha1/batchjobs", "BatchJob"),
+    ],
+)
+def test_what_the_user_may_not_read_is_left_out(start: str, kind: str) -> None:
+    """That is said, and the rest is told all the same."""
     found = Recorded(pool(), node(), *PAIR, refuse={start: 403})
+    result = run(found, "explain", "node/n1")
 
-    assert "may move: 1 pod" in run(found, "explain", "node/n1").output
+    assert "may move: 1 pod" in result.stdout
+    assert f"without each {kind} of the cluster: " in result.stderr
+
+
+def test_who_may_not_read_pools_hears_so() -> None:
+    """Nobody can tell then whether the node is in a Pool."""
+    found = Recorded(node(), *PAIR, refuse={"/apis/bayplan.dev/v1alpha1/pools": 403})
+
+    assert "refused" in run(found, "explain", "node/n1", code=3).output

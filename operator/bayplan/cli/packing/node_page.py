@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from bayplan.cli.errors import Negative, NotThere, Refused
 from bayplan.cli.packing import pool_objects
 from bayplan.cli.printing import now
@@ -40,7 +42,7 @@ def account(cluster: "ApiClient", word: str) -> dict[str, Any]:
     if name not in known:
         raise Negative(f"no Node {name!r}{_near(name, known)}")
     around = nodes.Surroundings(
-        site, _readable(cluster, "Pool"), _readable(cluster, "PodDisruptionBudget"),
+        site, _defined(cluster, "Pool"), _readable(cluster, "PodDisruptionBudget"),
         _readable(cluster, "BatchJob"), now(),
     )  # fmt: skip
     return nodes.account(known[name], around)
@@ -55,11 +57,20 @@ def _near(name: str, known: Mapping[str, object]) -> str:
     return f"; `kubectl get nodes` lists the {len(known)} that there are" if known else ""
 
 
-def _readable(cluster: "ApiClient", kind: str) -> list[Body]:
-    """All objects of a kind; none if it is not defined, or the user may not list them."""
+def _defined(cluster: "ApiClient", kind: str) -> list[Body]:
+    """All objects of a kind; none if the cluster does not know it."""
     try:
         return cluster.listed(kind, "")
-    except (NotThere, Refused):
+    except NotThere:
+        return []
+
+
+def _readable(cluster: "ApiClient", kind: str) -> list[Body]:
+    """The same; if the user may not list them, that is said, and the others are looked at."""
+    try:
+        return _defined(cluster, kind)
+    except Refused as refused:
+        click.echo(f"without each {kind} of the cluster: {refused}", err=True)
         return []
 
 
