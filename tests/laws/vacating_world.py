@@ -48,6 +48,7 @@ EVENTS = (
     *sorted(HARMS - {"gone n3"}),
     *(f"{what} {name}" for what in ("plan", "keep", "untaint") for name in NODES),
     *("plan n1", "plan n2", "dies", "dies", "lag 0", "lag 2", "lag 4"),
+    *("slow", "slow"),
     *("budget 0", "budget 3", "budget 4", "stays"),
 )
 
@@ -71,7 +72,8 @@ def settles(world: "World") -> None:
             assert not any(pod.node == name for pod in world.pods.values()), "C7"
         else:
             assert not node.closing or node.kept, "C7"
-    assert not world.held.held, "C7"
+    waits = any(not pod.node for pod in world.pods.values())
+    assert waits or not world.held.held, "C7"
 
 
 @dataclass
@@ -96,6 +98,7 @@ class World:
     held: Backlog = field(default_factory=Backlog)
     told: Step = field(default_factory=Step)
     rules: Rules = RULES
+    idle: bool = False  # the controllers are slow
     full: bool = False  # nothing is placed
     harmed_at: int = 0  # when something last happened that takes pods, and is no fault of ours
     evicted: list[EvictPod] = field(default_factory=list)
@@ -158,6 +161,8 @@ class World:
                 self.pods[name] = dataclasses.replace(pod, ready=self.now >= placed + 3)
 
     def controllers(self) -> None:
+        if self.idle and self.now % 12:
+            return
         for owner, count in self.replicas.items():
             alive = [pod for pod in self.of(owner) if not pod.terminating]
             leaving = [pod for pod in alive if pod.node and self.nodes[pod.node].leaving]
@@ -250,14 +255,19 @@ class World:
     # ---- the operator -------------------------------------------------------------------------
 
     def view(self) -> tuple[dict[str, Node], list[Pod]]:
-        """What is shown, and what we have just decided."""
+        """What is shown, and what we have just decided: also where our own scheduler put pods."""
         at = [one for one in self._history if one[0] <= self.now - self.lag] or self._history[:1]
         _, nodes, pods = at[-1]
+        bound = {
+            name: dataclasses.replace(pod, ready=False)
+            for name, pod in self.pods.items()
+            if pod.node and (name not in pods or not pods[name].node)
+        }
         shown = [
             dataclasses.replace(pod, deleted_at=pod.deleted_at or self.now)
             if pod.uid in self._leaving
             else pod
-            for pod in pods.values()
+            for pod in {**pods, **bound}.values()
         ]
         return nodes, shown
 
@@ -348,7 +358,8 @@ class World:
         """C2, C4 and C5, and the foreign part of C1, of one write."""
         if isinstance(intent, TaintNode) and intent.present:
             for pod in self.pods.values():
-                assert pod.node != intent.node or self.now >= pod.created_at + STAY, "C5"
+                stays = pod.node == intent.node and not pod.terminating
+                assert not stays or self.now >= pod.created_at + STAY, "C5"
         if not isinstance(intent, EvictPod):
             return
         pod = self.pods.get(intent.name)
@@ -377,6 +388,8 @@ class World:
                 self.die()
             case ["plan", name]:
                 self.wanted ^= {name}
+            case ["slow"]:
+                self.idle = not self.idle
             case ["lag", seconds]:
                 self.lag = int(seconds)
             case ["broken", owner]:
@@ -409,11 +422,16 @@ class World:
                 self.change(name, taints=(Taint("karpenter.sh/disrupted"),))
 
     def calm(self) -> None:
-        """Everything is as it should be again, and the plan wants nothing."""
+        """Everything is as it should be again, and the plan wants nothing.
+
+        A node that Karpenter takes has gone.
+        """
         self.wanted, self.lag, self.least, self.planning, self.rules = set(), 0, None, True, RULES
-        self.broken = set()
-        for name in self.nodes:
+        self.broken, self.idle = set(), False
+        for name in [*self.nodes]:
             self.change(name, ready=True, unschedulable=False)
+            if any(taint.key == "karpenter.sh/disrupted" for taint in self.nodes[name].taints):
+                del self.nodes[name]
 
     def state(self, name: str) -> NodeState:
         told = self.told.states.get(name)

@@ -87,7 +87,8 @@ class Moves:
             there = moving.move.uid in pods
             if not there and not moving.gone_at:
                 moving = dataclasses.replace(moving, gone_at=self._now.at)
-            if not there and not waits and self._now.at >= moving.gone_at + HOLD_SECONDS:
+            late = not waits and self._now.at >= moving.gone_at + HOLD_SECONDS
+            if not there and (late or moving.move.target not in self._now.usable):
                 moving = dataclasses.replace(moving, held=False)
             moves[uid][index] = moving
         fleet = self.fleets.get(owner, Fleet())
@@ -163,6 +164,7 @@ class Moves:
                 waits = waits or f"the successor of {'/'.join(moving.move.pod)} has not landed yet"
                 continue
             if moves_itself(pod):
+                moves[index] = self._landable(moving, pod) if moving.held else moving
                 waits = waits or f"{title(pod)} waits for its replacement"
                 continue
             after, why = self._advance(moving, pod)
@@ -176,15 +178,9 @@ class Moves:
         why = self.forbids(pod) or self._not_yet(moving, pod)
         if why:
             return moving, why
-        if not (moving.held and self._can_land(moving.move.target)):
-            self.release((moving,))
-            proof = now.prove((pod,), self.kept(), self.leaving)
-            if not proof.moves:
-                reason = proof.lacking.get(pod.key, "no node has room")
-                lost = dataclasses.replace(moving, held=False, asked_at=now.at)
-                return lost, f"there is no other node for {title(pod)}: {reason}"
-            again = self.begin(proof.moves)[0]
-            moving = dataclasses.replace(moving, move=again.move, held=True)
+        moving = self._landable(moving, pod)
+        if not moving.held:
+            return moving, f"there is no other node for {title(pod)}"
         fleet = self.fleets.get(moving.move.owner, Fleet())
         size = sum(not each.terminal for each in now.owned(moving.move.owner))
         self.fleets[moving.move.owner] = dataclasses.replace(fleet, size=size, evicted_at=now.at)
@@ -196,8 +192,16 @@ class Moves:
         self.evictions.append(EvictPod(pod.namespace, pod.name, pod.uid, why))
         return dataclasses.replace(moving, asked_at=now.at, tries=moving.tries + 1), ""
 
-    def _can_land(self, target: str) -> bool:
-        return target in self._now.usable and target not in self._crowded
+    def _landable(self, moving: Moving, pod: Pod) -> Moving:
+        """With a hold that can be used: another one if need be, or without any if there is none."""
+        target, now = moving.move.target, self._now
+        if moving.held and target in now.usable and target not in self._crowded:
+            return moving
+        self.release((moving,))
+        proof = now.prove((pod,), self.kept(), self.leaving)
+        if not proof.moves:
+            return dataclasses.replace(moving, held=False, asked_at=now.at)
+        return dataclasses.replace(moving, move=self.begin(proof.moves)[0].move, held=True)
 
     def forbids(self, pod: Pod, *, budgets: bool = True) -> str:
         """Why this pod must not move now; empty if it may. `budgets`: these are asked too."""

@@ -248,6 +248,14 @@ def _force(p: Pass, uid: str, one: Watched, seen: Seen) -> None:
     if not why:
         p.open(uid, one, "nobody takes it away any more")
         return
+    there = {pod.uid for pod in seen.pods}
+    lost = [
+        each
+        for each in one.moves
+        if each.held and each.move.uid in there and each.move.target not in p.now.usable
+    ]
+    p.moves.release(lost)
+    one = dataclasses.replace(one, moves=tuple(each for each in one.moves if each not in lost))
     moving = {each.move.uid for each in one.moves}
     here = [
         pod
