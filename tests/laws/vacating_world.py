@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from bayplan.model.budgets import Allowance
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import CloseNode, EvictPod, TaintNode
 from bayplan.model.node_claims import NodeClaim
@@ -18,7 +19,6 @@ from bayplan.model.pods import Phase, Pod
 from bayplan.model.workloads import Backlog
 from bayplan.reconcile.pool.retirement import Seen
 from bayplan.reconcile.pool.vacancies import (
-    Allowance,
     Group,
     Held,
     Memory,

@@ -6,6 +6,7 @@ harm. The cache rings the doorbell when a decision may have changed, and decides
 belongs to one event loop and has no locks.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from bayplan.api.resource import Resource, parse_resource
 from bayplan.cluster import decode, news, policies, wire
 from bayplan.cluster.assumptions import Assumptions
 from bayplan.cluster.belongings import Belongings
+from bayplan.cluster.budgets import Budgets, Stored
 from bayplan.cluster.defaults import Defaults
 from bayplan.cluster.dependents import Dependents
 from bayplan.cluster.doorbell import Doorbell
@@ -34,7 +36,8 @@ from bayplan.model.pods import Pod
 
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds), name
 
-_CHILDREN = ("ControllerRevision", "PodDisruptionBudget", "Service")
+_BUDGET = "PodDisruptionBudget"
+_CHILDREN = ("ControllerRevision", _BUDGET, "Service")
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +51,7 @@ class Cache:
     namespaces_deleting: set[str] = field(default_factory=set)
     synced_kinds: set[str] = field(default_factory=set)
     orphans: Orphans = field(default_factory=Orphans)
+    budgets: Budgets = field(default_factory=Budgets)
     refusals: Refusals = field(init=False)
     _versions: dict[str, Versions] = field(default_factory=dict)  # by kind
     _belongings: Belongings = field(default_factory=Belongings)
@@ -87,6 +91,7 @@ class Cache:
             NODE_POOL: pools.set_node_pool,
             NODE_CLAIM: pools.set_claim,
             **{kind: functools.partial(self._set_child, kind) for kind in _CHILDREN},
+            _BUDGET: self._set_budget,
             **{kind: functools.partial(self._set_resource, kind) for kind in kinds.NAMES},
         }
         self._drop = {
@@ -106,6 +111,7 @@ class Cache:
             NODE_POOL: pools.drop_node_pool,
             NODE_CLAIM: self._drop_node_claim,
             **{kind: functools.partial(self._drop_child, kind) for kind in _CHILDREN},
+            _BUDGET: self._drop_budget,
             **{kind: functools.partial(self._drop_resource, kind) for kind in kinds.NAMES},
         }
 
@@ -378,6 +384,15 @@ class Cache:
                     self._dependents.ring_parent(one, seen.namespace)
         elif owned is None:
             self._dependents.ring_namesake(seen.key)
+
+    def _set_budget(self, seen: Seen) -> None:
+        stored: Stored = seen.value
+        self.budgets.set(stored.budget)
+        self._set_child(_BUDGET, dataclasses.replace(seen, value=stored.owned))
+
+    def _drop_budget(self, key: Key) -> None:
+        self.budgets.drop(key)
+        self._drop_child(_BUDGET, key)
 
     def _drop_child(self, kind: str, key: Key) -> None:
         before = self._belongings.set(kind, key, None)

@@ -12,7 +12,17 @@ import msgspec
 from msgspec import Raw
 
 from bayplan.api import kinds
-from bayplan.cluster import daemonsets, node_claims, nodes, owned, pods, policies, volumes, wire
+from bayplan.cluster import (
+    budgets,
+    daemonsets,
+    node_claims,
+    nodes,
+    owned,
+    pods,
+    policies,
+    volumes,
+    wire,
+)
 from bayplan.cluster.wire import DecodeError, Seen
 
 
@@ -53,11 +63,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("ResourceQuota", policies.quota),
         Kind("LimitRange", policies.limit_range),
         Kind("ControllerRevision", functools.partial(owned.child, "ControllerRevision")),
-        Kind(
-            "PodDisruptionBudget",
-            functools.partial(owned.child, "PodDisruptionBudget"),
-            partial=True,
-        ),
+        Kind(budgets.KIND, budgets.seen),
         Kind("Service", functools.partial(owned.child, "Service"), partial=True),
         *(Kind(name, _whole) for name in kinds.NAMES),
     )

@@ -8,6 +8,7 @@ from bayplan.api import names
 from bayplan.api.resource import Key as ResourceKey
 from bayplan.api.resource import Resource
 from bayplan.cluster import belongings, decode, errors, requests
+from bayplan.cluster.budgets import Stored
 from bayplan.cluster.owned import Owned
 from bayplan.cluster.refusals import Write
 from bayplan.cluster.sender import Job
@@ -126,7 +127,7 @@ class Objects:
         except errors.NotFound:
             return ""
         seen = decode.KINDS[kind].decode(msgspec.Raw(answer))
-        owned: Owned | None = seen.value
+        owned = _owned(seen.value)
         if owned is None or not belongings.is_for(owned, owner):
             raise errors.Rejected(
                 f"a {kind} of this name exists and is not ours: {key[1]}",
@@ -136,3 +137,8 @@ class Objects:
         if owned.deleting:
             raise errors.Conflict(f"the {kind} is being deleted", status=409)
         return seen.uid
+
+
+def _owned(value: Owned | Stored | None) -> Owned | None:
+    """A child as it was read; a budget is read with more."""
+    return value.owned if isinstance(value, Stored) else value

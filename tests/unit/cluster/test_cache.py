@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from bayplan.api.resource import Resource
-from bayplan.cluster import decode, owned, policies
-from bayplan.model import resources, snapshot
+from bayplan.cluster import budgets, decode, owned, policies
+from bayplan.model import requirements, resources, snapshot
+from bayplan.model.budgets import Budget
 from bayplan.model.children import Child
 from bayplan.model.nodes import Taint
 from bayplan.model.pods import Owner, Phase
@@ -354,7 +355,8 @@ class TestChildren:
         held = Held()
         held.cache.put_resource(service())
         web = held.cache.resources[WEB]
-        held.put("PodDisruptionBudget", "web", None)
+        another = budgets.Stored(Budget("default", "web", requirements.Term()), None)
+        held.put("PodDisruptionBudget", "web", another)
         held.put("Service", "web", owned.Owned(OWNER, self.CHILD))
 
         assert frozenset({("PodDisruptionBudget", "web")}) == held.cache.foreign(web)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bayplan.model.backoff import delay_after
+from bayplan.model.budgets import Allowance
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import CloseNode, EvictPod, TaintNode
 from bayplan.model.nodes import DRAINING, Node
@@ -72,17 +73,6 @@ class Proof:
 
 # Called with the pods, what is held already, and the nodes that take none of their successors.
 Prover = Callable[[Sequence[Pod], Held, Collection[str]], Proof]
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """How many pods the disruption budgets of a pod allow to go now; `budget` names the tightest.
-
-    `budget` is "namespace/name".
-    """
-
-    count: int
-    budget: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import NoReturn, Protocol
 from bayplan import logs
 from bayplan.api.pool import PoolSpec
 from bayplan.cluster.cache import Cache
+from bayplan.model.budgets import Allowance
 from bayplan.model.intents import CloseNode, EvictPod, TaintNode
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
@@ -26,7 +27,6 @@ from bayplan.reconcile.pool import vacating
 from bayplan.reconcile.pool.quiet import Problem
 from bayplan.reconcile.pool.retirement import Seen
 from bayplan.reconcile.pool.vacancies import (
-    Allowance,
     Group,
     Held,
     Memory,

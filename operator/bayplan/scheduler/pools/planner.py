@@ -20,6 +20,7 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.cluster.cache import Cache
+from bayplan.model.budgets import Allowance
 from bayplan.model.movability import Circumstances, verdict
 from bayplan.model.node_claims import Offering
 from bayplan.model.nodes import Node
@@ -31,7 +32,6 @@ from bayplan.provisioning.consolidation_plan import plan
 from bayplan.provisioning.consolidation_question import question
 from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer
-from bayplan.reconcile.pool.vacancies import Allowance
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools import loads
 from bayplan.scheduler.pools.headroom import headroom

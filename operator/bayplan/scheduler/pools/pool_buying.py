@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from bayplan.api.resource import Key, Resource
 from bayplan.cluster.cache import Cache
 from bayplan.metrics import Metrics
+from bayplan.model.budgets import Allowance
 from bayplan.model.departures import ANY_DEPARTURE, Departures
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import Backlog, Plan, PodClass, TaskKey, Waiting
-from bayplan.reconcile.pool.vacancies import Allowance
 from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.appraiser import Appraiser
@@ -58,7 +58,6 @@ class PoolBuying:
     ring: Callable[[Key], None]
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
-    allowed: Callable[[Pod], Allowance | None] = lambda _: None
     acts: bool = True
     metrics: Metrics = field(default_factory=Metrics)
     menus: MenuKeeper = field(init=False)
@@ -146,7 +145,7 @@ class PoolBuying:
             planned=self._planned_moves,
             shunned=calm.shunned,
             moves=self._moves,
-            allowed=self.allowed,
+            allowed=self._allowed,
         )
         self.leavers = Leavers(
             cache=self.cache,
@@ -170,7 +169,7 @@ class PoolBuying:
             calm=calm,
             records=Records(self.cache, self.menus.price, measured),
             costs=DeletionCosts(self.cache, self.writer, planner.ranks),
-            allowed=self.allowed,
+            allowed=self._allowed,
             surplus=self.leavers.unsettled,
             leads=self._may_buy,
             failed=self.failed,
@@ -228,6 +227,9 @@ class PoolBuying:
         if self._unknown_since is None:
             self._unknown_since = now
         return now - self._unknown_since > _LISTED_SECONDS
+
+    def _allowed(self, pod: Pod) -> Allowance | None:
+        return self.cache.budgets.allowed(pod)
 
     def _moving(self) -> Backlog:
         return self.consolidator.held()
