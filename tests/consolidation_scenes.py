@@ -58,6 +58,7 @@ def scene(
     *things: Node | Pod | DaemonSet,
     menu: Sequence[Offer] = (),
     wanted: Mapping[str, int] | None = None,
+    zones: Sequence[str] = ZONES,
     **more: Any,
 ) -> Scene:
     """What a consolidation sees. Of each LongService in `wanted` so many pods are to stay."""
@@ -87,7 +88,7 @@ def scene(
         "wanted": {**services, **(wanted or {})},
         "verdict": functools.partial(verdict, around=around),
         "kinds": class_of,
-        "shop": Shop(menu, ZONES, daemonsets, {}),
+        "shop": Shop(menu, zones, daemonsets, {}),
         "buying": lambda _: TERMS,
         "price": lambda node: node.price_microdollars,
         "terms": terms,
@@ -101,7 +102,7 @@ def answered(seen: Scene) -> tuple[Asked, Consolidated]:
     asked = question(seen)
     assert asked is not None
     answer = consolidated(
-        asked.holding, asked.offers, Budget(rounds=20), most_moves=asked.most_moves
+        asked.holding, asked.offers, Budget(rounds=4), most_moves=asked.most_moves
     )
     assert answer is not None
     return asked, answer

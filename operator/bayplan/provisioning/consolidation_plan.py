@@ -33,7 +33,8 @@ def plan(asked: Asked, answer: Consolidated, scene: Scene) -> Plan:
     proven = prover.proven(_within(worth, scene.most_moves))
     cost = sum(scene.price(node) or 0 for node in nodes)
     least = max(LEAST_SAVING, cost * _LEAST_PART[0] // _LEAST_PART[1])
-    unproven = proven.unproven
+    # What found no room may find it once those that are too many have left.
+    unproven = frozenset() if pods.surplus else proven.unproven
     if sum(one.saving for one in proven.drafts if not one.free) < least:
         proven = prover.proven([one for one in proven.drafts if one.free])
     groups = tuple(_group(one, proven, scene) for one in proven.drafts)

@@ -1,7 +1,7 @@
 """Proves drafts: all pods that move find room by the real filters, beside those of other drafts.
 
 They are tried while the pods that they replace are still there. Where it hangs on other pods of its
-kind where a pod may be, they are tried once more as if those had left.
+kind where a pod may be, they must land on the same nodes once more as if those had left.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
-from bayplan.model.snapshot import PodKey
+from bayplan.model.snapshot import PodKey, Snapshot
 from bayplan.model.workloads import Backlog, PodClass, TaskKey, Waiting
 from bayplan.placement.solve import Memo, Policy, solve
 from bayplan.provisioning.consolidation import Scene
@@ -83,18 +83,24 @@ class Prover:
 
         waiting = [*self._waiting(pods, going), *(replace(one, avoid=going) for one in self.guests)]
 
-        def landed() -> Mapping[TaskKey, str] | None:
-            found = solve(snapshot, waiting, scene.now, Policy(), memo, planned=planned)
-            return None if found.refused else found.placements
-
-        placements = landed()
+        placements = self._landed(snapshot, waiting, planned, memo)
         if placements is None:
             return None
         if any(tied(self._kind(pod)) for pod in pods):
+            held = _counted(waiting, placements)
             with snapshot.without(pods):
-                if landed() is None:
-                    return None
+                after = scene.planned | Backlog(held=held)
+                again = self._landed(snapshot, waiting, after, memo)
+            if again is None or _counted(waiting, again) != held:
+                return None
         return {pod.key: local.get(placements[pod.key], placements[pod.key]) for pod in pods}
+
+    def _landed(
+        self, snapshot: Snapshot, waiting: Sequence[Waiting], planned: Backlog, memo: Memo
+    ) -> Mapping[TaskKey, str] | None:
+        """Where all of these land; None if one of them does not."""
+        found = solve(snapshot, waiting, self.scene.now, Policy(), memo, planned=planned)
+        return None if found.refused else found.placements
 
     def see_as(self, pod: Pod, kind: PodClass) -> None:
         """Look as if the successor of a pod were of this class."""
@@ -114,3 +120,13 @@ class Prover:
         if kind is None:
             kind = self._kinds[pod.key] = self.scene.kinds(pod)
         return kind
+
+
+def _counted(
+    waiting: Sequence[Waiting], placements: Mapping[TaskKey, str]
+) -> dict[PodClass, Counter[str]]:
+    """Class -> node -> how many of its tasks are there."""
+    found: dict[PodClass, Counter[str]] = {}
+    for group in waiting:
+        found.setdefault(group.kind, Counter()).update(placements[key] for key in group.keys)
+    return found

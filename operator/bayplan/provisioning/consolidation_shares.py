@@ -56,15 +56,20 @@ def shares(
         there = np.array([counted[value] for value in index], dtype=np.int64)
         total = int(wanted[kinds].sum() + there.sum())
         bounds = _bounds(spread, len(index), total)
-        if bounds is None:
+        if bounds is None or not index:
             continue
-        least, most = bounds
+        group = np.array([index.get(value, -1) for value in values], dtype=np.int64)
+        now = np.zeros(len(index), dtype=np.int64)
+        for k in kinds:
+            for at, pods in rows[k].pods.items():
+                now[group[at]] += len(pods) if group[at] >= 0 else 0
+        least, most = (np.maximum(bound - there, 0) for bound in bounds)
         found.append(
             Share(
                 kinds=tuple(kinds),
-                group=np.array([index.get(value, -1) for value in values], dtype=np.int64),
-                least=np.maximum(least - there, 0),
-                most=np.maximum(most - there, 0),
+                group=group,
+                least=np.minimum(least, now),
+                most=_reachable(most, now, int(wanted[kinds].sum())),
                 offered=np.array(
                     [index.get(labels.get(spread.label), -1) for labels in sold], dtype=np.int64
                 ),
@@ -105,3 +110,10 @@ def _bounds(spread: _Spread, values: int, total: int) -> tuple[int, int] | None:
     least = total // groups if groups == values else 0
     exact = spread.groups or spread.skew == 1
     return least, -(-total // groups) if exact else total // groups + spread.skew
+
+
+def _reachable(most: IntVector, now: IntVector, wanted: int) -> IntVector:
+    """The limits, raised until as many pods as are wanted can stay where they are now."""
+    while np.minimum(most, now).sum() < min(wanted, now.sum()):
+        most = np.where(most < now, most + 1, most)
+    return most

@@ -404,6 +404,24 @@ def test_what_is_refused_by_the_filters_is_unproven_and_stops_no_other() -> None
     assert "c" not in moves(found) or moves(found)["c"] != "big"
 
 
+def test_a_node_whose_pods_find_no_room_is_named_unless_instances_still_leave() -> None:
+    """The pod shuns a service whose instance is on the other node: the engine does not know."""
+    shuns = make_constraints(
+        pod_anti_affinity=(PodTerm(make_term(app="loud"), "kubernetes.io/hostname"),)
+    )
+    things = [
+        BIG,
+        SMALL,
+        settled("a", "big", 3000, "loud"),
+        settled("c", "small", 500, "quiet", constraints=shuns),
+    ]
+    too_many = [settled(f"w{number}", "big", 100) for number in range(2)]
+
+    assert {"small"} == planned(scene(*things)).unproven
+    leaving = planned(scene(*things, *too_many, wanted={"web": 1}))
+    assert ({}, frozenset()) == (moves(leaving), leaving.unproven)
+
+
 def test_nothing_lands_on_a_node_that_is_given_back() -> None:
     nodes = [pool_node(name, 4000) for name in "abcd"]
     pods = [settled(f"p{name}", name, 900) for name in "abcd"]
