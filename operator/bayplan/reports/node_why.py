@@ -7,13 +7,14 @@ from bayplan.api import names
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource
 from bayplan.model import resources
-from bayplan.model.nodes import DRAINING, MOVING, Node
+from bayplan.model.nodes import DRAINING, LEAVING_TAINTS, MOVING, Node
 from bayplan.model.pods import Pod
 from bayplan.model.resources import Vector
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reconcile.pool import consolidation
 from bayplan.reconcile.pool.facts import BlockedNode, LeavingNode
 from bayplan.reconcile.pool.money import dollars
+from bayplan.reconcile.pool.retirement import RETIRING
 
 _HOUR, _MICRO = 3600, 1_000_000
 _TOLD = (resources.CPU, resources.MEMORY)
@@ -37,12 +38,23 @@ def state(node: Node) -> str:
     """Where a node stands on its way out; `Open` or `NotReady` if it is not on its way."""
     if node.deleting:
         return "Deleting"
-    values = [taint.value for taint in node.taints if taint.key == DRAINING]
-    if values:
-        return "Draining" if MOVING in values else "Retiring"
+    ours = {taint.value for taint in node.taints if taint.key == DRAINING}
+    if RETIRING in ours:
+        return "Retiring"
+    if MOVING in ours:
+        return "Draining"
+    if _taken(node):
+        return "Leaving"
     if node.closing:
         return "Closing"
+    if node.unschedulable:
+        return "Cordoned"
     return "Open" if node.ready else "NotReady"
+
+
+def _taken(node: Node) -> str:
+    """The taint by which somebody else takes the node away; empty without any."""
+    return next((one.key for one in node.taints if one.key in LEAVING_TAINTS), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,11 @@ class Why:
                 f"Pool {name} has mode Buy. Set spec.mode to BuyAndConsolidate to have its pods "
                 "moved."
             )
+        elif self.node.unschedulable:
+            yield (
+                "It stays: somebody has cordoned it, and Bayplan leaves it to them. `kubectl "
+                f"uncordon {self.node.name}` lets the Pool decide.{self._costs()}"
+            )
         elif self.node.kept:
             yield (
                 f"It stays: it is kept by its annotation {self.node.kept}. Remove the annotation "
@@ -121,6 +138,11 @@ class Why:
             case "Draining":
                 waits = f"; runs that are waited for: {len(runs)}" if runs else ""
                 return f"It goes: pods that have still to move: {moves}{waits}{saves}."
+            case "Leaving":
+                return (
+                    f"It goes: somebody takes it away (taint {_taken(self.node)}); pods that have "
+                    f"still to leave: {moves + len(runs)}."
+                )
             case "Closing":
                 closing = LeavingNode(self.node.name, self.price or 0, len(runs), ends_in)
                 return consolidation.closes(closing)

@@ -176,12 +176,21 @@ def test_runs_that_end_soon_are_waited_for() -> None:
     assert "It goes when it has had no pods for 60 seconds" in text
 
 
+def taken() -> Body:
+    """A node that Karpenter is about to end."""
+    made = node()
+    made["spec"]["taints"] = [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]
+    return made
+
+
 @pytest.mark.parametrize(
     ("one", "state", "words"),
     [
         (node(**{"bayplan.dev/closing": "p7"}), "Closing", "Node n1 closes: "),
         (node(taint="moving"), "Draining", "It goes: pods that have still to move: 1; that saves"),
         (node(taint="retiring"), "Retiring", "It goes: it is empty and is being given back"),
+        (node(taint="by hand"), "Leaving", "somebody takes it away (taint bayplan.dev/draining)"),
+        (taken(), "Leaving", "(taint karpenter.sh/disrupted); pods that have still to leave: 1."),
     ],
 )
 def test_a_node_that_goes(one: Body, state: str, words: str) -> None:
@@ -190,7 +199,7 @@ def test_a_node_that_goes(one: Body, state: str, words: str) -> None:
 
     assert f": {state}, 1 pod" in text
     assert words in text
-    assert "$0.38 an hour" in text
+    assert ("$0.38 an hour" in text) == (state != "Leaving")
 
 
 def test_a_node_that_closes_says_what_it_waits_for() -> None:
@@ -211,6 +220,16 @@ def test_a_node_that_a_person_keeps() -> None:
 
     assert "kept by its annotation bayplan.dev/keep. Remove the annotation" in line
     assert line.endswith("It costs $0.38 an hour while it stays.")
+
+
+def test_a_node_that_somebody_has_cordoned() -> None:
+    """It is left to them."""
+    made = node()
+    made["spec"]["unschedulable"] = True
+    [line] = why(made, *PAIR)
+
+    assert "somebody has cordoned it" in line
+    assert "`kubectl uncordon n1` lets the Pool decide. It costs $0.38" in line
 
 
 def test_what_the_operator_says_of_the_node() -> None:
