@@ -14,8 +14,10 @@ CAPACITY_TYPE = "karpenter.sh/capacity-type"
 PRICE = "eks-node-viewer/instance-price"  # dollars an hour, as a label or an annotation
 
 DRAINING = "bayplan.dev/draining"  # the taint of a node that is to be emptied
-MOVING = "moving"  # the value of that taint while pods are moved to other nodes
-POOL_DRAINS = frozenset({MOVING, "retiring"})  # its values where a Pool has set it, not a person
+# The values of that taint where a Pool has set it, not a person: the node's pods move to other
+# nodes, or it has been empty for long enough.
+MOVING, RETIRING = "moving", "retiring"
+POOL_DRAINS = frozenset({MOVING, RETIRING})
 CLOSING = "bayplan.dev/closing"  # the annotation of a node that is to be given back
 KEEP = "bayplan.dev/keep"  # "true": a person wants the node to stay
 

@@ -7,14 +7,13 @@ from bayplan.api import names
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource
 from bayplan.model import resources
-from bayplan.model.nodes import DRAINING, LEAVING_TAINTS, MOVING, Node
+from bayplan.model.nodes import DRAINING, LEAVING_TAINTS, MOVING, RETIRING, Node
 from bayplan.model.pods import Pod
 from bayplan.model.resources import Vector
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reconcile.pool import consolidation
 from bayplan.reconcile.pool.facts import BlockedNode, LeavingNode
 from bayplan.reconcile.pool.money import dollars
-from bayplan.reconcile.pool.retirement import RETIRING
 
 _HOUR, _MICRO = 3600, 1_000_000
 _TOLD = (resources.CPU, resources.MEMORY)

@@ -24,14 +24,10 @@ from bayplan.api.names import RUN_TRACKING
 from bayplan.model.backoff import delay_after
 from bayplan.model.intents import RetireNode, TaintNode
 from bayplan.model.node_claims import NodeClaim
-from bayplan.model.nodes import DRAINING, LOST_TAINTS, Node, Taint
+from bayplan.model.nodes import DRAINING, LOST_TAINTS, MOVING, POOL_DRAINS, RETIRING, Node, Taint
 from bayplan.model.pods import Pod
 from bayplan.model.untyped import mapping, sequence
 
-# The values of the taint DRAINING if we have set it, not a person: the node has been empty for long
-# enough, or its pods move to other nodes (`vacating`).
-RETIRING, MOVING = "retiring", "moving"
-OURS = frozenset({RETIRING, MOVING})
 QUIET_SECONDS = 10  # with the taint and without a pod
 FRESH_SECONDS = 5  # a list that was asked for earlier is no longer fresh
 JOINING_SECONDS = 900  # for as long a node may take to become ready: Karpenter's own patience
@@ -268,7 +264,7 @@ def _ours(node: Node) -> bool:
 
 
 def _is_ours(taint: Taint) -> bool:
-    return taint.key == DRAINING and taint.value in OURS
+    return taint.key == DRAINING and taint.value in POOL_DRAINS
 
 
 def _has(node: Node, value: str) -> bool:

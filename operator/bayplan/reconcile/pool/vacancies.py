@@ -11,10 +11,9 @@ from bayplan.model.backoff import delay_after
 from bayplan.model.budgets import Allowance
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import CloseNode, EvictPod, TaintNode
-from bayplan.model.nodes import DRAINING, Node
+from bayplan.model.nodes import DRAINING, MOVING, RETIRING, Node
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
-from bayplan.reconcile.pool.retirement import MOVING, RETIRING
 
 _AGAIN_SECONDS, _LONGEST_SECONDS = 5, 300  # until an act without effect is tried again
 
