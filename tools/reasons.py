@@ -387,22 +387,13 @@ CONDITIONS: Mapping[str, Told] = {
         "Many nodes fell silent at once: no move of a pod begins.",
         "It ends by itself when the nodes answer or are gone; look at the nodes.",
     ),
-    "OfferRefused": Told(
-        _POOL,
-        "The cloud refused lately what the plan would buy: no node closes for it.",
-        "It ends by itself after 10 minutes; allow more types or zones in the NodePool.",
-    ),
     "OutsideWindows": Told(
         _POOL,
         "No window of `spec.consolidation.windows` is open: no move of a pod begins.",
         "Wait for the next window, which the message has, or add another.",
     ),
-    "PlanOutdated": Told(_POOL, "The last plan is older than 2 minutes; another is being made."),
     "Planning": Told(_POOL, "The first plan for moves is being made."),
     "PodsWait": Told(_POOL, "Pods wait for room, and come first: no move of a pod begins."),
-    "RolloutRuns": Told(
-        _POOL, "A LongService on the nodes gets another template, and its instances move anyway."
-    ),
     "Settled": Told(_POOL, "No plan saves enough to be worth its moves."),
     "Conflict": Told(
         _POOL,

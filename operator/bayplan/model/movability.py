@@ -6,7 +6,8 @@ run is never ended, unless its job says that it may be. What a person, a budget 
 where it is stays. Where the pod could go is not considered here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from bayplan.model.pods import Owner, Pod
@@ -25,7 +26,8 @@ class Circumstances:
 
     `living` says how many pods of a controller run and are not about to go. `spent` names the
     PodDisruptionBudget that lets no pod like this go now, and is empty if there is none.
-    `interruptible` says whether the runs of a job may be ended and begun again.
+    `interruptible` says whether the runs of a job may be ended and begun again. `updating` are the
+    uids of LongServices whose instances get another template, and so move anyway.
     """
 
     now: int  # epoch seconds
@@ -34,11 +36,21 @@ class Circumstances:
     spent: Callable[[Pod], str] = lambda _: ""
     interruptible: Callable[[Owner], bool] = lambda _: False
     scheduler: str = "bayplan"
+    updating: AbstractSet[str] = frozenset()
 
 
 def of_its_node(pod: Pod) -> bool:
     """Whether the pod comes and goes with its node: of a DaemonSet, static, or one on each node."""
     return pod.resident or pod.annotations.get(PER_NODE) == "true"
+
+
+def updating(pods: Iterable[Pod], revision: str) -> frozenset[str]:
+    """Uids of LongServices with instances of more than one template, which this label names."""
+    found: dict[str, set[str]] = {}
+    for pod in pods:
+        if pod.owner is not None and pod.owner.kind == "LongService" and not pod.terminating:
+            found.setdefault(pod.owner.uid, set()).add(pod.labels.get(revision, ""))
+    return frozenset(uid for uid, templates in found.items() if len(templates) > 1)
 
 
 def verdict(pod: Pod, around: Circumstances) -> str:
@@ -75,7 +87,7 @@ def _held_by_controller(pod: Pod, around: Circumstances) -> str:
         may = owner.kind == "BatchJob" and around.interruptible(owner)
         return "" if may else f"is a run of {named}, which is not interrupted"
     if owner.kind == "LongService":
-        return ""
+        return f"is of {named}, which gets another template" if owner.uid in around.updating else ""
     if owner.kind not in _REPLACING:
         return f"belongs to {named}, which may not replace it"
     if pod.scheduler != around.scheduler:

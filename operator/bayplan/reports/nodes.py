@@ -9,7 +9,7 @@ from bayplan.api import names
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource, parse_pool
 from bayplan.model import resources
-from bayplan.model.movability import Circumstances, of_its_node, verdict
+from bayplan.model.movability import Circumstances, of_its_node, updating, verdict
 from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node
 from bayplan.model.pods import Owner
@@ -136,6 +136,7 @@ def _circumstances(spec: PoolSpec, around: Surroundings) -> Circumstances:
         budgets.named(budgets.spent(around.budgets)),
         may_end,
         names.SCHEDULER,
+        updating(around.site.running, names.REVISION),
     )
 
 

@@ -133,6 +133,17 @@ def _name(body: Body) -> str:
     return str(body["metadata"]["name"])
 
 
+def test_a_service_that_is_updated_stays() -> None:
+    """Its instances move anyway."""
+    pods = [pod(f"s-{at}", "LongService", "s", at=f"n{at}") for at in (1, 2)]
+    for number, one in enumerate(pods):
+        one["metadata"]["labels"]["bayplan.dev/revision"] = f"s-{number}"
+
+    assert "s-1 is of LongService s, which gets another template" in page(
+        node(), make_node("n2"), *pods
+    )
+
+
 def budget(allowed: int, **selector: Any) -> Body:
     return {
         "kind": "PodDisruptionBudget",

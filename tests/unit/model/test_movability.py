@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bayplan.model.movability import PER_NODE, Circumstances, of_its_node, verdict
+from bayplan.model.movability import PER_NODE, Circumstances, of_its_node, updating, verdict
 from bayplan.model.pods import Disk, Owner, Pod
 from tests.builders import NOON, make_constraints, make_pod
 
@@ -130,3 +130,17 @@ def test_a_pod_that_has_stayed_long_enough_may_move() -> None:
 )
 def test_some_pods_belong_to_their_node(found: Pod, *, of_the_node: bool) -> None:
     assert of_the_node == of_its_node(found)
+
+
+def test_instances_of_a_service_that_gets_another_template_stay() -> None:
+    """They move anyway; who has one template alone, or another controller, does not wait."""
+    old, new = (pod(labels={"revision": one}) for one in ("1", "2"))
+    leaving = pod(labels={"revision": "0"}, deleted_at=5)
+    foreign = [pod("ReplicaSet", labels={"revision": one}) for one in ("1", "2")]
+
+    assert frozenset() == updating([old, leaving, *foreign], "revision")
+    assert old.owner is not None
+    found = updating([old, new], "revision")
+    assert {old.owner.uid} == found
+    assert "which gets another template" in verdict(old, around(updating=found))
+    assert "" == verdict(foreign[0], around(updating=found, living=lambda _: 2))

@@ -12,29 +12,6 @@ def waiting(pods: int) -> Problem:
     return Problem("PodsWait", f"Pods that wait for room come first ({pods}).")
 
 
-def rollout(service: str) -> Problem:
-    """A LongService on the nodes of the plan gets another template, and moves its pods anyway."""
-    return Problem(
-        "RolloutRuns",
-        f"LongService {service} gets another template, and its instances move anyway. It is "
-        "planned anew when they have it.",
-    )
-
-
-def refused(offering: str) -> Problem:
-    """A node that the plan would buy was refused."""
-    return Problem(
-        "OfferRefused",
-        f"The cloud refused {offering} in the last 10 minutes, which the plan would buy. No node "
-        "closes for it meanwhile.",
-    )
-
-
-def outdated() -> Problem:
-    """The picture from which the plan was made is too old."""
-    return Problem("PlanOutdated", "The last plan is older than 2 minutes. Another is being made.")
-
-
 def unpriced() -> Problem:
     """Without prices nobody knows what a move would save."""
     return Problem(

@@ -21,7 +21,7 @@ from bayplan.api.longservice import LongServiceSpec
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.cluster.cache import Cache
 from bayplan.model.budgets import Allowance
-from bayplan.model.movability import Circumstances, verdict
+from bayplan.model.movability import Circumstances, updating, verdict
 from bayplan.model.node_claims import Offering
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Owner, Pod
@@ -253,12 +253,10 @@ class Planner:
             living=functools.cache(self._living),
             spent=self._spent,
             interruptible=functools.cache(self._interruptible),
+            updating=updating(pods, names.REVISION),
         )
-        rolling = _rolling(pods)
 
         def why(pod: Pod) -> str:
-            if pod.owner is not None and pod.owner.uid in rolling:
-                return f"is of {pod.owner.kind} {pod.owner.name}, which gets another template"
             return verdict(pod, around)
 
         return why
@@ -323,15 +321,6 @@ def _without_pods(holding: Holding) -> Consolidated:
     return Consolidated(
         holding.stays, nothing, nothing, nothing, none, none.reshape(0, 0), cost, cost
     )
-
-
-def _rolling(pods: Iterable[Pod]) -> frozenset[str]:
-    """Uids of LongServices whose instances have more than one template."""
-    revisions: dict[str, set[str]] = {}
-    for pod in pods:
-        if pod.owner is not None and pod.owner.kind == names.LONGSERVICE and not pod.terminating:
-            revisions.setdefault(pod.owner.uid, set()).add(pod.labels.get(names.REVISION, ""))
-    return frozenset(uid for uid, found in revisions.items() if len(found) > 1)
 
 
 def _stands(pod: Pod) -> bool:

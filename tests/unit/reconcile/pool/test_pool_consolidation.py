@@ -115,9 +115,6 @@ def test_before_the_first_plan() -> None:
 
 FREEZES = [
     (freezes.waiting(4), "Pods that wait for room come first (4)."),
-    (freezes.rollout("ns/web"), "LongService ns/web gets another template"),
-    (freezes.refused("m7i.large in zone a"), "refused m7i.large in zone a in the last 10 minutes"),
-    (freezes.outdated(), "older than 2 minutes"),
     (freezes.unpriced(), "--karpenter-metrics"),
     (freezes.degraded("etcd is full."), "asked (etcd is full). Mend"),
     (freezes.degraded(""), "asked. Mend"),
