@@ -2,9 +2,9 @@
 
 Nodes are whole, pods and their places are not: similar nodes form a group, and the pods that come
 to a group have the free room of its kept nodes and of the pods that leave them. So the program has
-a column per node, and few more. It allows everything that is possible, so its bound holds; what it
-chooses must still be settled in whole pods. With `margin` a part of each node counts as full, so
-that whole pods more likely fit.
+a column per node, and few more. The plain program allows everything that is possible, so its bound
+holds. What it chooses must still be settled in whole pods; so there is a `Caution`: a part of each
+node counts as full, few moves are better, and large pods come only to nodes with room for them.
 """
 
 import dataclasses
@@ -27,7 +27,16 @@ _GROUPS = 24
 _GRIDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # widths of a grid step, as shares
 _SOLVER_ERROR = 1e-6  # HiGHS's tolerances, taken off its bound
 _GAP = 1e-4
+_LARGE = 4  # copies of a large pod that a node has room for, at most
 _NODES_A_ROUND = 50  # of the branch-and-bound tree, if rounds are counted instead of seconds
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caution:
+    """Makes choices that can be settled: their objective is no bound."""
+
+    margin: float  # share of a node that counts as full
+    wariness: float = 2e-5  # price of a move, as a share of the price of all nodes
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +63,7 @@ class Relaxation:
         self,
         most_moves: int | None,
         *,
-        margin: float = 0.0,
+        caution: Caution | None = None,
         gap: float = _GAP,
         seconds: float = math.inf,
         rounds: int = 1 << 30,
@@ -70,7 +79,7 @@ class Relaxation:
             self._offers,
             self._group,
             self._unit,
-            margin=margin,
+            caution=caution,
             most_moves=most_moves,
         )
         highs = lp.solver()
@@ -108,7 +117,7 @@ class _Program:
         group: IntVector,
         unit: FloatVector,
         *,
-        margin: float,
+        caution: Caution | None,
         most_moves: int | None,
     ) -> None:
         self._holding, self._offers, self._group = holding, offers, group
@@ -117,6 +126,8 @@ class _Program:
         self._room = np.maximum(holding.room, holding.held @ holding.request)
         self._request = holding.request / unit
         self._free = (self._room - holding.held @ holding.request) / unit
+        self._caution = caution
+        margin = 0.0 if caution is None else caution.margin
         self._free -= margin * holding.room / unit
         self._capacity = offers.capacity / unit * (1 - margin)
         self._entries: list[tuple[IntVector, IntVector, FloatVector]] = []
@@ -169,6 +180,8 @@ class _Program:
             cells = len(self._coming) + len(self._bought)
             self._add(self._first[3] + np.arange(cells), np.zeros(cells, np.int64), np.ones(cells))
             self._close(np.array([-lp.FREE]), self._most)
+            if self._caution is not None:
+                self._places()
         self._pins()
         self._spreads(node, kind, count)
 
@@ -198,6 +211,27 @@ class _Program:
             rows = self._bought[:, 0] * resources + resource
             self._pods(self._bought, rows, self._request[self._bought[:, 1], resource], 4)
         self._close(np.full(types * resources, -lp.FREE), 0.0)
+
+    def _places(self) -> None:
+        """Only surplus pods leave; no more pods of a class come than whole nodes have room for."""
+        holding = self._holding
+        surplus = holding.surplus
+        self._pods(self._leaving, self._leaving[:, 1], 1.0, 2)
+        self._close(np.full(len(surplus), -lp.FREE), surplus.astype(np.float64))
+        room = holding.room - holding.held @ holding.request
+        room += np.minimum(holding.held, surplus) @ holding.request
+        fits = np.column_stack([fill.fit(room, each) for each in holding.request])
+        fits = np.minimum(fits, holding.wanted) * holding.open.T
+        large = fits.max(axis=0, initial=0) <= _LARGE
+        number = np.full((int(self._group.max(initial=-1)) + 1, len(large)), -1)
+        cells = np.flatnonzero(large[self._coming[:, 1]])
+        number[tuple(self._coming[cells].T)] = np.arange(len(cells))
+        self._add(self._first[3] + cells, np.arange(len(cells)), np.ones(len(cells)))
+        node, kind = np.nonzero(fits * large)
+        rows = number[self._group[node], kind]
+        node, kind, rows = node[rows >= 0], kind[rows >= 0], rows[rows >= 0]
+        self._add(node, rows, -fits[node, kind].astype(np.float64))
+        self._close(np.full(len(cells), -lp.FREE), 0.0)
 
     def _pins(self) -> None:
         """Of pods that may not move, no more lose their node than leave."""
@@ -247,7 +281,10 @@ class _Program:
         """The program for HiGHS; its unit of money is the dearest node."""
         holding, offers = self._holding, self._offers
         moves = np.concatenate((self._coming[:, 1], self._bought[:, 1]))
-        cost = (self._priced, offers.price, np.zeros(len(self._leaving)), holding.move_price[moves])
+        price = holding.move_price[moves].astype(np.float64)
+        if self._caution is not None:
+            price += self._caution.wariness * float(self._priced.sum())
+        cost = (self._priced, offers.price, np.zeros(len(self._leaving)), price)
         nodes, types, columns = len(holding.price), len(offers.price), int(self._first[-1])
         upper = np.full(columns, lp.FREE)
         upper[:nodes] = 1.0

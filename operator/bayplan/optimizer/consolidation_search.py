@@ -5,24 +5,25 @@ choices, settled in whole pods; then small changes of the best choice, tried unt
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
 from bayplan.optimizer.consolidation_covering import Weighing, reduced
-from bayplan.optimizer.consolidation_relaxation import Choice, Relaxation
+from bayplan.optimizer.consolidation_relaxation import Caution, Choice, Relaxation
 from bayplan.optimizer.consolidation_repacking import repacked
 from bayplan.optimizer.consolidation_settling import Layout, Settler
 from bayplan.optimizer.problem import BoolVector, Budget, IntMatrix, IntVector
 
 _GOOD_ENOUGH = 1e-5
-_MARGINS = (0.0, 0.005, 0.02)  # shares of nodes that the relaxation leaves free
+_MARGINS = (0.003, 0.01, 0.02)  # shares of nodes that the relaxation leaves free
 _GAP = 1e-3  # of a choice that is settled with a loss anyway
 # shares of the time after which the next step begins
-_COVERING, _CHOOSING, _REPACKING, _VARYING, _LAST = 0.08, 0.35, 0.55, 0.8, 0.97
+_COVERING, _CHOOSING, _SKETCHING, _VARYING, _REPACKING = 0.06, 0.3, 0.45, 0.65, 0.92
 _STILL_COVERING, _STILL_CHOOSING = 0.2, 0.5  # the same if nothing may move
+_WIDE = 0.005  # share of the cost by which it may exceed the bound before the bound is improved
 _ROUNDS = 40  # of a repacking
+_REPACKED = 2
 _TRIES = 25  # changes in a round
 _WAYS = (0.7, 0.5, 0.3, 0.3)  # chances: a node is given back, kept again, bought, not bought
 _WARM = 4e-3  # share of the cost that a change may lose at first
@@ -52,14 +53,16 @@ def consolidated(
     search.offer(first)
     if most_moves == 0:
         search.cover(budget.until(_STILL_COVERING))
-        search.choose(budget.until(_STILL_CHOOSING))
+        search.prove(budget.until(_STILL_CHOOSING))
         search.reduce(budget)
     else:
-        search.cover(budget.until(_COVERING))
+        if surplus.any():
+            search.cover(budget.until(_COVERING))
         search.choose(budget.until(_CHOOSING))
-        search.repack(search.candidates, budget.until(_REPACKING))
+        search.sketch(budget.until(_SKETCHING))
         search.vary(budget.until(_VARYING))
-        search.repack([search.best], budget.until(_LAST))
+        search.repack(budget.until(_REPACKING))
+        search.prove(budget)
     return _answer(holding, offers, search.best, search.bound)
 
 
@@ -81,7 +84,8 @@ class _Search:
         self.bound = 0
         self._least = 0
         self.best: Layout
-        self.candidates: list[Layout] = []
+        self._candidates: list[tuple[int, Layout]] = []  # with the least that each could cost
+        self._relaxation = Relaxation(holding, offers)
         self._cost = math.inf
 
     def settle(self, keep: BoolVector, types: IntVector) -> Layout | None:
@@ -126,43 +130,69 @@ class _Search:
                 size /= more
 
     def choose(self, budget: Budget) -> None:
-        """Settle the relaxation's choices for several margins; take its bound."""
-        relaxation = Relaxation(self._holding, self._offers)
-        fluid = relaxation.chosen(self._most, seconds=self._budget.left(), whole=False)
+        """Settle the relaxation's careful choices."""
+        fluid = self._relaxation.chosen(self._most, seconds=self._budget.left(), whole=False)
         if fluid is not None:
-            self._prove(fluid)
-        for turn, margin in enumerate(_MARGINS):
-            if not self.open or budget.left() <= 0 or (turn and self._most == 0):
+            self._note(fluid)
+        for number, margin in enumerate(_MARGINS):
+            if not self.open or budget.left() <= 0:
                 break
-            choice = relaxation.chosen(
+            choice = self._relaxation.chosen(
                 self._most,
-                margin=margin,
-                gap=_GAP if turn else _GOOD_ENOUGH,
-                seconds=budget.left() / (1 if self._most == 0 else 2),
+                caution=Caution(margin),
+                gap=_GAP,
+                seconds=budget.left() / (len(_MARGINS) - number),
                 rounds=budget.rounds,
-                start=self._as_choice() if not turn else None,
+                start=self._as_choice(),
             )
             if choice is None:
                 continue
-            if not turn:
-                self._prove(choice)
             types = np.repeat(np.arange(len(self._offers.price)), choice.buy)
             layout = self.settle(choice.keep, types)
             self.offer(layout)
             if layout is not None:
-                self.candidates.append(layout)
+                self._candidates.append((0, layout))
 
-    def repack(self, layouts: Sequence[Layout], budget: Budget) -> None:
-        """Pack the pods that move again, by patterns, for each of these layouts."""
-        for number, layout in enumerate(layouts):
-            share = budget.left() / (len(layouts) - number)
-            if not self.open or share <= 0:
+    def prove(self, budget: Budget) -> None:
+        """Improve the bound, if it is far below the cost; the proof's own choice is settled."""
+        if self._cost <= self._least * (1 + _WIDE) or budget.left() <= 0:
+            return
+        choice = self._relaxation.chosen(
+            self._most, seconds=budget.left(), rounds=budget.rounds, start=self._as_choice()
+        )
+        if choice is not None:
+            self._note(choice)
+            types = np.repeat(np.arange(len(self._offers.price)), choice.buy)
+            self.offer(self.settle(choice.keep, types))
+
+    def sketch(self, budget: Budget) -> None:
+        """Pack the moving pods of each choice again in short time: which could become cheapest."""
+        choices, self._candidates = self._candidates, []
+        for number, (_, layout) in enumerate(choices):
+            self._repack(layout, budget, budget.left() / (len(choices) - number))
+
+    def repack(self, budget: Budget) -> None:
+        """Pack again the pods of the best choice, and of the choice that could become cheapest."""
+        self._repack(self.best, budget, budget.left() / 3)
+        for _ in range(_REPACKED):
+            if not self._candidates:
                 return
-            begun = budget.spent()
-            part = Budget(share, min(budget.rounds, _ROUNDS), lambda: budget.spent() - begun)  # noqa: B023  used up in the same turn
-            self.offer(repacked(self._holding, self._offers, layout, part, 0))
+            index = min(range(len(self._candidates)), key=lambda each: self._candidates[each][0])
+            least, layout = self._candidates.pop(index)
+            if least < self._cost:
+                self._repack(layout, budget, budget.left())
 
-    def _prove(self, choice: Choice) -> None:
+    def _repack(self, layout: Layout, budget: Budget, seconds: float) -> None:
+        if not self.open or seconds <= 0:
+            return
+        begun = budget.spent()
+        part = Budget(seconds, min(budget.rounds, _ROUNDS), lambda: budget.spent() - begun)
+        found = repacked(self._holding, self._offers, layout, part, 0)
+        if found is not None:
+            self._candidates.append((self.cost(found[0]) - found[1], found[0]))
+            self.offer(found[0])
+
+    def _note(self, choice: Choice) -> None:
         self.bound = max(self.bound, choice.bound)
         self._least = max(self._least, choice.least)
 
