@@ -122,7 +122,8 @@ def of_guests(holding: Holding, answer: Consolidated, n: int) -> Iterator[str]:
             yield f"{there[k]} of class {k} on node {n}"
     for d in range(holding.room.shape[1]):
         load = sum(pods * int(holding.request[k, d]) for k, pods in enumerate(there))
-        if answer.into[n].any() and load > holding.room[n, d]:
+        asked = sum(pods * int(holding.request[k, d]) for k, pods in enumerate(answer.into[n]))
+        if asked and load > holding.room[n, d]:
             yield f"node {n} is too full"
 
 

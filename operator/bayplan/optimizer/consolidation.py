@@ -58,7 +58,7 @@ class Holding:
     """N nodes and the movable pods of K classes on them; D resources. Made by `Holding.of`.
 
     A node's `room` is for these pods alone. Pods that are `held` now may stay even if the node is
-    too small for them or closed to their class; nothing comes to a node that is too full.
+    too small for them or closed to their class; a pod comes only where there is room for it.
     """
 
     price: IntVector  # [N] microdollars an hour

@@ -36,7 +36,7 @@ class Caution:
     """Makes choices that can be settled: their objective is no bound."""
 
     margin: float  # share of a node that counts as full
-    wariness: float = 2e-5  # price of a move, as a share of the price of all nodes
+    wariness: float = 0.04  # price of a move, as a share of the mean price of a pod
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -283,7 +283,8 @@ class _Program:
         moves = np.concatenate((self._coming[:, 1], self._bought[:, 1]))
         price = holding.move_price[moves].astype(np.float64)
         if self._caution is not None:
-            price += self._caution.wariness * float(self._priced.sum())
+            mean = float(self._priced.sum()) / max(int(holding.wanted.sum()), 1)
+            price += self._caution.wariness * mean
         cost = (self._priced, offers.price, np.zeros(len(self._leaving)), price)
         nodes, types, columns = len(holding.price), len(offers.price), int(self._first[-1])
         upper = np.full(columns, lp.FREE)
