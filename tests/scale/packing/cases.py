@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import vectorbin
 import whole_gpus as placing
+from consolidating import consolidating
 from constrained import constrained, violations
 from mixes import COLUMNS, data_directory, menu, mix, offers, pod_manifests, problem
 from openb import allocated_percent, trace
@@ -38,6 +39,7 @@ from bayplan.runtime.solver_process import SolverProcess
 from bayplan.scheduler import backlogs
 
 Figures = dict[str, float | str]
+_MOVES = (0, 50, 100, 200, 400)  # at most; a quarter and a half of what Karpenter needs, more
 _IN_TIME = 0.94  # share of a limit that the search may use: the rest is for its last step
 
 
@@ -391,6 +393,11 @@ CASES: dict[str, Callable[[], Figures]] = {
     "openb_whole_gpus": whole_gpus,
     "certificate_200": certificate,
     "serialise_100k": serialise,
+    "consolidate_1k": lambda: consolidating(1000, 5.0, watch, moves=_MOVES, by_chance=196),
+    "consolidate_3k": lambda: consolidating(3000, 5.0, watch, moves=_MOVES, by_chance=447),
+    "consolidate_3k_2s": lambda: consolidating(3000, 2.0, watch, moves=(0, 100), by_chance=447),
+    "consolidate_5k_5s": lambda: consolidating(5000, 5.0, watch, moves=(0, 200), by_chance=750),
+    "consolidate_20k_20s": lambda: consolidating(20_000, 20.0, watch, moves=(0, 800), by_chance=0),
 }
 
 
