@@ -2,7 +2,7 @@
 
 `python -m tests.scale.economy.simulated --pods 1000` fills an empty Pool with LongServices (or
 ReplicaSets), halves them and lives through ten minutes, in about two real ones for 1,000 pods. The
-optimiser gets its usual seconds of real time; API server, kubelets, controllers and the cloud are
+optimiser gets its usual seconds, of CPU; API server, kubelets, controllers and the cloud are
 those of `Town`. It is for comparing versions of Bayplan, not for comparing with others.
 """
 
@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,12 @@ from bayplan.optimizer.consolidation_search import consolidated
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 from tests.builders import make_node
+from tests.double.loop import run
 from tests.scale.economy import halving, market
 from tests.scale.economy.start_states import halved
 from tests.scale.economy.watching import Moments
 from tests.unit.scheduler.pool_town import Town
-from tests.unit.scheduler.test_pool_buying import TAINT, Shop, make_node_pool, played
+from tests.unit.scheduler.test_pool_buying import TAINT, make_node_pool
 
 _FILLED_WITHIN = 300
 _SETTLE_SECONDS = 120  # as long as pods must stay
@@ -74,15 +75,15 @@ class City(Town):
     async def _ask(self, problem: Problem, seconds: float) -> Purchase | None:
         self.asked.append(problem)
         await asyncio.sleep(seconds)
-        began = time.perf_counter()
-        return purchase(problem, Budget(seconds, spent=lambda: time.perf_counter() - began))
+        began = time.process_time()
+        return purchase(problem, Budget(seconds, spent=lambda: time.process_time() - began))
 
     async def _consolidate(
         self, holding: Holding, offers: Offers, seconds: float, *, most_moves: int | None = None
     ) -> Consolidated | None:
         await asyncio.sleep(seconds)
-        began = time.perf_counter()
-        budget = Budget(seconds, spent=lambda: time.perf_counter() - began)
+        began = time.process_time()
+        budget = Budget(seconds, spent=lambda: time.process_time() - began)
         return consolidated(holding, offers, budget, most_moves=most_moves)
 
     def join(self, claim: NodeClaim) -> Node:
@@ -133,6 +134,17 @@ class City(Town):
         return market.dollars_of(list(nodes.values())), market.dollars_of(needed), len(nodes)
 
 
+async def _operated(city: City, story: Coroutine[Any, Any, None]) -> None:
+    """Play a story while the operator runs; a defect of ours fails it."""
+    city.start()
+    try:
+        await story
+    finally:
+        city.stop()
+    for defect in city.defects:
+        raise defect
+
+
 class _Lines(logging.Handler):
     """The operator's log lines, with the seconds of virtual time."""
 
@@ -167,7 +179,7 @@ def lived(
     samples: list[tuple[float, float, float, int]] = []
     began: list[int] = []
 
-    async def story(_shop: Shop) -> None:
+    async def story() -> None:
         for _ in range(_FILLED_WITHIN):
             await city.living(1)
             if len(city.moments.running) >= pods:
@@ -182,7 +194,7 @@ def lived(
             await city.living(1)
             samples.append((second + 1.0, *city.paid()))
 
-    played(city, story)
+    run(_operated(city, story()))
     shrunk = {
         one.name: one.pods - less.pods for one, less in zip(kinds, halved(kinds), strict=True)
     }
