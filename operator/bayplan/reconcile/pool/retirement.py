@@ -224,16 +224,18 @@ def _due(seen: Seen, known: Watched, rules: Rules, now: Now) -> str:
             "" if stays or not rules.buying or now.at < _empty_at(seen, known, rules) else "taint"
         )
     # A taint that is being taken off may be gone already: the node has to be seen open first.
-    moves = rules.consolidating and known.empty_since is None and _has(seen.node, MOVING)
+    moving = rules.consolidating and _has(seen.node, MOVING)
     if stays or not rules.buying or known.act == "open":
-        return "" if moves else "open"
+        return "" if moving and known.empty_since is None else "open"
     if now.at <= _quiet_at(known) or now.at < known.retries_at:
         return ""
     fresh = now.fresh.get(name)
     young = fresh is not None and _quiet_at(known) < fresh.asked_at >= now.at - FRESH_SECONDS
     if fresh is None or not young:
         return "list"
-    return "open" if ordinary(fresh.pods) else "retire"
+    if not ordinary(fresh.pods):
+        return "retire"
+    return "" if moving else "open"
 
 
 def _claimed(node: Node, rules: Rules) -> bool:

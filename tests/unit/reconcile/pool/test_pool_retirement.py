@@ -206,6 +206,86 @@ def test_only_so_many_leave_at_once() -> None:
     assert 10 == len(found.intents)
 
 
+class TestMoving:
+    """A node whose pods move has its taint before it is empty."""
+
+    MOVES = Taint("bayplan.dev/draining", "moving")
+    RULES = dataclasses.replace(RULES, consolidating=True)
+    OPEN = dataclasses.replace(OPEN, value="moving")
+
+    def look(self, memory: Memory, at: int, **more: Any) -> Step:
+        return look(memory, at, self.MOVES, **{"rules": self.RULES, **more})
+
+    def test_it_is_left_alone_while_it_has_pods(self) -> None:
+        """Pods, binds on their way, even a list that shows what the watch does not."""
+        for more in ({"pods": [POD]}, {"in_flight": {"n1"}}):
+            first = self.look({}, 0, **more)
+            assert () == first.intents == self.look(first.memory, 100, **more).intents
+        empty = self.look(self.look({}, 0).memory, 12).memory
+        late = self.look(empty, 12, fresh={"n1": FreshList(NOON + 12, [POD])})
+
+        assert () == late.intents
+
+    def test_empty_it_goes_through_the_fence_under_the_same_taint(self) -> None:
+        """It is never without a taint, and 10 s of quiet count from its last pod."""
+        used = self.look({}, 0, pods=[POD])
+        first = self.look(used.memory, 50)
+        early = self.look(first.memory, 60)
+        ask = self.look(early.memory, 61)
+        last = self.look(ask.memory, 62, fresh={"n1": FreshList(NOON + 61)})
+
+        assert ((), ()) == (early.intents, early.lists)
+        assert ("n1",) == ask.lists
+        assert () == (*used.intents, *first.intents, *early.intents, *ask.intents)
+        assert (RetireNode("b-1", "uid-c", "node n1 has had no pods for 12 s"),) == last.intents
+
+    @pytest.mark.parametrize(
+        "more", [{"wanted": {"n1"}}, {"rules": dataclasses.replace(RULES, buying=False)}]
+    )
+    def test_empty_it_may_open_again(self, more: dict[str, Any]) -> None:
+        assert (self.OPEN,) == self.look({}, 0, **more).intents
+
+    @pytest.mark.parametrize("pods", [[], [POD]])
+    def test_somebody_keeps_it(self, pods: list[Any]) -> None:
+        """With pods on it that is for `vacating`; empty it opens here."""
+        seen = Seen(node(self.MOVES, kept="bayplan.dev/keep"), CLAIM, pods)
+        found = step([seen], {}, self.RULES, Now(NOON))
+
+        assert (() if pods else (self.OPEN,)) == found.intents
+
+    def test_the_pool_does_not_consolidate(self) -> None:
+        """Nobody moves the pods any more: the node opens, used or not."""
+        assert (self.OPEN,) == self.look({}, 0, rules=RULES, pods=[POD]).intents
+        assert (self.OPEN,) == retirement.reopened([node(self.MOVES)])
+
+    def test_it_is_no_room_to_come(self) -> None:
+        """A node that is about to go for want of pods opens for new ones; this one does not."""
+        assert retirement.reopens(node(OURS))
+        assert not retirement.reopens(node(self.MOVES))
+
+    def test_it_is_none_of_those_that_are_tainted_for_being_empty(self) -> None:
+        """So it does not count towards the most that leave at once."""
+        moving = [
+            Seen(make_node(f"m{number}", uid=f"m{number}", taints=(self.MOVES,)), CLAIM, [POD])
+            for number in range(retirement.MOST_LEAVING)
+        ]
+        memory = step([*moving, Seen(node(), CLAIM)], {}, self.RULES, Now(NOON)).memory
+
+        assert (TAINT,) == step(
+            [*moving, Seen(node(), CLAIM)], memory, self.RULES, Now(NOON + 60)
+        ).intents
+
+
+def test_kept() -> None:
+    """Whoever annotates an empty node keeps it; a taint of ours goes."""
+    kept = Seen(node(kept="bayplan.dev/keep"), CLAIM)
+    memory = step([kept], {}, RULES, Now(NOON)).memory
+    leaving = Seen(node(OURS, kept="bayplan.dev/keep"), CLAIM)
+
+    assert () == step([kept], memory, RULES, Now(NOON + 100)).intents
+    assert (OPEN,) == step([leaving], {}, RULES, Now(NOON)).intents
+
+
 def test_reopened() -> None:
     """When the Pool no longer buys, its own taints go, and those of others stay."""
     theirs = make_node("n2", taints=(Taint("bayplan.dev/draining"),))
