@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import CloseNode
 from bayplan.model.pods import Pod
-from bayplan.reconcile.pool.moving import is_run, moves_itself, title
+from bayplan.reconcile.pool.moving import is_run, title
 from bayplan.reconcile.pool.passes import Pass, moving_taint, no_room, taken_by
 from bayplan.reconcile.pool.retirement import ordinary
 from bayplan.reconcile.pool.vacancies import Group, NodeState, Told
@@ -134,7 +134,7 @@ def _not_alone(p: Pass, one: Vacating, here: Sequence[Pod]) -> str:
             return f"it waits for {title(pod)}, which is not to move, to leave"
         if pod.uid not in planned:
             continue
-        if why := p.moves.forbids(pod, budgets=not moves_itself(pod)):
+        if why := p.moves.forbids(pod):
             return why
     return ""
 

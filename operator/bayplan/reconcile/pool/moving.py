@@ -13,7 +13,8 @@ from bayplan.api.names import BATCHJOB, LONGSERVICE
 from bayplan.model.backoff import delay_after
 from bayplan.model.departures import Move
 from bayplan.model.intents import EvictPod
-from bayplan.model.pods import Pod
+from bayplan.model.movability import Circumstances, verdict
+from bayplan.model.pods import Owner, Pod
 from bayplan.model.workloads import PodClass
 from bayplan.reconcile.pool.vacancies import Fleet, Held, Memory, Moving, Now, Rules, Watched
 
@@ -54,6 +55,9 @@ class Moves:
         self._crowded: Collection[str] = ()
         self._asked: set[str] = set()  # owners of which a pod is evicted in this step
         self._spent = Counter[str]()  # evictions in this step, by disruption budget
+        self._around = Circumstances(
+            now.at, rules.stay_seconds, self._living, self._spent_by_now, now.interruptible
+        )
 
     # ---- holds and successors -----------------------------------------------------------------
 
@@ -203,20 +207,19 @@ class Moves:
             return dataclasses.replace(moving, held=False, asked_at=now.at)
         return dataclasses.replace(moving, move=self.begin(proof.moves)[0].move, held=True)
 
-    def forbids(self, pod: Pod, *, budgets: bool = True) -> str:
-        """Why this pod must not move now; empty if it may. `budgets`: these are asked too."""
-        now = self._now
-        if barred := pod.barred(now.at):
-            return f"{title(pod)} should not be moved: {barred}"
-        ripe_at = pod.created_at + self._rules.stay_seconds
-        if now.at < ripe_at:
-            return (
-                f"{title(pod)} is there for too short a time: it may move in {ripe_at - now.at} s"
-            )
-        allowance = now.allowed(pod) if budgets else None
-        if allowance is not None and self._spent[allowance.budget] >= allowance.count:
-            return f"PodDisruptionBudget {allowance.budget} does not let {title(pod)} go now"
-        return ""
+    def forbids(self, pod: Pod) -> str:
+        """Why this pod must not move now; empty if it may."""
+        why = verdict(pod, self._around)
+        return f"{title(pod)} {why}" if why else ""
+
+    def _living(self, owner: Owner) -> int:
+        return sum(pod.ready and not pod.terminating for pod in self._now.owned(owner.uid))
+
+    def _spent_by_now(self, pod: Pod) -> str:
+        """The budget that lets no pod like this go, after those that go in this step."""
+        allowance = self._now.allowed(pod)
+        spent = allowance is not None and self._spent[allowance.budget] >= allowance.count
+        return allowance.budget if allowance is not None and spent else ""
 
     def _not_yet(self, moving: Moving, pod: Pod) -> str:
         now, owner = self._now, moving.move.owner

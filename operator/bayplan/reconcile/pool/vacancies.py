@@ -12,7 +12,7 @@ from bayplan.model.budgets import Allowance
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import CloseNode, EvictPod, TaintNode
 from bayplan.model.nodes import DRAINING, MOVING, RETIRING, Node
-from bayplan.model.pods import Pod
+from bayplan.model.pods import Owner, Pod
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
 
 _AGAIN_SECONDS, _LONGEST_SECONDS = 5, 300  # until an act without effect is tried again
@@ -80,9 +80,10 @@ class Now:
 
     `plan` is the number of the newest plan, and 0 before the first one. `owned` gives the pods of a
     controller by its uid, on all nodes and on none. `allowed` gives the budgets of a pod; None if
-    it has none. `usable` are the nodes to which a successor can go; `crowded` tells of given holds
-    on which nodes they no longer have room together. `in_flight` are nodes for which
-    a bind or a create of ours has no answer yet. `wanted` are nodes that must stay or open again.
+    it has none. `interruptible` says whether the runs of a job may be ended. `usable` are the nodes
+    to which a successor can go; `crowded` tells of given holds on which nodes they no longer have
+    room together. `in_flight` are nodes for which a bind or a create of ours has no answer yet.
+    `wanted` are nodes that must stay or open again.
     """
 
     at: int  # epoch seconds
@@ -91,6 +92,7 @@ class Now:
     owned: Callable[[str], Collection[Pod]]
     usable: Collection[str]
     allowed: Callable[[Pod], Allowance | None] = lambda _: None
+    interruptible: Callable[[Owner], bool] = lambda _: False
     crowded: Callable[[Held], Collection[str]] = lambda _: ()
     in_flight: Collection[str] = frozenset()
     wanted: Collection[str] = frozenset()

@@ -251,6 +251,8 @@ class Consolidator:
             owned=lambda uid: self.cache.state.owned(uid).values(),
             usable=self._usable(),
             allowed=self.allowed,
+            interruptible=self.planner.interruptible,
+            crowded=self.prover.crowded,
             in_flight=frozenset(node for node in self.cache.state.assumed.values() if node),
             wanted=self.under_way.kept(),
         )

@@ -252,7 +252,7 @@ class Planner:
             minimum_stay_seconds=stay,
             living=functools.cache(self._living),
             spent=self._spent,
-            interruptible=functools.cache(self._interruptible),
+            interruptible=functools.cache(self.interruptible),
             updating=updating(pods, names.REVISION),
         )
 
@@ -270,7 +270,8 @@ class Planner:
         pods = self.cache.state.owned(owner.uid).values()
         return sum(pod.ready and not pod.terminating for pod in pods)
 
-    def _interruptible(self, owner: Owner) -> bool:
+    def interruptible(self, owner: Owner) -> bool:
+        """Whether the runs of this job may be ended and begun again."""
         resource = self.cache.by_uid(owner.uid)
         spec = resource.spec if resource is not None else None
         return isinstance(spec, BatchJobSpec) and spec.interruptible

@@ -4,10 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bayplan.cluster.cache import Cache
 from bayplan.model import wording
 from bayplan.model.departures import Move
 from bayplan.model.pods import Pod
+from bayplan.model.snapshot import IntVector
 from bayplan.model.workloads import Backlog, PodClass, TaskKey, Waiting
 from bayplan.placement.solve import Memo, Policy, solve
 from bayplan.reconcile.pool.vacancies import Held, Proof
@@ -68,6 +71,23 @@ class Prover:
         lacking = {key: wording.sentence(one.funnel) for one in found.refused for key in one.keys}
         lost = {pod.key: "a defect was met" for pod in pods if pod.key not in kinds}
         return Proof(moves, {**lost, **lacking})
+
+    def crowded(self, held: Held) -> frozenset[str]:
+        """The nodes where what is held no longer has room together."""
+        snapshot = self.cache.snapshot()
+        sums: dict[str, IntVector] = {}
+        for kind, by in held.items():
+            row = snapshot.amounts(kind.request)
+            for name, count in by.items():
+                sums[name] = sums.get(name, 0 * row) + count * row
+        free = snapshot.free
+        short = {
+            name
+            for name, total in sums.items()
+            if (here := snapshot.rows.get(name)) is not None
+            and np.any((total > free[here]) & (total > 0))
+        }
+        return frozenset(short)
 
 
 def _owner(pod: Pod) -> str:
