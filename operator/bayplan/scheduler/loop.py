@@ -253,12 +253,27 @@ class Loop:
 
     def successors(self, pods: Iterable[Pod]) -> dict[TaskKey, PodClass]:
         """The class that the successor of each of these pods will have while it waits."""
+        alike: dict[object, list[Pod]] = {}  # pods that were read as the same objects
+        for pod in pods:
+            uid = pod.owner.uid if pod.owner is not None else pod.uid
+            told = id(pod.labels), id(pod.constraints), id(pod.request), pod.priority
+            alike.setdefault((uid, *told), []).append(pod)
         guard = self.set_aside.guard("class", self.clock.now())
         state = self.cache.state
-        there = tuple(state.unplaced.values())
-        groups = classes.groups((), (*there, *pods), self.cache.by_uid, state.aversions, guard)
-        kinds = ((classes.of_successor(group.kind), group.keys) for group in groups)
-        return {key: kind for kind, keys in kinds for key in keys}
+        asked = (*state.unplaced.values(), *(group[0] for group in alike.values()))
+        groups = classes.groups((), asked, self.cache.by_uid, state.aversions, guard)
+        kinds = {
+            key: kind
+            for group in groups
+            for kind in (classes.of_successor(group.kind),)
+            for key in group.keys
+        }
+        return {
+            pod.key: kinds[group[0].key]
+            for group in alike.values()
+            if group[0].key in kinds
+            for pod in group
+        }
 
     def _eligible(self, kind: PodClass) -> EligibleNodes:
         return eligible_nodes.eligible(kind, self._memo.table(self.cache.snapshot()))

@@ -39,7 +39,6 @@ class Town(Shop):
     def __init__(self, consolidation: Mapping[str, Any] | None = None, **spec: Any) -> None:
         self.writes: Counter[str] = Counter()
         self.evicted: list[EvictPod] = []
-        self.priced: dict[tuple[str, str], int | None] = {}
         self.sets: dict[str, tuple[int, dict[str, Any]]] = {}  # ReplicaSet -> replicas, its pods
         self.budgets: Callable[[Pod], bool] = lambda _: True  # whether a pod may be evicted now
         self.starts: Callable[[Pod], bool] = lambda _: True  # whether a pod ever becomes Ready
@@ -97,8 +96,13 @@ class Town(Shop):
         )
 
     def price_deletion(self, wanted: PriceDeletion) -> None:
+        pod = self.cache.state.pods.get((wanted.namespace, wanted.name))
+        if pod is not None and pod.uid == wanted.uid:
+            keys = names.DELETION_COST, names.PRICED
+            others = {key: value for key, value in pod.annotations.items() if key not in keys}
+            mine = {} if wanted.cost is None else dict.fromkeys(keys, str(wanted.cost))
+            self.see("Pod", pod.name, dataclasses.replace(pod, annotations={**others, **mine}))
         self._wrote("price")
-        self.priced[wanted.namespace, wanted.name] = wanted.cost
 
     async def pods_on(self, node: str) -> list[Pod]:
         return list(self.cache.state.on_node.get(node, {}).values())
@@ -350,7 +354,7 @@ class Town(Shop):
 
     def _first_to_go(self, pod: Pod) -> tuple[Any, ...]:
         """Kubernetes' order in short, with a name that is as good as chance for the rest."""
-        cost = self.priced.get(pod.key) or 0
+        cost = int(pod.annotations.get(names.DELETION_COST, "0"))
         return bool(pod.node), pod.ready, cost, hash_of(pod.name)
 
     def _cloud(self) -> None:

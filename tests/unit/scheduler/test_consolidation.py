@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from bayplan.api import names
+from bayplan.cluster.budgets import Stored
+from bayplan.model.budgets import Budget
 from bayplan.model.nodes import KEEP
 from bayplan.model.pods import EXPECTED_SECONDS
 from bayplan.reconcile.pool.facts import Consolidating
-from tests.builders import make_pod
+from tests.builders import make_pod, make_term
 from tests.unit.scheduler.pool_town import Town
 
 HALF = 5, 3  # how many LongServices there are, and how many of six instances each keeps
@@ -145,7 +148,26 @@ def test_a_pod_that_is_never_ready_stops_its_group_alone() -> None:
 
 
 def test_a_budget_that_lets_nobody_go_is_named() -> None:
-    """The Eviction API refuses; nothing is deleted in another way, and it backs off."""
+    """Nobody is asked to go, and the status says which budget keeps the node and what it costs."""
+    town = Town()
+    for number, node in enumerate(town.buy("m5.xlarge", 2)):
+        town.replica_set(f"r{number}", 3, first=node)
+    stored = Stored(Budget("default", "strict", make_term(), allowed=0), None)
+    town.see("PodDisruptionBudget", "strict", stored)
+
+    async def story() -> None:
+        await town.living(120)
+
+    town.play(story)
+    (blocked,) = told(town).blocked
+
+    assert [] == town.evicted
+    assert "default/strict" in blocked.reason
+    assert 192_000 == blocked.price
+
+
+def test_an_eviction_that_is_refused_backs_off() -> None:
+    """Another webhook refuses: nothing is deleted in another way."""
     town = of_others(5)
     town.budgets = lambda _: False
 
@@ -155,7 +177,7 @@ def test_a_budget_that_lets_nobody_go_is_named() -> None:
     town.play(story)
 
     assert 15 == sum(len(town.running(f"r{number}")) for number in range(3))
-    assert len(town.evicted) < 100
+    assert 0 < len(town.evicted) < 100
     assert [] == town.broken
 
 
@@ -199,6 +221,50 @@ def test_a_node_that_dies_in_the_midst_of_its_moves_is_no_trouble() -> None:
 
     assert {} == {kind: by for kind, by in town.buying.consolidator.held().held.items() if by}
     assert [] == marks(town)
+    assert [] == town.broken
+
+
+def test_no_node_goes_whose_replacement_was_refused() -> None:
+    """The cloud has none after all: the nodes open, and the next plan does without."""
+    town = town_of()
+    town.stocked = lambda _: False
+
+    async def story() -> None:
+        halve(town)
+        while not town.launched.keys() - there:
+            await town.living(1)
+        there.update(town.cache.state.nodes)
+        await town.living(500)
+
+    there: set[str] = set(town.launched)
+    town.play(story)
+
+    assert [] == marks(town)
+    assert [] == town.broken
+    assert town.cost() <= 768_000
+    assert all(one.orders == () for one in town.buying.consolidator.planner.known("batch").groups)  # type: ignore[union-attr]
+
+
+def test_pods_of_others_have_a_cost_where_they_should_end_first() -> None:
+    """On the node that goes first by the plan, and nowhere else; a scale-down takes them."""
+    town = of_others(consolidation={"deletionCost": True})
+
+    async def story() -> None:
+        for replicas in range(9, 4, -1):
+            for number in range(3):
+                town.scale(f"r{number}", replicas)
+            await town.living(60)
+        await town.living(120)
+
+    town.play(story)
+    ranks = town.buying.consolidator.planner.ranks()
+    priced = {
+        pod.node for pod in town.cache.state.pods.values() if names.DELETION_COST in pod.annotations
+    }
+
+    assert town.writes["price"]
+    assert priced <= {min(ranks, key=lambda node: ranks[node], default="")}
+    assert town.cost() <= 576_000
     assert [] == town.broken
 
 

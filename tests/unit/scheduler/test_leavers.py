@@ -138,6 +138,24 @@ def test_without_an_answer_they_leave_by_ranks(seconds: float) -> None:
     assert [Departures({}, {"n-old-1": 0})] == seen
 
 
+def test_a_small_step_leaves_by_ranks() -> None:
+    """An autoscaler takes one instance now and then: the nodes that go next are known already."""
+    town = filled(a=6)
+    desk = Desk(town)
+    seen: list[Departures] = []
+
+    async def story() -> None:
+        town.scale("a", 5)
+        desk.of("a")
+        await desk.passing(2)
+        seen.append(desk.of("a"))
+
+    played(desk, story)
+
+    assert [Departures({}, {"n-old-1": 0})] == seen
+    assert [] == desk.asked
+
+
 def test_a_defect_holds_nothing_up() -> None:
     town = filled(a=6)
     desk = Desk(town)
@@ -162,7 +180,7 @@ def test_a_surplus_that_grows_is_planned_again_but_not_for_ever() -> None:
     waits: list[bool] = []
 
     async def story() -> None:
-        for replicas in range(8, 2, -1):
+        for replicas in range(7, 1, -1):
             town.scale("a", replicas)
             desk.of("a")
             await desk.passing(9)

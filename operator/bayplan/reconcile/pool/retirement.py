@@ -207,6 +207,8 @@ def _looked_at(seen: Seen, known: Watched, now: Now) -> Watched:
     used = bool(ordinary(seen.pods)) or seen.node.name in now.in_flight
     since = None if used else _first(known.empty_since, now.at)
     tainted_at = _first(known.tainted_at, now.at) if _ours(seen.node) else None
+    if tainted_at is None and known.act == "open":  # it was seen open: a later taint is another
+        known = dataclasses.replace(known, act="", tries=0)
     return dataclasses.replace(known, empty_since=since, tainted_at=tainted_at)
 
 

@@ -1,6 +1,6 @@
 """Why the pods of a Pool do not begin to move now: moves wait while anything else is going on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bayplan.api.pool import PoolSpec
 from bayplan.cluster.cache import Cache
@@ -14,7 +14,7 @@ from bayplan.scheduler.pools.refused import RefusedOfferings
 
 _HOUR = 3600
 _HALTING = frozenset({"ApiDegraded", "NodesSilent"})
-_REFUSED_SECONDS = 600  # an offering that was refused is bought for no move for so long
+_REFUSED_SECONDS = 600  # what was refused is not tried again for moves for so long
 
 
 @dataclass(slots=True, eq=False)
@@ -24,12 +24,13 @@ class Calm:
     cache: Cache
     buyer: Buyer
     refused: RefusedOfferings
+    _said: dict[str, tuple[str, int]] = field(default_factory=dict)  # Pool -> refusal, since when
 
     def hindrance(self, pool: str, now: int) -> Problem | None:
         """Why nothing of a plan begins in the Pool; None if nothing hinders it. O(nodes)."""
         if not self.cache.synced:
             return freezes.degraded("not everything was listed yet")
-        said = self.buyer.refused_writes.get(pool, "")
+        said = self._refused_lately(pool, now)
         if said:
             return freezes.degraded(said)
         if self.cache.pools.market is None and not self.cache.pools.book.file:
@@ -38,6 +39,14 @@ class Calm:
             return freezes.silence()
         waiting = self.buyer.waiting_for(pool)
         return freezes.waiting(waiting) if waiting else None
+
+    def _refused_lately(self, pool: str, now: int) -> str:
+        """What the server said to the last order, if that is new; nobody may order again soon."""
+        said = self.buyer.refused_writes.get(pool, "")
+        before, since = self._said.get(pool, ("", now))
+        since = since if before == said else now
+        self._said[pool] = said, since
+        return said if now - since < _REFUSED_SECONDS else ""
 
     def halts(self, problem: Problem | None) -> bool:
         """Whether pods of nodes that are being emptied stay for now, too."""

@@ -264,8 +264,9 @@ class Consolidator:
         self._end(pool, work, {one.node.uid for one in seen}, now)
         if spec is not None:
             pursued = [one.group for one in work.pursued]
-            plan, frozen = self.planner.known(pool), work.hindered or work.still
-            self.records.tell(pool, step, pursued, plan=plan, frozen=frozen, now=now)
+            blocked = self.planner.blocked(pool) if self.planner.known(pool) is not None else None
+            frozen = work.hindered or work.still
+            self.records.tell(pool, step, pursued, blocked=blocked, frozen=frozen, now=now)
 
     def _rules(self, pool: str, spec: PoolSpec, work: _Work, nodes: int, now: int) -> Rules:
         terms = spec.consolidation

@@ -23,6 +23,7 @@ from bayplan.scheduler.pools.menus import MenuKeeper
 _PATIENCE_SECONDS = 20  # that a surplus waits: the longest window and a long answer
 _LEAVING_SECONDS = 60  # by then all of a surplus has left, or will not leave soon
 _LONGEST_SECONDS = 40  # also if it grows again and again
+_FEW = 300  # of so many pods, one more or less changes no plan
 
 Leaving = Mapping[str, Mapping[str, int]]  # uid of a service -> node -> how many leave there
 
@@ -121,7 +122,7 @@ class Leavers:
             if not self.leads():
                 continue
             asked = {uid: known.count for uid, known in self._surplus.items()}
-            for pool in sorted(self._consolidating()):
+            for pool in () if self._few() else sorted(self._consolidating()):
                 try:
                     await self._plan(pool, asked)
                 except Exception as error:  # noqa: BLE001  without a plan they leave by ranks
@@ -147,6 +148,11 @@ class Leavers:
         if until > now:
             self._window.ring()
         return made
+
+    def _few(self) -> bool:
+        """Whether so few instances leave that the ranks of the nodes decide as well as a plan."""
+        undecided = sum(one.count for one in self._surplus.values() if one.stay is None)
+        return bool(self.plans.ranks()) and undecided <= max(len(self.cache.state.pods) // _FEW, 1)
 
     async def _plan(self, pool: str, asked: Mapping[str, int]) -> None:
         """Ask for a plan of a Pool, and give each service its part."""

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,7 +27,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Owner, Pod
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
 from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
-from bayplan.provisioning.consolidation import Asked, Plan, Scene
+from bayplan.provisioning.consolidation import Asked, Blocked, Plan, Scene
 from bayplan.provisioning.consolidation_plan import plan
 from bayplan.provisioning.consolidation_question import question
 from bayplan.provisioning.demand import Shop
@@ -67,7 +67,9 @@ class _Known:
     at: int  # epoch seconds
     picture: bytes
     digest: bytes
-    unproven: Mapping[str, int] = field(default_factory=dict)  # node -> until when
+    unproven: Mapping[str, int] = field(default_factory=dict)  # node -> when it was found
+    blocked: Sequence[Blocked] = ()
+    answer: Consolidated | None = None
     again: int = AGAIN_SECONDS
 
 
@@ -103,6 +105,11 @@ class Planner:
         known = self._known.get(pool)
         return known.plan if known is not None else None
 
+    def blocked(self, pool: str) -> Sequence[Blocked]:
+        """The nodes of a Pool that would go but for a pod."""
+        known = self._known.get(pool)
+        return known.blocked if known is not None else ()
+
     def forget(self, pools: Iterable[str]) -> None:
         """Keep nothing of Pools that are not among these."""
         gone = self._known.keys() - set(pools)
@@ -117,7 +124,8 @@ class Planner:
 
         Where pods may move, the plan counts on their moves.
         """
-        made = self._question(pool)
+        scene = self._scene(pool)
+        made = question(scene) if scene is not None else None
         if made is None:
             return {}
         found = await self._answered(pool, made, most=_MOST_LEAVER_SECONDS)
@@ -132,11 +140,15 @@ class Planner:
         picture = self._picture(pool)
         if known is not None and known.picture == picture and 0 <= now - known.at < known.again:
             return
-        made = self._question(pool)
+        scene = self._scene(pool)
+        made = question(scene) if scene is not None else None
         digest = _digest(made) if made is not None else b"nothing to ask"
         if known is not None and known.digest == digest:
             known.again = min(2 * known.again, _LONGEST_SECONDS)
             known.picture, known.at = picture, now
+            if scene is not None and made is not None and known.answer is not None:
+                # Who keeps a node changes by time too: a pod that was young had no other reason.
+                known.blocked = plan(made, known.answer, scene).blocked
         elif made is None:
             self._keep(pool, Plan(), picture, digest)
         else:
@@ -146,8 +158,7 @@ class Planner:
         """The pods of these nodes found no room after all: they are not asked about for a while."""
         known = self._known.get(pool)
         if known is not None:
-            until = self.clock.now() + _UNPROVEN_SECONDS
-            known.unproven = {**known.unproven, **dict.fromkeys(nodes, until)}
+            known.unproven = {**known.unproven, **dict.fromkeys(nodes, self.clock.now())}
 
     async def _answered(
         self, pool: str, asked: Asked, seen: tuple[bytes, bytes] = (b"", b""), *, most: float = 0.0
@@ -171,26 +182,23 @@ class Planner:
             return None
         found = plan(asked, answer, current)
         self._keep(pool, found, *seen)
+        self._known[pool].answer = answer
         return found
 
     def _keep(self, pool: str, found: Plan, picture: bytes, digest: bytes) -> None:
         now, known = self.clock.now(), self._known.get(pool)
         before = known.unproven if known is not None else {}
         unproven = {
-            **{node: until for node, until in before.items() if now < until},
-            **dict.fromkeys(found.unproven, now + _UNPROVEN_SECONDS),
+            **{node: at for node, at in before.items() if now - at < _UNPROVEN_SECONDS},
+            **dict.fromkeys(found.unproven, now),
         }
-        self._known[pool] = _Known(found, now, picture, digest, unproven)
+        self._known[pool] = _Known(found, now, picture, digest, unproven, blocked=found.blocked)
         self._rank()
 
     def _rank(self) -> None:
         self._ranks = {
             node: rank for known in self._known.values() for node, rank in known.plan.ranks.items()
         }
-
-    def _question(self, pool: str) -> Asked | None:
-        scene = self._scene(pool)
-        return question(scene) if scene is not None else None
 
     def _scene(self, pool: str) -> Scene | None:
         """What there is now; None if the Pool does not consolidate any more."""
@@ -220,7 +228,7 @@ class Planner:
             planned=self.planned(),
             expected=[group for group in headroom(menus) if _of_pool(group.kind, pool)],
             ranks=known.plan.ranks if known is not None else {},
-            unproven=frozenset(node for node, until in unproven.items() if now < until),
+            unproven=frozenset(unproven),
             leavers_only=not most,
             most_moves=most,
         )

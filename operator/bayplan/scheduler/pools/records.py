@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bayplan import logs
 from bayplan.cluster.cache import Cache
 from bayplan.model.nodes import Node
-from bayplan.provisioning.consolidation import Group, Plan
+from bayplan.provisioning.consolidation import Blocked, Group
 from bayplan.reconcile.pool.facts import BlockedNode, Cause, Consolidating, LeavingNode
 from bayplan.reconcile.pool.moving import is_run
 from bayplan.reconcile.pool.quiet import Problem
@@ -99,11 +99,11 @@ class Records:
         step: Step,
         groups: Sequence[Group],
         *,
-        plan: Plan | None,
+        blocked: Sequence[Blocked] | None,
         frozen: Problem | None,
         now: int,
     ) -> None:
-        """Note what the status is to say."""
+        """Note what the status is to say; `blocked` is None before the first plan."""
         past = self._past.setdefault(pool, _Past())
         for known in (past.moves, past.saved):
             while known and known[0][0] <= now - _DAY:
@@ -123,13 +123,12 @@ class Records:
             closing=leaving[NodeState.CLOSING],
             draining=draining,
             blocked=tuple(
-                BlockedNode(one.node, one.pod, one.reason, one.price)
-                for one in (plan.blocked if plan is not None else ())
+                BlockedNode(one.node, one.pod, one.reason, one.price) for one in blocked or ()
             ),
             promised=sum(one.saving for each in leaving.values() for one in each),
             saved=sum(amount for _, amount in past.saved),
             frozen=frozen,
-            planned=plan is not None,
+            planned=blocked is not None,
         )
 
     def _leaving(

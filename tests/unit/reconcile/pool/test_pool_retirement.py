@@ -147,6 +147,22 @@ def test_what_others_intend_is_left(value: str) -> None:
     assert (OPEN,) == look(tainted(), 20, OURS, foreign).intents
 
 
+def test_an_opened_node_goes_back_later_under_the_taint_of_moves() -> None:
+    """That it was opened once is over as soon as it was seen open."""
+    moving, rules = (
+        Taint("bayplan.dev/draining", "moving"),
+        dataclasses.replace(RULES, consolidating=True),
+    )
+    opened = look(tainted(), 1, OURS, pods=[POD], rules=rules)
+    there = look(opened.memory, 2, pods=[POD], rules=rules)
+    moved = look(there.memory, 3, moving, pods=[POD], rules=rules)
+
+    empty = look(moved.memory, 300, moving, rules=rules)
+
+    assert (OPEN,) == opened.intents
+    assert ((), ()) == (moved.intents, empty.intents)
+
+
 def test_taints_of_kubernetes_do_not_keep_a_node() -> None:
     """A lost node without pods, or one under pressure, is as empty as another."""
     for key in ("node.kubernetes.io/unreachable", "node.kubernetes.io/disk-pressure"):
