@@ -55,8 +55,8 @@ test-faults: $(STAMP)  ## of them only: crashes after every write, faults by scr
 laws: $(STAMP)  ## with new examples each time; `make test` has the same ones always
 	BAYPLAN_EXAMPLES=new $(BIN)/pytest -q -n 2 tests/laws tests/scheduler
 
-histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with faults; SEED=n tells one
-	PYTHONPATH=operator $(BIN)/python -m tests.histories $(or $(N),10000) $(if $(SEED),--seed $(SEED))
+histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with faults; SEED=n tells one; POOLS=1
+	PYTHONPATH=operator $(BIN)/python -m tests.histories $(or $(N),10000) $(if $(SEED),--seed $(SEED)) $(if $(POOLS),--pools)
 
 hostile: $(STAMP)  ## N=100000 random and hostile BatchJobs; SEED=n tells one
 	PYTHONPATH=operator $(BIN)/python -m tests.hostile $(or $(N),100000) $(if $(SEED),--seed $(SEED))

@@ -147,7 +147,7 @@ class Auditor:
         if name in self.names:
             self.broken("P2", f"{name} was created twice")
         self.names.add(name)
-        book = self.books[_owner(pod)]
+        book = self.books[owner_of(pod)]
         run, number = name.rsplit("-", 2)[1:]
         now = self.world.now()
         notes = pod["metadata"].get("annotations", {})
@@ -158,13 +158,13 @@ class Auditor:
         self._may_begin(book, attempt)
         book.attempts.append(attempt)
         book.seen.add(run)
-        self._fits(pod)
+        self.fits(pod)
 
     def _bound(self, pod: Body) -> None:
-        self._fits(pod)
+        self.fits(pod)
         attempt = self._attempt(pod)
         attempt.node = pod["spec"]["nodeName"]
-        self._alone(self.books[_owner(pod)], attempt)
+        self._alone(self.books[owner_of(pod)], attempt)
 
     def _may_begin(self, book: Book, new: Attempt) -> None:
         slot = slot_of(new.run)
@@ -189,7 +189,7 @@ class Auditor:
         live = [
             one["metadata"]["name"]
             for one in self.world.store.of("Pod").values()
-            if _owner(one) == book.uid
+            if owner_of(one) == book.uid
             and one["metadata"]["name"] != new.name
             and not is_terminal(one)
             and one["spec"].get("nodeName", "lost") not in {*self.troubled, "lost"}
@@ -260,7 +260,7 @@ class Auditor:
             if not ended:
                 self.broken("P5", f"{new.name} began before {one} had succeeded")
 
-    def _fits(self, pod: Body) -> None:
+    def fits(self, pod: Body) -> None:
         """I1: the node has room for it."""
         node = pod["spec"].get("nodeName")
         young = self.world.time() - self.born.get(node, 0.0) < self.delta
@@ -271,14 +271,14 @@ class Auditor:
             for one in self.world.store.of("Pod").values()
             if one["spec"].get("nodeName") == node and not is_terminal(one)
         ]
-        cpu = sum(_cpu(one) for one in there)
+        cpu = sum(cpu_of(one) for one in there)
         most = self.world.capacity[node]
         if cpu > most[0] or len(there) > most[1]:
             self.broken("I1", f"{len(there)} pods of {cpu}m on {node} of {most}")
 
     def _attempt(self, pod: Body) -> Attempt:
         name = pod["metadata"]["name"]
-        return next(one for one in self.books[_owner(pod)].attempts if one.name == name)
+        return next(one for one in self.books[owner_of(pod)].attempts if one.name == name)
 
     def _finished(self, pod: Body) -> None:
         attempt = self._attempt(pod)
@@ -289,7 +289,7 @@ class Auditor:
 
     def _released(self, pod: Body) -> None:
         """Only what the stored status accounts for may be let go."""
-        book = self.books[_owner(pod)]
+        book = self.books[owner_of(pod)]
         if book.deleted_at is not None:
             return
         attempt = self._attempt(pod)
@@ -335,7 +335,11 @@ class Auditor:
     def settled(self) -> bool:
         """Nothing runs and nothing is owed."""
         active = any(book.status.get("active") for book in self.alive())
-        return not active and all(is_terminal(pod) for pod in self.world.store.of("Pod").values())
+        return not active and all(is_terminal(pod) for pod in self._runs())
+
+    def _runs(self) -> list[Body]:
+        """All pods of BatchJobs."""
+        return [pod for pod in self.world.store.of("Pod").values() if owner_of(pod) in self.books]
 
     def judge_calm(self, since: int, until: int) -> None:
         """P1, P9: each slot of a quiet stretch began in time; and it succeeded."""
@@ -358,8 +362,8 @@ class Auditor:
         """The rules of the end: all is accounted for, nothing is left."""
         for book in self.alive():
             self._accounts(book, suspended_at)
-        for pod in self.world.store.of("Pod").values():
-            name, book = pod["metadata"]["name"], self.books[_owner(pod)]
+        for pod in self._runs():
+            name, book = pod["metadata"]["name"], self.books[owner_of(pod)]
             if _TRACKING in pod["metadata"].get("finalizers", ()):
                 self.broken("P10", f"{name} is held for ever")
             if book.deleted_at is not None:
@@ -444,9 +448,9 @@ def slots(text: str, created_at: int, since: int, until: int) -> list[int]:
     return found
 
 
-def _owner(pod: Mapping[str, Any]) -> str:
+def owner_of(pod: Mapping[str, Any]) -> str:
     return str(pod["metadata"]["ownerReferences"][0]["uid"])
 
 
-def _cpu(pod: Mapping[str, Any]) -> int:
+def cpu_of(pod: Mapping[str, Any]) -> int:
     return int(pod["spec"]["containers"][0]["resources"]["requests"]["cpu"].removesuffix("m"))

@@ -26,7 +26,7 @@ LONGEST_WAY_SECONDS = 0.4  # to the server; what is on its way when its sender d
 
 SETTINGS = settings.Settings(relist_seconds=60)  # else a history would have to last ten minutes
 # Metrics are counted for nobody here, and making them anew takes longer than starting a replica.
-_METRICS = metrics.Metrics()
+METRICS = metrics.Metrics()
 
 
 class World(Protocol):
@@ -196,10 +196,15 @@ class Clock:
 class Replica(app.Operator):
     """One process. `bend` may replace parts of it once it is built: so bugs are planted."""
 
-    def __init__(self, line: Line, bend: Callable[["Replica"], None] = lambda _: None) -> None:
-        super().__init__(SETTINGS)
+    def __init__(
+        self,
+        line: Line,
+        bend: Callable[["Replica"], None] = lambda _: None,
+        configured: settings.Settings = SETTINGS,
+    ) -> None:
+        super().__init__(configured)
         self.world, self.line, self._bend = line.world, line, bend
-        self.metrics = _METRICS
+        self.metrics = METRICS
         self.clock = Clock(line)  # type: ignore[assignment]
         self._identity = line.identity
 
@@ -239,8 +244,10 @@ class Replica(app.Operator):
         await self.loop.run()
 
     async def _deliver(self) -> None:
+        await self._deliver_kind(names.BATCHJOB)
+
+    async def _deliver_kind(self, kind: str) -> None:
         """As kopf: list, then watch; after a break list again. An event may get lost on the way."""
-        kind = names.BATCHJOB
         known = False
         while True:
             try:
@@ -257,13 +264,13 @@ class Replica(app.Operator):
                     event = lists.event(raw)
                     if event.type == "BOOKMARK" or self.line.chance.random() < self.line.lost_news:
                         continue
-                    self._take(event.type, decode.KINDS[kind].decode(event.object))
+                    self._take(kind, event.type, decode.KINDS[kind].decode(event.object))
             except errors.ClusterError:
                 await asyncio.sleep(1.0)
 
-    def _take(self, word: str, seen: wire.Seen) -> None:
+    def _take(self, kind: str, word: str, seen: wire.Seen) -> None:
         if word == "DELETED":
-            self.cache.drop_resource((names.BATCHJOB, *seen.key), seen.uid)
+            self.cache.drop_resource((kind, *seen.key), seen.uid)
         else:
             self.cache.put_resource(seen.value)
 

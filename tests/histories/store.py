@@ -150,7 +150,7 @@ class Store:
     def _answer(self, request: Request) -> bytes:
         if request.kind not in requests.PATHS:
             raise Refused(404, "NotFound")
-        key, part = _named(request)
+        key, part = named(request)
         kind = request.kind
         body = decode(request.body) if request.body else {}
         if kind == "Event":
@@ -215,7 +215,7 @@ class Store:
         if patch["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
             raise Refused(409, "Conflict")
         before = body.get("status", {}).get("lastSlotTime", "")
-        body["status"] = _merged(body.get("status", {}), patch["status"])
+        body["status"] = merged(body.get("status", {}), patch["status"])
         if body["status"].get("lastSlotTime", "") < before:
             raise Refused(422, "Invalid", "lastSlotTime never goes back")
         return self.replace(kind, key, body, "status")
@@ -242,7 +242,7 @@ def is_terminal(pod: Mapping[str, Any]) -> bool:
     return pod["status"]["phase"] in {"Succeeded", "Failed"}
 
 
-def _named(request: Request) -> tuple[Key, str]:
+def named(request: Request) -> tuple[Key, str]:
     """The object a path names, and the subresource."""
     words = request.path.split("/")
     plural = requests.PATHS[request.kind][1]
@@ -252,13 +252,13 @@ def _named(request: Request) -> tuple[Key, str]:
     return (space, rest[0]), rest[1]
 
 
-def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> Body:
+def merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> Body:
     """RFC 7386."""
-    merged = {name: value for name, value in old.items() if patch.get(name, value) is not None}
+    found = {name: value for name, value in old.items() if patch.get(name, value) is not None}
     for name, value in patch.items():
         if isinstance(value, dict):
-            before = merged.get(name)
-            merged[name] = _merged(before if isinstance(before, dict) else {}, value)
+            before = found.get(name)
+            found[name] = merged(before if isinstance(before, dict) else {}, value)
         elif value is not None:
-            merged[name] = value
-    return merged
+            found[name] = value
+    return found

@@ -16,7 +16,7 @@ from bayplan.api.times import rfc3339
 from bayplan.cluster.transport import Request
 from bayplan.cluster.wire import epoch
 from bayplan.runtime.supervisor import Ended
-from tests.histories.auditor import Auditor
+from tests.histories.auditor import Auditor, cpu_of, owner_of
 from tests.histories.replica import Line, Replica
 from tests.histories.store import Body, Key, Store, encode, is_terminal
 
@@ -25,7 +25,7 @@ SPACE = "default"
 LEASE_SECONDS, RENEW_DEADLINE_SECONDS = 15, 10
 MOST_SKEW_SECONDS = 5
 _DETECTED_SECONDS = 5  # a silent node is seen; 40 s in a real cluster
-_COLLECTED_SECONDS = 3
+COLLECTED_SECONDS = 3
 
 Node = tuple[int, int]  # thousandths of a CPU, pods
 
@@ -92,10 +92,13 @@ class World:
     def start(self, identity: str) -> Line:
         line = Line(self, random.Random(self.chance.random()), identity)  # noqa: S311
         self.lines.append(line)
-        replica = Replica(line, self.bend)
+        replica = self.replica(line)
         self.say(f"start {identity}")
         self._tasks[id(line)] = self.spawn(self._process(replica))
         return line
+
+    def replica(self, line: Line) -> Replica:
+        return Replica(line, self.bend)
 
     async def _process(self, replica: Replica) -> None:
         line = replica.line
@@ -195,7 +198,7 @@ class World:
         self.capacity[name] = size
         self.silent.discard(name)
         allocatable = {"cpu": f"{size[0]}m", "memory": "8Gi", "pods": str(size[1])}
-        body = _object("v1", "Node", name, "")
+        body = object_of("v1", "Node", name, "")
         body["metadata"]["labels"] = {"kubernetes.io/hostname": name}
         body["status"] = {"allocatable": allocatable, "conditions": [self._ready("True")]}
         self.store.create("Node", body)
@@ -241,7 +244,7 @@ class World:
             self.auditor.trouble(name)
             self.silent.discard(name)
             self.store.delete("Node", ("", name), {}, "cloud")
-            self.later(_COLLECTED_SECONDS * 4, self._collect_lost)
+            self.later(COLLECTED_SECONDS * 4, self._collect_lost)
 
     def _collect_lost(self) -> None:
         for key, pod in list(self.store.of("Pod").items()):
@@ -265,18 +268,18 @@ class World:
         self.auditor.told(kind, key, before, after, verb)
         if kind == "Pod" and after is not None:
             self._care(after)
-            self.later(_COLLECTED_SECONDS, lambda: self._collect_orphan(key, after))
+            self.later(COLLECTED_SECONDS, lambda: self._collect_orphan(key, after))
         if kind == names.BATCHJOB and after is None:
-            self.later(_COLLECTED_SECONDS, lambda: self._collect_of(before))
+            self.later(COLLECTED_SECONDS, lambda: self._collect_of(before))
 
     def _collect_of(self, job: Body | None) -> None:
         for key, pod in list(self.store.of("Pod").items()):
-            if job is not None and _owner(pod) == job["metadata"]["uid"]:
+            if job is not None and owner_of(pod) == job["metadata"]["uid"]:
                 self._collect_orphan(key, pod)
 
     def _collect_orphan(self, key: Key, pod: Body) -> None:
         jobs = self.store.of(names.BATCHJOB).values()
-        if all(job["metadata"]["uid"] != _owner(pod) for job in jobs):
+        if all(job["metadata"]["uid"] != owner_of(pod) for job in jobs):
             self._remove(key, pod["metadata"]["uid"], grace=None)
 
     def _remove(self, key: Key, uid: str, grace: int | None = 0) -> None:
@@ -288,11 +291,11 @@ class World:
 
     def _care(self, pod: Body) -> None:
         """What the pod's kubelet does next, if it speaks."""
-        node, key = pod["spec"].get("nodeName"), _key(pod)
+        node, key = pod["spec"].get("nodeName"), key_of(pod)
         if not node or is_terminal(pod) or node in self.silent:
             return
         if ("", node) not in self.store.of("Node"):
-            self.later(_COLLECTED_SECONDS * 4, self._collect_lost)
+            self.later(COLLECTED_SECONDS * 4, self._collect_lost)
             return
         uid = pod["metadata"]["uid"]
         if pod["metadata"].get("deletionTimestamp"):
@@ -411,7 +414,7 @@ class World:
             "image": "busybox",
             "resources": {"requests": {"cpu": f"{cpu}m", "memory": "64Mi"}},
         }
-        body = _object(names.API_VERSION, names.BATCHJOB, name, SPACE)
+        body = object_of(names.API_VERSION, names.BATCHJOB, name, SPACE)
         body["spec"] = {
             **spec,
             "template": {"metadata": {"annotations": notes}, "spec": {"containers": [container]}},
@@ -419,20 +422,20 @@ class World:
         self.say(f"add {name} {encode(spec).decode()}")
         self.store.create(names.BATCHJOB, body)
 
-    def edit(self, name: str, **fields: Any) -> None:
+    def edit(self, name: str, kind: str = names.BATCHJOB, **fields: Any) -> None:
         """Set fields of the spec; `annotations` are the metadata's."""
         key = SPACE, name
-        if key not in self.store.of(names.BATCHJOB):
+        if key not in self.store.of(kind):
             return
         self.say(f"edit {name} {fields}")
-        job = self.store.copy(names.BATCHJOB, key)
+        job = self.store.copy(kind, key)
         for word, text in fields.pop("annotations", {}).items():
             job["metadata"].setdefault("annotations", {})[word] = text
             self._note(job, "f:metadata", {"f:annotations": {f"f:{word}": {}}})
         job["spec"] |= fields
         if fields:
             self._note(job, "f:spec", {f"f:{field}": {} for field in fields})
-        self.store.replace(names.BATCHJOB, key, job, "person")
+        self.store.replace(kind, key, job, "person")
 
     def _note(self, job: Body, part: str, fields: Body) -> None:
         """As the API server does: who has set what, and when."""
@@ -452,20 +455,12 @@ class World:
             self.store.delete(kind, (SPACE, name), {}, "person")
 
 
-def _object(version: str, kind: str, name: str, space: str) -> Body:
+def object_of(version: str, kind: str, name: str, space: str) -> Body:
     metadata: Body = {"name": name, "annotations": {}}
     if space:
         metadata["namespace"] = space
     return {"apiVersion": version, "kind": kind, "metadata": metadata}
 
 
-def _key(body: Body) -> Key:
+def key_of(body: Body) -> Key:
     return body["metadata"].get("namespace", ""), body["metadata"]["name"]
-
-
-def _owner(pod: Body) -> str:
-    return str(pod["metadata"]["ownerReferences"][0]["uid"])
-
-
-def cpu_of(pod: Body) -> int:
-    return int(pod["spec"]["containers"][0]["resources"]["requests"]["cpu"].removesuffix("m"))

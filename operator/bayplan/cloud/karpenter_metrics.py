@@ -45,4 +45,5 @@ def market(text: str) -> Market:
                     spot[kind, zone] = price
     if not on_demand and not spot:
         raise ValueError(f"{_PRICE} is not in it")
-    return Market(on_demand, spot, frozenset(listed - sold_out))
+    zones = frozenset(zone for _, zone, _ in listed)
+    return Market(on_demand, spot, frozenset(listed - sold_out), zones)

@@ -73,12 +73,14 @@ Offering = tuple[str, str, str]  # instance type, zone, capacity type
 class Market:
     """What can be had now, and for how much: `on_demand` by type, `spot` by type and zone.
 
-    `there` has every offering that can be had; None where nobody says what cannot.
+    `there` has every offering that can be had; None where nobody says what cannot. `zones` are all
+    in which anything is ever sold, also while it is sold out.
     """
 
     on_demand: Mapping[str, Price] = dataclasses.field(default_factory=dict)
     spot: Mapping[tuple[str, str], Price] = dataclasses.field(default_factory=dict)
     there: frozenset[Offering] | None = None
+    zones: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -62,8 +62,8 @@ def zones_of(
     market: Market, pools: Iterable[NodePool], zones_there: Sequence[str]
 ) -> tuple[str, ...]:
     """Where nodes may be: as the market says, else where the pools and the nodes say."""
-    sold = sorted({zone for _, zone, _ in market.there or ()})
-    return tuple(sold) or pool_offers.zones_of(list(pools), zones_there, ())
+    sold = market.zones or {zone for _, zone, _ in market.there or ()}
+    return tuple(sorted(sold)) or pool_offers.zones_of(list(pools), zones_there, ())
 
 
 def _of_pool(offer: Offer, pool: str, rooms: Rooms, *, both: bool) -> Offer:

@@ -1,6 +1,7 @@
 """The offers of Karpenter's NodePools: the types, zones and capacity types that they allow."""
 
 import dataclasses
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bayplan.cloud import allocatable, catalogue, prices
@@ -140,7 +141,13 @@ def _place(zone: str) -> dict[str, str]:
 
 def _types(pool: NodePool) -> list[catalogue.InstanceType]:
     keys = pool.requirements.keys() & KEYS
-    return [one for one in catalogue.load().values() if pool.allows(labels_of(one), keys)]
+    return [one for one, labels in _labelled() if pool.allows(labels, keys)]
+
+
+@functools.cache
+def _labelled() -> tuple[tuple[catalogue.InstanceType, Mapping[str, str]], ...]:
+    """All types with the labels of their nodes: a menu is made whenever something changes."""
+    return tuple((one, labels_of(one)) for one in catalogue.load().values())
 
 
 def _guessed(one: catalogue.InstanceType, book: prices.Book) -> bool:

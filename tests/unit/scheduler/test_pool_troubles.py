@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from bayplan.api import names
+from bayplan.cloud.karpenter_metrics import market
 from bayplan.cloud.node_pools import INITIALIZED
 from bayplan.cloud.prices import Market, Price
 from bayplan.model import resources
 from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import CAPACITY_TYPE, HOSTNAME, INSTANCE_TYPE, ZONE, Node, Taint
-from bayplan.model.pods import Phase, PodTerm
+from bayplan.model.pods import WAITING_FOR_NODE, Phase, PodTerm
 from tests.builders import make_node, make_pod, make_term
 from tests.unit.scheduler.test_pool_buying import (
     AT_HOME,
@@ -396,3 +397,32 @@ def test_room_for_an_instance_that_each_node_has_is_bought_too() -> None:
 
     assert not shop.cache.state.unplaced
     assert 2 == len(shop.launched)  # nobody knew of the instance before the first node
+
+
+@pytest.mark.parametrize(
+    ("sold_out", "wanted"),
+    [(ZONES, {}), (ZONES[:1], {ZONE: ZONES[0]})],
+    ids=["everything", "the only zone that suits the pod"],
+)
+def test_a_pod_waits_for_our_node_while_its_zone_is_sold_out(
+    sold_out: tuple[str, ...], wanted: dict[str, str]
+) -> None:
+    """Karpenter cannot buy there either: only after the fallback it is left to others."""
+    lines = []
+    for kind, price in PRICES.items():
+        for zone in ZONES:
+            of = f'{{instance_type="{kind}",zone="{zone}",capacity_type="on-demand"}}'
+            told = "karpenter_cloudprovider_instance_type_offering"
+            lines.append(f"{told}_price_estimate{of} {price / 1e6}")
+            lines.append(f"{told}_available{of} {int(zone not in sold_out)}")
+
+    async def story(shop: Shop) -> None:
+        shop.cache.pools.market = market("\n".join(lines) + "\n")
+        selector = (*AT_HOME.selector, *wanted.items())
+        shop.pods(1, constraints=dataclasses.replace(AT_HOME, selector=selector))
+        await shop.passing(20)
+
+    shop = played(Shop(), story)
+
+    assert {WAITING_FOR_NODE} == {one.reason for one in shop.notes.marked}
+    assert not shop.launched

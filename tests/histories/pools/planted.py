@@ -1,0 +1,154 @@
+"""Bugs that are planted into a replica, to see that the judge finds them: at least one per rule.
+
+Each takes a part of the operator and puts a bent one in its place.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from bayplan.api.pool_resource import PoolResource
+from bayplan.cluster.cache import Cache
+from bayplan.model.intents import RetireNode, TaintNode
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import PodClass
+from bayplan.scheduler.commit import Patience
+from bayplan.scheduler.pools.menus import Menus
+from bayplan.scheduler.pools.pool_buying import PoolBuying
+from tests.histories.replica import Replica
+
+
+class Bent:
+    """A part whose named methods are replaced; all else is as the real one has it."""
+
+    def __init__(self, real: Any, **instead: Any) -> None:
+        self._real = real
+        self.__dict__.update(instead)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def _buying(replica: Replica) -> PoolBuying:
+    buying = replica._pool_buying  # noqa: SLF001  the part that is bent
+    assert buying is not None
+    return buying
+
+
+def _put(part: Any, **fields: Any) -> None:
+    """Give a part other parts: types do not matter to a bug."""
+    for name, value in fields.items():
+        object.__setattr__(part, name, value)
+
+
+def forgets_orders(replica: Replica) -> None:
+    """What was ordered is ordered again, until it has joined."""
+    buyer = _buying(replica).buyer
+    _put(buyer, under_way=Bent(buyer.under_way, coming=lambda _: []))
+
+
+def ignores_limits(replica: Replica) -> None:
+    """The buyer does not know the limits of the Pool."""
+    buyer = _buying(replica).buyer
+    real = buyer.menus.current
+
+    def current(now: int) -> Menus:
+        menus = real(now)
+        buying = {
+            name: spec.model_copy(update={"limits": type(spec.limits)()})
+            for name, spec in menus.buying.items()
+        }
+        return dataclasses.replace(menus, buying=buying)
+
+    _put(buyer, menus=Bent(buyer.menus, current=current))
+
+
+def insists(replica: Replica) -> None:
+    """What was refused is asked for again at once."""
+    menus = _buying(replica).menus
+    _put(menus, closed=lambda _: {})
+
+
+def waits_for_ever(replica: Replica) -> None:
+    """Claims without an instance are not withdrawn."""
+    keeper = _buying(replica).keeper
+    writer = keeper.writer
+
+    def retire(wanted: RetireNode) -> None:
+        if not wanted.unlaunched:
+            writer.retire(wanted)
+
+    _put(keeper, writer=Bent(writer, retire=retire))
+
+
+def hurries(replica: Replica) -> None:
+    """An empty node goes at once: no taint is awaited, and no list is asked for."""
+    retirer = _buying(replica).keeper.retirer
+    writer, cache = retirer.writer, replica.cache
+
+    def taint(wanted: TaintNode) -> None:
+        for claim in cache.pools.claims.values():
+            if claim.node == wanted.node and wanted.present:
+                writer.retire(RetireNode(claim.name, claim.uid, "at once"))
+
+    _put(retirer, writer=Bent(writer, taint=taint))
+
+
+def overlooks_pods(replica: Replica) -> None:
+    """Nodes with one pod look empty, in the cache and in a fresh list."""
+    retirer = _buying(replica).keeper.retirer
+    writer, cache = retirer.writer, retirer.cache
+
+    async def pods_on(node: str) -> list[Pod]:
+        return (await writer.pods_on(node))[2:]
+
+    _put(retirer, writer=Bent(writer, pods_on=pods_on), cache=_blind(cache))
+
+
+def _blind(cache: Cache) -> Bent:
+    class Nodes:
+        def get(self, node: str, default: Mapping[Any, Pod]) -> Mapping[Any, Pod]:
+            there = cache.state.on_node.get(node, default)
+            return dict(list(there.items())[2:])
+
+    return Bent(cache, state=Bent(cache.state, on_node=Nodes()))
+
+
+def leaves_pods_to_others(replica: Replica) -> None:
+    """Pods say Unschedulable although a node is bought for them."""
+    replica.loop.commit.patience = lambda _: None
+
+
+def keeps_pods(replica: Replica) -> None:
+    """Pods never say Unschedulable, however long they wait for our node."""
+    real = replica.loop.commit.patience
+
+    def patience(kind: PodClass) -> Patience | None:
+        found = real(kind)
+        return found if found is None else dataclasses.replace(found, seconds=None)
+
+    replica.loop.commit.patience = patience
+
+
+def buys_on(replica: Replica) -> None:
+    """A Pool that buys never again only advises."""
+    menus = _buying(replica).buyer.menus
+    last = [Menus()]
+
+    def current(now: int) -> Menus:
+        found = menus.current(now)
+        last[0] = found if found.buying else last[0]
+        return last[0]
+
+    _put(_buying(replica).buyer, menus=Bent(menus, current=current))
+
+
+def repeats_itself(replica: Replica) -> None:
+    """The Pool's status is another one each time."""
+    teller = _buying(replica).keeper.teller
+    writer, clock = teller.writer, replica.clock
+
+    def write(pool: PoolResource, status: Mapping[str, Any]) -> None:
+        writer.write_pool_status(pool, {**status, "next": [str(clock.now() // 20)]})
+
+    _put(teller, writer=Bent(writer, write_pool_status=write))
