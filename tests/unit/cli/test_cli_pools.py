@@ -408,6 +408,7 @@ def test_plan_of_a_pool_without_a_node_pool(pool: Body, word: str, why: str) -> 
         (["explain"], "no", ["node/"]),
         (["explain"], "pool/", ["pool/batch", "pool/big"]),
         (["explain"], "pool/ba", ["pool/batch"]),
+        (["explain"], "node/n", ["node/n1"]),
         (["explain"], "job/", []),
         (["plan", "--pool"], "b", ["batch", "big"]),
         (["top"], "po", ["pools"]),
@@ -415,7 +416,7 @@ def test_plan_of_a_pool_without_a_node_pool(pool: Body, word: str, why: str) -> 
 )
 def test_names_of_pools_are_completed(words: list[str], typed: str, some: list[str]) -> None:
     """The cluster is asked for them."""
-    found = Recorded(make_pool("batch"), make_pool("big"))
+    found = Recorded(make_pool("batch"), make_pool("big"), make_node("n1"))
     asked = ShellComplete(main, {"obj": found}, "bayplan", "_BAYPLAN_COMPLETE")
 
     assert some == [item.value for item in asked.get_completions(words, typed)]

@@ -20,11 +20,15 @@ _MOST_LINES = 8  # of pods
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Completes the KIND/ of the name that the user types in a shell, and names of Pools."""
+    """Completes the KIND/ of the name that the user types, and names of Pools and nodes."""
     del parameter
     kind, slash, name = typed.rpartition("/")
     if slash:
-        found = pool_objects.completed(context, name) if pool_objects.is_pool(typed) else []
+        found = []
+        if pool_objects.is_pool(typed):
+            found = pool_objects.completed(context, name)
+        elif node_page.is_node(typed):
+            found = pool_objects.completed(context, name, "Node")
         return [CompletionItem(f"{kind}/{one.value}") for one in found]
     words = (*(kind.word for kind in KINDS), "node", "pod", "pool")
     return [CompletionItem(f"{word}/") for word in words if word.startswith(typed.lower())]

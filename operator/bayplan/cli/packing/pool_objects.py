@@ -82,15 +82,19 @@ def site(cluster: "ApiClient") -> "Site":
     return Site(found.nodes, found.running)
 
 
-def completed(context: click.Context, typed: str) -> list[CompletionItem]:
-    """The names of Pools that begin as typed; none where the cluster cannot be asked."""
+def completed(context: click.Context, typed: str, kind: str = POOL.name) -> list[CompletionItem]:
+    """The names of Pools, or of another kind without namespaces, that begin as typed.
+
+    None where the cluster cannot be asked.
+    """
     from bayplan.cli import client  # --help answers at once
 
     given = context.params
     target = Target("", given.get("cluster_context"), given.get("kubeconfig"))
     try:
         with context.scope(cleanup=False), client.connected(target, patience=0) as cluster:
-            names = sorted(one["metadata"]["name"] for one in cluster.listed(POOL.name, ""))
+            found = cluster.listed(kind, "", partial=True)
+            names = sorted(one["metadata"]["name"] for one in found)
     except click.ClickException:
         return []
     return [CompletionItem(name) for name in names if name.startswith(typed)]
