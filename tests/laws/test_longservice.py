@@ -5,6 +5,7 @@ checks count by themselves, from the world's own pods, and share no code with th
 """
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
@@ -18,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from bayplan.api import names
 from bayplan.api.times import epoch_of
 from bayplan.model import intents
-from bayplan.model.nodes import ZONE, Node
+from bayplan.model.departures import Departures
+from bayplan.model.nodes import DRAINING, ZONE, Node, Taint
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
 from bayplan.reconcile.longservice.rollout import DRIFTED
 from bayplan.reconcile.view import Dependencies
@@ -28,6 +30,7 @@ from tests.services import World, accepted, make_world, refused
 PATIENCE = 60
 NODES = 4
 MOST_MOVES = 2  # an hour, whatever is asked for
+PLANNED = st.sampled_from([*(f"n{number}" for number in range(NODES)), "gone"])  # nodes in a plan
 
 
 def event(**strategies: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
@@ -276,6 +279,51 @@ class Services(RuleBasedStateMachine):
             self.world.collect()  # a new node of an old name comes later than garbage collection
             self.world.nodes[f"n{node}"] = _node(node)
 
+    @event(node=st.integers(0, NODES - 1), value=st.sampled_from(["moving", "retiring", "mine"]))
+    def drain(self, node: int, value: str) -> None:
+        """A Pool moves pods off any number of nodes, or a person does."""
+
+        def drained(name: str) -> None:
+            taints = (Taint(DRAINING, value),)
+            self.world.nodes[name] = replace(self.world.nodes[name], taints=taints)
+
+        self._node(node, drained)
+
+    @event(node=st.integers(0, NODES - 1))
+    def open_again(self, node: int) -> None:
+        def opened(name: str) -> None:
+            self.world.nodes[name] = replace(self.world.nodes[name], taints=())
+
+        self._node(node, opened)
+
+    @event(
+        counts=st.dictionaries(PLANNED, st.integers(0, 4), max_size=3),
+        ranked=st.lists(PLANNED, unique=True, max_size=3),
+        wait=st.sampled_from([None, None, -5, 1, 10]),
+    )
+    def plan_departures(self, counts: dict[str, int], ranked: list[str], wait: int | None) -> None:
+        """A Pool says who leaves; its plan may be older than the world, and of gone nodes."""
+        self._plan(counts, ranked, wait)
+
+    @event(
+        replicas=st.integers(0, 5),
+        counts=st.dictionaries(PLANNED, st.integers(1, 3), max_size=3),
+        ranked=st.lists(PLANNED, unique=True, max_size=3),
+        wait=st.sampled_from([None, 1, 10]),
+    )
+    def shrink_by_plan(
+        self, replicas: int, counts: dict[str, int], ranked: list[str], wait: int | None
+    ) -> None:
+        """A healthy service gets smaller while a Pool has a plan, or makes one."""
+        for _ in range(4):
+            self.world.work()
+            self.world.bind()
+            self.world.hear()
+            self.act()
+        self._plan(counts, ranked, wait)
+        self.world.edit(replicas=replicas)
+        self.act()
+
     @event()
     def collect_garbage(self) -> None:
         self.world.collect()
@@ -368,6 +416,47 @@ class Services(RuleBasedStateMachine):
         hour = [begun for begun in self.moving.values() if begun > self.world.now - 3600]
         assert len(hour) <= MOST_MOVES
 
+    def _plan(self, counts: dict[str, int], ranked: list[str], wait: int | None) -> None:
+        ranks = {name: rank for rank, name in enumerate(ranked)}
+        until = None if wait is None else self.world.now + wait
+        self.world.departures = Departures(counts, ranks, until)
+
+    def _check_departures(self, outcome: intents.Outcome, healthy: list[Pod]) -> None:
+        """Healthy instances that are too many leave where the plan says; or wait for it."""
+        world, plan = self.world, self.world.departures
+        surplus = {delete.uid for delete in outcome.deletes if delete.why == "surplus"}
+        shown = [pod for pod in world.visible().values() if pod.uid in surplus]
+        gone = [pod for pod in healthy if pod.uid in surplus]
+        alike = {pod.labels[names.REVISION] for pod in world.visible().values()}
+        if not gone or len(alike) > 1 or alike != {self._newest(outcome)[-10:]}:
+            return
+        waits = plan.undecided_until is not None and plan.undecided_until > world.now
+        lost = any(self._lost(pod) or not world.nodes[pod.node].ready for pod in shown if pod.node)
+        assert not waits or lost or not world.spec.replicas or self._any_lost()
+        if world.spec.scale_down.order == "OldestFirst":
+            return
+        stays = [
+            pod
+            for pod in healthy
+            if pod.uid not in surplus and not world.nodes[pod.node].leaving and not self._sick(pod)
+        ]
+        left = Counter(pod.node for pod in shown)
+        owed = {pod.node for pod in stays if left[pod.node] < plan.counts.get(pod.node, 0)}
+        beyond = [pod for pod in gone if left[pod.node] > plan.counts.get(pod.node, 0)]
+        assert not (owed and beyond)
+        last = len(plan.ranks)
+        spared = [plan.ranks.get(pod.node, last) for pod in stays if pod.node not in owed]
+        for pod in beyond:
+            assert plan.ranks.get(pod.node, last) <= min(spared, default=last)
+
+    def _any_lost(self) -> bool:
+        """Whether an instance stands on a node that is silent or gone."""
+        return any(
+            pod.node and (pod.node not in self.world.nodes or not self.world.nodes[pod.node].ready)
+            for pod in self.world.visible().values()
+            if not pod.terminal and not pod.terminating
+        )
+
     def _check(self, outcome: intents.Outcome) -> None:
         self._count_moves()
         world, shown = self.world, self.world.visible()
@@ -410,6 +499,7 @@ class Services(RuleBasedStateMachine):
         hurt = [pod for pod in healthy if pod.uid in deleted]
         if hurt:
             assert minimum <= len(healthy) - len(hurt)
+        self._check_departures(outcome, healthy)
         moved = {delete.uid for delete in outcome.deletes if delete.why == DRIFTED}
         assert moved <= self.moving.keys()
         if moved:

@@ -141,6 +141,17 @@ def test_who_is_not_healthy_leaves_before_the_plan() -> None:
     assert 1 == sum(pod.uid in gone and pod.node == "n2" for pod in sick)
 
 
+def test_one_that_is_not_healthy_leaves_instead_of_a_planned_one() -> None:
+    world = spread(9)
+    sick = min((pod for pod in world.standing() if pod.node == "n0"), key=created)
+    world.put(replace(sick, ready=False, ready_since=world.now))
+    world.hear()
+    plan(world, ranks=["n2"], n2=1)
+    world.edit(replicas=8)
+
+    assert [sick.uid] == [delete.uid for delete in world.act().deletes]
+
+
 def test_even_shares_come_before_the_plan() -> None:
     """All of the surplus would leave zone a; the zones stay even, each on its ranked node."""
     world = make_world(8, nodes=0, placement=GROUP_BY)
