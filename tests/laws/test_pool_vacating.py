@@ -40,6 +40,34 @@ def test_a_fixed_point(pods: int, lag: int, second: int) -> None:
     assert evicted == len(world.evicted) <= pods
 
 
+def _writes(world: World, wanted: int) -> bool:
+    """Goes on until so many writes were decided; whether there were so many."""
+    decided = 0
+    for _ in range(120):
+        world.run(1)
+        decided += len(world.told.intents)
+        if decided >= wanted:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("stored", [0, 1, 9])
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_death_at_any_write(stored: int, goes_on: bool) -> None:
+    """C7: after each write, stored or lost, a new operator ends what was begun, or undoes it."""
+    count = 1
+    while _writes(world := World(wanted={"n1"}), count):
+        world.die(stored)
+        if goes_on:
+            world.run(200)
+            assert not any(pod.node == "n1" for pod in world.pods.values())
+            assert world.tainted("n1")
+        settles(world)
+        count += 1
+
+    assert count >= 5
+
+
 def test_a_plan_that_never_works_is_tried_less_and_less() -> None:
     """In four hours the node closes a few times, and nobody is evicted."""
     world = World(wanted={"n1"}, replicas={"rs": 9, "web": 9})
@@ -63,6 +91,8 @@ def test_a_plan_that_never_works_is_tried_less_and_less() -> None:
         ("../../model/movability.py", "early = young(pod, least, around.now)", "early = 0",
          "C5"),
         ("vacating.py", "if one.absent >= DROPPED:", "if False:", "C7"),
+        ("vacating.py", "elif known is None and (node.closing or draining(node)):", "elif False:",
+         "C7"),
         ("vacating.py", "if one.moves and now.at >= one.progress_at + p.rules.patience_seconds:",
          "if False:", "C7"),
         ("passes.py", "moves=tuple(each for each in one.moves if each not in staying),",

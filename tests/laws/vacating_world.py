@@ -345,9 +345,9 @@ class World:
                 lacking[pod.key] = "no room"
         return Proof(tuple(moves), lacking)
 
-    def die(self) -> None:
-        """The operator starts anew: what was sent is stored, or lost, and nothing is known."""
-        for _, intent in self.sent[:1]:
+    def die(self, stored: int = 1) -> None:
+        """The operator starts anew and knows nothing; so many writes on their way are stored."""
+        for _, intent in self.sent[:stored]:
             self.store(intent)
         self.sent, self.memory, self.held = [], Memory(), Backlog()
         self._leaving, self.plan = set(), 0
