@@ -8,11 +8,12 @@ import pytest
 
 from bayplan.api import names
 from bayplan.model.departures import Departures
-from bayplan.model.nodes import ZONE
+from bayplan.model.nodes import DRAINING, ZONE, Taint
 from bayplan.model.pods import Pod
 from bayplan.reconcile.longservice import rollout
 from bayplan.reconcile.longservice.instances import surveyed
 from tests.builders import make_node
+from tests.pernode import running_on_each
 from tests.services import World, make_world
 
 GROUP_BY = {"constraints": [{"key": "zone", "operator": "GroupBy"}]}
@@ -298,3 +299,92 @@ def sick(world: World) -> set[str]:
         unhealthy_after=10,
     )
     return {world.visible()[key].node for key in book.longest_sick(1)}
+
+
+def test_small_steps_of_several_services_free_the_ranked_nodes_together() -> None:
+    """HPA takes one instance here and one there; nobody leaves n1 before n3 and n2 are free."""
+    order = ["n3", "n2", "n1"]
+    services = [spread(20, 4), spread(12, 4), spread(8, 4)]
+    for world in services:
+        plan(world, ranks=order)
+    sizes = [20, 12, 8]
+    for step in range(3 * 6):
+        which = step % 3
+        if sizes[which] > 2:
+            sizes[which] -= 1
+            services[which].edit(replicas=sizes[which])
+            services[which].settle()
+        for world, size in zip(services, sizes, strict=True):
+            assert size == len(world.standing())
+            free = [name for name in order if name not in left(world)]
+            assert order[: len(free)] == free
+
+    assert [{"n0": 5, "n1": 5, "n2": 4}, {"n0": 3, "n1": 3}, {"n0": 2}] == [
+        left(world) for world in services
+    ]
+
+
+def test_a_scale_down_from_twenty_one_by_one_leaves_the_first_node_first() -> None:
+    """n2 has 7 instances: it is free after 7 steps, n1 after 7 more; then age decides."""
+    world = spread(20)
+    plan(world, ranks=["n2", "n1"])
+    first = left(world)
+    for replicas in range(19, 5, -1):
+        scale(world, replicas)
+        used = left(world)
+        gone = 20 - replicas
+        assert max(0, first["n2"] - gone) == used.get("n2", 0)
+        assert min(first["n1"], first["n1"] + first["n2"] - gone) == used.get("n1", 0)
+
+
+MOVING = (Taint(DRAINING, "moving"),)
+
+
+class TestNodesThatPodsAreMovedOff:
+    """`bayplan.dev/draining=moving` is as any other sign that a node goes."""
+
+    @pytest.mark.parametrize("draining", [["n0"], ["n0", "n1"], ["n0", "n1", "n2"]])
+    def test_no_instance_goes_before_its_replacement_is_healthy(self, draining: list[str]) -> None:
+        """However many nodes at once: never fewer healthy ones than replicas."""
+        world = spread(9)
+        world.nodes["n9"] = make_node("n9")
+        for name in draining:
+            world.nodes[name] = replace(world.nodes[name], taints=MOVING)
+        for _ in range(60):
+            world.act()
+            shown = world.visible().values()
+            assert 9 <= sum(pod.ready and not pod.terminating for pod in shown)
+            assert all(delete.evict for delete in world.last.deletes)
+            world.work()
+            world.hear()
+
+        assert 9 == len(world.standing())
+        assert not {pod.node for pod in world.standing()} & set(draining)
+
+    def test_instances_with_volumes_stay(self) -> None:
+        """Nobody can run beside them; whoever drains the node has to end them."""
+        volumes = [
+            {
+                "metadata": {"name": "data"},
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": "1Gi"}},
+                },
+            }
+        ]
+        world = make_world(3, volumeClaimTemplates=volumes)
+        world.settle()
+        self.drained(world)
+
+    def test_instances_of_each_node_stay(self) -> None:
+        self.drained(running_on_each(3))
+
+    def drained(self, world: World) -> None:
+        before = {pod.uid for pod in world.standing()}
+        for name, node in world.nodes.items():
+            world.nodes[name] = replace(node, taints=MOVING)
+        for _ in range(5):
+            world.act()
+            assert () == world.last.deletes
+            assert () == world.last.tasks
+        assert before == {pod.uid for pod in world.standing()}
