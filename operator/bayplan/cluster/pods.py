@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from bayplan.api import names
+from bayplan.api import kinds, names
 from bayplan.cluster import hindrances, podspec, staying, wire
 from bayplan.cluster.podspec import Condition, ContainerStatus, PodSpec, PodStatus, Terminated
 from bayplan.cluster.wire import Struct
@@ -42,7 +42,8 @@ def pod(raw: bytes | Raw) -> Pod:
     created_at = wire.epoch(metadata.creation_timestamp) or 0
     placed_at = wire.epoch(placed.last_transition_time) if placed is not None else None
     given = _given(metadata.annotations)
-    stay = staying.stay(given, spec.volumes)
+    ours = controller is not None and controller.kind in kinds.BY_NAME
+    stay = staying.stay(given, spec.volumes, ours=ours)
     lasts = stay.seconds if stay is not None else None
     labels = bytes(metadata.labels)
     return Pod(

@@ -22,11 +22,13 @@ class Stay:
     seconds: int | None = None
 
 
-def stay(annotations: Mapping[str, str], volumes: Sequence[Volume] | None) -> Stay | None:
+def stay(
+    annotations: Mapping[str, str], volumes: Sequence[Volume] | None, *, ours: bool = False
+) -> Stay | None:
     """Why this pod should not be moved; None if nothing on the pod forbids it.
 
     A `hostPath` volume is on the node itself. Whoever annotates `safe-to-evict: "true"` says that
-    its content need not move.
+    its content need not move; on pods that are `ours` nobody has said so, for all have it.
     """
     safe = annotations.get(names.SAFE_TO_EVICT, "")
     disrupt = annotations.get(names.DO_NOT_DISRUPT, "")
@@ -36,7 +38,7 @@ def stay(annotations: Mapping[str, str], volumes: Sequence[Volume] | None) -> St
         return Stay(f'annotation {names.SAFE_TO_EVICT}: "false"')
     if disrupt not in {"", "false"}:
         return Stay(f'annotation {names.DO_NOT_DISRUPT}: "{disrupt[:20]}"', _seconds(disrupt))
-    if safe == "true":
+    if safe == "true" and not ours:
         return None
     local = next((one.name for one in volumes or () if _is_local(one)), None)
     return Stay(f"volume {local} (hostPath)") if local is not None else None

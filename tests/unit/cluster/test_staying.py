@@ -53,6 +53,14 @@ class TestPod:
         assert "" == pod({"volumes": [LOGS]}, annotations={EVICT: "true"}).stays
         assert "" == pod({"volumes": [{"name": "x", "emptyDir": {}}]}).stays
 
+    @pytest.mark.parametrize("kind", ["LongService", "BatchJob"])
+    def test_local_volume_of_our_own(self, kind: str) -> None:
+        """All our pods say that they are safe to evict, unless somebody says otherwise."""
+        owner = {"kind": kind, "name": "web", "uid": "u", "controller": True}
+        found = pod({"volumes": [LOGS]}, annotations={EVICT: "true"}, ownerReferences=[owner])
+
+        assert "volume logs (hostPath)" == found.stays
+
     def test_deletion_cost(self) -> None:
         """It is kept beside our own annotations, and no other."""
         found = pod(annotations={COST: "-5", "bayplan.dev/run": "r", "team": "a"})
