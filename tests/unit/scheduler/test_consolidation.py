@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bayplan.api import names
@@ -10,6 +11,7 @@ from bayplan.cluster.budgets import Stored
 from bayplan.model.budgets import Budget
 from bayplan.model.nodes import KEEP
 from bayplan.model.pods import EXPECTED_SECONDS
+from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
 from bayplan.reconcile.pool.facts import Consolidating
 from tests.builders import make_pod, make_term
 from tests.unit.scheduler.pool_town import Town
@@ -89,6 +91,49 @@ def test_half_of_the_pods_of_others_leave_and_the_rest_moves() -> None:
     assert town.cost() <= 576_000  # three of the five nodes
     assert 0 < told(town).moves_last_day <= 15
     assert [] == town.broken
+
+
+def test_a_poor_answer_is_asked_for_again_with_more_time() -> None:
+    """A busy machine gave the solver too little: the unchanged question does not rest on that."""
+
+    class Busy(Town):
+        async def _consolidate(
+            self, holding: Holding, offers: Offers, seconds: float, **more: Any
+        ) -> Consolidated | None:
+            asked.append(seconds)
+            found = await super()._consolidate(holding, offers, seconds, **more)
+            if found is None or seconds > 3:
+                return found
+            nothing = np.zeros_like(holding.held)
+            return dataclasses.replace(
+                found,
+                keep=np.ones_like(found.keep),
+                leave=nothing,
+                out=nothing,
+                into=nothing,
+                types=found.types[:0],
+                bought=found.bought[:0],
+                cost=int(holding.price.sum()),
+                bound=0,
+            )
+
+    town = Busy()
+    town.buy("m5.xlarge", 5)
+    for number in range(3):
+        town.replica_set(f"r{number}", 10)
+
+    async def story() -> None:
+        before.append(town.cost())
+        for number in range(3):
+            town.scale(f"r{number}", 5)
+        await town.living(200)
+
+    asked: list[float] = []
+    before: list[int] = []
+    town.play(story)
+
+    assert max(asked) > 3
+    assert town.cost() < before[0]
 
 
 def test_constant_demand_comes_to_rest() -> None:

@@ -41,6 +41,9 @@ from bayplan.scheduler.pools.orderer import Orderer
 # After so long a question is made anew although nothing seems to have changed: twice as long each
 # time, for then nothing has changed indeed.
 AGAIN_SECONDS, _LONGEST_SECONDS = 30, 480
+# An answer that may cost so much more than the least is asked for again soon, with twice the time:
+# a busy machine gives the solver little in a few seconds.
+_POOR_PERCENT, _SOON_SECONDS = 5, 10
 _UNPROVEN_SECONDS = 600  # for so long a node is not asked about whose pods found no room
 _LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 1.0, 10.0, 2000  # of the solver
 _MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
@@ -61,7 +64,7 @@ class Consolidate(Protocol):
 
 @dataclass(slots=True)
 class _Known:
-    """The last plan of a Pool, and what it was made of."""
+    """The last plan of a Pool, and what it was made of; the solver had `seconds` for it."""
 
     plan: Plan
     at: int  # epoch seconds
@@ -70,7 +73,20 @@ class _Known:
     unproven: Mapping[str, int] = field(default_factory=dict)  # node -> when it was found
     blocked: Sequence[Blocked] = ()
     answer: Consolidated | None = None
+    seconds: float = 0.0
     again: int = AGAIN_SECONDS
+
+    @property
+    def poor(self) -> bool:
+        """Whether the solver may find something much cheaper in more time."""
+        if self.answer is None or self.seconds >= _MOST_SECONDS:
+            return False
+        return self.answer.cost * 100 > self.answer.bound * (100 + _POOR_PERCENT)
+
+    @property
+    def rests(self) -> int:
+        """For how many seconds nothing is asked while nothing seems to change."""
+        return _SOON_SECONDS if self.poor else self.again
 
 
 @dataclass(slots=True, eq=False)
@@ -138,12 +154,14 @@ class Planner:
         """
         now, known = self.clock.now(), self._known.get(pool)
         picture = self._picture(pool)
-        if known is not None and known.picture == picture and 0 <= now - known.at < known.again:
+        if known is not None and known.picture == picture and 0 <= now - known.at < known.rests:
             return
         scene = self._scene(pool)
         made = question(scene) if scene is not None else None
         digest = _digest(made) if made is not None else b"nothing to ask"
-        if known is not None and known.digest == digest:
+        if known is not None and known.digest == digest and known.poor and made is not None:
+            await self._answered(pool, made, (picture, digest), least=2 * known.seconds)
+        elif known is not None and known.digest == digest:
             known.again = min(2 * known.again, _LONGEST_SECONDS)
             known.picture, known.at = picture, now
             if scene is not None and made is not None and known.answer is not None:
@@ -161,14 +179,21 @@ class Planner:
             known.unproven = {**known.unproven, **dict.fromkeys(nodes, self.clock.now())}
 
     async def _answered(
-        self, pool: str, asked: Asked, seen: tuple[bytes, bytes] = (b"", b""), *, most: float = 0.0
+        self,
+        pool: str,
+        asked: Asked,
+        seen: tuple[bytes, bytes] = (b"", b""),
+        *,
+        least: float = _LEAST_SECONDS,
+        most: float = _MOST_SECONDS,
     ) -> Plan | None:
         """Ask, and make a plan from the answer for what is there by then.
 
-        `seen` are the picture and the digest that the plan is kept for.
+        `seen` are the picture and the digest that the plan is kept for. The solver has from `least`
+        to `most` seconds.
         """
         pods = int(asked.holding.held.sum())
-        seconds = min(_LEAST_SECONDS + pods / _PODS_A_SECOND, most or _MOST_SECONDS)
+        seconds = min(max(_LEAST_SECONDS + pods / _PODS_A_SECOND, least), most)
         if asked.rows:
             most_moves = asked.most_moves
             answer = await self.ask(asked.holding, asked.offers, seconds, most_moves=most_moves)
@@ -182,7 +207,7 @@ class Planner:
             return None
         found = plan(asked, answer, current)
         self._keep(pool, found, *seen)
-        self._known[pool].answer = answer
+        self._known[pool].answer, self._known[pool].seconds = answer, seconds
         return found
 
     def _keep(self, pool: str, found: Plan, picture: bytes, digest: bytes) -> None:
