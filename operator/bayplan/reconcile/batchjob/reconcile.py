@@ -27,7 +27,15 @@ from bayplan.reconcile.batchjob.context import JobContext
 from bayplan.reconcile.batchjob.known_runs import pods_by_run
 from bayplan.reconcile.batchjob.new_runs import REPLACED
 from bayplan.reconcile.batchjob.progress import JobProgress, progress_of
-from bayplan.reconcile.batchjob.runs import BY_PEOPLE, Rules, Run, RunProgress, avoided
+from bayplan.reconcile.batchjob.runs import (
+    BY_PEOPLE,
+    MOST_DISRUPTIONS,
+    MOST_INTERRUPTIONS,
+    Rules,
+    Run,
+    RunProgress,
+    avoided,
+)
 from bayplan.reconcile.batchjob.status import report_of
 from bayplan.reconcile.view import View
 
@@ -96,6 +104,7 @@ def context_of(
             success_codes=spec.success_exit_codes,
             final_codes=spec.no_retry_exit_codes,
             once=spec.on_lost == "Fail",
+            most_disruptions=MOST_INTERRUPTIONS if spec.interruptible else MOST_DISRUPTIONS,
             start_seconds=spec.start_timeout_seconds,
             template_hash=_accepted_hash(job, view),
         ),

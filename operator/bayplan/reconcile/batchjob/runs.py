@@ -34,6 +34,7 @@ LATE = "Late"
 MARKED = "MarkedSuccess"  # a person says that the run has succeeded
 
 MOST_DISRUPTIONS = 20  # per run; with one more the run fails
+MOST_INTERRUPTIONS = 400  # the same where the spec says that a run may be interrupted
 # Seconds until the attempt after a lost attempt: after the first loss, and at most.
 _FIRST_DISRUPTION_DELAY, _LONGEST_DISRUPTION_DELAY = 1, 300
 # Seconds for which the node that lost an attempt gets no other: after the first loss, at most.
@@ -143,6 +144,7 @@ class Rules:
     success_codes: tuple[int, ...] = ()
     final_codes: tuple[int, ...] = ()  # exit codes after which there is no retry
     once: bool = False  # a lost attempt that may have begun is not tried again
+    most_disruptions: int = MOST_DISRUPTIONS
     start_seconds: int = 0  # within which all main containers have to start; 0: no limit
     template_hash: str = ""  # of the template for new pods; empty: there is none
 
@@ -298,7 +300,7 @@ def ended(run: Run, found: AttemptOutcome, rules: Rules, now: int) -> Run | Fini
             if rules.once and found.began:
                 run = replace(run, disruptions=disruptions)
                 return Finished(run, "Failed", found.reason, at, found.exit_code)
-            if disruptions > MOST_DISRUPTIONS:
+            if disruptions > rules.most_disruptions:
                 run = replace(run, disruptions=disruptions)
                 return Finished(run, "Failed", TOO_MANY_DISRUPTIONS, at, found.exit_code)
             retry_at = at + _disruption_delay(disruptions)

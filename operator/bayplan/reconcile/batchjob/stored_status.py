@@ -38,7 +38,8 @@ COUNTERS = (
 )
 
 _NEVER = rfc3339(0)  # what older versions stored for a container that never started
-_LARGEST_ATTEMPT = 500  # of a stored attempt; retries add 121 at most, names hold 999
+# Of a stored attempt. Retries add 100 at most, losses 401, changed templates 300; names hold 999.
+_LARGEST_ATTEMPT = 900
 _LONGEST_NAME = 253
 _COUNTED = ("failures", "disruptions")
 _OUTCOMES = frozenset(get_args(Outcome))

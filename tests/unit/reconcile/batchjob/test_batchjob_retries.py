@@ -207,6 +207,23 @@ def test_too_many_losses_end_the_run() -> None:
     assert 21 == world.status["statistics"]["lost"]
 
 
+def test_a_run_that_may_be_interrupted_is_moved_more_often_than_others() -> None:
+    """No move counts as a retry, and twenty moves in some days are no reason to give it up."""
+    retries = {"retryPolicy": {"limit": 0}, "interruptible": True}
+    world = first_run(World({"schedule": "30 14 * * *", **retries}))
+    for _ in range(30):
+        world.finish(exit_code=143, disrupted="EvictionByEvictionAPI")
+        world.wait(1800)
+    entry = world.status["active"][0]
+
+    assert (31, 30) == (len(world.created), entry["disruptions"])
+    assert [] == world.history()
+
+    world.finish()
+    world.settle()
+    assert [(RUN, "Succeeded")] == world.history()
+
+
 def test_a_delete_by_a_person_cancels() -> None:
     """No retry; counted as cancelled; the next slot comes as ever."""
     world = first_run(World(HOURLY))
