@@ -51,6 +51,7 @@ from bayplan.scheduler.pools.under_way import UnderWay
 PLAN_SECONDS = 10
 _LOOK_SECONDS = 2.0  # so often it is looked whether it is time to plan
 _TICK_SECONDS = 1.0
+_PARTS = 50  # a plan is made anew when one of so many parts of the load has gone or come
 _OLD_SECONDS = 60  # a plan that is still being carried out is made anew after so long
 
 
@@ -69,6 +70,7 @@ class _Work:
     plan: Plan | None = None
     number: int = 0
     at: int = 0
+    load: int = 0  # what was requested on the nodes when it came, in milli-CPU
     pursued: list[Pursued] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
     step: Step = field(default_factory=Step)
@@ -118,6 +120,11 @@ class Consolidator:
             return 0
         spent = self.calm.spent(work.memory, now)
         return max(spec.consolidation.maximum_moves_per_hour - spent, 0)
+
+    def going(self, pool: str) -> frozenset[str]:
+        """The uids of nodes that are given back already, for which new nodes were ordered."""
+        work = self._work.get(pool, _Work())
+        return frozenset(uid for one in work.pursued if one.claims for uid in one.nodes)
 
     def land(self, waiting: Iterable[Waiting], placed: Placed) -> None:
         """Pods have been given nodes: no room is kept for those any more."""
@@ -184,7 +191,7 @@ class Consolidator:
         now, work = self.clock.now(), self._work.setdefault(pool, _Work())
         if self.calm.hindrance(pool, now) is not None:
             return
-        if self._busy(work, now):
+        if self._busy(pool, work, now):
             work.number += 1  # it stands
             return
         await self.planner.moving(pool)
@@ -193,23 +200,24 @@ class Consolidator:
             return
         work = self._work.setdefault(pool, _Work())
         if found is not work.plan:
-            self._accept(work, found)
+            self._accept(pool, work, found)
         else:
             work.number += 1
 
-    def _busy(self, work: _Work, now: int) -> bool:
-        """Whether the last plan is still being carried out, so that another need not be made."""
-        if any(one.comes(now) for one in work.pursued):
-            return True
-        return bool(work.pursued) and 0 <= now - work.at < _OLD_SECONDS
+    def _busy(self, pool: str, work: _Work, now: int) -> bool:
+        """Whether the last plan is still being carried out, for about the same pods."""
+        if not work.pursued or not 0 <= now - work.at < _OLD_SECONDS:
+            return False
+        return abs(self.planner.load(pool) - work.load) * _PARTS <= work.load
 
-    def _accept(self, work: _Work, plan: Plan) -> None:
+    def _accept(self, pool: str, work: _Work, plan: Plan) -> None:
         """Pursue a plan from now on; what was begun by the plan before goes on."""
         begun = [one for one in work.pursued if self._begun(one, work)]
         taken = frozenset(uid for one in begun for uid in one.nodes)
         fresh = [Pursued.of(group) for group in plan.groups]
         work.pursued = [*begun, *(one for one in fresh if taken.isdisjoint(one.nodes))]
         work.plan, work.number, work.at = plan, work.number + 1, self.clock.now()
+        work.load = self.planner.load(pool)
 
     def _begun(self, one: Pursued, work: _Work) -> bool:
         """Whether anything of the group cannot be taken back without a trace."""

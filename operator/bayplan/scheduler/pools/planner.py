@@ -20,11 +20,13 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.cluster.cache import Cache
+from bayplan.model.backoff import delay_after
 from bayplan.model.budgets import Allowance
 from bayplan.model.movability import Circumstances, updating, verdict
 from bayplan.model.node_claims import Offering
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Owner, Pod
+from bayplan.model.resources import CPU
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
 from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
 from bayplan.provisioning.consolidation import Asked, Blocked, Plan, Scene
@@ -44,7 +46,7 @@ AGAIN_SECONDS, _LONGEST_SECONDS = 30, 480
 # An answer that may cost so much more than the least is asked for again soon, with twice the time:
 # a busy machine gives the solver little in a few seconds.
 _POOR_PERCENT, _SOON_SECONDS = 5, 10
-_UNPROVEN_SECONDS = 600  # for so long a node is not asked about whose pods found no room
+_UNPROVEN_SECONDS, _LONGEST_UNPROVEN_SECONDS = 120, 3600
 _LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 1.0, 10.0, 2000  # of the solver
 _MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
 
@@ -62,6 +64,18 @@ class Consolidate(Protocol):
     ) -> Awaitable[Consolidated | None]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Unproven:
+    """A node whose pods found no room, so many times in a row: not asked about before `until`."""
+
+    until: int = 0  # epoch seconds
+    times: int = 0
+
+    def again(self, now: int) -> "_Unproven":
+        wait = delay_after(self.times + 1, _UNPROVEN_SECONDS, _LONGEST_UNPROVEN_SECONDS)
+        return _Unproven(now + wait, self.times + 1)
+
+
 @dataclass(slots=True)
 class _Known:
     """The last plan of a Pool, and what it was made of; the solver had `seconds` for it."""
@@ -70,7 +84,7 @@ class _Known:
     at: int  # epoch seconds
     picture: bytes
     digest: bytes
-    unproven: Mapping[str, int] = field(default_factory=dict)  # node -> when it was found
+    unproven: Mapping[str, _Unproven] = field(default_factory=dict)  # by node
     blocked: Sequence[Blocked] = ()
     answer: Consolidated | None = None
     seconds: float = 0.0
@@ -94,7 +108,8 @@ class Planner:
     """`successors` gives the class of the pod that each pod would be followed by.
 
     `planned` is what is planned for nodes already, `shunned` the offerings of a Pool that are not
-    to be bought for moves, `moves` how many pods of a Pool may begin to move now, and
+    to be bought for moves, `moves` how many pods of a Pool may begin to move now, `going` the uids
+    of nodes that are given back already, for which new nodes were ordered, and
     `allowed` what the disruption budgets of a pod allow.
     """
 
@@ -107,6 +122,7 @@ class Planner:
     planned: Callable[[], Backlog]
     shunned: Callable[[str, int], frozenset[Offering]]
     moves: Callable[[str, int], int]
+    going: Callable[[str], Collection[str]]
     allowed: Callable[[Pod], Allowance | None]
     _known: dict[str, _Known] = field(default_factory=dict)  # by Pool
     _ranks: Mapping[str, int] = field(default_factory=dict)
@@ -172,11 +188,20 @@ class Planner:
         else:
             await self._answered(pool, made, (picture, digest))
 
+    def load(self, pool: str) -> int:
+        """What is requested on the nodes of a Pool, in milli-CPU."""
+        snapshot = self.cache.snapshot()
+        column = snapshot.columns.index(CPU)
+        found = (snapshot.rows.get(node.name) for node in self._nodes(pool))
+        rows = [row for row in found if row is not None]
+        taken = snapshot.allocatable[rows, column] - snapshot.free[rows, column]
+        return int(taken.sum())
+
     def disproved(self, pool: str, nodes: Iterable[str]) -> None:
-        """The pods of these nodes found no room after all: they are not asked about for a while."""
+        """The pods of these nodes could not move after all: not asked about for a while."""
         known = self._known.get(pool)
         if known is not None:
-            known.unproven = {**known.unproven, **dict.fromkeys(nodes, self.clock.now())}
+            known.unproven = self._with(known.unproven, nodes)
 
     async def _answered(
         self,
@@ -212,13 +237,21 @@ class Planner:
 
     def _keep(self, pool: str, found: Plan, picture: bytes, digest: bytes) -> None:
         now, known = self.clock.now(), self._known.get(pool)
-        before = known.unproven if known is not None else {}
-        unproven = {
-            **{node: at for node, at in before.items() if now - at < _UNPROVEN_SECONDS},
-            **dict.fromkeys(found.unproven, now),
-        }
+        unproven = self._with(known.unproven if known is not None else {}, found.unproven)
         self._known[pool] = _Known(found, now, picture, digest, unproven, blocked=found.blocked)
         self._rank()
+
+    def _with(
+        self, before: Mapping[str, _Unproven], nodes: Iterable[str]
+    ) -> Mapping[str, _Unproven]:
+        """What is known of nodes whose pods found no room, with these nodes."""
+        now = self.clock.now()
+        kept = {
+            node: one
+            for node, one in before.items()
+            if now < one.until + _LONGEST_UNPROVEN_SECONDS and node in self.cache.state.nodes
+        }
+        return kept | {node: kept.get(node, _Unproven()).again(now) for node in nodes}
 
     def _rank(self) -> None:
         self._ranks = {
@@ -232,7 +265,8 @@ class Planner:
         spec = menus.buying.get(pool)
         if spec is None or not spec.consolidates:
             return None
-        nodes = self._nodes(pool)
+        going = self.going(pool)
+        nodes = [node for node in self._nodes(pool) if node.uid not in going]
         names_ = {node.name for node in nodes}
         on_node = self.cache.state.on_node
         pods = [pod for name in names_ for pod in on_node.get(name, {}).values()]
@@ -253,7 +287,7 @@ class Planner:
             planned=self.planned(),
             expected=[group for group in headroom(menus) if _of_pool(group.kind, pool)],
             ranks=known.plan.ranks if known is not None else {},
-            unproven=frozenset(unproven),
+            unproven=frozenset(node for node, one in unproven.items() if now < one.until),
             leavers_only=not most,
             most_moves=most,
         )

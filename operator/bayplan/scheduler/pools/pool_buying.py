@@ -145,6 +145,7 @@ class PoolBuying:
             planned=self._planned_moves,
             shunned=calm.shunned,
             moves=self._moves,
+            going=self._going,
             allowed=self._allowed,
         )
         self.leavers = Leavers(
@@ -236,6 +237,9 @@ class PoolBuying:
 
     def _moves(self, pool: str, now: int) -> int:
         return self.consolidator.moves(pool, now)
+
+    def _going(self, pool: str) -> frozenset[str]:
+        return self.consolidator.going(pool)
 
     def _planned_moves(self) -> Backlog:
         """What is planned for nodes that are there and for those that come."""

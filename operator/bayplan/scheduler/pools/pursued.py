@@ -17,7 +17,7 @@ from bayplan.scheduler.pools.under_way import UnderWay
 
 _LETTERS = 10
 _COMING_SECONDS = JOINING_SECONDS + 120
-_MOMENT_SECONDS, _UNUSED_SECONDS = 30, 120
+_UNUSED_SECONDS = 120
 
 
 @dataclass(slots=True, eq=False)
@@ -44,10 +44,6 @@ class Pursued:
     def nodes(self) -> frozenset[str]:
         """The uids of its nodes."""
         return frozenset(one.uid for one in self.group.vacatings)
-
-    def comes(self, now: int) -> bool:
-        """Whether what was ordered is on its way, or came a moment ago."""
-        return bool(self.claims) and not (self.came_at and now - self.came_at >= _MOMENT_SECONDS)
 
     def late(self, now: int) -> bool:
         """Whether what was ordered has been there, or on its way, for too long without a use."""
