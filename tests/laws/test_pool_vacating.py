@@ -20,10 +20,12 @@ PARTS = "bayplan/reconcile/pool"
 
 
 @STORY
-@given(st.dictionaries(st.integers(0, 159), st.sampled_from(EVENTS), max_size=8))
-def test_every_eviction_is_safe_and_nothing_stays_half_done(story: dict[int, str]) -> None:
+@given(st.dictionaries(st.integers(0, 159), st.sampled_from(EVENTS), max_size=8), st.booleans())
+def test_every_eviction_is_safe_and_nothing_stays_half_done(
+    story: dict[int, str], dies: bool
+) -> None:
     """C1, C2, C4, C5 at each write, and C7 at the end."""
-    settles(play(story))
+    settles(play(story), dies=dies)
 
 
 @settings(max_examples=40, deadline=None, phases=[Phase.generate])

@@ -63,8 +63,10 @@ def play(story: dict[int, str], seconds: int = 160) -> "World":
     return world
 
 
-def settles(world: "World") -> None:
+def settles(world: "World", *, dies: bool = False) -> None:
     """C7: once all is well and nothing is wanted, nothing stays half done."""
+    if dies:
+        world.die()
     world.calm()
     world.run(260)
     for name, node in world.nodes.items():
