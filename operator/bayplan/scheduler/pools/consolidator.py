@@ -46,6 +46,7 @@ from bayplan.scheduler.pools.pool_nodes import PoolNodes
 from bayplan.scheduler.pools.prover import Prover
 from bayplan.scheduler.pools.pursued import Pursued, Targets
 from bayplan.scheduler.pools.records import Records
+from bayplan.scheduler.pools.scenes import Scenes
 from bayplan.scheduler.pools.under_way import UnderWay
 
 PLAN_SECONDS = 10
@@ -91,6 +92,7 @@ class Consolidator:
     menus: MenuKeeper
     under_way: UnderWay
     nodes: PoolNodes
+    scenes: Scenes
     planner: Planner
     prover: Prover
     targets: Targets
@@ -208,7 +210,7 @@ class Consolidator:
         """Whether the last plan is still being carried out, for about the same pods."""
         if not work.pursued or not 0 <= now - work.at < _OLD_SECONDS:
             return False
-        return abs(self.planner.load(pool) - work.load) * _PARTS <= work.load
+        return abs(self.scenes.load(pool) - work.load) * _PARTS <= work.load
 
     def _accept(self, pool: str, work: _Work, plan: Plan) -> None:
         """Pursue a plan from now on; what was begun by the plan before goes on."""
@@ -217,7 +219,7 @@ class Consolidator:
         fresh = [Pursued.of(group) for group in plan.groups]
         work.pursued = [*begun, *(one for one in fresh if taken.isdisjoint(one.nodes))]
         work.plan, work.number, work.at = plan, work.number + 1, self.clock.now()
-        work.load = self.planner.load(pool)
+        work.load = self.scenes.load(pool)
 
     def _begun(self, one: Pursued, work: _Work) -> bool:
         """Whether anything of the group cannot be taken back without a trace."""
@@ -259,7 +261,7 @@ class Consolidator:
             owned=lambda uid: self.cache.state.owned(uid).values(),
             usable=self._usable(),
             allowed=self.allowed,
-            interruptible=self.planner.interruptible,
+            interruptible=self.scenes.interruptible,
             crowded=self.prover.crowded,
             in_flight=frozenset(node for node in self.cache.state.assumed.values() if node),
             wanted=self.under_way.kept(),

@@ -5,40 +5,23 @@ question itself. The question is made anew now and then, for time alone may chan
 """
 
 import dataclasses
-import functools
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from bayplan import logs
-from bayplan.api import names
-from bayplan.api.batchjob import BatchJobSpec
-from bayplan.api.longservice import LongServiceSpec
-from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.cluster.cache import Cache
 from bayplan.model.backoff import delay_after
-from bayplan.model.budgets import Allowance
-from bayplan.model.movability import Circumstances, updating, verdict
-from bayplan.model.node_claims import Offering
-from bayplan.model.nodes import Node
-from bayplan.model.pods import Owner, Pod
-from bayplan.model.resources import CPU
-from bayplan.model.workloads import Backlog, PodClass, TaskKey
 from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
 from bayplan.provisioning.consolidation import Asked, Blocked, Plan, Scene
 from bayplan.provisioning.consolidation_plan import plan
 from bayplan.provisioning.consolidation_question import question
-from bayplan.provisioning.demand import Shop
-from bayplan.provisioning.offerings import Offer
 from bayplan.scheduler.cycle_metrics import Clock
-from bayplan.scheduler.pools import loads
-from bayplan.scheduler.pools.headroom import headroom
-from bayplan.scheduler.pools.menus import MenuKeeper, Menus
-from bayplan.scheduler.pools.orderer import Orderer
+from bayplan.scheduler.pools.scenes import Scenes
 
 # After so long a question is made anew although nothing seems to have changed: twice as long each
 # time, for then nothing has changed indeed.
@@ -105,28 +88,14 @@ class _Known:
 
 @dataclass(slots=True, eq=False)
 class Planner:
-    """`successors` gives the class of the pod that each pod would be followed by.
-
-    `planned` is what is planned for nodes already, `shunned` the offerings of a Pool that are not
-    to be bought for moves, `moves` how many pods of a Pool may begin to move now, `going` the uids
-    of nodes that are given back already, for which new nodes were ordered, and
-    `allowed` what the disruption budgets of a pod allow.
-    """
+    """`ask` asks the solver process."""
 
     cache: Cache
     clock: Clock
-    menus: MenuKeeper
-    orderer: Orderer
+    scenes: Scenes
     ask: Consolidate
-    successors: Callable[[Iterable[Pod]], Mapping[TaskKey, PodClass]]
-    planned: Callable[[], Backlog]
-    shunned: Callable[[str, int], frozenset[Offering]]
-    moves: Callable[[str, int], int]
-    going: Callable[[str], Collection[str]]
-    allowed: Callable[[Pod], Allowance | None]
     _known: dict[str, _Known] = field(default_factory=dict)  # by Pool
     _ranks: Mapping[str, int] = field(default_factory=dict)
-    _shops: dict[str, tuple[object, Shop]] = field(default_factory=dict)
 
     def ranks(self) -> Mapping[str, int]:
         """The nodes that are given back next, of all Pools: node -> its place."""
@@ -147,7 +116,7 @@ class Planner:
         gone = self._known.keys() - set(pools)
         for pool in gone:
             del self._known[pool]
-            self._shops.pop(pool, None)
+        self.scenes.forget(pools)
         if gone:
             self._rank()
 
@@ -169,7 +138,7 @@ class Planner:
         Where no pod may begin to move, nodes go that empty by themselves.
         """
         now, known = self.clock.now(), self._known.get(pool)
-        picture = self._picture(pool)
+        picture = self.scenes.picture(pool)
         if known is not None and known.picture == picture and 0 <= now - known.at < known.rests:
             return
         scene = self._scene(pool)
@@ -187,15 +156,6 @@ class Planner:
             self._keep(pool, Plan(), picture, digest)
         else:
             await self._answered(pool, made, (picture, digest))
-
-    def load(self, pool: str) -> int:
-        """What is requested on the nodes of a Pool, in milli-CPU."""
-        snapshot = self.cache.snapshot()
-        column = snapshot.columns.index(CPU)
-        found = (snapshot.rows.get(node.name) for node in self._nodes(pool))
-        rows = [row for row in found if row is not None]
-        taken = snapshot.allocatable[rows, column] - snapshot.free[rows, column]
-        return int(taken.sum())
 
     def disproved(self, pool: str, nodes: Iterable[str]) -> None:
         """The pods of these nodes could not move after all: not asked about for a while."""
@@ -259,126 +219,11 @@ class Planner:
         }
 
     def _scene(self, pool: str) -> Scene | None:
-        """What there is now; None if the Pool does not consolidate any more."""
-        now = self.clock.now()
-        menus = self.menus.current(now)
-        spec = menus.buying.get(pool)
-        if spec is None or not spec.consolidates:
-            return None
-        going = self.going(pool)
-        nodes = [node for node in self._nodes(pool) if node.uid not in going]
-        names_ = {node.name for node in nodes}
-        on_node = self.cache.state.on_node
-        pods = [pod for name in names_ for pod in on_node.get(name, {}).values()]
-        classes = self.successors(pods)
-        known, most = self._known.get(pool), self.moves(pool, now)
-        unproven = known.unproven if known is not None else {}
-        return Scene(
-            snapshot=self.cache.snapshot(),
-            nodes=nodes,
-            wanted=self._wanted(pods, names_),
-            verdict=self._verdict(spec.consolidation.minimum_stay_seconds, pods, now),
-            kinds=lambda pod: classes[pod.key],
-            shop=self._shop(pool, menus, now),
-            buying=menus.terms,
-            price=self.menus.price,
-            terms=spec.consolidation,
-            now=now,
-            planned=self.planned(),
-            expected=[group for group in headroom(menus) if _of_pool(group.kind, pool)],
-            ranks=known.plan.ranks if known is not None else {},
-            unproven=frozenset(node for node, one in unproven.items() if now < one.until),
-            leavers_only=not most,
-            most_moves=most,
-        )
-
-    def _nodes(self, pool: str) -> list[Node]:
-        nodes = self.cache.state.nodes.values()
-        return [node for node in nodes if node.labels.get(names.POOL) == pool]
-
-    def _wanted(self, pods: Iterable[Pod], nodes: Collection[str]) -> dict[str, int]:
-        """How many instances of each LongService are to be on these nodes, by its uid."""
-        found: dict[str, int] = {}
-        for uid in {pod.owner.uid for pod in pods if pod.owner is not None}:
-            resource = self.cache.by_uid(uid)
-            spec = resource.spec if resource is not None else None
-            if isinstance(spec, LongServiceSpec):
-                elsewhere = sum(
-                    pod.node not in nodes
-                    and bool(pod.node)
-                    and not (pod.terminating or pod.terminal)
-                    for pod in self.cache.state.owned(uid).values()
-                )
-                found[uid] = max(spec.replicas - elsewhere, 0)
-        return found
-
-    def _verdict(self, stay: int, pods: Iterable[Pod], now: int) -> Callable[[Pod], str]:
-        """Why a pod may not move; empty if it may."""
-        around = Circumstances(
-            now=now,
-            minimum_stay_seconds=stay,
-            living=functools.cache(self._living),
-            spent=self._spent,
-            interruptible=functools.cache(self.interruptible),
-            updating=updating(pods, names.REVISION),
-        )
-
-        def why(pod: Pod) -> str:
-            return verdict(pod, around)
-
-        return why
-
-    def _spent(self, pod: Pod) -> str:
-        """The disruption budget that lets no pod like this go now; empty without any."""
-        allowance = self.allowed(pod)
-        return allowance.budget if allowance is not None and allowance.count < 1 else ""
-
-    def _living(self, owner: Owner) -> int:
-        pods = self.cache.state.owned(owner.uid).values()
-        return sum(pod.ready and not pod.terminating for pod in pods)
-
-    def interruptible(self, owner: Owner) -> bool:
-        """Whether the runs of this job may be ended and begun again."""
-        resource = self.cache.by_uid(owner.uid)
-        spec = resource.spec if resource is not None else None
-        return isinstance(spec, BatchJobSpec) and spec.interruptible
-
-    def _shop(self, pool: str, menus: Menus, now: int) -> Shop:
-        """What may be bought for moves: within the limits, and not refused lately."""
-        room, shunned = self.orderer.room(pool, menus), self.shunned(pool, now)
-        offers = tuple(
-            offer
-            for one in menus.menu.offers
-            if one.pool == pool
-            and room.takes(loads.of_offer(one, menus))
-            and (offer := _without(one, shunned)).zones
-        )
-        if offers == menus.menu.offers:
-            return menus.shop
-        daemonsets, claims = tuple(self.cache.state.daemonsets.values()), self.cache.state.claims
-        made_of = offers, menus.menu.zones, daemonsets
-        known = self._shops.get(pool)
-        if known is None or known[0] != made_of:
-            known = self._shops[pool] = made_of, Shop(*made_of, claims)
-        return known[1]
-
-    def _picture(self, pool: str) -> bytes:
-        """What can be seen of the Pool without a look at its pods."""
-        snapshot = self.cache.snapshot()
-        rows = [
-            snapshot.rows[node.name] for node in self._nodes(pool) if node.name in snapshot.rows
-        ]
-        seen = hashlib.blake2b(digest_size=16)
-        for part in (snapshot.free[rows], snapshot.busy[rows], snapshot.passing[rows]):
-            seen.update(np.ascontiguousarray(part).tobytes())
-        replicas = sorted(
-            (resource.uid, resource.generation)
-            for resource in self.cache.resources.values()
-            if isinstance(resource.spec, LongServiceSpec)
-        )
-        made_of = snapshot.nodes_version, id(self.menus.current(self.clock.now())), replicas
-        seen.update(repr(made_of).encode())
-        return seen.digest()
+        now, known = self.clock.now(), self._known.get(pool)
+        if known is None:
+            return self.scenes.of(pool, {}, frozenset())
+        unproven = frozenset(node for node, one in known.unproven.items() if now < one.until)
+        return self.scenes.of(pool, known.plan.ranks, unproven)
 
 
 def _without_pods(holding: Holding) -> Consolidated:
@@ -389,21 +234,6 @@ def _without_pods(holding: Holding) -> Consolidated:
     return Consolidated(
         holding.stays, nothing, nothing, nothing, none, none.reshape(0, 0), cost, cost
     )
-
-
-def _stands(pod: Pod) -> bool:
-    return bool(pod.node) and not (pod.terminating or pod.terminal)
-
-
-def _of_pool(kind: PodClass, pool: str) -> bool:
-    return (names.POOL, pool) in kind.constraints.selector
-
-
-def _without(offer: Offer, shunned: frozenset[Offering]) -> Offer:
-    """The offer in the zones in which it was not refused."""
-    word = SPOT if offer.spot else ON_DEMAND
-    zones = tuple(zone for zone in offer.zones if (offer.name, zone, word) not in shunned)
-    return offer if zones == offer.zones else dataclasses.replace(offer, zones=zones)
 
 
 def _digest(asked: Asked) -> bytes:

@@ -30,6 +30,7 @@ from bayplan.scheduler.pools.pursued import Targets
 from bayplan.scheduler.pools.records import Records
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import Retirer
+from bayplan.scheduler.pools.scenes import Scenes
 from bayplan.scheduler.pools.teller import Teller
 from bayplan.scheduler.pools.under_way import UnderWay
 
@@ -135,12 +136,11 @@ class PoolBuying:
     ) -> None:
         """Build what chooses who leaves and who moves."""
         calm = Calm(self.cache, self.buyer, refused)
-        planner = Planner(
+        scenes = Scenes(
             cache=self.cache,
             clock=self.clock,
             menus=self.menus,
             orderer=orderer,
-            ask=self.consolidate,
             successors=self.successors,
             planned=self._planned_moves,
             shunned=calm.shunned,
@@ -148,6 +148,7 @@ class PoolBuying:
             going=self._going,
             allowed=self._allowed,
         )
+        planner = Planner(self.cache, self.clock, scenes, self.consolidate)
         self.leavers = Leavers(
             cache=self.cache,
             clock=self.clock,
@@ -164,6 +165,7 @@ class PoolBuying:
             menus=self.menus,
             under_way=self.under_way,
             nodes=nodes,
+            scenes=scenes,
             planner=planner,
             prover=Prover(self.cache, self.clock, self.successors),
             targets=Targets(self.cache, orderer, self.under_way),
