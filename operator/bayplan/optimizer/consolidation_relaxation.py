@@ -289,9 +289,8 @@ class _Program:
         nodes, types, columns = len(holding.price), len(offers.price), int(self._first[-1])
         upper = np.full(columns, lp.FREE)
         upper[:nodes] = 1.0
-        entries = tuple(np.concatenate(parts) for parts in zip(*self._entries, strict=True))
         made = lp.program(
-            entries,  # type: ignore[arg-type]
+            self._summed(),
             cost=np.concatenate(cost).astype(np.float64) / self._dollars,
             upper=upper,
             row_lower=np.concatenate(self._lower),
@@ -304,6 +303,14 @@ class _Program:
             kinds = [highspy.HighsVarType.kInteger] * (nodes + types)
             made.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (columns - len(kinds))
         return made
+
+    def _summed(self) -> lp.Entries:
+        """One entry for each column and row: pods of several classes may count in one spread."""
+        column, row, value = (np.concatenate(parts) for parts in zip(*self._entries, strict=True))
+        cells, back = np.unique(column * self._rows + row, return_inverse=True)
+        total = np.zeros(len(cells))
+        np.add.at(total, back.ravel(), value)
+        return cells // self._rows, cells % self._rows, total
 
     @property
     def _dollars(self) -> float:

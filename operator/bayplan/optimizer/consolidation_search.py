@@ -38,25 +38,21 @@ def consolidated(
     *,
     seed: int = 0,
     most_moves: int | None = None,
-) -> Consolidated | None:
+) -> Consolidated:
     """The cheapest answer found with at most so many moves, never dearer than keeping all nodes.
 
-    Even spreads are kept as far as they are `possible`. None if the pods cannot leave so that the
-    spreads hold, even if all nodes are kept: this needs several spreads of the same pods.
+    Even spreads are kept as far as they are `possible`. A spread that could not be kept beside
+    those before it, with all nodes kept, gives way.
     """
-    surplus = holding.surplus
-    holding = holding.with_shares([each.possible(holding.held, surplus) for each in holding.shares])
+    holding = _keepable(holding, offers)
     search = _Search(holding, offers, budget, np.random.default_rng(seed), most_moves)
-    first = search.settle(np.ones(len(holding.price), np.bool_), np.zeros(0, np.int64))
-    if first is None:
-        return None
-    search.offer(first)
+    search.offer(search.settle(np.ones(len(holding.price), np.bool_), np.zeros(0, np.int64)))
     if most_moves == 0:
         search.cover(budget.until(_STILL_COVERING))
         search.prove(budget.until(_STILL_CHOOSING))
         search.reduce(budget)
     else:
-        if surplus.any():
+        if holding.surplus.any():
             search.cover(budget.until(_COVERING))
         search.choose(budget.until(_CHOOSING))
         search.sketch(budget.until(_SKETCHING))
@@ -64,6 +60,22 @@ def consolidated(
         search.repack(budget.until(_REPACKING))
         search.prove(budget)
     return _answer(holding, offers, search.best, search.bound)
+
+
+def _keepable(holding: Holding, offers: Offers) -> Holding:
+    """The holding with the spreads that hold if all nodes are kept."""
+    surplus = holding.surplus
+    possible = [each.possible(holding.held, surplus) for each in holding.shares]
+    every, none = np.ones(len(holding.price), np.bool_), np.zeros(0, np.int64)
+    kept = holding.with_shares(possible)
+    if Settler(kept, offers).settled(every, none, 0) is not None:
+        return kept
+    kept = holding.with_shares(())
+    for share in possible:
+        more = kept.with_shares((*kept.shares, share))
+        if Settler(more, offers).settled(every, none, 0) is not None:
+            kept = more
+    return kept
 
 
 class _Search:

@@ -24,7 +24,7 @@ from bayplan.optimizer.existing_nodes import Pool, Use, used
 from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 
-_Solve = Callable[..., Purchase | Use | Consolidated | None]
+_Solve = Callable[..., Purchase | Use | Consolidated]
 
 # Time allowed beyond the given deadline: for start-up, a last pivot and the pipe.
 _GRACE_SECONDS = 10.0
@@ -59,10 +59,7 @@ class SolverProcess:
         seed: int = 0,
         most_moves: int | None = None,
     ) -> Consolidated | None:
-        """Which nodes to keep, who leaves and who moves, found within `seconds`.
-
-        Also None if the pods cannot leave as wanted. The loop is not blocked.
-        """
+        """Which nodes to keep, who leaves and who moves: what was found within `seconds`."""
         solve = functools.partial(consolidated, most_moves=most_moves)
         answer = await self._answer(solve, (holding, offers), seconds, seed)
         return answer if isinstance(answer, Consolidated) else None

@@ -53,7 +53,6 @@ def answered(
     spent = watch()
     answer = consolidated(question, offers, Budget(seconds, spent=spent), most_moves=most_moves)
     took = spent()
-    assert answer is not None
     stay = question.held - answer.leave - answer.out
     assert (stay >= 0).all()
     assert not (stay + answer.into)[~answer.keep].any()
