@@ -156,6 +156,25 @@ def test_a_small_step_leaves_by_ranks() -> None:
     assert [] == desk.asked
 
 
+def test_who_moves_waits_only_for_a_large_surplus() -> None:
+    """Or an autoscaler that takes one instance after the other would stop all moves."""
+    town = filled(a=6, b=4)
+    desk = Desk(town)
+    seen: list[bool] = []
+
+    async def story() -> None:
+        for name, replicas in (("a", 5), ("b", 2)):
+            town.scale(name, replicas)
+            desk.of(name)
+            seen.append(desk.leavers.unsettled())
+        await desk.passing(61)
+        seen.append(desk.leavers.unsettled())
+
+    played(desk, story)
+
+    assert [False, True, False] == seen
+
+
 def test_a_defect_holds_nothing_up() -> None:
     town = filled(a=6)
     desk = Desk(town)

@@ -109,9 +109,9 @@ class Leavers:
         return Departures(counts, ranks)
 
     def unsettled(self) -> bool:
-        """Whether instances are leaving, or are about to: who moves is decided afterwards."""
+        """Whether many instances are leaving, or are about to: who moves is decided afterwards."""
         recent = self.clock.now() - _LEAVING_SECONDS
-        return any(known.since > recent for known in self._surplus.values())
+        return sum(one.count for one in self._surplus.values() if one.since > recent) > self._most
 
     async def run(self) -> NoReturn:
         """Plan for every surplus, batch by batch, until cancelled."""
@@ -149,10 +149,15 @@ class Leavers:
             self._window.ring()
         return made
 
+    @property
+    def _most(self) -> int:
+        """How many instances may leave without a plan for them."""
+        return max(len(self.cache.state.pods) // _FEW, 1)
+
     def _few(self) -> bool:
         """Whether so few instances leave that the ranks of the nodes decide as well as a plan."""
         undecided = sum(one.count for one in self._surplus.values() if one.stay is None)
-        return bool(self.plans.ranks()) and undecided <= max(len(self.cache.state.pods) // _FEW, 1)
+        return bool(self.plans.ranks()) and undecided <= self._most
 
     async def _plan(self, pool: str, asked: Mapping[str, int]) -> None:
         """Ask for a plan of a Pool, and give each service its part."""
