@@ -18,7 +18,7 @@ from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.provision import provision
 
 _BATCHES = 4
-_BATCH_ROUNDS = 8  # of a purchase
+_BATCH_SECONDS = 1.3  # of a purchase, as the product takes
 _IN_TIME = 0.92  # share of the time that the search may use: the rest is for its last step
 _SEED = 1
 
@@ -29,9 +29,11 @@ def consolidating(
     pods: int, seconds: float, watch: Watch, *, moves: tuple[int, ...], by_chance: int
 ) -> dict[str, float | str]:
     """Cost over the bound by number of moves; `by_chance` moves if chance chooses the leavers."""
-    question, offers = cluster(pods)
+    question, offers = cluster(pods, watch)
     remaining = Problem.of(question.wanted, question.request, offers.capacity, offers.price)
-    least = max(provision(remaining, Budget(rounds=4)).bound, hardest(remaining))
+    least = max(
+        provision(remaining, Budget(_BATCH_SECONDS, spent=watch())).bound, hardest(remaining)
+    )
     figures: dict[str, float | str] = {"nodes": len(question.price)}
     longest = 0.0
     for most in moves:
@@ -67,7 +69,7 @@ def answered(
     return answer, took
 
 
-def cluster(pods: int) -> tuple[Holding, Offers]:
+def cluster(pods: int, watch: Watch) -> tuple[Holding, Offers]:
     """The nodes and pods of a cluster from which half of each class is to leave."""
     demand, request = mix("ec2cpu", pods, _SEED)
     chosen = menu("cast")
@@ -81,7 +83,8 @@ def cluster(pods: int) -> tuple[Holding, Offers]:
             placed = fill.placed(free, request, rest, np.zeros(len(room), np.int64))
             held, rest = held + placed, rest - placed.sum(axis=0)
         bought = provision(
-            Problem.of(rest, request, chosen.capacity, chosen.price), Budget(rounds=_BATCH_ROUNDS)
+            Problem.of(rest, request, chosen.capacity, chosen.price),
+            Budget(_BATCH_SECONDS, spent=watch()),
         )
         rows = np.repeat(np.arange(len(bought.nodes)), bought.nodes)
         room = np.concatenate((room, chosen.capacity[bought.types[rows]]))
