@@ -373,6 +373,28 @@ def test_more_nodes_in_a_snapshot_are_as_good_as_in_the_cluster(
     assert before == solve(plain, queue, NOON, Policy(), memo)
 
 
+@thorough
+@given(clusters(), queues(), running_pods(), st.data())
+def test_fewer_nodes_in_a_snapshot_are_as_if_the_others_had_gone(
+    nodes: list[Node], queue: list[Waiting], running: list[Pod], data: st.DataObject
+) -> None:
+    """The same answer as for a cluster without the nodes and their pods."""
+    names = {node.name for node in nodes}
+    gone = {name for name in sorted(names) if data.draw(st.booleans())}
+    rest = [node for node in nodes if node.name not in gone]
+    there = [pod for pod in running if pod.node in names - gone]
+    running = [pod for pod in running if pod.node in names]
+    whole = make_snapshot(*nodes, *running, *DAEMONS)
+
+    fewer = whole.without_nodes(gone)
+
+    assert solve(make_snapshot(*rest, *there, *DAEMONS), queue, NOON, Policy()) == solve(
+        fewer, queue, NOON, Policy()
+    )
+    assert sorted(pod.key for pod in there) == sorted(pod.key for pod in fewer.pods())
+    assert len(nodes) == len(whole.nodes)
+
+
 @st.composite
 def closing_of(draw: st.DrawFn, nodes: Sequence[Node]) -> Backlog:
     """Some of the nodes close."""

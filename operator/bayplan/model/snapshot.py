@@ -133,6 +133,35 @@ class Snapshot:
             _delta=copy.deepcopy(self._delta),
         )
 
+    def without_nodes(self, names: AbstractSet[str]) -> "Snapshot":
+        """The same cluster as if these nodes of ours had gone, and with them their pods.
+
+        What-if changes are copied, as in `with_nodes`.
+        """
+        kept = [row for row, node in enumerate(self.nodes) if node.name not in names]
+        ours = tuple(self.nodes[row] for row in kept)
+        rows = {node.name: row for row, node in enumerate(ours)}
+        return replace(
+            self,
+            nodes=ours,
+            allocatable=self.allocatable[kept],
+            free=self.free[kept],
+            busy=self.busy[kept],
+            passing=self.passing[kept],
+            rows=rows,
+            everywhere={node.name: row for row, node in enumerate((*ours, *self.others))},
+            known={name: node for name, node in self.known.items() if name not in names},
+            on_node={name: pods for name, pods in self.on_node.items() if name not in names},
+            nominated=tuple(
+                (rows[self.nodes[row].name], request, priority)
+                for row, request, priority in self.nominated
+                if self.nodes[row].name not in names
+            ),
+            nodes_version=-1 - abs(self.nodes_version),
+            _changed={name: pods for name, pods in self._changed.items() if name not in names},
+            _delta=copy.deepcopy(self._delta),
+        )
+
     def vector(self, request: resources.Vector) -> IntVector | None:
         """A request as a row over `columns`; None when no node has one of its resources."""
         row = self.amounts(request)

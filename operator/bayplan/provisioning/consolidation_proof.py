@@ -1,7 +1,8 @@
 """Proves drafts: all pods that move find room by the real filters, beside those of other drafts.
 
 They are tried while the pods that they replace are still there. Where it hangs on other pods of its
-kind where a pod may be, they must land on the same nodes once more as if those had left.
+kind where a pod may be, they must land on the same nodes once more as if those and their nodes had
+gone.
 """
 
 from collections import Counter
@@ -88,9 +89,9 @@ class Prover:
             return None
         if any(tied(self._kind(pod)) for pod in pods):
             held = _counted(waiting, placements)
-            with snapshot.without(pods):
-                after = scene.planned | Backlog(held=held)
-                again = self._landed(snapshot, waiting, after, memo)
+            gone = snapshot.without_nodes({node.name for one in wanted for node in one.nodes})
+            after = scene.planned | Backlog(held=held)
+            again = self._landed(gone, waiting, after, Memo())
             if again is None or _counted(waiting, again) != held:
                 return None
         return {pod.key: local.get(placements[pod.key], placements[pod.key]) for pod in pods}

@@ -384,6 +384,56 @@ def test_pods_that_shun_each_other_do_not_come_together() -> None:
     assert {} == moves(planned(scene(BIG, SMALL, *pods)))
 
 
+def test_a_spread_over_nodes_looks_at_those_that_remain() -> None:
+    """One pod on each of three nodes: with two nodes, two and one are even."""
+    spread = Spread("kubernetes.io/hostname", make_term(app="web"))
+    nodes = [pool_node(name) for name in "abc"]
+    pods = [
+        settled(f"p{name}", name, 1500, constraints=make_constraints(spread=(spread,)))
+        for name in "abc"
+    ]
+
+    found = planned(scene(*nodes, *pods))
+
+    assert 1 == len(given_back(found)) == len(moves(found))
+
+
+def test_pods_that_are_even_stay_even() -> None:
+    """When the planned room is taken, the other zone would do only while the old pod is there."""
+    even = make_constraints(spread=(Spread("topology.kubernetes.io/zone", make_term(app="web")),))
+    nodes = [pool_node("a1", 2000), pool_node("a2"), pool_node("b1", 8000, zone=ZONES[1])]
+    where = {"p1": "a1", "p2": "a2", "p3": "b1", "p4": "b1"}
+    pods = [settled(name, node, 500, constraints=even) for name, node in where.items()]
+    kept = {"stays": "volume v (hostPath)"}
+    full = [
+        settled("x", "a2", 1500, "other", **kept),
+        settled("y", "b1", 5000, "other", **kept),
+    ]
+    seen = scene(*nodes, *pods, *full)
+    asked, answer = answered(seen)
+    taken = Backlog(frozenset({"a2"}), {}, {make_class(2000): {"a2": 1}})
+
+    assert {"p1": "a2"} == moves(plan(asked, answer, seen))
+    later = plan(asked, answer, replace(seen, planned=taken))
+    assert ({}, frozenset({"a1"})) == (moves(later), later.unproven)
+
+
+def test_nodes_that_are_given_back_take_no_pods_of_each_other() -> None:
+    seen = scene(
+        BIG,
+        SMALL,
+        pool_node("other", 2000),
+        settled("a", "big", 3000),
+        settled("c", "small", 500),
+        settled("d", "other", 500),
+    )
+    asked, answer = answered(seen)
+    taken = Backlog(frozenset({"big"}), {}, {make_class(5000): {"big": 1}})
+
+    assert {"c": "big", "d": "big"} == moves(plan(asked, answer, seen))
+    assert {} == moves(plan(asked, answer, replace(seen, planned=taken)))
+
+
 def test_what_is_refused_by_the_filters_is_unproven_and_stops_no_other() -> None:
     """A pod that shuns pods of another service is not known to the engine."""
     shuns = make_constraints(
@@ -400,8 +450,8 @@ def test_what_is_refused_by_the_filters_is_unproven_and_stops_no_other() -> None
 
     found = planned(scene(*things))
 
-    assert {"d": "big"} == {name: at for name, at in moves(found).items() if name == "d"}
-    assert "c" not in moves(found) or moves(found)["c"] != "big"
+    assert {"d": "big"} == moves(found)
+    assert {"small"} == found.unproven
 
 
 def test_a_node_whose_pods_find_no_room_is_named_unless_instances_still_leave() -> None:
