@@ -26,6 +26,7 @@ from bayplan.optimizer.problem import (
 _GROUPS = 24
 _GRIDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # widths of a grid step, as shares
 _SOLVER_ERROR = 1e-6  # HiGHS's tolerances, taken off its bound
+_SMALL = 500  # columns: the presolve of HiGHS 1.15.1 ends the process for some small programs
 _GAP = 1e-4
 _LARGE = 4  # copies of a large pod that a node has room for, at most
 _NODES_A_ROUND = 50  # of the branch-and-bound tree, if rounds are counted instead of seconds
@@ -84,6 +85,8 @@ class Relaxation:
         )
         highs = lp.solver()
         highs.passModel(program.made(whole=whole))
+        if program.columns <= _SMALL:
+            highs.setOptionValue("presolve", "off")
         if math.isfinite(seconds):
             highs.setOptionValue("time_limit", max(0.01, float(seconds)))
         if rounds < 1 << 20:
@@ -139,6 +142,10 @@ class _Program:
         sizes = (nodes, types, len(self._leaving), len(self._coming), len(self._bought))
         self._first = np.concatenate(([0], np.cumsum(sizes)))
         self._write()
+
+    @property
+    def columns(self) -> int:
+        return int(self._first[-1])
 
     @property
     def _priced(self) -> IntVector:

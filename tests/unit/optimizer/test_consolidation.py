@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation import Consolidated, Holding, Offers, Share
 from bayplan.optimizer.consolidation_search import consolidated
 from bayplan.optimizer.problem import Budget, IntMatrix
 from bayplan.runtime.solver_process import SolverProcess
@@ -125,3 +125,30 @@ def test_the_solver_process_consolidates() -> None:
 
     assert answer is not None
     assert (1, DOLLAR) == (answer.moves, answer.cost)
+
+
+def test_a_small_program_does_not_end_the_process() -> None:
+    """The presolve of HiGHS met a segmentation fault in this one."""
+    small = Holding.of(
+        price=np.array([400_000, 100_000]),
+        room=np.array([[8000, 17_179_869_184, 110], [2000, 17_179_869_184, 110]]),
+        held=np.array([[0, 0], [6, 1]]),
+        wanted=np.array([6, 1]),
+        request=np.array([[100, 0, 1], [500, 0, 1]]),
+        stays=np.array([True, False]),
+        move_price=np.array([3000, 0]),
+        shares=(
+            Share(
+                kinds=(0,),
+                group=np.array([0, 0]),
+                least=np.array([6]),
+                most=np.array([6]),
+                offered=np.zeros(0, np.int64),
+            ),
+        ),
+    )
+
+    answer = consolidated(small, Offers.none(small), Budget(rounds=4), most_moves=3)
+
+    assert answer is not None
+    assert 500_000 == answer.cost
