@@ -79,6 +79,29 @@ def test_a_gang_under_a_rule_spares_it_if_it_can() -> None:
     assert {"closing": 3} == counts(make_snapshot(*nodes), make_waiting(gang, 3))
 
 
+def test_a_gang_looks_for_another_way_before_it_uses_it() -> None:
+    """All in one zone, evenly on two racks: the zone that it would choose needs the closing one."""
+    rules = PlacementRules(
+        constraints=(
+            PlaceConstraint(ZONE, Operator.CLUSTER),
+            PlaceConstraint("rack", Operator.GROUP_BY, "2"),
+        ),
+        gang=True,
+        peers=make_term(app="web"),
+    )
+    gang = make_waiting(make_class(1000, labels={"app": "web"}, placement=rules), 4)
+    frozen = make_snapshot(
+        make_node("used", zone="x", labels={"rack": "1"}),
+        make_node("closing", zone="x", labels={"rack": "2"}),
+        make_node("b", 2000, zone="y", labels={"rack": "3"}),
+        make_node("c", 2000, zone="y", labels={"rack": "4"}),
+        make_pod("p", "used", 0),
+    )
+
+    assert {"used": 2, "closing": 2} == counts(frozen, gang, planned=Backlog())
+    assert {"b": 2, "c": 2} == counts(frozen, gang)
+
+
 def test_a_hard_spread_spares_it_as_long_as_the_skew_allows() -> None:
     """Two of three more may stand in one zone; the third has to go to the other."""
     spread = (Spread(ZONE, make_term(app="web"), max_skew=2),)

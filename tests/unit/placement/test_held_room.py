@@ -316,8 +316,7 @@ def test_the_first_of_a_series_goes_where_room_is_held_for_others_of_it() -> Non
     holder = make_class(labels={"app": "web"}, pod_affinity=near)
     first = make_waiting(make_class(200, labels={"app": "web"}, pod_affinity=near), 1)
     frozen = make_snapshot(
-        make_node("a", zone="x", price_microdollars=1),
-        make_node("b", zone="y", price_microdollars=9),
+        make_node("a", zone="x"), make_node("b", zone="y"), make_pod("fills", "a", 3000)
     )
 
     assert {"a": {"w": 1}} == placed(frozen, Backlog(), first)[1]
