@@ -125,20 +125,25 @@ def _best(
 ) -> tuple[IntVector, list[Rule]]:
     """[N]: how many of a class go where, and the rules after them."""
 
+    def tried(attempt: _Attempt, rules: list[Rule]) -> IntVector:
+        nodes = _filled(kind, count, attempt, rules, occupancy)
+        if kind.placement.gang and nodes.sum() < count:
+            whole = gangs.placed(count, attempt.fits, fresh)
+            nodes = nodes if whole is None else whole
+        return nodes
+
     def fresh() -> list[Rule]:
         return filters.rules(kind, choice.open_, count, occupancy)
 
-    nodes, rules = np.zeros(len(choice.open_), dtype=np.int64), choice.rules
-    for number, attempt in enumerate(_attempts(kind, choice, occupancy)):
-        tried, fits = fresh() if number else choice.rules, attempt.fits
-        filled = _filled(kind, count, attempt, tried, occupancy)
-        if kind.placement.gang and filled.sum() < count:
-            whole = gangs.placed(count, fits, fresh)
-            filled = filled if whole is None else whole
-        if not number or filled.sum() > nodes.sum():
-            nodes, rules = filled, tried
+    first, *others = _attempts(kind, choice, occupancy)
+    nodes, rules = tried(first, choice.rules), choice.rules
+    for attempt in others:
         if nodes.sum() == count:
             break
+        again = fresh()
+        other = tried(attempt, again)
+        if other.sum() > nodes.sum():
+            nodes, rules = other, again
     return nodes, rules
 
 
