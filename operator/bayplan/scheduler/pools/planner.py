@@ -123,13 +123,15 @@ class Planner:
     async def leaving(self, pool: str) -> Mapping[str, Mapping[str, int]] | None:
         """Who leaves on which node: uid of a service -> node -> how many; None without an answer.
 
-        Where pods may move, the plan counts on their moves.
+        They are chosen as if no pod could move: that answer is exact and quick, and the nodes that
+        it frees go at once. What moves afterwards is another question.
         """
         scene = self._scene(pool)
         made = question(scene) if scene is not None else None
         if made is None:
             return {}
-        found = await self._answered(pool, made, most=_MOST_LEAVER_SECONDS)
+        still = dataclasses.replace(made, most_moves=0)
+        found = await self._answered(pool, still, most=_MOST_LEAVER_SECONDS)
         return found.departures if found is not None else None
 
     async def moving(self, pool: str) -> None:
