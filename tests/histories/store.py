@@ -191,8 +191,12 @@ class Store:
         if pod["metadata"].get("deletionTimestamp"):
             raise Refused(409, "Conflict")
         pod["spec"]["nodeName"] = body["target"]["name"]
+        self.placed(pod)
         self.replace("Pod", key, pod, "bind")
         return b"{}"
+
+    def placed(self, pod: Body) -> None:
+        """A pod has got its node: what else the server writes on it."""
 
     def delete(self, kind: str, key: Key, options: Mapping[str, Any], verb: str) -> bytes:
         """Pods that run are given time; what runs nowhere goes at once, unless it is held."""

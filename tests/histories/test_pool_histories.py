@@ -20,7 +20,7 @@ _ENOUGH = 60  # histories in which a planted bug must show
 
 @pytest.mark.parametrize("first", range(0, NUMBER, _EACH))
 def test_no_pool_history_breaks_a_rule(first: int) -> None:
-    """Nothing is bought twice, no node goes with a pod, limits hold, whatever fails meanwhile."""
+    """Nothing is bought twice, no node goes with a pod, no service falls below its minimum."""
     verdicts = [play(seed) for seed in range(first, min(first + _EACH, NUMBER))]
 
     assert [] == [str(verdict) for verdict in verdicts if verdict.violations]
@@ -48,9 +48,17 @@ def test_a_seed_is_a_pool_history(seed: int) -> None:
         (planted.keeps_pods, "B7"),
         (planted.buys_on, "B8"),
         (planted.repeats_itself, "I8"),
+        (planted.does_not_wait_for_replacements, "C1"),
+        (planted.evicts_all_at_once, "C1"),
+        (planted.evicts_without_room, "C2"),
+        (planted.ends_runs, "C3"),
+        (planted.evicts_without_room, "C4"),
+        (planted.moves_what_has_just_come, "C5"),
+        (planted.does_not_rest, "C5"),
+        (planted.leaves_taints, "C7"),
     ],
 )
-def test_a_bug_of_buying_is_found(bug: Callable[[Replica], None], rule: str) -> None:
+def test_a_planted_bug_is_found(bug: Callable[[Replica], None], rule: str) -> None:
     """By the rule that it breaks, in one of the first histories."""
     found: set[str] = set()
     for seed in range(_ENOUGH):

@@ -5,9 +5,10 @@ being deleted, an eviction asks the disruption budgets, a node's list of taints 
 its version.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from bayplan.api.times import rfc3339
 from bayplan.cluster import requests
 from bayplan.cluster.transport import Request
 from tests.histories.store import (
@@ -38,7 +39,12 @@ class Spent(Refused):
 
 
 class PoolStore(Store):
-    """All requests of an operator that serves Pools."""
+    """All requests of an operator that serves Pools.
+
+    `spent` hears of each eviction of the operator that a budget refuses: the uid of the pod.
+    """
+
+    spent: Callable[[str], None]
 
     def _answer(self, request: Request) -> bytes:
         kind = request.kind
@@ -73,6 +79,14 @@ class PoolStore(Store):
         head = b'{"metadata":{"resourceVersion":"%d"},"items":[' % self.version
         return head + b",".join(self._raw["Pod", key] for key in there) + b"]}"
 
+    def placed(self, pod: Body) -> None:
+        others = [
+            one for one in pod["status"].get("conditions", ()) if one["type"] != "PodScheduled"
+        ]
+        at = rfc3339(self.now())
+        mine = {"type": "PodScheduled", "status": "True", "lastTransitionTime": at}
+        pod["status"]["conditions"] = [*others, mine]
+
     def evict(self, key: Key, uid: str, verb: str) -> bytes:
         """As the Eviction API does: every budget of the pod must allow it; 429 else."""
         pod = self.copy("Pod", key)
@@ -87,6 +101,8 @@ class PoolStore(Store):
             for budget in found:
                 stored = self.copy(BUDGET, budget)
                 if stored.get("status", {}).get("disruptionsAllowed", 0) < 1:
+                    if verb == "evict":
+                        self.spent(uid)
                     raise Spent
                 stored["status"]["disruptionsAllowed"] -= 1
                 self.replace(BUDGET, budget, stored, "status")

@@ -137,6 +137,8 @@ class PoolAuditor(Auditor):
             case "Node":
                 super().told(kind, key, before, after, verb)
                 self.node(key[1], before, after, verb)
+            case "LongService":
+                self.service(before, after)
             case "Pool":
                 if after is not None and verb != "status":
                     self.pools.append((self.world.time(), after["spec"]))
@@ -154,6 +156,9 @@ class PoolAuditor(Auditor):
             self._waited.append((self._waiting.pop(uid), now, uid, cpu_of(stored)))
         if after is not None and before is not None and verb == "mark":
             self._marked(after)
+
+    def service(self, before: Body | None, after: Body | None) -> None:
+        """A LongService has changed."""
 
     def node(self, name: str, before: Body | None, after: Body | None, verb: str) -> None:
         """A node has changed."""
@@ -343,7 +348,7 @@ class PoolAuditor(Auditor):
                 age = now - self._waiting[pod["metadata"]["uid"]]
                 self.broken("B9", f"{pod['metadata']['name']} has waited for {age:.0f} s")
         for name in self._tainted:
-            self.broken("C7", f"{name} is closed for ever")
+            self.broken("C7", f"{name} has our taint for ever")
 
 
 def _fallback(spec: Mapping[str, Any]) -> float:

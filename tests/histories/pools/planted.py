@@ -4,12 +4,12 @@ Each takes a part of the operator and puts a bent one in its place.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from bayplan.api.pool_resource import PoolResource
 from bayplan.cluster.cache import Cache
-from bayplan.model.intents import RetireNode, TaintNode
+from bayplan.model.intents import CloseNode, DeletePod, EvictPod, RetireNode, TaintNode
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import PodClass
 from bayplan.scheduler.commit import Patience
@@ -152,3 +152,135 @@ def repeats_itself(replica: Replica) -> None:
         writer.write_pool_status(pool, {**status, "next": [str(clock.now() // 20)]})
 
     _put(teller, writer=Bent(writer, write_pool_status=write))
+
+
+# ---- moves -------------------------------------------------------------------------------------
+
+
+def _on_drain(replica: Replica, act: Callable[[Pod], None]) -> None:
+    """Do this to every pod of a node when its pods are to move."""
+    consolidator = _buying(replica).consolidator
+    writer, cache = consolidator.writer, replica.cache
+
+    def taint(wanted: TaintNode) -> None:
+        writer.taint(wanted)
+        if wanted.present:
+            for pod in tuple(cache.state.on_node.get(wanted.node, {}).values()):
+                act(pod)
+
+    _put(consolidator, writer=Bent(writer, taint=taint))
+
+
+def _is_of(pod: Pod, kind: str) -> bool:
+    return pod.owner is not None and pod.owner.kind == kind
+
+
+def does_not_wait_for_replacements(replica: Replica) -> None:
+    """Instances go as soon as their node is to be emptied."""
+
+    def act(pod: Pod) -> None:
+        if _is_of(pod, "LongService"):
+            replica.writer.delete(DeletePod(pod.namespace, pod.name, pod.uid, "at once"))
+
+    _on_drain(replica, act)
+
+
+def evicts_all_at_once(replica: Replica) -> None:
+    """All pods of a ReplicaSet go as soon as one of their nodes is to be emptied."""
+
+    def act(pod: Pod) -> None:
+        if _is_of(pod, "ReplicaSet") and pod.owner is not None:
+            for one in tuple(replica.cache.state.owned(pod.owner.uid).values()):
+                replica.writer.evict_pod(EvictPod(one.namespace, one.name, one.uid, "at once"))
+
+    _on_drain(replica, act)
+
+
+def ends_runs(replica: Replica) -> None:
+    """Runs on a node that closes are ended."""
+    consolidator = _buying(replica).consolidator
+    writer, cache = consolidator.writer, replica.cache
+
+    def close(wanted: CloseNode) -> None:
+        writer.close(wanted)
+        for pod in tuple(cache.state.on_node.get(wanted.node, {}).values()):
+            if wanted.plan and _is_of(pod, "BatchJob"):
+                replica.writer.delete(DeletePod(pod.namespace, pod.name, pod.uid, "at once"))
+
+    _put(consolidator, writer=Bent(writer, close=close))
+
+
+def _each_second(replica: Replica, act: Callable[[int], None]) -> None:
+    consolidator = _buying(replica).consolidator
+    real = consolidator.costs
+
+    def look(pools: Collection[str], now: int) -> None:
+        real.look(pools, now)
+        act(now)
+
+    _put(consolidator, costs=Bent(real, look=look))
+
+
+def evicts_without_room(replica: Replica) -> None:
+    """A pod of a ReplicaSet is evicted although no other node has room for it."""
+    state = replica.cache.state
+
+    def act(now: int) -> None:
+        free = {
+            name: node.allocatable.get("cpu", 0)
+            - sum(pod.request.get("cpu", 0) for pod in state.on_node.get(name, {}).values())
+            for name, node in state.nodes.items()
+        }
+        for pod in tuple(state.pods.values()):
+            elsewhere = [room for name, room in free.items() if name != pod.node]
+            lacks = all(room < pod.request.get("cpu", 0) for room in elsewhere)
+            if now % 10 == 0 and pod.node and lacks and _is_of(pod, "ReplicaSet"):
+                replica.writer.evict_pod(EvictPod(pod.namespace, pod.name, pod.uid, "no room"))
+
+    _each_second(replica, act)
+
+
+def does_not_rest(replica: Replica) -> None:
+    """Every half a minute a node closes, and opens again."""
+
+    def act(now: int) -> None:
+        for node in tuple(replica.cache.state.nodes.values())[:1]:
+            plan = "again" if now // 30 % 2 else ""
+            replica.writer.close(CloseNode(node.name, node.uid, plan))
+
+    _each_second(replica, act)
+
+
+def moves_what_has_just_come(replica: Replica) -> None:
+    """What has just come may move: `minimumStaySeconds` counts for nothing."""
+    consolidator = _buying(replica).consolidator
+    real = consolidator.menus.current
+
+    def current(now: int) -> Menus:
+        menus = real(now)
+        none = {"minimum_stay_seconds": 0}
+        buying = {
+            name: spec.model_copy(
+                update={"consolidation": spec.consolidation.model_copy(update=none)}
+            )
+            for name, spec in menus.buying.items()
+        }
+        return dataclasses.replace(menus, buying=buying)
+
+    menus = Bent(consolidator.menus, current=current)
+    _put(consolidator, menus=menus)
+    _put(consolidator.planner.scenes, menus=menus)
+
+
+def leaves_taints(replica: Replica) -> None:
+    """A taint of ours is never taken off."""
+    buying = _buying(replica)
+    writer = buying.consolidator.writer
+
+    def taint(wanted: TaintNode) -> None:
+        if wanted.present:
+            writer.taint(wanted)
+
+    bent = Bent(writer, taint=taint)
+    _put(buying.consolidator, writer=bent)
+    _put(buying.keeper.retirer, writer=bent)

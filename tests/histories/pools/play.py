@@ -13,9 +13,9 @@ from typing import Any
 from bayplan.api import names
 from tests.double import loop as virtual
 from tests.histories.play import Verdict
-from tests.histories.pools.auditor import PoolAuditor
 from tests.histories.pools.controllers import is_ready, owner
 from tests.histories.pools.karpenter import OFFERED, PRICES
+from tests.histories.pools.moves import FORBIDDING, MovesAuditor
 from tests.histories.pools.replica import errors_counted
 from tests.histories.pools.world import BROKEN, PoolWorld
 from tests.histories.replica import Line, Replica
@@ -24,9 +24,9 @@ from tests.histories.world import SPACE
 
 BUSY_SECONDS = 180
 _HEALING_SECONDS = 30
-_QUIET_SECONDS = 45  # without a write: an empty node has gone back by then
+_QUIET_SECONDS = 70  # without a write: what has to stay for a while may go by then
 _STEADY_SECONDS = 60
-_LONGEST_SECONDS = 600
+_LONGEST_SECONDS = 1200
 
 # What may go wrong; each history has some of them.
 FAMILIES = ("processes", "requests", "news", "clouds", "nodes", "leaders", "people", "clocks")
@@ -44,7 +44,7 @@ class _History:
         self._world = PoolWorld(seed, bend)
         count = self._dice.choice([0, 1, 1, 2, 2, 3])
         self._families = tuple(sorted(self._dice.sample(FAMILIES, count)))
-        self._mode = "Buy"
+        self._mode = "BuyAndConsolidate" if self._dice.random() < 0.85 else "Buy"
         self._services: dict[str, int] = {}  # name -> replicas
         self._sets: dict[str, int] = {}
         self._jobs: list[str] = []
@@ -81,7 +81,7 @@ class _History:
             families=self._families,
             violations=tuple(auditor.violations),
             told=told,
-            runs=auditor.bought,
+            runs=auditor.moved,
             writes=auditor.writes,
             digest=hashlib.sha256("\n".join(told).encode()).hexdigest()[:16],
         )
@@ -124,17 +124,21 @@ class _History:
             auditor.broken("I8", f"{auditor.writes - before} writes in a steady cluster")
         auditor.judge(suspended_at=0)  # which slots are owed is asked of other histories
         auditor.judge_pool()
+        auditor.judge_moves()
 
     async def _until_settled(self, clock: float) -> None:
         """Until nobody has written for a while, and clocks are where they were."""
         auditor, quiet, writes = self._world.auditor, 0, 0
         for _ in range(_LONGEST_SECONDS):
+            if auditor.cost_before is None and not auditor.awaited():
+                auditor.cost_before = auditor.cost()
             quiet = quiet + 1 if auditor.writes == writes else 0
             writes = auditor.writes
             rests = auditor.settled() and not self._world.refusals()
             if quiet > _QUIET_SECONDS and rests and self._world.now() >= clock:
                 return
             await asyncio.sleep(1)
+        auditor.broken("C5", "the Pool does not come to rest")
 
     # ---- what there is ----------------------------------------------------------------------
 
@@ -163,6 +167,14 @@ class _History:
             )
         if dice.random() < 0.15:
             pool["buying"]["headroom"] = {"cpu": "1"}
+        pool["consolidation"] = {
+            "moveMicrodollars": dice.choice([0, 500, 2000]),
+            "minimumNodeAgeSeconds": dice.choice([0, 30]),
+            "minimumStaySeconds": dice.choice([20, 40]),
+            "maximumDraining": dice.choice(["30%", "100%", 1]),
+            "batchWaitSeconds": dice.choice([30, 1800]),
+            "deletionCost": dice.random() < 0.5,
+        }
         return pool
 
     def _add_service(self, name: str) -> None:
@@ -180,15 +192,22 @@ class _History:
         if dice.random() < 0.2:
             spec["placement"]["constraints"] = [{"groupBy": "Node", "rule": "MaxPer 2"}]
         self._services[name] = replicas
-        self._world.add_service(name, spec, dice.choice([200, 500, 900, 1500]), {})
+        notes = self._notes()
+        self._world.add_service(name, spec, dice.choice([200, 500, 900, 1500]), notes)
 
     def _add_set(self, name: str) -> None:
         dice = self._dice
         replicas = dice.choice([1, 2, 3, 5])
         self._sets[name] = replicas
-        self._world.controllers.add_set(name, replicas, dice.choice([200, 500, 900, 1500]), {})
+        notes = self._notes()
+        self._world.controllers.add_set(name, replicas, dice.choice([200, 500, 900, 1500]), notes)
         if dice.random() < 0.5:
             self._world.controllers.add_budget(name, dice.choice([1, max(replicas - 1, 1)]))
+
+    def _notes(self) -> dict[str, str]:
+        """Sometimes an annotation that forbids moves."""
+        dice = self._dice
+        return dict([dice.choice(sorted(FORBIDDING.items()))]) if dice.random() < 0.15 else {}
 
     def _add_job(self, name: str) -> None:
         dice = self._dice
@@ -197,6 +216,7 @@ class _History:
             "placement": {"pool": "batch"},
             "retryPolicy": {"limit": 1, "delaySeconds": 5, "backoffPercent": 100},
             "unreachable": {"retryAfterSeconds": 10},
+            "interruptible": dice.random() < 0.2,
         }
         self._jobs.append(name)
         seconds = dice.choice([5.0, 20.0, 60.0])
@@ -337,7 +357,7 @@ class _History:
         if not there:
             return
         name = dice.choice(there)
-        match dice.choice(["up", "lost", "silent", "cordon"]):
+        match dice.choice(["up", "lost", "silent", "cordon", "keep"]):
             case "up":
                 world.karpenter.give_up(name, dice.choice(["interruption", "expiry", "repair"]))
             case "lost":
@@ -345,6 +365,8 @@ class _History:
             case "silent":
                 world.silence(name)
                 world.later(dice.choice([3, 12, 40]), lambda: world.hear(name))
+            case "keep":
+                world.annotate_node(name, "bayplan.dev/keep", "true")
             case _:
                 world.cordon(name, on=True)
                 world.later(dice.choice([10, 60]), lambda: world.cordon(name, on=False))
@@ -392,7 +414,7 @@ class _History:
         self._world.depose()
 
 
-def _heard(auditor: PoolAuditor, what: Mapping[str, Any]) -> None:
+def _heard(auditor: MovesAuditor, what: Mapping[str, Any]) -> None:
     """The loop tells of an error that nobody has caught."""
     if what.get("exception") is not None:
         auditor.defect(what["exception"])

@@ -38,6 +38,7 @@ class PoolReplica(replica.Replica):
     ) -> None:
         super().__init__(line, bend, SETTINGS)
         self._solver = TickingSolver(self.world.solver_fails)  # type: ignore[assignment]
+        self._consolidator = TickingSolver(self.world.solver_fails)  # type: ignore[assignment]
 
     def _pool_watch(self) -> pool_watch.PoolWatch:
         return pool_watch.PoolWatch(

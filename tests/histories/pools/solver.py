@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation_search import consolidated
 from bayplan.optimizer.existing_nodes import Pool, Use, used
 from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
@@ -36,6 +38,19 @@ class TickingSolver:
     ) -> Use | None:
         return await self._answer(
             seconds, lambda: used(nodes, demand, request, budget(), seed=seed)
+        )
+
+    async def consolidate(
+        self,
+        holding: Holding,
+        offers: Offers,
+        seconds: float,
+        seed: int = 0,
+        most_moves: int | None = None,
+    ) -> Consolidated | None:
+        return await self._answer(
+            seconds,
+            lambda: consolidated(holding, offers, budget(), seed=seed, most_moves=most_moves),
         )
 
     async def _answer(self, seconds: float, solve: Callable[[], Any]) -> Any:

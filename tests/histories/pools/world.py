@@ -8,9 +8,9 @@ from bayplan.api import names
 from bayplan.api.times import rfc3339
 from bayplan.cloud.prices import Market, Price
 from tests.histories.pools.api_server import BUDGET, PoolStore
-from tests.histories.pools.auditor import PoolAuditor
 from tests.histories.pools.controllers import Controllers, is_ready, owner, set_ready
 from tests.histories.pools.karpenter import POOL, PRICES, ZONES, Karpenter, node_pool_body
+from tests.histories.pools.moves import MovesAuditor
 from tests.histories.pools.replica import PoolReplica
 from tests.histories.replica import Line, Replica
 from tests.histories.store import Body, Key, encode, is_terminal
@@ -23,7 +23,7 @@ _OWNERS = (names.BATCHJOB, names.LONGSERVICE)
 class PoolWorld(World):
     """One history's cluster with one Pool, `batch`."""
 
-    auditor: PoolAuditor
+    auditor: MovesAuditor
     store: PoolStore
 
     def __post_init__(self) -> None:
@@ -31,7 +31,8 @@ class PoolWorld(World):
         self.store = PoolStore(self.now, self._told)
         self.controllers = Controllers(self)
         self.karpenter = Karpenter(self)
-        self.auditor = PoolAuditor(self)
+        self.auditor = MovesAuditor(self)
+        self.store.spent = self.auditor.spent
         self.solver_lost = 0.0  # the chance that an answer of the solver gets lost
 
     def replica(self, line: Line) -> Replica:

@@ -66,7 +66,7 @@ class Scenes:
         nodes = [node for node in self._nodes(pool) if node.uid not in going]
         names_ = {node.name for node in nodes}
         on_node = self.cache.state.on_node
-        pods = [pod for name in names_ for pod in on_node.get(name, {}).values()]
+        pods = [pod for node in nodes for pod in on_node.get(node.name, {}).values()]
         classes = self.successors(pods)
         most = self.moves(pool, now)
         return Scene(
