@@ -12,12 +12,12 @@ from bayplan.model.movability import Circumstances, verdict
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import DaemonSet
-from bayplan.optimizer.consolidation import Consolidated
-from bayplan.optimizer.consolidation_search import consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated
+from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import Budget
-from bayplan.provisioning.consolidation import Asked, Plan, Scene
-from bayplan.provisioning.consolidation_plan import plan
-from bayplan.provisioning.consolidation_question import question
+from bayplan.provisioning.consolidation.plan import plan
+from bayplan.provisioning.consolidation.question import question
+from bayplan.provisioning.consolidation.scene import Asked, Plan, Scene
 from bayplan.provisioning.demand import Shop, class_of
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Terms

@@ -20,8 +20,8 @@ from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import CLOSING
 from bayplan.model.pods import Pod
 from bayplan.reconcile.pool.retirement import Seen
-from bayplan.reconcile.pool.vacancies import Group, Held, Memory, Now, Proof, Rules
-from bayplan.reconcile.pool.vacating import step
+from bayplan.reconcile.pool.vacating.machine import step
+from bayplan.reconcile.pool.vacating.vacancies import Group, Held, Memory, Now, Proof, Rules
 from tests.builders import make_class
 from tests.double import bodies
 from tests.double.bodies import encoded

@@ -13,7 +13,7 @@ from bayplan.model.nodes import HOSTNAME, ZONE, Node
 from bayplan.model.pods import EXPECTED_SECONDS, Constraints, Pod, PodTerm, Spread
 from bayplan.model.workloads import PodClass
 from bayplan.placement.solve import Policy, solve
-from bayplan.provisioning.consolidation import HOUR, Plan, Scene, with_margin
+from bayplan.provisioning.consolidation.scene import HOUR, Plan, Scene, with_margin
 from tests.builders import (
     NOON,
     make_class,

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers, Share
-from bayplan.optimizer.consolidation_search import consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers, Share
+from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import UNLIMITED, Budget
 
 ROUNDS = Budget(rounds=3)

@@ -18,7 +18,8 @@ from bayplan.model.nodes import Node, Taint
 from bayplan.model.pods import Phase, Pod
 from bayplan.model.workloads import Backlog
 from bayplan.reconcile.pool.retirement import Seen
-from bayplan.reconcile.pool.vacancies import (
+from bayplan.reconcile.pool.vacating.machine import step
+from bayplan.reconcile.pool.vacating.vacancies import (
     Group,
     Held,
     Memory,
@@ -28,7 +29,6 @@ from bayplan.reconcile.pool.vacancies import (
     Rules,
     Step,
 )
-from bayplan.reconcile.pool.vacating import step
 from tests.builders import NOON, make_class, make_node, make_pod
 
 NODES = ("n1", "n2", "n3")

@@ -18,8 +18,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from bayplan import stdout
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
-from bayplan.optimizer.consolidation_search import consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.existing_nodes import Pool, Use, used
 from bayplan.optimizer.problem import Budget, IntMatrix, IntVector, Problem
 from bayplan.optimizer.purchase import Purchase, purchase

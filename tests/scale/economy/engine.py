@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bayplan.optimizer.consolidation import Holding, Offers
+from bayplan.optimizer.consolidation.holding import Holding, Offers
 from bayplan.runtime.solver_process import SolverProcess
 from tests.scale.e2e import budgets
 from tests.scale.economy import market, start_states

@@ -26,8 +26,8 @@ from bayplan.cloud.prices import Market, Price
 from bayplan.model import resources
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
-from bayplan.optimizer.consolidation_search import consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 from tests.builders import make_node

@@ -12,8 +12,8 @@ from mixes import menu, mix
 
 from bayplan.optimizer import fill
 from bayplan.optimizer.bound import hardest
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
-from bayplan.optimizer.consolidation_search import consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.provision import provision
 

@@ -6,8 +6,8 @@ from itertools import count
 import numpy as np
 import pytest
 
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers, Share
-from bayplan.optimizer.consolidation_search import consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers, Share
+from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import Budget, IntMatrix
 from bayplan.runtime.solver_process import SolverProcess
 

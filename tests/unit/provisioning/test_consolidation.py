@@ -12,9 +12,9 @@ from bayplan.model.nodes import DRAINING, Node, Taint
 from bayplan.model.pods import EXPECTED_SECONDS, Ending, Pod, PodTerm, Spread
 from bayplan.model.snapshot import DaemonSet
 from bayplan.model.workloads import Backlog
-from bayplan.provisioning.consolidation import Plan, Scene, with_margin
-from bayplan.provisioning.consolidation_plan import plan
-from bayplan.provisioning.consolidation_question import question
+from bayplan.provisioning.consolidation.plan import plan
+from bayplan.provisioning.consolidation.question import question
+from bayplan.provisioning.consolidation.scene import Plan, Scene, with_margin
 from bayplan.provisioning.demand import class_of
 from tests.builders import (
     NOON,

@@ -18,7 +18,7 @@ from bayplan.reconcile.batchjob import (
     stored_status,
 )
 from bayplan.reconcile.batchjob.runs import Finished
-from bayplan.reconcile.longservice import reconcile as services
+from bayplan.reconcile.longservice import reconcile as reconcile_
 from bayplan.reconcile.view import NoRoom
 from bayplan.reports import rollout, slots, top
 from tests import jobs
@@ -115,7 +115,7 @@ def written_by_service(world: World, status: Mapping[str, Any]) -> Iterator[Mapp
                 admission=admitted(service, now),
                 placement=NoRoom(2, now - 60, NO_ROOM),
             )
-            yield services.reconcile(service, world.visible(), view, now).status or {}
+            yield reconcile_.reconcile(service, world.visible(), view, now).status or {}
 
 
 def pinned(status: Mapping[str, Any], over: str) -> Mapping[str, Any]:

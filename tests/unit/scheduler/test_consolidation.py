@@ -11,7 +11,7 @@ from bayplan.cluster.budgets import Stored
 from bayplan.model.budgets import Budget
 from bayplan.model.nodes import KEEP
 from bayplan.model.pods import EXPECTED_SECONDS
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
 from bayplan.reconcile.pool.facts import Consolidating
 from tests.builders import make_pod, make_term
 from tests.unit.scheduler.pool_town import Town

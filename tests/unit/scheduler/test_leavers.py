@@ -9,7 +9,7 @@ import pytest
 from bayplan.api import names
 from bayplan.api.resource import Key, Resource
 from bayplan.model.departures import ANY_DEPARTURE, Departures
-from bayplan.scheduler.pools.leavers import Leavers, Leaving
+from bayplan.scheduler.consolidation.leavers import Leavers, Leaving
 from tests.double.loop import run
 from tests.unit.scheduler.pool_town import Town
 

@@ -20,8 +20,8 @@ from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node, Taint
 from bayplan.model.pods import UNSCHEDULABLE, WAITING_FOR_NODE, Constraints, Pod, Toleration
 from bayplan.model.workloads import PodClass, TaskKey, Waiting
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
-from bayplan.optimizer.consolidation_search import consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 from bayplan.scheduler.pools.pool_buying import PoolBuying

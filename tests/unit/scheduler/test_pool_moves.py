@@ -3,11 +3,11 @@
 from bayplan.api.pool import PoolSpec
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.workloads import PodClass
-from bayplan.provisioning.consolidation import Group
+from bayplan.provisioning.consolidation.scene import Group
 from bayplan.provisioning.orders import Order
-from bayplan.reconcile.pool.vacancies import Memory
-from bayplan.scheduler.pools.calm import Calm
-from bayplan.scheduler.pools.pursued import Pursued, Targets
+from bayplan.reconcile.pool.vacating.vacancies import Memory
+from bayplan.scheduler.consolidation.calm import Calm
+from bayplan.scheduler.consolidation.pursued import Pursued, Targets
 from tests.builders import make_class
 from tests.double.loop import run
 from tests.unit.scheduler.pool_town import Town

@@ -1,7 +1,7 @@
 """Which nodes no longer have room for all that is held there."""
 
 from bayplan.cluster.cache import Cache
-from bayplan.scheduler.pools.prover import Prover
+from bayplan.scheduler.consolidation.prover import Prover
 from tests.builders import make_class, make_node, make_pod, make_state
 from tests.double.bell import Bell
 

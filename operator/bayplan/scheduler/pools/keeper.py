@@ -10,10 +10,10 @@ from bayplan import logs
 from bayplan.cluster.cache import Cache
 from bayplan.model.node_claims import NodeClaim
 from bayplan.reconcile.pool.stuck import stuck
+from bayplan.scheduler.consolidation.consolidator import MoveWrites
+from bayplan.scheduler.consolidation.deletion_costs import Prices
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.buyer import Buyer
-from bayplan.scheduler.pools.consolidator import MoveWrites
-from bayplan.scheduler.pools.deletion_costs import Prices
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.orderer import Launches
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics

@@ -12,25 +12,25 @@ from bayplan.model.departures import ANY_DEPARTURE, Departures
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import Backlog, Plan, PodClass, TaskKey, Waiting
 from bayplan.scheduler.commit import Patience
+from bayplan.scheduler.consolidation.calm import Calm
+from bayplan.scheduler.consolidation.consolidator import Consolidator
+from bayplan.scheduler.consolidation.deletion_costs import DeletionCosts
+from bayplan.scheduler.consolidation.leavers import Leavers
+from bayplan.scheduler.consolidation.planner import Consolidate, Planner
+from bayplan.scheduler.consolidation.prover import Prover
+from bayplan.scheduler.consolidation.pursued import Targets
+from bayplan.scheduler.consolidation.records import Records
+from bayplan.scheduler.consolidation.scenes import Scenes
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.appraiser import Appraiser
 from bayplan.scheduler.pools.buyer import Ask, Buyer
-from bayplan.scheduler.pools.calm import Calm
-from bayplan.scheduler.pools.consolidator import Consolidator
-from bayplan.scheduler.pools.deletion_costs import DeletionCosts
 from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
-from bayplan.scheduler.pools.leavers import Leavers
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.orderer import Orderer
-from bayplan.scheduler.pools.planner import Consolidate, Planner
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.pool_nodes import PoolNodes
-from bayplan.scheduler.pools.prover import Prover
-from bayplan.scheduler.pools.pursued import Targets
-from bayplan.scheduler.pools.records import Records
 from bayplan.scheduler.pools.refused import RefusedOfferings
 from bayplan.scheduler.pools.retirer import Retirer
-from bayplan.scheduler.pools.scenes import Scenes
 from bayplan.scheduler.pools.teller import Teller
 from bayplan.scheduler.pools.under_way import UnderWay
 

@@ -8,8 +8,8 @@ import pytest
 from bayplan.model.departures import Vacating
 from bayplan.model.nodes import Node, Taint
 from bayplan.model.pods import Pod
-from bayplan.reconcile.pool import vacating
-from bayplan.reconcile.pool.vacancies import Group, NodeState
+from bayplan.reconcile.pool.vacating import machine
+from bayplan.reconcile.pool.vacating.vacancies import Group, NodeState
 from tests.builders import make_node
 from tests.laws.vacating_world import STAY, World
 
@@ -263,7 +263,7 @@ class TestWhatStops:
         assert not world.tainted("n1")
         assert not world.nodes["n1"].closing
         marked = make_node("n1", uid="u", taints=(Taint("bayplan.dev/draining", "moving"),))
-        found = vacating.reopened([marked, make_node("n2", uid="v", closing="plan-1")])
+        found = machine.reopened([marked, make_node("n2", uid="v", closing="plan-1")])
         assert [("n1", True), ("n2", False)] == [
             (one.node, hasattr(one, "present")) for one in found
         ]

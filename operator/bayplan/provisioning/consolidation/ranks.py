@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from bayplan.optimizer.consolidation import Consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated
 from bayplan.optimizer.problem import BoolVector, IntMatrix, IntVector
-from bayplan.provisioning.consolidation import Asked
+from bayplan.provisioning.consolidation.scene import Asked
 
 _PARTS = 1000  # of the largest room
 _STEPS = (1, 2), (3, 4), (1, 1)  # what is left of the pods, the least first

@@ -22,11 +22,11 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import NO_BACKLOG, Backlog, Waiting
 from bayplan.model.workloads import Plan as Placed
-from bayplan.provisioning.consolidation import Plan
-from bayplan.reconcile.pool import vacating
+from bayplan.provisioning.consolidation.scene import Plan
 from bayplan.reconcile.pool.quiet import Problem
 from bayplan.reconcile.pool.retirement import Seen
-from bayplan.reconcile.pool.vacancies import (
+from bayplan.reconcile.pool.vacating import machine
+from bayplan.reconcile.pool.vacating.vacancies import (
     Group,
     Held,
     Memory,
@@ -37,16 +37,16 @@ from bayplan.reconcile.pool.vacancies import (
     Step,
     draining,
 )
+from bayplan.scheduler.consolidation.calm import Calm
+from bayplan.scheduler.consolidation.deletion_costs import DeletionCosts
+from bayplan.scheduler.consolidation.planner import Planner
+from bayplan.scheduler.consolidation.prover import Prover
+from bayplan.scheduler.consolidation.pursued import Pursued, Targets
+from bayplan.scheduler.consolidation.records import Records
+from bayplan.scheduler.consolidation.scenes import Scenes
 from bayplan.scheduler.cycle_metrics import Clock
-from bayplan.scheduler.pools.calm import Calm
-from bayplan.scheduler.pools.deletion_costs import DeletionCosts
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
-from bayplan.scheduler.pools.planner import Planner
 from bayplan.scheduler.pools.pool_nodes import PoolNodes
-from bayplan.scheduler.pools.prover import Prover
-from bayplan.scheduler.pools.pursued import Pursued, Targets
-from bayplan.scheduler.pools.records import Records
-from bayplan.scheduler.pools.scenes import Scenes
 from bayplan.scheduler.pools.under_way import UnderWay
 
 PLAN_SECONDS = 10
@@ -267,7 +267,7 @@ class Consolidator:
             wanted=self.under_way.kept(),
         )
         before = work.memory
-        step = vacating.step(seen, groups, before, rules, moment)
+        step = machine.step(seen, groups, before, rules, moment)
         work.memory, work.step = step.memory, step
         self._write(step)
         self.records.took(pool, step, before, now)

@@ -13,7 +13,7 @@ from bayplan.model.pods import Pod
 from bayplan.model.snapshot import IntVector
 from bayplan.model.workloads import Backlog, PodClass, TaskKey, Waiting
 from bayplan.placement.solve import Memo, Policy, solve
-from bayplan.reconcile.pool.vacancies import Held, Proof
+from bayplan.reconcile.pool.vacating.vacancies import Held, Proof
 from bayplan.scheduler.cycle_metrics import Clock
 
 

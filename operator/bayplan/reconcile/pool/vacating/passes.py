@@ -7,9 +7,9 @@ from bayplan.model.backoff import delay_after
 from bayplan.model.intents import CloseNode, TaintNode
 from bayplan.model.nodes import DRAINING, LEAVING_TAINTS, MOVING, POOL_DRAINS, Node
 from bayplan.model.workloads import Backlog, TaskKey
-from bayplan.reconcile.pool.moving import Moves
 from bayplan.reconcile.pool.retirement import Seen, ordinary
-from bayplan.reconcile.pool.vacancies import (
+from bayplan.reconcile.pool.vacating.moving import Moves
+from bayplan.reconcile.pool.vacating.vacancies import (
     Group,
     Memory,
     NodeState,

@@ -14,7 +14,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import NO_BACKLOG, Backlog, PodClass, Waiting
-from bayplan.optimizer.consolidation import Holding, Offers
+from bayplan.optimizer.consolidation.holding import Holding, Offers
 from bayplan.placement.solve import Memo
 from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer

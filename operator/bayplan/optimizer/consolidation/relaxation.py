@@ -14,7 +14,7 @@ import highspy
 import numpy as np
 
 from bayplan.optimizer import fill, lp
-from bayplan.optimizer.consolidation import Holding, Offers
+from bayplan.optimizer.consolidation.holding import Holding, Offers
 from bayplan.optimizer.problem import (
     BoolVector,
     FloatMatrix,

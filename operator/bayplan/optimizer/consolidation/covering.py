@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from bayplan.optimizer import lp
-from bayplan.optimizer.consolidation import Holding
+from bayplan.optimizer.consolidation.holding import Holding
 from bayplan.optimizer.problem import BoolVector, Budget, FloatVector, IntVector
 
 _ENOUGH = 1 - 1e-9  # of what is wanted

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from bayplan import logs
 from bayplan.cluster.cache import Cache
 from bayplan.model.nodes import Node
-from bayplan.provisioning.consolidation import Blocked, Group
+from bayplan.provisioning.consolidation.scene import Blocked, Group
 from bayplan.reconcile.pool.facts import BlockedNode, Cause, Consolidating, LeavingNode
-from bayplan.reconcile.pool.moving import is_run
 from bayplan.reconcile.pool.quiet import Problem
-from bayplan.reconcile.pool.vacancies import Memory, NodeState, Step
+from bayplan.reconcile.pool.vacating.moving import is_run
+from bayplan.reconcile.pool.vacating.vacancies import Memory, NodeState, Step
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 
 _HOUR, _DAY = 3600, 86_400

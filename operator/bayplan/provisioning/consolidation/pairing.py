@@ -13,9 +13,9 @@ import numpy as np
 
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.optimizer.consolidation import Consolidated
+from bayplan.optimizer.consolidation.holding import Consolidated
 from bayplan.optimizer.problem import IntMatrix, IntVector
-from bayplan.provisioning.consolidation import Asked
+from bayplan.provisioning.consolidation.scene import Asked
 
 _PARTS = 1000  # of the largest room, and of a whole node: the grids of sizes and of shares
 _MOST_NODES = 12  # in a group that takes more nodes

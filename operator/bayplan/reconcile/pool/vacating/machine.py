@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from bayplan.model.intents import CloseNode, TaintNode
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
-from bayplan.reconcile.pool.beginning import begin
-from bayplan.reconcile.pool.moving import is_run, title
-from bayplan.reconcile.pool.passes import Pass, moving_taint, no_room, taken_by
 from bayplan.reconcile.pool.retirement import Seen, ordinary
-from bayplan.reconcile.pool.vacancies import (
+from bayplan.reconcile.pool.vacating.beginning import begin
+from bayplan.reconcile.pool.vacating.moving import is_run, title
+from bayplan.reconcile.pool.vacating.passes import Pass, moving_taint, no_room, taken_by
+from bayplan.reconcile.pool.vacating.vacancies import (
     Group,
     Memory,
     NodeState,

@@ -11,7 +11,7 @@ from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.model.workloads import PodClass, Strategy
 from bayplan.provisioning import demand
-from bayplan.provisioning.consolidation import HOUR, Pin, Row, Scene
+from bayplan.provisioning.consolidation.scene import HOUR, Pin, Row, Scene
 
 # The LongService whose pods may leave, the owner of pods that are not put together with others.
 _Key = tuple[str, str, PodClass]

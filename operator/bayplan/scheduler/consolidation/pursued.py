@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from bayplan.cluster.cache import Cache
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.workloads import PodClass
-from bayplan.provisioning.consolidation import Group
-from bayplan.reconcile.pool import vacancies
+from bayplan.provisioning.consolidation.scene import Group
 from bayplan.reconcile.pool.retirement import JOINING_SECONDS
+from bayplan.reconcile.pool.vacating import vacancies
 from bayplan.scheduler.pools.menus import Menus
 from bayplan.scheduler.pools.orderer import Orderer
 from bayplan.scheduler.pools.under_way import UnderWay

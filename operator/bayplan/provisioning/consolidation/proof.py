@@ -14,8 +14,8 @@ from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey, Snapshot
 from bayplan.model.workloads import Backlog, PodClass, TaskKey, Waiting
 from bayplan.placement.solve import Memo, Policy, solve
-from bayplan.provisioning.consolidation import Scene
-from bayplan.provisioning.consolidation_drafts import Draft
+from bayplan.provisioning.consolidation.drafts import Draft
+from bayplan.provisioning.consolidation.scene import Scene
 from bayplan.provisioning.demand import tied
 
 Targets = Mapping[PodKey, str]  # pod -> node, or "~0" for the first order of its draft

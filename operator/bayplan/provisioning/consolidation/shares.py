@@ -13,9 +13,9 @@ import numpy as np
 from bayplan.model.constraints import AtMost, EvenShares
 from bayplan.model.nodes import HOSTNAME, Node
 from bayplan.model.workloads import PodClass
-from bayplan.optimizer.consolidation import Share
+from bayplan.optimizer.consolidation.holding import Share
 from bayplan.optimizer.problem import UNLIMITED, IntVector
-from bayplan.provisioning.consolidation import Row
+from bayplan.provisioning.consolidation.scene import Row
 from bayplan.provisioning.offerings import Offer
 
 

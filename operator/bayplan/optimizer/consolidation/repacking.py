@@ -9,8 +9,8 @@ import dataclasses
 
 import numpy as np
 
-from bayplan.optimizer.consolidation import Holding, Offers
-from bayplan.optimizer.consolidation_settling import Layout
+from bayplan.optimizer.consolidation.holding import Holding, Offers
+from bayplan.optimizer.consolidation.settling import Layout
 from bayplan.optimizer.problem import UNLIMITED, Budget, IntMatrix, IntVector, Problem
 from bayplan.optimizer.provision import provision
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import CloseNode
 from bayplan.model.pods import Pod
-from bayplan.reconcile.pool.moving import is_run, title
-from bayplan.reconcile.pool.passes import Pass, moving_taint, no_room, taken_by
 from bayplan.reconcile.pool.retirement import ordinary
-from bayplan.reconcile.pool.vacancies import Group, NodeState, Told
+from bayplan.reconcile.pool.vacating.moving import is_run, title
+from bayplan.reconcile.pool.vacating.passes import Pass, moving_taint, no_room, taken_by
+from bayplan.reconcile.pool.vacating.vacancies import Group, NodeState, Told
 
 MOST_PROOFS = 3  # that fail in a row, and the node opens
 

@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
-from bayplan.optimizer.consolidation_covering import Weighing, reduced
-from bayplan.optimizer.consolidation_relaxation import Caution, Choice, Relaxation
-from bayplan.optimizer.consolidation_repacking import repacked
-from bayplan.optimizer.consolidation_settling import Layout, Settler
+from bayplan.optimizer.consolidation.covering import Weighing, reduced
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
+from bayplan.optimizer.consolidation.relaxation import Caution, Choice, Relaxation
+from bayplan.optimizer.consolidation.repacking import repacked
+from bayplan.optimizer.consolidation.settling import Layout, Settler
 from bayplan.optimizer.problem import BoolVector, Budget, IntMatrix, IntVector
 
 _GOOD_ENOUGH = 1e-5

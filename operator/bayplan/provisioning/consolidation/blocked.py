@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from bayplan.model.nodes import Node
-from bayplan.provisioning.consolidation import Blocked, Pin
-from bayplan.provisioning.consolidation_drafts import Draft
-from bayplan.provisioning.consolidation_pods import SortedPods
-from bayplan.provisioning.consolidation_proof import Proven, Prover
+from bayplan.provisioning.consolidation.drafts import Draft
+from bayplan.provisioning.consolidation.pods import SortedPods
+from bayplan.provisioning.consolidation.proof import Proven, Prover
+from bayplan.provisioning.consolidation.scene import Blocked, Pin
 from bayplan.provisioning.demand import beside_volumes
 
 _MOST_TOLD, _MOST_TRIED = 10, 20

@@ -8,14 +8,14 @@ by the real filters, together with those of the groups before it.
 from collections.abc import Iterable, Sequence
 
 from bayplan.model.departures import Move, Vacating
-from bayplan.optimizer.consolidation import Consolidated
-from bayplan.provisioning.consolidation import Asked, Group, Plan, Scene
-from bayplan.provisioning.consolidation_blocked import blocked
-from bayplan.provisioning.consolidation_drafts import LEAST_SAVING, Draft, drafts
-from bayplan.provisioning.consolidation_pods import SortedPods
-from bayplan.provisioning.consolidation_proof import Proven, Prover
-from bayplan.provisioning.consolidation_question import counts
-from bayplan.provisioning.consolidation_ranks import ranks
+from bayplan.optimizer.consolidation.holding import Consolidated
+from bayplan.provisioning.consolidation.blocked import blocked
+from bayplan.provisioning.consolidation.drafts import LEAST_SAVING, Draft, drafts
+from bayplan.provisioning.consolidation.pods import SortedPods
+from bayplan.provisioning.consolidation.proof import Proven, Prover
+from bayplan.provisioning.consolidation.question import counts
+from bayplan.provisioning.consolidation.ranks import ranks
+from bayplan.provisioning.consolidation.scene import Asked, Group, Plan, Scene
 
 _LEAST_PART = 3, 1000  # of what the nodes cost
 _FINE = 1_000_000

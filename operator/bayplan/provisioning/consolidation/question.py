@@ -13,14 +13,15 @@ import numpy as np
 from bayplan.model import resources
 from bayplan.model.nodes import Node
 from bayplan.model.workloads import PodClass, Strategy, Waiting
-from bayplan.optimizer.consolidation import Holding, Offers
+from bayplan.optimizer.consolidation.holding import Holding, Offers
 from bayplan.optimizer.problem import BoolMatrix, IntMatrix, IntVector
 from bayplan.placement import daemonsets, filters
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.occupancy import Occupancy
 from bayplan.placement.solve import Policy, solve
 from bayplan.provisioning import demand
-from bayplan.provisioning.consolidation import (
+from bayplan.provisioning.consolidation.pods import SortedPods, lost_work
+from bayplan.provisioning.consolidation.scene import (
     HOUR,
     Asked,
     Row,
@@ -28,8 +29,7 @@ from bayplan.provisioning.consolidation import (
     overlap_cost,
     with_margin,
 )
-from bayplan.provisioning.consolidation_pods import SortedPods, lost_work
-from bayplan.provisioning.consolidation_shares import shares
+from bayplan.provisioning.consolidation.shares import shares
 from bayplan.provisioning.offerings import Offer
 
 _LEAN_PARTS = 50  # a node that was to go before counts this part of its price more

@@ -8,7 +8,7 @@ from bayplan.model.node_claims import Offering
 from bayplan.reconcile import mass_loss
 from bayplan.reconcile.pool import freezes, windows
 from bayplan.reconcile.pool.quiet import Problem
-from bayplan.reconcile.pool.vacancies import Memory
+from bayplan.reconcile.pool.vacating.vacancies import Memory
 from bayplan.scheduler.pools.buyer import Buyer
 from bayplan.scheduler.pools.refused import RefusedOfferings
 

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from bayplan.optimizer import fill
-from bayplan.optimizer.consolidation import Holding, Offers, Share
+from bayplan.optimizer.consolidation.holding import Holding, Offers, Share
 from bayplan.optimizer.problem import BoolVector, FloatVector, IntMatrix, IntVector
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from bayplan import logs
 from bayplan.cluster.cache import Cache
 from bayplan.model.backoff import delay_after
-from bayplan.optimizer.consolidation import Consolidated, Holding, Offers
-from bayplan.provisioning.consolidation import Asked, Blocked, Plan, Scene
-from bayplan.provisioning.consolidation_plan import plan
-from bayplan.provisioning.consolidation_question import question
+from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
+from bayplan.provisioning.consolidation.plan import plan
+from bayplan.provisioning.consolidation.question import question
+from bayplan.provisioning.consolidation.scene import Asked, Blocked, Plan, Scene
+from bayplan.scheduler.consolidation.scenes import Scenes
 from bayplan.scheduler.cycle_metrics import Clock
-from bayplan.scheduler.pools.scenes import Scenes
 
 # After so long a question is made anew although nothing seems to have changed: twice as long each
 # time, for then nothing has changed indeed.

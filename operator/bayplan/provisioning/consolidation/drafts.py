@@ -12,10 +12,10 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.resources import NOTHING
 from bayplan.model.snapshot import PodKey
-from bayplan.optimizer.consolidation import Consolidated
-from bayplan.provisioning.consolidation import HOUR, Asked, Scene, overlap_cost, with_margin
-from bayplan.provisioning.consolidation_pairing import Pairing, Together
-from bayplan.provisioning.consolidation_pods import SortedPods, lost_work
+from bayplan.optimizer.consolidation.holding import Consolidated
+from bayplan.provisioning.consolidation.pairing import Pairing, Together
+from bayplan.provisioning.consolidation.pods import SortedPods, lost_work
+from bayplan.provisioning.consolidation.scene import HOUR, Asked, Scene, overlap_cost, with_margin
 from bayplan.provisioning.demand import tied
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Order, order_for

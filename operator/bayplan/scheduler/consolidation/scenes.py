@@ -20,7 +20,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Owner, Pod
 from bayplan.model.resources import CPU
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
-from bayplan.provisioning.consolidation import Scene
+from bayplan.provisioning.consolidation.scene import Scene
 from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer
 from bayplan.scheduler.cycle_metrics import Clock

@@ -16,7 +16,15 @@ from bayplan.model.intents import EvictPod
 from bayplan.model.movability import Circumstances, verdict
 from bayplan.model.pods import Owner, Pod
 from bayplan.model.workloads import PodClass
-from bayplan.reconcile.pool.vacancies import Fleet, Held, Memory, Moving, Now, Rules, Watched
+from bayplan.reconcile.pool.vacating.vacancies import (
+    Fleet,
+    Held,
+    Memory,
+    Moving,
+    Now,
+    Rules,
+    Watched,
+)
 
 RUNS = frozenset({BATCHJOB, "Job"})
 RESUME_SECONDS = 20  # after a restart nobody knows which pods were evicted a moment ago
