@@ -23,6 +23,7 @@ TASK_INDEX = f"{GROUP}/task-index"  # of a run that has several pods
 PER_TASK = frozenset({RUN, SLOT, ATTEMPT, TASK_INDEX})  # labels that tell tasks of a job apart
 SAMPLE = "dry-run"  # the value of these labels on a pod that is only for a dry run
 REVISION = f"{GROUP}/revision"
+ADDED = PER_TASK | {REVISION}  # labels that a task gets only when it becomes a pod
 TEMPLATE_HASH = f"{GROUP}/template-hash"
 POOL = f"{GROUP}/pool"  # also on nodes and claims, and the key of the taint of a Pool's nodes
 PLACE = f"{GROUP}/place"  # the pod's number among the N pods that MaxPer N allows per group

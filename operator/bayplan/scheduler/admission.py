@@ -174,7 +174,7 @@ class Admissions:
             namespace=resource.namespace,
             request=request or pod.request,
             constraints=compiled_rules.stripped(pod.constraints, rules),
-            labels=tuple(sorted(one for one in pod.labels.items() if one[0] not in names.PER_TASK)),
+            labels=tuple(sorted(one for one in pod.labels.items() if one[0] not in names.ADDED)),
             priority=pod.priority,
             workload=f"{resource.kind}/{resource.namespace}/{resource.name}",
             placement=rules,

@@ -132,17 +132,6 @@ def of_task(kind: PodClass, task: intents.Task) -> PodClass:
     return replace(kind, constraints=replace(kind.constraints, claims=claims))
 
 
-def of_successor(kind: PodClass) -> PodClass:
-    """The class of the task by which one of our own pods of this class is replaced.
-
-    A task gets the label of its revision only when it becomes a pod.
-    """
-    if kind.plain:
-        return kind
-    labels = tuple(one for one in kind.labels if one[0] != names.REVISION)
-    return replace(kind, labels=labels)
-
-
 def gangs_whole(waiting: list[Waiting]) -> list[Waiting]:
     """Joins tasks of one gang, whether their pods exist or not; the rest stays as it is."""
     found: list[Waiting] = []
@@ -194,7 +183,7 @@ def _class_of(
         labels=tuple(
             sorted(
                 (
-                    *(one for one in pod.labels.items() if one[0] not in names.PER_TASK),
+                    *(one for one in pod.labels.items() if one[0] not in names.ADDED),
                     *asked.labels(pod.namespace, pod.labels),
                 )
             )

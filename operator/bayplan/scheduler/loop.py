@@ -262,12 +262,7 @@ class Loop:
         state = self.cache.state
         asked = (*state.unplaced.values(), *(group[0] for group in alike.values()))
         groups = classes.groups((), asked, self.cache.by_uid, state.aversions, guard)
-        kinds = {
-            key: kind
-            for group in groups
-            for kind in (classes.of_successor(group.kind),)
-            for key in group.keys
-        }
+        kinds = {key: group.kind for group in groups for key in group.keys}
         return {
             pod.key: kinds[group[0].key]
             for group in alike.values()

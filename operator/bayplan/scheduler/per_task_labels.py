@@ -1,8 +1,9 @@
-"""Labels that differ between the tasks of a job, where a constraint asks for them.
+"""Labels that only pods have and not their templates, where a constraint asks for them.
 
-Runs of a job are alike in all that placing looks at, except for these labels. The labels split no
-class as long as no affinity, anti-affinity or spread names them, and few do. Where a constraint
-does (`matchLabelKeys: [bayplan.dev/run]`), the tasks that it may look at keep the labels.
+Tasks of a resource are alike in all that placing looks at, except for these labels: those that tell
+the runs of a job apart, and the revision of an instance. The labels split no class as long as no
+affinity, anti-affinity or spread names them, and few do. Where a constraint does
+(`matchLabelKeys: [bayplan.dev/run]`), the tasks that it may look at keep the labels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,7 @@ class Asked:
 
 
 NOBODY = Asked()
-EVERYBODY = Asked(names.PER_TASK)  # for callers that do not know what is named: right, but slower
+EVERYBODY = Asked(names.ADDED)  # for callers that do not know what is named: right, but slower
 
 
 class Asking:
@@ -91,7 +92,7 @@ def sampled(wanted: Constraints) -> bool:
 
 
 def _named(labels: Terms) -> Iterator[str]:
-    return (key for key, _ in labels if key in names.PER_TASK)
+    return (key for key, _ in labels if key in names.ADDED)
 
 
 def _is_sample(key: str, wanted: requirements.Requirement) -> bool:

@@ -68,3 +68,18 @@ def test_a_label_that_a_task_does_not_have_asks_for_nothing() -> None:
     made = per_task_labels.of_task(kind, make_pod(labels={names.RUN: "r"}).labels)
 
     assert make_term(app="x") == made.constraints.spread[0].selector
+
+
+def test_an_instance_without_a_node_is_of_the_class_of_its_task() -> None:
+    """Room that is held for an instance to come is also its room once its pod waits."""
+    scene = Scene()
+    scene.service()
+    scene.look()
+    assert scene.loop.plan is not None
+    [task] = {one.waiting.kind for one in scene.loop.plan.refused}
+    scene.seen_as_created()
+    [pod] = {group.kind for group in scene.loop.unplaced(scene.clock.now())}
+    running = next(iter(scene.loop.cache.state.pods.values()))
+
+    assert task == pod
+    assert {task} == set(scene.loop.successors([running]).values())

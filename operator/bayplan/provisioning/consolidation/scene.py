@@ -1,7 +1,7 @@
 """The values of consolidation: what it looks at, what it asks the optimiser, and its plan.
 
-`consolidation_question` makes the question from a `Scene`; `consolidation_plan` makes the plan from
-the answer. Nothing here acts.
+`question` makes the question from a `Scene`; `plan` makes the plan from the answer. Nothing here
+acts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
