@@ -547,7 +547,10 @@ class Services(RuleBasedStateMachine):
         if "pinnedRevision" not in status and self.world.condition("Ready") != "False:RolledBack":
             return self.world.service.template_hash
         stored = self.world.children["ControllerRevision", status["updateRevision"]]
-        assert status["updateRevision"] in {status.get("pinnedRevision"), status["currentRevision"]}
+        assert status["updateRevision"] in {
+            status.get("pinnedRevision"),
+            status.get("currentRevision"),
+        }
         return str(stored.body["templateHash"])
 
     def _strategy(self, **more: Any) -> None:

@@ -16,7 +16,7 @@ from tests.laws.vacating_world import EVENTS, World, play, settles
 
 STORY = settings(max_examples=400, deadline=None, phases=[Phase.generate])
 SOURCE = planted.ROOT / "operator"
-PARTS = "bayplan/reconcile/pool"
+PARTS = "bayplan/reconcile/pool/vacating"
 
 
 @STORY
@@ -89,13 +89,13 @@ def test_a_plan_that_never_works_is_tried_less_and_less() -> None:
         ("moving.py", "if recovers and len(others) + 1 < fleet.size:", "if False:", "C1"),
         ("moving.py", "if moving.held and target in now.usable and target not in self._crowded:",
          "if True:", "C2"),
-        ("../../model/movability.py", "barred = pod.barred(now)", "barred = None", "C4"),
-        ("../../model/movability.py", "early = young(pod, least, around.now)", "early = 0",
+        ("../../../model/movability.py", "barred = pod.barred(now)", "barred = None", "C4"),
+        ("../../../model/movability.py", "early = young(pod, least, around.now)", "early = 0",
          "C5"),
-        ("vacating.py", "if one.absent >= DROPPED:", "if False:", "C7"),
-        ("vacating.py", "elif known is None and (node.closing or draining(node)):", "elif False:",
+        ("machine.py", "if one.absent >= DROPPED:", "if False:", "C7"),
+        ("machine.py", "elif known is None and (node.closing or draining(node)):", "elif False:",
          "C7"),
-        ("vacating.py", "if one.moves and now.at >= one.progress_at + p.rules.patience_seconds:",
+        ("machine.py", "if one.moves and now.at >= one.progress_at + p.rules.patience_seconds:",
          "if False:", "C7"),
         ("passes.py", "moves=tuple(each for each in one.moves if each not in staying),",
          "moves=one.moves,", "C7"),
