@@ -15,6 +15,7 @@ from bayplan.model.workloads import PodClass
 from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.pools.menus import Menus
 from bayplan.scheduler.pools.pool_buying import PoolBuying
+from bayplan.scheduler.pools.pool_nodes import PoolNodes
 from tests.histories.replica import Replica
 
 
@@ -97,12 +98,13 @@ def hurries(replica: Replica) -> None:
 def overlooks_pods(replica: Replica) -> None:
     """Nodes with one pod look empty, in the cache and in a fresh list."""
     retirer = _buying(replica).keeper.retirer
-    writer, cache = retirer.writer, retirer.cache
+    writer = retirer.writer
 
     async def pods_on(node: str) -> list[Pod]:
         return (await writer.pods_on(node))[2:]
 
-    _put(retirer, writer=Bent(writer, pods_on=pods_on), cache=_blind(cache))
+    nodes = PoolNodes(_blind(retirer.cache))  # type: ignore[arg-type]
+    _put(retirer, writer=Bent(writer, pods_on=pods_on), nodes=nodes)
 
 
 def _blind(cache: Cache) -> Bent:
