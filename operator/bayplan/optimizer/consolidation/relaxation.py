@@ -26,7 +26,6 @@ from bayplan.optimizer.problem import (
 _GROUPS = 24
 _GRIDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # widths of a grid step, as shares
 _SOLVER_ERROR = 1e-6  # HiGHS's tolerances, taken off its bound
-_SMALL = 500  # columns: the presolve of HiGHS 1.15.1 ends the process for some small programs
 _GAP = 1e-4
 _LARGE = 4  # copies of a large pod that a node has room for, at most
 _NODES_A_ROUND = 50  # of the branch-and-bound tree, if rounds are counted instead of seconds
@@ -85,8 +84,6 @@ class Relaxation:
         )
         highs = lp.solver()
         highs.passModel(program.made(whole=whole))
-        if program.columns <= _SMALL:
-            highs.setOptionValue("presolve", "off")
         if math.isfinite(seconds):
             highs.setOptionValue("time_limit", max(0.01, float(seconds)))
         if rounds < 1 << 20:
@@ -142,10 +139,6 @@ class _Program:
         sizes = (nodes, types, len(self._leaving), len(self._coming), len(self._bought))
         self._first = np.concatenate(([0], np.cumsum(sizes)))
         self._write()
-
-    @property
-    def columns(self) -> int:
-        return int(self._first[-1])
 
     @property
     def _priced(self) -> IntVector:
@@ -294,12 +287,10 @@ class _Program:
             price += self._caution.wariness * mean
         cost = (self._priced, offers.price, np.zeros(len(self._leaving)), price)
         nodes, types, columns = len(holding.price), len(offers.price), int(self._first[-1])
-        upper = np.full(columns, lp.FREE)
-        upper[:nodes] = 1.0
         made = lp.program(
             self._summed(),
             cost=np.concatenate(cost).astype(np.float64) / self._dollars,
-            upper=upper,
+            upper=self._most_of_each(),
             row_lower=np.concatenate(self._lower),
             row_upper=np.concatenate(self._upper),
         )
@@ -310,6 +301,26 @@ class _Program:
             kinds = [highspy.HighsVarType.kInteger] * (nodes + types)
             made.integrality_ = kinds + [highspy.HighsVarType.kContinuous] * (columns - len(kinds))
         return made
+
+    def _most_of_each(self) -> FloatVector:
+        """What no settled answer exceeds, by column.
+
+        HiGHS 1.15.1 computes with infinite bounds of columns in its presolve: the answer was not a
+        number, or the process ended.
+        """
+        holding, offers = self._holding, self._offers
+        held = np.zeros((int(self._group.max(initial=-1)) + 1, len(holding.wanted)), np.int64)
+        np.add.at(held, self._group, holding.held)
+        # Each bought node has a pod; with a margin left free, a few more count.
+        nodes = np.full(len(offers.price), 2 * int(holding.wanted.sum()))
+        upper = (
+            np.ones(len(holding.price)),
+            nodes,
+            held[tuple(self._leaving.T)],
+            holding.wanted[self._coming[:, 1]],
+            holding.wanted[self._bought[:, 1]],
+        )
+        return np.concatenate(upper).astype(np.float64)
 
     def _summed(self) -> lp.Entries:
         """One entry for each column and row: pods of several classes may count in one spread."""
