@@ -73,7 +73,7 @@ class Consolidation(Part):
         ge=60,
         le=_DAY,
         description=(
-            "A plan is carried out if within so many seconds it saves one and a half times of "
+            "A plan is carried out if within so many seconds it saves one and a half times "
             "what it costs: its moves, and new nodes beside the old ones."
         ),
     )
