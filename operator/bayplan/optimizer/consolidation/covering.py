@@ -14,11 +14,8 @@ from bayplan.optimizer.consolidation.holding import Holding
 from bayplan.optimizer.problem import BoolVector, Budget, FloatVector, IntVector
 
 _ENOUGH = 1 - 1e-9  # of what is wanted
-_HEAVIER, _FADING, _HEAVY = (
-    0.1,
-    0.98,
-    2.0,
-)  # how weights of classes grow, and fade if they are heavy
+_HEAVIER, _FADING = 0.1, 0.98  # how weights of classes grow, and fade
+_HEAVY = 2.0  # when the mean of them is above this
 _NOISE = 0.05
 _STALE, _TORN = 150, 3  # steps without a gain, then so many nodes are taken from the best choice
 _REST = 6  # steps in which a node is not changed again, at most

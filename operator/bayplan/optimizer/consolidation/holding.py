@@ -19,6 +19,8 @@ from bayplan.optimizer.problem import (
     IntVector,
 )
 
+_THOUSAND = 1000
+
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Share:
@@ -124,6 +126,16 @@ class Holding:
     def with_shares(self, shares: Sequence[Share]) -> Self:
         """The same holding with other even spreads."""
         return dataclasses.replace(self, shares=tuple(shares))
+
+    @property
+    def sizes(self) -> IntVector:
+        """[K] how large a pod is by the resource of which it takes most, beside the largest room.
+
+        In thousandths, and at least 1.
+        """
+        largest = self.room.max(axis=0, initial=1).clip(min=1)
+        sizes: IntVector = (self.request * _THOUSAND // largest).max(axis=1, initial=0) + 1
+        return sizes
 
     @property
     def surplus(self) -> IntVector:

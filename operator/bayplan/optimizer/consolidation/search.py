@@ -1,7 +1,9 @@
 """Finds which nodes to keep, which pods leave or move, and what to buy; with a proven bound.
 
-First a greedy choice without any move, so that there always is an answer; then the relaxation's
-choices, settled in whole pods; then small changes of the best choice, tried until the budget ends.
+First all nodes stay, so that there always is an answer. Then nodes that cover what is wanted
+without a move; the relaxation's choices, settled in whole pods; small changes of the best choice;
+and pods that move are packed anew. Each step has a share of the time. If nothing may move, some of
+the nodes are chosen anew exactly instead, again and again.
 """
 
 import math

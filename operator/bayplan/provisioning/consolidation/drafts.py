@@ -22,7 +22,7 @@ from bayplan.provisioning.orders import Order, order_for
 
 LEAST_SAVING = 10_000  # microdollars an hour
 
-Departures = Mapping[str, Mapping[str, int]]  # uid -> node -> how many leave
+Leaving = Mapping[str, Mapping[str, int]]  # uid -> node -> how many leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Draft:
 
 
 def drafts(
-    asked: Asked, answer: Consolidated, scene: Scene, pods: SortedPods, departures: Departures
+    asked: Asked, answer: Consolidated, scene: Scene, pods: SortedPods, departures: Leaving
 ) -> list[Draft]:
     """All drafts of an answer, for what is on the nodes now."""
     index = {node.name: at for at, node in enumerate(pods.nodes)}
@@ -77,7 +77,7 @@ def drafts(
     return [_draft(group, going, pairing.hints, (asked, answer), pods) for group in groups]
 
 
-def _moving(at: int, scene: Scene, pods: SortedPods, departures: Departures) -> list[Pod] | None:
+def _moving(at: int, scene: Scene, pods: SortedPods, departures: Leaving) -> list[Pod] | None:
     """The pods of a node that have to move; None if one of those may not."""
     name, moving = pods.nodes[at].name, []
     by_owner: dict[str, list[Pod]] = {}

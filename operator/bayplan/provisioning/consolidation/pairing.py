@@ -17,7 +17,7 @@ from bayplan.optimizer.consolidation.holding import Consolidated
 from bayplan.optimizer.problem import IntMatrix, IntVector
 from bayplan.provisioning.consolidation.scene import Asked
 
-_PARTS = 1000  # of the largest room, and of a whole node: the grids of sizes and of shares
+_PARTS = 1000  # of a whole node: the grid of shares
 _MOST_NODES = 12  # in a group that takes more nodes
 
 
@@ -63,7 +63,7 @@ class Pairing:
 
     def _with_bought(self, others: dict[int, dict[int, list[Pod]]]) -> list[Together]:
         """Groups of these nodes, whose pods by row go to bought nodes."""
-        size, patterns = self._sizes(), self.answer.bought.copy()
+        size, patterns = self.asked.holding.sizes, self.answer.bought.copy()
         ats = list(others)
         rest = np.zeros((len(ats), patterns.shape[1]), dtype=np.int64)
         for line, at in enumerate(ats):
@@ -113,13 +113,6 @@ class Pairing:
             if pod.key in self.row_of:
                 rows.setdefault(self.row_of[pod.key], []).append(pod)
         return rows
-
-    def _sizes(self) -> IntVector:
-        """[K]: how large a pod is, by the resource of which it takes most."""
-        holding = self.asked.holding
-        largest = holding.room.max(axis=0, initial=1).clip(min=1)
-        size: IntVector = (holding.request * _PARTS // largest).max(axis=1, initial=0) + 1
-        return size
 
 
 def _best(patterns: IntMatrix, pool: IntVector, size: IntVector) -> int | None:

@@ -44,7 +44,6 @@ def plan(asked: Asked, answer: Consolidated, scene: Scene) -> Plan:
         ranks=ranks(asked, answer, scene.ranks, first),
         groups=groups,
         blocked=() if scene.leavers_only else blocked(pods, prover, proven),
-        least=answer.bound,
         unproven=unproven,
     )
 

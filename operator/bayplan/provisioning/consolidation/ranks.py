@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bayplan.optimizer.consolidation.holding import Consolidated
-from bayplan.optimizer.problem import BoolVector, IntMatrix, IntVector
+from bayplan.optimizer.problem import BoolVector, IntMatrix
 from bayplan.provisioning.consolidation.scene import Asked
 
-_PARTS = 1000  # of the largest room
+_PARTS = 1000  # the grid of what a node is worth
 _STEPS = (1, 2), (3, 4), (1, 1)  # what is left of the pods, the least first
 _WAS_LAST, _IS_LAST = 9, 10  # a node that was to go must be so much better to stay
 
@@ -39,9 +39,7 @@ def _in_order_of_need(
     """The nodes that are needed only for more than half of the pods, the most needed first."""
     holding = asked.holding
     staying: IntMatrix = (holding.held - answer.leave - answer.out + answer.into)[rows]
-    largest = holding.room.max(axis=0, initial=1).clip(min=1)
-    size: IntVector = (holding.request * _PARTS // largest).max(axis=1, initial=0) + 1
-    price = holding.price[rows].clip(min=1)
+    size, price = holding.sizes, holding.price[rows].clip(min=1)
     favour = np.array(
         [_WAS_LAST if asked.nodes[at].name in former else _IS_LAST for at in rows], dtype=np.int64
     )

@@ -109,11 +109,6 @@ class Asked:
     places: tuple[tuple[Offer, str], ...]
     guests: tuple[Waiting, ...] = ()
 
-    @property
-    def idle(self) -> bool:
-        """Whether every node stays in any case: then the optimiser need not be asked."""
-        return bool(self.holding.stays.all())
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -156,14 +151,12 @@ class Plan:
     `departures`: uid of a LongService -> node -> how many of its instances leave there. `ranks`
     say which node goes next: 0 first. `groups` have the cheapest dollars a move first; each is
     worth its cost, and its pods were placed by the real filters together with those of the groups
-    before. `blocked` have the dearest first. `least` is proven: no plan of this kind makes
-    the nodes and moves cost less (microdollars an hour). `unproven` are nodes that the optimiser
-    gives back, but whose pods found no room by the real filters.
+    before. `blocked` have the dearest first. `unproven` are nodes that the optimiser gives back,
+    but whose pods found no room by the real filters.
     """
 
     departures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     ranks: Mapping[str, int] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
     blocked: tuple[Blocked, ...] = ()
-    least: int = 0
     unproven: frozenset[str] = frozenset()

@@ -71,7 +71,7 @@ class Proof:
 
 
 # Called with the pods, what is held already, and the nodes that take none of their successors.
-Prover = Callable[[Sequence[Pod], Held, Collection[str]], Proof]
+Prove = Callable[[Sequence[Pod], Held, Collection[str]], Proof]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Now:
 
     at: int  # epoch seconds
     plan: int
-    prove: Prover
+    prove: Prove
     owned: Callable[[str], Collection[Pod]]
     usable: Collection[str]
     allowed: Callable[[Pod], Allowance | None] = lambda _: None
