@@ -341,7 +341,7 @@ class Consolidator:
             if one.late(now) and not self._drains(one, work):
                 one.failed = "its new nodes were not used in time"
             if one.nodes.isdisjoint(there):
-                bought = [node for name in one.claims if (node := self.under_way.usable(name))]
+                bought = tuple(self.under_way.usable(one.claims).values())
                 self.records.done(pool, one.group, bought, now)
             elif opened or one.failed:
                 self.planner.disproved(pool, opened)

@@ -96,11 +96,11 @@ class Targets:
         if any(name not in known or known[name].deleting for name in one.claims):
             one.failed = "a node that was ordered for it did not come"
             return None
-        nodes = [self.under_way.usable(name) for name in one.claims]
-        there = [node.name for node in nodes if node is not None]
-        if len(there) < len(nodes):
+        nodes = self.under_way.usable(one.claims)
+        if len(nodes) < len(one.claims):
             return vacancies.Group(one.name, vacatings, usable=False)
         one.came_at = one.came_at or now
+        there = [nodes[name].name for name in one.claims]
         return vacancies.Group(one.name, tuple(_to(each, there) for each in vacatings))
 
     def keep_only(self, pursued: Iterable[Pursued], begun: Collection[str]) -> None:

@@ -8,7 +8,7 @@ score.
 import functools
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bayplan.api import names
@@ -48,10 +48,16 @@ class UnderWay:
         """Claim -> pods that run elsewhere and move there: no room is kept for others that move."""
         self._moving = dict(held)
 
-    def usable(self, claim: str) -> Node | None:
-        """The node of a claim, if pods may be bound to it."""
-        known = self.cache.pools.claims.get(claim)
-        return self._usable(known, self._nodes()) if known is not None else None
+    def usable(self, claims: Sequence[str]) -> Mapping[str, Node]:
+        """The nodes of these claims to which pods may be bound, by the claims' names."""
+        if not claims:
+            return {}
+        known, there = self.cache.pools.claims, self._nodes()
+        return {
+            name: node
+            for name in claims
+            if name in known and (node := self._usable(known[name], there)) is not None
+        }
 
     def absorb(self, landed: Landed) -> None:
         """These pods are planned for nodes on their way, by the names that `coming` gave them.
