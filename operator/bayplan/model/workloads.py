@@ -3,7 +3,7 @@
 import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bayplan.model import reasons, requirements, resources
 from bayplan.model.constraints import PlaceConstraint
@@ -13,6 +13,7 @@ TaskKey = tuple[str, str]  # namespace, name of the pod
 
 # On pods of a workload with the strategy Exclusive: no pod of another workload joins them.
 EXCLUSIVE = "bayplan.dev/exclusive"
+_HIGHEST = (1 << 31) - 1  # priority
 
 
 class Strategy(enum.Enum):
@@ -151,6 +152,14 @@ class Backlog:
             for kind in _either(self.held, other.held)
         }
         return Backlog(self.nodes | other.nodes, shares, held, self.closing | other.closing)
+
+    def taken(self) -> "Backlog":
+        """The same, but the held room is for nobody who waits, whatever its class and priority."""
+        held: dict[PodClass, Counter[str]] = {}
+        for kind, there in self.held.items():
+            other = replace(kind, workload=f"~{kind.workload}", priority=_HIGHEST)
+            held.setdefault(other, Counter()).update(there)
+        return replace(self, held=held)
 
 
 NO_BACKLOG = Backlog()

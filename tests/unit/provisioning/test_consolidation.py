@@ -491,6 +491,23 @@ def test_room_that_is_held_for_others_is_not_used() -> None:
     assert {} == moves(planned(replace(seen, planned=held)))
 
 
+def test_room_that_is_held_for_pods_alike_is_not_used() -> None:
+    """Held since the question, for other pods of the very class of the pod that would move."""
+    seen = scene(BIG, SMALL, settled("a", "big", 3000), settled("c", "small", 1500))
+    asked, answer = answered(seen)
+    (kind,) = (
+        move.kind
+        for group in plan(asked, answer, seen).groups
+        for vacating in group.vacatings
+        for move in vacating.moves
+    )
+    full = replace(seen, planned=Backlog(held={kind: {"big": 3}}))
+    roomy = replace(seen, planned=Backlog(held={kind: {"big": 2}}))
+
+    assert {"c": "big"} == moves(plan(asked, answer, roomy))
+    assert {} == moves(plan(asked, answer, full))
+
+
 def test_room_for_what_is_expected_is_kept() -> None:
     """Headroom, or a run that begins soon, needs what the small node has free."""
     seen = scene(BIG, SMALL, settled("a", "big", 6500), settled("c", "small", 500))

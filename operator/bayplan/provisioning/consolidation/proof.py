@@ -70,7 +70,7 @@ class Prover:
         shares: dict[PodClass, Counter[str]] = {}
         for number, one in enumerate(wanted):
             names = {f"~{at}": f"~{number}.{at}" for at in range(len(one.orders))}
-            local.update((here, there) for there, here in names.items())
+            local.update((here, name) for name, here in names.items())
             for name, order in zip(names.values(), one.orders, strict=True):
                 bought[name] = order.node(name)
             for pod in one.moves:
@@ -79,8 +79,9 @@ class Prover:
                     shares.setdefault(self._kind(pod), Counter())[names.get(hint, hint)] += 1
         snapshot = scene.snapshot.with_nodes(list(bought.values())) if bought else scene.snapshot
         memo = self._bought if bought else scene.memo
-        nodes = frozenset(name for there in shares.values() for name in there)
-        planned = scene.planned | Backlog(nodes, shares)
+        nodes = frozenset(name for share in shares.values() for name in share)
+        there = scene.planned.taken()
+        planned = there | Backlog(nodes, shares)
 
         waiting = [*self._waiting(pods, going), *(replace(one, avoid=going) for one in self.guests)]
 
@@ -90,7 +91,7 @@ class Prover:
         if any(tied(self._kind(pod)) for pod in pods):
             held = _counted(waiting, placements)
             gone = snapshot.without_nodes({node.name for one in wanted for node in one.nodes})
-            after = scene.planned | Backlog(held=held)
+            after = there | Backlog(held=held)
             again = self._landed(gone, waiting, after, Memo())
             if again is None or _counted(waiting, again) != held:
                 return None

@@ -318,7 +318,7 @@ class Consolidator:
             for one in group.vacatings
             for move in one.moves
         }
-        others = [work.step.held for name, work in self._work.items() if name != pool]
+        others = [one.step.held.taken() for name, one in self._work.items() if name != pool]
         planned = functools.reduce(operator.or_, others, self.under_way.planned(coming=False))
         return self.prover.prove(pods, held, closed, targets=targets, planned=planned)
 

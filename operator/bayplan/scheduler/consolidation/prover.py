@@ -37,6 +37,7 @@ class Prover:
     ) -> Proof:
         """Where all these successors land together, beside what is `held` and `planned`.
 
+        What is held is for other pods, also if these are of the same class; what is planned is not.
         None lands on a node that is `closed`. They land on their `targets` as far as possible.
         """
         now, kinds = self.clock.now(), self.successors(pods)
@@ -61,7 +62,7 @@ class Prover:
             now,
             Policy(),
             self._memo,
-            planned=planned | wish | Backlog(held=held),
+            planned=planned | wish | Backlog(held=held).taken(),
         )
         moves = tuple(
             Move(pod.key, pod.uid, _owner(pod), kinds[pod.key], found.placements[pod.key])
