@@ -188,9 +188,13 @@ class MovesAuditor(PoolAuditor):
         now, here = self.world.time(), pod["spec"]["nodeName"]
         if now < self._node_lost_at + self.delta + 2 or self.split:
             return
-        wanted = cpu_of(pod)
+        if not self._fits(cpu_of(pod), without=here):
+            self.broken("C2", f"{pod['metadata']['name']} was evicted, and no node has room for it")
+
+    def _fits(self, wanted: int, without: str = "") -> bool:
+        """Whether another node has so much CPU free for new pods."""
         for (_, name), node in self.world.store.of("Node").items():
-            if name == here or _drain(node) or node["spec"].get("unschedulable"):
+            if name == without or _drain(node) or node["spec"].get("unschedulable"):
                 continue
             used = sum(
                 cpu_of(one)
@@ -198,8 +202,8 @@ class MovesAuditor(PoolAuditor):
                 if one["spec"].get("nodeName") == name and not is_terminal(one)
             )
             if used + wanted <= self.world.capacity[name][0]:
-                return
-        self.broken("C2", f"{pod['metadata']['name']} was evicted, and no node has room for it")
+                return True
+        return False
 
     def _filled(self, pod: Body, node: str) -> None:
         """C8: nothing lands on a node that is being emptied."""
@@ -234,8 +238,12 @@ class MovesAuditor(PoolAuditor):
                 self.broken("C2", f"{name} waits for {now - since:.0f} s after an eviction of ours")
 
     def awaited(self) -> bool:
-        """Whether a pod waits for a node, or a node is on its way."""
-        return bool(self._waiting) or any(claim.got is None for claim in self.claims.values())
+        """Whether a pod waits for a node, a node is on its way, or the headroom is not there."""
+        coming = any(claim.got is None for claim in self.claims.values())
+        spec = self.pools[-1][1]
+        headroom = 1000 * int(spec.get("buying", {}).get("headroom", {}).get("cpu", 0))
+        lacks = bool(headroom) and not self._fits(headroom)
+        return bool(self._waiting) or coming or lacks
 
     def cost(self) -> int:
         """What the nodes and orders cost, in microdollars an hour."""

@@ -127,15 +127,15 @@ class _History:
         auditor.judge_moves()
 
     async def _until_settled(self, clock: float) -> None:
-        """Until nobody has written for a while, and clocks are where they were."""
+        """Until nobody has written and nothing was sold out for a while, with clocks as before."""
         auditor, quiet, writes = self._world.auditor, 0, 0
         for _ in range(_LONGEST_SECONDS):
             if auditor.cost_before is None and not auditor.awaited():
                 auditor.cost_before = auditor.cost()
-            quiet = quiet + 1 if auditor.writes == writes else 0
+            still = auditor.writes == writes and not self._world.refusals()
+            quiet = quiet + 1 if still else 0
             writes = auditor.writes
-            rests = auditor.settled() and not self._world.refusals()
-            if quiet > _QUIET_SECONDS and rests and self._world.now() >= clock:
+            if quiet > _QUIET_SECONDS and auditor.settled() and self._world.now() >= clock:
                 return
             await asyncio.sleep(1)
         auditor.broken("C5", "the Pool does not come to rest")
@@ -190,7 +190,9 @@ class _History:
             "scaleDown": {"order": dice.choice(["YoungestFirst", "EmptiestFirst"])},
         }
         if dice.random() < 0.2:
-            spec["placement"]["constraints"] = [{"groupBy": "Node", "rule": "MaxPer 2"}]
+            spec["placement"]["constraints"] = [
+                {"key": "hostname", "operator": "MaxPer", "value": "2"}
+            ]
         self._services[name] = replicas
         notes = self._notes()
         self._world.add_service(name, spec, dice.choice([200, 500, 900, 1500]), notes)

@@ -9,7 +9,7 @@ from bayplan.api.times import rfc3339
 from bayplan.cloud.prices import Market, Price
 from tests.histories.pools.api_server import BUDGET, PoolStore
 from tests.histories.pools.controllers import Controllers, is_ready, owner, set_ready
-from tests.histories.pools.karpenter import POOL, PRICES, ZONES, Karpenter, node_pool_body
+from tests.histories.pools.karpenter import OFFERED, POOL, PRICES, ZONES, Karpenter, node_pool_body
 from tests.histories.pools.moves import MovesAuditor
 from tests.histories.pools.replica import PoolReplica
 from tests.histories.replica import Line, Replica
@@ -56,8 +56,9 @@ class PoolWorld(World):
         return self.chance.random() < self.solver_lost
 
     def refusals(self) -> bool:
-        """Whether the Pool's status says that an offering is out for a while."""
-        return bool(self.store.of("Pool")["", POOL].get("status", {}).get("unavailable"))
+        """Whether an offering is out for a while, as the Pool's status or Karpenter has it."""
+        told = self.store.of("Pool")["", POOL].get("status", {}).get("unavailable")
+        return bool(told) or len(self.karpenter.market()) < len(OFFERED)
 
     def leader(self) -> Line | None:
         """Who holds the lease and lives."""
