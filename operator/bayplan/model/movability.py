@@ -69,8 +69,13 @@ def verdict(pod: Pod, around: Circumstances) -> str:
 
 def young(pod: Pod, minimum_stay_seconds: int, now: int) -> bool:
     """Whether the pod has come to its node too lately to be moved; `now` in epoch seconds."""
+    return now < old_at(pod, minimum_stay_seconds)
+
+
+def old_at(pod: Pod, minimum_stay_seconds: int) -> int:
+    """When the pod will have been on its node for long enough to be moved (epoch seconds)."""
     since = pod.created_at if pod.placed_at is None else pod.placed_at
-    return now - since < minimum_stay_seconds
+    return since + minimum_stay_seconds
 
 
 def _kept(pod: Pod, now: int) -> str:

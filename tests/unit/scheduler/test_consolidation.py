@@ -136,6 +136,24 @@ def test_a_poor_answer_is_asked_for_again_with_more_time() -> None:
     assert town.cost() < before[0]
 
 
+def test_pods_that_become_old_enough_are_noticed_at_once() -> None:
+    """Nothing else changes then, and an unchanged Pool is looked at ever more rarely."""
+    town = of_others(consolidation={"minimumStaySeconds": 7200})
+
+    async def story() -> None:
+        old_at = town.clock.wall + 500
+        for pod in list(town.cache.state.pods.values()):
+            town.see("Pod", pod.name, dataclasses.replace(pod, created_at=old_at - 7200))
+        for number in range(3):
+            town.scale(f"r{number}", 4)
+        await town.living(499)
+        assert [] == town.evicted
+        await town.living(20)
+        assert town.evicted
+
+    town.play(story)
+
+
 def test_constant_demand_comes_to_rest() -> None:
     """When all pods are old enough, nothing is asked, written or moved for a day."""
     town = town_of()

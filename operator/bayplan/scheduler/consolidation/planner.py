@@ -1,7 +1,8 @@
 """Plans of consolidation: makes the question from what is known, and asks the solver process.
 
 An unchanged Pool is not asked about again: the picture of its nodes is compared first, then the
-question itself. The question is made anew now and then, for time alone may change it.
+question itself. The question is made anew when a pod or a node has become old enough, and now and
+then, for time may change it in other ways too.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from bayplan.model.backoff import delay_after
 from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
 from bayplan.provisioning.consolidation.plan import plan
 from bayplan.provisioning.consolidation.question import question
+from bayplan.provisioning.consolidation.ripening import ripens_at
 from bayplan.provisioning.consolidation.scene import Asked, Blocked, Plan, Scene
 from bayplan.scheduler.consolidation.scenes import Scenes
 from bayplan.scheduler.cycle_metrics import Clock
@@ -61,7 +63,10 @@ class _Unproven:
 
 @dataclass(slots=True)
 class _Known:
-    """The last plan of a Pool, and what it was made of; the solver had `seconds` for it."""
+    """The last plan of a Pool, and what it was made of; the solver had `seconds` for it.
+
+    `ripens` is when time alone changes the question next; None if it does not.
+    """
 
     plan: Plan
     at: int  # epoch seconds
@@ -72,6 +77,7 @@ class _Known:
     answer: Consolidated | None = None
     seconds: float = 0.0
     again: int = AGAIN_SECONDS
+    ripens: int | None = None
 
     @property
     def poor(self) -> bool:
@@ -80,10 +86,11 @@ class _Known:
             return False
         return self.answer.cost * 100 > self.answer.bound * (100 + _POOR_PERCENT)
 
-    @property
-    def rests(self) -> int:
-        """For how many seconds nothing is asked while nothing seems to change."""
-        return _SOON_SECONDS if self.poor else self.again
+    def rests(self, now: int) -> bool:
+        """Whether nothing is asked now if nothing seems to have changed."""
+        if self.ripens is not None and self.at < self.ripens <= now:
+            return False
+        return 0 <= now - self.at < (_SOON_SECONDS if self.poor else self.again)
 
 
 @dataclass(slots=True, eq=False)
@@ -141,7 +148,7 @@ class Planner:
         """
         now, known = self.clock.now(), self._known.get(pool)
         picture = self.scenes.picture(pool)
-        if known is not None and known.picture == picture and 0 <= now - known.at < known.rests:
+        if known is not None and known.picture == picture and known.rests(now):
             return
         scene = self._scene(pool)
         made = question(scene) if scene is not None else None
@@ -158,6 +165,13 @@ class Planner:
             self._keep(pool, Plan(), picture, digest)
         else:
             await self._answered(pool, made, (picture, digest))
+        if scene is not None and pool in self._known:
+            self._known[pool].ripens = self._ripens_at(pool, scene)
+
+    def _ripens_at(self, pool: str, scene: Scene) -> int | None:
+        """When time alone changes the question that was made of this scene."""
+        rests = (one.until for one in self._known[pool].unproven.values() if one.until > scene.now)
+        return min((at for at in (ripens_at(scene), *rests) if at is not None), default=None)
 
     def disproved(self, pool: str, nodes: Iterable[str]) -> None:
         """The pods of these nodes could not move after all: not asked about for a while."""

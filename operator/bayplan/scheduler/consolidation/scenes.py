@@ -172,7 +172,18 @@ class Scenes:
             for resource in self.cache.resources.values()
             if isinstance(resource.spec, LongServiceSpec)
         )
-        made_of = snapshot.nodes_version, id(self.menus.current(self.clock.now())), replicas
+        now, planned = self.clock.now(), self.planned()
+        expecting = {
+            node for there in (*planned.shares.values(), *planned.held.values()) for node in there
+        }
+        made_of = (
+            snapshot.nodes_version,
+            id(self.menus.current(now)),
+            replicas,
+            sorted(expecting),
+            sorted(self.shunned(pool, now)),
+            self.moves(pool, now) > 0,
+        )
         seen.update(repr(made_of).encode())
         return seen.digest()
 
