@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from bayplan.model.departures import Vacating
+from bayplan.model.intents import EvictPod
 from bayplan.model.nodes import Node, Taint
 from bayplan.model.pods import Pod
 from bayplan.reconcile.pool.vacating import machine
@@ -170,6 +171,22 @@ class TestWhatStops:
         assert "may not leave now by PodDisruptionBudget default/rs" in why(world)
         assert not world.tainted("n1")
 
+    def test_an_eviction_without_an_answer(self) -> None:
+        """The pod counts as before, and is seen to go later: no other pod of its owner goes yet."""
+
+        class Unsure(World):
+            def evict(self, intent: EvictPod) -> None:
+                super().evict(intent)
+                self._leaving.discard(intent.uid)
+
+        world = Unsure(wanted={"n1"}, idle=True)
+        for _ in range(120):
+            world.lag = 3 if world.evicted else 0
+            world.run(1)
+            assert world.ready("rs") >= 3
+
+        assert world.evicted
+
     def test_a_budget_that_is_spent_later(self) -> None:
         """The moves stop, the node opens when they are stuck, and the owner is left alone."""
         world = begun()
@@ -329,7 +346,48 @@ class TestWhatOthersDo:
         assert {} == world.held.held
 
 
+class TestTheRoomThatIsHeld:
+    def test_for_a_successor_that_does_not_land(self) -> None:
+        """Only for ten minutes, although a pod of its owner waits all the time."""
+        world = begun()
+        world.full = True
+        world.run(100)
+        held = world.held.held
+        world.run(650)
+
+        assert held
+        assert [] != [pod for pod in world.of("rs") if not pod.node]
+        assert {} == world.held.held
+
+    def test_pods_that_came_before_are_no_successors(self) -> None:
+        """The owner grew after its pods had moved off another node."""
+        world = begun()
+        world.run(60)
+        assert NodeState.EMPTY is world.state("n1")
+        world.nodes["n4"] = make_node("n4", uid="uid-n4")
+        world.replicas["rs"] += 2
+        world.run(STAY + 20)
+        world.wanted = {"n1", "n2"}
+        while world.state("n2") is not NodeState.DRAINING:
+            world.run(1)
+        world.run(1)
+        moves = world.memory.nodes["uid-n2"].moves
+        held = [one.held for one in moves if one.move.owner == "rs"]
+
+        assert held
+        assert all(held)
+
+
 class TestAfterARestart:
+    def test_it_counts_what_still_has_to_move(self) -> None:
+        """As moves that begin: a process that dies often does not move more than it may."""
+        world = begun()
+        world.die()
+        left = sum(pod.node == "n1" for pod in world.pods.values())
+        world.run(20)
+
+        assert left == sum(count for _, count in world.memory.moves)
+
     def test_it_goes_on(self) -> None:
         """The taint is enough: the pods are proven again, and move."""
         world = begun()

@@ -216,6 +216,7 @@ def _all_proven(p: Pass, uid: str, one: Watched, here: Mapping[str, Pod]) -> Wat
     if not proof.lacking:
         # After a restart nobody knows what had started: it goes on.
         moves = (*one.moves, *p.moves.begin(proof.moves))
+        p.spent.append((p.now.at, len(proof.moves)))
         one = dataclasses.replace(one, moves=moves, started=True, unproven=0)
         return dataclasses.replace(one, progress_at=p.now.at)
     one = dataclasses.replace(one, unproven=one.unproven + 1, proved_at=p.now.at)

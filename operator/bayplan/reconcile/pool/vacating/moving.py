@@ -30,6 +30,7 @@ RUNS = frozenset({BATCHJOB, "Job"})
 RESUME_SECONDS = 20  # after a restart nobody knows which pods were evicted a moment ago
 RECOVER_SECONDS = 60  # an owner that stays smaller than before was scaled down
 HOLD_SECONDS = 120  # for the successor of a pod that has gone, if no pod of its owner waits
+LONGEST_HOLD_SECONDS = 600  # if any does: one that has not landed by then will not land there
 _AGAIN_SECONDS, _LONGEST_SECONDS = 5, 60  # until an eviction without effect is tried again
 
 
@@ -62,6 +63,8 @@ class Moves:
         self.moved: list[Move] = []
         self._crowded: Collection[str] = ()
         self._asked: set[str] = set()  # owners of which a pod is evicted in this step
+        self._followed: set[str] = set()  # owners of whose pods all are known as of this step
+        self._alive: dict[str, int] = {}  # by uid of an owner: how many of its pods are ready
         self._spent = Counter[str]()  # evictions in this step, by disruption budget
         self._around = Circumstances(
             now.at, rules.stay_seconds, self._living, self._spent_by_now, now.interruptible
@@ -78,6 +81,7 @@ class Moves:
                 by_owner.setdefault(moving.move.owner, []).append((uid, index))
         for owner, places in by_owner.items():
             self._settle_owner(owner, places, moves)
+        self._followed.update(by_owner)
         found = {}
         for uid, one in watched.items():
             after = tuple(moving for moving in moves[uid] if not _over(moving))
@@ -99,7 +103,8 @@ class Moves:
             there = moving.move.uid in pods
             if not there and not moving.gone_at:
                 moving = dataclasses.replace(moving, gone_at=self._now.at)
-            late = not waits and self._now.at >= moving.gone_at + HOLD_SECONDS
+            patience = LONGEST_HOLD_SECONDS if waits else HOLD_SECONDS
+            late = self._now.at >= moving.gone_at + patience
             if not there and (late or moving.move.target not in self._now.usable):
                 moving = dataclasses.replace(moving, held=False)
             moves[uid][index] = moving
@@ -142,10 +147,13 @@ class Moves:
         begun = tuple(Moving(move) for move in moves)
         for moving in begun:
             self._hold(moving.move)
-            if moving.move.owner not in self.fleets:
-                pods = self._now.owned(moving.move.owner)
+            owner = moving.move.owner
+            if owner not in self._followed:
+                self._followed.add(owner)
+                pods = self._now.owned(owner)
                 placed = frozenset(pod.uid for pod in pods if pod.uid and pod.node)
-                self.fleets[moving.move.owner] = Fleet(placed)
+                fleet = self.fleets.get(owner, Fleet())
+                self.fleets[owner] = dataclasses.replace(fleet, known=placed)
         return begun
 
     def _hold(self, move: Move) -> None:
@@ -221,7 +229,10 @@ class Moves:
         return f"{title(pod)} {why}" if why else ""
 
     def _living(self, owner: Owner) -> int:
-        return sum(pod.ready and not pod.terminating for pod in self._now.owned(owner.uid))
+        if owner.uid not in self._alive:
+            pods = self._now.owned(owner.uid)
+            self._alive[owner.uid] = sum(pod.ready and not pod.terminating for pod in pods)
+        return self._alive[owner.uid]
 
     def _spent_by_now(self, pod: Pod) -> str:
         """The budget that lets no pod like this go, after those that go in this step."""
@@ -248,6 +259,8 @@ class Moves:
     def _unready(self, owner: str, pod: Pod) -> str:
         """Why the owner cannot spare this pod now: another of its pods is not ready, or lacks."""
         fleet, now = self.fleets.get(owner, Fleet()), self._now
+        if now.at < fleet.evicted_at + _AGAIN_SECONDS:  # it may go, whatever was answered
+            return f"another pod of the owner of {title(pod)} was asked to go just now"
         others = [each for each in now.owned(owner) if not each.terminal and each.uid != pod.uid]
         for each in others:
             if not each.node or not each.ready or each.terminating:
