@@ -9,11 +9,13 @@ import pytest
 from bayplan.api import names
 from bayplan.cluster.budgets import Stored
 from bayplan.model.budgets import Budget
+from bayplan.model.intents import CloseNode
+from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import KEEP
 from bayplan.model.pods import EXPECTED_SECONDS
 from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
 from bayplan.reconcile.pool.facts import Consolidating
-from tests.builders import make_pod, make_term
+from tests.builders import make_node, make_pod, make_term
 from tests.unit.scheduler.pool_town import Town
 
 HALF = 5, 3  # how many LongServices there are, and how many of six instances each keeps
@@ -354,3 +356,73 @@ def test_demand_opens_a_node_that_closes() -> None:
     assert {full, other} == {pod.node for pod in town.running("r")}
     assert [] == marks(town)
     assert 0 == town.writes["launch"]
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_costs_are_taken_off_when_the_pool_no_longer_consolidates(*, new: bool) -> None:
+    """Also by a new process, which never saw it consolidate."""
+    town = of_others(consolidation={"deletionCost": True})
+
+    def priced() -> list[str]:
+        pods = town.cache.state.pods.values()
+        return [pod.name for pod in pods if names.DELETION_COST in pod.annotations]
+
+    async def story() -> None:
+        await town.living(60)
+        before.extend(priced())
+        assert [] == marks(town)
+        town.pool("Buy")
+        if new:
+            town.replace_operator()
+        await town.living(60)
+
+    before: list[str] = []
+    town.play(story)
+
+    assert before
+    assert [] == priced()
+
+
+def test_a_defect_in_one_pool_stops_no_other() -> None:
+    """Nodes of Pools that are gone open, and to say so meets a defect."""
+
+    class Poor(Town):
+        def close(self, wanted: CloseNode) -> None:
+            if wanted.node.startswith("n-away"):
+                raise ValueError(wanted.node)
+            super().close(wanted)
+
+    town = Poor()
+    for name in (f"away-{number}" for number in range(9)):
+        labels = {names.POOL: name}
+        known = {"pool": name, "node": f"n-{name}", "provider_id": f"i-{name}", "labels": labels}
+        town.claim(NodeClaim(name, uid=name, **known))
+        town.again(make_node(f"n-{name}", labels=labels, closing="plan"))
+    town.buying.consolidator.look(town.clock.now())
+
+    assert 9 == len(town.defects)
+    assert told(town)
+
+
+@pytest.mark.parametrize(
+    ("stored", "left"),
+    [(0, 10), (7, 3), (12, 0), (-1, 10), (True, 10), ("7", 10), (None, 10)],
+)
+def test_a_new_process_counts_on_from_the_moves_of_the_last_hour(stored: object, left: int) -> None:
+    """As the status of the Pool has them; what makes no sense there is nothing."""
+    town = Town()
+    body = {
+        "metadata": {"name": "batch", "uid": "uid-batch", "generation": 9},
+        "spec": {
+            "mode": "BuyAndConsolidate",
+            "nodePoolRef": {"name": "of-batch"},
+            "consolidation": {"maximumMovesPerHour": 10},
+        },
+        "status": {"moves": {"lastHour": stored}},
+    }
+    town.version += 1
+    town.see("Pool", "batch", body, "")
+    town.buying.consolidator.look(town.clock.now())
+
+    assert left == town.buying.consolidator.moves("batch", town.clock.now())
+    assert stored == told(town).moves_last_hour or left == 10

@@ -1,9 +1,10 @@
 """What the status of a Pool says of consolidation: numbers, the condition, and sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bayplan.api.pool_status import MOST_BLOCKED
+from bayplan.model.untyped import mapping
 from bayplan.reconcile import conditions
 from bayplan.reconcile.conditions import Condition, false, true, unknown
 from bayplan.reconcile.pool.facts import BlockedNode, Consolidating, Facts, LeavingNode
@@ -42,6 +43,12 @@ def fields(facts: Facts) -> dict[str, Any]:
         "promisedDollarsPerHour": dollars(told.promised),
         "savedDollarsPerHour": dollars(told.saved),
     }
+
+
+def moved_lately(status: Mapping[str, Any]) -> int:
+    """How many pods had moved within an hour as the status says; 0 where it makes no sense."""
+    found = mapping(status.get("moves")).get("lastHour")
+    return max(found, 0) if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
 def condition(facts: Facts, hindered: Problem | None) -> Condition | None:

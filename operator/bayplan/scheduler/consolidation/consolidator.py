@@ -23,6 +23,7 @@ from bayplan.model.pods import Pod
 from bayplan.model.workloads import NO_BACKLOG, Backlog, Waiting
 from bayplan.model.workloads import Plan as Placed
 from bayplan.provisioning.consolidation.scene import Plan
+from bayplan.reconcile.pool.consolidation import moved_lately
 from bayplan.reconcile.pool.quiet import Problem
 from bayplan.reconcile.pool.retirement import Seen
 from bayplan.reconcile.pool.vacating import machine
@@ -117,7 +118,7 @@ class Consolidator:
 
     def moves(self, pool: str, now: int) -> int:
         """How many pods of a Pool may begin to move now."""
-        spec, work = self.menus.current(now).buying.get(pool), self._work.get(pool, _Work())
+        spec, work = self.menus.current(now).buying.get(pool), self._work_of(pool)
         if spec is None or self.calm.still(spec, work.memory, now) is not None:
             return 0
         spent = self.calm.spent(work.memory, now)
@@ -153,19 +154,22 @@ class Consolidator:
         consolidating = {name for name, spec in menus.buying.items() if spec.consolidates}
         pools = consolidating | {name for name, nodes in by_pool.items() if _marked(nodes)}
         pools |= {name for name, work in self._work.items() if work.memory.nodes}
+        wanted = {name for name in consolidating if menus.buying[name].consolidation.deletion_cost}
+        self.costs.look(wanted, now)
         if not (pools or self._work):
             return
         seen = self.nodes.seen({name: by_pool.get(name, []) for name in pools})
-        for name in pools:
+        for name in sorted(pools):
             spec = menus.buying.get(name)
-            self._step(name, spec if name in consolidating else None, seen[name], menus)
+            try:
+                self._step(name, spec if name in consolidating else None, seen[name], menus)
+            except Exception as error:  # noqa: BLE001  the other Pools go on
+                self.failed(error)
         for name in self._work.keys() - pools:
             del self._work[name]
         self.planner.forget(consolidating)
         self.records.forget(consolidating)
         self._hold()
-        wanted = {n for n in consolidating if menus.buying[n].consolidation.deletion_cost}
-        self.costs.look(wanted, now)
 
     # ---- plans -----------------------------------------------------------------------------
 
@@ -186,11 +190,15 @@ class Consolidator:
     async def _planning(self) -> NoReturn:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self.leads():
+            if not self.leads():
+                continue
+            try:
                 await self.plan()
+            except Exception as error:  # noqa: BLE001  the next look is another question
+                self.failed(error)
 
     async def _plan(self, pool: str) -> None:
-        now, work = self.clock.now(), self._work.setdefault(pool, _Work())
+        now, work = self.clock.now(), self._work_of(pool)
         if self.calm.hindrance(pool, now) is not None:
             return
         if self._busy(pool, work, now):
@@ -200,11 +208,22 @@ class Consolidator:
         found = self.planner.known(pool)
         if found is None or self.surplus():
             return
-        work = self._work.setdefault(pool, _Work())
+        work = self._work_of(pool)
         if found is not work.plan:
             self._accept(pool, work, found)
         else:
             work.number += 1
+
+    def _work_of(self, pool: str) -> _Work:
+        """What goes on in a Pool; a new process counts on from the moves of the last hour."""
+        work = self._work.get(pool)
+        if work is None:
+            stored, now = self.cache.pools.pools.get(pool), self.clock.now()
+            moved = moved_lately(stored.status) if stored is not None else 0
+            memory = Memory(moves=((now, moved),)) if moved else Memory()
+            work = self._work[pool] = _Work(memory=memory)
+            self.records.resume(pool, moved, now)
+        return work
 
     def _busy(self, pool: str, work: _Work, now: int) -> bool:
         """Whether the last plan is still being carried out, for about the same pods."""
@@ -236,6 +255,7 @@ class Consolidator:
             await asyncio.sleep(_TICK_SECONDS)
             if not self.leads():
                 self._work.clear()  # what another process does meanwhile is not known here
+                self.records.forget(())
                 self._held = NO_BACKLOG
                 continue
             try:
@@ -245,7 +265,7 @@ class Consolidator:
 
     def _step(self, pool: str, spec: PoolSpec | None, seen: Sequence[Seen], menus: Menus) -> None:
         """One step of a Pool; without a `spec` it no longer consolidates, and its nodes open."""
-        now, work = self.clock.now(), self._work.setdefault(pool, _Work())
+        now, work = self.clock.now(), self._work_of(pool)
         if spec is None:
             work.pursued.clear()
             rules = Rules(0, consolidating=False)

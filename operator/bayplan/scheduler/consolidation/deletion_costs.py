@@ -35,10 +35,13 @@ class DeletionCosts:
     ranks: Callable[[], Mapping[str, int]]
     _asked: dict[str, tuple[int | None, int]] = field(default_factory=dict)  # uid -> cost, when
     _looked_at: int = 0
+    _clean: bool = False  # no Pool wants costs, and there are none of ours
 
     def look(self, pools: Collection[str], now: int) -> None:
         """Write what differs, in these Pools and in those that no longer want costs. O(pods)."""
-        if 0 <= now - self._looked_at < _EVERY_SECONDS:  # the wall clock may have been set back
+        self._clean = self._clean and not pools
+        # The wall clock may have been set back.
+        if self._clean or 0 <= now - self._looked_at < _EVERY_SECONDS:
             return
         self._looked_at = now
         asked = self._asked
@@ -51,6 +54,7 @@ class DeletionCosts:
                 continue
             self._asked[pod.uid] = cost, now
             self.writer.price_deletion(PriceDeletion(pod.namespace, pod.name, pod.uid, cost))
+        self._clean = not pools and not self._asked and self.cache.synced
 
     def _differing(
         self, pools: Collection[str], ranks: Mapping[str, int]

@@ -43,6 +43,11 @@ class Records:
             for gone in known.keys() - set(pools):
                 del known[gone]
 
+    def resume(self, pool: str, moved: int, now: int) -> None:
+        """So many pods had moved within an hour before this process took over."""
+        if moved and pool not in self._past:
+            self._past[pool] = _Past(deque([(now, Cause.CONSOLIDATION, moved)]))
+
     def took(self, pool: str, step: Step, before: Memory, now: int) -> None:
         """A step was taken: log what has changed, and count the moves."""
         for name, told in sorted(step.states.items()):
