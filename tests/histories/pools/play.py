@@ -24,7 +24,7 @@ from tests.histories.world import SPACE
 
 BUSY_SECONDS = 180
 _HEALING_SECONDS = 30
-_QUIET_SECONDS = 100  # without a write: by then what had to stay may go, and was asked about
+_QUIET_SECONDS = 70  # without a write: what has to stay for a while may go by then
 _STEADY_SECONDS = 60
 _LONGEST_SECONDS = 1200
 
