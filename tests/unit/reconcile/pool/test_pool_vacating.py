@@ -9,10 +9,11 @@ from bayplan.model.departures import Vacating
 from bayplan.model.intents import EvictPod
 from bayplan.model.nodes import Node, Taint
 from bayplan.model.pods import Pod
+from bayplan.model.workloads import Backlog
 from bayplan.reconcile.pool.vacating import machine
-from bayplan.reconcile.pool.vacating.vacancies import Group, NodeState
+from bayplan.reconcile.pool.vacating.vacancies import Group, NodeState, Watched
 from tests.builders import make_node
-from tests.laws.vacating_world import STAY, World
+from tests.laws.vacating_world import KINDS, STAY, World
 
 
 def begun(**more: object) -> World:
@@ -358,6 +359,30 @@ class TestTheRoomThatIsHeld:
         assert held
         assert [] != [pod for pod in world.of("rs") if not pod.node]
         assert {} == world.held.held
+
+    def test_a_successor_lands_where_room_is_held_for_another_pod(self) -> None:
+        """The pod that is still there gets the hold of the pod that has gone."""
+
+        class Elsewhere(World):
+            def schedule(self) -> None:
+                before = self.held
+                if len(self.evicted) == 1:  # the first successor goes to n3
+                    self.held = Backlog(held={KINDS["rs"]: {"n3": 1}})
+                super().schedule()
+                self.held = before
+
+        world = Elsewhere(replicas={"rs": 4, "web": 6}, wanted={"n1"})
+        targets: dict[str, str] = {}
+        for _ in range(120):
+            world.run(1)
+            there = {pod.uid for pod in world.pods.values() if not pod.terminating}
+            for one in world.memory.nodes.get("uid-n1", Watched("n1")).moves:
+                if one.move.owner == "rs":
+                    targets.setdefault(one.move.uid, one.move.target)
+                    assert one.held or one.move.uid not in there
+
+        assert {"n2", "n3"} == set(targets.values())
+        assert ["n2", "n3"] == [targets[one.uid] for one in world.evicted]
 
     def test_pods_that_came_before_are_no_successors(self) -> None:
         """The owner grew after its pods had moved off another node."""

@@ -138,6 +138,16 @@ class Moves:
 
         uid, index = min(held, key=fit)
         moving = moves[uid][index]
+        if not on_its_way(moving):
+            for of, at in held:
+                gone = moves[of][at]
+                if on_its_way(gone) and gone.move.kind == moving.move.kind:
+                    # It is the successor of that pod: the pod that is still there gets its hold.
+                    kept = dataclasses.replace(moving.move, target=gone.move.target)
+                    moves[uid][index] = dataclasses.replace(moving, move=kept)
+                    landed = dataclasses.replace(gone.move, target=successor.node)
+                    uid, index, moving = of, at, dataclasses.replace(gone, move=landed)
+                    break
         moves[uid][index] = dataclasses.replace(moving, held=False)
         if on_its_way(moving) or moves_itself(successor):
             self.moved.append(moving.move)
