@@ -15,7 +15,7 @@ from tests.histories.replica import Replica
 
 NUMBER = int(os.environ.get("BAYPLAN_POOL_HISTORIES", "100"))
 _EACH = 10
-_ENOUGH = 60  # histories in which a planted bug must show
+_ENOUGH = 120  # histories in which a planted bug must show
 
 
 @pytest.mark.parametrize("first", range(0, NUMBER, _EACH))
