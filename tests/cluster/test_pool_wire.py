@@ -346,7 +346,8 @@ def test_a_node_is_tainted_and_freed(site: Site) -> None:
         desk.writer.taint(wanted)
         await desk.until(lambda: len(taints(desk)) == 2)
         assert other in taints(desk)
-        assert desk.cache.state.nodes[_NODE].leaving
+        nodes = desk.cache.state.nodes
+        await desk.until(lambda: _NODE in nodes and nodes[_NODE].leaving)
 
         desk.writer.taint(intents.TaintNode(_NODE, uid, "bayplan.dev/draining", "", present=False))
         await desk.until(lambda: taints(desk) == [other])
