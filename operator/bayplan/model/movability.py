@@ -17,7 +17,6 @@ PER_NODE = "bayplan.dev/per-node"  # annotation: "true" on pods of a service wit
 # Controllers that make an equal pod at once when one of theirs is evicted. Others may not: the
 # driver of a Spark application is a pod that is lost for good.
 _REPLACING = frozenset({"ReplicaSet", "ReplicationController", "StatefulSet", "CloneSet"})
-_RUNS = frozenset({"BatchJob", "Job"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def _held_by_controller(pod: Pod, around: Circumstances) -> str:
     if owner is None:
         return "has no controller that would replace it"
     named = f"{owner.kind} {owner.name}"
-    if owner.kind in _RUNS:
+    if pod.is_run:
         may = owner.kind == "BatchJob" and around.interruptible(owner)
         return "" if may else f"is a run of {named}, which is not interrupted"
     if owner.kind == "LongService":

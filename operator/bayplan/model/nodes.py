@@ -82,6 +82,11 @@ class Taint:
     value: str = ""
     effect: str = "NoSchedule"  # NoSchedule, PreferNoSchedule or NoExecute
 
+    @property
+    def of_pool(self) -> bool:
+        """Whether a Pool has set it in order to give its node back."""
+        return self.key == DRAINING and self.value in POOL_DRAINS
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -122,7 +127,12 @@ class Node:
     @property
     def given_back(self) -> bool:
         """Whether a Pool has tainted the node in order to give it back."""
-        return any(taint.key == DRAINING and taint.value in POOL_DRAINS for taint in self.taints)
+        return any(taint.of_pool for taint in self.taints)
+
+    @property
+    def drains(self) -> frozenset[str]:
+        """The values of its taints DRAINING: who empties it, and how; empty if nobody does."""
+        return frozenset(taint.value for taint in self.taints if taint.key == DRAINING)
 
     @property
     def emptying(self) -> bool:

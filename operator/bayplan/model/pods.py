@@ -179,6 +179,7 @@ class Constraints:
 
 
 ANYWHERE = Constraints()
+_RUN_OWNERS = frozenset({"BatchJob", "Job"})  # kinds of controllers whose pods end by themselves
 
 
 # A tuple is searched by identity; a set would call the enum's hash, which is a Python function.
@@ -310,8 +311,12 @@ class Pod:
     @property
     def passing(self) -> bool:
         """Whether the pod will leave its node by itself: a run, or a pod that is being deleted."""
-        run = self.owner is not None and self.owner.kind in {"BatchJob", "Job"}
-        return run or self.terminating
+        return self.is_run or self.terminating
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it ends by itself when its work is done."""
+        return self.owner is not None and self.owner.kind in _RUN_OWNERS
 
     @property
     def lasts(self) -> int | None:

@@ -7,7 +7,7 @@ from bayplan.api import names
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource
 from bayplan.model import resources
-from bayplan.model.nodes import DRAINING, LEAVING_TAINTS, MOVING, RETIRING, Node
+from bayplan.model.nodes import LEAVING_TAINTS, MOVING, RETIRING, Node
 from bayplan.model.pods import Pod
 from bayplan.model.resources import Vector
 from bayplan.model.untyped import mapping, sequence
@@ -37,10 +37,9 @@ def state(node: Node) -> str:
     """Where a node stands on its way out; `Open` or `NotReady` if it is not on its way."""
     if node.deleting:
         return "Deleting"
-    ours = {taint.value for taint in node.taints if taint.key == DRAINING}
-    if RETIRING in ours:
+    if RETIRING in node.drains:
         return "Retiring"
-    if MOVING in ours:
+    if MOVING in node.drains:
         return "Draining"
     if _taken(node):
         return "Leaving"

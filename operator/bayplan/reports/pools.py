@@ -10,7 +10,7 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.pool_resource import PoolResource, parse_pool
 from bayplan.model import resources
-from bayplan.model.nodes import CAPACITY_TYPE, DRAINING, INSTANCE_TYPE, ZONE, Node
+from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node
 from bayplan.model.pods import Pod
 from bayplan.model.untyped import mapping, sequence
 from bayplan.provisioning.prices import MODELLED, with_price
@@ -172,7 +172,6 @@ def _trouble(pool: PoolResource) -> Iterator[str]:
 def _node(node: Node, pods: Sequence[Pod]) -> dict[str, Any]:
     asked = sum((pod.request for pod in pods), resources.NOTHING)
     priced, _ = with_price(node, MODELLED)
-    draining = any(taint.key == DRAINING for taint in node.taints)
     ready = "Ready" if node.ready else "NotReady"
     return {
         "name": node.name,
@@ -180,7 +179,7 @@ def _node(node: Node, pods: Sequence[Pod]) -> dict[str, Any]:
         "zone": node.labels.get(ZONE, ""),
         "capacityType": node.labels.get(CAPACITY_TYPE, ""),
         "costMicrodollarsPerHour": priced.price_microdollars,
-        "state": "Deleting" if node.deleting else "Draining" if draining else ready,
+        "state": "Deleting" if node.deleting else "Draining" if node.drains else ready,
         "pods": len(pods),
         "fillPercent": fill(asked, node.allocatable),
     }

@@ -24,7 +24,7 @@ from bayplan.api.names import RUN_TRACKING
 from bayplan.model.backoff import delay_after
 from bayplan.model.intents import RetireNode, TaintNode
 from bayplan.model.node_claims import NodeClaim
-from bayplan.model.nodes import DRAINING, LOST_TAINTS, MOVING, POOL_DRAINS, RETIRING, Node, Taint
+from bayplan.model.nodes import DRAINING, LOST_TAINTS, MOVING, RETIRING, Node
 from bayplan.model.pods import Pod
 from bayplan.model.untyped import mapping, sequence
 
@@ -142,7 +142,7 @@ def step(nodes: Sequence[Seen], memory: Memory, rules: Rules, now: Now) -> Step:
     remembered: dict[str, Watched] = {}
     intents: list[TaintNode | RetireNode] = []
     lists: list[str] = []
-    leaving = sum(_has(seen.node, RETIRING) and not seen.claim.deleting for seen in nodes)
+    leaving = sum(RETIRING in seen.node.drains and not seen.claim.deleting for seen in nodes)
     for seen in sorted(nodes, key=_dearest):
         node = seen.node
         if seen.claim.deleting or node.deleting:
@@ -167,7 +167,9 @@ def step(nodes: Sequence[Seen], memory: Memory, rules: Rules, now: Now) -> Step:
 
 def reopened(nodes: Sequence[Node]) -> tuple[TaintNode, ...]:
     """Takes our taint off these nodes: the Pool no longer buys, or it is gone."""
-    return tuple(_taint(node, present=False) for node in nodes if _ours(node) and not node.deleting)
+    return tuple(
+        _taint(node, present=False) for node in nodes if node.given_back and not node.deleting
+    )
 
 
 def reopens(node: Node) -> bool:
@@ -176,7 +178,7 @@ def reopens(node: Node) -> bool:
     A node whose pods have moved does not open for new pods.
     """
     others = tuple(one for one in node.taints if (one.key, one.value) != (DRAINING, RETIRING))
-    return _has(node, RETIRING) and not dataclasses.replace(node, taints=others).emptying
+    return RETIRING in node.drains and not dataclasses.replace(node, taints=others).emptying
 
 
 def template_taints(node_pool: Mapping[str, Any]) -> frozenset[str]:
@@ -206,7 +208,7 @@ def _looked_at(seen: Seen, known: Watched, now: Now) -> Watched:
     """What is remembered of the node after this look."""
     used = bool(ordinary(seen.pods)) or seen.node.name in now.in_flight
     since = None if used else _first(known.empty_since, now.at)
-    tainted_at = _first(known.tainted_at, now.at) if _ours(seen.node) else None
+    tainted_at = _first(known.tainted_at, now.at) if seen.node.given_back else None
     if tainted_at is None and known.act == "open":  # it was seen open: a later taint is another
         known = dataclasses.replace(known, act="", tries=0)
     return dataclasses.replace(known, empty_since=since, tainted_at=tainted_at)
@@ -226,7 +228,7 @@ def _due(seen: Seen, known: Watched, rules: Rules, now: Now) -> str:
             "" if stays or not rules.buying or now.at < _empty_at(seen, known, rules) else "taint"
         )
     # A taint that is being taken off may be gone already: the node has to be seen open first.
-    moving = rules.consolidating and _has(seen.node, MOVING)
+    moving = rules.consolidating and MOVING in seen.node.drains
     if stays or not rules.buying or known.act == "open":
         return "" if moving and known.empty_since is None else "open"
     if now.at <= _quiet_at(known) or now.at < known.retries_at:
@@ -246,7 +248,7 @@ def _claimed(node: Node, rules: Rules) -> bool:
         taint.key not in rules.taints
         and taint.key not in LOST_TAINTS
         and not taint.key.startswith(_OF_KUBERNETES)
-        and not _is_ours(taint)
+        and not taint.of_pool
         for taint in node.taints
     )
 
@@ -263,21 +265,9 @@ def _quiet_at(known: Watched) -> int:
     return max(known.tainted_at or 0, known.empty_since or 0) + QUIET_SECONDS
 
 
-def _ours(node: Node) -> bool:
-    return any(map(_is_ours, node.taints))
-
-
-def _is_ours(taint: Taint) -> bool:
-    return taint.key == DRAINING and taint.value in POOL_DRAINS
-
-
-def _has(node: Node, value: str) -> bool:
-    return any(taint.key == DRAINING and taint.value == value for taint in node.taints)
-
-
 def _taint(node: Node, *, present: bool) -> TaintNode:
     """Comes with the value of an empty node, and goes with the value that the node has."""
-    value = MOVING if not present and _has(node, MOVING) else RETIRING
+    value = MOVING if not present and MOVING in node.drains else RETIRING
     return TaintNode(node.name, node.uid, DRAINING, value, present=present)
 
 

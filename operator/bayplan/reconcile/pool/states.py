@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bayplan.api.names import POOL
 from bayplan.model.node_claims import ClaimState, NodeClaim
 from bayplan.model.node_pools import NODE_POOL
-from bayplan.model.nodes import DRAINING, MOVING, Node
+from bayplan.model.nodes import MOVING, Node
 
 
 class NodeState(enum.Enum):
@@ -101,10 +101,9 @@ def _state(state: NodeState, node: Node | None) -> NodeState:
         return state
     if node.deleting:
         return NodeState.RETIRING
-    taints = [taint.value for taint in node.taints if taint.key == DRAINING]
-    if not taints:
+    if not node.drains:
         return state
-    return NodeState.MOVING if all(value == MOVING for value in taints) else NodeState.DRAINING
+    return NodeState.MOVING if node.drains == {MOVING} else NodeState.DRAINING
 
 
 def _belongs(node: Node, pool: str, node_pool: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bayplan.model.intents import EmitEvent
-from bayplan.model.nodes import DRAINING, MOVING, Node
+from bayplan.model.nodes import MOVING, Node
 from bayplan.reconcile.pool.consolidation import closes, is_emptied
 from bayplan.reconcile.pool.facts import Consolidating, LeavingNode
 from bayplan.reconcile.pool.money import dollars
@@ -60,14 +60,8 @@ def events(before: Known, now: Known, nodes: Mapping[str, Node]) -> Iterator[tup
 
 def _marked(node: Node) -> bool:
     """Whether the node itself says that it is on its way out, and is not going back yet."""
-    return not _goes(node) and (bool(node.closing) or _has_taint(node))
+    return not _goes(node) and (bool(node.closing or node.drains))
 
 
 def _goes(node: Node) -> bool:
-    return node.deleting or (_has_taint(node) and not _has_taint(node, MOVING))
-
-
-def _has_taint(node: Node, value: str | None = None) -> bool:
-    return any(
-        taint.key == DRAINING and (value is None or taint.value == value) for taint in node.taints
-    )
+    return node.deleting or (bool(node.drains) and MOVING not in node.drains)

@@ -11,7 +11,6 @@ from bayplan.model.nodes import Node
 from bayplan.provisioning.consolidation.scene import Blocked, Group
 from bayplan.reconcile.pool.facts import BlockedNode, Cause, Consolidating, LeavingNode
 from bayplan.reconcile.pool.quiet import Problem
-from bayplan.reconcile.pool.vacating.moving import is_run
 from bayplan.reconcile.pool.vacating.vacancies import Memory, NodeState, Step
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 
@@ -147,7 +146,7 @@ class Records:
             if found is not state or node is None:
                 continue
             saving, moves = shares.get(name, (self.price(node) or 0, told.left))
-            runs = [pod for pod in self.cache.state.on_node.get(name, {}).values() if is_run(pod)]
+            runs = [pod for pod in self.cache.state.on_node.get(name, {}).values() if pod.is_run]
             ends = [pod.ends_at for pod in runs]
             known = [at for at in ends if at is not None]
             yield LeavingNode(

@@ -7,7 +7,7 @@ from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import CloseNode
 from bayplan.model.pods import Pod
 from bayplan.reconcile.pool.retirement import ordinary
-from bayplan.reconcile.pool.vacating.moving import is_run, title
+from bayplan.reconcile.pool.vacating.moving import title
 from bayplan.reconcile.pool.vacating.passes import Pass, moving_taint, no_room, taken_by
 from bayplan.reconcile.pool.vacating.vacancies import Group, NodeState, Told
 
@@ -93,7 +93,7 @@ def _begin_moves(p: Pass, group: Group, todo: Sequence[Vacating]) -> None:
         here = [pod for pod in ordinary(p.seen[one.uid].pods) if not pod.terminating]
         why = why or _not_alone(p, one, here)
         planned = {move.uid for move in one.moves}
-        pods += [pod for pod in here if not is_run(pod) or pod.uid in planned]
+        pods += [pod for pod in here if not pod.is_run or pod.uid in planned]
     spent = sum(count for _, count in p.spent)
     if not why and spent + len(pods) > p.rules.moves_per_hour:
         why = f"{spent} pods have moved in the last hour, and {p.rules.moves_per_hour} may"
@@ -130,7 +130,7 @@ def _not_alone(p: Pass, one: Vacating, here: Sequence[Pod]) -> str:
     """Why the pods of this node cannot all move now; empty if they can."""
     planned = {move.uid for move in one.moves}
     for pod in here:
-        if not pod.uid or (pod.uid not in planned and not is_run(pod)):
+        if not pod.uid or (pod.uid not in planned and not pod.is_run):
             return f"it waits for {title(pod)}, which is not to move, to leave"
         if pod.uid not in planned:
             continue

@@ -16,7 +16,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.reconcile.pool.retirement import Seen, ordinary
 from bayplan.reconcile.pool.vacating.beginning import begin
-from bayplan.reconcile.pool.vacating.moving import is_run, title
+from bayplan.reconcile.pool.vacating.moving import title
 from bayplan.reconcile.pool.vacating.passes import Pass, moving_taint, no_room, taken_by
 from bayplan.reconcile.pool.vacating.vacancies import (
     Group,
@@ -178,7 +178,7 @@ def _drain(p: Pass, uid: str, one: Watched, seen: Seen) -> None:
         return
     p.keep(uid, one)
     left = sum(each.move.uid in here for each in one.moves)
-    runs = sum(is_run(pod) for pod in here.values()) if not one.moves else 0
+    runs = sum(pod.is_run for pod in here.values()) if not one.moves else 0
     p.tell(one, waits or f"it waits for {runs} runs to end", left)
 
 
@@ -205,7 +205,7 @@ def _all_proven(p: Pass, uid: str, one: Watched, here: Mapping[str, Pod]) -> Wat
     extra = [
         pod
         for pod in here.values()
-        if pod.uid and pod.uid not in moving and not pod.terminating and not is_run(pod)
+        if pod.uid and pod.uid not in moving and not pod.terminating and not pod.is_run
     ]
     if not extra or not p.may_prove(one):
         return one
@@ -261,7 +261,7 @@ def _force(p: Pass, uid: str, one: Watched, seen: Seen) -> None:
     here = [
         pod
         for pod in ordinary(seen.pods)
-        if pod.uid and pod.owner is not None and not pod.terminating and not is_run(pod)
+        if pod.uid and pod.owner is not None and not pod.terminating and not pod.is_run
     ]
     extra = [pod for pod in here if pod.uid not in moving]
     if extra and p.may_prove(one):

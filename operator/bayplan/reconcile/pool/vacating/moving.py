@@ -9,7 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from bayplan.api.names import BATCHJOB, LONGSERVICE
+from bayplan.api.names import LONGSERVICE
 from bayplan.model.backoff import delay_after
 from bayplan.model.departures import Move
 from bayplan.model.intents import EvictPod
@@ -26,16 +26,11 @@ from bayplan.reconcile.pool.vacating.vacancies import (
     Watched,
 )
 
-RUNS = frozenset({BATCHJOB, "Job"})
 RESUME_SECONDS = 20  # after a restart nobody knows which pods were evicted a moment ago
 RECOVER_SECONDS = 60  # an owner that stays smaller than before was scaled down
 HOLD_SECONDS = 120  # for the successor of a pod that has gone, if no pod of its owner waits
 LONGEST_HOLD_SECONDS = 600  # if any does: one that has not landed by then will not land there
 _AGAIN_SECONDS, _LONGEST_SECONDS = 5, 60  # until an eviction without effect is tried again
-
-
-def is_run(pod: Pod) -> bool:
-    return pod.owner is not None and pod.owner.kind in RUNS
 
 
 def moves_itself(pod: Pod) -> bool:
@@ -264,7 +259,7 @@ class Moves:
             return f"there was no other node for {title(pod)} a moment ago"
         if owner in self._asked:
             return f"another pod of the owner of {title(pod)} moves first"
-        return "" if is_run(pod) else self._unready(owner, pod)
+        return "" if pod.is_run else self._unready(owner, pod)
 
     def _unready(self, owner: str, pod: Pod) -> str:
         """Why the owner cannot spare this pod now: another of its pods is not ready, or lacks."""

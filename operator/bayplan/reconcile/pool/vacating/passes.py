@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from bayplan.model.backoff import delay_after
 from bayplan.model.intents import CloseNode, TaintNode
-from bayplan.model.nodes import DRAINING, LEAVING_TAINTS, MOVING, POOL_DRAINS, Node
+from bayplan.model.nodes import DRAINING, LEAVING_TAINTS, MOVING, Node
 from bayplan.model.workloads import Backlog, TaskKey
 from bayplan.reconcile.pool.retirement import Seen, ordinary
 from bayplan.reconcile.pool.vacating.moving import Moves
@@ -204,8 +204,7 @@ def taken_by(seen: Seen) -> str:
     if seen.node.deleting or seen.claim.deleting:
         return "it is being deleted"
     for taint in seen.node.taints:
-        ours = taint.key == DRAINING and taint.value in POOL_DRAINS
-        if taint.key in LEAVING_TAINTS and not ours:
+        if taint.key in LEAVING_TAINTS and not taint.of_pool:
             return f"the taint {taint.key} says that it goes"
     return ""
 

@@ -11,7 +11,7 @@ from bayplan.model.backoff import delay_after
 from bayplan.model.budgets import Allowance
 from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import CloseNode, EvictPod, TaintNode
-from bayplan.model.nodes import DRAINING, MOVING, RETIRING, Node
+from bayplan.model.nodes import MOVING, RETIRING, Node
 from bayplan.model.pods import Owner, Pod
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
 
@@ -229,12 +229,8 @@ class Step:
 
 def draining(node: Node) -> bool:
     """Whether the node has the taint under which its pods move."""
-    return _tainted(node, MOVING)
+    return MOVING in node.drains
 
 
 def retiring(node: Node) -> bool:
-    return _tainted(node, RETIRING)
-
-
-def _tainted(node: Node, value: str) -> bool:
-    return any(taint.key == DRAINING and taint.value == value for taint in node.taints)
+    return RETIRING in node.drains
