@@ -6,7 +6,7 @@ gone.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bayplan.model.nodes import Node
@@ -79,11 +79,13 @@ class Prover:
                     shares.setdefault(self._kind(pod), Counter())[names.get(hint, hint)] += 1
         snapshot = scene.snapshot.with_nodes(list(bought.values())) if bought else scene.snapshot
         memo = self._bought if bought else scene.memo
-        nodes = frozenset(name for share in shares.values() for name in share)
         there = scene.planned.taken()
-        planned = there | Backlog(nodes, shares)
+        planned = there | wish(shares)
 
-        waiting = [*self._waiting(pods, going), *(replace(one, avoid=going) for one in self.guests)]
+        waiting = [
+            *successors(pods, self._kind, scene.now, going),
+            *(replace(one, avoid=going) for one in self.guests),
+        ]
 
         placements = self._landed(snapshot, waiting, planned, memo)
         if placements is None:
@@ -108,20 +110,26 @@ class Prover:
         """Look as if the successor of a pod were of this class."""
         self._kinds[pod.key] = kind
 
-    def _waiting(self, pods: Sequence[Pod], going: frozenset[str]) -> list[Waiting]:
-        keys: dict[PodClass, list[TaskKey]] = {}
-        for pod in pods:
-            keys.setdefault(self._kind(pod), []).append(pod.key)
-        return [
-            Waiting(kind, tuple(each), since=self.scene.now, avoid=going)
-            for kind, each in keys.items()
-        ]
-
     def _kind(self, pod: Pod) -> PodClass:
         kind = self._kinds.get(pod.key)
         if kind is None:
             kind = self._kinds[pod.key] = self.scene.kinds(pod)
         return kind
+
+
+def successors(
+    pods: Iterable[Pod], kind: Callable[[Pod], PodClass], now: int, away: frozenset[str]
+) -> list[Waiting]:
+    """The pods that follow these, as they would wait for nodes other than those in `away`."""
+    keys: dict[PodClass, list[TaskKey]] = {}
+    for pod in pods:
+        keys.setdefault(kind(pod), []).append(pod.key)
+    return [Waiting(each, tuple(named), now, away) for each, named in keys.items()]
+
+
+def wish(shares: Mapping[PodClass, Mapping[str, int]]) -> Backlog:
+    """That pods land on these nodes: class -> node -> how many."""
+    return Backlog(frozenset(name for share in shares.values() for name in share), shares)
 
 
 def _counted(

@@ -1,6 +1,6 @@
 """Proves by the real filters where the successors of pods that move would land."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,8 +11,9 @@ from bayplan.model import wording
 from bayplan.model.departures import Move
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import IntVector
-from bayplan.model.workloads import Backlog, PodClass, TaskKey, Waiting
+from bayplan.model.workloads import Backlog, PodClass, TaskKey
 from bayplan.placement.solve import Memo, Policy, solve
+from bayplan.provisioning.consolidation.proof import successors, wish
 from bayplan.reconcile.pool.vacating.vacancies import Held, Proof
 from bayplan.scheduler.cycle_metrics import Clock
 
@@ -42,27 +43,17 @@ class Prover:
         """
         now, kinds = self.clock.now(), self.successors(pods)
         there = [pod for pod in pods if pod.key in kinds]
-        groups: dict[PodClass, list[Pod]] = defaultdict(list)
-        shares: dict[PodClass, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        shares: dict[PodClass, Counter[str]] = {}
         for pod in there:
-            groups[kinds[pod.key]].append(pod)
             if pod.key in targets:
-                shares[kinds[pod.key]][targets[pod.key]] += 1
-        away = frozenset(closed)
-        waiting = [
-            Waiting(kind, tuple(pod.key for pod in group), now, away)
-            for kind, group in groups.items()
-        ]
-        nodes = frozenset(name for share in shares.values() for name in share)
-        wish = Backlog(nodes, {kind: dict(share) for kind, share in shares.items()})
-        snapshot = self.cache.snapshot()
+                shares.setdefault(kinds[pod.key], Counter())[targets[pod.key]] += 1
         found = solve(
-            snapshot,
-            waiting,
+            self.cache.snapshot(),
+            successors(there, lambda pod: kinds[pod.key], now, frozenset(closed)),
             now,
             Policy(),
             self._memo,
-            planned=planned | wish | Backlog(held=held).taken(),
+            planned=planned | wish(shares) | Backlog(held=held).taken(),
         )
         moves = tuple(
             Move(pod.key, pod.uid, _owner(pod), kinds[pod.key], found.placements[pod.key])
