@@ -173,12 +173,13 @@ class Scenes:
             if isinstance(resource.spec, LongServiceSpec)
         )
         now, planned = self.clock.now(), self.planned()
+        self.menus.current(now)
         expecting = {
             node for there in (*planned.shares.values(), *planned.held.values()) for node in there
         }
         made_of = (
             snapshot.nodes_version,
-            id(self.menus.current(now)),
+            self.menus.version,
             replicas,
             sorted(expecting),
             sorted(self.shunned(pool, now)),

@@ -83,6 +83,7 @@ class MenuKeeper:
 
     cache: Cache
     closed: Callable[[int], Mapping[str, frozenset[Offering]]]
+    version: int = 0  # rises whenever the menus are made anew
     _made_of: object = None
     _menus: Menus = field(default_factory=Menus)
     _nodes: _Seen = ({}, (), ())
@@ -103,6 +104,7 @@ class MenuKeeper:
         )
         if made_of != self._made_of:
             self._menus = self._made(closed)
+            self.version += 1
         # Also if only equal: the next comparison finds the same objects, which takes no time.
         self._made_of = made_of
         return self._menus
