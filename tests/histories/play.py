@@ -15,7 +15,8 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.times import rfc3339
 from tests.double import loop as virtual
-from tests.histories.replica import Line, Replica
+from tests.histories.faults import Faults
+from tests.histories.replica import Replica
 from tests.histories.world import SPACE, START, World
 
 FAULTY_SECONDS = 150
@@ -65,7 +66,7 @@ def play(seed: int, bend: Callable[[Replica], None] = lambda _: None) -> Verdict
     return virtual.run(_History(seed, bend).run())
 
 
-class _History:
+class _History(Faults[World]):
     def __init__(self, seed: int, bend: Callable[[Replica], None]) -> None:
         self._dice = random.Random(f"plan {seed}")  # noqa: S311  a history, not a secret
         self._world = World(seed, bend)
@@ -189,54 +190,6 @@ class _History:
 
     # ---- what goes wrong --------------------------------------------------------------------
 
-    def _line(self) -> Line | None:
-        return self._dice.choice(self._world.lines) if self._world.lines else None
-
-    def _processes(self) -> None:
-        """It dies at the k-th write from now, before it is sent or before it is answered."""
-        line = self._line()
-        if line is not None:
-            line.dies_in, line.dies_before = self._dice.randint(0, 6), self._dice.random() < 0.4
-            self._world.say(f"{line.identity} dies in {line.dies_in}")
-
-    def _requests(self) -> None:
-        """Requests or their answers get lost for a while; or nothing passes at all."""
-        line = self._line()
-        if line is None:
-            return
-        line.lose_before, line.lose_after = self._dice.choice(
-            [(0.3, 0.0), (0.0, 0.3), (0.2, 0.4), (0.0, 0.8)]
-        )
-        if self._dice.random() < 0.3:
-            line.cut_until = self._world.time() + self._dice.choice([2, 8, 25])
-        self._world.say(f"{line.identity} loses {line.lose_before} {line.lose_after}")
-        self._world.later(self._dice.choice([5, 20]), lambda: self._restored(line))
-
-    def _restored(self, line: Line) -> None:
-        line.lose_before = line.lose_after = line.lost_news = line.doubled_news = 0.0
-        line.slow = 0.02
-
-    def _news(self) -> None:
-        """News comes late, twice, not at all (kopf's); what happened is compacted away."""
-        line = self._line()
-        if line is None:
-            return
-        match self._dice.choice(["late", "twice", "lost", "gone", "slow"]):
-            # A standby that is blind for long and then leads is of the family `leaders`.
-            case "late":
-                line.held_until = self._world.time() + self._dice.choice([1, 4, 12])
-            case "twice":
-                line.doubled_news = 0.5
-            case "lost":
-                line.lost_news = 0.5
-            case "gone":
-                line.cut_until = self._world.time() + 1
-                self._world.later(0.5, self._world.store.compact)
-            case _:
-                line.slow = 0.3
-        self._world.say(f"{line.identity} hears badly")
-        self._world.later(self._dice.choice([10, 30]), lambda: self._restored(line))
-
     def _nodes(self) -> None:
         world, name = self._world, self._dice.choice(sorted(self._world.capacity))
         if name in world.silent:
@@ -248,17 +201,6 @@ class _History:
             world.later(self._dice.choice([3, 12, 40]), lambda: world.hear(name))
         else:
             world.lose(name)
-
-    def _clocks(self) -> None:
-        """Everybody's clock is set; or one replica's strays, by more or less than it may."""
-        step = self._dice.choice([-45, -20, -2, 2, 20, 45, 300])
-        line = self._line()
-        if self._dice.random() < 0.6 or line is None:
-            self._world.offset += step
-            self._world.say(f"clocks step {step}")
-        else:
-            line.skew = self._dice.choice([-4.0, -1.0, 1.0, 4.0, 60.0, -60.0])
-            self._world.say(f"{line.identity} is {line.skew} s off")
 
     def _people(self) -> None:
         world, dice = self._world, self._dice
@@ -303,7 +245,3 @@ class _History:
     def _again(self, name: str) -> None:
         if (SPACE, name) not in self._world.store.of(names.BATCHJOB):
             self._add_job(name)
-
-    def _leaders(self) -> None:
-        """Two write at once; or the one that takes over has not seen all."""
-        self._world.depose()

@@ -12,13 +12,14 @@ from typing import Any
 
 from bayplan.api import names
 from tests.double import loop as virtual
+from tests.histories.faults import Faults
 from tests.histories.play import Verdict
 from tests.histories.pools.controllers import is_ready, owner
 from tests.histories.pools.karpenter import OFFERED, PRICES
 from tests.histories.pools.moves import FORBIDDING, MovesAuditor
 from tests.histories.pools.replica import errors_counted
 from tests.histories.pools.world import BROKEN, PoolWorld
-from tests.histories.replica import Line, Replica
+from tests.histories.replica import Replica
 from tests.histories.store import Body
 from tests.histories.world import SPACE
 
@@ -38,7 +39,7 @@ def play(seed: int, bend: Callable[[Replica], None] = lambda _: None) -> Verdict
     return virtual.run(_History(seed, bend).run())
 
 
-class _History:
+class _History(Faults[PoolWorld]):
     def __init__(self, seed: int, bend: Callable[[Replica], None]) -> None:
         self._dice = random.Random(f"pool plan {seed}")  # noqa: S311  a history, not a secret
         self._world = PoolWorld(seed, bend)
@@ -278,53 +279,6 @@ class _History:
 
     # ---- what goes wrong --------------------------------------------------------------------
 
-    def _line(self) -> Line | None:
-        return self._dice.choice(self._world.lines) if self._world.lines else None
-
-    def _processes(self) -> None:
-        """It dies at the k-th write from now, before it is sent or before it is answered."""
-        line = self._line()
-        if line is not None:
-            line.dies_in, line.dies_before = self._dice.randint(0, 6), self._dice.random() < 0.4
-            self._world.say(f"{line.identity} dies in {line.dies_in}")
-
-    def _requests(self) -> None:
-        """Requests or their answers get lost for a while; or nothing passes at all."""
-        line = self._line()
-        if line is None:
-            return
-        line.lose_before, line.lose_after = self._dice.choice(
-            [(0.3, 0.0), (0.0, 0.3), (0.2, 0.4), (0.0, 0.8)]
-        )
-        if self._dice.random() < 0.3:
-            line.cut_until = self._world.time() + self._dice.choice([2, 8, 25])
-        self._world.say(f"{line.identity} loses {line.lose_before} {line.lose_after}")
-        self._world.later(self._dice.choice([5, 20]), lambda: self._restored(line))
-
-    def _restored(self, line: Line) -> None:
-        line.lose_before = line.lose_after = line.lost_news = line.doubled_news = 0.0
-        line.slow = 0.02
-
-    def _news(self) -> None:
-        """News comes late, twice, not at all (kopf's); what happened is compacted away."""
-        line = self._line()
-        if line is None:
-            return
-        match self._dice.choice(["late", "twice", "lost", "gone", "slow"]):
-            case "late":
-                line.held_until = self._world.time() + self._dice.choice([1, 4, 12])
-            case "twice":
-                line.doubled_news = 0.5
-            case "lost":
-                line.lost_news = 0.5
-            case "gone":
-                line.cut_until = self._world.time() + 1
-                self._world.later(0.5, self._world.store.compact)
-            case _:
-                line.slow = 0.3
-        self._world.say(f"{line.identity} hears badly")
-        self._world.later(self._dice.choice([10, 30]), lambda: self._restored(line))
-
     def _clouds(self) -> None:
         """Some offerings are sold out; launches hang; the solver gives no answer."""
         world, dice = self._world, self._dice
@@ -373,17 +327,6 @@ class _History:
                 world.cordon(name, on=True)
                 world.later(dice.choice([10, 60]), lambda: world.cordon(name, on=False))
 
-    def _clocks(self) -> None:
-        """Everybody's clock is set; or one replica's strays, by more or less than it may."""
-        step = self._dice.choice([-45, -20, -2, 2, 20, 45, 300])
-        line = self._line()
-        if self._dice.random() < 0.6 or line is None:
-            self._world.offset += step
-            self._world.say(f"clocks step {step}")
-        else:
-            line.skew = self._dice.choice([-4.0, -1.0, 1.0, 4.0, 60.0, -60.0])
-            self._world.say(f"{line.identity} is {line.skew} s off")
-
     def _people(self) -> None:
         """They delete pods and workloads, and turn the Pool to Advise for a while."""
         world, dice = self._world, self._dice
@@ -410,10 +353,6 @@ class _History:
     def _again(self, name: str) -> None:
         if (SPACE, name) not in self._world.store.of(names.LONGSERVICE):
             self._add_service(name)
-
-    def _leaders(self) -> None:
-        """Two write at once; or the one that takes over has not seen all."""
-        self._world.depose()
 
 
 def _heard(auditor: MovesAuditor, what: Mapping[str, Any]) -> None:
