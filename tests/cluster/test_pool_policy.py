@@ -6,7 +6,7 @@ A real API server judges, under the account's own token, with the rights of `poo
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +65,17 @@ class Two:
         self.admin.create(
             NODES, {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec}
         )
+        self.admin.until(NODES, lambda found: not _passing(found.get(name, {})))
         return name
 
     def taints(self, node: str) -> set[str]:
-        found = self.admin.get(f"{NODES}/{node}")["spec"].get("taints", [])
-        return {one["key"] for one in found if not one["key"].startswith("node.kubernetes.io/")}
+        return {one["key"] for one in self.admin.get(f"{NODES}/{node}")["spec"].get("taints", [])}
+
+
+def _passing(node: Mapping[str, Any]) -> bool:
+    """Whether a new node still has the taint not-ready, which its controller takes away."""
+    taints = node.get("spec", {}).get("taints", [{"key": "node.kubernetes.io/not-ready"}])
+    return any(one["key"].startswith("node.kubernetes.io/") for one in taints)
 
 
 @pytest.fixture(scope="module")
