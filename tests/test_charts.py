@@ -50,6 +50,49 @@ POOLS = {
     },
     "networkPolicy": {"create": True},
 }
+AROUND: dict[str, Any] = {  # what a platform team adds to every chart
+    "settings": {"nodeSelector": "pool=batch"},
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "arch", "operator": "In", "values": ["arm64"]}]},
+                    {"matchFields": [
+                        {"key": "metadata.name", "operator": "In", "values": ["n"]}
+                    ]},
+                ]
+            },
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "preference": {"matchExpressions": [
+                    {"key": "disk", "operator": "Exists"}]}}
+            ],
+        },
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]
+        },
+    },
+    "topologySpreadConstraints": [
+        {"topologyKey": "rack", "maxSkew": 2, "whenUnsatisfiable": "ScheduleAnyway"},
+        {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
+         "labelSelector": {"matchLabels": {"a": "b"}}},
+    ],
+    "extraEnv": [
+        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+        {"name": "SSL_CERT_FILE", "value": "/certs/ca.pem"},
+    ],
+    "extraEnvFrom": [{"configMapRef": {"name": "proxy"}}],
+    "extraVolumes": [{"name": "certs", "configMap": {"name": "ca"}}],
+    "extraVolumeMounts": [{"name": "certs", "mountPath": "/certs", "readOnly": True}],
+    "commonLabels": {"team": "platform", "cost": "7", "app.kubernetes.io/name": "x"},
+    "commonAnnotations": {"owner": "ops@example.com", "helm.sh/hook-weight": "9"},
+    "podLabels": {"team": "batch"},
+    "podAnnotations": {"owner": "batch@example.com"},
+    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}},
+    "admissionPolicy": {"create": True},
+    "networkPolicy": {"create": True},
+    "pool": {"enabled": True},
+    "monitoring": {"prometheusRule": {"create": True}, "dashboard": {"create": True}},
+}  # fmt: skip
 POD_MONITOR = {"monitoring": {"podMonitor": {"create": True}}}
 
 
@@ -68,7 +111,9 @@ def test_lint(name: str) -> None:
 
 @pytest.mark.parametrize("kubernetes", ["1.30", "1.33", "1.35", "1.37"])
 @pytest.mark.parametrize(
-    "values", [{}, ALL, POD_MONITOR, POOLS], ids=["least", "all", "pod-monitor", "pools"]
+    "values",
+    [{}, ALL, POD_MONITOR, POOLS, AROUND],
+    ids=["least", "all", "pod-monitor", "pools", "around"],
 )
 def test_valid_for_each_kubernetes(kubernetes: str, values: dict[str, Any]) -> None:
     """Every object satisfies Kubernetes' own schema of that version, strictly."""
@@ -87,7 +132,9 @@ def test_kubernetes_validate_sees_mistakes() -> None:
         kubernetes_validate.validate(body, "1.35", strict=True)
 
 
-@pytest.mark.parametrize("values", [{}, ALL, POOLS], ids=["least", "all", "pools"])
+@pytest.mark.parametrize(
+    "values", [{}, ALL, POOLS, AROUND], ids=["least", "all", "pools", "around"]
+)
 def test_both_helms_say_the_same(values: dict[str, Any]) -> None:
     """Helm 3 and Helm 4 render the same objects."""
     three, four = (
@@ -178,6 +225,85 @@ def test_own_nodes_are_avoided(selector: str, expected: list[Any]) -> None:
     assert [[each] for each in expected] == [
         term["matchExpressions"] for term in required["nodeSelectorTerms"]
     ]
+
+
+def test_affinity_holds_besides() -> None:
+    """Each of the user's terms with each of ours; what else was written stays as it is."""
+    affinity = dict(pods(render(AROUND)))["bayplan"]["affinity"]
+    given = AROUND["affinity"]
+    required = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    free = render({**AROUND, "avoidOwnNodes": False})
+    ours = {"key": "pool", "operator": "NotIn", "values": ["batch"]}
+    arch = {"key": "arch", "operator": "In", "values": ["arm64"]}
+    field = {"key": "metadata.name", "operator": "In", "values": ["n"]}
+
+    assert [
+        {"matchExpressions": [arch, ours]},
+        {"matchExpressions": [ours], "matchFields": [field]},
+    ] == required["nodeSelectorTerms"]
+    assert given["podAntiAffinity"] == affinity["podAntiAffinity"]
+    for key in ("preferredDuringSchedulingIgnoredDuringExecution",):
+        assert given["nodeAffinity"][key] == affinity["nodeAffinity"][key]
+    assert given == dict(pods(free))["bayplan"]["affinity"]
+    assert "affinity" not in dict(pods(render()))["bayplan"]
+
+
+def test_spread_is_as_written() -> None:
+    """Instead of ours; what names no pods counts the operator's."""
+    found = render(AROUND)
+    rack, zone = dict(pods(found))["bayplan"]["topologySpreadConstraints"]
+    given = AROUND["topologySpreadConstraints"]
+    own = one(found, "Deployment")["spec"]["selector"]
+
+    assert {**given[0], "labelSelector": own} == rack
+    assert given[1] == zone
+
+
+def test_environment_and_volumes_are_added() -> None:
+    """Beside ours, in the operator and in the pods of the hooks, which ask the same API server."""
+    found = dict(pods(render(AROUND)))
+
+    assert {"bayplan", "bayplan-uninstall", "bayplan-selftest"} == found.keys()
+    for name, spec in found.items():
+        [container] = spec["containers"]
+        names = {each["name"] for each in container["env"]}
+        assert AROUND["extraEnv"] == container["env"][-2:]
+        assert ("BAYPLAN_IDENTITY" in names) == (name == "bayplan")
+        assert AROUND["extraEnvFrom"] == container["envFrom"]
+        assert AROUND["extraVolumes"][0] in spec["volumes"]
+        assert AROUND["extraVolumeMounts"][0] in container["volumeMounts"]
+        assert "tmp" in {each["name"] for each in container["volumeMounts"]}
+
+
+def test_common_labels_and_annotations() -> None:
+    """On every object and pod; what we set ourselves stays, and what is closer wins."""
+    found = render(AROUND)
+    bare = {(each["kind"], each["metadata"]["name"]): each for each in render(
+        {key: value for key, value in AROUND.items() if not key.startswith("common")})}  # fmt: skip
+
+    assert len(found) > 25
+    for body in found:
+        about, before = body["metadata"], bare[body["kind"], body["metadata"]["name"]]["metadata"]
+        assert {"team": "platform", "cost": "7"}.items() <= about["labels"].items()
+        assert "ops@example.com" == about["annotations"]["owner"]
+        assert before.get("labels", {}).items() <= about["labels"].items()
+        assert before.get("annotations", {}).items() <= about["annotations"].items()
+        if body["kind"] in {"Deployment", "Job"}:
+            inner = body["spec"]["template"]["metadata"]
+            near = body["kind"] == "Deployment"
+            assert ("batch" if near else "platform") == inner["labels"]["team"]
+            assert f"{'batch' if near else 'ops'}@example.com" == inner["annotations"]["owner"]
+            assert "7" == inner["labels"]["cost"]
+        if body["kind"] == "Deployment":
+            assert body["spec"]["selector"] == bare["Deployment", "bayplan"]["spec"]["selector"]
+
+
+def test_notes_say_what_comes_next() -> None:
+    """The command line and what kubectl can wait for, with names that exist."""
+    text = (CHART / "templates" / "NOTES.txt").read_text()
+
+    for words in ("pip install", "bayplan doctor", "bayplan top", "kubectl wait", "rollout status"):
+        assert words in text
 
 
 def test_every_setting_reaches_the_operator() -> None:
@@ -638,6 +764,23 @@ REFUSED = [
     ("admissionPolicy.level", "restricted", "'Baseline', 'Restricted', 'Privileged'"),
     ("admissionPolicy", {"create": True, "level": "Privileged", "requirePodRights": False},
      "choose a level or leave it off"),
+    ("affinity", [], "at '/affinity': got array, want object"),
+    ("affinity.nodeAfinity", {}, "at '/affinity': additional properties 'nodeAfinity' not allowed"),
+    ("affinity.nodeAffinity", "zone", "at '/affinity/nodeAffinity': got string, want object"),
+    ("topologySpreadConstraints", [{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}],
+     "missing property 'topologyKey'"),
+    ("extraEnv", {"A": "b"}, "at '/extraEnv': got object, want array"),
+    ("extraEnv", [{"value": "b"}], "at '/extraEnv/0': missing property 'name'"),
+    ("extraEnv", [{"name": "BAYPLAN_IDENTITY", "value": "x"}],
+     "extraEnv[0] must not be BAYPLAN_IDENTITY, which the chart sets from the pod: remove it"),
+    ("extraEnvFrom", ["proxy"], "at '/extraEnvFrom/0': got string, want object"),
+    ("extraVolumes", [{"name": "tmp", "emptyDir": {}}], "extraVolumes[0].name must not be tmp"),
+    ("extraVolumes", [{"name": "a", "emptyDir": {}}] * 2, "extraVolumes[1].name must not be a"),
+    ("extraVolumeMounts", [{"name": "certs", "mountPath": "/certs"}],
+     "extraVolumeMounts[0].name is certs, and there is no such volume: add it to extraVolumes"),
+    ("extraVolumeMounts", [{"name": "tmp"}], "at '/extraVolumeMounts/0': missing property"),
+    ("commonLabels.x", 1, "at '/commonLabels/x': got number, want string"),
+    ("commonAnnotations.x", True, "at '/commonAnnotations/x': got boolean, want string"),
     ("hooks.postDelete", True, "at '/hooks': additional properties 'postDelete' not allowed"),
     ("networkPolicy.apiServer.ports", [70_000], "ports/0': maximum: got 70,000, want 65,535"),
     ("networkPolicy.apiServer.cidrs", ["kube"], "cidrs/0': 'kube' does not match pattern"),

@@ -77,6 +77,21 @@ def foreign(words: str, default: list[Any] | None = None) -> Schema:
     return items(words, {"type": "object"}, default)
 
 
+def named(words: str, *also: str) -> Schema:
+    """Such a list whose objects have a name, and what else they must have."""
+    text = {"type": "string", "minLength": 1, "maxLength": 253}
+    needed = ["name", *also]
+    fields = {"properties": dict.fromkeys(needed, text), "required": needed}
+    return items(words, {"type": "object", **fields})
+
+
+def whole(words: str, *fields: str) -> Schema:
+    """An object of Kubernetes' own with these fields, whose content the API server judges."""
+    closed = {"additionalProperties": False, "patternProperties": {
+        f"^({'|'.join(fields)})$": {"type": "object"}}}  # fmt: skip
+    return {"description": words, "type": "object", **closed, "default": {}}
+
+
 def part(words: str, **fields: Schema) -> Schema:
     """An object of ours: what it does not name is a slip of the pen."""
     closed = {"additionalProperties": False, "properties": fields}
@@ -197,6 +212,23 @@ def values() -> Schema:
         zoneSpread=choice(
             "Whether a replica waits for a node in another zone.", "ScheduleAnyway", "DoNotSchedule"
         ),
+        affinity=whole(
+            "Affinity of operator pods; avoidOwnNodes holds besides.",
+            "nodeAffinity",
+            "podAffinity",
+            "podAntiAffinity",
+        ),
+        topologySpreadConstraints=items(
+            "How operator pods spread; empty means over zones (zoneSpread) and nodes. Without "
+            "labelSelector one counts the operator's pods.",
+            {"type": "object", "required": ["topologyKey", "maxSkew", "whenUnsatisfiable"]},
+        ),
+        extraEnv=named("Additional environment variables of our containers, as in a pod."),
+        extraEnvFrom=foreign("ConfigMaps and Secrets with such variables, as in a pod."),
+        extraVolumes=named("Additional volumes of our pods, such as a bundle of certificates."),
+        extraVolumeMounts=named("Where our containers mount them.", "mountPath"),
+        commonLabels=strings("Additional labels of all objects and pods."),
+        commonAnnotations=strings("Additional annotations of all objects and pods."),
         podLabels=strings("Additional labels of operator pods."),
         podAnnotations=strings("Additional annotations of operator pods."),
         podDisruptionBudget=part(

@@ -25,13 +25,44 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
-{{- define "bayplan.labels" -}}
+{{- define "bayplan.standardLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: bayplan
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{/* Labels of every object and pod; those that we give ourselves win. */}}
+{{- define "bayplan.labels" -}}
+{{- merge (include "bayplan.standardLabels" . | fromYaml) .Values.commonLabels | toYaml -}}
+{{- end -}}
+
+{{/* Labels and annotations of an object: a list of the context, its own labels, its own annotations. */}}
+{{- define "bayplan.about" -}}
+{{- $top := index . 0 -}}
+{{- $labels := dict -}}
+{{- $annotations := dict -}}
+{{- if gt (len .) 1 -}}
+{{- $labels = index . 1 -}}
+{{- end -}}
+{{- if gt (len .) 2 -}}
+{{- $annotations = index . 2 -}}
+{{- end -}}
+labels:
+  {{- merge (include "bayplan.standardLabels" $top | fromYaml) $labels $top.Values.commonLabels | toYaml | nindent 2 }}
+{{- with merge (dict) $annotations $top.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels by which the API server adds a role to the roles of these names. */}}
+{{- define "bayplan.aggregate" -}}
+{{- range splitList " " . }}
+rbac.authorization.k8s.io/aggregate-to-{{ . }}: "true"
+{{- end }}
 {{- end -}}
 
 {{- define "bayplan.image" -}}
@@ -73,6 +104,27 @@ tolerations:
 {{- end }}
 {{- end -}}
 
+{{/* The user's affinity, and the operator kept off the nodes that it fills: both must hold. */}}
+{{- define "bayplan.affinity" -}}
+{{- $affinity := deepCopy .Values.affinity -}}
+{{- $others := include "bayplan.otherNodes" . | fromYamlArray -}}
+{{- if and .Values.avoidOwnNodes $others -}}
+{{- $required := dig "nodeAffinity" "requiredDuringSchedulingIgnoredDuringExecution" dict $affinity -}}
+{{- $terms := list -}}
+{{- range $one := dig "nodeSelectorTerms" (list dict) $required -}}
+{{- range $other := $others -}}
+{{- $both := concat (default list $one.matchExpressions) $other.matchExpressions -}}
+{{- $terms = append $terms (merge (dict "matchExpressions" $both) $one) -}}
+{{- end -}}
+{{- end -}}
+{{- $node := merge (dict "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms)) (dig "nodeAffinity" dict $affinity) -}}
+{{- $_ := set $affinity "nodeAffinity" $node -}}
+{{- end -}}
+{{- with $affinity -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "bayplan.container" -}}
 image: {{ include "bayplan.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -81,9 +133,16 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 volumeMounts:
   - name: tmp
     mountPath: /tmp
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "bayplan.volumes" -}}
@@ -91,6 +150,9 @@ volumes:
   - name: tmp
     emptyDir:
       sizeLimit: 64Mi
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* The nodes that Bayplan fills, turned round: any one part that does not hold will do. */}}
@@ -126,6 +188,23 @@ volumes:
 {{- if and .Values.pool.enabled .Values.settings.namespace -}}
 {{- fail "pool.enabled must be false with settings.namespace, since a Pool belongs to the whole cluster: remove one of the two" -}}
 {{- end -}}
+{{- range $index, $one := .Values.extraEnv -}}
+{{- if has $one.name (list "BAYPLAN_IDENTITY" "BAYPLAN_LEASE_NAMESPACE") -}}
+{{- fail (printf "extraEnv[%d] must not be %s, which the chart sets from the pod: remove it" $index $one.name) -}}
+{{- end -}}
+{{- end -}}
+{{- $volumes := list "tmp" "notifications" "prices" -}}
+{{- range $index, $one := .Values.extraVolumes -}}
+{{- if has $one.name $volumes -}}
+{{- fail (printf "extraVolumes[%d].name must not be %s, which is a volume already: choose another name" $index $one.name) -}}
+{{- end -}}
+{{- $volumes = append $volumes $one.name -}}
+{{- end -}}
+{{- range $index, $one := .Values.extraVolumeMounts -}}
+{{- if not (has $one.name $volumes) -}}
+{{- fail (printf "extraVolumeMounts[%d].name is %s, and there is no such volume: add it to extraVolumes" $index $one.name) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.settings -}}
 {{- if not (and (lt (float64 .leaseRetrySeconds) (float64 .leaseRenewDeadlineSeconds)) (lt (float64 .leaseRenewDeadlineSeconds) (float64 .leaseDurationSeconds))) -}}
 {{- fail "settings: lease times must rise: make leaseRetrySeconds < leaseRenewDeadlineSeconds < leaseDurationSeconds" -}}
@@ -138,8 +217,7 @@ volumes:
 
 {{/* Annotations of a hook: a list of which hook, and its weight. */}}
 {{- define "bayplan.hook" -}}
-annotations:
-  helm.sh/hook: {{ index . 0 }}
-  helm.sh/hook-weight: {{ index . 1 | quote }}
-  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook: {{ index . 0 }}
+helm.sh/hook-weight: {{ index . 1 | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
