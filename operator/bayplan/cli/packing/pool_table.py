@@ -1,10 +1,11 @@
 """`bayplan top pools`: a row for each Pool, within 80 columns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayplan.cli.packing import pool_objects
 from bayplan.cli.printing import plain
+from bayplan.cli.screen.columns import Column, Row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -13,37 +14,38 @@ _COMING = ("requested", "launched", "registered")
 _STATES = (*_COMING, "usable", "retiring", "refused")
 _COLUMNS = ("Mode", "Nodes", "Claims", "CPU", "Mem", "$/h", "Bound", "Gap", "Wait")
 _WORDS = frozenset({"Mode", "NodePool", "Claims"})  # columns of words; the others are numbers
-_SHORT = {"BuyAndConsolidate": "Buy+"}
-_GAP = 2
+_SHORT: Mapping[str, str] = {"BuyAndConsolidate": "Buy+"}
 
 
-def picture(
-    rows: Sequence[Mapping[str, Any]], *, wide: bool, lines: int | None = None
-) -> "RenderableType":
-    """The Pools, to print on a terminal; `lines` is how many rows have room."""
+def picture(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> "RenderableType":
+    """The Pools, to print on a terminal."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
+
+    from bayplan.cli.screen import tables
 
     if not rows:
         return Text(pool_objects.NONE)
-    shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
-    shown.add_column("Pool", overflow="ellipsis", min_width=6)  # the column that is cut
+    shown = tables.dense(columns(rows, wide=wide), rows)
+    return Group(shown, *(Text(plain(line)) for line in remarks(rows)))
+
+
+def columns(rows: Sequence[Mapping[str, Any]], *, wide: bool) -> tuple[Column, ...]:
+    """The columns for these Pools."""
     moves = any(row["consolidation"] for row in rows)
-    columns = _wide(moves=moves) if wide else _COLUMNS
-    for column in columns:
-        shown.add_column(column, justify="left" if column in _WORDS else "right", no_wrap=True)
-    for row in rows[:lines]:
-        cells = {
-            **_cells(row),
-            **{state.capitalize(): str(row["claims"][state]) for state in _STATES},
-        }
-        if not wide:
-            cells["Mode"] = _SHORT.get(row["mode"], row["mode"])
-        shown.add_row(
-            *(Text(plain(one)) for one in (row["name"], *map(cells.__getitem__, columns)))
-        )
-    return Group(shown, *(Text(plain(line)) for line in _remarks(rows, lines)))
+    titles = _wide(moves=moves) if wide else _COLUMNS
+    return (
+        Column("Pool", lambda row: str(row["name"]), names=True),
+        *(Column(one, _cell(one, short=not wide), right=one not in _WORDS) for one in titles),
+    )
+
+
+def _cell(title: str, *, short: bool) -> Callable[[Row], str]:
+    if title == "Mode" and short:
+        return lambda row: _SHORT.get(row["mode"], str(row["mode"]))
+    if title.lower() in _STATES:
+        return lambda row: str(row["claims"][title.lower()])
+    return lambda row: _cells(row)[title]
 
 
 def _wide(*, moves: bool) -> tuple[str, ...]:
@@ -86,11 +88,8 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _remarks(rows: Sequence[Mapping[str, Any]], lines: int | None) -> Iterator[str]:
+def remarks(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What hinders a Pool, and what each does next."""
-    if lines is not None and len(rows) > lines:
-        yield f"… and {len(rows) - lines} more; --once shows all"
-        return
     for row in rows:
         ready = row["ready"]
         if not ready["status"]:
