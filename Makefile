@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
 
 .PHONY: help docs check format test test-faults laws histories scheduler-judge autoscaler unit crds demo down kind-test bench-packing \
-	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-services bench-waiting bench-lease bench-window \
+	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-status bench-services bench-waiting bench-lease bench-window \
 	hostile jepsen soak clean
 
 help:  ## what there is
@@ -117,8 +117,11 @@ bench-due: $(STAMP)  ## 1,000 BatchJobs due in one second
 bench-services: $(STAMP)  ## 5,000 instances start; a template of 2,000 changes
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_services
 
-bench-jobs: $(STAMP)  ## 3,000 BatchJobs, each due once a minute, for five minutes
+bench-jobs: $(STAMP)  ## 3,000 BatchJobs, each due once a minute, for five minutes; 200 with long runs
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_jobs
+
+bench-status: $(STAMP)  ## 36 BatchJobs due once a minute, and long runs: how far statuses are behind
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_status
 
 bench-waiting: $(STAMP)  ## 1,000 pods wait, nodes come one at a time; FOREIGN=1 for a ReplicaSet's
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_waiting $(if $(FOREIGN),--foreign)

@@ -79,6 +79,7 @@ def job_status(now: int, template_hash: str = "") -> Body:
         "observedGeneration": 1,
         "nextSlotTime": rfc3339(now + 3600),
         "lastSlotTime": times[0],
+        "lastRunTime": times[1],
         "scheduleHash": "0123456789",
         "scheduleSinceTime": times[7],
         "remainingRuns": 5,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bayplan.api import run_names
-from tests.scale.e2e import bench_jobs, budgets, client
+from tests.scale.e2e import bench_jobs, bench_status, budgets, client
 
 FIRST, UID = 1_790_000_000, "0f1e2d3c-0000-4000-8000-000000000000"
 
@@ -43,6 +43,42 @@ def test_samples_are_summed_by_their_labels() -> None:
     page = 'w{a="1",b="x"} 2.0\nw{a="1",b="y"} 3.0\nw{a="2",b="x"} 4.0\nw_total{a="1"} 9.0\n'
 
     assert (5, 9) == (client.metric(page, "w", a="1"), client.metric(page, "w"))
+
+
+RUNS = bench_status.State(frozenset({"a-0"}), frozenset(), frozenset(), 60)
+IDLE = bench_status.State(frozenset(), frozenset(), frozenset({"a"}), 60)
+
+
+@pytest.mark.parametrize(
+    ("runs", "told_after", "expected"),
+    [(20, 15, 0), (40, 12, 12), (40, 0, 0), (40, 100, 39), (90, 60, 60)],
+)
+def test_how_far_a_status_is_behind(runs: int, told_after: int, expected: int) -> None:
+    """Counted from the first look at a state, and only where the state lasts."""
+    looks = [(float(at), RUNS, at >= told_after) for at in range(runs)]
+    looks += [(float(at), IDLE, True) for at in range(runs, 200)]
+
+    assert expected == bench_status.most_behind(looks)
+
+
+def test_a_status_tells_what_the_pods_show() -> None:
+    """The pods of unfinished runs, how many run, the newest slot, and the ends."""
+    told = {
+        "active": [{"run": "a", "pods": ["a-0"]}],
+        "running": 1,
+        "lastRunTime": "1970-01-01T00:01:00Z",
+        "nextSlotTime": "1970-01-01T00:02:00Z",
+    }
+    wrong: list[dict[str, object]] = [
+        {"active": []},
+        {"running": 0},
+        {"lastRunTime": "1970-01-01T00:00:00Z"},
+        {"nextSlotTime": "1970-01-01T00:01:00Z"},
+    ]
+
+    assert bench_status.is_told(told, RUNS)
+    assert [False] * 4 == [bench_status.is_told({**told, **one}, RUNS) for one in wrong]
+    assert not bench_status.is_told({**told, "active": [], "running": 0}, IDLE)
 
 
 def _pods(names: Iterable[str], minutes: int, late: float = 0.25) -> dict[bytes, float]:

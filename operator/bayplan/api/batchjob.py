@@ -432,7 +432,7 @@ DEFINITION = Definition(
     columns=(
         Column("Schedule", ".spec.schedule"),
         Column("Next", ".status.nextSlotTime"),
-        Column("Last", ".status.lastSlotTime", kind="date"),
+        Column("Last", ".status.lastRunTime", kind="date"),
         Column("Result", '.status.conditions[?(@.type=="LastRunSucceeded")].reason'),
         Column("Running", ".status.running", kind="integer"),
         Column("Suspend", ".spec.suspend", kind="boolean"),

@@ -257,7 +257,15 @@ class BatchJobStatus(Part):
     remaining_runs: Long | None = Field(
         default=None, ge=0, description="Scheduled times still to come of a finite schedule."
     )
-    running: Integer | None = Field(default=None, ge=0, description="Runs not finished.")
+    last_run_time: Time | None = Field(
+        default=None,
+        description="When the newest run began, whatever started it; a missed time is no run.",
+    )
+    running: Integer | None = Field(
+        default=None,
+        ge=0,
+        description="Runs whose containers run now; `active` also has those that wait to start.",
+    )
     active: tuple[ActiveRun, ...] = Field(
         default=(),
         max_length=100,

@@ -27,6 +27,7 @@ OTHERS = (FAR, LAST, OLD, "", "x" * 300, -1, 2**63 - 1, True, None, [], [{}])
 KEPT = {"history", "placement", "effectiveRequests", "lastFailure", "badRevisions"}
 READ_FROM = {
     "lastSlotTime": "last_slot",
+    "lastRunTime": "last_run",
     "scheduleHash": "schedule_hash",
     "scheduleSinceTime": "since",
     "active": "active",

@@ -44,6 +44,11 @@ class Samples:
             return None
         return quantile(self.run_seconds, 95)
 
+    @property
+    def usual_wait(self) -> int:
+        """How long a run usually waits for its start; 0 while nothing is known."""
+        return quantile(self.wait_seconds, 95) if len(self.wait_seconds) >= FEWEST_SAMPLES else 0
+
     def wire(self) -> dict[str, Any] | None:
         """The samples as the status keeps them."""
         if not self.run_seconds:

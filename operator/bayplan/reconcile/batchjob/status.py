@@ -1,8 +1,8 @@
 """A BatchJob's whole status.
 
-A status says where the runs stand. The start of a run is not news until the run has gone on for ten
-seconds, so a short run costs one write. Numbers change in the write that moves a run to the
-history, so each run counts exactly once.
+A status says where the runs stand. The start of a run is not news at once (`young.py`), so a short
+run costs one write. Numbers change in the write that moves a run to the history, so each run counts
+exactly once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,13 +29,9 @@ from bayplan.reconcile.batchjob.status_entries import (
     wire_run,
 )
 from bayplan.reconcile.batchjob.stored_status import MOST_HISTORY, Backfill
+from bayplan.reconcile.batchjob.young import is_running, is_young, told_at
 from bayplan.reconcile.view import Success
 from bayplan.schedules.gaps import Gaps, between, more, without
-
-# A run that ends before this age is written once, at its end. Where runs are known to take longer,
-# the first write waits that long, so that a run of ten minutes or less costs four writes.
-QUIET_SECONDS = 10
-LONGEST_QUIET_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +62,8 @@ def report_of(context: JobContext, progress: JobProgress) -> Report:
         "remainingRuns": triggers.remaining(
             progress.schedule, max(last_slot, progress.since - 1, context.job.created_at - 1)
         ),
-        "running": len(shown),
+        "lastRunTime": _last_run(context, progress, shown),
+        "running": sum(is_running(context, one) for one in shown if not _is_untold(context, one)),
         "active": [_entry(context, one) for one in shown] or None,
         "history": history or None,
         "fulfilled": _fulfilled(context, progress) or None,
@@ -90,35 +87,6 @@ def report_of(context: JobContext, progress: JobProgress) -> Report:
         *notices(context, progress),
     )
     return Report(status, told, _wake_at(context, progress))
-
-
-def is_young(context: JobContext, one: RunProgress) -> bool:
-    """Whether a run's present attempt began too recently to be worth a write."""
-    return context.now - _began_at(one) < _quiet_seconds(context)
-
-
-def _quiet_seconds(context: JobContext) -> int:
-    """For how long a start is not news: as long as the run will probably end by itself.
-
-    With `onLost: Fail` a pod that is removed by force must not be the only record of its run.
-    """
-    if context.spec.on_lost == "Fail":
-        return QUIET_SECONDS
-    told, usual = context.spec.expected_duration_seconds, context.samples.usual_seconds or 0
-    likely = usual + usual // 4 if told is None else told
-    return min(max(likely + 1, QUIET_SECONDS), LONGEST_QUIET_SECONDS)
-
-
-def _began_at(one: RunProgress) -> int:
-    """When its containers started, as for the usual time; before that, when its pod came.
-
-    A node whose clock is ahead may delay this by at most the longest quiet time.
-    """
-    if one.pod is None:
-        return one.run.since
-    came_at = one.pod.created_at or one.run.since
-    started_at = one.pod.ending.started_at
-    return came_at if started_at is None else min(started_at, came_at + LONGEST_QUIET_SECONDS)
 
 
 def _is_news(context: JobContext, progress: JobProgress) -> bool:
@@ -150,15 +118,25 @@ def _known_before(context: JobContext, runs: Iterable[RunProgress]) -> tuple[Run
 
 def _entry(context: JobContext, one: RunProgress) -> dict[str, Any]:
     entry = context.stored.entry(one.run.id)
-    if entry is not None and entry.counts == one.run.counts and _began_anew(context, one, entry):
-        return wire_run(entry)
-    return wire_run(one.run)
+    return wire_run(entry if entry is not None and _is_untold(context, one) else one.run)
 
 
-def _began_anew(context: JobContext, one: RunProgress, entry: Run) -> bool:
+def _is_untold(context: JobContext, one: RunProgress) -> bool:
     """Whether the stored entry lacks only the start of the attempt, and that start is recent."""
-    began = one.pod is not None and not entry.pod and is_young(context, one)
-    return began and one.run.reason not in OF_LIVE
+    entry = context.stored.entry(one.run.id)
+    if entry is None or entry.counts != one.run.counts or one.run.reason in OF_LIVE:
+        return False
+    return one.pod is not None and not entry.pod and is_young(context, one)
+
+
+def _last_run(
+    context: JobContext, progress: JobProgress, shown: Iterable[RunProgress]
+) -> str | None:
+    """When the newest run began that the status accounts for, whatever it was started by."""
+    begun = [one.run.since for one in shown if one.run.begun or one.pod is not None]
+    begun += [one.run.since for one in progress.finished]
+    newest = max([context.stored.last_run, *begun])
+    return time_text(newest) if newest >= 0 else None
 
 
 def _unfilled(
@@ -258,9 +236,7 @@ def _statistics(
 
 def _wake_at(context: JobContext, progress: JobProgress) -> int | None:
     """When something that is not written yet becomes worth a write."""
-    marks = [
-        _began_at(one) + _quiet_seconds(context) for one in progress.runs if one.pod is not None
-    ]
+    marks = [told_at(context, one) for one in progress.runs if one.pod is not None]
     placement = context.view.placement
     if placement is not None:
         marks.append(placement.since + placement_status.PATIENCE_SECONDS)

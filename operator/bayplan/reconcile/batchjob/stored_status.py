@@ -4,7 +4,7 @@ Reading never raises: a person may have edited the status, so values that make n
 out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
@@ -67,11 +67,12 @@ NO_BACKFILL = Backfill()
 class StoredStatus:
     """The runs in the stored status. It is the authority on what was accounted for.
 
-    `last_slot` is -1 when no slot was taken up yet; `since` is the floor that an edit or the end
-    of a suspension set. `history`, `handled` and `fulfilled` have the newest first.
+    `last_slot` is -1 when no slot was taken up yet, `last_run` when no run has begun; `since` is
+    the floor that an edit or the end of a suspension set. `history`, `handled` and `fulfilled` have the newest first.
     """
 
     last_slot: int = -1
+    last_run: int = -1
     schedule_hash: str = ""
     since: int = -1
     active: tuple[Run, ...] = ()
@@ -109,12 +110,15 @@ def read(status: Mapping[str, Any]) -> StoredStatus:
     """The runs of a stored status, whatever the status holds."""
     if not status:
         return StoredStatus()
+    active = _runs(status.get("active"))
+    history = _each(status.get("history"), _history, MOST_HISTORY)
     return StoredStatus(
         last_slot=_time(status.get("lastSlotTime"), -1),
+        last_run=_last_run(status.get("lastRunTime"), active, history),
         schedule_hash=_text(status.get("scheduleHash"), LONGEST_WORD),
         since=_time(status.get("scheduleSinceTime"), -1),
-        active=_runs(status.get("active")),
-        history=_each(status.get("history"), _history, MOST_HISTORY),
+        active=active,
+        history=history,
         statistics=_statistics(status.get("statistics")),
         handled=_each(status.get("handledTokens"), _run_id, MOST_HANDLED),
         forgiven=_count(status.get("forgivenFailures"), LARGEST_COUNT),
@@ -124,6 +128,17 @@ def read(status: Mapping[str, Any]) -> StoredStatus:
         gaps=_gaps(status.get("gaps")),
         backfill=_backfill(status.get("backfill")),
     )
+
+
+def _last_run(told: object, active: Iterable[Run], history: Iterable[Mapping[str, Any]]) -> int:
+    """When the newest run began; of a status of an older operator, as far as its runs show it."""
+    at = time_of(told)
+    if at is not None:
+        return at
+    begun = [run.since for run in active if run.begun]
+    ended = [one for one in history if one["outcome"] != "Missed"]
+    begun += [_time(one.get("startTime") or one.get("slotTime"), -1) for one in ended]
+    return max(begun, default=-1)
 
 
 def fulfilled_of(status: Mapping[str, Any]) -> tuple[Success, ...]:

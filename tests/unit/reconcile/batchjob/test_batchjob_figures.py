@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayplan.api import names
+from bayplan.api.times import time_of
 from bayplan.model.pods import FRESH, Ending, Phase, expected_seconds
 from bayplan.reconcile.batchjob import reconcile
 from bayplan.reconcile.batchjob.statistics import Samples, quantile, read
-from bayplan.reconcile.batchjob.status import LONGEST_QUIET_SECONDS, QUIET_SECONDS
+from bayplan.reconcile.batchjob.young import PENDING_SECONDS, QUIET_SECONDS
+from tests.builders import make_node
 from tests.jobs import World
 from tests.schemas import schema_of, violations
 
@@ -164,21 +166,23 @@ def test_a_run_says_how_long_it_will_take(
     ("spec", "lengths", "quiet"),
     [
         ({}, [], 10),
-        ({}, [30] * 5, 38),
         ({}, [3] * 5, 10),
-        ({}, [400] * 5, 501),
-        ({}, [1200] * 5, 600),
-        ({"expectedDurationSeconds": 45}, [], 45),
-        ({"expectedDurationSeconds": 3000}, [], 600),
-        ({"onLost": "Fail"}, [400] * 5, 10),
+        ({}, [12] * 5, 16),
+        ({}, [20] * 5, 26),
+        ({}, [30] * 5, 32),
+        ({}, [31] * 5, 10),
+        ({}, [400] * 5, 10),
+        ({"expectedDurationSeconds": 20}, [], 20),
+        ({"expectedDurationSeconds": 45}, [20] * 5, 10),
+        ({"onLost": "Fail"}, [20] * 5, 10),
     ],
 )
-def test_a_start_is_told_when_the_run_should_have_ended(
+def test_a_start_is_told_when_a_short_run_should_have_ended(
     spec: dict[str, Any], lengths: list[int], quiet: int
 ) -> None:
-    """So that a run costs four writes; after ten minutes at the latest it is told all the same.
+    """So that a run of up to 30 seconds costs four writes; a longer run is told after ten seconds.
 
-    At once (10 s) where a pod removed by force must not start its run again.
+    The same where a pod removed by force must not start its run again.
     """
     world = running(spec, *lengths)
     world.wait(quiet - 1)
@@ -188,9 +192,9 @@ def test_a_start_is_told_when_the_run_should_have_ended(
     assert (0, 1) == (before, world.status["running"])
 
 
-@pytest.mark.parametrize("seconds", [30, 61, 90, 300, 480, 599])
-def test_a_run_of_usual_length_costs_four_writes(seconds: int) -> None:
-    """CREATE, status, finalizer, DELETE, also when it takes nearly ten minutes."""
+@pytest.mark.parametrize("seconds", [5, 9, 15, 20, 30])
+def test_a_short_run_of_usual_length_costs_four_writes(seconds: int) -> None:
+    """CREATE, status, finalizer, DELETE."""
     world = running({"history": {"successful": 0, "failed": 0}}, *[seconds] * 5)
     writes = len(world.writes)
     ran(world, seconds)
@@ -200,36 +204,92 @@ def test_a_run_of_usual_length_costs_four_writes(seconds: int) -> None:
     ]
 
 
-def test_a_wait_for_the_start_is_not_taken_for_a_long_run() -> None:
-    """Usual times are counted from the start: four writes, though the image took nine seconds."""
-    world = running({"history": {"successful": 0, "failed": 0}}, *[30] * 5)
-    waits = replace(world.live(), phase=Phase.PENDING, ending=FRESH)
-    world.pods[waits.key] = waits
+@pytest.mark.parametrize("seconds", [31, 90, 480, 3000])
+def test_a_long_run_costs_five_writes(seconds: int) -> None:
+    """The fifth tells its start, so that the status is true while it runs."""
+    world = running({"history": {"successful": 0, "failed": 0}}, *[seconds] * 5)
     writes = len(world.writes)
-    world.wait(9)
-    world.pods[waits.key] = replace(waits, phase=Phase.RUNNING, ending=Ending(started_at=world.now))
-    world.wait(37)
-    ran(world, 0)
+    ran(world, seconds)
 
-    assert ["status", "release", "delete"] == [
-        write.split(" ")[0] for write in world.writes[writes : writes + 3]
+    assert ["status", "status", "release", "delete", "create"] == [
+        write.split(" ")[0] for write in world.writes[writes:]
     ]
 
 
+def test_a_usual_wait_for_the_start_is_not_taken_for_a_long_run() -> None:
+    """Four writes for a run of 15 seconds, though its image takes nine seconds each time."""
+    world = running({"history": {"successful": 0, "failed": 0}})
+    for _ in range(6):
+        writes = len(world.writes)
+        _waited(world, 9)
+        world.wait(15)
+        world.finish()
+        world.wait(HOUR - 9 - 15)
+
+    assert ["status", "release", "delete", "create"] == [
+        write.split(" ")[0] for write in world.writes[writes:]
+    ]
+
+
+def test_a_pod_that_waits_is_told_and_does_not_run() -> None:
+    """The run is unfinished, the next slot and the last run are told, and nothing runs."""
+    world = running({}, *[3] * 5)
+    begun = world.now
+    pod = world.live()
+    world.pods[pod.key] = replace(pod, phase=Phase.PENDING, ending=FRESH)
+    world.wait(PENDING_SECONDS)
+    told = world.status
+    world.pods[pod.key] = replace(pod, phase=Phase.RUNNING, ending=Ending(started_at=world.now))
+    world.step()
+
+    assert [pod.name] == told["active"][0]["pods"]
+    assert (0, 1) == (told["running"], world.status["running"])
+    assert begun == time_of(told["lastRunTime"]) < world.now < (time_of(told["nextSlotTime"]) or 0)
+
+
+@pytest.mark.parametrize("usual", [20, 60, 400])
+def test_after_a_lost_node_the_status_names_the_attempt_that_runs(usual: int) -> None:
+    """Ten seconds after its start, whatever is usual; the old pod may still say Running."""
+    world = running({}, *[usual] * 5)
+    world.nodes["n2"] = make_node("n2")
+    world.wait(15)
+    [lost] = [pod for pod in world.pods.values() if not pod.terminal]
+    del world.nodes[lost.node]
+    world.wait(1)
+    pending = world.status
+    world.wait(QUIET_SECONDS)
+    [entry] = world.status["active"]
+
+    assert (0, 1) == (pending["running"], world.status["running"])
+    assert 1 == entry["attempt"]
+    assert [f"{lost.name[:-1]}1"] == entry["pods"]
+    assert lost.node != entry["node"]
+
+
+def _waited(world: World, seconds: int) -> None:
+    """The pod of the present run waits so long for its container to start."""
+    pod = replace(world.live(), phase=Phase.PENDING, ending=FRESH)
+    world.pods[pod.key] = pod
+    world.wait(seconds)
+    ending = Ending(started_at=world.now)
+    world.pods[pod.key] = replace(pod, phase=Phase.RUNNING, ending=ending)
+    world.step()
+
+
 def test_a_node_whose_clock_is_ahead_does_not_hide_a_run() -> None:
-    """After ten minutes from what the node calls the start it is told, by our clock."""
+    """Soon after its creation it is told, by the clock of the API server."""
     world = running()
     pod = world.live()
     ahead = Ending(started_at=world.now + 24 * HOUR)
     world.pods[pod.key] = replace(pod, ending=ahead)
-    world.wait(LONGEST_QUIET_SECONDS + QUIET_SECONDS)
+    world.wait(PENDING_SECONDS)
 
     assert 1 == world.status["running"]
 
 
 def test_writes_of_runs_of_uneven_length() -> None:
-    """A hundred runs of one to five minutes, once five have taught what is usual: four each."""
-    lengths = [60 + number * 37 % 241 for number in range(105)]
+    """A hundred runs of up to half a minute, once five have taught what is usual: four each."""
+    lengths = [8 + number * 7 % 23 for number in range(105)]
     world = running({"history": {"successful": 0, "failed": 0}}, *lengths[:5])
     writes = len(world.writes)
     for seconds in lengths[5:]:
