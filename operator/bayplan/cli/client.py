@@ -19,6 +19,7 @@ from bayplan.cli.errors import Changed, Negative, NoAnswer, NoCluster, NotThere,
 from bayplan.cli.target import Target
 from bayplan.cluster import errors, requests, transport
 from bayplan.model import intents
+from bayplan.model.pods import Pod
 
 MERGE = transport.MERGE_PATCH
 JSON = transport.JSON
@@ -250,6 +251,12 @@ class ApiClient:
         """
         where = self.target.chosen if namespace is None else namespace
         return self.collection(requests.path(kind, where), kind, selector, fields, partial=partial)
+
+    def pods(self, selector: str, namespace: str | None = None) -> list[Pod]:
+        """The pods with these labels, as the operator reads them; `namespace` as for `listed`."""
+        from bayplan.cluster.pods import pod_from_dict
+
+        return [pod_from_dict(body) for body in self.listed("Pod", namespace, selector)]
 
     def collection(
         self,

@@ -4,6 +4,7 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import printing
+from bayplan.cli.jobs.live_job import job_as_now
 from bayplan.cli.jobs.run_choice import only
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -20,7 +21,8 @@ def cancel(job: str, name: str | None, target: Target, output: str) -> None:
     Exit code: 0 done, 1 there is no such unfinished run.
     """
     with connected(target, names.BATCHJOB, job) as (cluster, body):
-        active = [run["run"] for run in (body.get("status") or {}).get("active") or ()]
+        status = job_as_now(cluster, body).get("status") or {}
+        active = [run["run"] for run in status.get("active") or ()]
         chosen = only(job, name, active, "unfinished")
         cluster.annotate(names.BATCHJOB, body, {names.CANCEL_RUN: chosen})
     printing.said(output, "cancel", {"run": chosen}, f"{job} run {chosen} will end")

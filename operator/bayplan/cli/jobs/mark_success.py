@@ -4,6 +4,7 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import printing
+from bayplan.cli.jobs.live_job import job_as_now
 from bayplan.cli.jobs.run_choice import only
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -20,7 +21,7 @@ def mark_success(job: str, name: str, target: Target, output: str) -> None:
     Exit code: 0 done, 1 the status has no such run.
     """
     with connected(target, names.BATCHJOB, job) as (cluster, body):
-        status = body.get("status") or {}
+        status = job_as_now(cluster, body).get("status") or {}
         known = [one["run"] for key in ("active", "history") for one in status.get(key) or ()]
         chosen = only(job, name, known, "known")
         cluster.annotate(names.BATCHJOB, body, {names.MARK_SUCCESS: chosen})

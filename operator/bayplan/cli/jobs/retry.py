@@ -4,6 +4,7 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import printing
+from bayplan.cli.jobs.live_job import job_as_now
 from bayplan.cli.jobs.run_choice import only
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -22,7 +23,7 @@ def retry(job: str, name: str | None, target: Target, output: str) -> None:
     from bayplan.api import run_names
 
     with connected(target, names.BATCHJOB, job) as (cluster, body):
-        history = (body.get("status") or {}).get("history") or ()
+        history = (job_as_now(cluster, body).get("status") or {}).get("history") or ()
         ended = [run["run"] for run in history if run["outcome"] in {"Failed", "Cancelled"}]
         failed = [run["run"] for run in history if run["outcome"] == "Failed"]
         chosen = only(job, name or next(iter(failed), None), ended, "failed or cancelled")

@@ -68,11 +68,15 @@ def explain(words: tuple[str, ...], node_selector: str, target: Target, output: 
         _explain_node(name, target, output)
         return
     from bayplan.reports.explain import account
+    from bayplan.reports.live_jobs import as_now
     from bayplan.scheduler import dry_run
 
     with client.connected(target) as cluster:
         kind, body = kind_of(cluster, name)
         found = dry_run.session(cluster, now(), node_selector)
+        if kind == "BatchJob":
+            pods = (pod for pod in found.cache.state.pods.values() if not pod.assumed)
+            [body] = as_now([body], pods, now())
         told = account(found, kind, body, _events(cluster, body))
     if is_data(output):
         data(output, "explain", told)
@@ -129,6 +133,20 @@ def _events(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any
         return []
 
 
+def _stands(run: Mapping[str, Any]) -> str:
+    """Where an unfinished run stands: `runs on n1 since …, attempt 2`."""
+    node = f" on {run['node']}" if run.get("node") else ""
+    why = f" ({run['reason']})" if run.get("reason") else ""
+    number = run.get("attempt", 0) + 1
+    if run.get("retryTime"):
+        return f"attempt {number} comes at {run['retryTime']}{why}"
+    if not run.get("pods"):
+        return f"attempt {number} waits for a node{why}"
+    if run.get("startTime"):
+        return f"runs{node} since {run['startTime']}, attempt {number}{why}"
+    return f"attempt {number} waits for its containers{node}{why}"
+
+
 def lines(told: Mapping[str, Any]) -> list[str]:
     """The account as lines of text."""
     said = [f"{told['kind']} {told['namespace']}/{told['name']}"]
@@ -136,6 +154,7 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         tail = f": {one['message']}" if one["message"] else ""
         said.append(f"  {one['type']}={one['status']} ({one['reason']}){tail}")
     said += [f"trouble: {one}" for one in told["trouble"]]
+    said += [f"run {one['run']}: {_stands(one)}" for one in told.get("runs", ())]
     if told.get("drifted"):
         cure = (
             "spec.rebalance moves them where there is room"

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bayplan.cli.jobs.live_job import jobs_as_now
 from bayplan.cli.packing import pool_objects
 from bayplan.inputs import InputError
 
@@ -22,7 +23,9 @@ def looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> di
         bodies = pool_objects.pools(cluster)
         return {"what": what, what: pools.overview(bodies, pool_objects.site(cluster))}
     if what != "nodes":
-        return {"what": what, what: workloads(cluster.listed(_KINDS[what]))}
+        bodies = cluster.listed(_KINDS[what])
+        bodies = jobs_as_now(cluster, bodies) if what == "jobs" else bodies
+        return {"what": what, what: workloads(bodies)}
     from bayplan.manifests import inventory
     from bayplan.manifests.documents import Document
 

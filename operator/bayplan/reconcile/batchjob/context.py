@@ -18,7 +18,10 @@ PodsByRun = Mapping[str, Mapping[int, Mapping[int, Pod]]]
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """What is known of one job with a readable spec, at one moment."""
+    """What is known of one job with a readable spec, at one moment.
+
+    `at_once`: each start is news, as for a person who asks what is true now.
+    """
 
     job: Resource
     spec: BatchJobSpec
@@ -29,6 +32,7 @@ class JobContext:
     pods_by_run: PodsByRun
     rules: Rules
     samples: Samples
+    at_once: bool = False
 
     def pods_of(self, run: str) -> list[Pod]:
         """All pods of a run."""

@@ -7,6 +7,8 @@ a person who removes finalizers or edits the status.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from bayplan.api import names, pod_builder, run_names, times
 from bayplan.api.batchjob import BatchJobSpec
@@ -39,7 +41,7 @@ from bayplan.reconcile.batchjob.runs import (
 from bayplan.reconcile.batchjob.status import report_of
 from bayplan.reconcile.view import View
 
-__all__ = ["reconcile", "release_orphans"]
+__all__ = ["reconcile", "release_orphans", "status_now"]
 
 RENEW_SECONDS = 3600  # an answer older than this is asked for again when it is used
 
@@ -79,6 +81,16 @@ def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -
         probe=_wants_probe(context, tasks),
         wake_at=min((mark for mark in marks if mark is not None and mark > now), default=None),
     )
+
+
+def status_now(
+    job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int
+) -> Mapping[str, Any]:
+    """The status as these pods show it now, also what is not worth a write yet."""
+    if not isinstance(job.spec, BatchJobSpec):
+        return job.status
+    context = replace(context_of(job, job.spec, pods, view, now), at_once=True)
+    return report_of(context, progress_of(context)).status
 
 
 def context_of(

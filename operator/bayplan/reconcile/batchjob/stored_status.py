@@ -68,7 +68,8 @@ class StoredStatus:
     """The runs in the stored status. It is the authority on what was accounted for.
 
     `last_slot` is -1 when no slot was taken up yet, `last_run` when no run has begun; `since` is
-    the floor that an edit or the end of a suspension set. `history`, `handled` and `fulfilled` have the newest first.
+    the floor that an edit or the end of a suspension set. `history`, `handled` and `fulfilled` have
+    the newest first.
     """
 
     last_slot: int = -1

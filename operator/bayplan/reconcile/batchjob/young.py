@@ -9,14 +9,14 @@ from bayplan.reconcile.batchjob.context import JobContext
 from bayplan.reconcile.batchjob.runs import RunProgress
 
 QUIET_SECONDS = 10  # after the start of the containers, where nothing says that the run is short
-PENDING_SECONDS = 13  # after the pod's creation, whether its containers have started or not
+PENDING_SECONDS = 12  # after the pod's creation, whether its containers have started or not
 SHORT_SECONDS = 30  # a run that probably ends within this time may end before its start is written
 LONGEST_QUIET_SECONDS = SHORT_SECONDS + 2  # a kubelet tells an end a second or two late
 
 
 def is_young(context: JobContext, one: RunProgress) -> bool:
     """Whether a run's present attempt began too recently to be worth a write."""
-    return context.now < told_at(context, one)
+    return not context.at_once and context.now < told_at(context, one)
 
 
 def told_at(context: JobContext, one: RunProgress) -> int:

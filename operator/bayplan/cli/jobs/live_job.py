@@ -1,0 +1,44 @@
+"""Reads BatchJobs with their pods, so that what commands say of runs is never behind."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bayplan.api import names
+from bayplan.cli import printing
+from bayplan.cli.errors import Refused
+
+if TYPE_CHECKING:
+    from bayplan.cli.client import ApiClient
+
+
+def job_as_now(cluster: "ApiClient", body: Mapping[str, Any]) -> dict[str, Any]:
+    """The BatchJob, with the status that its pods show."""
+    about = body["metadata"]
+    selector = f"{names.JOB}={names.owner_value(about['name'])}"
+    try:
+        [found] = _merged(cluster, [body], about["namespace"], selector)
+    except Refused as refused:
+        click.echo(f"as the status says, which may be behind: {refused}", err=True)
+        return dict(body)
+    return found
+
+
+def jobs_as_now(cluster: "ApiClient", bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The BatchJobs of the chosen namespaces, each with the status that its pods show.
+
+    Without the right to list pods, the stored statuses have to do.
+    """
+    try:
+        return _merged(cluster, bodies, None, names.JOB) if bodies else []
+    except Refused:
+        return [dict(body) for body in bodies]
+
+
+def _merged(
+    cluster: "ApiClient", bodies: Sequence[Mapping[str, Any]], namespace: str | None, selector: str
+) -> list[dict[str, Any]]:
+    from bayplan.reports.live_jobs import as_now
+
+    return as_now(bodies, cluster.pods(selector, namespace), printing.now())
