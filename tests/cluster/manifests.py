@@ -8,7 +8,8 @@ SLEEPER = {"name": "main", "image": "busybox:1.36", "command": ["sleep", "3600"]
 def make_job(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
     """A BatchJob. `seconds` and `code` say how its run ends on fake nodes; `pod` adds to its spec.
 
-    `cpu` and `memory` are quantities. Anything else is a field of the spec.
+    `start_seconds` say how long the containers take to start there. `cpu` and `memory` are
+    quantities. Anything else is a field of the spec.
     """
     return _manifest("BatchJob", name, namespace, spec)
 
@@ -22,6 +23,7 @@ def _manifest(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dic
     notes = {
         f"sim.bayplan.dev/{note}": str(spec.pop(word)) + unit
         for word, note, unit in (
+            ("start_seconds", "start-latency", "s"),
             ("seconds", "duration", "s"),
             ("code", "exit-code", ""),
             ("ready_delay", "ready-delay", ""),

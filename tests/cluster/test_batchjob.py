@@ -50,6 +50,25 @@ def test_a_failing_run_is_retried_to_its_limit(site: Site, namespace: str) -> No
     assert "False" == read.condition(failed, "LastRunSucceeded")["status"]
 
 
+def test_a_run_is_told_while_it_runs(site: Site, namespace: str) -> None:
+    """Its pod, that it runs, and LAST; a pod that waits for its container is told and runs not."""
+    site.kube.apply(
+        make_job("runs", namespace, pod=POD),
+        make_job("waits", namespace, start_seconds=3600, pod=POD),
+    )
+    jobs = site.kube.until(
+        read.jobs(namespace),
+        lambda found: all(found[name].get("status", {}).get("active") for name in found) and found,
+        within=60,
+    )
+    pods = site.kube.listed(read.pods(namespace))
+    told = {name: job["status"] for name, job in jobs.items()}
+
+    assert {"runs": 1, "waits": 0} == {name: status["running"] for name, status in told.items()}
+    assert pods.keys() == {status["active"][0]["pods"][0] for status in told.values()}
+    assert all(status["lastRunTime"] for status in told.values())
+
+
 def test_a_schedule_runs_slot_after_slot(site: Site, namespace: str) -> None:
     """Every slot of a schedule gets one run, named by its slot, in order."""
     site.kube.apply(make_job("often", namespace, schedule="R3//PT10S", seconds=1, pod=POD))

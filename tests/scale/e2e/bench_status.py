@@ -123,16 +123,13 @@ def _watched(local: Cluster, until: float) -> dict[str, list[tuple[float, State,
 def _cron(number: int, first: int) -> dict[str, Any]:
     at = first + number * 60 // CRONS
     start = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    job = make_job(
+    return make_job(
         f"cron{number:02}",
         _SPACE,
         schedule=f"R/{start}/PT1M",
+        start_seconds=0 if number % 12 else _WAIT,
         seconds=_LONG if number % 3 == 0 and number % 4 else _SHORT,
     )
-    if number % 12 == 0:
-        notes = job["spec"]["template"]["metadata"]["annotations"]
-        notes["sim.bayplan.dev/start-latency"] = f"{_WAIT}s"
-    return job
 
 
 def main() -> int:
