@@ -111,10 +111,15 @@ class Parent(Part):
 
 
 class History(Part):
-    """How many finished runs keep their pods, and so their logs."""
+    """How many finished runs and failed attempts keep their pods, and so their logs."""
 
     successful: Integer = Field(default=3, ge=0, le=100, description="Runs that succeeded.")
-    failed: Integer = Field(default=3, ge=0, le=100, description="Runs that failed.")
+    failed: Integer = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="Runs that failed, and as many failed attempts that were tried again.",
+    )
 
 
 Occasion = Literal["Failed", "Cancelled", "Missed", "Late", "Recovered", "Suspended", "CannotStart"]

@@ -33,3 +33,10 @@ def until(option: str, text: str, now: int, zone: ZoneInfo) -> int:
     if _DURATION.fullmatch(text):
         return now + duration(option, text)
     return moment(option, text, zone)
+
+
+def ago(option: str, text: str, now: int, zone: ZoneInfo) -> int:
+    """Epoch seconds of a time, or of `now` minus a duration."""
+    if _DURATION.fullmatch(text):
+        return now - duration(option, text)
+    return moment(option, text, zone)

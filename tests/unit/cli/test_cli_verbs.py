@@ -156,40 +156,6 @@ def test_runs_are_listed_newest_first() -> None:
     assert "No run yet.\n" == run(Recorded(make_job("new")), "runs", "new").output
 
 
-def run_pod(run_: str, attempt: int, created: str, uid: str = "uid-0") -> dict[str, Any]:
-    name = f"{run_names.prefix('report', uid)}{run_}-{attempt}"
-    return {
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": "default",
-            "labels": {names.JOB: "report"},
-            "creationTimestamp": created,
-            "ownerReferences": [{"uid": uid}],
-        },
-    }
-
-
-def test_logs_are_of_the_newest_run_all_attempts_in_order() -> None:
-    """Of the newest that failed with --failed; of a run by its name; of others' pods never."""
-    pods = [
-        run_pod("s1", 1, "2026-01-02T00:00:00Z"),
-        run_pod("s1", 0, "2026-01-01T00:00:00Z"),
-        run_pod("s2", 0, "2026-01-03T00:00:00Z"),
-        run_pod("s3", 0, "2026-01-09T00:00:00Z", uid="uid-x"),
-    ]
-    texts = {
-        f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}/log": f"{number}\n"
-        for number, pod in enumerate(pods)
-    }
-    cluster = Recorded(job(), *pods, texts=texts)
-
-    assert "2\n" == run(cluster, "logs", "report").stdout
-    assert "1\n0\n" == run(cluster, "logs", "report", "--failed").stdout
-    assert "1\n0\n" == run(cluster, "logs", "report", "--run", "s1", "--tail", "5").stdout
-    assert "no pod is left of s7" in run(cluster, "logs", "report", "--run", "s7", code=1).output
-
-
 FAMILY = [
     make_job("load", schedule="@daily", status=STATUS),
     make_job("clean", parents=[{"name": "load"}]),

@@ -11,6 +11,7 @@ from bayplan.cli.errors import Refused
 
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
+    from bayplan.model.pods import Pod
 
 
 def job_as_now(cluster: "ApiClient", body: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,3 +43,25 @@ def _merged(
     from bayplan.reports.live_jobs import as_now
 
     return as_now(bodies, cluster.pods(selector, namespace), printing.now())
+
+
+def jobs_and_pods(
+    cluster: "ApiClient", bodies: Sequence[Mapping[str, Any]], only: Mapping[str, Any] | None = None
+) -> tuple[list[dict[str, Any]], "list[Pod] | None"]:
+    """The BatchJobs as their pods show them, and these pods; None without the right to list pods.
+
+    `only`: the one BatchJob whose pods are wanted; else those of the chosen namespaces.
+    """
+    from bayplan.reports.live_jobs import as_now
+
+    selector, namespace = names.JOB, None
+    if only is not None:
+        about = only["metadata"]
+        selector = f"{names.JOB}={names.owner_value(about['name'])}"
+        namespace = about["namespace"]
+    try:
+        pods = cluster.pods(selector, namespace)
+    except Refused as refused:
+        click.echo(f"as the status says, which may be behind: {refused}", err=True)
+        return [dict(body) for body in bodies], None
+    return as_now(bodies, pods, printing.now()), pods

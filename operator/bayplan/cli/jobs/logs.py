@@ -1,24 +1,28 @@
 """`bayplan logs`: prints the logs of a run's pods, as long as the pods exist."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bayplan.api import names
-from bayplan.cli.errors import Negative
+from bayplan.cli import printing
+from bayplan.cli.errors import Negative, NoCluster
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
+    from bayplan.reports.runs import Attempt
 
 
 @click.command(short_help="Print the logs of a run's pods.")
 @click.argument("job")
 @click.option("--run", "wanted", metavar="RUN", help="Run; by default the newest with a pod.")
 @click.option("--failed", is_flag=True, help="Take the newest run that failed.")
+@click.option("--attempt", type=click.IntRange(1), metavar="N",
+              help="Print only the Nth attempt; the first is 1.")  # fmt: skip
 @click.option("-c", "--container", metavar="NAME", help="Container, if the pod has several.")
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Print only the last N lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing while the pod writes.")
@@ -27,6 +31,7 @@ def logs(  # noqa: PLR0917  click hands over one parameter for each option
     job: str,
     wanted: str | None,
     failed: bool,
+    attempt: int | None,
     container: str | None,
     tail: int | None,
     follow: bool,
@@ -34,51 +39,125 @@ def logs(  # noqa: PLR0917  click hands over one parameter for each option
 ) -> None:
     """Print the logs of a run's pods, with all attempts in order.
 
-    Logs live as long as their pod and its node. Exit code: 0 printed, 1 no pod of the run is left.
+    Logs live as long as their pod and its node: of failed attempts spec.history.failed keeps the
+    newest. Exit code: 0 printed, 1 no such pod is left, 3 the cluster could not give any log.
     """
-    with connected(target, names.BATCHJOB, job) as (cluster, body):
-        chosen, pods = _pods(cluster, body, wanted, failed=failed)
-        if not pods:
-            raise Negative(f"no pod is left of {chosen or 'any run'} of {job}; see `bayplan runs`")
+    from bayplan.reports.live_jobs import as_now
+    from bayplan.reports.runs import attempts, of_job
+
+    with connected(target, names.BATCHJOB, job) as (cluster, stored):
+        about, now = stored["metadata"], printing.now()
+        selector = f"{names.JOB}={names.owner_value(about['name'])}"
+        pods = cluster.pods(selector, about["namespace"])
+        [body] = as_now([stored], pods, now)
+        rows = of_job(body, pods, now)
+        row = _chosen(rows, wanted, failed=failed)
+        if row is None:
+            what = wanted or ("any failed run" if failed else "any run")
+            raise Negative(f"no pod is left of {what} of {job}; see `bayplan runs`")
+        there = attempts(body, pods).get(row["run"], [])
+        gone = _gone(row, there, attempt)
+        chosen = [one for one in there if attempt in {None, one.number + 1}]
+        if not chosen:
+            raise Negative(f"no pod is left of {_said(row, attempt)} of {job}: {_why(body)}"
+                           f"{_others(rows, row)}")  # fmt: skip
+        if gone:
+            click.echo(f"{_listed(gone)} of run {row['run']} left no pod: {_why(body)}", err=True)
         query = [("follow", "true")] if follow else []
         query += [("tailLines", str(tail))] if tail is not None else []
         query += [("container", container)] if container else []
-        out = sys.stdout.buffer
-        for pod in pods:
-            about = pod["metadata"]
-            if len(pods) > 1:
-                click.echo(f"==> {about['name']} <==", err=True)
-            path = f"/api/v1/namespaces/{about['namespace']}/pods/{about['name']}/log"
+        _print(cluster, chosen, query, headed=len(chosen) > 1 or bool(gone))
+
+
+def _print(
+    cluster: "ApiClient", chosen: Sequence["Attempt"], query: list[tuple[str, str]], *, headed: bool
+) -> None:
+    """Print all logs that the cluster gives; if it gives none, its first error is raised."""
+    out = sys.stdout.buffer
+    errors: list[NoCluster] = []
+    for one in chosen:
+        pod = one.pod
+        if headed:
+            click.echo(f"==> {pod.name}: {_ending(one)} <==", err=True)
+        path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}/log"
+        try:
             for chunk in cluster.stream(path, query):
                 out.write(chunk)
                 out.flush()
+        except NoCluster as error:
+            errors.append(error)
+            if headed:
+                click.echo(printing.plain(f"no log: {error.message}"), err=True)
+    if len(errors) == len(chosen):
+        raise errors[0]
 
 
-def _pods(
-    cluster: "ApiClient", body: Mapping[str, Any], wanted: str | None, *, failed: bool
-) -> tuple[str, list[dict[str, Any]]]:
-    """The chosen run and its pods, by attempt; a pod's name contains the name of its run."""
-    from bayplan.api import run_names
+def _chosen(
+    rows: Iterable[Mapping[str, Any]], wanted: str | None, *, failed: bool
+) -> Mapping[str, Any] | None:
+    """The run that is meant: the named one, the newest that failed, or the newest with a pod."""
+    if wanted is not None:
+        return next((row for row in rows if row["run"] == wanted), None)
+    if failed:
+        return next((row for row in rows if row["wentWrong"] and row["state"] != "Missed"), None)
+    with_pods = [row for row in rows if row["logs"]]
+    return max(with_pods, key=_begun, default=None)
 
-    about = body["metadata"]
-    prefix = run_names.prefix(about["name"], about["uid"])
-    by_run: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for pod in cluster.listed("Pod", selector=f"{names.JOB}={names.owner_value(about['name'])}"):
-        owner: Mapping[str, Any] = next(iter(pod["metadata"].get("ownerReferences") or ()), {})
-        name = pod["metadata"]["name"]
-        if owner.get("uid") != about["uid"] or not name.startswith(prefix):
-            continue
-        run, _, attempt = name[len(prefix) :].partition("-")
-        number = attempt.partition("-")[0]
-        by_run.setdefault(run, []).append((int(number) if number.isdecimal() else 0, pod))
-    if wanted is None:
-        history = (body.get("status") or {}).get("history") or ()
-        bad = [one["run"] for one in history if one["outcome"] == "Failed"]
-        newest = sorted(
-            by_run,
-            key=lambda run: max(pod["metadata"]["creationTimestamp"] for _, pod in by_run[run]),
-            reverse=True,
-        )
-        wanted = next((run for run in newest if not failed or run in bad), "")
-    pods = sorted(by_run.get(wanted, ()), key=lambda pair: (pair[0], pair[1]["metadata"]["name"]))
-    return wanted, [pod for _, pod in pods]
+
+def _begun(row: Mapping[str, Any]) -> int:
+    return max(printing.epoch(row.get(name)) or 0 for name in ("startTime", "slotTime", "since"))
+
+
+def _gone(row: Mapping[str, Any], there: Iterable["Attempt"], attempt: int | None) -> list[int]:
+    """Which attempts of the run, counted from 1, have no pod any more."""
+    from bayplan.reports.runs import attempts_of
+
+    left = {one.number + 1 for one in there}
+    every = range(1, (attempts_of(row) or 0) + 1)
+    return [number for number in every if number not in left and attempt is None]
+
+
+def _said(row: Mapping[str, Any], attempt: int | None) -> str:
+    """A run in words, such as `attempt 2 of run s1 (Failed, ExitCode, exit code 3, on n1)`."""
+    code, node = row.get("exitCode"), row.get("node")
+    about = [
+        row["state"],
+        row.get("reason"),
+        f"exit code {code}" if code is not None else "",
+        f"on {node}" if node else "",
+        f"ended {row['endTime']}" if row.get("endTime") else "",
+    ]
+    of = f"attempt {attempt} of " if attempt is not None else ""
+    return f"{of}run {row['run']} ({', '.join(filter(None, about))})"
+
+
+def _why(body: Mapping[str, Any]) -> str:
+    """Why a pod may be gone: what the job keeps."""
+    spec = body.get("spec") or {}
+    history = spec.get("history") or {}
+    keeps = (
+        f"spec.history keeps {history.get('failed', 3)} failed and "
+        f"{history.get('successful', 3)} successful ones"
+    )
+    ttl = spec.get("ttlSecondsAfterFinished")
+    return f"{keeps}{f', for {ttl} s' if ttl is not None else ''}, as long as their node lives"
+
+
+def _others(rows: Iterable[Mapping[str, Any]], chosen: Mapping[str, Any]) -> str:
+    """The next run that went wrong and has a pod, to ask for instead."""
+    other = next(
+        (one for one in rows if one["logs"] and one["wentWrong"] and one is not chosen), None
+    )
+    return f"; --run {other['run']} ({other['state']}) has logs" if other else ""
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    word = "attempt" if len(numbers) == 1 else "attempts"
+    return f"{word} {', '.join(map(str, numbers))}"
+
+
+def _ending(one: "Attempt") -> str:
+    """`attempt 2, exit code 3` of a pod."""
+    ending = one.pod.ending
+    code = f", exit code {ending.exit_code}" if ending.exit_code is not None else ""
+    return f"attempt {one.number + 1}{code}"

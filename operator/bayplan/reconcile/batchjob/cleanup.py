@@ -1,9 +1,9 @@
 """Which run pods may go: only what the STORED status accounts for is released or deleted.
 
 A pod is released (our finalizer removed) as soon as its attempt is accounted for. A pod is deleted
-when its run has ended and `history` or the whole cluster is full, when a later attempt exists, when
-it has not started in time, or when it still runs though its run is over (replaced, lost with its
-node, missed).
+when its run has ended and `history` or the whole cluster is full, when a later attempt exists and
+`history` keeps no more failed attempts, when it has not started in time, or when it still runs
+though its run is over (replaced, lost with its node, missed).
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from bayplan.api import names, run_names
 from bayplan.model.intents import DeletePod, ReleasePod
 from bayplan.model.pods import Phase, Pod
+from bayplan.model.snapshot import PodKey
 from bayplan.reconcile.batchjob import retention
 from bayplan.reconcile.batchjob.attempt_outcome import Standing
 from bayplan.reconcile.batchjob.context import JobContext
@@ -40,7 +41,8 @@ def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod
     """What to delete, what to release, and when the clock alone will make more pods go."""
     now = context.now
     accounted: list[Pod] = []
-    going: list[tuple[Pod, str]] = []
+    going: list[Going] = []
+    earlier: list[Pod] = []  # ended attempts that a later one has followed
     records: list[Record] = []  # the last pods of runs that have ended
     for run, lanes in context.pods_by_run.items():
         entry = context.stored.entry(run)
@@ -48,19 +50,24 @@ def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod
             going += _late_starters(context, entry, lanes)
         if entry is not None:
             for index, attempts in lanes.items():
-                over, ends = _of_unfinished(entry.lane(index), attempts)
+                over, followed, ends = _of_unfinished(entry.lane(index), attempts)
                 accounted += over
+                earlier += followed
                 going += ends
         elif context.stored.took_up(run) or _forgotten(context, run):
             accounted += context.pods_of(run)
             lasts = []
             for attempts in lanes.values():
-                last, ends = _of_ended(attempts)
+                last, followed, ends = _of_ended(attempts)
+                earlier += followed
                 going += ends
                 lasts += [last] if last.terminal and not last.terminating else []
             if lasts:
                 records.append(tuple(lasts))
     going += [(pod, "beyond spec.history") for one in _beyond(context, records) for pod in one]
+    kept = _kept(context, earlier)
+    records += [(pod,) for pod in kept.values()]
+    going += [(pod, "a later attempt exists") for pod in earlier if pod.key not in kept]
     marks = []
     if context.spec.ttl_seconds_after_finished is not None:
         marks = [_ended_at(one, now) + context.spec.ttl_seconds_after_finished for one in records]
@@ -79,14 +86,15 @@ def tidied(context: JobContext) -> tuple[tuple[DeletePod, ...], tuple[ReleasePod
     return deletes, release_orphans(accounted), wake_at
 
 
-def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[Pod], list[Going]]:
-    """For an index of an unfinished run: the pods accounted for, and the pods that go."""
+def _of_unfinished(lane: Lane, attempts: Attempts) -> tuple[list[Pod], list[Pod], list[Going]]:
+    """For an index of an unfinished run: pods accounted for, pods followed by others, and goers."""
     if lane.outcome:
-        return list(attempts.values()), _of_ended(attempts)[1]
+        _, followed, going = _of_ended(attempts)
+        return list(attempts.values()), followed, going
     over = {at: pod for at, pod in attempts.items() if at < lane.attempt}
     newer = lane.attempt in attempts
     heard = [pod for at, pod in over.items() if newer or at < lane.attempt - 1 or _is_known(pod)]
-    return heard, list(_superseded(over, newer=newer))
+    return heard, *_superseded(over, newer=newer)
 
 
 def _late_starters(
@@ -112,12 +120,12 @@ def _is_known(pod: Pod) -> bool:
     return pod.terminal and pod.phase is not Phase.SUCCEEDED
 
 
-def _of_ended(attempts: Attempts) -> tuple[Pod, list[Going]]:
-    """For an index or run that has ended: its last pod, and the pods that go."""
+def _of_ended(attempts: Attempts) -> tuple[Pod, list[Pod], list[Going]]:
+    """For an index or run that has ended: its last pod, pods before it, and the pods that go."""
     last = attempts[max(attempts)]
     over = {at: pod for at, pod in attempts.items() if pod is not last}
-    going = list(_superseded(over, newer=True))
-    return last, going if last.terminal else [*going, (last, "its run is over")]
+    followed, going = _superseded(over, newer=True)
+    return last, followed, going if last.terminal else [*going, (last, "its run is over")]
 
 
 def _ended_at(record: Record, now: int) -> int:
@@ -125,14 +133,29 @@ def _ended_at(record: Record, now: int) -> int:
     return max(pod.ended_at(now) for pod in record)
 
 
-def _superseded(over: Mapping[int, Pod], *, newer: bool) -> Iterable[tuple[Pod, str]]:
-    """Pods of attempts that are over; the newest stays for its logs until a later one exists."""
+def _superseded(over: Mapping[int, Pod], *, newer: bool) -> tuple[list[Pod], list[Going]]:
+    """Of attempts that are over: the ended ones that a later attempt has followed, and goers.
+
+    The newest is in neither list, and stays for its logs, until a later one exists.
+    """
     newest = max(over, default=-1)
-    for attempt, pod in over.items():
-        if not pod.terminal:
-            yield pod, "its attempt was given up"
-        elif newer or attempt != newest:
-            yield pod, "a later attempt exists"
+    followed = [
+        pod for attempt, pod in over.items() if pod.terminal and (newer or attempt != newest)
+    ]
+    given_up = [pod for pod in over.values() if not pod.terminal]
+    return followed, [(pod, "its attempt was given up") for pod in given_up]
+
+
+def _kept(context: JobContext, earlier: Iterable[Pod]) -> Mapping[PodKey, Pod]:
+    """The failed attempts whose pods stay for their logs: the newest, as `history.failed` says."""
+    failed = [
+        pod
+        for pod in earlier
+        if not pod.terminating
+        and context.rules.verdict(pod, context.now).standing is Standing.FAILED
+    ]
+    failed.sort(key=lambda pod: (pod.ended_at(context.now), pod.name), reverse=True)
+    return {pod.key: pod for pod in failed[: context.spec.history.failed]}
 
 
 def _forgotten(context: JobContext, run: str) -> bool:

@@ -98,9 +98,54 @@ def test_a_retry_waits_for_the_status_that_accounts_for_the_failure() -> None:
     assert ([(0, "0")], [(0, "0"), (0, "1")]) == (held, attempts_of(world))
 
 
-def test_a_failed_attempts_pod_stays_until_the_next_exists() -> None:
+@pytest.mark.parametrize(
+    ("failed", "kept"), [(0, ["2"]), (1, ["1", "2"]), (2, ["0", "1", "2"]), (3, ["0", "1", "2"])]
+)
+def test_pods_of_failed_attempts_stay_for_their_logs(failed: int, kept: list[str]) -> None:
+    """As many as history.failed says, the newest, whether the run goes on or has succeeded."""
+    world = first_run(World({**HOURLY, "history": {"successful": 1, "failed": failed}}))
+    for _ in range(2):
+        world.finish(exit_code=1)
+        world.wait(120)
+    expected = [f"{PREFIX}{RUN}-{attempt}" for attempt in kept]
+    unfinished = sorted(name for _, name in world.pods)
+    world.finish()
+    world.settle()
+
+    assert expected == unfinished == sorted(name for _, name in world.pods)
+    assert [(RUN, "Succeeded")] == world.history()
+
+
+def test_failed_attempts_take_no_place_from_failed_runs() -> None:
+    """Each failed run keeps its last pod, and the job so many attempts beside them."""
+    retries = {"limit": 1, "delaySeconds": 0}
+    world = World({**HOURLY, "retryPolicy": retries, "history": {"successful": 0, "failed": 2}})
+    for hour in range(3):
+        world.wait(SLOT + hour * HOUR - world.now)
+        for _ in range(2):
+            world.finish(exit_code=1)
+            world.wait(10)
+
+    runs = [slot_run(SLOT + hour * HOUR) for hour in (1, 2)]
+    expected = sorted(f"{PREFIX}{run}-{attempt}" for run in runs for attempt in (0, 1))
+    assert expected == sorted(name for _, name in world.pods)
+
+
+def test_a_failed_attempts_pod_goes_when_its_time_is_over() -> None:
+    """The field ttlSecondsAfterFinished counts from the attempt's own end."""
+    world = first_run(World({**HOURLY, "ttlSecondsAfterFinished": 100}))
+    world.finish(exit_code=1)
+    world.wait(90)
+    there = [name for _, name in world.pods]
+    world.wait(11)
+
+    assert [f"{PREFIX}{RUN}-{attempt}" for attempt in (0, 1)] == there
+    assert [f"{PREFIX}{RUN}-1"] == [name for _, name in world.pods]
+
+
+def test_without_history_a_failed_attempts_pod_stays_until_the_next_exists() -> None:
     """Its logs can be read while one waits; then it goes."""
-    world = first_run(World(HOURLY))
+    world = first_run(World({**HOURLY, "history": {"successful": 0, "failed": 0}}))
     world.finish(exit_code=1)
     world.wait(30)
     waiting = [name for _, name in world.pods]
