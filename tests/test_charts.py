@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ from tools import chart as source
 
 RULES = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
 ALERTS = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+KUBE_STATE = yaml.safe_load((CHART / "files" / "kube-state-metrics.yaml").read_text())
+SCHEMAS = {
+    body["spec"]["names"]["kind"]: body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for body in map(yaml.safe_load, crds.build().values())
+}
 DASHBOARD = json.loads((CHART / "files" / "dashboard.json").read_text())
 ABOUT = yaml.safe_load((CHART / "Chart.yaml").read_text())
 ALL: dict[str, Any] = {
@@ -38,6 +43,7 @@ ALL: dict[str, Any] = {
         "serviceMonitor": {"create": True},
         "prometheusRule": {"create": True},
         "dashboard": {"create": True},
+        "kubeStateMetrics": {"create": True},
     },
     "podLabels": {"team": "platform"},
     "podAnnotations": {"note": "x"},
@@ -605,6 +611,15 @@ def metrics() -> set[str]:
     return names
 
 
+def kube_state_metrics() -> set[str]:
+    """Every name that kube-state-metrics tells with the chart's configuration."""
+    return {
+        f"{told['metricNamePrefix']}_{metric['name']}"
+        for told in KUBE_STATE["spec"]["resources"]
+        for metric in told["metrics"]
+    }
+
+
 def _words() -> Iterator[tuple[str, str]]:
     for panel in DASHBOARD["panels"]:
         for target in panel["targets"]:
@@ -620,7 +635,7 @@ def test_metrics_exist(title: str, query: str) -> None:
     asked = set(re.findall(r"\bbayplan_\w+", query))
 
     assert asked, title
-    assert set() == asked - metrics()
+    assert set() == asked - metrics() - kube_state_metrics()
 
 
 def test_every_metric_is_shown() -> None:
@@ -633,6 +648,7 @@ def test_every_metric_is_shown() -> None:
     told = {re.sub("_(bucket|sum|count|total|created)$", "", name) for name in metrics()}
 
     assert set() == told - shown
+    assert metrics().isdisjoint(kube_state_metrics())
 
 
 def test_alerts(tmp_path: Path) -> None:
@@ -659,6 +675,59 @@ def test_every_alert_is_tested() -> None:
         for rule in group["rules"]
         if rule["alert"] not in text
     ]
+
+
+def test_every_alert_has_a_runbook() -> None:
+    """A heading of the page, by default and with a page of one's own."""
+    page = (ROOT / "docs" / "operate" / "alerts.md").read_text()
+    headings = {line.removeprefix("## ").lower() for line in page.splitlines() if "## " in line}
+    own = {"monitoring": {"prometheusRule": {"create": True, "runbookUrl": "https://wiki/bayplan"}}}
+    for values, base in ((ALL, source.RUNBOOK), ({**ALL, **own}, "https://wiki/bayplan")):
+        for rule in one(render(values), "PrometheusRule")["spec"]["groups"][0]["rules"]:
+            start, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+
+            assert (base, rule["alert"].lower()) == (start, anchor)
+            assert anchor in headings
+
+
+def _found(schema: Mapping[str, Any], path: list[str]) -> Mapping[str, Any]:
+    for name in path:
+        schema = schema["properties"][name]
+    return schema
+
+
+def test_kube_state_metrics_reads_what_statuses_have() -> None:
+    """Each path is a field of the definition, of a type that it can show."""
+    values = {"monitoring": {"kubeStateMetrics": {"create": True, "namespace": "monitoring"}}}
+    body = one(render(values), "ConfigMap", "bayplan-kube-state-metrics")
+    read = yaml.safe_load(body["data"]["config.yaml"])
+
+    assert "monitoring" == body["metadata"]["namespace"]
+    assert read == KUBE_STATE
+    for told in read["spec"]["resources"]:
+        kind = told["groupVersionKind"]["kind"]
+        schema = SCHEMAS[kind]
+        for metric in told["metrics"]:
+            gauge = metric["each"]["gauge"]
+            field = _found(schema, gauge["path"])
+            if "valueFrom" in gauge:
+                each = field["items"]
+                field = _found(each, gauge["valueFrom"])
+                for path in gauge["labelsFromPath"].values():
+                    assert "string" == _found(each, path)["type"]
+
+            assert (
+                field["type"] == "integer"
+                or field.get("format") == "date-time"
+                or field.get("enum") == ["True", "False", "Unknown"]
+            )
+
+
+def test_the_page_lists_what_kube_state_metrics_tells() -> None:
+    """Every metric, and what alerts ask for is among them."""
+    page = (ROOT / "docs" / "operate" / "alerts.md").read_text()
+
+    assert set() == {name for name in kube_state_metrics() if f"| `{name}` |" not in page}
 
 
 def test_the_dashboard_is_one_grafana_takes_in() -> None:

@@ -44,6 +44,9 @@ def camel(name: str) -> str:
     return first + "".join(word.title() for word in rest)
 
 
+RUNBOOK = "https://github.com/bayplan/bayplan/blob/main/docs/operate/alerts.md"
+
+
 def text(words: str, default: str = "", **more: Any) -> Schema:
     return {"description": words, "type": "string", "maxLength": 253, "default": default, **more}
 
@@ -294,6 +297,18 @@ def values() -> Schema:
                 "Alerts.",
                 create=switch("Create it, with the alerts of files/alerts.yaml.", False),
                 labels=strings(labels),
+                runbookUrl=text(
+                    "The page that alerts link to, each to its own heading.",
+                    RUNBOOK,
+                    pattern="^https?://",
+                ),
+            ),
+            kubeStateMetrics=part(
+                "Figures of each job and service, told by kube-state-metrics.",
+                create=switch(
+                    "Create a ConfigMap with files/kube-state-metrics.yaml as config.yaml.", False
+                ),
+                namespace=text("Where kube-state-metrics runs; empty means the release's.", ""),
             ),
             dashboard=part(
                 "A Grafana dashboard as a ConfigMap.",

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 _CYCLE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _LATENCY_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 _NODE_BUCKETS = (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900)
+OUTCOMES = ("Succeeded", "Failed", "Lost")  # of a run
 
 
 @dataclass(slots=True, eq=False)
@@ -133,6 +134,8 @@ class Metrics:
             "watch_restarts", "Watches begun again, by kind and cause.", "kind", "cause"
         )
         self.runs = counter("runs", "Finished runs, by outcome.", "outcome")
+        for outcome in OUTCOMES:
+            self.runs.labels(outcome)  # a counter that begins at 1 would hide the first from alerts
         self.slots_missed = counter("slots_missed", "Slots that were missed, not run.")
         self.runs_late = counter("runs_late", "Attempts that ran longer than expected.")
         self.notices = counter(
