@@ -14,7 +14,7 @@ import math
 import highspy
 import numpy as np
 
-from bayplan.optimizer import lp
+from bayplan.optimizer import lp, work
 from bayplan.optimizer.problem import FloatMatrix, FloatVector, Problem
 
 _SAFETY = 1e-9
@@ -132,6 +132,7 @@ def fluid(problem: Problem, seconds: float = math.inf) -> Fluid | None:
     if math.isfinite(seconds):
         highs.setOptionValue("time_limit", max(seconds, 0.0))
     highs.run()
+    work.solved(highs)
     if highs.getModelStatus() == highspy.HighsModelStatus.kTimeLimit:
         return None
     solution = highs.getSolution()

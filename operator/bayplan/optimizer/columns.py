@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from bayplan.optimizer import lp
+from bayplan.optimizer import lp, work
 from bayplan.optimizer.bound import farley, fluid
 from bayplan.optimizer.knapsack import Beam, Relaxation, ceiling, exact
 from bayplan.optimizer.problem import (
@@ -55,6 +55,7 @@ class Pool:
         good = patterns.any(axis=1)
         types, patterns = types[good], patterns[good]
         good = self.problem.holds(types, patterns)
+        work.did(5 + len(types) // 16, patterns.size)
         fresh = []
         for index in np.flatnonzero(good):
             key = types[index].tobytes() + patterns[index].tobytes()
@@ -111,6 +112,7 @@ class Master:
             end = self._solver.getRunTime() + seconds + _GRACE_SECONDS
             self._solver.setOptionValue("time_limit", float(end))
         self._solver.run()
+        work.solved(self._solver)
         solution = self._solver.getSolution()
         duals = np.array(solution.row_dual) * self._dollars
         right = np.zeros(self._types)
@@ -216,7 +218,7 @@ class Generator:
     def run(self, budget: Budget, *, gap: float = 1e-4) -> Generated:
         """Run rounds of pricing and mixing; if a narrow beam finds nothing, widen it."""
         self._price(self.worth, self.right, _WIDTH)
-        mixed = self._master.solve(budget.left())
+        mixed = self._master.solve(budget.limit())
         width, stalled = _WIDTH, 0
         for _ in budget.turns():
             smooth = _SMOOTHING * self.worth + (1 - _SMOOTHING) * mixed.value
@@ -236,7 +238,7 @@ class Generator:
             else:
                 stalled = 0
             if added:
-                mixed = self._master.solve(budget.left())
+                mixed = self._master.solve(budget.limit())
         return Generated(mixed=mixed, bound=self.bound)
 
     def _price(
@@ -287,7 +289,7 @@ class Generator:
             if budget.left() <= 0:
                 return added
             limits = self.limits[of_type]
-            pattern, most = exact(self.problem, int(of_type), value, limits, budget.left() / 4)
+            pattern, most = exact(self.problem, int(of_type), value, limits, budget.limit() / 4)
             upper[of_type] = min(upper[of_type], most)
             if pattern @ value > net[of_type] * (1 + _IMPROVES):
                 added += self.pool.add(np.array([of_type]), pattern[None, :])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bayplan.optimizer import lp
+from bayplan.optimizer import lp, work
 from bayplan.optimizer.problem import (
     BoolMatrix,
     FloatMatrix,
@@ -28,6 +28,7 @@ _HALF = 0.5  # added before a floor: exact for integers below 2**50, divided by 
 _BUCKET = 0.01  # classes this close in value for room count as equal: the larger goes first
 _FEWER = np.array([0.0, 1.0, 2.0])
 _LEAST_PRICE = 1e-7  # of a node's worth, spread over each resource
+_MOST_BRANCHES = 2_000
 _SOLVER_ERROR = 1e-6  # the mixed-integer solver's tolerances, added to its bound
 
 
@@ -74,6 +75,7 @@ class Relaxation:
         cells = np.arange(count, dtype=np.int32)
         self._solver.changeColsCost(count, cells, value[self._of_class])
         self._solver.run()
+        work.solved(self._solver)
         solution = self._solver.getSolution()
         duals = np.array(solution.row_dual)
         if len(duals) == len(self.solved) * self._resources:
@@ -118,6 +120,8 @@ def exact(
 ) -> tuple[IntVector, float]:
     """The best filling of one type found in `seconds`, and what no filling exceeds.
 
+    Without an end in `seconds` the search ends after so many branches that it takes about one.
+
     Pairs that must not meet are ignored: the bound still holds, the pattern may not.
     """
     unit = np.maximum(problem.capacity[of_type].astype(np.float64), 1.0)
@@ -126,6 +130,8 @@ def exact(
     highs = lp.solver()
     if np.isfinite(seconds):
         highs.setOptionValue("time_limit", float(seconds))
+    else:
+        highs.setOptionValue("mip_max_nodes", _MOST_BRANCHES)
     highs.passModel(
         lp.program(
             (column, resource, scaled[column, resource]),
@@ -138,6 +144,7 @@ def exact(
         )
     )
     highs.run()
+    work.solved(highs)
     found = np.array(highs.getSolution().col_value)
     pattern = np.round(found).astype(np.int64) if len(found) else np.zeros(len(value), np.int64)
     upper = float(highs.getInfo().mip_dual_bound)
@@ -190,6 +197,7 @@ class Beam:
             kept, lost = state.choose(ways, step, counts, width)
             np.maximum(dropped, lost, out=dropped)
             trail.append(state.advance(ways, step, counts, kept))
+        work.searched(len(trail), sum(parents.size for parents, _ in trail))
         patterns = _traced(trail, ways.order, len(value))
         dead = np.isneginf(state.got)
         patterns[dead] = 0

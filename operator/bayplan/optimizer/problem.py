@@ -14,6 +14,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from bayplan.optimizer import work
+
 IntVector = npt.NDArray[np.int64]
 IntMatrix = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
@@ -168,17 +170,28 @@ class Packing:
 class Budget:
     """How long to improve: until the stopwatch shows `seconds`, or `rounds` are done.
 
-    The caller gives the stopwatch. Without it only rounds count, and the same input gives the same
-    plan on any machine.
+    The caller gives the stopwatch. Without it only rounds count, and with `of_work` only work: then
+    the same input gives the same plan, however busy the machine is.
     """
 
     seconds: float = math.inf
     rounds: int = 1 << 30
     spent: Callable[[], float] = float  # 0.0: no time passes
+    timed: bool = True  # whether the solver may stop by its own clock
+
+    @classmethod
+    def of_work(cls, seconds: float) -> Self:
+        """A budget of counted work, about as much as a free core does in these seconds."""
+        start = work.done()
+        return cls(seconds=seconds, spent=lambda: work.done() - start, timed=False)
 
     def left(self) -> float:
         """Seconds, never below 0."""
         return max(0.0, self.seconds - self.spent())
+
+    def limit(self) -> float:
+        """Seconds after which the solver stops by its own clock."""
+        return self.left() if self.timed else math.inf
 
     def until(self, share: float) -> "Budget":
         """A budget with the same stopwatch that ends at a share of the seconds."""

@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from bayplan.optimizer import work
 from bayplan.optimizer.bound import farley
 from bayplan.optimizer.columns import Generator, Pool, Proof
 from bayplan.optimizer.problem import Budget, FloatVector, IntVector, Packing, Problem, undominated
@@ -80,7 +81,7 @@ def _restricted(problem: Problem, classes: IntVector, types: IntVector) -> Probl
 
 def _packed(problem: Problem, budget: Budget, dice: np.random.Generator) -> tuple[Draft, Proof]:
     pool = Pool(problem)
-    generator = Generator(problem, pool, dice, seconds=budget.left() * _STARTING)
+    generator = Generator(problem, pool, dice, seconds=budget.limit() * _STARTING)
     generator.seed()
     blank = best = Draft.blank(problem)
     if problem.available is None:
@@ -131,6 +132,7 @@ def _tried(
 
 def _rebuilt(best: Draft, source: Source, budget: Budget) -> Draft:
     """Remove a group of nodes, badly filled nodes more likely, and pack their pods again."""
+    work.did(20, 0)
     types, patterns, nodes = best.rows()
     filled = (patterns @ source.worth) / best.problem.price[types]
     chance = np.repeat(np.maximum(1 - filled, _LEAST_CHANCE), nodes)

@@ -15,6 +15,7 @@ import dataclasses
 
 import numpy as np
 
+from bayplan.optimizer import work
 from bayplan.optimizer.bound import fluid
 from bayplan.optimizer.problem import (
     UNLIMITED,
@@ -274,6 +275,7 @@ def _swapped(filled: _Filled, budget: Budget, dice: np.random.Generator) -> None
         theirs = np.flatnonzero(chosen[filled.node])
         back = np.concatenate((request[theirs], np.zeros((len(others), request.shape[1]))))
         to = np.concatenate((filled.node[theirs], others))
+        work.did(20, len(own) * len(back) * request.shape[1])
         change = request[own][:, None, :] - back[None, :, :]
         here = _excess(filled.load[node] - change, filled.room[node], unit[node])
         there = _excess(filled.load[to] + change, filled.room[to], unit[to])

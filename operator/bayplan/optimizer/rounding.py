@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from bayplan.optimizer import work
 from bayplan.optimizer.columns import Generator, Mixed, Pool
 from bayplan.optimizer.knapsack import Beam
 from bayplan.optimizer.problem import (
@@ -125,6 +126,7 @@ def cheapest(problem: Problem, patterns: IntMatrix) -> IntVector:
     for of_type in order:
         if not len(open_):
             break
+        work.did(1, open_.size * patterns.shape[1] // len(order))
         fits = problem.holds(np.full(len(open_), of_type), patterns[open_])
         best[open_[fits]] = of_type
         open_ = open_[~fits]
@@ -152,6 +154,7 @@ def completed(draft: Draft, source: Source, *, noise: float = 0.0) -> Draft:
             best = finish
         if best is not None and draft.cost >= best.cost:
             return best
+        work.did(10, patterns.size // 4)
         ratio = np.minimum(patterns, draft.rest) @ value / cost
         if draft.left is not None:
             ratio[draft.left[pool.types] <= 0] = -1.0

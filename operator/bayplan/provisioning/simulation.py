@@ -9,7 +9,6 @@ it holds for any plan.
 
 import dataclasses
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -44,16 +43,16 @@ _ATTACHABLE = attachable.ATTACHABLE
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    seconds: float = 2.0  # time of the optimiser
+    seconds: float = 2.0  # work of the optimiser
     seed: int = 0
     zones: tuple[str, ...] = offerings.zones_in()
     rivals: tuple[str, ...] = ()  # of compare.NAMES
     prices: Book = dataclasses.field(default_factory=Book)
-    clock: Callable[[], float] = time.perf_counter  # that the seconds are of
+    budget: Callable[[float], Budget] = Budget.of_work  # of so many seconds
 
 
 def simulate(found: Inventory, menu: Sequence[Offer], settings: Settings) -> Result:
-    """Place, buy, place again; with enough seconds the same input gives the same result."""
+    """Place, buy, place again; the same input, seconds and seed give the same result."""
     run = _Run(found, menu, settings)
     left = run.place(run.groups())
     bound = 0
@@ -216,9 +215,7 @@ class _Run:
         return comparison.compared(self.settings.rivals, problem, types, self.settings.seed)
 
     def _optimised(self, problem: Problem) -> Purchase:
-        clock = self.settings.clock
-        started = clock()
-        budget = Budget(seconds=self.settings.seconds, spent=lambda: clock() - started)
+        budget = self.settings.budget(self.settings.seconds)
         return purchase(problem, budget, self.settings.seed)
 
     def add_until_placed(self, left: list[tuple[Waiting, Funnel]]) -> list[tuple[Waiting, Funnel]]:

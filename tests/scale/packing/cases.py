@@ -121,7 +121,7 @@ def simulated(items: list[dict[str, Any]], seconds: float) -> tuple[Result, Figu
         found = inventory.inventory(documents.documents([file.name], sys.stdin.buffer), {})
         read = reading()
     spent = watch()
-    settings = simulation.Settings(seconds=seconds, clock=spent)
+    settings = simulation.Settings(seconds=seconds)
     plan = simulation.simulate(found, offers("cast"), settings)
     took = spent()
     assert all(one.requested.fits(one.node.allocatable) for one in plan.nodes)

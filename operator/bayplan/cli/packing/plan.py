@@ -59,7 +59,8 @@ def _pool_names(
     type=click.FloatRange(0.01, 600),
     default=2.0,
     show_default=True,
-    help="With --pool: time of the optimiser.",
+    help="With --pool: how much to search, what a free core does in this time. Steps are counted, "
+    "so a busy machine gives the same plan.",
 )
 @formatted
 def plan(  # noqa: PLR0917  click hands over one parameter for each option

@@ -85,7 +85,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="KEY=VALUE",
     help="A label that new nodes get from their pool.",
 )
-@click.option("--seconds", type=click.FloatRange(0.01, 600), default=2.0, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.01, 600),
+    default=2.0,
+    show_default=True,
+    help="How much to search: what a free core does in this time. Steps are counted and not time, "
+    "so a busy machine takes longer and gives the same plan.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the optimiser.")
 @click.option(
     "--ignore-unknown",
@@ -240,7 +247,7 @@ def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
     from rich.console import Console
 
-    return Console(stderr=True).status(f"packing for {seconds:g} s …")
+    return Console(stderr=True).status(f"packing for about {seconds:g} s …")
 
 
 def _printed(result: "Result", output: str) -> str:
