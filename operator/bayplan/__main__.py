@@ -45,7 +45,7 @@ def _serve(**values: Any) -> None:
         where = "".join(f"--{str(part).replace('_', '-')}: " for part in first["loc"])
         raise click.UsageError(f"{where}{first['msg'].removeprefix('Value error, ')}") from error
     if settings.kubeconfig is not None:
-        # kopf's login reads it there, and the library behind it only while it is imported.
+        # kopf's login reads it there.
         os.environ["KUBECONFIG"] = str(settings.kubeconfig)
     from bayplan.runtime import app  # noqa: PLC0415  a wrong option is told before kopf is loaded (1 s)
 

@@ -18,6 +18,7 @@ from bayplan import logs
 from bayplan.api.resource import Key
 from bayplan.handlers import delivery, lifecycle
 from bayplan.runtime.app import Operator
+from bayplan.runtime.kopf_login import login
 from bayplan.runtime.kopf_thread import Served
 from bayplan.settings import Settings
 
@@ -101,7 +102,7 @@ def register() -> None:
     async def end(**_: object) -> None:
         await asyncio.to_thread(beside.end)
 
-    lifecycle.register(registry, beside.alive)
+    lifecycle.register(registry, login, beside.alive)
     delivery.register(registry, beside)
 
 

@@ -2,25 +2,19 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import ssl
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from kubernetes.aio import config
 
 from bayplan.cluster import errors, requests, transport
 from bayplan.cluster.transport import Credentials, HttpTransport, Request
+from tests.certificates import authority
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PODS = Request("GET", "/api/v1/pods", verb="list", kind="Pod", timeout_seconds=5)
@@ -333,20 +327,6 @@ class TestCredentials:
 
         assert ("Bearer fresh", 1000.0) == (shown, loaded.expires_at)
 
-    def test_in_cluster(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In a pod without $KUBECONFIG its own service account counts."""
-        for name, text in (("TOKEN", "sa"), ("CERT", authority("ca")[0])):
-            (tmp_path / name).write_text(text)
-            monkeypatch.setattr(
-                config.incluster_config, f"SERVICE_{name}_FILENAME", str(tmp_path / name)
-            )
-        monkeypatch.delenv("KUBECONFIG", raising=False)
-        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-        loaded, shown = self.load()
-
-        assert ("https://10.0.0.1:443", "bearer sa") == (loaded.base_url, shown)
-
     def test_none(self, tmp_path: Path) -> None:
         """No configuration, or a broken one, is said in words."""
         with pytest.raises(errors.Unavailable, match="no usable configuration"):
@@ -389,27 +369,3 @@ def test_rotated_authority(tmp_path: Path) -> None:
                 return await used.send(PODS)
 
     assert b"ok" == asyncio.run(body())
-
-
-def authority(name: str) -> tuple[str, str]:
-    """A certificate that is its own authority, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2100, 1, 1, tzinfo=UTC))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encoding = serialization.Encoding.PEM
-    private = key.private_bytes(
-        encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return built.public_bytes(encoding).decode(), private.decode()

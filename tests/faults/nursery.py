@@ -169,10 +169,6 @@ def _live(main: Any, clock: "_Clock", asked: dict[str, Any]) -> None:
         os.dup2(log, number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     arguments = asked["arguments"]
-    # The library reads this once, when it is imported, which was before the fork.
-    import kubernetes.config.kube_config as read  # noqa: PLC0415
-
-    read.KUBE_CONFIG_DEFAULT_LOCATION = arguments[arguments.index("--kubeconfig") + 1]
     if asked["clock_ahead"]:
         signal.signal(signal.SIGUSR1, lambda *_: clock.move(asked["clock_ahead"]))
     code = 1

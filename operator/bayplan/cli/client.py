@@ -1,7 +1,7 @@
 """The client of a cluster: every request of every command goes through it.
 
 It reads lists in pages, repeats the requests that are safe to repeat, and turns errors into the
-one-line errors of the command line. Commands import it late: kubernetes and aiohttp take half a
+one-line errors of the command line. Commands import it late: aiohttp takes a tenth of a
 second. Requests go through a `Wire`, so that a test can replay recorded answers.
 """
 

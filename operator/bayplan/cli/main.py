@@ -1,7 +1,6 @@
 """`bayplan` and `kubectl bayplan`: the commands; each module is loaded when its command runs."""
 
 import importlib
-import logging
 from typing import Any, ClassVar
 
 import click
@@ -70,8 +69,6 @@ class _Lazy(click.Group):
 @click.version_option(__version__, prog_name="bayplan")
 def main() -> None:
     """Pack Kubernetes workloads onto the fewest, cheapest nodes, and say why."""
-    # The kubernetes library logs a warning before it raises the same error: print it only once.
-    logging.getLogger("kubernetes").addHandler(logging.NullHandler())
     logs.to_terminal()
 
 

@@ -1,32 +1,26 @@
 """The seam to the API server: a request goes out, bytes come back.
 
 Credentials, TLS and connection reuse stay behind `Transport`. `errors` decides what an answer
-means, `decode` what its bytes mean. `kubernetes.aio` finds the configuration (kubeconfig,
-in-cluster token, exec plugin) and the TLS settings. Requests go directly through aiohttp, because
-the methods of `kubernetes.aio` cost three times as much per write and its models lose fields they
-do not know.
+means, `decode` what its bytes mean, and `kubeconfig` where the server is and who we are.
 """
 
 import asyncio
 import contextlib
 import email.utils
 import functools
-import hashlib
-import os
-import pathlib
 import ssl
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 import yarl
-from kubernetes.aio import client, config
 
-from bayplan.cluster import errors
+from bayplan.cluster import errors, kubeconfig
+from bayplan.cluster.credential_plugins import AccessError
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -92,51 +86,26 @@ class Credentials:
     server_name: str | None = None
 
 
-async def credentials(kubeconfig: str | None = None, context: str | None = None) -> Credentials:
+async def credentials(file: str | None = None, context: str | None = None) -> Credentials:
     """Load the given file, else that of $KUBECONFIG, else the pod's own, else ~/.kube/config."""
-    settings = client.Configuration()
-    path = kubeconfig or os.environ.get("KUBECONFIG")
-    loader: Any = None
     try:
-        if path is None and _in_cluster():
-            config.load_incluster_config(  # type: ignore[no-untyped-call]
-                client_configuration=settings
-            )
-        else:
-            loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=path,
-                context=context,
-                client_configuration=settings,
-                persist_config=False,
-            )
-        tls = client.rest.RESTClientObject(settings).ssl_context
-    except (config.ConfigException, OSError, ValueError) as error:
+        found = await kubeconfig.access(file, context)
+        tls = found.tls()
+    except (AccessError, OSError, ValueError) as error:
         raise errors.Unavailable(f"no usable configuration: {error}") from error
 
     async def authorization() -> str | None:
-        shown = (await settings.auth_settings()).get("BearerToken")
-        return str(shown["value"]) if shown is not None and shown["value"] else None
+        return found.authorization()
 
-    expiry = getattr(loader, "exec_plugin_expiry", None)
     return Credentials(
-        base_url=settings.host.rstrip("/"),
+        base_url=found.server,
         tls=tls,
         authorization=authorization,
-        expires_at=expiry.timestamp() if expiry is not None else None,
-        tls_digest=_digest(settings.ssl_ca_cert, settings.cert_file, settings.key_file),
-        proxy=settings.proxy or _environment_proxy(settings.host),
-        server_name=settings.tls_server_name or None,
+        expires_at=found.expires_at,
+        tls_digest=found.digest,
+        proxy=found.proxy or _environment_proxy(found.server),
+        server_name=found.server_name or None,
     )
-
-
-def _in_cluster() -> bool:
-    return pathlib.Path(config.incluster_config.SERVICE_TOKEN_FILENAME).is_file()
-
-
-def _digest(*files: str | None) -> str:
-    """The digest of what these files hold now."""
-    held = [pathlib.Path(file).read_bytes() if file else b"" for file in files]
-    return hashlib.sha256(b"\0".join(held)).hexdigest()
 
 
 def _environment_proxy(url: str) -> str | None:
@@ -199,7 +168,7 @@ class HttpTransport:
     @classmethod
     async def connect(
         cls,
-        kubeconfig: str | None = None,
+        file: str | None = None,
         context: str | None = None,
         *,
         connections: int = 64,
@@ -207,7 +176,7 @@ class HttpTransport:
     ) -> Self:
         """Load the configuration; no request is sent yet."""
         transport = cls(
-            lambda: credentials(kubeconfig, context),
+            lambda: credentials(file, context),
             connections=connections,
             user_agent=user_agent,
         )
@@ -289,7 +258,7 @@ class HttpTransport:
         if now - asked_at >= _HEADER_SECONDS:
             try:
                 shown = await used.authorization()
-            except (config.ConfigException, OSError) as error:
+            except (AccessError, OSError) as error:
                 raise errors.Unavailable(f"no credentials: {error}") from error
             header = {"Authorization": shown} if shown else {}
             self._header = (now, header)

@@ -1,6 +1,6 @@
 """kopf's settings, login and probe, all set here: kopf only delivers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
@@ -23,7 +23,9 @@ def configure(settings: kopf.OperatorSettings) -> None:
 
 
 def register(
-    registry: kopf.OperatorRegistry, probe: Callable[[], Mapping[str, Any]] = dict
+    registry: kopf.OperatorRegistry,
+    login: Callable[[], Awaitable[kopf.ConnectionInfo]],
+    probe: Callable[[], Mapping[str, Any]] = dict,
 ) -> None:
     """Register startup, login and probe. If the probe raises, liveness fails."""
 
@@ -32,8 +34,8 @@ def register(
         configure(settings)
 
     @kopf.on.login(registry=registry, id="login")
-    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_via_client(**kwargs)
+    async def connect(**_: object) -> kopf.ConnectionInfo:
+        return await login()
 
     @kopf.on.probe(registry=registry, id="bayplan")
     async def alive(**_: object) -> Mapping[str, Any]:

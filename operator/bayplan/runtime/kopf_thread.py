@@ -9,6 +9,7 @@ import kopf
 from bayplan.api.resource import Key
 from bayplan.cluster.cache import Cache
 from bayplan.handlers import delivery, lifecycle, serve
+from bayplan.runtime.kopf_login import login
 from bayplan.settings import Settings
 
 
@@ -64,7 +65,7 @@ class KopfThread:
 
     def start(self, operator: Served) -> None:
         registry = kopf.OperatorRegistry()
-        lifecycle.register(registry, operator.alive)
+        lifecycle.register(registry, login, operator.alive)
         delivery.register(registry, operator.deliveries)
         address, port = self._settings.listen_address, self._settings.liveness_port
         namespace = self._settings.namespace

@@ -1,0 +1,225 @@
+"""Where the API server is, and who we are there: kubeconfig files or a pod's service account.
+
+This reads what kubectl reads (client-go, tools/clientcmd): several files in $KUBECONFIG, of which
+the first that has a name counts; certificates as data or as files beside the kubeconfig; tokens,
+token files, passwords, credential plugins and OpenID.
+"""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bayplan.cluster import credential_plugins
+from bayplan.cluster.credential_plugins import AccessError, Issued
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_REMOVED = "Kubernetes 1.26 removed this auth-provider; use an exec plugin"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An API server and our credentials for it; certificates and the key as PEM."""
+
+    server: str
+    authority: str = ""
+    insecure: bool = False
+    server_name: str = ""
+    proxy: str = ""
+    certificate: str = ""
+    key: str = ""
+    fixed: str = ""  # the authorization header, if it is no token in a file
+    token_file: Path | None = None
+    expires_at: float | None = None  # epoch seconds, of what a credential plugin issued
+
+    def authorization(self) -> str | None:
+        """The authorization header. A token file is read each time, because it is rotated."""
+        if self.token_file is None:
+            return self.fixed or None
+        token = _text(self.token_file).strip()
+        if not token:
+            raise AccessError(f"{self.token_file} is empty")
+        return f"Bearer {token}"
+
+    @property
+    def digest(self) -> str:
+        """Changes when connections must be opened anew."""
+        parts = (self.authority, self.certificate, self.key, str(self.insecure))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def tls(self) -> ssl.SSLContext:
+        """How connections are encrypted and whom they trust; without an authority, the system's."""
+        context = ssl.create_default_context(cadata=self.authority or None)
+        if self.certificate:
+            with _file(f"{self.certificate}\n{self.key}") as name:
+                context.load_cert_chain(name)
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+async def access(
+    kubeconfig: str | None = None, context: str | None = None, account: Path = ACCOUNT
+) -> Access:
+    """From the given file, else $KUBECONFIG, else the pod's service account, else ~/.kube/config.
+
+    `AccessError` says in words what is missing or wrong.
+    """
+    named = kubeconfig or os.environ.get("KUBECONFIG")
+    if not named and context is None and (account / "token").is_file():
+        return _of_pod(account)
+    return await _chosen(_paths(named), context)
+
+
+def _paths(named: str | None) -> list[Path]:
+    if not named:
+        return [Path.home() / ".kube" / "config"]
+    return [Path(path).expanduser() for path in named.split(os.pathsep) if path]
+
+
+def _of_pod(account: Path) -> Access:
+    host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
+    if not (host and port):
+        raise AccessError("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
+    authority = _text(account / "ca.crt")
+    if not authority:
+        raise AccessError(f"{account / 'ca.crt'} is empty")
+    found = Access(
+        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        authority=authority,
+        token_file=account / "token",
+    )
+    found.authorization()
+    return found
+
+
+async def _chosen(paths: list[Path], context: str | None) -> Access:
+    named: dict[str, dict[str, tuple[Any, Path]]] = {"contexts": {}, "clusters": {}, "users": {}}
+    current, read = context or "", False
+    for path in paths:
+        if not path.exists():
+            continue
+        read = True
+        body = _mapping(path)
+        current = current or str(body.get("current-context") or "")
+        for kind, known in named.items():
+            for entry in body.get(kind) or ():
+                if isinstance(entry, dict):
+                    inner = entry.get(kind.removesuffix("s"))
+                    known.setdefault(str(entry.get("name")), (inner, path.parent))
+    if not read:
+        raise AccessError(f"there is no file {', '.join(map(str, paths))}")
+    if not current:
+        raise AccessError("no context is chosen: see `kubectl config use-context NAME`")
+    inner, _ = _known(named["contexts"], current, "context")
+    about, folder = _known(named["clusters"], str(inner.get("cluster")), "cluster")
+    user, home = named["users"].get(str(inner.get("user")), (None, folder))
+    return await _of(about, folder, user if isinstance(user, dict) else {}, home)
+
+
+def _known(known: Mapping[str, tuple[Any, Path]], name: str, kind: str) -> tuple[Any, Path]:
+    inner, folder = known.get(name, (None, Path()))
+    if not isinstance(inner, dict):
+        has = f"; there are {', '.join(sorted(known))}" if known else ""
+        raise AccessError(f"there is no {kind} {name!r}{has}")
+    return inner, folder
+
+
+async def _of(
+    cluster: Mapping[str, Any], folder: Path, user: Mapping[str, Any], home: Path
+) -> Access:
+    server = str(cluster.get("server") or "").rstrip("/")
+    if not server:
+        raise AccessError("the cluster of this context has no server")
+    secure = server.startswith("https")
+    issued = await _issued(cluster, user, home)
+    token, token_file = _token(user, home)
+    certificate, key = issued.certificate, issued.key
+    if secure and not certificate:
+        certificate = _pem(user, "client-certificate", home)
+        key = _pem(user, "client-key", home)
+    return Access(
+        server=server,
+        authority=_pem(cluster, "certificate-authority", folder) if secure else "",
+        insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        server_name=str(cluster.get("tls-server-name") or ""),
+        proxy=str(cluster.get("proxy-url") or ""),
+        certificate=certificate,
+        key=key,
+        fixed=f"Bearer {issued.token}" if issued.token else token,
+        token_file=None if issued.token else token_file,
+        expires_at=issued.expires_at,
+    )
+
+
+async def _issued(cluster: Mapping[str, Any], user: Mapping[str, Any], home: Path) -> Issued:
+    """What a credential plugin or an OpenID provider gives; nothing if the user names none."""
+    provider = user.get("auth-provider")
+    if isinstance(provider, dict):
+        if provider.get("name") != "oidc":
+            raise AccessError(f"auth-provider {provider.get('name')}: {_REMOVED}")
+        return await credential_plugins.by_openid(provider.get("config") or {})
+    if isinstance(user.get("exec"), dict):
+        return await credential_plugins.by_program(user["exec"], cluster, home)
+    return Issued()
+
+
+def _token(user: Mapping[str, Any], home: Path) -> tuple[str, Path | None]:
+    """The authorization header, or the file that has the token; as in kubectl the file wins."""
+    if user.get("tokenFile"):
+        return "", home / str(user["tokenFile"])
+    if user.get("token"):
+        return f"Bearer {user['token']}", None
+    if "username" in user and "password" in user:
+        pair = f"{user['username']}:{user['password']}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}", None
+    return "", None
+
+
+def _pem(about: Mapping[str, Any], field: str, folder: Path) -> str:
+    """A certificate or key: the field with `-data`, else the file; empty if there is neither."""
+    data = about.get(f"{field}-data")
+    if data:
+        try:
+            return base64.b64decode("".join(str(data).split()), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise AccessError(f"{field}-data is no PEM in base64") from error
+    return _text(folder / str(about[field])) if about.get(field) else ""
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        body = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise AccessError(f"{path} is no YAML: {error}") from error
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise AccessError(f"{path} is no kubeconfig")
+    return body
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AccessError(f"{path} cannot be read: {error}") from error
+
+
+@contextlib.contextmanager
+def _file(text: str) -> Iterator[str]:
+    """A file that only we can read and that is gone afterwards: `ssl` takes no text."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        yield file.name
