@@ -91,7 +91,7 @@ class Metrics:
         )
         self.stranded = gauge(
             "stranded",
-            "Free part on nodes whose cpu, memory or pods are used up (cores, bytes, counts).",
+            "Free room of nodes where no pod like those that run would fit (cores, bytes, counts).",
             "resource",
         )
         self.cost = gauge("cost_dollars_per_hour", "Price of the nodes in use, where known.")

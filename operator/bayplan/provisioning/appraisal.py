@@ -5,7 +5,7 @@ are left out: this can only lower the answer, so its bound holds for any placeme
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +36,14 @@ class Appraisal:
         return self.question.digest + self.cost.to_bytes(8, "big")
 
 
-def appraisal(snapshot: Snapshot, price: Callable[[Node], int | None]) -> Appraisal | None:
-    """Cost and question for the pods that run now; None if there is nothing to compare.
+def appraisal(
+    snapshot: Snapshot, demand: Mapping[PodClass, int], price: Callable[[Node], int | None]
+) -> Appraisal | None:
+    """Cost and question for the `movable` pods that run now; None if there is nothing to compare.
 
     If the price of a node in use is unknown, the cost is unknown too, so the answer is None.
     """
     fit = [node for node in snapshot.nodes if node.ready and not node.leaving]
-    demand = movable(snapshot, snapshot.nodes)
     if not fit or not demand:
         return None
     prices = {node.name: price(node) for node in snapshot.nodes}

@@ -12,8 +12,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import numpy as np
-
 from bayplan.cloud import attachable
 from bayplan.cloud.prices import Book
 from bayplan.model import resources, snapshot, wording
@@ -23,7 +21,7 @@ from bayplan.model.reasons import Funnel
 from bayplan.model.state import State
 from bayplan.model.workloads import PodClass, Waiting
 from bayplan.optimizer.bound import hardest
-from bayplan.optimizer.problem import Budget, IntMatrix, Problem
+from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 from bayplan.placement.daemonsets import accepting, fitting, homes
 from bayplan.placement.node_table import NodeTable
@@ -31,6 +29,7 @@ from bayplan.placement.solve import Policy, solve
 from bayplan.provisioning import comparison, offerings, other_offerings, suggestions
 from bayplan.provisioning.demand import Shop, class_of, demand_rows
 from bayplan.provisioning.inventory import Demand, Inventory
+from bayplan.provisioning.leftovers import Requests
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.prices import with_price
 from bayplan.provisioning.result import Filled, Missing, Result
@@ -80,7 +79,6 @@ class _Run:
             (demand, class_of(demand.pod, demand.rules)) for demand in found.demands
         ]
         self.sources: dict[str, str] = {}  # node -> source of its price
-        self.requests = _Requests.of({kind.request for _, kind in self.kinds})
         self.attaches = found.attaches
         if self.attaches:
             self.menu = [attaching(offer) for offer in menu]
@@ -260,7 +258,8 @@ class _Run:
             self.state.drop_node(name)
         if empty and left:
             left = self.place(self.remaining(left))
-        filled = [self._filled(node) for node in self.state.snapshot().nodes]
+        requests = self._requests()
+        filled = [self._filled(node, requests) for node in self.state.snapshot().nodes]
         missing: dict[str, Missing] = {}  # by title: single pods of a workload are added up
         for group, funnel in left:
             for title, count in Counter(self.titles[key] for key in group.keys).items():
@@ -372,7 +371,11 @@ class _Run:
                 self.state.set_pod(pod)
                 self.landed[pod.key] = kind
 
-    def _filled(self, node: Node) -> Filled:
+    def _requests(self) -> Requests:
+        """What the pods ask for that have a place in the end, without DaemonSets'."""
+        return Requests.of({pod.request for pod in self.state.pods.values() if not pod.resident})
+
+    def _filled(self, node: Node, requests: Requests) -> Filled:
         pods: Counter[str] = Counter()
         amounts: dict[str, resources.Vector] = {}
         for pod in self.state.on_node.get(node.name, {}).values():
@@ -396,30 +399,9 @@ class _Run:
             source=offer.source if offer is not None else self.sources[node.name],
             held=tuple((title, pods[title], amounts[title]) for title in sorted(pods)),
             requested=total,
-            closed=not self.requests.any_fits(free),
+            closed=requests.strands(free),
             crowded_out=out,
         )
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Requests:
-    """Distinct requests as rows, to test on every node whether any of them still fits."""
-
-    columns: tuple[str, ...]
-    rows: IntMatrix
-
-    @classmethod
-    def of(cls, requests: Iterable[resources.Vector]) -> "_Requests":
-        vectors = list(requests)
-        columns = tuple(sorted({name for vector in vectors for name in vector}))
-        rows = [[vector.amount(name) for name in columns] for vector in vectors]
-        shape = (len(vectors), len(columns))
-        return cls(columns, np.array(rows, dtype=np.int64).reshape(shape))
-
-    def any_fits(self, free: resources.Vector) -> bool:
-        """Whether any request fits; resources that a request does not name may even be negative."""
-        room = np.array([free.amount(name) for name in self.columns], dtype=np.int64)
-        return bool(((self.rows <= room) | (self.rows == 0)).all(axis=1).any())
 
 
 def attaching(offer: Offer) -> Offer:

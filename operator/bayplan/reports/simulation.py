@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bayplan.model import resources, wording
+from bayplan.provisioning.leftovers import fullest, positive
 from bayplan.provisioning.prices import HOURS_A_MONTH
 from bayplan.provisioning.result import Filled, Result
 
@@ -83,14 +84,14 @@ def fill(nodes: Iterable[Filled]) -> dict[str, float]:
 
 
 def stranded(nodes: Iterable[Filled]) -> resources.Vector:
-    """Free room on nodes where no pod of the workloads would fit any more."""
+    """Free room on nodes where no pod like those that run would fit any more."""
     return sum((_unusable(one) for one in nodes), start=resources.NOTHING)
 
 
 def full_by(nodes: Iterable[Filled]) -> Mapping[str, int]:
     """Nodes that take no more pods, counted by their fullest resource: resource -> nodes."""
     closed = [one for one in nodes if one.closed and one.requested]
-    return Counter(max(_shares(one).items(), key=lambda pair: pair[1])[0] for one in closed)
+    return Counter(fullest(one.requested, one.node.allocatable) for one in closed)
 
 
 def headline(result: Result) -> str:
@@ -208,18 +209,7 @@ def _node(one: Filled) -> dict[str, Any]:
 
 
 def _unusable(one: Filled) -> resources.Vector:
-    if not one.closed:
-        return resources.NOTHING
-    return resources.Vector({name: max(0, amount) for name, amount in one.free.items()})
-
-
-def _shares(one: Filled) -> dict[str, float]:
-    room = one.node.allocatable
-    return {
-        name: amount / room.amount(name)
-        for name, amount in one.requested.items()
-        if room.amount(name)
-    }
+    return positive(one.free) if one.closed else resources.NOTHING
 
 
 def _price(nodes: Iterable[Filled]) -> int:

@@ -11,6 +11,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.requirements import Term
 from bayplan.provisioning.prices import HOURS_A_MONTH, MODELLED, with_price
+from bayplan.reports import costs
 from bayplan.reports.rollout import wanted
 
 _MICRO = 1_000_000
@@ -30,6 +31,8 @@ def nodes(
     `waiting` is how many pods have no node, `deleting` names nodes that are being deleted; `sort`
     is name, cpu, memory, price or waste.
     """
+    known, running = list(known), list(running)
+    lost = costs.on_nodes(known, running)
     on_node: dict[str, list[Pod]] = {}
     for pod in running:
         on_node.setdefault(pod.node, []).append(pod)
@@ -53,6 +56,7 @@ def nodes(
                 "allocatable": dict(node.allocatable),
                 "requested": dict(asked),
                 "fillPercent": fill(asked, node.allocatable),
+                **lost[node.name],
             }
         )
     rows.sort(key=lambda row: _order(row, sort))
@@ -72,6 +76,7 @@ def nodes(
             "running": sum(row["pods"] for row in rows),
             "waiting": waiting,
         },
+        "stranded": costs.stranded(rows),
         "nodes": rows,
     }
 

@@ -1,12 +1,16 @@
-"""Every minute, reports the cost of the nodes in use and the proven least cost."""
+"""Every minute, reports the cost of the nodes in use, the proven least cost, and stranded room."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bayplan.cluster.cache import Cache
 from bayplan.metrics import Metrics
+from bayplan.model import resources
+from bayplan.model.snapshot import Snapshot
+from bayplan.model.workloads import PodClass
 from bayplan.provisioning import appraisal
+from bayplan.provisioning.leftovers import Requests
 from bayplan.provisioning.prices import price_of
 from bayplan.runtime import solver_process
 
@@ -39,7 +43,10 @@ class CostMonitor:
 
     async def _appraised(self, asked: bytes) -> bytes:
         """Set the gauges, unless this question was asked last; return the question asked last."""
-        now = appraisal.appraisal(self.cache.snapshot(), price_of)
+        frozen = self.cache.snapshot()
+        demand = appraisal.movable(frozen, frozen.nodes)
+        self._show_stranded(frozen, demand)
+        now = appraisal.appraisal(frozen, demand, price_of)
         if now is None or now.digest == asked:
             return asked
         answer = await self.worker.ask(now.question, _SOLVE_SECONDS)
@@ -48,3 +55,9 @@ class CostMonitor:
         self.metrics.bound.set(answer.bound / 1e6)
         self.metrics.gap.set((now.cost - answer.bound) / answer.bound)
         return now.digest
+
+    def _show_stranded(self, frozen: Snapshot, demand: Iterable[PodClass]) -> None:
+        stranded = Requests.of(each.request for each in demand).stranded(frozen)
+        for name in frozen.columns:
+            scale = 1000 if name == resources.CPU else 1
+            self.metrics.stranded.labels(name).set(stranded.amount(name) / scale)

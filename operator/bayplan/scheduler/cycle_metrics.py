@@ -93,15 +93,11 @@ class CycleMetrics:
             self.metrics.nodes.labels(word).set(count)
         braked = mass_loss.braked_until(frozen.nodes, self.clock.now())
         self.metrics.mass_loss.set(braked is not None)
-        exhausted = (frozen.free[:, [0, 1, 3]] <= frozen.allocatable[:, [0, 1, 3]] // 50).any(
-            axis=1
-        )
         for index, name in enumerate(frozen.columns):
             scale = 1000 if name == resources.CPU else 1
             allocatable, free = frozen.allocatable[:, index], frozen.free[:, index]
             self.metrics.allocatable.labels(name).set(int(allocatable.sum()) / scale)
             self.metrics.requested.labels(name).set(int((allocatable - free).sum()) / scale)
-            self.metrics.stranded.labels(name).set(int(free[exhausted].clip(min=0).sum()) / scale)
         prices = [
             self.price(node)
             for node in frozen.nodes

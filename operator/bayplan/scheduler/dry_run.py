@@ -20,6 +20,7 @@ from bayplan.model import intents, state
 from bayplan.model.nodes import INSTANCE_TYPE
 from bayplan.model.pods import Pod
 from bayplan.model.reasons import Funnel
+from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import TaskKey, Waiting
 from bayplan.provisioning.prices import price_of
 from bayplan.reconcile.view import View
@@ -111,6 +112,7 @@ class Session:
     refused: tuple[Refused, ...]
     placements: Mapping[TaskKey, str]
     unreadable: tuple[str, ...]  # objects that were left out
+    before: Snapshot  # the nodes and pods as they are, before the cycle
 
 
 def session(cluster: Lister, now: int, node_selector: str) -> Session:
@@ -124,6 +126,7 @@ def session(cluster: Lister, now: int, node_selector: str) -> Session:
         raise InputError("--node-selector", str(error)) from error
     cache = Cache(state.State(eligible=lambda node: settings.is_ours(node, ours)), _Bell())
     unreadable = _fill(cache, cluster)
+    before = cache.snapshot()
     notes = Notes()
     admissions = admission.Admissions(
         dry_run=_never,
@@ -163,6 +166,7 @@ def session(cluster: Lister, now: int, node_selector: str) -> Session:
         ),
         placements=plan.placements if plan is not None else {},
         unreadable=tuple(unreadable),
+        before=before,
     )
 
 

@@ -35,6 +35,33 @@ def test_plan_tells_what_has_no_room() -> None:
     assert "no room for 1 of LongService default/web" in run(cluster, "plan", code=1).output
 
 
+def test_plan_tells_cost_bound_and_gap() -> None:
+    """Two nodes with a quarter each: one would do. As the gauges say it, before what is planned."""
+    cluster = Recorded(
+        make_node("a"), make_node("b"), make_pod("one", node="a"), make_pod("two", node="b"),
+        make_pod("waits"),
+    )  # fmt: skip
+    cost = told(cluster, "plan")["cost"]
+    shown = run(cluster, "plan").output
+
+    assert 2 == cost["nodesInUse"]
+    assert cost["costMicrodollarsPerHour"] == 2 * cost["boundMicrodollarsPerHour"] > 0
+    assert 100.0 == cost["gapPercent"]
+    assert "The 2 nodes in use cost $" in shown
+    assert "(gap 100.0 %)" in shown
+    assert "in use" not in run(Recorded(make_node("a")), "plan").output
+
+
+def test_plan_does_not_guess_a_price() -> None:
+    """A node of an unknown type in use: it is named, with what would help."""
+    node = make_node("a")
+    node["metadata"]["labels"]["node.kubernetes.io/instance-type"] = "mine.large"
+    cluster = Recorded(node, make_pod("one", node="a"))
+
+    assert ["a"] == told(cluster, "plan")["cost"]["nodesOfUnknownPrice"]
+    assert "is not known: a of an unknown type" in run(cluster, "plan").output
+
+
 def test_plan_of_one_namespace() -> None:
     """Others' changes are not told."""
     cluster = Recorded(make_node("a"), make_pod("guest"), make_pod("other", namespace="prod"))

@@ -25,7 +25,9 @@ def of(*things: Node | Pod) -> appraisal.Appraisal | None:
             book.set_node(thing)
         else:
             book.set_pod(thing)
-    return appraisal.appraisal(book.snapshot(), lambda node: node.price_microdollars)
+    frozen = book.snapshot()
+    demand = appraisal.movable(frozen, frozen.nodes)
+    return appraisal.appraisal(frozen, demand, lambda node: node.price_microdollars)
 
 
 def priced(name: str, **more: object) -> Node:

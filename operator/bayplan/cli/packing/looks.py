@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
     from bayplan.model.requirements import Term
 
+_SHARES = ("workloads", "namespaces")
 _KINDS = {"jobs": "BatchJob", "services": "LongService"}
 
 
 def looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> dict[str, Any]:
-    """One look at nodes, jobs, services or pools; `sort` and `node_selector` are for nodes."""
+    """One look at what `top` can show; `sort` is for nodes, `node_selector` for them and costs."""
     from bayplan.reports.top import nodes, workloads  # numpy
 
     if what == "pools":
@@ -22,6 +23,8 @@ def looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> di
 
         bodies = pool_objects.pools(cluster)
         return {"what": what, what: pools.overview(bodies, pool_objects.site(cluster))}
+    if what in _SHARES:
+        return {"what": what, **_shares(cluster, what, _term(node_selector))}
     if what != "nodes":
         bodies = cluster.listed(_KINDS[what])
         bodies = jobs_as_now(cluster, bodies) if what == "jobs" else bodies
@@ -44,6 +47,33 @@ def looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> di
         chosen=chosen,
     )
     return {"what": what, **told}
+
+
+def _shares(cluster: "ApiClient", what: str, chosen: "Term") -> dict[str, Any]:
+    """What each workload or namespace costs on the nodes that the term selects.
+
+    -n chooses whose rows are shown; the sums are always of all.
+    """
+    from bayplan.manifests import inventory
+    from bayplan.manifests.documents import Document
+    from bayplan.reports import costs
+
+    found = inventory.inventory(
+        [
+            Document("the cluster", body)
+            for body in (*cluster.listed("Node", ""), *cluster.listed("Pod", ""))
+        ],
+        {},
+        lenient=True,
+    )
+    nodes = [node for node in found.nodes if chosen.matches(node.labels, node.name)]
+    if what == "workloads":
+        told = costs.by_workload(nodes, found.running, found.titles)
+    else:
+        told = costs.by_namespace(nodes, found.running)
+    rows = told.pop("rows")
+    where = cluster.target.namespace
+    return {**told, what: [row for row in rows if not where or row["namespace"] == where]}
 
 
 def _term(node_selector: str) -> "Term":

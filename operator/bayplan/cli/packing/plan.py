@@ -77,7 +77,8 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
 
     Lists the pods that would be created, bound or deleted, and the pods that wait, with reasons.
     Without -n it covers the whole cluster. Says what the operator's Pools do next, if there are
-    Pools.
+    Pools, and what the nodes in use cost, beside the bound: what no nodes of the kinds that the
+    cluster has could cost less than for the pods that run.
 
     With --pool, it packs every pod of the pool's nodes, and every waiting pod that the pool could
     hold, onto nodes that the pool may buy. If the cluster has no node of that pool, it takes all
@@ -101,15 +102,19 @@ def plan(  # noqa: PLR0917  click hands over one parameter for each option
             output=output,
         )
         click.get_current_context().exit(code)
+    from bayplan import stdout
     from bayplan.cli import client  # --help answers at once
     from bayplan.reports import pools
+    from bayplan.reports.live_cost import live_cost
     from bayplan.reports.plan import changes
     from bayplan.scheduler import dry_run
 
     with client.connected(target) as cluster:
         found = dry_run.session(cluster, now(), node_selector)
         coming = pools.coming(_pools(cluster))
-    told = {**changes(found, target.namespace or ""), "pools": coming}
+    with stdout.stdout():
+        cost = live_cost(found.before, seconds)
+    told = {**changes(found, target.namespace or ""), "pools": coming, "cost": cost}
     if is_data(output):
         data(output, "plan", told)
     else:
@@ -146,5 +151,10 @@ def _print(told: dict[str, Any], *, wide: bool) -> None:
     for pool in told["pools"]:
         for line in pool["next"]:
             click.echo(plain(f"Pool {pool['name']}: {line}"))
+    from bayplan.reports.live_cost import sentence
+
+    cost = sentence(told["cost"])
+    if cost:
+        click.echo(plain(cost))
     for name in told["unreadable"]:
         click.echo(plain(f"left out, cannot be read: {name}"), err=True)

@@ -12,11 +12,11 @@ from bayplan.cli.packing.looks import looked
 from bayplan.cli.printing import data, formatted, is_data
 from bayplan.cli.target import Target, targeted
 
-_WHAT = ("nodes", "jobs", "services", "pools")
+_WHAT = ("nodes", "workloads", "namespaces", "jobs", "services", "pools")
 _SORTS = ("name", "cpu", "memory", "price", "waste")
 
 
-@click.command(short_help="Show nodes, jobs, services or Pools, live: requests, price, bars.")
+@click.command(short_help="Show nodes, costs, jobs, services or Pools, live.")
 @click.argument("what", type=click.Choice(_WHAT), default="nodes")
 @click.option("--once", is_flag=True, help="Print once and end, as always in a pipe.")
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=5.0, show_default=True,
@@ -35,6 +35,11 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
     output: str,
 ) -> None:
     """Show the requests on the cluster and what it costs, until Ctrl-C.
+
+    Stranded is what is free on nodes where no pod like those that run would fit, because another
+    resource is used up. Workloads and namespaces have a row each with what they cost: the price of
+    a node is split over its CPU, its memory and its devices, and pods pay for what they ask for.
+    What nobody pays for is stranded or free.
 
     Pools have a row each: how full their nodes are, what they cost, the bound (no nodes hold these
     pods for less), by how many percent they cost more, and the pods that wait for a node. Of their

@@ -7,8 +7,9 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from bayplan.cli.packing import pool_table
-from bayplan.cli.screen import node_columns, tables, workload_columns
+from bayplan.cli.screen import cost_columns, node_columns, tables, workload_columns
 from bayplan.cli.screen.columns import bar, colour
+from bayplan.model import wording
 
 _MICRO = 1_000_000
 _BAR = 30
@@ -25,11 +26,16 @@ def picture(console: Console, told: Mapping[str, Any], *, wide: bool) -> Rendera
     if what == "services":
         drifted = any(row["drifted"] for row in rows)
         return tables.table(console, workload_columns.services(drifted=drifted), rows)
+    if what in {"workloads", "namespaces"}:
+        whose = cost_columns.WORKLOADS if what == "workloads" else cost_columns.NAMESPACES
+        told_of = [column for column in whose if wide or not column.wide]
+        return Group(Text(shares(told)), tables.table(console, told_of, rows))
     columns = [column for column in node_columns.COLUMNS if wide or not column.wide]
     shown = tables.table(console, columns, rows)
     fill = told["fillPercent"]
     gauges = [_gauge(name, fill[name]) for name in ("cpu", "memory", "pods") if name in fill]
-    return Group(Text(headline(told)), *gauges, shown)
+    lost = [Text(stranded(told["stranded"]))] if told["stranded"]["nodes"] else []
+    return Group(Text(headline(told)), *gauges, *lost, shown)
 
 
 def headline(told: Mapping[str, Any]) -> str:
@@ -39,6 +45,28 @@ def headline(told: Mapping[str, Any]) -> str:
         f"{len(told['nodes'])} nodes   ${cost / _MICRO:,.3f} an hour   "
         f"${told['costDollarsPerMonth']:,.2f} a month   "
         f"pods {told['pods']['running']} running, {told['pods']['waiting']} waiting"
+    )
+
+
+def stranded(lost: Mapping[str, Any]) -> str:
+    """What is stranded on nodes, why, and what it costs."""
+    amounts = {name: lost["resources"].get(name, 0) for name in ("cpu", "memory")}
+    free = wording.lacking({name: amount for name, amount in amounts.items() if amount})
+    full = ", ".join(f"{name} on {count}" for name, count in lost["fullOf"].items())
+    return (
+        f"stranded {free or 'nothing but pod slots'} on {lost['nodes']} nodes, "
+        f"${lost['costMicrodollarsPerHour'] / _MICRO:,.3f} an hour: "
+        f"no pod like those that run fits there (full: {full})"
+    )
+
+
+def shares(told: Mapping[str, Any]) -> str:
+    """What all nodes cost, and how much of it is charged to nobody."""
+    cost = told["costMicrodollarsPerHour"]
+    return (
+        f"${cost / _MICRO:,.3f} an hour   ${told['costDollarsPerMonth']:,.2f} a month   of it "
+        f"${told['strandedMicrodollarsPerHour'] / _MICRO:,.3f} stranded, "
+        f"${told['freeMicrodollarsPerHour'] / _MICRO:,.3f} free"
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from bayplan.cli.screen.columns import Column, Row, colour
+from bayplan.model import wording
 
 _MICRO = 1_000_000
 _STATES = {"Ready": "green", "NotReady": "red", "Cordoned": "yellow", "Deleting": "yellow"}
@@ -29,6 +30,13 @@ def _price(row: Row) -> str:
     return f"{price / _MICRO:.4f}" if price is not None else "?"
 
 
+def _stranded(row: Row) -> str:
+    """What is free and fits no pod like those that run."""
+    lost = row["stranded"] or {}
+    shown = {name: lost[name] for name in ("cpu", "memory") if lost.get(name)}
+    return wording.lacking(shown) if shown else ""
+
+
 COLUMNS = (
     Column("Node", _said("name"), names=True),
     _filled("CPU", "cpu"),
@@ -37,6 +45,7 @@ COLUMNS = (
     Column("Type", _said("instanceType")),
     Column("$/h", _price, right=True),
     Column("State", _said("state"), style=lambda row: _STATES.get(row["state"], "")),
+    Column("Stranded", _stranded, wide=True),
     Column("Zone", _said("zone"), wide=True),
     Column("Bought", _said("capacity"), wide=True),
     Column("Price of", _said("priceSource"), wide=True),
