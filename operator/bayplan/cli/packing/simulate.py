@@ -1,11 +1,9 @@
 """`bayplan simulate`: the nodes that manifests would need, and their cost. Writes nothing."""
 
 import contextlib
-import itertools
 import json
 import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +14,9 @@ from bayplan.inputs import InputError
 from bayplan.model.nodes import OF_ITSELF, with_former
 
 if TYPE_CHECKING:
-    from bayplan.cloud.prices import Book, Market
-    from bayplan.provisioning.inventory import Inventory
-    from bayplan.provisioning.offerings import Offer
+    from bayplan.manifests.documents import Document
     from bayplan.provisioning.result import Result
+    from bayplan.reports.cost_change import CostChange
 
 _DIGITS = 9
 _LONG_SECONDS = 3
@@ -106,6 +103,20 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Show what re-implementations of kube-scheduler-least, kube-scheduler-most and karpenter "
     "would buy for the same pods.",
 )
+@click.option(
+    "--compare-to",
+    metavar="REVISION|FOLDER",
+    default="",
+    help="Also simulate the same files and folders of another revision of git, such as "
+    "origin/main, or another folder or file; and say what the change costs.",
+)
+@click.option(
+    "--max-increase",
+    "most_increase",
+    type=click.FloatRange(0),
+    metavar="PERCENT",
+    help="With --compare-to: exit code 1 if the cost grows by more.",
+)
 @click.option("--cluster", is_flag=True, help="Start from the current cluster; only reads it.")
 @targeted(
     everywhere=True,
@@ -120,7 +131,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Draw the nodes into an SVG file, or into a PNG with rsvg-convert or ImageMagick.",
 )
 @click.option(
-    "-o", "--output", type=click.Choice(["table", "wide", "json", "yaml"]), default="table"
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json", "yaml", "markdown"]),
+    default="table",
+    help="wide has a line for each node; markdown is a comment for a review.",
 )
 @click.pass_context
 def simulate(  # noqa: PLR0917  click hands over one parameter for each option
@@ -143,6 +158,8 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     seed: int,
     ignore_unknown: bool,
     compare: str,
+    compare_to: str,
+    most_increase: float | None,
     cluster: bool,
     picture: Path | None,
     output: str,
@@ -156,17 +173,14 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
     --instance-type or if the input has a NodePool of Karpenter: then its types, zones, labels and
     taints are what can be bought. Every job counts as running. Nothing is written to a cluster.
 
-    Exit code: 0 all placed, 1 something has no room, 2 the input is wrong, 3 the cluster refused.
+    Exit code: 0 all placed, 1 something has no room or the cost grows by more than --max-increase,
+    2 the input is wrong, 3 the cluster refused.
     """
     # Imported here so that --help and wrong options answer at once.
-    from bayplan import stdout
     from bayplan.cli.packing import price_options
     from bayplan.inputs import Skipped
-    from bayplan.manifests import inventory
-    from bayplan.manifests.documents import Document, in_namespace
     from bayplan.manifests.documents import documents as read_documents
-    from bayplan.provisioning import offerings, pool_offers, simulation
-    from bayplan.provisioning.inventory import without_nodes
+    from bayplan.manifests.documents import in_namespace
 
     given = (*paths, *more)
     live = cluster or target != Target(target.namespace or None)
@@ -174,71 +188,58 @@ def simulate(  # noqa: PLR0917  click hands over one parameter for each option
         raise click.UsageError("Name a file or folder, - for standard input, or use --cluster.")
     if spot and not region:
         raise InputError("--spot", "only AWS knows these prices: add --aws-prices REGION")
+    if most_increase is not None and not compare_to:
+        raise InputError("--max-increase", "compared with what? Add --compare-to REVISION|FOLDER")
     counts, rivals, given_labels = _counts(scale), _rivals(compare), _labels(labels)
     skipped: list[Skipped] = []
-    documents: Iterable[Document] = ()
+    documents: list[Document] = []
     if given:
         lenient = skipped if ignore_unknown else None
-        documents = read_documents(given, sys.stdin.buffer, lenient)
-        documents = in_namespace(documents, target.namespace or "")
+        read = read_documents(given, sys.stdin.buffer, lenient)
+        documents = list(in_namespace(read, target.namespace or ""))
+    present: list[Document] = []
     if live:
         from bayplan.cli.packing import live_documents
 
-        documents = itertools.chain(documents, live_documents.documents(target))
-    found = inventory.inventory(documents, counts, lenient=ignore_unknown, skipped=skipped)
-    had_nodes, zones_there = bool(found.nodes), offerings.zones_of(found.nodes)
-    without_nodes(found, remove_node)
+        present = list(live_documents.documents(target))
     market = price_options.market_of(karpenter_metrics)
     book = price_options.book_of(prices, region, market.on_demand)
     if region and not book.aws:
         click.echo(f"AWS gave no prices for {region}: a linear model stands in", err=True)
-    where = tuple(sorted(set(zones))) or zones_there or offerings.zones_in(region)
-    offers = []
-    if found.node_pools and not types:
-        _said_by_pools(max_pods, disk, labels, prefix_delegation)
-        where = where if zones else pool_offers.zones_of(found.node_pools, zones_there, where)
-        offers = _of_pools(found, book, market, where, region if spot else "")
-    elif types or not had_nodes:
-        offers = offerings.offers(
-            types,
-            book,
-            max_pods=max_pods,
-            prefix_delegation=prefix_delegation,
-            disk_bytes=(disk or offerings.DISK_GIB) << 30,
-            labels=given_labels,
-        )
-        if spot:
-            offers = offerings.spot_offers(offers, price_options.spot_of(region), where)
-    settings = simulation.Settings(seconds, seed, where, rivals, book)
-    with _waiting(seconds), stdout.stdout():
-        result = simulation.simulate(found, offers, settings)
-    click.echo(_printed(result, output), nl=False)
+    from bayplan.cli.packing.simulated import Options, simulated
+
+    options = Options(
+        book=book,
+        market=market,
+        types=types,
+        counts=counts,
+        remove_node=remove_node,
+        region=region,
+        spot=region if spot else "",
+        zones=zones,
+        max_pods=max_pods,
+        prefix_delegation=prefix_delegation,
+        disk=disk,
+        labels=given_labels,
+        seconds=seconds,
+        seed=seed,
+        rivals=rivals,
+        lenient=ignore_unknown,
+    )
+    with _waiting(seconds):
+        result = simulated([*documents, *present], options, skipped)
+        change = None
+        if compare_to:
+            from bayplan.cli.packing.simulated_before import simulated_before
+            from bayplan.reports.cost_change import CostChange
+
+            then = simulated_before(compare_to, given, target.namespace or "", present, options)
+            change = CostChange(compare_to, then, result)
+    click.echo(_printed(result, change, output), nl=False)
     if picture is not None:
         _draw(result, picture)
-    context.exit(1 if result.missing else 0)
-
-
-def _said_by_pools(*given: object) -> None:
-    """NodePools and their classes say how much room a node has, and its labels."""
-    options = ("--max-pods", "--disk", "--node-label", "--prefix-delegation")
-    for option, value in zip(options, given, strict=True):
-        if value:
-            raise InputError(option, "NodePools in the input say this; or name --instance-type")
-
-
-def _of_pools(
-    found: "Inventory", book: "Book", market: "Market", zones: tuple[str, ...], spot_region: str
-) -> list["Offer"]:
-    """What the NodePools of the input may buy; notes go to the inventory."""
-    from bayplan.cli.packing import price_options
-    from bayplan.provisioning import pool_offers
-
-    spot = {**(price_options.spot_of(spot_region) if spot_region else {}), **market.spot}
-    made = pool_offers.pool_offers(
-        found.node_pools, found.node_classes, book, zones, spot=spot, there=market.there
-    )
-    found.notes += made.notes
-    return list(made.offers)
+    grew = most_increase is not None and change and change.grew_by_more_than(most_increase)
+    context.exit(1 if result.missing or grew else 0)
 
 
 def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
@@ -250,16 +251,23 @@ def _waiting(seconds: float) -> contextlib.AbstractContextManager[object]:
     return Console(stderr=True).status(f"packing for about {seconds:g} s …")
 
 
-def _printed(result: "Result", output: str) -> str:
+def _printed(result: "Result", change: "CostChange | None", output: str) -> str:
+    from bayplan.reports import cost_change
     from bayplan.reports.simulation import data, table
 
+    if output == "markdown":
+        return cost_change.markdown(result, change)
     if output in {"table", "wide"}:
-        return table(result, wide=output == "wide")
+        told = cost_change.lines(change) if change is not None else ()
+        return table(result, wide=output == "wide") + "".join(f"{line}\n" for line in told)
+    whole = data(result)
+    if change is not None:
+        whole["comparedTo"] = cost_change.data(change)
     if output == "json":
-        return json.dumps(data(result), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     import yaml
 
-    return yaml.safe_dump(data(result), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)
 
 
 def _draw(result: "Result", file: Path) -> None:
