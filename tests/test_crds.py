@@ -182,7 +182,8 @@ def test_rules_speak_of_fields_that_exist(path: str, schema: Schema, rule: dict[
     assert text.count("''") * 2 == text.count("'")
     assert "must" in rule["message"]
     assert "\n" not in rule["message"]
-    assert rule.keys() <= {"rule", "message", "fieldPath", "reason"}
+    assert rule.keys() <= {"rule", "message", "fieldPath", "reason", "optionalOldSelf"}
+    assert ("optionalOldSelf" in rule) == ("oldSelf.hasValue()" in rule["rule"])
 
 
 def exists(schema: Schema, names: list[str]) -> bool:

@@ -23,11 +23,10 @@ POD = {"nodeSelector": {"pool": "bad-input"}}
 @pytest.mark.parametrize(
     ("spec", "reason", "field"),
     [
-        ({"schedule": "0 0 31 2 *"}, "InvalidSchedule", "spec.schedule"),
-        ({"schedule": "61 * * * *"}, "InvalidSchedule", "spec.schedule"),
+        ({"schedule": "0 0 31 4-4 *"}, "InvalidSchedule", "spec.schedule"),
+        ({"schedule": "* * * JUN-1 *"}, "InvalidSchedule", "spec.schedule"),
         ({"schedule": "R/2026-02-30T00:00:00Z/P1D"}, "InvalidSchedule", "spec.schedule"),
-        ({"schedule": "R//PT1S"}, "InvalidSchedule", "spec.schedule"),
-        ({"schedule": "@daily", "timeZone": "Mars/Olympus"}, "InvalidTimeZone", "spec.timeZone"),
+        ({"schedule": "R//P1300M"}, "InvalidSchedule", "spec.schedule"),
         (
             {"pod": {"volumes": [{"name": "v", "hostPath": {"path": ""}}]}},
             "InvalidTemplate",
@@ -59,7 +58,7 @@ def test_an_impossible_spec_is_stalled_with_the_field(
 
 def test_a_mended_spec_goes_on(site: Site, namespace: str) -> None:
     """After the field is corrected nothing reminds of the error."""
-    site.kube.apply(make_job("mended", namespace, schedule="61 * * * *", pod=POD))
+    site.kube.apply(make_job("mended", namespace, schedule="* * * JUN-1 *", pod=POD))
     site.kube.until(read.jobs(namespace), lambda found: read.holds(found, "mended", "Stalled"))
     site.kube.apply(make_job("mended", namespace, schedule="0 * * * *", pod=POD))
     mended = site.kube.until(
@@ -72,7 +71,7 @@ def test_a_mended_spec_goes_on(site: Site, namespace: str) -> None:
 def test_bad_neighbours_disturb_nobody(site: Site, namespace: str) -> None:
     """Beside a heap of bad resources a good one runs as if alone."""
     for index in range(20):
-        site.kube.apply(make_job(f"bad-{index}", namespace, schedule="61 * * * *"))
+        site.kube.apply(make_job(f"bad-{index}", namespace, schedule="* * * JUN-1 *"))
         mounts = {"volumeMounts": [{"name": "absent", "mountPath": "/v"}]}
         site.kube.apply(make_service(f"worse-{index}", namespace, replicas=9, container=mounts))
     site.kube.apply(make_job("good", namespace, seconds=1, pod=POD))

@@ -16,9 +16,13 @@ import yaml
 from tests.cluster.kube import RefusedError
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import GROUP, ROOT, Site
+from tools.demo.site import is_established
 
 pytestmark = pytest.mark.cluster
 
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+# They are renewed every few seconds: an occasion to ask again.
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 STRICT = "dryRun=All&fieldValidation=Strict"
 PLURALS = {"BatchJob": "batchjobs", "LongService": "longservices", "Pool": "pools"}
 POD = "template.spec"
@@ -90,13 +94,38 @@ REFUSED_JOBS = [
     ("schedule", "TZ=UTC * * * * *", "must be five cron fields"),
     ("schedule", "R/P1D", "write `0 6 * * MON-FRI`, `R//PT15M`"),
     ("schedule", "0 6 * * *\n", "must be five cron fields"),
+    *(("schedule", text, "must be five cron fields") for text in (
+        "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 13 *", "* * * * 8",
+        "*/0 * * * *", "*/61 * * * *", "* */25 * * *", "1,,2 * * * *", "1- * * * *", "a * * * *",
+        "* * * JANUARY *", "* * * * MONDAY", "* * * * FRI-MON", "* * * DEC-JAN *", "? * * * *",
+        "* * 15W * *", "* * * * MON#6", "* * * * 9L", "* * L-3 * *", "H(0-60) * * * *",
+        "R/2026-13-01/P1D", "R/2026-01-01T25:00/P1D", "R/2026-01-01T6:00/P1D",
+        "R/2026-01-01T06:00CET/P1D", "R//P1H", "R//PT1D", "R//P1D1Y", "R//P1.5D",
+        "R//-P1D", "R-1//P1D", "R/1969-01-01/P1D", "R/P1D/P1D", "@reboot", "@Daily",
+    )),
+    ("schedule", "5-1 * * * *", "must have the smaller number first in each range"),
+    ("schedule", "0 22-05 * * *", "write `1-5`, or `22-23,0-5` for a night"),
+    ("schedule", "0 H(7-3) * * *", "must have the smaller number first in each range"),
+    *(("schedule", text, "must name a day that a month has") for text in (
+        "0 0 31 2 *", "0 0 30 FEB *", "0 0 30,31 02 *", "0 0 31 4 *", "0 0 31 apr,JUN,9,11 */2",
+    )),
+    *(("schedule", text, "must have a period of 10 seconds to 100 years") for text in (
+        "R//P", "R//PT", "R//P1DT", "R//PT0S", "R//PT9S", "R//P0D", "R//P0DT0H0M09S", "R//P101Y",
+        "R/2026-01-01/P1000Y",
+    )),
     ("schedule", 5, "must be of type string"),
     ("schedules", ["@hourly"], "write all of them into `schedules`"),
     ("schedules", ["* * *"], "must be five cron fields"),
+    ("schedules", ["0 6 * * *", "0 0 31 2 *"], "must name a day that a month has"),
+    ("schedules", ["0 6 * * *", "5-1 * * * *"], "must have the smaller number first"),
+    ("schedules", ["R//PT1S"], "must have a period of 10 seconds to 100 years"),
     ("schedules", ["@daily", "@daily"], "Duplicate value"),
     ("schedules", [f"{n} * * * *" for n in range(11)], "must have at most 10 items"),
     ("timeZone", "../../etc/passwd", "write `UTC`, `Europe/Berlin`"),
     ("timeZone", "/UTC", "write `UTC`, `Europe/Berlin`"),
+    *(("timeZone", name, "write `UTC`, `Europe/Berlin`") for name in (
+        "Europe/Berlinn", "Mars/Phobos", "europe/berlin", "CEST", "Local", "GMT+2", "Europe",
+    )),
     ("timeZone", "", "at least 1 chars"),
     ("timeZone", "x" * 65, "may not be more than 64"),
     ("suspend", "yes", "must be of type boolean"),
@@ -287,6 +316,9 @@ REFUSED_POOLS = [
     ("consolidation", {"windows": [{**NIGHT, "schedule": "22:00"}]}, "write `0 22 * * MON-FRI`"),
     ("consolidation", {"windows": [{**NIGHT, "schedule": "R//PT1H"}]}, "write `0 22 * * MON-FRI`"),
     ("consolidation", {"windows": [{**NIGHT, "timeZone": "+02:00"}]}, "write `UTC`"),
+    ("consolidation", {"windows": [{**NIGHT, "schedule": "0 24 * * *"}]}, "write `0 22 * * MON"),
+    ("consolidation", {"windows": [{**NIGHT, "schedule": "0 22-5 * * *"}]}, "smaller number first"),
+    ("consolidation", {"windows": [{**NIGHT, "schedule": "0 0 30 2 *"}]}, "a day that a month has"),
     ("consolidation", {"windows": [{**NIGHT, "duration": "8h"}]}, "unknown field"),
 ]  # fmt: skip
 
@@ -433,7 +465,24 @@ ACCEPTED = [
     *(("BatchJob", "schedule", text) for text in ("  0\t6 * * *", "0,30 */2 1-7/2 JAN,jul MON#2")),
     *(("BatchJob", "schedule", text) for text in ("R//PT15M", "R5/2015-01-01T00:00:00.000Z/P1D")),
     ("BatchJob", "schedule", "R/2026-01-31T06:00+05:30/P1Y2M3W4DT5H6M7S"),
+    *(
+        ("BatchJob", "schedule", text)
+        for text in (
+            "H(10-20)/5,59 h 1-31/31 jan-Dec 5L,sun-SAT/7",
+            "007 */24 LW,L/2 2,FEB 7",
+            "0 0 31 2 MON",
+            "0 0 31 2-3 *",
+            "0 0 29 2 *",
+            "0 0 30 4 *",
+            "0 0 30,L 2 *",
+            "5/15 * * * *",
+            "R0//PT10S",
+            "R/2028-02-29T23:59:59,000-0330/P100Y",
+            "R1/1971-01-01/P0YT0H10S",
+        )
+    ),
     *(("BatchJob", "timeZone", name) for name in ("Europe/Berlin", "Etc/GMT+5", "EST5EDT")),
+    *(("BatchJob", "timeZone", name) for name in ("Europe/Kyiv", "GB", "Etc/UTC", "UCT")),
     ("BatchJob", "timeZone", "America/Argentina/Buenos_Aires"),
     ("BatchJob", "retryPolicy", {"limit": 0, "delaySeconds": 0, "maxDelaySeconds": 0}),
     ("BatchJob", "history", {"successful": 0, "failed": 0}),
@@ -526,6 +575,72 @@ def test_defaults_of_a_pool(site: Site) -> None:
     stored = create(site, {**POOL, "spec": {}})
 
     assert {"mode": "Advise", "default": False, "weight": 10} == stored["spec"]
+
+
+def test_what_older_definitions_took_stays_and_can_be_edited(site: Site) -> None:
+    """A stored schedule that the rules refuse now: its status, labels and other fields go on."""
+    served = yaml.safe_load((ROOT / "crds/batchjobs.bayplan.dev.yaml").read_text())["spec"]
+    spec = served["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    known = {name: spec[name] for name in ("schedule", "schedules", "timeZone", "suspend")}
+    bare = without_rules(known)
+    path = "/apis/olds.bayplan.test/v1/namespaces/default/olds"
+    old = {"schedule": "61 * * * *", "timeZone": "Mars/Phobos", "schedules": ["5-1 * * * *"]}
+    site.kube.apply(_old(bare))
+    site.kube.until(DEFINITIONS, lambda found: is_established(found.get("olds.olds.bayplan.test")))
+    about = {"apiVersion": "olds.bayplan.test/v1", "kind": "Old", "metadata": {"name": "a"}}
+    site.kube.until(LEASES, lambda _: "" == _said(site, path, {**about, "spec": old}))
+    site.kube.create(path, {**about, "spec": old})
+    site.kube.apply(_old(known))
+    site.kube.until(LEASES, lambda _: "cron fields" in _said(site, path, {**about, "spec": old}))
+    patched = site.kube.patch(f"{path}/a", {"metadata": {"labels": {"a": "b"}}})
+    paused = site.kube.patch(f"{path}/a", {"spec": {"suspend": True}})
+    told = site.kube.patch(f"{path}/a/status", {"status": {"running": 1}})
+    with pytest.raises(RefusedError, match="five cron fields"):
+        site.kube.patch(f"{path}/a", {"spec": {"schedule": "62 * * * *"}})
+    site.kube.delete(f"{DEFINITIONS}/olds.olds.bayplan.test")
+
+    assert {"a": "b"} == patched["metadata"]["labels"]
+    assert {**old, "suspend": True} == {key: paused["spec"][key] for key in (*old, "suspend")}
+    assert 1 == told["status"]["running"]
+
+
+def without_rules(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [without_rules(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: without_rules(one) for key, one in schema.items() if not key.endswith("validations")
+    }
+
+
+def _old(fields: dict[str, Any]) -> dict[str, Any]:
+    """A definition with such fields of a spec, and a status."""
+    running = {"type": "object", "properties": {"running": {"type": "integer"}}}
+    spec = {"type": "object", "properties": fields}
+    schema = {"type": "object", "properties": {"spec": spec, "status": running}}
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}},
+               "schema": {"openAPIV3Schema": schema}}  # fmt: skip
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "olds.olds.bayplan.test"},
+        "spec": {
+            "group": "olds.bayplan.test",
+            "scope": "Namespaced",
+            "names": {"plural": "olds", "singular": "old", "kind": "Old"},
+            "versions": [version],
+        },
+    }
+
+
+def _said(site: Site, path: str, body: dict[str, Any]) -> str:
+    """The refusal of such a new object; empty if there is none."""
+    try:
+        site.kube.create(f"{path}?dryRun=All", {**body, "metadata": {"generateName": "b-"}})
+    except RefusedError as refused:
+        return str(refused)
+    return ""
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_a_job_at_every_turn(site: Site, namespace: str) -> None:
     once = make_job("once", namespace, seconds=1)
     fails = make_job("fails", namespace, seconds=1, code=3, retryPolicy={"limit": 0})
     retries = make_job("retries", namespace, seconds=1, code=3, retryPolicy=RETRIES)
-    refused = make_job("refused", namespace, schedule="61 * * * *")
+    refused = make_job("refused", namespace, schedule="* * * JUN-1 *")
 
     assert ("Healthy", "Current") == judged(site, namespace, nightly, has("Ready"))
     assert ("Suspended", "Current") == judged(

@@ -19,7 +19,7 @@ from bayplan.api.meta import (
     crd,
     rule,
 )
-from bayplan.api.schedule_text import SCHEDULE_RULE, TIME_ZONE_RULE, ScheduleText
+from bayplan.api.schedule_text import SCHEDULE_RULES, TIME_ZONE_RULES, ScheduleText
 from bayplan.api.template import RunTemplate
 from bayplan.model.backoff import delay_after
 
@@ -231,7 +231,7 @@ class BatchJobSpec(WorkloadSpec):
             "R[n]/[start]/period such as R/2026-01-31T06:00/P1M. Absent: when its parents have "
             "succeeded; without parents one run, at once."
         ),
-        json_schema_extra=crd(validations=[SCHEDULE_RULE]),
+        json_schema_extra=crd(validations=list(SCHEDULE_RULES)),
     )
     schedules: tuple[ScheduleText, ...] = Field(
         default=(),
@@ -259,7 +259,7 @@ class BatchJobSpec(WorkloadSpec):
             "IANA time zone of the schedule, such as Europe/Berlin. A daily run happens exactly "
             "once on days with a clock change."
         ),
-        json_schema_extra=crd(validations=[TIME_ZONE_RULE]),
+        json_schema_extra=crd(validations=list(TIME_ZONE_RULES)),
     )
     suspend: Flag = Field(
         default=False,

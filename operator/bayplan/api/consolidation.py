@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from bayplan.api.meta import Flag, Integer, Part, crd
-from bayplan.api.schedule_text import CRON_RULE, TIME_ZONE_RULE
+from bayplan.api.schedule_text import CRON_RULES, TIME_ZONE_RULE
 
 MOST_WINDOWS = 16
 _DAY = 86_400
@@ -51,7 +51,7 @@ class Window(Part):
             "When it begins: five cron fields (minute hour day-of-month month day-of-week), "
             "@hourly, @daily, @midnight, @weekly, @monthly or @yearly."
         ),
-        json_schema_extra=crd(validations=[CRON_RULE]),
+        json_schema_extra=crd(validations=list(CRON_RULES)),
     )
     duration_seconds: Integer = Field(
         ge=60, le=7 * _DAY, description="How many seconds it lasts each time."

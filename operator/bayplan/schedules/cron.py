@@ -45,7 +45,8 @@ _SPAN = (60, 24, 31, 12, 7)
 _HASHED = ((0, 59), (0, 23), (1, 28), (1, 12), (0, 6))  # what H stands for; 28: in every month
 _H = re.compile(r"H(?:\(([0-9]{1,2})-([0-9]{1,2})\))?(?:/([0-9]{1,2}))?")
 _STEP = re.compile(r"/([0-9]+)")
-_LONELY = re.compile(r"\b([0-9A-Z]+)-\1/[0-9]+\b")  # 6-6/2 is 6; cronsim would go on to the end
+# 6-6/2 is 6; cronsim would go on to the end.
+_LONELY = re.compile(r"\b([0-9A-Z]+)-\1/0*[1-9][0-9]*\b")
 _FAR = 50 * 12  # months to search; 29 February on a given weekday comes within 40 years
 _DAY = timedelta(days=1)
 

@@ -106,6 +106,25 @@ def test_the_line_is_that_of_the_field(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ('schedule: "0 22-5 * * *"', "the hour field '22-5' must hold"),
+        ("schedule: 0 0 31 2 *", "is never due"),
+        ("schedule: R//PT9S", "the period 'PT9S' must last 10 seconds"),
+        ("schedules: [0 6 * * *, 0 99 * * *]", "the hour field '99' must hold"),
+        ("timeZone: Europe/Berlinn", "did you mean Europe/Berlin?"),
+    ],
+)
+def test_what_is_wrong_with_a_time_is_said_in_the_parser_s_words(field: str, words: str) -> None:
+    """The API server's rule names only the field; the parser names the part of it."""
+    text = MANIFEST.replace('schedule: "61 * * * *"', field)
+    [one] = told(None, "lint", "-", text=text, code=1)["findings"]
+
+    assert words in one["message"]
+    assert one["field"].startswith(f"spec.{field.partition(':')[0]}")
+
+
+@pytest.mark.parametrize(
     ("before", "after", "line", "words"),
     [
         ("  schedule:", "  scedule:", 6, "is 'schedule' meant?"),

@@ -272,6 +272,7 @@ REFUSED = [
     ("5-1 * * * *", "the smaller first"),
     ("-1 * * * *", "minute field"),
     ("*/0 * * * *", "minute field '*/0'"),
+    ("6-6/0 * * * *", "minute field '6-6/0'"),
     ("*/90 * * * *", "R//PT90M"),
     ("0 */25 * * *", "steps beyond its 24 values"),
     ("1,,2 * * * *", "minute field"),

@@ -7,12 +7,15 @@ a rule gets only the parts of the value that it reads, and its answer for equal 
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import celpy
+import re2
 from celpy.adapter import json_to_cel
 from celpy.evaluation import CELEvalError
+
+from bayplan.schedules.zones import zone
 
 _READ = re.compile(r"\bself((?:\.\w+)*)(\(?)")  # a chain of fields; a method's name before `(`
 _MOST_ANSWERS = 65_536
@@ -21,7 +24,7 @@ Parts = dict[str, Any]  # field -> the parts of it that are read; empty means al
 
 
 def holds(rule: str, value: Any) -> bool:
-    """Whether a rule holds for a value with its defaults filled in; `self` is the value."""
+    """Whether a rule holds for a new value with its defaults filled in; `self` is the value."""
     read = _projected(value, _parts(rule))
     return _answer(rule, json.dumps(read, sort_keys=True, default=str))
 
@@ -29,7 +32,8 @@ def holds(rule: str, value: Any) -> bool:
 @functools.lru_cache(maxsize=_MOST_ANSWERS)
 def _answer(rule: str, read: str) -> bool:
     try:
-        return bool(compiled(rule).evaluate({"self": json_to_cel(json.loads(read))}))
+        value = json_to_cel(json.loads(read))
+        return bool(compiled(rule).evaluate({"self": value, "oldSelf": json_to_cel([])}))
     except (CELEvalError, ValueError):  # ValueError: a whole number beyond int64
         return False  # as on the API server: a rule that cannot be evaluated does not hold
 
@@ -64,9 +68,36 @@ def _projected(value: Any, parts: Parts) -> Any:
 def compiled(rule: str) -> celpy.Runner:
     """The rule, ready to be evaluated; raises celpy's errors if it cannot be parsed."""
     environment = celpy.Environment()
-    # Kubernetes adds this function to CEL, and our rules use it.
-    return environment.program(environment.compile(rule), functions={"isSorted": _is_sorted})
+    return environment.program(environment.compile(rule), functions=dict(_FUNCTIONS))
 
 
 def _is_sorted(values: Any) -> celpy.celtypes.BoolType:
     return celpy.celtypes.BoolType(list(values) == sorted(values))
+
+
+def _find_all(text: Any, pattern: Any) -> Any:
+    return json_to_cel([found.group() for found in re2.finditer(str(pattern), str(text))])
+
+
+def _split(text: Any, separator: Any) -> Any:
+    return json_to_cel(str(text).split(str(separator)))
+
+
+def _replace(text: Any, old: Any, new: Any) -> Any:
+    return json_to_cel(str(text).replace(str(old), str(new)))
+
+
+def _hours(moment: Any, time_zone: Any) -> celpy.celtypes.IntType:
+    """The hour there; by our own zones, since celpy takes those of the machine."""
+    return celpy.celtypes.IntType(moment.astimezone(zone(str(time_zone))).hour)
+
+
+# What Kubernetes adds to CEL, and what must not depend on the machine.
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "isSorted": _is_sorted,
+    "findAll": _find_all,
+    "split": _split,
+    "replace": _replace,
+    "getHours": _hours,
+    "hasValue": lambda _old: celpy.celtypes.BoolType(False),  # as when an object is made
+}

@@ -16,6 +16,8 @@ from bayplan.cloud.node_pools import GROUP, KIND
 from bayplan.manifests import published_schema
 from bayplan.model.untyped import mapping, sequence
 from bayplan.reports import pool_manifests
+from bayplan.schedules.parse import ScheduleError, parse
+from bayplan.schedules.zones import zone
 
 _ENOUGH = names.GROUP.encode()  # every file with our kinds contains this
 _MANIFEST = re.compile(rb"""^[\s{,-]*["']?apiVersion["']?\s*:""", re.MULTILINE)
@@ -208,7 +210,7 @@ def _of(one: _Object) -> Iterator[Finding]:
     yield from _of_name(one)
     faults = structural.faults(one.kind, one.body)
     for fault in faults:
-        yield one.finding("error", fault.path, fault.message)
+        yield one.finding("error", fault.path, _of_time(fault, one.body) or fault.message)
     told = {fault.path for fault in faults}
     if not faults:
         pool = one.kind == names.POOL_KIND
@@ -224,6 +226,23 @@ def _of(one: _Object) -> Iterator[Finding]:
     ):
         if not any(other.path[: len(path)] == path for path in told):
             yield one.finding("error", other.path, other.message)
+
+
+def _of_time(fault: structural.Fault, body: Mapping[str, Any]) -> str:
+    """What the parser says of a schedule or a time zone: it names the part that is wrong."""
+    inside: Any = body
+    for word in fault.path:
+        inside = _inside(inside, word)
+    if not isinstance(inside, str) or not {"schedule", "schedules", "timeZone"} & {*fault.path}:
+        return ""
+    try:
+        if "timeZone" in fault.path:
+            zone(inside)
+        else:
+            parse(inside, "UTC", key="", anchor=0)
+    except ScheduleError as error:
+        return str(error)
+    return ""
 
 
 def _of_name(one: _Object) -> Iterator[Finding]:

@@ -200,7 +200,8 @@ def _filled(schema: Schema, value: Any) -> Any:
 
 def _rules(schema: Schema, value: Any, path: Path) -> Iterator[Fault]:
     for rule in schema.get(_RULES, ()):
-        if "oldSelf" not in rule["rule"] and not cel_rules.holds(rule["rule"], value):
+        new = rule.get("optionalOldSelf") or "oldSelf" not in rule["rule"]
+        if new and not cel_rules.holds(rule["rule"], value):
             at = rule.get("fieldPath", "").removeprefix(".")
             yield Fault((*path, *filter(None, at.split("."))), rule["message"])
     if isinstance(value, list) and "items" in schema:
