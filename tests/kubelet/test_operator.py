@@ -1,6 +1,8 @@
 """The operator on real kubelets: containers run, end, run out of memory, are refused and lost."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ from tests.cluster import read
 from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.test_longservice import available
-from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site
+from tests.cluster.under_test import REAL_LEASE, ROOT, OperatorProcess, Site
 
 pytestmark = [
     pytest.mark.kubelet,
@@ -83,6 +85,29 @@ def test_logs_are_readable_and_the_run_knows_itself(site: Site, namespace: str) 
     said = site.kube.kubectl("logs", pod, "-n", namespace).stdout
 
     assert f"job=talk attempt=0 run={run['run']}\n" == said
+
+
+def test_logs_of_a_failed_attempt_outlive_it(site: Site, namespace: str) -> None:
+    """`bayplan logs` prints each attempt of a run, also when the last one has succeeded."""
+    script = 'echo attempt=$BAYPLAN_ATTEMPT; test "$BAYPLAN_ATTEMPT" = 1'
+    again = {"limit": 1, "delaySeconds": 1}
+    site.kube.apply(make_job("flaky", namespace, container=shell(script), retryPolicy=again))
+    run = site.kube.until(read.jobs(namespace), finished("flaky"), within=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "bayplan.cli.main", "logs", "flaky", "-n", namespace],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={
+            **os.environ,
+            "KUBECONFIG": str(site.kube.kubeconfig),
+            "PYTHONPATH": str(ROOT / "operator"),
+        },
+    )
+
+    assert ("Succeeded", 2) == (run["outcome"], run["attempts"])
+    assert (0, "attempt=0\nattempt=1\n") == (done.returncode, done.stdout), done.stderr
 
 
 def test_out_of_memory_is_told(site: Site, namespace: str) -> None:

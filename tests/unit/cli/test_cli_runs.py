@@ -182,6 +182,23 @@ def test_logs_say_what_is_gone() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "part"),
+    [
+        ({}, [], "report has had no run yet"),
+        ({}, ["--failed"], "no run of report that is known has failed"),
+        (STATUS, ["--run", "s7"], "run s7 of report is not known"),
+        ({"history": [GOOD]}, [], "no pod is left of any run of report"),
+        ({"history": [GOOD]}, ["--failed"], "no run of report that is known has failed"),
+    ],
+)
+def test_there_is_nothing_to_print(status: dict[str, Any], words: list[str], part: str) -> None:
+    """What is said is true: no run, no failure, no such run, or no pod."""
+    cluster = Recorded(make_job("report", status=status))
+
+    assert part in run(cluster, "logs", "report", *words, code=1).output
+
+
 def test_a_log_that_cannot_be_had_does_not_hide_the_others() -> None:
     """A pod's node may be gone; only if no log can be had the command fails."""
     pods = [pod("s1", 0), pod("s1", 1)]

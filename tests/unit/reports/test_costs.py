@@ -185,6 +185,6 @@ def test_top_says_why_room_is_stranded() -> None:
     full = Recorded(node_body("a"), pod_body("one", node="a", cpu="4"))
     shown = run(full, "top", "--once").output
 
-    assert "on 1 nodes" in shown
+    assert "on 1 node, $" in shown
     assert "full: cpu on 1" in shown
     assert "stranded" not in run(cluster(), "top", "--once").output

@@ -1,7 +1,7 @@
 """`bayplan logs`: prints the logs of a run's pods, as long as the pods exist."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,8 +53,7 @@ def logs(  # noqa: PLR0917  click hands over one parameter for each option
         rows = of_job(body, pods, now)
         row = _chosen(rows, wanted, failed=failed)
         if row is None:
-            what = wanted or ("any failed run" if failed else "any run")
-            raise Negative(f"no pod is left of {what} of {job}; see `bayplan runs`")
+            raise Negative(_nothing(job, rows, wanted, failed=failed))
         there = attempts(body, pods).get(row["run"], [])
         gone = _gone(row, there, attempt)
         chosen = [one for one in there if attempt in {None, one.number + 1}]
@@ -102,6 +101,20 @@ def _chosen(
         return next((row for row in rows if row["wentWrong"] and row["state"] != "Missed"), None)
     with_pods = [row for row in rows if row["logs"]]
     return max(with_pods, key=_begun, default=None)
+
+
+def _nothing(
+    job: str, rows: Collection[Mapping[str, Any]], wanted: str | None, *, failed: bool
+) -> str:
+    """Why there is no run to choose."""
+    see = f"see `bayplan runs {job}`"
+    if wanted is not None:
+        return f"run {wanted} of {job} is not known, and no pod is left of {wanted}; {see}"
+    if failed:
+        return f"no run of {job} that is known has failed; {see}"
+    if not rows:
+        return f"{job} has had no run yet"
+    return f"no pod is left of any run of {job}; {see}"
 
 
 def _begun(row: Mapping[str, Any]) -> int:

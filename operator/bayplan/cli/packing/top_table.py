@@ -53,8 +53,9 @@ def stranded(lost: Mapping[str, Any]) -> str:
     amounts = {name: lost["resources"].get(name, 0) for name in ("cpu", "memory")}
     free = wording.lacking({name: amount for name, amount in amounts.items() if amount})
     full = ", ".join(f"{name} on {count}" for name, count in lost["fullOf"].items())
+    nodes = "1 node" if lost["nodes"] == 1 else f"{lost['nodes']} nodes"
     return (
-        f"stranded {free or 'nothing but pod slots'} on {lost['nodes']} nodes, "
+        f"stranded {free or 'nothing but pod slots'} on {nodes}, "
         f"${lost['costMicrodollarsPerHour'] / _MICRO:,.3f} an hour: "
         f"no pod like those that run fits there (full: {full})"
     )
