@@ -17,18 +17,25 @@ from bayplan.optimizer.problem import IntMatrix
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Requests:
-    """Distinct requests as rows, to test on every node whether any of them still fits."""
+    """The smallest of some requests as rows, to test on every node whether any request still fits.
+
+    A request that asks for at least as much of everything as another one is left out: wherever it
+    fits, the other one fits as well.
+    """
 
     columns: tuple[str, ...]
     rows: IntMatrix
 
     @classmethod
     def of(cls, requests: Iterable[resources.Vector]) -> "Requests":
-        vectors = sorted(set(requests), key=lambda each: sorted(each.items()))
+        vectors = set(requests)
         columns = tuple(sorted({name for vector in vectors for name in vector}))
-        rows = [[vector.amount(name) for name in columns] for vector in vectors]
-        shape = (len(vectors), len(columns))
-        return cls(columns, np.array(rows, dtype=np.int64).reshape(shape))
+        rows = sorted(tuple(vector.amount(name) for name in columns) for vector in vectors)
+        least = np.zeros((0, len(columns)), dtype=np.int64)
+        for row in rows:  # whoever asks for less of everything stands before
+            if not (least <= row).all(axis=1).any():
+                least = np.vstack([least, np.array([row], dtype=np.int64)])
+        return cls(columns, least)
 
     def strands(self, free: resources.Vector) -> bool:
         """Whether none of them fits into what is free; never if there is no request at all.

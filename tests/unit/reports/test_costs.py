@@ -153,6 +153,26 @@ def test_a_request_of_nothing_fits_everywhere() -> None:
     assert frugal.strands(resources.Vector({"cpu": 4000, "memory": GIB - 1}))
 
 
+def test_only_the_smallest_requests_count() -> None:
+    """Thousands of sizes ask a handful of questions; the answer is that of asking all."""
+    dice = random.Random(3)  # noqa: S311
+    sizes = [
+        resources.Vector({"cpu": dice.randrange(50), "memory": dice.randrange(50)})
+        for _ in range(2000)
+    ]
+    few = Requests.of([size for size in sizes if size.amount("cpu") + size.amount("memory") > 30])
+    rooms = [resources.Vector({"cpu": cpu, "memory": 35 - cpu}) for cpu in range(-3, 36)]
+
+    assert len(few.rows) < 60
+    for room in rooms:
+        fits = any(
+            all(amount <= room.amount(name) for name, amount in size.items())
+            for size in sizes
+            if size.amount("cpu") + size.amount("memory") > 30
+        )
+        assert few.strands(room) is not fits
+
+
 def cluster() -> Recorded:
     bodies: list[dict[str, Any]] = [
         node_body("a"), node_body("b"),
