@@ -96,7 +96,7 @@ def full_by(nodes: Iterable[Filled]) -> Mapping[str, int]:
 
 def headline(result: Result) -> str:
     """A line such as `40 pods on 3 nodes, $1.25 an hour`."""
-    pods, nodes = _number(result.pods, "pod"), _number(len(result.nodes), "node")
+    pods, nodes = number(result.pods, "pod"), number(len(result.nodes), "node")
     return f"{pods} on {nodes}, {dollars(result.cost)} an hour"
 
 
@@ -177,11 +177,11 @@ def _lines(result: Result) -> Iterable[str]:
         )
         yield (
             f"{rival.name} (re-implemented here; {rival.what}): "
-            f"{_number(rival.nodes, 'node')}, {dollars(rival.cost, 4)} an hour ({more})"
+            f"{number(rival.nodes, 'node')}, {dollars(rival.cost, 4)} an hour ({more})"
         )
 
 
-def _number(count: int, thing: str) -> str:
+def number(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 

@@ -484,24 +484,6 @@ def test_no_node_is_said_in_words() -> None:
     )
 
 
-def test_a_png_needs_a_converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one the file is a PNG, without one an SVG lies beside it and that is said."""
-    converter = tmp_path / "rsvg-convert"
-    converter.write_text("#!/bin/sh\nprintf '\\211PNG'\n")
-    converter.chmod(0o755)
-    file = tmp_path / "bins.png"
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with_one = run(workload(), options=("--picture", str(file)))
-    drawn = file.read_bytes()
-    converter.unlink()
-    without = run(workload(), options=("--picture", str(file)))
-
-    assert b"\x89PNG" == drawn
-    assert "no converter" not in with_one.output
-    assert "no converter to PNG was found: the picture is in" in without.output
-    assert "<svg" in (tmp_path / "bins.svg").read_text()
-
-
 def test_namespaces_are_selected_as_in_the_cluster() -> None:
     """By the labels of the Namespace objects in the input; by name without any."""
 

@@ -128,7 +128,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--picture",
     type=_FILE,
     metavar="FILE",
-    help="Draw the nodes into an SVG file, or into a PNG with rsvg-convert or ImageMagick.",
+    help="Draw the nodes into an SVG file, or into a PNG if its name ends in .png.",
 )
 @click.option(
     "-o",
@@ -274,11 +274,9 @@ def _draw(result: "Result", file: Path) -> None:
     from bayplan.reports.picture import write
 
     try:
-        written = write(result, file)
+        write(result, file)
     except OSError as error:
         raise InputError(f"--picture {file}", error.strerror or "cannot be written") from error
-    if written != file:
-        click.echo(f"no converter to PNG was found: the picture is in {written}", err=True)
 
 
 def _rivals(text: str) -> tuple[str, ...]:
