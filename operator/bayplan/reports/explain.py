@@ -32,8 +32,6 @@ def account(
         "waiting": _waiting(found, kind, namespace, name),
         "events": _last(events),
     }
-    if kind == "BatchJob":
-        told["runs"] = status.get("active") or []
     if kind != "Pod":
         told["next"] = _next(found, (kind, namespace, name))
     if kind == "LongService":

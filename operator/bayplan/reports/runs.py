@@ -63,7 +63,10 @@ def of_job(body: Mapping[str, Any], pods: Collection[Pod] | None, now: int) -> l
     """
     about, status = body["metadata"], body.get("status") or {}
     living = attempts(body, pods or ())
-    rows = [_active(one) for one in status.get("active") or ()]
+    rows = [
+        _active(one, None if pods is None else living.get(one["run"], ()))
+        for one in status.get("active") or ()
+    ]
     known = {row["run"] for row in rows}
     for one in status.get("history") or ():
         rows.append({**_shown(one), "state": one["outcome"]})
@@ -139,11 +142,23 @@ def _shown(one: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in one.items() if not (never and name == "startTime")}
 
 
-def _active(one: Mapping[str, Any]) -> dict[str, Any]:
+def unfinished(
+    body: Mapping[str, Any], pods: Collection[Pod] | None, now: int
+) -> list[dict[str, Any]]:
+    """The runs of a BatchJob that have not ended, as `of_job` tells them."""
+    return [row for row in of_job(body, pods, now) if not _ended(row)]
+
+
+def _active(one: Mapping[str, Any], pods: Collection[Attempt] | None) -> dict[str, Any]:
+    """An unfinished run; `startTime` may be of an earlier attempt, so its pods say if it runs."""
     row = _shown(one)
     if row.get("retryTime"):
         return {**row, "state": f"Retrying at {row['retryTime']}"}
-    return {**row, "state": "Running" if row.get("startTime") else "Starting"}
+    runs = bool(row.get("startTime"))
+    if pods and runs:
+        newest = {each.index: each.pod for each in pods}
+        runs = any(pod.phase is Phase.RUNNING for pod in newest.values())
+    return {**row, "state": "Running" if runs else "Starting"}
 
 
 def _of_pods(

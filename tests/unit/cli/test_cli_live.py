@@ -76,6 +76,25 @@ def test_without_the_right_to_list_pods_the_status_has_to_do() -> None:
     assert 3 == told(Recorded(stored, refuse=pods), "top", "jobs")["jobs"][0]["running"]
 
 
+@pytest.mark.parametrize(("phase", "state"), [("Running", "Running"), ("Pending", "Starting")])
+def test_an_attempt_that_waits_does_not_run_though_one_before_it_did(
+    phase: str, state: str
+) -> None:
+    """The start in the status is that of the first attempt."""
+    second = pod(phase)
+    second["metadata"]["name"] = second["metadata"]["name"][:-1] + "1"
+    entry = {
+        "run": RUN, "trigger": "Schedule", "since": SLOT, "startTime": SLOT, "attempt": 1,
+        "pods": [second["metadata"]["name"]], "node": "n1",
+    }  # fmt: skip
+    cluster = Recorded(job(active=[entry], lastSlotTime=SLOT), second, make_node("n1"))
+    runs = told(cluster, "runs", "report")["runs"]
+    explained = run(cluster, "explain", "job/report").output
+
+    assert [state] == [one["state"] for one in runs]
+    assert ("attempt 2 waits for its containers on n1" in explained) == (state == "Starting")
+
+
 @pytest.mark.parametrize(
     ("status", "line"),
     [

@@ -69,15 +69,18 @@ def explain(words: tuple[str, ...], node_selector: str, target: Target, output: 
         return
     from bayplan.reports.explain import account
     from bayplan.reports.live_jobs import as_now
+    from bayplan.reports.runs import unfinished
     from bayplan.scheduler import dry_run
 
     with client.connected(target) as cluster:
         kind, body = kind_of(cluster, name)
         found = dry_run.session(cluster, now(), node_selector)
+        runs: dict[str, Any] = {}
         if kind == "BatchJob":
-            pods = (pod for pod in found.cache.state.pods.values() if not pod.assumed)
+            pods = [pod for pod in found.cache.state.pods.values() if not pod.assumed]
             [body] = as_now([body], pods, now())
-        told = account(found, kind, body, _events(cluster, body))
+            runs = {"runs": unfinished(body, pods, now())}
+        told = {**account(found, kind, body, _events(cluster, body)), **runs}
     if is_data(output):
         data(output, "explain", told)
     else:
@@ -140,11 +143,9 @@ def _stands(run: Mapping[str, Any]) -> str:
     number = run.get("attempt", 0) + 1
     if run.get("retryTime"):
         return f"attempt {number} comes at {run['retryTime']}{why}"
-    if not run.get("pods"):
-        return f"attempt {number} waits for a node{why}"
-    if run.get("startTime"):
+    if run["state"] == "Running":
         return f"runs{node} since {run['startTime']}, attempt {number}{why}"
-    return f"attempt {number} waits for its containers{node}{why}"
+    return f"attempt {number} waits for {f'its containers{node}' if node else 'a node'}{why}"
 
 
 def lines(told: Mapping[str, Any]) -> list[str]:
