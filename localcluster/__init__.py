@@ -42,7 +42,8 @@ What can be done to it:
 
 `Cluster.open(name)` is a handle on one that another process started, from the command line say.
 How long a fake pod takes to start, to become ready, to end and with which exit code is said by its
-annotations: see `kwok`. Real nodes have one image, `bayplan.local/busybox:1`: see `image`.
+annotations: see `kwok`. Real nodes have one image, `bayplan.local/busybox:1` or `busybox:1.36`, see
+`image`.
 
 Clusters stand side by side, each with ports and a folder of its own below `state.home()`. Nothing
 waits longer than 90 s (nodes: and a second for every 20). What stop does not need to be told: it

@@ -3,7 +3,9 @@
 Errors that a user can act on end in one line; anything else is a bug and shows its traceback.
 """
 
+import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +129,7 @@ def kubeconfig(name: str) -> None:
 @main.command()
 @_NAME
 def env(name: str) -> None:
-    """Print shell lines to evaluate: KUBECONFIG, and PATH with the kubectl that was built."""
-    kubectl = programs.path("kubectl").parent
+    """Print shell lines to evaluate: KUBECONFIG, and PATH with `bayplan` and the built kubectl."""
+    folders = [Path(sys.executable).parent, programs.path("kubectl").parent]
     click.echo(f"export KUBECONFIG={shlex.quote(str(Cluster.open(name).kubeconfig))}")
-    click.echo(f"export PATH={shlex.quote(str(kubectl))}:$PATH")
+    click.echo(f"export PATH={shlex.quote(os.pathsep.join(map(str, folders)))}:$PATH")

@@ -1,9 +1,10 @@
 """The one container image of real nodes, made without a registry: busybox, about 2 MB.
 
-`bayplan.local/busybox:1` is a docker-archive with one layer: the machine's statically linked
-busybox and a link for each of its commands (`sh`, `sleep`, `httpd`, `wget` …). Without a command
-a container of it waits for SIGTERM; nodes use it as sandbox image too. Pods that name it must say
-`imagePullPolicy: IfNotPresent` or `Never`.
+`bayplan.local/busybox:1`, also `busybox:1.36`, is a docker-archive with one layer: the machine's
+statically linked busybox and a link for each of its commands (`sh`, `sleep`, `httpd`, `wget` …).
+Without a command a container of it waits for SIGTERM; nodes use it as sandbox image too. By its
+second name manifests of the documentation run here as they are. Neither is pulled, unless a pod
+says `imagePullPolicy: Always`.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "bayplan.local/busybox:1"
+OF_DOCUMENTATION = "docker.io/library/busybox:1.36"  # how Kubernetes reads `busybox:1.36`
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _WAIT = "trap 'exit 0' TERM INT; sleep 2147483647 & wait"
 _FILES = {
@@ -29,7 +31,8 @@ def write(target: Path, busybox: Path) -> None:
     listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
     layer = _layer(busybox.read_bytes(), sorted(listed.stdout.split()))
     configuration = json.dumps(_configuration(layer)).encode()
-    manifest = [{"Config": "config.json", "RepoTags": [NAME], "Layers": ["layer.tar"]}]
+    tags = [NAME, OF_DOCUMENTATION]
+    manifest = [{"Config": "config.json", "RepoTags": tags, "Layers": ["layer.tar"]}]
     with tarfile.open(target, "w") as archive:
         _add(archive, "layer.tar", layer)
         _add(archive, "config.json", configuration)

@@ -33,7 +33,7 @@ POOL = {
 }
 NODES = "/api/v1/nodes"
 JOBS, SERVICES = read.jobs("default"), read.services("default")
-_APART = ("bayplan logs ", "curl ", "helm ")
+_APART = ("bayplan logs ", "curl ", "docker ", "helm ", "kind ", "pipx ")
 _MANUAL = {"steps": [{"percent": 50, "manual": True}]}
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from bayplan.api import batchjob, longservice
-from tools.demo import company, picture, rival
+from tools.demo import company, picture, poster, rival
 
 MANIFESTS = {one["metadata"]["name"]: one for one in company.manifests()}
 SPECS = {"BatchJob": batchjob.BatchJobSpec, "LongService": longservice.LongServiceSpec}
@@ -51,15 +52,15 @@ def test_what_is_adapted_asks_for_the_same(name: str, *, real_nodes: bool) -> No
         assert 1 == len(pods[0]["spec"]["nodeSelector"])
 
 
-def test_a_real_node_gets_its_image_and_no_played_duration() -> None:
-    """What goes to a real node has the image of those; without them the run's end is played."""
+def test_a_real_node_gets_no_played_duration() -> None:
+    """What goes to a real node ends by itself; without those the run's end is played."""
     real, fake = (
         company.adapted(MANIFESTS["report"], real_nodes=each)["spec"]["template"]
         for each in (True, False)
     )
 
-    assert "bayplan.local/busybox:1" == real["spec"]["containers"][0]["image"]
     assert "metadata" not in real
+    assert "tolerations" not in real["spec"]
     assert {"sim.bayplan.dev/duration": "12000ms"} == fake["metadata"]["annotations"]
 
 
@@ -145,3 +146,19 @@ def test_the_rival_gets_the_same_pod_without_a_node() -> None:
     assert {"containers", "nodeSelector"} == copy["spec"].keys()
     assert {"name", "labels"} == copy["metadata"].keys()
     assert "volumeMounts" not in copy["spec"]["containers"][0]
+
+
+def test_the_picture_shows_each_node_and_both_sums() -> None:
+    """A box for each node on both sides; what is used and what it costs is told in words."""
+    price = {"eks-node-viewer/instance-price": "0.5"}
+    stored = [make_stored_node(name, **price) for name in ("a", "b", "c")]
+    ours = picture.nodes(stored, [make_stored_pod("a", cpu="3", memory="1Gi")])
+    theirs = picture.nodes(stored, [make_stored_pod(name, cpu="1") for name in ("a", "b", "c")])
+    drawn = poster.drawn(ours, theirs, 3)
+    root = ET.fromstring(drawn)  # noqa: S314  our own text
+    said = [one.text for one in root.iter() if one.tag.endswith("}text")]
+
+    assert "The same 3 pods on the same 3 nodes" in said
+    assert {"1 of 3 nodes, $0.50 an hour", "3 of 3 nodes, $1.50 an hour"} <= set(said)
+    assert 6 == sum(one.tag.endswith("}g") for one in root)
+    assert "a, m5.xlarge: 75 % of its CPU" in drawn

@@ -499,7 +499,7 @@ def test_the_image_holds_busybox_and_its_commands(tmp_path: Path) -> None:
         links = {entry.name: entry.linkname for entry in layer if entry.issym()}
         busybox_mode = layer.getmember("bin/busybox").mode
 
-    assert manifest["RepoTags"] == ["bayplan.local/busybox:1"]
+    assert {image.NAME, image.OF_DOCUMENTATION} == set(manifest["RepoTags"])
     assert {"bin/sh": "busybox", "bin/httpd": "busybox"} == links
     assert busybox_mode == 0o755
 

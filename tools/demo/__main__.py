@@ -1,4 +1,4 @@
-"""`python -m tools.demo [--down]`: start, show, leave up; or stop what is up.
+"""`python -m tools.demo [--picture FILE]`, `--down`: start, show, leave up; or stop what is up.
 
 A demo that is up already is replaced. Errors that a user can act on end in one line.
 """
@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 from rich.console import Console
 
 from localcluster import kubelets, processes, programs
 from localcluster.api import ApiError
-from tools.demo import company, mirror, rival, scene, screen, site
+from tools.demo import company, mirror, poster, rival, scene, screen, site
 
 _WATCHED_SECONDS = 120
 _EXPLAINED = (  # their messages say what to do
@@ -31,7 +32,13 @@ _INTERRUPTED = 130
 
 @click.command()
 @click.option("--down", is_flag=True, help="Stop the demo's cluster and the operator on it.")
-def main(*, down: bool) -> None:
+@click.option(
+    "--picture",
+    "to",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also draw the comparison with kube-scheduler into this SVG file.",
+)
+def main(*, down: bool, to: Path | None) -> None:
     """Bayplan's main job on a real local cluster, beside kube-scheduler."""
     on = screen.console()
     try:
@@ -40,7 +47,7 @@ def main(*, down: bool) -> None:
             site.stop()
             on.print("Stopped." if was_up else "Nothing is up.")
         else:
-            _run(on)
+            _run(on, to)
     except _EXPLAINED as error:
         sys.exit(f"demo: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
@@ -48,7 +55,7 @@ def main(*, down: bool) -> None:
         sys.exit(_INTERRUPTED)
 
 
-def _run(on: Console) -> None:
+def _run(on: Console, to: Path | None) -> None:
     began = time.monotonic()
     if site.is_up():
         with _step(on, began, "stopped the demo that was up"):
@@ -84,7 +91,10 @@ def _run(on: Console) -> None:
     with _step(on, began, f"the same {len(pods)} pods on an identical cluster with kube-scheduler"):
         theirs, without_room = rival.placed(pods)
     screen.comparison(on, fullest, theirs, without_room)
-    screen.what_next(on, fullest, cluster.kubeconfig, operator.metrics_port)
+    if to is not None:
+        drawn = poster.drawn(fullest.comparable_nodes, theirs, len(pods))
+        to.write_text(drawn, encoding="utf-8")
+    screen.what_next(on, last, cluster.kubeconfig, operator.metrics_port)
     on.print(f"\nTook {screen.clock(time.monotonic() - began)} minutes.")
 
 

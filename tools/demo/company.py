@@ -1,9 +1,9 @@
 """The example as the demo applies it: the same manifests, told where and how they can run here.
 
-Fake nodes end a run when an annotation says so (after four fifths of what is expected of it), and
-pull no images. Where there are real nodes, a
-few workloads go to them with the one image those have, so that containers, probes and exit codes
-are real. Everything else of the manifests stays as it is.
+Fake nodes end a run when an annotation says so (after four fifths of what is expected of it). Where
+there are real nodes, a few workloads go to them, so that containers, probes and exit codes are
+real. Fake nodes then have a taint, which the example tolerates: what a visitor applies runs on the
+real nodes. Everything else of the manifests stays as it is.
 """
 
 import copy
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from localcluster.kwok import LABEL, PLAYED
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "data-company"
@@ -29,9 +31,10 @@ ASKED_AT_ONCE = ("report", CHAIN[0])
 CRAWLERS = {"app.kubernetes.io/part-of": "crawlers"}
 _ON_REAL_NODES = frozenset({"front", "report", "nightly-extract", "nightly-publish"})
 
-_FAKE_NODE = {"sim.bayplan.dev/kubelet": "kwok"}
+_FAKE_NODE = {LABEL: PLAYED}
+FAKE_TAINT = {"key": LABEL, "value": PLAYED, "effect": "NoSchedule"}
+_TOLERATED = {"key": LABEL, "operator": "Exists"}
 _REAL_NODE = {"node.kubernetes.io/instance-type": REAL_TYPE}
-_REAL_IMAGE = {"image": "bayplan.local/busybox:1", "imagePullPolicy": "IfNotPresent"}
 _DURATION = "sim.bayplan.dev/duration"
 
 
@@ -43,7 +46,7 @@ def manifests() -> Iterator[dict[str, Any]]:
 
 
 def adapted(manifest: Mapping[str, Any], *, real_nodes: bool) -> dict[str, Any]:
-    """The manifest for this cluster: real image and node, or the duration that a fake one plays."""
+    """The manifest for this cluster: a real node, or a fake one and the duration that it plays."""
     body = copy.deepcopy(dict(manifest))
     spec = body.get("spec", {})
     if "template" not in spec:
@@ -51,9 +54,8 @@ def adapted(manifest: Mapping[str, Any], *, real_nodes: bool) -> dict[str, Any]:
     pod = spec["template"]["spec"]
     if real_nodes and body["metadata"]["name"] in _ON_REAL_NODES:
         pod["nodeSelector"] = _REAL_NODE
-        pod["containers"] = [container | _REAL_IMAGE for container in pod["containers"]]
         return body
-    pod["nodeSelector"] = _FAKE_NODE
+    pod["nodeSelector"], pod["tolerations"] = _FAKE_NODE, [_TOLERATED]
     if "expectedDurationSeconds" in spec:
         notes = spec["template"].setdefault("metadata", {}).setdefault("annotations", {})
         notes[_DURATION] = f"{spec['expectedDurationSeconds'] * 800}ms"

@@ -73,7 +73,7 @@ def look(held: mirror.Mirror) -> View:
 
 
 class Scene:
-    """The course of the demo: who is asked to run next, the fullest moment, what is left to see."""
+    """The course of the demo: who is asked to run, the fullest moment, what is left to see."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -82,14 +82,10 @@ class Scene:
         self.exit_codes: dict[tuple[str, str], dict[int, int]] = {}  # (job, run) -> attempt -> code
 
     def advance(self, view: View) -> list[str]:
-        """Ask for what is next; remember the fullest moment. Returns what is still awaited."""
+        """Ask for the first runs; remember the fullest moment. Returns what is still awaited."""
         jobs = {str(job["metadata"]["name"]): job for job in view.jobs}
         for name in company.ASKED_AT_ONCE:
             self._ask(name, jobs)
-        for before, name in zip(company.CHAIN, company.CHAIN[1:], strict=False):
-            run = _asked_run(jobs, before)
-            if run is not None and run["outcome"] == "Succeeded":
-                self._ask(name, jobs)
         awaited = self._awaited(view, jobs)
         if not self.fullest or _fullness(view) >= _fullness(self.fullest):
             self.fullest = view
@@ -108,9 +104,9 @@ class Scene:
         totals = picture.counts(view.jobs, view.services)
         if not view.services or totals.ready < totals.desired:
             awaited.append("services")
-        chain = [_asked_run(jobs, name) for name in company.CHAIN]
-        failed = any(run is not None and run["outcome"] != "Succeeded" for run in chain)
-        if not failed and chain[-1] is None:
+        chain = picture.last_runs(jobs[name] for name in company.CHAIN if name in jobs)
+        failed = any(run.outcome != "Succeeded" for run in chain)
+        if not failed and len(chain) < len(company.CHAIN):
             awaited.append("the nightly chain")
         if _asked_run(jobs, "report") is None:
             awaited.append("the report")

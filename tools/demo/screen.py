@@ -111,32 +111,56 @@ def comparison(
 
 
 def what_next(on: Console, fullest: scene.View, kubeconfig: Path, metrics_port: int) -> None:
-    """Commands to try on the cluster that stays up."""
-    heading(on, "The cluster stays up. Try")
-    for command, why in _hints(fullest, metrics_port):
-        on.print(Text(f"  # {why}", style="dim"))
-        on.print(Text(f"  {command}"), soft_wrap=True)
+    """Commands to try on the cluster that stays up: the three best ones first."""
+    python = shlex.quote(_relative(Path(sys.executable)))
+    heading(on, "The cluster stays up. In this shell, type")
+    _command(on, f'eval "$({python} -m localcluster env --name demo)"')
+    on.print("and then")
+    for command, why in best_commands(fullest):
+        _command(on, command, why)
+    on.print("More")
+    for command, why in _other_commands(fullest, python, metrics_port):
+        _command(on, command, why)
+    on.print("docs/tutorial.md works on this cluster, from its step 3 on.")
     on.print(f"KUBECONFIG is {kubeconfig}", style="dim", soft_wrap=True)
 
 
-def _hints(fullest: scene.View, metrics_port: int) -> Iterator[tuple[str, str]]:
-    """Commands and what they do."""
-    python, here = shlex.quote(_relative(Path(sys.executable))), f"-n {company.NAMESPACE}"
-    open_ = "from localcluster import Cluster; Cluster.open('demo')"
-    yield f'eval "$({python} -m localcluster env --name demo)"', "kubectl for this cluster"
-    yield f"kubectl get batchjobs,longservices {here} -o wide", "everything, and why it waits"
+def best_commands(fullest: scene.View) -> Iterator[tuple[str, str]]:
+    """What nothing else shows as well: why something waits, what nodes cost, how a run went."""
+    here = f"-n {company.NAMESPACE}"
+    waiting = picture.waiting(fullest.jobs, ())
+    job = waiting[0].name if waiting else company.CHAIN[-1]
+    yield f"bayplan explain job/{job} {here}", "why it waits, and what would help"
+    yield "bayplan top nodes", "what each node costs, and how full it is"
     if fullest.has_real_nodes:
-        yield (
-            f"kubectl logs {here} -l bayplan.dev/job=nightly-publish --prefix",
-            "what a real container said",
-        )
+        yield f"bayplan logs {company.CHAIN[-1]} {here}", "what its last run said"
+    else:
+        yield f"bayplan runs {company.CHAIN[-1]} {here}", "how its runs ended"
+
+
+def _other_commands(
+    fullest: scene.View, python: str, metrics_port: int
+) -> Iterator[tuple[str, str]]:
+    here, open_ = (
+        f"-n {company.NAMESPACE}",
+        "from localcluster import Cluster; Cluster.open('demo')",
+    )
+    yield f"kubectl get batchjobs,longservices {here} -o wide", "everything, and why it waits"
+    yield f"bayplan graph {here}", "which job waits for which"
     yield f"kubectl scale longservice api --replicas=8 {here}", "five more, packed"
     yield f"kubectl cordon {fullest.busiest_for_services}", "its instances move, replacements first"
     add = f"{open_}.add_kwok_nodes('r5.4xlarge:us-east-1a=1')"
     yield f'{python} -c "{add}"', "room for what waits"
+    yield "bayplan doctor", "whether all is well with the operator"
     metrics = f"http://127.0.0.1:{metrics_port}/metrics"
     yield f"curl -s {metrics} | grep ^bayplan_", "the operator's metrics"
     yield "make down", "stops all of it"
+
+
+def _command(on: Console, command: str, why: str = "") -> None:
+    if why:
+        on.print(Text(f"  # {why}", style="dim"))
+    on.print(Text(f"  {command}"), soft_wrap=True)
 
 
 def heading(on: Console, text: str) -> None:

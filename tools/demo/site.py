@@ -16,6 +16,7 @@ import yaml
 
 from localcluster import Cluster, kubelets, processes, state
 from localcluster.cluster import remove
+from localcluster.kwok import LABEL
 from tools.demo import company
 
 NAME = "demo"
@@ -23,6 +24,8 @@ _ROLE = "bayplan"
 _SYSTEM = "bayplan-system"
 _ACCOUNT = "bayplan"
 _LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{_SYSTEM}/leases/bayplan"
+_NODES = "/api/v1/nodes"
+_FAKE_NODES = f"{_NODES}?labelSelector={LABEL}"
 _LEADS_SECONDS = 60
 _REAL_NODES = 2
 
@@ -51,13 +54,18 @@ def why_no_real_nodes() -> str:
 
 def start(*, real_nodes: bool) -> Cluster:
     """The cluster, which stays up when this process ends."""
-    return Cluster.start(
+    cluster = Cluster.start(
         NAME,
         kwok=company.FAKE_NODES,
         kubelets=_REAL_NODES if real_nodes else 0,
         kubelet_shapes=company.REAL_NODES,
         stays=True,
     )
+    if real_nodes:
+        taint = {"spec": {"taints": [company.FAKE_TAINT]}}
+        for node in cluster.request("GET", _FAKE_NODES)["items"]:
+            cluster.request("PATCH", f"{_NODES}/{node['metadata']['name']}", taint)
+    return cluster
 
 
 def install(cluster: Cluster) -> None:

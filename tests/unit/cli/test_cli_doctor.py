@@ -51,9 +51,9 @@ def definitions() -> list[Body]:
 
 
 def sound(*more: Body, without: str = "", version: Body = YOUNG, **answers: Any) -> Recorded:
-    """A cluster where all is well, but for objects of the kind `without`."""
+    """A cluster where all is well, but for objects of the kinds `without`."""
     bodies = [make_lease(), make_deployment(), *definitions()]
-    kept = [one for one in bodies if one["kind"] != without]
+    kept = [one for one in bodies if one["kind"] not in without.split()]
     said = {"GET /version": version, REVIEWS: MAY, **answers}
     return Recorded(*kept, *more, answers=said)
 
@@ -84,7 +84,11 @@ def stale() -> list[Body]:
             "definition batchjobs.bayplan.dev",
             "not exi",
         ),
-        (lambda: sound(without="Deployment"), "operator", "no Deployment bayplan-system/bayplan"),
+        (
+            lambda: sound(make_lease(3_600), without="Deployment Lease"),
+            "operator",
+            "no Deployment bayplan-system/bayplan",
+        ),
         (lambda: sound(make_deployment(ready=0), without="Deployment"), "operator", "0 of 2 pods"),
         (lambda: sound(without="Lease"), "leader", "nobody holds the lease"),
         (lambda: sound(make_lease(3_600), without="Lease"), "leader", "silent for 60m"),
@@ -138,6 +142,25 @@ def test_what_is_doubtful(cluster: Callable[[], Recorded], check: str, part: str
     assert (check, "Doubtful") == (doubt["check"], doubt["verdict"])
     assert part in doubt["said"]
     assert doubt["remedy"]
+
+
+def test_an_operator_outside_the_cluster() -> None:
+    """Without a Deployment somebody may lead all the same, as in the demo: all is well."""
+    found = {one["check"]: one for one in told(sound(without="Deployment"), "doctor")["findings"]}
+
+    assert {"Good"} == {one["verdict"] for one in found.values()}
+    assert "bayplan-0 runs outside the cluster" in found["operator"]["said"]
+    assert "rights" not in found
+
+
+def test_a_deployment_of_another_name() -> None:
+    """Where a pod leads, its Deployment is asked for."""
+    pod = {"kind": "Pod", "metadata": {"name": "bayplan-0", "namespace": "bayplan-system"}}
+    cluster = sound(pod, without="Deployment")
+    [doubt] = [one for one in told(cluster, "doctor")["findings"] if one["verdict"] != "Good"]
+
+    assert ("operator", "Doubtful") == (doubt["check"], doubt["verdict"])
+    assert "--operator" in doubt["remedy"]
 
 
 def test_what_autoscalers_may_be_set_to() -> None:

@@ -4,6 +4,7 @@ Each check is a function that yields findings. A check without the right to look
 not stop the other checks. Nothing is written: the POST of a review of rights only asks.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,20 @@ _NODE_POOLS = "/apis/karpenter.sh/v1/nodepools"
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _NAMED = {"customresourcedefinitions": "nodepools.karpenter.sh"}  # granted only for this object
 
-
 Check = Callable[[ApiClient, Installation], Iterator[Finding]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Lease:
+    """Who holds it, or nobody; how long the holder has been silent, and may be, in seconds."""
+
+    holder: str = ""
+    silent: int = 0
+    most: int = 0
+
+    @property
+    def is_held(self) -> bool:
+        return bool(self.holder) and self.silent <= self.most
 
 
 def versions(server: ApiClient, where: Installation) -> Iterator[Finding]:
@@ -69,12 +82,10 @@ def definitions(server: ApiClient, where: Installation) -> Iterator[Finding]:
 
 
 def deployment(server: ApiClient, where: Installation) -> Iterator[Finding]:
-    """The operator's pods are ready and have this version."""
-    place = f"{where.namespace}/{where.name}"
+    """The operator's pods are ready and have this version; or it leads from outside the cluster."""
     found = _found(server, where)
     if found is None:
-        said = f"no Deployment {place}"
-        yield Finding("operator", Verdict.FAILS, said, "helm install, or say where: --operator")
+        yield _without_deployment(server, where)
         return
     wanted = found["spec"].get("replicas", 1)
     ready = (found.get("status") or {}).get("readyReplicas") or 0
@@ -95,30 +106,27 @@ def deployment(server: ApiClient, where: Installation) -> Iterator[Finding]:
 
 def leader(server: ApiClient, where: Installation) -> Iterator[Finding]:
     """A replica holds the lease and has renewed it recently."""
-    lease = server.find("Lease", where.name, where.namespace)
-    spec = (lease or {}).get("spec") or {}
-    holder, renewed = spec.get("holderIdentity"), printing.epoch(spec.get("renewTime"))
-    if not holder or renewed is None:
+    lease = _lease(server, where)
+    if not lease.holder:
         said = f"nobody holds the lease {where.namespace}/{where.name}"
         yield Finding(
             "leader", Verdict.FAILS, said, "check that an operator runs, and read its log"
         )
         return
-    silent = where.now - renewed
-    if silent > 2 * int(spec.get("leaseDurationSeconds") or 15):
-        said = f"{holder} has been silent for {printing.age(silent)}"
+    if not lease.is_held:
+        said = f"{lease.holder} has been silent for {printing.age(lease.silent)}"
         yield Finding(
             "leader", Verdict.FAILS, said, "read its log; check the clock of this machine"
         )
     else:
-        yield Finding("leader", Verdict.GOOD, f"{holder} leads")
+        yield Finding("leader", Verdict.GOOD, f"{lease.holder} leads")
 
 
 def account_rights(server: ApiClient, where: Installation) -> Iterator[Finding]:
     """The operator's account may do all that the operator does."""
     found = _found(server, where)
     if found is None:
-        return
+        return  # nobody knows as whom it acts
     pod = found["spec"]["template"]["spec"]
     account = pod.get("serviceAccountName", "default")
     served = _served(pod)
@@ -175,7 +183,10 @@ def karpenter(server: ApiClient, where: Installation) -> Iterator[Finding]:
 def pools(server: ApiClient, where: Installation) -> Iterator[Finding]:
     """Each Pool can do what its mode says, and the operator serves Pools if there are any."""
     found = _found(server, where)
-    serves = found is not None and _serves_pools(found["spec"]["template"]["spec"])
+    if found is None:  # nobody can see the arguments of an operator outside the cluster
+        serves = _lease(server, where).is_held
+    else:
+        serves = _serves_pools(found["spec"]["template"]["spec"])
     yield from pool_checks.pools(server, serves=serves)
 
 
@@ -248,6 +259,28 @@ def examined(server: ApiClient, where: Installation) -> Iterator[Finding]:
         except Refused as refusal:
             remedy = "run it with the rights of a cluster administrator"
             yield Finding(name, Verdict.DOUBTFUL, f"could not be checked: {refusal}", remedy)
+
+
+def _without_deployment(server: ApiClient, where: Installation) -> Finding:
+    """Sound if someone leads who is no pod: `python -m bayplan` on some machine, as in the demo."""
+    said = f"no Deployment {where.namespace}/{where.name}"
+    lease = _lease(server, where)
+    if not lease.is_held:
+        return Finding("operator", Verdict.FAILS, said, "helm install, or say where: --operator")
+    if server.find("Pod", lease.holder, where.namespace) is None:
+        said = f"{lease.holder} runs outside the cluster; its version and its rights cannot be seen"
+        return Finding("operator", Verdict.GOOD, said)
+    said = f"{said}, but the pod {lease.holder} leads"
+    return Finding("operator", Verdict.DOUBTFUL, said, "say which Deployment it is of: --operator")
+
+
+def _lease(server: ApiClient, where: Installation) -> _Lease:
+    spec = (server.find("Lease", where.name, where.namespace) or {}).get("spec") or {}
+    holder, renewed = spec.get("holderIdentity"), printing.epoch(spec.get("renewTime"))
+    if not holder or renewed is None:
+        return _Lease()
+    most = 2 * int(spec.get("leaseDurationSeconds") or 15)
+    return _Lease(str(holder), where.now - renewed, most)
 
 
 def _found(server: ApiClient, where: Installation) -> Any:
