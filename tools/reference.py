@@ -216,7 +216,8 @@ def budgets() -> str:
         " `make bench-packing`, `make bench-e2e` and the others print them and fail when a limit is"
         " exceeded. `kept` says whether the recorded figure is within its limit: **missed** says"
         " that it is not, and an empty cell that no figure is recorded. Gaps are over a lower bound"
-        " that holds for every algorithm. The path says what is measured, and between which two ends.\n\n"
+        " that holds for every algorithm. The path says what is measured, and"
+        " between which two ends.\n\n"
     )
     return head + _table(("case", "figure", "limit", "measured", "kept", "path"), rows)
 
