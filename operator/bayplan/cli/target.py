@@ -17,6 +17,18 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 Command = Callable[..., None]
 
 
+def _namespace_names(*asked: Any) -> list[Any]:
+    from bayplan.cli import name_completion  # it needs this module
+
+    return name_completion.namespaces(*asked)
+
+
+def _context_names(*asked: Any) -> list[Any]:
+    from bayplan.cli import name_completion
+
+    return name_completion.contexts(*asked)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
     """A cluster, and a namespace: None means the namespace of the context, empty means all."""
@@ -63,12 +75,19 @@ def targeted(
             function(*args, target=Target(chosen, cluster_context, kubeconfig), **rest)
 
         options = [
-            click.option(*flags, "namespace", metavar="NAME", help=of_namespace),
+            click.option(
+                *flags,
+                "namespace",
+                metavar="NAME",
+                help=of_namespace,
+                shell_complete=_namespace_names,
+            ),
             click.option(
                 "--context",
                 "cluster_context",
                 metavar="NAME",
                 help=f"Context of the kubeconfig.{of_cluster}",
+                shell_complete=_context_names,
             ),
             click.option(
                 "--kubeconfig",
@@ -106,11 +125,26 @@ def installed(more: str = "") -> Callable[[Command], Command]:
     )
 
 
+def contexts(target: Target) -> dict[str, str]:
+    """The contexts of the kubeconfig, and the namespace of each."""
+    return _contexts(target)[1]
+
+
 def named_by_context(target: Target) -> str:
     """The namespace of the context, else of the pod that runs this command, else `default`."""
+    current, found = _contexts(target)
+    if current in found:
+        return found[current] or "default"
+    if _ACCOUNT.is_file():
+        return _ACCOUNT.read_text().strip() or "default"
+    return "default"
+
+
+def _contexts(target: Target) -> tuple[str, dict[str, str]]:
+    """The name of the current context, and the namespaces of all."""
     import yaml  # --help does not need it
 
-    contexts: dict[str, str] = {}
+    found: dict[str, str] = {}
     current = target.context or ""
     for path in _files(target):
         try:
@@ -124,12 +158,8 @@ def named_by_context(target: Target) -> str:
         current = current or str(read.get("current-context") or "")
         for entry in read.get("contexts") or ():
             inner = entry.get("context") or {}
-            contexts.setdefault(str(entry.get("name")), str(inner.get("namespace") or ""))
-    if current in contexts:
-        return contexts[current] or "default"
-    if _ACCOUNT.is_file():
-        return _ACCOUNT.read_text().strip() or "default"
-    return "default"
+            found.setdefault(str(entry.get("name")), str(inner.get("namespace") or ""))
+    return current, found
 
 
 def _files(target: Target) -> list[Path]:

@@ -24,7 +24,7 @@ def import_() -> None:
 
 def _translating(function: Callable[..., None]) -> Callable[..., None]:
     options = [
-        click.argument("files", nargs=-1, metavar="[FILE|-]...", required=True),
+        click.argument("files", nargs=-1, metavar="[FILE|-]...", required=True, type=click.Path()),
         click.option(
             "-n", "--namespace", default="", help="Namespace of the manifests; by default none."
         ),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -17,7 +17,7 @@ from bayplan.inputs import InputError
 
 
 @click.command(short_help="Run scheduled times that led to no run.")
-@click.argument("job")
+@click.argument("job", shell_complete=name_completion.jobs)
 @click.option("--from", "first", metavar="TIME", help="First scheduled time to run.")
 @click.option("--to", "last", metavar="TIME", help="Last scheduled time to run; by default now.")
 @click.option("--tz", metavar="ZONE", help="Zone of times without an offset; by default the job's.")

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from bayplan.cli import name_completion
 from bayplan.cli.errors import Negative
 from bayplan.cli.printing import data, is_data, plain
 from bayplan.cli.target import Target, targeted
@@ -13,7 +14,7 @@ _FORMATS = ("ascii", "dot", "csv", "json", "yaml")
 
 
 @click.command(short_help="Draw jobs and their parents: ascii, dot or csv.")
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=name_completion.jobs)
 @click.option("-o", "--output", type=click.Choice(_FORMATS), default="ascii", show_default=True)
 @targeted(everywhere=True)
 def graph(job: str | None, output: str, target: Target) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.errors import Negative, NoCluster
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Print the logs of a run's pods.")
-@click.argument("job")
+@click.argument("job", shell_complete=name_completion.jobs)
 @click.option("--run", "wanted", metavar="RUN", help="Run; by default the newest with a pod.")
 @click.option("--failed", is_flag=True, help="Take the newest run that failed.")
 @click.option("--attempt", type=click.IntRange(1), metavar="N",

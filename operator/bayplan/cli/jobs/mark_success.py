@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.jobs.live_job import job_as_now
 from bayplan.cli.jobs.run_choice import only
 from bayplan.cli.named_object import connected
@@ -11,8 +11,8 @@ from bayplan.cli.target import Target, targeted
 
 
 @click.command("mark-success", short_help="Let a run count as a success.")
-@click.argument("job")
-@click.argument("name", metavar="RUN")
+@click.argument("job", shell_complete=name_completion.jobs)
+@click.argument("name", metavar="RUN", shell_complete=name_completion.runs)
 @targeted()
 @printing.formatted
 def mark_success(job: str, name: str, target: Target, output: str) -> None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from bayplan.api.times import rfc3339
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -19,7 +19,7 @@ _MOST = 1_000
 
 
 @click.command("next", short_help="Show when a job's next runs are due, with clock changes.")
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=name_completion.jobs)
 @click.option("-f", "--filename", metavar="FILE", help="Manifest with the job (- for stdin).")
 @click.option("--schedule", metavar="TEXT", help="Use this schedule; no job is needed.")
 @click.option(

@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
@@ -11,7 +11,7 @@ _FOR_EVER = "9999-12-31T23:59:59Z"
 
 
 @click.command(short_help="Start no scheduled run until resumed, or until a time.")
-@click.argument("job")
+@click.argument("job", shell_complete=name_completion.jobs)
 @click.option("--until", metavar="TIME|DURATION", help="2h, 2026-01-31T06:00Z; else for ever.")
 @targeted()
 @printing.formatted

@@ -3,13 +3,13 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
 
 @click.command(short_help="End a pause.")
-@click.argument("job")
+@click.argument("job", shell_complete=name_completion.jobs)
 @targeted()
 @printing.formatted
 def resume(job: str, target: Target, output: str) -> None:

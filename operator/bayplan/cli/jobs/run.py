@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -23,7 +23,7 @@ _LONGEST_ARGUMENTS = 4096
 
 
 @click.command(short_help="Start a run now.")
-@click.argument("job")
+@click.argument("job", shell_complete=name_completion.jobs)
 @click.argument("arguments", nargs=-1, metavar="[-- ARG...]")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="Variable for this run.")
 @click.option("--wait", is_flag=True, help="Wait until the run ends; exit code 1 if it failed.")

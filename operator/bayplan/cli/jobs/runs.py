@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.jobs.live_job import jobs_and_pods
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -15,7 +15,7 @@ _MOST_NAMED = 3  # jobs in a note
 
 
 @click.command(short_help="List runs of one job or of all: what runs, what ended, what failed.")
-@click.argument("job", required=False)
+@click.argument("job", required=False, shell_complete=name_completion.jobs)
 @click.option(
     "--failed",
     is_flag=True,

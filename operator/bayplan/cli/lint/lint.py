@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Check manifests offline: schema, rules, schedules, references.")
-@click.argument("paths", nargs=-1, metavar="[FILE|FOLDER|-]...")
+@click.argument("paths", nargs=-1, metavar="[FILE|FOLDER|-]...", type=click.Path())
 @click.option("-f", "--filename", "more", multiple=True, help="Another FILE; may be repeated.")
 @click.option("--strict", is_flag=True, help="End with exit code 1 for warnings too.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing if there are no findings.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bayplan.cli import name_completion
 from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _NOT_EMPTY = 1
 
 
 @click.command(short_help="Empty a node: services move first, and runs may finish.")
-@click.argument("node")
+@click.argument("node", shell_complete=name_completion.nodes)
 @click.option(
     "--move-seconds",
     type=click.FloatRange(0),

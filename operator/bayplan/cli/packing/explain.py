@@ -7,6 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bayplan.api.kinds import KINDS
+from bayplan.cli import name_completion
 from bayplan.cli.errors import Refused
 from bayplan.cli.named_object import kind_of
 from bayplan.cli.packing import node_page, pool_objects
@@ -16,19 +17,22 @@ from bayplan.cli.target import Target, targeted
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
+_BY_WORD = {  # the kind of a word before a slash
+    **{word: kind.name for kind in KINDS for word in kind.words},
+    **dict.fromkeys(("pod", "pods", "po"), "Pod"),
+    **dict.fromkeys(("node", "nodes", "no"), "Node"),
+    **dict.fromkeys(("pool", "pools"), "Pool"),
+}
 _MOST_LINES = 8  # of pods
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Completes the KIND/ of the name that the user types, and names of Pools and nodes."""
+    """Completes the KIND/ of the name that the user types, and then the name."""
     del parameter
     kind, slash, name = typed.rpartition("/")
     if slash:
-        found = []
-        if pool_objects.is_pool(typed):
-            found = pool_objects.completed(context, name)
-        elif node_page.is_node(typed):
-            found = pool_objects.completed(context, name, "Node")
+        known = _BY_WORD.get(kind.lower())
+        found = name_completion.completed(context, name, known) if known else []
         return [CompletionItem(f"{kind}/{one.value}") for one in found]
     words = (*(kind.word for kind in KINDS), "node", "pod", "pool")
     return [CompletionItem(f"{word}/") for word in words if word.startswith(typed.lower())]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from bayplan.cli import name_completion
 from bayplan.cli.errors import NotThere, Refused
 from bayplan.cli.packing import pool_objects
 from bayplan.cli.printing import data, formatted, is_data, now, plain, table
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
 
-def _pool_names(
-    context: click.Context, parameter: click.Parameter, typed: str
-) -> list[CompletionItem]:
-    del parameter
-    return pool_objects.completed(context, typed)
-
-
 @click.command(short_help="Show what Bayplan would do now; nothing is written.")
 @targeted(everywhere=True)
 @click.option("--node-selector", default="", help="As set for the operator; empty means all nodes.")
@@ -30,7 +23,7 @@ def _pool_names(
     "--pool",
     metavar="NAME|FILE",
     default="",
-    shell_complete=_pool_names,
+    shell_complete=name_completion.pools,
     help="Show instead what the nodes of this NodePool of Karpenter cost, what the least cost is, "
     "and which nodes to buy and to give back. A file may hold the NodePool. The name of a Pool "
     "means its NodePool, if no NodePool has that name; pool/NAME always means the Pool.",

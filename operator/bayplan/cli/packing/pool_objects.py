@@ -3,12 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
-from click.shell_completion import CompletionItem
-
 from bayplan.api.kinds import POOL
 from bayplan.cli.errors import Negative, NotThere
-from bayplan.cli.target import Target
 from bayplan.model.untyped import mapping
 
 if TYPE_CHECKING:
@@ -80,21 +76,3 @@ def site(cluster: "ApiClient") -> "Site":
     documents = [Document("the cluster", body) for body in bodies]
     found = inventory.inventory(documents, {}, lenient=True)
     return Site(found.nodes, found.running)
-
-
-def completed(context: click.Context, typed: str, kind: str = POOL.name) -> list[CompletionItem]:
-    """The names of Pools, or of another kind without namespaces, that begin as typed.
-
-    None where the cluster cannot be asked.
-    """
-    from bayplan.cli import client  # --help answers at once
-
-    given = context.params
-    target = Target("", given.get("cluster_context"), given.get("kubeconfig"))
-    try:
-        with context.scope(cleanup=False), client.connected(target, patience=0) as cluster:
-            found = cluster.listed(kind, "", partial=True)
-            names = sorted(one["metadata"]["name"] for one in found)
-    except click.ClickException:
-        return []
-    return [CompletionItem(name) for name in names if name.startswith(typed)]

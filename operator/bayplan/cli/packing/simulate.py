@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(short_help="Place manifests on nodes, or on instance types to buy.")
-@click.argument("paths", nargs=-1, metavar="[FILE|FOLDER|-]...")
+@click.argument("paths", nargs=-1, metavar="[FILE|FOLDER|-]...", type=click.Path())
 @click.option("-f", "--filename", "more", multiple=True, help="Another FILE; may be repeated.")
 @click.option(
     "--instance-type",

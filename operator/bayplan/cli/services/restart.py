@@ -5,13 +5,13 @@ import datetime as dt
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
 
 @click.command(short_help="Replace all instances of a service, as an update does.")
-@click.argument("service")
+@click.argument("service", shell_complete=name_completion.services)
 @targeted()
 @printing.formatted
 def restart(service: str, target: Target, output: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.errors import Negative
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
@@ -31,7 +31,7 @@ def rollout() -> None:
 
 
 @rollout.command(short_help="Show how far an update is.")
-@click.argument("service")
+@click.argument("service", shell_complete=name_completion.services)
 @click.option("-w", "--watch", is_flag=True, help="Watch until the update ends.")
 @click.option("--seconds", type=click.FloatRange(1), default=3600.0, show_default=True,
               help="How long to watch.")  # fmt: skip
@@ -75,7 +75,7 @@ def _line(told: Mapping[str, Any]) -> str:
 
 
 @rollout.command(short_help="List the kept templates, and which of them were given up.")
-@click.argument("service")
+@click.argument("service", shell_complete=name_completion.services)
 @click.option("--revision", metavar="NAME|NUMBER", help="Show the template of this revision.")
 @targeted()
 @printing.formatted
@@ -148,7 +148,7 @@ def _chosen(known: list[dict[str, Any]], wanted: str, service: str) -> dict[str,
 
 
 @rollout.command(short_help="Go back to an earlier template.")
-@click.argument("service")
+@click.argument("service", shell_complete=name_completion.services)
 @click.option("--to", "wanted", metavar="NAME|NUMBER", help="By default the previous template.")
 @targeted()
 @printing.formatted
@@ -184,7 +184,7 @@ def undo(service: str, wanted: str | None, target: Target, output: str) -> None:
 
 
 @rollout.command("pause", short_help="Stop an update for now.")
-@click.argument("service")
+@click.argument("service", shell_complete=name_completion.services)
 @targeted()
 @printing.formatted
 def pause(service: str, target: Target, output: str) -> None:
@@ -193,7 +193,7 @@ def pause(service: str, target: Target, output: str) -> None:
 
 
 @rollout.command("resume", short_help="Let a paused update go on.")
-@click.argument("service")
+@click.argument("service", shell_complete=name_completion.services)
 @targeted()
 @printing.formatted
 def resume(service: str, target: Target, output: str) -> None:
@@ -210,7 +210,7 @@ def _set_paused(service: str, target: Target, output: str, *, paused: bool) -> N
 
 
 @rollout.command(short_help="Let an update pass a step that waits for a person.")
-@click.argument("service")
+@click.argument("service", shell_complete=name_completion.services)
 @targeted()
 @printing.formatted
 def promote(service: str, target: Target, output: str) -> None:

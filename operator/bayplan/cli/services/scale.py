@@ -3,7 +3,7 @@
 import click
 
 from bayplan.api import names
-from bayplan.cli import printing
+from bayplan.cli import name_completion, printing
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
@@ -11,7 +11,7 @@ _MOST_REPLICAS = 10_000
 
 
 @click.command(short_help="Set how many instances a service has.")
-@click.argument("service")
+@click.argument("service", shell_complete=name_completion.services)
 @click.argument("replicas", type=click.IntRange(0, _MOST_REPLICAS))
 @targeted()
 @printing.formatted
