@@ -18,7 +18,7 @@ from bayplan.api.resource import Resource, parse_resource
 from bayplan.cluster import decode, news, policies, wire
 from bayplan.cluster.assumptions import Assumptions
 from bayplan.cluster.belongings import Belongings
-from bayplan.cluster.budgets import Budgets, Stored
+from bayplan.cluster.budgets import Stored
 from bayplan.cluster.defaults import Defaults
 from bayplan.cluster.dependents import Dependents
 from bayplan.cluster.doorbell import Doorbell
@@ -30,6 +30,7 @@ from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
 from bayplan.cluster.wire import Seen
 from bayplan.model import snapshot, state
+from bayplan.model.budgets import Budgets
 from bayplan.model.children import Child
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod

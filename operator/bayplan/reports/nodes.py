@@ -9,6 +9,7 @@ from bayplan.api import names
 from bayplan.api.pool import PoolSpec
 from bayplan.api.pool_resource import PoolResource, parse_pool
 from bayplan.model import resources
+from bayplan.model.budgets import Budgets
 from bayplan.model.movability import Circumstances, of_its_node, updating, verdict
 from bayplan.model.node_pools import NODE_POOL
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node
@@ -16,7 +17,6 @@ from bayplan.model.pods import Owner
 from bayplan.model.resources import Vector
 from bayplan.model.untyped import mapping
 from bayplan.provisioning.prices import MODELLED, with_price
-from bayplan.reports import budgets
 from bayplan.reports.node_why import Guest, Why, state
 from bayplan.reports.pools import Site, nodes_of
 from bayplan.reports.top import fill
@@ -26,11 +26,14 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is known beside a node: all nodes and pods, all Pools, budgets and BatchJobs."""
+    """What is known beside a node: all nodes and pods, all Pools, budgets and BatchJobs.
+
+    `budgets` are the disruption budgets, by the operator's own rules.
+    """
 
     site: Site
     pools: Sequence[Body]
-    budgets: Sequence[Body]
+    budgets: Budgets
     jobs: Sequence[Body]
     now: int  # epoch seconds
 
@@ -115,7 +118,7 @@ def _circumstances(spec: PoolSpec, around: Surroundings) -> Circumstances:
     living = Counter(
         pod.owner.uid
         for pod in around.site.running
-        if pod.owner is not None and not pod.terminating
+        if pod.owner is not None and pod.ready and not pod.terminating
     )
     interruptible = {
         str(mapping(body.get("metadata")).get("uid"))
@@ -133,7 +136,7 @@ def _circumstances(spec: PoolSpec, around: Surroundings) -> Circumstances:
         around.now,
         spec.consolidation.minimum_stay_seconds,
         count,
-        budgets.named(budgets.spent(around.budgets)),
+        around.budgets.spent,
         may_end,
         names.SCHEDULER,
         updating(around.site.running, names.REVISION),

@@ -1,15 +1,14 @@
 """What keeps a Pool that consolidates from giving nodes back, and what that costs an hour."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from bayplan.api.pool_resource import PoolResource
+from bayplan.model.budgets import Budget
 from bayplan.model.nodes import Node
 from bayplan.model.untyped import mapping, sequence
 from bayplan.provisioning.prices import MODELLED, with_price
 from bayplan.reconcile.pool import consolidation
 from bayplan.reconcile.pool.money import dollars
-from bayplan.reports import budgets
 from bayplan.reports.pool_health import Trouble
 from bayplan.reports.pools import Site, nodes_of
 
@@ -17,15 +16,13 @@ _SAID = 3  # names in a sentence
 _TO_MEND = frozenset({"ApiDegraded", "MovesForbidden", "PricesUnknown"})  # does not end by itself
 
 
-def troubles(
-    pool: PoolResource, site: Site, budget_bodies: Iterable[Mapping[str, Any]]
-) -> Iterator[Trouble]:
+def troubles(pool: PoolResource, site: Site, budgets: Iterable[Budget]) -> Iterator[Trouble]:
     """What a person could mend; nothing for a Pool that moves no pods."""
     if pool.spec is None or not pool.spec.consolidates:
         return
     nodes = {node.name: node for node in nodes_of(pool, site.nodes)}
     yield from _kept(nodes.values())
-    yield from _budgets(nodes, site, budget_bodies)
+    yield from _budgets(nodes, site, budgets)
     yield from _blocked(pool)
     yield from _frozen(pool)
 
@@ -40,13 +37,13 @@ def _kept(nodes: Iterable[Node]) -> Iterator[Trouble]:
         )
 
 
-def _budgets(
-    nodes: Mapping[str, Node], site: Site, bodies: Iterable[Mapping[str, Any]]
-) -> Iterator[Trouble]:
+def _budgets(nodes: Mapping[str, Node], site: Site, budgets: Iterable[Budget]) -> Iterator[Trouble]:
     """Budgets that let no pod go even if all are ready."""
-    for budget in budgets.spent(bodies):
-        held = {pod.node for pod in site.running if pod.node in nodes and budget.covers(pod)}
-        if not budget.for_ever or not held:
+    for budget in budgets:
+        if budget.allowed or not budget.for_ever:
+            continue
+        held = {pod.node for pod in site.running if pod.node in nodes and budget.binds(pod)}
+        if not held:
             continue
         yield Trouble(
             f"PodDisruptionBudget {budget.namespace}/{budget.name} never lets a pod go, and keeps "

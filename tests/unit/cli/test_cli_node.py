@@ -43,7 +43,10 @@ def pod(name: str, kind: str = "ReplicaSet", owner: str = "web", *, age: int = D
              "controller": True}
         ],
     }  # fmt: skip
-    made["status"]["startTime"] = ago(age)
+    made["status"] |= {
+        "startTime": ago(age),
+        "conditions": [{"type": "Ready", "status": "True"}],
+    }
     return made
 
 
@@ -160,11 +163,40 @@ def budget(allowed: int, **selector: Any) -> Body:
         (budget(1), False),
         (budget(0, matchLabels={"app": "other"}), False),
         (budget(0, matchExpressions=[{"key": "app", "operator": "Exists"}]), True),
+        (budget(1) | {"status": {}}, True),
     ],
 )
 def test_a_budget_that_lets_no_pod_go(one: Body, held: bool) -> None:
     """It is named, if it selects the pod."""
-    assert held == ("PodDisruptionBudget web" in page(node(), *PAIR, one))
+    assert held == ("PodDisruptionBudget default/web" in page(node(), *PAIR, one))
+
+
+def test_two_budgets_let_no_pod_go() -> None:
+    """The Eviction API evicts no pod that has two, whatever they allow; the operator knows that."""
+    two = budget(1), budget(1) | {"metadata": {"name": "all", "namespace": "default"}}
+
+    assert "may not leave now by PodDisruptionBudget default/all, default/web" in page(
+        node(), *PAIR, *two
+    )
+
+
+def test_a_budget_whose_status_is_old_lets_no_pod_go() -> None:
+    """As the Eviction API has it: nobody has counted for the new spec yet."""
+    old = budget(1)
+    old["metadata"]["generation"] = 2
+    old["status"]["observedGeneration"] = 1
+
+    assert "may not leave now by PodDisruptionBudget default/web" in page(node(), *PAIR, old)
+
+
+def test_a_pod_that_is_not_ready_carries_nobody() -> None:
+    """Its controller's one ready pod stays, as the operator says."""
+    other = pod("web-2", at="n2")
+    other["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+
+    assert "default/web-1 is the only pod of ReplicaSet web" in page(
+        node(), pod("web-1"), other, make_node("n2")
+    )
 
 
 def test_a_run_that_may_be_interrupted_may_move() -> None:

@@ -69,10 +69,11 @@ def _blocks(server: ApiClient, pool: PoolResource) -> list[Trouble]:
     """What keeps a Pool that consolidates from giving nodes back."""
     if pool.spec is None or not pool.spec.consolidates:
         return []
+    from bayplan.manifests import disruption_budgets
     from bayplan.reports import pool_blocks  # slow to import
 
-    site = pool_objects.site(server)
-    return list(pool_blocks.troubles(pool, site, server.listed("PodDisruptionBudget", "")))
+    budgets = disruption_budgets.read(server.listed("PodDisruptionBudget", ""))
+    return list(pool_blocks.troubles(pool, pool_objects.site(server), budgets))
 
 
 def _pools(server: ApiClient) -> list[Mapping[str, Any]]:

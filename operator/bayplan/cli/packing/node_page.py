@@ -34,6 +34,8 @@ def is_node(word: str) -> bool:
 
 def account(cluster: "ApiClient", word: str) -> dict[str, Any]:
     """What there is to know about the node that `word` names, as data."""
+    from bayplan.manifests import disruption_budgets
+    from bayplan.model.budgets import Budgets
     from bayplan.reports import nodes  # pydantic
 
     name = word.rpartition("/")[2]
@@ -42,9 +44,12 @@ def account(cluster: "ApiClient", word: str) -> dict[str, Any]:
     if name not in known:
         raise Negative(f"no Node {name!r}{_near(name, known)}")
     around = nodes.Surroundings(
-        site, _defined(cluster, "Pool"), _readable(cluster, "PodDisruptionBudget"),
-        _readable(cluster, "BatchJob"), now(),
-    )  # fmt: skip
+        site,
+        _defined(cluster, "Pool"),
+        Budgets.of(disruption_budgets.read(_readable(cluster, "PodDisruptionBudget"))),
+        _readable(cluster, "BatchJob"),
+        now(),
+    )
     return nodes.account(known[name], around)
 
 

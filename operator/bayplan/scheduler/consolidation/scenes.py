@@ -13,7 +13,6 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.cluster.cache import Cache
-from bayplan.model.budgets import Allowance
 from bayplan.model.movability import Circumstances, updating, verdict
 from bayplan.model.node_claims import Offering
 from bayplan.model.nodes import Node
@@ -35,9 +34,8 @@ class Scenes:
     """`successors` gives the class of the pod that each pod would be followed by.
 
     `planned` is what is planned for nodes already, `shunned` the offerings of a Pool that are not
-    to be bought for moves, `moves` how many pods of a Pool may begin to move now, `going` the uids
-    of nodes that are given back already, for which new nodes were ordered, and
-    `allowed` what the disruption budgets of a pod allow.
+    to be bought for moves, `moves` how many pods of a Pool may begin to move now, and `going` the
+    uids of nodes that are given back already, for which new nodes were ordered.
     """
 
     cache: Cache
@@ -49,7 +47,6 @@ class Scenes:
     shunned: Callable[[str, int], frozenset[Offering]]
     moves: Callable[[str, int], int]
     going: Callable[[str], Collection[str]]
-    allowed: Callable[[Pod], Allowance | None]
     _shops: dict[str, tuple[object, Shop]] = field(default_factory=dict)
 
     def of(self, pool: str, ranks: Mapping[str, int], unproven: frozenset[str]) -> Scene | None:
@@ -114,7 +111,7 @@ class Scenes:
             now=now,
             minimum_stay_seconds=stay,
             living=functools.cache(self._living),
-            spent=self._spent,
+            spent=self.cache.budgets.spent,
             interruptible=functools.cache(self.interruptible),
             updating=updating(pods, names.REVISION),
         )
@@ -123,11 +120,6 @@ class Scenes:
             return verdict(pod, around)
 
         return why
-
-    def _spent(self, pod: Pod) -> str:
-        """The disruption budget that lets no pod like this go now; empty without any."""
-        allowance = self.allowed(pod)
-        return allowance.budget if allowance is not None and allowance.count < 1 else ""
 
     def _living(self, owner: Owner) -> int:
         pods = self.cache.state.owned(owner.uid).values()

@@ -146,7 +146,6 @@ class PoolBuying:
             shunned=calm.shunned,
             moves=self._moves,
             going=self._going,
-            allowed=self._allowed,
         )
         planner = Planner(self.cache, self.clock, scenes, self.consolidate)
         self.leavers = Leavers(
