@@ -22,6 +22,7 @@ _SHAPE = re.compile(
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _UNITS = (("", 0), *_BINARY.items())
+_CPU = 1000  # milli-CPU
 _LARGEST_EXPONENT = 99  # beyond it, in either direction, only the sign of the answer is in doubt
 
 
@@ -124,6 +125,12 @@ def format_cpu(cpu_milli: int) -> str:
     return f"{cpu_milli}m" if rest else str(whole)
 
 
+def format_cpus(cpu_milli: int) -> str:
+    """As people write it: 300 is `300m`, 63070 is `63.07`; rounded away from zero as bytes are."""
+    size, sign = abs(cpu_milli), "-" if cpu_milli < 0 else ""
+    return f"{sign}{f'{size}m' if size < _CPU else _hundredths(-(-size // 10))}"
+
+
 def format_bytes(size_bytes: int) -> str:
     """A short text with two decimals at most, rounded away from zero.
 
@@ -133,5 +140,9 @@ def format_bytes(size_bytes: int) -> str:
     small = (unit for unit in _UNITS if size * 100 <= (102400 - 1) << unit[1])
     suffix, bits = next(small, _UNITS[-1])
     hundredths = -((-size * 100) >> bits)
-    text = f"{hundredths // 100}.{hundredths % 100:02}".rstrip("0").rstrip(".")
-    return f"{'-' if size_bytes < 0 else ''}{text}{suffix}"
+    return f"{'-' if size_bytes < 0 else ''}{_hundredths(hundredths)}{suffix}"
+
+
+def _hundredths(amount: int) -> str:
+    """Hundredths as text without needless zeros: 150 is `1.5`."""
+    return f"{amount // 100}.{amount % 100:02}".rstrip("0").rstrip(".")

@@ -205,7 +205,7 @@ def _fill(resource: str, nodes: Sequence[picture.Node], on: Console) -> Text:
     cells = percent * _BAR_CELLS // 100
     style = "green" if percent >= _FULL_PERCENT else "yellow" if percent >= _HALF_PERCENT else "red"
     asked = sum(node.requested[resource] for node in nodes)
-    shown = units.format_cpu(asked) if resource == "cpu" else units.format_bytes(asked)
+    shown = units.format_cpus(asked) if resource == "cpu" else units.format_bytes(asked)
     bar = (full * cells, style), (empty * (_BAR_CELLS - cells), "dim")
     return Text.assemble(*bar, f" {percent:3} %  {shown}")
 

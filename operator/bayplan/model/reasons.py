@@ -2,7 +2,9 @@
 
 A refusal is a value; the same value becomes a status, an Event, a metric's label and a sentence
 of `bayplan explain`. The order of `Reason` is the order of the funnel: each node is charged to the
-first reason that holds (Mesos' funnel, mesosphere/marathon NoOfferMatchReason).
+first reason that holds (Mesos' funnel, mesosphere/marathon NoOfferMatchReason). What no node can
+mend comes first. A node that is too small even when empty is charged to that before any reason that
+may follow from where other pods are.
 """
 
 import enum
@@ -13,6 +15,9 @@ from dataclasses import dataclass, field
 class Reason(enum.Enum):
     """Each member's value is its CamelCase word in the API; `words` is its text in a sentence."""
 
+    VOLUME_MISSING = "VolumeMissing"
+    VOLUME_IN_USE = "VolumeInUse"
+    DEVICES = "DeviceClaims"
     NOT_READY = "NodeNotReady"
     CORDONED = "NodeCordoned"
     LEAVING = "NodeLeaving"
@@ -20,27 +25,29 @@ class Reason(enum.Enum):
     TAINT = "Taint"
     SELECTOR = "NodeSelector"
     AFFINITY = "NodeAffinity"
-    CONSTRAINT = "Constraint"
-    DEVICES = "DeviceClaims"
-    VOLUME_MISSING = "VolumeMissing"
-    VOLUME_IN_USE = "VolumeInUse"
+    TOO_BIG = "TooBigForNode"
     VOLUME_ZONE = "VolumeZone"
     VOLUME_NODE = "VolumeSelectedNode"
     VOLUME_BINDING = "VolumeBinding"
     VOLUME_LIMIT = "VolumeLimit"
     DISK_IN_USE = "DiskInUse"
+    CONSTRAINT = "Constraint"
     HOST_PORT = "HostPort"
     POD_AFFINITY = "PodAffinity"
     ANTI_AFFINITY = "PodAntiAffinity"
     SPREAD = "TopologySpread"
     HELD = "HeldForAnother"
-    TOO_BIG = "TooBigForNode"
     RESOURCES = "InsufficientResources"
     DEFECT = "OperatorDefect"
 
     @property
     def words(self) -> str:
         return _WORDS[self]
+
+    @property
+    def constrains(self) -> bool:
+        """Whether it tells where pods may go, and not what a node lacks or what state it is in."""
+        return self in _CONSTRAINING
 
 
 _WORDS = {
@@ -71,6 +78,19 @@ _WORDS = {
 }
 
 
+_CONSTRAINING = frozenset(
+    {
+        Reason.TAINT,
+        Reason.SELECTOR,
+        Reason.AFFINITY,
+        Reason.CONSTRAINT,
+        Reason.POD_AFFINITY,
+        Reason.ANTI_AFFINITY,
+        Reason.SPREAD,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why nodes refuse: reason, detail (such as a taint's key or a resource), how many nodes."""
@@ -97,6 +117,15 @@ class Funnel:
     considered: int
     refusals: tuple[Refusal, ...] = ()
     nearest: Nearest | None = None
+
+    @property
+    def ordered(self) -> tuple[Refusal, ...]:
+        """The refusals, the true reason first.
+
+        What nodes lack comes before constraints, which say only which nodes are left; of both, what
+        most nodes say comes first.
+        """
+        return tuple(sorted(self.refusals, key=lambda one: (one.reason.constrains, -one.nodes)))
 
     @property
     def making(self) -> bool:

@@ -19,8 +19,7 @@ def sentence(funnel: Funnel, what: str = "nodes") -> str:
     if funnel.making and funnel.nearest is not None:
         return f"volume {funnel.nearest.detail} is being made for node {funnel.nearest.node}"
     said = ", ".join(
-        f"{refusal.nodes} {_worded(refusal.reason, refusal.detail)}"
-        for refusal in sorted(funnel.refusals, key=lambda refusal: -refusal.nodes)
+        f"{refusal.nodes} {_worded(refusal.reason, refusal.detail)}" for refusal in funnel.ordered
     )
     text = f"0/{funnel.considered} {what}" + (f": {said}" if said else "")
     nearest = funnel.nearest
@@ -41,13 +40,13 @@ def lacking(lacks: Mapping[str, int]) -> str:
 def amount(resource: str, value: int) -> str:
     """An amount of a resource with its unit, as text."""
     if resource == resources.CPU:
-        return units.format_cpu(value)
+        return units.format_cpus(value)
     return units.format_bytes(value) if resource in _BYTES else str(value)
 
 
 def status(pending: int, since: int, funnel: Funnel) -> dict[str, Any]:
-    """`status.placement`; `since` in epoch seconds. The refusals with the most nodes come first."""
-    refusals = sorted(funnel.refusals, key=lambda refusal: -refusal.nodes)[:_MOST_REFUSALS]
+    """`status.placement`; `since` in epoch seconds. The true reason comes first."""
+    refusals = funnel.ordered[:_MOST_REFUSALS]
     body: dict[str, Any] = {
         "pendingTasks": pending,
         "pendingSince": dt.datetime.fromtimestamp(since, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

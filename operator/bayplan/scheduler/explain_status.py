@@ -70,7 +70,7 @@ class ExplainStatus:
                 del self._known[key]
             else:
                 self._known[key] = after
-                for refusal in after.funnel.refusals[:1]:
+                for refusal in after.funnel.ordered[:1]:
                     word = refusal.reason.value
                     pending[word] = pending.get(word, 0) + after.pending
             if before != after and key in self.cache.resources:

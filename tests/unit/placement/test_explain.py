@@ -1,15 +1,27 @@
 """Why not, in words and in a status."""
 
+import numpy as np
+import pytest
+
 from bayplan.model import resources, wording
-from bayplan.model.nodes import Node
-from bayplan.model.pods import Pod
+from bayplan.model.nodes import ZONE, Node
+from bayplan.model.pods import Pod, Spread
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.model.workloads import PodClass
 from bayplan.placement import explain
-from bayplan.placement.node_table import NodeTable
+from bayplan.placement.node_table import NodeTable, Refusing
 from bayplan.placement.occupancy import Occupancy
 from bayplan.placement.solve import Policy, solve
-from tests.builders import GIB, NOON, make_class, make_node, make_pod, make_snapshot, make_waiting
+from tests.builders import (
+    GIB,
+    NOON,
+    make_class,
+    make_node,
+    make_pod,
+    make_snapshot,
+    make_term,
+    make_waiting,
+)
 
 FUNNEL = Funnel(
     214,
@@ -75,10 +87,10 @@ def test_the_status_is_the_funnel_in_the_words_of_the_api() -> None:
 
 
 def test_amounts_carry_their_units() -> None:
-    """CPU in milli, memory in powers of two, the rest as counts."""
+    """CPUs, or thousandths of one; memory in powers of two, the rest as counts."""
     lacks = {"cpu": 1500, "memory": 3 * GIB // 2, "pods": 1, "nvidia.com/gpu": 2}
 
-    assert "1500m cpu, 1.5Gi memory, 1 pods, 2 nvidia.com/gpu" == wording.lacking(lacks)
+    assert "1.5 cpu, 1.5Gi memory, 1 pods, 2 nvidia.com/gpu" == wording.lacking(lacks)
 
 
 def refusal_of(kind: PodClass, *things: Node | Pod) -> str:
@@ -104,3 +116,45 @@ def test_too_big_for_a_node_is_told_apart_from_too_full() -> None:
         "0/1 nodes: 1 too small for it even when empty (nvidia.com/gpu); "
         "nearest a lacks 1 nvidia.com/gpu"
     ) == refusal_of(kind, make_node("a", 4000))
+
+
+def test_what_is_lacking_comes_before_a_constraint_that_follows_from_it() -> None:
+    """The spread refuses most nodes, because the zone whose turn it is has no room."""
+    spread = Spread(ZONE, make_term(app="web"))
+    kind = make_class(3000, labels={"app": "web"}, spread=(spread,))
+    full = (make_node("a", 4000, zone="a"), make_pod("x", "a", 2000))
+    taken = [make_node(f"b{at}", 4000, zone="b") for at in (1, 2)]
+    mate = make_pod("web-0", "b1", 3000, labels={"app": "web"})
+
+    assert refusal_of(kind, *full, *taken, mate).startswith(
+        "0/3 nodes: 1 insufficient cpu, 2 topology spread topology.kubernetes.io/zone; nearest a "
+    )
+
+
+def test_a_claim_that_is_missing_is_told_before_every_node() -> None:
+    """No node can mend it, so that no node is counted for anything else."""
+    kind = make_class(claims=("data",), selector=(("disk", "ssd"),))
+
+    assert refusal_of(
+        kind, make_node("a"), make_node("b", unschedulable=True), make_node("c")
+    ).startswith("0/3 nodes: 3 volume claim not ready data: there is no such claim")
+
+
+def test_a_node_that_is_too_small_is_not_counted_for_where_other_pods_are() -> None:
+    """An instance of the old template stands on it; the new one would not fit there either way."""
+    frozen = make_snapshot(make_node("a", 1000))
+    occupancy = Occupancy.of(frozen, NodeTable(frozen.nodes, 0))
+    unique = Refusing(Reason.CONSTRAINT, "hostname Unique", np.array([True]))
+    found = explain.funnel(make_class(2000).request, [unique], occupancy)
+
+    assert (Refusal(Reason.TOO_BIG, "cpu", 1),) == found.refusals
+    assert Nearest("a", {"cpu": 1000}, Reason.TOO_BIG, "cpu") == found.nearest
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_constraints_come_after_what_nodes_lack(reason: Reason) -> None:
+    """However many nodes say so; what is no constraint comes by its number of nodes."""
+    lacks, many = Refusal(Reason.RESOURCES, "cpu", 1), Refusal(reason, "", 5)
+    first = Funnel(6, (many, lacks)).ordered[0]
+
+    assert (lacks if reason.constrains else many) == first
