@@ -194,7 +194,7 @@ def budgets() -> str:
         {f"{group} {name}": each for name, each in found.pop(group).items() if "most" not in each}
         for group in ("packing", "economy")
     )
-    rows = []
+    rows: list[Row] = []
     for case, figures in {**packing, **economy, **found}.items():
         path = figures.pop("path", _ON_A_SERVER)
         for figure, limits in figures.items():
@@ -219,6 +219,8 @@ def budgets() -> str:
         " that holds for every algorithm. The path says what is measured, and"
         " between which two ends.\n\n"
     )
+    missed = [f"{row[0]}: {row[1]} {row[3]}, limit {row[2]}" for row in rows if "missed" in row[4]]
+    head += f"Missed: {'; '.join(missed) or 'none'}.\n\n"
     return head + _table(("case", "figure", "limit", "measured", "kept", "path"), rows)
 
 

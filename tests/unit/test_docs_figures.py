@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from bayplan.cli.main import main
 from bayplan.reconcile.batchjob import runs
 from tests.unit.test_docs import ROOT
 from tools import reference
@@ -186,3 +188,16 @@ def test_a_search_finds_a_heading(word: str) -> None:
     ]
 
     assert any(word.lower() in line.lower() for line in headings)
+
+
+def test_the_transcript_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line that README shows of `simulate` is one that the program prints."""
+    shown = (ROOT / "README.md").read_text().partition("$ bayplan simulate ")[2]
+    command, *lines = shown.partition("\n$ ")[0].splitlines()
+    monkeypatch.chdir(ROOT)
+    result = CliRunner().invoke(main, ["simulate", command])
+    printed = [line.split() for line in result.output.splitlines()]
+
+    assert 0 == result.exit_code, result.output
+    assert 8 <= len(lines)
+    assert [] == [line for line in lines if line.split() not in printed]
