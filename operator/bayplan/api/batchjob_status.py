@@ -259,7 +259,7 @@ class BatchJobStatus(Part):
     )
     last_run_time: Time | None = Field(
         default=None,
-        description="When the newest run began, whatever started it; a missed time is no run.",
+        description="When the newest run was taken up; a missed time is no run.",
     )
     running: Integer | None = Field(
         default=None,
