@@ -8,7 +8,7 @@ second. Requests go through a `Wire`, so that a test can replay recorded answers
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -58,6 +58,12 @@ class Wire(Protocol):
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def interrupt(self) -> None:
+        """End what another thread asks, until `resume`: it gets asyncio's CancelledError."""
+
+    def resume(self) -> None:
+        """Requests are sent again."""
+
 
 Connect = Callable[[Target], Wire]
 
@@ -74,6 +80,8 @@ class _Http(Wire):
 
     def __init__(self, target: Target) -> None:
         self._runner = asyncio.Runner()
+        self._task: asyncio.Task[Any] | None = None  # what runs, or has run last
+        self._interrupted = False
         path = str(target.kubeconfig) if target.kubeconfig is not None else None
         try:
             self._wire = self._runner.run(
@@ -83,8 +91,26 @@ class _Http(Wire):
             self._runner.close()
             raise
 
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        async def known() -> T:
+            self._task = asyncio.current_task()
+            if self._interrupted:
+                work.close()
+                raise asyncio.CancelledError
+            return await work
+
+        return self._runner.run(known())
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        if self._task is not None:
+            self._runner.get_loop().call_soon_threadsafe(self._task.cancel)
+
+    def resume(self) -> None:
+        self._interrupted = False
+
     def send(self, request: transport.Request) -> bytes:
-        return self._runner.run(self._wire.send(request))
+        return self._run(self._wire.send(request))
 
     def send_all(self, wanted: Sequence[transport.Request]) -> list[Outcome]:
         limit = asyncio.Semaphore(_TOGETHER)
@@ -99,7 +125,7 @@ class _Http(Wire):
         async def all_sent() -> list[Outcome]:
             return list(await asyncio.gather(*map(sent, wanted)))
 
-        return self._runner.run(all_sent())
+        return self._run(all_sent())
 
     def stream(self, request: transport.Request) -> Iterator[bytes]:
         source = self._wire.stream(request).__aiter__()
@@ -148,6 +174,7 @@ class ApiClient:
         self._wire, self.target, self._patience = wire, target, patience
         self._has_answered = False
         self.pause, self.monotonic = wire.pause, wire.monotonic
+        self.interrupt, self.resume = wire.interrupt, wire.resume
 
     def send(self, request: transport.Request) -> bytes:
         """The answer to a request, which is repeated within `patience` if that is safe."""

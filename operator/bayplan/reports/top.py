@@ -59,7 +59,7 @@ def nodes(
                 **lost[node.name],
             }
         )
-    rows.sort(key=lambda row: _order(row, sort))
+    rows.sort(key=lambda row: order(row, sort))
     cost = sum(row["costMicrodollarsPerHour"] or 0 for row in rows)
     total: dict[str, int] = {}
     asked_total: dict[str, int] = {}
@@ -87,7 +87,7 @@ def workloads(bodies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["namespace"], row["name"]))
 
 
-def _order(row: Mapping[str, Any], sort: str) -> tuple[float, str]:
+def order(row: Mapping[str, Any], sort: str) -> tuple[float, str]:
     """The sort key of a node: the most expensive, fullest or most wasteful comes first."""
     fill, price = row["fillPercent"], row["costMicrodollarsPerHour"] or 0
     by = {

@@ -71,25 +71,32 @@ def explain(words: tuple[str, ...], node_selector: str, target: Target, output: 
     if node_page.is_node(name):
         _explain_node(name, target, output)
         return
-    from bayplan.reports.explain import account
-    from bayplan.reports.live_jobs import as_now
-    from bayplan.reports.runs import unfinished
-    from bayplan.scheduler import dry_run
-
     with client.connected(target) as cluster:
         kind, body = kind_of(cluster, name)
-        found = dry_run.session(cluster, now(), node_selector)
-        runs: dict[str, Any] = {}
-        if kind == "BatchJob":
-            pods = [pod for pod in found.cache.state.pods.values() if not pod.assumed]
-            [body] = as_now([body], pods, now())
-            runs = {"runs": unfinished(body, pods, now())}
-        told = {**account(found, kind, body, _events(cluster, body)), **runs}
+        told = explained(cluster, kind, body, node_selector)
     if is_data(output):
         data(output, "explain", told)
     else:
         click.echo("\n".join(map(plain, lines(told))))
     click.get_current_context().exit(1 if told["waiting"] or told["trouble"] else 0)
+
+
+def explained(
+    cluster: "ApiClient", kind: str, body: dict[str, Any], node_selector: str
+) -> dict[str, Any]:
+    """Everything that is known about a BatchJob, LongService or Pod, as data."""
+    from bayplan.reports.explain import account
+    from bayplan.reports.live_jobs import as_now
+    from bayplan.reports.runs import unfinished
+    from bayplan.scheduler import dry_run
+
+    found = dry_run.session(cluster, now(), node_selector)
+    runs: dict[str, Any] = {}
+    if kind == "BatchJob":
+        pods = [pod for pod in found.cache.state.pods.values() if not pod.assumed]
+        [body] = as_now([body], pods, now())
+        runs = {"runs": unfinished(body, pods, now())}
+    return {**account(found, kind, body, _events(cluster, body)), **runs}
 
 
 def _named(words: tuple[str, ...]) -> str:

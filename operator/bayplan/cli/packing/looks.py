@@ -14,8 +14,13 @@ _SHARES = ("workloads", "namespaces")
 _KINDS = {"jobs": "BatchJob", "services": "LongService"}
 
 
-def looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> dict[str, Any]:
-    """One look at what `top` can show; `sort` is for nodes, `node_selector` for them and costs."""
+def looked(
+    cluster: "ApiClient", what: str, sort: str, node_selector: str, namespace: str | None = None
+) -> dict[str, Any]:
+    """One look at what `top` can show; `sort` is for nodes, `node_selector` for them and costs.
+
+    `namespace` is that of pods, jobs and services, by default the target's; empty means all.
+    """
     from bayplan.reports.top import nodes, workloads  # numpy
 
     if what == "pools":
@@ -23,10 +28,12 @@ def looked(cluster: "ApiClient", what: str, sort: str, node_selector: str) -> di
 
         bodies = pool_objects.pools(cluster)
         return {"what": what, what: pools.overview(bodies, pool_objects.site(cluster))}
+    if what == "pods":
+        return {"what": what, what: pod_rows(cluster, namespace)}
     if what in _SHARES:
         return {"what": what, **_shares(cluster, what, _term(node_selector))}
     if what != "nodes":
-        bodies = cluster.listed(_KINDS[what])
+        bodies = cluster.listed(_KINDS[what], namespace)
         bodies = jobs_as_now(cluster, bodies) if what == "jobs" else bodies
         return {"what": what, what: workloads(bodies)}
     from bayplan.manifests import inventory
@@ -74,6 +81,47 @@ def _shares(cluster: "ApiClient", what: str, chosen: "Term") -> dict[str, Any]:
     rows = told.pop("rows")
     where = cluster.target.namespace
     return {**told, what: [row for row in rows if not where or row["namespace"] == where]}
+
+
+def pod_rows(
+    cluster: "ApiClient", namespace: str | None = None, selector: str = "", fields: str = ""
+) -> list[dict[str, Any]]:
+    """Pods as rows, by namespace and name."""
+    from bayplan.manifests.admission_defaults import Facts
+    from bayplan.manifests.documents import Document
+    from bayplan.manifests.pods import pod
+    from bayplan.reports.pods import row
+
+    facts = Facts()
+    rows = []
+    for body in cluster.listed("Pod", namespace, selector, fields):
+        try:
+            request = pod(Document("the cluster", body, live=True), body, facts).request
+        except InputError:
+            request = None
+        rows.append(row(body, request))
+    return sorted(rows, key=lambda one: (one["namespace"], one["name"]))
+
+
+def nodes_of_pool(cluster: "ApiClient", name: str) -> list[dict[str, Any]]:
+    """The nodes of a Pool as rows."""
+    from bayplan.api.pool_resource import parse_pool
+    from bayplan.reports import pools
+    from bayplan.reports.top import nodes
+
+    site = pool_objects.site(cluster)
+    pool = parse_pool(pool_objects.pool(cluster, name))
+    own = pools.nodes_of(pool, site.nodes)
+    told = nodes(
+        own,
+        site.running,
+        waiting=0,
+        deleting={node.name for node in own if node.deleting},
+        sort="name",
+        chosen=_term(""),
+    )
+    rows: list[dict[str, Any]] = told["nodes"]
+    return rows
 
 
 def _term(node_selector: str) -> "Term":

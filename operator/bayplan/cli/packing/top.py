@@ -4,7 +4,8 @@ It shows requests against allocatable, never usage, because packing counts reque
 green and an empty node red, because a full node is money well spent.
 """
 
-import time
+import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +13,15 @@ from bayplan.cli.packing.looks import looked
 from bayplan.cli.printing import data, formatted, is_data
 from bayplan.cli.target import Target, targeted
 
-_WHAT = ("nodes", "workloads", "namespaces", "jobs", "services", "pools")
+if TYPE_CHECKING:
+    from bayplan.cli.client import ApiClient
+    from bayplan.cli.screen.views import Choice
+
+_WHAT = ("nodes", "pods", "workloads", "namespaces", "jobs", "services", "pools")
 _SORTS = ("name", "cpu", "memory", "price", "waste")
 
 
-@click.command(short_help="Show nodes, costs, jobs, services or Pools, live.")
+@click.command(short_help="Show nodes, pods, costs, jobs, services or Pools, live.")
 @click.argument("what", type=click.Choice(_WHAT), default="nodes")
 @click.option("--once", is_flag=True, help="Print once and end, as always in a pipe.")
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=5.0, show_default=True,
@@ -34,7 +39,11 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
     target: Target,
     output: str,
 ) -> None:
-    """Show the requests on the cluster and what it costs, until Ctrl-C.
+    """Show the requests on the cluster and what it costs.
+
+    On a terminal it is a screen with keys: arrows, enter opens a row (the pods of a node, the logs
+    of a pod), l logs, e explains, / filters, s sorts, tab turns to the next page, ? shows all keys,
+    q quits. In a pipe, and with --once, it prints once.
 
     Stranded is what is free on nodes where no pod like those that run would fit, because another
     resource is used up. Workloads and namespaces have a row each with what they cost: the price of
@@ -54,27 +63,30 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
         if is_data(output):
             data(output, "top", looked(cluster, what, sort, node_selector))
             return
-        from rich.console import Console, RenderableType  # 50 ms
-
-        from bayplan.cli.packing import top_table
+        from rich.console import Console  # 50 ms
 
         console = Console(highlight=False)
+        if not once and console.is_terminal and not console.is_dumb_terminal and sys.stdin.isatty():
+            from bayplan.cli.screen.views import Choice
+
+            _screen(cluster, what, Choice(target.chosen, sort, node_selector), seconds)
+            return
+        from bayplan.cli.packing import top_table
+
         if not console.is_terminal:
             console.width = 160 if output == "wide" else 120
+        told = looked(cluster, what, sort, node_selector)
+        console.print(top_table.picture(console, told, wide=output == "wide"))
 
-        def picture() -> RenderableType:
-            told = looked(cluster, what, sort, node_selector)
-            return top_table.picture(console, told, wide=output == "wide")
 
-        if once or not console.is_terminal:
-            console.print(picture())
-            return
-        from rich.live import Live
+def _screen(cluster: "ApiClient", what: str, choice: "Choice", seconds: float) -> None:
+    """Show the screen until the user leaves it."""
+    from bayplan.cli.screen.app import Screen  # textual: 110 ms
 
-        with Live(console=console, screen=True, auto_refresh=False) as live:
-            try:
-                while True:
-                    live.update(picture(), refresh=True)
-                    time.sleep(seconds)
-            except KeyboardInterrupt:
-                return
+    screen = Screen(cluster, what, choice, seconds)
+    try:
+        failed = screen.run(mouse=False)  # so that the terminal selects and copies as always
+    finally:
+        screen.stop()
+    if failed is not None:
+        raise failed

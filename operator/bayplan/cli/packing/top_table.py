@@ -7,7 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from bayplan.cli.packing import pool_table
-from bayplan.cli.screen import cost_columns, node_columns, tables, workload_columns
+from bayplan.cli.screen import cost_columns, node_columns, pod_columns, tables, workload_columns
 from bayplan.cli.screen.columns import bar, colour
 from bayplan.model import wording
 
@@ -23,6 +23,9 @@ def picture(console: Console, told: Mapping[str, Any], *, wide: bool) -> Rendera
     rows = told[what]
     if what == "jobs":
         return tables.table(console, workload_columns.JOBS, rows)
+    if what == "pods":
+        columns = [one for one in pod_columns.columns(node=True) if wide or not one.wide]
+        return tables.table(console, columns, rows)
     if what == "services":
         drifted = any(row["drifted"] for row in rows)
         return tables.table(console, workload_columns.services(drifted=drifted), rows)
@@ -30,8 +33,8 @@ def picture(console: Console, told: Mapping[str, Any], *, wide: bool) -> Rendera
         whose = cost_columns.WORKLOADS if what == "workloads" else cost_columns.NAMESPACES
         told_of = [column for column in whose if wide or not column.wide]
         return Group(Text(shares(told)), tables.table(console, told_of, rows))
-    columns = [column for column in node_columns.COLUMNS if wide or not column.wide]
-    shown = tables.table(console, columns, rows)
+    of_nodes = [column for column in node_columns.COLUMNS if wide or not column.wide]
+    shown = tables.table(console, of_nodes, rows)
     fill = told["fillPercent"]
     gauges = [_gauge(name, fill[name]) for name in ("cpu", "memory", "pods") if name in fill]
     lost = [Text(stranded(told["stranded"]))] if told["stranded"]["nodes"] else []
