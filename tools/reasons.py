@@ -53,7 +53,7 @@ EVENTS: Mapping[str, Told] = {
     "Missed": Told(
         (JOB,),
         "Scheduled times passed without a run, by `missedRunPolicy`, `startingDeadlineSeconds` or "
-        "because a run before them went on.",
+        "because a run before them went on, or no run could start (`Blocked`).",
         "See the reason in brackets; `bayplan backfill` makes up for them.",
         WARNING,
     ),
@@ -65,6 +65,20 @@ EVENTS: Mapping[str, Told] = {
         "`suspendAfterFailures` runs failed in a row: no run starts by itself.",
         "Mend the job, then change its spec or `bayplan run` it; a success ends it.",
         WARNING,
+    ),
+    "RunStarted": Told(
+        (JOB,),
+        "A run, or another attempt of it, has got a node; the message names node and pod. While "
+        "the operator has very many Events to write, this Event may be left out.",
+        "",
+        NORMAL,
+    ),
+    "RunSucceeded": Told(
+        (JOB,),
+        "A run succeeded. While the operator has very many Events to write, this Event may be left "
+        "out; `status.history` has every run.",
+        "",
+        NORMAL,
     ),
     "RunFailed": Told(
         (JOB,),
@@ -125,6 +139,14 @@ EVENTS: Mapping[str, Told] = {
         "Write the annotation as the message says, or use `bayplan backfill`.",
         WARNING,
     ),
+    "FailedScheduling": Told(
+        ("Pod",),
+        "The pod finds no room: the message is the sentence of `bayplan explain`. It is written "
+        "within seconds, and again when the sentence has changed, at most once a minute for one "
+        "pod and five times a second in all.",
+        "`bayplan explain pod/NAME` counts the nodes and says what would help.",
+        WARNING,
+    ),
     "UnknownReceiver": Told(
         (JOB,),
         "`notifications` name a receiver that does not exist.",
@@ -165,9 +187,23 @@ AS_CONDITIONS: Mapping[str, str] = {
     "MassLossBrake": WARNING,
     "InvalidTemplate": WARNING,
     "InvalidSpec": WARNING,
+    "InvalidSchedule": WARNING,
+    "InvalidTimeZone": WARNING,
+    "TemplateRefused": WARNING,
     "DependencyCycle": WARNING,
     "ChildRefused": WARNING,
     "QuotaExceeded": WARNING,
+}
+
+# Those of them that BatchJobs have; all others are of LongServices alone.
+_OF_JOBS: Mapping[str, tuple[str, ...]] = {
+    "InvalidTemplate": _BOTH,
+    "InvalidSpec": _BOTH,
+    "InvalidSchedule": (JOB,),
+    "InvalidTimeZone": (JOB,),
+    "TemplateRefused": _BOTH,
+    "ChildRefused": _BOTH,
+    "QuotaExceeded": _BOTH,
 }
 
 CONDITIONS: Mapping[str, Told] = {
@@ -188,7 +224,8 @@ CONDITIONS: Mapping[str, Told] = {
     "TemplateRefused": Told(
         _BOTH,
         "The API server refuses a pod of the template for now (a webhook, a missing account); it "
-        "is asked again.",
+        "is asked again every 10 s, or less often while more than 20 templates are refused. "
+        "Meanwhile the scheduled times that pass count as missed (`Blocked`).",
         "Mend what the message names.",
     ),
     "QuotaExceeded": Told(
@@ -268,9 +305,17 @@ CONDITIONS: Mapping[str, Told] = {
             ("ErrImageNeverPull", "An image is not on the node, and may not be pulled."),
             ("ImageInspectError", "An image on the node cannot be read."),
             ("ImagePullBackOff", "An image cannot be pulled."),
+            ("FailedAttachVolume", "A volume cannot be attached to the node."),
+            ("FailedCreatePodSandBox", "The pod gets no sandbox: often its network is the cause."),
+            ("FailedMapVolume", "A block volume cannot be mapped on the node."),
+            (
+                "FailedMount",
+                "A volume cannot be mounted: often its Secret or ConfigMap is not there.",
+            ),
             ("InvalidImageName", "The name of an image cannot be read."),
             ("PostStartHookError", "The hook after a container's start fails."),
             ("RunContainerError", "The container runtime cannot start a container."),
+            ("Unhealthy", "The startup probe of a sidecar fails, and the containers wait for it."),
             ("StartError", "The last attempt's container could not be started."),
             ("ContainerCannotRun", "The last attempt's container could not be started."),
             ("StartTimeout", "The last attempt did not start within `startTimeoutSeconds`."),
@@ -325,6 +370,11 @@ CONDITIONS: Mapping[str, Told] = {
     ),
     "RollingOut": Told((SERVICE,), "Instances of older templates are being replaced."),
     "InstancesStarting": Told((SERVICE,), "Instances are on their way."),
+    "InstancesUnready": Told(
+        (SERVICE,),
+        "An instance runs, and its kubelet says why it is not ready: a probe fails.",
+        "The message has the probe's answer; `kubectl logs`.",
+    ),
     "InstancesStopping": Told((SERVICE,), "The last instances stop."),
     "RolledOut": Told((SERVICE,), "Every instance has the newest template."),
     "RolledBack": Told(
@@ -505,7 +555,8 @@ Row = tuple[str, ...]
 def event_rows() -> Iterable[Row]:
     told = dict(EVENTS)
     for word, type_ in AS_CONDITIONS.items():
-        told[word] = replace(CONDITIONS[word], kinds=(SERVICE,), type=type_)
+        kinds = _OF_JOBS.get(word, (SERVICE,))
+        told[word] = replace(CONDITIONS[word], kinds=kinds, type=type_)
     for word, one in sorted(told.items()):
         yield f"`{word}`", one.type, ", ".join(one.kinds), one.meaning, one.remedy
 

@@ -42,9 +42,16 @@ class Said:
         await asyncio.sleep(seconds)
         work.cancel()
 
-    def emit(self, message: str = "placed", reason: str = "Placed", uid: str = "uid-web") -> None:
+    def emit(
+        self,
+        message: str = "placed",
+        reason: str = "Placed",
+        uid: str = "uid-web",
+        *,
+        warning: bool = False,
+    ) -> None:
         web = of_resource(Resource("LongService", "default", "web", uid))
-        self.events.emit(web, EmitEvent(reason, message))
+        self.events.emit(web, EmitEvent(reason, message, warning=warning))
 
     def each(self, seconds: float, until: float) -> None:
         """The same thing, said again and again."""
@@ -160,7 +167,7 @@ def test_pace() -> None:
 
     def act(said: Said) -> None:
         for number in range(2000):
-            said.emit(uid=f"uid-{number}")
+            said.emit(uid=f"uid-{number}", warning=True)
 
     said = Said(act)
 
@@ -168,6 +175,21 @@ def test_pace() -> None:
     assert 1000 == said.codes.count("create dropped")
     assert 50 == sum(at == 0 for at in said.double.times)
     assert 95 <= said.double.times[-1] <= 96
+
+
+def test_a_failure_is_told_although_many_runs_start() -> None:
+    """Starts and successes fill a tenth of the queue; the rest of it is for warnings."""
+
+    def act(said: Said) -> None:
+        for number in range(500):
+            said.emit(uid=f"uid-{number}", reason="RunStarted")
+        said.emit(reason="RunFailed", warning=True)
+
+    said = Said(act)
+    reasons = [json.loads(one.body or b"")["reason"] for one in said.double.seen]
+
+    assert (100, 1) == (reasons.count("RunStarted"), reasons.count("RunFailed"))
+    assert 400 == said.codes.count("create dropped")
 
 
 def test_refusal_is_no_matter() -> None:

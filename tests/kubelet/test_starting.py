@@ -1,13 +1,17 @@
 """Containers that a real kubelet cannot start: what it says, and what becomes of the run."""
 
 import os
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from localcluster import image, kubelets
 from tests.cluster import read
-from tests.cluster.kube import Objects
+from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import Site
 from tests.kubelet.test_operator import (  # noqa: F401  fixtures
@@ -28,6 +32,8 @@ pytestmark = [
 
 ABSENT = "bayplan.local/nosuch:9"
 ENVIRONMENT = [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "nosuch", "key": "x"}}}]
+SECRET_ENVIRONMENT = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "nosuch", "key": "x"}}}]
+PROBE = {"exec": {"command": ["cat", "/nosuch"]}, "periodSeconds": 1, "failureThreshold": 900}
 VOLUME = {
     "volumes": [{"name": "keys", "secret": {"secretName": "nosuch"}}],
     "nodeSelector": {"kubernetes.io/hostname": "kubelet-1"},
@@ -50,6 +56,46 @@ HINDERED: dict[str, tuple[dict[str, Any], str, str]] = {
         {"container": shell("true"), "pod": {"initContainers": [SIDECAR]}},
         "CrashLoopBackOff",
         "container side: exit code 3",
+    ),
+}
+
+
+def mounted(**source: Any) -> dict[str, Any]:
+    """A pod that mounts this volume."""
+    return {
+        "container": shell("sleep 60 & wait", volumeMounts=[{"name": "v", "mountPath": "/v"}]),
+        "pod": {"volumes": [{"name": "v", **source}]},
+    }
+
+
+# How a container fails to start: what the pod has, the reason, and words of the kubelet.
+TEN_WAYS: dict[str, tuple[dict[str, Any], str, str]] = {
+    **HINDERED,
+    "never": (
+        {"container": {"image": ABSENT, "imagePullPolicy": "Never"}},
+        "ErrImageNeverPull",
+        "is not present with pull policy of Never",
+    ),
+    "secret": (
+        {"container": shell("true", env=SECRET_ENVIRONMENT)},
+        "CreateContainerConfigError",
+        'secret "nosuch" not found',
+    ),
+    "root": (
+        {"container": shell("true", securityContext={"runAsNonRoot": True})},
+        "CreateContainerConfigError",
+        "image will run as root",
+    ),
+    "keys": (mounted(secret={"secretName": "nosuch"}), "FailedMount", 'secret "nosuch" not found'),
+    "config": (
+        mounted(configMap={"name": "nosuch"}),
+        "FailedMount",
+        'configmap "nosuch" not found',
+    ),
+    "path": (
+        mounted(hostPath={"path": "/nosuch/x", "type": "Directory"}),
+        "FailedMount",
+        "/nosuch/x is not a directory",
     ),
 }
 
@@ -122,3 +168,97 @@ def test_a_service_tells_the_kubelets_words_too(site: Site, namespace: str) -> N
     ready = site.kube.until(read.services(namespace), met, within=60)
 
     assert "container main: " in ready["message"]
+
+
+def explained(kube: Kube, name: str, within: str) -> tuple[int, str]:
+    """What `bayplan explain` ends with and says."""
+    command = (Path(sys.executable).with_name("bayplan"), "explain", name, "-n", within)
+    told = subprocess.run(
+        [*map(str, command), "--kubeconfig", str(kube.kubeconfig)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.returncode, told.stdout + told.stderr
+
+
+def test_ten_ways_are_told_where_people_look(site: Site, namespace: str) -> None:  # noqa: F811
+    """In `kubectl get` and `describe`, in `bayplan explain` with exit code 1, and in an Event."""
+    for how, (spec, _, _) in TEN_WAYS.items():
+        small = {"cpu": "10m", "memory": "16Mi"}
+        site.kube.apply(make_job(how, namespace, **small, **deepcopy(spec)))
+    for how, (_, reason, words) in TEN_WAYS.items():
+        ready = site.kube.until(read.jobs(namespace), stopped(how), within=60)
+        row = site.kube.kubectl("get", "batchjob", how, "-n", namespace).stdout
+        page = site.kube.kubectl("describe", "batchjob", how, "-n", namespace).stdout
+        events = page.partition("Events:")[2]
+        code, account = explained(site.kube, f"job/{how}", namespace)
+
+        assert ("False", reason) == (ready["status"], ready["reason"]), how
+        assert reason in row, how
+        assert words in ready["message"], how
+        assert words in page, how
+        assert "CannotStart" in events, how
+        assert words in events, how
+        assert (1, True) == (code, words in account), how
+
+
+def test_a_probe_that_fails_is_told(site: Site, namespace: str) -> None:  # noqa: F811
+    """Of an instance that runs and does not become ready."""
+    probed = shell("sleep 600 & wait", readinessProbe=PROBE)
+    site.kube.apply(make_service("unready", namespace, replicas=1, container=probed))
+
+    def met(found: Objects) -> Any:
+        ready = read.condition(found.get("unready"), "Ready")
+        return ready if ready.get("reason") == "InstancesUnready" else None
+
+    ready = site.kube.until(read.services(namespace), met, within=60)
+    code, account = explained(site.kube, "service/unready", namespace)
+
+    assert "Readiness probe failed" in ready["message"]
+    assert (1, True) == (code, "Readiness probe failed" in account)
+
+
+def test_a_pod_without_room_is_told(site: Site, namespace: str) -> None:  # noqa: F811
+    """`kubectl describe pod` has an Event, as from kube-scheduler."""
+    site.kube.apply(make_job("big", namespace, cpu="99", container=shell("true")))
+    path = f"/api/v1/namespaces/{namespace}/events"
+    site.kube.until(path, lambda found: _failed_scheduling(found) or None, within=30)
+    [pod] = site.kube.listed(read.pods(namespace))
+    page = site.kube.kubectl("describe", "pod", pod, "-n", namespace).stdout
+
+    assert "FailedScheduling" in page.partition("Events:")[2]
+    assert "0/2 nodes" in page.partition("Events:")[2]
+
+
+def _failed_scheduling(found: Objects) -> list[str]:
+    return [name for name, one in found.items() if one["reason"] == "FailedScheduling"]
+
+
+def test_a_blocked_cron_is_told_and_goes_on(site: Site, namespace: str) -> None:  # noqa: F811
+    """Within 30 s; when its ServiceAccount comes, runs go on within 15 s."""
+    account = {"serviceAccountName": "later"}
+    cron = {"schedule": "* * * * *", "container": shell("true"), "pod": account}
+    site.kube.apply(make_job("nightly", namespace, **cron))
+
+    def refused(found: Objects) -> Any:
+        ready = read.condition(found.get("nightly"), "Ready")
+        return ready if ready.get("reason") == "TemplateRefused" else None
+
+    def missed(found: Objects) -> Any:
+        statistics = found.get("nightly", {}).get("status", {}).get("statistics", {})
+        return statistics.get("missed") or None
+
+    ready = site.kube.until(read.jobs(namespace), refused, within=30)
+    site.kube.until(read.jobs(namespace), missed, within=150)
+    page = site.kube.kubectl("describe", "batchjob", "nightly", "-n", namespace).stdout
+    site.kube.kubectl("create", "serviceaccount", "later", "-n", namespace)
+    site.kube.until(
+        read.jobs(namespace),
+        lambda found: read.condition(found.get("nightly"), "Ready").get("status") == "True" or None,
+        within=15,
+    )
+
+    assert 'serviceaccount "later" not found' in ready["message"]
+    assert "TemplateRefused" in page.partition("Events:")[2]
+    assert "(Blocked)" in page.partition("Events:")[2]

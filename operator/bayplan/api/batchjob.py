@@ -440,10 +440,10 @@ DEFINITION = Definition(
         Column("Last", ".status.lastRunTime", kind="date"),
         Column("Result", '.status.conditions[?(@.type=="LastRunSucceeded")].reason'),
         Column("Running", ".status.running", kind="integer"),
+        Column("Status", '.status.conditions[?(@.type=="Ready")].reason'),
         Column("Suspend", ".spec.suspend", kind="boolean"),
         Column("Age", ".metadata.creationTimestamp", kind="date"),
         Column("Schedules", ".spec.schedules", priority=1),
-        Column("Status", '.status.conditions[?(@.type=="Ready")].reason', priority=1),
         Column("Waiting", ".status.placement.message", priority=1),
     ),
     rules=(

@@ -26,6 +26,7 @@ from bayplan.cluster.orphans import Orphans, Pods, is_stranded
 from bayplan.cluster.owned import Owned
 from bayplan.cluster.pools import KINDS, NODE_CLAIM, NODE_POOL, POOL, Pools
 from bayplan.cluster.refusals import Refusals
+from bayplan.cluster.silent_pods import Silent, SilentPods, Words
 from bayplan.cluster.storage import Storage
 from bayplan.cluster.versions import Versions
 from bayplan.cluster.wire import Seen
@@ -53,6 +54,7 @@ class Cache:
     synced_kinds: set[str] = field(default_factory=set)
     orphans: Orphans = field(default_factory=Orphans)
     budgets: Budgets = field(default_factory=Budgets)
+    silent_pods: SilentPods = field(default_factory=SilentPods)
     refusals: Refusals = field(init=False)
     _versions: dict[str, Versions] = field(default_factory=dict)  # by kind
     _belongings: Belongings = field(default_factory=Belongings)
@@ -237,7 +239,7 @@ class Cache:
         return not self.namespace or namespace == self.namespace
 
     def _set_pod(self, seen: Seen) -> None:
-        pod = self.assumptions.applied(seen.value)
+        pod = self.silent_pods.applied(self.assumptions.applied(seen.value))
         serves = self._serves(pod.namespace)
         if not serves:
             pod = news.as_load(pod)
@@ -262,11 +264,22 @@ class Cache:
         before = self.state.drop_pod(key)
         if before is None:
             return
+        self.silent_pods.gone(before.uid)
         self.orphans.gone(before)
         self.refusals.gone("Pod", key)
         self._ring_owner(before)
         if before.node and not before.terminal:
             self.doorbell.mark_placement()
+
+    def hear(self, one: Silent, words: Words) -> None:
+        """A kubelet said of a pod, in an Event, what its status does not say."""
+        heard = self.silent_pods.hear(one, words)
+        known = self.state.pods.get(one.pod.key)
+        if heard is None or known is None or known.uid != heard.uid or known.terminating:
+            return
+        if heard.ending != known.ending:
+            self.state.set_pod(heard)
+            self._ring_owner(heard)
 
     def _ring_owner(self, pod: Pod) -> None:
         self._dependents.ring_owner(pod)

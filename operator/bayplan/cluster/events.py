@@ -23,6 +23,7 @@ from bayplan.cluster import errors, requests
 from bayplan.cluster.transport import Request, Transport
 from bayplan.model import intents
 from bayplan.model.nodes import Node
+from bayplan.model.pods import Pod
 
 COUNT_SECONDS = 60.0  # a stored Event is counted up at most this often
 FORGET_SECONDS = 600.0  # if said again after this long, it is a new Event
@@ -30,6 +31,7 @@ PER_SECOND = 10.0
 BURST = 50
 _MOST_KNOWN = 10_000
 _MOST_WAITING = 1_000
+_MOST_NORMAL = 100  # of these, while only warnings may be added
 _LONGEST_NOTE = 1024  # characters (events.k8s.io/v1 validation)
 _OF_THE_CLUSTER = "default"  # where Events about cluster-wide objects must be
 _NUMBERS = re.compile(r"[0-9]+")
@@ -59,6 +61,10 @@ class Regarding:
 def of_resource(resource: Resource) -> Regarding:
     """A BatchJob or a LongService."""
     return Regarding(resource.kind, resource.name, resource.uid, resource.namespace)
+
+
+def of_pod(pod: Pod) -> Regarding:
+    return Regarding("Pod", pod.name, pod.uid, pod.namespace, api_version="v1")
 
 
 def of_pool(pool: PoolResource) -> Regarding:
@@ -108,18 +114,17 @@ class Events:
             self._known.move_to_end(at)
             if now - known.written_at >= COUNT_SECONDS:
                 known.written_at = now
-                self._put(
-                    requests.count_event(
-                        known.namespace, known.name, known.count, micro_time(self.now())
-                    )
+                again = requests.count_event(
+                    known.namespace, known.name, known.count, micro_time(self.now())
                 )
+                self._put(again, warning=event.warning)
             return
         body = self._body(about, event, at)
         metadata = body["metadata"]
         self._known[at] = _Known(metadata["namespace"], metadata["name"], 1, now)
         self._known.move_to_end(at)
         self._forget(now)
-        self._put(requests.create_event(body))
+        self._put(requests.create_event(body), warning=event.warning)
 
     def _forget(self, now: float) -> None:
         """Drop what would be a new Event anyway; start with the Event that was said longest ago."""
@@ -153,10 +158,11 @@ class Events:
         if self._tokens < 0:
             await asyncio.sleep(-self._tokens / PER_SECOND)
 
-    def _put(self, request: Request) -> None:
-        try:
+    def _put(self, request: Request, *, warning: bool) -> None:
+        """Have it sent in its turn. Warnings find room where starts and successes do not."""
+        if self.waiting < (_MOST_WAITING if warning else _MOST_NORMAL):
             self._waiting.put_nowait(request)
-        except asyncio.QueueFull:
+        else:
             self.counted(request.verb, request.kind, "dropped")
 
     def _body(self, about: Regarding, event: intents.EmitEvent, at: _Class) -> dict[str, Any]:

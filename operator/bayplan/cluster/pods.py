@@ -154,10 +154,13 @@ def _ending(spec: PodSpec, status: PodStatus) -> Ending:
     inits = [one for one in inits if one.name not in known]
     ended = [one for one in map(_terminated, main) if one is not None]
     failed = [one for one in ended if one.exit_code]
-    failed += [one for one in map(_terminated, inits) if one is not None and one.exit_code]
+    unprepared = [(one, end) for one in inits if (end := _terminated(one)) and end.exit_code]
+    failed += [end for _, end in unprepared]
     teller = max(failed or ended, key=_finished, default=None)
     begun = [_has_started(one) for one in main]
     waiting, said = hindrances.first(inits, sidecars, main, begun=any(begun))
+    if unprepared and not said:
+        said = f"init container {unprepared[0][0].name} failed"
     starts = [at for at in map(_started, main) if at is not None]
     ends = [at for one in ended if (at := wire.epoch(one.finished_at)) is not None]
     ending = Ending(

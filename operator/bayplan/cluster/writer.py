@@ -7,6 +7,7 @@ until it may be tried again. `writes` holds how a write leaves and what every an
 """
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from bayplan.cluster.node_writes import Done, NodeWrites
 from bayplan.cluster.objects import Objects
 from bayplan.cluster.pool_statuses import PoolStatuses
 from bayplan.cluster.refusals import Write, binding
+from bayplan.cluster.run_events import run_started
 from bayplan.cluster.sender import Job, Sender
 from bayplan.cluster.statuses import Statuses
 from bayplan.cluster.transport import Request, Transport
@@ -134,6 +136,7 @@ class Writer:
             else:
                 raise errors.Conflict("decided otherwise meanwhile")
             self._reports.created(resource.key, planned, stored)
+            self._tell_started(stored)
 
         def failed(error: errors.ClusterError) -> None:
             self._cache.assumptions.forget(planned)
@@ -161,6 +164,9 @@ class Writer:
                 raise errors.Conflict("decided otherwise meanwhile")
             try:
                 await self._writes.send(requests.bind(wanted))
+                bound = self._cache.state.pods.get(key)
+                if bound is not None and bound.uid == wanted.uid:
+                    self._tell_started(dataclasses.replace(bound, node=wanted.node))
             except errors.Conflict:
                 stored = await self._look(key)
                 if stored is None or stored.uid != wanted.uid or stored.node != wanted.node:
@@ -286,6 +292,13 @@ class Writer:
     def write_pool_status(self, pool: PoolResource, status: Mapping[str, Any]) -> None:
         """Make this the Pool's stored status: at most one write an interval, the newest wins."""
         self.pool_statuses.write(pool, status)
+
+    def _tell_started(self, pod: Pod) -> None:
+        """Say on a BatchJob that a run of it has got its node."""
+        owner = self._cache.by_uid(pod.owner.uid) if pod.owner is not None else None
+        event = run_started(pod) if owner is not None and owner.kind == names.BATCHJOB else None
+        if owner is not None and event is not None:
+            self._writes.emit(owner, (event,))
 
     # ---- what answers mean ----------------------------------------------------------------
 

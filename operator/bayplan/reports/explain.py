@@ -7,8 +7,24 @@ from bayplan.api.times import rfc3339
 from bayplan.model import wording
 from bayplan.provisioning import demand, offerings, suggestions
 from bayplan.provisioning.prices import MODELLED
+from bayplan.reconcile.batchjob.conditions import Reason as JobReason
+from bayplan.reconcile.longservice.status import Reason as ServiceReason
 from bayplan.scheduler.dry_run import Session
 
+# Reasons of Ready=False that a person need not mend, and of a wait that the funnel explains.
+_UNDER_WAY = frozenset(
+    {
+        str(one)
+        for one in (
+            JobReason.STARTING,
+            JobReason.RETRYING,
+            ServiceReason.STARTING,
+            ServiceReason.STOPPING,
+            ServiceReason.ROLLING_OUT,
+            ServiceReason.NO_ROOM,
+        )
+    }
+)
 _MOST_EVENTS = 8  # of the newest events
 
 
@@ -43,10 +59,16 @@ def account(
 def _trouble(kind: str, status: Mapping[str, Any]) -> list[str]:
     """What is wrong according to the status, except waiting for room."""
     said = []
+    stalled = any(
+        (one["type"], one["status"]) == ("Stalled", "True")
+        for one in status.get("conditions") or ()
+    )
     for one in status.get("conditions") or ():
         bad = (one["type"] in {"Stalled", "Failed"} and one["status"] == "True") or (
             one["type"] in {"LastRunSucceeded", "Available"} and one["status"] == "False"
         )
+        if (one["type"], one["status"]) == ("Ready", "False"):
+            bad = not stalled and one.get("reason") not in _UNDER_WAY
         if bad:
             said.append(f"{one['type']}: {one.get('reason', '')}: {one.get('message', '')}")
     if kind == "LongService" and status.get("lastFailure"):

@@ -19,7 +19,9 @@ from bayplan import logs, metrics
 from bayplan.cloud import catalogue
 from bayplan.cluster import decode, errors, informer, pods
 from bayplan.cluster.cache import Cache
+from bayplan.cluster.kubelet_events import KubeletEvents
 from bayplan.cluster.lease import Lease
+from bayplan.cluster.pending_events import PendingEvents
 from bayplan.cluster.transport import HttpTransport, Request
 from bayplan.cluster.writer import Writer
 from bayplan.model import state
@@ -313,6 +315,11 @@ class Operator:
         """Start the tasks that depend on clocks alone."""
         self.supervisor.start("lag", self._loop_monitor.run())
         self.supervisor.start("clock", self._watch_clock())
+        if self.settings.mode is Mode.ACT:
+            told = PendingEvents(self.cache, self.writer.events)
+            heard = KubeletEvents(self.transport, self.cache, self.leadership.leads)
+            self.supervisor.start("waiting pods", told.run())
+            self.supervisor.start("silent pods", heard.run())
 
     def _cost_monitor(self) -> cost_monitor.CostMonitor:
         return cost_monitor.CostMonitor(

@@ -34,6 +34,11 @@ from bayplan.scheduler import samples
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
+# Nothing tells when a ServiceAccount comes or a webhook is mended, so a refused template is asked
+# about this often, as long as few templates are refused: at most so many questions a second.
+FEW_RETRY_SECONDS = 10
+RETRIES_PER_SECOND = 2
+_FINAL = "InvalidTemplate"  # nothing but an edit ends it
 _MOST_FORMER = 5  # answers about former templates that are kept for each resource
 
 _STRICT = "strict decoding error: "  # k8s.io/apimachinery, runtime.NewStrictDecodingError
@@ -57,6 +62,7 @@ class _Known:
     admission: Admission
     answer: "_Answer | None" = None  # of the API server; None when only the status is the source
     refusals: int = 0  # in a row; only the creation of a pod resets it
+    wait: int = 0  # seconds from the last refusal to the next question
 
     def of(self, resource: Resource) -> bool:
         return self.template_hash == resource.template_hash
@@ -109,6 +115,7 @@ class Admissions:
     _former: dict[str, dict[str, _Answer | None]] = field(default_factory=dict)
     _shapes: dict[str, _Shapes] = field(default_factory=dict)
     _asking: dict[str, set[str]] = field(default_factory=dict)  # uid -> template hashes
+    _refused: set[str] = field(default_factory=set)  # uids of refused templates, not for good
     _relieved: set[str] = field(default_factory=set)  # uids that will soon be asked about
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
@@ -228,15 +235,21 @@ class Admissions:
         if template_hash != resource.template_hash or (known is not None and not known.refusal):
             self.ask(resource, template, template_hash)
 
-    def refuse(self, resource: Resource, error: errors.ClusterError) -> None:
-        """A real CREATE was refused: the answer of the dry run is no longer valid."""
+    def refuse(
+        self, resource: Resource, error: errors.ClusterError, *, asked: bool = False
+    ) -> None:
+        """A real CREATE was refused: the answer of the dry run is no longer valid.
+
+        `asked`: the dry run itself was refused, so that asking again will tell when that ends.
+        """
         before = self._known.get(resource.uid)
         if before is not None and not before.of(resource):
             before = None
         refusals = before.refusals + 1 if before is not None else 1
-        now = self.now()
-        wait = _wait(refusals)
-        word = _word(error)
+        now, word = self.now(), _word(error)
+        if word != _FINAL:
+            self._refused.add(resource.uid)
+        wait = self._wait(refusals, asked=asked)
         self._known[resource.uid] = _Known(
             resource.template_hash,
             Admission(
@@ -248,6 +261,7 @@ class Admissions:
             ),
             answer=before.answer if before is not None else None,
             refusals=refusals,
+            wait=wait,
         )
         logs.say(
             logging.WARNING,
@@ -274,6 +288,13 @@ class Admissions:
             self._known[resource.uid] = replace(known, admission=admission)
             self.answered(resource.key)
 
+    def _wait(self, refusals: int, *, asked: bool) -> int:
+        """Seconds until a template is asked about again, after so many refusals in a row."""
+        longest = LONGEST_RETRY_SECONDS
+        if asked:
+            longest = min(max(FEW_RETRY_SECONDS, len(self._refused) // RETRIES_PER_SECOND), longest)
+        return delay_after(refusals, FIRST_RETRY_SECONDS, longest)
+
     def retry_namespace(self, namespace: str, held: Mapping[str, Resource]) -> None:
         """A quota, a LimitRange or the namespace changed: ask again about refused templates.
 
@@ -285,7 +306,7 @@ class Admissions:
             if resource is None or resource.namespace != namespace or not known.admission.refusal:
                 continue
             asked = self.now() - known.admission.checked_at
-            rest = relief(_wait(known.refusals)) - asked
+            rest = relief(known.wait) - asked
             if rest <= 0:
                 self.ask(resource)
             elif uid not in self._relieved:
@@ -308,6 +329,7 @@ class Admissions:
         """The resource has gone; answers to open questions about it are dropped."""
         self._asking.pop(uid, None)
         self._known.pop(uid, None)
+        self._refused.discard(uid)
         self._former.pop(uid, None)
         self._shapes.pop(uid, None)
 
@@ -347,7 +369,7 @@ class Admissions:
             if not self._asks(resource, template_hash):
                 return
             if present:
-                self.refuse(resource, error)
+                self.refuse(resource, error, asked=True)
             elif isinstance(error, errors.Rejected):
                 self._remember(resource, template_hash, None)
             else:
@@ -406,14 +428,10 @@ class Admissions:
             self._remember(resource, before.template_hash, before.answer)
         # A dry run does not meet everything that can refuse a CREATE.
         refusals = before.refusals if before is not None and before.of(resource) else 0
+        self._refused.discard(resource.uid)
         self._known[resource.uid] = _Known(resource.template_hash, admission, answer, refusals)
         self._forget_shape(resource.uid, resource.template_hash)
         self.answered(resource.key)
-
-
-def _wait(refusals: int) -> int:
-    """Seconds until a template is asked about again, after so many refusals in a row."""
-    return delay_after(refusals, FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
 
 
 def _told_by_status(resource: Resource) -> Admission | None:
@@ -462,7 +480,7 @@ def _word(error: errors.ClusterError) -> str:
     """The reason of a refusal, from a closed list; only a fault of the template itself is final."""
     if isinstance(error, errors.Rejected):
         if error.status in {400, 422}:
-            return "InvalidTemplate"
+            return _FINAL
         if "exceeded quota" in str(error):
             return "QuotaExceeded"
     return "TemplateRefused"

@@ -113,7 +113,7 @@ def test_a_text_of_a_user_is_no_command_to_the_terminal() -> None:
     evil = {"type": "Ready", "status": "False", "reason": "X", "message": "\x1b]0;evil\x07"}
     job = make_job("report", status={"conditions": [evil]})
 
-    assert "\x1b" not in run(Recorded(make_node("a"), job), "explain", "report").output
+    assert "\x1b" not in run(Recorded(make_node("a"), job), "explain", "report", code=1).output
 
 
 def test_a_cluster_that_refuses() -> None:

@@ -17,8 +17,11 @@ ROOM = Path(validation.__file__).parents[1]
 PUT_TOGETHER = {
     "_answers": {"RunNowRefused", "RetryRefused", "Backfill", "BackfillRefused"},
     "events": {"DependencyCycle", "InvalidSpec", "InvalidTemplate", "RolledBack"},  # Stalled
-    "_refusals": {"ChildRefused", "QuotaExceeded"},  # BatchJob
-    "_news_of_refusals": {"ChildRefused", "QuotaExceeded"},  # LongService
+    "blocked": {  # BatchJob
+        *("ChildRefused", "QuotaExceeded", "TemplateRefused", "InvalidTemplate"),
+        *("InvalidSpec", "InvalidSchedule", "InvalidTimeZone"),
+    },
+    "_news_of_refusals": {"ChildRefused", "QuotaExceeded", "TemplateRefused"},  # LongService
     "_turns_of_rollout": {
         *("RolledBack", "Paused", "StepReached", "ProgressDeadlineExceeded"),
         *("MassLossBrake", "WaitingForDependencies"),
@@ -50,7 +53,7 @@ def test_every_event_is_explained() -> None:
     stated, others = emitted()
     together = set().union(*PUT_TOGETHER.values())
 
-    once = {"events": 1, "_refusals": 1, "_news_of_refusals": 1}
+    once = {"events": 1, "blocked": 1, "_news_of_refusals": 1}
     assert {"_answers": 2, "_turns_of_rollout": 2, **once} == others
     assert stated | together == reasons.EVENTS.keys() | reasons.AS_CONDITIONS.keys()
 

@@ -166,6 +166,16 @@ class Refusing:
         self.known.ask(self.job)
         await asyncio.sleep(1)
 
+    def refuse_others(self, count: int) -> None:
+        """A dry run of so many other templates is refused too."""
+        self.others = [replace(self.job, uid=f"other-{number}") for number in range(count)]
+        for other in self.others:
+            self.known.refuse(other, rejected("denied", 403), asked=True)
+
+    def forget_others(self) -> None:
+        for other in self.others:
+            self.known.forget(other.uid)
+
 
 def test_a_dry_run_ends_no_row_of_refusals() -> None:
     """What a CREATE alone meets is waited for ever longer; a pod that is made ends it."""
@@ -184,12 +194,50 @@ def test_a_dry_run_ends_no_row_of_refusals() -> None:
     assert [5, 10, 20, 5] == loops.run(act())
 
 
-@pytest.mark.parametrize(("refusals", "gap"), [(1, 5), (3, 5), (7, 38)])
-def test_a_quota_that_changes_all_the_time_is_no_storm(refusals: int, gap: int) -> None:
-    """Asked again 5 s after the last answer, later 37.5 s: a quota changes with every write."""
+def test_the_end_of_what_a_dry_run_meets_is_noticed() -> None:
+    """Nothing tells that a ServiceAccount has come: the template is asked about every 10 s."""
+    server = Refusing()
+
+    async def act() -> list[int]:
+        waits = []
+        for _ in range(5):
+            await server.ask()
+            waits.append(server.waits())
+        return waits
+
+    assert [5, 10, 10, 10, 10] == loops.run(act())
+
+
+def test_many_refused_templates_are_asked_about_less_often() -> None:
+    """Two questions a second in all, as long as that is at least one in five minutes."""
+    server = Refusing()
+
+    async def act() -> list[int]:
+        waits = []
+        for others in (100, 400, 2_000):
+            server.refuse_others(others)
+            for _ in range(8):
+                await server.ask()
+            waits.append(server.waits())
+            server.forget_others()
+        await server.ask()
+        return [*waits, server.waits()]
+
+    assert [50, 200, 300, 10] == loops.run(act())
+
+
+@pytest.mark.parametrize(("refusals", "others", "gap"), [(1, 0, 5), (3, 0, 5), (7, 600, 38)])
+def test_a_quota_that_changes_all_the_time_is_no_storm(
+    refusals: int, others: int, gap: int
+) -> None:
+    """Asked again 5 s after the last answer, or 37.5 s while many templates are refused.
+
+    A quota changes with every write.
+    """
     server = Refusing()
 
     async def act() -> None:
+        server.refuse_others(others)
         for _ in range(refusals):
             await server.ask()
         began = len(server.asked)

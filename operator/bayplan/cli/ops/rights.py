@@ -39,7 +39,7 @@ _SERVED: Granted = {
     ),
     "apps": (("controllerrevisions", _KEEP),),
     "policy": (("poddisruptionbudgets", _KEEP),),
-    "events.k8s.io": (("events", "create patch"),),
+    "events.k8s.io": (("events", "create list patch"),),
 }
 _OWN: Granted = {"coordination.k8s.io": (("leases", "get create patch"),)}
 _POOLS: Granted = {

@@ -12,6 +12,7 @@ from typing import Any
 from bayplan.api import names
 from bayplan.api.times import rfc3339
 from bayplan.api.validation import Problem
+from bayplan.model import kubelet_words
 from bayplan.reconcile import conditions, defect, refused_writes
 from bayplan.reconcile.batchjob import starting, suspension
 from bayplan.reconcile.batchjob.attempt_outcome import START_TIMEOUT
@@ -68,6 +69,11 @@ class Reason(enum.StrEnum):
     IMAGE_NAME = "InvalidImageName"
     POST_START = "PostStartHookError"
     RUN_CONTAINER = "RunContainerError"
+    ATTACH = "FailedAttachVolume"
+    MAP = "FailedMapVolume"
+    MOUNT = "FailedMount"
+    SANDBOX = "FailedCreatePodSandBox"
+    UNHEALTHY = kubelet_words.UNHEALTHY
     START_ERROR = "StartError"
     CANNOT_RUN = "ContainerCannotRun"
     START_TIMEOUT = START_TIMEOUT

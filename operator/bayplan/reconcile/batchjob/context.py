@@ -50,6 +50,12 @@ class JobContext:
         return not self.job.problems and admission is not None and not admission.refusal
 
     @property
+    def blocked(self) -> bool:
+        """Whether no pod can be created until somebody mends something."""
+        admission = self.view.admission
+        return bool(self.job.problems) or (admission is not None and bool(admission.refusal))
+
+    @property
     def crowded_out(self) -> bool:
         """Whether a full quota is the only thing that prevents new pods."""
         admission = self.view.admission

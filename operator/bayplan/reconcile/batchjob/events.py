@@ -8,7 +8,7 @@ from bayplan.model.intents import EmitEvent
 from bayplan.reconcile import conditions, refused_writes
 from bayplan.reconcile.batchjob import requests, starting, triggers
 from bayplan.reconcile.batchjob.attempt_outcome import START_TIMEOUT, TEMPLATE_CHANGED
-from bayplan.reconcile.batchjob.conditions import hindrance, how, too_many
+from bayplan.reconcile.batchjob.conditions import hindrance, how, problem, too_many
 from bayplan.reconcile.batchjob.context import JobContext
 from bayplan.reconcile.batchjob.progress import JobProgress
 from bayplan.reconcile.batchjob.runs import LATE, RunProgress
@@ -52,19 +52,32 @@ def events(context: JobContext, progress: JobProgress) -> Iterable[EmitEvent]:
             yield EmitEvent("RunFailed", f"{how(wire_finished(one))}.", warning=True)
         elif one.outcome == "Cancelled":
             yield EmitEvent("RunCancelled", f"{how(wire_finished(one))}.")
+        else:
+            yield EmitEvent("RunSucceeded", f"{how(wire_finished(one))}.")
     for run_progress in progress.runs:
         yield from _run_events(context, run_progress)
 
 
+def blocked(before: object, word: str, message: str) -> Iterable[EmitEvent]:
+    """Why no run can start; an unchanged reason gives no new event. `before`: stored conditions."""
+    stored = conditions.stored(before, conditions.READY)
+    if stored is None or (stored.reason, stored.message) != (word, message):
+        yield EmitEvent(word, message, warning=True)
+
+
 def _refusals(context: JobContext) -> Iterable[EmitEvent]:
-    """Which object the API server refuses; an unchanged refusal gives no new event."""
-    refusals = context.view.refusals
+    """What is wrong with the job, or what the API server refuses, unless the status says so."""
+    refusals, admission = context.view.refusals, context.view.admission
+    before = context.job.status.get("conditions")
+    if context.job.problems:
+        yield from blocked(before, *problem(context.job.problems))
+        return
+    if admission is not None and admission.refusal:
+        yield from blocked(before, admission.refusal, admission.message)
+        return
     if not refusals:
         return
-    stored = conditions.stored(context.job.status.get("conditions"), conditions.READY)
-    message = refused_writes.sentence(refusals)
-    if stored is None or stored.message != message:
-        yield EmitEvent(refused_writes.word(refusals), message, warning=True)
+    yield from blocked(before, refused_writes.word(refusals), refused_writes.sentence(refusals))
 
 
 def _answers(progress: JobProgress) -> Iterable[EmitEvent]:

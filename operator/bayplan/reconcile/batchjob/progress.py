@@ -52,12 +52,12 @@ def progress_of(context: JobContext) -> JobProgress:
     runs = JobRuns.known(context)  # 1. How the known runs stand.
     held = suspension(context, runs.finished)  # 2. What holds back new runs, and when it ended.
     resumed_at = resumed(context, held, runs.finished)
-    schedule = None if context.job.problems else triggers.schedule_of(context.job, context.spec)
+    schedule = slot_clock.schedule_of(context)
     since = slot_clock.since(context, resumed_at)  # 3. From when on slots count …
     floor = slot_clock.floor_of(context, schedule, since)
     order = backfill.ordered(context, schedule, runs.made_up_for | runs.slots, floor)
     due = Due()  # … and which of them are due.
-    if not (context.job.problems or held or context.spec.parents):
+    if not (held or context.spec.parents) and (schedule or not context.job.problems):
         due = slot_clock.due_slots(
             context, schedule, max([floor, *runs.slots]), runs.looked_at, hindered=runs.hindered
         )

@@ -19,6 +19,7 @@ from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
 from bayplan.reconcile.batchjob import (
     conditions,
+    events,
     parents,
     requests,
     statistics,
@@ -55,7 +56,10 @@ def reconcile(job: Resource, pods: Mapping[PodKey, Pod], view: View, now: int) -
     if not isinstance(job.spec, BatchJobSpec):
         word, message = conditions.problem(job.problems)
         status = conditions.stalled(job.status, word, message, job.generation, now)
-        return Outcome(status=None if status == job.status else status)
+        if status == job.status:
+            return Outcome()
+        told = events.blocked(job.status.get("conditions"), word, message)
+        return Outcome(status=status, events=tuple(told))
     context = context_of(job, job.spec, pods, view, now)
     progress = progress_of(context)
     tasks, wake_times = _tasks(context, progress)

@@ -1,6 +1,7 @@
 """From when on a job's slots count, which are due now, and which passed during a suspension."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from bayplan.api.times import time_of
 from bayplan.reconcile.batchjob import triggers
@@ -9,6 +10,22 @@ from bayplan.reconcile.batchjob.runs import RunProgress
 from bayplan.reconcile.batchjob.suspension import edited
 from bayplan.reconcile.batchjob.triggers import Due
 from bayplan.schedules.parse import Schedule
+
+_UNREADABLE = frozenset({"InvalidSchedule", "InvalidTimeZone"})
+
+
+def schedule_of(context: JobContext) -> Schedule | None:
+    """The job's schedule; None if it runs once, or if its spec has no schedule that counts.
+
+    While another field is wrong, the slots of a schedule that was in force before still count.
+    """
+    problems = context.job.problems
+    if problems:
+        stored = context.stored.schedule_hash
+        known = stored in {"", triggers.schedule_hash(context.spec)}
+        if not known or any(one.reason in _UNREADABLE for one in problems):
+            return None
+    return triggers.schedule_of(context.job, context.spec)
 
 
 def due_slots(
@@ -33,8 +50,10 @@ def due_slots(
         created_at=context.job.created_at,
         free_at=_free_at(context, hindering, hindered=hindered) - delay,
         now=context.now - delay,
+        blocked=context.blocked,
     )
-    return triggers.delayed(found, delay)
+    found = triggers.delayed(found, delay)
+    return replace(found, reason=triggers.BLOCKED) if context.blocked else found
 
 
 def _hinders(context: JobContext, one: RunProgress, settled_at: int) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from bayplan.api import names
 from bayplan.api.batchjob_status import LONGEST_DETAIL
+from bayplan.model import kubelet_words
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Phase, Pod
 from bayplan.reconcile.batchjob.attempt_outcome import (
@@ -39,6 +40,8 @@ _WORDS = {
     "InvalidImageName": "InvalidImageName",
     "PostStartHookError": "PostStartHookError",
     "RunContainerError": "RunContainerError",
+    kubelet_words.UNHEALTHY: kubelet_words.UNHEALTHY,  # of a sidecar: the main containers wait
+    **{word: word for word in kubelet_words.OF_STARTING},
 }
 # Reasons of a living attempt that cannot start …
 HINDERED = frozenset({CANNOT_START, *_WORDS.values()})
@@ -106,7 +109,12 @@ def ended_by_timeout(found: AttemptOutcome, pod: Pod, due: int | None) -> Attemp
 
 
 def with_words(found: AttemptOutcome, pod: Pod) -> AttemptOutcome:
-    """The end of an attempt that never started, with what the kubelet said of it."""
-    if found.standing is not Standing.FAILED or found.detail or has_begun(pod):
+    """The end of a failed attempt, with what is known of it beside its reason and exit code.
+
+    That is why it never started, which init container failed, or which probe failed before its
+    kubelet ended it.
+    """
+    if found.standing is not Standing.FAILED or found.detail:
         return found
-    return replace(found, detail=pod.ending.message.strip()[:LONGEST_DETAIL])
+    said = pod.ending.said if has_begun(pod) else pod.ending.message
+    return replace(found, detail=said.strip()[:LONGEST_DETAIL])

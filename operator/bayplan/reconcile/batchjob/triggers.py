@@ -20,6 +20,7 @@ PUNCTUAL_SECONDS = 60
 TOO_LATE = "StartingDeadline"
 SUPERSEDED = "Superseded"
 SKIPPED = "Skipped"
+BLOCKED = "Blocked"  # missed while no run could start: the template or the spec is refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def schedule_hash(spec: BatchJobSpec) -> str:
 
 
 def schedule_of(job: Resource, spec: BatchJobSpec) -> Schedule | None:
-    """The job's schedule; None for a job that runs once. The spec must have no problems."""
+    """The job's schedule; None for a job that runs once. Its schedules must be readable."""
     if not spec.timetable:
         return None
     key = f"{job.namespace}/{job.name}"
@@ -72,11 +73,13 @@ def due(
     created_at: int,
     free_at: int,
     now: int,
+    blocked: bool = False,
 ) -> Due:
     """What is due of the slots later than `after`.
 
     `free_at` is the time since which nothing of the job's own hindered a run (now, while something
-    does).
+    does). `blocked`: no run can start whatever is due, so that the slots before the one that waits
+    are missed already.
     """
     if schedule is None:
         return Due(slot=created_at) if after < created_at else Due()
@@ -91,7 +94,7 @@ def due(
     if spec.missed_run_policy == "Skip" and now - max(newest, free_at) > PUNCTUAL_SECONDS:
         return Due(settled=newest, reason=SKIPPED, next_at=next_at)
     floor = after if deadline is None else max(after, now - deadline - 1)
-    oldest = schedule.next_after(floor)
+    oldest = newest if blocked and newest > floor else schedule.next_after(floor)
     if oldest is None or oldest > now:
         return Due(settled=newest, reason=TOO_LATE, next_at=next_at)
     expires_at = None if deadline is None else oldest + deadline + 1

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from bayplan.api.times import rfc3339, time_of
+from bayplan.model import kubelet_words
 from bayplan.model.pods import FRESH, Pod
 from bayplan.reconcile import conditions
 from bayplan.reconcile.longservice import restart_backoff
@@ -31,6 +32,7 @@ _FAILURES_OF_WAITING = frozenset(
         "PostStartHookError",
         "RegistryUnavailable",
         "RunContainerError",
+        *kubelet_words.OF_STARTING,
     }
 )
 
@@ -56,6 +58,16 @@ def sentence(failing: Collection[Pod]) -> str:
     said = (ending.message or ending.said).strip().splitlines()
     hint = conditions.cut(f": {said[-1]}", _LONGEST_HINT) if said else ""
     return f"{len(failing)} failing, such as {worst.name}{where} ({what}){hint}"
+
+
+def unready(instances: Instances) -> str:
+    """What its kubelet says of an instance that runs and is not ready; empty if it says nothing."""
+    told = (pod for pod in instances.live if not instances.healthy(pod) and pod.ending.said)
+    first = min(told, key=lambda pod: pod.name, default=None)
+    if first is None:
+        return ""
+    where = f" on {first.node}" if first.node else ""
+    return conditions.cut(f"{first.name}{where} is not ready: {first.ending.said}", _LONGEST_HINT)
 
 
 def newest(instances: Instances, stored: object, now: int) -> Mapping[str, Any] | None:

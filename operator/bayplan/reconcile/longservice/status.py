@@ -58,6 +58,7 @@ class Reason(enum.StrEnum):
     NODE_SILENT = "NodeUnreachable"
     ROLLING_OUT = "RollingOut"
     STARTING = "InstancesStarting"
+    UNREADY = "InstancesUnready"
     STOPPING = "InstancesStopping"
     ROLLED_OUT = "RolledOut"
     ROLLED_BACK = "RolledBack"
@@ -292,7 +293,8 @@ def _unready(facts: Facts) -> tuple[Reason, str]:
     if facts.spec.replicas == 0:
         rest = failures.counted(len(instances.live), "instance")
         return Reason.STOPPING, f"; {rest} left to stop"
-    return Reason.STARTING, ""
+    unready = failures.unready(instances)
+    return (Reason.UNREADY, f"; {unready}") if unready else (Reason.STARTING, "")
 
 
 def _unplaced(facts: Facts, placement: NoRoom) -> tuple[Reason, str]:
@@ -464,7 +466,9 @@ def _news_of_refusals(before: Mapping[str, Any], after: Mapping[str, Any]) -> li
     """Which object the API server refuses; an unchanged refusal gives no new event."""
     was = conditions.stored(before.get("conditions"), conditions.READY)
     is_ = conditions.stored(after["conditions"], conditions.READY)
-    if is_ is None or is_ == was or not refused_writes.tells(is_):
+    if is_ is None or is_ == was or is_.status != "False":
+        return []
+    if is_.reason != Reason.TEMPLATE_REFUSED and not refused_writes.tells(is_):
         return []
     return [EmitEvent(is_.reason, is_.message, warning=True)]
 

@@ -1,0 +1,142 @@
+"""Pods of ours that do not become ready though their status does not say why.
+
+A kubelet says only in an Event that it cannot mount a volume, make the sandbox, or get a good
+answer to a probe. What it said there is remembered here and added to each sight of the pod, as
+though it stood in the pod's status. It is forgotten when the pod becomes ready or goes.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from bayplan.api import kinds
+from bayplan.cluster.hindrances import CRASH_LOOP
+from bayplan.model import kubelet_words
+from bayplan.model.pods import Ending, Phase, Pod
+
+FIRST_SECONDS = 5.0  # a pod on a node is asked about after this, …
+LONGEST_SECONDS = 120.0  # … then after twice as long each time, up to this
+OWNER_SECONDS = 2.0  # between two questions about pods of one owner: most wait for the same thing
+_BY_SIGNAL = frozenset({137, 143})  # exit codes of a container that its kubelet ended
+_CHANGING = re.compile(r"[0-9a-f]{8,}|[0-9]+")  # ids and numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a kubelet said of a pod: the reason of its Event, and its sentence."""
+
+    reason: str
+    said: str
+
+    @property
+    def gist(self) -> tuple[str, str]:
+        """What is equal in two sayings of the same thing."""
+        return self.reason, _CHANGING.sub("0", self.said)
+
+
+@dataclass(slots=True, eq=False)
+class Silent:
+    """One pod whose status says nothing; times are the loop's."""
+
+    pod: Pod  # as it was seen last
+    asked: int = 0
+    ask_at: float | None = None  # None: it was not looked at yet
+    words: Words | None = None
+
+    @property
+    def owner(self) -> str:
+        return self.pod.owner.uid if self.pod.owner is not None else ""
+
+
+@dataclass(slots=True, eq=False)
+class SilentPods:
+    """The silent pods by uid."""
+
+    _pods: dict[str, Silent] = field(default_factory=dict)
+    _owners: dict[str, float] = field(default_factory=dict)  # uid of an owner -> when it was asked
+
+    def applied(self, pod: Pod) -> Pod:
+        """Return a pod that was seen as it counts: with what its kubelet said elsewhere."""
+        known = self._pods.get(pod.uid)
+        if not is_silent(pod):
+            if known is not None:
+                del self._pods[pod.uid]
+                return _ended(pod, known.words)
+            return pod
+        if known is None:
+            known = self._pods[pod.uid] = Silent(pod)
+        known.pod = pod
+        return _told(pod, known.words)
+
+    def gone(self, uid: str) -> None:
+        """The pod has gone."""
+        self._pods.pop(uid, None)
+
+    def due(self, now: float, most: int) -> Iterator[Silent]:
+        """The pods to ask about now, those first that were asked about least often."""
+        for one in self._pods.values():
+            if one.ask_at is None:
+                one.ask_at = now + FIRST_SECONDS
+        self._owners = {uid: at for uid, at in self._owners.items() if now - at < OWNER_SECONDS}
+        waiting = (one for one in self._pods.values() if one.ask_at is not None)
+        ready = [one for one in waiting if one.ask_at is not None and one.ask_at <= now]
+        for one in sorted(ready, key=lambda one: (one.asked, one.ask_at)):
+            if most and one.owner not in self._owners:
+                most -= 1
+                self._owners[one.owner] = now
+                one.asked += 1
+                one.ask_at = now + min(FIRST_SECONDS * 2**one.asked, LONGEST_SECONDS)
+                yield one
+
+    def hear(self, one: Silent, words: Words) -> Pod | None:
+        """The pod as it counts from now on; None if nothing is new, or it is not silent now."""
+        if self._pods.get(one.pod.uid) is not one:
+            return None
+        if one.words is not None and one.words.gist == words.gist:
+            return None
+        one.words = words
+        return _told(one.pod, words)
+
+    @property
+    def count(self) -> int:
+        return len(self._pods)
+
+
+def is_silent(pod: Pod) -> bool:
+    """Whether a pod of ours is on a node, is not ready, and its status does not say why."""
+    if pod.ready or not pod.node or not pod.uid or pod.terminal or pod.terminating:
+        return False
+    if pod.owner is None or pod.owner.kind not in kinds.BY_NAME:
+        return False
+    return pod.ending.waiting in {"", CRASH_LOOP}
+
+
+def _told(pod: Pod, words: Words | None) -> Pod:
+    """The pod, with the words in place of what its status does not say."""
+    ending = pod.ending
+    if words is None:
+        return pod
+    if words.reason in kubelet_words.OF_STARTING:
+        starts = ending.began or ending.waiting
+        return pod if starts else _with(pod, waiting=words.reason, said=words.said)
+    if not ending.began:
+        return pod  # of a former container
+    if ending.waiting == CRASH_LOOP or ending.restarts:
+        by_itself = ending.exit_code is not None and ending.exit_code not in _BY_SIGNAL
+        return pod if by_itself else _with(pod, said=words.said)
+    started = pod.phase is Phase.RUNNING and ending.complete
+    return _with(pod, said=words.said, waiting="" if started else kubelet_words.UNHEALTHY)
+
+
+def _ended(pod: Pod, words: Words | None) -> Pod:
+    """A pod that is over: if its kubelet ended it after a probe failed, it says so."""
+    by_kubelet = pod.phase is Phase.FAILED and pod.ending.exit_code in _BY_SIGNAL
+    if words is None or words.reason not in kubelet_words.OF_RUNNING or not by_kubelet:
+        return pod
+    return _with(pod, said=words.said)
+
+
+def _with(pod: Pod, **changes: str) -> Pod:
+    ending: Ending = dataclasses.replace(pod.ending, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(pod, ending=ending)
