@@ -323,7 +323,7 @@ def test_after_an_outage_the_newest_slot_runs() -> None:
 
     assert [f"{slot_run(SLOT + 4 * HOUR)}-0"] == names_of(world)
     assert 4 == world.status["statistics"]["missed"]
-    assert ["Missed"] == [event.reason for event in world.events]
+    assert ["Missed", "RunSucceeded"] == [event.reason for event in world.events]
     assert "4 scheduled times passed without a run, the newest 2026-09-21T17:30:00Z" in (
         world.events[0].message
     )
@@ -682,7 +682,7 @@ def test_run_now_under_forbid_waits_and_survives_the_loss_of_its_annotation() ->
     world.settle()
 
     assert [f"{slot_run(SLOT)}-0", f"{token_run('a')}-0"] == names_of(world)
-    assert ["RunNowRefused"] == [event.reason for event in world.events]
+    assert ["RunNowRefused", "RunSucceeded"] == [event.reason for event in world.events]
 
 
 def test_a_forgotten_token_whose_pod_is_kept_does_not_run_again() -> None:
