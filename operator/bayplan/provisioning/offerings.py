@@ -118,7 +118,8 @@ def offers(
     known = catalogue.load()
     chosen: dict[str, catalogue.InstanceType] = {}
     for pattern in wanted:
-        found = [name for name in known if fnmatch.fnmatchcase(name, pattern)]
+        exact = pattern in known
+        found = [pattern] if exact else [n for n in known if fnmatch.fnmatchcase(n, pattern)]
         if not found:
             raise InputError("--instance-type", f"no instance type is called {pattern!r}")
         chosen.update((name, known[name]) for name in found)
@@ -136,6 +137,13 @@ def offers(
         amount, source = price.microdollars_per_hour, price.source
         made.append(Offer(one.name, one.arch, room, amount, source, labels=given))
     return made
+
+
+def ladder_of(arch: str) -> list[list[str]]:
+    """Types to try after the usual types: general types of this architecture, then `ladder`."""
+    general, *rest = ladder()
+    types = catalogue.load()
+    return [[name for name in general if types[name].arch == arch], general, *rest]
 
 
 def ladder(known: Iterable[str] = ()) -> list[list[str]]:

@@ -9,8 +9,8 @@ from click.shell_completion import CompletionItem
 from bayplan.api.kinds import KINDS
 from bayplan.cli import name_completion
 from bayplan.cli.errors import Refused
-from bayplan.cli.named_object import kind_of
-from bayplan.cli.packing import node_page, pool_objects
+from bayplan.cli.named_object import FOREIGN, WORDS, controllers, kind_of
+from bayplan.cli.packing import explain_page, node_page, pool_objects
 from bayplan.cli.printing import data, formatted, is_data, now, plain
 from bayplan.cli.target import Target, targeted
 
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
 _BY_WORD = {  # the kind of a word before a slash
-    **{word: kind.name for kind in KINDS for word in kind.words},
-    **dict.fromkeys(("pod", "pods", "po"), "Pod"),
+    **WORDS,
     **dict.fromkeys(("node", "nodes", "no"), "Node"),
     **dict.fromkeys(("pool", "pools"), "Pool"),
 }
-_MOST_LINES = 8  # of pods
+_OTHERS = ("cronjob", "deployment", "job.batch", "replicaset", "statefulset")
 
 
 def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -34,7 +33,7 @@ def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> li
         known = _BY_WORD.get(kind.lower())
         found = name_completion.completed(context, name, known) if known else []
         return [CompletionItem(f"{kind}/{one.value}") for one in found]
-    words = (*(kind.word for kind in KINDS), "node", "pod", "pool")
+    words = (*(kind.word for kind in KINDS), *_OTHERS, "node", "pod", "pool")
     return [CompletionItem(f"{word}/") for word in words if word.startswith(typed.lower())]
 
 
@@ -47,6 +46,9 @@ def _kinds(context: click.Context, parameter: click.Parameter, typed: str) -> li
 @formatted
 def explain(words: tuple[str, ...], node_selector: str, target: Target, output: str) -> None:
     """Say everything that is known about a BatchJob, LongService or Pod, and why it waits.
+
+    So it does for a Deployment, StatefulSet, ReplicaSet, Job or CronJob whose pods Bayplan places.
+    job/NAME is a BatchJob if there is one with the name, else a Job; job.batch/NAME is a Job.
 
     For waiting pods it shows a funnel: each node counts for the first reason that holds, so the
     numbers add up to the nodes considered. Below it are changes that would make the pod fit, each
@@ -77,14 +79,14 @@ def explain(words: tuple[str, ...], node_selector: str, target: Target, output: 
     if is_data(output):
         data(output, "explain", told)
     else:
-        click.echo("\n".join(map(plain, lines(told))))
+        click.echo("\n".join(map(plain, explain_page.lines(told))))
     click.get_current_context().exit(1 if told["waiting"] or told["trouble"] else 0)
 
 
 def explained(
     cluster: "ApiClient", kind: str, body: dict[str, Any], node_selector: str
 ) -> dict[str, Any]:
-    """Everything that is known about a BatchJob, LongService or Pod, as data."""
+    """Everything that is known about a workload or a Pod, as data."""
     from bayplan.reports.explain import account
     from bayplan.reports.live_jobs import as_now
     from bayplan.reports.runs import unfinished
@@ -96,7 +98,8 @@ def explained(
         pods = [pod for pod in found.cache.state.pods.values() if not pod.assumed]
         [body] = as_now([body], pods, now())
         runs = {"runs": unfinished(body, pods, now())}
-    return {**account(found, kind, body, _events(cluster, body)), **runs}
+    makers = controllers(cluster, kind, body) if kind in FOREIGN else ()
+    return {**account(found, kind, body, _events(cluster, body), makers), **runs}
 
 
 def _named(words: tuple[str, ...]) -> str:
@@ -145,58 +148,3 @@ def _events(cluster: "ApiClient", body: Mapping[str, Any]) -> list[dict[str, Any
         return cluster.listed("Event", about["namespace"], fields=f"regarding.uid={uid}")
     except Refused:
         return []
-
-
-def _stands(run: Mapping[str, Any]) -> str:
-    """Where an unfinished run stands: `runs on n1 since …, attempt 2`."""
-    node = f" on {run['node']}" if run.get("node") else ""
-    why = f" ({run['reason']})" if run.get("reason") else ""
-    number = run.get("attempt", 0) + 1
-    if run.get("retryTime"):
-        return f"attempt {number} comes at {run['retryTime']}{why}"
-    if run["state"] == "Running":
-        return f"runs{node} since {run['startTime']}, attempt {number}{why}"
-    return f"attempt {number} waits for {f'its containers{node}' if node else 'a node'}{why}"
-
-
-def lines(told: Mapping[str, Any]) -> list[str]:
-    """The account as lines of text."""
-    said = [f"{told['kind']} {told['namespace']}/{told['name']}"]
-    for one in told["conditions"]:
-        tail = f": {one['message']}" if one["message"] else ""
-        said.append(f"  {one['type']}={one['status']} ({one['reason']}){tail}")
-    said += [f"trouble: {one}" for one in told["trouble"]]
-    said += [f"run {one['run']}: {_stands(one)}" for one in told.get("runs", ())]
-    if told.get("drifted"):
-        cure = (
-            "spec.rebalance moves them where there is room"
-            if told["rebalances"]
-            else "they stay; spec.rebalance.maxMovesPerHour would move them"
-        )
-        said.append(f"drifted: {told['drifted']} break placement as it is now; {cure}")
-    for one in told["waiting"]:
-        said.append(f"{one['pendingTasks']} waiting since {one['pendingSince']}: {one['message']}")
-        left = one["nodesConsidered"]
-        for refusal in one["refusals"]:
-            detail = f" {refusal['detail']}" if "detail" in refusal else ""
-            left -= refusal["nodes"]
-            said.append(f"  {refusal['nodes']:>6} {refusal['reason']}{detail} ({left} left)")
-        said += [f"  would fit {hint}" for hint in one["wouldFit"]]
-    placed = [one for one in told["pods"] if one["node"]]
-    for one in placed[:_MOST_LINES]:
-        place = ", ".join(filter(None, (one["instanceType"], one["zone"])))
-        asks = ", ".join(f"{amount} {name}" for name, amount in one["request"].items())
-        said.append(f"on {one['node']} ({place or 'no labels'}): {one['name']}, asks {asks}")
-    if len(placed) > _MOST_LINES:
-        said.append(f"… and {len(placed) - _MOST_LINES} more pods that have a node")
-    held = [one for one in told["pods"] if not one["node"] and one["nominatedNode"]]
-    said += [f"a place is held for {one['name']} on {one['nominatedNode']}" for one in held]
-    coming = told.get("next")
-    if coming is not None:
-        said += [f"would create {name}" for name in coming["creates"][:_MOST_LINES]]
-        said += [f"would delete {one['name']}: {one['why']}" for one in coming["deletes"]]
-        if coming["lookedAtAgain"]:
-            said.append(f"looked at again at {coming['lookedAtAgain']}")
-    for one in told["events"]:
-        said.append(f"event {one['time']} {one['type']} {one['reason']}: {one['message']}")
-    return said

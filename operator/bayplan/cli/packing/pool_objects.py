@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bayplan.api import names
 from bayplan.api.kinds import POOL
 from bayplan.cli.errors import Negative, NotThere
 from bayplan.model.untyped import mapping
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
-WORDS = frozenset({POOL.singular, POOL.plural, POOL.short})  # before a `/` on the command line
+_WORDS = (POOL.singular, POOL.plural, POOL.short)
+# before a `/` on the command line
+WORDS = frozenset({*_WORDS, *(f"{word}.{names.GROUP}" for word in _WORDS)})
 NONE = (
     "There is no Pool in the cluster. `bayplan plan --pool NODEPOOL` says what a Pool could save."
 )

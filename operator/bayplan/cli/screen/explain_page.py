@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from bayplan.cli.packing import explain, node_page, pool_page
+from bayplan.cli.packing import explain, explain_page, node_page, pool_page
 from bayplan.cli.printing import plain
 from bayplan.cli.screen.columns import Column, Row
 from bayplan.cli.screen.pages import Page, Seen
@@ -38,7 +38,7 @@ def of_kind(kind: str, node_selector: str = "") -> Callable[[Row], Page]:
     def entered(row: Row) -> Page:
         def said(cluster: "ApiClient") -> Iterable[str]:
             body = cluster.get(kind, row["name"], row["namespace"])
-            return explain.lines(explain.explained(cluster, kind, body, node_selector))
+            return explain_page.lines(explain.explained(cluster, kind, body, node_selector))
 
         return _page(str(row["name"]), said)
 
