@@ -232,7 +232,17 @@ def test_next_of_what_is_never_due(schedule: str, code: int, words: str) -> None
 
 def test_the_start_loads_little() -> None:
     """--help and a wrong option load neither numpy, pydantic, rich nor anything of Kubernetes."""
-    heavy = {"numpy", "pydantic", "rich", "yaml", "kubernetes", "aiohttp", "kopf", "highspy"}
+    heavy = {
+        "numpy",
+        "pydantic",
+        "rich",
+        "yaml",
+        "kubernetes",
+        "aiohttp",
+        "kopf",
+        "highspy",
+        "textual",
+    }
     program = (
         "import sys, json\n"
         "from bayplan.cli.main import main\n"
