@@ -411,7 +411,7 @@ def test_plan_of_a_pool_without_a_node_pool(pool: Body, word: str, why: str) -> 
         (["explain"], "node/n", ["node/n1"]),
         (["explain"], "job/", []),
         (["plan", "--pool"], "b", ["batch", "big"]),
-        (["top"], "po", ["pools"]),
+        (["top"], "po", ["pods", "pools"]),
     ],
 )
 def test_names_of_pools_are_completed(words: list[str], typed: str, some: list[str]) -> None:
