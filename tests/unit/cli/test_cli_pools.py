@@ -337,9 +337,9 @@ def test_a_pool_that_is_not_there() -> None:
 
 def test_other_kinds_are_explained_as_before() -> None:
     """An unknown kind is told which there are."""
-    assert (
-        "write job, service, pod, pool or node" in run(cluster(), "explain", "x/y", code=1).output
-    )
+    kinds = "write job, service, pod, pool, node, deployment or statefulset"
+
+    assert kinds in run(cluster(), "explain", "x/y", code=1).output
 
 
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────
