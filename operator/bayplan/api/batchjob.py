@@ -441,7 +441,7 @@ DEFINITION = Definition(
         Column("Result", '.status.conditions[?(@.type=="LastRunSucceeded")].reason'),
         Column("Running", ".status.running", kind="integer"),
         Column("Status", '.status.conditions[?(@.type=="Ready")].reason'),
-        Column("Suspend", ".spec.suspend", kind="boolean"),
+        Column("Suspend", ".spec.suspend", kind="boolean", priority=1),
         Column("Age", ".metadata.creationTimestamp", kind="date"),
         Column("Schedules", ".spec.schedules", priority=1),
         Column("Waiting", ".status.placement.message", priority=1),
