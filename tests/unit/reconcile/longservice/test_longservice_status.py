@@ -12,7 +12,7 @@ from bayplan.model.pods import Ending
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile.view import NoRoom
 from tests.builders import NOON
-from tests.services import World, make_world, running
+from tests.services import World, make_world, refused, running
 
 CONDITIONS = ("Ready", "Available", "Progressing", "Placed", "Reconciling", "Stalled")
 
@@ -204,7 +204,7 @@ def test_other_numbers_are_no_news(after: Funnel, *, written: bool) -> None:
     assert written == (before != world.service.status["placement"])
 
 
-def test_effective_requests_are_kept_as_the_server_told_them() -> None:
+def test_effective_requests_are_kept_as_the_server_saidthem() -> None:
     """Requests are written as quantities; being checked again alone is no reason to write."""
     world = running(1)
     requests = world.service.status["effectiveRequests"]
@@ -255,3 +255,31 @@ def test_failing_instance_is_an_event() -> None:
     assert [("InstanceFailed", True)] == [
         (event.reason, event.warning) for event in world.act().events
     ]
+
+
+def test_what_a_probe_answers_is_told() -> None:
+    """Of an instance that runs and is not ready; it does not count as failing."""
+    world = running(2)
+    pod = world.standing()[0]
+    said = "container web: Readiness probe failed: 404"
+    ending = Ending(started_at=world.now - 500, said=said)
+    world.put(replace(pod, ready=False, ready_since=None, ending=ending))
+    world.hear()
+    world.act()
+    [ready] = [one for one in world.service.status["conditions"] if one["type"] == "Ready"]
+
+    assert ("False", "InstancesUnready") == (ready["status"], ready["reason"])
+    assert f"{pod.name} on {pod.node} is not ready: {said}" in ready["message"]
+
+
+def test_a_template_that_is_refused_is_saidin_an_event() -> None:
+    """Once, in the API server's words."""
+    world = make_world(1)
+    world.admission = refused(world.service)
+    first, again = world.act(), world.act()
+    said = [one for one in first.events if isinstance(one, intents.EmitEvent)]
+
+    assert [("TemplateRefused", "no", True)] == [
+        (one.reason, one.message, one.warning) for one in said
+    ]
+    assert () == again.events
