@@ -162,6 +162,15 @@ def test_top_lists_jobs_and_services() -> None:
     assert "report" in run(cluster, "top", "jobs", "--once").output
 
 
+@pytest.mark.parametrize(("what", "kind"), [("jobs", "BatchJob"), ("services", "LongService")])
+def test_a_cluster_without_the_definitions_is_told(what: str, kind: str) -> None:
+    """The API server only says that it has found no such page."""
+    empty = Recorded(make_node("a"), refuse={"/apis/bayplan.dev": 404})
+    shown = run(empty, "top", what, code=3).output
+
+    assert f"does not know the kind {kind}: install the chart bayplan-crds" in shown
+
+
 def test_of_one_on_each_node_the_nodes_are_wanted() -> None:
     """`replicas` is not what counts; before the first look nothing is known."""
     known = make_service("agent", mode="PerNode", status={"desiredReplicas": 7, "readyReplicas": 6})

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bayplan.cli.errors import NotThere
 from bayplan.cli.jobs.live_job import jobs_as_now
 from bayplan.cli.packing import pool_objects
 from bayplan.inputs import InputError
@@ -33,7 +34,12 @@ def looked(
     if what in _SHARES:
         return {"what": what, **_shares(cluster, what, _term(node_selector))}
     if what != "nodes":
-        bodies = cluster.listed(_KINDS[what], namespace)
+        try:
+            bodies = cluster.listed(_KINDS[what], namespace)
+        except NotThere as error:
+            raise NotThere(
+                f"the cluster does not know the kind {_KINDS[what]}: install the chart bayplan-crds"
+            ) from error
         bodies = jobs_as_now(cluster, bodies) if what == "jobs" else bodies
         return {"what": what, what: workloads(bodies)}
     from bayplan.manifests import inventory
