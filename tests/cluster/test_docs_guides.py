@@ -208,4 +208,4 @@ def test_the_other_pages(reader: Reader) -> None:
     reader.kube.until(SERVICES, lambda found: read.holds(found, "web", "Ready"))
     pages = ("docs/guide/simulate.md", "docs/operate/install.md", "README.md")
 
-    assert [6, 1, 3] == [len(reader.follows(page, {})) for page in pages]
+    assert [7, 1, 3] == [len(reader.follows(page, {})) for page in pages]
