@@ -84,11 +84,11 @@ def test_make_leaves_the_commands(installed: Path, where: str) -> None:
 
 
 def test_the_first_command_of_the_readme_runs_after_make(installed: Path) -> None:
-    """README's `.venv/bin/bayplan simulate …`, as it stands there."""
-    [line] = re.findall(r"^ +(\.venv/bin/bayplan simulate .*)$", README.read_text(), re.MULTILINE)
+    """The `bayplan simulate …` of README's transcript, by the command that make has left."""
+    [line] = re.findall(r"^\$ (bayplan simulate .*)$", README.read_text(), re.MULTILINE)
     command, *words = shlex.split(line, comments=True)
 
-    assert "pods on" in answer(command, *words, at=installed)
+    assert "pods on" in answer(f".venv/bin/{command}", *words, at=installed)
 
 
 @pytest.mark.parametrize("where", [".", "..", "operator"])
