@@ -54,7 +54,7 @@ def test_what_is_said_reaches_the_owner() -> None:
     assert pod is not None
     assert WEB in told.bell.keys
     assert ("FailedMount", NOTE) == (pod.ending.waiting, pod.ending.said)
-    assert "regarding.uid=uid-web-1,type=Warning" == query["fieldSelector"]
+    assert "regarding.uid=uid-web-1" == query["fieldSelector"]
 
 
 def test_a_standby_asks_nothing() -> None:
@@ -80,6 +80,16 @@ def test_the_newest_counts() -> None:
     )
     assert newest(listed(other)) is None
     assert newest(b"no json") is None
+
+
+def test_a_volume_that_came_a_moment_later() -> None:
+    """As soon as an image is pulled it counts no more; a sandbox that fails after that does."""
+    mount = event("FailedMount", NOTE, "2026-01-01T00:00:00Z")
+    pulling = event("Pulling", "Pulling image", "2026-01-01T00:00:02Z")
+    sandbox = event("FailedCreatePodSandBox", "no network", "2026-01-01T00:00:09Z")
+
+    assert newest(listed(mount, pulling)) is None
+    assert Words("FailedCreatePodSandBox", "no network") == newest(listed(mount, pulling, sandbox))
 
 
 def test_the_volume_that_fails_counts_more_than_all_that_wait() -> None:

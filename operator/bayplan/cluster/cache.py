@@ -239,10 +239,9 @@ class Cache:
         return not self.namespace or namespace == self.namespace
 
     def _set_pod(self, seen: Seen) -> None:
-        pod = self.silent_pods.applied(self.assumptions.applied(seen.value))
+        pod = self.assumptions.applied(seen.value)
         serves = self._serves(pod.namespace)
-        if not serves:
-            pod = news.as_load(pod)
+        pod = self.silent_pods.applied(pod) if serves else news.as_load(pod)
         before = self.state.set_pod(pod)
         if serves:
             self.orphans.see(before, pod)
@@ -271,15 +270,16 @@ class Cache:
         if before.node and not before.terminal:
             self.doorbell.mark_placement()
 
-    def hear(self, one: Silent, words: Words) -> None:
-        """A kubelet said of a pod, in an Event, what its status does not say."""
+    def hear(self, one: Silent, words: Words | None) -> None:
+        """A kubelet said of a pod what its status does not say, or it says so no more (None)."""
         heard = self.silent_pods.hear(one, words)
         known = self.state.pods.get(one.pod.key)
         if heard is None or known is None or known.uid != heard.uid or known.terminating:
             return
         if heard.ending != known.ending:
-            self.state.set_pod(heard)
-            self._ring_owner(heard)
+            told = dataclasses.replace(known, ending=heard.ending)
+            self.state.set_pod(told)
+            self._ring_owner(told)
 
     def _ring_owner(self, pod: Pod) -> None:
         self._dependents.ring_owner(pod)

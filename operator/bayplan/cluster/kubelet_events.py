@@ -24,7 +24,8 @@ LOOK_SECONDS = 1.0
 MOST_AT_ONCE = 4
 REFUSED_SECONDS = 300.0  # no question for this long after the API server has refused to list
 _MOST_EVENTS = 50
-_REASONS = kubelet_words.OF_STARTING | kubelet_words.OF_RUNNING
+# What a kubelet does only when the pod has its volumes and its sandbox.
+_LATER = frozenset({"Created", "Pulled", "Pulling", "Started"})
 _VAGUE = "Unable to attach or mount volumes"  # said beside what hinders one volume
 
 
@@ -79,27 +80,32 @@ class KubeletEvents:
                 if isinstance(error, errors.Rejected):
                     self._not_before = now + REFUSED_SECONDS
                 return
-            if words is not None:
-                self.cache.hear(one, words)
+            self.cache.hear(one, words)
 
     async def _ask(self, one: Silent) -> Words | None:
         request = requests.list_chunk(
             "Event",
             one.pod.namespace,
             limit=_MOST_EVENTS,
-            fields=f"regarding.uid={one.pod.uid},type=Warning",
+            fields=f"regarding.uid={one.pod.uid}",
         )
         return newest(await self.transport.send(request))
 
 
 def newest(body: bytes) -> Words | None:
-    """What was said last in a list of Events, if it is a reason why the pod is not ready."""
+    """What was said last in a list of Events, if it is a reason why the pod is not ready.
+
+    Many a volume fails once and is there a moment later: it does not count once an image is pulled.
+    """
     try:
         found = msgspec.json.decode(body, type=_Events).items or ()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         logs.say(logging.INFO, "events not read", error=error)
         return None
-    return _last([one for one in found if one.reason in _REASONS])
+    later_at = max((_time(one) for one in found if one.reason in _LATER), default="")
+    running = [one for one in found if one.reason in kubelet_words.OF_RUNNING]
+    starting = [one for one in found if one.reason in kubelet_words.OF_STARTING]
+    return _last([*running, *(one for one in starting if _time(one) > later_at)])
 
 
 def _last(found: Iterable[_Event]) -> Words | None:

@@ -19,6 +19,8 @@ FIRST_SECONDS = 5.0  # a pod on a node is asked about after this, …
 LONGEST_SECONDS = 120.0  # … then after twice as long each time, up to this
 OWNER_SECONDS = 2.0  # between two questions about pods of one owner: most wait for the same thing
 _BY_SIGNAL = frozenset({137, 143})  # exit codes of a container that its kubelet ended
+_NO_MEMORY = "OOMKilled"
+_HARMLESS = "Readiness probe"
 _CHANGING = re.compile(r"[0-9a-f]{8,}|[0-9]+")  # ids and numbers
 
 
@@ -89,11 +91,14 @@ class SilentPods:
                 one.ask_at = now + min(FIRST_SECONDS * 2**one.asked, LONGEST_SECONDS)
                 yield one
 
-    def hear(self, one: Silent, words: Words) -> Pod | None:
-        """The pod as it counts from now on; None if nothing is new, or it is not silent now."""
+    def hear(self, one: Silent, words: Words | None) -> Pod | None:
+        """The pod as it counts from now on; None if nothing is new, or it is not silent now.
+
+        `words` None: nothing keeps it from becoming ready any more, as far as its kubelet says.
+        """
         if self._pods.get(one.pod.uid) is not one:
             return None
-        if one.words is not None and one.words.gist == words.gist:
+        if (one.words and one.words.gist) == (words and words.gist):
             return None
         one.words = words
         return _told(one.pod, words)
@@ -123,7 +128,7 @@ def _told(pod: Pod, words: Words | None) -> Pod:
     if not ending.began:
         return pod  # of a former container
     if ending.waiting == CRASH_LOOP or ending.restarts:
-        by_itself = ending.exit_code is not None and ending.exit_code not in _BY_SIGNAL
+        by_itself = ending.exit_code is not None and not _ends(words, ending)
         return pod if by_itself else _with(pod, said=words.said)
     started = pod.phase is Phase.RUNNING and ending.complete
     return _with(pod, said=words.said, waiting="" if started else kubelet_words.UNHEALTHY)
@@ -131,10 +136,19 @@ def _told(pod: Pod, words: Words | None) -> Pod:
 
 def _ended(pod: Pod, words: Words | None) -> Pod:
     """A pod that is over: if its kubelet ended it after a probe failed, it says so."""
-    by_kubelet = pod.phase is Phase.FAILED and pod.ending.exit_code in _BY_SIGNAL
-    if words is None or words.reason not in kubelet_words.OF_RUNNING or not by_kubelet:
+    if words is None or words.reason not in kubelet_words.OF_RUNNING:
         return pod
-    return _with(pod, said=words.said)
+    by_kubelet = pod.phase is Phase.FAILED and _ends(words, pod.ending)
+    return _with(pod, said=words.said) if by_kubelet else pod
+
+
+def _ends(words: Words, ending: Ending) -> bool:
+    """Whether a container that ended so was ended for what its kubelet said.
+
+    A readiness probe ends no container, and the kernel ends one that has no memory left.
+    """
+    by_kubelet = ending.exit_code in _BY_SIGNAL and ending.reason != _NO_MEMORY
+    return by_kubelet and _HARMLESS not in words.said
 
 
 def _with(pod: Pod, **changes: str) -> Pod:

@@ -68,6 +68,13 @@ class TestOneNamespace:
         assert {} == held.cache.state.by_owner
         assert [] == held.bell.keys
 
+    def test_others_pods_are_not_asked_about(self) -> None:
+        """Why they do not start is not ours to read: the answer would be that we may not."""
+        held = self.held()
+        held.pod(name="placed", node="n1")
+
+        assert 0 == held.cache.silent_pods.count
+
     def test_others_daemons_keep_their_owner(self) -> None:
         """Whose daemon a pod is says whether one is still to come on its node."""
         held = self.held()

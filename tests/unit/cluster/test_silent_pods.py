@@ -10,6 +10,7 @@ from bayplan.model.pods import Ending, Owner, Phase, Pod
 
 MOUNT = Words("FailedMount", 'MountVolume.SetUp failed for volume "v": secret "nosuch" not found')
 PROBE = Words("Unhealthy", "container main: Readiness probe failed: 404")
+LIVENESS = Words("Unhealthy", "container main: Liveness probe failed: 500")
 RUNS = Ending(started_at=100)
 
 
@@ -76,9 +77,24 @@ def test_a_probe_of_what_runs() -> None:
 def test_a_container_that_its_kubelet_starts_again_and_again(code: int | None, said: bool) -> None:
     """For a probe that fails; a program that ends by itself has another trouble."""
     again = Ending(started_at=100, restarts=2, exit_code=code, waiting="CrashLoopBackOff")
-    pod = heard(make_pod(ending=again, phase=Phase.RUNNING), PROBE)
+    pod = heard(make_pod(ending=again, phase=Phase.RUNNING), LIVENESS)
 
-    assert (PROBE.said if said else "") == pod.ending.said
+    assert (LIVENESS.said if said else "") == pod.ending.said
+
+
+@pytest.mark.parametrize(("reason", "words"), [("OOMKilled", LIVENESS), ("Error", PROBE)])
+def test_what_did_not_end_a_container(reason: str, words: Words) -> None:
+    """The kernel took it for its memory; or the probe is one that ends nothing."""
+    said = "container main: exit code 137"
+    again = Ending(restarts=2, exit_code=137, reason=reason, waiting="CrashLoopBackOff")
+    again = replace(again, started_at=100, said=said)
+    known = SilentPods()
+    running = make_pod(ending=RUNS, phase=Phase.RUNNING)
+    known.hear(silent(known, running), words)
+    ended = replace(running, phase=Phase.FAILED, ending=replace(again, waiting=""))
+
+    assert said == heard(make_pod(ending=again, phase=Phase.RUNNING), words).ending.said
+    assert said == known.applied(ended).ending.said
 
 
 def test_a_probe_that_the_main_containers_wait_for() -> None:
@@ -88,12 +104,12 @@ def test_a_probe_that_the_main_containers_wait_for() -> None:
     assert ("Unhealthy", PROBE.said) == (pod.ending.waiting, pod.ending.said)
 
 
-@pytest.mark.parametrize(("code", "said"), [(137, PROBE.said), (1, "")])
+@pytest.mark.parametrize(("code", "said"), [(137, LIVENESS.said), (1, "")])
 def test_the_end_of_a_pod_whose_probe_failed(code: int, said: str) -> None:
     """Its kubelet has ended it. A program that ends by itself says by its code what was wrong."""
     known = SilentPods()
     running = make_pod(ending=RUNS, phase=Phase.RUNNING)
-    known.hear(silent(known, running), PROBE)
+    known.hear(silent(known, running), LIVENESS)
     ended = replace(running, phase=Phase.FAILED, ending=replace(RUNS, exit_code=code))
 
     assert said == known.applied(ended).ending.said
@@ -153,6 +169,18 @@ def test_other_numbers_are_no_news() -> None:
 
     assert first is not None
     assert again is None
+
+
+def test_what_is_said_no_more() -> None:
+    """The volume is there and the image is on its way: nothing keeps the pod from starting."""
+    known = SilentPods()
+    one = silent(known, make_pod())
+    known.hear(one, MOUNT)
+    free = known.hear(one, None)
+
+    assert free is not None
+    assert ("", "") == (free.ending.waiting, free.ending.said)
+    assert known.hear(one, None) is None
 
 
 def test_what_is_heard_too_late() -> None:
