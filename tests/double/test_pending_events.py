@@ -11,12 +11,14 @@ from bayplan.cluster.pending_events import (
     FEW,
     LOOK_SECONDS,
     MOST_AT_ONCE,
+    MOST_SEEN,
     REPEAT_SECONDS,
     PendingEvents,
 )
 from bayplan.model.intents import EmitEvent
 from bayplan.model.pods import Pod
 from tests.double import bodies
+from tests.double.loop import run
 from tests.double.test_writer import Desk
 from tests.double.transport import Answer
 
@@ -108,6 +110,48 @@ def test_thousands_are_told_at_a_bounded_pace() -> None:
 
     assert 1000 == len(told.notes)
     assert MOST_AT_ONCE / LOOK_SECONDS * 60 >= len([at for at in told.double.times if at < 60])
+
+
+def test_words_that_change_all_the_time_keep_nobody_from_being_told() -> None:
+    """More pods than can be told in a minute, each with other words in each minute."""
+    pods = int(3 * CHANGE_SECONDS / LOOK_SECONDS * MOST_AT_ONCE)
+
+    def change(waiting: Waiting) -> None:
+        for minute in range(1, 4):
+            words = f"0 of 3 nodes: 3 Taint {'x' * minute}"
+            asyncio.get_running_loop().call_later(minute * CHANGE_SECONDS, waiting.say, words)
+
+    told = Waiting(pods, change, seconds=4 * CHANGE_SECONDS)
+    names = {
+        json.loads(one.body or b"")["regarding"]["name"] for one in told.double.asked("create")
+    }
+
+    assert pods == len(names)
+
+
+def test_a_look_is_bounded() -> None:
+    """Of many pods that were told, each look sees some, and goes on where it stopped."""
+    told = Waiting(1, seconds=2 * LOOK_SECONDS)
+    seen: list[str] = []
+
+    class Waits(dict[tuple[str, str], Pod]):
+        def get(self, key: tuple[str, str], _: object = None) -> Pod | None:  # type: ignore[override]
+            seen.append(key[1])
+            return None
+
+    pods = 2 * MOST_SEEN + 1
+    told.cache.state.unplaced = Waits(
+        {("default", f"p{n}"): Pod("default", "p") for n in range(pods)}
+    )
+
+    async def look() -> None:
+        told.told.look()
+
+    for _ in range(3):
+        run(look())
+
+    assert [*(f"p{number}" for number in range(pods)), *seen[pods:]] == seen
+    assert 3 * MOST_SEEN == len(seen)
 
 
 def test_other_events_go_first() -> None:

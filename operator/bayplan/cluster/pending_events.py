@@ -14,9 +14,11 @@ from bayplan.cluster.cache import Cache
 from bayplan.cluster.events import Events, of_pod
 from bayplan.model.intents import EmitEvent
 from bayplan.model.pods import DEFECTIVE, UNSCHEDULABLE, WAITING_FOR_NODE, Pod
+from bayplan.model.snapshot import PodKey
 
 LOOK_SECONDS = 2.0
 MOST_AT_ONCE = 10  # Events in one look: with LOOK_SECONDS, half of the pace of all Events
+MOST_SEEN = 1_000  # pods in one look; the next look goes on behind them
 FEW = 200  # other Events that wait: then these wait too
 CHANGE_SECONDS = 60.0  # between two Events of one pod that differ in their words
 REPEAT_SECONDS = 3000.0  # the API server forgets an Event after an hour
@@ -37,6 +39,9 @@ class PendingEvents:
     cache: Cache
     events: Events
     _told: dict[str, _Told] = field(default_factory=dict)  # by the pod's uid
+    _round: list[PodKey] = field(
+        default_factory=list
+    )  # whose turn is still to come, the last first
 
     async def run(self) -> NoReturn:
         """Look for ever."""
@@ -59,15 +64,19 @@ class PendingEvents:
             self._told = {uid: told for uid, told in self._told.items() if uid in uids}
         if self.events.waiting > FEW:
             return  # what happened goes before what still waits
-        for pod in waiting.values():
+        for _ in range(min(MOST_SEEN, len(waiting))):
             if not left:
                 return
-            if pod.scheduled_reason in _OURS and pod.uid and self._is_news(pod, now):
+            self._round = self._round or [*reversed(waiting)]
+            pod = waiting.get(self._round.pop())
+            if pod is not None and self._is_news(pod, now):
                 left -= 1
                 self._told[pod.uid] = _Told(_words(pod), now)
                 self.events.emit(of_pod(pod), _event(pod))
 
     def _is_news(self, pod: Pod, now: float) -> bool:
+        if pod.scheduled_reason not in _OURS or not pod.uid:
+            return False
         told = self._told.get(pod.uid)
         if told is None or now - told.at >= REPEAT_SECONDS:
             return True
