@@ -11,8 +11,8 @@ from bayplan.model import intents
 from bayplan.model.pods import Owner, Pod
 from tests.double import bodies
 from tests.double.bodies import encoded
-from tests.double.test_writer import Desk
-from tests.double.transport import Answer
+from tests.double.test_writer import CONFLICT, Desk
+from tests.double.transport import Answer, NoAnswer
 
 JOB = {
     "apiVersion": names.API_VERSION,
@@ -65,6 +65,26 @@ def test_a_pod_that_is_bound_later() -> None:
     desk = Desk()
     desk.cache.put_resource(JOB)
     desk.double.reply("bind", "Pod", Answer(b"{}"))
+    desk.double.reply("create", "Event", Answer(b"{}"))
+    waits = pod_from_dict(run_pod(20))
+    desk.cache.upsert("Pod", wire.Seen("default", "p1", waits.uid, 20, waits))
+
+    def act() -> None:
+        bound = Pod("default", "p1", uid=waits.uid, node="n1", owner=waits.owner, labels=LABELS)
+        desk.cache.assumptions.assume(bound)
+        desk.writer.bind(intents.Bind("default", "p1", waits.uid, "n1"))
+
+    desk.work(act)
+
+    assert [("report", "Run sabc starts on n1: pod p1.")] == notes(desk)
+
+
+def test_a_binding_whose_answer_was_lost() -> None:
+    """The API server refuses it the second time, for the pod is on its node already."""
+    desk = Desk()
+    desk.cache.put_resource(JOB)
+    desk.double.reply("bind", "Pod", NoAnswer(), CONFLICT)
+    desk.double.reply("get", "Pod", Answer(encoded(run_pod(21, node="n1"))))
     desk.double.reply("create", "Event", Answer(b"{}"))
     waits = pod_from_dict(run_pod(20))
     desk.cache.upsert("Pod", wire.Seen("default", "p1", waits.uid, 20, waits))

@@ -164,9 +164,6 @@ class Writer:
                 raise errors.Conflict("decided otherwise meanwhile")
             try:
                 await self._writes.send(requests.bind(wanted))
-                bound = self._cache.state.pods.get(key)
-                if bound is not None and bound.uid == wanted.uid:
-                    self._tell_started(dataclasses.replace(bound, node=wanted.node))
             except errors.Conflict:
                 stored = await self._look(key)
                 if stored is None or stored.uid != wanted.uid or stored.node != wanted.node:
@@ -174,6 +171,9 @@ class Writer:
             except errors.NotFound:
                 self._cache.drop("Pod", key, wanted.uid)
                 raise
+            bound = self._cache.state.pods.get(key)
+            if bound is not None and bound.uid == wanted.uid:
+                self._tell_started(dataclasses.replace(bound, node=wanted.node))
 
         def failed(error: errors.ClusterError) -> None:
             self._writes.failed(write, error)
