@@ -61,7 +61,7 @@ def events(context: JobContext, progress: JobProgress) -> Iterable[EmitEvent]:
 def blocked(before: object, word: str, message: str) -> Iterable[EmitEvent]:
     """Why no run can start; an unchanged reason gives no new event. `before`: stored conditions."""
     stored = conditions.stored(before, conditions.READY)
-    if stored is None or (stored.reason, stored.message) != (word, message):
+    if stored is None or (stored.reason, stored.message) != (word, conditions.cut(message)):
         yield EmitEvent(word, message, warning=True)
 
 

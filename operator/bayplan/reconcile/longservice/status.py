@@ -463,12 +463,13 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
 
 
 def _news_of_refusals(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:
-    """Which object the API server refuses; an unchanged refusal gives no new event."""
+    """What the API server refuses, the template or an object; an unchanged refusal is no news."""
     was = conditions.stored(before.get("conditions"), conditions.READY)
     is_ = conditions.stored(after["conditions"], conditions.READY)
     if is_ is None or is_ == was or is_.status != "False":
         return []
-    if is_.reason != Reason.TEMPLATE_REFUSED and not refused_writes.tells(is_):
+    of_template = is_.reason in {Reason.TEMPLATE_REFUSED, Reason.QUOTA_EXCEEDED}
+    if not of_template and not refused_writes.tells(is_):
         return []
     return [EmitEvent(is_.reason, is_.message, warning=True)]
 

@@ -66,6 +66,20 @@ def test_an_event_says_what_is_wrong_with_its_spec(spec: dict[str, Any], word: s
     assert [word] == [one.reason for one in world.events]
 
 
+def test_a_long_reason_is_told_once_too() -> None:
+    """The status has only its beginning, and changes with every time that is missed."""
+    world = blocked()
+    world.refusal = make_admission(
+        world.job,
+        refusal="TemplateRefused",
+        message=NO_ACCOUNT * 100,
+        retry_at=START + 90 * HOUR,
+    )
+    until(world, START + 4 * HOUR)
+
+    assert 2 == [word for word, _ in said(world)].count("TemplateRefused")
+
+
 def test_what_it_misses_counts_while_it_is_blocked() -> None:
     """The newest time still waits; the times before it are missed for certain."""
     world = blocked()

@@ -272,14 +272,13 @@ def test_what_a_probe_answers_is_told() -> None:
     assert f"{pod.name} on {pod.node} is not ready: {said}" in ready["message"]
 
 
-def test_a_template_that_is_refused_is_saidin_an_event() -> None:
+@pytest.mark.parametrize("word", ["TemplateRefused", "QuotaExceeded"])
+def test_a_template_that_is_refused_is_said_in_an_event(word: str) -> None:
     """Once, in the API server's words."""
     world = make_world(1)
-    world.admission = refused(world.service)
+    world.admission = refused(world.service, word)
     first, again = world.act(), world.act()
     said = [one for one in first.events if isinstance(one, intents.EmitEvent)]
 
-    assert [("TemplateRefused", "no", True)] == [
-        (one.reason, one.message, one.warning) for one in said
-    ]
+    assert [(word, "no", True)] == [(one.reason, one.message, one.warning) for one in said]
     assert () == again.events
