@@ -247,7 +247,9 @@ class Admissions:
             before = None
         refusals = before.refusals + 1 if before is not None else 1
         now, word = self.now(), _word(error)
-        if word != _FINAL:
+        if word == _FINAL:
+            self._refused.discard(resource.uid)
+        else:
             self._refused.add(resource.uid)
         wait = self._wait(refusals, asked=asked)
         self._known[resource.uid] = _Known(
@@ -263,13 +265,15 @@ class Admissions:
             refusals=refusals,
             wait=wait,
         )
-        logs.say(
-            logging.WARNING,
-            "template refused",
-            resource="/".join(resource.key),
-            reason=word,
-            message=_clear(error),
-        )
+        told = before.admission if before is not None else None
+        if told is None or (told.refusal, told.message) != (word, _clear(error)):
+            logs.say(
+                logging.WARNING,
+                "template refused",
+                resource="/".join(resource.key),
+                reason=word,
+                message=_clear(error),
+            )
         self.answered(resource.key)
 
     def learn(self, resource: Resource, pod: Pod, template_hash: str) -> None:

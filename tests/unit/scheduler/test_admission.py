@@ -177,6 +177,36 @@ class Refusing:
             self.known.forget(other.uid)
 
 
+def test_a_template_that_only_an_edit_can_mend_holds_up_no_others() -> None:
+    """It is not asked about again, so it is not counted with those that are."""
+    server = Refusing()
+
+    async def act() -> int:
+        server.refuse_others(100)
+        for other in server.others:
+            server.known.refuse(other, rejected("spec: Invalid value", 422), asked=True)
+        for _ in range(8):
+            await server.ask()
+        return server.waits()
+
+    assert 10 == loops.run(act())
+
+
+def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Though it is asked about every ten seconds."""
+    server = Refusing()
+
+    async def act() -> None:
+        for _ in range(8):
+            await server.ask()
+        server.known.refuse(server.job, rejected("denied", 403))
+
+    with caplog.at_level("WARNING"):
+        loops.run(act())
+
+    assert 2 == len(caplog.records)
+
+
 def test_a_dry_run_ends_no_row_of_refusals() -> None:
     """What a CREATE alone meets is waited for ever longer; a pod that is made ends it."""
     server = Refusing(accepts=True)
