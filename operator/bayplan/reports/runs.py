@@ -18,10 +18,10 @@ from bayplan.reconcile.batchjob.attempt_outcome import (
     by_exit_code,
     outcome_of,
 )
+from bayplan.reconcile.batchjob.stored_status import MOST_HISTORY
 
 ATTEMPT_FAILED = "AttemptFailed"  # the pod of an attempt is left, and its run is forgotten
 _WRONG = frozenset({"Failed", "Missed", "Lost", ATTEMPT_FAILED})
-_LONGEST_HISTORY = 10  # of a status
 _STATES = {
     Standing.SUCCEEDED: "Succeeded",
     Standing.FAILED: "Failed",
@@ -111,7 +111,7 @@ def known_since(body: Mapping[str, Any]) -> int | None:
     status = body.get("status") or {}
     history = status.get("history") or ()
     runs = (status.get("statistics") or {}).get("runs")
-    if len(history) < _LONGEST_HISTORY or (runs is not None and runs <= len(history)):
+    if len(history) < MOST_HISTORY or (runs is not None and runs <= len(history)):
         return None
     return ended_at(list(history)[-1])
 

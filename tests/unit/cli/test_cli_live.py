@@ -108,3 +108,12 @@ def test_explain_tells_the_runs(status: Body, line: str) -> None:
     cluster = Recorded(job(), pod(phase, **status), make_node("n1"))
 
     assert line in run(cluster, "explain", "job/report").output.splitlines()
+
+
+def test_explain_tells_a_run_whose_start_nobody_knows() -> None:
+    """Of a job that is being deleted, with a pod whose containers are not told yet."""
+    stored = job()
+    stored["metadata"]["deletionTimestamp"] = SLOT
+    cluster = Recorded(stored, pod("Running"), make_node("n1"))
+
+    assert f"run {RUN}: runs on n1, attempt 1" in run(cluster, "explain", "job/report").output

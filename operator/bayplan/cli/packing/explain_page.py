@@ -51,7 +51,8 @@ def _stands(run: Mapping[str, Any]) -> str:
     if run.get("retryTime"):
         return f"attempt {number} comes at {run['retryTime']}{why}"
     if run["state"] == "Running":
-        return f"runs{node} since {run['startTime']}, attempt {number}{why}"
+        since = f" since {run['startTime']}" if run.get("startTime") else ""
+        return f"runs{node}{since}, attempt {number}{why}"
     return f"attempt {number} waits for {f'its containers{node}' if node else 'a node'}{why}"
 
 
