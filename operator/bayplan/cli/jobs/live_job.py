@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 def job_as_now(cluster: "ApiClient", body: Mapping[str, Any]) -> dict[str, Any]:
     """The BatchJob, with the status that its pods show."""
-    about = body["metadata"]
-    selector = f"{names.JOB}={names.owner_value(about['name'])}"
-    try:
-        [found] = _merged(cluster, [body], about["namespace"], selector)
-    except Refused as refused:
-        click.echo(f"as the status says, which may be behind: {refused}", err=True)
-        return dict(body)
+    [found], _ = jobs_and_pods(cluster, [body], only=body)
     return found
 
 
@@ -31,18 +25,13 @@ def jobs_as_now(cluster: "ApiClient", bodies: Sequence[Mapping[str, Any]]) -> li
 
     Without the right to list pods, the stored statuses have to do.
     """
-    try:
-        return _merged(cluster, bodies, None, names.JOB) if bodies else []
-    except Refused:
-        return [dict(body) for body in bodies]
-
-
-def _merged(
-    cluster: "ApiClient", bodies: Sequence[Mapping[str, Any]], namespace: str | None, selector: str
-) -> list[dict[str, Any]]:
     from bayplan.reports.live_jobs import as_now
 
-    return as_now(bodies, cluster.pods(selector, namespace), printing.now())
+    try:
+        pods = cluster.pods(names.JOB) if bodies else []
+    except Refused:
+        return [dict(body) for body in bodies]
+    return as_now(bodies, pods, printing.now())
 
 
 def jobs_and_pods(

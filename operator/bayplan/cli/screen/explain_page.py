@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 
 from bayplan.cli.packing import explain, explain_page, node_page, pool_page
 from bayplan.cli.printing import plain
-from bayplan.cli.screen.columns import Column, Row
+from bayplan.cli.screen.columns import Row
+from bayplan.cli.screen.logs_page import TEXT
 from bayplan.cli.screen.pages import Page, Seen
 
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
-
-_TEXT = (Column("", lambda row: str(row["line"])),)  # one column without a title
 
 
 def of_node(row: Row) -> Page:
@@ -47,6 +46,6 @@ def of_kind(kind: str, node_selector: str = "") -> Callable[[Row], Page]:
 
 def _page(name: str, said: Callable[["ApiClient"], Iterable[str]]) -> Page:
     def look(cluster: "ApiClient") -> Seen:
-        return Seen(_TEXT, [{"line": plain(line)} for line in said(cluster)])
+        return Seen(TEXT, [{"line": plain(line)} for line in said(cluster)])
 
     return Page(f"{name} explained", "lines", look, wraps=True)
