@@ -284,7 +284,7 @@ class TestCredentials:
         body = {
             "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-            "clusters": [{"name": "k", "cluster": {"server": "http://127.0.0.1:1/", **cluster}}],
+            "clusters": [{"name": "k", "cluster": {"server": "https://kube:1/", **cluster}}],
             "users": [{"name": "u", "user": user}],
         }
         path.write_text(json.dumps(body))
@@ -303,7 +303,7 @@ class TestCredentials:
         loaded, shown = self.load(path)
 
         assert "Bearer abc" == shown
-        assert ("http://127.0.0.1:1", "kube") == (loaded.base_url, loaded.server_name)
+        assert ("https://kube:1", "kube") == (loaded.base_url, loaded.server_name)
 
     def test_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """$KUBECONFIG counts where no file is given."""
@@ -335,12 +335,12 @@ class TestCredentials:
     def test_proxy(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The environment's proxy counts, unless it excepts the host."""
         path = self.kubeconfig(tmp_path, {"token": "abc"})
-        monkeypatch.setenv("http_proxy", "http://proxy:3128")
+        monkeypatch.setenv("https_proxy", "http://proxy:3128")
         monkeypatch.setenv("no_proxy", "example.com")
 
         assert "http://proxy:3128" == self.load(path)[0].proxy
 
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("no_proxy", "kube")
 
         assert self.load(path)[0].proxy is None
 

@@ -7,6 +7,7 @@ An exec plugin is a program that prints an ExecCredential (client.authentication
 import asyncio
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import json
 import os
@@ -14,12 +15,14 @@ import ssl
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import aiohttp
 
+_MOST_SECONDS = 30  # that others may take to issue credentials
 _SKEW_SECONDS = 60  # an id token that ends sooner is refreshed
 _JWT_PARTS = 3
 
@@ -32,21 +35,26 @@ class AccessError(Exception):
 class Issued:
     """A token or a certificate with its key, and when it ends (epoch seconds)."""
 
-    token: str = ""
+    token: str = field(default="", repr=False)
     certificate: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
     expires_at: float | None = None
 
 
-async def by_program(asked: Mapping[str, Any], cluster: Mapping[str, Any], folder: Path) -> Issued:
-    """Run an exec plugin. A command with a slash is relative to the kubeconfig's folder."""
+async def by_program(
+    asked: Mapping[str, Any], cluster: Mapping[str, Any] | None, folder: Path
+) -> Issued:
+    """Run an exec plugin. A command with a slash is relative to the kubeconfig's folder.
+
+    `cluster`: what the plugin learns of it, if it asks for that.
+    """
     version, command = str(asked.get("apiVersion") or ""), str(asked.get("command") or "")
     if not (version and command):
         raise AccessError("exec: apiVersion and command are needed")
     program = str(folder / command) if "/" in command else command
     spec: dict[str, Any] = {"interactive": _interactive(asked)}
-    if asked.get("provideClusterInfo"):
-        spec["cluster"] = _told(cluster)
+    if cluster is not None:
+        spec["cluster"] = cluster
     told = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
     more = {str(one.get("name")): str(one.get("value", "")) for one in asked.get("env") or ()}
     try:
@@ -58,7 +66,11 @@ async def by_program(asked: Mapping[str, Any], cluster: Mapping[str, Any], folde
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        printed, complaints = await _finished(process)
+        # Who logs in by hand takes the time that it takes.
+        async with asyncio.timeout(None if spec["interactive"] else _MOST_SECONDS):
+            printed, complaints = await _finished(process, shown=spec["interactive"])
+    except TimeoutError as error:
+        raise AccessError(f"exec: {command} took more than {_MOST_SECONDS} s") from error
     except OSError as error:
         hint = f"; {asked['installHint']}".rstrip() if asked.get("installHint") else ""
         raise AccessError(f"exec: {command}: {error.strerror}{hint}") from error
@@ -68,14 +80,35 @@ async def by_program(asked: Mapping[str, Any], cluster: Mapping[str, Any], folde
     return _issued(command, version, printed)
 
 
-async def _finished(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
-    """What a program prints; it is ended if nobody waits for it any more."""
+async def _finished(process: asyncio.subprocess.Process, *, shown: bool) -> tuple[bytes, bytes]:
+    """What a program prints; it is ended if nobody waits for it any more.
+
+    `shown`: its complaints are shown at once, for they may say how to log in.
+    """
+    streams = (process.stdout, False), (process.stderr, shown)
     try:
-        return await process.communicate()
+        printed, complaints = await asyncio.gather(
+            *(_read(stream, shown=tell) for stream, tell in streams)
+        )
+        await process.wait()
     except asyncio.CancelledError:
         if process.returncode is None:
             process.kill()
+            with contextlib.suppress(TimeoutError):  # its own children may hold its output
+                async with asyncio.timeout(1):
+                    await process.wait()
         raise
+    return printed, complaints
+
+
+async def _read(stream: asyncio.StreamReader | None, *, shown: bool) -> bytes:
+    held = b""
+    while stream is not None and (piece := await stream.read(4096)):
+        held += piece
+        if shown:
+            sys.stderr.write(piece.decode(errors="replace"))
+            sys.stderr.flush()
+    return held
 
 
 def _interactive(asked: Mapping[str, Any]) -> bool:
@@ -84,18 +117,6 @@ def _interactive(asked: Mapping[str, Any]) -> bool:
     if mode == "Always" and not terminal:
         raise AccessError(f"exec: {asked['command']} asks something, and there is no terminal")
     return terminal and mode != "Never"
-
-
-def _told(cluster: Mapping[str, Any]) -> dict[str, Any]:
-    """What a plugin learns of the cluster."""
-    fields = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url")
-    told = {field: cluster[field] for field in fields if cluster.get(field)}
-    if cluster.get("certificate-authority-data"):
-        told["certificate-authority-data"] = cluster["certificate-authority-data"]
-    for extension in cluster.get("extensions") or ():
-        if extension.get("name") == "client.authentication.k8s.io/exec":
-            told["config"] = extension.get("extension")
-    return told
 
 
 def _issued(command: str, version: str, printed: bytes) -> Issued:
@@ -138,9 +159,13 @@ async def by_openid(config: Mapping[str, Any]) -> Issued:
 async def _refreshed(config: Mapping[str, Any]) -> str:
     issuer = str(config["idp-issuer-url"]).rstrip("/")
     secret = str(config.get("client-secret") or "")
-    pair = f"{config['client-id']}:{secret}"
-    headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     form = {"grant_type": "refresh_token", "refresh_token": str(config["refresh-token"])}
+    headers = {}
+    if secret:
+        pair = f"{quote_plus(str(config['client-id']))}:{quote_plus(secret)}"
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    else:
+        form["client_id"] = str(config["client-id"])  # a client that can keep no secret
     try:
         data = config.get("idp-certificate-authority-data")
         authority = base64.b64decode(str(data)).decode() if data else None
@@ -148,7 +173,10 @@ async def _refreshed(config: Mapping[str, Any]) -> str:
             cafile=config.get("idp-certificate-authority"), cadata=authority
         )
         async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls), raise_for_status=True, trust_env=True
+            connector=aiohttp.TCPConnector(ssl=tls),
+            timeout=aiohttp.ClientTimeout(total=_MOST_SECONDS),
+            raise_for_status=True,
+            trust_env=True,
         ) as session:
             async with session.get(f"{issuer}/.well-known/openid-configuration") as answer:
                 endpoint = (await answer.json(content_type=None))["token_endpoint"]

@@ -9,13 +9,16 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import ipaddress
 import os
 import ssl
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -36,8 +39,8 @@ class Access:
     server_name: str = ""
     proxy: str = ""
     certificate: str = ""
-    key: str = ""
-    fixed: str = ""  # the authorization header, if it is no token in a file
+    key: str = field(default="", repr=False)
+    fixed: str = field(default="", repr=False)  # the authorization header, if no file has a token
     token_file: Path | None = None
     expires_at: float | None = None  # epoch seconds, of what a credential plugin issued
 
@@ -59,6 +62,8 @@ class Access:
     def tls(self) -> ssl.SSLContext:
         """How connections are encrypted and whom they trust; without an authority, the system's."""
         context = ssl.create_default_context(cadata=self.authority or None)
+        # Python 3.13 wants fields that clusters' own certificates often lack; kubectl does not.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if self.certificate:
             with _file(f"{self.certificate}\n{self.key}") as name:
                 context.load_cert_chain(name)
@@ -94,9 +99,11 @@ def _of_pod(account: Path) -> Access:
     authority = _text(account / "ca.crt")
     if not authority:
         raise AccessError(f"{account / 'ca.crt'} is empty")
+    server = f"https://{f'[{host}]' if ':' in host else host}:{port}"
     found = Access(
-        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        server=server,
         authority=authority,
+        proxy=_proxy({}, server),
         token_file=account / "token",
     )
     found.authorization()
@@ -116,7 +123,7 @@ async def _chosen(paths: list[Path], context: str | None) -> Access:
             for entry in body.get(kind) or ():
                 if isinstance(entry, dict):
                     inner = entry.get(kind.removesuffix("s"))
-                    known.setdefault(str(entry.get("name")), (inner, path.parent))
+                    known.setdefault(str(entry.get("name")), (inner, path.absolute().parent))
     if not read:
         raise AccessError(f"there is no file {', '.join(map(str, paths))}")
     if not current:
@@ -124,6 +131,8 @@ async def _chosen(paths: list[Path], context: str | None) -> Access:
     inner, _ = _known(named["contexts"], current, "context")
     about, folder = _known(named["clusters"], str(inner.get("cluster")), "cluster")
     user, home = named["users"].get(str(inner.get("user")), (None, folder))
+    if inner.get("user") and str(inner["user"]) not in named["users"]:
+        raise AccessError(f"there is no user {str(inner['user'])!r}")
     return await _of(about, folder, user if isinstance(user, dict) else {}, home)
 
 
@@ -142,7 +151,11 @@ async def _of(
     if not server:
         raise AccessError("the cluster of this context has no server")
     secure = server.startswith("https")
-    issued = await _issued(cluster, user, home)
+    if not secure and not _is_here(urlsplit(server).hostname or ""):
+        user = {}  # as in kubectl, credentials do not go over a network in the clear
+    if user.get("as"):
+        raise AccessError("the user of this context acts as somebody else (`as`): not supported")
+    issued = await _issued(cluster, folder, user, home)
     token, token_file = _token(user, home)
     certificate, key = issued.certificate, issued.key
     if secure and not certificate:
@@ -153,7 +166,7 @@ async def _of(
         authority=_pem(cluster, "certificate-authority", folder) if secure else "",
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         server_name=str(cluster.get("tls-server-name") or ""),
-        proxy=str(cluster.get("proxy-url") or ""),
+        proxy=_proxy(cluster, server),
         certificate=certificate,
         key=key,
         fixed=f"Bearer {issued.token}" if issued.token else token,
@@ -162,7 +175,41 @@ async def _of(
     )
 
 
-async def _issued(cluster: Mapping[str, Any], user: Mapping[str, Any], home: Path) -> Issued:
+def _proxy(cluster: Mapping[str, Any], server: str) -> str:
+    """The proxy of the kubeconfig, else $HTTPS_PROXY unless the server is excepted from it."""
+    parts = urlsplit(server)
+    found = str(cluster.get("proxy-url") or "")
+    if not found and not _is_excepted(parts.netloc, parts.hostname or ""):
+        found = urllib.request.getproxies().get(parts.scheme, "")
+    if found and "://" not in found:
+        found = f"http://{found}"
+    scheme = found.partition("://")[0]
+    if found and scheme not in {"http", "https"}:
+        raise AccessError(f"the proxy is {scheme}://…; only http:// and https:// are supported")
+    return found
+
+
+def _is_excepted(netloc: str, host: str) -> bool:
+    """As in kubectl: this machine itself, and what $NO_PROXY names, networks included."""
+    if _is_here(host) or urllib.request.proxy_bypass(netloc):
+        return True
+    for word in urllib.request.getproxies().get("no", "").split(","):
+        with contextlib.suppress(ValueError):  # names of hosts
+            if ipaddress.ip_address(host) in ipaddress.ip_network(word.strip(), strict=False):
+                return True
+    return False
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _issued(
+    cluster: Mapping[str, Any], folder: Path, user: Mapping[str, Any], home: Path
+) -> Issued:
     """What a credential plugin or an OpenID provider gives; nothing if the user names none."""
     provider = user.get("auth-provider")
     if isinstance(provider, dict):
@@ -170,8 +217,22 @@ async def _issued(cluster: Mapping[str, Any], user: Mapping[str, Any], home: Pat
             raise AccessError(f"auth-provider {provider.get('name')}: {_REMOVED}")
         return await credential_plugins.by_openid(provider.get("config") or {})
     if isinstance(user.get("exec"), dict):
-        return await credential_plugins.by_program(user["exec"], cluster, home)
+        told = _told(cluster, folder) if user["exec"].get("provideClusterInfo") else None
+        return await credential_plugins.by_program(user["exec"], told, home)
     return Issued()
+
+
+def _told(cluster: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What a credential plugin learns of the cluster."""
+    fields = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url")
+    told = {name: cluster[name] for name in fields if cluster.get(name)}
+    authority = _pem(cluster, "certificate-authority", folder)
+    if authority:
+        told["certificate-authority-data"] = base64.b64encode(authority.encode()).decode()
+    for extension in cluster.get("extensions") or ():
+        if extension.get("name") == "client.authentication.k8s.io/exec":
+            told["config"] = extension.get("extension")
+    return told
 
 
 def _token(user: Mapping[str, Any], home: Path) -> tuple[str, Path | None]:
@@ -180,28 +241,31 @@ def _token(user: Mapping[str, Any], home: Path) -> tuple[str, Path | None]:
         return "", home / str(user["tokenFile"])
     if user.get("token"):
         return f"Bearer {user['token']}", None
-    if "username" in user and "password" in user:
-        pair = f"{user['username']}:{user['password']}"
+    if user.get("username") or user.get("password"):
+        pair = f"{user.get('username') or ''}:{user.get('password') or ''}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}", None
     return "", None
 
 
-def _pem(about: Mapping[str, Any], field: str, folder: Path) -> str:
+def _pem(about: Mapping[str, Any], name: str, folder: Path) -> str:
     """A certificate or key: the field with `-data`, else the file; empty if there is neither."""
-    data = about.get(f"{field}-data")
+    data = about.get(f"{name}-data")
     if data:
         try:
             return base64.b64decode("".join(str(data).split()), validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
-            raise AccessError(f"{field}-data is no PEM in base64") from error
-    return _text(folder / str(about[field])) if about.get(field) else ""
+            raise AccessError(f"{name}-data is no PEM in base64") from error
+    return _text(folder / str(about[name])) if about.get(name) else ""
 
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
         body = yaml.safe_load(_text(path))
     except yaml.YAMLError as error:
-        raise AccessError(f"{path} is no YAML: {error}") from error
+        # Not the error's own text, which quotes the file: a line of it may be a token.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise AccessError(f"{path} is no YAML{where}") from None
     if body is None:
         return {}
     if not isinstance(body, dict):

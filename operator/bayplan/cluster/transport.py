@@ -10,11 +10,10 @@ import email.utils
 import functools
 import ssl
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import yarl
@@ -103,22 +102,13 @@ async def credentials(file: str | None = None, context: str | None = None) -> Cr
         authorization=authorization,
         expires_at=found.expires_at,
         tls_digest=found.digest,
-        proxy=found.proxy or _environment_proxy(found.server),
+        proxy=found.proxy or None,
         server_name=found.server_name or None,
     )
 
 
-def _environment_proxy(url: str) -> str | None:
-    """$HTTPS_PROXY unless $NO_PROXY names the host; asked once, while aiohttp asks per request."""
-    parts = urlsplit(url)
-    if urllib.request.proxy_bypass(parts.netloc):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
-
-
 _HEADER_SECONDS = 5.0  # how long an authorization header is used before it is asked for again
 _EARLY_SECONDS = 60.0  # credentials are renewed this long before they expire
-_LOAD_SECONDS = 30.0  # the longest that an exec plugin may take
 _RENEW_SECONDS = 10.0  # they are loaded at most this often
 _RETIRED_SECONDS = 600.0  # after this no stream of a former session is open any more
 _SKEW_SECONDS = 30.0  # how often the server's clock is compared with ours
@@ -281,11 +271,7 @@ class HttpTransport:
                 return
             if self._credentials is not None:
                 self._renewed_at = now
-            try:
-                async with asyncio.timeout(_LOAD_SECONDS):
-                    fresh = await self._load()
-            except TimeoutError as error:
-                raise errors.Unavailable("loading the configuration takes too long") from error
+            fresh = await self._load()
             self._header = (float("-inf"), {})
             before, self._credentials = self._credentials, fresh
             if before is not None:

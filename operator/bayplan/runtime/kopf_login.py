@@ -1,12 +1,24 @@
 """kopf's login: the server and the credentials that the operator itself uses."""
 
-import base64
+import dataclasses
 import datetime as dt
+import ssl
 
 import kopf
 
 from bayplan.cluster import kubeconfig
 from bayplan.cluster.credential_plugins import AccessError
+from bayplan.cluster.kubeconfig import Access
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Connection(kopf.ConnectionInfo):
+    """Trusts whom our own connections trust."""
+
+    access: Access
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        return self.access.tls()
 
 
 async def login() -> kopf.ConnectionInfo:
@@ -18,19 +30,11 @@ async def login() -> kopf.ConnectionInfo:
         raise kopf.LoginError(f"no usable configuration: {error}") from error
     scheme, _, token = (shown or "").partition(" ")
     expires = found.expires_at
-    return kopf.ConnectionInfo(
+    return _Connection(
         server=found.server,
-        ca_data=_encoded(found.authority),
-        insecure=found.insecure,
+        access=found,
         scheme=scheme or None,
         token=token or None,
-        certificate_data=_encoded(found.certificate),
-        private_key_data=_encoded(found.key),
         proxy_url=found.proxy or None,
-        trust_env=not found.proxy,
         expiration=dt.datetime.fromtimestamp(expires, dt.UTC) if expires is not None else None,
     )
-
-
-def _encoded(pem: str) -> str | None:
-    return base64.b64encode(pem.encode()).decode() if pem else None

@@ -6,12 +6,13 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from bayplan.cluster import kubeconfig
+from bayplan.cluster import credential_plugins, kubeconfig
 from bayplan.cluster.credential_plugins import AccessError
 from bayplan.cluster.kubeconfig import Access
 from tests.certificates import authority
@@ -54,6 +55,51 @@ def read(file: Path | str | None, context: str | None = None, **more: Any) -> Ac
     return asyncio.run(kubeconfig.access(str(file) if file else None, context, **more))
 
 
+def test_in_the_clear(tmp_path: Path) -> None:
+    """Over a network credentials are not sent without TLS, as with kubectl."""
+    user = {"token": "abc"}
+    found = read(written(tmp_path / "config", user, server="http://kube:8080"))
+    here = read(written(tmp_path / "config", user, server="http://127.0.0.1:8080"))
+
+    assert (None, "Bearer abc") == (found.authorization(), here.authorization())
+
+
+@pytest.mark.parametrize(
+    ("server", "excepted", "expected"),
+    [
+        ("https://kube:6443", "", "http://p:1"),
+        ("https://kube:6443", "kube", ""),
+        ("https://10.1.2.3:6443", "10.2.0.0/16,kube", "http://p:1"),
+        ("https://10.1.2.3:6443", "kube, 10.1.0.0/16", ""),
+        ("https://127.0.0.1:6443", "", ""),
+        ("https://[::1]:6443", "", ""),
+        ("https://localhost:6443", "", ""),
+    ],
+)
+def test_proxy_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, excepted: str, expected: str
+) -> None:
+    """$HTTPS_PROXY counts except for this machine and for what $NO_PROXY names, as for kubectl."""
+    monkeypatch.setenv("HTTPS_PROXY", "p:1")
+    monkeypatch.setenv("NO_PROXY", excepted)
+
+    assert expected == read(written(tmp_path / "config", server=server)).proxy
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    """Neither by the values that hold it, nor by a message about a broken file."""
+    user = {"token": "secret", "client-key-data": encoded("secret")}
+    broken = tmp_path / "broken"
+    broken.write_text("a: 1\ntoken: secret: x\n")
+
+    assert "secret" not in repr(read(written(tmp_path / "config", user)))
+
+    with pytest.raises(AccessError, match=r"is no YAML, line 2$") as raised:
+        read(broken)
+
+    assert raised.value.__cause__ is None
+
+
 def plugin(folder: Path, script: str) -> str:
     """An exec plugin in shell; its path."""
     file = folder / "plugin"
@@ -74,6 +120,7 @@ def printing(status: dict[str, str]) -> str:
         ({"tokenFile": "token"}, "Bearer from file"),
         ({"token": "abc", "tokenFile": "token"}, "Bearer from file"),
         ({"username": "a", "password": "b"}, f"Basic {encoded('a:b')}"),
+        ({"username": "", "password": ""}, None),
         ({}, None),
         (None, None),
     ],
@@ -107,6 +154,7 @@ def test_the_cluster(tmp_path: Path) -> None:
     assert ("https://kube:6443", "kube", "http://p:1") == (
         found.server, found.server_name, found.proxy,
     )  # fmt: skip
+    assert not found.tls().verify_flags & ssl.VERIFY_X509_STRICT
     assert ssl.CERT_NONE == found.tls().verify_mode
     assert ssl.CERT_REQUIRED == read(written(tmp_path / "other")).tls().verify_mode
 
@@ -174,6 +222,49 @@ def test_exec_plugin(tmp_path: Path) -> None:
     assert ("Bearer fresh", 1000.0) == (found.authorization(), found.expires_at)
 
 
+def test_a_plugin_beside_a_kubeconfig_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a slash it is the kubeconfig's neighbour, never a program of $PATH."""
+    plugin(tmp_path, printing({"token": "mine"}))
+    written(tmp_path / "config", {"exec": {"apiVersion": V1, "command": "./plugin"}})
+    monkeypatch.chdir(tmp_path)
+
+    assert "Bearer mine" == read("config").authorization()
+
+
+def test_a_plugin_learns_the_authority(tmp_path: Path) -> None:
+    """Also where the kubeconfig has it in a file."""
+    (tmp_path / "ca").write_text("the authority")
+    script = f'echo "$KUBERNETES_EXEC_INFO" | grep -q {encoded("the authority")} || exit 9\n'
+    asked = {
+        "apiVersion": V1, "command": plugin(tmp_path, script + printing({"token": "t"})),
+        "provideClusterInfo": True,
+    }  # fmt: skip
+    file = written(tmp_path / "config", {"exec": asked}, **{"certificate-authority": "ca"})
+
+    assert "Bearer t" == read(file).authorization()
+
+
+def test_a_plugin_that_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a terminal its words are shown while it waits: they say how to log in."""
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    script = "echo 'open the page' >&2\n" + printing({"token": "t"})
+    asked = {"apiVersion": V1, "command": plugin(tmp_path, script)}
+    read(written(tmp_path / "config", {"exec": asked}))
+
+    assert "open the page\n" == capsys.readouterr().err
+
+
+def test_a_plugin_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody can log in it has its time, and no more."""
+    monkeypatch.setattr(credential_plugins, "_MOST_SECONDS", 0.2)
+    asked = {"apiVersion": V1, "command": "sleep", "args": ["60"], "interactiveMode": "Never"}
+
+    with pytest.raises(AccessError, match=r"sleep took more than 0\.2 s"):
+        read(written(tmp_path / "config", {"exec": asked}))
+
+
 def test_exec_plugin_with_a_certificate(tmp_path: Path) -> None:
     """A plugin may give a certificate with its key instead of a token."""
     pem, key = authority("127.0.0.1")
@@ -220,7 +311,7 @@ def test_openid(tmp_path: Path) -> None:
         return await kubeconfig.access(str(written(tmp_path / "config", user)))
 
     assert f"Bearer {fresh}" == asyncio.run(served(handler, refreshed)).authorization()
-    assert [{"grant_type": "refresh_token", "refresh_token": "r"}] == forms
+    assert [{"grant_type": "refresh_token", "refresh_token": "r", "client_id": "i"}] == forms
 
     good = {"auth-provider": {"name": "oidc", "config": {"id-token": fresh}}}
     found = read(written(tmp_path / "config", good))
@@ -250,6 +341,13 @@ async def served(
         ("", "no context is chosen"),
         ("current-context: x", "no context 'x'"),
         ("current-context: x\ncontexts: [{name: x, context: {cluster: k}}]", "no cluster 'k'"),
+        (
+            (
+                "{current-context: x, contexts: [{name: x, context: {cluster: k, user: u}}], "
+                "clusters: [{name: k, cluster: {server: 'https://k'}}]}"
+            ),
+            "no user 'u'",
+        ),
     ],
 )
 def test_a_broken_file(tmp_path: Path, text: str, words: str) -> None:
@@ -268,6 +366,8 @@ def test_a_broken_file(tmp_path: Path, text: str, words: str) -> None:
         ({"client-certificate": "absent"}, {}, "absent cannot be read"),
         ({}, {"certificate-authority-data": "%"}, "no PEM in base64"),
         ({}, {"server": ""}, "has no server"),
+        ({}, {"proxy-url": "socks5://p:1"}, "proxy is socks5"),
+        ({"as": "eve"}, {}, "acts as somebody else"),
     ],
 )
 def test_a_broken_entry(
