@@ -191,7 +191,7 @@ def test_a_search_finds_a_heading(word: str) -> None:
 
 
 def test_the_transcript_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each line that README shows of `simulate` is one that the program prints."""
+    """What README shows of `simulate` is what it prints; the guide has the picture of it."""
     shown = (ROOT / "README.md").read_text().partition("$ bayplan simulate ")[2]
     command, *lines = shown.partition("\n$ ")[0].splitlines()
     monkeypatch.chdir(ROOT)
@@ -201,3 +201,7 @@ def test_the_transcript_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 == result.exit_code, result.output
     assert 8 <= len(lines)
     assert [] == [line for line in lines if line.split() not in printed]
+
+    drawn = (ROOT / "docs/guide/simulate.svg").read_text()
+
+    assert drawn.partition("<title>")[2].partition("</title>")[0] in result.output
