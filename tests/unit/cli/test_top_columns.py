@@ -106,3 +106,13 @@ def test_a_bar_is_as_wide_as_asked(percent: float, full: int) -> None:
 
 def test_every_column_of_nodes_has_a_title_of_its_own() -> None:
     assert len(node_columns.COLUMNS) == len({one.title for one in node_columns.COLUMNS})
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 nodes "), (1, "1 node "), (2, "2 nodes ")])
+def test_the_headline_counts_nodes(count: int, words: str) -> None:
+    told = {
+        "nodes": [{}] * count, "costMicrodollarsPerHour": 0, "costDollarsPerMonth": 0,
+        "pods": {"running": 0, "waiting": 0},
+    }  # fmt: skip
+
+    assert top_table.headline(told).startswith(words)

@@ -35,17 +35,15 @@ def picture(console: Console, told: Mapping[str, Any], *, wide: bool) -> Rendera
         return Group(Text(shares(told)), tables.table(console, told_of, rows))
     of_nodes = [column for column in node_columns.COLUMNS if wide or not column.wide]
     shown = tables.table(console, of_nodes, rows)
-    fill = told["fillPercent"]
-    gauges = [_gauge(name, fill[name]) for name in ("cpu", "memory", "pods") if name in fill]
     lost = [Text(stranded(told["stranded"]))] if told["stranded"]["nodes"] else []
-    return Group(Text(headline(told)), *gauges, *lost, shown)
+    return Group(Text(headline(told)), *gauges(told["fillPercent"]), *lost, shown)
 
 
 def headline(told: Mapping[str, Any]) -> str:
     """What all nodes cost, and how many pods run and wait."""
     cost = told["costMicrodollarsPerHour"]
     return (
-        f"{len(told['nodes'])} nodes   ${cost / _MICRO:,.3f} an hour   "
+        f"{_nodes(len(told['nodes']))}   ${cost / _MICRO:,.3f} an hour   "
         f"${told['costDollarsPerMonth']:,.2f} a month   "
         f"pods {told['pods']['running']} running, {told['pods']['waiting']} waiting"
     )
@@ -56,9 +54,8 @@ def stranded(lost: Mapping[str, Any]) -> str:
     amounts = {name: lost["resources"].get(name, 0) for name in ("cpu", "memory")}
     free = wording.lacking({name: amount for name, amount in amounts.items() if amount})
     full = ", ".join(f"{name} on {count}" for name, count in lost["fullOf"].items())
-    nodes = "1 node" if lost["nodes"] == 1 else f"{lost['nodes']} nodes"
     return (
-        f"stranded {free or 'nothing but pod slots'} on {nodes}, "
+        f"stranded {free or 'nothing but pod slots'} on {_nodes(lost['nodes'])}, "
         f"${lost['costMicrodollarsPerHour'] / _MICRO:,.3f} an hour: "
         f"no pod like those that run fits there (full: {full})"
     )
@@ -72,6 +69,15 @@ def shares(told: Mapping[str, Any]) -> str:
         f"${told['strandedMicrodollarsPerHour'] / _MICRO:,.3f} stranded, "
         f"${told['freeMicrodollarsPerHour'] / _MICRO:,.3f} free"
     )
+
+
+def gauges(percents: Mapping[str, float]) -> list[Text]:
+    """A line with a bar for each resource whose fill is known."""
+    return [_gauge(name, percents[name]) for name in ("cpu", "memory", "pods") if name in percents]
+
+
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"
 
 
 def _gauge(name: str, percent: float) -> Text:

@@ -13,9 +13,9 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from bayplan.cli.errors import NoCluster, WrongInput
+from bayplan.cli.packing import top_table
 from bayplan.cli.printing import age
 from bayplan.cli.screen import views
-from bayplan.cli.screen.columns import bar, colour
 from bayplan.cli.screen.help import Help
 from bayplan.cli.screen.listing import Listing
 from bayplan.cli.screen.pages import Page, Seen
@@ -24,7 +24,6 @@ from bayplan.inputs import InputError
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
 
-_GAUGE = 30  # characters of a bar at the top
 _LOW = 16  # lines; a screen that is lower has no bars
 _REST = 2  # the pause after a look is at least so many times as long as the look
 _HEAD_LINES = 4
@@ -256,8 +255,7 @@ class Screen(App[click.ClickException | None]):
     def _head(self, seen: Seen) -> None:
         lines = [Text(line) for line in seen.head[:_HEAD_LINES]]
         if self.size.height >= _LOW:
-            named = (name for name in ("cpu", "memory", "pods") if name in seen.gauges)
-            lines += [_gauge(name, seen.gauges[name]) for name in named]
+            lines += top_table.gauges(seen.gauges)
         head = self.query_one("#head", Static)
         head.display = bool(lines)
         head.update(Text("\n").join(lines))
@@ -299,10 +297,3 @@ class Screen(App[click.ClickException | None]):
         message = self.query_one("#message", Static)
         message.display = bool(text)
         message.update(Text(text))
-
-
-def _gauge(name: str, percent: float) -> Text:
-    full, empty = bar(percent, _GAUGE)
-    return Text.assemble(
-        f"{name:<7}", (full, colour(percent)), (empty, "dim"), f" {percent:5.1f} %"
-    )
