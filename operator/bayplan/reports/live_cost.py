@@ -43,16 +43,17 @@ def live_cost(snapshot: Snapshot, seconds: float) -> dict[str, Any]:
 
 def sentence(told: dict[str, Any]) -> str:
     """The cost in words; empty if no node is in use."""
-    nodes, unknown = told["nodesInUse"], told["nodesOfUnknownPrice"]
-    if not nodes:
+    count, unknown = told["nodesInUse"], told["nodesOfUnknownPrice"]
+    if not count:
         return ""
+    nodes = "node in use costs" if count == 1 else f"{count} nodes in use cost"
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         return (
-            f"What the {nodes} nodes in use cost is not known: {unknown[0]}{more} of an unknown "
+            f"What the {nodes} is not known: {unknown[0]}{more} of an unknown "
             "type has no label eks-node-viewer/instance-price"
         )
-    cost = f"The {nodes} nodes in use cost ${told['costMicrodollarsPerHour'] / _MICRO:,.3f} an hour"
+    cost = f"The {nodes} ${told['costMicrodollarsPerHour'] / _MICRO:,.3f} an hour"
     bound = told["boundMicrodollarsPerHour"]
     if bound is None:
         return cost
