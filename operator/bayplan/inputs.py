@@ -14,6 +14,15 @@ class InputError(Exception):
         return str(self)
 
 
+def no_yaml(error: Exception) -> str:
+    """That a file is no YAML and from which line on, without the error's own text.
+
+    That quotes the file, and what it quotes may be secret.
+    """
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return "is no YAML" if mark is None else f"is no YAML, line {mark.line + 1}"
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A part of the input that was left out, and why."""

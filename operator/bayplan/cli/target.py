@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bayplan.cli.errors import NoCluster
+from bayplan.inputs import no_yaml
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -151,8 +152,10 @@ def _contexts(target: Target) -> tuple[str, dict[str, str]]:
             read = yaml.safe_load(path.read_bytes())
         except FileNotFoundError:
             continue
-        except (OSError, yaml.YAMLError) as error:
-            raise NoCluster(f"{path}: cannot be read as a kubeconfig: {error}") from error
+        except OSError as error:
+            raise NoCluster(f"{path} cannot be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise NoCluster(f"{path} {no_yaml(error)}") from None
         if not isinstance(read, dict):
             continue
         current = current or str(read.get("current-context") or "")

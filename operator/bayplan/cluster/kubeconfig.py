@@ -24,6 +24,7 @@ import yaml
 
 from bayplan.cluster import credential_plugins
 from bayplan.cluster.credential_plugins import AccessError, Issued
+from bayplan.inputs import no_yaml
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _REMOVED = "Kubernetes 1.26 removed this auth-provider; use an exec plugin"
@@ -262,10 +263,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     try:
         body = yaml.safe_load(_text(path))
     except yaml.YAMLError as error:
-        # Not the error's own text, which quotes the file: a line of it may be a token.
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise AccessError(f"{path} is no YAML{where}") from None
+        raise AccessError(f"{path} {no_yaml(error)}") from None
     if body is None:
         return {}
     if not isinstance(body, dict):

@@ -12,6 +12,7 @@ import pydantic
 import yaml
 
 from bayplan.api.batchjob import RECEIVER_PATTERN
+from bayplan.inputs import no_yaml
 
 MOST_RECEIVERS = 100
 FEWEST_KEY_BYTES = 16
@@ -76,7 +77,9 @@ def read(path: Path) -> dict[str, Receiver]:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ReceiversError(f"{path}: {where}: {first['msg']}") from error
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        raise ReceiversError(f"{path} {no_yaml(error)}") from None
+    except (OSError, UnicodeError) as error:
         raise ReceiversError(f"{path}: {error}") from error
     if len(found) < len(listed.receivers):
         raise ReceiversError(f"{path}: two receivers have the same name")
