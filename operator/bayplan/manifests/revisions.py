@@ -13,6 +13,7 @@ from pathlib import Path
 from bayplan.inputs import InputError
 
 _OPTION = "--compare-to"
+_OF_A_HOOK = frozenset({"GIT_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_WORK_TREE"})
 
 
 @contextlib.contextmanager
@@ -69,9 +70,11 @@ def _write(top: Path, commit: str, inside: str, into: Path) -> None:
 
 
 def _git(folder: Path, *words: str, more: Mapping[str, str] | None = None, text: str = "") -> str:
+    # A hook of git has variables that would lead away from the folder.
+    own = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
     return subprocess.run(  # noqa: S603  words of ours, and paths as arguments
         ["git", "-C", str(folder), *words],  # noqa: S607  the user's own git
-        env={**os.environ, **(more or {})},
+        env={**own, **(more or {})},
         input=text,
         capture_output=True,
         check=True,

@@ -115,6 +115,15 @@ def test_the_comment_of_a_review(repository: Path) -> None:
     assert "Prices: " in lines[-1]
 
 
+def test_in_a_hook(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What git tells its hooks of their repository leads nowhere from another folder."""
+    monkeypatch.chdir(repository)
+    for name, value in {"GIT_DIR": ".git", "GIT_INDEX_FILE": ".git/index"}.items():
+        monkeypatch.setenv(name, value)
+
+    assert 0 == run("apps", "--compare-to", "main").exit_code
+
+
 def test_markdown_alone(tmp_path: Path) -> None:
     """Without a revision: what the nodes cost, and what has no room."""
     result = run(put(tmp_path, node("n", cpu="1"), workload(replicas=40)), "-o", "markdown")
