@@ -9,7 +9,7 @@ import pytest
 from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers, Share
 from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import Budget, IntMatrix
-from bayplan.runtime.solver_process import SolverProcess
+from bayplan.runtime.solver_process import SolverProcess, unhurried
 
 DOLLAR = 1_000_000
 GOOD_ENOUGH = 1e-5
@@ -112,6 +112,26 @@ def test_the_search_ends_with_its_budget() -> None:
     )
 
     assert next(ticks) < 1000
+
+
+def test_a_busy_machine_gets_the_same_answer_later() -> None:
+    """The wall clock says that the time is over, but the process has hardly run."""
+    dice = np.random.default_rng(1)
+    held = dice.integers(0, 4, (30, 6))
+    question = holding(held.tolist(), (held.sum(axis=0) // 2).tolist(), room=np.full((30, 1), 20))
+    over = Budget(seconds=1, rounds=4, spent=lambda: 3.0)
+    hurried = consolidated(question, Offers.none(question), over)
+    answer = unhurried(question, Offers.none(question), over)
+
+    assert answer.cost < hurried.cost
+
+
+def test_the_search_begins_with_what_the_last_answer_kept() -> None:
+    """Without time for anything else the former answer is the answer, if it is cheaper."""
+    question = holding([[3], [1], [4]], [4], former=np.array([False, False, True]))
+    over = Budget(seconds=1, spent=lambda: 1.0)
+
+    assert [False, False, True] == consolidated(question, Offers.none(question), over).keep.tolist()
 
 
 def test_the_solver_process_consolidates() -> None:

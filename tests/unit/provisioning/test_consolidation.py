@@ -1,6 +1,5 @@
 """What a consolidation asks and plans, case by case."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -591,11 +590,11 @@ def test_a_move_costs_its_price_with_the_margin_in_each_hour_of_the_horizon() ->
 
 
 def test_a_node_that_was_to_go_leans_to_go() -> None:
-    seen: Mapping[str, int] = {"small": 0}
-    asked = question(replace(scene(BIG, SMALL), ranks=seen))
+    asked = question(replace(scene(BIG, SMALL), given_back={"small"}))
 
     assert asked is not None
     assert [0, 2000] == asked.holding.lean.tolist()
+    assert [True, False] == asked.holding.former.tolist()
 
 
 def test_room_is_what_pods_that_may_go_have() -> None:

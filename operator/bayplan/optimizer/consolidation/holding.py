@@ -75,6 +75,7 @@ class Holding:
     move_price: IntVector  # [K] microdollars an hour for one move
     per_node: IntVector  # [K] copies above which no pod comes to a node
     shares: tuple[Share, ...]
+    former: BoolVector  # [N] nodes that the last answer kept: the search begins with them
 
     @classmethod
     def of(
@@ -93,6 +94,7 @@ class Holding:
         may_move: BoolVector | None = None,
         movable: IntMatrix | None = None,
         shares: Sequence[Share] = (),
+        former: BoolVector | None = None,
     ) -> Self:
         """A holding; arguments that are left out do not constrain it.
 
@@ -121,6 +123,7 @@ class Holding:
             move_price=np.zeros(classes, np.int64) if move_price is None else move_price,
             per_node=np.full(classes, UNLIMITED) if per_node is None else per_node,
             shares=tuple(shares),
+            former=np.ones(nodes, np.bool_) if former is None else former,
         )
 
     def with_shares(self, shares: Sequence[Share]) -> Self:

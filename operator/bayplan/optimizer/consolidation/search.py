@@ -1,11 +1,13 @@
 """Finds which nodes to keep, which pods leave or move, and what to buy; with a proven bound.
 
-First all nodes stay, so that there always is an answer. Then nodes that cover what is wanted
-without a move; the relaxation's choices, settled in whole pods; small changes of the best choice;
-and pods that move are packed anew. Each step has a share of the time. If nothing may move, some of
-the nodes are chosen anew exactly instead, again and again.
+First all nodes stay, so that there always is an answer, and those that the last answer kept. Then
+nodes that cover what is wanted without a move; the relaxation's choices, settled in whole pods;
+small changes of the best choice; and pods that move are packed anew: all this at first with few
+moves, for a few moves often give as much as many. Each step has a share of the time. If nothing may
+move, some of the nodes are chosen anew exactly instead, again and again.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -22,7 +24,9 @@ _MARGINS = (0.003, 0.01, 0.02)  # shares of nodes that the relaxation leaves fre
 _GAP = 1e-3  # of a choice that is settled with a loss anyway
 # shares of the time after which the next step begins
 _COVERING, _CHOOSING, _SKETCHING, _VARYING, _REPACKING = 0.06, 0.3, 0.45, 0.65, 0.92
+_FEW_REPACKING = 0.5  # the same for the search with few moves
 _STILL_COVERING, _STILL_CHOOSING = 0.2, 0.5  # the same if nothing may move
+_FEW_MOVES = 20  # at first one pod in so many may move
 _WIDE = 0.005  # share of the cost by which it may exceed the bound before the bound is improved
 _ROUNDS = 40  # of a repacking
 _REPACKED = 2
@@ -49,6 +53,7 @@ def consolidated(
     holding = _keepable(holding, offers)
     search = _Search(holding, offers, budget, np.random.default_rng(seed), most_moves)
     search.offer(search.settle(np.ones(len(holding.price), np.bool_), np.zeros(0, np.int64)))
+    search.offer(search.settle(holding.former | holding.stays, np.zeros(0, np.int64)))
     if most_moves == 0:
         search.cover(budget.until(_STILL_COVERING))
         search.prove(budget.until(_STILL_CHOOSING))
@@ -56,10 +61,11 @@ def consolidated(
     else:
         if holding.surplus.any():
             search.cover(budget.until(_COVERING))
-        search.choose(budget.until(_CHOOSING))
-        search.sketch(budget.until(_SKETCHING))
-        search.vary(budget.until(_VARYING))
-        search.repack(budget.until(_REPACKING))
+        search.measure()
+        few = int(holding.wanted.sum()) // _FEW_MOVES
+        if few and (most_moves is None or few < most_moves):
+            search.improve(budget.until(_FEW_REPACKING), few)
+        search.improve(budget.until(_REPACKING), most_moves)
         search.prove(budget)
     return _answer(holding, offers, search.best, search.bound)
 
@@ -92,7 +98,8 @@ class _Search:
         most_moves: int | None,
     ) -> None:
         self._holding, self._offers = holding, offers
-        self._budget, self._dice, self._most = budget, dice, most_moves
+        self._budget, self._dice = budget, dice
+        self._allowed = self._most = most_moves  # in all, and now
         self._settler = Settler(holding, offers)
         self._price = np.maximum(holding.price + holding.lean, 0)
         self.bound = 0
@@ -117,6 +124,27 @@ class _Search:
     @property
     def open(self) -> bool:
         return self._cost > self._least * (1 + _GOOD_ENOUGH)
+
+    def measure(self) -> None:
+        """Find a bound: nodes may be divided, which is quick."""
+        seconds = self._budget.left()
+        fluid = self._relaxation.chosen(self._allowed, seconds=seconds, whole=False)
+        if fluid is not None:
+            self._note(fluid)
+
+    def improve(self, budget: Budget, most_moves: int | None) -> None:
+        """Look for something better with at most so many moves, until the budget ends."""
+        self._most = most_moves
+        left, end = budget.left(), budget.seconds
+
+        def until(share: float) -> Budget:
+            rest = (1 - share / _REPACKING) * left if end < math.inf else 0.0
+            return dataclasses.replace(budget, seconds=end - rest)
+
+        self.choose(until(_CHOOSING))
+        self.sketch(until(_SKETCHING))
+        self.vary(until(_VARYING))
+        self.repack(budget)
 
     def cover(self, budget: Budget) -> None:
         """The cheapest nodes found whose own pods cover what is wanted: nothing moves."""
@@ -145,9 +173,6 @@ class _Search:
 
     def choose(self, budget: Budget) -> None:
         """Settle the relaxation's careful choices."""
-        fluid = self._relaxation.chosen(self._most, seconds=self._budget.left(), whole=False)
-        if fluid is not None:
-            self._note(fluid)
         for number, margin in enumerate(_MARGINS):
             if not self.open or budget.left() <= 0:
                 break
@@ -172,7 +197,7 @@ class _Search:
         if self._cost <= self._least * (1 + _WIDE) or budget.left() <= 0:
             return
         choice = self._relaxation.chosen(
-            self._most, seconds=budget.left(), rounds=budget.rounds, start=self._as_choice()
+            self._allowed, seconds=budget.left(), rounds=budget.rounds, start=self._as_choice()
         )
         if choice is not None:
             self._note(choice)

@@ -28,8 +28,9 @@ def plan(asked: Asked, answer: Consolidated, scene: Scene) -> Plan:
     departures = _departures(asked, answer, pods)
     made = drafts(asked, answer, scene, pods, departures)
     worth = sorted((one for one in made if one.worth(scene.terms.horizon_seconds)), key=_dearness)
-    given = zip(asked.nodes, answer.keep.tolist(), strict=True)
-    prover = Prover(scene, frozenset(node.name for node, kept in given if not kept), asked.guests)
+    kept = zip(asked.nodes, answer.keep.tolist(), strict=True)
+    given_back = frozenset(node.name for node, stays in kept if not stays)
+    prover = Prover(scene, given_back, asked.guests)
     proven = prover.proven(_within(worth, scene.most_moves))
     cost = sum(scene.price(node) or 0 for node in nodes)
     least = max(LEAST_SAVING, cost * _LEAST_PART[0] // _LEAST_PART[1])
@@ -43,6 +44,7 @@ def plan(asked: Asked, answer: Consolidated, scene: Scene) -> Plan:
         departures=departures,
         ranks=ranks(asked, answer, scene.ranks, first),
         groups=groups,
+        given_back=given_back,
         blocked=() if scene.leavers_only else blocked(pods, prover, proven),
         unproven=unproven,
     )

@@ -58,7 +58,7 @@ def question(scene: Scene) -> Asked | None:
     places = _places(rows, scene)
     table = scene.memo.table(scene.snapshot)
     price = np.array([scene.price(node) or 0 for node in nodes], dtype=np.int64)
-    going = np.array([node.name in scene.ranks for node in nodes], dtype=np.bool_)
+    going = np.array([node.name in scene.given_back for node in nodes], dtype=np.bool_)
     holding = Holding.of(
         price=price,
         room=_free(scene, nodes, columns, table) + held[:, :real] @ request[:real],
@@ -72,6 +72,7 @@ def question(scene: Scene) -> Asked | None:
         per_node=np.array([demand.most_per_node(row.kind) for row in rows], dtype=np.int64),
         movable=movable,
         shares=shares(rows, wanted, nodes, places, found.others),
+        former=~going,
     )
     return Asked(
         holding=holding,

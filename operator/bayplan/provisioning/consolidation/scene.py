@@ -45,7 +45,8 @@ class Scene:
 
     `planned` are shares and holds of pods that are on their way to these nodes. `expected` are pods
     that do not wait yet but must find room: those of runs that begin soon, and headroom. `ranks`
-    are those of the former plan, and `unproven` nodes that it could not empty after all.
+    and `given_back` are those of the former plan, and `unproven` nodes that it could not empty
+    after all.
 
     With `leavers_only` nothing moves: the question is who leaves. `most_moves` limits the moves.
     """
@@ -63,6 +64,7 @@ class Scene:
     planned: Backlog = NO_BACKLOG
     expected: Sequence[Waiting] = ()
     ranks: Mapping[str, int] = field(default_factory=dict)
+    given_back: AbstractSet[str] = frozenset()
     unproven: AbstractSet[str] = frozenset()
     leavers_only: bool = False
     most_moves: int | None = None
@@ -151,12 +153,14 @@ class Plan:
     `departures`: uid of a LongService -> node -> how many of its instances leave there. `ranks`
     say which node goes next: 0 first. `groups` have the cheapest dollars a move first; each is
     worth its cost, and its pods were placed by the real filters together with those of the groups
-    before. `blocked` have the dearest first. `unproven` are nodes that the optimiser gives back,
+    before. `given_back` are all nodes that the optimiser gives back. `blocked` have the dearest
+    first. `unproven` are nodes that the optimiser gives back,
     but whose pods found no room by the real filters.
     """
 
     departures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     ranks: Mapping[str, int] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
+    given_back: frozenset[str] = frozenset()
     blocked: tuple[Blocked, ...] = ()
     unproven: frozenset[str] = frozenset()

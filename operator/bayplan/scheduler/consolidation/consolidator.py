@@ -72,6 +72,7 @@ class _Work:
     plan: Plan | None = None
     number: int = 0
     at: int = 0
+    progress_at: int = 0  # when anything was last done for it
     load: int = 0  # what was requested on the nodes when it came, in milli-CPU
     pursued: list[Pursued] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
@@ -227,7 +228,7 @@ class Consolidator:
 
     def _busy(self, pool: str, work: _Work, now: int) -> bool:
         """Whether the last plan is still being carried out, for about the same pods."""
-        if not work.pursued or not 0 <= now - work.at < _OLD_SECONDS:
+        if not work.pursued or not 0 <= now - max(work.at, work.progress_at) < _OLD_SECONDS:
             return False
         return abs(self.scenes.load(pool) - work.load) * _PARTS <= work.load
 
@@ -289,6 +290,8 @@ class Consolidator:
         before = work.memory
         step = machine.step(seen, groups, before, rules, moment)
         work.memory, work.step = step.memory, step
+        if step.intents or any(told.changed for told in step.states.values()):
+            work.progress_at = now
         self._write(step)
         self.records.took(pool, step, before, now)
         self._end(pool, work, {one.node.uid for one in seen}, now)
@@ -317,11 +320,11 @@ class Consolidator:
         draining_ = (one.state is NodeState.DRAINING for one in work.memory.nodes.values())
         free = 2 * rules.most_draining - sum(draining_)
         for one in work.pursued:
-            free -= len(one.nodes) if not self._drains(one, work) else 0
-            if free < 0 and work.pursued[0] is not one:
+            if free <= 0 and work.pursued[0] is not one:
                 return
             if one.buys:
                 self.targets.order(one, menus, self.clock.now())
+            free -= len(one.nodes) if not self._drains(one, work) else 0
 
     def _prove(
         self,

@@ -32,7 +32,7 @@ AGAIN_SECONDS, _LONGEST_SECONDS = 30, 480
 # a busy machine gives the solver little in a few seconds.
 _POOR_PERCENT, _SOON_SECONDS = 5, 10
 _UNPROVEN_SECONDS, _LONGEST_UNPROVEN_SECONDS = 120, 3600
-_LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 1.0, 10.0, 2000  # of the solver
+_LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 2.5, 10.0, 2000  # of the solver
 _MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
 
 
@@ -237,9 +237,9 @@ class Planner:
     def _scene(self, pool: str) -> Scene | None:
         now, known = self.clock.now(), self._known.get(pool)
         if known is None:
-            return self.scenes.of(pool, {}, frozenset())
+            return self.scenes.of(pool, Plan(), frozenset())
         unproven = frozenset(node for node, one in known.unproven.items() if now < one.until)
-        return self.scenes.of(pool, known.plan.ranks, unproven)
+        return self.scenes.of(pool, known.plan, unproven)
 
 
 def _without_pods(holding: Holding) -> Consolidated:

@@ -19,7 +19,7 @@ from bayplan.model.nodes import Node
 from bayplan.model.pods import Owner, Pod
 from bayplan.model.resources import CPU
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
-from bayplan.provisioning.consolidation.scene import Scene
+from bayplan.provisioning.consolidation.scene import Plan, Scene
 from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer
 from bayplan.scheduler.cycle_metrics import Clock
@@ -49,10 +49,10 @@ class Scenes:
     going: Callable[[str], Collection[str]]
     _shops: dict[str, tuple[object, Shop]] = field(default_factory=dict)
 
-    def of(self, pool: str, ranks: Mapping[str, int], unproven: frozenset[str]) -> Scene | None:
+    def of(self, pool: str, former: Plan, unproven: frozenset[str]) -> Scene | None:
         """What there is now; None if the Pool does not consolidate any more.
 
-        `ranks` are those of the last plan, and `unproven` nodes that could not be emptied lately.
+        `former` is the last plan, and `unproven` are nodes that could not be emptied lately.
         """
         now = self.clock.now()
         menus = self.menus.current(now)
@@ -79,7 +79,8 @@ class Scenes:
             now=now,
             planned=self.planned(),
             expected=[group for group in headroom(menus) if _of_pool(group.kind, pool)],
-            ranks=ranks,
+            ranks=former.ranks,
+            given_back=former.given_back,
             unproven=unproven,
             leavers_only=not most,
             most_moves=most,
