@@ -52,6 +52,8 @@ def test_what_is_held_is_for_nobody_else(others: str, priority: int) -> None:
     assert ["n2"] == [move.target for move in found.moves]
     nowhere = prover.prove([pod], own, {"old", "n2"}, targets={}, planned=planned)
     assert {pod.key} == nowhere.lacking.keys()
+    assert "leaving" in nowhere.lacking[pod.key]
+    assert "cooling" not in nowhere.lacking[pod.key]
 
 
 def test_what_is_planned_is_for_the_pods_themselves() -> None:

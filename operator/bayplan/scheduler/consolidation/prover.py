@@ -1,5 +1,6 @@
 """Proves by the real filters where the successors of pods that move would land."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from bayplan.cluster.cache import Cache
 from bayplan.model import wording
 from bayplan.model.departures import Move
 from bayplan.model.pods import Pod
+from bayplan.model.reasons import Funnel, Reason, Refusal
 from bayplan.model.snapshot import IntVector
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
 from bayplan.placement.solve import Memo, Policy, solve
@@ -60,7 +62,9 @@ class Prover:
             for pod in there
             if pod.key in found.placements
         )
-        lacking = {key: wording.sentence(one.funnel) for one in found.refused for key in one.keys}
+        lacking = {
+            key: wording.sentence(_leaving(one.funnel)) for one in found.refused for key in one.keys
+        }
         lost = {pod.key: "a defect was met" for pod in pods if pod.key not in kinds}
         return Proof(moves, {**lost, **lacking})
 
@@ -80,6 +84,16 @@ class Prover:
             and np.any((total > free[here]) & (total > 0))
         }
         return frozenset(short)
+
+
+def _leaving(funnel: Funnel) -> Funnel:
+    """The funnel of a successor: the nodes that it must avoid are those that are emptied."""
+    count = Counter[tuple[Reason, str]]()
+    for one in funnel.refusals:
+        reason = Reason.LEAVING if one.reason is Reason.COOLING else one.reason
+        count[reason, one.detail] += one.nodes
+    refusals = tuple(Refusal(reason, detail, n) for (reason, detail), n in count.items())
+    return dataclasses.replace(funnel, refusals=refusals)
 
 
 def _owner(pod: Pod) -> str:
