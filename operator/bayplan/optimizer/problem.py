@@ -178,6 +178,7 @@ class Budget:
     rounds: int = 1 << 30
     spent: Callable[[], float] = float  # 0.0: no time passes
     timed: bool = True  # whether the solver may stop by its own clock
+    pace: Callable[[], float] = lambda: 1.0  # how many seconds that shows in one of the stopwatch
 
     @classmethod
     def of_work(cls, seconds: float) -> Self:
@@ -189,9 +190,9 @@ class Budget:
         """Seconds, never below 0."""
         return max(0.0, self.seconds - self.spent())
 
-    def limit(self) -> float:
-        """Seconds after which the solver stops by its own clock."""
-        return self.left() if self.timed else math.inf
+    def limit(self, part: float = 1.0) -> float:
+        """Seconds after which the solver stops by its own clock, for a part of what is left."""
+        return self.left() * part * self.pace() if self.timed else math.inf
 
     def until(self, share: float) -> "Budget":
         """A budget with the same stopwatch that ends at a share of the seconds."""

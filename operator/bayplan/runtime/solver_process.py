@@ -29,6 +29,7 @@ _Solve = Callable[..., Purchase | Use | Consolidated]
 
 # A consolidation has its seconds of CPU: on a busy machine its answer comes so much later.
 _LATE_SECONDS = 5.0
+_TICK_SECONDS = 0.05  # a shorter time says nothing of how busy the machine is
 # Time allowed beyond the given deadline: for start-up, a last pivot and the pipe.
 _GRACE_SECONDS = 10.0
 
@@ -125,7 +126,10 @@ def unhurried(
     def spent() -> float:
         return max(time.process_time() - began, budget.spent() - _LATE_SECONDS)
 
-    of_cpu = dataclasses.replace(budget, spent=spent)
+    def pace() -> float:
+        return max(budget.spent() / max(time.process_time() - began, _TICK_SECONDS), 1.0)
+
+    of_cpu = dataclasses.replace(budget, spent=spent, pace=pace)
     return consolidated(holding, offers, of_cpu, seed=seed, most_moves=most_moves)
 
 

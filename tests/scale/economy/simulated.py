@@ -27,9 +27,9 @@ from bayplan.model import resources
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node
 from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
-from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
+from bayplan.runtime.solver_process import unhurried
 from tests.builders import make_node
 from tests.double.loop import run
 from tests.scale.economy import halving, market
@@ -82,9 +82,9 @@ class City(Town):
         self, holding: Holding, offers: Offers, seconds: float, *, most_moves: int | None = None
     ) -> Consolidated | None:
         await asyncio.sleep(seconds)
-        began = time.process_time()
-        budget = Budget(seconds, spent=lambda: time.process_time() - began)
-        return consolidated(holding, offers, budget, most_moves=most_moves)
+        began = time.monotonic()
+        budget = Budget(seconds, spent=lambda: time.monotonic() - began)
+        return unhurried(holding, offers, budget, most_moves=most_moves)
 
     def join(self, claim: NodeClaim) -> Node:
         kind, zone = claim.types[0], claim.zones[0]

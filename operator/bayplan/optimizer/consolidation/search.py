@@ -127,7 +127,7 @@ class _Search:
 
     def measure(self) -> None:
         """Find a bound: nodes may be divided, which is quick."""
-        seconds = self._budget.left()
+        seconds = self._budget.limit()
         fluid = self._relaxation.chosen(self._allowed, seconds=seconds, whole=False)
         if fluid is not None:
             self._note(fluid)
@@ -162,7 +162,7 @@ class _Search:
             free = np.zeros(count, np.bool_)
             free[self._dice.choice(count, min(int(size), count), replace=False)] = True
             begun = budget.spent()
-            seconds = min(_REDUCING_SECONDS, budget.left())
+            seconds = min(_REDUCING_SECONDS, budget.limit())
             keep = reduced(self._holding, self._price, self.best.keep, free, seconds)
             if keep is not None:
                 self.offer(self.settle(keep, np.zeros(0, np.int64)))
@@ -180,7 +180,7 @@ class _Search:
                 self._most,
                 caution=Caution(margin),
                 gap=_GAP,
-                seconds=budget.left() / (len(_MARGINS) - number),
+                seconds=budget.limit(1 / (len(_MARGINS) - number)),
                 rounds=budget.rounds,
                 start=self._as_choice(),
             )
@@ -197,7 +197,7 @@ class _Search:
         if self._cost <= self._least * (1 + _WIDE) or budget.left() <= 0:
             return
         choice = self._relaxation.chosen(
-            self._allowed, seconds=budget.left(), rounds=budget.rounds, start=self._as_choice()
+            self._allowed, seconds=budget.limit(), rounds=budget.rounds, start=self._as_choice()
         )
         if choice is not None:
             self._note(choice)
@@ -225,7 +225,12 @@ class _Search:
         if not self.open or seconds <= 0:
             return
         begun = budget.spent()
-        part = Budget(seconds, min(budget.rounds, _ROUNDS), lambda: budget.spent() - begun)
+        part = dataclasses.replace(
+            budget,
+            seconds=seconds,
+            rounds=min(budget.rounds, _ROUNDS),
+            spent=lambda: budget.spent() - begun,
+        )
         found = repacked(self._holding, self._offers, layout, part, 0)
         if found is not None:
             self._candidates.append((self.cost(found[0]) - found[1], found[0]))
