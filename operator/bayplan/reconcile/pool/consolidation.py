@@ -58,10 +58,10 @@ def condition(facts: Facts, hindered: Problem | None) -> Condition | None:
         return None
     if hindered is not None:
         return false(CONSOLIDATING, hindered.reason, f"No pod is moved. {hindered.message}")
+    if told is not None and told.frozen is not None:
+        return false(CONSOLIDATING, told.frozen.reason, f"No move begins. {told.frozen.message}")
     if told is None or not told.planned:
         return unknown(CONSOLIDATING, "Planning", "The first plan is being made.")
-    if told.frozen is not None:
-        return false(CONSOLIDATING, told.frozen.reason, f"No move begins. {told.frozen.message}")
     if told.closing or told.draining:
         return true(
             CONSOLIDATING,

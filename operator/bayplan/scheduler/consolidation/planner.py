@@ -33,6 +33,7 @@ AGAIN_SECONDS, _LONGEST_SECONDS = 30, 480
 _POOR_PERCENT, _SOON_SECONDS = 5, 10
 _UNPROVEN_SECONDS, _LONGEST_UNPROVEN_SECONDS = 120, 3600
 _LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 2.5, 10.0, 2000  # of the solver
+_LEAVER_PARTS = 20
 _MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
 
 
@@ -137,7 +138,9 @@ class Planner:
         made = question(scene) if scene is not None else None
         if made is None:
             return {}
-        still = dataclasses.replace(made, most_moves=0)
+        few = int(made.holding.wanted.sum()) // _LEAVER_PARTS
+        allowed = few if made.most_moves is None else min(few, made.most_moves)
+        still = dataclasses.replace(made, most_moves=allowed)
         found = await self._answered(pool, still, most=_MOST_LEAVER_SECONDS)
         return found.departures if found is not None else None
 

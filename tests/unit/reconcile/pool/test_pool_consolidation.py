@@ -135,6 +135,7 @@ def test_why_no_move_begins(frozen: Problem, words: str) -> None:
     assert ("False", frozen.reason) == (value, reason)
     assert message.startswith("No move begins. ")
     assert words in message
+    assert said(changed(frozen=frozen, planned=False)) == (value, reason, message)
 
 
 def test_each_freeze_is_tried() -> None:
