@@ -42,7 +42,7 @@ from bayplan.scheduler.consolidation.calm import Calm
 from bayplan.scheduler.consolidation.deletion_costs import DeletionCosts
 from bayplan.scheduler.consolidation.planner import Planner
 from bayplan.scheduler.consolidation.prover import Prover
-from bayplan.scheduler.consolidation.pursued import Pursued, Targets
+from bayplan.scheduler.consolidation.pursued import Pursued, Targets, intended
 from bayplan.scheduler.consolidation.records import Records
 from bayplan.scheduler.consolidation.scenes import Scenes
 from bayplan.scheduler.cycle_metrics import Clock
@@ -129,6 +129,11 @@ class Consolidator:
         """The uids of nodes that are given back already, for which new nodes were ordered."""
         work = self._work.get(pool, _Work())
         return frozenset(uid for one in work.pursued if one.claims for uid in one.nodes)
+
+    def intended(self) -> Backlog:
+        """The room that groups need for which new nodes were ordered, on other nodes."""
+        pursued = [one for work in self._work.values() for one in work.pursued]
+        return intended(pursued, self._uids_begun())
 
     def land(self, waiting: Iterable[Waiting], placed: Placed) -> None:
         """Pods have been given nodes: no room is kept for those any more."""
@@ -378,16 +383,19 @@ class Consolidator:
 
     def _hold(self) -> None:
         """Gather what is held, and keep room on what was ordered for moves that have not begun."""
-        begun = {
+        pursued = [one for work in self._work.values() for one in work.pursued]
+        self.targets.keep_only(pursued, self._uids_begun())
+        held = [work.step.held for work in self._work.values()]
+        self._held = functools.reduce(operator.or_, held, NO_BACKLOG)
+
+    def _uids_begun(self) -> Collection[str]:
+        """The nodes whose pods have begun to move."""
+        return {
             uid
             for work in self._work.values()
             for uid, one in work.memory.nodes.items()
             if one.state is not NodeState.CLOSING
         }
-        pursued = [one for work in self._work.values() for one in work.pursued]
-        self.targets.keep_only(pursued, begun)
-        held = [work.step.held for work in self._work.values()]
-        self._held = functools.reduce(operator.or_, held, NO_BACKLOG)
 
     def _write(self, step: Step) -> None:
         for intent in step.intents:

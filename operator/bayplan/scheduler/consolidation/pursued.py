@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bayplan.cluster.cache import Cache
 from bayplan.model.departures import Move, Vacating
-from bayplan.model.workloads import PodClass
+from bayplan.model.workloads import Backlog, PodClass
 from bayplan.provisioning.consolidation.scene import Group
 from bayplan.reconcile.pool.retirement import JOINING_SECONDS
 from bayplan.reconcile.pool.vacating import vacancies
@@ -116,6 +116,21 @@ class Targets:
                     if move.target in names:
                         held.setdefault(names[move.target], Counter())[move.kind] += 1
         self.under_way.move_only(held)
+
+
+def intended(pursued: Iterable[Pursued], begun: Collection[str]) -> Backlog:
+    """The room on nodes that are there already to which pods of ordered groups are to move.
+
+    A plan that is made meanwhile must not count on it. For pods of nodes that have `begun` (their
+    uids) room is held in another way.
+    """
+    held: dict[PodClass, Counter[str]] = {}
+    for one in pursued:
+        for vacating in one.group.vacatings if one.claims else ():
+            for move in vacating.moves if vacating.uid not in begun else ():
+                if not move.target.startswith("~"):
+                    held.setdefault(move.kind, Counter())[move.target] += 1
+    return Backlog(held=held)
 
 
 def _to(vacating: Vacating, nodes: Sequence[str]) -> Vacating:

@@ -244,7 +244,8 @@ class PoolBuying:
 
     def _planned_moves(self) -> Backlog:
         """What is planned for nodes that are there and for those that come."""
-        return self.under_way.planned(coming=True) | self._moving()
+        others = self.consolidator.intended().taken()
+        return self.under_way.planned(coming=True) | self._moving() | others
 
     def _may_buy(self) -> bool:
         return self.acts and self.leads()
