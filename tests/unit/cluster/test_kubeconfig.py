@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import json
 import ssl
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from kubernetes.client import Configuration
+from kubernetes.config import load_kube_config
 
 from bayplan.cluster import credential_plugins, kubeconfig
 from bayplan.cluster.credential_plugins import AccessError
@@ -376,3 +379,45 @@ def test_a_broken_entry(
     """Fields that cannot be used are named."""
     with pytest.raises(AccessError, match=words):
         read(written(tmp_path / "config", user, **cluster))
+
+
+USERS = [{"token": "abc"}, {"tokenFile": "token"}, {"username": "a", "password": "b"}, {}]
+CLUSTERS = [
+    {},
+    {"insecure-skip-tls-verify": True},
+    {"tls-server-name": "x"},
+    {"proxy-url": "http://p:1"},
+]
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("more", CLUSTERS)
+def test_the_library_of_kubernetes_reads_the_same(
+    tmp_path: Path, user: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """An independent reader of the same files."""
+    (tmp_path / "token").write_text("from file")
+    pem, key = authority("127.0.0.1")
+    signed = {"client-certificate-data": encoded(pem), "client-key-data": encoded(key)}
+    trusted = {"certificate-authority-data": encoded(pem), **more}
+    file = written(tmp_path / "config", {**user, **signed}, **trusted)
+    theirs = Configuration()
+    load_kube_config(str(file), client_configuration=theirs)
+    ours = read(file)
+
+    def content(name: str | None) -> str:
+        return Path(name).read_text() if name else ""
+
+    expected = Access(
+        server=theirs.host,
+        authority=content(theirs.ssl_ca_cert),
+        insecure=not theirs.verify_ssl,
+        server_name=theirs.tls_server_name or "",
+        proxy=theirs.proxy or "",
+        certificate=content(theirs.cert_file),
+        key=content(theirs.key_file),
+        fixed="".join(theirs.api_key.values()),
+    )
+    said = ours.authorization() or ""
+
+    assert expected == dataclasses.replace(ours, fixed=said, token_file=None)
