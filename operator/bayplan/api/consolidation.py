@@ -99,7 +99,7 @@ class Consolidation(Part):
         default="10%",
         description=(
             "How many nodes may be emptied by moves at the same time: a number, or a percentage of "
-            "the pool's nodes, rounded down and at least 1. With 0 or 0% no pod is moved."
+            "the pool's nodes, rounded up. With 0 or 0% no pod is moved."
         ),
     )
     maximum_moves_per_hour: Integer = Field(
@@ -135,9 +135,11 @@ class Consolidation(Part):
     )
 
     def draining_nodes(self, nodes: int) -> int:
-        """How many of so many nodes may be emptied by moves at the same time."""
+        """How many of so many nodes may be emptied by moves at the same time.
+
+        A percentage is rounded up, as in the budgets of Karpenter's NodePools.
+        """
         stated = self.maximum_draining
         if isinstance(stated, int):
             return stated
-        percent = int(stated[:-1])
-        return max(nodes * percent // 100, 1) if percent else 0
+        return -(-nodes * int(stated[:-1]) // 100)

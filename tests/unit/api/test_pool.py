@@ -116,10 +116,18 @@ def test_a_mode_includes_the_modes_before_it(mode: str, buys: bool, consolidates
 
 @pytest.mark.parametrize(
     ("stated", "nodes", "most"),
-    [("10%", 109, 10), ("10%", 3, 1), ("0%", 50, 0), ("100%", 50, 50), (3, 50, 3), (0, 50, 0)],
+    [
+        ("10%", 109, 11),
+        ("10%", 110, 11),
+        ("5%", 10, 1),
+        ("0%", 50, 0),
+        ("100%", 50, 50),
+        (3, 50, 3),
+        (0, 50, 0),
+    ],
 )
 def test_how_many_nodes_drain_at_once(stated: object, nodes: int, most: int) -> None:
-    """A percentage is rounded down, and is one node at least unless it is 0%."""
+    """A percentage is rounded up, as in the budgets of a NodePool."""
     spec = pool(consolidation={"maximumDraining": stated}).spec
 
     assert spec is not None

@@ -58,7 +58,7 @@ class Calm:
         most = terms.maximum_moves_per_hour
         if not most:
             return freezes.forbidden("maximumMovesPerHour")
-        if not terms.draining_nodes(len(self.cache.state.nodes)):
+        if not terms.draining_nodes(1):
             return freezes.forbidden("maximumDraining")
         if not windows.open_at(terms.windows, now):
             return freezes.outside(windows.opens_at(terms.windows, now))
