@@ -101,7 +101,7 @@ def test_a_binding_whose_answer_was_lost() -> None:
 
 def test_which_pods_say_so() -> None:
     """The first task of an attempt that has a node, and no instance of a service."""
-    second = {**LABELS, names.ATTEMPT: "2", names.TASK_INDEX: "0"}
+    second = {**LABELS, names.ATTEMPT: "1", names.TASK_INDEX: "0"}
     event = run_started(Pod("default", "p", node="n1", labels=second))
 
     assert event is not None

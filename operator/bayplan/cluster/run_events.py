@@ -10,5 +10,6 @@ def run_started(pod: Pod) -> EmitEvent | None:
     run, attempt = pod.labels.get(names.RUN, ""), pod.labels.get(names.ATTEMPT, "0")
     if not (run and pod.node) or pod.labels.get(names.TASK_INDEX, "0") != "0":
         return None
-    what = f"Run {run}" if attempt == "0" else f"Attempt {attempt} of run {run}"
+    later = attempt.isdecimal() and attempt != "0"
+    what = f"Attempt {int(attempt) + 1} of run {run}" if later else f"Run {run}"
     return EmitEvent("RunStarted", f"{what} starts on {pod.node}: pod {pod.name}.")

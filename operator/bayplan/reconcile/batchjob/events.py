@@ -130,12 +130,12 @@ def _run_events(context: JobContext, run_progress: RunProgress) -> Iterable[Emit
     if run.reason == TEMPLATE_CHANGED and run.attempt > (entry.attempt if entry else 0):
         yield EmitEvent(
             "AttemptReplaced",
-            f"Attempt {run.attempt - 1} of run {run.id} had begun nothing when the template "
+            f"Attempt {run.attempt} of run {run.id} had begun nothing when the template "
             "changed: one of the new template follows.",
         )
     if run.disruptions > (entry.disruptions if entry is not None else 0):
         where = f" on {run.node}" if run.node else ""
-        what = f"attempt {run.attempt - 1}{where}"
+        what = f"attempt {run.attempt}{where}"
         if run.count > 1 and not run.gang:
             what = f"{run.disruptions - (entry.disruptions if entry else 0)} tasks' attempts"
         yield EmitEvent("AttemptLost", f"Run {run.id} lost {what}: {run.reason or 'NodeLost'}.")
