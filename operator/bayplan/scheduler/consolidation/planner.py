@@ -33,7 +33,7 @@ AGAIN_SECONDS, _LONGEST_SECONDS = 30, 480
 _POOR_PERCENT, _SOON_SECONDS = 5, 10
 _UNPROVEN_SECONDS, _LONGEST_UNPROVEN_SECONDS = 120, 3600
 _LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 2.5, 10.0, 2000  # of the solver
-_LEAVER_PARTS = 20
+_LEAVER_PARTS = 20  # one pod in so many may move after a scale-down
 _MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
 
 
@@ -131,8 +131,8 @@ class Planner:
     async def leaving(self, pool: str) -> Mapping[str, Mapping[str, int]] | None:
         """Who leaves on which node: uid of a service -> node -> how many; None without an answer.
 
-        They are chosen as if no pod could move: that answer is exact and quick, and the nodes that
-        it frees go at once. What moves afterwards is another question.
+        They are chosen as if few pods could move afterwards. What moves then is another question,
+        for which the search begins with the nodes that this answer keeps.
         """
         scene = self._scene(pool)
         made = question(scene) if scene is not None else None
@@ -140,8 +140,8 @@ class Planner:
             return {}
         few = int(made.holding.wanted.sum()) // _LEAVER_PARTS
         allowed = few if made.most_moves is None else min(few, made.most_moves)
-        still = dataclasses.replace(made, most_moves=allowed)
-        found = await self._answered(pool, still, most=_MOST_LEAVER_SECONDS)
+        with_few = dataclasses.replace(made, most_moves=allowed)
+        found = await self._answered(pool, with_few, most=_MOST_LEAVER_SECONDS)
         return found.departures if found is not None else None
 
     async def moving(self, pool: str) -> None:
