@@ -143,4 +143,5 @@ def test_a_support_bundle(site: Site, namespace: str, tmp_path: Path) -> None:
     assert ["kept"] == [one["metadata"]["name"] for one in json.loads(parts["batchjobs.json"])]
     assert [] == [name for name, text in parts.items() if "hunter2" in text]
     assert [] == json.loads(parts["about.json"])["refused"]
-    assert "no Deployment bayplan-system/bayplan" in parts["doctor.json"]
+    said = parts["doctor.json"]  # the first as long as an operator leads without a Deployment
+    assert "runs outside the cluster" in said or "no Deployment bayplan-system/bayplan" in said

@@ -47,6 +47,7 @@ RARE: Mapping[Right, str] = {
     ("", "pods", "get"): "after a conflict, to see what is there",
     ("", "pods/eviction", "create"): "an instance moves off a node that is to be emptied",
     ("events.k8s.io", "events", "patch"): "an Event that happens again is counted",
+    ("events.k8s.io", "events", "list"): "what keeps a pod that says nothing from starting",
 }
 
 

@@ -27,7 +27,10 @@ _UNDER_WAY = frozenset(
             JobReason.RETRYING,
             ServiceReason.STARTING,
             ServiceReason.STOPPING,
+            ServiceReason.CHECKING,
             ServiceReason.ROLLING_OUT,
+            ServiceReason.PAUSED,  # these two wait for a person, as was asked for
+            ServiceReason.STEP_REACHED,
             ServiceReason.NO_ROOM,
         )
     }

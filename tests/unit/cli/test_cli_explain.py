@@ -97,6 +97,20 @@ def test_pods_of_another_scheduler() -> None:
     assert "1 pod waits for the scheduler default-scheduler" in text
 
 
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("StepReached", 0), ("Paused", 0), ("RollingOut", 0), ("InstancesFailing", 1)],
+)
+def test_what_waits_for_a_person_is_no_trouble(reason: str, code: int) -> None:
+    """A canary that holds at its step does what it was asked to do."""
+    ready = {"type": "Ready", "status": "False", "reason": reason, "message": "So it is."}
+    body = make_service("web", replicas=0, status={"conditions": [ready]})
+
+    text = run(Recorded(make_node("a"), body), "explain", "web", code=code).output
+
+    assert ("trouble" in text) == bool(code)
+
+
 def waiting_service() -> Recorded:
     """A service that found no room some time ago, when another sentence was true."""
     message = f"0 of 1 instances are available; 1 instance found no room: {OLD}."
