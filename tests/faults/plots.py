@@ -162,6 +162,7 @@ _SLOTS = {
     },
 }
 _RUN_PODS = {
+    "fails once attempt 0": [_pod("Failed")],  # `history.failed` keeps it for its log
     "fails once attempt 1": [_pod("Failed")],
     f"slots +{LAST_SLOT_SECONDS} attempt 0": [_pod("Succeeded")],
 }
