@@ -182,7 +182,7 @@ GOOD = "{name: a, url: 'https://x/y', keyFile: k}"
     ("text", "part"),
     [
         ("", "the file"),
-        ("receivers: [", "expected the node content"),
+        ("receivers: [", "is no YAML, line 1"),
         ("receivers: 3", "receivers: Input should be a valid tuple"),
         ("receivers: [{name: a, url: 'https://x/y'}]", "receivers.0.keyFile: Field required"),
         ("receivers: [{name: A, url: 'https://x/y', keyFile: k}]", "receivers.0.name"),
