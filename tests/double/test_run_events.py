@@ -61,22 +61,27 @@ def test_a_pod_that_is_created_on_its_node() -> None:
     assert [("report", "Run sabc starts on n1: pod p1.")] == notes(desk)
 
 
+def bound(desk: Desk) -> Desk:
+    """Bind a pod of a run that waits."""
+    waits = pod_from_dict(run_pod(20))
+    desk.cache.upsert("Pod", wire.Seen("default", "p1", waits.uid, 20, waits))
+
+    def act() -> None:
+        there = Pod("default", "p1", uid=waits.uid, node="n1", owner=waits.owner, labels=LABELS)
+        desk.cache.assumptions.assume(there)
+        desk.writer.bind(intents.Bind("default", "p1", waits.uid, "n1"))
+
+    desk.work(act)
+    return desk
+
+
 def test_a_pod_that_is_bound_later() -> None:
     desk = Desk()
     desk.cache.put_resource(JOB)
     desk.double.reply("bind", "Pod", Answer(b"{}"))
     desk.double.reply("create", "Event", Answer(b"{}"))
-    waits = pod_from_dict(run_pod(20))
-    desk.cache.upsert("Pod", wire.Seen("default", "p1", waits.uid, 20, waits))
 
-    def act() -> None:
-        bound = Pod("default", "p1", uid=waits.uid, node="n1", owner=waits.owner, labels=LABELS)
-        desk.cache.assumptions.assume(bound)
-        desk.writer.bind(intents.Bind("default", "p1", waits.uid, "n1"))
-
-    desk.work(act)
-
-    assert [("report", "Run sabc starts on n1: pod p1.")] == notes(desk)
+    assert [("report", "Run sabc starts on n1: pod p1.")] == notes(bound(desk))
 
 
 def test_a_binding_whose_answer_was_lost() -> None:
@@ -86,17 +91,8 @@ def test_a_binding_whose_answer_was_lost() -> None:
     desk.double.reply("bind", "Pod", NoAnswer(), CONFLICT)
     desk.double.reply("get", "Pod", Answer(encoded(run_pod(21, node="n1"))))
     desk.double.reply("create", "Event", Answer(b"{}"))
-    waits = pod_from_dict(run_pod(20))
-    desk.cache.upsert("Pod", wire.Seen("default", "p1", waits.uid, 20, waits))
 
-    def act() -> None:
-        bound = Pod("default", "p1", uid=waits.uid, node="n1", owner=waits.owner, labels=LABELS)
-        desk.cache.assumptions.assume(bound)
-        desk.writer.bind(intents.Bind("default", "p1", waits.uid, "n1"))
-
-    desk.work(act)
-
-    assert [("report", "Run sabc starts on n1: pod p1.")] == notes(desk)
+    assert [("report", "Run sabc starts on n1: pod p1.")] == notes(bound(desk))
 
 
 def test_which_pods_say_so() -> None:

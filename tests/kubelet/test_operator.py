@@ -87,24 +87,29 @@ def test_logs_are_readable_and_the_run_knows_itself(site: Site, namespace: str) 
     assert f"job=talk attempt=0 run={run['run']}\n" == said
 
 
-def test_logs_of_a_failed_attempt_outlive_it(site: Site, namespace: str) -> None:
-    """`bayplan logs` prints each attempt of a run, also when the last one has succeeded."""
-    script = 'echo attempt=$BAYPLAN_ATTEMPT; test "$BAYPLAN_ATTEMPT" = 1'
-    again = {"limit": 1, "delaySeconds": 1}
-    site.kube.apply(make_job("flaky", namespace, container=shell(script), retryPolicy=again))
-    run = site.kube.until(read.jobs(namespace), finished("flaky"), within=60)
-    done = subprocess.run(
-        [sys.executable, "-m", "bayplan.cli.main", "logs", "flaky", "-n", namespace],
+def bayplan(at: Site, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command line, as a program of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "bayplan.cli.main", *words],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
         env={
             **os.environ,
-            "KUBECONFIG": str(site.kube.kubeconfig),
+            "KUBECONFIG": str(at.kube.kubeconfig),
             "PYTHONPATH": str(ROOT / "operator"),
         },
     )
+
+
+def test_logs_of_a_failed_attempt_outlive_it(site: Site, namespace: str) -> None:
+    """`bayplan logs` prints each attempt of a run, also when the last one has succeeded."""
+    script = 'echo attempt=$BAYPLAN_ATTEMPT; test "$BAYPLAN_ATTEMPT" = 1'
+    again = {"limit": 1, "delaySeconds": 1}
+    site.kube.apply(make_job("flaky", namespace, container=shell(script), retryPolicy=again))
+    run = site.kube.until(read.jobs(namespace), finished("flaky"), within=60)
+    done = bayplan(site, "logs", "flaky", "-n", namespace)
 
     assert ("Succeeded", 2) == (run["outcome"], run["attempts"])
     assert (0, "attempt=0\nattempt=1\n") == (done.returncode, done.stdout), done.stderr

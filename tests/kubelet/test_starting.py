@@ -2,20 +2,18 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from localcluster import image, kubelets
 from tests.cluster import read
-from tests.cluster.kube import Kube, Objects
+from tests.cluster.kube import Objects
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import Site
 from tests.kubelet.test_operator import (  # noqa: F401  fixtures
+    bayplan,
     finished,
     namespace,
     operator,
@@ -173,18 +171,6 @@ def test_a_service_tells_the_kubelets_words_too(site: Site, namespace: str) -> N
     assert "container main: " in ready["message"]
 
 
-def explained(kube: Kube, name: str, within: str) -> tuple[int, str]:
-    """What `bayplan explain` ends with and says."""
-    command = (Path(sys.executable).with_name("bayplan"), "explain", name, "-n", within)
-    told = subprocess.run(
-        [*map(str, command), "--kubeconfig", str(kube.kubeconfig)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return told.returncode, told.stdout + told.stderr
-
-
 def test_ten_ways_are_told_where_people_look(site: Site, namespace: str) -> None:  # noqa: F811
     """In `kubectl get` and `describe`, in `bayplan explain` with exit code 1, and in an Event."""
     for how, (spec, _, _) in TEN_WAYS.items():
@@ -211,14 +197,14 @@ def untold(on: Site, within: str, how: str) -> list[str]:
     row = on.kube.kubectl("get", "batchjob", how, "-n", within).stdout
     page = on.kube.kubectl("describe", "batchjob", how, "-n", within).stdout
     events = page.partition("Events:")[2]
-    code, account = explained(on.kube, f"job/{how}", within)
+    account = bayplan(on, "explain", f"job/{how}", "-n", within)
     right = {
         f"Ready: {ready}": (ready.get("status"), ready.get("reason")) == ("False", reason)
         and words in ready["message"],
         f"get: {row}": reason in row,
         f"describe: {page}": words in page,
         f"events: {events}": "CannotStart" in events and words in events,
-        f"explain, {code}: {account}": code == 1 and words in account,
+        f"explain: {account}": account.returncode == 1 and words in account.stdout,
     }
     return [place for place, one in right.items() if not one]
 
@@ -233,10 +219,10 @@ def test_a_probe_that_fails_is_told(site: Site, namespace: str) -> None:  # noqa
         return ready if ready.get("reason") == "InstancesUnready" else None
 
     ready = site.kube.until(read.services(namespace), met, within=60)
-    code, account = explained(site.kube, "service/unready", namespace)
+    account = bayplan(site, "explain", "service/unready", "-n", namespace)
 
     assert "Readiness probe failed" in ready["message"]
-    assert (1, True) == (code, "Readiness probe failed" in account)
+    assert (1, True) == (account.returncode, "Readiness probe failed" in account.stdout)
 
 
 def test_a_pod_without_room_is_told(site: Site, namespace: str) -> None:  # noqa: F811
