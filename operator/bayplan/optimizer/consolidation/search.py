@@ -26,7 +26,6 @@ _GAP = 1e-3  # of a choice that is settled with a loss anyway
 _COVERING, _CHOOSING, _SKETCHING, _VARYING, _REPACKING = 0.06, 0.3, 0.45, 0.65, 0.92
 _FEW_REPACKING = 0.5  # the same for the search with few moves
 _STILL_COVERING, _STILL_CHOOSING = 0.2, 0.5  # the same if nothing may move
-_FEW_MOVES = 20  # at first one pod in so many may move
 _WIDE = 0.005  # share of the cost by which it may exceed the bound before the bound is improved
 _ROUNDS = 40  # of a repacking
 _REPACKED = 2
@@ -53,7 +52,9 @@ def consolidated(
     holding = _keepable(holding, offers)
     search = _Search(holding, offers, budget, np.random.default_rng(seed), most_moves)
     search.offer(search.settle(np.ones(len(holding.price), np.bool_), np.zeros(0, np.int64)))
-    search.offer(search.settle(holding.former | holding.stays, np.zeros(0, np.int64)))
+    former = holding.former | holding.stays
+    if not former.all():
+        search.offer(search.settle(former, np.zeros(0, np.int64)))
     if most_moves == 0:
         search.cover(budget.until(_STILL_COVERING))
         search.prove(budget.until(_STILL_CHOOSING))
@@ -62,7 +63,7 @@ def consolidated(
         if holding.surplus.any():
             search.cover(budget.until(_COVERING))
         search.measure()
-        few = int(holding.wanted.sum()) // _FEW_MOVES
+        few = holding.few_moves
         if few and (most_moves is None or few < most_moves):
             search.improve(budget.until(_FEW_REPACKING), few)
         search.improve(budget.until(_REPACKING), most_moves)

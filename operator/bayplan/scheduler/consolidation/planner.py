@@ -33,7 +33,6 @@ AGAIN_SECONDS, _LONGEST_SECONDS = 30, 480
 _POOR_PERCENT, _SOON_SECONDS = 5, 10
 _UNPROVEN_SECONDS, _LONGEST_UNPROVEN_SECONDS = 120, 3600
 _LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 2.5, 10.0, 2000  # of the solver
-_LEAVER_PARTS = 20  # one pod in so many may move after a scale-down
 _MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
 
 
@@ -138,7 +137,7 @@ class Planner:
         made = question(scene) if scene is not None else None
         if made is None:
             return {}
-        few = int(made.holding.wanted.sum()) // _LEAVER_PARTS
+        few = made.holding.few_moves
         allowed = few if made.most_moves is None else min(few, made.most_moves)
         with_few = dataclasses.replace(made, most_moves=allowed)
         found = await self._answered(pool, with_few, most=_MOST_LEAVER_SECONDS)
