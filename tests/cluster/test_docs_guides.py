@@ -155,6 +155,10 @@ def test_everyday_tasks(reader: Reader) -> None:
         )
         return ""
 
+    def scaled() -> str:
+        kube.until(SERVICES, lambda found: read.holds(found, "web", "Ready"))
+        return ""
+
     typed = reader.follows(
         "docs/guide/tasks.md",
         {
@@ -163,6 +167,7 @@ def test_everyday_tasks(reader: Reader) -> None:
             "bayplan mark-success nightly s1abc": ended,
             "bayplan rollout status web": changed,
             "bayplan rollout promote web": waiting,
+            "bayplan explain web": scaled,
             "bayplan explain node ip-10-0-3-7.ec2.internal": lambda: min(kube.listed(NODES)),
         },
         bayplan_explain_nightly=1,  # its last run was cancelled
