@@ -372,8 +372,9 @@ CONDITIONS: Mapping[str, Told] = {
     "InstancesStarting": Told((SERVICE,), "Instances are on their way."),
     "InstancesUnready": Told(
         (SERVICE,),
-        "An instance runs, and its kubelet says why it is not ready: a probe fails.",
-        "The message has the probe's answer; `kubectl logs`.",
+        "An instance runs and is not ready: its kubelet says that a probe fails, or a readiness "
+        "gate is not true.",
+        "The message has the probe's answer, or the gate and what its controller says of it.",
     ),
     "InstancesStopping": Told((SERVICE,), "The last instances stop."),
     "RolledOut": Told((SERVICE,), "Every instance has the newest template."),

@@ -230,6 +230,9 @@ REFUSED_SERVICES = [
     ("service", {"ports": [PORT, {**PORT, "name": "b"}]}, "once for each protocol"),
     ("service", {"ports": [{**PORT, "nodePort": 30_080}]}, "set `type` to NodePort"),
     ("service", {"ports": [PORT], "annotations": {"a": 1}}, "must be of type string"),
+    ("service", {"ports": [PORT], "loadBalancerClass": "service.k8s.aws/nlb"},
+     "set `type` or remove it"),
+    ("service", {"ports": [PORT], "drainSeconds": 3601}, "less than or equal to 3600"),
     ("rebalance", {"maxMovesPerHour": 0}, "greater than or equal to 1"),
     ("dependsOn", [{"timeoutSeconds": 5}], "name: Required value"),
     ("dependsOn", [{"name": "db"}, {"name": "db"}], "Duplicate value"),
@@ -388,7 +391,11 @@ REFUSED_NAMES = [
     (POOL, "a.b", "at most 63 lower-case letters, digits and dashes"),
     (changed(STATEFUL, "service", None), "a.b", "must have no dots when `spec.volumeClaim"),
 ]
+BALANCED = {"type": "LoadBalancer", "ports": [PORT]}
+BY_NLB = {**BALANCED, "loadBalancerClass": "service.k8s.aws/nlb"}
 REFUSED_EDITS = [
+    (changed(SERVICE, "service", BALANCED), "service", BY_NLB, "another controller would not"),
+    (changed(SERVICE, "service", BY_NLB), "service", BALANCED, "another controller would not"),
     (SERVICE, "service", {"ports": [PORT], "headless": True}, "remove `service`, apply, and add"),
     (STATEFUL, "volumeClaimTemplates", [], "must stay as they are"),
     (SERVICE, "volumeClaimTemplates", [CLAIM], "must stay as they are"),

@@ -113,7 +113,7 @@ def blueprint(
     kind = kinds.BY_NAME[resource.kind]
     pod_spec["restartPolicy"] = kind.restart_policy
     if isinstance(spec, LongServiceSpec) and spec.service is not None:
-        pod_spec = _draining(pod_spec, spec.service.drain_seconds)
+        pod_spec = _draining(pod_spec, spec.service.serves_on_seconds)
     if isinstance(spec, LongServiceSpec) and spec.volume_claim_templates:
         pod_spec = _with_identity(pod_spec, resource.name, spec)
     if isinstance(spec, BatchJobSpec) and spec.active_deadline_seconds is not None:

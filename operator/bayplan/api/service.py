@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
+from bayplan.api import target_groups
 from bayplan.api.meta import DNS_LABEL_RULE, Flag, Integer, Part, crd, rule
+
+_DRAIN_SECONDS = 5  # kube-proxies and balancers that follow endpoints
 
 
 class ServicePort(Part):
@@ -65,6 +68,19 @@ class Service(Part):
                     fieldPath=".headless",
                 ),
                 rule(
+                    "!has(self.loadBalancerClass) || self.type == 'LoadBalancer'",
+                    "loadBalancerClass must go with type LoadBalancer; set `type` or remove it",
+                    fieldPath=".loadBalancerClass",
+                ),
+                rule(
+                    "self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || "
+                    "(has(self.loadBalancerClass) ? self.loadBalancerClass : '') == "
+                    "(has(oldSelf.loadBalancerClass) ? oldSelf.loadBalancerClass : '')",
+                    "loadBalancerClass must stay as it is, since another controller would not "
+                    "take over; remove `service`, apply, and add it again",
+                    fieldPath=".loadBalancerClass",
+                ),
+                rule(
                     "self.headless == oldSelf.headless",
                     "headless must stay as it is, since a Service keeps its address; remove "
                     "`service`, apply, and add it again",
@@ -93,14 +109,25 @@ class Service(Part):
         default="None",
         description="ClientIP: connections of one client go to one instance, as in a Service.",
     )
-    drain_seconds: Integer = Field(
-        default=5,
+    load_balancer_class: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=317,
+        description=(
+            "Which controller makes the load balancer of type LoadBalancer, such as "
+            "service.k8s.aws/nlb or eks.amazonaws.com/nlb; absent: the cluster's own."
+        ),
+    )
+    drain_seconds: Integer | None = Field(
+        default=None,
         ge=0,
         le=3600,
         description=(
             "An instance that is to go serves on for so long before its containers are told to "
             "stop, so that clients and load balancers can turn away: a preStop sleep in each "
-            "container that has no preStop of its own. 0: none."
+            "container that has no preStop of its own. 0: none. Absent: 5; if `annotations` ask "
+            "for AWS targets of type ip, their deregistration delay (300 unless stated) and 15 "
+            "more."
         ),
     )
     annotations: dict[str, Annotated[str, Field(max_length=4096)]] = Field(
@@ -108,3 +135,18 @@ class Service(Part):
         max_length=64,
         description="Annotations of the Service, for load balancer controllers.",
     )
+
+    @property
+    def deregistration_seconds(self) -> int | None:
+        """The deregistration delay if instances are AWS targets by their addresses, else None."""
+        return target_groups.delay_seconds(
+            self.annotations, load_balancer=self.type == "LoadBalancer"
+        )
+
+    @property
+    def serves_on_seconds(self) -> int:
+        """How long an instance that is to go serves on."""
+        if self.drain_seconds is not None:
+            return self.drain_seconds
+        delay = self.deregistration_seconds
+        return _DRAIN_SECONDS if delay is None else delay + target_groups.DEREGISTERING_SECONDS

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from bayplan.api import kinds, names
-from bayplan.cluster import hindrances, podspec, staying, wire
+from bayplan.cluster import hindrances, podspec, readiness, staying, wire
 from bayplan.cluster.podspec import Condition, ContainerStatus, PodSpec, PodStatus, Terminated
 from bayplan.cluster.wire import Struct
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
@@ -78,6 +78,7 @@ def pod(raw: bytes | Raw) -> Pod:
         message=status.message or "",
         ready=ready is not None,
         ready_since=wire.epoch(ready.last_transition_time) if ready is not None else None,
+        unmet_gates=readiness.unmet(bytes(spec.readiness_gates), conditions) if not ready else "",
         scheduled_reason=unscheduled.reason or "" if unscheduled is not None else "",
         scheduled_message=unscheduled.message or "" if unscheduled is not None else "",
         disrupted=disrupted.reason or "DisruptionTarget" if disrupted is not None else "",

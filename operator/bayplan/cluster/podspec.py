@@ -46,6 +46,7 @@ class PodSpec(Struct):
     volumes: list[podvolumes.Volume] | None = None
     resource_claims: list[Raw] | None = None
     scheduling_gates: list[Raw] | None = None
+    readiness_gates: Raw = Raw()
 
 
 class Waiting(Struct):

@@ -114,7 +114,7 @@ def is_silent(pod: Pod) -> bool:
         return False
     if pod.owner is None or pod.owner.kind not in kinds.BY_NAME:
         return False
-    return pod.ending.waiting in {"", CRASH_LOOP}
+    return pod.ending.waiting in {"", CRASH_LOOP} and not pod.unmet_gates
 
 
 def _told(pod: Pod, words: Words | None) -> Pod:

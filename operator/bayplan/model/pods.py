@@ -262,6 +262,7 @@ class Pod:
     message: str = ""
     ready: bool = False
     ready_since: int | None = None  # when `ready` last turned, either way
+    unmet_gates: str = ""  # which readiness gates alone keep it from being ready, and their state
     scheduled_reason: str = ""  # reason of PodScheduled=False: Unschedulable, SchedulingGated …
     scheduled_message: str = ""  # and its sentence
     disrupted: str = ""  # reason of DisruptionTarget=True

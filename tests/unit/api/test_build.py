@@ -182,6 +182,53 @@ def test_draining_can_be_off(kind: str) -> None:
     assert "terminationGracePeriodSeconds" not in pod
 
 
+_NLB = "service.beta.kubernetes.io/aws-load-balancer-"
+_BY_ADDRESS = {f"{_NLB}nlb-target-type": "ip"}
+_HALF_A_MINUTE = {f"{_NLB}target-group-attributes": "a=b, deregistration_delay.timeout_seconds=30"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "annotations", "seconds"),
+    [
+        ("LoadBalancer", _BY_ADDRESS, 315),
+        ("LoadBalancer", _BY_ADDRESS | _HALF_A_MINUTE, 45),
+        ("LoadBalancer", {f"{_NLB}type": "nlb-ip"}, 315),
+        ("LoadBalancer", {f"{_NLB}nlb-target-type": "instance"} | _HALF_A_MINUTE, 5),
+        ("LoadBalancer", {}, 5),
+        ("ClusterIP", _BY_ADDRESS | _HALF_A_MINUTE, 5),
+        ("ClusterIP", {"alb.ingress.kubernetes.io/target-type": "ip"}, 315),
+        (
+            "ClusterIP",
+            {
+                "alb.ingress.kubernetes.io/target-type": "ip",
+                "alb.ingress.kubernetes.io/target-group-attributes": (
+                    "deregistration_delay.timeout_seconds=0"
+                ),
+            },
+            15,
+        ),
+        (
+            "LoadBalancer",
+            _BY_ADDRESS
+            | {f"{_NLB}target-group-attributes": "deregistration_delay.timeout_seconds=4000"},
+            315,
+        ),
+    ],
+)
+def test_an_instance_serves_on_until_its_target_is_deregistered(
+    kind: str, annotations: dict[str, str], seconds: int
+) -> None:
+    """AWS sends to a target for 300 s after it is deregistered unless the group says otherwise."""
+    ports = SERVED["service"]["ports"]
+    service = {"type": kind, "ports": ports, "annotations": annotations}
+    pod = built(stored("LongService", service=service))["spec"]
+    written = built(stored("LongService", service={**service, "drainSeconds": 7}))["spec"]
+
+    assert {"sleep": {"seconds": seconds}} == pod["containers"][0]["lifecycle"]["preStop"]
+    assert 30 + seconds == pod["terminationGracePeriodSeconds"]
+    assert 37 == written["terminationGracePeriodSeconds"]
+
+
 def test_draining_is_not_in_the_hash() -> None:
     """Turning it on or off restarts nothing."""
     off = {"service": {**SERVED["service"], "drainSeconds": 0}}

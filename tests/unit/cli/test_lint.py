@@ -302,6 +302,71 @@ def test_what_can_be_wrong_with_pools(
     assert words in one["message"]
 
 
+NLB = "service.beta.kubernetes.io/aws-load-balancer-"
+
+
+def balanced(
+    attributes: str = "", pod: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    """A service whose instances are AWS targets by their addresses."""
+    annotations = {f"{NLB}nlb-target-type": "ip"}
+    if attributes:
+        annotations[f"{NLB}target-group-attributes"] = attributes
+    template = {"spec": {"containers": [{"name": "main", "image": "x"}], **(pod or {})}}
+    spec = {"type": "LoadBalancer", **PORTS, "annotations": annotations, **more}
+    return service("web", service=spec, template=template)
+
+
+SHORT = "deregistration_delay.timeout_seconds=30"
+HOOKED = {"name": "main", "image": "x", "lifecycle": {"preStop": {"sleep": {"seconds": 10}}}}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        (balanced(drainSeconds=20), "spec.service.drainSeconds", "write at least 315"),
+        (balanced(SHORT, drainSeconds=29), "spec.service.drainSeconds", "write at least 45"),
+        (
+            balanced(SHORT, {"terminationGracePeriodSeconds": 45}),
+            "spec.template.spec.terminationGracePeriodSeconds",
+            "serves on for 45 s while its target is deregistered; remove it, write at least 75",
+        ),
+        (
+            balanced(SHORT, {"containers": [HOOKED]}),
+            "spec.template.spec.containers[0].lifecycle.preStop.sleep.seconds",
+            "remove the hook or write at least 45",
+        ),
+        (
+            balanced("deregistration_delay.timeout_seconds=5m"),
+            f"spec.service.annotations.{NLB}target-group-attributes",
+            "'5m'; write whole seconds from 0 to 3600",
+        ),
+    ],
+)
+def test_instances_that_stop_before_they_are_deregistered(
+    body: dict[str, Any], field: str, words: str
+) -> None:
+    """One warning at the field that is too short, with the number that is enough."""
+    [one] = told(None, "lint", "-", text=yaml.safe_dump(body))["findings"]
+
+    assert ("warning", field) == (one["severity"], one["field"])
+    assert words in one["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        balanced(),
+        balanced(SHORT, {"terminationGracePeriodSeconds": 46}),
+        balanced(SHORT, drainSeconds=30),
+        balanced("", {"terminationGracePeriodSeconds": 20}, annotations={}),
+    ],
+)
+def test_instances_that_serve_long_enough(body: dict[str, Any]) -> None:
+    """Also where no target is deregistered, since nodes are the targets."""
+    assert [] == told(None, "lint", "-", text=yaml.safe_dump(body))["findings"]
+
+
 @pytest.mark.parametrize(
     ("bodies", "severity", "words"),
     [

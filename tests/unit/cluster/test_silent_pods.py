@@ -127,6 +127,7 @@ def test_the_end_of_a_pod_whose_probe_failed(code: int, said: str) -> None:
         {"owner": None},
         {"owner": Owner("ReplicaSet", "r", "u")},
         {"ending": Ending(waiting="ImagePullBackOff")},
+        {"ending": RUNS, "unmet_gates": "readiness gate example.com/g is False"},
     ],
 )
 def test_of_which_pods_nobody_asks(more: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from bayplan import units
 from bayplan.api import kinds, names
 from bayplan.api.pool_resource import parse_pool
 from bayplan.api.resource import parse_resource
-from bayplan.cli.lint import marked, structural
+from bayplan.cli.lint import leaving, marked, structural
 from bayplan.cli.lint.marked import Marked, Path_
 from bayplan.cloud.node_pools import GROUP, KIND
 from bayplan.manifests import published_schema
@@ -132,6 +132,7 @@ def look(paths: tuple[str, ...], stdin: BinaryIO) -> Looked:
     looked.files = len({one.document.file for one in (*mine, *(one for one, _ in theirs))})
     for one in mine:
         looked.findings += _of(one)
+        looked.findings += [one.finding("warning", *told) for told in leaving.warnings(one.body)]
     for one, (path, node) in theirs:
         part = one.document.file in patches
         looked.findings += _of_published(one, path, node, part=part)

@@ -27,8 +27,9 @@ def lint(
     twice. In Pools: two defaults, limits of zero, and a NodePool that Karpenter itself consolidates
     or that lacks the Pool's label or taint. In Kubernetes' own kinds: fields that its published
     schema does not know, values of another type, missing required fields. It warns about a parent,
-    a service or an autoscaler's target that is not among the manifests, and about a template that
-    is not rendered. It does not read other kinds and files.
+    a service or an autoscaler's target that is not among the manifests, about a service whose
+    instances stop before AWS has deregistered them, and about a template that is not rendered. It
+    does not read other kinds and files.
 
     Exit code: 0 nothing is wrong, 1 something is wrong, 2 a path cannot be read.
     """

@@ -90,6 +90,8 @@ def _service(service: Resource, spec: Service) -> dict[str, Any]:
     # Set only when the spec asks for it: a Service of an earlier operator version stays as it is.
     if spec.headless:
         body["clusterIP"] = "None"
+    if spec.load_balancer_class is not None:
+        body["loadBalancerClass"] = spec.load_balancer_class
     if spec.session_affinity != "None":
         body["sessionAffinity"] = spec.session_affinity
     return _child(service, "v1", SERVICE, body, spec.annotations)

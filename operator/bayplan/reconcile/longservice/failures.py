@@ -40,7 +40,8 @@ _FAILURES_OF_WAITING = frozenset(
 def fails(pod: Pod) -> bool:
     """Whether a pod that is not ready shows why: it crashes, or its container cannot start."""
     ending = pod.ending
-    return ending.waiting in _FAILURES_OF_WAITING or (ending.restarts > 0 and not pod.ready)
+    crashes = ending.restarts > 0 and not pod.ready and not pod.unmet_gates
+    return ending.waiting in _FAILURES_OF_WAITING or crashes
 
 
 def sentence(failing: Collection[Pod]) -> str:
@@ -61,13 +62,28 @@ def sentence(failing: Collection[Pod]) -> str:
 
 
 def unready(instances: Instances) -> str:
-    """What its kubelet says of an instance that runs and is not ready; empty if it says nothing."""
-    told = (pod for pod in instances.live if not instances.healthy(pod) and pod.ending.said)
-    first = min(told, key=lambda pod: pod.name, default=None)
-    if first is None:
+    """Why an instance that runs is not ready: its kubelet's words, or a readiness gate.
+
+    Empty if nothing says why.
+    """
+    return _unready(
+        instances, ((pod, pod.ending.said or pod.unmet_gates) for pod in instances.live)
+    )
+
+
+def gated(instances: Instances, revision: str) -> str:
+    """Which readiness gate alone keeps an instance of the revision unready; empty if none does."""
+    of_it = (pod for pod in instances.live if instances.revision_of(pod) == revision)
+    return _unready(instances, ((pod, pod.unmet_gates) for pod in of_it))
+
+
+def _unready(instances: Instances, said: Iterable[tuple[Pod, str]]) -> str:
+    told = ((pod, words) for pod, words in said if words and not instances.healthy(pod))
+    pod, words = min(told, key=lambda one: one[0].name, default=(None, ""))
+    if pod is None:
         return ""
-    where = f" on {first.node}" if first.node else ""
-    return conditions.cut(f"{first.name}{where} is not ready: {first.ending.said}", _LONGEST_HINT)
+    where = f" on {pod.node}" if pod.node else ""
+    return conditions.cut(f"{pod.name}{where} is not ready: {words}", _LONGEST_HINT)
 
 
 def newest(instances: Instances, stored: object, now: int) -> Mapping[str, Any] | None:

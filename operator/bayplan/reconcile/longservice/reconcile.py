@@ -298,6 +298,9 @@ def _given_up(context: ServiceContext) -> target.Target:
     ]
     stored = context.service.status.get("lastFailure")
     reason, why = Reason.DEADLINE.value, "its instances did not become healthy"
+    gate = failures.gated(context.instances, context.update.id)
+    if gate:
+        why = f"{why}: {gate}"
     if failing:
         reason, why = Reason.FAILING.value, failures.sentence(failing)
     elif context.crowded_out and context.admission is not None:

@@ -289,7 +289,8 @@ def _unready(facts: Facts) -> tuple[Reason, str]:
         return Reason(facts.waits), f"; {_standstill(facts)}"
     if facts.outdated:
         rest = f"{facts.updated} updated, {facts.outdated} of older templates left"
-        return Reason.ROLLING_OUT, f"; {rest}"
+        gate = failures.gated(instances, facts.aim.revision.id)
+        return Reason.ROLLING_OUT, f"; {rest}; {gate}" if gate else f"; {rest}"
     if facts.spec.replicas == 0:
         rest = failures.counted(len(instances.live), "instance")
         return Reason.STOPPING, f"; {rest} left to stop"

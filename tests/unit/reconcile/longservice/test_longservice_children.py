@@ -49,6 +49,18 @@ def test_service_selects_the_instances() -> None:
     )
 
 
+def test_the_class_of_a_load_balancer_is_passed_on() -> None:
+    """It says which controller makes the load balancer; absent, it is not sent."""
+    by_nlb = {
+        "type": "LoadBalancer",
+        "ports": [HTTP],
+        "loadBalancerClass": "eks.amazonaws.com/nlb",
+    }
+    world = make_world(1, service=by_nlb)
+
+    assert "eks.amazonaws.com/nlb" == body_of(world.act(), "Service")["spec"]["loadBalancerClass"]
+
+
 def test_port_without_target_is_its_own() -> None:
     """`targetPort` defaults to `port`; `nodePort` is sent only when chosen."""
     world = make_world(

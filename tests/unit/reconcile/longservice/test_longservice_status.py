@@ -8,7 +8,7 @@ import pytest
 from bayplan.api.longservice_status import LongServiceStatus
 from bayplan.api.times import rfc3339
 from bayplan.model import intents
-from bayplan.model.pods import Ending
+from bayplan.model.pods import Ending, Pod
 from bayplan.model.reasons import Funnel, Nearest, Reason, Refusal
 from bayplan.reconcile.view import NoRoom
 from tests.builders import NOON
@@ -270,6 +270,55 @@ def test_what_a_probe_answers_is_told() -> None:
 
     assert ("False", "InstancesUnready") == (ready["status"], ready["reason"])
     assert f"{pod.name} on {pod.node} is not ready: {said}" in ready["message"]
+
+
+GATE = "readiness gate target-health.elbv2.k8s.aws/k8s-web-1 is False: Elb.InitialHealthChecking"
+
+
+def make_gated(world: World, index: int = 0, restarts: int = 0) -> Pod:
+    """The containers of an instance are ready, and a readiness gate is not true; heard at once."""
+    pod = world.standing()[index]
+    ending = Ending(started_at=world.now - 500, restarts=restarts)
+    gated = replace(pod, ready=False, ready_since=None, ending=ending, unmet_gates=GATE)
+    world.put(gated)
+    world.hear()
+    return gated
+
+
+@pytest.mark.parametrize("restarts", [0, 2])
+def test_a_readiness_gate_is_named(restarts: int) -> None:
+    """It alone keeps an instance from being available; nothing fails, whatever was before."""
+    world = running(2)
+    pod = make_gated(world, restarts=restarts)
+    world.act()
+
+    assert "False:InstancesUnready" == world.condition("Ready")
+    assert (
+        f"1 of 2 instances are available; {pod.name} on {pod.node} is not ready: {GATE}."
+        == world.message("Ready")
+    )
+
+
+def test_an_update_that_waits_for_a_gate_names_it() -> None:
+    """No older instance goes meanwhile; given up at last, the update says for what it waited."""
+    world = running(3, updateStrategy={"progressDeadlineSeconds": 60})
+    before = {pod.name for pod in world.standing()}
+    world.edit(image="web:2")
+    world.act()
+    world.hear()
+    [new] = [index for index, pod in enumerate(world.standing()) if pod.name not in before]
+    pod = make_gated(world, new)
+    world.act()
+    waits = world.message("Ready")
+    kept = {one.name for one in world.standing()} - {pod.name}
+    world.now += 61
+    world.act()
+    [bad] = world.service.status["badRevisions"]
+
+    assert before == kept
+    assert f"1 updated, 3 of older templates left; {pod.name} on {pod.node} is not" in waits
+    assert GATE in waits
+    assert GATE in bad["message"]
 
 
 @pytest.mark.parametrize("word", ["TemplateRefused", "QuotaExceeded"])
