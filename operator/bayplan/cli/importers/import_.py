@@ -40,9 +40,28 @@ def _translating(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @import_.command(short_help="Translate apps, groups and pods into LongServices.")
+@click.option(
+    "--balancer",
+    type=click.Choice(["kubernetes", "aws"]),
+    default="kubernetes",
+    show_default=True,
+    help="What reads a Service of type LoadBalancer and an Ingress; aws: the AWS Load Balancer "
+    "Controller, with annotations for it.",
+)
 @_translating
-def marathon(files: tuple[str, ...], namespace: str, image: str, strict: bool, output: str) -> None:
+def marathon(
+    files: tuple[str, ...],
+    *,
+    namespace: str,
+    image: str,
+    balancer: str,
+    strict: bool,
+    output: str,
+) -> None:
     """Read apps, groups and pods: alone, in lists, or as answers of GET /v2/apps and /v2/groups.
+
+    Labels of marathon-lb (HAPROXY_…) become an Ingress for virtual hosts and a Service of type
+    LoadBalancer for other ports.
 
     Manifests go to standard output. Settings without a counterpart are listed on standard error,
     and in the data with -o json. Exit code: 0 done, 1 with --strict if anything is listed, 2 if
@@ -50,7 +69,7 @@ def marathon(files: tuple[str, ...], namespace: str, image: str, strict: bool, o
     """
     from bayplan.cli.importers.marathon import Import  # --help answers at once
 
-    whole = Import(image, namespace)
+    whole = Import(image, namespace, aws=balancer == "aws")
     for file in files:
         whole.read(_json(file))
     _tell(whole.manifests, whole.notes, whole.faults, output, strict=strict)
@@ -103,6 +122,7 @@ def _tell(
     strict: bool,
 ) -> None:
     """Print the manifests and what is wrong; `unread` are errors of items without a manifest."""
+    from bayplan.api import kinds
     from bayplan.api.resource import parse_resource  # pydantic
     from bayplan.cli.importers.reading import Note
     from bayplan.cli.lint import structural
@@ -112,6 +132,8 @@ def _tell(
     for body in manifests:
         about = body["metadata"]
         of = about["annotations"]["bayplan.dev/imported-from"]
+        if body["kind"] not in kinds.BY_NAME:
+            continue  # an Ingress has the name of its LongService
         if about["name"] in seen:
             message = f"{seen[about['name']]} has this name too; rename one of the two"
             wrong.append(Note(of, "metadata.name", message))

@@ -1,4 +1,4 @@
-"""Translates Marathon's apps, groups and pods into LongServices.
+"""Translates Marathon's apps, groups and pods into LongServices, and an Ingress for their hosts.
 
 Pods have their own addresses, so host ports are dropped unless the app required them. The port in
 PORT0 is the port on which the container listens.
@@ -49,6 +49,8 @@ class Import(Whole):
                     self.manifests.append(make(self, one, path, wanted))
                 except UnreadableError as error:
                     self.faults.append(error.note)
+        self.manifests += self.beside
+        self.beside.clear()
 
 
 def _found(body: Any, above: str, whole: Whole) -> Iterator[tuple[str, str, Taking]]:

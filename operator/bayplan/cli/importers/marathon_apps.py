@@ -1,9 +1,16 @@
 """Translates an app of Marathon into a LongService."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bayplan.cli.importers import marathon_ports, marathon_shared, marathon_volumes, probes, reading
+from bayplan.cli.importers import (
+    marathon_ports,
+    marathon_shared,
+    marathon_variables,
+    marathon_volumes,
+    probes,
+    reading,
+)
 from bayplan.cli.importers.marathon_shared import Whole
 from bayplan.cli.importers.reading import Taking
 
@@ -15,7 +22,7 @@ def manifest(whole: Whole, app: Taking, path: str, inherited: list[str]) -> dict
     docker = app.inner("container")
     ports = marathon_ports.of_app(app, docker)
     volumes = marathon_volumes.of_app(docker, dict(app.mapping("secrets")))
-    container, pod = _app_container(whole, app, docker, ports, volumes)
+    container, pod = _app_container(whole, app, path, docker, ports, volumes)
     spec = marathon_shared.shared(app, path, inherited, whole, resident=bool(volumes.claims))
     spec["replicas"] = app.whole("instances", 1)
     if volumes.claims:
@@ -59,9 +66,10 @@ def _default_strategy(app: Taking, *, resident: bool) -> tuple[float, float]:
     return (0.5, 0.0) if resident else (1.0, 1.0)
 
 
-def _app_container(
+def _app_container(  # noqa: PLR0917  what of an app is in its container
     whole: Whole,
     app: Taking,
+    path: str,
     docker: Taking,
     ports: list[dict[str, Any]],
     volumes: marathon_volumes.Volumes,
@@ -75,7 +83,9 @@ def _app_container(
     container: dict[str, Any] = {"name": "main", "image": image or whole.image}
     container.update(_program(app))
     secrets = dict(app.mapping("secrets"))
-    variables = _variables(app, secrets, ports)
+    marathon_variables.listed(app, whole.members)
+    told = marathon_variables.of_commands(app, path, container["image"])
+    variables = _variables(app, secrets, [*marathon_ports.variables(ports), *told])
     if variables:
         container["env"] = variables
     container["resources"] = reading.resources(app, app.inner("resourceLimits"), default=_RESOURCES)
@@ -109,17 +119,18 @@ def _app_container(
 
 def _program(app: Taking) -> dict[str, Any]:
     command, args = app.text("cmd"), app.texts("args")
-    probes.warn_of_variables(app, "cmd", command)
     return {
         **({"command": ["/bin/sh", "-c", command]} if command else {}),
         **({"args": args} if args else {}),
     }
 
 
-def _variables(app: Taking, secrets: Mapping[str, Any], ports: marathon_ports.Ports) -> list[Any]:
-    """The variables of the app and of its ports; the app's own have priority."""
+def _variables(
+    app: Taking, secrets: Mapping[str, Any], told: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The variables of the app, and those that Marathon `told` it; the app's own go before."""
     known: dict[str, dict[str, Any]] = {}
-    for one in [*reading.environment(app, "env", secrets), *marathon_ports.variables(ports)]:
+    for one in [*reading.environment(app, "env", secrets), *told]:
         known.setdefault(one["name"], one)
     return list(known.values())
 

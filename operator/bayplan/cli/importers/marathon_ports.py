@@ -67,7 +67,8 @@ def _default(app: Taking) -> Ports:
         for one in checks
     )
     reads = " ".join(map(str, [app.body.get("cmd") or "", *app.listed("args")]))
-    if asked or _READS_PORT.search(reads):
+    balanced = any(key.startswith("HAPROXY_") for key in app.mapping("labels"))
+    if asked or balanced or _READS_PORT.search(reads):
         app.note(
             "ports", f"Marathon gave the app a port; the container must listen on {port['number']}"
         )

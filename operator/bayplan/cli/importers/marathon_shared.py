@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.api import names
-from bayplan.cli.importers import marathon_ports, reading
+from bayplan.api.service import Service
+from bayplan.cli.importers import marathon_balancers, marathon_ports, reading
 from bayplan.cli.importers.reading import Note, Taking
 
 _LONGEST_WAIT = 7 * 86_400
@@ -47,9 +48,11 @@ class Whole:
 
     image: str
     namespace: str = ""
+    aws: bool = False  # whether load balancers are those of AWS
     notes: list[Note] = field(default_factory=list)
     faults: list[Note] = field(default_factory=list)  # of apps and pods that cannot be read
     members: dict[str, list[str]] = field(default_factory=dict)  # group -> apps below it
+    beside: list[dict[str, Any]] = field(default_factory=list)  # Ingresses, in their order
 
 
 def absolute(name: str, above: str) -> str:
@@ -75,25 +78,36 @@ def manifest(  # noqa: PLR0917  what an app and a pod have in common
     name = reading.name_of(path)
     labels, annotations = reading.labelled(one, one.mapping("labels"))
     for key in one.mapping("labels"):
-        if key.startswith(("HAPROXY_", "traefik", "VIP_")):
+        if key.startswith(("traefik", "VIP_")):
             one.note(f"labels.{key}", "asked for a load balancer: use `service` or an Ingress")
     if constraints:
         spec["placement"] = {"constraints": constraints}
-    service = marathon_ports.of_service(one, ports)
-    if service:
-        spec["service"] = {"ports": service}
     about: dict[str, Any] = {"name": name}
     if whole.namespace:
         about["namespace"] = whole.namespace
     if labels:
         about["labels"] = labels
     about["annotations"] = {f"{names.GROUP}/imported-from": path, **annotations}
+    service: dict[str, Any] = {"ports": marathon_ports.of_service(one, ports)}
+    probe = pod["containers"][0].get("readinessProbe", {})
+    whole.beside += marathon_balancers.balanced(one, about, service, ports, probe, aws=whole.aws)
+    if service["ports"]:
+        spec["service"] = service
+        _serve_on(pod, service)
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.LONGSERVICE,
         "metadata": about,
         "spec": {**spec, "template": {"spec": pod}},
     }
+
+
+def _serve_on(pod: dict[str, Any], service: Mapping[str, Any]) -> None:
+    """Let a stated grace period begin when the instance is deregistered: Mesos had no such wait."""
+    read = Service.model_validate(service)
+    grace = pod.get("terminationGracePeriodSeconds")
+    if grace is not None and read.deregistration_seconds is not None:
+        pod["terminationGracePeriodSeconds"] = grace + read.serves_on_seconds
 
 
 def shared(

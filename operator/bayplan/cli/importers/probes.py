@@ -5,21 +5,20 @@ readiness and a liveness probe, and its grace period becomes the time of a start
 """
 
 import math
-import re
 from typing import Any
 
+from bayplan.cli.importers.marathon_variables import VARIABLES
 from bayplan.cli.importers.reading import Taking
 
 Ports = list[dict[str, Any]]
 
-_VARIABLES = re.compile(r"\$\{?(MARATHON_\w+|MESOS_\w+|HOST\b)")
 _GRACE, _INTERVAL, _TIMEOUT, _FAILURES, _DELAY = 300, 60, 20, 3, 15
 _FIRST_CODE, _END_CODE = 200, 400  # codes that a kubelet counts as a success
 
 
 def warn_of_variables(one: Taking, key: str, command: str) -> None:
     """Note the variables of the command that nothing sets any more."""
-    for word in sorted({found.group(1) for found in _VARIABLES.finditer(command)}):
+    for word in sorted({found.group(1) for found in VARIABLES.finditer(command)}):
         one.note(key, f"${word} is not set; use env with a fieldRef or a value")
 
 
@@ -51,7 +50,8 @@ def of_app(app: Taking, ports: Ports) -> dict[str, Any]:
             _timing(check)
             _end(check)
             continue
-        found = _probes(check, handler)
+        protocol = check.text("protocol", "HTTP").upper()
+        found = _probes(check, handler, by_agent=protocol.startswith(("MESOS_", "COMMAND")))
         _end(check)
     for index, check in enumerate(app.each("readinessChecks")):
         if index:
@@ -68,7 +68,7 @@ def of_container(one: Taking, ports: Ports) -> dict[str, Any]:
     if not check.body:
         return {}
     handler = _pod_handler(check, ports)
-    found = _probes(check, handler) if handler is not None else {}
+    found = _probes(check, handler, by_agent=True) if handler is not None else {}
     if handler is None:
         one.note("healthCheck", "cannot be a probe: its endpoint is not known")
         _timing(check)
@@ -137,12 +137,18 @@ def _timing(check: Taking) -> tuple[dict[str, int], int, int, int]:
     return {"periodSeconds": interval, "timeoutSeconds": timeout}, failures, grace, delay
 
 
-def _probes(check: Taking, handler: dict[str, Any]) -> dict[str, Any]:
+def _probes(check: Taking, handler: dict[str, Any], *, by_agent: bool) -> dict[str, Any]:
+    """The probes of a check. With no failure allowed, an agent killed at the first one.
+
+    Marathon itself, asked the same, never killed.
+    """
     times, failures, grace, delay = _timing(check)
+    if by_agent:
+        failures = max(failures, 1)
     late = {"initialDelaySeconds": delay} if delay else {}
     probe = {**handler, **times, "failureThreshold": max(failures, 1)}
     found = {"readinessProbe": {**probe, **late}}
-    if failures:  # 0 meant: never kill
+    if failures:  # 0: never kill
         found["livenessProbe"] = probe
         tries = max(math.ceil(grace / times["periodSeconds"]), failures, 1)
         found["startupProbe"] = {**handler, **times, **late, "failureThreshold": tries}

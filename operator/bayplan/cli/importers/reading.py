@@ -226,7 +226,9 @@ def constraint(reading: Taking, where: str, triple: list[Any]) -> dict[str, str]
         reading.note(where, f"{texts[0]!r} cannot be a node label; choose a label")
         return None
     if texts[0] not in _KEYS:
-        reading.note(where, f"nodes must have the label {key}, as agents had the attribute")
+        label = PlaceConstraint(key, operator).label
+        known = label if label != key else f"{key}, as agents had the attribute"
+        reading.note(where, f"nodes must have the label {known}")
     wanted = PlaceConstraint(key, operator, value)
     if wanted.problem() and isinstance(wanted.coupling, EvenShares):
         reading.note(where, f"{value[:60]!r} groups: as many as exist are used")
