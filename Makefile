@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
+APPLICATIONS := spark
 
 .PHONY: help docs check format test test-faults laws histories scheduler-judge autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-status bench-services bench-waiting bench-lease bench-window \
@@ -40,12 +41,14 @@ unit: $(STAMP)  ## the tests that need no cluster (a minute or two)
 test: $(STAMP)  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4 scheduler-judge
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build $(APPLICATIONS)
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories \
 	    --ignore=tests/scheduler
 	$(BIN)/pytest -q -n 2 tests/histories tests/scheduler
 	$(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
-	    --ignore=tests/kubelet --ignore=tests/jepsen --ignore=$(DEMO) --durations=20
+	    --ignore=tests/kubelet --ignore=tests/jepsen --ignore=tests/applications --ignore=$(DEMO) --durations=20
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not weekly" tests/applications --durations=10
 	$(BIN)/pytest -q -s tests/faults
 	$(BIN)/pytest -q -s tests/jepsen
 
@@ -60,6 +63,12 @@ histories: $(STAMP)  ## N=10000 of them, the operator in virtual time with fault
 
 hostile: $(STAMP)  ## N=100000 random and hostile BatchJobs; SEED=n tells one
 	PYTHONPATH=operator $(BIN)/python -m tests.hostile $(or $(N),100000) $(if $(SEED),--seed $(SEED))
+
+.PHONY: applications
+applications: $(STAMP)  ## Spark, Kafka, MariaDB and a balancer on real kubelets, whole (half an hour)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build $(APPLICATIONS)
+	$(BIN)/pytest -q -s tests/applications
 
 .PHONY: hostile-cli
 hostile-cli: $(STAMP)  ## N=20000 random calls of simulate and lint; SEED=n tells one

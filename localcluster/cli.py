@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from localcluster import cluster, kubelets, processes, programs, state
+from localcluster import bundles, cluster, kubelets, processes, programs, state
 from localcluster.cluster import KUBELET_SHAPES, Cluster
 from localcluster.control_plane import KUBERNETES_GRACE_SECONDS
 
@@ -46,18 +46,20 @@ def main() -> None:
 def build(names: tuple[str, ...], *, kind: bool) -> None:
     """Build the programs into the user's cache (once; about 8 minutes on 2 cores).
 
-    As root, the Debian packages that real nodes need are installed first.
+    As root, the Debian packages that real nodes need are installed first. A bundle's name (spark …)
+    fetches what tests of that application run.
     """
     if not names and kubelets.installable():
         click.echo(f"Installing with apt-get: {' '.join(kubelets.PACKAGES)}")
         kubelets.install()
     wanted = [*(names or programs.CLUSTER), *(["kind"] if kind else [])]
-    unknown = [name for name in wanted if name not in programs.PROGRAMS]
+    known = [*programs.PROGRAMS, *bundles.BUNDLES]
+    unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise click.UsageError(
-            f"no program {unknown[0]!r}; there are {', '.join(programs.PROGRAMS)}"
-        )
-    for name, path in programs.build(wanted).items():
+        raise click.UsageError(f"no program {unknown[0]!r}; there are {', '.join(known)}")
+    built = programs.build([name for name in wanted if name in programs.PROGRAMS])
+    fetched = bundles.build([bundles.BUNDLES[name] for name in wanted if name in bundles.BUNDLES])
+    for name, path in (built | fetched).items():
         click.echo(f"{name:24} {path}")
 
 

@@ -111,10 +111,10 @@ def installable() -> bool:
     return bool(missing()) and os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def install() -> None:
+def install(packages: Sequence[str] = PACKAGES) -> None:
     """The Debian packages are installed; Debian's own words go to the terminal if it fails."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *PACKAGES]):
+    for words in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *packages]):
         subprocess.run(["apt-get", *words], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
