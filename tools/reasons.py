@@ -452,6 +452,83 @@ CONDITIONS: Mapping[str, Told] = {
         "Set `spec.default` to false in one of the two.",
     ),
     "Idle": Told(_POOL, "No pod waits for a node of the Pool."),
+    "AllFit": Told(_POOL, "Nodes are bought in all Auto Scaling groups of the Pool."),
+    "AutoscalerToo": Told(
+        _POOL,
+        "A group has the tag for the Cluster Autoscaler; nothing is bought in it.",
+        "Remove the tag `k8s.io/cluster-autoscaler/enabled`.",
+    ),
+    "Deleting": Told(_POOL, "An Auto Scaling group is being deleted; nothing is bought in it."),
+    "Doubled": Told(
+        _POOL,
+        "Another group has the same type, zone and capacity type; nothing is bought in this one.",
+        "Raise the size of the other group, and delete this one.",
+    ),
+    "GroupsMissing": Told(
+        _POOL,
+        "No Auto Scaling group has the tag of the Pool.",
+        "Tag the groups with the Pool's name, or correct `spec.autoScalingGroups.tag`.",
+    ),
+    "GroupsUnfit": Told(
+        _POOL,
+        "No Auto Scaling group of the Pool is fit to buy in.",
+        "The message names each group and what to mend.",
+    ),
+    "GroupsUnknown": Told(
+        _POOL,
+        "AWS does not describe the Auto Scaling groups.",
+        "Mend what the message names: often a right of the operator's role, or its region.",
+    ),
+    "LabelsDiffer": Told(
+        _POOL,
+        "Groups of one type have tags for other labels or taints; nothing is bought in the second.",
+        "Make the tags alike, or make another Pool.",
+    ),
+    "NoInstanceType": Told(
+        _POOL,
+        "The launch template of a group names no instance type; nothing is bought in it.",
+        "Name one.",
+    ),
+    "NoLaunchTemplate": Told(
+        _POOL,
+        "A group has a launch configuration; nothing is bought in it.",
+        "Give it a launch template.",
+    ),
+    "Rebalances": Told(
+        _POOL,
+        "AWS may end instances of a group to balance zones; nothing is bought in it.",
+        "Suspend its process AZRebalance.",
+    ),
+    "SeveralMarkets": Told(
+        _POOL,
+        "A group launches spot and on demand; nothing is bought in it.",
+        "Make a group for each.",
+    ),
+    "SeveralSizes": Told(
+        _POOL,
+        "The types of a group differ in CPUs or memory; nothing is bought in it.",
+        "Use one type, or types of the same size.",
+    ),
+    "SeveralZones": Told(
+        _POOL,
+        "A group has more than one zone; nothing is bought in it.",
+        "Make a group for each zone.",
+    ),
+    "UnknownType": Told(
+        _POOL,
+        "Nothing is known of the type of a group; nothing is bought in it.",
+        "Use a type that the catalogue has.",
+    ),
+    "Unprotected": Told(
+        _POOL,
+        "AWS may end instances of a group to make it smaller; nothing is bought in it.",
+        "Set `NewInstancesProtectedFromScaleIn`.",
+    ),
+    "Weighted": Told(
+        _POOL,
+        "The types of a group have weights; nothing is bought in it.",
+        "Remove the weights.",
+    ),
     "KarpenterMissing": Told(
         _POOL,
         "The cluster does not serve karpenter.sh/v1.",
@@ -459,8 +536,8 @@ CONDITIONS: Mapping[str, Told] = {
     ),
     "LabelMissing": Told(
         _POOL,
-        "The template of the NodePool lacks the label bayplan.dev/pool with the Pool's name.",
-        "Add it to `spec.template.metadata.labels` of the NodePool.",
+        "The template of the NodePool, or a node of a group, lacks the label bayplan.dev/pool.",
+        "Add it to `spec.template.metadata.labels` of the NodePool, or to the user data.",
     ),
     "LeftAlone": Told(_POOL, "Karpenter leaves the nodes of the NodePool alone."),
     "LimitExceeded": Told(
@@ -473,7 +550,7 @@ CONDITIONS: Mapping[str, Told] = {
     ),
     "Listing": Told(
         _POOL,
-        "The objects of Karpenter have not been listed yet.",
+        "The objects of Karpenter, or the Auto Scaling groups, have not been listed yet.",
         "If it stays, grant the right to list them: `pool.enabled` of the chart.",
     ),
     "NoLimits": Told(_POOL, "Neither the Pool nor its NodePool has limits."),
@@ -539,8 +616,8 @@ CONDITIONS: Mapping[str, Told] = {
     ),
     "TaintMissing": Told(
         _POOL,
-        "The template of the NodePool lacks the taint bayplan.dev/pool.",
-        "Add it to `spec.template.spec.taints` of the NodePool.",
+        "The template of the NodePool, or a node of a group, lacks the taint bayplan.dev/pool.",
+        "Add it to `spec.template.spec.taints` of the NodePool, or to the user data.",
     ),
     "WithinLimits": Told(_POOL, "Another node is within all limits."),
     "WritesRefused": Told(

@@ -60,6 +60,7 @@ class Metrics:
     pool_orders: Counter = field(init=False)
     pool_refusals: Counter = field(init=False)
     pool_stuck: Counter = field(init=False)
+    aws_calls: Counter = field(init=False)
     pool_retired: Counter = field(init=False)
     pool_fallbacks: Counter = field(init=False)
     pool_order_to_usable: Histogram = field(init=False)
@@ -186,6 +187,13 @@ class Metrics:
             "From a NodeClaim to the moment when pods may be placed on its node.",
             _NODE_BUCKETS,
             "pool",
+        )
+        self.aws_calls = counter(
+            "aws_calls",
+            "Calls to EC2 Auto Scaling, by operation, and by result: answered, refused, throttled, "
+            "busy, unsupported or unanswered.",
+            "operation",
+            "result",
         )
         self.pool_closing = gauge(
             "pool_closing_nodes", "Nodes that are to go; new pods go there last.", "pool"

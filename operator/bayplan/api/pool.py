@@ -1,4 +1,4 @@
-"""Pool: a set of nodes that Bayplan chooses, and orders through a NodePool of Karpenter."""
+"""Pool: a set of nodes that Bayplan chooses, and orders through Karpenter or from AWS."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -52,6 +52,20 @@ class NodePoolRef(Part):
             ]
         ),
         description="Name of the NodePool.",
+    )
+
+
+class AutoScalingGroups(Part):
+    """The Auto Scaling groups of AWS that the nodes are instances of."""
+
+    tag: str = Field(
+        default="bayplan.dev/pool",
+        min_length=1,
+        max_length=128,
+        description=(
+            "Key of a tag: the groups that have it, with the Pool's name as its value, belong to "
+            "the Pool."
+        ),
     )
 
 
@@ -166,11 +180,18 @@ class PoolSpec(Part):
         json_schema_extra=crd(
             validations=[
                 rule(
-                    "self.mode == 'Advise' || has(self.nodePoolRef)",
-                    "nodePoolRef must be set with mode Buy or BuyAndConsolidate, since nodes are "
-                    "bought through a NodePool of Karpenter; add it or set `mode: Advise`",
+                    "self.mode == 'Advise' || has(self.nodePoolRef) || has(self.autoScalingGroups)",
+                    "nodePoolRef or autoScalingGroups must be set with mode Buy or "
+                    "BuyAndConsolidate, since nodes are bought through a NodePool of Karpenter or "
+                    "through Auto Scaling groups; add one of them or set `mode: Advise`",
                     fieldPath=".nodePoolRef",
-                )
+                ),
+                rule(
+                    "!(has(self.nodePoolRef) && has(self.autoScalingGroups))",
+                    "nodePoolRef and autoScalingGroups exclude each other, since nodes are bought "
+                    "in one way only; remove one of them",
+                    fieldPath=".autoScalingGroups",
+                ),
             ]
         )
     )
@@ -181,6 +202,14 @@ class PoolSpec(Part):
             "The NodePool of Karpenter that says what the nodes are like: its template carries the "
             "label and the taint bayplan.dev/pool with the Pool's name. Absent, with mode Advise: "
             "all nodes of the cluster that have no such label."
+        ),
+    )
+    auto_scaling_groups: AutoScalingGroups | None = Field(
+        default=None,
+        description=(
+            "Nodes are bought through Auto Scaling groups of AWS, without Karpenter. Each group "
+            "has one instance type in one zone; the user data of its launch template gives nodes "
+            "the label and the taint bayplan.dev/pool with the Pool's name."
         ),
     )
     mode: Literal["Advise", "Buy", "BuyAndConsolidate"] = Field(

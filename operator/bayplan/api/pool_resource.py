@@ -34,6 +34,12 @@ class PoolResource:
         reference = self.spec.node_pool_ref if self.spec is not None else None
         return reference.name if reference is not None else ""
 
+    @property
+    def groups_tag(self) -> str:
+        """The tag of its Auto Scaling groups; empty if it has none, as `node_pool`."""
+        groups = self.spec.auto_scaling_groups if self.spec is not None else None
+        return groups.tag if groups is not None else ""
+
 
 def parse_pool(body: Mapping[str, Any]) -> PoolResource:
     """Read the stored object."""

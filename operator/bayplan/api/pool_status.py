@@ -11,6 +11,7 @@ MOST_UNAVAILABLE = 32
 MOST_NEXT = 10
 MOST_SOURCES = 5
 MOST_BLOCKED = 10
+MOST_LAUNCHES = 32
 
 Decimal = Annotated[str, Field(max_length=32)]
 
@@ -48,6 +49,16 @@ class UnavailableOffering(Part):
     refusals: Integer = Field(ge=0, description="How often it was refused in a row.")
 
 
+class LaunchUnderWay(Part):
+    """A launch of instances that AWS has not answered yet, written before AWS is asked."""
+
+    serial: Integer = Field(ge=1, description="Number of the launch, from which its token follows.")
+    at: Time = Field(description="When it was decided.")
+    group: Name = Field(description="Auto Scaling group.")
+    count: Integer = Field(ge=1, description="How many instances.")
+    desired_before: Integer = Field(ge=0, description="The group's desired size before.")
+
+
 class Moves(Part):
     """How many pods were moved so that nodes could be given back."""
 
@@ -81,12 +92,25 @@ class PoolStatus(Part):
 
     conditions: Conditions = Field(
         default=(),
-        description="Ready, NodePoolQuiet, Buying, Consolidating, LimitReached, Degraded.",
+        description=(
+            "Ready, NodePoolQuiet (GroupsUnfit with Auto Scaling groups), Buying, Consolidating, "
+            "LimitReached, Degraded."
+        ),
     )
     observed_generation: ObservedGeneration = None
     nodes: Integer | None = Field(default=None, ge=0, description="Nodes of the pool that exist.")
     claims: ClaimCounts | None = Field(
-        default=None, description="NodeClaims of the pool, by state."
+        default=None,
+        description="NodeClaims of the pool, or instances of its groups, by state.",
+    )
+    launches: tuple[LaunchUnderWay, ...] = Field(
+        default=(),
+        max_length=MOST_LAUNCHES,
+        description="Launches that AWS has not answered yet; only with Auto Scaling groups.",
+        json_schema_extra=crd(list_type="atomic"),
+    )
+    launch_serial: Integer | None = Field(
+        default=None, ge=0, description="Number of the last launch."
     )
     waiting_pods: Integer | None = Field(
         default=None, ge=0, description="Pods that wait for a node that the pool may buy."

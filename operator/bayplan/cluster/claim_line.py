@@ -47,6 +47,6 @@ class ClaimLine:
         """How many claims are sent and have no instance, whoever ordered them."""
         waiting = {name for name, _ in self._line} | {besides}
         return sum(
-            not (claim.provider_id or claim.deleting or claim.name in waiting)
+            not (claim.provider_id or claim.deleting or claim.group or claim.name in waiting)
             for claim in self._pools.claims.values()
         )

@@ -15,6 +15,7 @@ from bayplan.api.resource import Key as ResourceKey
 from bayplan.cloud import node_pools, prices
 from bayplan.cluster.wire import Seen
 from bayplan.inputs import InputError
+from bayplan.model.groups import PoolGroups
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.untyped import mapping
 
@@ -56,7 +57,9 @@ class Pools:
     `synced` whether all three kinds have been
     listed since then: before that, nothing may be bought. `gone` are the claims that ended before
     they had an instance, and not by our own doing: the cloud had no capacity, or the NodeClass is
-    not ready. Whoever buys reads and clears it. `node_classes` are by kind and name, and
+    not ready. Whoever buys reads and clears it. `groups` are the Auto Scaling groups by Pool, of
+    those Pools whose groups AWS has described; `groups_problem` says why it does not describe them
+    now. `node_classes` are by kind and name, and
     `node_class_problems` says why one could not be read. `market` is
     None when no prices and no stock are known that are young enough; `market_at` is in epoch
     seconds, and `market_problem` says why the last look for them failed. `book` holds the prices
@@ -73,6 +76,8 @@ class Pools:
     node_class_problems: dict[tuple[str, str], str] = field(default_factory=dict)
     claims: dict[str, NodeClaim] = field(default_factory=dict)
     gone: list[NodeClaim] = field(default_factory=list)
+    groups: dict[str, PoolGroups] = field(default_factory=dict)
+    groups_problem: str = ""
     market: prices.Market | None = None
     market_at: float = 0.0
     market_problem: str = ""
@@ -90,10 +95,16 @@ class Pools:
         """Whether it is known which Pools there are, and through what each buys."""
         if POOL not in self.listed or not self.looked:
             return False
+        if not all(map(self.ready, self.pools.values())):
+            return False
         if not self.karpenter:
             return True
         through = (self.node_pools.get(one.node_pool) for one in self.pools.values())
         return self.synced and all(map(self.knows_class, filter(None, through)))
+
+    def ready(self, pool: PoolResource) -> bool:
+        """Whether the groups of a Pool that buys through groups are known."""
+        return not pool.groups_tag or pool.name in self.groups
 
     def knows_class(self, node_pool: StoredNodePool) -> bool:
         """Whether the NodeClass that it names has been looked for."""
@@ -151,6 +162,24 @@ class Pools:
             if known is not None and known.uid == uid:
                 self.claims[name] = dataclasses.replace(known, deleting=False)
                 self.changed()
+
+    # ---- instances of Auto Scaling groups --------------------------------------------------
+
+    def set_groups(self, groups: Mapping[str, PoolGroups], problem: str) -> None:
+        """What AWS says of the groups of each Pool, and why it says no more."""
+        if (groups, problem) != (self.groups, self.groups_problem):
+            self.groups, self.groups_problem = dict(groups), problem
+            self.changed()
+
+    def set_instances(self, claims: Mapping[str, NodeClaim]) -> None:
+        """These are all instances and orders of Auto Scaling groups, by the names of claims."""
+        before = {name: claim for name, claim in self.claims.items() if claim.group}
+        if before == claims:
+            return
+        for name in before.keys() - claims.keys():
+            del self.claims[name]
+        self.claims.update(claims)
+        self.changed()
 
     # ---- what is seen ---------------------------------------------------------------------
 
@@ -211,7 +240,9 @@ class Pools:
         self.node_pools.clear()
         self.node_classes.clear()
         self.node_class_problems.clear()
-        self.claims = {name: claim for name, claim in self.claims.items() if claim.assumed}
+        self.claims = {
+            name: claim for name, claim in self.claims.items() if claim.assumed or claim.group
+        }
         self._leaving.clear()
         self.changed()
 

@@ -33,7 +33,8 @@ class NodeClaim:
     launched claim say what was got. `provider_id` and `node` are empty until there is an instance,
     and a node. `allocatable` is Karpenter's estimate, then the node's own. `problem` says why there
     is no instance yet, if the provider gave a reason. `assumed`: its CREATE is under way, and no
-    event has shown it.
+    event has shown it. `group` is the Auto Scaling group of an instance that is bought without
+    Karpenter; then there is no object of this name.
     """
 
     name: str
@@ -53,6 +54,7 @@ class NodeClaim:
     deleting: bool = False
     problem: str = ""
     assumed: bool = False
+    group: str = ""
 
     @property
     def state(self) -> ClaimState:

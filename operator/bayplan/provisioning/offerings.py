@@ -41,6 +41,7 @@ class Offer:
     zones: tuple[str, ...] = ()  # that its pool allows; empty: any
     on_request: bool = False  # only for pods that name its capacity type
     learnt: bool = False  # whether a real node of its pool has shown its room
+    bare: bool = False  # whether its nodes lack the label for their capacity type
 
     @property
     def pool(self) -> str:
@@ -53,12 +54,12 @@ class Offer:
             name=name,
             labels=with_former(
                 {
+                    **({} if self.bare else {CAPACITY_TYPE: "spot" if self.spot else "on-demand"}),
                     **dict(self.labels),
                     HOSTNAME: name,
                     INSTANCE_TYPE: self.name,
                     ZONE: zone,
                     REGION: zone.rstrip("abcdefghijklmnopqrstuvwxyz"),
-                    CAPACITY_TYPE: "spot" if self.spot else "on-demand",
                     ARCH: self.arch,
                     OS: "linux",
                 }

@@ -51,7 +51,7 @@ def menu(
         )
         notes += made.notes
         both = {ON_DEMAND, SPOT} <= set(pool.capacity_types)
-        found += _open(
+        found += open_(
             (_of_pool(offer, name, rooms, both=both) for offer in made.offers),
             closed.get(name, ()),
         )
@@ -96,7 +96,8 @@ def beside(offers: Sequence[Offer], services: Sequence[DaemonSet]) -> tuple[Offe
     return tuple(found)
 
 
-def _open(offers: Iterable[Offer], closed: Collection[Offering]) -> Iterable[Offer]:
+def open_(offers: Iterable[Offer], closed: Collection[Offering]) -> Iterable[Offer]:
+    """Each offer in the zones where it is not `closed`; an offer without one is left out."""
     for offer in offers:
         capacity = SPOT if offer.spot else ON_DEMAND
         zones = tuple(zone for zone in offer.zones if (offer.name, zone, capacity) not in closed)

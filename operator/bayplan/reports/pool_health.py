@@ -41,10 +41,28 @@ def hindrance(pool: PoolResource, found: Found) -> Trouble | None:
     return None if problem is None else _trouble(problem.message)
 
 
+def groups(pool: PoolResource) -> tuple[Trouble | None, Trouble | None]:
+    """What keeps a Pool with Auto Scaling groups from buying, and which groups it does not use.
+
+    Only the operator may ask AWS, so it is told from the Pool's status.
+    """
+    if "observedGeneration" not in pool.status:
+        unserved = Trouble(
+            "the operator has written no status", "run it with pool.enabled (--pools)"
+        )
+        return unserved, None
+    return _told(pool, "Ready", "False"), _told(pool, "GroupsUnfit", "True")
+
+
 def degraded(pool: PoolResource) -> Trouble | None:
     """What the operator itself has written into the Pool's status as its trouble."""
+    return _told(pool, "Degraded", "True")
+
+
+def _told(pool: PoolResource, kind: str, status: str) -> Trouble | None:
+    """The trouble that a condition tells of, where it has this status."""
     for one in map(mapping, sequence(pool.status.get("conditions"))):
-        if (one.get("type"), one.get("status")) == ("Degraded", "True"):
+        if (one.get("type"), one.get("status")) == (kind, status):
             return _trouble(str(one.get("message") or one.get("reason") or ""))
     return None
 

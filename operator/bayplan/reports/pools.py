@@ -102,6 +102,7 @@ def _row(
     return {
         "name": pool.name,
         "nodePool": pool.node_pool,
+        "groupsTag": pool.groups_tag,
         "mode": _mode(pool),
         "default": spec is not None and spec.default,
         "ready": {key: str(ready.get(key) or "") for key in ("status", "reason", "message")},
@@ -142,8 +143,8 @@ def _buys(pool: PoolResource) -> bool:
 
 
 def nodes_of(pool: PoolResource, nodes: Iterable[Node]) -> list[Node]:
-    """The nodes of a Pool; of a Pool without a NodePool, all that have no Pool."""
-    if pool.spec is not None and not pool.node_pool:
+    """The nodes of a Pool; of a Pool without NodePool and groups, all that have no Pool."""
+    if pool.spec is not None and not (pool.node_pool or pool.groups_tag):
         return [node for node in nodes if names.POOL not in node.labels]
     found = states.rows(pool.name, pool.node_pool, (), nodes)
     return [row.node for row in found if row.node is not None]

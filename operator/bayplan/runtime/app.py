@@ -33,6 +33,7 @@ from bayplan.optimizer import existing_nodes
 from bayplan.provisioning import backlog
 from bayplan.provisioning.prices import price_of
 from bayplan.runtime import (
+    aws,
     cost_monitor,
     http_endpoint,
     karpenter_watch,
@@ -202,6 +203,7 @@ class Operator:
             failed=lambda error: self.loop.defect("pools", "all", error),
             acts=self.settings.mode is Mode.ACT,
             metrics=self.metrics,
+            cloud=aws.AwsGroups(),
         )
 
     def _unplaced(self, now: int) -> list[Waiting]:

@@ -35,7 +35,7 @@ def said(body: dict[str, Any]) -> str:
         *((JOB, *row) for row in REFUSED_JOBS),
         *((SERVICE, *row) for row in REFUSED_SERVICES),
         *((POOL, *row) for row in REFUSED_POOLS),
-        (changed(POOL, "mode", "Buy"), "nodePoolRef", None, "add it or set `mode: Advise`"),
+        (changed(POOL, "mode", "Buy"), "nodePoolRef", None, "one of them or set `mode: Advise`"),
         (changed(POOL, "mode", "BuyAndConsolidate"), "nodePoolRef", None, "set `mode: Advise`"),
         (changed(JOB, "onLost", "Fail"), "interruptible", True, "remove one of them"),
         (

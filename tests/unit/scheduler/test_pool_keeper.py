@@ -56,6 +56,7 @@ class Kept:
             "buyer": SimpleNamespace(unmet=False, held_back={}, ring=self._ring),
             "retirer": idle,
             "teller": idle,
+            "groups": SimpleNamespace(look=lambda: None),
             "leads": lambda: True,
             "failed": lambda _error: None,
             "measured": PoolMetrics(self.metrics),

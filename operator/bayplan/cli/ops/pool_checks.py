@@ -41,6 +41,31 @@ def _findings(
     server: ApiClient, body: Mapping[str, Any], known: Mapping[str, Any] | None
 ) -> Iterator[Finding]:
     pool = parse_pool(body)
+    yield from _of_groups(pool) if pool.groups_tag else _of_karpenter(server, pool, known)
+    check = f"pool {pool.name}"
+    for one in _blocks(server, pool):
+        yield Finding(check, Verdict.DOUBTFUL, one.said, one.remedy)
+    trouble = pool_health.degraded(pool)
+    if trouble is not None:
+        yield Finding(check, Verdict.DOUBTFUL, trouble.said, trouble.remedy)
+
+
+def _of_groups(pool: PoolResource) -> Iterator[Finding]:
+    check, buys = f"pool {pool.name}", pool.spec is not None and pool.spec.buys
+    wrong, unfit = pool_health.groups(pool)
+    if wrong is not None:
+        verdict = Verdict.FAILS if buys else Verdict.DOUBTFUL
+        yield Finding(check, verdict, wrong.said, wrong.remedy)
+    elif pool.spec is not None:
+        said = f"mode {pool.spec.mode}, by Auto Scaling groups with the tag {pool.groups_tag}"
+        yield Finding(check, Verdict.GOOD, said)
+        if unfit is not None:
+            yield Finding(check, Verdict.DOUBTFUL, unfit.said, unfit.remedy)
+
+
+def _of_karpenter(
+    server: ApiClient, pool: PoolResource, known: Mapping[str, Any] | None
+) -> Iterator[Finding]:
     spec, check, name = pool.spec, f"pool {pool.name}", pool.node_pool
     node_pool = (known or {}).get(name)
     node_class, looked = None, False
@@ -58,11 +83,6 @@ def _findings(
         yield Finding(check, Verdict.GOOD, f"mode {spec.mode}, by NodePool {name}{quiet}")
     else:
         yield Finding(check, Verdict.GOOD, "advises on the nodes that exist")
-    for one in _blocks(server, pool):
-        yield Finding(check, Verdict.DOUBTFUL, one.said, one.remedy)
-    trouble = pool_health.degraded(pool)
-    if trouble is not None:
-        yield Finding(check, Verdict.DOUBTFUL, trouble.said, trouble.remedy)
 
 
 def _blocks(server: ApiClient, pool: PoolResource) -> list[Trouble]:

@@ -44,7 +44,8 @@ def lines(told: Mapping[str, Any], *, wide: bool = False) -> Iterator[str]:
     yield from (f"  {one}" for one in told["trouble"])
     yield f"nodes: {told['nodes']}{_full(told['fillPercent'])}"
     if told["served"]:
-        yield f"  {_claims(told['claims'])}"
+        what = "instances of groups" if told["groupsTag"] else "NodeClaims"
+        yield f"  {what}: {_claims(told['claims'])}"
     yield from _money(told)
     if told["waitingPods"]:
         yield f"waiting: {_counted(told['waitingPods'], 'pod')} for a node of this Pool"
@@ -69,6 +70,8 @@ def lines(told: Mapping[str, Any], *, wide: bool = False) -> Iterator[str]:
 
 def _title(told: Mapping[str, Any]) -> str:
     through = f" through NodePool {told['nodePool']}" if told["nodePool"] else ""
+    if told["groupsTag"]:
+        through = f" through the Auto Scaling groups with the tag {told['groupsTag']}"
     does = {
         "Buy": f"orders nodes and gives them back{through}",
         "BuyAndConsolidate": (
@@ -87,7 +90,7 @@ def _full(percent: Mapping[str, float]) -> str:
 
 def _claims(claims: Mapping[str, int]) -> str:
     states = ", ".join(f"{claims[state]} {word}" for state, word in _WORDS.items())
-    return f"NodeClaims: {states}; {claims['refused']} lately refused"
+    return f"{states}; {claims['refused']} lately refused"
 
 
 def _money(told: Mapping[str, Any]) -> Iterator[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.api.pool_resource import PoolResource
+from bayplan.model.groups import PoolGroups
+from bayplan.reconcile.pool.launches import Launch
 from bayplan.reconcile.pool.limits import Limit, Room
 from bayplan.reconcile.pool.quiet import Problem
 from bayplan.reconcile.pool.refusals import Unavailable
@@ -26,7 +28,8 @@ class Hands:
     `served`: Karpenter's API is there; `synced`: its objects have been listed. `node_pool` is the
     NodePool as stored, None if it does not exist; `unread` says why it cannot be read.
     `node_class` is its node class as stored, None if it does not exist or is of a kind that is not
-    looked at; `followed` says whether its kind is looked at.
+    looked at; `followed` says whether its kind is looked at. Of a Pool with Auto Scaling groups:
+    its `groups`, None until AWS has described them, and why it does not describe them now.
     """
 
     served: bool = True
@@ -35,6 +38,8 @@ class Hands:
     unread: str = ""
     node_class: Mapping[str, Any] | None = None
     followed: bool = False
+    groups: PoolGroups | None = None
+    groups_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ class Facts:
     node of this Pool. `refused` counts the claims without an instance of the last 30 minutes.
     `refused_write` is the API server's message on a write that it refuses. `next` are the sentences
     on what is bought and given back next. `consolidating` is for a Pool that moves pods.
+    `launches` are those of Auto Scaling groups that have no answer yet.
     """
 
     pool: PoolResource
@@ -140,6 +146,8 @@ class Facts:
     default: str = ""
     next: tuple[str, ...] = ()
     consolidating: Consolidating | None = None
+    launches: tuple[Launch, ...] = ()
+    launch_serial: int = 0
 
     @property
     def buys(self) -> bool:

@@ -9,6 +9,8 @@ from bayplan.reconcile.pool import quiet
 from bayplan.reconcile.pool.facts import Facts
 from bayplan.reconcile.pool.quiet import Problem
 
+_MOST_GROUPS = 5  # in one sentence
+
 
 def hindrance(facts: Facts) -> Problem | None:
     """What keeps the Pool from buying, or from telling what it would buy; None if nothing does.
@@ -119,6 +121,48 @@ def _nodes(number: int) -> str:
     return "1 node" if number == 1 else f"{number} nodes"
 
 
+def _undescribed(facts: Facts) -> Problem | None:
+    hands = facts.hands
+    if not facts.pool.groups_tag or hands.groups is not None:
+        return None
+    if not hands.groups_problem:
+        return Problem("Listing", "AWS has not described the Auto Scaling groups yet.")
+    return Problem(
+        "GroupsUnknown",
+        f"AWS does not describe the Auto Scaling groups: {hands.groups_problem}. Mend that; it is "
+        "tried again every minute.",
+    )
+
+
+def _ungrouped(facts: Facts) -> Problem | None:
+    groups, tag = facts.hands.groups, facts.pool.groups_tag
+    if groups is None or groups.fit or groups.unfit:
+        return None
+    return Problem(
+        "GroupsMissing",
+        f"No Auto Scaling group has the tag {tag} with the value {facts.pool.name}. Tag the groups "
+        "that the Pool may buy through, or correct spec.autoScalingGroups.tag.",
+    )
+
+
+def unfit_groups(facts: Facts) -> Problem | None:
+    """The groups that nothing is bought through, each with its reason."""
+    groups = facts.hands.groups
+    if groups is None or not groups.unfit:
+        return None
+    named = " ".join(map(str, groups.unfit[:_MOST_GROUPS]))
+    more = len(groups.unfit) - _MOST_GROUPS
+    others = f" {more} more groups are unfit." if more > 0 else ""
+    return Problem(groups.unfit[0].reason, f"{named}{others}")
+
+
+def _no_fit_group(facts: Facts) -> Problem | None:
+    groups, found = facts.hands.groups, unfit_groups(facts)
+    if groups is None or groups.fit or found is None:
+        return None
+    return Problem("GroupsUnfit", f"No group of the Pool is fit. {found.message}")
+
+
 _CHECKS: tuple[Callable[[Facts], Problem | None], ...] = (
     _invalid,
     _without_karpenter,
@@ -127,4 +171,7 @@ _CHECKS: tuple[Callable[[Facts], Problem | None], ...] = (
     _unread,
     _leaving,
     _unclassed,
+    _undescribed,
+    _ungrouped,
+    _no_fit_group,
 )

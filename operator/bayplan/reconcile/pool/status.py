@@ -3,7 +3,8 @@
 The conditions name the thing and the remedy. `Ready`: the Pool does what its mode says.
 `NodePoolQuiet`: nobody but Bayplan decides about its nodes. `Buying`: it orders nodes when pods
 need them. `Consolidating`: it moves pods so that nodes can go (mode BuyAndConsolidate alone).
-`LimitReached` and `Degraded` are True when something is wrong.
+`LimitReached`, `Degraded` and `GroupsUnfit` are True when something is wrong; the last stands in
+place of `NodePoolQuiet` for a Pool with Auto Scaling groups.
 """
 
 from typing import Any
@@ -17,7 +18,8 @@ from bayplan.reconcile.pool.facts import Costs, Facts
 from bayplan.reconcile.pool.money import dollars
 from bayplan.reconcile.pool.quiet import Problem
 
-QUIET, BUYING, LIMIT_REACHED, DEGRADED = "NodePoolQuiet", "Buying", "LimitReached", "Degraded"
+QUIET, GROUPS_UNFIT = "NodePoolQuiet", "GroupsUnfit"
+BUYING, LIMIT_REACHED, DEGRADED = "Buying", "LimitReached", "Degraded"
 HOURS_A_MONTH = 730
 _SAID = 5  # types in a sentence
 
@@ -29,7 +31,7 @@ def status(facts: Facts, now: int) -> dict[str, Any]:
     consolidating = consolidation.condition(facts, hindered)
     wanted = (
         _ready(facts, hindered),
-        _quiet(facts),
+        _unfit(facts) if facts.pool.groups_tag else _quiet(facts),
         _buying(facts, hindered),
         *([consolidating] if consolidating is not None else []),
         _limited(facts),
@@ -47,6 +49,7 @@ def status(facts: Facts, now: int) -> dict[str, Any]:
             "refused": facts.refused,
         },
         "waitingPods": facts.waiting,
+        **_launches(facts),
         **_money(facts.costs),
         **consolidation.fields(facts),
         "unavailable": facts.unavailable.to_status(now),
@@ -55,6 +58,15 @@ def status(facts: Facts, now: int) -> dict[str, Any]:
         "conditions": conditions.merged(
             pool.status.get("conditions"), wanted, pool.generation, now
         ),
+    }
+
+
+def _launches(facts: Facts) -> dict[str, Any]:
+    if not facts.pool.groups_tag:
+        return {}
+    return {
+        "launches": [one.to_status() for one in facts.launches],
+        "launchSerial": facts.launch_serial,
     }
 
 
@@ -116,6 +128,15 @@ def _quiet(facts: Facts) -> Condition:
     )
 
 
+def _unfit(facts: Facts) -> Condition:
+    if facts.hands.groups is None:
+        return unknown(GROUPS_UNFIT, "GroupsUnknown", "The Auto Scaling groups are not known.")
+    found = hindrances.unfit_groups(facts)
+    if found is not None:
+        return true(GROUPS_UNFIT, found.reason, f"Nothing is bought in these. {found.message}")
+    return false(GROUPS_UNFIT, "AllFit")
+
+
 def _buying(facts: Facts, hindered: Problem | None) -> Condition:
     if hindered is not None:
         return false(BUYING, hindered.reason, f"Nothing is bought. {hindered.message}")
@@ -171,6 +192,12 @@ def _refused_write(facts: Facts) -> Problem | None:
     if not facts.refused_write:
         return None
     words = facts.refused_write[:500].strip().rstrip(".")
+    if facts.pool.groups_tag:
+        return Problem(
+            "WritesRefused",
+            f"A write for this Pool is refused: {words}. Mend that; it is tried again by itself, "
+            "at the latest after 5 minutes.",
+        )
     return Problem(
         "WritesRefused",
         f"The API server refuses a write for this Pool: {words}. Mend that; it is tried again by "

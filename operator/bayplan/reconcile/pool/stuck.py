@@ -26,7 +26,7 @@ def stuck(claims: Iterable[NodeClaim], launch_seconds: int, now: int) -> list[Re
 
 
 def _waits(claim: NodeClaim) -> bool:
-    ours = bool(claim.pool) and made_by_us(claim.name, claim.pool)
+    ours = bool(claim.pool) and not claim.group and made_by_us(claim.name, claim.pool)
     return ours and not claim.assumed and claim.state is ClaimState.REQUESTED
 
 

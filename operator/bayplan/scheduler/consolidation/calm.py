@@ -33,7 +33,8 @@ class Calm:
         said = self._refused_lately(pool, now)
         if said:
             return freezes.degraded(said)
-        if self.cache.pools.market is None and not self.cache.pools.book.file:
+        pools = self.cache.pools
+        if pools.market is None and not (pools.book.file or pools.book.aws):
             return freezes.unpriced()
         if mass_loss.braked_until(self.cache.state.nodes.values(), now) is not None:
             return freezes.silence()

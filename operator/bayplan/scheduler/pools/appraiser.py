@@ -85,9 +85,9 @@ class Appraiser:
 
 
 def nodes_of(pool: PoolResource, cache: Cache) -> list[Node]:
-    """The nodes of a Pool; of a Pool without a NodePool, all of ours that have no Pool."""
+    """The nodes of a Pool; of a Pool without NodePool or groups, all of ours without a Pool."""
     nodes: Iterable[Node] = cache.snapshot().nodes
-    if pool.node_pool:
+    if pool.node_pool or pool.groups_tag:
         found = rows(pool.name, pool.node_pool, cache.pools.claims.values(), nodes)
         return [row.node for row in found if row.node is not None and not row.node.deleting]
     return [node for node in nodes if not node.deleting and names.POOL not in node.labels]

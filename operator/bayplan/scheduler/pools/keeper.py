@@ -9,11 +9,13 @@ from typing import NoReturn, Protocol
 from bayplan import logs
 from bayplan.cluster.cache import Cache
 from bayplan.model.node_claims import NodeClaim
+from bayplan.reconcile.pool.group_claims import unjoined
 from bayplan.reconcile.pool.stuck import stuck
 from bayplan.scheduler.consolidation.consolidator import MoveWrites
 from bayplan.scheduler.consolidation.deletion_costs import Prices
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.buyer import Buyer
+from bayplan.scheduler.pools.groups import Groups
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.orderer import Launches
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
@@ -58,6 +60,7 @@ class Keeper:
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
     measured: PoolMetrics
+    groups: Groups
     _looked_at: int = field(default=0)
     _withdrawn: dict[str, _Withdrawn] = field(default_factory=dict)  # by the uid of the claim
 
@@ -73,14 +76,15 @@ class Keeper:
 
     def look(self, now: int) -> None:
         """One look at everything, at `now` (epoch seconds)."""
+        self.groups.look()
         menus = self.menus.current(now)
         self.refused.hear(now)
         self._hear_of_refusals(menus, now)
         self._withdraw_stuck(menus, now)
+        self._end_unjoined(menus, now)
         self.under_way.tidy(now)
         self.measured.watch(self.cache.pools.claims.values(), now)
-        if self.cache.pools.synced:
-            self.retirer.look(menus, now)
+        self.retirer.look(menus, now)
         unmet = self.buyer.unmet
         if not unmet:
             self.buyer.held_back.clear()
@@ -95,7 +99,8 @@ class Keeper:
         gone, self.cache.pools.gone = self.cache.pools.gone, []
         for claim in gone:
             self.measured.refused(claim.pool)
-            self._put_away(claim, menus, now, "no capacity, or the NodeClass is not ready")
+            why = claim.problem if claim.group else "no capacity, or the NodeClass is not ready"
+            self._put_away(claim, menus, now, why)
 
     def _withdraw_stuck(self, menus: Menus, now: int) -> None:
         """Claims that wait for an instance for too long stop all buying of Karpenter."""
@@ -112,6 +117,15 @@ class Keeper:
                 self._withdrawn.setdefault(claim.uid, _Withdrawn(claim, wanted.why, now))
                 self.writer.retire(wanted)
         self._put_away_withdrawn(menus, now)
+
+    def _end_unjoined(self, menus: Menus, now: int) -> None:
+        """Instances of groups that become no node: something is wrong with all like them."""
+        claims = self.cache.pools.claims
+        for wanted in unjoined(claims.values(), now):
+            claim = claims[wanted.claim]
+            self.measured.withdrawn(claim.pool)
+            self._put_away(claim, menus, now, wanted.why)
+            self.groups.retire(wanted)
 
     def _put_away_withdrawn(self, menus: Menus, now: int) -> None:
         """Put the offerings of withdrawn claims away, but not of a claim that was launched.

@@ -11,11 +11,14 @@ from bayplan.cloud.node_pools import ON_DEMAND, SPOT, NodePool, node_class
 from bayplan.cloud.prices import Book, Market, Offering
 from bayplan.cluster.cache import Cache
 from bayplan.cluster.pools import StoredNodePool
+from bayplan.model.groups import Group
 from bayplan.model.nodes import Node
+from bayplan.model.resources import Vector
 from bayplan.model.snapshot import DaemonSet
 from bayplan.model.workloads import PodClass
 from bayplan.provisioning import offerings, pool_menu
 from bayplan.provisioning.demand import Shop
+from bayplan.provisioning.group_offers import group_offers, rooms_of
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Terms
 from bayplan.provisioning.pool_menu import Menu
@@ -87,6 +90,7 @@ class MenuKeeper:
     _made_of: object = None
     _menus: Menus = field(default_factory=Menus)
     _nodes: _Seen = ({}, (), ())
+    _group_rooms: Mapping[str, Vector] = field(default_factory=dict)  # by group
     _nodes_version: int = -1
     _seen_at: int = 0
 
@@ -98,7 +102,9 @@ class MenuKeeper:
             self.cache.pools.market,
             self.cache.pools.book,
             self.cache.pools.node_classes,
+            self._on_sale(),
             self._seen(now),
+            self._group_rooms,
             closed,
             tuple(self.cache.state.daemonsets.values()),
         )
@@ -126,20 +132,40 @@ class MenuKeeper:
         found = self.cache.pools.pools.get(pool)
         return self.cache.pools.node_pools.get(found.node_pool) if found is not None else None
 
-    def _buying(self) -> dict[str, tuple[PoolSpec, NodePool]]:
-        """The Pools that may order nodes: by mode, alone as a default, their NodePool quiet."""
-        if not self.cache.pools.synced:
-            return {}
-        found = {}
-        for name, pool in sorted(self.cache.pools.pools.items()):
+    def _buying(self) -> dict[str, tuple[PoolSpec, NodePool | None]]:
+        """The Pools that may order nodes: by mode, alone as a default, their NodePool quiet.
+
+        A Pool that buys through groups has no NodePool.
+        """
+        known, found = self.cache.pools, dict[str, tuple[PoolSpec, NodePool | None]]()
+        for name, pool in sorted(known.pools.items()):
             stored, spec = self.node_pool(name), pool.spec
-            if spec is None or not spec.buys or stored is None or stored.read is None:
+            if spec is None or not spec.buys:
                 continue
-            if not self.cache.pools.knows_class(stored):
+            if pool.groups_tag:
+                read = None
+            elif known.synced and stored is not None and known.knows_class(stored):
+                read = stored.read
+                if read is None:
+                    continue
+            else:
                 continue
             if hindrance(Facts(pool, self.hands(name))) is None:
-                found[name] = (spec, stored.read)
+                found[name] = (spec, read)
         return found
+
+    def _on_sale(self) -> Mapping[str, tuple[tuple[Group, bool], ...]]:
+        """The fit groups of each Pool, and whether each may have one more instance.
+
+        What changes with each instance, and decides nothing, is left out.
+        """
+        return {
+            name: tuple(
+                (replace(group, desired=0, most=0, instances=()), group.open > 0)
+                for group in groups.fit
+            )
+            for name, groups in self.cache.pools.groups.items()
+        }
 
     def shop_of(self, pool: PoolResource) -> Shop:
         """All that the Pool's NodePool allows; without a NodePool, what a general one would."""
@@ -147,7 +173,10 @@ class MenuKeeper:
         stored = self.node_pool(pool.name)
         read = stored.read if stored is not None else None
         rooms, there, _ = self._nodes
-        if read is not None:
+        if pool.groups_tag:
+            offers = self._group_offers(pool.name, known.market or _NO_MARKET)
+            made = Menu(tuple(offers), tuple(sorted({offer.zones[0] for offer in offers})))
+        elif read is not None:
             market = known.market or _NO_MARKET
             classes = {key: node_class(body) for key, body in known.node_classes.items()}
             made = pool_menu.menu(
@@ -168,6 +197,9 @@ class MenuKeeper:
     def hands(self, pool: str) -> Hands:
         """What of Karpenter the Pool buys through."""
         known, stored = self.cache.pools, self.node_pool(pool)
+        found = known.pools.get(pool)
+        if found is not None and found.groups_tag:
+            return Hands(groups=known.groups.get(pool), groups_problem=known.groups_problem)
         if stored is None:
             return Hands(known.karpenter, known.synced)
         at = stored.read.node_class if stored.read is not None else ("", "")
@@ -180,6 +212,19 @@ class MenuKeeper:
             followed=at[0] in _FOLLOWED and known.knows_class(stored),
         )
 
+    def _group_offers(self, pool: str, market: Market) -> list[Offer]:
+        known = self.cache.pools.groups.get(pool)
+        if known is None:
+            return []
+        return group_offers(pool, known.fit, self._group_rooms, self.book, market)
+
+    def _full(self) -> dict[str, frozenset[Offering]]:
+        """The offerings of groups that have as many instances as they may, by Pool."""
+        return {
+            name: frozenset(group.offering for group in groups.fit if not group.open)
+            for name, groups in self.cache.pools.groups.items()
+        }
+
     def _seen(self, now: int) -> _Seen:
         """What nodes have of each type, their zones and residents; some seconds old at most."""
         version = self.cache.state.nodes_version
@@ -190,6 +235,10 @@ class MenuKeeper:
             nodes = self.cache.state.nodes.values()
             # What was learnt of a type stays known when its last node has gone.
             rooms, zones = {**rooms, **pool_menu.rooms_of(nodes)}, offerings.zones_of(nodes)
+            groups = [one for each in self.cache.pools.groups.values() for one in each.fit]
+            if groups:
+                there = {node.provider_id: node for node in nodes}
+                self._group_rooms = {**self._group_rooms, **rooms_of(groups, there)}
         self._nodes = rooms, zones, self._services()
         self._nodes_version, self._seen_at = version, now
         return self._nodes
@@ -218,23 +267,45 @@ class MenuKeeper:
         if not buying:
             return Menus()
         heaviest = sorted(buying.items(), key=lambda one: (-one[1][0].weight, one[0]))
-        pools = {name: pool for name, (_, pool) in heaviest}
+        pools = {name: pool for name, (_, pool) in heaviest if pool is not None}
+        of_groups = [name for name, (_, pool) in heaviest if pool is None]
         classes = {key: node_class(body) for key, body in known.node_classes.items()}
         market = known.market or _NO_MARKET
         rooms, there, services = self._nodes
-        zones = pool_menu.zones_of(market, pools.values(), there)
-
+        sold = {name: self._group_offers(name, market) for name in of_groups}
+        zones = tuple(
+            sorted(
+                {
+                    *(pool_menu.zones_of(market, pools.values(), there) if pools else ()),
+                    *(zone for offers in sold.values() for one in offers for zone in one.zones),
+                }
+            )
+        )
         book = self.book
 
-        def menu(market: Market, closed: Mapping[str, frozenset[Offering]]) -> Menu:
+        def menu(
+            market: Market,
+            closed: Mapping[str, frozenset[Offering]],
+            full: Mapping[str, frozenset[Offering]],
+        ) -> Menu:
             made = pool_menu.menu(
                 pools, classes, market, book, closed=closed, rooms=rooms, zones=zones
             )
-            offers = pool_menu.beside(tuple(self._ours(made.offers)), services)
+            every = [
+                *made.offers,
+                *(
+                    one
+                    for name, offers in sold.items()
+                    for one in pool_menu.open_(
+                        offers, closed.get(name, frozenset()) | full.get(name, frozenset())
+                    )
+                ),
+            ]
+            offers = pool_menu.beside(tuple(self._ours(every)), services)
             return replace(made, offers=offers)
 
-        now = menu(market, closed)
-        wide = menu(Market(market.on_demand, market.spot), {})
+        now = menu(market, closed, self._full())
+        wide = menu(Market(market.on_demand, market.spot), {}, {})
         daemonsets, claims = tuple(self.cache.state.daemonsets.values()), self.cache.state.claims
         return Menus(
             buying={name: spec for name, (spec, _) in buying.items()},

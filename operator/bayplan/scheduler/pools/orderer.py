@@ -1,10 +1,10 @@
-"""Writes orders for nodes as claims, as far as the limits of their Pools allow."""
+"""Writes orders for nodes as claims, or launches instances, as far as limits of Pools allow."""
 
 import functools
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,6 +31,13 @@ class Launches(Protocol):
     def launch(self, wanted: LaunchNode, done: Callable[[str | None], None]) -> None: ...
 
 
+class LaunchesInstances(Protocol):
+    """Who orders instances of Auto Scaling groups; False: there is no group for it now."""
+
+    def launch(self, order: Order, claim: str, done: Callable[[str | None], None]) -> bool: ...
+    def names(self) -> Collection[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ordered:
     """The orders that went out, by the names of their claims, and the limits that stopped others.
@@ -48,6 +55,7 @@ class Orderer:
 
     cache: Cache
     writer: Launches
+    groups: LaunchesInstances
     menus: MenuKeeper
     under_way: UnderWay
     measured: PoolMetrics
@@ -56,10 +64,12 @@ class Orderer:
     def room(self, pool: str, menus: Menus) -> limits.Room:
         """What a buying Pool may still have."""
         node_pool = self.menus.node_pool(pool)
-        if node_pool is None:
+        if node_pool is None and not self._of_groups(pool):
             return limits.Room()
-        bounds = mapping(mapping(node_pool.body.get("spec")).get("limits"))
-        there = loads.counted(self.cache, pool, node_pool.name, menus)
+        body = node_pool.body if node_pool is not None else {}
+        bounds = mapping(mapping(body.get("spec")).get("limits"))
+        name = node_pool.name if node_pool is not None else ""
+        there = loads.counted(self.cache, pool, name, menus)
         return limits.room(menus.buying[pool].limits, bounds, there)
 
     def fits(self, made: Sequence[Order], menus: Menus) -> bool:
@@ -73,7 +83,12 @@ class Orderer:
             if not room.takes(load):
                 return False
             room = room.minus(load)
-        return self.menus.node_pool(pool) is not None
+        return self.menus.node_pool(pool) is not None or self._of_groups(pool)
+
+    def _of_groups(self, pool: str) -> bool:
+        """Whether a Pool buys through Auto Scaling groups."""
+        stored = self.cache.pools.pools.get(pool)
+        return stored is not None and bool(stored.groups_tag)
 
     def order(self, made: Sequence[Order], menus: Menus, *, moves: bool = False) -> Ordered:
         """Order these nodes, as far as the limits of their Pools allow.
@@ -86,11 +101,14 @@ class Orderer:
         alike = sorted(made, key=lambda one: (one.pool, one.types, one.zones))
         for pool, of_pool in itertools.groupby(alike, key=lambda one: one.pool):
             node_pool = self.menus.node_pool(pool)
-            if node_pool is None:
+            if node_pool is None and not self._of_groups(pool):
                 continue
             room, wanted = self.room(pool, menus), list(of_pool)
             uid = self.cache.pools.pools[pool].uid
-            names = fresh(pool, uid, self.cache.pools.claims, len(wanted))
+            taken: Collection[str] = self.cache.pools.claims
+            if node_pool is None:
+                taken = {*taken, *self.groups.names()}
+            names = fresh(pool, uid, taken, len(wanted))
             for order, name in zip(wanted, names, strict=True):
                 load = loads.of_order(order, menus)
                 if not room.takes(load):
@@ -101,7 +119,15 @@ class Orderer:
                     claims[name] = order
         return Ordered(claims, held_back)
 
-    def _launch(self, order: Order, name: str, node_pool: StoredNodePool, *, moves: bool) -> bool:
+    def _launch(
+        self, order: Order, name: str, node_pool: StoredNodePool | None, *, moves: bool
+    ) -> bool:
+        hears = functools.partial(self._answered, order.pool, name)
+        if node_pool is None:
+            sent = self.groups.launch(order, name, hears)
+            if sent:
+                self._sent(order, name, moves=moves)
+            return sent
         try:
             body = node_claim_body.body(
                 name,
@@ -115,6 +141,11 @@ class Orderer:
         except InputError as error:
             self.refused_writes[order.pool] = str(error)
             return False
+        self._sent(order, name, moves=moves)
+        self.writer.launch(LaunchNode(order.pool, body), hears)
+        return True
+
+    def _sent(self, order: Order, name: str, *, moves: bool) -> None:
         self.under_way.plan(name, order, moves=moves)
         logs.say(
             logging.INFO,
@@ -125,10 +156,6 @@ class Orderer:
             pods=sum(order.pods.values()),
             dollars_per_hour=round(order.price / 1e6, 4),
         )
-        self.writer.launch(
-            LaunchNode(order.pool, body), functools.partial(self._answered, order.pool, name)
-        )
-        return True
 
     def _answered(self, pool: str, name: str, why: str | None) -> None:
         if why is not None:

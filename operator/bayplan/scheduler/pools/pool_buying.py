@@ -24,6 +24,7 @@ from bayplan.scheduler.consolidation.scenes import Scenes
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.appraiser import Appraiser
 from bayplan.scheduler.pools.buyer import Ask, Buyer
+from bayplan.scheduler.pools.groups import GroupCloud, Groups, NoCloud
 from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.orderer import Orderer
@@ -46,7 +47,7 @@ class PoolBuying:
     `waiting` gives what waits now, by class, and `successors` the class of the pod that each pod
     would be followed by. `consolidate` asks the solver process which nodes a Pool gives back.
     `ring` has a resource looked at again. `acts` is False where nothing is to be written. `failed`
-    hears of a defect of ours.
+    hears of a defect of ours. `cloud` makes calls to EC2 Auto Scaling.
     """
 
     cache: Cache
@@ -61,6 +62,8 @@ class PoolBuying:
     failed: Callable[[Exception], None]
     acts: bool = True
     metrics: Metrics = field(default_factory=Metrics)
+    cloud: GroupCloud = field(default_factory=NoCloud)
+    groups: Groups = field(init=False)
     menus: MenuKeeper = field(init=False)
     under_way: UnderWay = field(init=False)
     buyer: Buyer = field(init=False)
@@ -77,7 +80,19 @@ class PoolBuying:
         nodes = PoolNodes(self.cache)
         self.menus = MenuKeeper(self.cache, refused.closed)
         self.under_way = UnderWay(self.cache)
-        orderer = Orderer(self.cache, self.writer, self.menus, self.under_way, measured)
+        self.groups = Groups(
+            cache=self.cache,
+            cloud=self.cloud,
+            lists=self.writer,
+            clock=self.clock,
+            nodes=nodes,
+            measured=measured,
+            leads=self._may_buy,
+            failed=self.failed,
+        )
+        orderer = Orderer(
+            self.cache, self.writer, self.groups, self.menus, self.under_way, measured
+        )
         self.buyer = Buyer(
             cache=self.cache,
             clock=self.clock,
@@ -114,6 +129,7 @@ class PoolBuying:
                 under_way=self.under_way,
                 nodes=nodes,
                 measured=measured,
+                groups=self.groups,
                 moving=self._moving,
             ),
             teller=Teller(
@@ -124,11 +140,13 @@ class PoolBuying:
                 buyer=self.buyer,
                 appraiser=self.appraiser,
                 measured=measured,
+                groups=self.groups,
                 consolidating=self.consolidator.records.told,
             ),
             leads=self._may_buy,
             failed=self.failed,
             measured=measured,
+            groups=self.groups,
         )
 
     def _build_consolidator(
@@ -182,6 +200,7 @@ class PoolBuying:
         await asyncio.gather(
             self.buyer.run(),
             self.keeper.run(),
+            self.groups.run(),
             self.appraiser.run(),
             self.leavers.run(),
             self.consolidator.run(),

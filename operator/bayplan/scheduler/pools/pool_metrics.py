@@ -42,6 +42,10 @@ class PoolMetrics:
             self._given_back.add(uid)
             self.metrics.pool_retired.labels(pool).inc()
 
+    def called(self, operation: str, result: str) -> None:
+        """AWS has answered a call, or has not."""
+        self.metrics.aws_calls.labels(operation, result).inc()
+
     def moved(self, pool: str, cause: Cause, count: int = 1) -> None:
         """Pods have left their node for another."""
         self.metrics.pool_moves.labels(pool, cause).inc(count)

@@ -13,6 +13,7 @@ from bayplan.model.intents import RetireNode, TaintNode
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import NO_BACKLOG, Backlog
 from bayplan.placement.solve import Policy, solve
+from bayplan.provisioning.group_offers import pool_taints
 from bayplan.reconcile.pool import retirement
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.headroom import headroom
@@ -30,6 +31,12 @@ class NodeWrites(Protocol):
     def pods_on(self, node: str) -> Awaitable[list[Pod]]: ...
 
 
+class EndsInstances(Protocol):
+    """Who ends the instances of Auto Scaling groups."""
+
+    def retire(self, wanted: RetireNode) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class Retirer:
     """What is remembered of each Pool's nodes, and the lists that were asked for.
@@ -44,6 +51,7 @@ class Retirer:
     under_way: UnderWay
     nodes: PoolNodes
     measured: PoolMetrics
+    groups: EndsInstances
     moving: Callable[[], Backlog] = lambda: NO_BACKLOG
     _memory: dict[str, retirement.Memory] = field(default_factory=dict)  # by Pool
     _fresh: dict[str, retirement.FreshList] = field(default_factory=dict)  # by node
@@ -54,22 +62,24 @@ class Retirer:
 
         Right after the start nobody knows yet which Pools buy, and every taint stays.
         """
-        if not self.cache.pools.known:
+        pools = self.cache.pools
+        if not pools.known or not (pools.synced or pools.groups):
             return
         by_pool = self.nodes.by_pool()
         wanted = self._wanted(menus, now) if menus.buying else frozenset()
         seen = self.nodes.seen(by_pool) if menus.buying else {}
         for pool, nodes in by_pool.items():
             spec = menus.buying.get(pool)
-            stored = self.menus.node_pool(pool)
-            if spec is None or stored is None:
+            if not self._known(pool):
+                continue
+            if spec is None:
                 self._memory.pop(pool, None)
                 for taint in retirement.reopened(nodes):
                     self.writer.taint(taint)
                 continue
             rules = retirement.Rules(
                 spec.retirement.empty_seconds,
-                retirement.template_taints(stored.body),
+                self._start_taints(pool),
                 consolidating=spec.consolidates,
             )
             flying = frozenset(node for node in self.cache.state.assumed.values() if node)
@@ -79,6 +89,21 @@ class Retirer:
             self._carry_out(pool, step)
         self._fresh.clear()
 
+    def _known(self, pool: str) -> bool:
+        """Whether it is known what this Pool buys through; of a Pool that has gone, Karpenter."""
+        stored = self.cache.pools.pools.get(pool)
+        if stored is not None and stored.groups_tag:
+            return self.cache.pools.ready(stored)
+        return self.cache.pools.synced
+
+    def _start_taints(self, pool: str) -> frozenset[str]:
+        """The keys of the taints that nodes of the Pool have from their start."""
+        stored, groups = self.menus.node_pool(pool), self.cache.pools.groups.get(pool)
+        if stored is not None:
+            return retirement.template_taints(stored.body)
+        fit = groups.fit if groups is not None else ()
+        return frozenset(taint.key for group in fit for taint in pool_taints(pool, group))
+
     def _carry_out(self, pool: str, step: retirement.Step) -> None:
         for intent in step.intents:
             if isinstance(intent, TaintNode):
@@ -86,10 +111,17 @@ class Retirer:
             else:
                 logs.say(logging.INFO, "give back", pool=pool, claim=intent.claim, why=intent.why)
                 self.measured.given_back(pool, intent.uid)
-                self.writer.retire(intent)
+                self._retire(intent)
         for node in step.lists:
             if node not in self._asking:
                 self._asking[node] = asyncio.get_running_loop().create_task(self._list(node))
+
+    def _retire(self, wanted: RetireNode) -> None:
+        claim = self.cache.pools.claims.get(wanted.claim)
+        if claim is not None and claim.group:
+            self.groups.retire(wanted)
+        else:
+            self.writer.retire(wanted)
 
     def _wanted(self, menus: Menus, now: int) -> frozenset[str]:
         """Nodes for which pods are planned or room is held, or which are the headroom."""

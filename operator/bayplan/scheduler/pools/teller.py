@@ -21,6 +21,7 @@ from bayplan.reconcile.pool.status import status
 from bayplan.scheduler.pools import loads
 from bayplan.scheduler.pools.appraiser import Appraised, Appraiser
 from bayplan.scheduler.pools.buyer import Buyer
+from bayplan.scheduler.pools.groups import Groups
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics
 from bayplan.scheduler.pools.refused import RefusedOfferings
@@ -49,6 +50,7 @@ class Teller:
     buyer: Buyer
     appraiser: Appraiser
     measured: PoolMetrics
+    groups: Groups
     consolidating: Mapping[str, Consolidating] = field(default_factory=dict)  # by Pool
     _changes: int = -1
     _told_at: int = 0
@@ -94,7 +96,7 @@ class Teller:
             hands=self.menus.hands(pool.name),
             offers=self._offers(pool.name, menus),
             costs=self._costs(pool.name, found, appraised, menus)
-            if found or not referred
+            if found or not (referred or pool.groups_tag)
             else _without_nodes(appraised.costs),
             counts=counts(found),
             room=bounds,
@@ -110,23 +112,30 @@ class Teller:
                 *appraised.changes,
             ),
             consolidating=consolidating,
+            launches=self.groups.launches(pool.name),
+            launch_serial=self.groups.book.serial(pool),
         )
 
     def refused_write(self, pool: str) -> str:
-        """What the API server says to an order, a taint or a delete; empty if nothing is wrong."""
+        """What the API server or AWS says to a write that it refuses; empty if none is wrong."""
         told = self.cache.refusals.of((names.POOL_KIND, "", pool))
         lasting = next((one.message for one in told), "")
-        return self.buyer.refused_writes.get(pool, "") or lasting
+        known = self.buyer.refused_writes.get(pool, "")
+        return known or self.groups.refused_write(pool) or lasting
 
     def _offers(self, pool: str, menus: Menus) -> Offers:
         known = self.cache.pools
         sources = {offer.source for offer in menus.menu.offers if offer.pool == pool}
         return Offers(
             allowed=len(menus.offerings(pool)),
-            problem="" if known.book.file else known.market_problem,  # a file stands in for it
+            # A file stands in for it, and groups need no Karpenter.
+            problem="" if known.book.file or self._of_groups(pool) else known.market_problem,
             remembered=known.market is not None,
             sources=tuple(sorted(sources)),
         )
+
+    def _of_groups(self, pool: str) -> bool:
+        return bool(self.cache.pools.pools[pool].groups_tag)
 
     def _costs(self, pool: str, found: Sequence[Row], last: Appraised, menus: Menus) -> Costs:
         """What the nodes cost at this moment, beside the last appraisal."""
@@ -145,9 +154,9 @@ class Teller:
 
     def _room(self, pool: PoolResource, node_pool: str, menus: Menus) -> Room:
         stored = self.menus.node_pool(pool.name)
-        if pool.spec is None or stored is None:
+        if pool.spec is None or (stored is None and not pool.groups_tag):
             return Room()
-        bounds = mapping(mapping(stored.body.get("spec")).get("limits"))
+        bounds = mapping(mapping(stored.body.get("spec")).get("limits")) if stored else {}
         return room(
             pool.spec.limits, bounds, loads.counted(self.cache, pool.name, node_pool, menus)
         )

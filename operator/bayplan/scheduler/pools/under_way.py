@@ -16,9 +16,10 @@ from bayplan.cloud import catalogue
 from bayplan.cloud.node_pools import INITIALIZED, SPOT
 from bayplan.cluster.cache import Cache
 from bayplan.model.node_claims import NodeClaim
-from bayplan.model.nodes import INSTANCE_TYPE, LOST_TAINTS, Node
+from bayplan.model.nodes import INSTANCE_TYPE, LOST_TAINTS, Node, Taint
 from bayplan.model.workloads import NO_BACKLOG, Backlog, Plan, PodClass, Waiting
 from bayplan.placement.node_table import BLOCKING
+from bayplan.provisioning.group_offers import pool_taints
 from bayplan.provisioning.offerings import Offer
 from bayplan.provisioning.orders import Landed, Order
 from bayplan.reconcile.pool.retirement import JOINING_SECONDS, reopens
@@ -195,10 +196,19 @@ class UnderWay:
         node = there.get(claim.provider_id) if claim.provider_id else None
         if node is None or not node.ready or node.leaving:
             return None
-        stored = self.cache.pools.node_pools.get(claim.node_pool)
-        allowed = stored.read.taints if stored is not None and stored.read is not None else ()
+        allowed = self._start_taints(claim)
         blocked = any(one.effect in BLOCKING and one not in allowed for one in node.taints)
         return None if blocked or _lacks_devices(claim, node) else node
+
+    def _start_taints(self, claim: NodeClaim) -> tuple[Taint, ...]:
+        """The taints that the node has from its start, and keeps."""
+        known = self.cache.pools
+        if claim.group:
+            fit = known.groups[claim.pool].fit if claim.pool in known.groups else ()
+            groups = (group for group in fit if group.name == claim.group)
+            return next((pool_taints(claim.pool, group) for group in groups), ())
+        stored = known.node_pools.get(claim.node_pool)
+        return stored.read.taints if stored is not None and stored.read is not None else ()
 
 
 def _lost(node: Node | None) -> bool:
