@@ -105,6 +105,13 @@ class Service(Part):
             "No address of its own: its name resolves to the addresses of the ready instances."
         ),
     )
+    publish_not_ready_addresses: Flag = Field(
+        default=False,
+        description=(
+            "Its names resolve to instances that are not ready too. Members of a cluster that find "
+            "each other by name before they are ready (Kafka, etcd, ZooKeeper) need it."
+        ),
+    )
     session_affinity: Literal["None", "ClientIP"] = Field(
         default="None",
         description="ClientIP: connections of one client go to one instance, as in a Service.",

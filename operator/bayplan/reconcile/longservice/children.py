@@ -92,6 +92,8 @@ def _service(service: Resource, spec: Service) -> dict[str, Any]:
         body["clusterIP"] = "None"
     if spec.load_balancer_class is not None:
         body["loadBalancerClass"] = spec.load_balancer_class
+    if spec.publish_not_ready_addresses:
+        body["publishNotReadyAddresses"] = True
     if spec.session_affinity != "None":
         body["sessionAffinity"] = spec.session_affinity
     return _child(service, "v1", SERVICE, body, spec.annotations)

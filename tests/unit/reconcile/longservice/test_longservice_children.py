@@ -213,3 +213,14 @@ def test_headless_and_affinity_reach_the_service() -> None:
 
     assert ("None", "ClientIP") == (body["clusterIP"], body["sessionAffinity"])
     assert not {"clusterIP", "sessionAffinity"} & body_of(plain.act(), "Service")["spec"].keys()
+
+
+def test_members_find_each_other_before_they_are_ready() -> None:
+    """`publishNotReadyAddresses` is the Service's; unstated, the Service does not have it."""
+    ports = [{"name": "broker", "port": 9092}]
+    named = {"ports": ports, "headless": True}
+    open_ = make_world(1, service={**named, "publishNotReadyAddresses": True})
+    plain = make_world(1, service=named)
+
+    assert body_of(open_.act(), "Service")["spec"]["publishNotReadyAddresses"] is True
+    assert "publishNotReadyAddresses" not in body_of(plain.act(), "Service")["spec"]
