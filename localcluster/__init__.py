@@ -36,6 +36,7 @@ What can be done to it:
     c.stop_heartbeat(node), c.resume_heartbeat(node)   a fake node is cut off, is back
     c.stop_kubelet(node), c.start_kubelet(node)    likewise a real one; its containers go on
     c.lose_node(node)                              a real node and its containers are gone
+    c.boot_node(node)                              it is switched on again, with the same disk
     c.delete_node(node)                            the Node object goes
     c.client_kubeconfig("system:serviceaccount:NAMESPACE:NAME")   acts as it; any user, groups=()
     c.pause_apiserver(), c.resume_apiserver(), c.stop_apiserver(), c.restart_apiserver()

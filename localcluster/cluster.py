@@ -252,6 +252,11 @@ class Cluster:
         """A real node is gone with all that ran on it, as when its instance lost power."""
         real.lose(self._real_node(node))
 
+    def boot_node(self, node: str) -> None:
+        """A lost real node is switched on again; its pods start anew, on the same disk."""
+        found = self._real_node(node)
+        real.boot(found, programs.path("kubelet"))
+
     def start_karpenter(
         self, types: Sequence[str], zones: Sequence[str], prices: Path | None = None
     ) -> None:

@@ -140,9 +140,18 @@ def prepare(
 def start(node: Node, kubelet: Path) -> None:
     """The node's namespaces, containerd with the image, and the kubelet run when this returns."""
     _make_bridge(node)
+    boot(node, kubelet)
+
+
+def boot(node: Node, kubelet: Path) -> None:
+    """A node that was lost runs again, as a machine that was switched off and on.
+
+    Its disk is as it was: the kubelet starts the containers of its pods anew.
+    """
     _make_cgroups(node)
     tmpfs = "".join(f"mount -t tmpfs -o mode=755 tmpfs {folder} && " for folder in _HIDDEN)
     ready = node.folder / "namespaces"
+    ready.unlink(missing_ok=True)
     script = f"{tmpfs}touch {shlex.quote(str(ready))}; while :; do sleep 2147483647 & wait; done"
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
     processes.launch(node.cluster, node.role("node"), [*namespaces, "sh", "-c", script])
