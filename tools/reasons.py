@@ -388,6 +388,12 @@ CONDITIONS: Mapping[str, Told] = {
         "A share of the instances has the new template; the next step waits.",
         "`bayplan rollout promote SERVICE` when all is well.",
     ),
+    "VolumeOnLeavingNode": Told(
+        (SERVICE,),
+        "The update waits: what has the old template could not start again, because its volume "
+        "exists on one node only, which lets no pod in.",
+        "Uncordon the node, or evict the pod.",
+    ),
     "ProgressDeadlineExceeded": Told(
         (SERVICE,),
         "The update got no further for `progressDeadlineSeconds`.",

@@ -20,6 +20,7 @@ from bayplan.cli.target import Target
 from bayplan.cluster import errors, requests, transport
 from bayplan.model import intents
 from bayplan.model.pods import Pod
+from bayplan.model.requirements import Term
 
 MERGE = transport.MERGE_PATCH
 JSON = transport.JSON
@@ -284,6 +285,13 @@ class ApiClient:
         from bayplan.cluster.pods import pod_from_dict
 
         return [pod_from_dict(body) for body in self.listed("Pod", namespace, selector)]
+
+    def volume_terms(self, name: str) -> tuple[Term, ...]:
+        """The node affinity of a PersistentVolume; empty without any, or without the volume."""
+        from bayplan.cluster.volumes import terms_from_dict
+
+        body = self.find("PersistentVolume", name, "")
+        return terms_from_dict(body) if body is not None else ()
 
     def collection(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -152,6 +153,12 @@ def volume(raw: Raw) -> Seen:
         terms, driver, handle, _zones(labels), csi=csi is not None, plugin=plugin, moved=inside
     )
     return wire.sight(stored.metadata, volume, namespaced=False)
+
+
+def terms_from_dict(body: Mapping[str, Any]) -> tuple[requirements.Term, ...]:
+    """The node affinity of a PersistentVolume that was loaded, not watched."""
+    found: Volume = volume(Raw(msgspec.json.encode(body))).value
+    return found.terms
 
 
 _ZONE_LABELS = (

@@ -148,6 +148,12 @@ class Claim:
     moved: tuple[requirements.Term, ...] = ()
     alone: bool = False
 
+    def only_on(self, node: Node) -> bool:
+        """Whether its volume exists on this node alone, as local volumes do."""
+        return bool(self.terms) and all(
+            term.names_only(node.labels, node.name) for term in self.terms
+        )
+
     def pinned_to(self, node: Node | None) -> bool:
         """Whether its volume is being made for this node and the node can still take the pod.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 Labels = Mapping[str, str]
 
+_HOSTNAME = "kubernetes.io/hostname"
 _MOST_DIGITS = 64  # a label's value has at most this many
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1  # the range that Kubernetes parses in Gt and Lt
 
@@ -107,6 +108,18 @@ class Term:
         if self.never or not self.name.has(name):
             return False
         return all(wanted.has(labels.get(key)) for key, wanted in self.labels)
+
+    def names_only(self, labels: Labels, name: str) -> bool:
+        """Whether it asks for this object by a name of its own, so that no other is accepted.
+
+        A label whose value is the object's name, or that of its host, is such a name.
+        """
+        own = {name, labels.get(_HOSTNAME, name)}
+        asked = [(self.name, name), *((wanted, labels.get(key)) for key, wanted in self.labels)]
+        return any(
+            not wanted.complement and wanted.values == {value} and value in own
+            for wanted, value in asked
+        )
 
 
 def _integer(text: str) -> int | None:

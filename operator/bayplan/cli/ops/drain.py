@@ -35,7 +35,11 @@ _NOT_EMPTY = 1
 )
 @click.option("--seconds", type=click.FloatRange(0), default=1800.0, show_default=True,
               help="How long to try in all.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Evict also pods that nothing would create again.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Evict also pods that nothing would create again, or whose volumes are here only.",
+)
 @targeted(
     everywhere=True,
     of_namespace="Accepted but not used; pods of all namespaces leave the node.",
@@ -55,8 +59,9 @@ def drain(  # noqa: PLR0917  click hands over one parameter for each option
 
     An instance of a LongService goes when its replacement on another node is healthy. Evictions
     respect disruption budgets; refused evictions are tried again until the time is over.
-    DaemonSets' pods stay. The node stays cordoned. Exit code: 0 empty, 1 not empty in time, 2 wrong
-    usage, 3 the cluster refused.
+    DaemonSets' pods stay. A pod whose volume exists on this node only stays and is named, without
+    --force. The node stays cordoned. Exit code: 0 empty, 1 not empty in time, 2 wrong usage, 3 the
+    cluster refused.
     """
     from bayplan.cli import client  # --help answers at once
     from bayplan.cli.ops import drain_steps

@@ -3,6 +3,9 @@
 The cordon makes the operator start replacements elsewhere and evict an instance when its
 replacement is healthy. Pods that are left after their time, and pods of others, are evicted by the
 Eviction API, so that disruption budgets hold. No pod is deleted directly; the node stays cordoned.
+
+A pod whose volume exists on this node only has nowhere to go. It goes on, unless `force` is given:
+then it is evicted too, and waits until the node lets pods in again.
 """
 
 import enum
@@ -15,6 +18,7 @@ from bayplan.api import names
 from bayplan.api.kinds import RUNS
 from bayplan.cli.client import ApiClient
 from bayplan.cli.errors import Changed, NoAnswer, NotThere
+from bayplan.cli.ops import local_volumes
 
 _LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 30.0  # an API server may be restarted meanwhile
@@ -34,7 +38,7 @@ class Order:
     move_seconds: float  # instances, for their replacements
     run_seconds: float  # runs, for their end
     seconds: float  # for everything
-    force: bool = False  # evict pods that nothing would create again
+    force: bool = False  # evict pods that nothing would create again, or not on another node
 
 
 class Kind(enum.Enum):
@@ -70,6 +74,9 @@ class Drain:
     seen: dict[str, RemainingPod] = field(default_factory=dict)  # uid -> every pod ever seen there
     evicted: set[str] = field(default_factory=set)  # uids
     blocked: dict[str, str] = field(default_factory=dict)  # uid -> why its eviction was refused
+    bound: dict[str, str] = field(
+        default_factory=dict
+    )  # uid -> its claim that is on this node only
 
     @property
     def empty(self) -> bool:
@@ -93,6 +100,11 @@ class Drain:
             return "is being deleted"
         if pod.uid in self.blocked:
             return self.blocked[pod.uid]
+        if pod.uid in self.bound:
+            return (
+                f"stays: the volume of its claim {self.bound[pod.uid]} exists on this node only; "
+                "--force evicts it, and it waits until the node is uncordoned"
+            )
         return {
             Kind.INSTANCE: "waits for its replacement",
             Kind.RUN: "may finish",
@@ -134,19 +146,25 @@ def carry_out(order: Order, cluster: ApiClient, shown: Shown) -> Drain:
     """Carry out the order; returns how far it came in its time."""
     began = cluster.monotonic()
     state = Drain(order.node)
-    state.there = _remaining(cluster, order.node)
+    state.there = [pod for pod, _ in _remaining(cluster, order.node)]
     lonely = [pod.label for pod in state.there if not pod.owned]
     if lonely and not order.force:
         raise NeedsForce(f"nothing would create these pods again: {', '.join(sorted(lonely))}")
     cluster.cordon(order.node)
     while True:
-        state.there = _remaining(cluster, order.node)
+        found = _remaining(cluster, order.node)
+        state.there = [pod for pod, _ in found]
+        if not order.force:
+            new = [body for pod, body in found if pod.uid not in state.seen]
+            state.bound |= local_volumes.only_here(cluster, order.node, new)
         state.seconds = cluster.monotonic() - began
         state.seen |= {pod.uid: pod for pod in state.there}
         shown(state)
-        if state.empty or state.seconds >= order.seconds:
-            return state
         due = [pod for pod in state.there if state.seconds >= _patience(order, pod)]
+        stuck = all(pod.uid in state.bound and not pod.terminating for pod in due)
+        if state.empty or state.seconds >= order.seconds or (stuck and len(due) == len(found)):
+            return state
+        due = [pod for pod in due if pod.uid not in state.bound]
         _evict([pod for pod in due if not pod.terminating], cluster, state)
         cluster.pause(_LOOK_SECONDS)
 
@@ -173,10 +191,11 @@ def _evict(pods: Sequence[RemainingPod], cluster: ApiClient, state: Drain) -> No
                 raise error
 
 
-def _remaining(cluster: ApiClient, node: str) -> list[RemainingPod]:
-    """Pods that must leave: without the node's own pods and without finished pods."""
-    pods = map(_decoded, cluster.listed("Pod", "", fields=f"spec.nodeName={node}"))
-    return [pod for pod in pods if pod is not None and not pod.finished]
+def _remaining(cluster: ApiClient, node: str) -> list[tuple[RemainingPod, Mapping[str, Any]]]:
+    """Pods that must leave, each as stored too; not the node's own, and no finished pods."""
+    bodies = cluster.listed("Pod", "", fields=f"spec.nodeName={node}")
+    pods = [(_decoded(body), body) for body in bodies]
+    return [(pod, body) for pod, body in pods if pod is not None and not pod.finished]
 
 
 def _decoded(body: Mapping[str, Any]) -> RemainingPod | None:

@@ -10,9 +10,17 @@ from bayplan.api import names
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.model.admission import Admission
+from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
 from bayplan.model.snapshot import PodKey
-from bayplan.reconcile.longservice import drift, ordinals, per_node, rollout, target
+from bayplan.reconcile.longservice import (
+    claims,
+    drift,
+    ordinals,
+    per_node,
+    rollout,
+    target,
+)
 from bayplan.reconcile.longservice.instances import Instances
 from bayplan.reconcile.longservice.revisions import Revision
 from bayplan.reconcile.longservice.status import Reason
@@ -146,13 +154,38 @@ class ServiceContext:
         return self.kept is not None and self.update.name == self.aim.asked.name
 
     @property
+    def stranded(self) -> tuple[Pod, ...]:
+        """Outdated instances that no update may end: their successors could start nowhere.
+
+        The volume of such an instance exists on its node only, and that node lets no pod in.
+        """
+        if self.row is None or not self.instances.leaving:
+            return ()
+        return tuple(
+            pod
+            for number, pod in self.row.pods.items()
+            if pod.key in self.instances.leaving
+            and self.instances.revision_of(pod) != self.update.id
+            and self._bound_to(number, self.view.nodes[pod.node])
+        )
+
+    def _bound_to(self, number: int, node: Node) -> bool:
+        named = claims.named(self.service, self.spec, number)
+        found = [self.view.claims[claim] for _, claim in named if claim in self.view.claims]
+        return any(claim.only_on(node) for claim in found)
+
+    @property
     def waits(self) -> str:
         """Why the update is held on purpose; empty when it is not held."""
         if self.braked_until is not None:
             return Reason.MASS_LOSS
         if self.gated:
             return Reason.DEPENDS
-        if self.progress is None or not self._staged:
+        if self.progress is None:
+            return ""
+        if self.stranded and len(self.stranded) == self.outdated:
+            return Reason.NODE_LEAVING
+        if not self._staged:
             return ""
         rules = self.spec.update_strategy
         if rules.paused:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bayplan.model.pods import Pod
+from bayplan.model.snapshot import PodKey
 from bayplan.reconcile.longservice.instances import Instances
 from bayplan.reconcile.longservice.rollout import Bounds, Change
 
@@ -21,8 +22,8 @@ class Places:
     """The places of a service: which instances stand in them, and which places are vacant.
 
     `leave` go whatever their revision. In an update, instances go in the order of `turn` (the
-    smallest first). `numbers` are the ordinals of the vacant places, where there are ordinals. Sick
-    instances are replaced only while `settled`.
+    smallest first); those that are `stranded` stay. `numbers` are the ordinals of the vacant
+    places, where there are ordinals. Sick instances are replaced only while `settled`.
     """
 
     live: Sequence[Pod]
@@ -31,6 +32,7 @@ class Places:
     vacant: int
     numbers: tuple[int, ...] | None = None
     settled: bool = True
+    stranded: Collection[PodKey] = ()
 
     def filled(self, goal: int, new: int, *, restorable: bool) -> Change:
         """Every vacant place gets an instance: of the newest up to `goal`, else of the kept.
@@ -79,10 +81,10 @@ def changed(
     healthy = instances.healthy_among(live)
     down = replicas - len(live) + sum(not instances.healthy(pod) for pod in new)
     spare = replicas - limits.healthy - down
-    old.sort(key=places.turn)
-    sick = [pod for pod in old if not instances.healthy(pod)][: max(0, spare)]
+    free = sorted((pod for pod in old if pod.key not in places.stranded), key=places.turn)
+    sick = [pod for pod in free if not instances.healthy(pod)][: max(0, spare)]
     well_spare = min(spare - len(sick), healthy - limits.healthy)
-    well = [pod for pod in old if instances.healthy(pod)][: max(0, well_spare)]
+    well = [pod for pod in free if instances.healthy(pod)][: max(0, well_spare)]
     going = [*sick, *well][: max(0, len(old) - (replicas - goal))]
     leave = [*places.leave, *((pod, "outdated") for pod in going)]
     if not old and places.settled:

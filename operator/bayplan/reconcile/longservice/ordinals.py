@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from bayplan.model.pods import Pod
+from bayplan.model.snapshot import PodKey
 from bayplan.reconcile.longservice import in_place
 from bayplan.reconcile.longservice.instances import Instances, ordinal
 from bayplan.reconcile.longservice.revisions import stem
@@ -54,8 +55,12 @@ def row(service: str, pods: Collection[Pod], replicas: int) -> Row:
     return Row(replicas, numbered, tuple(strays))
 
 
-def places(row: Row, instances: Instances, ready: Ready) -> in_place.Places:
+def places(
+    row: Row, instances: Instances, ready: Ready, stranded: Collection[PodKey] = ()
+) -> in_place.Places:
     """The ordinals, the highest first; `ready` says which ordinals have their claims.
+
+    No update ends the instances that are `stranded`.
 
     While an ordinal is vacant no sick instance is replaced.
     """
@@ -69,6 +74,7 @@ def places(row: Row, instances: Instances, ready: Ready) -> in_place.Places:
         vacant=len(vacant),
         numbers=vacant,
         settled=len(live) == row.replicas,
+        stranded=stranded,
     )
 
 

@@ -93,6 +93,7 @@ def reconcile(service: Resource, pods: Mapping[PodKey, Pod], view: View, now: in
             failing=_failing(context.instances),
             held=stateful.held(context),
             sole=context.sole,
+            stranded=stateful.stranded(context),
             suspended=context.suspended,
             taken=children.taken_by_others(service, view, bodies),
             unmade=tuple(one.body["kind"] for one in apply),

@@ -53,7 +53,8 @@ def places(context: ServiceContext) -> in_place.Places | None:
     def ready(number: int) -> bool:
         return not claims.lacking(context.service, context.spec, context.view.claims, number)
 
-    return ordinals.places(context.row, context.instances, ready)
+    stranded = frozenset(pod.key for pod in context.stranded)
+    return ordinals.places(context.row, context.instances, ready, stranded)
 
 
 def claim_acts(context: ServiceContext) -> tuple[ClaimAct, ...]:
@@ -82,6 +83,15 @@ def held(context: ServiceContext) -> tuple[str, ...]:
         elif _silent(context, pod):
             told.append(_waits(f"{name} is not made again", "its pod", pod))
     return tuple(told)
+
+
+def stranded(context: ServiceContext) -> tuple[str, ...]:
+    """A sentence for each instance that no update may end, with what to do."""
+    return tuple(
+        f"{pod.name} keeps its template as long as node {pod.node} lets no pod in, since its "
+        "volume exists on that node only; uncordon the node, or evict the pod"
+        for pod in context.stranded
+    )
 
 
 def _silent(context: ServiceContext, pod: Pod) -> bool:

@@ -64,6 +64,7 @@ class Reason(enum.StrEnum):
     ROLLED_BACK = "RolledBack"
     PAUSED = "Paused"
     STEP_REACHED = "StepReached"
+    NODE_LEAVING = "VolumeOnLeavingNode"
     DEADLINE = "ProgressDeadlineExceeded"
     MASS_LOSS = "MassLossBrake"
     DEPENDS = "WaitingForDependencies"
@@ -102,6 +103,7 @@ class Facts:
     suspended: bool = False  # `replicas` itself is 0: with mode PerNode there may just be no node
     sole: tuple[str, ...] = ()  # claims of the template that only one pod at a time can use
     held: tuple[str, ...] = ()  # sentences on instances that wait for their predecessor
+    stranded: tuple[str, ...] = ()  # sentences on instances that no update may end
     taken: tuple[str, ...] = ()  # kinds of children whose name another object has
     unmade: tuple[str, ...] = ()  # kinds of children that are not as they should be yet
 
@@ -361,6 +363,8 @@ def _standstill(facts: Facts) -> str:
             f"{name} (until {rfc3339(until)} at most)" for name, until in facts.unmet.items()
         )
         return f"it waits for {waits}"
+    if facts.waits == Reason.NODE_LEAVING:
+        return _held(facts.stranded)
     if facts.waits == Reason.PAUSED or progress is None:
         return f"{count}, updateStrategy.paused is true"
     step = rules.steps[progress.step]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bayplan.api import names, pod_builder
+from bayplan.model import requirements
 from bayplan.model.pods import Claim, Ending, Phase
 from bayplan.reconcile.longservice import in_place, ordinals
 from bayplan.reconcile.longservice.rollout import Bounds
@@ -451,3 +452,66 @@ def test_no_data_goes_while_much_of_the_cluster_is_silent() -> None:
 
     assert ["web-0"] == stands(world)
     assert ["data-web-0", "data-web-1", "data-web-2"] == sorted(world.claims)
+
+
+def kept_on(world: World, *nodes: str) -> None:
+    """Each instance's volume exists on its node only, or on these nodes as well."""
+    for pod in world.standing():
+        here = requirements.requirement("In", [pod.node, *nodes])
+        [claim] = [name for name in world.claims if name.endswith(pod.name)]
+        term = requirements.Term((("kubernetes.io/hostname", here),))
+        world.claims[claim] = replace(world.claims[claim], terms=(term,))
+
+
+class TestVolumesOnOneNode:
+    def test_an_update_ends_nobody_who_could_not_come_back(self) -> None:
+        """The node is cordoned: the others get the new template; this one waits, as it says."""
+        world = ready(3)
+        kept_on(world)
+        node = world.pods["default", "web-1"].node
+        world.cordon(node)
+        world.edit(image="web:2")
+        for _ in range(20):
+            step(world)
+            world.now += 100
+        new = world.service.template_hash
+
+        assert {"web-0", "web-2"} == {
+            pod.name for pod in world.standing() if pod.labels[names.TEMPLATE_HASH] == new
+        }
+        assert ["web-0", "web-1", "web-2"] == stands(world)
+        assert "Unknown:VolumeOnLeavingNode" == world.condition("Progressing")
+        assert f"web-1 keeps its template as long as node {node} lets no pod in" in world.message(
+            "Progressing"
+        )
+
+        world.cordon(node, unschedulable=False)
+        world.settle()
+        assert {new: 3} == world.images()
+        assert "True:RolledOut" == world.condition("Progressing")
+
+    def test_an_evicted_instance_gets_the_new_template(self) -> None:
+        """Whoever evicts it has decided; it starts again when the node lets it in."""
+        world = ready(1)
+        kept_on(world)
+        node = world.pods["default", "web-0"].node
+        world.cordon(node)
+        world.edit(image="web:2")
+        step(world)
+        before = stands(world)
+        world.end(world.pods["default", "web-0"])
+        step(world)
+        world.cordon(node, unschedulable=False)
+        world.settle()
+
+        assert ["web-0"] == before
+        assert {world.service.template_hash: 1} == world.images()
+
+    def test_a_volume_that_another_node_may_mount_holds_up_nothing(self) -> None:
+        world = ready(1)
+        kept_on(world, "n0", "n1", "n2")
+        world.cordon(world.pods["default", "web-0"].node)
+        world.edit(image="web:2")
+        world.settle()
+
+        assert {world.service.template_hash: 1} == world.images()
