@@ -33,7 +33,7 @@ POOL = {
 }
 NODES = "/api/v1/nodes"
 JOBS, SERVICES = read.jobs("default"), read.services("default")
-_APART = ("bayplan logs ", "curl ", "docker ", "helm ", "kind ", "pipx ")
+_APART = ("bayplan logs ", "curl ", "docker ", "helm ", "kind ", "mariadb-dump ", "pipx ")
 _MANUAL = {"steps": [{"percent": 50, "manual": True}]}
 
 
@@ -205,6 +205,53 @@ def test_one_moves_here(reader: Reader, page: str, file: str, body: object) -> N
     reader.write(file, body)
 
     assert 4 == len(reader.follows(page, {}))
+
+
+def test_a_company_moves_in_a_day(reader: Reader) -> None:
+    """docs/migrate/day.md; a volume for the database is there, as no EBS is here to make it."""
+    kube = reader.kube
+    shop = {"namespace": "shop", "name": "volume-0-data-mariadb-0"}
+
+    def volume() -> str:
+        spec = {
+            "capacity": {"storage": "150Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "gp3",
+            "claimRef": shop,
+            "hostPath": {"path": "/volumes/mariadb"},
+        }
+        kube.create("/api/v1/persistentvolumes", {"metadata": {"name": "ebs"}, "spec": spec})
+        return ""
+
+    def known() -> str:
+        # The command says how far the update is once the operator has seen the service.
+        kube.until(read.services("shop"), lambda found: found["data-mariadb"].get("status"))
+        return ""
+
+    def restarted() -> str:
+        told = read.services("shop")
+        kube.until(told, lambda found: read.holds(found, "shop-checkout", "Ready"), within=90)
+        return ""
+
+    typed = reader.follows(
+        "docs/migrate/day.md",
+        {
+            "kubectl apply -f services.yaml": volume,
+            "bayplan rollout status data-mariadb": known,
+            "kubectl get longservices,ingresses,services": restarted,
+        },
+    )
+    services = kube.listed(read.services("shop"))
+    runs = kube.listed(read.jobs("shop"))["extract"]["status"]
+
+    assert 26 == len(typed)
+    assert {"data-mariadb", "shop-checkout", "shop-feed"} == {
+        name for name in services if read.holds(services, name, "Ready")
+    }
+    assert runs.get("active") or runs.get("history")
+    assert {"name": "shop-checkout", "port": {"name": "http"}} == kube.listed(
+        "/apis/networking.k8s.io/v1/namespaces/shop/ingresses"
+    )["shop-checkout"]["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
 
 
 def test_the_other_pages(reader: Reader) -> None:

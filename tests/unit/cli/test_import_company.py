@@ -57,7 +57,7 @@ def test_a_virtual_host_is_a_rule_of_an_ingress() -> None:
     labels = {
         "HAPROXY_GROUP": "external",
         "HAPROXY_0_VHOST": "shop.example.com,www.example.com",
-        "HAPROXY_0_PATH": "/buy",
+        "HAPROXY_0_PATH": "/buy /pay",
         "HAPROXY_0_MODE": "http",
         "HAPROXY_1_ENABLED": "false",
     }
@@ -65,7 +65,9 @@ def test_a_virtual_host_is_a_rule_of_an_ingress() -> None:
 
     assert [
         ("shop.example.com", "/buy", "shop-web", "http"),
+        ("shop.example.com", "/pay", "shop-web", "http"),
         ("www.example.com", "/buy", "shop-web", "http"),
+        ("www.example.com", "/pay", "shop-web", "http"),
     ] == rules(ingress)
     assert "type" not in service["spec"]["service"]
     assert {"labels.HAPROXY_GROUP"} == notes.keys()
@@ -227,6 +229,14 @@ def test_names_of_mesos_dns_are_listed() -> None:
 
     assert {"env.DB", "env.VIP"} == notes.keys()
     assert "write data-db" in notes["env.DB"]
+
+
+def test_a_pod_without_containers_is_an_error() -> None:
+    """In the words of the API server, and the others are written."""
+    pod = {"id": "/p", "containers": [], "labels": {"HAPROXY_GROUP": "external"}}
+    body = told(None, "import", "marathon", "-", text=json.dumps(pod), code=1)
+
+    assert ["/p"] == [one["of"] for one in body["errors"]]
 
 
 @pytest.mark.parametrize("balancer", ["kubernetes", "aws"])

@@ -18,7 +18,9 @@ _NLB = "service.beta.kubernetes.io/aws-load-balancer-"
 _ALB = "alb.ingress.kubernetes.io/"
 _DELAY = "deregistration_delay.timeout_seconds=30"
 _LABEL = re.compile(r"HAPROXY_(?:(\d{1,4})_)?([A-Z0-9_]+)")
-_HOST = re.compile(r"[a-z0-9*]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
+_HOST = re.compile(r"(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
+_LONGEST_HOST = 253
+_PATH = re.compile(r"(/[^\s/%?#]+)*/?")  # one that an Ingress accepts
 _LAST_PORT = 65_535
 # Values that say nothing.
 _DEFAULTS = {"BALANCE": "roundrobin", "REDIRECT_TO_HTTPS": "false", "USE_HSTS": "false"}
@@ -125,10 +127,10 @@ def _exposed(
         if not hosts:
             opened.append(port)
             continue
-        path = _path(one, labels, index)
+        paths = _paths(one, labels, index)
         for host in filter(None, (word.strip().lower() for word in hosts.split(","))):
-            if _HOST.fullmatch(host):
-                rules.append((host, path, port["name"]))
+            if _HOST.fullmatch(host) and len(host) <= _LONGEST_HOST:
+                rules += [(host, path, port["name"]) for path in paths]
             else:
                 one.note(f"labels.HAPROXY_{index}_VHOST", f"{host[:60]!r} is not a host's name")
     return rules, opened
@@ -155,15 +157,17 @@ def _reached(ports: list[dict[str, Any]], service: Mapping[str, Any]) -> Iterato
             yield port
 
 
-def _path(one: Taking, labels: _Labels, index: int) -> str:
-    stated = labels.take(index, "PATH")
-    path = stated.removeprefix("-i").strip()
-    if path and not path.startswith("/"):
-        one.note(f"labels.HAPROXY_{index}_PATH", f"{stated[:60]!r} is not a path; / is used")
-        return "/"
-    if stated != path:
-        one.note(f"labels.HAPROXY_{index}_PATH", "an Ingress heeds upper and lower case")
-    return path or "/"
+def _paths(one: Taking, labels: _Labels, index: int) -> list[str]:
+    """The beginnings of paths, as HAProxy's path_beg lists them; / without any."""
+    stated = labels.take(index, "PATH").split()
+    where = f"labels.HAPROXY_{index}_PATH"
+    if "-i" in stated:
+        one.note(where, "an Ingress heeds upper and lower case")
+    words = [word for word in stated if word != "-i"]
+    for word in words:
+        if not _PATH.fullmatch(word):
+            one.note(where, f"{word[:60]!r} is not a path; it is left out")
+    return [word for word in words if _PATH.fullmatch(word)] or ["/"]
 
 
 def _stickiness(

@@ -89,7 +89,8 @@ def manifest(  # noqa: PLR0917  what an app and a pod have in common
         about["labels"] = labels
     about["annotations"] = {f"{names.GROUP}/imported-from": path, **annotations}
     service: dict[str, Any] = {"ports": marathon_ports.of_service(one, ports)}
-    probe = pod["containers"][0].get("readinessProbe", {})
+    first: Mapping[str, Any] = next(iter(pod["containers"]), {})
+    probe = first.get("readinessProbe", {})
     whole.beside += marathon_balancers.balanced(one, about, service, ports, probe, aws=whole.aws)
     if service["ports"]:
         spec["service"] = service
