@@ -244,7 +244,7 @@ def test_a_company_moves_in_a_day(reader: Reader) -> None:
     services = kube.listed(read.services("shop"))
     runs = kube.listed(read.jobs("shop"))["extract"]["status"]
 
-    assert 26 == len(typed)
+    assert 29 == len(typed)
     assert {"data-mariadb", "shop-checkout", "shop-feed"} == {
         name for name in services if read.holds(services, name, "Ready")
     }

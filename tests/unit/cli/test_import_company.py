@@ -221,14 +221,19 @@ def test_names_of_mesos_dns_are_listed() -> None:
     env = {
         "DB": "jdbc:mysql://db-data.marathon.mesos:3306/x",
         "VIP": "cache.marathon.l4lb.thisdcos.directory:6379",
+        "MAIL": "mail.marathon.l4lb.thisdcos.directory:25",
         "WEB": "www.example.com",
     }
-    group = {"apps": [{"id": "/data/db"}, {"id": "/shop/web", "env": env}], "id": "/"}
+    cache = {"portDefinitions": [{"port": 1, "labels": {"VIP_0": "/cache:6379"}}]}
+    apps = [{"id": "/data/db"}, {"id": "/data/redis", **cache}, {"id": "/shop/web", "env": env}]
+    group = {"apps": apps, "id": "/"}
     body = told(None, "import", "marathon", "-", text=json.dumps(group))
     notes = {one["field"]: one["message"] for one in body["notes"] if "DNS" in one["message"]}
 
-    assert {"env.DB", "env.VIP"} == notes.keys()
-    assert "write data-db" in notes["env.DB"]
+    assert {"env.DB", "env.VIP", "env.MAIL"} == notes.keys()
+    assert "write data-db," in notes["env.DB"]
+    assert "write data-redis," in notes["env.VIP"]
+    assert "write the name of the LongService" in notes["env.MAIL"]
 
 
 def test_a_pod_without_containers_is_an_error() -> None:
@@ -246,3 +251,17 @@ def test_the_example_company_passes_lint(balancer: str) -> None:
 
     assert [] == told(None, "lint", "--strict", "-", text=made)["findings"]
     assert {"LongService", "Ingress"} == {one["kind"] for one in yaml.safe_load_all(made)}
+
+
+def test_the_guide_answers_all_that_is_listed() -> None:
+    """docs/migrate/day.md says of each line what this company does."""
+    page = (ROOT / "docs" / "migrate" / "day.md").read_text()
+    listed = [
+        one
+        for kind, file in (("marathon", COMPANY), ("chronos", COMPANY.with_name("chronos.json")))
+        for one in told(None, "import", kind, str(file))["notes"]
+        if not one["field"].startswith("labels.HAPROXY_") or "REDIRECT" in one["field"]
+    ]
+
+    assert [] == [one for one in listed if f"`{one['of']}: {one['field']}`" not in page]
+    assert len(listed) >= 14

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayplan.cli.importers import marathon_apps, marathon_pods
+from bayplan.cli.importers import marathon_apps, marathon_pods, marathon_variables
 from bayplan.cli.importers.marathon_shared import GROUP, Whole, absolute
 from bayplan.cli.importers.reading import Note, Taking, UnreadableError
 
@@ -22,8 +22,9 @@ class Import(Whole):
     def read(self, body: Any) -> None:
         """Translate an app, a pod, a group, a list of them, or an answer of the REST API."""
         found = list(_found(body, "/", self))
-        for kind, path, _ in found:
+        for kind, path, one in found:
             if kind != "group":
+                self.services.update(marathon_variables.dns_names(path, one.body))
                 above = path
                 while above not in {"", "/"}:
                     above = above.rpartition("/")[0]

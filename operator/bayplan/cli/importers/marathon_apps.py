@@ -83,7 +83,7 @@ def _app_container(  # noqa: PLR0917  what of an app is in its container
     container: dict[str, Any] = {"name": "main", "image": image or whole.image}
     container.update(_program(app))
     secrets = dict(app.mapping("secrets"))
-    marathon_variables.listed(app, whole.members)
+    marathon_variables.listed(app, whole.services)
     told = marathon_variables.of_commands(app, path, container["image"])
     variables = _variables(app, secrets, [*marathon_ports.variables(ports), *told])
     if variables:

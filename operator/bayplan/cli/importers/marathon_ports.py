@@ -13,6 +13,10 @@ _FIRST_PORT = 8080  # the first port to use where Marathon would have chosen a p
 _LAST_PORT = 65_535
 _MOST_SERVICE_PORTS = 16
 _DEFAULT_NAME = "default"  # Apps.DefaultPortDefinitions and DefaultPortMappings
+_LABELS = (
+    "labels of ports were for load balancers; clients use the name and port of the Service now, "
+    "and a load balancer reads service.annotations"
+)
 _READS_PORT = re.compile(r"\$\{?PORT")
 
 
@@ -126,7 +130,7 @@ def _port(one: Taking, before: Ports, key: str, *, fixed: int) -> Ports:
                 | ({"protocol": protocol} if protocol != "TCP" else {}),
             }
         )
-    one.end({"labels": "labels of ports were for load balancers; use service.annotations"})
+    one.end({"labels": _LABELS})
     return found
 
 
@@ -214,7 +218,7 @@ def of_endpoint(one: Taking, before: Ports) -> Ports:
     named = {key: one.body.get(key) is not None for key in ("hostPort", "containerPort")}
     one.end(
         {
-            "labels": "labels of ports were for load balancers; use service.annotations",
+            "labels": _LABELS,
             "networkNames": reading.NETWORK,
         }
     )

@@ -52,6 +52,7 @@ class Whole:
     notes: list[Note] = field(default_factory=list)
     faults: list[Note] = field(default_factory=list)  # of apps and pods that cannot be read
     members: dict[str, list[str]] = field(default_factory=dict)  # group -> apps below it
+    services: dict[str, str] = field(default_factory=dict)  # name in Mesos' DNS -> Service
     beside: list[dict[str, Any]] = field(default_factory=list)  # Ingresses, in their order
 
 

@@ -68,12 +68,31 @@ def _double(app: Taking, key: str, default: float) -> str:
     return str(float(app.number(key, default)))
 
 
-def listed(app: Taking, members: Mapping[str, list[str]]) -> None:
+def dns_names(path: str, body: Mapping[str, Any]) -> dict[str, str]:
+    """The first parts of an app's names in Mesos' DNS: by its id and by its virtual addresses.
+
+    Each with the name of its Service here.
+    """
+    ours = reading.name_of(path)
+    found = {"-".join(reversed(path.strip("/").split("/"))).lower(): ours}
+    container = body.get("container")
+    docker = container.get("docker") if isinstance(container, Mapping) else None
+    places = ((body, "portDefinitions"), (container, "portMappings"), (docker, "portMappings"))
+    for inside, key in places:
+        ports = inside.get(key) if isinstance(inside, Mapping) else None
+        for port in ports if isinstance(ports, list) else ():
+            labels = port.get("labels") if isinstance(port, Mapping) else None
+            for word, value in labels.items() if isinstance(labels, Mapping) else ():
+                if str(word).startswith("VIP_") and str(value).startswith("/"):
+                    found[str(value)[1:].partition(":")[0].lower()] = ours
+    return found
+
+
+def listed(app: Taking, services: Mapping[str, str]) -> None:
     """List names that only Mesos' DNS knew, and Java heaps that need all of the memory.
 
-    `members` are the imported apps by group.
+    `services` are the names of Services by first parts of names in that DNS.
     """
-    services = {_in_mesos_dns(path): reading.name_of(path) for path in members.get("/", ())}
     memory = app.number("mem", _MEM)
     for field, text in [*texts(app).items(), *_of_env(app)]:
         for name in dict.fromkeys(found.group(0) for found in _NAMES.finditer(text)):
@@ -94,8 +113,3 @@ def _of_env(app: Taking) -> Iterator[tuple[str, str]]:
     for name, value in app.mapping("env").items():
         if isinstance(value, str):
             yield f"env.{name}", value
-
-
-def _in_mesos_dns(path: str) -> str:
-    """The first part of an app's name in Mesos-DNS: that of /data/db is db-data.marathon.mesos."""
-    return "-".join(reversed(path.strip("/").split("/"))).lower()
