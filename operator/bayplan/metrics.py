@@ -32,6 +32,7 @@ class Metrics:
     bound: Gauge = field(init=False)
     gap: Gauge = field(init=False)
     pending: Gauge = field(init=False)
+    companions: Gauge = field(init=False)
     leader: Gauge = field(init=False)
     set_aside: Gauge = field(init=False)
     mass_loss: Gauge = field(init=False)
@@ -103,6 +104,10 @@ class Metrics:
         self.gap = gauge("packing_gap_ratio", "(cost - bound) / bound, of the nodes in use.")
         self.pending = gauge(
             "pending_tasks", "Tasks without room, by their first reason.", "reason"
+        )
+        self.companions = gauge(
+            "companions_awaited",
+            "Pods for which room is held because a placed pod will make them.",
         )
         self.leader = gauge("leader", "1 while this process holds the lease.")
         self.set_aside = gauge("set_aside", "Classes of pods set aside after a defect of ours.")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bayplan.api import names
 from bayplan.model import resources
+from bayplan.model.companions import Companions
 from bayplan.model.nodes import CAPACITY_TYPE, ZONE, Node
 from bayplan.model.pods import Spread, Toleration
 from bayplan.model.snapshot import DaemonSet
@@ -284,3 +285,19 @@ def test_the_node_of_an_order_has_the_room_that_each_of_its_types_has() -> None:
     node: Node = order.node("~1")
     assert order.types == ("a", "b")
     assert node.allocatable == resources.Vector({"cpu": 2000, "memory": 7 << 30, "pods": 20})
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.sampled_from((500, 1900, 3900)))
+def test_nodes_are_ordered_for_companions_too(drivers: int, count: int, cpu: int) -> None:
+    """All that is ordered together has room for each driver and for all of its companions."""
+    asked = Companions(count, make_vector(cpu, 1))
+    kind = make_class(1000, companions=asked)
+    waiting = Waiting(kind, tuple(("default", f"d{at}") for at in range(drivers)))
+    made = bought([waiting])
+    planned = sum((Counter(one.pods) for one in made), start=Counter[PodClass]())
+
+    assert drivers == planned.pop(kind)
+    assert drivers * count == planned.total()
+    for one in made:
+        total = sum((each.request.times(n) for each, n in one.pods.items()), make_vector(pods=0))
+        assert total.fits(one.room)

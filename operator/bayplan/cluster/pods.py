@@ -12,6 +12,7 @@ from bayplan.api import kinds, names
 from bayplan.cluster import hindrances, podspec, readiness, staying, wire
 from bayplan.cluster.podspec import Condition, ContainerStatus, PodSpec, PodStatus, Terminated
 from bayplan.cluster.wire import Struct
+from bayplan.model import companions
 from bayplan.model.pods import FRESH, Ending, Phase, Pod
 
 
@@ -86,6 +87,7 @@ def pod(raw: bytes | Raw) -> Pod:
         stays=sys.intern(stay.why) if stay is not None else "",
         stays_until=None if lasts is None else (placed_at or created_at) + lasts,
         ending=_ending(spec, status),
+        companions=companions.of(given),
         resource_version=metadata.resource_version or "",
     )
 

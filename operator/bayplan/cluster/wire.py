@@ -187,10 +187,14 @@ def owner(kind: str, name: str, uid: str) -> Owner:
 
 
 def controller(references: list[OwnerReference] | None) -> Owner | None:
+    """The controller; without one, the pod among the owners, which made this pod."""
+    made: Owner | None = None
     for one in references or ():
         if one.controller:
             return owner(one.kind, one.name, one.uid)
-    return None
+        if one.kind == "Pod" and made is None:
+            made = owner(one.kind, one.name, one.uid)
+    return made
 
 
 def complain(what: str, error: object) -> None:

@@ -87,6 +87,8 @@ def _held_by_controller(pod: Pod, around: Circumstances) -> str:
     if owner is None:
         return "has no controller that would replace it"
     named = f"{owner.kind} {owner.name}"
+    if owner.kind == "Pod":  # the executor of a Spark driver
+        return f"works for {named} and is not interrupted"
     if pod.is_run:
         may = owner.kind == "BatchJob" and around.interruptible(owner)
         return "" if may else f"is a run of {named}, which is not interrupted"

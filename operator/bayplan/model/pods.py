@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bayplan.model import requirements, resources
+from bayplan.model.companions import Companions
 from bayplan.model.nodes import Node, Taint
 
 # On pods: how many seconds they are expected to run once started, as a decimal number.
@@ -185,7 +186,8 @@ class Constraints:
 
 
 ANYWHERE = Constraints()
-_RUN_OWNERS = frozenset({"BatchJob", "Job"})  # kinds of controllers whose pods end by themselves
+# Kinds of owners whose pods end by themselves; a Pod owns the executors of its Spark application.
+_RUN_OWNERS = frozenset({"BatchJob", "Job", "Pod"})
 
 
 # A tuple is searched by identity; a set would call the enum's hash, which is a Python function.
@@ -194,7 +196,7 @@ _OVER = (Phase.SUCCEEDED, Phase.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The controller in a pod's ownerReferences."""
+    """The controller in a pod's ownerReferences, or the pod that it belongs to."""
 
     kind: str
     name: str
@@ -276,6 +278,7 @@ class Pod:
     stays: str = ""  # the annotation or the volume for which it should not be moved; empty if none
     stays_until: int | None = None  # when that ends (epoch seconds); None: as long as the pod lives
     ending: Ending = FRESH
+    companions: Companions | None = None  # room that is held for pods which it will make
     resource_version: str = ""
 
     @property

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 class Reason(enum.Enum):
     """Each member's value is its CamelCase word in the API; `words` is its text in a sentence."""
 
+    BAD_COMPANIONS = "InvalidCompanions"
     VOLUME_MISSING = "VolumeMissing"
     VOLUME_IN_USE = "VolumeInUse"
     DEVICES = "DeviceClaims"
@@ -38,6 +39,7 @@ class Reason(enum.Enum):
     SPREAD = "TopologySpread"
     HELD = "HeldForAnother"
     RESOURCES = "InsufficientResources"
+    COMPANIONS = "NoRoomForCompanions"
     DEFECT = "OperatorDefect"
 
     @property
@@ -74,6 +76,8 @@ _WORDS = {
     Reason.HELD: "held for another task",
     Reason.TOO_BIG: "too small for it even when empty",
     Reason.RESOURCES: "insufficient",
+    Reason.COMPANIONS: "without room left for its companions",
+    Reason.BAD_COMPANIONS: "annotation bayplan.dev/companions",
     Reason.DEFECT: "not looked at, by a defect of Bayplan (its log has it)",
 }
 
@@ -131,6 +135,12 @@ class Funnel:
     def making(self) -> bool:
         """Whether the pod has its node and only waits until a volume has been made there."""
         return any(refusal.reason is Reason.VOLUME_BINDING for refusal in self.refusals)
+
+    @property
+    def faulty(self) -> str:
+        """What is wrong with the pod itself, so that no node takes it; empty if nothing is."""
+        bad = (one.detail for one in self.refusals if one.reason is Reason.BAD_COMPANIONS)
+        return next(bad, "")
 
     @property
     def defect(self) -> bool:

@@ -18,7 +18,7 @@ from bayplan.model import requirements, resources
 from bayplan.model.census import Census
 from bayplan.model.nodes import Node
 from bayplan.model.pods import ANYWHERE, Claim, Constraints, Disk, HostPort, Pod, PodTerm
-from bayplan.model.workloads import FREELY, PlacementRules
+from bayplan.model.workloads import FREELY, PlacementRules, PodClass
 
 IntMatrix = npt.NDArray[np.int64]
 IntVector = npt.NDArray[np.int64]
@@ -53,6 +53,19 @@ class DaemonSet:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Companions of a placed pod that are still to come: `count` of this class.
+
+    `leader` is the pod that will make them, on the node `node`.
+    """
+
+    leader: PodKey
+    node: str
+    kind: PodClass
+    count: int
+
+
 @dataclass(slots=True, eq=False)
 class Snapshot:
     """Nodes in name order and what is free on them: allocatable minus the requests of every pod.
@@ -83,6 +96,7 @@ class Snapshot:
     # Pods that another scheduler has made room for: (row, request, priority).
     nominated: tuple[tuple[int, resources.Vector, int], ...] = ()
     daemonsets: tuple[DaemonSet, ...] = ()
+    awaited: tuple[Awaited, ...] = ()  # in the order of their leaders; their room is not taken off
     claims: Mapping[PodKey, Claim] = field(default_factory=dict)
     attach_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # node -> driver
     migrated: Mapping[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
@@ -157,6 +171,7 @@ class Snapshot:
                 for row, request, priority in self.nominated
                 if self.nodes[row].name not in names
             ),
+            awaited=tuple(one for one in self.awaited if one.node not in names),
             nodes_version=-1 - abs(self.nodes_version),
             _changed={name: pods for name, pods in self._changed.items() if name not in names},
             _delta=copy.deepcopy(self._delta),

@@ -7,7 +7,7 @@ indexes and the sums. It knows no API server, no clock and no threads: only one 
 import functools
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,13 +15,15 @@ import numpy as np
 from bayplan.model import census, resources, snapshot
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Claim, Pod, PodTerm
+from bayplan.model.snapshot import Awaited
+from bayplan.model.workloads import of_companions
 
 PodKey = snapshot.PodKey
 _NO_PODS: Mapping[PodKey, Pod] = {}
 _BUSY = "*"  # not a resource: the number of pods that are not residents of their node
 # The fields of a placed pod that any count depends on; see `Census.count` too.
 _counted = operator.attrgetter(
-    "node", "terminal", "terminating", "owner", "request", "labels", "constraints"
+    "node", "terminal", "terminating", "owner", "request", "labels", "constraints", "companions"
 )
 _ONE_BUSY = resources.Vector({_BUSY: 1})
 _PASSING = "~"  # before a resource's name: what pods request that will leave by themselves
@@ -129,6 +131,7 @@ class State:
     daemonsets: dict[str, snapshot.DaemonSet] = field(default_factory=dict)  # uid -> DaemonSet
     namespaces: dict[str, Mapping[str, str]] = field(default_factory=dict)  # name -> labels
     nominated: dict[PodKey, Pod] = field(default_factory=dict)  # another scheduler's
+    leading: dict[PodKey, Pod] = field(default_factory=dict)  # placed, and will make companions
     claims: dict[PodKey, Claim] = field(default_factory=dict)
     attach_limits: dict[str, Mapping[str, int]] = field(default_factory=dict)
     migrated: dict[str, frozenset[str]] = field(default_factory=dict)  # node -> plug-ins
@@ -291,6 +294,7 @@ class State:
                 if pod.nominated in frame.rows
             ),
             daemonsets=tuple(self.daemonsets.values()),
+            awaited=tuple(self._awaited()),
             claims=self.claims,
             attach_limits=self.attach_limits,
             migrated=self.migrated,
@@ -299,6 +303,18 @@ class State:
             nodes_version=self.nodes_version,
             census=self._census,
         )
+
+    def _awaited(self) -> Iterator[Awaited]:
+        """The companions of placed pods that are still to come."""
+        for key, pod in sorted(self.leading.items()):
+            asked = pod.companions
+            if asked is None or asked.problem:
+                continue
+            there = self.owned(pod.uid).values() if pod.uid else ()
+            live = sum(bool(one.node) and not (one.terminal or one.terminating) for one in there)
+            if live < asked.count:
+                kind = of_companions(key, pod.constraints, pod.priority, asked)
+                yield Awaited(key, pod.node, kind, asked.count - live)
 
     def _framed(self) -> _Frame:
         known = [node for _, node in sorted(self.nodes.items())]
@@ -350,6 +366,8 @@ class State:
             return
         if pod.node:
             self.on_node[pod.node][key] = pod
+            if key in self.leading:
+                self.leading[key] = pod
         elif key in self.unplaced:
             self.unplaced[key] = pod
 
@@ -362,6 +380,8 @@ class State:
         if pod.node:
             self.on_node.setdefault(pod.node, {})[pod.key] = pod
             self._place(pod, 1)
+            if pod.companions is not None and not pod.terminating:
+                self.leading[pod.key] = pod
         elif self._may_be_bound(pod):
             self.unplaced[pod.key] = pod
         if self._nominated(pod):
@@ -389,6 +409,7 @@ class State:
             if not siblings:
                 self.by_owner.pop(pod.owner.uid, None)
         self.nominated.pop(pod.key, None)
+        self.leading.pop(pod.key, None)
         if pod.terminal:
             self.finished.pop(pod.key, None)
             return

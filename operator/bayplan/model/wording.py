@@ -18,6 +18,8 @@ def sentence(funnel: Funnel, what: str = "nodes") -> str:
         return f"0/0 {what}" + (": there is no node that Bayplan fills" if what == "nodes" else "")
     if funnel.making and funnel.nearest is not None:
         return f"volume {funnel.nearest.detail} is being made for node {funnel.nearest.node}"
+    if funnel.faulty:
+        return _worded(Reason.BAD_COMPANIONS, funnel.faulty)
     said = ", ".join(
         f"{refusal.nodes} {_worded(refusal.reason, refusal.detail)}" for refusal in funnel.ordered
     )
@@ -73,6 +75,8 @@ def _refusal(refusal: Refusal) -> dict[str, Any]:
 def _worded(reason: Reason, detail: str) -> str:
     if not detail:
         return reason.words
-    if reason is Reason.TOO_BIG:
+    if reason in {Reason.TOO_BIG, Reason.COMPANIONS}:
         return f"{reason.words} ({detail})"
+    if reason is Reason.BAD_COMPANIONS:
+        return f"{reason.words}: {detail}"
     return f"{reason.words} {detail}"

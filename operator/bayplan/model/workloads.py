@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bayplan.model import reasons, requirements, resources
+from bayplan.model.companions import Companions
 from bayplan.model.constraints import PlaceConstraint
 from bayplan.model.pods import ANYWHERE, Constraints
 
@@ -53,7 +54,8 @@ class PodClass:
 
     `workload` names what counts together in constraints (kind/namespace/name@revision); it is empty
     for pods without an owner of ours. `labels` are the pod's own, for the selectors of other pods.
-    `plain` pods belong to no BatchJob or LongService: their own tolerations decide.
+    `plain` pods belong to no BatchJob or LongService: their own tolerations decide. A task with
+    `companions` is placed only where room for them is left on the nodes, and that room is held.
     """
 
     namespace: str
@@ -64,6 +66,24 @@ class PodClass:
     workload: str = ""
     placement: PlacementRules = FREELY
     plain: bool = False
+    companions: Companions | None = None
+
+
+def of_companions(
+    leader: TaskKey, constraints: Constraints, priority: int, companions: Companions
+) -> PodClass:
+    """The class of the pods for which a pod has room held; its own constraints say where."""
+    selector, affinity = constraints.selector, constraints.affinity
+    if companions.selector is not None:
+        selector, affinity = companions.selector, None
+    return PodClass(
+        namespace=leader[0],
+        request=companions.request,
+        constraints=Constraints(selector, affinity, tolerations=constraints.tolerations),
+        priority=priority,
+        workload="/".join(("Pod", *leader)),
+        plain=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +134,8 @@ class Plan:
     `holds`: task that has waited long -> the node that takes nothing new until the task is there.
     Give it to the next solve, and show it as the pod's nominatedNodeName. `look_at`: when to solve
     again (epoch seconds) even if nothing else has happened, because a hold may begin then.
-    `faults` are defects that were met; whole classes with a defect are also in `refused`.
+    `faults` are defects that were met; whole classes with a defect are also in `refused`. `rooms`:
+    pod -> node -> for how many of its companions room is held there; give it to the next solve too.
     """
 
     placements: Mapping[TaskKey, str] = field(default_factory=dict)
@@ -122,6 +143,7 @@ class Plan:
     holds: Mapping[TaskKey, str] = field(default_factory=dict)
     look_at: int | None = None
     faults: tuple[Fault, ...] = ()
+    rooms: Mapping[TaskKey, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

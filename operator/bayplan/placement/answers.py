@@ -11,6 +11,7 @@ from bayplan.model import reasons
 from bayplan.model.workloads import Backlog, Fault, PodClass, Refused, TaskKey, Waiting
 from bayplan.optimizer import fill
 from bayplan.placement import one_class
+from bayplan.placement.companions import Rooms
 from bayplan.placement.occupancy import Landed, Occupancy
 from bayplan.placement.reservations import Starving
 
@@ -29,6 +30,7 @@ class Answer:
     """
 
     occupancy: Occupancy
+    rooms: Rooms
     placements: dict[TaskKey, str] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     starving: list[Starving] = field(default_factory=list)
@@ -48,14 +50,17 @@ class Answer:
             share[occupancy.closing] = 0
         self.places = _vectors(planned.held, occupancy)
         unkept = sorted(self.places, key=lambda kind: -kind.priority)
+        awaited = sorted(occupancy.snapshot.awaited, key=lambda one: -one.kind.priority)
         for priority, tier in tiers:
+            while awaited and (priority is None or awaited[0].kind.priority >= priority):
+                self.rooms.hold(awaited.pop(0))
             while unkept and (priority is None or unkept[0].priority >= priority):
                 self._keep(unkept.pop(0))
             if shares or self.places:
                 self._land_shares(tier, shares)
             for group in tier:
-                if self.places:
-                    with self._released(group.kind):
+                if self.places or self.rooms:
+                    with self.rooms.opened(group.kind), self._released(group.kind):
                         self._land_rest(group)
                 else:
                     self._land_rest(group)
@@ -107,7 +112,8 @@ class Answer:
                 with self._released(kind):
                     self._land_planned(group, self.places[kind].copy(), awaited=True)
             if kind in shares:
-                self._land_planned(group, shares[kind], awaited=False)
+                with self.rooms.opened(kind):
+                    self._land_planned(group, shares[kind], awaited=False)
 
     def _land_planned(self, group: Waiting, share: IntVector, *, awaited: bool) -> None:
         """Land what is planned for a group, and take it off the share of its class."""
@@ -140,11 +146,15 @@ class Answer:
         if not keys:
             return
         try:
-            nodes, short = one_class.placed(group, len(keys), occupancy)
+            if group.kind.companions is None:
+                nodes, short = one_class.placed(group, len(keys), occupancy)
+            else:
+                nodes, short = self._with_companions(group, keys)
         except Exception as error:  # noqa: BLE001  one class must not stop all the others
-            occupancy.back_to(before, without=self.landed.get(group.keys[0], ()))
             for key in group.keys:
+                self.rooms.close(key, group.kind)
                 self.placements.pop(key, None)
+            occupancy.back_to(before, without=self.landed.get(group.keys[0], ()))
             self.faults.append(Fault("solve", "/".join(group.keys[0]), error, group))
             refusal = reasons.set_aside(len(occupancy.table.nodes))
             self.refused.append(Refused(group, group.keys, refusal))
@@ -154,6 +164,25 @@ class Answer:
             left = keys[placed:]
             self.refused.append(Refused(group, left, short.funnel))
             self.starving.append(Starving(group, left[0], short.open_))
+
+    def _with_companions(
+        self, group: Waiting, keys: Sequence[TaskKey]
+    ) -> tuple[IntVector, one_class.Short | None]:
+        """Land tasks one by one, each with room for its companions: [N] how many, why not all."""
+        occupancy, names = self.occupancy, self.occupancy.table.names()
+        there = np.zeros(len(names), dtype=np.int64)
+        for at, key in enumerate(keys):
+            nodes, short = one_class.placed(group, 1, occupancy)
+            if short is not None and group.kind.placement.gang:
+                for lifted in keys[:at]:
+                    occupancy.lift()
+                    self.rooms.close(lifted, group.kind)
+                return 0 * there, short
+            if short is not None:
+                return there, short
+            there += nodes
+            self.rooms.lead(key, names[int(np.argmax(nodes))], group.kind)
+        return there, None
 
     def _place(self, keys: Sequence[TaskKey], nodes: IntVector) -> int:
         """The first tasks get these nodes; how many did."""

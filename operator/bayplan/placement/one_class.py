@@ -10,7 +10,7 @@ from bayplan.model import reasons
 from bayplan.model.reasons import Funnel
 from bayplan.model.workloads import PodClass, Strategy, Waiting
 from bayplan.optimizer import fill
-from bayplan.placement import constraints, explain, filters, gangs, scores
+from bayplan.placement import companions, constraints, explain, filters, gangs, scores
 from bayplan.placement.node_table import Refusing
 from bayplan.placement.occupancy import Occupancy
 from bayplan.placement.rules import Groups, Rule, Together, distribute
@@ -47,6 +47,8 @@ class _Choice:
         kind = group.kind
         verdict = filters.of_nodes(kind, occupancy.table)
         moment = tuple(filters.of_the_moment(group, occupancy, awaited=awaited))
+        if kind.companions is not None:
+            moment += companions.refusing(kind, occupancy)
         open_ = verdict.open
         for refusal in moment:
             open_ = open_ & ~refusal.nodes
@@ -70,13 +72,16 @@ def by_plan(
     """Land `count` tasks of a class where they are planned, as filters and rules agree: [N].
 
     `share` are the copies that each node is to get. Nothing of a gang lands, because it needs a
-    place for all of it. Unless room was kept for the pods (`awaited`), nothing lands of a class
-    whose first pods decide where its other pods may go, and nothing of a class that wishes to be
-    spread, because a plan knows of no wishes.
+    place for all of it, and nothing of a class with companions, whose tasks land one by one. Unless
+    room was kept for the pods (`awaited`), nothing lands of a class whose first pods decide where
+    its other pods may go, and nothing of a class that wishes to be spread, because a plan knows of
+    no wishes.
     """
     kind = group.kind
     nothing = np.zeros(len(share), dtype=np.int64)
     if kind.placement.gang or group.gang or (_spreads(kind) and not awaited):
+        return nothing
+    if kind.companions is not None:
         return nothing
     choice = _Choice.of(group, count, occupancy, awaited=awaited)
     fits = np.minimum(choice.fits, share)

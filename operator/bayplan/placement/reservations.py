@@ -98,7 +98,7 @@ def renewed(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> dic
     for one in by_age:
         if len(holds) == most:
             break
-        if now - one.waiting.since < AFTER_SECONDS or one.waiting.kind.placement.gang:
+        if now - one.waiting.since < AFTER_SECONDS or _needs_more(one):
             continue
         row = _row(one, former.get(one.key), taken, occupancy)
         if row is not None:
@@ -113,9 +113,7 @@ def next_at(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> int
     Every other change wakes the scheduler by itself; the passing of time does not.
     """
     young = (
-        one
-        for one in starving
-        if now - one.waiting.since < AFTER_SECONDS and not one.waiting.kind.placement.gang
+        one for one in starving if now - one.waiting.since < AFTER_SECONDS and not _needs_more(one)
     )
     moments = (
         one.waiting.since + AFTER_SECONDS
@@ -123,6 +121,12 @@ def next_at(starving: Iterable[Starving], now: int, occupancy: Occupancy) -> int
         if _row(one, None, set(), occupancy) is not None
     )
     return min(moments, default=None)
+
+
+def _needs_more(one: Starving) -> bool:
+    """Whether a node for the task alone does not help it."""
+    kind = one.waiting.kind
+    return kind.placement.gang or kind.companions is not None
 
 
 def _row(one: Starving, former: int | None, taken: set[int], occupancy: Occupancy) -> int | None:

@@ -10,7 +10,7 @@ that nobody else takes the room planned for it; then every class places the rest
 without a backlog. Room is kept for pods of `held` that are still to come: no pod of another class
 lands there. Shares and kept room of a lower priority never make a task of a higher priority wait:
 if they would, each priority makes its two passes before the next one begins, and room is kept for
-lower priorities in what is left.
+lower priorities in what is left. Room for the companions of placed pods is held in the same way.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +21,7 @@ from bayplan.model.snapshot import Snapshot
 from bayplan.model.workloads import NO_BACKLOG, Backlog, Fault, Plan, TaskKey, Waiting
 from bayplan.placement import daemonsets
 from bayplan.placement.answers import Answer, Tier
+from bayplan.placement.companions import Rooms
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.occupancy import Occupancy
 from bayplan.placement.order import ordered
@@ -66,12 +67,14 @@ def solve(
     *,
     holds: Mapping[TaskKey, str] | None = None,
     planned: Backlog = NO_BACKLOG,
+    rooms: Mapping[TaskKey, Mapping[str, int]] | None = None,
 ) -> Plan:
     """Give every task a node, or refuse it with a reason. The snapshot is not changed.
 
-    `holds` are those of the former plan. What is `planned` lands first, as far as every filter and
-    rule agrees; shares on a node that closes do not count. A class that meets a defect of ours is
-    set aside: nothing of it lands, and the other classes are placed as if it did not exist.
+    `holds` and `rooms` are those of the former plan. What is `planned` lands first, as far as every
+    filter and rule agrees; shares on a node that closes do not count. A class that meets a defect
+    of ours is set aside: nothing of it lands, and the other classes are placed as if it did not
+    exist.
     """
     del policy  # no rule draws yet; callers pass it so that no rule brings its own randomness
     table = (memo if memo is not None else Memo()).table(snapshot)
@@ -81,7 +84,8 @@ def solve(
         occupancy = Occupancy.of(snapshot, table)
         faults = daemonsets.keep_room(occupancy)
         occupancy.held, doubtful = kept(holds or {}, waiting, now, occupancy)
-        answer = Answer(occupancy, faults=faults + doubtful)
+        found = faults + doubtful
+        answer = Answer(occupancy, Rooms(occupancy, rooms or {}, found), faults=found)
         answer.fill(tiers, planned)
         return answer
 
@@ -99,4 +103,11 @@ def solve(
         look_at = next_at(answer.starving, now, answer.occupancy)
     except Exception as error:  # noqa: BLE001  what has been placed must still be written
         answer.faults.append(Fault("hold", "all", error))
-    return Plan(answer.placements, tuple(answer.refused), held, look_at, tuple(answer.faults))
+    return Plan(
+        answer.placements,
+        tuple(answer.refused),
+        held,
+        look_at,
+        tuple(answer.faults),
+        answer.rooms.held(),
+    )

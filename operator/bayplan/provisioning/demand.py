@@ -14,7 +14,7 @@ from bayplan.model import requirements, resources, snapshot
 from bayplan.model.constraints import AllTogether, AtMost, EvenShares
 from bayplan.model.nodes import CAPACITY_TYPE, HOSTNAME, ZONE
 from bayplan.model.pods import Claim, Constraints, Pod, Spread
-from bayplan.model.workloads import FREELY, PlacementRules, PodClass, Waiting
+from bayplan.model.workloads import FREELY, PlacementRules, PodClass, Waiting, of_companions
 from bayplan.optimizer.problem import UNLIMITED, BoolMatrix, IntMatrix, Problem
 from bayplan.placement import filters
 from bayplan.placement.daemonsets import accepting, ordered
@@ -60,6 +60,21 @@ def demand_rows(
     return found, [pairs for pairs in members.values() if pairs]
 
 
+def with_companions(waiting: Sequence[Waiting]) -> list[Waiting]:
+    """The same tasks, and the companions of each of them: they need room on the nodes too."""
+    found = list(waiting)
+    for group in waiting:
+        asked = group.kind.companions
+        if asked is None or asked.problem:
+            continue
+        wanted, priority = group.kind.constraints, group.kind.priority
+        for key in group.keys:
+            keys = tuple((key[0], f"{key[1]}~{number}") for number in range(asked.count))
+            kind = of_companions(key, wanted, priority, asked)
+            found.append(Waiting(kind, keys, group.since))
+    return found
+
+
 def class_of(pod: Pod, rules: PlacementRules = FREELY) -> PodClass:
     """The class of a pod; it is a plain pod only without `rules` of our own kinds."""
     return PodClass(
@@ -70,6 +85,7 @@ def class_of(pod: Pod, rules: PlacementRules = FREELY) -> PodClass:
         priority=pod.priority,
         placement=rules,
         plain=rules == FREELY and (pod.owner is None or pod.owner.kind not in kinds.BY_NAME),
+        companions=pod.companions,
     )
 
 

@@ -18,11 +18,19 @@ from bayplan.model import resources
 from bayplan.model.node_claims import Offering
 from bayplan.model.nodes import Node
 from bayplan.model.snapshot import Snapshot
-from bayplan.model.workloads import NO_BACKLOG, Backlog, PodClass, TaskKey, Waiting
+from bayplan.model.workloads import (
+    NO_BACKLOG,
+    Backlog,
+    Plan,
+    PodClass,
+    TaskKey,
+    Waiting,
+    of_companions,
+)
 from bayplan.optimizer.problem import Problem
 from bayplan.optimizer.purchase import Purchase
 from bayplan.placement.solve import Policy, solve
-from bayplan.provisioning.demand import Row, Shop, demand_rows, tied
+from bayplan.provisioning.demand import Row, Shop, demand_rows, tied, with_companions
 from bayplan.provisioning.offerings import Offer
 
 Landed = Mapping[str, Mapping[PodClass, int]]  # node -> pods
@@ -125,10 +133,12 @@ def question(
 
     `fresh` says that no pod runs yet: then each zone gets its share of pods that are spread.
     """
-    able = [group for group in left if shop.holds(group.kind)]
+    able = [
+        group for group in left if all(shop.holds(each.kind) for each in with_companions([group]))
+    ]
     if not able:
         return None
-    rows, members = demand_rows(able, shop.zones if fresh else (), shop.claims)
+    rows, members = demand_rows(with_companions(able), shop.zones if fresh else (), shop.claims)
     places = shop.places(rows)
     return Question(
         problem=shop.problem(rows, places),
@@ -156,7 +166,7 @@ def orders(
     for _ in range(_MOST_ROUNDS):
         more = [
             _Wanted(offer, zone)
-            for group in left
+            for group in with_companions(left)
             for offer, zone in shop.more(
                 group.kind, math.ceil(len(group.keys) / max(len(shop.zones), 1))
             )
@@ -242,8 +252,25 @@ def _left(
                 there = landed.get(plan.placements.get(key, ""))
                 if there is not None:
                     there[group.kind] += 1
+        _count_companions(extended, site.waiting, plan, landed)
     left = [dataclasses.replace(one.waiting, keys=one.keys) for one in plan.refused]
     return left, landed
+
+
+def _count_companions(
+    snapshot: Snapshot, waiting: Sequence[Waiting], plan: Plan, landed: dict[str, Counter[PodClass]]
+) -> None:
+    """Count the companions too for which room is held on these nodes."""
+    kinds = {one.leader: one.kind for one in snapshot.awaited}
+    for group in waiting:
+        asked = group.kind.companions
+        if asked is not None:
+            wanted, priority = group.kind.constraints, group.kind.priority
+            kinds.update((key, of_companions(key, wanted, priority, asked)) for key in group.keys)
+    for leader, room in plan.rooms.items():
+        for name, count in room.items():
+            if name in landed:
+                landed[name][kinds[leader]] += count
 
 
 def _turn(zones: Sequence[str], index: int) -> str:

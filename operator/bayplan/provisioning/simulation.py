@@ -10,16 +10,16 @@ it holds for any plan.
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bayplan.cloud import attachable
 from bayplan.cloud.prices import Book
 from bayplan.model import resources, snapshot, wording
 from bayplan.model.nodes import ZONE, Node
-from bayplan.model.pods import Pod
+from bayplan.model.pods import Owner, Pod
 from bayplan.model.reasons import Funnel
 from bayplan.model.state import State
-from bayplan.model.workloads import PodClass, Waiting
+from bayplan.model.workloads import PodClass, Waiting, of_companions
 from bayplan.optimizer.bound import hardest
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
@@ -27,7 +27,7 @@ from bayplan.placement.daemonsets import accepting, fitting, homes
 from bayplan.placement.node_table import NodeTable
 from bayplan.placement.solve import Policy, solve
 from bayplan.provisioning import comparison, offerings, other_offerings, suggestions
-from bayplan.provisioning.demand import Shop, class_of, demand_rows
+from bayplan.provisioning.demand import Shop, class_of, demand_rows, with_companions
 from bayplan.provisioning.inventory import Demand, Inventory
 from bayplan.provisioning.leftovers import Requests
 from bayplan.provisioning.offerings import Offer
@@ -143,6 +143,8 @@ class _Run:
         plan = solve(self.state.snapshot(), groups, 0, Policy(self.settings.seed))
         for group in groups:
             self._land(group.kind, [(key, plan.placements.get(key, "")) for key in group.keys])
+        for leader, room in plan.rooms.items():
+            self._land_companions(self.state.pods[leader], room)
         return [
             (dataclasses.replace(refused.waiting, keys=refused.keys), refused.funnel)
             for refused in plan.refused
@@ -172,7 +174,7 @@ class _Run:
     def buy(self, left: Sequence[tuple[Waiting, Funnel]]) -> int:
         """Add nodes by the optimiser's patterns, filled with untied pods; returns the bound."""
         store = self._shop()
-        waiting = [group for group, _ in left]
+        waiting = with_companions([group for group, _ in left])
         claims = self.found.volumes.claims
         zones = () if self.found.running else self.settings.zones
         rows, members = demand_rows(waiting, zones, claims)
@@ -198,7 +200,8 @@ class _Run:
                 pairs = members[index] if not rows[index].tied else []
                 for _ in range(min(copies, len(pairs))):
                     kind, key = pairs.pop()
-                    self._land(kind, [(key, name)])
+                    if key in self.titles and kind.companions is None:
+                        self._land(kind, [(key, name)])
         return bound
 
     def compared(self, left: Sequence[tuple[Waiting, Funnel]]) -> tuple[comparison.Rival, ...]:
@@ -206,7 +209,8 @@ class _Run:
         if not self.settings.rivals:
             return ()
         store = self._shop()
-        rows, _ = demand_rows([group for group, _ in left], (), self.found.volumes.claims)
+        waiting = with_companions([group for group, _ in left])
+        rows, _ = demand_rows(waiting, (), self.found.volumes.claims)
         places = store.places(rows)
         problem = store.problem(rows, places)
         types = [offer.name for offer, _ in places]
@@ -304,6 +308,8 @@ class _Run:
 
     def _why(self, title: str, group: Waiting, funnel: Funnel) -> Missing:
         """Why a class has no room: on the types that can be bought, else on the nodes."""
+        if funnel.faulty:
+            return Missing(title, 0, funnel, "nodes")
         alone = dataclasses.replace(group, keys=group.keys[:1])
         zones = self.settings.zones
         if self.menu:
@@ -368,8 +374,32 @@ class _Run:
                     constraints=kind.constraints,
                     labels=labels,
                 )
+                if kind.companions is not None:
+                    uid = f"{namespace}/{name}"  # by which its companions belong to it
+                    pod = dataclasses.replace(pod, uid=uid, companions=kind.companions)
                 self.state.set_pod(pod)
                 self.landed[pod.key] = kind
+
+    def _land_companions(self, leader: Pod, room: Mapping[str, int]) -> None:
+        """Have the companions of a pod run where room is held for them."""
+        asked = leader.companions
+        if asked is None:
+            return
+        kind = of_companions(leader.key, leader.constraints, leader.priority, asked)
+        there = len(self.state.owned(leader.uid))
+        owner = Owner("Pod", leader.name, leader.uid)
+        for at, name in enumerate(name for name, count in room.items() for _ in range(count)):
+            pod = Pod(
+                namespace=leader.namespace,
+                name=f"{leader.name}~{there + at}",
+                node=name,
+                request=kind.request,
+                constraints=kind.constraints,
+                owner=owner,
+            )
+            self.state.set_pod(pod)
+            self.landed[pod.key] = kind
+            self.titles[pod.key] = f"{self.titles[leader.key]}: companions"
 
     def _requests(self) -> Requests:
         """What the pods ask for that have a place in the end, without DaemonSets'."""

@@ -185,6 +185,7 @@ class Admissions:
             priority=pod.priority,
             workload=f"{resource.kind}/{resource.namespace}/{resource.name}",
             placement=rules,
+            companions=pod.companions,
         ), certain
 
     def _sample(self, resource: Resource, template: Template, template_hash: str) -> dict[str, Any]:

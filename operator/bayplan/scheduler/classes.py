@@ -192,4 +192,5 @@ def _class_of(
         workload=f"{owner.kind}/{pod.namespace}/{owner.name}" if owner is not None else "",
         placement=rules,
         plain=owner is None or owner.kind not in kinds.BY_NAME,
+        companions=pod.companions,
     )

@@ -46,7 +46,10 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """Why the pods of a class wait; empty if a defect of ours was met on the way."""
+    """Why the pods of a class wait; empty if a defect of ours was met on the way.
+
+    `defective`: no node helps, because of a defect of ours or of what the pods say themselves.
+    """
 
     sentence: str = ""
     patience: Patience | None = None
@@ -122,7 +125,7 @@ class Commit:
     def _words(self, refused: Refused) -> _Words:
         """What the pods of a class say while they wait."""
         sentence = wording.sentence(refused.funnel)
-        if refused.funnel.defect:
+        if refused.funnel.defect or refused.funnel.faulty:
             return _Words(sentence, defective=True)
         return _Words(sentence, self.patience(refused.waiting.kind))
 
@@ -202,6 +205,7 @@ class Commit:
             labels={**dict(wanted.kind.labels), **task.labels, **numbered},
             annotations=task.annotations,
             priority=wanted.kind.priority,
+            companions=wanted.kind.companions,
             owner=Owner(resource.kind, resource.name, resource.uid),
             finalizers=wanted.blueprint.finalizers,
             created_at=now,

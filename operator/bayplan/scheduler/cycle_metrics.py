@@ -91,6 +91,7 @@ class CycleMetrics:
             states[word] = states.get(word, 0) + 1
         for word, count in states.items():
             self.metrics.nodes.labels(word).set(count)
+        self.metrics.companions.set(sum(one.count for one in frozen.awaited))
         braked = mass_loss.braked_until(frozen.nodes, self.clock.now())
         self.metrics.mass_loss.set(braked is not None)
         for index, name in enumerate(frozen.columns):

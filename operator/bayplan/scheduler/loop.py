@@ -82,6 +82,7 @@ class Loop:
     plan: Plan | None = None  # of the last cycle in which anything waited
     _memo: solve.Memo = field(default_factory=solve.Memo)
     _holds: Mapping[TaskKey, str] = field(default_factory=dict)  # of the last plan
+    _rooms: Mapping[TaskKey, Mapping[str, int]] = field(default_factory=dict)  # likewise
     _look_at: int | None = None  # of the last plan
     _led: bool = False
     _cycle: int = 0
@@ -193,6 +194,7 @@ class Loop:
                 self._memo,
                 holds=self._holds,
                 planned=self._planned(),
+                rooms=self._rooms,
             )
         self.backlogs.landed(waiting, plan)
         parted = self.volume_binding.parted
@@ -200,7 +202,7 @@ class Loop:
         self.set_aside.put(plan.faults, now)
         plan = replace(plan, refused=(*plan.refused, *self.set_aside.refused(resting)))
         turns = (plan.look_at, self.volume_binding.look_at(now), self.set_aside.next_at())
-        self.plan, self._holds = plan, plan.holds
+        self.plan, self._holds, self._rooms = plan, plan.holds, plan.rooms
         self.commit.choose(choices, self._cycle)  # 6, 7. assume and write
         unwritten = self.commit.carry_out(plan, wanted, self.reconciler.on_nodes, now, self._cycle)
         ends = self.commit.patience_ends

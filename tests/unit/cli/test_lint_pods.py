@@ -230,3 +230,17 @@ def test_the_schema_is_as_published() -> None:
     } - published_schema.load().known == {
         "PodSecurityPolicy"  # gone before the oldest release in the package
     }
+
+
+def test_companions_are_checked_in_every_template() -> None:
+    """The annotation's field that is wrong, at the place of the annotation."""
+    bad = {"bayplan.dev/companions": '{"cpu": "1", "count": 1}'}
+    body = template()
+    body["metadata"]["annotations"] = bad
+    of_pod = pod()
+    of_pod["metadata"]["annotations"] = bad
+    for manifest, at in (*kinds(body), (of_pod, "")):
+        [one] = told(None, "lint", "-", text=yaml.safe_dump(manifest), code=1)["findings"]
+        path = f"{at}.metadata.annotations".removeprefix(".")
+        assert one["field"].startswith(path), manifest["kind"]
+        assert "memory is missing" in one["message"]

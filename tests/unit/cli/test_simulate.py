@@ -549,3 +549,26 @@ def test_pods_that_are_all_of_different_sizes_share_nodes_well() -> None:
     assert (300, 0) == (body["placed"], body["unplaced"])
     assert sum(held["pods"] for one in body["nodeList"] for held in one["holds"]) == 300
     assert body["bought"]["gapPercent"] < 10
+
+
+def test_companions_are_bought_for() -> None:
+    """A driver that needs three executors: nodes for all four, and what they are for is told."""
+    asked = {"bayplan.dev/companions": '{"cpu": "3", "memory": "4Gi", "count": 3}'}
+    metadata = {"name": "driver", "annotations": asked}
+    driver = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": container("1")}
+    body = answer(driver)
+    held = json.dumps(body)
+
+    assert (4, 0) == (body["placed"], body["unplaced"])
+    assert "Pod default/driver: companions" in held
+
+
+def test_companions_without_room_keep_the_driver_out() -> None:
+    """On the given nodes alone: the driver has room there, its companion has not."""
+    asked = {"bayplan.dev/companions": '{"cpu": "4", "memory": "1Gi"}'}
+    metadata = {"name": "driver", "annotations": asked}
+    driver = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": container("1")}
+    body = answer(node("n1"), driver, code=1)
+
+    assert 1 == body["unplaced"]
+    assert "without room left for its companions" in json.dumps(body)

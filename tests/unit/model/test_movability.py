@@ -51,7 +51,7 @@ def test_an_instance_may_move_even_if_it_is_alone() -> None:
             pod("SparkApplication"),
             "belongs to SparkApplication web, which may not replace it",
         ),
-        (pod("Pod"), "belongs to Pod web, which may not replace it"),
+        (pod("Pod"), "works for Pod web and is not interrupted"),
         (
             pod("StatefulSet", constraints=make_constraints(claims=("data-web-0",))),
             "uses the volume claim data-web-0",
@@ -144,3 +144,11 @@ def test_instances_of_a_service_that_gets_another_template_stay() -> None:
     assert {old.owner.uid} == found
     assert "which gets another template" in verdict(old, around(updating=found))
     assert "" == verdict(foreign[0], around(updating=found, living=lambda _: 2))
+
+
+def test_an_executor_is_waited_for() -> None:
+    """As every run: it is never ended, and it leaves by itself."""
+    executor = make_pod("e", "n1", owner_uid="driver", owner_kind="Pod")
+
+    assert executor.passing
+    assert "works for Pod driver and is not interrupted" == verdict(executor, around())

@@ -4,8 +4,17 @@ import dataclasses
 from dataclasses import replace
 
 from bayplan.model import state
-from bayplan.model.pods import Phase
-from tests.builders import GIB, NOON, make_node, make_pod, make_snapshot, make_state
+from bayplan.model.companions import Companions
+from bayplan.model.pods import Owner, Phase
+from tests.builders import (
+    GIB,
+    NOON,
+    make_node,
+    make_pod,
+    make_snapshot,
+    make_state,
+    make_vector,
+)
 
 
 def test_free_counts_every_pod_that_is_not_terminal() -> None:
@@ -211,3 +220,31 @@ def test_what_is_not_remembered_as_gone_with_its_node() -> None:
     assert not uprooted(make_state(later, going))
     assert not uprooted(make_state(cordoned, make_pod("p", "n1")))
     assert not uprooted(book)
+
+
+def test_companions_are_awaited_until_they_are_there() -> None:
+    """As many as the annotation says, minus the live pods of the driver; in a snapshot."""
+    asked = Companions(2, make_vector(1000))
+    leader = make_pod("d", "n1", companions=asked)
+    owner = Owner("Pod", "d", leader.uid)
+    book = make_state(make_node("n1"), leader, make_pod("waits", owner=owner))
+
+    def awaited() -> list[tuple[str, int]]:
+        return [(one.leader[1], one.count) for one in book.snapshot().awaited]
+
+    none_placed = awaited()
+    book.set_pod(make_pod("e1", "n1", owner=owner))
+    one_placed = awaited()
+    book.set_pod(make_pod("e2", "n1", owner=owner))
+    book.set_pod(make_pod("e3", "n1", owner=owner))
+    all_placed = awaited()
+    book.set_pod(make_pod("e1", "n1", owner=owner, phase=Phase.SUCCEEDED))
+    book.set_pod(make_pod("e2", "n1", owner=owner, deleted_at=1))
+
+    assert ([("d", 2)], [("d", 1)], []) == (none_placed, one_placed, all_placed)
+    assert [("d", 1)] == awaited()
+    book.set_pod(make_pod("d", "n1"))  # somebody takes the annotation off
+    assert [] == awaited()
+    book.set_pod(make_pod("d", "n1", companions=asked))
+    assert [("d", 1)] == awaited()
+    assert () == book.snapshot().without_nodes({"n1"}).awaited

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayplan.api.resource import Resource
-from bayplan.model.pods import Pod
+from bayplan.model.companions import read
+from bayplan.model.pods import DEFECTIVE, Pod
 from bayplan.model.reasons import Funnel, Reason, Refusal
 from bayplan.model.workloads import Plan, Refused, TaskKey, Waiting
 from bayplan.scheduler.commit import Patience
@@ -125,3 +126,16 @@ def test_a_pod_stays_as_it_is_while_nobody_knows_who_buys_for_it() -> None:
     assert [] == unsaid
     assert again_at == scene.clock.now() + 1
     assert ["WaitingForNode"] == [one.reason for one in scene.notes.marked]
+
+
+def test_a_bad_annotation_is_no_call_for_an_autoscaler() -> None:
+    """The pod says which field is wrong, with a reason for which nobody buys a node."""
+    scene = Scene()
+    scene.node()
+    bad = read('{"cpu": "1", "memory": "1Gi", "count": 0}')
+    scene.cache.state.set_pod(make_pod("driver", companions=bad))
+    scene.look()
+    [marked] = scene.notes.marked
+
+    assert DEFECTIVE == marked.reason
+    assert "annotation bayplan.dev/companions: count must be a whole number" in marked.message

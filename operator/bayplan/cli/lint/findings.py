@@ -10,7 +10,7 @@ from bayplan import units
 from bayplan.api import kinds, names
 from bayplan.api.pool_resource import parse_pool
 from bayplan.api.resource import parse_resource
-from bayplan.cli.lint import leaving, marked, structural
+from bayplan.cli.lint import annotations, leaving, marked, structural
 from bayplan.cli.lint.marked import Marked, Path_
 from bayplan.cloud.node_pools import GROUP, KIND
 from bayplan.manifests import published_schema
@@ -173,6 +173,8 @@ def _of_published(
     for word in path:
         inside = _inside(inside, word)
     pods = _TEMPLATES.get(one.kind, (("",), ""))[0]
+    for place, message in annotations.faults(one.body, () if one.kind == "Pod" else pods):
+        yield one.finding("error", place, message)
     faults = list(published_schema.faults(node, inside, path))
     # Only patches have such a directive.
     part = part or any(str(fault.path[-1]).startswith("$") for fault in faults)
@@ -222,6 +224,8 @@ def _of(one: _Object) -> Iterator[Finding]:
     if one.kind not in kinds.BY_NAME:
         return  # it has no pods
     template = mapping(one.body.get("spec")).get("template")
+    for path, message in annotations.faults(one.body, ("spec", "template")):
+        yield one.finding("error", path, message)
     for other in published_schema.faults(
         published_schema.POD_TEMPLATE, template, ("spec", "template")
     ):

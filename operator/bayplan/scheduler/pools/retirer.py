@@ -128,10 +128,11 @@ class Retirer:
         moving = self.moving()
         kept = self.under_way.kept().union(*moving.held.values())
         spare = headroom(menus)
-        if not spare:
+        if not (spare or self.cache.state.leading):
             return kept
         plan = solve(self.cache.snapshot(), spare, now, Policy(), planned=moving)
-        return kept | frozenset(plan.placements.values())
+        rooms = (name for room in plan.rooms.values() for name in room)
+        return kept.union(plan.placements.values(), rooms)
 
     async def _list(self, node: str) -> None:
         asked_at = self.clock.now()
