@@ -113,6 +113,7 @@ class Spark:
             "spark.kubernetes.authenticate.submission.caCertFile": str(local.ca),
             "spark.kubernetes.authenticate.submission.oauthTokenFile": str(self.folder / "token"),
             "spark.kubernetes.executor.useDriverPodIP": "true",
+            "spark.kubernetes.decommission.script": str(EXAMPLE / "decommission.sh"),
             "spark.driver.port": str(port),
             "spark.driver.blockManager.port": str(port + 1),
             "spark.ui.port": str(port + 2),
