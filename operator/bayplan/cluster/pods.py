@@ -68,7 +68,7 @@ def pod(raw: bytes | Raw) -> Pod:
         labels=wire.texts(labels),
         annotations=_annotations(given),
         priority=spec.priority or 0,
-        owner=controller,
+        owner=controller or wire.maker(metadata.owner_references),
         finalizers=_finalizers(tuple(metadata.finalizers or ())),
         created_at=created_at,
         deleted_at=wire.epoch(metadata.deletion_timestamp),

@@ -187,14 +187,18 @@ def owner(kind: str, name: str, uid: str) -> Owner:
 
 
 def controller(references: list[OwnerReference] | None) -> Owner | None:
-    """The controller; without one, the pod among the owners, which made this pod."""
-    made: Owner | None = None
     for one in references or ():
         if one.controller:
             return owner(one.kind, one.name, one.uid)
-        if one.kind == "Pod" and made is None:
-            made = owner(one.kind, one.name, one.uid)
-    return made
+    return None
+
+
+def maker(references: list[OwnerReference] | None) -> Owner | None:
+    """The pod among the owners of a pod without a controller: it made this pod."""
+    for one in references or ():
+        if one.kind == "Pod":
+            return owner(one.kind, one.name, one.uid)
+    return None
 
 
 def complain(what: str, error: object) -> None:
