@@ -73,17 +73,7 @@ class Metrics:
     pool_saved: Counter = field(init=False)
 
     def __post_init__(self) -> None:
-        def gauge(name: str, words: str, *labels: str) -> Gauge:
-            return Gauge(f"bayplan_{name}", words, labels, registry=self.registry)
-
-        def counter(name: str, words: str, *labels: str) -> Counter:
-            return Counter(f"bayplan_{name}", words, labels, registry=self.registry)
-
-        def histogram(name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(
-                f"bayplan_{name}", words, labels, buckets=buckets, registry=self.registry
-            )
-
+        gauge, counter, histogram = self._gauge, self._counter, self._histogram
         self.nodes = gauge("nodes", "Nodes that Bayplan fills, by state.", "state")
         self.allocatable = gauge(
             "allocatable", "What nodes have for pods (cores, bytes, counts).", "resource"
@@ -152,6 +142,10 @@ class Metrics:
             "reconcile_errors",
             "Defects of ours that were met: what met one is set aside for a minute.",
         )
+        self._make_those_of_pools()
+
+    def _make_those_of_pools(self) -> None:
+        gauge, counter, histogram = self._gauge, self._counter, self._histogram
         self.pool_nodes = gauge(
             "pool_nodes", "NodeClaims of a Pool, on their way and there, by state.", "pool", "state"
         )
@@ -224,6 +218,17 @@ class Metrics:
             "By how much plans that were carried out lowered the price of the nodes, summed up.",
             "pool",
         )
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"bayplan_{name}", words, labels, registry=self.registry)
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"bayplan_{name}", words, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, words: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(f"bayplan_{name}", words, labels, buckets=buckets, registry=self.registry)
 
     @property
     def gauges_of_pools(self) -> tuple[Gauge, ...]:
