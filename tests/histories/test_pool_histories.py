@@ -55,7 +55,9 @@ def test_a_seed_is_a_pool_history(seed: int) -> None:
         (planted.evicts_without_room, "C4"),
         (planted.moves_what_has_just_come, "C5"),
         (planted.does_not_rest, "C5"),
+        (planted.confuses_prices, "C6"),
         (planted.leaves_taints, "C7"),
+        (planted.fills_what_empties, "C8"),
     ],
 )
 def test_a_planted_bug_is_found(bug: Callable[[Replica], None], rule: str) -> None:

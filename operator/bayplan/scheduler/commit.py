@@ -35,13 +35,14 @@ class Patience:
 
     After so many seconds the pod is left to autoscalers; None: it waits for ever. `pools` may buy
     the node. `unknown`: it is not known yet whether a node is bought, so the pod goes on to say
-    what it says.
+    what it says. `shifts` are seconds by which the clocks were set since a pod came, by its uid.
     """
 
     seconds: int | None = None
     sentence: str = ""
     pools: tuple[str, ...] = ()
     unknown: bool = False
+    shifts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class Commit:
         """Whether a pod goes on to wait for a node of ours."""
         if patience.seconds is None:
             return True
-        ends = pod.created_at + patience.seconds
+        ends = pod.created_at + patience.shifts.get(pod.uid, 0) + patience.seconds
         if ends > now:
             known = self.patience_ends
             self.patience_ends = ends if known is None else min(known, ends)

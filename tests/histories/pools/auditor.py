@@ -88,6 +88,8 @@ class PoolAuditor(Auditor):
         self._waited: list[tuple[float, float, str, int]] = []  # that did: since, until, uid, cpu
         self._tainted: dict[str, float] = {}  # node -> when our taint came
         self._before: tuple[Line | None, float] = (None, 0.0)
+        self._steps: list[tuple[float, float]] = []  # when all clocks were set, by how much
+        self._led_since = 0.0  # by this process
         self._stuck: set[str] = set()
         self._overdue: set[str] = set()  # uids of pods
 
@@ -112,6 +114,10 @@ class PoolAuditor(Auditor):
     def _look(self) -> None:
         now, leader = self.world.time(), self.world.leader()
         around = leader, self.world.offset
+        if self.world.offset != self._before[1]:
+            self._steps.append((now, self.world.offset - self._before[1]))
+        if leader is not self._before[0]:
+            self._led_since = now
         if leader is None or around != self._before or any(map(self._ails, self.world.lines)):
             self.upset_at = now
         self._before = around
@@ -121,6 +127,14 @@ class PoolAuditor(Auditor):
         lossy = line.lose_before or line.lose_after or line.lost_news or line.doubled_news
         slow = line.slow > 0.1
         return bool(until > self.world.time() or lossy or slow or line.skew)
+
+    def unknown_steps(self, since: float) -> tuple[float, float]:
+        """By how much clocks were set back, and forward, of which the leader cannot know.
+
+        It knows of those in its own life; what was stamped before has the time of another clock.
+        """
+        steps = [by for at, by in self._steps if since <= at <= self._led_since + 1]
+        return sum(max(-by, 0.0) for by in steps), sum(max(by, 0.0) for by in steps)
 
     # ---- what happens -----------------------------------------------------------------------
 
@@ -228,7 +242,9 @@ class PoolAuditor(Auditor):
 
     def _rests(self, offering: Offering, since: float) -> bool:
         at = self._refused.get(offering)
-        return at is not None and at < since and self.world.time() < at + _REST_SECONDS - 2
+        if at is None or at >= since:
+            return False
+        return self.world.time() < at + _REST_SECONDS - 2 - self.unknown_steps(at)[1]
 
     def _within_limits(self, new: Claim, specs: list[Mapping[str, Any]]) -> None:
         """B2: with all nodes and orders there are, none of the limits is exceeded."""
@@ -287,7 +303,7 @@ class PoolAuditor(Auditor):
             self.broken("B6", f"{claim.name} was deleted with {names} on {claim.node}")
         since = self._tainted.get(claim.node)
         closed = since is not None and self.world.time() >= since + _CLOSED_SECONDS
-        if not closed and not self.stepped:
+        if not closed:
             self.broken("B6", f"{claim.name} was deleted, and {claim.node} had not been closed")
 
     def on_node(self, node: str) -> Iterator[Body]:
@@ -299,10 +315,11 @@ class PoolAuditor(Auditor):
 
     def _marked(self, pod: Body) -> None:
         """B7: before its time no pod is left to others."""
-        if _reason(pod) != "Unschedulable" or self.stepped:
+        if _reason(pod) != "Unschedulable":
             return
         now = self.world.time()
-        age = now - self._waiting.get(pod["metadata"]["uid"], now)
+        since = self._waiting.get(pod["metadata"]["uid"], now)
+        age = now - since + self.unknown_steps(since)[1]
         specs = self._specs(now - self.delta - 3)
         if age < min(_fallback(spec) for spec in specs) - 2 - self.delta:
             name = pod["metadata"]["name"]
@@ -320,6 +337,7 @@ class PoolAuditor(Auditor):
         for claim in self.claims.values():
             seconds = spec.get("buying", {}).get("launchSeconds", 30)
             due = max(claim.at + seconds, self.well_since, changed_at) + 10
+            due += self.unknown_steps(claim.at)[0]
             hangs = claim.ours and claim.got is None and not claim.leaving
             late = hangs and now > due
             if late and claim.uid not in self._stuck:
@@ -333,7 +351,8 @@ class PoolAuditor(Auditor):
             uid = pod["metadata"]["uid"]
             if not _waits(pod) or uid in self._overdue:
                 continue
-            due = max(self._waiting[uid] + _fallback(spec), since) + _TOLD_SECONDS
+            waits = self._waiting[uid]
+            due = max(waits + _fallback(spec) + self.unknown_steps(waits)[0], since) + _TOLD_SECONDS
             if now > due and _reason(pod) != "Unschedulable":
                 self._overdue.add(uid)
                 age = now - self._waiting[uid]

@@ -10,13 +10,17 @@ from typing import Any
 from bayplan.api.pool_resource import PoolResource
 from bayplan.cluster.cache import Cache
 from bayplan.model.intents import CloseNode, DeletePod, EvictPod, RetireNode, TaintNode
+from bayplan.model.nodes import Node
 from bayplan.model.pods import Pod
-from bayplan.model.workloads import PodClass
+from bayplan.model.workloads import Plan, PodClass, TaskKey
+from bayplan.provisioning.demand import Shop
 from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.pools.menus import Menus
 from bayplan.scheduler.pools.pool_buying import PoolBuying
 from bayplan.scheduler.pools.pool_nodes import PoolNodes
 from tests.histories.replica import Replica
+
+_DEAREST = 480_000  # microdollars an hour: above all that is offered
 
 
 class Bent:
@@ -272,6 +276,42 @@ def moves_what_has_just_come(replica: Replica) -> None:
     menus = Bent(consolidator.menus, current=current)
     _put(consolidator, menus=menus)
     _put(consolidator.planner.scenes, menus=menus)
+
+
+def confuses_prices(replica: Replica) -> None:
+    """What is dear seems cheap to the plans of consolidation, and the other way round."""
+    consolidator, state = _buying(replica).consolidator, replica.cache.state
+    real = consolidator.menus
+
+    def price(node: Node) -> int | None:
+        found = real.price(node)
+        return None if found is None else _DEAREST - found
+
+    def current(now: int) -> Menus:
+        menus = real.current(now)
+        offers = tuple(
+            dataclasses.replace(offer, price=_DEAREST - offer.price) for offer in menus.menu.offers
+        )
+        menu = dataclasses.replace(menus.menu, offers=offers)
+        shop = Shop(offers, menu.zones, tuple(state.daemonsets.values()), state.claims)
+        return dataclasses.replace(menus, menu=menu, shop=shop)
+
+    menus = Bent(real, price=price, current=current)
+    _put(consolidator, menus=menus)
+    _put(consolidator.planner.scenes, menus=menus)
+
+
+def fills_what_empties(replica: Replica) -> None:
+    """What waits goes to a node that is being emptied, if there is such a node."""
+    commit, state = replica.loop.commit, replica.cache.state
+
+    def carry_out(plan: Plan, *others: Any) -> list[TaskKey]:
+        emptying = next((node.name for node in state.nodes.values() if node.drains), "")
+        if emptying:
+            plan = dataclasses.replace(plan, placements=dict.fromkeys(plan.placements, emptying))
+        return commit.carry_out(plan, *others)
+
+    _put(replica.loop, commit=Bent(commit, carry_out=carry_out))
 
 
 def leaves_taints(replica: Replica) -> None:

@@ -57,6 +57,7 @@ class Kept:
             "retirer": idle,
             "teller": idle,
             "groups": SimpleNamespace(look=lambda: None),
+            "steps": SimpleNamespace(look=lambda: 0, shifts={}),
             "leads": lambda: True,
             "failed": lambda _error: None,
             "measured": PoolMetrics(self.metrics),

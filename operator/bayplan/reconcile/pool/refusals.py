@@ -6,7 +6,7 @@ status carries it over a restart.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from bayplan.api.times import rfc3339, time_of
@@ -71,6 +71,12 @@ class Unavailable:
         if refused is None or asked_at < refused.since:
             return self
         return type(self)({each: one for each, one in self.known.items() if each != offering})
+
+    def shifted(self, seconds: int) -> Self:
+        """The same after the clock was set by so many seconds."""
+        return type(self)(
+            {each: replace(one, until=one.until + seconds) for each, one in self.known.items()}
+        )
 
     def closed(self, now: int) -> frozenset[Offering]:
         """The offerings that may not be asked for now."""

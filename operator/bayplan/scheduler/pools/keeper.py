@@ -15,6 +15,7 @@ from bayplan.scheduler.consolidation.consolidator import MoveWrites
 from bayplan.scheduler.consolidation.deletion_costs import Prices
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.buyer import Buyer
+from bayplan.scheduler.pools.clock_steps import ClockSteps
 from bayplan.scheduler.pools.groups import Groups
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.orderer import Launches
@@ -54,6 +55,7 @@ class Keeper:
     menus: MenuKeeper
     under_way: UnderWay
     refused: RefusedOfferings
+    steps: ClockSteps
     buyer: Buyer
     retirer: Retirer
     teller: Teller
@@ -77,6 +79,7 @@ class Keeper:
     def look(self, now: int) -> None:
         """One look at everything, at `now` (epoch seconds)."""
         self.groups.look()
+        self.hear_of_clocks()
         menus = self.menus.current(now)
         self.refused.hear(now)
         self._hear_of_refusals(menus, now)
@@ -93,6 +96,20 @@ class Keeper:
         if unmet and not 0 <= now - self._looked_at < _AGAIN_SECONDS:
             self._looked_at = now
             self.buyer.ring()
+
+    def hear_of_clocks(self) -> None:
+        """What is remembered by the wall clock is set as the clock was.
+
+        Which nodes are empty, and since when, is found out anew, as after a restart.
+        """
+        seconds = self.steps.look()
+        if not seconds:
+            return
+        logs.say(logging.WARNING, "the clock was set", seconds=seconds)
+        self.refused.clock_set(seconds)
+        self.retirer.forget()
+        for one in self._withdrawn.values():
+            one.since += seconds
 
     def _hear_of_refusals(self, menus: Menus, now: int) -> None:
         """Claims that were deleted before they had an instance: the cloud had none."""
@@ -112,7 +129,7 @@ class Keeper:
             pool = known.pools.get(name)
             spec = pool.spec if pool is not None else None
             seconds = spec.buying.launch_seconds if spec is not None else _LAUNCH_SECONDS
-            for wanted in stuck(claims, seconds, now):
+            for wanted in stuck(claims, seconds, now, self.steps.shifts):
                 claim = known.claims[wanted.claim]
                 self._withdrawn.setdefault(claim.uid, _Withdrawn(claim, wanted.why, now))
                 self.writer.retire(wanted)

@@ -24,6 +24,7 @@ from bayplan.scheduler.consolidation.scenes import Scenes
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools.appraiser import Appraiser
 from bayplan.scheduler.pools.buyer import Ask, Buyer
+from bayplan.scheduler.pools.clock_steps import ClockSteps
 from bayplan.scheduler.pools.groups import GroupCloud, Groups, NoCloud
 from bayplan.scheduler.pools.keeper import Keeper, PoolWrites
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
@@ -120,6 +121,7 @@ class PoolBuying:
             menus=self.menus,
             under_way=self.under_way,
             refused=refused,
+            steps=ClockSteps(self.cache, self.clock),
             buyer=self.buyer,
             retirer=Retirer(
                 cache=self.cache,
@@ -211,6 +213,7 @@ class PoolBuying:
 
         Also the room that is held for pods that move, and the nodes that close.
         """
+        self.keeper.hear_of_clocks()
         self._menus = self.menus.current(self.clock.now())
         return self.under_way.planned(coming=False) | self._moving()
 
@@ -230,7 +233,8 @@ class PoolBuying:
         ends = [one.after_seconds for one in fallbacks if one.to == _TO_KARPENTER]
         named = f"Pool {pools[0]}" if len(pools) == 1 else f"Pools {', '.join(pools)}"
         verb = "buys" if len(pools) == 1 else "buy"
-        return Patience(min(ends, default=None), f"{named} {verb} a node for it.", pools)
+        sentence = f"{named} {verb} a node for it."
+        return Patience(min(ends, default=None), sentence, pools, shifts=self.keeper.steps.shifts)
 
     def see(self, waiting: Sequence[Waiting], plan: Plan | None) -> None:
         """A cycle has ended: what waited, and its plan. The plan is None if nothing waited."""

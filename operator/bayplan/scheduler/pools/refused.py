@@ -58,6 +58,15 @@ class RefusedOfferings:
             self._known[claim.pool] = self.cache.pools.pools[claim.pool].uid, after
             self._when.setdefault(claim.pool, []).append(now)
 
+    def clock_set(self, seconds: int) -> None:
+        """The wall clock was set by so many seconds: what is out stays out as long as before."""
+        self._known = {
+            pool: (uid, known.shifted(seconds)) for pool, (uid, known) in self._known.items()
+        }
+        self._when = {
+            pool: [when + seconds for when in times] for pool, times in self._when.items()
+        }
+
     def count(self, pool: str, now: int) -> int:
         """How many claims of a Pool got no instance in the last half hour."""
         recent = [when for when in self._when.get(pool, ()) if now - when < LONGEST_SECONDS]

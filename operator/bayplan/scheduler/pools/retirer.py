@@ -104,6 +104,11 @@ class Retirer:
         fit = groups.fit if groups is not None else ()
         return frozenset(taint.key for group in fit for taint in pool_taints(pool, group))
 
+    def forget(self) -> None:
+        """Forget what is known of the nodes: tainted nodes go through the whole fence again."""
+        self._memory.clear()
+        self._fresh.clear()
+
     def _carry_out(self, pool: str, step: retirement.Step) -> None:
         for intent in step.intents:
             if isinstance(intent, TaintNode):
