@@ -165,6 +165,11 @@ def step(nodes: Sequence[Seen], memory: Memory, rules: Rules, now: Now) -> Step:
     return Step(tuple(intents), tuple(lists), remembered)
 
 
+def may_go(seen: Seen) -> bool:
+    """Whether the node may have to go or to open: only then it matters who wants the node."""
+    return seen.node.given_back or not ordinary(seen.pods)
+
+
 def reopened(nodes: Sequence[Node]) -> tuple[TaintNode, ...]:
     """Takes our taint off these nodes: the Pool no longer buys, or it is gone."""
     return tuple(

@@ -93,6 +93,7 @@ class MenuKeeper:
     _group_rooms: Mapping[str, Vector] = field(default_factory=dict)  # by group
     _nodes_version: int = -1
     _seen_at: int = 0
+    _judged: dict[str, tuple[PoolResource, Hands, bool]] = field(default_factory=dict)  # by name
 
     def current(self, now: int) -> Menus:
         """The menus as of now (epoch seconds)."""
@@ -150,7 +151,7 @@ class MenuKeeper:
                     continue
             else:
                 continue
-            if hindrance(Facts(pool, self.hands(name))) is None:
+            if self._may_buy(pool):
                 found[name] = (spec, read)
         return found
 
@@ -166,6 +167,15 @@ class MenuKeeper:
             )
             for name, groups in self.cache.pools.groups.items()
         }
+
+    def _may_buy(self, pool: PoolResource) -> bool:
+        """Whether nothing hinders the Pool; looked at anew when something of it has changed."""
+        hands = self.hands(pool.name)
+        known = self._judged.get(pool.name)
+        if known is None or known[0] is not pool or known[1] != hands:
+            known = pool, hands, hindrance(Facts(pool, hands)) is None
+            self._judged[pool.name] = known
+        return known[2]
 
     def shop_of(self, pool: PoolResource) -> Shop:
         """All that the Pool's NodePool allows; without a NodePool, what a general one would."""

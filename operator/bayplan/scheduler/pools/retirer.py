@@ -66,8 +66,9 @@ class Retirer:
         if not pools.known or not (pools.synced or pools.groups):
             return
         by_pool = self.nodes.by_pool()
-        wanted = self._wanted(menus, now) if menus.buying else frozenset()
         seen = self.nodes.seen(by_pool) if menus.buying else {}
+        goes = any(retirement.may_go(one) for nodes in seen.values() for one in nodes)
+        wanted = self._wanted(menus, now) if goes else frozenset()
         for pool, nodes in by_pool.items():
             spec = menus.buying.get(pool)
             if not self._known(pool):
