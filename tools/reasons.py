@@ -41,7 +41,17 @@ EVENTS: Mapping[str, Told] = {
         NORMAL,
     ),
     "NodeReopened": Told(
-        _NODES, "A node that was to go takes pods again: they need it, or it is kept.", "", NORMAL
+        _NODES,
+        "A node that was to go takes pods again: they need it, somebody keeps it, or its pods "
+        "could not be moved. The message says which.",
+        "",
+        NORMAL,
+    ),
+    "NodeDied": Told(
+        ("Pool",),
+        "A node has gone while its pods were being moved, not by Bayplan.",
+        "The pods start elsewhere; where the machine went, Karpenter's Events say.",
+        WARNING,
     ),
     "NodeGivenBack": Told(_NODES, "A node is empty and is being deleted.", "", NORMAL),
     "UnknownField": Told(

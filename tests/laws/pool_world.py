@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from bayplan.model import claim_names
 from bayplan.model.intents import RetireNode
 from bayplan.model.node_claims import NodeClaim, Offering
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE
-from bayplan.reconcile.pool import claim_names
 from bayplan.reconcile.pool.limits import Load, Room, largest, room, total
 from bayplan.reconcile.pool.refusals import Unavailable, offerings_of
 from bayplan.reconcile.pool.stuck import stuck

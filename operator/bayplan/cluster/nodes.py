@@ -12,6 +12,7 @@ from msgspec import Raw
 from bayplan.api.names import DO_NOT_DISRUPT, POOL
 from bayplan.cluster import emptying, wire
 from bayplan.cluster.wire import Seen, Struct
+from bayplan.model.claim_names import made_by_us
 from bayplan.model.nodes import CLOSING, KEEP, PRICE, Node, Taint
 
 
@@ -62,7 +63,7 @@ def node(raw: bytes | Raw) -> Node:
         price_microdollars=_price(labels, metadata.annotations),
         provider_id=stored.spec.provider_id or "",
         closing=_annotated(CLOSING, metadata.annotations),
-        kept=_kept(labels, metadata.annotations),
+        kept=_kept(labels, metadata),
         resource_version=metadata.resource_version or "",
     )
     if not found.emptying:
@@ -90,18 +91,24 @@ def _price(labels: Mapping[str, str], annotations: Raw) -> int | None:
     return int((price * 1_000_000).to_integral_value())
 
 
-def _kept(labels: Mapping[str, str], annotations: Raw) -> str:
-    """The annotation by which somebody wants the node to stay.
-
-    Karpenter copies `do-not-disrupt: "true"` from our claims to the nodes of a Pool: there it is
-    our own word.
-    """
-    if _annotated(KEEP, annotations) not in {"", "false"}:
+def _kept(labels: Mapping[str, str], metadata: wire.Metadata) -> str:
+    """The annotation by which somebody wants the node to stay."""
+    if _annotated(KEEP, metadata.annotations) not in {"", "false"}:
         return KEEP
-    own = {"true"} if POOL in labels else set[str]()
-    return (
-        DO_NOT_DISRUPT if _annotated(DO_NOT_DISRUPT, annotations) not in {"", "false", *own} else ""
-    )
+    protection = _annotated(DO_NOT_DISRUPT, metadata.annotations)
+    if protection in {"", "false"} or (protection == "true" and _ours(labels, metadata)):
+        return ""
+    return DO_NOT_DISRUPT
+
+
+def _ours(labels: Mapping[str, str], metadata: wire.Metadata) -> bool:
+    """Whether the node was ordered by Bayplan, whose claims have `do-not-disrupt: "true"`.
+
+    Karpenter copies that from a claim to its node, and makes the claim an owner of the node.
+    """
+    pool = labels.get(POOL)
+    claims = [one.name for one in metadata.owner_references or () if one.kind == "NodeClaim"]
+    return pool is not None and (not claims or any(made_by_us(name, pool) for name in claims))
 
 
 def _annotated(key: str, annotations: Raw) -> str:

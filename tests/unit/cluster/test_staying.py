@@ -69,8 +69,14 @@ class TestPod:
 
 
 class TestNode:
-    def node(self, annotations: dict[str, str], **labels: str) -> Node:
-        metadata = {"name": "n1", "annotations": annotations, "labels": labels}
+    def node(self, annotations: dict[str, str], claim: str = "", **labels: str) -> Node:
+        owners = [{"kind": "NodeClaim", "name": claim, "uid": "u"}] if claim else []
+        metadata = {
+            "name": "n1",
+            "annotations": annotations,
+            "labels": labels,
+            "ownerReferences": owners,
+        }
         return nodes.node(json.dumps({"metadata": metadata}).encode())
 
     def test_closing(self) -> None:
@@ -94,6 +100,13 @@ class TestNode:
         labels = {"bayplan.dev/pool": "batch"} if ours else {}
 
         assert kept == self.node(annotations, **labels).kept
+
+    @pytest.mark.parametrize(
+        ("claim", "kept"), [("batch-abcdefghij", ""), ("of-batch-x7k2p", DISRUPT)]
+    )
+    def test_a_person_protects_a_node_that_karpenter_bought(self, claim: str, kept: str) -> None:
+        """Its claim is none of ours, so the annotation is not ours either."""
+        assert kept == self.node({DISRUPT: "true"}, claim, **{"bayplan.dev/pool": "batch"}).kept
 
     def test_price_of_an_annotation(self) -> None:
         """The label counts before the annotation, also if it cannot be read."""

@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 
 from bayplan.api import names
-from bayplan.cluster.budgets import Stored
-from bayplan.model.budgets import Budget
 from bayplan.model.intents import CloseNode
 from bayplan.model.node_claims import NodeClaim
-from bayplan.model.nodes import KEEP
 from bayplan.model.pods import EXPECTED_SECONDS
 from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offers
 from bayplan.reconcile.pool.facts import Consolidating
-from tests.builders import make_node, make_pod, make_term
+from tests.builders import make_node, make_pod
 from tests.unit.scheduler.pool_town import Town
 
 HALF = 5, 3  # how many LongServices there are, and how many of six instances each keeps
@@ -36,6 +33,14 @@ def of_others(replicas: int = 10, **more: Any) -> Town:
     town.buy("m5.xlarge", 5)
     for number in range(3):
         town.replica_set(f"r{number}", replicas)
+    return town
+
+
+def of_both(**more: Any) -> Town:
+    """As `town_of`, beside pods of somebody else; the Pool keeps some room free."""
+    town = town_of(buying={"headroom": {"cpu": "1"}}, **more)
+    for number in range(3):
+        town.replica_set(f"r{number}", 4)
     return town
 
 
@@ -156,12 +161,15 @@ def test_pods_that_become_old_enough_are_noticed_at_once() -> None:
     town.play(story)
 
 
-def test_constant_demand_comes_to_rest() -> None:
+@pytest.mark.parametrize("others", [False, True])
+def test_constant_demand_comes_to_rest(*, others: bool) -> None:
     """When all pods are old enough, nothing is asked, written or moved for a day."""
-    town = town_of()
+    town = of_both() if others else town_of()
 
     async def story() -> None:
         halve(town)
+        for name in town.sets:
+            town.scale(name, 2)
         await town.living(7200, step=20)
         town.writes.clear()
         town.consolidated.clear()
@@ -196,41 +204,6 @@ def test_a_new_operator_goes_on_or_takes_it_back(writes: int) -> None:
     assert [] == town.broken
 
 
-def test_a_pod_that_is_never_ready_stops_its_group_alone() -> None:
-    """Its service keeps its minimum; the nodes open again, and the moves are not tried for ever."""
-    town = town_of(consolidation={"minimumStaySeconds": 60})
-
-    async def story() -> None:
-        halve(town)
-        await town.living(8)
-        town.starts = lambda pod: not pod.name.startswith("s1")
-        await town.living(1500)
-
-    town.play(story)
-
-    assert [] == town.broken
-    assert [] == marks(town)
-
-
-def test_a_budget_that_lets_nobody_go_is_named() -> None:
-    """Nobody is asked to go, and the status says which budget keeps the node and what it costs."""
-    town = Town()
-    for number, node in enumerate(town.buy("m5.xlarge", 2)):
-        town.replica_set(f"r{number}", 3, first=node)
-    stored = Stored(Budget("default", "strict", make_term(), allowed=0), None)
-    town.see("PodDisruptionBudget", "strict", stored)
-
-    async def story() -> None:
-        await town.living(120)
-
-    town.play(story)
-    (blocked,) = told(town).blocked
-
-    assert [] == town.evicted
-    assert "default/strict" in blocked.reason
-    assert 192_000 == blocked.price
-
-
 def test_an_eviction_that_is_refused_backs_off() -> None:
     """Another webhook refuses: nothing is deleted in another way."""
     town = of_others(5)
@@ -244,70 +217,6 @@ def test_an_eviction_that_is_refused_backs_off() -> None:
     assert 15 == sum(len(town.running(f"r{number}")) for number in range(3))
     assert 0 < len(town.evicted) < 100
     assert [] == town.broken
-
-
-def test_a_node_that_a_person_keeps_stays() -> None:
-    """In the midst of it: the taint goes, and what has not moved stays."""
-    town = town_of()
-
-    async def story() -> None:
-        halve(town)
-        while not marks(town):
-            await town.living(1)
-        for name in marks(town):
-            node = town.cache.state.nodes[name]
-            town.again(dataclasses.replace(node, kept=KEEP))
-            kept.append(name)
-        await town.living(600)
-
-    kept: list[str] = []
-    town.play(story)
-
-    assert set(kept) <= town.cache.state.nodes.keys()
-    assert [] == marks(town)
-    assert [] == town.broken
-
-
-def test_a_node_that_dies_in_the_midst_of_its_moves_is_no_trouble() -> None:
-    """Its pods are replaced as always; holds for them do not stay."""
-    town = town_of()
-
-    async def story() -> None:
-        halve(town)
-        while not told(town).draining:
-            await town.living(1)
-        town.lenient = True
-        town.kill(told(town).draining[0].node)
-        await town.living(60)
-        town.lenient = False
-        await town.living(400)
-
-    town.play(story)
-
-    assert {} == {kind: by for kind, by in town.buying.consolidator.held().held.items() if by}
-    assert [] == marks(town)
-    assert [] == town.broken
-
-
-def test_no_node_goes_whose_replacement_was_refused() -> None:
-    """The cloud has none after all: the nodes open, and the next plan does without."""
-    town = town_of()
-    town.stocked = lambda _: False
-
-    async def story() -> None:
-        halve(town)
-        while not town.launched.keys() - there:
-            await town.living(1)
-        there.update(town.cache.state.nodes)
-        await town.living(500)
-
-    there: set[str] = set(town.launched)
-    town.play(story)
-
-    assert [] == marks(town)
-    assert [] == town.broken
-    assert town.cost() <= 768_000
-    assert all(one.orders == () for one in town.buying.consolidator.planner.known("batch").groups)  # type: ignore[union-attr]
 
 
 def test_pods_of_others_have_a_cost_where_they_should_end_first() -> None:

@@ -13,10 +13,10 @@ from bayplan.api.pool_resource import parse_pool
 from bayplan.cluster import errors
 from bayplan.cluster.refusals import Write
 from bayplan.metrics import Metrics
+from bayplan.model.claim_names import fresh
 from bayplan.model.intents import RetireNode
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import Node
-from bayplan.reconcile.pool.claim_names import fresh
 from bayplan.reconcile.pool.facts import Consolidating, Costs, Hands, LeavingNode
 from bayplan.reconcile.pool.limits import Limit
 from bayplan.scheduler.pools.appraiser import Appraised

@@ -4,11 +4,11 @@ import dataclasses
 from typing import Any
 
 from bayplan.metrics import Metrics
+from bayplan.model.claim_names import claim_name
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.pods import UNSCHEDULABLE, WAITING_FOR_NODE
 from bayplan.model.reasons import Reason
 from bayplan.model.workloads import Plan
-from bayplan.reconcile.pool.claim_names import claim_name
 from bayplan.reconcile.pool.facts import Cause
 from bayplan.scheduler.commit import Patience
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics

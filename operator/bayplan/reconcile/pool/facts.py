@@ -106,7 +106,7 @@ class Consolidating:
     `promised` is what the nodes that close and drain save once they have gone; `saved` is by how
     much the plans that were carried out in the last 24 hours lowered the cost: both in microdollars
     an hour. `frozen` says why no pod begins to move, None if nothing keeps it. `planned` is False
-    until the first plan.
+    until the first plan. `opened` says why a node takes pods again, by its name.
     """
 
     moves_last_hour: int = 0
@@ -119,6 +119,7 @@ class Consolidating:
     saved: int = 0
     frozen: Problem | None = None
     planned: bool = True
+    opened: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

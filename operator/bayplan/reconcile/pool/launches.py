@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from bayplan.api.pool_status import MOST_LAUNCHES
 from bayplan.api.times import rfc3339, time_of
+from bayplan.model.claim_names import claim_name
 from bayplan.model.untyped import mapping, sequence
-from bayplan.reconcile.pool.claim_names import claim_name
 
 MOST_INSTANCES = 100  # of one call
 LONGEST_SECONDS = 900  # a launch without an answer is given up: its token may be forgotten by AWS

@@ -8,9 +8,9 @@ state/cluster.go). Karpenter itself gives up only after 5 minutes.
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from bayplan.model.claim_names import made_by_us
 from bayplan.model.intents import RetireNode
 from bayplan.model.node_claims import ClaimState, NodeClaim
-from bayplan.reconcile.pool.claim_names import made_by_us
 
 
 def stuck(

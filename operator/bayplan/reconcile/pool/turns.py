@@ -39,8 +39,13 @@ def known(told: Consolidating, nodes: Mapping[str, Node], before: Known | None) 
     return found
 
 
-def events(before: Known, now: Known, nodes: Mapping[str, Node]) -> Iterator[tuple[str, EmitEvent]]:
-    """What has changed between two looks: the node's name, and the Event."""
+def events(
+    before: Known, now: Known, nodes: Mapping[str, Node], opened: Mapping[str, str]
+) -> Iterator[tuple[str, EmitEvent]]:
+    """What has changed between two looks: the node's name, and the Event.
+
+    `opened` says why a node takes pods again, by its name.
+    """
     for name, one in now.items():
         last = before.get(name)
         if one.draining and (last is None or not last.draining):
@@ -49,12 +54,18 @@ def events(before: Known, now: Known, nodes: Mapping[str, Node]) -> Iterator[tup
         elif last is None:
             yield name, EmitEvent("NodeClosing", closes(one.node))
     for name in before.keys() - now.keys():
-        node, saving = nodes.get(name), dollars(before[name].node.saving)
-        if node is None or _goes(node):
-            told = f"Node {name} is given back; that saves ${saving} an hour."
+        node, last = nodes.get(name), before[name]
+        if node is None and last.node.moved < last.node.moves:
+            left = last.node.moves - last.node.moved
+            pods = "1 pod" if left == 1 else f"{left} pods"
+            told = f"Node {name} has gone while {pods} still had to move; they start elsewhere."
+            yield name, EmitEvent("NodeDied", told, warning=True)
+        elif node is None or _goes(node):
+            told = f"Node {name} is given back; that saves ${dollars(last.node.saving)} an hour."
             yield name, EmitEvent("NodeGivenBack", told)
         else:
-            told = f"Node {name} takes pods again, and is not given back for now."
+            why = f": {opened[name]}" if name in opened else ""
+            told = f"Node {name} takes pods again, and is not given back for now{why}."
             yield name, EmitEvent("NodeReopened", told)
 
 

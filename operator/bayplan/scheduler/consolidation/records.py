@@ -133,6 +133,11 @@ class Records:
             saved=sum(amount for _, amount in past.saved),
             frozen=frozen,
             planned=blocked is not None,
+            opened={
+                name: told.why
+                for name, told in step.states.items()
+                if told.state is NodeState.OPEN and told.why
+            },
         )
 
     def _leaving(

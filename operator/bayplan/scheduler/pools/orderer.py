@@ -14,11 +14,11 @@ from bayplan.cluster.cache import Cache
 from bayplan.cluster.pools import StoredNodePool
 from bayplan.inputs import InputError
 from bayplan.model import resources
+from bayplan.model.claim_names import fresh
 from bayplan.model.intents import LaunchNode
 from bayplan.model.untyped import mapping
 from bayplan.provisioning.orders import Order
 from bayplan.reconcile.pool import limits
-from bayplan.reconcile.pool.claim_names import fresh
 from bayplan.scheduler.pools import loads
 from bayplan.scheduler.pools.menus import MenuKeeper, Menus
 from bayplan.scheduler.pools.pool_metrics import PoolMetrics

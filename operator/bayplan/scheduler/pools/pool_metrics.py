@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayplan.metrics import Metrics
+from bayplan.model.claim_names import made_by_us
 from bayplan.model.node_claims import ClaimState, NodeClaim
 from bayplan.model.untyped import mapping, sequence
-from bayplan.reconcile.pool.claim_names import made_by_us
 from bayplan.reconcile.pool.facts import Cause
 
 _MICRO = 1_000_000

@@ -81,7 +81,7 @@ class Teller:
         nodes, before = self.cache.state.nodes, self._leaving.get(pool.name)
         now = self._leaving[pool.name] = turns.known(consolidating, nodes, before)
         if before is not None:
-            for name, event in turns.events(before, now, nodes):
+            for name, event in turns.events(before, now, nodes, consolidating.opened):
                 self.writer.tell(pool, nodes.get(name), event)
 
     def _facts(self, pool: PoolResource, menus: Menus, default: str, now: int) -> Facts:

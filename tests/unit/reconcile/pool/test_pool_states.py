@@ -1,8 +1,9 @@
 """Claims and nodes of a Pool as rows."""
 
+from bayplan.model import claim_names
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import Node, Taint
-from bayplan.reconcile.pool import claim_names, states
+from bayplan.reconcile.pool import states
 from bayplan.reconcile.pool.states import Counts, NodeState
 from tests.builders import make_node
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
+from bayplan.model import claim_names
 from bayplan.model.intents import RetireNode
 from bayplan.model.node_claims import NodeClaim
-from bayplan.reconcile.pool import claim_names
 from bayplan.reconcile.pool.stuck import stuck
 from tests.builders import NOON
 

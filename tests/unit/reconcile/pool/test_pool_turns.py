@@ -26,7 +26,7 @@ def told(*looks: tuple[Consolidating, dict[str, Node]]) -> list[str]:
     for consolidating, nodes in looks:
         now = turns.known(consolidating, nodes, before)
         if before is not None:
-            found += [event.reason for _, event in turns.events(before, now, nodes)]
+            found += [event.reason for _, event in turns.events(before, now, nodes, {})]
         before = now
     return found
 
@@ -70,6 +70,26 @@ def test_a_node_that_takes_pods_again() -> None:
         assert [first, "NodeReopened"] == told(*looks)
 
 
+def test_why_a_node_takes_pods_again() -> None:
+    """The Event says it, for the next plan may come long before somebody looks."""
+    [(_, event)] = turns.events(
+        turns.known(CLOSING, there(), {}), {}, there(), {"n1": "somebody has cordoned it"}
+    )
+
+    assert (
+        "Node n1 takes pods again, and is not given back for now: somebody has cordoned it."
+        == event.message
+    )
+
+
+def test_a_node_that_dies_while_its_pods_move() -> None:
+    """It was not given back, and two of its pods were there."""
+    [(name, event)] = turns.events(turns.known(DRAINING, there(), {}), {}, {}, {})
+
+    assert ("n1", "NodeDied", True) == (name, event.reason, event.warning)
+    assert "Node n1 has gone while 2 pods still had to move; they start elsewhere." == event.message
+
+
 def test_after_a_restart_nothing_is_told_again() -> None:
     """What closes already was told by the process before."""
     assert [] == told((CLOSING, there()), (CLOSING, there()))
@@ -78,11 +98,11 @@ def test_after_a_restart_nothing_is_told_again() -> None:
 def test_the_words_name_the_node_and_what_it_saves() -> None:
     """For `kubectl describe` of the Pool and of the node."""
     nodes = there()
-    [(name, event)] = turns.events({}, turns.known(CLOSING, nodes, {}), nodes)
+    [(name, event)] = turns.events({}, turns.known(CLOSING, nodes, {}), nodes, {})
 
     assert ("n1", False) == (name, event.warning)
     assert "Node n1 closes: its 3 runs end in about 4 min; that saves $0.19 an hour." == (
         event.message
     )
-    [(_, gone)] = turns.events(turns.known(CLOSING, nodes, {}), {}, {})
+    [(_, gone)] = turns.events(turns.known(CLOSING, nodes, {}), {}, {}, {})
     assert "Node n1 is given back; that saves $0.19 an hour." == gone.message

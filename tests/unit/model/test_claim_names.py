@@ -2,7 +2,7 @@
 
 import re
 
-from bayplan.reconcile.pool import claim_names
+from bayplan.model import claim_names
 
 
 def test_the_same_names_again() -> None:
