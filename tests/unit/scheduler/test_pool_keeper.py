@@ -32,6 +32,14 @@ from tests.unit.cluster.held import Held
 OFFERING = ("m5.large", "a", "on-demand")
 
 
+NO_GROUPS = SimpleNamespace(
+    look=lambda: None,
+    launches=lambda _pool: (),
+    book=SimpleNamespace(serial=lambda _pool: 0),
+    refused_write=lambda _pool: "",
+)
+
+
 class Kept:
     """A keeper of the Pool `batch` that has a claim of ours without an instance."""
 
@@ -56,7 +64,7 @@ class Kept:
             "buyer": SimpleNamespace(unmet=False, held_back={}, ring=self._ring),
             "retirer": idle,
             "teller": idle,
-            "groups": SimpleNamespace(look=lambda: None),
+            "groups": NO_GROUPS,
             "steps": SimpleNamespace(look=lambda: 0, shifts={}),
             "leads": lambda: True,
             "failed": lambda _error: None,
@@ -161,6 +169,7 @@ class Told:
             "buyer": self.buyer,
             "appraiser": self.appraiser,
             "measured": PoolMetrics(self.kept.metrics),
+            "groups": NO_GROUPS,
         }
         teller = Teller(
             cache=self.kept.held.cache,
@@ -246,6 +255,7 @@ def test_the_status_tells_every_refused_write() -> None:
         "cache": kept.held.cache,
         "refused": kept.refused,
         "buyer": SimpleNamespace(refused_writes={}),
+        "groups": NO_GROUPS,
         **dict.fromkeys(("writer", "menus", "appraiser", "measured")),
     }
     teller = Teller(**parts)

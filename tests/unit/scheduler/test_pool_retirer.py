@@ -25,7 +25,7 @@ def test_a_taint_stays_until_it_is_known_who_buys() -> None:
     held.cache.state.set_node(make_node(labels={"bayplan.dev/pool": "batch"}, taints=taints))
     held.put(POOL, "batch", pool_body(), 10, namespace="")
     held.put(NODE_POOL, "of-batch", node_pool_body(nodeClassRef=CLASS), 10, namespace="")
-    parts: dict[str, Any] = dict.fromkeys(("clock", "under_way", "measured"))
+    parts: dict[str, Any] = dict.fromkeys(("clock", "under_way", "measured", "groups"))
     retirer = Retirer(
         cache=held.cache,
         writer=cast("Any", SimpleNamespace(taint=written.append)),
