@@ -56,6 +56,11 @@ POOLS = {
     },
     "networkPolicy": {"create": True},
 }
+GROUPS = {
+    **POOLS,
+    "pool": {"enabled": True, "autoScalingGroups": {"enabled": True, "region": "eu-west-1"}},
+    "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}},
+}
 AROUND: dict[str, Any] = {  # what a platform team adds to every chart
     "settings": {"nodeSelector": "pool=batch"},
     "affinity": {
@@ -118,8 +123,8 @@ def test_lint(name: str) -> None:
 @pytest.mark.parametrize("kubernetes", ["1.30", "1.33", "1.35", "1.37"])
 @pytest.mark.parametrize(
     "values",
-    [{}, ALL, POD_MONITOR, POOLS, AROUND],
-    ids=["least", "all", "pod-monitor", "pools", "around"],
+    [{}, ALL, POD_MONITOR, POOLS, GROUPS, AROUND],
+    ids=["least", "all", "pod-monitor", "pools", "groups", "around"],
 )
 def test_valid_for_each_kubernetes(kubernetes: str, values: dict[str, Any]) -> None:
     """Every object satisfies Kubernetes' own schema of that version, strictly."""
@@ -777,6 +782,51 @@ def test_the_iam_policy_is_what_is_called() -> None:
     allowed = {action.partition(":")[2] for one in policy["Statement"] for action in one["Action"]}
 
     assert {"".join(word.title() for word in str(name).split("_")) for name in called} == allowed
+
+
+def test_the_iam_policy_of_groups_is_what_is_called() -> None:
+    """What the operator calls, and what a launch needs; only tagged groups are changed."""
+    tree = ast.parse((ROOT / "operator/bayplan/cloud/auto_scaling.py").read_text())
+    called = {"create_fleet", "get_products"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            first = node.args[0] if node.args else None
+            if node.func.attr in {"get_paginator", "_written"} and isinstance(first, ast.Constant):
+                called.add(str(first.value))
+            elif node.func.attr.startswith("describe_"):
+                called.add(node.func.attr)
+    policy = json.loads((CHART / "files" / "iam-policy-groups.json").read_text())
+    allowed = {action.partition(":")[2] for one in policy["Statement"] for action in one["Action"]}
+    changes = {
+        action
+        for one in policy["Statement"]
+        for action in one["Action"]
+        if "Condition" in one and "bayplan.dev/pool" in json.dumps(one["Condition"])
+    }
+
+    assert {"".join(word.title() for word in name.split("_")) for name in called} == allowed
+    assert {
+        f"autoscaling:{name}"
+        for name in (
+            "LaunchInstances",
+            "SetDesiredCapacity",
+            "TerminateInstanceInAutoScalingGroup",
+        )
+    } == changes
+
+
+def test_groups_get_a_region_and_a_way_to_aws() -> None:
+    """IRSA by the annotation, Pod Identity by its agent's address."""
+    found = render(GROUPS)
+    environment = dict(pods(found))["bayplan"]["containers"][0]["env"]
+    egress = one(found, "NetworkPolicy")["spec"]["egress"]
+    annotations = one(found, "ServiceAccount", "bayplan")["metadata"]["annotations"]
+
+    assert {"name": "AWS_REGION", "value": "eu-west-1"} in environment
+    assert [{"port": 443, "protocol": "TCP"}] in [one_["ports"] for one_ in egress]
+    assert "169.254.170.23/32" in json.dumps(egress)
+    assert "eks.amazonaws.com/role-arn" in annotations
+    assert "AWS_REGION" not in json.dumps(dict(pods(render(POOLS)))["bayplan"])
 
 
 # ── wrong values ─────────────────────────────────────────────────────────────────────────────────

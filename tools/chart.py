@@ -185,6 +185,18 @@ def values() -> Schema:
                 "A ConfigMap here with the key `prices`: JSON or CSV with dollars an hour by "
                 "instance type, for prices that Karpenter does not tell; empty means none."
             ),
+            autoScalingGroups=part(
+                "Pools with Auto Scaling groups: the operator calls AWS, with the rights of "
+                "`files/iam-policy-groups.json`.",
+                enabled=switch(
+                    "Let the network policy pass calls to AWS and to the agent of Pod Identity.",
+                    False,
+                ),
+                region=text(
+                    "Region of the groups; empty means the one that IRSA or Pod Identity tells.",
+                    pattern="^[-a-z0-9]*$",
+                ),
+            ),
         ),
         serviceAccount=part(
             "The operator's account.",

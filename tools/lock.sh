@@ -7,7 +7,7 @@ lock() {  # lock FILE OPTIONS…
   uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 \
     "${@:2}" pyproject.toml --output-file "$1"
 }
-lock requirements.lock "$@"
+lock requirements.lock --extra aws "$@"  # the image asks AWS for groups of a Pool
 lock requirements-dev.lock "$@" --group dev
 uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 \
   "$@" --group build --output-file requirements-build.lock

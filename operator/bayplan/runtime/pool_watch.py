@@ -5,8 +5,10 @@ objects are watched while it is served.
 """
 
 import asyncio
+import datetime as dt
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from bayplan.runtime.karpenter_market import MarketError, market_at
 API = "/apis/karpenter.sh/v1"
 LOOK_SECONDS = 60.0
 CURRENT_SECONDS = 600.0  # a market that is older is not believed any more
+_HOUR_SECONDS, _DAY_SECONDS = 3600.0, 86_400.0
 _TURN_SECONDS = 1.0  # how soon a NodeClass that is newly named is looked at
 _LABEL = "app.kubernetes.io/name=karpenter"
 _PORT = "http-metrics"
@@ -54,6 +57,7 @@ class PoolWatch:
         prices_file: Path | None = None,
         look_seconds: float = LOOK_SECONDS,
         market_at: Callable[[str], Awaitable[prices.Market]] = market_at,
+        aws_prices: Callable[[str, dt.date], Awaitable[Mapping[str, prices.Price]]] | None = None,
     ) -> None:
         self._transport = transport
         self._cache = cache
@@ -65,6 +69,8 @@ class PoolWatch:
         self._prices_at = (0, 0)  # the file's time and size when it was read
         self._look_seconds = look_seconds
         self._market_at = market_at
+        self._aws_prices = aws_prices or _in_thread
+        self._ask_aws_at = 0.0  # epoch seconds
         self._watching: list[asyncio.Task[Any]] = []
         self._said: dict[str, str] = {}
 
@@ -136,6 +142,8 @@ class PoolWatch:
 
     async def _look(self, named: frozenset[_Class]) -> None:
         self._read_prices()
+        if any(pool.groups_tag for pool in self._pools.pools.values()):
+            await self._ask_aws_for_prices()
         await self._read_classes(named)
         if self._pools.karpenter and self._pools.pools:
             await self._read_market()
@@ -154,8 +162,20 @@ class PoolWatch:
             return
         self._said.pop("prices file", None)
         self._prices_at = now.st_mtime_ns, now.st_size
-        self._pools.book = prices.Book(file=file)
+        self._pools.book = prices.Book(file=file, aws=self._pools.book.aws)
         self._pools.changed()
+
+    async def _ask_aws_for_prices(self) -> None:
+        """Have the price list of AWS once a day; without it the prices file and estimates count."""
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+        if not region or self._now() < self._ask_aws_at:
+            return
+        today = dt.datetime.fromtimestamp(self._now(), dt.UTC).date()
+        found = await self._aws_prices(region, today)
+        self._ask_aws_at = self._now() + (_DAY_SECONDS if found else _HOUR_SECONDS)
+        if found and found != self._pools.book.aws:
+            self._pools.book = prices.Book(file=self._pools.book.file, aws=found)
+            self._pools.changed()
 
     async def _read_classes(self, named: frozenset[_Class]) -> None:
         found: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -219,6 +239,10 @@ class PoolWatch:
         if self._said.get(what) != words:
             self._said[what] = words
             logs.say(logging.INFO, "pools", what=what, state=words)
+
+
+async def _in_thread(region: str, today: dt.date) -> Mapping[str, prices.Price]:
+    return await asyncio.to_thread(prices.aws_prices, region, today)
 
 
 def _is_known(group: str, kind: str) -> bool:

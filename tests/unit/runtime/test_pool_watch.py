@@ -270,6 +270,26 @@ class TestMarket:
         assert watched.pools.market is None
         assert "--karpenter-metrics" in watched.pools.market_problem
 
+    def test_groups_have_the_price_list_of_aws(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Once a day; every hour while AWS gives none. Nobody asks for Pools without groups."""
+        asked: list[str] = []
+
+        async def listed(region: str, _: object) -> dict[str, Price]:
+            asked.append(region)
+            return {} if len(asked) == 1 else {"m5.large": Price(90_000, "AWS")}
+
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        watched = Watched(aws_prices=listed)
+        watched.play(7300)
+        none = list(asked)
+        pool = {**POOL, "spec": {"autoScalingGroups": {}}}
+        watched = Watched(aws_prices=listed)
+        watched.reply("list", "Pool", Answer(bodies.listed(pool)))
+        watched.play(7300)
+
+        assert ([], ["eu-west-1"] * 2) == (none, asked)
+        assert 90_000 == watched.pools.book.aws["m5.large"].microdollars_per_hour
+
     def test_no_pool_no_look(self) -> None:
         """Where nobody has a Pool, nobody is asked for prices."""
         watched = Watched()
