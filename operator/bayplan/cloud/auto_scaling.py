@@ -144,10 +144,14 @@ class AutoScaling:
             return
         try:
             import boto3  # noqa: PLC0415  an extra, and slow to import
-            from botocore import config, exceptions  # noqa: PLC0415
+            from botocore import config, exceptions, parsers  # noqa: PLC0415
         except ImportError as error:
             raise RefusedError(_WITHOUT) from error
-        self._failures = (exceptions.BotoCoreError, exceptions.ClientError)
+        self._failures = (  # the last one: a page of a proxy in place of an answer
+            exceptions.BotoCoreError,
+            exceptions.ClientError,
+            parsers.ResponseParserError,
+        )
         short: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 30}
         reads = config.Config(**short, retries={"mode": "adaptive", "total_max_attempts": 3})
         writes = config.Config(**short, retries={"total_max_attempts": 1})
