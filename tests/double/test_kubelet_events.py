@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from bayplan.cluster.kubelet_events import REFUSED_SECONDS, KubeletEvents, newest
+from bayplan.cluster.kubelet_events import REFUSED_SECONDS, REST_FACTOR, KubeletEvents, newest
 from bayplan.cluster.silent_pods import Words
 from tests.double import bodies
 from tests.double.bodies import encoded
@@ -97,3 +97,13 @@ def test_the_volume_that_fails_counts_more_than_all_that_wait() -> None:
     vague = event("FailedMount", "Unable to attach or mount volumes: unmounted volumes=[v]", "2027")
 
     assert Words("FailedMount", NOTE) == newest(listed(event("FailedMount", NOTE), vague))
+
+
+def test_a_namespace_with_many_events_rests() -> None:
+    """The API server reads all of them for a question: answers that take long are asked rarely."""
+    minutes = 20 * 60
+    quick = Asked(Answer(listed()), seconds=minutes)
+    slow = Asked(Answer(listed(), after=4), seconds=minutes)
+
+    assert minutes / 120 <= len(quick.double.asked("list"))
+    assert len(slow.double.asked("list")) <= minutes / (4 * REST_FACTOR) + 1

@@ -1,13 +1,15 @@
 """Asks for Events of kubelets on pods that do not become ready and whose status says nothing.
 
 Events are not watched: a large cluster has more of them than pods. They are asked for one pod at a
-time, at a bounded pace, and less and less often for a pod that stays as it is.
+time, at a bounded pace, and less and less often for a pod that stays as it is. To find the Events
+of one pod the API server reads all of its namespace, so a namespace rests after each answer for a
+multiple of the time that the answer took.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import msgspec
@@ -23,6 +25,7 @@ from bayplan.model import kubelet_words
 LOOK_SECONDS = 1.0
 MOST_AT_ONCE = 4
 REFUSED_SECONDS = 300.0  # no question for this long after the API server has refused to list
+REST_FACTOR = 50  # so questions take at most a fiftieth of the API server's time for a namespace
 _MOST_EVENTS = 50
 # What a kubelet does only when the pod has its volumes and its sandbox.
 _LATER = frozenset({"Created", "Pulled", "Pulling", "Started"})
@@ -59,6 +62,7 @@ class KubeletEvents:
     cache: Cache
     leads: Callable[[], bool]
     _not_before: float = 0.0
+    _rests: dict[str, float] = field(default_factory=dict)  # namespace -> until when
 
     async def run(self) -> NoReturn:
         """Ask for ever."""
@@ -72,15 +76,28 @@ class KubeletEvents:
         now = asyncio.get_running_loop().time()
         if now < self._not_before:
             return
-        for one in tuple(self.cache.silent_pods.due(now, MOST_AT_ONCE)):
+        self._rests = {namespace: until for namespace, until in self._rests.items() if until > now}
+        for one in tuple(self.cache.silent_pods.due(now, MOST_AT_ONCE, self._rests)):
+            if one.pod.namespace in self._rests:
+                continue  # an answer of this round took long
             try:
-                words = await self._ask(one)
+                words = await self._timed(one)
             except errors.ClusterError as error:
                 logs.say(logging.INFO, "events not read", pod="/".join(one.pod.key), error=error)
                 if isinstance(error, errors.Rejected):
                     self._not_before = now + REFUSED_SECONDS
                 return
             self.cache.hear(one, words)
+
+    async def _timed(self, one: Silent) -> Words | None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            return await self._ask(one)
+        finally:
+            rest = min(REST_FACTOR * (clock() - began), REFUSED_SECONDS)
+            if rest > LOOK_SECONDS:
+                self._rests[one.pod.namespace] = clock() + rest
 
     async def _ask(self, one: Silent) -> Words | None:
         request = requests.list_chunk(

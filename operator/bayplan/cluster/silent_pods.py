@@ -7,7 +7,7 @@ though it stood in the pod's status. It is forgotten when the pod becomes ready 
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from bayplan.api import kinds
@@ -75,8 +75,11 @@ class SilentPods:
         """The pod has gone."""
         self._pods.pop(uid, None)
 
-    def due(self, now: float, most: int) -> Iterator[Silent]:
-        """The pods to ask about now, those first that were asked about least often."""
+    def due(self, now: float, most: int, resting: Collection[str] = ()) -> Iterator[Silent]:
+        """The pods to ask about now, those first that were asked about least often.
+
+        There are none of `resting` namespaces.
+        """
         for one in self._pods.values():
             if one.ask_at is None:
                 one.ask_at = now + FIRST_SECONDS
@@ -84,7 +87,8 @@ class SilentPods:
         waiting = (one for one in self._pods.values() if one.ask_at is not None)
         ready = [one for one in waiting if one.ask_at is not None and one.ask_at <= now]
         for one in sorted(ready, key=lambda one: (one.asked, one.ask_at)):
-            if most and one.owner not in self._owners:
+            rests = one.pod.namespace in resting
+            if most and not rests and one.owner not in self._owners:
                 most -= 1
                 self._owners[one.owner] = now
                 one.asked += 1
