@@ -200,6 +200,8 @@ AS_CONDITIONS: Mapping[str, str] = {
     "InvalidSchedule": WARNING,
     "InvalidTimeZone": WARNING,
     "TemplateRefused": WARNING,
+    "WebhookUnavailable": WARNING,
+    "ApiServerUnavailable": WARNING,
     "DependencyCycle": WARNING,
     "ChildRefused": WARNING,
     "QuotaExceeded": WARNING,
@@ -212,6 +214,8 @@ _OF_JOBS: Mapping[str, tuple[str, ...]] = {
     "InvalidSchedule": (JOB,),
     "InvalidTimeZone": (JOB,),
     "TemplateRefused": _BOTH,
+    "WebhookUnavailable": _BOTH,
+    "ApiServerUnavailable": _BOTH,
     "ChildRefused": _BOTH,
     "QuotaExceeded": _BOTH,
 }
@@ -233,10 +237,22 @@ CONDITIONS: Mapping[str, Told] = {
     ),
     "TemplateRefused": Told(
         _BOTH,
-        "The API server refuses a pod of the template for now (a webhook, a missing account); it "
-        "is asked again every 10 s, or less often while more than 20 templates are refused. "
+        "The API server refuses a pod of the template for now (a policy, a missing account); it "
+        "is asked again every 10 s, or less often while more than 150 templates are refused. "
         "Meanwhile the scheduled times that pass count as missed (`Blocked`).",
         "Mend what the message names.",
+    ),
+    "WebhookUnavailable": Told(
+        _BOTH,
+        "The API server cannot call an admission webhook, without which it makes no pod. It is "
+        "asked again as for `TemplateRefused`; the template is not at fault.",
+        "Mend the webhook that the message names, or remove its configuration.",
+    ),
+    "ApiServerUnavailable": Told(
+        _BOTH,
+        "The API server gave no answer when it was asked about a pod of the template. It is asked "
+        "again as for `TemplateRefused`; the template is not at fault.",
+        "Look after the API server, if this lasts.",
     ),
     "QuotaExceeded": Told(
         _BOTH,

@@ -6,7 +6,8 @@
     ├── Conflict           409, 412; another uid (422), a spent budget (429): look again
     │   └── AlreadyExists  409 to a CREATE                  → if it is ours, it has succeeded
     ├── NotFound           404                              → it does not exist: forget it
-    ├── Rejected           every other 4xx, a dead webhook  → a condition; again after a back-off
+    ├── Rejected           every other 4xx                  → a condition; again after a back-off
+    │   └── WebhookSilent  500 of a webhook that is down    → the same
     ├── Held               a write of its sort was refused  → not sent; tried again with that write
     └── LeaseLost          we may no longer write           → the process ends
 
@@ -70,6 +71,10 @@ class Rejected(ClusterError):  # noqa: N818
     """The server understood and refuses: admission, quota, validation or rights."""
 
 
+class WebhookSilent(Rejected):
+    """No fault of what was written: a webhook that has to judge it cannot be called."""
+
+
 class Held(ClusterError):  # noqa: N818
     """Not sent, because the server has refused a write of the same sort."""
 
@@ -131,8 +136,9 @@ def of(status: int, body: bytes = b"", retry_after_seconds: float | None = None)
         case 401 | 408 | 429:
             return Unavailable(**words, retry_after_seconds=retry_after_seconds)
     # A webhook that does not answer causes a 500; only writes that it judges have to wait for it.
-    if status < 500 or _WEBHOOK in words["message"]:  # noqa: PLR2004  4xx and 5xx, as in HTTP
-        return Rejected(**words)
+    silent = _WEBHOOK in words["message"]
+    if status < 500 or silent:  # noqa: PLR2004  4xx and 5xx, as in HTTP
+        return (WebhookSilent if silent else Rejected)(**words)
     return Unavailable(**words, retry_after_seconds=retry_after_seconds)
 
 

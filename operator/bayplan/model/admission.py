@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from bayplan.model import resources
 
+# Refusals that may end without an edit of the template.
+PASSING = frozenset(
+    {"ApiServerUnavailable", "QuotaExceeded", "TemplateRefused", "WebhookUnavailable"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Admission:
@@ -11,8 +16,8 @@ class Admission:
 
     An empty `refusal` means that the server would accept the pod, and `request` is what the stored
     pod would ask for (after LimitRange, webhooks, sidecars). Otherwise `refusal` is a closed
-    reason: `InvalidTemplate` (final until the template changes), `TemplateRefused` or
-    `QuotaExceeded` (tried again at `retry_at`). `unknown_fields` are paths that the server does not
+    reason: `InvalidTemplate` (final until the template changes), or one of `PASSING`, which is
+    tried again at `retry_at`. `unknown_fields` are paths that the server does not
     know: it drops them and accepts the rest. `placing` is a fingerprint of what else the server
     said about where such a pod may run.
     """

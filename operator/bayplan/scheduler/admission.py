@@ -35,9 +35,10 @@ from bayplan.scheduler import samples
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
 # Nothing tells when a ServiceAccount comes or a webhook is mended, so a refused template is asked
-# about this often, as long as few templates are refused: at most so many questions a second.
+# about this often, as long as that takes no more than this part of the questions in a second.
 FEW_RETRY_SECONDS = 10
-RETRIES_PER_SECOND = 2
+RETRIES_PART = 0.75
+_MOST_AT_ONCE = 20  # questions that wait for an answer: a webhook may take long to fail
 _FINAL = "InvalidTemplate"  # nothing but an edit ends it
 _MOST_FORMER = 5  # answers about former templates that are kept for each resource
 
@@ -119,6 +120,7 @@ class Admissions:
     _relieved: set[str] = field(default_factory=set)  # uids that will soon be asked about
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _next_at: float = 0.0
+    _under_way: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_AT_ONCE))
 
     def of(self, resource: Resource) -> Admission | None:
         """What is known of the present template: from a recent answer, or from the status."""
@@ -297,7 +299,8 @@ class Admissions:
         """Seconds until a template is asked about again, after so many refusals in a row."""
         longest = LONGEST_RETRY_SECONDS
         if asked:
-            longest = min(max(FEW_RETRY_SECONDS, len(self._refused) // RETRIES_PER_SECOND), longest)
+            spread = int(len(self._refused) / (RETRIES_PART * self.per_second))
+            longest = min(max(FEW_RETRY_SECONDS, spread), longest)
         return delay_after(refusals, FIRST_RETRY_SECONDS, longest)
 
     def retry_namespace(self, namespace: str, held: Mapping[str, Resource]) -> None:
@@ -363,13 +366,14 @@ class Admissions:
             await self._turn()
             sample = self._sample(resource, template, template_hash)
             unknown: tuple[str, ...] = ()
-            try:
-                pod = await self.dry_run(sample, strict=True)
-            except errors.Rejected as error:
-                unknown = _unknown_fields(error)
-                if not unknown:
-                    raise
-                pod = await self.dry_run(sample, strict=False)
+            async with self._under_way:
+                try:
+                    pod = await self.dry_run(sample, strict=True)
+                except errors.Rejected as error:
+                    unknown = _unknown_fields(error)
+                    if not unknown:
+                        raise
+                    pod = await self.dry_run(sample, strict=False)
         except errors.ClusterError as error:
             if not self._asks(resource, template_hash):
                 return
@@ -483,12 +487,13 @@ def _unknown_fields(error: errors.ClusterError) -> tuple[str, ...]:
 
 def _word(error: errors.ClusterError) -> str:
     """The reason of a refusal, from a closed list; only a fault of the template itself is final."""
-    if isinstance(error, errors.Rejected):
-        if error.status in {400, 422}:
-            return _FINAL
-        if "exceeded quota" in str(error):
-            return "QuotaExceeded"
-    return "TemplateRefused"
+    if isinstance(error, errors.WebhookSilent):
+        return "WebhookUnavailable"
+    if not isinstance(error, errors.Rejected):
+        return "ApiServerUnavailable"
+    if error.status in {400, 422}:
+        return _FINAL
+    return "QuotaExceeded" if "exceeded quota" in str(error) else "TemplateRefused"
 
 
 def _clear(error: errors.ClusterError) -> str:

@@ -51,7 +51,8 @@ def test_a_webhook_that_does_not_answer() -> None:
     body = json.dumps({"kind": "Status", "code": 500, "message": words}).encode()
     error = errors.of(500, body)
 
-    assert (errors.Rejected, 500, words) == (type(error), error.status, str(error))
+    assert (errors.WebhookSilent, 500, words) == (type(error), error.status, str(error))
+    assert isinstance(error, errors.Rejected)
 
 
 @pytest.mark.parametrize(

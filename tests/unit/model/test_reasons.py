@@ -19,9 +19,13 @@ PUT_TOGETHER = {
     "events": {"DependencyCycle", "InvalidSpec", "InvalidTemplate", "RolledBack"},  # Stalled
     "blocked": {  # BatchJob
         *("ChildRefused", "QuotaExceeded", "TemplateRefused", "InvalidTemplate"),
+        *("WebhookUnavailable", "ApiServerUnavailable"),
         *("InvalidSpec", "InvalidSchedule", "InvalidTimeZone"),
     },
-    "_news_of_refusals": {"ChildRefused", "QuotaExceeded", "TemplateRefused"},  # LongService
+    "_news_of_refusals": {  # LongService
+        *("ChildRefused", "QuotaExceeded", "TemplateRefused"),
+        *("WebhookUnavailable", "ApiServerUnavailable"),
+    },
     "_turns_of_rollout": {
         *("RolledBack", "Paused", "StepReached", "ProgressDeadlineExceeded"),
         *("MassLossBrake", "WaitingForDependencies"),

@@ -239,12 +239,12 @@ def test_the_end_of_what_a_dry_run_meets_is_noticed() -> None:
 
 
 def test_many_refused_templates_are_asked_about_less_often() -> None:
-    """Two questions a second in all, as long as that is at least one in five minutes."""
+    """Fifteen questions a second in all, as long as that is at least one in five minutes."""
     server = Refusing()
 
     async def act() -> list[int]:
         waits = []
-        for others in (100, 400, 2_000):
+        for others in (100, 200, 3_000, 6_000):
             server.refuse_others(others)
             for _ in range(8):
                 await server.ask()
@@ -253,10 +253,10 @@ def test_many_refused_templates_are_asked_about_less_often() -> None:
         await server.ask()
         return [*waits, server.waits()]
 
-    assert [50, 200, 300, 10] == loops.run(act())
+    assert [10, 13, 200, 300, 10] == loops.run(act())
 
 
-@pytest.mark.parametrize(("refusals", "others", "gap"), [(1, 0, 5), (3, 0, 5), (7, 600, 38)])
+@pytest.mark.parametrize(("refusals", "others", "gap"), [(1, 0, 5), (3, 0, 5), (7, 4_500, 38)])
 def test_a_quota_that_changes_all_the_time_is_no_storm(
     refusals: int, others: int, gap: int
 ) -> None:
@@ -325,3 +325,92 @@ def test_of_a_resource_that_goes_while_it_is_asked_about_nothing_is_kept(
         return known.size + known.asking, len(rung)
 
     assert (0, 0) == loops.run(ask())
+
+
+def test_two_hundred_refused_templates_are_freed_soon() -> None:
+    """Within 15 s of the end of the cause all were asked again."""
+    accepted: dict[str, float] = {}
+    ended = False
+
+    async def dry_run(body: Mapping[str, Any], *, strict: bool) -> Pod:
+        await asyncio.sleep(0.05)
+        if not ended:
+            raise rejected("denied", 403)
+        return replace(pods.pod_from_dict(body), uid="dry-run")
+
+    async def act() -> float:
+        nonlocal ended
+        loop = asyncio.get_running_loop()
+        known = admission.Admissions(
+            dry_run=dry_run,
+            read=pods.pod_from_dict,
+            now=lambda: NOON + int(loop.time()),
+            answered=lambda _: None,
+        )
+        jobs = [replace(make_job(), uid=f"job-{number}") for number in range(200)]
+        for second in range(120):
+            if second == 90:
+                ended, began = True, loop.time()
+            for job in jobs:
+                told = known.of(job)
+                if told is None or (told.refusal and told.retry_at <= NOON + int(loop.time())):
+                    known.ask(job)
+                elif not told.refusal:
+                    accepted.setdefault(job.uid, loop.time())
+            await asyncio.sleep(1)
+        return max(accepted.values()) - began
+
+    assert loops.run(act()) <= 15
+    assert 200 == len(accepted)
+
+
+def test_questions_that_hang_are_bounded() -> None:
+    """A webhook may need ten seconds to fail: only so many questions wait at the API server."""
+    under_way: set[str] = set()
+    most: list[int] = []
+
+    async def dry_run(body: Mapping[str, Any], *, strict: bool) -> Pod:
+        name = str(body["metadata"]["name"])
+        under_way.add(name)
+        most.append(len(under_way))
+        await asyncio.sleep(10)
+        under_way.discard(name)
+        raise rejected("denied", 403)
+
+    async def act() -> None:
+        known = admission.Admissions(
+            dry_run=dry_run,
+            read=pods.pod_from_dict,
+            now=lambda: NOON,
+            answered=lambda _: None,
+        )
+        for number in range(200):
+            known.ask(replace(make_job(), uid=f"job-{number}", name=f"job-{number}"))
+        await asyncio.sleep(60)
+        await known.close()
+
+    loops.run(act())
+    assert 20 == max(most)
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (
+            errors.of(500, b'{"code":500,"message":"failed calling webhook \\"v\\": refused"}'),
+            "WebhookUnavailable",
+        ),
+        (
+            errors.Rejected('admission webhook "v" denied the request', status=403),
+            "TemplateRefused",
+        ),
+        (errors.Unavailable("no answer"), "ApiServerUnavailable"),
+        (errors.of(503, b"<html>"), "ApiServerUnavailable"),
+    ],
+)
+def test_a_refusal_is_told_as_what_it_is(error: errors.ClusterError, word: str) -> None:
+    """A webhook that is down, or a server that is down, is no fault of the template."""
+    known, _ = asked(error)
+
+    assert known is not None
+    assert (word, False) == (known.refusal, known.final)

@@ -44,6 +44,8 @@ class Reason(enum.StrEnum):
     INVALID_TEMPLATE = "InvalidTemplate"
     TEMPLATE_REFUSED = "TemplateRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
+    API_SERVER_UNAVAILABLE = "ApiServerUnavailable"
     CHILD_REFUSED = refused_writes.CHILD_REFUSED
     STARTING = "Starting"
     RETRYING = "Retrying"

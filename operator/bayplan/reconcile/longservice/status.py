@@ -15,7 +15,7 @@ from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.api.times import rfc3339
 from bayplan.model import wording
-from bayplan.model.admission import Admission
+from bayplan.model.admission import PASSING, Admission
 from bayplan.model.intents import EmitEvent
 from bayplan.model.pods import Pod
 from bayplan.reconcile import (
@@ -46,6 +46,8 @@ class Reason(enum.StrEnum):
     INVALID_TEMPLATE = "InvalidTemplate"
     TEMPLATE_REFUSED = "TemplateRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
+    API_SERVER_UNAVAILABLE = "ApiServerUnavailable"
     NAME_TAKEN = "NameTaken"
     CHILD_REFUSED = refused_writes.CHILD_REFUSED
     FAILING = "InstancesFailing"
@@ -473,8 +475,7 @@ def _news_of_refusals(before: Mapping[str, Any], after: Mapping[str, Any]) -> li
     is_ = conditions.stored(after["conditions"], conditions.READY)
     if is_ is None or is_ == was or is_.status != "False":
         return []
-    of_template = is_.reason in {Reason.TEMPLATE_REFUSED, Reason.QUOTA_EXCEEDED}
-    if not of_template and not refused_writes.tells(is_):
+    if is_.reason not in PASSING and not refused_writes.tells(is_):
         return []
     return [EmitEvent(is_.reason, is_.message, warning=True)]
 
