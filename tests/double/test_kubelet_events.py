@@ -107,3 +107,14 @@ def test_a_namespace_with_many_events_rests() -> None:
 
     assert minutes / 120 <= len(quick.double.asked("list"))
     assert len(slow.double.asked("list")) <= minutes / (4 * REST_FACTOR) + 1
+
+
+def test_no_readiness_probe_has_ended_a_container() -> None:
+    """It fails last while the container stops, after the liveness probe that was the reason."""
+    killed = event("Unhealthy", "Liveness probe failed: 500", "2026-01-01T00:00:00Z")
+    later = event("Unhealthy", "Readiness probe failed: 500", "2026-01-01T00:00:09Z")
+
+    assert Words("Unhealthy", "Liveness probe failed: 500") == newest(
+        listed(killed, later), ended=True
+    )
+    assert Words("Unhealthy", "Readiness probe failed: 500") == newest(listed(killed, later))

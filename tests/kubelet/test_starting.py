@@ -225,6 +225,30 @@ def test_a_probe_that_fails_is_told(site: Site, namespace: str) -> None:  # noqa
     assert (1, True) == (account.returncode, "Readiness probe failed" in account.stdout)
 
 
+def test_a_run_that_a_probe_ended_is_told(site: Site, namespace: str) -> None:  # noqa: F811
+    """It was ready, so its status says exit code 137 alone; the kubelet's Event has the reason."""
+    probe = {"exec": {"command": ["cat", "/nosuch"]}, "periodSeconds": 1, "failureThreshold": 2}
+    probed = shell("sleep 600", livenessProbe=probe)
+    ending = {"terminationGracePeriodSeconds": 1}
+    job = make_job("probed", namespace, container=probed, pod=ending, retryPolicy={"limit": 0})
+    site.kube.apply(job)
+
+    def met(found: Objects) -> Any:
+        last = read.condition(found.get("probed"), "LastRunSucceeded")
+        return last if last.get("status") == "False" else None
+
+    last = site.kube.until(read.jobs(namespace), met, within=90)
+    words = "Liveness probe failed"
+    page = site.kube.kubectl("describe", "batchjob", "probed", "-n", namespace).stdout
+    account = bayplan(site, "explain", "job/probed", "-n", namespace)
+
+    assert words in last["message"]
+    assert words in page.partition("Events:")[2]
+    assert (1, True) == (account.returncode, words in account.stdout)
+    got = site.kube.kubectl("get", "batchjob", "probed", "-n", namespace, "-o", "yaml").stdout
+    assert words in got
+
+
 def test_a_pod_without_room_is_told(site: Site, namespace: str) -> None:  # noqa: F811
     """`kubectl describe pod` has an Event, as from kube-scheduler."""
     site.kube.apply(make_job("big", namespace, cpu="99", container=shell("true")))

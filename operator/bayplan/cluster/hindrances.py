@@ -12,6 +12,8 @@ from bayplan.cluster.podspec import ContainerStatus, Terminated
 # Reasons of a container that waits because it is starting normally.
 _STARTING = frozenset({"ContainerCreating", "PodInitializing"})
 CRASH_LOOP = "CrashLoopBackOff"
+BY_SIGNAL = frozenset({137, 143})  # exit codes of a container that its kubelet ended
+NO_MEMORY = "OOMKilled"
 
 
 def first(

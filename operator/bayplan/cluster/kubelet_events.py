@@ -17,7 +17,7 @@ import msgspec
 from bayplan import logs
 from bayplan.cluster import errors, requests
 from bayplan.cluster.cache import Cache
-from bayplan.cluster.silent_pods import Silent, Words
+from bayplan.cluster.silent_pods import HARMLESS, Silent, Words
 from bayplan.cluster.transport import Transport
 from bayplan.cluster.wire import Struct
 from bayplan.model import kubelet_words
@@ -106,11 +106,13 @@ class KubeletEvents:
             limit=_MOST_EVENTS,
             fields=f"regarding.uid={one.pod.uid}",
         )
-        return newest(await self.transport.send(request))
+        return newest(await self.transport.send(request), ended=one.pod.terminal)
 
 
-def newest(body: bytes) -> Words | None:
+def newest(body: bytes, *, ended: bool = False) -> Words | None:
     """What was said last in a list of Events, if it is a reason why the pod is not ready.
+
+    `ended`: or why its kubelet has ended a container, for which no readiness probe is a reason.
 
     Many a volume fails once and is there a moment later: it does not count once an image is pulled.
     """
@@ -120,7 +122,12 @@ def newest(body: bytes) -> Words | None:
         logs.say(logging.INFO, "events not read", error=error)
         return None
     later_at = max((_time(one) for one in found if one.reason in _LATER), default="")
-    running = [one for one in found if one.reason in kubelet_words.OF_RUNNING]
+    running = [
+        one
+        for one in found
+        if one.reason in kubelet_words.OF_RUNNING
+        and not (ended and (one.note or "").startswith(HARMLESS))
+    ]
     starting = [one for one in found if one.reason in kubelet_words.OF_STARTING]
     return _last([*running, *(one for one in starting if _time(one) > later_at)])
 

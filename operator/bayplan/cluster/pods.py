@@ -175,12 +175,19 @@ def _ending(spec: PodSpec, status: PodStatus) -> Ending:
         restarts=sum(one.restart_count for one in (*main, *inits)),
         waiting=waiting,
         said=said,
+        unexplained=teller is not None and _is_unexplained(spec, teller),
         lacking=any(begun) and not all(begun),
         prepared=any(map(_has_started, (*inits, *sidecars))),
         preparing=any(one.state is not None and one.state.running for one in inits),
         prepared_at=max(filter(None, map(_succeeded_at, inits)), default=None),
     )
     return FRESH if ending == FRESH else ending
+
+
+def _is_unexplained(spec: PodSpec, ended: Terminated) -> bool:
+    """Whether its kubelet may have ended it after a probe failed: the status does not say so."""
+    by_signal = ended.exit_code in hindrances.BY_SIGNAL and ended.reason != hindrances.NO_MEMORY
+    return by_signal and any(one.is_ended_by_probes for one in spec.containers or ())
 
 
 def _terminated(one: ContainerStatus) -> Terminated | None:

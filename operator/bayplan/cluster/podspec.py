@@ -28,6 +28,14 @@ class _Container(Struct):
     resources: Raw = Raw()
     ports: Raw = Raw()
     restart_policy: str | None = None
+    liveness_probe: Raw = Raw()
+    startup_probe: Raw = Raw()
+
+    @property
+    def is_ended_by_probes(self) -> bool:
+        """Whether its kubelet ends it when a probe fails."""
+        probes = self.liveness_probe, self.startup_probe
+        return any(bytes(probe) not in {b"", b"null"} for probe in probes)
 
 
 class PodSpec(Struct):

@@ -1,8 +1,10 @@
 """Pods of ours that do not become ready though their status does not say why.
 
 A kubelet says only in an Event that it cannot mount a volume, make the sandbox, or get a good
-answer to a probe. What it said there is remembered here and added to each sight of the pod, as
-though it stood in the pod's status. It is forgotten when the pod becomes ready or goes.
+answer to a probe. So it does of a container that it ended for a probe: the pod of a run has failed
+then, and its status has no more than exit code 137. What the kubelet said is remembered here and
+added to each sight of the pod, as though it stood in the pod's status. It is forgotten when the pod
+becomes ready or goes.
 """
 
 import dataclasses
@@ -11,16 +13,17 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from bayplan.api import kinds
-from bayplan.cluster.hindrances import CRASH_LOOP
+from bayplan.cluster.hindrances import BY_SIGNAL, CRASH_LOOP, NO_MEMORY
 from bayplan.model import kubelet_words
 from bayplan.model.pods import Ending, Phase, Pod
 
 FIRST_SECONDS = 5.0  # a pod on a node is asked about after this, …
 LONGEST_SECONDS = 120.0  # … then after twice as long each time, up to this
+ENDED_SECONDS = 2.0  # a pod that has ended is asked about at once, and once more after this
+_ENDED_QUESTIONS = 2
+_NEVER = float("inf")
 OWNER_SECONDS = 2.0  # between two questions about pods of one owner: most wait for the same thing
-_BY_SIGNAL = frozenset({137, 143})  # exit codes of a container that its kubelet ended
-_NO_MEMORY = "OOMKilled"
-_HARMLESS = "Readiness probe"
+HARMLESS = "Readiness probe"
 _CHANGING = re.compile(r"[0-9a-f]{8,}|[0-9]+")  # ids and numbers
 
 
@@ -61,6 +64,8 @@ class SilentPods:
     def applied(self, pod: Pod) -> Pod:
         """Return a pod that was seen as it counts: with what its kubelet said elsewhere."""
         known = self._pods.get(pod.uid)
+        if is_unexplained(pod):
+            return self._ended(pod, known)
         if not is_silent(pod):
             if known is not None:
                 del self._pods[pod.uid]
@@ -70,6 +75,17 @@ class SilentPods:
             known = self._pods[pod.uid] = Silent(pod)
         known.pod = pod
         return _told(pod, known.words)
+
+    def _ended(self, pod: Pod, known: Silent | None) -> Pod:
+        told = _ended(pod, known.words if known is not None else None)
+        if known is None or not known.pod.terminal:
+            known = self._pods[pod.uid] = Silent(
+                pod,
+                ask_at=-_NEVER if told is pod else _NEVER,
+                words=known.words if known is not None else None,
+            )
+        known.pod = pod
+        return told
 
     def gone(self, uid: str) -> None:
         """The pod has gone."""
@@ -88,11 +104,12 @@ class SilentPods:
         ready = [one for one in waiting if one.ask_at is not None and one.ask_at <= now]
         for one in sorted(ready, key=lambda one: (one.asked, one.ask_at)):
             rests = one.pod.namespace in resting
-            if most and not rests and one.owner not in self._owners:
+            waits = one.owner in self._owners and not one.pod.terminal
+            if most and not rests and not waits:
                 most -= 1
                 self._owners[one.owner] = now
                 one.asked += 1
-                one.ask_at = now + min(FIRST_SECONDS * 2**one.asked, LONGEST_SECONDS)
+                one.ask_at = _again(one, now)
                 yield one
 
     def hear(self, one: Silent, words: Words | None) -> Pod | None:
@@ -105,7 +122,7 @@ class SilentPods:
         if (one.words and one.words.gist) == (words and words.gist):
             return None
         one.words = words
-        return _told(one.pod, words)
+        return _ended(one.pod, words) if one.pod.terminal else _told(one.pod, words)
 
     @property
     def count(self) -> int:
@@ -119,6 +136,20 @@ def is_silent(pod: Pod) -> bool:
     if pod.owner is None or pod.owner.kind not in kinds.BY_NAME:
         return False
     return pod.ending.waiting in {"", CRASH_LOOP} and not pod.unmet_gates
+
+
+def is_unexplained(pod: Pod) -> bool:
+    """Whether a pod of ours has failed, and an Event alone may say that a probe was the reason."""
+    ours = pod.owner is not None and pod.owner.kind in kinds.BY_NAME
+    ended = pod.phase is Phase.FAILED and bool(pod.uid) and not pod.terminating
+    return ours and ended and pod.ending.unexplained
+
+
+def _again(one: Silent, now: float) -> float:
+    """When a pod is asked about again, after it was asked about now."""
+    if one.pod.terminal:
+        return now + ENDED_SECONDS if one.asked < _ENDED_QUESTIONS else _NEVER
+    return now + min(FIRST_SECONDS * 2.0**one.asked, LONGEST_SECONDS)
 
 
 def _told(pod: Pod, words: Words | None) -> Pod:
@@ -151,8 +182,8 @@ def _ends(words: Words, ending: Ending) -> bool:
 
     A readiness probe ends no container, and the kernel ends one that has no memory left.
     """
-    by_kubelet = ending.exit_code in _BY_SIGNAL and ending.reason != _NO_MEMORY
-    return by_kubelet and _HARMLESS not in words.said
+    by_kubelet = ending.exit_code in BY_SIGNAL and ending.reason != NO_MEMORY
+    return by_kubelet and HARMLESS not in words.said
 
 
 def _with(pod: Pod, **changes: str) -> Pod:

@@ -219,6 +219,7 @@ class Ending:
     restarts: int = 0
     waiting: str = ""  # CrashLoopBackOff, ImagePullBackOff, ErrImageNeverPull …
     said: str = ""  # the kubelet's message beside `waiting`
+    unexplained: bool = False  # ended by a signal, perhaps after a probe: an Event alone says so
     lacking: bool = False  # one main container has started, another never has
     prepared: bool = False  # an init container or a sidecar has started
     preparing: bool = False  # an init container is at work

@@ -267,3 +267,29 @@ class TestOdd:
     def test_epoch(self, text: str | None, moment: int | None) -> None:
         """RFC 3339 to whole epoch seconds."""
         assert moment == wire.epoch(text)
+
+
+@pytest.mark.parametrize(
+    ("probes", "code", "reason", "unexplained"),
+    [
+        ({"livenessProbe": {"tcpSocket": {"port": 1}}}, 137, "Error", True),
+        ({"startupProbe": {"tcpSocket": {"port": 1}}}, 143, "Error", True),
+        ({"livenessProbe": {"tcpSocket": {"port": 1}}}, 137, "OOMKilled", False),
+        ({"livenessProbe": {"tcpSocket": {"port": 1}}}, 1, "Error", False),
+        ({"readinessProbe": {"tcpSocket": {"port": 1}}}, 137, "Error", False),
+        ({"livenessProbe": None}, 137, "Error", False),
+        ({}, 137, "Error", False),
+    ],
+)
+def test_an_end_that_a_probe_may_have_caused(
+    probes: dict[str, Any], code: int, reason: str, *, unexplained: bool
+) -> None:
+    """The status says only that a signal has ended the container."""
+    ended = {"name": "main", "state": {"terminated": {"exitCode": code, "reason": reason}}}
+    body = {
+        "metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "main", **probes}]},
+        "status": {"phase": "Failed", "containerStatuses": [ended]},
+    }
+
+    assert unexplained == pod_from_dict(body).ending.unexplained

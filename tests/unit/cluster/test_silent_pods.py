@@ -191,3 +191,57 @@ def test_what_is_heard_too_late() -> None:
     known.gone(one.pod.uid)
 
     assert known.hear(one, MOUNT) is None
+
+
+KILLED = Ending(started_at=100, exit_code=137, unexplained=True)
+
+
+def test_a_pod_that_was_killed_is_asked_about_at_once() -> None:
+    """Its status says no more than exit code 137; it was ready, so nobody had asked before."""
+    known = SilentPods()
+    pod = make_pod(ending=RUNS, phase=Phase.RUNNING, ready=True)
+    known.applied(pod)
+    ended = replace(pod, phase=Phase.FAILED, ready=False, ending=KILLED)
+
+    assert "" == known.applied(ended).ending.said
+    [one] = known.due(50, 9)
+    told = known.hear(one, LIVENESS)
+    assert told is not None
+    assert LIVENESS.said == told.ending.said == known.applied(ended).ending.said
+
+
+def test_the_last_word_of_a_pod_that_was_killed_is_asked_for_twice() -> None:
+    """Once more 2 s later, since Events are sent on their own way, and then never again."""
+    known = SilentPods()
+    known.applied(make_pod(phase=Phase.FAILED, ending=KILLED))
+
+    assert [0, 2] == [now for now in range(1000) if asked(known, now)]
+    known.gone("uid-p")
+    assert 0 == known.count
+
+
+def test_pods_of_one_owner_that_were_killed_do_not_wait_for_each_other() -> None:
+    """Their ends are written within seconds."""
+    known = SilentPods()
+    for name in "abc":
+        known.applied(make_pod(name, phase=Phase.FAILED, ending=KILLED))
+
+    assert ["a", "b"] == asked(known, 0, most=2)
+    assert "c" == asked(known, 1, most=2)[0]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"ending": replace(KILLED, unexplained=False)},
+        {"deleted_at": 5},
+        {"owner": Owner("Job", "j", "u")},
+        {"phase": Phase.SUCCEEDED},
+    ],
+)
+def test_which_ends_nobody_asks_about(more: dict[str, Any]) -> None:
+    """Somebody deleted it, it has no such probe, or it is not ours."""
+    known = SilentPods()
+    known.applied(make_pod(**{"phase": Phase.FAILED, "ending": KILLED, **more}))
+
+    assert (0, []) == (known.count, asked(known, 0))

@@ -151,6 +151,8 @@ class Rules:
     def verdict(self, pod: Pod, now: int) -> AttemptOutcome:
         """How the attempt stands by all rules."""
         found, due = self.lives_on(pod, now), self.starts_by(pod)
+        if starting.is_asked_about(found, pod, now):
+            return AttemptOutcome(Standing.LIVE, at=(found.at or now) + starting.ASKED_SECONDS)
         if found.standing is not Standing.LIVE:
             return starting.with_words(starting.ended_by_timeout(found, pod, due), pod)
         if starting.is_outdated(pod, self.nodes, self.template_hash):

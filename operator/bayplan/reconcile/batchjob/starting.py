@@ -25,6 +25,8 @@ from bayplan.reconcile.batchjob.attempt_outcome import (
 # The API server dates a delete; its clock may be behind our clock, which sets the time limit.
 _SKEW_SECONDS = 10
 
+ASKED_SECONDS = 5  # how long the end of an attempt waits for what its kubelet says of it
+
 CANNOT_START = "CannotStart"  # for a kubelet's word that is not in the list below
 
 # A kubelet's words for what keeps a container from starting until somebody mends it; for an image
@@ -106,6 +108,17 @@ def ended_by_timeout(found: AttemptOutcome, pod: Pod, due: int | None) -> Attemp
     if not ended or due is None or asked_at < due - _SKEW_SECONDS:
         return found
     return AttemptOutcome(Standing.FAILED, START_TIMEOUT, at=found.at, detail=detail(pod))
+
+
+def is_asked_about(found: AttemptOutcome, pod: Pod, now: int) -> bool:
+    """Whether an attempt has just failed, and its kubelet may still say which probe was the reason.
+
+    What the status says of an attempt's end does not change any more, so it waits for the word.
+    """
+    unexplained = found.standing is Standing.FAILED and pod.ending.unexplained
+    if not unexplained or pod.ending.said or pod.terminating or found.at is None:
+        return False
+    return now < found.at + ASKED_SECONDS
 
 
 def with_words(found: AttemptOutcome, pod: Pod) -> AttemptOutcome:

@@ -478,3 +478,39 @@ def test_a_request_to_cancel_on_a_leaving_node_is_a_cancel() -> None:
 
     assert [(0, "0")] == attempts_of(world)
     assert "Requested" == world.status["history"][0]["reason"]
+
+
+PROBE = "container main: Liveness probe failed: HTTP probe failed with statuscode: 500"
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_an_attempt_that_a_probe_ended_says_so(retries: int) -> None:
+    """Its pod says exit code 137 alone, and the kubelet's Event comes a moment later."""
+    world = first_run(World({**HOURLY, "retryPolicy": {"limit": retries}}))
+    world.finish(exit_code=137)
+    [key] = [key for key, pod in world.pods.items() if pod.terminal]
+    pod = world.pods[key]
+    world.pods[key] = replace(pod, ending=replace(pod.ending, unexplained=True))
+    world.wait(2)
+    told_early = world.history() or world.status.get("active", [{}])[0].get("reason")
+    world.pods[key] = replace(world.pods[key], ending=replace(world.pods[key].ending, said=PROBE))
+    world.wait(1)
+
+    assert not told_early
+    entry = (world.status["history"] if not retries else world.status["active"])[0]
+    assert PROBE == entry["detail"]
+
+
+def test_the_end_of_an_attempt_waits_five_seconds_for_its_reason() -> None:
+    """No Event may come, or the right to see Events is missing."""
+    world = first_run(World({**HOURLY, "retryPolicy": {"limit": 0}}))
+    world.finish(exit_code=137)
+    [key] = [key for key, pod in world.pods.items() if pod.terminal]
+    pod = world.pods[key]
+    world.pods[key] = replace(pod, ending=replace(pod.ending, unexplained=True))
+    world.wait(4)
+    early = world.history()
+    world.wait(1)
+
+    assert ([], [(RUN, "Failed")]) == (early, world.history())
+    assert 137 == world.status["history"][0]["exitCode"]
