@@ -117,3 +117,14 @@ def test_explain_tells_a_run_whose_start_nobody_knows() -> None:
     cluster = Recorded(stored, pod("Running"), make_node("n1"))
 
     assert f"run {RUN}: runs on n1, attempt 1" in run(cluster, "explain", "job/report").output
+
+
+def test_top_says_that_statuses_may_be_behind() -> None:
+    """Without the right to list pods; on standard error, so that JSON stays JSON."""
+    job = make_job("report", schedule="@daily", status={"running": 1})
+    refuse = {"/api/v1/namespaces/default/pods": 403}
+    for more in (["--once"], ["-o", "json"]):
+        result = run(Recorded(job, refuse=refuse), "top", "jobs", *more)
+
+        assert "which may be behind" in result.stderr, more
+        assert "report" in result.stdout

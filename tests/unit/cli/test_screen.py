@@ -452,3 +452,69 @@ def test_a_pipe_and_data_do_not_load_the_screen() -> None:
     )  # fmt: skip
 
     assert "[]" == done.stdout.strip()
+
+
+def run_of(run: str) -> Body:
+    """The pod of the first attempt of a run; its name says what it belongs to."""
+    about = {"name": f"report-uid-0-{run}-0", "namespace": "default"}
+    owner = {"apiVersion": "bayplan.dev/v1alpha1", "kind": "BatchJob", "name": "report"}
+    pod = running(about["name"], NODES[0])
+    pod["metadata"] |= {
+        "labels": {"bayplan.dev/job": "report", "bayplan.dev/run": run},
+        "ownerReferences": [{**owner, "uid": "uid-0", "controller": True}],
+    }
+    return pod
+
+
+def test_a_job_opens_its_runs_and_a_run_its_pods() -> None:
+    """And `l` shows the logs of a run's newest attempt, where its pod is left."""
+    ended = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T00:01:00Z"}
+    history = [
+        {
+            "run": "s2",
+            "outcome": "Failed",
+            "reason": "Error",
+            "exitCode": 3,
+            "attempts": 2,
+            **ended,
+        },
+        {"run": "s1", "outcome": "Succeeded", "reason": "Completed", "attempts": 1, **ended},
+    ]
+    job = make_job("report", schedule="@daily", status={"history": history})
+    pod = run_of("s2")
+    name = pod["metadata"]["name"]
+    logs = {LOG.format(name): "out of paper\n"}
+
+    async def acts(user: User) -> None:
+        await user.sees(1)
+        await user.press("enter")
+        await user.sees(2)
+        assert user.shows("default/report")
+        assert user.shows("2 runs")
+        assert user.shows("s2")
+        assert user.shows("Failed")
+        await user.press("l")
+        await user.sees(3)
+        assert user.shows("out of paper")
+        await user.press("escape", "enter")
+        await user.sees(4)
+        assert user.shows(name)
+        await user.press("escape", "down", "l")
+        await user.until(lambda: user.shows("No pod of this run is left"))
+
+    play(Recorded(job, pod, make_node(NODES[0]), texts=logs), acts, what="jobs", size=(120, 24))
+
+
+def test_statuses_that_may_be_behind_are_said_on_the_screen() -> None:
+    """Without the right to list pods; a line on standard error would tear the screen."""
+    job = make_job("report", schedule="@daily", status={"history": []})
+
+    async def acts(user: User) -> None:
+        await user.sees(1)
+        assert user.shows("which may be behind")
+        await user.press("enter")
+        await user.sees(2)
+        assert user.shows("which may be behind")
+
+    refuse = {"/api/v1/namespaces/default/pods": 403}
+    play(Recorded(job, refuse=refuse), acts, what="jobs", size=(120, 24))

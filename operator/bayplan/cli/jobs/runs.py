@@ -7,7 +7,7 @@ import click
 
 from bayplan.api import names
 from bayplan.cli import name_completion, printing
-from bayplan.cli.jobs.live_job import jobs_and_pods
+from bayplan.cli.jobs.live_job import live_job, live_jobs
 from bayplan.cli.named_object import connected
 from bayplan.cli.target import Target, targeted
 
@@ -48,24 +48,27 @@ def runs(job: str | None, failed: bool, since: str | None, target: Target, outpu
     begin = _moment(since, now)
     if job:
         with connected(target, names.BATCHJOB, job) as (cluster, body):
-            bodies, pods = jobs_and_pods(cluster, [body], only=body)
-        rows = report.of_job(bodies[0], pods, now)
+            found = live_job(cluster, body)
+        rows = report.of_job(found.bodies[0], found.pods, now)
     else:
         with client.connected(target) as cluster:
-            bodies, pods = jobs_and_pods(cluster, cluster.listed(names.BATCHJOB))
-        rows = report.of_jobs(bodies, pods, now)
+            found = live_jobs(cluster, cluster.listed(names.BATCHJOB))
+        rows = report.of_jobs(found.bodies, found.pods, now)
+    found.warn()
     if begin is not None:
         rows = report.since(rows, begin)
     rows = [row for row in rows if row["wentWrong"] or not failed]
     partly = [
         {"namespace": body["metadata"]["namespace"], "job": body["metadata"]["name"],
          "knownSince": _time(known)}
-        for body in bodies
+        for body in found.bodies
         if begin is not None and (known := report.known_since(body)) is not None and known > begin
     ]  # fmt: skip
     if printing.is_data(output):
         more = (
-            {"statistics": (bodies[0].get("status") or {}).get("statistics") or {}} if job else {}
+            {"statistics": (found.bodies[0].get("status") or {}).get("statistics") or {}}
+            if job
+            else {}
         )
         printing.data(output, "runs", {"runs": rows, **more, "partlyKnown": partly})
         return

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from bayplan.cli.errors import NotThere
-from bayplan.cli.jobs.live_job import jobs_as_now
+from bayplan.cli.jobs.live_job import live_jobs
 from bayplan.cli.packing import pool_objects
 from bayplan.inputs import InputError
 
@@ -20,6 +20,7 @@ def looked(
 ) -> dict[str, Any]:
     """One look at what `top` can show; `sort` is for nodes, `node_selector` for them and costs.
 
+    `behind` is told where the statuses of jobs may be older than what their pods do.
     `namespace` is that of pods, jobs and services, by default the target's; empty means all.
     """
     from bayplan.reports.top import nodes, workloads  # numpy
@@ -40,8 +41,11 @@ def looked(
             raise NotThere(
                 f"the cluster does not know the kind {_KINDS[what]}: install the chart bayplan-crds"
             ) from error
-        bodies = jobs_as_now(cluster, bodies) if what == "jobs" else bodies
-        return {"what": what, what: workloads(bodies)}
+        if what == "services":
+            return {"what": what, what: workloads(bodies)}
+        live = live_jobs(cluster, bodies, namespace)
+        behind = {"behind": live.behind} if live.behind else {}
+        return {"what": what, what: workloads(live.bodies), **behind}
     from bayplan.manifests import inventory
     from bayplan.manifests.documents import Document
 

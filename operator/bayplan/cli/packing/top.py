@@ -5,12 +5,12 @@ green and an empty node red, because a full node is money well spent.
 """
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bayplan.cli.packing.looks import looked
-from bayplan.cli.printing import data, formatted, is_data
+from bayplan.cli.printing import data, formatted, is_data, plain
 from bayplan.cli.target import Target, targeted
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
 ) -> None:
     """Show the requests on the cluster and what it costs.
 
-    On a terminal it is a screen with keys: arrows, enter opens a row (the pods of a node, the logs
-    of a pod), l logs, e explains, / filters, s sorts, tab turns to the next page, ? shows all keys,
-    q quits. In a pipe, and with --once, it prints once.
+    On a terminal it is a screen with keys: arrows, enter opens a row (the pods of a node, the runs
+    of a job, the logs of a pod), l logs, e explains, / filters, s sorts, tab turns to the next
+    page, ? shows all keys, q quits. In a pipe, and with --once, it prints once.
 
     Stranded is what is free on nodes where no pod like those that run would fit, because another
     resource is used up. Workloads and namespaces have a row each with what they cost: the price of
@@ -61,7 +61,9 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
 
     with client.connected(target) as cluster:
         if is_data(output):
-            data(output, "top", looked(cluster, what, sort, node_selector))
+            told = looked(cluster, what, sort, node_selector)
+            _warn(told)
+            data(output, "top", told)
             return
         from rich.console import Console  # 50 ms
 
@@ -76,7 +78,13 @@ def top(  # noqa: PLR0917  click hands over one parameter for each option
         if not console.is_terminal:
             console.width = 160 if output == "wide" else 120
         told = looked(cluster, what, sort, node_selector)
+        _warn(told)
         console.print(top_table.picture(console, told, wide=output == "wide"))
+
+
+def _warn(told: dict[str, Any]) -> None:
+    if told.get("behind"):
+        click.echo(plain(told["behind"]), err=True)
 
 
 def _screen(cluster: "ApiClient", what: str, choice: "Choice", seconds: float) -> None:

@@ -28,6 +28,17 @@ def of_pod(row: Row) -> Page:
     return Page(f"logs of {row['name']}", "lines", look, follows=True)
 
 
+def gone(name: str) -> Page:
+    """In place of logs that went with their pods."""
+
+    def look(cluster: "ApiClient") -> Seen:
+        del cluster
+        line = "No pod of this run is left, so there are no logs (spec.history says how many stay)."
+        return Seen(TEXT, [{"line": line}])
+
+    return Page(f"logs of {name}", "lines", look)
+
+
 def _lines(cluster: "ApiClient", body: dict[str, Any]) -> Iterator[str]:
     spec, status, about = mapping(body.get("spec")), mapping(body.get("status")), body["metadata"]
     path = f"/api/v1/namespaces/{about['namespace']}/pods/{about['name']}/log"

@@ -5,17 +5,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bayplan.api import names
+from bayplan.cli.jobs.live_job import live_job
 from bayplan.cli.packing import looks, pool_objects, pool_table, top_table
+from bayplan.cli.printing import now
 from bayplan.cli.screen import (
     cost_columns,
     explain_page,
     logs_page,
     node_columns,
     pod_columns,
+    run_columns,
     workload_columns,
 )
 from bayplan.cli.screen.columns import Column, Row
 from bayplan.cli.screen.pages import Page, Seen, Sort, by
+from bayplan.reports.runs import attempts_of, of_job
 
 if TYPE_CHECKING:
     from bayplan.cli.client import ApiClient
@@ -116,7 +120,8 @@ def _counted(rows: list[dict[str, Any]]) -> str:
 def _jobs(choice: Choice) -> Page:
     def look(cluster: "ApiClient") -> Seen:
         told = looks.looked(cluster, "jobs", "name", "", choice.namespace)
-        return Seen(workload_columns.JOBS, told["jobs"])
+        head = (told["behind"],) if "behind" in told else ()
+        return Seen(workload_columns.JOBS, told["jobs"], head)
 
     sorts = (
         *_WORKLOAD,
@@ -125,8 +130,47 @@ def _jobs(choice: Choice) -> Page:
         by("next", "next"),
     )
     explained = explain_page.of_kind(names.BATCHJOB, choice.node_selector)
-    enter = _pods_with(names.JOB)
-    return Page("jobs", "jobs", look, sorts, enter=enter, explain=explained)
+    return Page("jobs", "jobs", look, sorts, enter=_runs_of_job, explain=explained)
+
+
+def _runs_of_job(row: Row) -> Page:
+    """The runs of a BatchJob, unfinished ones first, then the newest."""
+
+    def look(cluster: "ApiClient") -> Seen:
+        found = live_job(cluster, cluster.get(names.BATCHJOB, row["name"], row["namespace"]))
+        rows = of_job(found.bodies[0], found.pods, now())
+        return Seen(run_columns.COLUMNS, rows, (found.behind,) if found.behind else ())
+
+    def explained(run: Row) -> Page:
+        return explain_page.of_kind(names.BATCHJOB)({**run, "name": run["job"]})
+
+    sorts = (
+        Sort("newest", lambda _: 0),  # as they come
+        Sort("state", lambda run: str(run["state"])),
+        Sort("attempts", lambda run: attempts_of(run) or 0, falling=True),
+    )
+    return Page(
+        f"{row['namespace']}/{row['name']}", "runs", look, sorts,
+        enter=_pods_of_run, logs=_logs_of_run, explain=explained,
+    )  # fmt: skip
+
+
+def _pods_of_run(run: Row) -> Page:
+    def look(cluster: "ApiClient") -> Seen:
+        job = names.owner_value(run["job"])
+        selector = f"{names.JOB}={job},{names.RUN}={run['run']}"
+        rows = looks.pod_rows(cluster, run["namespace"], selector)
+        return Seen(pod_columns.columns(node=True), rows)
+
+    return _of_pods(f"{run['job']} {run['run']}", look)
+
+
+def _logs_of_run(run: Row) -> Page:
+    """The logs of the newest attempt whose pod is left."""
+    pods = run.get("logs") or ()
+    if pods:
+        return logs_page.of_pod({"namespace": run["namespace"], "name": pods[-1]})
+    return logs_page.gone(f"{run['job']} {run['run']}")
 
 
 def _services(choice: Choice) -> Page:
