@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from bayplan.cli.errors import NoCluster
-from bayplan.inputs import no_yaml
+from bayplan.model.untyped import mapping
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -143,32 +142,12 @@ def named_by_context(target: Target) -> str:
 
 def _contexts(target: Target) -> tuple[str, dict[str, str]]:
     """The name of the current context, and the namespaces of all."""
-    import yaml  # --help does not need it
+    from bayplan import kubeconfig_files  # yaml: --help does not need it
 
-    found: dict[str, str] = {}
-    current = target.context or ""
-    for path in _files(target):
-        try:
-            read = yaml.safe_load(path.read_bytes())
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise NoCluster(f"{path} cannot be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
-            raise NoCluster(f"{path} {no_yaml(error)}") from None
-        if not isinstance(read, dict):
-            continue
-        current = current or str(read.get("current-context") or "")
-        for entry in read.get("contexts") or ():
-            inner = entry.get("context") or {}
-            found.setdefault(str(entry.get("name")), str(inner.get("namespace") or ""))
-    return current, found
-
-
-def _files(target: Target) -> list[Path]:
-    if target.kubeconfig is not None:
-        return [target.kubeconfig]
-    named = os.environ.get("KUBECONFIG", "")
-    if named:
-        return [Path(part) for part in named.split(os.pathsep) if part]
-    return [Path.home() / ".kube" / "config"]
+    try:
+        found = kubeconfig_files.read(kubeconfig_files.paths(target.kubeconfig))
+    except kubeconfig_files.UnreadableKubeconfig as error:
+        raise NoCluster(str(error)) from error
+    contexts = {name: mapping(inner) for name, (inner, _) in found.contexts.items()}
+    namespaces = {name: str(inner.get("namespace") or "") for name, inner in contexts.items()}
+    return target.context or found.current, namespaces

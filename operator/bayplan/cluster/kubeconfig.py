@@ -1,8 +1,8 @@
 """Where the API server is, and who we are there: kubeconfig files or a pod's service account.
 
-This reads what kubectl reads (client-go, tools/clientcmd): several files in $KUBECONFIG, of which
-the first that has a name counts; certificates as data or as files beside the kubeconfig; tokens,
-token files, passwords, credential plugins and OpenID.
+This reads what kubectl reads (client-go, tools/clientcmd): the files of `kubeconfig_files`,
+certificates as data or as files beside the kubeconfig, tokens, token files, passwords, credential
+plugins and OpenID.
 """
 
 import base64
@@ -20,11 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
+from bayplan import kubeconfig_files
 from bayplan.cluster import credential_plugins
 from bayplan.cluster.credential_plugins import AccessError, Issued
-from bayplan.inputs import no_yaml
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _REMOVED = "Kubernetes 1.26 removed this auth-provider; use an exec plugin"
@@ -81,16 +79,10 @@ async def access(
 
     `AccessError` says in words what is missing or wrong.
     """
-    named = kubeconfig or os.environ.get("KUBECONFIG")
-    if not named and context is None and (account / "token").is_file():
+    chosen = kubeconfig or os.environ.get("KUBECONFIG")
+    if not chosen and context is None and (account / "token").is_file():
         return _of_pod(account)
-    return await _chosen(_paths(named), context)
-
-
-def _paths(named: str | None) -> list[Path]:
-    if not named:
-        return [Path.home() / ".kube" / "config"]
-    return [Path(path).expanduser() for path in named.split(os.pathsep) if path]
+    return await _chosen(kubeconfig_files.paths(kubeconfig), context)
 
 
 def _of_pod(account: Path) -> Access:
@@ -112,27 +104,19 @@ def _of_pod(account: Path) -> Access:
 
 
 async def _chosen(paths: list[Path], context: str | None) -> Access:
-    named: dict[str, dict[str, tuple[Any, Path]]] = {"contexts": {}, "clusters": {}, "users": {}}
-    current, read = context or "", False
-    for path in paths:
-        if not path.exists():
-            continue
-        read = True
-        body = _mapping(path)
-        current = current or str(body.get("current-context") or "")
-        for kind, known in named.items():
-            for entry in body.get(kind) or ():
-                if isinstance(entry, dict):
-                    inner = entry.get(kind.removesuffix("s"))
-                    known.setdefault(str(entry.get("name")), (inner, path.absolute().parent))
-    if not read:
+    try:
+        named = kubeconfig_files.read(paths)
+    except kubeconfig_files.UnreadableKubeconfig as error:
+        raise AccessError(str(error)) from None  # a parser's error quotes the file
+    current = context or named.current
+    if not named.found:
         raise AccessError(f"there is no file {', '.join(map(str, paths))}")
     if not current:
         raise AccessError("no context is chosen: see `kubectl config use-context NAME`")
-    inner, _ = _known(named["contexts"], current, "context")
-    about, folder = _known(named["clusters"], str(inner.get("cluster")), "cluster")
-    user, home = named["users"].get(str(inner.get("user")), (None, folder))
-    if inner.get("user") and str(inner["user"]) not in named["users"]:
+    inner, _ = _known(named.contexts, current, "context")
+    about, folder = _known(named.clusters, str(inner.get("cluster")), "cluster")
+    user, home = named.users.get(str(inner.get("user")), (None, folder))
+    if inner.get("user") and str(inner["user"]) not in named.users:
         raise AccessError(f"there is no user {str(inner['user'])!r}")
     return await _of(about, folder, user if isinstance(user, dict) else {}, home)
 
@@ -257,18 +241,6 @@ def _pem(about: Mapping[str, Any], name: str, folder: Path) -> str:
         except (binascii.Error, UnicodeDecodeError) as error:
             raise AccessError(f"{name}-data is no PEM in base64") from error
     return _text(folder / str(about[name])) if about.get(name) else ""
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        body = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
-        raise AccessError(f"{path} {no_yaml(error)}") from None
-    if body is None:
-        return {}
-    if not isinstance(body, dict):
-        raise AccessError(f"{path} is no kubeconfig")
-    return body
 
 
 def _text(path: Path) -> str:
