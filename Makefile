@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := tests/cluster/test_demo.py
-APPLICATIONS := spark
+APPLICATIONS := spark kafka mariadb
 
 .PHONY: help docs check format test test-faults laws histories scheduler-judge autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-status bench-services bench-waiting bench-lease bench-window \

@@ -66,7 +66,25 @@ class Bundle:
 _JAVA = "openjdk-17-jre-headless"
 BUNDLES: Mapping[str, Bundle] = {
     bundle.name: bundle
-    for bundle in (Bundle("spark", debian=(_JAVA,), files=("java",), pypi=("pyspark==4.3.0",)),)
+    for bundle in (
+        Bundle("spark", debian=(_JAVA,), files=("java",), pypi=("pyspark==4.3.0",)),
+        Bundle(
+            "kafka",
+            debian=(_JAVA, "maven"),
+            files=("java", "mvn"),
+            maven=(
+                "org.apache.kafka:kafka_2.13:4.3.1",
+                "org.apache.kafka:kafka-tools:4.3.1",
+                "org.slf4j:slf4j-simple:1.7.36",
+            ),
+        ),
+        # The server without the package that would start it on this machine.
+        Bundle(
+            "mariadb",
+            debian=("mariadb-server-core", "mariadb-client"),
+            files=("mariadbd", "mariadb-install-db", "mariadb", "mariadb-dump", "mariadb-admin"),
+        ),
+    )
 }
 
 
