@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Raw
 
-from bayplan.api import kinds
+from bayplan.api import kinds, names
 from bayplan.cluster import (
     budgets,
     daemonsets,
@@ -38,13 +38,14 @@ def _whole(raw: Raw, *, namespaced: bool = True) -> Seen:
 class Kind:
     """A kind that is listed and watched: how to read one object of it.
 
-    `partial`: only the metadata is asked for.
+    `partial`: only the metadata is asked for. `fields`: only objects with these fields are.
     """
 
     name: str
     decode: Callable[[Raw], Seen]
     namespaced: bool = True
     partial: bool = False
+    fields: str = ""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -80,6 +81,9 @@ FOR_POOLS: Mapping[str, Kind] = {
         Kind("NodeClaim", node_claims.seen, namespaced=False),
     )
 }
+
+# What the operator said lately: it does not read its own Events, but a person does.
+EVENTS = Kind("Event", _whole, fields=f"reportingController={names.GROUP}")
 
 
 def kind_of(name: str) -> Kind:

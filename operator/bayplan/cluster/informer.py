@@ -137,6 +137,7 @@ class Informer:
             self.namespace,
             seconds=seconds,
             partial=self.kind.partial,
+            fields=self.kind.fields,
         )
         started, heard = asyncio.get_running_loop().time(), False
         async for line in lines(self.transport.stream(request), self.silence_seconds):
@@ -244,6 +245,7 @@ async def _taken_in(
             token=token,
             partial=kind.partial,
             selector=selector,
+            fields=kind.fields,
         )
         body = await transport.send(request)
         try:

@@ -111,19 +111,27 @@ def list_chunk(
 
 
 def watch(
-    kind: str, version: str, namespace: str = "", *, seconds: int, partial: bool = False
+    kind: str,
+    version: str,
+    namespace: str = "",
+    *,
+    seconds: int,
+    partial: bool = False,
+    fields: str = "",
 ) -> Request:
     """Everything that happens after `version`; the server closes after about `seconds`."""
-    query = (
+    query = [
         ("watch", "1"),
         ("allowWatchBookmarks", "true"),
         ("resourceVersion", version),
         ("timeoutSeconds", str(seconds)),
-    )
+    ]
+    if fields:
+        query.append(("fieldSelector", fields))
     return Request(
         "GET",
         path(kind, namespace),
-        query,
+        tuple(query),
         accept=transport.PARTIAL if partial else transport.JSON,
         verb="watch",
         kind=kind,
