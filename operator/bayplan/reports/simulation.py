@@ -204,7 +204,10 @@ def _node(one: Filled) -> dict[str, Any]:
         "costMicrodollarsPerHour": one.node.price_microdollars,
         "allocatable": dict(one.node.allocatable),
         "requested": dict(one.requested),
-        "holds": [{"workload": title, "pods": pods} for title, pods, _ in one.held],
+        "holds": [
+            {"workload": title, "pods": pods, "requested": dict(requested)}
+            for title, pods, requested in one.held
+        ],
     }
 
 

@@ -1,0 +1,1 @@
+"""The data that the dashboard draws: tables of rows, and how they change. It decides nothing."""
