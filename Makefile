@@ -28,6 +28,7 @@ check: $(STAMP)  ## format, lint, types, arrows, generated files up to date
 	PYTHONPATH=operator $(BIN)/python -m bayplan.api.crds --check
 	PYTHONPATH=operator $(BIN)/python -m tools.chart --check
 	PYTHONPATH=operator $(BIN)/python -m tools.reference --check
+	$(BIN)/python -m tools.vendor --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(STAMP)  ## let ruff format and fix
@@ -38,7 +39,7 @@ unit: $(STAMP)  ## the tests that need no cluster (a minute or two)
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories \
 	    --ignore=tests/scheduler
 
-test: $(STAMP)  ## all tests; builds and starts a real local cluster
+test: $(STAMP) browser  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4 scheduler-judge
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build $(APPLICATIONS)
@@ -134,6 +135,16 @@ bench-status: $(STAMP)  ## 36 BatchJobs due once a minute, and long runs: how fa
 
 bench-waiting: $(STAMP)  ## 1,000 pods wait, nodes come one at a time; FOREIGN=1 for a ReplicaSet's
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.e2e.bench_waiting $(if $(FOREIGN),--foreign)
+
+.PHONY: bench-dashboard browser vendor
+bench-dashboard: $(STAMP) browser  ## 1,000 nodes and 20,000 pods in a real Chromium; PODS=100000 draws more
+	PYTHONPATH=operator $(BIN)/python -m tests.scale.dashboard.bench $(if $(PODS),--pods $(PODS))
+
+browser:  ## install Chromium if it is missing (Debian, as root)
+	@command -v chromium google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+
+vendor: $(STAMP)  ## fetch the browser's libraries of the dashboard anew
+	$(BIN)/python -m tools.vendor
 
 bench-window: $(STAMP)  ## nodes at the full hour with 1,000 hourly jobs, by startWindowSeconds
 	PYTHONPATH=operator $(BIN)/python -m tests.scale.peak

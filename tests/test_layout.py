@@ -127,6 +127,7 @@ PLANTED = (
     ("The scheduler alone", "manifests/inventory.py", "from bayplan.placement import solve"),
     ("Reports compute", "reports/slots.py", "from bayplan.cluster import requests"),
     ("The command line asks", "cli/jobs/next.py", "from bayplan.cluster import requests"),
+    ("The dashboard shows", "dashboard/store.py", "from bayplan.scheduler import loop"),
     ("kopf lives in handlers", "reports/picture.py", "import kopf"),
     ("Handlers deliver", "handlers/delivery.py", "from bayplan.cluster import cache"),
     ("kubernetes and msgspec", "scheduler/loop.py", "import msgspec"),

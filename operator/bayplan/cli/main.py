@@ -25,6 +25,7 @@ class _Lazy(click.Group):
         "backfill": "bayplan.cli.jobs.backfill",
         "cancel": "bayplan.cli.jobs.cancel",
         "completion": "bayplan.cli.completion",
+        "dashboard": "bayplan.cli.packing.dashboard",
         "doctor": "bayplan.cli.ops.doctor",
         "drain": "bayplan.cli.ops.drain",
         "explain": "bayplan.cli.packing.explain",

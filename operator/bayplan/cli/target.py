@@ -130,6 +130,11 @@ def contexts(target: Target) -> dict[str, str]:
     return _contexts(target)[1]
 
 
+def context_name(target: Target) -> str:
+    """The context that is used; empty if the kubeconfig names none."""
+    return _contexts(target)[0]
+
+
 def named_by_context(target: Target) -> str:
     """The namespace of the context, else of the pod that runs this command, else `default`."""
     current, found = _contexts(target)

@@ -25,7 +25,7 @@ _ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 # Nothing plays these nodes: whoever takes silent ones for lost must not run, and what only counts
 # pods need not.
 _NOT = ("node-lifecycle", "pod-garbage-collector", "garbage-collector", "disruption", "replicaset")
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "controller_manager_flags": [
         "--controllers=" + ",".join(["*", *(f"-{name}-controller" for name in _NOT)])
     ],
@@ -95,7 +95,7 @@ def waiting(number: int) -> dict[str, Any]:
 
 async def run() -> dict[str, float]:
     assert set(_TYPES) <= set(catalogue.load())
-    with ground.site(**_OPTIONS) as (site, local):
+    with ground.site(**OPTIONS) as (site, local):
         ground.ahead(local)
         local.request("POST", "/api/v1/namespaces", {"metadata": {"name": _WAITING}})
         site.kube.until(

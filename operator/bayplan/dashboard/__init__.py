@@ -1,0 +1,1 @@
+"""`bayplan dashboard`: a page, served on this machine, that shows a cluster and changes nothing."""
