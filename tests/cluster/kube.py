@@ -103,9 +103,10 @@ class Kube:
     def delete(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return self.request("DELETE", path, body)
 
-    def request(self, method: str, path: str, body: object = None) -> Any:
+    def request(self, method: str, path: str, body: object = None, *, kind: str = "") -> Any:
+        """The answer; a patch is a merge patch unless `kind` is another content type."""
         with contextlib.closing(self._connection(60)) as connection:
-            kind = _PATCH if method == "PATCH" else "application/json"
+            kind = kind or (_PATCH if method == "PATCH" else "application/json")
             data = None if body is None else json.dumps(body)
             connection.request(method, path, data, {**self._headers, "Content-Type": kind})
             response = connection.getresponse()

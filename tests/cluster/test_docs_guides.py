@@ -156,7 +156,7 @@ def test_everyday_tasks(reader: Reader) -> None:
         return ""
 
     def scaled() -> str:
-        kube.until(SERVICES, lambda found: read.holds(found, "web", "Ready"))
+        kube.until(SERVICES, lambda found: read.holds(found, "web", "Available"))
         return ""
 
     typed = reader.follows(
