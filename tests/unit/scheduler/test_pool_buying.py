@@ -15,6 +15,7 @@ from bayplan.cloud.prices import Book, Market, Price
 from bayplan.cluster import node_claims
 from bayplan.cluster.node_writes import Done
 from bayplan.cluster.pools import KINDS
+from bayplan.model.companions import Companions
 from bayplan.model.intents import EmitEvent, LaunchNode, RetireNode, TaintNode
 from bayplan.model.node_claims import NodeClaim
 from bayplan.model.nodes import CAPACITY_TYPE, INSTANCE_TYPE, ZONE, Node, Taint
@@ -25,7 +26,7 @@ from bayplan.optimizer.consolidation.search import consolidated
 from bayplan.optimizer.problem import Budget, Problem
 from bayplan.optimizer.purchase import Purchase, purchase
 from bayplan.scheduler.pools.pool_buying import PoolBuying
-from tests.builders import make_node, make_pod
+from tests.builders import make_node, make_pod, make_vector
 from tests.double.loop import run
 from tests.unit.scheduler.test_loop import EVERYTHING, Scene
 
@@ -599,6 +600,30 @@ def test_an_empty_node_is_given_back() -> None:
     shop = played(Shop(retirement={"emptySeconds": 60}), story)
 
     assert list(shop.launched) == [one.claim for one in shop.retired]
+
+
+def test_room_for_companions_is_bought_and_kept() -> None:
+    """A node for the driver and one for its executor, which is empty and stays until the end."""
+    asked = Companions(1, make_vector(3500, 1))
+
+    async def story(shop: Shop) -> None:
+        shop.pods(1, companions=asked)
+        await shop.passing(5)
+        shop.store()
+        nodes = [shop.join(claim) for claim in shop.claims()]
+        await shop.passing(5)
+        [driver] = shop.cache.state.pods.values()
+        assert 2 == len(nodes)
+        assert driver.node in {node.name for node in nodes}
+        await shop.passing(300)
+        assert not shop.tainted
+        for pod in list(shop.cache.state.pods):
+            shop.cache.delete("Pod", pod, "", 10**6)
+        shop.version = 10**6
+        await shop.passing(90)
+        assert {node.name for node in nodes} == {one.node for one in shop.tainted}
+
+    played(Shop(retirement={"emptySeconds": 60}), story)
 
 
 def test_a_node_that_has_a_pod_after_all_is_not_given_back() -> None:
