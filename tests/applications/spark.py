@@ -66,6 +66,33 @@ class Spark:
         assert not done.returncode, f"{done.stdout}\n{done.stderr}"[-4000:]
         self._submitted.append(name)
 
+    def job(self, name: str, *arguments: str) -> dict[str, Any]:
+        """The example's BatchJob, to run once and now."""
+        made: dict[str, Any] = yaml.safe_load((EXAMPLE / "nightly.yaml").read_text())
+        made["metadata"] |= {"name": name, "namespace": self.namespace}
+        for word in ("schedule", "timeZone"):
+            del made["spec"][word]
+        made["spec"]["retryPolicy"] = {"limit": 0}
+        spec = made["spec"]["template"]["spec"]
+        [container] = spec["containers"]
+        settings = self._here(name)
+        self._submitted.append(name)
+        for key in ("driver.podTemplateFile", "driver.pod.name", "driver.master"):
+            del settings[f"spark.kubernetes.{key}"]
+        local = self.site.local
+        assert local is not None
+        at = next(at for at, word in enumerate(container["args"]) if word.endswith(".py"))
+        words = [one for one in container["args"][:at] if not one.startswith("--master=")]
+        words += [f"--conf={key}={value}" for key, value in settings.items()]
+        words += [f"--master=k8s://{local.server}", str(EXAMPLE / "jobs" / "wordcount.py")]
+        container["image"] = image.NAME
+        container["command"] = ["bash", str(EXAMPLE / "entrypoint.sh")]
+        container["args"] = [*words, *arguments]
+        container["env"] += environment()
+        mine = [BUNDLES["spark"].folder, EXAMPLE, self.folder]
+        made["spec"]["template"]["spec"] = on_machine(spec, read_only=mine)
+        return made
+
     def ended(self, name: str, within: float = 240) -> str:
         """Wait for an application's end; its driver's log. It must have succeeded."""
 

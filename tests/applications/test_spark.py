@@ -11,6 +11,7 @@ from tests.applications.spark import EXAMPLE, Spark, counted, expected, home
 from tests.cluster import read
 from tests.cluster.kube import Objects
 from tests.cluster.under_test import Site
+from tests.kubelet.test_operator import finished
 
 pytestmark = marks("spark")
 
@@ -105,6 +106,19 @@ def test_an_executors_node_is_drained(spark: Spark) -> None:
         spark.site.kube.kubectl("uncordon", victim)
 
     assert expected(20_000, WORDS) == counted(log)
+
+
+@pytest.mark.weekly
+def test_an_application_is_a_batch_job(spark: Spark) -> None:
+    """The run is the driver: its executors belong to it, and its outcome is the application's."""
+    spark.site.kube.apply(spark.job("nightly", "10000"))
+    run = spark.site.kube.until(read.jobs(spark.namespace), finished("nightly"), within=240)
+    pods = spark.site.kube.listed(read.pods(spark.namespace))
+    [driver] = [name for name in pods if "-exec-" not in name]
+    log = spark.log(driver)
+
+    assert "Succeeded" == run["outcome"], log[-6000:]
+    assert expected(10_000, WORDS) == counted(log)
 
 
 def read_running(found: Objects) -> Objects:
