@@ -144,6 +144,7 @@ class Spark:
             "spark.driver.port": str(port),
             "spark.driver.blockManager.port": str(port + 1),
             "spark.ui.port": str(port + 2),
+            "spark.connect.grpc.binding.port": str(port + 3),
             "spark.blockManager.port": "0",
             "spark.driver.extraJavaOptions": _JVM,
             "spark.executor.extraJavaOptions": _JVM,
