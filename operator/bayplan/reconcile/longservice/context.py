@@ -21,7 +21,7 @@ from bayplan.reconcile.longservice import (
     rollout,
     target,
 )
-from bayplan.reconcile.longservice.instances import Instances
+from bayplan.reconcile.longservice.instances import Instances, ordinal
 from bayplan.reconcile.longservice.revisions import Revision
 from bayplan.reconcile.longservice.status import Reason
 from bayplan.reconcile.view import View
@@ -159,20 +159,24 @@ class ServiceContext:
 
         The volume of such an instance exists on its node only, and that node lets no pod in.
         """
-        if self.row is None or not self.instances.leaving:
+        if not self.instances.leaving or not (self.row or self.sole):
             return ()
         return tuple(
             pod
-            for number, pod in self.row.pods.items()
+            for pod in self.instances.live
             if pod.key in self.instances.leaving
             and self.instances.revision_of(pod) != self.update.id
-            and self._bound_to(number, self.view.nodes[pod.node])
+            and self._is_bound_to(self.view.nodes[pod.node], pod)
         )
 
-    def _bound_to(self, number: int, node: Node) -> bool:
-        named = claims.named(self.service, self.spec, number)
-        found = [self.view.claims[claim] for _, claim in named if claim in self.view.claims]
-        return any(claim.only_on(node) for claim in found)
+    def _is_bound_to(self, node: Node, pod: Pod) -> bool:
+        """Whether a claim of the pod has its volume on this node only."""
+        named = self.sole
+        if self.row is not None:
+            each = claims.named(self.service, self.spec, ordinal(pod.name))
+            named = tuple(claim for _, claim in each)
+        found = (self.view.claim_of(claim) for claim in named)
+        return any(claim is not None and claim.only_on(node) for claim in found)
 
     @property
     def waits(self) -> str:

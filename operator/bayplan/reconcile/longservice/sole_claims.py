@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from bayplan.model.pods import Claim, Pod
+from bayplan.model.snapshot import PodKey
 from bayplan.reconcile.longservice import in_place
 from bayplan.reconcile.longservice.instances import Instances
 from bayplan.reconcile.longservice.ordinals import SILENT
@@ -31,11 +32,13 @@ def claims(template: Mapping[str, Any], claim_of: ClaimOf) -> tuple[str, ...]:
     return tuple(found)
 
 
-def places(instances: Instances, pods: Collection[Pod], replicas: int) -> in_place.Places:
+def places(
+    instances: Instances, pods: Collection[Pod], replicas: int, stranded: Collection[PodKey] = ()
+) -> in_place.Places:
     """As many places as replicas; a pod that is not live but still there takes a place.
 
     `pods` are all pods of the service. An instance on a node that is silent for too long is
-    deleted: the claim is free when the instance has gone.
+    deleted: the claim is free when the instance has gone. No update ends the `stranded` instances.
     """
     surplus = instances.balanced(instances.live, max(0, len(instances.live) - replicas))
     gone = {pod.key for pod in surplus}
@@ -50,4 +53,5 @@ def places(instances: Instances, pods: Collection[Pod], replicas: int) -> in_pla
         turn=lambda pod: (turns[pod.key],),
         vacant=max(0, replicas - len(live) - going),
         settled=len(live) == replicas,
+        stranded=stranded,
     )

@@ -43,17 +43,17 @@ def places(context: ServiceContext) -> in_place.Places | None:
     """The places of a service whose instances have their own; None for any other service."""
     if context.coverage is not None:
         return per_node.places(context.coverage, context.instances, context.limits)
+    stranded = frozenset(pod.key for pod in context.stranded)
     if context.row is None:
         if context.sole:
             return sole_claims.places(
-                context.instances, context.pods.values(), context.spec.replicas
+                context.instances, context.pods.values(), context.spec.replicas, stranded
             )
         return None
 
     def ready(number: int) -> bool:
         return not claims.lacking(context.service, context.spec, context.view.claims, number)
 
-    stranded = frozenset(pod.key for pod in context.stranded)
     return ordinals.places(context.row, context.instances, ready, stranded)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bayplan.model import requirements
 from bayplan.model.pods import Claim
 from bayplan.reconcile.longservice import ordinals
 from tests.builders import make_node
@@ -157,3 +158,24 @@ def test_a_sick_one_goes_before_its_successor() -> None:
     world.act()
 
     assert (["unhealthy, replaced"], ()) == (left(world), world.last.tasks)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_an_update_ends_nobody_who_could_not_come_back(elsewhere: bool) -> None:
+    """The volume is on the old one's cordoned node: the update waits until it is uncordoned."""
+    world = ready()
+    [old] = world.standing()
+    nodes = list(world.nodes) if elsewhere else [old.node]
+    here = requirements.requirement("In", nodes)
+    term = requirements.Term((("kubernetes.io/hostname", here),))
+    world.claims["data"] = replace(SOLE, terms=(term,))
+    world.cordon(old.node)
+    world.edit(template=template("db:2"))
+    world.act()
+    first = (left(world), world.condition("Progressing"))
+    world.cordon(old.node, unschedulable=False)
+    world.act()
+
+    waits = ([], "Unknown:VolumeOnLeavingNode")
+    assert (["outdated"], "True:RollingOut") == first if elsewhere else waits == first
+    assert elsewhere or ["outdated"] == left(world)
