@@ -548,6 +548,20 @@ def test_a_small_saving_for_a_large_pool_is_left() -> None:
     assert {"c": "big"} == moves(planned(scene(*things[-4:])))
 
 
+def test_moves_that_were_made_for_the_same_pods_must_be_paid_too() -> None:
+    """Another plan for the same pods mends the one before: it saves a hundred thousand an hour."""
+    things = BIG, settled("a", "big", 3000), SMALL, settled("c", "small")
+
+    assert {"c": "big"} == moves(planned(scene(*things, spent=60_000)))
+    assert {} == moves(planned(scene(*things, spent=70_000)))
+
+
+def test_what_costs_nothing_is_given_back_whatever_was_spent() -> None:
+    found = planned(scene(BIG, SMALL, settled("a", "big", 3000), spent=1_000_000))
+
+    assert {"small"} == given_back(found)
+
+
 # -- ranks -----------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ class Town(Shop):
         self._going: set[tuple[str, str]] = set()  # pods whose delete was carried out
         self._reached: set[tuple[str, str, str]] = set()  # services that had their minimum
         self._specs: dict[str, dict[str, Any]] = {}
+        self.grace = GRACE_SECONDS  # that a pod takes to end
         self.lenient = False  # a fault of the story, not ours, takes instances
         self._running: list[asyncio.Task[Any]] = []
         self.slow = False  # consolidation acts when everybody does, not every second
@@ -286,9 +287,9 @@ class Town(Shop):
 
     def _end(self, pod: Pod) -> None:
         if not pod.terminating:
-            gone_at = self.clock.wall + GRACE_SECONDS
+            gone_at = self.clock.wall + self.grace
             self._due[pod.key] = gone_at
-            going = dataclasses.replace(pod, deleted_at=gone_at, grace_seconds=GRACE_SECONDS)
+            going = dataclasses.replace(pod, deleted_at=gone_at, grace_seconds=self.grace)
             self.see("Pod", pod.name, going)
 
     def _kubelets(self) -> None:

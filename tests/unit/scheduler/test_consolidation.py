@@ -100,6 +100,64 @@ def test_half_of_the_pods_of_others_leave_and_the_rest_moves() -> None:
     assert [] == town.broken
 
 
+class Watching(Town):
+    """`going` has how many pods were about to go at each question about who moves."""
+
+    going: list[int]
+
+    async def _consolidate(self, holding: Holding, *more: Any, **named: Any) -> Consolidated | None:
+        if not holding.surplus.any():
+            pods = self.cache.state.pods.values()
+            self.going.append(sum(pod.terminating for pod in pods))
+        return await super()._consolidate(holding, *more, **named)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_room_that_becomes_free_is_waited_for(foreign: bool) -> None:
+    """Half of the pods take half a minute to end. A plan before that buys what becomes free."""
+    town = Watching()
+    town.buy("m5.xlarge", 5)
+    for number in range(3):
+        if foreign:
+            town.replica_set(f"s{number}", 10)
+        else:
+            town.serve(f"s{number}", 10)
+
+    async def story() -> None:
+        for number in range(3):
+            town.scale(f"s{number}", 5)
+        await town.living(2)
+        town.going = []
+        await town.living(240)
+
+    town.going = []
+    town.grace = 30
+    town.play(story)
+
+    assert town.going
+    assert 0 == max(town.going)
+
+
+def test_the_answer_about_who_leaves_says_who_moves() -> None:
+    """Nobody is asked again before pods move: another answer would need others to leave."""
+    town = town_of()
+
+    async def story() -> None:
+        town.consolidated.clear()
+        halve(town)
+        for _ in range(60):
+            await town.living(1)
+            if told(town).draining:
+                asked.extend(int(one.surplus.sum()) for one in town.consolidated)
+                return
+
+    asked: list[int] = []
+    town.play(story)
+
+    assert asked
+    assert 0 not in asked
+
+
 def test_a_poor_answer_is_asked_for_again_with_more_time() -> None:
     """A busy machine gave the solver too little: the unchanged question does not rest on that."""
 

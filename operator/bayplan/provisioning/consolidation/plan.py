@@ -15,9 +15,16 @@ from bayplan.provisioning.consolidation.pods import SortedPods
 from bayplan.provisioning.consolidation.proof import Proven, Prover
 from bayplan.provisioning.consolidation.question import counts
 from bayplan.provisioning.consolidation.ranks import ranks
-from bayplan.provisioning.consolidation.scene import Asked, Group, Plan, Scene
+from bayplan.provisioning.consolidation.scene import (
+    HOUR,
+    Asked,
+    Group,
+    Plan,
+    Scene,
+    with_margin,
+)
 
-_LEAST_PART = 3, 1000  # of what the nodes cost
+_PART = 3, 1000  # of what the nodes cost must be saved at least
 _FINE = 1_000_000
 
 
@@ -32,11 +39,9 @@ def plan(asked: Asked, answer: Consolidated, scene: Scene) -> Plan:
     given_back = frozenset(node.name for node, stays in kept if not stays)
     prover = Prover(scene, given_back, asked.guests)
     proven = prover.proven(_within(worth, scene.most_moves))
-    cost = sum(scene.price(node) or 0 for node in nodes)
-    least = max(LEAST_SAVING, cost * _LEAST_PART[0] // _LEAST_PART[1])
     # What found no room may find it once those that are too many have left.
     unproven = frozenset() if pods.surplus else proven.unproven
-    if sum(one.saving for one in proven.drafts if not one.free) < least:
+    if not _enough(proven.drafts, scene, sum(scene.price(node) or 0 for node in nodes)):
         proven = prover.proven([one for one in proven.drafts if one.free])
     groups = tuple(_group(one, proven, scene) for one in proven.drafts)
     first = [each.node for group in groups for each in group.vacatings]
@@ -64,6 +69,20 @@ def _departures(asked: Asked, answer: Consolidated, pods: SortedPods) -> dict[st
         for uid, there in found.items()
         if there and sum(there.values()) <= pods.surplus[uid]
     }
+
+
+def _enough(made: Iterable[Draft], scene: Scene, price: int) -> bool:
+    """Whether drafts are worth it together, beside the moves that were made for the same pods.
+
+    Each plan for the same pods mends the one before. If a mend had only to pay for itself, ever
+    smaller ones would move ever more pods. `price` is that of all nodes, in microdollars an hour.
+    """
+    drafts_ = [one for one in made if not one.free]
+    if sum(one.saving for one in drafts_) < max(LEAST_SAVING, price * _PART[0] // _PART[1]):
+        return False
+    horizon = scene.terms.horizon_seconds
+    saved = sum(one.saving * max(horizon - one.empties_in, 0) for one in drafts_)
+    return saved >= with_margin(sum(one.cost for one in drafts_) + scene.spent) * HOUR
 
 
 def _dearness(draft: Draft) -> tuple[int, str]:

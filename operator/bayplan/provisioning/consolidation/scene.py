@@ -49,6 +49,8 @@ class Scene:
     after all.
 
     With `leavers_only` nothing moves: the question is who leaves. `most_moves` limits the moves.
+    `spent` is what moves have cost lately that were made for the pods of now, in microdollars: what
+    a plan saves must pay for them too.
     """
 
     snapshot: Snapshot
@@ -68,6 +70,7 @@ class Scene:
     unproven: AbstractSet[str] = frozenset()
     leavers_only: bool = False
     most_moves: int | None = None
+    spent: int = 0
     memo: Memo = field(default_factory=Memo)
 
 

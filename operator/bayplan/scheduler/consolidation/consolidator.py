@@ -40,6 +40,7 @@ from bayplan.reconcile.pool.vacating.vacancies import (
 )
 from bayplan.scheduler.consolidation.calm import Calm
 from bayplan.scheduler.consolidation.deletion_costs import DeletionCosts
+from bayplan.scheduler.consolidation.demands import Demand
 from bayplan.scheduler.consolidation.planner import Planner
 from bayplan.scheduler.consolidation.prover import Prover
 from bayplan.scheduler.consolidation.pursued import Pursued, Targets, intended
@@ -53,7 +54,7 @@ from bayplan.scheduler.pools.under_way import UnderWay
 PLAN_SECONDS = 10
 _LOOK_SECONDS = 2.0  # so often it is looked whether it is time to plan
 _TICK_SECONDS = 1.0
-_PARTS = 50  # a plan is made anew when one of so many parts of the load has gone or come
+_GOING_SECONDS = 60  # by then pods that are about to go have gone, or go slowly
 _OLD_SECONDS = 60  # a plan that is still being carried out is made anew after so long
 
 
@@ -73,7 +74,10 @@ class _Work:
     number: int = 0
     at: int = 0
     progress_at: int = 0  # when anything was last done for it
-    load: int = 0  # what was requested on the nodes when it came, in milli-CPU
+    demand: Demand = field(default_factory=Demand)  # when it came
+    same: Demand = field(default_factory=Demand)  # about what has been asked for, since then
+    same_since: int = 0
+    shrinks_since: int | None = None  # since when many pods are about to go
     pursued: list[Pursued] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
     step: Step = field(default_factory=Step)
@@ -124,6 +128,11 @@ class Consolidator:
             return 0
         spent = self.calm.spent(work.memory, now)
         return max(spec.consolidation.maximum_moves_per_hour - spent, 0)
+
+    def moved(self, pool: str) -> int:
+        """How many pods have begun to move within an hour for about the demand of now."""
+        work = self._work_of(pool)
+        return sum(count for at, count in work.memory.moves if at > work.same_since)
 
     def going(self, pool: str) -> frozenset[str]:
         """The uids of nodes that are given back already, for which new nodes were ordered."""
@@ -207,8 +216,14 @@ class Consolidator:
         now, work = self.clock.now(), self._work_of(pool)
         if self.calm.hindrance(pool, now) is not None:
             return
-        if self._busy(pool, work, now):
+        demand = self.scenes.demand(pool)
+        if not demand.like(work.same):
+            work.same, work.same_since = demand, now
+        if self._busy(work, demand, now):
             work.number += 1  # it stands
+            return
+        if self._shrinks(work, demand, now):
+            self._asked_at.pop(pool, None)
             return
         await self.planner.moving(pool)
         found = self.planner.known(pool)
@@ -231,11 +246,20 @@ class Consolidator:
             self.records.resume(pool, moved, now)
         return work
 
-    def _busy(self, pool: str, work: _Work, now: int) -> bool:
+    def _busy(self, work: _Work, demand: Demand, now: int) -> bool:
         """Whether the last plan is still being carried out, for about the same pods."""
         if not work.pursued or not 0 <= now - max(work.at, work.progress_at) < _OLD_SECONDS:
             return False
-        return abs(self.scenes.load(pool) - work.load) * _PARTS <= work.load
+        return demand.like(work.demand)
+
+    def _shrinks(self, work: _Work, demand: Demand, now: int) -> bool:
+        """Whether many pods are about to go: a plan before that would buy what becomes free."""
+        if not demand.shrinks:
+            work.shrinks_since = None
+            return False
+        if work.shrinks_since is None:
+            work.shrinks_since = now
+        return 0 <= now - work.shrinks_since < _GOING_SECONDS
 
     def _accept(self, pool: str, work: _Work, plan: Plan) -> None:
         """Pursue a plan from now on; what was begun by the plan before goes on."""
@@ -244,7 +268,7 @@ class Consolidator:
         fresh = [Pursued.of(group) for group in plan.groups]
         work.pursued = [*begun, *(one for one in fresh if taken.isdisjoint(one.nodes))]
         work.plan, work.number, work.at = plan, work.number + 1, self.clock.now()
-        work.load = self.scenes.load(pool)
+        work.demand = self.scenes.demand(pool)
 
     def _begun(self, one: Pursued, work: _Work) -> bool:
         """Whether anything of the group cannot be taken back without a trace."""

@@ -34,6 +34,7 @@ _POOR_PERCENT, _SOON_SECONDS = 5, 10
 _UNPROVEN_SECONDS, _LONGEST_UNPROVEN_SECONDS = 120, 3600
 _LEAST_SECONDS, _MOST_SECONDS, _PODS_A_SECOND = 2.5, 10.0, 2000  # of the solver
 _MOST_LEAVER_SECONDS = 2.5  # of the solver while a scale-down waits
+_LEFT_SECONDS = 90  # an answer about who leaves is good for so long for those who move afterwards
 
 
 class Consolidate(Protocol):
@@ -65,7 +66,8 @@ class _Unproven:
 class _Known:
     """The last plan of a Pool, and what it was made of; the solver had `seconds` for it.
 
-    `ripens` is when time alone changes the question next; None if it does not.
+    `ripens` is when time alone changes the question next; None if it does not. `leaving` was asked
+    when a scale-down waited; it is None once the moves that it counts on were planned.
     """
 
     plan: Plan
@@ -78,6 +80,7 @@ class _Known:
     seconds: float = 0.0
     again: int = AGAIN_SECONDS
     ripens: int | None = None
+    leaving: Asked | None = None
 
     @property
     def poor(self) -> bool:
@@ -130,18 +133,18 @@ class Planner:
     async def leaving(self, pool: str) -> Mapping[str, Mapping[str, int]] | None:
         """Who leaves on which node: uid of a service -> node -> how many; None without an answer.
 
-        They are chosen as if few pods could move afterwards. What moves then is another question,
-        for which the search begins with the nodes that this answer keeps.
+        They are chosen together with those who move afterwards. As soon as they have left, the
+        moves of this answer are planned (`moving`): another one would need others to leave.
         """
         scene = self._scene(pool)
         made = question(scene) if scene is not None else None
         if made is None:
             return {}
-        few = made.holding.few_moves
-        allowed = few if made.most_moves is None else min(few, made.most_moves)
-        with_few = dataclasses.replace(made, most_moves=allowed)
-        found = await self._answered(pool, with_few, most=_MOST_LEAVER_SECONDS)
-        return found.departures if found is not None else None
+        found = await self._answered(pool, made, most=_MOST_LEAVER_SECONDS)
+        if found is None:
+            return None
+        self._known[pool].leaving = made
+        return found.departures
 
     async def moving(self, pool: str) -> None:
         """Have a plan for the Pool as it is now in `known`, unless the last one still stands.
@@ -149,6 +152,8 @@ class Planner:
         Where no pod may begin to move, nodes go that empty by themselves.
         """
         now, known = self.clock.now(), self._known.get(pool)
+        if known is not None and known.leaving is not None and self._moves_after(pool, known, now):
+            return
         picture = self.scenes.picture(pool)
         if known is not None and known.picture == picture and known.rests(now):
             return
@@ -169,6 +174,22 @@ class Planner:
             await self._answered(pool, made, (picture, digest))
         if scene is not None and pool in self._known:
             self._known[pool].ripens = self._ripens_at(pool, scene)
+
+    def _moves_after(self, pool: str, known: _Known, now: int) -> bool:
+        """Plan the moves of the answer about who leaves; whether there are any."""
+        asked, known.leaving = known.leaving, None
+        scene = self._scene(pool)
+        if asked is None or known.answer is None or scene is None:
+            return False
+        if not 0 <= now - known.at < _LEFT_SECONDS:
+            return False
+        found = plan(asked, known.answer, scene)
+        if not any(group.moves for group in found.groups):
+            return False
+        seconds = known.seconds
+        self._keep(pool, found, b"", b"")
+        self._known[pool].answer, self._known[pool].seconds = known.answer, seconds
+        return True
 
     def _ripens_at(self, pool: str, scene: Scene) -> int | None:
         """When time alone changes the question that was made of this scene."""

@@ -13,15 +13,15 @@ from bayplan.api.batchjob import BatchJobSpec
 from bayplan.api.longservice import LongServiceSpec
 from bayplan.cloud.node_pools import ON_DEMAND, SPOT
 from bayplan.cluster.cache import Cache
-from bayplan.model.movability import Circumstances, updating, verdict
+from bayplan.model.movability import Circumstances, of_its_node, updating, verdict
 from bayplan.model.node_claims import Offering
 from bayplan.model.nodes import Node
 from bayplan.model.pods import Owner, Pod
-from bayplan.model.resources import CPU
 from bayplan.model.workloads import Backlog, PodClass, TaskKey
 from bayplan.provisioning.consolidation.scene import Plan, Scene
 from bayplan.provisioning.demand import Shop
 from bayplan.provisioning.offerings import Offer
+from bayplan.scheduler.consolidation.demands import Demand, of_pods
 from bayplan.scheduler.cycle_metrics import Clock
 from bayplan.scheduler.pools import loads
 from bayplan.scheduler.pools.headroom import headroom
@@ -34,8 +34,9 @@ class Scenes:
     """`successors` gives the class of the pod that each pod would be followed by.
 
     `planned` is what is planned for nodes already, `shunned` the offerings of a Pool that are not
-    to be bought for moves, `moves` how many pods of a Pool may begin to move now, and `going` the
-    uids of nodes that are given back already, for which new nodes were ordered.
+    to be bought for moves, `moves` how many pods of a Pool may begin to move now, `moved` how many
+    have begun to move for the demand of now, and `going` the uids of nodes that are given back
+    already, for which new nodes were ordered.
     """
 
     cache: Cache
@@ -46,6 +47,7 @@ class Scenes:
     planned: Callable[[], Backlog]
     shunned: Callable[[str, int], frozenset[Offering]]
     moves: Callable[[str, int], int]
+    moved: Callable[[str], int]
     going: Callable[[str], Collection[str]]
     _shops: dict[str, tuple[object, Shop]] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ class Scenes:
             unproven=unproven,
             leavers_only=not most,
             most_moves=most,
+            spent=self.moved(pool) * spec.consolidation.move_microdollars,
         )
 
     def _nodes(self, pool: str) -> list[Node]:
@@ -181,14 +184,17 @@ class Scenes:
         seen.update(repr(made_of).encode())
         return seen.digest()
 
-    def load(self, pool: str) -> int:
-        """What is requested on the nodes of a Pool, in milli-CPU."""
-        snapshot = self.cache.snapshot()
-        column = snapshot.columns.index(CPU)
-        found = (snapshot.rows.get(node.name) for node in self._nodes(pool))
-        rows = [row for row in found if row is not None]
-        taken = snapshot.allocatable[rows, column] - snapshot.free[rows, column]
-        return int(taken.sum())
+    def demand(self, pool: str) -> Demand:
+        """What is asked for on the nodes of a Pool now. O(its pods).
+
+        An instance that is replaced counts once: beside its replacement, and while it has none yet.
+        """
+        there = {node.name for node in self._nodes(pool)}
+        on_node = self.cache.state.on_node
+        pods = [pod for name in there for pod in on_node.get(name, {}).values()]
+        pods = [pod for pod in pods if not of_its_node(pod)]
+        wanted = self._wanted(pods, there)
+        return of_pods(pods, wanted, there, self.cache.state.owned)
 
     def forget(self, pools: Iterable[str]) -> None:
         """Keep nothing of Pools that are not among these."""

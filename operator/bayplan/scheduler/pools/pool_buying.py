@@ -165,6 +165,7 @@ class PoolBuying:
             planned=self._planned_moves,
             shunned=calm.shunned,
             moves=self._moves,
+            moved=self._moved,
             going=self._going,
         )
         planner = Planner(self.cache, self.clock, scenes, self.consolidate)
@@ -261,6 +262,9 @@ class PoolBuying:
 
     def _moves(self, pool: str, now: int) -> int:
         return self.consolidator.moves(pool, now)
+
+    def _moved(self, pool: str) -> int:
+        return self.consolidator.moved(pool)
 
     def _going(self, pool: str) -> frozenset[str]:
         return self.consolidator.going(pool)
