@@ -20,7 +20,6 @@ from bayplan.optimizer.problem import (
 )
 
 _THOUSAND = 1000
-_FEW_MOVES = 20  # few: one pod in so many
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -140,11 +139,6 @@ class Holding:
         largest = self.room.max(axis=0, initial=1).clip(min=1)
         sizes: IntVector = (self.request * _THOUSAND // largest).max(axis=1, initial=0) + 1
         return sizes
-
-    @property
-    def few_moves(self) -> int:
-        """So many moves are few for the pods that are wanted."""
-        return int(self.wanted.sum()) // _FEW_MOVES
 
     @property
     def surplus(self) -> IntVector:

@@ -1,10 +1,10 @@
 """Finds which nodes to keep, which pods leave or move, and what to buy; with a proven bound.
 
 First all nodes stay, so that there always is an answer, and those that the last answer kept. Then
-nodes that cover what is wanted without a move; the relaxation's choices, settled in whole pods;
-small changes of the best choice; and pods that move are packed anew: all this at first with few
-moves, for a few moves often give as much as many. Each step has a share of the time. If nothing may
-move, some of the nodes are chosen anew exactly instead, again and again.
+nodes that cover what is wanted without a move; of many nodes the relaxation's choices, settled in
+whole pods; a walk through choices (`walking`); small changes of the best choice; and pods that move
+are packed anew. Each step has a share of the time. If nothing may move, some of the nodes are
+chosen anew exactly instead, again and again.
 """
 
 import dataclasses
@@ -17,19 +17,22 @@ from bayplan.optimizer.consolidation.holding import Consolidated, Holding, Offer
 from bayplan.optimizer.consolidation.relaxation import Caution, Choice, Relaxation
 from bayplan.optimizer.consolidation.repacking import repacked
 from bayplan.optimizer.consolidation.settling import Layout, Settler
+from bayplan.optimizer.consolidation.walking import Walk, Way
 from bayplan.optimizer.problem import BoolVector, Budget, IntMatrix, IntVector
 
 _GOOD_ENOUGH = 1e-5
 _MARGINS = (0.003, 0.01, 0.02)  # shares of nodes that the relaxation leaves free
 _GAP = 1e-3  # of a choice that is settled with a loss anyway
 # shares of the time after which the next step begins
-_COVERING, _CHOOSING, _SKETCHING, _VARYING, _REPACKING = 0.06, 0.3, 0.45, 0.65, 0.92
-_FEW_REPACKING = 0.5  # the same for the search with few moves
+_COVERING, _WALKING, _CHOOSING, _SKETCHING, _VARYING, _REPACKING = 0.06, 0.6, 0.75, 0.8, 0.9, 0.95
+_FAR = 0.02  # share of the cost by which the walk may miss the bound, and no choice is looked for
+_WALKS = ((0.5, Way(0.01, 0.01)), (1.0, Way(0.005, 0.001)))  # until a share of it
+_MANY = 300  # nodes: of so many the walk changes too few, so the relaxation chooses first
 _STILL_COVERING, _STILL_CHOOSING = 0.2, 0.5  # the same if nothing may move
 _WIDE = 0.005  # share of the cost by which it may exceed the bound before the bound is improved
 _ROUNDS = 40  # of a repacking
 _REPACKED = 2
-_TRIES = 25  # changes in a round
+_TRIES = 100  # changes in a round
 _WAYS = (0.7, 0.5, 0.3, 0.3)  # chances: a node is given back, kept again, bought, not bought
 _WARM = 4e-3  # share of the cost that a change may lose at first
 _LOOSE = (40, 0.04, 1.1)  # nodes that are chosen anew at once; more if it took fewer seconds
@@ -63,10 +66,7 @@ def consolidated(
         if holding.surplus.any():
             search.cover(budget.until(_COVERING))
         search.measure()
-        few = holding.few_moves
-        if few and (most_moves is None or few < most_moves):
-            search.improve(budget.until(_FEW_REPACKING), few)
-        search.improve(budget.until(_REPACKING), most_moves)
+        search.improve(budget.until(_REPACKING))
         search.prove(budget)
     return _answer(holding, offers, search.best, search.bound)
 
@@ -100,7 +100,7 @@ class _Search:
     ) -> None:
         self._holding, self._offers = holding, offers
         self._budget, self._dice = budget, dice
-        self._allowed = self._most = most_moves  # in all, and now
+        self._most = most_moves
         self._settler = Settler(holding, offers)
         self._price = np.maximum(holding.price + holding.lean, 0)
         self.bound = 0
@@ -109,6 +109,7 @@ class _Search:
         self._candidates: list[tuple[int, Layout]] = []  # with the least that each could cost
         self._relaxation = Relaxation(holding, offers)
         self._cost = math.inf
+        self._walk = Walk(self._settler, dice, self.cost, self.offer, lambda: self._cost)
 
     def settle(self, keep: BoolVector, types: IntVector) -> Layout | None:
         return self._settler.settled(keep, types, self._most)
@@ -129,23 +130,33 @@ class _Search:
     def measure(self) -> None:
         """Find a bound: nodes may be divided, which is quick."""
         seconds = self._budget.limit()
-        fluid = self._relaxation.chosen(self._allowed, seconds=seconds, whole=False)
+        fluid = self._relaxation.chosen(self._most, seconds=seconds, whole=False)
         if fluid is not None:
             self._note(fluid)
 
-    def improve(self, budget: Budget, most_moves: int | None) -> None:
-        """Look for something better with at most so many moves, until the budget ends."""
-        self._most = most_moves
+    def improve(self, budget: Budget) -> None:
+        """Look for something better until the budget ends."""
         left, end = budget.left(), budget.seconds
 
         def until(share: float) -> Budget:
             rest = (1 - share / _REPACKING) * left if end < math.inf else 0.0
             return dataclasses.replace(budget, seconds=end - rest)
 
-        self.choose(until(_CHOOSING))
-        self.sketch(until(_SKETCHING))
+        self.walk(until(_WALKING))
+        if self._cost > self._least * (1 + _FAR):
+            self.choose(until(_CHOOSING))
+            self.sketch(until(_SKETCHING))
         self.vary(until(_VARYING))
         self.repack(budget)
+
+    def walk(self, budget: Budget) -> None:
+        """Walk through choices: first far, then near the best one."""
+        left, end = budget.left(), budget.seconds
+        for share, way in _WALKS:
+            rest = (1 - share) * left if end < math.inf else 0.0
+            part = dataclasses.replace(budget, seconds=end - rest)
+            if self.open:
+                self._walk.run(part, self._most, self.best, way)
 
     def cover(self, budget: Budget) -> None:
         """The cheapest nodes found whose own pods cover what is wanted: nothing moves."""
@@ -198,7 +209,7 @@ class _Search:
         if self._cost <= self._least * (1 + _WIDE) or budget.left() <= 0:
             return
         choice = self._relaxation.chosen(
-            self._allowed, seconds=budget.limit(), rounds=budget.rounds, start=self._as_choice()
+            self._most, seconds=budget.limit(), rounds=budget.rounds, start=self._as_choice()
         )
         if choice is not None:
             self._note(choice)
@@ -254,11 +265,14 @@ class _Search:
             for _ in range(_TRIES):
                 if not self.open or budget.left() <= 0:
                     return
-                layout = self.settle(*self._changed(now))
+                keep, types = self._changed(now)
+                allowed = self._cost * _WARM * left * self._dice.random()
+                if self._settler.least(keep, types) >= cost + allowed:
+                    continue
+                layout = self.settle(keep, types)
                 if layout is None:
                     continue
                 new = self.cost(layout)
-                allowed = self._cost * _WARM * left * self._dice.random()
                 if new < cost + allowed:
                     now, cost = layout, new
                     self.offer(layout)

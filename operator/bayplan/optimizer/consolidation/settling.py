@@ -44,11 +44,29 @@ class Settler:
         self._by_price = np.argsort(offers.price, kind="stable")
         self._may_move = holding.movable.any(axis=0)
         self._spread = sorted({kind for share in holding.shares for kind in share.kinds})
+        self._load = holding.wanted @ holding.request
+        self._price = np.maximum(holding.price + holding.lean, 0)
+        # What a unit of each resource costs at least, if it must be bought.
+        rate = offers.price[:, None] / np.maximum(offers.capacity, 1)
+        self._rate = rate.min(axis=0, initial=np.inf)
 
     def needed(self, keep: BoolVector) -> IntVector:
         """[K] how many pods have to move if these nodes are kept."""
         needed: IntVector = self.holding.wanted - keep @ self.holding.held
         return np.maximum(needed, 0)
+
+    def least(self, keep: BoolVector, types: IntVector) -> float:
+        """About what a layout on these nodes costs at least, with `lean`; quickly found.
+
+        A layout may buy a node of a cheaper type than it was given.
+        """
+        holding, offers = self.holding, self.offers
+        price = float(keep @ self._price) + float(offers.price[types].sum())
+        price += float(self.needed(keep) @ holding.move_price)
+        room = keep @ holding.room + offers.capacity[types].sum(axis=0)
+        short = np.maximum(self._load - room, 0)
+        asked = short > 0
+        return price + float((short[asked] * self._rate[asked]).max(initial=0.0))
 
     def settled(
         self, keep: BoolVector, types: IntVector, most_moves: int | None = None
