@@ -2,17 +2,28 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from bayplan.model.departures import Vacating
+from bayplan.model.departures import Move, Vacating
 from bayplan.model.intents import EvictPod
 from bayplan.model.nodes import Node, Taint
 from bayplan.model.pods import Pod
 from bayplan.model.workloads import Backlog
 from bayplan.reconcile.pool.vacating import machine
-from bayplan.reconcile.pool.vacating.vacancies import Group, NodeState, Watched
-from tests.builders import make_node
+from bayplan.reconcile.pool.vacating.moving import Moves
+from bayplan.reconcile.pool.vacating.vacancies import (
+    Group,
+    Held,
+    Memory,
+    NodeState,
+    Now,
+    Proof,
+    Rules,
+    Watched,
+)
+from tests.builders import NOON, make_node, make_pod
 from tests.laws.vacating_world import KINDS, STAY, World
 
 
@@ -77,6 +88,71 @@ class TestTheWay:
         world.run(30)
 
         assert world.tainted("n1")
+
+
+class Proving(World):
+    """`asked` has what counts as held at each proof."""
+
+    asked: list[Held]
+
+    def prove(self, some: Sequence[Pod], held: Held, *more: Any) -> Proof:
+        self.asked.append(held)
+        return super().prove(some, held, *more)
+
+
+class TestLaterGroups:
+    """Other nodes of the plan, whose pods have not begun to move."""
+
+    def test_their_room_is_left_to_them(self) -> None:
+        world = Proving(wanted={"n1", "n2"}, replicas={"rs": 2, "web": 2})
+        world.asked = []
+        world.rules = dataclasses.replace(world.rules, most_draining=1)
+        world.run(20)
+
+        assert [{KINDS["rs"]: {"n3": 1}, KINDS["web"]: {"n3": 1}}] == world.asked[:1]
+        assert NodeState.CLOSING is world.state("n2")
+
+    def test_their_room_is_used_if_there_is_no_other(self) -> None:
+        """Four pods move to a node with room for six that eight are planned for."""
+        world = Proving(wanted={"n1", "n2"})
+        world.asked = []
+        world.run(30)
+
+        assert {} == world.asked[1]
+        assert world.tainted("n1")
+
+
+class TestOfManyPods:
+    """Of a controller that has ten times as many pods, ten times as many are away at a time."""
+
+    @staticmethod
+    def away(count: int, unready: str = "") -> list[EvictPod]:
+        """What is evicted of a node that has all pods of an owner but `p0`; one is not ready."""
+        pods = {
+            f"p{number}": make_pod(
+                f"p{number}", "n1" if number else "n2", owner_uid="rs", owner_kind="ReplicaSet",
+                created_at=NOON - 1000, ready=f"p{number}" != unready,
+            )
+            for number in range(count)
+        }  # fmt: skip
+        moves = Moves(
+            Memory(began_at=NOON - 100),
+            Rules(1, stay_seconds=STAY),
+            Now(NOON, 1, prove=lambda *_: Proof(), owned=lambda _: pods.values(), usable={"n3"}),
+            {"n1"},
+        )
+        here = [pod for pod in pods.values() if pod.node == "n1"]
+        begun = moves.begin(Move(pod.key, pod.uid, "rs", KINDS["rs"], "n3") for pod in here)
+        watched = Watched("n1", moves=begun)
+        moves.advance(watched, {pod.uid: pod for pod in here})
+        return moves.evictions
+
+    @pytest.mark.parametrize(("pods", "most"), [(2, 1), (19, 1), (20, 2), (39, 3), (100, 10)])
+    def test_a_tenth_of_them_goes_at_a_time(self, pods: int, most: int) -> None:
+        assert most == len(self.away(pods))
+
+    def test_those_that_are_not_ready_are_away_too(self) -> None:
+        assert [2, 1, 0] == [len(self.away(count, "p0")) for count in (30, 20, 19)]
 
 
 class TestWhatStops:

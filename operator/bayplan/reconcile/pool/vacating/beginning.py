@@ -100,7 +100,7 @@ def _begin_moves(p: Pass, group: Group, todo: Sequence[Vacating]) -> None:
     if why:
         _wait(p, todo, why)
         return
-    proof = p.now.prove(pods, p.moves.kept(), p.moves.leaving)
+    proof = p.proof(pods)
     if proof.lacking:
         _unproven(p, batch, no_room(proof.lacking))
         return

@@ -212,7 +212,7 @@ def _all_proven(p: Pass, uid: str, one: Watched, here: Mapping[str, Pod]) -> Wat
     if one.moves and not one.started:
         p.open(uid, one, f"{title(extra[0])} has landed there", rest=True)
         return one
-    proof = p.now.prove(extra, p.moves.kept(), p.moves.leaving)
+    proof = p.proof(extra)
     if not proof.lacking:
         # After a restart nobody knows what had started: it goes on.
         moves = (*one.moves, *p.moves.begin(proof.moves))
@@ -265,7 +265,7 @@ def _force(p: Pass, uid: str, one: Watched, seen: Seen) -> None:
     ]
     extra = [pod for pod in here if pod.uid not in moving]
     if extra and p.may_prove(one):
-        proof = p.now.prove(extra, p.moves.kept(), p.moves.leaving)
+        proof = p.proof(extra)
         failed = one.unproven + 1 if proof.lacking else 0
         moves = (*one.moves, *p.moves.begin(proof.moves))
         one = dataclasses.replace(one, moves=moves, unproven=failed, proved_at=p.now.at)

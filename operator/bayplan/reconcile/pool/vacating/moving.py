@@ -1,8 +1,9 @@
 """The pods that move off the nodes of a Pool, during one step: holds, successors and evictions.
 
 A LongService moves its instances itself, once their node has the taint: replacement first. All
-other pods are evicted here, one of each owner at a time, and only while the owner's other pods are
-ready and a hold for the successor stands.
+other pods are evicted here, one of each owner at a time, or a tenth of its pods if that is more. A
+pod goes only while no more of the owner's other pods are away than that, and while a hold for its
+successor stands.
 """
 
 import dataclasses
@@ -31,6 +32,7 @@ RECOVER_SECONDS = 60  # an owner that stays smaller than before was scaled down
 HOLD_SECONDS = 120  # for the successor of a pod that has gone, if no pod of its owner waits
 LONGEST_HOLD_SECONDS = 600  # if any does: one that has not landed by then will not land there
 _AGAIN_SECONDS, _LONGEST_SECONDS = 5, 60  # until an eviction without effect is tried again
+_PART_AWAY = 10  # one in so many pods of an owner may be away at a time
 
 
 def moves_itself(pod: Pod) -> bool:
@@ -57,7 +59,7 @@ class Moves:
         self.evictions: list[EvictPod] = []
         self.moved: list[Move] = []
         self._crowded: Collection[str] = ()
-        self._asked: set[str] = set()  # owners of which a pod is evicted in this step
+        self._ended: set[str] = set()  # owners of which a run is ended in this step
         self._followed: set[str] = set()  # owners of whose pods all are known as of this step
         self._alive: dict[str, int] = {}  # by uid of an owner: how many of its pods are ready
         self._spent = Counter[str]()  # evictions in this step, by disruption budget
@@ -206,10 +208,15 @@ class Moves:
         moving = self._landable(moving, pod)
         if not moving.held:
             return moving, f"there is no other node for {title(pod)}"
-        fleet = self.fleets.get(moving.move.owner, Fleet())
-        size = sum(not each.terminal for each in now.owned(moving.move.owner))
-        self.fleets[moving.move.owner] = dataclasses.replace(fleet, size=size, evicted_at=now.at)
-        self._asked.add(moving.move.owner)
+        owner = moving.move.owner
+        fleet = self.fleets.get(owner, Fleet())
+        size = sum(not (each.terminal or each.terminating) for each in now.owned(owner))
+        asked = {uid: at for uid, at in fleet.asked.items() if now.at < at + _AGAIN_SECONDS}
+        self.fleets[owner] = dataclasses.replace(
+            fleet, size=size, evicted_at=now.at, asked={**asked, pod.uid: now.at}
+        )
+        if pod.is_run:
+            self._ended.add(owner)
         allowance = now.allowed(pod)
         if allowance is not None:
             self._spent[allowance.budget] += 1
@@ -257,25 +264,35 @@ class Moves:
                 return f"the eviction of {title(pod)} was refused: it is tried again"
         elif moving.asked_at and now.at < moving.asked_at + _AGAIN_SECONDS:
             return f"there was no other node for {title(pod)} a moment ago"
-        if owner in self._asked:
-            return f"another pod of the owner of {title(pod)} moves first"
-        return "" if pod.is_run else self._unready(owner, pod)
+        if not pod.is_run:
+            return self._unready(owner, pod)
+        return (
+            f"another run of the owner of {title(pod)} ends first" if owner in self._ended else ""
+        )
 
     def _unready(self, owner: str, pod: Pod) -> str:
-        """Why the owner cannot spare this pod now: another of its pods is not ready, or lacks."""
+        """Why the owner cannot spare this pod now: too many of its pods are not ready, or lack."""
         fleet, now = self.fleets.get(owner, Fleet()), self._now
-        if now.at < fleet.evicted_at + _AGAIN_SECONDS:  # it may go, whatever was answered
-            return f"another pod of the owner of {title(pod)} was asked to go just now"
         others = [each for each in now.owned(owner) if not each.terminal and each.uid != pod.uid]
-        for each in others:
-            if not each.node or not each.ready or each.terminating:
-                return f"{title(each)} is not ready, so {title(pod)} stays for now"
         if not others:
             return f"{title(pod)} is the only pod of its owner"
+        # Those that were asked to go may go, whatever was answered.
+        asked = {uid for uid, at in fleet.asked.items() if now.at < at + _AGAIN_SECONDS}
+        unready = [each for each in others if not each.node or not each.ready or each.terminating]
+        going = asked.union(each.uid for each in unready if each.terminating)
+        count = sum(not each.terminating for each in others) + 1
+        there = {each.uid for each in others}.difference(each.uid for each in unready)
+        away = sum(not each.terminating for each in unready) + len(asked & there)
         recovers = now.at < fleet.evicted_at + RECOVER_SECONDS
-        if recovers and len(others) + 1 < fleet.size:
-            return f"the successor of the pod that moved before {title(pod)} is not there yet"
-        return ""
+        if recovers and count < fleet.size:
+            away += fleet.size - count
+        if max(away, len(going)) < max(count // _PART_AWAY, 1):
+            return ""
+        if unready:
+            return f"{title(unready[0])} is not ready, so {title(pod)} stays for now"
+        if asked:
+            return f"another pod of the owner of {title(pod)} was asked to go just now"
+        return f"the successor of the pod that moved before {title(pod)} is not there yet"
 
 
 def _over(moving: Moving) -> bool:

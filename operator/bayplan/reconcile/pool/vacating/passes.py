@@ -1,19 +1,23 @@
 """What all parts of one step of `vacating` share: what they look at, change and say."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from bayplan.model.backoff import delay_after
 from bayplan.model.intents import CloseNode, TaintNode
 from bayplan.model.nodes import DRAINING, LEAVING_TAINTS, MOVING, Node
-from bayplan.model.workloads import Backlog, TaskKey
+from bayplan.model.pods import Pod
+from bayplan.model.workloads import Backlog, PodClass, TaskKey
 from bayplan.reconcile.pool.retirement import Seen, ordinary
 from bayplan.reconcile.pool.vacating.moving import Moves
 from bayplan.reconcile.pool.vacating.vacancies import (
     Group,
+    Held,
     Memory,
     NodeState,
     Now,
+    Proof,
     Rest,
     Rules,
     Step,
@@ -98,6 +102,32 @@ class Pass:
         if node.unschedulable:
             return "somebody has cordoned it"
         return ""
+
+    def proof(self, pods: Sequence[Pod]) -> Proof:
+        """Where the successors of these pods land, beside what is held.
+
+        The room that later groups are to have is left to them, if there is room without it: else
+        the last node of a group would find none, and the others had been emptied for less.
+        """
+        held, later = self.moves.kept(), self._later(frozenset(pod.uid for pod in pods))
+        if later:
+            found = self.now.prove(pods, added(held, later), self.moves.leaving)
+            if not found.lacking:
+                return found
+        return self.now.prove(pods, held, self.moves.leaving)
+
+    def _later(self, moving: Collection[str]) -> Held:
+        """The room on nodes that are there for pods, other than these, whose moves are to begin."""
+        found: dict[PodClass, Counter[str]] = {}
+        for group in self.groups:
+            for one in group.vacatings:
+                watched = self.watched.get(one.uid)
+                if one.uid not in self.seen or (watched and watched.state is not NodeState.CLOSING):
+                    continue
+                for move in one.moves:
+                    if move.uid not in moving and move.target in self._uids:
+                        found.setdefault(move.kind, Counter())[move.target] += 1
+        return found
 
     def may_prove(self, one: Watched) -> bool:
         wait = delay_after(one.unproven, PROOF_SECONDS, LONGEST_PROOF_SECONDS)
@@ -197,6 +227,13 @@ class Pass:
             lacking=self.lacking,
             memory=memory,
         )
+
+
+def added(one: Held, other: Held) -> Held:
+    """What is held in both together."""
+    return {
+        kind: Counter(one.get(kind, {})) + Counter(other.get(kind, {})) for kind in {**one, **other}
+    }
 
 
 def taken_by(seen: Seen) -> str:

@@ -158,12 +158,14 @@ class Fleet:
     """What is remembered of the pods of one controller.
 
     `known` are the uids of placed pods that are no successors, or were counted as such. `size` is
-    how many pods it had at the last eviction, at `evicted_at`.
+    how many pods it had at the last eviction, at `evicted_at`. `asked` has the uids of the pods
+    that were lately asked to go, and when.
     """
 
     known: frozenset[str] = frozenset()
     size: int = 0
     evicted_at: int = 0
+    asked: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
