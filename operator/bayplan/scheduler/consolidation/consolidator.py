@@ -52,7 +52,7 @@ from bayplan.scheduler.pools.pool_nodes import PoolNodes
 from bayplan.scheduler.pools.under_way import UnderWay
 
 PLAN_SECONDS = 10
-_LOOK_SECONDS = 2.0  # so often it is looked whether it is time to plan
+_LOOK_SECONDS = 1.0  # so often it is looked whether it is time to plan
 _TICK_SECONDS = 1.0
 _GOING_SECONDS = 60  # by then pods that are about to go have gone, or go slowly
 _OLD_SECONDS = 60  # a plan that is still being carried out is made anew after so long
