@@ -23,7 +23,7 @@ _ABOUT = 0.02  # a choice that is settled for so much more did not have the room
 _EASIER, _HARDER = 0.9, 1.05  # the margin changes by so much when it had, or had not
 _LACK = 3.0  # room that lacks costs so many times what it costs to buy
 _WAYS = (0.35, 0.75, 0.9)  # chances, summed: one node, one for another, buy; else do not buy
-_TOO_MANY = 10  # a move beyond the most allowed costs as much as so many moves
+_TOO_MANY = 3  # a move beyond the most allowed costs as much as so many moves, or pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class Walk:
         holding, offers = self._holding, self._offers
         self._price = np.maximum(holding.price + holding.lean, 0).astype(np.float64)
         self._all = float(self._price.sum()) + 1.0
+        dear = _TOO_MANY * float(holding.move_price.max(initial=0))
+        self._too_many = max(dear, _TOO_MANY * self._all / (float(holding.wanted.sum()) + 1))
         self._loose = np.flatnonzero(~holding.stays)
         self._pinned = holding.held - holding.movable
         self._stuck = ~holding.movable.any(axis=0)
@@ -118,7 +120,7 @@ class Walk:
         value = float(self._price[at.keep].sum() + self._offers.price[at.types].sum())
         value += float(needed @ holding.move_price)
         if most_moves is not None and (over := int(needed.sum()) - most_moves) > 0:
-            value += _TOO_MANY * over * float(holding.move_price.max(initial=1))
+            value += over * self._too_many
         wrong = needed[self._stuck].sum() + np.maximum(self._may_go - at.pinned, 0).sum()
         short = np.maximum(self._load * (1 + margin) - at.room, 0)
         return value + float(wrong) * self._all + float((short * self._lack).max(initial=0.0))

@@ -27,6 +27,7 @@ from bayplan.reconcile.pool.consolidation import moved_lately
 from bayplan.reconcile.pool.quiet import Problem
 from bayplan.reconcile.pool.retirement import Seen
 from bayplan.reconcile.pool.vacating import machine
+from bayplan.reconcile.pool.vacating.passes import HOUR
 from bayplan.reconcile.pool.vacating.vacancies import (
     Group,
     Held,
@@ -76,7 +77,7 @@ class _Work:
     progress_at: int = 0  # when anything was last done for it
     demand: Demand = field(default_factory=Demand)  # when it came
     same: Demand = field(default_factory=Demand)  # about what has been asked for, since then
-    same_since: int = 0
+    moved: int = 0  # pods that have begun to move since then
     shrinks_since: int | None = None  # since when many pods are about to go
     pursued: list[Pursued] = field(default_factory=list)
     memory: Memory = field(default_factory=Memory)
@@ -130,9 +131,8 @@ class Consolidator:
         return max(spec.consolidation.maximum_moves_per_hour - spent, 0)
 
     def moved(self, pool: str) -> int:
-        """How many pods have begun to move within an hour for about the demand of now."""
-        work = self._work_of(pool)
-        return sum(count for at, count in work.memory.moves if at > work.same_since)
+        """How many pods have begun to move for about the demand of now."""
+        return self._work_of(pool).moved
 
     def going(self, pool: str) -> frozenset[str]:
         """The uids of nodes that are given back already, for which new nodes were ordered."""
@@ -218,7 +218,7 @@ class Consolidator:
             return
         demand = self.scenes.demand(pool)
         if not demand.like(work.same):
-            work.same, work.same_since = demand, now
+            work.same, work.moved = demand, 0
         if self._busy(work, demand, now):
             work.number += 1  # it stands
             return
@@ -319,6 +319,8 @@ class Consolidator:
         before = work.memory
         step = machine.step(seen, groups, before, rules, moment)
         work.memory, work.step = step.memory, step
+        known = sum(now < at + HOUR for at, _ in before.moves)
+        work.moved += sum(count for _, count in step.memory.moves[known:])
         if step.intents or any(told.changed for told in step.states.values()):
             work.progress_at = now
         self._write(step)
