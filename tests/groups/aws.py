@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -46,6 +46,7 @@ class Aws:
     tokens: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     calls: list[str] = dataclasses.field(default_factory=list)
     late: bool = False
+    launched: Callable[[], None] = lambda: None  # before the answer to a launch leaves
 
     @property
     def backend(self) -> AutoScalingBackend:
@@ -105,7 +106,9 @@ def served() -> Iterator[Aws]:
         called("LaunchInstances")
         name, token = answers._get_param("AutoScalingGroupName"), answers._get_param("ClientToken")  # noqa: SLF001
         count = answers._get_int_param("RequestedCapacity")  # noqa: SLF001
-        return ActionResult(aws.launch(name, count, token))
+        answer = aws.launch(name, count, token)
+        aws.launched()
+        return ActionResult(answer)
 
     old_size = AutoScalingResponse.set_desired_capacity
     old_end = AutoScalingResponse.terminate_instance_in_auto_scaling_group
