@@ -171,6 +171,10 @@ class Pools:
             self.groups, self.groups_problem = dict(groups), problem
             self.changed()
 
+    def put_instance(self, claim: NodeClaim) -> None:
+        """Count on this instance as it is decided; `set_instances` tells of it later."""
+        self.claims[claim.name] = claim
+
     def set_instances(self, claims: Mapping[str, NodeClaim]) -> None:
         """These are all instances and orders of Auto Scaling groups, by the names of claims."""
         before = {name: claim for name, claim in self.claims.items() if claim.group}

@@ -4,10 +4,11 @@ A Pool needs to know what the next instance will be, and that nobody else takes 
 AZRebalance, scale-in and the Cluster Autoscaler terminate nodes with running pods.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from bayplan.api.names import POOL
 from bayplan.model.groups import Group, PoolGroups, UnfitGroup
+from bayplan.model.node_claims import Offering
 from bayplan.model.nodes import Node
 from bayplan.reconcile.pool.quiet import Problem
 
@@ -22,10 +23,16 @@ def judged(groups: Iterable[Group], nodes: Mapping[str, Node], pool: str) -> Poo
     """
     found: list[UnfitGroup] = []
     fit: list[Group] = []
+    offerings: dict[Offering, Group] = {}
+    types: dict[str, Group] = {}  # the first of each
     for group in sorted(groups, key=lambda one: one.name):
-        fault = _fault(group) or _mislabelled(group, nodes, pool) or _beside(group, fit)
+        fault = (
+            _fault(group) or _mislabelled(group, nodes, pool) or _beside(group, offerings, types)
+        )
         if fault is None:
             fit.append(group)
+            offerings[group.offering] = group
+            types.setdefault(group.types[0], group)
         else:
             found.append(UnfitGroup(group.name, fault.reason, fault.message))
     return PoolGroups(tuple(fit), tuple(found))
@@ -155,24 +162,21 @@ def _mislabelled(group: Group, nodes: Mapping[str, Node], pool: str) -> Problem 
     return None
 
 
-def _beside(group: Group, others: Sequence[Group]) -> Problem | None:
-    """What a group is beside groups that are fit."""
-    for other in others:
-        if group.offering == other.offering:
-            return Problem(
-                "Doubled",
-                (
-                    f"group {other.name} has the same type, zone and capacity type; raise the size "
-                    "of that group, and delete this one."
-                ),
-            )
-        alike = group.types[0] == other.types[0]
-        if alike and (group.labels, group.taints) != (other.labels, other.taints):
-            return Problem(
-                "LabelsDiffer",
-                (
-                    f"group {other.name} has the same type, and its tags name other labels or "
-                    "taints; make them alike, or make another Pool."
-                ),
-            )
+def _beside(
+    group: Group, offerings: Mapping[Offering, Group], types: Mapping[str, Group]
+) -> Problem | None:
+    """What a group is beside groups that are fit, by what they sell and by type."""
+    same, alike = offerings.get(group.offering), types.get(group.types[0])
+    if same is not None:
+        return Problem(
+            "Doubled",
+            f"group {same.name} has the same type, zone and capacity type; raise the size of that "
+            "group, and delete this one.",
+        )
+    if alike is not None and (group.labels, group.taints) != (alike.labels, alike.taints):
+        return Problem(
+            "LabelsDiffer",
+            f"group {alike.name} has the same type, and its tags name other labels or taints; make "
+            "them alike, or make another Pool.",
+        )
     return None

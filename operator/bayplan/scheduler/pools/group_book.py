@@ -125,6 +125,18 @@ class GroupBook:
         """The number of the Pool's last launch."""
         return max(self.serials.get(pool.uid, 0), last_serial(pool.status))
 
+    def order(self, wanted: Queued) -> None:
+        """Have this order be a part of the next launch; its claim counts at once."""
+        self.queue.append(wanted)
+        group = self.fit(wanted.pool)[wanted.group]
+        claim = group_claims.requested(wanted.claim, wanted.pool, group, wanted.since)
+        self.cache.pools.put_instance(claim)
+
+    def end(self, claim: NodeClaim) -> None:
+        """The instance is to end: its claim counts as being deleted at once."""
+        self.going.add(claim.uid)
+        self.cache.pools.put_instance(dataclasses.replace(claim, deleting=True))
+
     # ---- launches ----------------------------------------------------------------------------
 
     def adopt(self, now: int) -> None:
@@ -160,6 +172,7 @@ class GroupBook:
                 mine[serial] = Pending(
                     launch, [one.claim for one in first], [one.done for one in first]
                 )
+                self.cache.pools.changed()  # the status is to tell of it at once
 
     def give_up(self, now: int) -> None:
         """Nobody waits for a launch for ever."""

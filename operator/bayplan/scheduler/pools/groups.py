@@ -150,8 +150,7 @@ class Groups:
         group = chosen(*wanted, self.book.fit(pool).values(), open_=open_)
         if group is None:
             return False
-        self.book.queue.append(Queued(pool, group.name, claim, now, done))
-        self.book.show()
+        self.book.order(Queued(pool, group.name, claim, now, done))
         return True
 
     def retire(self, wanted: RetireNode) -> None:
@@ -165,8 +164,7 @@ class Groups:
             self._refuse(claim.pool, "end", why, self.clock.now())
             return
         self._ending.setdefault(claim.uid, _Ending(claim))
-        self.book.going.add(claim.uid)
-        self.book.show()
+        self.book.end(claim)
 
     def names(self) -> frozenset[str]:
         """The names of claims that are taken, also in groups that are not fit now."""

@@ -73,6 +73,7 @@ class Menus:
         return Terms(buying.alternatives, buying.maximum_premium_percent, spec.weight)
 
 
+_Sale = Mapping[str, tuple[tuple[Group, bool], ...]]  # by Pool
 # Rooms of types, zones of nodes, and the services that have one instance on each node.
 _Seen = tuple[pool_menu.Rooms, tuple[str, ...], tuple[DaemonSet, ...]]
 
@@ -90,6 +91,7 @@ class MenuKeeper:
     _made_of: object = None
     _menus: Menus = field(default_factory=Menus)
     _nodes: _Seen = ({}, (), ())
+    _sale: tuple[object, _Sale] = (None, {})
     _group_rooms: Mapping[str, Vector] = field(default_factory=dict)  # by group
     _nodes_version: int = -1
     _seen_at: int = 0
@@ -155,18 +157,22 @@ class MenuKeeper:
                 found[name] = (spec, read)
         return found
 
-    def _on_sale(self) -> Mapping[str, tuple[tuple[Group, bool], ...]]:
+    def _on_sale(self) -> _Sale:
         """The fit groups of each Pool, and whether each may have one more instance.
 
         What changes with each instance, and decides nothing, is left out.
         """
-        return {
-            name: tuple(
-                (replace(group, desired=0, most=0, instances=()), group.open > 0)
-                for group in groups.fit
-            )
-            for name, groups in self.cache.pools.groups.items()
-        }
+        groups = self.cache.pools.groups  # another object whenever something has changed
+        if groups is not self._sale[0]:
+            told = {
+                name: tuple(
+                    (replace(group, desired=0, most=0, instances=()), group.open > 0)
+                    for group in each.fit
+                )
+                for name, each in groups.items()
+            }
+            self._sale = groups, told
+        return self._sale[1]
 
     def _may_buy(self, pool: PoolResource) -> bool:
         """Whether nothing hinders the Pool; looked at anew when something of it has changed."""
