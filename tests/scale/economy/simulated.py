@@ -70,6 +70,10 @@ class City(Town):
         prices = {kind: Price(one, "test") for kind, one in market.prices().items()}
         everywhere = ((kind, zone, "on-demand") for kind in prices for zone in market.ZONES)
         self.cache.pools.market = Market(prices, {}, frozenset(everywhere))
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Nothing has been seen yet."""
         self.moments = Moments()
 
     async def _ask(self, problem: Problem, seconds: float) -> Purchase | None:
@@ -134,7 +138,7 @@ class City(Town):
         return market.dollars_of(list(nodes.values())), market.dollars_of(needed), len(nodes)
 
 
-async def _operated(city: City, story: Coroutine[Any, Any, None]) -> None:
+async def operated(city: City, story: Coroutine[Any, Any, None]) -> None:
     """Play a story while the operator runs; a defect of ours fails it."""
     city.start()
     try:
@@ -194,7 +198,7 @@ def lived(
             await city.living(1)
             samples.append((second + 1.0, *city.paid()))
 
-    run(_operated(city, story()))
+    run(operated(city, story()))
     shrunk = {
         one.name: one.pods - less.pods for one, less in zip(kinds, halved(kinds), strict=True)
     }
