@@ -6,19 +6,19 @@ that has ended: what a kubelet and the cloud controller manager do on EC2.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from localcluster import Cluster, ec2, programs
+from localcluster import Cluster
 from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_service
 from tests.cluster.under_test import GROUP, REAL_LEASE, Site, pool_rights
-from tests.groups.aws import ENVIRONMENT, TAG, Aws, make_group, served
+from tests.groups.aws import ENVIRONMENT, Aws, make_group, served
+from tests.groups.joining import NODES, joining
 
 pytestmark = pytest.mark.cluster
 
-NODES, POOLS = "/api/v1/nodes", f"{GROUP}/pools"
+POOLS = f"{GROUP}/pools"
 ZONE = "us-east-1a"
 
 
@@ -39,55 +39,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         found = Site(Kube(local.kubeconfig), local, tmp_path_factory.mktemp("groups")).prepare()
         found.kube.apply(*pool_rights())
         yield found
-
-
-@contextmanager
-def joining(site: Site, aws: Aws) -> Iterator[None]:
-    """Instances join as nodes, and go with them, as long as this lasts."""
-    ends, joined, client = threading.Event(), set[str](), aws.client("ec2")
-
-    def look() -> None:
-        pages = client.get_paginator("describe_instances").paginate()
-        states = {
-            one["InstanceId"]: one
-            for page in pages
-            for reservation in page["Reservations"]
-            for one in reservation["Instances"]
-        }
-        for number, (id_, one) in enumerate(sorted(states.items())):
-            running = one["State"]["Name"] == "running"
-            if running and id_ not in joined:
-                joined.add(id_)
-                site.kube.create(NODES, node_of(one["InstanceType"], id_, number))
-            elif not running and id_ in joined:
-                joined.remove(id_)
-                site.kube.delete(f"{NODES}/{id_}")
-
-    def run() -> None:
-        while not ends.wait(1):
-            look()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        ends.set()
-        thread.join()
-
-
-def node_of(kind: str, id_: str, number: int) -> dict[str, object]:
-    """The node of an instance, with the label and the taint that its user data sets."""
-    shape = ec2.Shape(kind, ZONE, 1)
-    version = programs.kubernetes_version()
-    body = ec2.node(shape, 1, f"10.99.{number // 250}.{number % 250 + 1}", version=version)
-    labels = {**body["metadata"]["labels"], "kubernetes.io/hostname": id_, TAG: "batch"}
-    taint = {"key": TAG, "value": "batch", "effect": "NoSchedule"}
-    return {
-        **body,
-        "metadata": {"name": id_, "labels": labels},
-        "spec": {"providerID": f"aws:///{ZONE}/{id_}", "taints": [taint]},
-    }
 
 
 def ready(found: Objects) -> bool:
@@ -120,7 +71,7 @@ def test_nodes_come_and_go_and_a_killed_operator_buys_nothing_twice(site: Site, 
     service = make_service("web", namespace, replicas=4, cpu="1500m", placement=placement)
     services = f"{GROUP}/namespaces/{namespace}/longservices"
 
-    with joining(site, aws), operator:
+    with joining(site.kube, aws, "batch"), operator:
         kube.create(services, service)
         assert killed.wait(60), operator.log()[-3000:]
         operator.start()

@@ -6,11 +6,13 @@ and Karpenter's core with its kwok provider. Only the arm's scheduler differs.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+from unittest.mock import patch
 
 import yaml
 
@@ -18,13 +20,15 @@ from localcluster import Cluster, processes, programs
 from tests.cluster import read
 from tests.cluster.kube import Objects
 from tests.cluster.under_test import Site, pool_rights
+from tests.groups.aws import ENVIRONMENT, TAG, Aws, make_group, served
+from tests.groups.joining import NODES, joining
 from tests.scale.e2e import client, ground
 from tests.scale.economy import manifests, market
 from tests.scale.economy.watching import Watch
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 CONSOLIDATES = "BuyAndConsolidate"
-Workload = Literal["kube-scheduler", "replicasets", "longservices"]
+Workload = Literal["kube-scheduler", "replicasets", "longservices", "groups"]
 PODS = read.pods(manifests.NAMESPACE)
 # Karpenter's disruption while pods come, and as most users have it.
 WITHOUT_MOVES: Mapping[str, Any] = {
@@ -65,6 +69,7 @@ class Arm:
     pods: Watch
     claims: Watch
     operator: ground.Operator | None
+    aws: Aws | None = None
 
     def body(self, kind: market.Kind) -> tuple[str, dict[str, Any]]:
         """The collection and the manifest of a load of this arm's."""
@@ -81,6 +86,10 @@ class Arm:
     def nodes_paid(self) -> list[Paid]:
         """What is paid now."""
         found = []
+        if self.aws is not None:
+            for name, one in self.site.kube.listed(NODES).items():
+                found.append(Paid(name, one["metadata"]["labels"][INSTANCE_TYPE], name))
+            return found
         for name, one in self.site.kube.listed(manifests.CLAIMS).items():
             kind = one["metadata"]["labels"].get(INSTANCE_TYPE)
             if kind:
@@ -113,6 +122,32 @@ class Arm:
 
 
 @contextlib.asynccontextmanager
+async def arm_of_groups(pool: Mapping[str, Any] = MappingProxyType({})) -> AsyncIterator[Arm]:
+    """Bayplan without Karpenter: a group for each type of the market in one zone, in moto's AWS.
+
+    moto's server runs in this process. What other arms count as claims are nodes here.
+    """
+    with ground.site(**_CLUSTER) as (site, local), served() as aws, _environment(aws):
+        for kind in market.prices():
+            name, tags = kind.replace(".", "-"), {TAG: manifests.NAME}
+            make_group(aws, name, kind, market.ZONES[0], tags=tags, MaxSize=1000)
+        site.kube.create("/api/v1/namespaces", {"metadata": {"name": manifests.NAMESPACE}})
+        accounts = f"/api/v1/namespaces/{manifests.NAMESPACE}/serviceaccounts"
+        site.kube.until(accounts, lambda found: "default" in found)
+        server, prices = client.Server(local), market.prices_file(site.folder)
+        wanted = manifests.pool_of_groups(pool)
+        with joining(site.kube, aws, manifests.NAME), _operator(site, prices, wanted) as operator:
+            async with Watch(local, server, PODS) as pods, Watch(local, server, NODES) as nodes:
+                yield Arm("groups", local, site, server, pods, nodes, operator, aws)
+
+
+@contextlib.contextmanager
+def _environment(aws: Aws) -> Iterator[None]:
+    with patch.dict(os.environ, {**ENVIRONMENT, "AWS_ENDPOINT_URL": aws.url}):
+        yield
+
+
+@contextlib.asynccontextmanager
 async def arm(
     workload: Workload,
     disruption: Mapping[str, Any],
@@ -136,7 +171,9 @@ async def arm(
         site.kube.until(accounts, lambda found: "default" in found)
         site.kube.until(manifests.NODE_POOLS, _node_pool_ready)
         server = client.Server(local)
-        with _operator(site, prices, pool) if ours else _scheduler(local) as operator:
+        with (
+            _operator(site, prices, manifests.pool(pool)) if ours else _scheduler(local) as operator
+        ):
             async with (
                 Watch(local, server, PODS) as pods,
                 Watch(local, server, manifests.CLAIMS) as claims,
@@ -150,7 +187,7 @@ def _operator(site: Site, prices: Path, pool: Mapping[str, Any]) -> Iterator[gro
     site.kube.apply(*pool_rights())
     with ground.Operator(site, "--pools", f"--prices-file={prices}") as operator:
         operator.until_leading()
-        site.kube.create(manifests.POOLS, manifests.pool(pool))
+        site.kube.create(manifests.POOLS, pool)
         site.kube.until(manifests.POOLS, _pool_ready)
         yield operator
 

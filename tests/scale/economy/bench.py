@@ -3,9 +3,11 @@
 `python -m tests.scale.economy.bench` applies the same pods to a cluster without nodes, once for
 each arm, and compares the dollars an hour of the nodes with a bound that holds for every algorithm.
 With `--half`, half of the pods leave then, and ten minutes are watched; with `--hour`, pods come
-and go for an hour. Prints a table, writes JSON, exits 1 when a limit of `tests/scale/budgets.yaml`
-is exceeded. The controller manager's clients are not throttled (1,000 requests a second), in every
-arm alike: with its default of 20 a second it would take minutes to make a thousand pods.
+and go for an hour. `--arm groups --arm replicasets` compares a Pool with Auto Scaling groups of
+moto with one of Karpenter. Prints a table, writes JSON, exits 1 when a limit of
+`tests/scale/budgets.yaml` is exceeded. The controller manager's clients are not throttled (1,000
+requests a second), in every arm alike: with its default of 20 a second it would take minutes to
+make a thousand pods.
 """
 
 import argparse
@@ -31,6 +33,7 @@ _ARMS: dict[Workload, str] = {
     "replicasets": "B1 Bayplan, ReplicaSets",
     "longservices": "B2 Bayplan, LongServices",
 }
+_GROUPS: dict[Workload, str] = {"groups": "B3 Bayplan, groups of AWS"}
 _NOTE = (
     "A: NodeResourcesFit MostAllocated. p50, p95: from a pod's creation to its binding. made: until"
     " the last pod exists.\nThe controller manager may send 1,000 requests a second, in every arm."
@@ -42,7 +45,7 @@ def main() -> int:
     parser.add_argument("--pods", type=int, action="append", help=f"else {SIZES}")
     parser.add_argument("--hour", action="store_true", help="an hour of arrivals and departures")
     parser.add_argument("--half", action="store_true", help="half of the pods leave")
-    arms = sorted({*_ARMS, *halving_bench.CONTESTANTS})
+    arms = sorted({*_ARMS, *_GROUPS, *halving_bench.CONTESTANTS})
     parser.add_argument("--arm", action="append", choices=arms, help="else all")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -81,6 +84,9 @@ def _from_nothing(asked: argparse.Namespace, console: Console) -> tuple[dict[str
             turns[workload] = asyncio.run(from_nothing.turn(workload, kinds, bound, asked.logs))
             console.print(f"{workload}: claims by second {turns[workload].purchases}")
         console.print(_table(pods, asked.seed, bound, turns))
+        for name, turn in turns.items():
+            if turn.aws_calls:
+                console.print(f"{name}: calls to AWS until every pod ran: {turn.aws_calls}")
         results[f"pods_{pods}"] = {
             "seed": asked.seed,
             "bound": asdict(bound),
@@ -191,7 +197,7 @@ def _table(
     first = turns.get("kube-scheduler")
     for name, turn in turns.items():
         table.add_row(
-            _ARMS[name],
+            {**_ARMS, **_GROUPS}[name],
             str(turn.running),
             f"{turn.dollars:.2f}",
             f"+{turn.over_bound_percent:.1f} %",

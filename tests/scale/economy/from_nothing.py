@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.scale.e2e.client import percentile
 from tests.scale.economy import arms, manifests, market
 
-_WITHIN = {"kube-scheduler": 400.0, "replicasets": 400.0, "longservices": 400.0}
+_WITHIN = {"kube-scheduler": 400.0, "replicasets": 400.0, "longservices": 400.0, "groups": 400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Turn:
     whole: float  # seconds from the first request until every pod runs
     purchases: dict[int, int]  # second of the first request on -> claims written in it
     types: dict[str, int]
+    aws_calls: dict[str, int]  # only of the arm with groups
 
 
 async def turn(
@@ -35,7 +36,10 @@ async def turn(
 ) -> Turn:
     """The demand is applied, and everything is measured when all pods run (or time is over)."""
     wanted = sum(kind.pods for kind in kinds)
-    async with arms.arm(workload, arms.WITHOUT_MOVES) as arm:
+    ground = (
+        arms.arm(workload, arms.WITHOUT_MOVES) if workload != "groups" else arms.arm_of_groups()
+    )
+    async with ground as arm:
         bodies = [arm.body(kind) for kind in kinds if kind.pods]
         requests = [arm.server.rendered("POST", path, body) for path, body in bodies]
         began = time.monotonic()
@@ -61,4 +65,5 @@ async def turn(
             whole=ended - began,
             purchases=dict(sorted(written.items())),
             types=dict(sorted(Counter(paid).items())),
+            aws_calls=dict(Counter(arm.aws.calls)) if arm.aws is not None else {},
         )

@@ -83,6 +83,13 @@ def pool(own: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def pool_of_groups(own: Mapping[str, Any]) -> dict[str, Any]:
+    """The Pool with Auto Scaling groups in place of the NodePool."""
+    spec = {**pool(own)["spec"], "autoScalingGroups": {}}
+    del spec["nodePoolRef"]
+    return {**pool(own), "spec": spec}
+
+
 def replica_set(kind: market.Kind, *, ours: bool) -> dict[str, Any]:
     """A ReplicaSet for kube-scheduler; `ours` names Bayplan and the Pool."""
     labels = {"app": kind.name}
