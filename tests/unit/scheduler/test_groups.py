@@ -14,6 +14,7 @@ from tests.unit.scheduler.group_town import (
     filled,
     make_group,
     throttled,
+    unanswered,
 )
 from tests.unit.scheduler.test_pool_buying import ZONES
 
@@ -286,3 +287,23 @@ def test_nodes_that_do_not_name_their_pool_make_a_group_unfit() -> None:
     town.play(story)
 
     assert "LabelMissing" == town.condition("GroupsUnfit")["reason"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_end_without_an_answer_waits_for_a_description(when: str) -> None:
+    """A3: whether or not AWS has carried it out, the instance ends once."""
+    town = town_of(make_group("m5.large"))
+
+    async def story() -> None:
+        town.pods(3, cpu=1500)
+        await town.living(60)
+        town.aws.troubles += [unanswered(when)] * 3
+        for pod in list(town.cache.state.pods.values()):
+            town._end(pod)  # noqa: SLF001  what a person does
+        await town.living(200)
+
+    town.play(story)
+
+    assert [] == town.aws.hasty()
+    assert [1, 1, 1] == list(town.aws.ended.values())
+    assert (0, []) == (town.aws.groups["m5.large-a"].desired, town.broken)
