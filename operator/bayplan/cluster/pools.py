@@ -95,8 +95,8 @@ class Pools:
         """Whether it is known which Pools there are, and through what each buys."""
         if POOL not in self.listed or not self.looked:
             return False
-        if not all(map(self.ready, self.pools.values())):
-            return False
+        if not (self.groups_problem or all(map(self.ready, self.pools.values()))):
+            return False  # others do not wait for AWS if it does not answer
         if not self.karpenter:
             return True
         through = (self.node_pools.get(one.node_pool) for one in self.pools.values())

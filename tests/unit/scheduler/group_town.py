@@ -60,13 +60,15 @@ class FakeAws:
     troubles: list[tuple[str, Exception | type[BaseException]]] = field(default_factory=list)
     lacks_launch: bool = False
     joins: bool = True
+    unreadable: bool = False
     shrunk: list[str] = field(default_factory=list)  # what lowered a desired size
     ended: Counter[str] = field(default_factory=Counter)
     serial: int = 0
 
     async def describe(self, tags: Collection[str], /) -> Sequence[Group]:
         self.calls.append(("describe", (frozenset(tags),)))
-        self._trouble("before", reads=True)
+        if self.unreadable:
+            raise RefusedError("not authorized to perform autoscaling:DescribeAutoScalingGroups")
         return [group for group in self.groups.values() if set(group.tags) & set(tags)]
 
     async def launch(self, group: str, count: int, token: str, /) -> Launched:
@@ -127,8 +129,8 @@ class FakeAws:
         )
         return tuple(made)
 
-    def _trouble(self, when: str, *, reads: bool = False) -> None:
-        if self.troubles and self.troubles[0][0] == when and not reads:
+    def _trouble(self, when: str) -> None:
+        if self.troubles and self.troubles[0][0] == when:
             raise self.troubles.pop(0)[1]
 
     def hasty(self) -> list[str]:

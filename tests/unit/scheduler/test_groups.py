@@ -307,3 +307,29 @@ def test_an_end_without_an_answer_waits_for_a_description(when: str) -> None:
     assert [] == town.aws.hasty()
     assert [1, 1, 1] == list(town.aws.ended.values())
     assert (0, []) == (town.aws.groups["m5.large-a"].desired, town.broken)
+
+
+def test_aws_that_cannot_be_asked_holds_up_nobody_else() -> None:
+    """The Pool says why; other Pools are known, and pods are left to others."""
+    town = town_of(make_group("m5.large"))
+    town.aws.unreadable = True
+
+    async def story() -> None:
+        town.pods(1)
+        await town.living(60)
+        told.append((town.condition("Ready")["reason"], town.condition("Ready")["message"]))
+        known.append(town.cache.pools.known)
+        town.aws.unreadable = False
+        await town.living(120)
+        town.aws.unreadable = True
+        await town.living(120)
+
+    told: list[tuple[str, str]] = []
+    known: list[bool] = []
+    town.play(story)
+
+    assert ("GroupsUnknown", [True]) == (told[0][0], known)
+    assert "autoscaling:DescribeAutoScalingGroups" in told[0][1]
+    assert 1 == town.aws.serial
+    assert "GroupsUnknown" == town.condition("Degraded")["reason"]
+    assert town.aws.count("describe") < 25

@@ -185,7 +185,13 @@ def _degraded(facts: Facts, now: int) -> Condition:
 
 
 def _troubles(facts: Facts, now: int) -> tuple[Problem | None, ...]:
-    return _refused_write(facts), _unknown_prices(facts), _sold_out(facts, now), _unpriced(facts)
+    return (
+        _refused_write(facts),
+        _undescribed(facts),
+        _unknown_prices(facts),
+        _sold_out(facts, now),
+        _unpriced(facts),
+    )
 
 
 def _refused_write(facts: Facts) -> Problem | None:
@@ -202,6 +208,18 @@ def _refused_write(facts: Facts) -> Problem | None:
         "WritesRefused",
         f"The API server refuses a write for this Pool: {words}. Mend that; it is tried again by "
         "itself, at the latest after 5 minutes.",
+    )
+
+
+def _undescribed(facts: Facts) -> Problem | None:
+    """Groups that were described once, and are not now."""
+    hands = facts.hands
+    if hands.groups is None or not hands.groups_problem:
+        return None
+    return Problem(
+        "GroupsUnknown",
+        f"Calls to AWS fail ({hands.groups_problem[:300].rstrip('.')}). What was described last is "
+        "used. Mend that; it is tried again by itself.",
     )
 
 
