@@ -53,13 +53,17 @@ class MovesAuditor(PoolAuditor):
             known.append((self.world.time(), after["spec"]))
 
     def pod(self, before: Body | None, after: Body | None, verb: str) -> None:
-        super().pod(before, after, verb)
         stored = after or before or {}
         uid = stored["metadata"]["uid"]
+        since = self._waiting.get(uid, 0.0)
+        super().pod(before, after, verb)
         node = stored["spec"].get("nodeName")
         if after is not None and node and (before is None or not before["spec"].get("nodeName")):
             self._bound_at[uid] = self.world.time()
             self._filled(after, node)
+            # It is the successor; others that come with it come for another reason.
+            if self._evicted.get(owner(after)["uid"], self.world.time()) <= since:
+                del self._evicted[owner(after)["uid"]]
         if before is None:
             return
         left = after is None or after["metadata"].get("deletionTimestamp")
