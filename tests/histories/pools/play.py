@@ -114,11 +114,11 @@ class _History(Faults[PoolWorld]):
             world.hear(name)
         for name in sorted(key[1] for key in world.store.of("Node")):
             world.cordon(name, on=False)
-        for name in self._jobs:
-            world.edit(name, suspend=True)
         for name in self._services:
             world.edit(name, names.LONGSERVICE, template=self._mended(name))
         await asyncio.sleep(_HEALING_SECONDS)
+        for name in self._jobs:  # not before: a run that is queued would wait for ever
+            world.edit(name, suspend=True)
         for _ in range(_RESTS):
             await self._until_settled(clock=auditor.latest)
             before = auditor.writes
