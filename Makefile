@@ -81,7 +81,7 @@ jepsen: $(STAMP)  ## Jepsen's test of Chronos, with a nemesis, whole (a quarter 
 scheduler-judge: $(STAMP)  ## N=20000 random clusters, kube-scheduler's filters beside ours; SEED=n is the first
 	PYTHONPATH=operator $(BIN)/python -m tests.scheduler $(or $(N),20000) $(if $(SEED),--seed $(SEED))
 
-autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (ten minutes; first time two more)
+autoscaler: $(STAMP)  ## beside a real Karpenter on fake nodes (a quarter of an hour; first time two more)
 	$(BIN)/pytest -q -s tests/autoscaler
 
 crds: $(STAMP)  ## write crds/, the charts' copies, the chart's values and reference pages

@@ -8,6 +8,7 @@ Bayplan has nothing to do, go on to get nodes from Karpenter, or do not: that is
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ ONE_EACH = {"cpu": "1500m", "memory": "1Gi"}  # an m5.large holds one pod of the
 MOST_LIVES = 150
 _LEASE = ("60", "40", "1")  # never lost; a restart under the same name does not wait
 _DEATHS_BY_STATUS = 5
+_DEATHS_BY_SORT = 2
 _OTHER = "other"
 _EVERY_SECONDS = 5.0
 
@@ -64,10 +66,13 @@ class Ground:
 
     @contextlib.contextmanager
     def pool(
-        self, *, types: Sequence[str] = ("m5.large",), **spec: Any
+        self, *, types: Sequence[str] = ("m5.large",), words: Sequence[str] = (), **spec: Any
     ) -> Iterator["PoolUnderTest"]:
-        """A Pool in mode Buy through a NodePool that allows these types, and its operator."""
-        made = PoolUnderTest(self, f"pool-{next(self.numbers)}", self.site.namespace())
+        """A Pool in mode Buy through a NodePool that allows these types, and its operator.
+
+        `words` are more words of its command line.
+        """
+        made = PoolUnderTest(self, f"pool-{next(self.numbers)}", self.site.namespace(), words)
         kube = self.kube
         kube.apply(*lease_rights(made.namespace))
         kube.create(CLASSES, node_class(made.name))
@@ -128,6 +133,7 @@ class PoolUnderTest:
     ground: Ground
     name: str
     namespace: str
+    words: Sequence[str] = ()
     proxy: Proxy = field(init=False)
     children: list[Child] = field(default_factory=list)
     _closing: threading.Event = field(default_factory=threading.Event)
@@ -177,6 +183,29 @@ class PoolUnderTest:
 
         return Rule(strikes, act)
 
+    def dies_by(self, sort: Callable[[Call], str], struck: Counter[str]) -> Rule:
+        """A life ends with a write of a sort that has ended fewer than two: `struck` counts them.
+
+        The first of each sort is stored and never answered; after the second, the answer is heard.
+        """
+        over: set[int] = set()
+
+        async def act(exchange: Exchange) -> web.StreamResponse:
+            life, found = len(self.children), sort(exchange.call)
+            if life in over:
+                return exchange.cut()
+            over.add(life)
+            struck[found] += 1
+            kill = self.children[-1].kill
+            strike = kill_unanswered(kill) if struck[found] == 1 else kill_answered(kill)
+            return await strike(exchange)
+
+        def strikes(call: Call) -> bool:
+            found = sort(call)
+            return bool(found) and struck[found] < _DEATHS_BY_SORT
+
+        return Rule(strikes, act)
+
     def log(self) -> str:
         path = self._folder / f"{self.name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
@@ -190,6 +219,7 @@ class PoolUnderTest:
             *("--metrics-port", "0", "--liveness-port", "0", "--pools"),
             *("--lease-duration-seconds", duration, "--lease-retry-seconds", retry),
             *("--lease-renew-deadline-seconds", deadline),
+            *self.words,
         ]
         child = self.ground.nursery.start(words, self._folder / f"{self.name}.log")
         self.children.append(child)
