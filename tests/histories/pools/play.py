@@ -119,19 +119,20 @@ class _History(Faults[PoolWorld]):
         await asyncio.sleep(_HEALING_SECONDS)
         for name in self._jobs:  # not before: a run that is queued would wait for ever
             world.edit(name, suspend=True)
-        for _ in range(_RESTS):
-            await self._until_settled(clock=auditor.latest)
+        for left in reversed(range(_RESTS)):
+            settled = await self._until_settled(clock=auditor.latest)
             before = auditor.writes
             await asyncio.sleep(_STEADY_SECONDS)
             if auditor.writes == before:
                 break
-        else:
-            auditor.broken("I8", f"{auditor.writes - before} writes in a steady cluster")
+            if not (settled and left):
+                auditor.broken("I8", f"{auditor.writes - before} writes in a steady cluster")
+                break
         auditor.judge(suspended_at=0)  # which slots are owed is asked of other histories
         auditor.judge_pool()
         auditor.judge_moves()
 
-    async def _until_settled(self, clock: float) -> None:
+    async def _until_settled(self, clock: float) -> bool:
         """Until nobody has written and nothing was sold out for a while, with clocks as before."""
         auditor, quiet, writes = self._world.auditor, 0, 0
         for _ in range(_LONGEST_SECONDS):
@@ -141,9 +142,10 @@ class _History(Faults[PoolWorld]):
             quiet = quiet + 1 if still else 0
             writes = auditor.writes
             if quiet > _QUIET_SECONDS and auditor.settled() and self._world.now() >= clock:
-                return
+                return True
             await asyncio.sleep(1)
         auditor.broken("C5", "the Pool does not come to rest")
+        return False
 
     # ---- what there is ----------------------------------------------------------------------
 
