@@ -398,7 +398,12 @@ BALANCED = {"type": "LoadBalancer", "ports": [PORT]}
 BY_NLB = {**BALANCED, "loadBalancerClass": "service.k8s.aws/nlb"}
 REFUSED_EDITS = [
     (changed(SERVICE, "service", BALANCED), "service", BY_NLB, "another controller would not"),
-    (changed(SERVICE, "service", BY_NLB), "service", BALANCED, "another controller would not"),
+    (
+        changed(SERVICE, "service", BY_NLB),
+        "service",
+        {"loadBalancerClass": None},
+        "another controller would not",
+    ),
     (SERVICE, "service", {"ports": [PORT], "headless": True}, "remove `service`, apply, and add"),
     (STATEFUL, "volumeClaimTemplates", [], "must stay as they are"),
     (SERVICE, "volumeClaimTemplates", [CLAIM], "must stay as they are"),
