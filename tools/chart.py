@@ -268,7 +268,8 @@ def values() -> Schema:
             ),
             knownFields=switch(
                 f"Refuse fields of templates that Kubernetes {podfields.release()} "
-                "does not have, such as misspelt ones; false for a newer cluster.",
+                "does not have, such as misspelt ones, and values of another type; false for a "
+                "newer cluster.",
                 True,
             ),
             requirePodRights=switch(

@@ -37,6 +37,10 @@ POD = {"nodeSelector": {"pool": "bad-input"}}
             "InvalidTemplate",
             "v",
         ),
+        ({"container": {"args": [5]}}, "InvalidTemplate", "args"),
+        ({"container": {"command": "sleep 5"}}, "InvalidTemplate", "command"),
+        ({"container": {"env": [{"name": "A", "value": 5}]}}, "InvalidTemplate", "env.value"),
+        ({"container": {"env": {"A": "b"}}}, "InvalidTemplate", "env"),
     ],
 )
 def test_an_impossible_spec_is_stalled_with_the_field(

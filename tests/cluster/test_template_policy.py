@@ -85,6 +85,35 @@ def test_a_misspelt_field_is_refused_at_apply(
         assert f"which has no {field}: correct it, or set admissionPolicy.knownFields" in said
 
 
+WRONG_TYPES = [
+    ({}, {"args": [5]}, "containers[] must", "args must be a list of texts"),
+    ({}, {"command": "sleep 5"}, "containers[] must", "command must be a list of texts"),
+    ({}, {"tty": "yes"}, "containers[] must", "tty must be true or false"),
+    ({}, {"workingDir": 5}, "containers[] must", "workingDir must be a text"),
+    ({}, {"env": [{"name": "A", "value": 5}]}, "containers[].env[] must", "value must be a text"),
+    ({}, {"env": [{"name": "A", "value": True}]}, "env[] must", "value must be a text"),
+    ({}, {"securityContext": {"runAsUser": "1"}}, "securityContext", "runAsUser must be a whole"),
+    ({}, {"livenessProbe": {**PROBE, "periodSeconds": "5"}}, "livenessProbe", "periodSeconds must"),
+    ({"hostname": 5}, {}, "spec.template.spec must", "hostname must be a text"),
+    ({"dnsConfig": []}, {}, "spec.template.spec must", "dnsConfig must be an object"),
+    ({"initContainers": [{"name": "i", "image": "x", "args": [True]}]}, {},
+     "containers[] must", "args must be a list of texts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pod", "container", "told"), [(*row[:2], row[2:]) for row in WRONG_TYPES])
+def test_a_value_of_another_type_is_refused_at_apply(
+    site: Site, guarded: str, pod: dict[str, Any], container: dict[str, Any], told: tuple[str, str]
+) -> None:
+    """The message names the place, the field and what it must be."""
+    job = make_job("a", guarded, pod=pod, container=container)
+    service = make_service("a", guarded, pod=pod, container=container)
+
+    for plural, body in ((JOBS, job), (SERVICES, service)):
+        said = refusal(site, guarded, plural, body)
+        assert all(words in said for words in told), said
+
+
 def test_right_templates_are_taken(site: Site, guarded: str) -> None:
     """Every kind of field in use, nulls as templates leave them, and keys of the user's own."""
     container = {
