@@ -30,7 +30,11 @@ class Part(BaseModel):
     """Any object of a custom resource; fields are snake_case here, camelCase on the wire."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        extra="ignore",
+        defer_build=True,  # many commands need none of them, and a status is never parsed
     )
 
     def wire(self) -> dict[str, Any]:
