@@ -1,8 +1,10 @@
 """The message on a resource's writes that the API server refuses: which object, why, what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from bayplan.model.intents import RefusedWrite
+from bayplan.model.admission import PASSING
+from bayplan.model.intents import EmitEvent, RefusedWrite
 from bayplan.reconcile import conditions
 from bayplan.reconcile.conditions import Condition
 
@@ -42,3 +44,14 @@ def sentence(refusals: Sequence[RefusedWrite]) -> str:
 def tells(condition: Condition) -> bool:
     """Whether a condition says that an object is refused."""
     return condition.message.startswith(_BEGINS)
+
+
+def news_of_refusals(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:
+    """What the API server refuses, the template or an object; an unchanged refusal is no news."""
+    was = conditions.stored(before.get("conditions"), conditions.READY)
+    is_ = conditions.stored(after["conditions"], conditions.READY)
+    if is_ is None or is_ == was or is_.status != "False":
+        return []
+    if is_.reason not in PASSING and not tells(is_):
+        return []
+    return [EmitEvent(is_.reason, is_.message, warning=True)]

@@ -22,7 +22,7 @@ PUT_TOGETHER = {
         *("WebhookUnavailable", "ApiServerUnavailable"),
         *("InvalidSpec", "InvalidSchedule", "InvalidTimeZone"),
     },
-    "_news_of_refusals": {  # LongService
+    "news_of_refusals": {  # LongService
         *("ChildRefused", "QuotaExceeded", "TemplateRefused"),
         *("WebhookUnavailable", "ApiServerUnavailable"),
     },
@@ -57,7 +57,7 @@ def test_every_event_is_explained() -> None:
     stated, others = emitted()
     together = set().union(*PUT_TOGETHER.values())
 
-    once = {"events": 1, "blocked": 1, "_news_of_refusals": 1}
+    once = {"events": 1, "blocked": 1, "news_of_refusals": 1}
     assert {"_answers": 2, "_turns_of_rollout": 2, **once} == others
     assert stated | together == reasons.EVENTS.keys() | reasons.AS_CONDITIONS.keys()
 

@@ -15,7 +15,7 @@ from bayplan.api.longservice import LongServiceSpec
 from bayplan.api.resource import Resource
 from bayplan.api.times import rfc3339
 from bayplan.model import wording
-from bayplan.model.admission import PASSING, Admission
+from bayplan.model.admission import Admission
 from bayplan.model.intents import EmitEvent
 from bayplan.model.pods import Pod
 from bayplan.reconcile import (
@@ -459,7 +459,7 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
                 "InstanceFailed", f"{failure['pod']}: {failure['reason']}, {what}", warning=True
             )
         )
-    told += _news_of_refusals(before, after)
+    told += refused_writes.news_of_refusals(before, after)
     for stalled in after["conditions"]:
         word = stalled["reason"]
         if stalled["type"] == conditions.STALLED and word != conditions.reason_of(
@@ -467,17 +467,6 @@ def events(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[EmitEve
         ):
             told.append(EmitEvent(word, stalled["message"], warning=True))
     return tuple(told)
-
-
-def _news_of_refusals(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:
-    """What the API server refuses, the template or an object; an unchanged refusal is no news."""
-    was = conditions.stored(before.get("conditions"), conditions.READY)
-    is_ = conditions.stored(after["conditions"], conditions.READY)
-    if is_ is None or is_ == was or is_.status != "False":
-        return []
-    if is_.reason not in PASSING and not refused_writes.tells(is_):
-        return []
-    return [EmitEvent(is_.reason, is_.message, warning=True)]
 
 
 def _turns_of_rollout(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[EmitEvent]:
