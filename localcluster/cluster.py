@@ -57,9 +57,13 @@ class Cluster:
         controller_manager_flags: Sequence[str] = (),
         node_monitor_grace_seconds: int = control_plane.KUBERNETES_GRACE_SECONDS,
         prices: Path | None = None,
+        definitions: Sequence[dict[str, Any]] = (),
         stays: bool = False,
     ) -> Self:
         """A cluster that answers, its nodes Ready. Programs that are not built yet are built.
+
+        Kubernetes' garbage collector looks for new kinds every 30 s only. Those of `definitions`
+        are served before it starts, so that it knows them at once.
 
         As a context manager it is stopped at the end of the block. One whose owner died without
         stopping it is cleared away by the next start, unless it `stays` (the command line's do).
@@ -91,7 +95,7 @@ class Cluster:
         )
         cluster = cls(record, stops=True)
         try:
-            cluster._start_plane()
+            cluster._start_plane(definitions)
             cluster._start_kubelets()
             if kwok:
                 cluster.add_kwok_nodes(kwok)
@@ -268,14 +272,7 @@ class Cluster:
         program = programs.build(["karpenter"])["karpenter"]
         menu = self.directory / "instance-types.json"
         menu.write_text(json.dumps(karpenter.instance_types(types, zones, prices), indent=1))
-        definitions = karpenter.definitions()
-        self._api.each(("POST", _DEFINITIONS, each) for each in definitions)
-        for each in definitions:
-            spec = each["spec"]
-            path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
-            what = f"{each['metadata']['name']} is served"
-            serves = functools.partial(self._api.answers, path)
-            processes.wait_until(serves, what, within_seconds=_STARTED_SECONDS)
+        self._define(karpenter.definitions())
         kubeconfig = self._write_kubeconfig("karpenter", "karpenter", [_MASTERS])
         port = self._record.ports["karpenter"]
         pid = self._launch("karpenter", karpenter.command(program, kubeconfig, menu, port=port))
@@ -308,7 +305,7 @@ class Cluster:
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 
-    def _start_plane(self) -> None:
+    def _start_plane(self, definitions: Sequence[dict[str, Any]]) -> None:
         files, ports, options = self._files, self._record.ports, self._record.options
         self._authority.server("apiserver", control_plane.SERVER_NAMES)
         pki.service_account_keys(files.pki)
@@ -322,6 +319,7 @@ class Cluster:
         )
         self._await("etcd", self._launch("etcd", etcd), lambda: _accepts(ports["etcd"]))
         self._start_apiserver()
+        self._define(definitions)
         grace = options["node_monitor_grace_seconds"]
         if options["controller_manager"]:
             manager = control_plane.controller_manager(
@@ -340,6 +338,16 @@ class Cluster:
         if options["controller_manager"]:
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             self._await("kube-controller-manager", manager_pid, lambda: self._api.answers(account))
+
+    def _define(self, definitions: Sequence[dict[str, Any]]) -> None:
+        """Custom resources of these definitions are served when this returns."""
+        self._api.each(("POST", _DEFINITIONS, each) for each in definitions)
+        for each in definitions:
+            spec = each["spec"]
+            path = f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}"
+            what = f"{each['metadata']['name']} is served"
+            serves = functools.partial(self._api.answers, path)
+            processes.wait_until(serves, what, within_seconds=_STARTED_SECONDS)
 
     def _start_kubelets(self) -> None:
         grace = self._record.options["node_monitor_grace_seconds"]
