@@ -16,7 +16,7 @@ from localcluster import Cluster
 from tests.audit.fixtures import audited, auditor  # noqa: F401  taken in for `namespace`
 from tests.audit.watcher import Watcher
 from tests.cluster.kube import Kube
-from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site, kind_cluster
+from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site, definitions, kind_cluster
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ):
             yield site
     else:
-        with Cluster.start(node_monitor_grace_seconds=8) as local:
+        with Cluster.start(node_monitor_grace_seconds=8, definitions=definitions()) as local:
             yield Site(Kube(local.kubeconfig), local, folder).prepare()
 
 

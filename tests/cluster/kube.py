@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from localcluster.processes import wait_until
+
 T = TypeVar("T")
 
 Objects = Mapping[str, Mapping[str, Any]]  # name -> object
@@ -118,6 +120,18 @@ class Kube:
     def listed(self, path: str) -> Objects:
         """A collection by name."""
         return {one["metadata"]["name"]: one for one in self.get(path)["items"]}
+
+    def until_served(self, path: str, within: float = 60) -> None:
+        """Wait until a new kind can be asked for: a moment after its definition is established."""
+
+        def served() -> bool:
+            try:
+                self.get(path)
+            except RefusedError:
+                return False
+            return True
+
+        wait_until(served, f"{path} is served", within_seconds=within)
 
     def until(self, path: str, met: Callable[[Objects], T], *, within: float = 60) -> T:
         """Watch a collection until `met` answers something true, and return that.

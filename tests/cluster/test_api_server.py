@@ -32,6 +32,7 @@ from bayplan.cluster.transport import HttpTransport
 from bayplan.model import intents, state
 from bayplan.model.pods import Owner, Pod
 from localcluster import Cluster
+from tests.cluster import read
 from tests.cluster.kube import Kube
 from tests.cluster.manifests import make_service
 from tests.cluster.under_test import ACCOUNT, NAMESPACE, Site
@@ -67,6 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Cluster.start(kwok="m5.24xlarge:us-east-1a=2") as local:
         site = Site(Kube(local.kubeconfig), local, tmp_path_factory.mktemp("server")).prepare()
         site.kube.apply(more, bound)
+        site.until_allowed(verb="create", resource="pods", subresource="eviction")
         yield site
 
 
@@ -352,6 +354,8 @@ def test_evict(server: Site) -> None:
             f"/apis/policy/v1/namespaces/{desk.namespace}/poddisruptionbudgets",
             lambda found: found["strict"].get("status", {}).get("observedGeneration"),
         )
+        # No budget protects a pod that has not started yet.
+        desk.server.kube.until(read.pods(desk.namespace), read.running)
         error = await refused(desk.transport.send(requests.evict(desk.namespace, "p", pod.uid)))
 
         assert isinstance(error, errors.Conflict)

@@ -74,11 +74,15 @@ def test_a_mended_spec_goes_on(site: Site, namespace: str) -> None:
 
 def test_bad_neighbours_disturb_nobody(site: Site, namespace: str) -> None:
     """Beside a heap of bad resources a good one runs as if alone."""
-    for index in range(20):
-        site.kube.apply(make_job(f"bad-{index}", namespace, schedule="* * * JUN-1 *"))
-        mounts = {"volumeMounts": [{"name": "absent", "mountPath": "/v"}]}
-        site.kube.apply(make_service(f"worse-{index}", namespace, replicas=9, container=mounts))
-    site.kube.apply(make_job("good", namespace, seconds=1, pod=POD))
+    mounts = {"volumeMounts": [{"name": "absent", "mountPath": "/v"}]}
+    site.kube.apply(
+        *(make_job(f"bad-{index}", namespace, schedule="* * * JUN-1 *") for index in range(20)),
+        *(
+            make_service(f"worse-{index}", namespace, replicas=9, container=mounts)
+            for index in range(20)
+        ),
+        make_job("good", namespace, seconds=1, pod=POD),
+    )
     done = site.kube.until(
         read.jobs(namespace), lambda found: read.holds(found, "good", "Complete")
     )

@@ -60,9 +60,12 @@ def test_unique_a_host_and_the_truth_about_the_rest(site: Site, namespace: str) 
     site.nodes("m5.xlarge:us-east-1a=2", pool=namespace)
     pods = placed(site, namespace, 3, rule("hostname", "Unique"))
     [waiting] = [one for one in pods.values() if not one["spec"].get("nodeName")]
-    told = site.kube.until(
+    site.kube.until(
         read.services(namespace),
-        lambda found: found["web"].get("status", {}).get("placement") and found["web"],
+        lambda found: (
+            "2 constraint hostname Unique"
+            in found["web"].get("status", {}).get("placement", {}).get("message", "")
+        ),
     )
     [third] = site.nodes("m5.xlarge:us-east-1a=1", pool=namespace)
     healed = site.kube.until(
@@ -71,7 +74,6 @@ def test_unique_a_host_and_the_truth_about_the_rest(site: Site, namespace: str) 
 
     assert [1, 1, 1] == list(hosts(pods).values())
     assert "constraint hostname Unique" in read.condition(waiting, "PodScheduled")["message"]
-    assert "2 constraint hostname Unique" in told["status"]["placement"]["message"]
     assert waiting["spec"]["affinity"]["podAntiAffinity"][HARD]
     assert [1, 1, 1] == list(hosts(healed).values())
 

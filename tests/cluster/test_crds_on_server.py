@@ -5,7 +5,6 @@ All by server-side dry run, except where the law is about what was stored.
 
 import copy
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
+from localcluster.processes import wait_until
 from tests.cluster.kube import RefusedError
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import GROUP, ROOT, Site
@@ -21,8 +21,6 @@ from tools.demo.site import is_established
 pytestmark = pytest.mark.cluster
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-# They are renewed every few seconds: an occasion to ask again.
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 STRICT = "dryRun=All&fieldValidation=Strict"
 PLURALS = {"BatchJob": "batchjobs", "LongService": "longservices", "Pool": "pools"}
 POD = "template.spec"
@@ -603,10 +601,13 @@ def test_what_older_definitions_took_stays_and_can_be_edited(site: Site) -> None
     site.kube.apply(_old(bare))
     site.kube.until(DEFINITIONS, lambda found: is_established(found.get("olds.olds.bayplan.test")))
     about = {"apiVersion": "olds.bayplan.test/v1", "kind": "Old", "metadata": {"name": "a"}}
-    site.kube.until(LEASES, lambda _: "" == _said(site, path, {**about, "spec": old}))
-    site.kube.create(path, {**about, "spec": old})
+    taken = {**about, "spec": old}
+    wait_until(lambda: "" == _said(site, path, taken), "it is served", within_seconds=60)
+    site.kube.create(path, taken)
     site.kube.apply(_old(known))
-    site.kube.until(LEASES, lambda _: "cron fields" in _said(site, path, {**about, "spec": old}))
+    wait_until(
+        lambda: "cron fields" in _said(site, path, taken), "the rules hold", within_seconds=60
+    )
     patched = site.kube.patch(f"{path}/a", {"metadata": {"labels": {"a": "b"}}})
     paused = site.kube.patch(f"{path}/a", {"spec": {"suspend": True}})
     told = site.kube.patch(f"{path}/a/status", {"status": {"running": 1}})
@@ -731,16 +732,18 @@ def test_kubectl_applies_explains_and_lists(site: Site) -> None:
     assert "" == table or "No resources found" in table
 
 
-def explained(site: Site, *words: str, within: float = 60) -> str:
+def explained(site: Site, *words: str) -> str:
     """What `kubectl explain` says; the server publishes schemas a moment after it takes them."""
-    ends = time.monotonic() + within
-    while True:
+    said = ""
+
+    def told() -> bool:
+        nonlocal said
         done = site.kube.kubectl("explain", *words, check=False)
-        if done.returncode == 0:
-            return done.stdout
-        assert "couldn't find resource" in done.stderr, done.stderr
-        assert time.monotonic() < ends, f"not within {within} s: {done.stderr}"
-        time.sleep(0.2)
+        said = done.stdout
+        return done.returncode == 0
+
+    wait_until(told, f"kubectl explain {' '.join(words)}", within_seconds=60)
+    return said
 
 
 def fields(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:

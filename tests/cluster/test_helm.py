@@ -35,6 +35,7 @@ pytestmark = [
 ]
 
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 PREVIOUS = "0.0.9"
 IMAGE = f"bayplan/bayplan:{bayplan.__version__}"
 TICKS = 2
@@ -103,6 +104,9 @@ def test_a_release_lives_and_leaves(release: Release) -> None:
         release.helm4("upgrade", "bayplan", CHART, *WAIT)
 
         kube.until(read.pods(NAMESPACE), lambda found: images(found) == {IMAGE})
+        # A pod counts as ready as soon as its process has been started.
+        replicas = kube.listed(read.pods(NAMESPACE)).keys()
+        kube.until(LEASES, lambda found: holder(found) in replicas)
         doctor(kube, namespace)
         finish(kube, namespace, "long")
         kube.until(read.jobs(namespace), lambda found: read.holds(found, "long", "Complete"))
@@ -150,6 +154,11 @@ def doctor(kube: Kube, namespace: str) -> None:
 
     assert 0 == done.returncode, done.stdout + done.stderr
     assert {"Good"} == {one["verdict"] for one in json.loads(done.stdout)["findings"]}, done.stdout
+
+
+def holder(found: Objects) -> str:
+    """The pod that leads, or did last."""
+    return str(found.get("bayplan", {}).get("spec", {}).get("holderIdentity", ""))
 
 
 def ticking() -> dict[str, Any]:

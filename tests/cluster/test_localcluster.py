@@ -16,6 +16,7 @@ import pytest
 from localcluster import Cluster, control_plane, kwok, pki, processes, programs, state
 from localcluster.api import ApiError
 from localcluster.cluster import remove
+from tests.cluster.kube import Kube, Objects
 from tests.faults.proxy import Call, Host, Rule, Upstream, slow
 
 pytestmark = pytest.mark.cluster
@@ -57,6 +58,20 @@ def until(met: Callable[[], Any], what: str, within_seconds: float = 40) -> None
 def status(cluster: Cluster, name: str) -> dict[str, Any]:
     found: dict[str, Any] = cluster.request("GET", f"{PODS}/{name}")["status"]
     return found
+
+
+def statuses(
+    cluster: Cluster, name: str, *, until: Callable[[dict[str, Any]], bool]
+) -> list[dict[str, Any]]:
+    """Every status that a pod has had, to the first that is so; a watch misses none."""
+    seen: list[dict[str, Any]] = []
+
+    def met(found: Objects) -> bool:
+        seen.append(dict(found[name]["status"]))
+        return until(seen[-1])
+
+    Kube(cluster.kubeconfig).until(PODS, met, within=40)
+    return seen
 
 
 def is_ready(thing: dict[str, Any]) -> bool:
@@ -225,11 +240,9 @@ def test_images_take_time_and_readiness_comes_later(cluster: Cluster) -> None:
     """start-latency: Pending on the node; ready-delay: Running but not ready."""
     notes = {"start_latency": "1500ms", "ready_delay": "1500ms"}
     cluster.request("POST", PODS, pod("slow", notes=notes))
-    until(lambda: status(cluster, "slow").get("containerStatuses"), "seen on the node")
-    pulling = status(cluster, "slow")
-    until(lambda: status(cluster, "slow")["phase"] == "Running", "slow runs")
-    warming = status(cluster, "slow")
-    until(lambda: is_ready(status(cluster, "slow")), "slow is ready")
+    seen = statuses(cluster, "slow", until=is_ready)
+    pulling = next(one for one in seen if one.get("containerStatuses"))
+    warming = next(one for one in seen if one["phase"] == "Running")
 
     assert pulling["phase"] == "Pending"
     waiting = pulling["containerStatuses"][0]["state"]["waiting"]
@@ -256,16 +269,15 @@ def test_a_container_that_may_restart_does(cluster: Cluster) -> None:
     notes = {"duration": "300ms", "exit_code": "3", "restart_delay": "1s"}
     cluster.request("POST", PODS, pod("loop", notes=notes, restartPolicy="Always"))
 
-    def container() -> dict[str, Any]:
-        statuses = status(cluster, "loop").get("containerStatuses") or [{}]
-        return dict(statuses[0])
+    def container(of: dict[str, Any]) -> dict[str, Any]:
+        found = of.get("containerStatuses") or [{}]
+        return dict(found[0])
 
-    until(lambda: "waiting" in container().get("state", {}), "back-off")
-    waiting = container()
-    until(lambda: container()["restartCount"] == 2, "second restart")
+    seen = statuses(cluster, "loop", until=lambda one: container(one).get("restartCount") == 2)
+    waiting = next(one for one in map(container, seen) if "waiting" in one.get("state", {}))
     assert waiting["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert waiting["lastState"]["terminated"]["exitCode"] == 3
-    assert status(cluster, "loop")["phase"] == "Running"
+    assert seen[-1]["phase"] == "Running"
 
 
 def test_a_failure_is_restarted_in_place_until_success(cluster: Cluster) -> None:
@@ -294,9 +306,9 @@ def test_a_deletion_takes_its_time(cluster: Cluster) -> None:
         cluster.request("POST", PODS, body)
         until(lambda: is_ready(status(cluster, name)), f"{name} runs")  # noqa: B023
         began = time.monotonic()
-        cluster.request("DELETE", f"{PODS}/{name}")
+        left = cluster.request("DELETE", f"{PODS}/{name}")
 
-        assert cluster.request("GET", f"{PODS}/{name}")["metadata"]["deletionTimestamp"]
+        assert left["metadata"]["deletionTimestamp"]
         until(lambda: gone(cluster, f"{PODS}/{name}"), f"{name} is gone")  # noqa: B023
         assert time.monotonic() - began >= (0.5 if name == "patient" else 2)
 
@@ -330,7 +342,8 @@ def test_a_run_that_ended_keeps_its_end_when_deleted(cluster: Cluster) -> None:
 def test_a_silent_node_is_noticed_and_says_later_what_happened(cluster: Cluster) -> None:
     """While silent its pods stay as they were, past their end; other nodes are played on."""
     (silent,) = cluster.add_kwok_nodes("c5.xlarge:us-east-1b=1")
-    cluster.request("POST", PODS, pod("cut-off", node=silent, notes={"duration": "1s"}))
+    # Long enough to run still when it is cut off, and over by the time that this is noticed.
+    cluster.request("POST", PODS, pod("cut-off", node=silent, notes={"duration": "4s"}))
     until(lambda: status(cluster, "cut-off")["phase"] == "Running", "cut-off runs")
     cluster.stop_heartbeat(silent)
     cluster.request("POST", PODS, pod("elsewhere", notes={"duration": "1s"}))
@@ -509,10 +522,16 @@ def test_a_warm_start_takes_seconds() -> None:
 # ── building ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Go has compiled in the tests before; nothing at first, so that a build takes a while."""
+    return tmp_path_factory.mktemp("go")
+
+
 @pytest.fixture
-def builder(tmp_path: Path) -> Callable[[], subprocess.Popen[str]]:
-    """Starts `build kind` into an empty cache; Go's own is empty too, so that it takes a while."""
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "GOCACHE": str(tmp_path / "go")}
+def builder(tmp_path: Path, compiled: Path) -> Callable[[], subprocess.Popen[str]]:
+    """Starts `build kind` into an empty cache."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "GOCACHE": str(compiled)}
 
     def build() -> subprocess.Popen[str]:
         # A shell's background jobs ignore SIGINT, and so would all that they start.
@@ -527,18 +546,6 @@ def builder(tmp_path: Path) -> Callable[[], subprocess.Popen[str]]:
         )
 
     return build
-
-
-def test_two_builders_do_not_collide(builder: Callable[[], subprocess.Popen[str]]) -> None:
-    """One builds, the other waits for it and then has nothing to do; both name the program."""
-    both = [builder(), builder()]
-    said = [each.communicate(timeout=200)[0] for each in both]
-
-    assert [0, 0] == [each.returncode for each in both]
-    assert sum("Built 1/1 kind in" in text for text in said) == 1
-    paths = {text.split()[-1] for text in said}
-    assert len(paths) == 1
-    assert subprocess.run([paths.pop(), "version"], check=True, capture_output=True).stdout
 
 
 def test_an_interrupted_build_leaves_no_half_program(
@@ -556,6 +563,18 @@ def test_an_interrupted_build_leaves_no_half_program(
     assert (first.returncode != 0, programs_there) == (True, [])
     assert "Built 1/1 kind in" in said
     assert second.returncode == 0
+
+
+def test_two_builders_do_not_collide(builder: Callable[[], subprocess.Popen[str]]) -> None:
+    """One builds, the other waits for it and then has nothing to do; both name the program."""
+    both = [builder(), builder()]
+    said = [each.communicate(timeout=200)[0] for each in both]
+
+    assert [0, 0] == [each.returncode for each in both]
+    assert sum("Built 1/1 kind in" in text for text in said) == 1
+    paths = {text.split()[-1] for text in said}
+    assert len(paths) == 1
+    assert subprocess.run([paths.pop(), "version"], check=True, capture_output=True).stdout
 
 
 # ── the command line ─────────────────────────────────────────────────────────────────────────────

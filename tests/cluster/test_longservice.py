@@ -195,13 +195,16 @@ def test_a_missing_service_account_is_told_and_heals(site: Site, namespace: str)
     site.kube.apply(make_service("web", namespace, replicas=1, pod=pod))
     refused = site.kube.until(
         read.services(namespace),
-        lambda found: read.holds(found, "web", "Ready", "False") and found["web"],
+        lambda found: (
+            read.condition(found["web"], "Ready").get("reason") == "TemplateRefused"
+            and found["web"]
+        ),
     )
     account = {"metadata": {"name": "later"}}
     site.kube.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
     site.kube.until(read.services(namespace), available(1), within=45)
 
-    assert "TemplateRefused" == read.condition(refused, "Ready")["reason"]
+    assert "False" == read.condition(refused, "Ready")["status"]
     assert "later" in read.condition(refused, "Ready")["message"]
     assert {} == read.condition(refused, "Stalled")
 

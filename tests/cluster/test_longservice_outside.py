@@ -162,11 +162,11 @@ def test_an_autoscaler_scales_by_load(site: Site) -> None:
         )
         metrics.cpu_milli = 10
         site.kube.until(services, available(2), within=60)
+        site.kube.until(read.pods(namespace), lambda found: len(found) == 2)
         scaler = site.kube.get(f"{scalers}/web")
 
     assert 4 <= grown["spec"]["replicas"] <= 6
     assert "True" == read.condition(scaler, "AbleToScale")["status"]
-    assert 2 == len(site.kube.listed(read.pods(namespace)))
 
 
 def test_a_mass_loss_replaces_nobody(site: Site) -> None:

@@ -7,7 +7,7 @@ import pytest
 from localcluster import Cluster
 from tests.cluster import read
 from tests.cluster.kube import Kube, Objects
-from tests.cluster.manifests import make_job
+from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import Site
 
 pytestmark = pytest.mark.cluster
@@ -19,10 +19,15 @@ def started(site: Site, namespace: str, attempt: int = 0) -> tuple[str, str]:
     """The running pod of an attempt, and its node."""
 
     def met(found: Objects) -> tuple[str, str] | None:
-        here = [one for one in read.running(found).items() if one[0].endswith(f"-{attempt}")]
-        return here[0] if here else None
+        mine = (one for one in read.running(found).items() if one[0].startswith("long-"))
+        return next((one for one in mine if one[0].endswith(f"-{attempt}")), None)
 
     return site.kube.until(read.pods(namespace), met)
+
+
+def instances(found: Objects) -> set[str]:
+    """The nodes on which the service runs."""
+    return {node for name, node in read.running(found).items() if name.startswith("web-")}
 
 
 def lost(site: Site, namespace: str) -> bool:
@@ -64,7 +69,11 @@ def test_karpenter_at_the_end_of_its_patience(site: Site, namespace: str) -> Non
     pod = two_nodes(site, namespace)
     site.kube.apply(make_job("long", namespace, seconds=3600, pod=pod))
     name, node = started(site, namespace)
+    site.kube.apply(make_service("web", namespace, replicas=1, pod=pod))
+    site.kube.until(read.pods(namespace), lambda found: instances(found) == {node})
     site.kube.patch(f"/api/v1/nodes/{node}", {"spec": {"taints": [_KARPENTER]}})
+    # An instance that moves shows that the operator has heard of the taint, as it has by then.
+    site.kube.until(read.pods(namespace), lambda found: instances(found) - {node})
     site.kube.delete(f"{read.pods(namespace)}/{name}", {"gracePeriodSeconds": 5})
     _, elsewhere = started(site, namespace, 1)
 

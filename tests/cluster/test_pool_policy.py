@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from localcluster import Cluster, karpenter
+from localcluster.processes import wait_until
 from tests.cluster.kube import Kube, RefusedError
 from tests.cluster.under_test import ACCOUNT, NAMESPACE, Site
 from tests.helm import render
@@ -31,8 +32,6 @@ pytestmark = [
 
 CLAIMS = "/apis/karpenter.sh/v1/nodeclaims"
 NODES = "/api/v1/nodes"
-# They are renewed every few seconds: an occasion to ask again.
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 POOL = "bayplan.dev/pool"
 DRAINING = {"key": "bayplan.dev/draining", "effect": "NoSchedule"}
 CLOSING = "bayplan.dev/closing"
@@ -100,14 +99,14 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
 def _until_in_force(two: Two) -> None:
     """A policy holds a moment after it is stored: a foreign claim is refused from then on."""
 
-    def refused(_: object) -> bool:
+    def refused() -> bool:
         try:
             two.claim(two.operator, team="a")
         except RefusedError as error:
             return "label bayplan.dev/pool" in str(error)
         return False
 
-    two.admin.until(LEASES, refused, within=60)
+    wait_until(refused, "the policy is in force", within_seconds=60)
 
 
 def test_own_claims_may_be_made_and_deleted(two: Two) -> None:
@@ -162,7 +161,7 @@ def all_rights(two: Two) -> Iterator[None]:
     }
     two.admin.create(bindings, body)
 
-    def allowed(_: object) -> bool:
+    def allowed() -> bool:
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -171,7 +170,7 @@ def all_rights(two: Two) -> Iterator[None]:
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         return bool(two.operator.create(path, review)["status"]["allowed"])
 
-    two.admin.until(LEASES, allowed, within=60)
+    wait_until(allowed, "the rights are known", within_seconds=60)
     try:
         yield
     finally:

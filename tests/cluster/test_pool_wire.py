@@ -94,6 +94,8 @@ def install(kube: Kube) -> None:
         return all(is_established(found.get(name, {})) for name in names)
 
     kube.until(_DEFINITIONS, served)
+    for path in (_CLAIMS, NODE_POOLS, CLASSES):
+        kube.until_served(path)
     about = {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass"}
     kube.create(CLASSES, {**about, "metadata": {"name": "plain"}})
     kube.create(NODE_POOLS, make_node_pool("of-batch", "plain"))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from localcluster.processes import wait_until
 from tests.cluster.kube import RefusedError
 from tests.cluster.manifests import make_job, make_service
 from tests.cluster.under_test import GROUP, Site
@@ -12,8 +13,6 @@ from tests.helm import render
 
 pytestmark = pytest.mark.cluster
 
-# They are renewed every few seconds: an occasion to ask again.
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 JOBS, SERVICES = "batchjobs", "longservices"
 PROBE = {"httpGet": {"path": "/", "port": 80}}
 
@@ -32,7 +31,9 @@ def guarded(site: Site) -> Iterator[str]:
     binding["spec"]["matchResources"] = chosen
     site.kube.apply(policy, binding)
     wrong = make_job("wrong", name, container={"comand": ["x"]})
-    site.kube.until(LEASES, lambda _: "comand" in refusal(site, name, JOBS, wrong))
+    wait_until(
+        lambda: "comand" in refusal(site, name, JOBS, wrong), "the policy holds", within_seconds=60
+    )
     yield name
     site.kube.kubectl("delete", "validatingadmissionpolicy,validatingadmissionpolicybinding",
                       policy["metadata"]["name"])  # fmt: skip

@@ -16,6 +16,7 @@ import yaml
 
 from localcluster import Cluster
 from localcluster.guest import FakeNodes
+from localcluster.processes import wait_until
 from tests.cluster.kube import Kube, Objects
 from tools.demo.site import is_established
 
@@ -45,8 +46,28 @@ class Site:
         """Install what `helm install` would: CRDs, the namespace, the account and its rights."""
         self.kube.kubectl("apply", "-f", str(ROOT / "crds"))
         self.kube.until("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _established)
+        for plural in ("batchjobs", "longservices", "pools"):
+            self.kube.until_served(f"{GROUP}/{plural}")
         self.kube.apply(*rights())
+        self.until_allowed(verb="list", resource="pods")
+        about = {"group": "coordination.k8s.io", "namespace": NAMESPACE, "name": "bayplan"}
+        self.until_allowed(verb="get", resource="leases", **about)
         return self
+
+    def until_allowed(self, **asked: str) -> None:
+        """Wait until the server knows of a right of the operator's that was just given to it."""
+        user = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": asked},
+        }
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+        def allowed() -> bool:
+            return bool(self.kube.create(path, review)["status"]["allowed"])
+
+        wait_until(allowed, f"the operator may {asked}", within_seconds=60)
 
     def namespace(self) -> str:
         """A fresh namespace; it goes with the site."""
@@ -69,14 +90,12 @@ class Site:
     def until_node_has(self, node: str, pod: str, within: float = 60) -> None:
         """Wait until a real node's kubelet knows a pod, whether the API server does or not."""
         path = f"/api/v1/nodes/{node}/proxy/pods"
-        leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
-        def known(_: object) -> bool:
+        def known() -> bool:
             pods = self.kube.get(path)["items"] or ()  # null as long as it has none
             return any(one["metadata"]["name"] == pod for one in pods)
 
-        # Kubelets renew their leases every few seconds: an occasion to ask again.
-        self.kube.until(leases, known, within=within)
+        wait_until(known, f"{node} knows {pod}", within_seconds=within)
 
     def operator(self, *options: str, identity: str = "operator-0") -> "OperatorProcess":
         """An operator on this site, not started yet."""
@@ -203,6 +222,12 @@ class OperatorProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(within)
+
+
+def definitions() -> list[dict[str, Any]]:
+    """Of our kinds, for a cluster that has them from its start."""
+    paths = sorted((ROOT / "crds").glob("*.yaml"))
+    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def rights() -> Iterator[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from tests.cluster import read
 from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_service
 from tests.cluster.test_longservice import available
-from tests.cluster.under_test import Site
+from tests.cluster.under_test import Site, definitions
 
 pytestmark = [
     pytest.mark.kubelet,
@@ -40,6 +40,7 @@ SERVER = {
     "readinessProbe": {
         "httpGet": {"path": "/index.html", "port": PORT},
         "periodSeconds": 1,
+        "timeoutSeconds": 5,  # a busy machine answers late
         "failureThreshold": 1,
     },
 }
@@ -47,7 +48,7 @@ SERVER = {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with Cluster.start(kubelets=1) as local:
+    with Cluster.start(kubelets=1, definitions=definitions()) as local:
         site = Site(Kube(local.kubeconfig), local, tmp_path_factory.mktemp("site")).prepare()
         with site.operator():
             yield site

@@ -12,7 +12,7 @@ from tests.cluster import read
 from tests.cluster.kube import Kube, Objects
 from tests.cluster.manifests import make_service
 from tests.cluster.test_longservice import available
-from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site
+from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site, definitions
 
 pytestmark = [
     pytest.mark.kubelet,
@@ -26,6 +26,7 @@ PROBED = {
     "readinessProbe": {
         "httpGet": {"path": "/index.html", "port": 8080},
         "periodSeconds": 1,
+        "timeoutSeconds": 5,  # a busy machine answers late
         "failureThreshold": 1,
     }
 }
@@ -34,7 +35,9 @@ PROBED = {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two real nodes; a silent one is noticed after 8 s."""
-    with Cluster.start(kubelets=2, node_monitor_grace_seconds=8) as local:
+    with Cluster.start(
+        kubelets=2, node_monitor_grace_seconds=8, definitions=definitions()
+    ) as local:
         yield Site(Kube(local.kubeconfig), local, tmp_path_factory.mktemp("site")).prepare()
 
 

@@ -34,7 +34,12 @@ ENVIRONMENT = [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "nosuch",
 SECRET_ENVIRONMENT = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "nosuch", "key": "x"}}}]
 # They are renewed every few seconds: an occasion to look again.
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-PROBE = {"exec": {"command": ["cat", "/nosuch"]}, "periodSeconds": 1, "failureThreshold": 900}
+PROBE = {
+    "exec": {"command": ["cat", "/nosuch"]},
+    "periodSeconds": 1,
+    "timeoutSeconds": 10,  # a probe that takes too long fails with other words
+    "failureThreshold": 900,
+}
 VOLUME = {
     "volumes": [{"name": "keys", "secret": {"secretName": "nosuch"}}],
     "nodeSelector": {"kubernetes.io/hostname": "kubelet-1"},
@@ -111,6 +116,16 @@ def stopped(name: str) -> Any:
     return met
 
 
+def hindered(name: str, reason: str, words: str) -> Any:
+    """A question for `until`: the condition Ready gives this reason, in the kubelet's words."""
+
+    def met(found: Objects) -> bool:
+        ready = read.condition(found.get(name), "Ready")
+        return ready.get("reason") == reason and words in ready["message"]
+
+    return met
+
+
 @pytest.mark.parametrize("how", HINDERED)
 def test_the_kubelets_words(site: Site, namespace: str, how: str) -> None:  # noqa: F811
     """Ready is False with its reason and its sentence."""
@@ -173,11 +188,16 @@ def test_a_service_tells_the_kubelets_words_too(site: Site, namespace: str) -> N
 
 def test_ten_ways_are_told_where_people_look(site: Site, namespace: str) -> None:  # noqa: F811
     """In `kubectl get` and `describe`, in `bayplan explain` with exit code 1, and in an Event."""
-    for how, (spec, _, _) in TEN_WAYS.items():
-        small = {"cpu": "10m", "memory": "16Mi"}
-        site.kube.apply(make_job(how, namespace, **small, **deepcopy(spec)))
-    for how in TEN_WAYS:
+    small = {"cpu": "10m", "memory": "16Mi"}
+    site.kube.apply(
+        *(
+            make_job(how, namespace, **small, **deepcopy(spec))
+            for how, (spec, _, _) in TEN_WAYS.items()
+        )
+    )
+    for how, (_, reason, words) in TEN_WAYS.items():
         silent: list[str] = []
+        site.kube.until(read.jobs(namespace), hindered(how, reason, words), within=60)
 
         def told(_: Objects, how: str = how, silent: list[str] = silent) -> bool:
             """A container that is tried again runs for a moment: then it is looked once more."""
@@ -216,12 +236,12 @@ def test_a_probe_that_fails_is_told(site: Site, namespace: str) -> None:  # noqa
 
     def met(found: Objects) -> Any:
         ready = read.condition(found.get("unready"), "Ready")
-        return ready if ready.get("reason") == "InstancesUnready" else None
+        return ready if "Readiness probe failed" in ready.get("message", "") else None
 
     ready = site.kube.until(read.services(namespace), met, within=60)
     account = bayplan(site, "explain", "service/unready", "-n", namespace)
 
-    assert "Readiness probe failed" in ready["message"]
+    assert "InstancesUnready" == ready["reason"]
     assert (1, True) == (account.returncode, "Readiness probe failed" in account.stdout)
 
 
@@ -279,8 +299,13 @@ def test_a_blocked_cron_is_told_and_goes_on(site: Site, namespace: str) -> None:
         statistics = found.get("nightly", {}).get("status", {}).get("statistics", {})
         return statistics.get("missed") or None
 
+    def told(found: Objects) -> bool:
+        said = [f"{one['reason']} {one.get('note', '')}" for one in found.values()]
+        return all(any(part in one for one in said) for part in ("TemplateRefused", "(Blocked)"))
+
     ready = site.kube.until(read.jobs(namespace), refused, within=30)
     site.kube.until(read.jobs(namespace), missed, within=150)
+    site.kube.until(read.events(namespace), told)  # a moment after the status
     page = site.kube.kubectl("describe", "batchjob", "nightly", "-n", namespace).stdout
     site.kube.kubectl("create", "serviceaccount", "later", "-n", namespace)
     site.kube.until(
