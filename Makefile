@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-DEMO := tests/cluster/test_demo.py
 APPLICATIONS := spark kafka mariadb
+# What only computes: no clock but its own, no cluster.
+COMPUTED := tests/histories tests/laws tests/scheduler
 
 .PHONY: help docs check format test test-faults laws histories scheduler-judge autoscaler unit crds demo down kind-test bench-packing \
 	bench-e2e bench-start bench-idle bench-crs bench-due bench-jobs bench-status bench-services bench-waiting bench-lease bench-window \
@@ -43,15 +44,16 @@ test: $(STAMP) browser  ## all tests; builds and starts a real local cluster
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build helm3 helm4 scheduler-judge
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m localcluster build $(APPLICATIONS)
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" --ignore=tests/histories \
-	    --ignore=tests/scheduler
-	$(BIN)/pytest -q -n 2 tests/histories tests/scheduler
-	$(BIN)/pytest -q -n 2 --dist loadfile -m cluster --ignore=tests/faults --ignore=tests/autoscaler \
-	    --ignore=tests/kubelet --ignore=tests/jepsen --ignore=tests/applications --ignore=$(DEMO) --durations=20
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/kubelet $(DEMO) --durations=10
+	$(BIN)/python -m tools.beside "$(BIN)/pytest -q -n 2 --timeout=1500 $(COMPUTED)" \
+	    "$(MAKE) --no-print-directory test-in-time"
+
+.PHONY: test-in-time
+test-in-time: $(STAMP)  ## of them only: without what just computes (histories, laws, the scheduler's judge)
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not cluster and not kubelet" $(COMPUTED:%=--ignore=%)
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "cluster or kubelet" --ignore=tests/faults \
+	    --ignore=tests/autoscaler --ignore=tests/applications --durations=30
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not weekly" tests/applications --durations=10
 	$(BIN)/pytest -q -s tests/faults
-	$(BIN)/pytest -q -s tests/jepsen
 
 test-faults: $(STAMP)  ## of them only: crashes after every write, faults by script, two replicas, a storm
 	$(BIN)/pytest -q -s tests/faults
