@@ -12,7 +12,7 @@ import pytest
 from localcluster import Cluster
 from tests.cluster import read
 from tests.cluster.kube import Kube
-from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site
+from tests.cluster.under_test import REAL_LEASE, OperatorProcess, Site, definitions
 
 NODES = 3
 
@@ -20,7 +20,9 @@ NODES = 3
 @contextlib.contextmanager
 def site_of(nodes: int, folder: Path) -> Iterator[Site]:
     """A cluster of so many real nodes, prepared for an operator; silence is noticed in 8 s."""
-    with Cluster.start(kubelets=nodes, node_monitor_grace_seconds=8) as local:
+    with Cluster.start(
+        kubelets=nodes, node_monitor_grace_seconds=8, definitions=definitions()
+    ) as local:
         yield Site(Kube(local.kubeconfig), local, folder).prepare()
 
 

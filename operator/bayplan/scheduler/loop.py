@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from bayplan.api import names
 from bayplan.api.resource import Key
 from bayplan.cluster import errors, refusals
 from bayplan.cluster.cache import Cache
@@ -218,7 +219,7 @@ class Loop:
         wanted: Mapping[TaskKey, Wanted],
         guard: Guard,
         now: int,
-        coming: Iterable[Pod] = (),
+        coming: Collection[Pod] = (),
     ) -> list[Waiting]:
         """Everything without a node, by class: new tasks, existing pods and those `coming`."""
         there = (*self.cache.state.unplaced.values(), *coming)
@@ -229,9 +230,28 @@ class Loop:
             self.cache.state.aversions,
             guard,
         )
+        if not coming:
+            whole = self._without_half_gangs(whole, wanted)
         with guard(("", "volumes")):
             return self.volume_binding.cooled(whole, now)
         return whole
+
+    def _without_half_gangs(
+        self, waiting: list[Waiting], wanted: Mapping[TaskKey, Wanted]
+    ) -> list[Waiting]:
+        """Without pods of a gang of which others are still being created: it is not whole yet."""
+        if not any(one.gang for one in waiting):
+            return waiting
+        state = self.cache.state
+        made = (state.pods[key] for key, node in state.assumed.items() if not node)
+        runs = {(pod.namespace, pod.labels.get(names.RUN)) for pod in made}
+        return [
+            one
+            for one in waiting
+            if not one.gang
+            or (one.kind.namespace, one.gang) not in runs
+            or not wanted.keys().isdisjoint(one.keys)
+        ]
 
     def _planned(self) -> Backlog:
         """What is planned for a backlog, and for nodes that were bought."""
@@ -245,7 +265,7 @@ class Loop:
         is cheaper than a plan for each second's. Pods that were left to autoscalers do not count.
         """
         guard, state = self.set_aside.guard("class", now), self.cache.state
-        coming = (state.pods[key] for key, node in state.assumed.items() if not node)
+        coming = [state.pods[key] for key, node in state.assumed.items() if not node]
         waiting = self.set_aside.parted(self._waiting({}, guard, now, coming), now)[0]
         left = self.commit.left_to_autoscalers(now)
         if not left:

@@ -200,6 +200,22 @@ def test_what_fits_is_born_placed() -> None:
     assert ["n1", "n1"] == [body["spec"]["nodeName"] for body in bodies]
 
 
+def test_a_gang_is_placed_when_all_its_pods_are_there() -> None:
+    """Not the pods that are seen first, however much room there is for these."""
+    scene = Scene()
+    scene.job("train", tasks=3, gang=True)
+    scene.look()
+    scene.node()
+    bound = []
+    for planned, _ in scene.notes.created.values():
+        stored = replace(planned, uid=f"uid-{planned.name}")
+        scene.see("Pod", planned.name, stored, planned.namespace)
+        scene.look()
+        bound.append(len(scene.notes.bound))
+
+    assert [0, 0, 3] == bound
+
+
 def test_what_is_being_created_waits_for_a_node_already() -> None:
     """Pods whose CREATE is on its way are bought for like those that are seen, in one class."""
     scene = Scene()
