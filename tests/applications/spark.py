@@ -146,6 +146,8 @@ class Spark:
             "spark.ui.port": str(port + 2),
             "spark.connect.grpc.binding.port": str(port + 3),
             "spark.blockManager.port": "0",
+            # Executors on a node have its address in common here, but not each other's files.
+            "spark.shuffle.readHostLocalDisk": "false",
             "spark.driver.extraJavaOptions": _JVM,
             "spark.executor.extraJavaOptions": _JVM,
         }
