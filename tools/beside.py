@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO
 
 _LAST = 19  # of priorities: whoever has it runs when nobody else wants to
-_SHELL = ("bash", "-c")
+# Whoever starts this in the background ignores interrupts, and children inherit that.
+_SHELL = ("env", "--default-signal=INT", "bash", "-c")
 _PATIENCE_SECONDS = 60.0  # for what has to be stopped after an interrupt
 
 Process = subprocess.Popen[bytes]

@@ -262,7 +262,7 @@ REFUSED_POOLS = [
     ("nodePoolRef", {"name": "Batch"}, "write `batch` or the like"),
     ("nodePoolRef", {"name": "x" * 64}, "may not be more than 63"),
     ("nodePoolRef", {"name": "a", "kind": "NodePool"}, 'unknown field "spec.nodePoolRef.kind"'),
-    ("autoScalingGroups", {"tag": "a"}, "exclude each other"),
+    ("autoScalingGroups", {"tag": "a"}, "must be absent beside nodePoolRef"),
     ("autoScalingGroups", {"tag": ""}, "at least 1 chars"),
     ("autoScalingGroups", {"tag": "x" * 129}, "may not be more than 128"),
     ("mode", "buy", 'supported values: "Advise", "Buy", "BuyAndConsolidate"'),

@@ -188,8 +188,8 @@ class PoolSpec(Part):
                 ),
                 rule(
                     "!(has(self.nodePoolRef) && has(self.autoScalingGroups))",
-                    "nodePoolRef and autoScalingGroups exclude each other, since nodes are bought "
-                    "in one way only; remove one of them",
+                    "must be absent beside nodePoolRef, since nodes are bought in one way only; "
+                    "remove one of them",
                     fieldPath=".autoScalingGroups",
                 ),
             ]

@@ -15,7 +15,7 @@ from bayplan.cli.target import Target
 from tests.recorded import Recorded, make_job, make_node, make_pod, run, told
 
 ROOT = Path(__file__).parents[3]
-WITHOUT = {"completion", "import", "lint"}  # they ask no cluster
+WITHOUT = {"completion", "dashboard", "import", "lint"}  # they ask no cluster with the client
 # What a command must be told besides; -o json keeps `top` from going on.
 WORDS = {
     "backfill": ["job", "--stop"], "cancel": ["job"], "doctor": [], "drain": ["a"],

@@ -173,7 +173,9 @@ def test_a_deployment_its_replica_sets_and_pods_count_once() -> None:
     body = answer(node("a"), workload(), old, new, *pods)
 
     assert 3 == body["placed"]
-    assert [{"workload": "Deployment default/web", "pods": 3}] == body["nodeList"][0]["holds"]
+    [held] = body["nodeList"][0]["holds"]
+    assert ("Deployment default/web", 3) == (held["workload"], held["pods"])
+    assert {"cpu": 1500, "memory": 3 << 30, "pods": 3} == held["requested"]
 
 
 @pytest.mark.parametrize(
