@@ -63,8 +63,8 @@ def test_kubectl_knows_its_commands(site: Site) -> None:
     """Each subcommand, and each flag of it; of a plugin only that it is ours."""
 
     @functools.cache
-    def help_of(command: str) -> str:
-        return site.kube.kubectl(command, "--help").stdout
+    def help_of(*words: str) -> str:
+        return site.kube.kubectl(*words, "--help").stdout
 
     everywhere = set(_FLAG.findall(site.kube.kubectl("options").stdout))
     for where, words in shown("kubectl"):
@@ -74,6 +74,8 @@ def test_kubectl_knows_its_commands(site: Site) -> None:
         text = help_of(plain[0])
 
         assert f"kubectl {plain[0]}" in text, f"{where}: kubectl {plain[0]} is no command"
+        if plain[0] == "create" and len(plain) > len(("create", "KIND", "NAME")):
+            text += help_of(*plain[:3])  # such as `create secret generic NAME`
         unknown = set(flags) - everywhere - set(_FLAG.findall(text))
         assert not unknown, f"{where}: kubectl {plain[0]} has no {sorted(unknown)}"
 

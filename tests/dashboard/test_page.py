@@ -88,6 +88,8 @@ def test_every_view_is_opened(site: Site, browser: Browser) -> None:
         page.keyboard.press("t")
         page.get_by_role("button", name="m5-xlarge-us-east-1a-1").click()
         screen.shows("bayplan drain m5-xlarge-us-east-1a-1")
+        page.locator(".lines li").first.wait_for()  # what `explain` says of it
+        page.locator(".note", has_text="being asked").first.wait_for(state="detached")
 
         screen.turns_to("Jobs", "Jobs")
         page.keyboard.press("/")

@@ -14,7 +14,10 @@ from tools.demo import company, picture
 _NAME = "demo-kube-scheduler"
 _PODS = "/api/v1/namespaces/default/pods"
 _PLACED_SECONDS = 60
-_KEPT_OF_POD = ("containers", "nodeSelector", "affinity", "tolerations", "restartPolicy")
+_KEPT_OF_POD = (
+    "containers", "nodeSelector", "affinity", "tolerations", "restartPolicy",
+    "terminationGracePeriodSeconds",  # a container's preStop must fit into it
+)  # fmt: skip
 
 
 def placed(pods: Sequence[Mapping[str, Any]]) -> tuple[list[picture.Node], int]:

@@ -74,7 +74,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 def _explain(target: Target) -> Any:
     """As `bayplan explain`, for the page; it runs in a thread and has a client of its own."""
 
-    def told(kind: str, namespace: str, name: str) -> Mapping[str, Any]:
+    def asked(kind: str, namespace: str, name: str) -> Mapping[str, Any]:
         from bayplan.cli import client
         from bayplan.cli.packing import explain, explain_page, node_page, pool_page
         from bayplan.dashboard.server import Untold
@@ -83,9 +83,11 @@ def _explain(target: Target) -> Any:
         try:
             with client.connected(where) as cluster:
                 if kind == "Node":
-                    return {"lines": node_page.lines(node_page.account(cluster, f"node/{name}"))}
+                    told = node_page.account(cluster, f"node/{name}")
+                    return {"lines": list(node_page.lines(told))}
                 if kind == "Pool":
-                    return {"lines": pool_page.lines(pool_page.account(cluster, f"pool/{name}"))}
+                    told = pool_page.account(cluster, f"pool/{name}")
+                    return {"lines": list(pool_page.lines(told))}
                 found = explain.explained(cluster, kind, cluster.get(kind, name, namespace), "")
                 waiting = found.pop("waiting")  # the page draws it
                 return {
@@ -95,4 +97,4 @@ def _explain(target: Target) -> Any:
         except (click.ClickException, InputError) as error:
             raise Untold(str(error)) from error
 
-    return told
+    return asked
