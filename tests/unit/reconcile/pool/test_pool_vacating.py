@@ -154,6 +154,34 @@ class TestOfManyPods:
     def test_those_that_are_not_ready_are_away_too(self) -> None:
         assert [2, 1, 0] == [len(self.away(count, "p0")) for count in (30, 20, 19)]
 
+    def test_those_that_get_no_successor_are_away_too(self) -> None:
+        """A quota lets none be made: nodes with three pods each, one after the other."""
+        pods = {
+            f"p{number}": make_pod(
+                f"p{number}", f"n{number // 3}", owner_uid="rs", owner_kind="ReplicaSet",
+                created_at=NOON - 1000, ready=True,
+            )
+            for number in range(100)
+        }  # fmt: skip
+        memory = Memory(began_at=NOON - 100)
+        for step in range(10):
+            now = Now(
+                NOON + 5 * step,
+                1,
+                prove=lambda *_: Proof(),
+                owned=lambda _: pods.values(),
+                usable={"n33"},
+            )
+            moves = Moves(memory, Rules(1, stay_seconds=STAY), now, {f"n{step}"})
+            here = [pod for pod in pods.values() if pod.node == f"n{step}"]
+            begun = moves.begin(Move(pod.key, pod.uid, "rs", KINDS["rs"], "n33") for pod in here)
+            moves.advance(Watched(f"n{step}", moves=begun), {pod.uid: pod for pod in here})
+            for eviction in moves.evictions:
+                del pods[eviction.name]
+            memory = dataclasses.replace(memory, fleets=moves.fleets)
+
+        assert 90 <= len(pods)
+
 
 class TestWhatStops:
     def test_no_room(self) -> None:

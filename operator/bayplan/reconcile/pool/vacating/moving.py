@@ -211,6 +211,8 @@ class Moves:
         owner = moving.move.owner
         fleet = self.fleets.get(owner, Fleet())
         size = sum(not (each.terminal or each.terminating) for each in now.owned(owner))
+        if now.at < fleet.evicted_at + RECOVER_SECONDS:
+            size = max(size, fleet.size)  # successors that are not there yet are still missed
         asked = {uid: at for uid, at in fleet.asked.items() if now.at < at + _AGAIN_SECONDS}
         self.fleets[owner] = dataclasses.replace(
             fleet, size=size, evicted_at=now.at, asked={**asked, pod.uid: now.at}
