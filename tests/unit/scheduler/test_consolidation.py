@@ -241,6 +241,32 @@ def test_constant_demand_comes_to_rest(*, others: bool) -> None:
     assert [] == town.broken
 
 
+def test_moves_of_yesterday_are_paid_for() -> None:
+    """Else a Pool whose pods are replaced, but never fewer or more, would never again be mended."""
+    town = Town()
+    for name, node in zip(("a", "b"), town.buy("m5.xlarge", 2), strict=True):
+        town.replica_set(name, 3, first=node)
+    evicted: list[int] = []
+
+    async def story() -> None:
+        consolidator = town.buying.consolidator
+        work = consolidator._work_of("batch")  # noqa: SLF001  the moves of weeks
+        work.same, work.moved = consolidator.scenes.demand("batch"), 100_000
+        work.same_since = town.clock.wall
+        for _ in range(2):
+            await town.living(13 * 3600, step=60)
+            town._drop("Pod", town.running("a")[0].key)  # noqa: SLF001
+            await town.living(3600, step=60)
+            evicted.append(len(town.evicted))
+
+    town.slow = True
+    town.play(story)
+
+    assert 0 == evicted[0]
+    assert evicted[1]
+    assert [] == town.broken
+
+
 @pytest.mark.parametrize("writes", range(5))
 def test_a_new_operator_goes_on_or_takes_it_back(writes: int) -> None:
     """The process dies after so many writes about nodes; the end is the same."""

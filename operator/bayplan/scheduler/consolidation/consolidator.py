@@ -56,6 +56,7 @@ PLAN_SECONDS = 10
 _LOOK_SECONDS = 1.0  # so often it is looked whether it is time to plan
 _TICK_SECONDS = 1.0
 _GOING_SECONDS = 60  # by then pods that are about to go have gone, or go slowly
+_DAY = 86_400  # moves count for so long, if the demand stays the same
 _OLD_SECONDS = 60  # a plan that is still being carried out is made anew after so long
 
 
@@ -77,6 +78,7 @@ class _Work:
     progress_at: int = 0  # when anything was last done for it
     demand: Demand = field(default_factory=Demand)  # when it came
     same: Demand = field(default_factory=Demand)  # about what has been asked for, since then
+    same_since: int = 0
     moved: int = 0  # pods that have begun to move since then
     shrinks_since: int | None = None  # since when many pods are about to go
     pursued: list[Pursued] = field(default_factory=list)
@@ -217,8 +219,8 @@ class Consolidator:
         if self.calm.hindrance(pool, now) is not None:
             return
         demand = self.scenes.demand(pool)
-        if not demand.like(work.same):
-            work.same, work.moved = demand, 0
+        if not (demand.like(work.same) and 0 <= now - work.same_since < _DAY):
+            work.same, work.same_since, work.moved = demand, now, 0
         if self._busy(work, demand, now):
             work.number += 1  # it stands
             return
