@@ -7,6 +7,7 @@ lose.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -28,7 +29,7 @@ from bayplan.model.workloads import (
     Waiting,
 )
 from bayplan.placement import eligible_nodes, solve
-from bayplan.reconcile.batchjob import cleanup
+from bayplan.reconcile.batchjob import cleanup, known_runs
 from bayplan.scheduler import classes, refused_writes
 from bayplan.scheduler.admission import Admissions
 from bayplan.scheduler.answers import Answers
@@ -239,19 +240,39 @@ class Loop:
     def _without_half_gangs(
         self, waiting: list[Waiting], wanted: Mapping[TaskKey, Wanted]
     ) -> list[Waiting]:
-        """Without pods of a gang of which others are still being created: it is not whole yet."""
-        if not any(one.gang for one in waiting):
+        """Without gangs of which pods are still being created, or may not be created now."""
+        known: dict[tuple[str, str], Counter[str]] = {}  # namespace, gang
+        for one in waiting:
+            if one.gang:
+                gang = known.setdefault((one.kind.namespace, one.gang), Counter())
+                gang["there"] += len(one.keys)
+                gang["all"] = max(gang["all"], self._tasks_of(one, wanted))
+        if not known:
             return waiting
-        state = self.cache.state
-        made = (state.pods[key] for key, node in state.assumed.items() if not node)
-        runs = {(pod.namespace, pod.labels.get(names.RUN)) for pod in made}
         return [
             one
             for one in waiting
             if not one.gang
-            or (one.kind.namespace, one.gang) not in runs
-            or not wanted.keys().isdisjoint(one.keys)
+            or (gang := known[one.kind.namespace, one.gang])["there"] >= gang["all"]
+            or not wanted.keys().isdisjoint(one.keys)  # else they would never be created
+            or gang["there"] + self._placed(one) >= gang["all"]
         ]
+
+    def _tasks_of(self, one: Waiting, wanted: Mapping[TaskKey, Wanted]) -> int:
+        """How many pods the gang has in all."""
+        key = one.keys[0]
+        of = wanted[key].task if key in wanted else self.cache.state.pods[key]
+        return known_runs.count_of(of.annotations.get(names.TASKS, ""))
+
+    def _placed(self, one: Waiting) -> int:
+        """How many pods of the gang's present attempt have a node."""
+        pod = next(filter(None, map(self.cache.state.pods.get, one.keys)), None)
+        if pod is None or pod.owner is None:
+            return 0
+        there = self.cache.state.owned(pod.owner.uid).values()
+        of = one.gang, pod.labels.get(names.ATTEMPT)
+        told = (each.labels for each in there if each.node)
+        return sum((each.get(names.RUN), each.get(names.ATTEMPT)) == of for each in told)
 
     def _planned(self) -> Backlog:
         """What is planned for a backlog, and for nodes that were bought."""

@@ -216,6 +216,24 @@ def test_a_gang_is_placed_when_all_its_pods_are_there() -> None:
     assert [0, 0, 3] == bound
 
 
+def test_a_gang_is_not_placed_while_the_last_of_its_pods_is_refused() -> None:
+    scene = Scene()
+    scene.job("train", tasks=3, gang=True)
+    scene.look()
+    *seen, last = (planned for planned, _ in scene.notes.created.values())
+    for planned in seen:
+        stored = replace(planned, uid=f"uid-{planned.name}")
+        scene.see("Pod", planned.name, stored, planned.namespace)
+    job = next(iter(scene.loop.cache.resources.values()))
+    write = refusals.Write(job.key, "create", "Pod", last.labels[names.TEMPLATE_HASH])
+    scene.loop.refused(write, errors.Rejected("exceeded quota: most", status=403))
+    scene.loop.cache.assumptions.forget(last)
+    scene.node()
+    scene.look()
+
+    assert [] == scene.notes.bound
+
+
 def test_what_is_being_created_waits_for_a_node_already() -> None:
     """Pods whose CREATE is on its way are bought for like those that are seen, in one class."""
     scene = Scene()
