@@ -47,7 +47,8 @@ class Recording:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a file of `Recorder`; a line that was cut off at the end is left out."""
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Texts may have what Python takes for ends of lines too, such as U+2028.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         values: list[Any] = []
         for number, line in enumerate(lines, start=1):
             try:

@@ -174,3 +174,18 @@ def test_a_file_and_a_recording_exclude_each_other(tmp_path: Path) -> None:
     told = CliRunner().invoke(main, ["dashboard", "--from", str(path), "--record", "y"])
     assert 2 == told.exit_code
     assert "--record" in told.output
+
+
+def test_a_recording_may_have_any_text(tmp_path: Path) -> None:
+    """What Python takes for ends of lines beside the usual ones is no end of a line of JSON."""
+    path = tmp_path / "recording"
+    text = "a\u2028b\x85c\x0bd"
+    node = ["n1", text, *[None] * (len(COLUMNS["nodes"]) - 2)]
+    tables: dict[str, Any] = {name: {} for name in COLUMNS} | {"nodes": {"n1": node}}
+    with path.open("x", encoding="utf-8") as file:
+        recorder = Recorder(file, lambda: NOON)
+        recorder.begin(json.dumps({"columns": COLUMNS, "tables": tables}).encode())
+        recorder.change(b'{"tables":{}}')
+    recording = files.read(path)
+
+    assert text == recording.at(NOON)["nodes"]["n1"][1]
