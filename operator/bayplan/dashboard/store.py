@@ -91,6 +91,7 @@ class Store:
             known.changed.update(known.seen)
             known.seen.clear()
             known.versions.clear()
+            self._uncounted = self._uncounted or kind in {"Node", "Pod"}
         if self._lacks.get(kind, "") != why:
             self._lacks[kind] = why
             if not why:

@@ -104,6 +104,15 @@ def test_the_tables_are_those_of_what_is_there(acts: list[tuple[str, int, int]])
         assert other.fresh()[name] == world.fresh()[name], name
 
 
+def test_what_may_not_be_seen_any_more_costs_nothing() -> None:
+    world = World()
+    for act in (("node", 1, 1), ("pod", 1, 1), ("refresh", 0, 0), ("refuse", 0, 1), ("pass", 0, 0)):
+        world.act(*act)
+    world.refresh()
+
+    assert ({}, {}) == (world.page["pods"], world.page["costs"])
+
+
 def test_an_older_sight_is_no_news() -> None:
     world = World()
     new, old = make_pod("web", "n1"), make_pod("web", "n2")
