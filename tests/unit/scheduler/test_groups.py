@@ -333,3 +333,22 @@ def test_aws_that_cannot_be_asked_holds_up_nobody_else() -> None:
     assert 1 == town.aws.serial
     assert "GroupsUnknown" == town.condition("Degraded")["reason"]
     assert town.aws.count("describe") < 25
+
+
+def test_a_process_that_begins_counts_launches_before_it_describes_groups() -> None:
+    """A2: who looks at what is there meanwhile must not order the same again."""
+    town = town_of(make_group("m5.large"))
+
+    async def story() -> None:
+        launch = Launch(3, town.clock.wall, "m5.large-a", 2, 0)
+        town.write_pool_status(
+            town.cache.pools.pools["batch"], {"launches": [launch.to_status()], "launchSerial": 3}
+        )
+        town.replace_operator()
+        await town.buying.groups.step()
+        counted.extend(claim.group for claim in town.cache.pools.claims.values())
+
+    counted: list[str] = []
+    town.play(story)
+
+    assert ["m5.large-a"] * 2 == counted

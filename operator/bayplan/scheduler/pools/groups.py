@@ -267,6 +267,7 @@ class Groups:
         now = self.clock.now()
         self._described_at, self._written_at = now, None
         self._descriptions += 1
+        self.book.adopt(now)  # before anybody orders: a former process may have launched
         self.book.take(found, tags, now)
         self._ending = {id_: one for id_, one in self._ending.items() if id_ in self.book.going}
         return tags
