@@ -352,3 +352,28 @@ def test_a_process_that_begins_counts_launches_before_it_describes_groups() -> N
     town.play(story)
 
     assert ["m5.large-a"] * 2 == counted
+
+
+def test_nothing_ends_in_a_group_whose_size_rises() -> None:
+    """A2 without LaunchInstances: the next process would raise it by what has ended too."""
+    town = town_of(make_group("m5.large"))
+    town.aws.lacks_launch = True
+
+    async def story() -> None:
+        town.pods(3, cpu=1500)
+        await town.living(60)
+        town.aws.sold_out["m5.large"] = "InsufficientInstanceCapacity"
+        town.pods(5, cpu=1500)
+        await town.living(20)
+        for pod in list(town.cache.state.pods.values()):
+            if pod.node:
+                town._end(pod)  # noqa: SLF001  what a person does
+        await town.living(100)
+        town.replace_operator()
+        await town.living(60)
+
+    town.play(story)
+    sizes = [about[1] for name, about in town.aws.calls if name == "set_desired"]
+
+    assert [3, 5] == sizes
+    assert [] == town.broken

@@ -396,7 +396,7 @@ class Groups:
             one.launch.group
             for mine in self.book.pending.values()
             for one in mine.values()
-            if one.unsure and self._without_launch
+            if self._without_launch  # `before` counts those that end now
         }
         for id_, ending in self._ending.items():
             claim = ending.claim
