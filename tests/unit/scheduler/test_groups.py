@@ -335,6 +335,27 @@ def test_aws_that_cannot_be_asked_holds_up_nobody_else() -> None:
     assert town.aws.count("describe") < 25
 
 
+@pytest.mark.parametrize("least", [0, 1])
+def test_the_end_of_an_instance_that_never_joins_may_be_refused(least: int) -> None:
+    """It is counted once, and AWS is not asked every second."""
+    town = town_of(make_group("m5.large", least=least))
+    town.aws.joins = False
+    refusal = RefusedError("not authorized to perform autoscaling:TerminateInstance…")
+
+    async def story() -> None:
+        town.pods(1)
+        await town.living(60)
+        town.aws.troubles += [("before", refusal)] * 50
+        for pod in list(town.cache.state.pods.values()):
+            town._end(pod)  # noqa: SLF001  what a person does
+        await town.living(1200)
+
+    town.play(story)
+
+    assert town.aws.count("terminate") <= 8
+    assert 1 == town.status["claims"]["refused"]
+
+
 def test_a_process_that_begins_counts_launches_before_it_describes_groups() -> None:
     """A2: who looks at what is there meanwhile must not order the same again."""
     town = town_of(make_group("m5.large"))

@@ -141,8 +141,8 @@ class Groups:
     def launch(self, order: Order, claim: str, done: Done) -> bool:
         """Order an instance; the claim of this name counts at once. False: no group has room."""
         pool, now = order.pool, self.clock.now()
-        refusal = self._refusals.get((pool, "launch"))
-        if refusal is not None and now < refusal.until:
+        refusal = self._refused_now(pool, "launch", now)
+        if refusal is not None:
             done(refusal.why)
             return False
         open_ = self.book.room(pool)
@@ -155,13 +155,16 @@ class Groups:
 
     def retire(self, wanted: RetireNode) -> None:
         """End the instance of a claim; from now on the claim counts as being deleted."""
-        claim = self.cache.pools.claims.get(wanted.claim)
+        claim, now = self.cache.pools.claims.get(wanted.claim), self.clock.now()
         if claim is None or claim.uid != wanted.uid or not claim.provider_id:
             return
+        if self._refused_now(claim.pool, "end", now) is not None:
+            return  # whoever asks will ask again
         group = self.book.groups.get(claim.group)
         if group is not None and group.desired <= group.least:
             why = f"group {group.name} has its least size, {group.least}; lower its MinSize"
-            self._refuse(claim.pool, "end", why, self.clock.now())
+            if self._refused_now(claim.pool, "size", now) is None:
+                self._refuse(claim.pool, "size", why, now)
             return
         self._ending.setdefault(claim.uid, _Ending(claim))
         self.book.end(claim)
@@ -184,7 +187,7 @@ class Groups:
     def refused_write(self, pool: str) -> str:
         """What AWS said to the last write of a Pool, if it has refused one lately."""
         now = self.clock.now()
-        found = (self._refusals.get((pool, sort)) for sort in ("launch", "end"))
+        found = (self._refusals.get((pool, sort)) for sort in ("launch", "end", "size"))
         recent = (one.why for one in found if one is not None and now < one.until + FIRST_SECONDS)
         return next(recent, "")
 
@@ -398,9 +401,12 @@ class Groups:
             for one in mine.values()
             if self._without_launch  # `before` counts those that end now
         }
+        now = self.clock.now()
         for id_, ending in self._ending.items():
             claim = ending.claim
             if ending.sent or claim.group in raising:
+                continue
+            if self._refused_now(claim.pool, "end", now) is not None:
                 continue
             group = self.book.fit(claim.pool).get(claim.group)
             there = group.instances if group is not None else ()
@@ -422,6 +428,11 @@ class Groups:
         """AWS is to describe the groups again soon."""
         if self._written_at is None:
             self._written_at = self.clock.now()
+
+    def _refused_now(self, pool: str, sort: str, now: int) -> _Refusal | None:
+        """The refusal for which writes of this sort still wait."""
+        known = self._refusals.get((pool, sort))
+        return known if known is not None and now < known.until else None
 
     def _refuse(self, pool: str, sort: str, why: str, now: int) -> None:
         """A write was refused: the next one of this sort waits."""

@@ -65,6 +65,7 @@ class Keeper:
     groups: Groups
     _looked_at: int = field(default=0)
     _withdrawn: dict[str, _Withdrawn] = field(default_factory=dict)  # by the uid of the claim
+    _unjoined: frozenset[str] = frozenset()  # instances that became no node, and are still there
 
     async def run(self) -> NoReturn:
         """Look once a second, until cancelled; also without any Pool, for it may just have gone."""
@@ -138,10 +139,14 @@ class Keeper:
     def _end_unjoined(self, menus: Menus, now: int) -> None:
         """Instances of groups that become no node: something is wrong with all like them."""
         claims = self.cache.pools.claims
-        for wanted in unjoined(claims.values(), now):
+        late = unjoined(claims.values(), now)
+        known = self._unjoined & {claim.uid for claim in claims.values()}
+        self._unjoined = known.union(wanted.uid for wanted in late)
+        for wanted in late:
             claim = claims[wanted.claim]
-            self.measured.withdrawn(claim.pool)
-            self._put_away(claim, menus, now, wanted.why)
+            if wanted.uid not in known:  # its end may be refused for long
+                self.measured.withdrawn(claim.pool)
+                self._put_away(claim, menus, now, wanted.why)
             self.groups.retire(wanted)
 
     def _put_away_withdrawn(self, menus: Menus, now: int) -> None:
