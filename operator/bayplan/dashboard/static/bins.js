@@ -70,8 +70,8 @@ export class Picture {
     const price = data.at('nodes', 'price');
     let dearest = 1;
     for (const row of nodes.values()) if (row[price] > dearest) dearest = row[price];
-    const pools = data.rows('pools').map((row) => `${row[data.at('pools', 'name')]}=${row[data.at('pools', 'nodePool')]}`).join();
-    const look = [colour, filter, dearest, pools, data.version?.split('-')[0], data.moment].join('|');
+    const pools = data.rows('pools').map((row) => `${row[data.at('pools', 'name')]}=${row[data.at('pools', 'nodePool')]}=${row[data.at('pools', 'groups')]}`).join();
+    const look = [colour, filter, dearest, pools, data.loads].join('|');
     const touched = data.takeTouched();
     if (look !== this.look) this._forget();
     else for (const name of touched) this._drop(name);

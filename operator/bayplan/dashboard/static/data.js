@@ -14,6 +14,7 @@ export class Data {
     this.state = 'connecting'; // live, connecting, lost, locked, recorded
     this.heardAt = 0;
     this.serial = 0; // grows with each change
+    this.loads = 0; // grows whenever everything was fetched
     this.moment = null; // of a recording
     this._listeners = new Set();
     this._source = null;
@@ -106,6 +107,7 @@ export class Data {
 
   _take(whole) {
     this.version = whole.version;
+    this.loads += 1;
     this.columns = whole.columns;
     this.complete = whole.complete;
     this.tables = {};
