@@ -150,3 +150,10 @@ def test_the_money_adds_up_to_the_price_of_the_nodes() -> None:
     assert (0, 14 * GIB, "cpu") == (cpu, memory, full)
     assert ("LongService web", 2) == (workload, count)
     assert abs(100_000 - cost - lost) <= 1
+
+
+def test_a_pool_of_groups_is_known_from_one_without_nodes_of_its_own() -> None:
+    """The page counts nodes of no Pool to a Pool that names neither a NodePool nor groups."""
+    for spec, groups in (({}, False), ({"autoScalingGroups": {}}, True)):
+        found = told("pools", rows.pool({"metadata": {"name": "batch"}, "spec": spec}))
+        assert ("", groups) == (found["nodePool"], found["groups"])

@@ -162,6 +162,7 @@ def pool(body: Body) -> Row:
         dict(mapping(status.get("claims"))),
         dict(moves),
         short(mapping(spec.get("nodePoolRef")).get("name")),
+        spec.get("autoScalingGroups") is not None,
     )
 
 

@@ -34,7 +34,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "pools": (
         "name", "mode", "status", "message", "cost", "bound", "planned", "waiting", "next",
-        "unavailable", "blocked", "claims", "moves", "nodePool",
+        "unavailable", "blocked", "claims", "moves", "nodePool", "groups",
     ),
     "claims": ("name", "pool", "type", "zone", "state", "created", "message"),
     "decisions": (
