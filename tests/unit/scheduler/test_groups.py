@@ -7,6 +7,7 @@ import pytest
 
 from bayplan.cloud.auto_scaling_errors import RefusedError
 from bayplan.model.groups import Group, Instance
+from bayplan.model.intents import RetireNode
 from bayplan.reconcile.pool.launches import Launch, stored
 from tests.unit.scheduler.group_town import (
     GroupTown,
@@ -398,3 +399,64 @@ def test_nothing_ends_in_a_group_whose_size_rises() -> None:
 
     assert [3, 5] == sizes
     assert [] == town.broken
+
+
+def test_an_unanswered_end_is_not_repeated_with_advice() -> None:
+    """A5 (B8)."""
+    town = town_of(make_group("m5.large"))
+
+    async def story() -> None:
+        town.pods(1)
+        await town.living(60)
+        for pod in list(town.cache.state.pods.values()):
+            town._end(pod)  # noqa: SLF001  what a person does
+        town.aws.troubles += [unanswered("before")] * 50
+        while not town.aws.count("terminate"):
+            await town.living(1)
+        spec = {"mode": "Advise", "autoScalingGroups": {}}
+        town._stored = {**town._stored, "spec": spec}  # noqa: SLF001  what a person does
+        town.see("Pool", "batch", town._stored, "")  # noqa: SLF001
+        await town.living(200)
+
+    town.play(story)
+
+    assert 1 == town.aws.count("terminate")
+
+
+def test_an_unanswered_launch_is_not_repeated_with_advice() -> None:
+    """A5 (B8)."""
+    town = town_of(make_group("m5.large"))
+
+    async def story() -> None:
+        town.aws.troubles += [unanswered("before")] * 50
+        town.pods(1)
+        while not town.aws.count("launch"):
+            await town.living(1)
+        spec = {"mode": "Advise", "autoScalingGroups": {}}
+        town._stored = {**town._stored, "spec": spec}  # noqa: SLF001  what a person does
+        town.see("Pool", "batch", town._stored, "")  # noqa: SLF001
+        await town.living(200)
+
+    town.play(story)
+
+    assert 1 == town.aws.count("launch")
+
+
+def test_a_node_that_may_take_pods_again_is_not_ended() -> None:
+    """Between the decision and its turn somebody may have taken the taint off."""
+    town = town_of(make_group("m5.large"))
+
+    async def story() -> None:
+        town.pods(1)
+        await town.living(60)
+        (node,) = town.cache.state.nodes.values()
+        (claim,) = town.cache.pools.claims.values()
+        for pod in list(town.cache.state.pods.values()):
+            town._end(pod)  # noqa: SLF001  what a person does
+        town.buying.groups.retire(RetireNode(claim.name, claim.uid, ""))
+        assert not node.given_back
+        await town.living(5)
+
+    town.play(story)
+
+    assert 0 == town.aws.count("terminate")

@@ -96,6 +96,11 @@ class GroupBook:
         """The Pools that have groups."""
         return [pool for pool in self.cache.pools.pools.values() if pool.groups_tag]
 
+    def buys(self, pool: str) -> bool:
+        """Whether there is a Pool of this name whose mode is to buy."""
+        found = self.cache.pools.pools.get(pool)
+        return found is not None and found.spec is not None and found.spec.buys
+
     def tags(self) -> frozenset[str]:
         """The tags of their groups."""
         return frozenset(pool.groups_tag for pool in self.pools())
@@ -159,7 +164,8 @@ class GroupBook:
         self.queue = []
         for (name, group), queued in waiting.items():
             pool, mine = self.cache.pools.pools.get(name), self.pending.setdefault(name, {})
-            if pool is None or group not in self.fit(name) or group not in self.groups:
+            known = group in self.fit(name) and group in self.groups
+            if pool is None or not self.buys(name) or not known:
                 for one in queued:
                     one.done(f"nothing is bought in group {group} any more")
                 continue
@@ -175,12 +181,16 @@ class GroupBook:
                 self.cache.pools.changed()  # the status is to tell of it at once
 
     def give_up(self, now: int) -> None:
-        """Nobody waits for a launch for ever."""
+        """Nobody waits for a launch for ever, nor in a Pool that does not buy any more."""
         for name in list(self.pending):
             if name not in self.cache.pools.pools:
                 del self.pending[name]
                 continue
             for one in list(self.pending[name].values()):
+                if not self.buys(name):
+                    one.claims.clear()
+                    self.close(name, one, "the Pool buys nothing any more")
+                    continue
                 late = one.raised and now - one.tried_at >= _RAISED_SECONDS
                 if one.launch.over(now) or late:
                     self.sold_out(name, one, LaunchFault("NoInstance", "none has come"))

@@ -200,6 +200,7 @@ class Groups:
         self.book.adopt(now)
         self.book.form_launches(now)
         self.book.give_up(now)
+        self._keep_of_others()
         self.book.tell()
 
     # ---- the calls ---------------------------------------------------------------------------
@@ -361,6 +362,12 @@ class Groups:
             self._resize(claim.group, -1)
         self._wrote()
 
+    def _keep_of_others(self) -> None:
+        """What was to end stays in a Pool that does not buy any more."""
+        for ending in list(self._ending.values()):
+            if not (ending.sent or self.book.buys(ending.claim.pool)):
+                self._stays(ending.claim)
+
     def _stays(self, claim: NodeClaim) -> None:
         self._ending.pop(claim.uid, None)
         self.book.going.discard(claim.uid)
@@ -371,8 +378,8 @@ class Groups:
         node = self.book.nodes().get(claim.provider_id)
         if node is None:
             return True
-        if not claim.node:
-            return False  # it has joined at last
+        if not claim.node or not node.given_back:
+            return False  # it has joined at last, or may take pods again
         try:
             pods = await self.lists.pods_on(node.name)
         except errors.ClusterError:
@@ -385,7 +392,7 @@ class Groups:
         """A launch for a fit group that stands in the stored status of its Pool."""
         for name, mine in self.book.pending.items():
             pool = self.cache.pools.pools.get(name)
-            if pool is None:
+            if pool is None or not self.book.buys(name):
                 continue
             fit, told = self.book.fit(name), stored(pool.status)
             for one in mine.values():
@@ -404,7 +411,7 @@ class Groups:
         now = self.clock.now()
         for id_, ending in self._ending.items():
             claim = ending.claim
-            if ending.sent or claim.group in raising:
+            if ending.sent or claim.group in raising or not self.book.buys(claim.pool):
                 continue
             if self._refused_now(claim.pool, "end", now) is not None:
                 continue
