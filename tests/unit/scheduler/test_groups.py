@@ -460,3 +460,19 @@ def test_a_node_that_may_take_pods_again_is_not_ended() -> None:
     town.play(story)
 
     assert 0 == town.aws.count("terminate")
+
+
+def test_ends_without_an_answer_come_more_and_more_seldom() -> None:
+    town = town_of(make_group("m5.large"))
+
+    async def story() -> None:
+        town.pods(1)
+        await town.living(60)
+        for pod in list(town.cache.state.pods.values()):
+            town._end(pod)  # noqa: SLF001  what a person does
+        town.aws.troubles += [unanswered("before")] * 200
+        await town.living(240)
+
+    town.play(story)
+
+    assert 2 <= town.aws.count("terminate") <= 7

@@ -94,12 +94,15 @@ class Lists(Protocol):
 class _Ending:
     """An instance that is to end; `sent` once AWS has agreed.
 
-    After a call without an answer, `unsure` is how often AWS had described the groups before.
+    After a call without an answer, `unsure` is how often AWS had described the groups before. The
+    next one waits until `later` (epoch seconds); `tries` have had no answer.
     """
 
     claim: NodeClaim
     sent: bool = False
     unsure: int | None = None
+    tries: int = 0
+    later: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +355,9 @@ class Groups:
         except ThrottledError:
             raise
         except UnansweredError:
-            ending.unsure = self._descriptions
+            ending.unsure, ending.tries = self._descriptions, ending.tries + 1
+            wait = delay_after(ending.tries, FIRST_SECONDS, LONGEST_SECONDS)
+            ending.later = self.clock.now() + wait
         except CloudError as error:
             self._refuse(claim.pool, "end", str(error), self.clock.now())
             self._stays(claim)
@@ -412,6 +417,8 @@ class Groups:
         for id_, ending in self._ending.items():
             claim = ending.claim
             if ending.sent or claim.group in raising or not self.book.buys(claim.pool):
+                continue
+            if now < ending.later:
                 continue
             if self._refused_now(claim.pool, "end", now) is not None:
                 continue
