@@ -209,6 +209,8 @@ class GroupTown(Town):
         self.broken.append(f"a claim was deleted: {wanted.claim}")
 
     def start(self) -> None:
+        # The town's wall clock goes in steps: only with this one it is never seen to be set.
+        self.buying.keeper.steps.clock = self.clock
         super().start()
         self._running.append(asyncio.create_task(self.buying.groups.run()))
 

@@ -476,3 +476,30 @@ def test_ends_without_an_answer_come_more_and_more_seldom() -> None:
     town.play(story)
 
     assert 2 <= town.aws.count("terminate") <= 7
+
+
+@pytest.mark.parametrize("step", [7200, -7200])
+def test_a_clock_that_is_set_ends_nothing_and_delays_nothing(step: int) -> None:
+    """Neither an instance that has yet to join nor a launch without an answer is given up."""
+    town = town_of(make_group("m5.large"))
+
+    async def story() -> None:
+        town.aws.joins = False
+        town.pods(1)
+        await town.living(20)
+        town.aws.troubles += [unanswered("before")]
+        town.pods(5)
+        await town.living(3)
+        town.clock.wall += step
+        await town.living(60)
+        counted.append((town.aws.count("terminate"), len(town.status["unavailable"])))
+        described.append(town.aws.count("describe"))
+        await town.living(130)
+        described.append(town.aws.count("describe"))
+
+    counted: list[tuple[int, int]] = []
+    described: list[int] = []
+    town.play(story)
+
+    assert [(0, 0)] == counted
+    assert described[0] < described[1]

@@ -40,7 +40,7 @@ class Pending:
     """A launch without an answer. `claims` have no instance yet.
 
     `raised`: in place of a launch, the group's size was raised. `unsure`: a call has no answer, or
-    another process may have made it.
+    another process may have made it. `shift` is by how many seconds the clock was set since.
     """
 
     launch: Launch
@@ -50,11 +50,16 @@ class Pending:
     tries: int = 0
     raised: bool = False
     unsure: bool = False
+    shift: int = 0
 
     def due(self, now: int) -> bool:
         """Whether its call may be made now."""
         waits = delay_after(self.tries, FIRST_SECONDS, LONGEST_SECONDS) if self.tries else 0
         return not self.raised and now >= self.tried_at + waits
+
+    def over(self, now: int) -> bool:
+        """Whether nobody waits for its answer any more."""
+        return self.launch.over(now - self.shift)
 
     def answer(self, why: str | None) -> None:
         """Tell those who have ordered: None, or why there is nothing for them."""
@@ -142,6 +147,22 @@ class GroupBook:
         self.going.add(claim.uid)
         self.cache.pools.put_instance(dataclasses.replace(claim, deleting=True))
 
+    def clock_set(self, seconds: int) -> None:
+        """The wall clock was set by so many seconds: everything waits as long as before."""
+        for mine in self.pending.values():
+            for one in mine.values():
+                one.shift += seconds
+                one.tried_at += seconds
+        self.queue = [dataclasses.replace(one, since=one.since + seconds) for one in self.queue]
+        self.known = {
+            id_: dataclasses.replace(one, since=one.since + seconds)
+            for id_, one in self.known.items()
+        }
+        self.young = {
+            id_: dataclasses.replace(one, since=one.since + seconds)
+            for id_, one in self.young.items()
+        }
+
     # ---- launches ----------------------------------------------------------------------------
 
     def adopt(self, now: int) -> None:
@@ -192,7 +213,7 @@ class GroupBook:
                     self.close(name, one, "the Pool buys nothing any more")
                     continue
                 late = one.raised and now - one.tried_at >= _RAISED_SECONDS
-                if one.launch.over(now) or late:
+                if one.over(now) or late:
                     self.sold_out(name, one, LaunchFault("NoInstance", "none has come"))
                     self.close(name, one, "AWS has not answered")
 
@@ -219,7 +240,7 @@ class GroupBook:
         """AWS has launched these instances."""
         for instance in instances:
             name = one.claims.pop(0) if one.claims else instance.id
-            self.known[instance.id] = Known(name, one.launch.at)
+            self.known[instance.id] = Known(name, one.launch.at + one.shift)
             self.young.setdefault(instance.id, Young(one.launch.group, instance, now))
 
     # ---- descriptions ------------------------------------------------------------------------
@@ -254,7 +275,9 @@ class GroupBook:
                     continue
                 for instance in group.instances:
                     if one.claims and instance.id not in self.known and not instance.going:
-                        self.known[instance.id] = Known(one.claims.pop(0), one.launch.at)
+                        self.known[instance.id] = Known(
+                            one.claims.pop(0), one.launch.at + one.shift
+                        )
                 del one.claims[max(group.desired - group.staying, 0) :]
                 if not one.claims:
                     self.close(name, one, None)
@@ -292,8 +315,8 @@ class GroupBook:
         for pool, mine in self.pending.items():
             for pending in mine.values():
                 for name in pending.claims:
-                    launch = pending.launch
-                    self._request(claims, pool, launch.group, name, launch.at)
+                    launch, since = pending.launch, pending.launch.at + pending.shift
+                    self._request(claims, pool, launch.group, name, since)
         described = {one.id for group in self.groups.values() for one in group.instances}
         for gone in self.known.keys() - described - self.young.keys():
             del self.known[gone]

@@ -126,6 +126,7 @@ class Groups:
     measured: PoolMetrics
     leads: Callable[[], bool]
     failed: Callable[[Exception], None]
+    hear_of_clocks: Callable[[], None] = lambda: None  # before anything new is dated
     book: GroupBook = field(init=False)
     _described_at: int | None = None  # epoch seconds
     _descriptions: int = 0
@@ -206,6 +207,22 @@ class Groups:
         self._keep_of_others()
         self.book.tell()
 
+    def clock_set(self, seconds: int) -> None:
+        """The wall clock was set by so many seconds: everything waits as long as before."""
+        if self._described_at is not None:
+            self._described_at += seconds
+        if self._written_at is not None:
+            self._written_at += seconds
+        if self._rest_until:
+            self._rest_until += seconds
+        self._refusals = {
+            key: dataclasses.replace(one, until=one.until + seconds)
+            for key, one in self._refusals.items()
+        }
+        for ending in self._ending.values():
+            ending.later += seconds
+        self.book.clock_set(seconds)
+
     # ---- the calls ---------------------------------------------------------------------------
 
     async def run(self) -> NoReturn:
@@ -224,6 +241,7 @@ class Groups:
 
     async def step(self) -> None:
         """Make the call that is due most, if any."""
+        self.hear_of_clocks()
         now = self.clock.now()
         if now < self._rest_until:
             return
@@ -263,6 +281,8 @@ class Groups:
         except CloudError as error:
             self.measured.called(operation, type(error).__name__.removesuffix("Error").lower())
             raise
+        finally:
+            self.hear_of_clocks()
         self.measured.called(operation, "answered")
         self._troubles = 0
         return answer

@@ -79,8 +79,8 @@ class Keeper:
 
     def look(self, now: int) -> None:
         """One look at everything, at `now` (epoch seconds)."""
-        self.groups.look()
         self.hear_of_clocks()
+        self.groups.look()
         menus = self.menus.current(now)
         self.refused.hear(now)
         self._hear_of_refusals(menus, now)
@@ -108,6 +108,7 @@ class Keeper:
             return
         logs.say(logging.WARNING, "the clock was set", seconds=seconds)
         self.refused.clock_set(seconds)
+        self.groups.clock_set(seconds)
         self.retirer.forget()
         for one in self._withdrawn.values():
             one.since += seconds

@@ -150,6 +150,7 @@ class PoolBuying:
             measured=measured,
             groups=self.groups,
         )
+        self.groups.hear_of_clocks = self.keeper.hear_of_clocks
 
     def _build_consolidator(
         self, orderer: Orderer, nodes: PoolNodes, refused: RefusedOfferings, measured: PoolMetrics
