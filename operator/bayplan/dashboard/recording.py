@@ -12,7 +12,7 @@ from bayplan.inputs import InputError
 from bayplan.reports.board.tables import COLUMNS, Row, applied
 
 SCHEMA = "bayplan.dev/dashboard/v1"
-_EVERY = 100  # changes between two states that are kept whole
+_EVERY = 100  # at least so many changes are between two states that are kept whole
 MOST_STATES = 500  # in the course of a recording
 
 Tables = dict[str, dict[str, Row]]
@@ -43,6 +43,8 @@ class Recording:
         self._changes = list(changes)
         self.times = [begun, *(at for at, _ in self._changes)]
         self._whole = {0: tables}
+        # However long the recording is, its states have to be held in memory.
+        self._every = max(_EVERY, -(-len(self._changes) // MOST_STATES))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -70,7 +72,7 @@ class Recording:
         while at < wanted:
             tables = applied(tables, self._changes[at][1])
             at += 1
-            if at % _EVERY == 0:
+            if at % self._every == 0:
                 self._whole[at] = tables
         return tables
 

@@ -14,7 +14,7 @@ from bayplan.cli.main import main
 from bayplan.dashboard import files
 from bayplan.dashboard.feed import Feed
 from bayplan.dashboard.history import History
-from bayplan.dashboard.recording import Recorder, Recording, Replay
+from bayplan.dashboard.recording import MOST_STATES, Recorder, Recording, Replay
 from bayplan.dashboard.store import Store
 from bayplan.inputs import InputError
 from bayplan.reports.board.tables import COLUMNS
@@ -189,3 +189,12 @@ def test_a_recording_may_have_any_text(tmp_path: Path) -> None:
     recording = files.read(path)
 
     assert text == recording.at(NOON)["nodes"]["n1"][1]
+
+
+def test_a_long_recording_is_not_kept_whole_at_every_moment() -> None:
+    """A day of a busy cluster has 170,000 changes; each state is as large as the cluster."""
+    changes: list[tuple[int, Any]] = [(NOON + at, {}) for at in range(60_000)]
+    recording = Recording({"nodes": {}}, NOON, changes)
+    recording.at(NOON + 60_000)
+
+    assert len(recording._whole) <= MOST_STATES + 1  # noqa: SLF001  what is held in memory
