@@ -20,8 +20,8 @@ class Looking:
         self._transport = transport
 
     async def look(self, kind: str, namespace: str, name: str) -> Mapping[str, Any]:
-        if kind not in SHOWN:
-            raise Untold(f"The dashboard shows no {kind}.")
+        if kind not in SHOWN or "/" in namespace + name:
+            raise Untold(f"The dashboard shows no {kind} {name}.")
         try:
             body = await self._read(requests.get(kind, namespace, name))
         except errors.ClusterError as error:
