@@ -199,6 +199,7 @@ def test_a_node_is_emptied(reader: Reader) -> None:
     start = "bayplan drain ip-10-0-3-7.ec2.internal"
 
     assert [f"bayplan drain {node}"] == reader.follows("docs/guide/drain.md", {start: lambda: node})
+    kube.kubectl("uncordon", node)  # other pages need its room
 
 
 @pytest.mark.parametrize(

@@ -118,10 +118,10 @@ def what_next(on: Console, fullest: scene.View, kubeconfig: Path, metrics_port: 
     on.print("and then")
     for command, why in best_commands(fullest):
         _command(on, command, why)
-    _command(on, "bayplan dashboard", "all of it as a page: prints a link for the browser")
     on.print("More")
     for command, why in _other_commands(fullest, python, metrics_port):
         _command(on, command, why)
+    on.print("`bayplan dashboard` shows all of it as a page: it prints a link for the browser.")
     on.print("docs/tutorial.md works on this cluster, from its step 3 on.")
     on.print(f"KUBECONFIG is {kubeconfig}", style="dim", soft_wrap=True)
 
