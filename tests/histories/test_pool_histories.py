@@ -13,7 +13,7 @@ from tests.histories.pools import planted
 from tests.histories.pools.play import play
 from tests.histories.replica import Replica
 
-NUMBER = int(os.environ.get("BAYPLAN_POOL_HISTORIES", "500"))
+NUMBER = int(os.environ.get("BAYPLAN_POOL_HISTORIES", "250"))
 _EACH = 10
 _ENOUGH = 120  # histories in which a planted bug must show
 
