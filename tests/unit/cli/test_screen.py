@@ -518,3 +518,13 @@ def test_statuses_that_may_be_behind_are_said_on_the_screen() -> None:
 
     refuse = {"/api/v1/namespaces/default/pods": 403}
     play(Recorded(job, refuse=refuse), acts, what="jobs", size=(120, 24))
+
+
+def test_the_timer_may_tick_while_the_screen_ends() -> None:
+    """It tells the age of the rows each second, also after its line has been taken down."""
+
+    async def acts(user: User) -> None:
+        await user.app.query_one("#place").remove()
+        user.app.on_listing_changed()
+
+    play(cluster(), acts)

@@ -95,6 +95,7 @@ class Screen(App[click.ClickException | None]):
     def on_mount(self) -> None:
         self._listing = self.query_one(Listing)
         self._input = self.query_one(Input)
+        self._place = self.query_one("#place", Static)  # told by a timer, also while we end
         self._input.display = False
         self._listing.focus()
         self._open([views.page(self._what, self._choice)])
@@ -288,7 +289,7 @@ class Screen(App[click.ClickException | None]):
         since = time.monotonic() - self._seen_at
         if self._seen_at and since > 2 * self._seconds:
             parts.append(f"{age(since)} old")
-        self.query_one("#place", Static).update(Text(" · ".join(parts), no_wrap=True))
+        self._place.update(Text(" · ".join(parts), no_wrap=True))
         keys = Text("  ").join(Text.assemble((key, "bold"), " ", words) for key, words in _KEYS)
         keys.no_wrap = True
         self.query_one("#keys", Static).update(keys)
