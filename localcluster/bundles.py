@@ -8,22 +8,20 @@ one never does. A fetch that is interrupted leaves no half bundle, and two build
     python -m localcluster build spark
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from localcluster import kubelets
-from localcluster.programs import BuildError, cache_home
+from localcluster.programs import BuildError, cache_home, one_at_a_time
 
 _FETCH_SECONDS = 1200
 
@@ -95,7 +93,7 @@ def build(wanted: Sequence[Bundle], console: Console | None = None) -> dict[str,
     """
     shown = console or Console(stderr=True, highlight=False)
     if any(bundle.missing() for bundle in wanted):
-        with _lock(shown):
+        with one_at_a_time("fetch", shown):
             for bundle in wanted:
                 if bundle.missing():  # another builder may have fetched it while we waited
                     shown.print(f"Fetching {bundle.name}")
@@ -169,16 +167,3 @@ def _run(words: Sequence[str], bundle: Bundle, where: Path) -> None:
     if done.returncode:
         said = (done.stderr or done.stdout).strip()
         raise BuildError(f"{bundle.name}: {words[0]} failed: {said[-2000:]}")
-
-
-@contextlib.contextmanager
-def _lock(console: Console) -> Iterator[None]:
-    home = cache_home()
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "bundles.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print("Another fetch is running; waiting for it.")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -104,7 +104,7 @@ def build(names: Sequence[str] = CLUSTER, console: Console | None = None) -> dic
     """
     if missing(names):
         shown = console or Console(stderr=True, highlight=False)
-        with _lock(shown):
+        with one_at_a_time("build", shown):
             todo = missing(names)  # another builder may have made them while we waited
             for number, name in enumerate(todo, start=1):
                 _build_one(PROGRAMS[name], f"{number}/{len(todo)} {name}", shown)
@@ -155,14 +155,15 @@ def _key(module: str) -> str:
 
 
 @contextlib.contextmanager
-def _lock(console: Console) -> Iterator[None]:
+def one_at_a_time(what: str, console: Console) -> Iterator[None]:
+    """Nobody else who fills the cache with such things (`build`, `fetch`) does so meanwhile."""
     home = cache_home()
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "build.lock").open("w") as file:
+    with (home / f"{what}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            console.print("Another build is running; waiting for it.")
+            console.print(f"Another {what} is running; waiting for it.")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

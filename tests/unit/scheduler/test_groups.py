@@ -24,6 +24,13 @@ def town_of(*groups: Group, **spec: Any) -> GroupTown:
     return GroupTown(groups, **{"mode": "Buy", "retirement": {"emptySeconds": 30}, **spec})
 
 
+def advise(town: GroupTown) -> None:
+    """A person turns the Pool to Advise."""
+    spec = {"mode": "Advise", "autoScalingGroups": {}}
+    town._stored = {**town._stored, "spec": spec}  # noqa: SLF001
+    town.see("Pool", "batch", town._stored, "")  # noqa: SLF001
+
+
 def test_pods_get_nodes_and_empty_nodes_end() -> None:
     """What Karpenter's claims do, through groups: nothing is left, and each call was made once."""
     town = filled()
@@ -413,9 +420,7 @@ def test_an_unanswered_end_is_not_repeated_with_advice() -> None:
         town.aws.troubles += [unanswered("before")] * 50
         while not town.aws.count("terminate"):
             await town.living(1)
-        spec = {"mode": "Advise", "autoScalingGroups": {}}
-        town._stored = {**town._stored, "spec": spec}  # noqa: SLF001  what a person does
-        town.see("Pool", "batch", town._stored, "")  # noqa: SLF001
+        advise(town)
         await town.living(200)
 
     town.play(story)
@@ -432,9 +437,7 @@ def test_an_unanswered_launch_is_not_repeated_with_advice() -> None:
         town.pods(1)
         while not town.aws.count("launch"):
             await town.living(1)
-        spec = {"mode": "Advise", "autoScalingGroups": {}}
-        town._stored = {**town._stored, "spec": spec}  # noqa: SLF001  what a person does
-        town.see("Pool", "batch", town._stored, "")  # noqa: SLF001
+        advise(town)
         await town.living(200)
 
     town.play(story)

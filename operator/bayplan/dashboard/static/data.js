@@ -12,7 +12,6 @@ export class Data {
     this.about = {live: true, context: '', namespace: ''};
     this.complete = false;
     this.state = 'connecting'; // live, connecting, lost, locked, recorded
-    this.heardAt = 0;
     this.serial = 0; // grows with each change
     this.loads = 0; // grows whenever everything was fetched
     this.moment = null; // of a recording
@@ -92,7 +91,7 @@ export class Data {
   _listen() {
     const source = new EventSource(`/api/events?since=${encodeURIComponent(this.version)}`);
     this._source = source;
-    source.onopen = () => { this.heardAt = Date.now(); this._is('live'); };
+    source.onopen = () => this._is('live');
     source.addEventListener('change', (event) => {
       this.change(JSON.parse(event.data));
     });
@@ -121,7 +120,6 @@ export class Data {
   change(delta) {
     this.version = delta.version;
     this.complete = delta.complete;
-    this.heardAt = Date.now();
     const node = this.at('pods', 'node');
     for (const [name, {set, gone}] of Object.entries(delta.tables)) {
       const table = this.tables[name] ??= new Map();

@@ -16,7 +16,8 @@ export function sums(data) {
   const cost = (row, name) => row[data.at('costs', name)];
   const told = new Map(data.rows('pools').filter((row) => pool(row, 'cost') != null).map((row) => [pool(row, 'name'), Number(pool(row, 'cost')) * 1e6]));
   const of = poolOf(data);
-  let total = [...told.values()].reduce((sum, one) => sum + one, 0), leaving = 0, unpriced = 0;
+  const inPools = [...told.values()].reduce((all, one) => all + one, 0);
+  let total = inPools, leaving = 0, unpriced = 0;
   for (const row of data.rows('nodes')) {
     const price = node(row, 'price');
     if (price == null) unpriced += 1;
@@ -30,7 +31,6 @@ export function sums(data) {
   const stranded = data.rows('waste').reduce((all, row) => all + row[data.at('waste', 'cost')], 0);
   const bounds = data.rows('pools').map((row) => pool(row, 'bound'));
   const bound = bounds.length && bounds.every((one) => one != null) ? bounds.reduce((all, one) => all + Number(one) * 1e6, 0) : null;
-  const inPools = [...told.values()].reduce((all, one) => all + one, 0);
   return {total, leaving, unpriced, used, agents, stranded, bound, inPools, free: Math.max(0, total - used - agents - stranded)};
 }
 
